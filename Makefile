@@ -1,0 +1,53 @@
+# Everything runs in a virtual environment of its own, with the versions of constraints.txt.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Threads that fight over few cores are slower than one a core.
+export PYTHONUTF8 := 1
+
+.PHONY: help demo test test-all check format results clean
+
+help:
+	@echo "make demo      install what is needed and run 'eosin demo' (-> runs/demo)"
+	@echo "make test      install the development extras, run every check and test"
+	@echo "make test-all  the same, with the slow tests"
+	@echo "make check     ruff, mypy, import-linter, typos"
+	@echo "make format    rewrite the code in the house's format"
+	@echo "make clean     remove the environment and caches"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/train.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Eosin with PyTorch into $(VENV) (a few minutes the first time)"
+	$(PIP) --editable '.[train]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the development extras into $(VENV) (a few minutes the first time)"
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/train.stamp
+	$(BIN)/eosin demo
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/typos
+
+test: check
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered --durations=10
+
+test-all: check
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --durations=20
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
