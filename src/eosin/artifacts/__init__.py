@@ -1,0 +1,1 @@
+"""Run and model folders: schemas, readers, writers, versions."""

@@ -1,0 +1,67 @@
+"""Schema of ``audit.json``: what the leak audit found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from eosin.artifacts.versioned import Document, VersionedDocument
+
+Kind = Literal[
+    "same_path",
+    "same_group",
+    "same_accession",
+    "same_cluster",
+    "identical_bytes",
+    "identical_pixels",
+    "near_duplicate",
+    "label_conflict",
+]
+Severity = Literal["leak", "warning", "note"]
+
+
+class Pair(Document):
+    """Two samples that share something.
+
+    Attributes:
+        a: Path of the one, as the manifest has it.
+        b: Path of the other.
+        split_a: The split (or fold) of the one; null without splits.
+        split_b: The split of the other.
+        score: 1.0 for an exact match; the similarity otherwise.
+    """
+
+    a: str
+    b: str
+    split_a: str | None
+    split_b: str | None
+    score: float
+
+
+class Finding(Document):
+    """One kind of overlap between one pair of splits, with an example pair for each shared key."""
+
+    kind: Kind
+    severity: Severity
+    message: str
+    pairs: list[Pair]
+
+
+class SplitSize(Document):
+    """How many images and groups a split holds."""
+
+    n_images: int
+    n_groups: int
+
+
+class AuditReport(VersionedDocument):
+    """The whole of ``audit.json``."""
+
+    n_images: int
+    n_groups: int
+    splits: dict[str, SplitSize]
+    findings: list[Finding]
+
+    @property
+    def leaks(self) -> list[Finding]:
+        """The findings that make a test result flattering."""
+        return [finding for finding in self.findings if finding.severity == "leak"]

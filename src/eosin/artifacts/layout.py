@@ -1,0 +1,149 @@
+"""The one place that names every file of a run folder and of a model folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Written into every JSON; readers refuse another major number.
+FORMAT_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run folder.
+
+    Args:
+        root: The run folder itself.
+    """
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe, re-runnable."""
+        return self.root / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, git, seed, data root and fingerprint."""
+        return self.root / "environment.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The samples with their split, as used."""
+        return self.root / "manifest.csv"
+
+    @property
+    def audit(self) -> Path:
+        """What the leak audit found."""
+        return self.root / "audit.json"
+
+    @property
+    def split(self) -> Path:
+        """What the split aimed at and what the groups allowed."""
+        return self.root / "split.json"
+
+    @property
+    def history(self) -> Path:
+        """One row an evaluation step."""
+        return self.root / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """The model folder (see :class:`ModelFolder`)."""
+        return self.root / "model"
+
+    @property
+    def predictions(self) -> Path:
+        """Calibrated probabilities of every judged image."""
+        return self.root / "predictions.csv"
+
+    @property
+    def logits(self) -> Path:
+        """Raw logits in the row order of the predictions."""
+        return self.root / "logits.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics with intervals, a block a split."""
+        return self.root / "metrics.json"
+
+    @property
+    def skipped(self) -> Path:
+        """Files that could not be read, each with its reason."""
+        return self.root / "skipped.csv"
+
+    @property
+    def samples(self) -> Path:
+        """Small pictures that the report shows."""
+        return self.root / "samples"
+
+    @property
+    def samples_index(self) -> Path:
+        """What each small picture is."""
+        return self.samples / "index.json"
+
+    @property
+    def figures(self) -> Path:
+        """The report's figures as PNG."""
+        return self.root / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained HTML page."""
+        return self.root / "report.html"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What ``--resume`` needs."""
+        return self.root / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """State at the end of the last finished epoch."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """State at the best evaluation so far."""
+        return self.checkpoints / "best.safetensors"
+
+    @property
+    def folds(self) -> Path:
+        """Folder of the folds' own run folders."""
+        return self.root / "folds"
+
+    def fold(self, repeat: int, fold: int) -> RunFolder:
+        """Return the run folder of one fold of one repeat (both counted from 0)."""
+        return RunFolder(self.folds / f"{repeat}-{fold}")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Paths inside a model folder.
+
+    Args:
+        root: The model folder itself.
+    """
+
+    root: Path
+
+    @property
+    def weights(self) -> Path:
+        """Weights and buffers."""
+        return self.root / "model.safetensors"
+
+    @property
+    def info(self) -> Path:
+        """Everything that prediction must know about the model."""
+        return self.root / "model.json"
+
+    @property
+    def onnx(self) -> Path:
+        """The network for ONNX Runtime: ``images`` (N, C, H, W) float32 → ``logits`` (N, K)."""
+        return self.root / "model.onnx"
+
+
+#: Where the demonstration and ``reproduce`` put the two protocols.
+STRICT, AS_PUBLISHED = "strict", "as-published"

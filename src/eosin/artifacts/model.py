@@ -1,0 +1,96 @@
+"""Schema of ``model.json``: all that ``predict``, ``evaluate`` and ``explain`` need to know."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from eosin.artifacts.metrics import Metric, Threshold
+from eosin.artifacts.versioned import Document, VersionedDocument
+
+RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
+
+
+class Preprocessing(Document):
+    """From a decoded image to the network's input.
+
+    The decoded RGB image is resized, its channels are put in order, each value (0–255) is
+    multiplied by ``scale``, and mean and standard deviation are taken per channel.
+
+    Attributes:
+        input_px: Height and width of the network's input, in pixels.
+        channels: Names of the input channels in order, e.g. ``["R", "G", "B"]``.
+        resize: ``stretch`` ignores the aspect ratio; ``none`` refuses any other size.
+        interpolation: Resampling filter.
+        scale: Factor on the 8-bit values.
+        mean: Subtracted after scaling, a number a channel.
+        std: Divisor after that, a number a channel.
+    """
+
+    input_px: tuple[int, int]
+    channels: tuple[str, ...]
+    resize: Literal["stretch", "none"] = "stretch"
+    interpolation: Literal["bilinear"] = "bilinear"
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class TransferStage(Document):
+    """One link of the transfer chain."""
+
+    stage: str
+    data_fingerprint: str
+    licence: str
+    frozen: str
+    weights_sha256: str
+
+
+class ModelInfo(VersionedDocument):
+    """Schema of ``model.json``.
+
+    Attributes:
+        architecture: Registered name of the network, or ``ensemble``.
+        arguments: Its arguments; for an ensemble, ``{"members": [ModelInfo…]}`` in short.
+        class_names: Labels in the order of the outputs.
+        positive: The positive class of a binary task.
+        preprocessing: From a decoded image to the input.
+        mpp: µm per pixel at the network's input; null where it is unknown or resizing is
+            anisotropic.
+        modality: ``brightfield`` or ``fluorescence``.
+        stain: Fitted stain reference; null without stain normalisation.
+        threshold: Decision threshold, its source and target recall.
+        temperature: Divisor of the logits before the soft-max.
+        transfer_chain: Where the weights come from; empty for training from scratch.
+        data_fingerprint: Fingerprint of the training data.
+        data_licence: Licence of the training data.
+        simulated: Whether the training data are simulated.
+        metrics: Headline metrics with intervals and the split that they were measured on.
+        parity: Largest probability difference between PyTorch and ``model.onnx`` on real images.
+        params: Learnable weights.
+        weights_sha256: Of ``model.safetensors``.
+        licence: Of the model.
+        intended_use: Always "research use only".
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    class_names: tuple[str, ...]
+    positive: str | None
+    preprocessing: Preprocessing
+    mpp: float | None
+    modality: Literal["brightfield", "fluorescence"] = "brightfield"
+    stain: dict[str, Any] | None = None
+    threshold: Threshold
+    temperature: float = Field(gt=0)
+    transfer_chain: list[TransferStage] = Field(default_factory=list)
+    data_fingerprint: str
+    data_licence: str
+    simulated: bool
+    metrics: dict[str, dict[str, Metric]] = Field(default_factory=dict)
+    parity: dict[str, float | int] = Field(default_factory=dict)
+    params: int
+    weights_sha256: str
+    licence: str
+    intended_use: str = RESEARCH_USE_ONLY

@@ -1,0 +1,101 @@
+"""Schema of ``predictions.csv``, ``logits.parquet`` and ``history.csv``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.manifest import write_table
+from eosin.core.errors import ArtifactError
+from eosin.core.types import FloatArray, Samples
+
+#: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds.
+LEADING = ("path", "label", "patient", "group", "magnification", "split", "repeat", "fold")
+PREFIX = "prob_"
+HISTORY_COLUMNS = (
+    "step",
+    "epoch",
+    "lr",
+    "loss",
+    "accuracy",
+    "precision",
+    "val_loss",
+    "val_accuracy",
+    "val_precision",
+    "val_recall",
+    "val_auc",
+)
+
+
+def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained: Any = None) -> Any:
+    """Lay out the predictions of ``samples``.
+
+    Args:
+        samples: The judged rows; their ``split``, ``repeat`` and ``fold`` columns pass through.
+        probabilities: Calibrated, shape (N, K), rows summing to 1.
+        abstained: Truth values (N,), none by default.
+
+    Returns:
+        A pandas table with the contract's columns.
+    """
+    frame = samples.frame
+    table = pd.DataFrame(index=frame.index)
+    for column in LEADING:
+        if column in frame:
+            table[column] = frame[column]
+        elif column == "magnification":
+            table[column] = ""
+    for index, name in enumerate(samples.class_names):
+        table[PREFIX + name] = np.asarray(probabilities)[:, index]
+    names = np.array(samples.class_names, dtype=object)
+    table["predicted"] = names[np.argmax(probabilities, axis=1)]
+    table["abstained"] = False if abstained is None else np.asarray(abstained, dtype=bool)
+    return table
+
+
+def read_predictions(path: Path) -> Any:
+    """Read ``predictions.csv``; ids stay text.
+
+    Raises:
+        ArtifactError: It is absent or lacks the contract's columns.
+    """
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        text = {c: str for c in header if not c.startswith(PREFIX) and c != "abstained"}
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    missing = {"path", "label", "predicted"} - set(frame.columns)
+    if missing:
+        raise ArtifactError(f"{path} lacks the column {sorted(missing)[0]!r}")
+    return frame
+
+
+def logits_table(samples: Samples, logits: FloatArray) -> Any:
+    """Lay out raw logits, shape (N, K), beside the path and split that they belong to."""
+    keep = [c for c in ("path", "split", "repeat", "fold") if c in samples.frame]
+    table = samples.frame[keep].copy()
+    for index, name in enumerate(samples.class_names):
+        table[f"logit_{name}"] = np.asarray(logits)[:, index]
+    return table
+
+
+def write_logits(path: Path, table: Any) -> None:
+    """Write the raw logits as Parquet."""
+    write_table(path, table)
+
+
+def write_history(path: Path, rows: list[dict[str, float | int | None]]) -> None:
+    """Write one row an evaluation step; what was not measured stays empty."""
+    write_table(path, pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)))
+
+
+def read_history(path: Path) -> Any:
+    """Read ``history.csv`` as a table of numbers."""
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error

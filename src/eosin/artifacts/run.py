@@ -1,0 +1,112 @@
+"""Schemas of the smaller files of a run folder: environment, split, samples."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from eosin.artifacts.versioned import Document, VersionedDocument
+
+
+class Environment(VersionedDocument):
+    """Schema of ``environment.json``: enough to tell why two runs differ.
+
+    Attributes:
+        eosin: Version of Eosin.
+        created: UTC time, ISO 8601.
+        command: The verb that made the run, without paths.
+        python: Version of Python.
+        platform: Operating system and processor.
+        packages: Version of each package that computes something.
+        device: What trained the network, e.g. ``"cpu (2 threads)"``.
+        precision: e.g. ``"32-true"``.
+        git: Commit of the working tree, with ``+changes`` where it is not clean; null outside one.
+        seed: The recipe's seed.
+        data_root: The folder that relative paths start from.
+        data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
+        dataset: Facts that the adapter declares: title, licence, citation, simulated.
+        seconds: Wall time of each stage of the run.
+    """
+
+    eosin: str
+    created: str
+    command: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    device: str
+    precision: str
+    git: str | None
+    seed: int
+    data_root: str
+    data_fingerprint: str
+    dataset: dict[str, Any]
+    seconds: dict[str, float]
+
+
+class SplitPart(Document):
+    """What one part of a split asked for and got.
+
+    Attributes:
+        wanted: Asked share of the images.
+        got: Share that the groups allowed.
+        n_images: Images in the part.
+        n_groups: Groups in the part.
+        groups: Their names.
+        by_class: Images of each class.
+    """
+
+    wanted: float | None
+    got: float
+    n_images: int
+    n_groups: int
+    groups: list[str]
+    by_class: dict[str, int]
+
+
+class SplitReport(VersionedDocument):
+    """Schema of ``split.json``.
+
+    Attributes:
+        protocol: ``grouped``, ``image``, ``column`` or ``folds``.
+        stratified: Whether class shares were kept as well as the groups allow.
+        deviation: Largest distance between a wanted and a got share, in images of the whole.
+        parts: One entry a part; for folds, ``"<repeat>-<fold>"``.
+    """
+
+    protocol: str
+    stratified: bool
+    deviation: float
+    parts: dict[str, SplitPart]
+
+
+class SamplePicture(Document):
+    """One small picture of ``samples/``.
+
+    Attributes:
+        file: File name inside ``samples/``.
+        role: ``example`` (data exploration), ``augmented`` (as the network saw it in training) or
+            ``mistake`` (confident and wrong).
+        path: The image's path in the manifest.
+        label: Its class.
+        patient: Its patient, empty if unknown.
+        magnification: Its magnification, empty if unknown.
+        split: Its split.
+        predicted: For mistakes, the predicted class.
+        probability: For mistakes, the probability of the predicted class.
+    """
+
+    file: str
+    role: Literal["example", "augmented", "mistake"]
+    path: str
+    label: str
+    patient: str = ""
+    magnification: str = ""
+    split: str | None = None
+    predicted: str | None = None
+    probability: float | None = None
+
+
+class SamplesIndex(VersionedDocument):
+    """Schema of ``samples/index.json``."""
+
+    pictures: list[SamplePicture]

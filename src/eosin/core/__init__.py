@@ -1,0 +1,1 @@
+"""What every room of the house needs: errors, registries, types, seeds, whole files."""

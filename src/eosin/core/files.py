@@ -1,0 +1,153 @@
+"""Files that are either whole or absent.
+
+Everything is written beside its target under a temporary name and renamed, so that a killed
+process or a full disk never leaves half a file that looks whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from eosin.core.errors import ArtifactError, OutputError
+
+_MENDS = {
+    errno.ENOSPC: "Free some space, or choose another folder with -o",
+    errno.EDQUOT: "Your quota is used up: free some space, or choose another folder with -o",
+    errno.EROFS: "The folder is read-only: choose another with -o",
+    errno.EACCES: "You may not write there: choose another folder with -o",
+    errno.EPERM: "You may not write there: choose another folder with -o",
+}
+
+
+@contextmanager
+def explain_os_errors(action: str, path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into one line with a mend.
+
+    Args:
+        action: What was tried, e.g. ``"write"``.
+        path: On what.
+
+    Raises:
+        OutputError: In place of any ``OSError`` raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(
+            f"could not {action} {path}: {reason}", mend=_MENDS.get(error.errno or 0)
+        ) from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``path`` when the block ends without an error.
+
+    Args:
+        path: The final name; its folder is made if need be.
+
+    Raises:
+        OutputError: The folder or the file cannot be written.
+    """
+    path = Path(path)
+    with explain_os_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}"
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            # mkstemp makes files private; a result is shared like any other file.
+            temporary.chmod(0o666 & ~_umask())
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` as indented JSON without NaN, whole or not at all."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ArtifactError: It is absent or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def prepare_output(folder: Path) -> Path:
+    """Make an empty output folder, or refuse one that already holds something.
+
+    Raises:
+        OutputError: It is a file, not empty, or cannot be made or written.
+    """
+    folder = Path(folder)
+    with explain_os_errors("make", folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise OutputError(
+                f"{folder} is not empty", mend="Choose another folder with -o, or --resume it"
+            )
+        # Fail before the work, not after it.
+        write_probe(folder)
+    return folder
+
+
+def write_probe(folder: Path) -> None:
+    """Check that a file can be made in ``folder``; raises ``OSError`` where it cannot."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def clean_partial(folder: Path, is_partial: Callable[[Path], bool] | None = None) -> None:
+    """Remove temporary files that a killed process left in ``folder``."""
+    for path in Path(folder).rglob(".*.tmp*"):
+        if is_partial is None or is_partial(path):
+            with suppress(OSError):
+                path.unlink()

@@ -1,0 +1,58 @@
+"""Named parts that a recipe can ask for: data sets, networks, augmentation policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from eosin.core.errors import UnknownNameError, close_matches
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A mapping from names to parts that refuses duplicates and explains a miss.
+
+    Args:
+        kind: What the entries are, for messages: ``"model"``, ``"data set"``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def add(self, name: str, entry: T) -> T:
+        """Enter ``entry`` under ``name``.
+
+        Raises:
+            ValueError: The name is taken; two parts must never share one.
+        """
+        if name in self._entries:
+            raise ValueError(f"the {self.kind} {name!r} is registered twice")
+        self._entries[name] = entry
+        return entry
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that enters what it decorates under ``name``."""
+        return lambda entry: self.add(name, entry)
+
+    def get(self, name: str) -> T:
+        """Look ``name`` up.
+
+        Raises:
+            UnknownNameError: No such entry; the message offers close matches.
+        """
+        if name not in self._entries:
+            raise UnknownNameError(
+                f"no {self.kind} is called {name!r}", mend=close_matches(name, self._entries)
+            )
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries))
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,132 @@
+"""From TOML and ``--set`` to a recipe, naming the key in every refusal."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from eosin.core.errors import RecipeError, close_matches
+from eosin.recipe.schema import Recipe
+
+
+def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: A TOML file. Relative ``data.manifest`` and ``data.root`` start from its folder.
+        overrides: ``section.key=value`` each, the value in TOML; see :func:`parse_overrides`.
+
+    Raises:
+        RecipeError: The file is absent, no TOML, or has an unknown key or a value out of range.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"the recipe {path} does not exist") from None
+    except IsADirectoryError:
+        raise RecipeError(
+            f"{path} is a folder, not a recipe", mend="Name the TOML file inside it"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"the recipe {path} is not valid TOML: {error}") from error
+    section = data.get("data")
+    if isinstance(section, dict):
+        _anchor_paths(section, path.parent.resolve())
+    return recipe_from_dict(merge(data, parse_overrides(overrides)), source=str(path))
+
+
+def _anchor_paths(section: dict[str, Any], folder: Path) -> None:
+    for key in ("manifest", "root"):
+        value = section.get(key)
+        if isinstance(value, str) and not value.startswith(("$", "~")):
+            section[key] = str(folder / value)
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """Turn ``a.b=value`` texts into a nested dictionary.
+
+    A value is read as TOML; what is no TOML value is taken as text, so that
+    ``train.optimizer=sgd`` needs no quotes.
+
+    Raises:
+        RecipeError: A text has no ``=`` or no key.
+    """
+    tree: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"--set wants key=value, got {text!r}", mend="e.g. train.lr=0.001")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value
+        *sections, leaf = key.strip().split(".")
+        branch = tree
+        for name in sections:
+            branch = branch.setdefault(name, {})
+            if not isinstance(branch, dict):
+                raise RecipeError(f"--set {key}: {name!r} already has a value")
+        branch[leaf] = parsed
+    return tree
+
+
+def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``extra`` laid over it, section by section."""
+    merged = dict(base)
+    for key, value in extra.items():
+        mine = merged.get(key)
+        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(mine, value)
+        else:
+            merged[key] = value
+    # The two sources of samples exclude each other: naming one on the command line drops the other.
+    for new, old in (("manifest", "dataset"), ("dataset", "manifest")):
+        if extra.get(new) is not None and old not in extra and {new, old} <= merged.keys():
+            merged.pop(old)
+    return merged
+
+
+def recipe_from_dict(data: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:
+    """Check a nested dictionary against the schema.
+
+    Raises:
+        RecipeError: Naming the key, what was wanted and close matches.
+    """
+    try:
+        return Recipe.model_validate(dict(data))
+    except ValidationError as error:
+        raise _explain(error, source) from None
+
+
+def _explain(error: ValidationError, source: str) -> RecipeError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        return RecipeError(
+            f"{source}: unknown key {key!r}{more}", mend=close_matches(path[-1], known)
+        )
+    if first["type"] == "missing":
+        return RecipeError(f"{source}: the key {key!r} is missing{more}")
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:] if reason else reason
+    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+    where = f"{key!r}: " if key else ""
+    return RecipeError(f"{source}: {where}{reason}{got}{more}")
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

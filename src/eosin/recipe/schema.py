@@ -1,0 +1,241 @@
+"""The recipe: one frozen tree of every knob, with shapes and ranges.
+
+A stage of the pipeline receives its own section, never the whole. Registry names (data sets,
+networks, policies) are checked by the pipeline, before any data is read.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen part of the recipe that refuses keys it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class SplitSection(Section):
+    """How samples are divided.
+
+    Attributes:
+        protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
+            ``column``: the manifest's ``split``; ``folds``: ``k`` grouped folds.
+        by: Unit of ``folds``: ``group``, or ``image`` as published.
+        stratify: Keep class shares as well as the groups allow.
+        train: Share of the images for training.
+        val: Share for stopping, temperature and threshold; in ``folds`` it is taken from the
+            training part of each fold.
+        test: Share for judging.
+        k: Folds.
+        repeats: How often the folds are drawn anew.
+    """
+
+    protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
+    by: Literal["group", "image"] = "group"
+    stratify: bool = True
+    train: Share = 0.7
+    val: Share = 0.1
+    test: Share = 0.2
+    k: Annotated[int, Field(ge=2, le=50)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        total = self.train + self.val + self.test
+        if self.protocol in {"grouped", "image"} and abs(total - 1.0) > 1e-6:
+            raise ValueError(f"train + val + test must be 1, got {total:g}")
+        if self.protocol in {"grouped", "image"} and min(self.train, self.val, self.test) <= 0:
+            raise ValueError("train, val and test must each be above 0")
+        if self.protocol == "folds" and self.val <= 0:
+            raise ValueError("folds need an inner validation part: val must be above 0")
+        if self.by == "image" and self.protocol != "folds":
+            raise ValueError('`by = "image"` belongs to the protocol "folds"')
+        return self
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether a leak between the parts is a fault rather than the published protocol."""
+        return self.protocol != "image" and self.by == "group"
+
+
+class DataSection(Section):
+    """Which images, and how they are labelled and divided.
+
+    Attributes:
+        dataset: Registered data set whose own folder tree is read; or
+        manifest: a manifest (CSV or Parquet), relative to the recipe.
+        root: The data set's folder; else ``$EOSIN_DATA/<dataset>``. ``$NAME`` and ``~`` expand.
+        options: Arguments of the data set (the phantom's, for example).
+        label: The manifest's column that holds the class.
+        positive: The positive class of a binary task; adapters have a default.
+        magnifications: Keep only these; all by default.
+        limit: Keep at most so many images a class and group (for quick forms).
+        split: How samples are divided.
+    """
+
+    dataset: str | None = None
+    manifest: str | None = None
+    root: str | None = None
+    options: dict[str, Any] = {}
+    label: str = "label"
+    positive: str | None = None
+    magnifications: tuple[str, ...] = ()
+    limit: PositiveInt | None = None
+    split: SplitSection = SplitSection()
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if (self.dataset is None) == (self.manifest is None):
+            raise ValueError("exactly one of `dataset` and `manifest` must be given")
+        return self
+
+
+class StainSection(Section):
+    """Stain normalisation; ``none`` until methods are registered."""
+
+    method: Literal["none"] = "none"
+
+
+class AugmentSection(Section):
+    """Augmentation of training images.
+
+    Attributes:
+        policy: Registered policy.
+    """
+
+    policy: str = "none"
+
+
+class ModelSection(Section):
+    """The network.
+
+    Attributes:
+        name: Registered network.
+        input_px: Height and width of its input; the network's own by default.
+        arguments: Further arguments of the network.
+        preprocessing: ``unit`` (values / 255), ``centred`` (to −1…1) or ``caffe`` (BGR minus
+            ImageNet's channel means, as Keras' VGG16); the network's own by default.
+    """
+
+    name: str
+    input_px: Annotated[int, Field(ge=8, le=4096)] | None = None
+    arguments: dict[str, Any] = {}
+    preprocessing: Literal["unit", "centred", "caffe"] | None = None
+
+
+class TransferSection(Section):
+    """Transfer from earlier training; ``none`` trains from scratch."""
+
+    source: Literal["none"] = "none"
+
+
+class ScheduleSection(Section):
+    """How the learning rate changes; everything is counted in evaluations.
+
+    Attributes:
+        name: ``constant``, ``plateau``, ``step`` or ``cosine`` (over the whole training).
+        factor: What ``plateau`` and ``step`` multiply by.
+        patience: Evaluations without gain before ``plateau`` acts.
+        every: Evaluations between the drops of ``step``.
+        min_lr: Floor.
+    """
+
+    name: Literal["constant", "plateau", "step", "cosine"] = "constant"
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    patience: Annotated[int, Field(ge=0)] = 2
+    every: PositiveInt = 5
+    min_lr: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class TrainSection(Section):
+    """The training.
+
+    Attributes:
+        epochs: At most so many passes.
+        batch_size: Images a step.
+        optimizer: ``adam``, ``adamw`` or ``sgd``.
+        lr: Initial learning rate.
+        betas: Adam's moments.
+        momentum: SGD's.
+        weight_decay: Decoupled for ``adamw``; added to the gradient otherwise.
+        l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights.
+        class_weights: ``none``, or ``balanced`` (N / (K · N_class), from the training part).
+        schedule: The learning rate's schedule.
+        evaluations_per_epoch: Evaluations of the validation part in each epoch.
+        monitor: What chooses the best state, stops early and drives ``plateau``.
+        patience: Evaluations without gain before training stops; null never stops early.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``auto`` (mixed on CUDA, single elsewhere), ``32-true``, ``bf16-mixed``,
+            ``16-mixed``.
+        threads: CPU threads; the machine's by default.
+        clip_gradient: Largest gradient norm; null never clips.
+    """
+
+    epochs: PositiveInt = 15
+    batch_size: PositiveInt = 32
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: PositiveFloat = 1e-3
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    l2: Annotated[float, Field(ge=0.0)] = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    schedule: ScheduleSection = ScheduleSection()
+    evaluations_per_epoch: PositiveInt = 1
+    monitor: Literal["val_loss", "val_accuracy", "val_auc"] = "val_loss"
+    patience: PositiveInt | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    threads: PositiveInt | None = None
+    clip_gradient: PositiveFloat | None = None
+
+
+class EvaluateSection(Section):
+    """The judging.
+
+    Attributes:
+        resamples: Bootstrap resamples of groups.
+        target_recall: Recall of the positive class that the threshold is chosen to reach.
+        temperature: Whether logits are scaled by a temperature fitted on validation.
+    """
+
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    target_recall: Annotated[float, Field(gt=0.0, le=1.0)] = 0.90
+    temperature: bool = True
+
+
+class Recipe(Section):
+    """One experiment.
+
+    Attributes:
+        name: Letters, digits, ``.``, ``_``, ``-``: it names the run folder.
+        description: What the recipe reproduces, in a sentence.
+        seed: Every random choice follows from it.
+        data: Images, labels, split.
+        stain: Stain normalisation.
+        augment: Augmentation.
+        model: Network.
+        transfer: Where initial weights come from.
+        train: Training.
+        evaluate: Judging.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataSection
+    stain: StainSection = StainSection()
+    augment: AugmentSection = AugmentSection()
+    model: ModelSection
+    transfer: TransferSection = TransferSection()
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection = EvaluateSection()
