@@ -1,0 +1,1 @@
+"""Measurements that stand beside a peer or a limit."""

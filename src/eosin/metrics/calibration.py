@@ -1,0 +1,191 @@
+"""Whether probabilities mean what they say.
+
+Temperature scaling and the expected calibration error follow Guo et al., "On Calibration of
+Modern Neural Networks" (ICML 2017). The error is that of the top label: the confidence is the
+largest probability of a row, and a row is right where that class is its own. This holds for
+binary tasks too, so that one number can be compared across tasks, and it never depends on a
+decision threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from scipy.special import softmax as _softmax
+
+from eosin.core.errors import DataError
+from eosin.core.types import FloatArray, IntArray
+from eosin.metrics.checks import check_classes, check_finite, check_weights
+from eosin.metrics.counts import divide, sum_by
+
+#: Bins of equal width on [0, 1], each closed on the right, as Guo et al. use them.
+N_BINS = 15
+#: The range that a fitted temperature may take.
+TEMPERATURES = (0.05, 20.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityBins:
+    """What a reliability diagram draws.
+
+    Attributes:
+        edges: Limits of the bins, from 0 to 1, shape (bins + 1,).
+        weight: Rows in each bin (or their weight), (bins,).
+        confidence: Mean confidence in each bin, (bins,); NaN where it is empty.
+        accuracy: Share of rows right in each bin, (bins,); NaN where it is empty.
+    """
+
+    edges: FloatArray
+    weight: FloatArray
+    confidence: FloatArray
+    accuracy: FloatArray
+
+
+def squared_errors(
+    targets: IntArray, probabilities: FloatArray, positive: int | None = None
+) -> FloatArray:
+    """Return each row's part of the Brier score, shape (N,); arguments as :func:`brier`."""
+    truth = targets[:, None] == np.arange(probabilities.shape[1])
+    errors = np.square(probabilities - truth)
+    return np.asarray(errors.sum(axis=1) if positive is None else errors[:, positive])
+
+
+def brier(
+    targets: IntArray,
+    probabilities: FloatArray,
+    *,
+    positive: int | None = None,
+    weights: FloatArray | None = None,
+) -> float:
+    """Return the Brier score: 0 is perfect.
+
+    Args:
+        targets: Class index of each row, shape (N,).
+        probabilities: One column a class, each row summing to one, (N, C).
+        positive: In a binary task the mean of (p - y)² of this class, in [0, 1]. With ``None``
+            the mean over rows of the sum over all classes, in [0, 2] (Brier, 1950): for two
+            classes that is twice the binary number.
+        weights: Weight of each row, (N,); all one by default.
+
+    Raises:
+        DataError: Shapes differ, or a value is out of range.
+    """
+    targets, probabilities = _check(targets, probabilities)
+    weights = check_weights(weights, len(targets))
+    errors = squared_errors(targets, probabilities, positive)
+    return float(divide(weights @ errors, weights.sum()))
+
+
+def top_label(targets: IntArray, probabilities: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return each row's bin and its confidence minus one if it is right, both shape (N,).
+
+    The calibration error is the sum over bins of the absolute value of the summed differences,
+    over the number of rows.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == targets
+    return _bins(confidence, N_BINS), confidence - right
+
+
+def ece(
+    targets: IntArray, probabilities: FloatArray, *, weights: FloatArray | None = None
+) -> float:
+    """Return the expected calibration error of the top label in 15 bins, in [0, 1].
+
+    Arguments and errors are those of :func:`brier`.
+    """
+    targets, probabilities = _check(targets, probabilities)
+    weights = check_weights(weights, len(targets))
+    bins, gaps = top_label(targets, probabilities)
+    sums = sum_by(bins, weights * gaps, N_BINS)
+    return float(divide(np.abs(sums).sum(), weights.sum()))
+
+
+def reliability_bins(
+    targets: IntArray,
+    probabilities: FloatArray,
+    *,
+    n_bins: int = N_BINS,
+    weights: FloatArray | None = None,
+) -> ReliabilityBins:
+    """Return confidence and accuracy by bin; other arguments and errors as :func:`brier`."""
+    targets, probabilities = _check(targets, probabilities)
+    weights = check_weights(weights, len(targets))
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == targets
+    bins = _bins(confidence, n_bins)
+    weight, sums, hits = (
+        sum_by(bins, weights * values, n_bins)
+        for values in (np.ones(len(targets)), confidence, right)
+    )
+    edges = np.linspace(0.0, 1.0, n_bins + 1)
+    return ReliabilityBins(edges, weight, divide(sums, weight), divide(hits, weight))
+
+
+def softmax(logits: FloatArray, temperature: float = 1.0) -> FloatArray:
+    """Return probabilities (N, C), each row summing to one, of logits (N, C) over a temperature.
+
+    Raises:
+        DataError: A logit is not finite, or the temperature is not above zero.
+    """
+    if not temperature > 0:
+        raise DataError(f"`temperature` must be above 0, got {temperature}")
+    scaled = check_finite(np.asarray(logits, dtype=np.float64)) / temperature
+    return np.asarray(_softmax(scaled, axis=1))
+
+
+def fit_temperature(logits: FloatArray, targets: IntArray) -> float:
+    """Return the temperature that makes the targets most likely.
+
+    The mean negative log-likelihood is unimodal in the temperature; it is minimised over the
+    logarithm within [0.05, 20]. Where the part is empty or holds a single class there is
+    nothing to calibrate against, the likelihood would only reward bolder or meeker answers for
+    that class, and the temperature stays 1. Logits that separate the classes without an error
+    push it towards the lower bound.
+
+    Args:
+        logits: What the network gives before softmax, shape (N, C).
+        targets: Class index of each row, (N,).
+
+    Raises:
+        DataError: Shapes differ, an index is out of range or a logit is not finite.
+    """
+    targets, logits = _check_shapes(targets, logits)
+    if len(np.unique(targets)) < 2:
+        return 1.0
+    rows = np.arange(len(targets))
+
+    def loss(log_temperature: float) -> float:
+        likelihood = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(likelihood[rows, targets].mean())
+
+    bounds = np.log(TEMPERATURES)
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(best.x))
+
+
+def _bins(confidence: FloatArray, n_bins: int) -> IntArray:
+    inner = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
+    return np.searchsorted(inner, confidence, side="left")
+
+
+def _check_shapes(targets: IntArray, table: FloatArray) -> tuple[IntArray, FloatArray]:
+    table = check_finite(np.asarray(table, dtype=np.float64))
+    if table.ndim != 2 or len(table) != len(targets):
+        raise DataError(
+            f"one row of numbers a target ({len(targets)}) is needed, got the shape {table.shape}"
+        )
+    return check_classes("targets", targets, table.shape[1]), table
+
+
+def _check(targets: IntArray, probabilities: FloatArray) -> tuple[IntArray, FloatArray]:
+    targets, probabilities = _check_shapes(targets, probabilities)
+    if probabilities.size and (probabilities.min() < 0 or probabilities.max() > 1):
+        raise DataError(
+            f"`probabilities` must lie in 0 to 1, "
+            f"got {probabilities.min():g} to {probabilities.max():g}"
+        )
+    return targets, probabilities

@@ -1,0 +1,126 @@
+"""All metrics of one set of predictions, for many weightings of its groups at once.
+
+Metrics of counts need no rows: what each group adds to a count is summed once, and a matrix
+product turns R weightings of the groups into R sets of counts. The metrics of ranking need every
+row, sorted once (see :mod:`eosin.metrics.ranking`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from eosin.core.types import FloatArray, IntArray
+from eosin.metrics import counts as formulas
+from eosin.metrics.calibration import N_BINS, squared_errors, top_label
+from eosin.metrics.counts import ClassCounts, divide
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.ranking import Ranking
+
+#: The metrics that every part of a run is judged by, in the order in which they are told.
+METRIC_NAMES = (
+    "accuracy",
+    "balanced_accuracy",
+    "auc",
+    "average_precision",
+    "recall",
+    "specificity",
+    "precision",
+    "f1",
+    "brier",
+    "ece",
+)
+#: Those that exist for each class, one against the rest.
+PER_CLASS = ("auc", "average_precision", "recall", "specificity", "precision", "f1")
+RANKING = ("auc", "average_precision")
+
+_FORMULAS: dict[str, Callable[[ClassCounts], FloatArray]] = {
+    "accuracy": formulas.accuracy,
+    "balanced_accuracy": formulas.balanced_accuracy,
+    "recall": formulas.recall,
+    "specificity": formulas.specificity,
+    "precision": formulas.precision,
+    "f1": formulas.f1,
+}
+
+
+class Measurement:
+    """A function from weights of groups to metrics, prepared once for its predictions.
+
+    Args:
+        predictions: What is judged, N rows in G groups.
+        names: Which metrics, out of :data:`METRIC_NAMES`.
+        ranked_classes: The classes whose ranking is wanted; the others' columns hold NaN.
+    """
+
+    def __init__(
+        self, predictions: Predictions, names: Sequence[str], ranked_classes: Sequence[int]
+    ) -> None:
+        self._names = tuple(names)
+        self._n_classes = predictions.n_classes
+        self._sums = _group_sums(predictions)
+        self._rankings: dict[int, tuple[Ranking, IntArray]] = {}
+        if set(RANKING) & set(names):
+            for index in ranked_classes:
+                scores = predictions.probabilities[:, index]
+                ranking = Ranking(scores, predictions.targets == index)
+                self._rankings[index] = ranking, predictions.group_codes[ranking.order]
+
+    def __call__(self, weights: FloatArray) -> dict[str, FloatArray]:
+        """Measure every weighting of the groups.
+
+        Args:
+            weights: How often each group counts, shape (R, G).
+
+        Returns:
+            One array a metric: (R, C) for those in :data:`PER_CLASS`, (R,) for the rest; NaN
+            where it is undefined.
+        """
+        n_classes = self._n_classes
+        sums = weights @ self._sums  # (R, 3·C + 1 + bins)
+        hits, predicted, actual = (
+            sums[:, start * n_classes : (start + 1) * n_classes] for start in range(3)
+        )
+        counts = ClassCounts(hits, predicted, actual)
+        total = counts.total[:, 0]
+        measured = {name: _FORMULAS[name](counts) for name in self._names if name in _FORMULAS}
+        if "brier" in self._names:
+            measured["brier"] = divide(sums[:, 3 * n_classes], total)
+        if "ece" in self._names:
+            measured["ece"] = divide(np.abs(sums[:, 3 * n_classes + 1 :]).sum(axis=1), total)
+        if self._rankings:
+            measured |= dict(zip(RANKING, self._rank(weights), strict=True))
+        return {name: measured[name] for name in self._names}
+
+    def _rank(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        area = np.full((len(weights), self._n_classes), np.nan)
+        average = area.copy()
+        for index, (ranking, groups) in self._rankings.items():
+            area[:, index], average[:, index] = ranking.measure(weights.take(groups, axis=1))
+        return area, average
+
+
+def _group_sums(predictions: Predictions) -> csr_array:
+    """Return what each group adds to every sum, sparse, shape (G, 3·C + 1 + bins).
+
+    Columns: rows of a class that were hit, rows predicted as it, rows of it, squared error, and
+    the summed gaps between confidence and truth in each bin.
+    """
+    n_rows, n_classes = len(predictions), predictions.n_classes
+    targets, predicted = predictions.targets, predictions.predicted
+    bins, gaps = top_label(targets, predictions.probabilities)
+    errors = squared_errors(targets, predictions.probabilities, predictions.positive)
+    ones = np.ones(n_rows)
+    columns = [
+        targets,
+        n_classes + predicted,
+        2 * n_classes + targets,
+        np.full(n_rows, 3 * n_classes),
+        3 * n_classes + 1 + bins,
+    ]
+    values = np.concatenate([1.0 * (targets == predicted), ones, ones, errors, gaps])
+    rows = np.tile(predictions.group_codes, len(columns))
+    shape = (predictions.n_groups, 3 * n_classes + 1 + N_BINS)
+    return csr_array((values, (rows, np.concatenate(columns))), shape=shape)

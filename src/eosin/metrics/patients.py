@@ -1,0 +1,161 @@
+"""From images to patients.
+
+The recognition rate is that of Spanhol et al., "A Dataset for Breast Cancer Histopathological
+Image Classification" (IEEE TBME 2016): the mean over patients of the share of a patient's images
+that were recognised. Every patient counts the same, whatever the number of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from eosin.core.errors import DataError
+from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray
+from eosin.metrics.counts import sum_by
+from eosin.metrics.intervals import estimate, support
+from eosin.metrics.predictions import Predictions, encode
+from eosin.metrics.resampling import bootstrap
+from eosin.metrics.summary import summarise
+
+_VOTES = ("majority_vote_accuracy", "mean_probability_accuracy")
+_AREA = "mean_probability_auc"
+
+
+def count_patients(patients: Sequence[Hashable]) -> int | None:
+    """Return how many patients there are; ``None`` where one row or more has none."""
+    return None if any(_unknown(patient) for patient in patients) else len(set(patients))
+
+
+def summarise_patients(
+    predictions: Predictions,
+    patients: Sequence[Hashable],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Measure patients instead of images.
+
+    A patient is decided by the majority of the images' predicted classes (of classes with
+    equally many votes, the one with the highest mean probability) or by the mean probability
+    (its arg-max, whatever threshold made ``predicted``). Whole groups are drawn; groups that
+    share a patient are drawn together.
+
+    Args:
+        predictions: What is judged, N images.
+        patients: Whom each image is of, (N,); empty, ``None`` or NaN where that is unknown.
+        resamples: How many resamples of the groups to draw.
+        seed: The run's seed.
+
+    Returns:
+        ``recognition_rate``, ``majority_vote_accuracy``, ``mean_probability_accuracy`` and, in a
+        binary task, ``mean_probability_auc``. All but the first are ``None`` with a reason where
+        a patient has images of several classes; all are where a patient is unknown.
+
+    Raises:
+        DataError: There is not one patient a row, or ``resamples`` is below one.
+    """
+    if len(patients) != len(predictions):
+        raise DataError(
+            f"`patients` must have one entry a row ({len(predictions)}), got {len(patients)}"
+        )
+    votes = (*_VOTES, _AREA) if predictions.positive is not None else _VOTES
+    unknown = sum(_unknown(patient) for patient in patients)
+    if unknown or not len(predictions):
+        reason = f"{unknown} of {len(patients)} images have no patient" if unknown else "no images"
+        return dict.fromkeys(("recognition_rate", *votes), Estimate(None, reason=reason))
+    table = _Patients.gather(predictions, encode(patients))
+    rate = {"recognition_rate": _recognition_rate(predictions, table, resamples, seed)}
+    mixed = int((table.present.sum(axis=1) > 1).sum())
+    if mixed:
+        reason = f"{mixed} of {len(table.present)} patients have images of several classes"
+        return rate | dict.fromkeys(votes, Estimate(None, reason=reason))
+    return rate | _decide(predictions, table, resamples, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Patients:
+    """One row a patient, P rows.
+
+    Attributes:
+        clusters: What is drawn whole, (P,), and the same for each image, (N,).
+        present: Whether a patient has an image of a class, (P, C).
+        right: Share of a patient's images that were predicted right, (P,).
+        mean: Mean probability of each class, (P, C).
+        votes: Images predicted as each class, (P, C).
+    """
+
+    clusters: IntArray
+    image_clusters: IntArray
+    present: BoolArray
+    right: FloatArray
+    mean: FloatArray
+    votes: FloatArray
+
+    @classmethod
+    def gather(cls, predictions: Predictions, codes: IntArray) -> _Patients:
+        n_patients = int(codes.max()) + 1
+        images = np.bincount(codes)
+        hits = sum_by(codes, predictions.targets == predictions.predicted, n_patients)
+        mean = np.stack(
+            [np.bincount(codes, column) / images for column in predictions.probabilities.T], axis=1
+        )
+        shape = (n_patients, predictions.n_classes)
+        votes, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+        np.add.at(votes, (codes, predictions.predicted), 1.0)
+        present[codes, predictions.targets] = True
+        clusters = _clusters(codes, predictions.group_codes)
+        return cls(clusters, clusters[codes], present, hits / images, mean, votes)
+
+
+def _recognition_rate(
+    predictions: Predictions, table: _Patients, resamples: int, seed: int
+) -> Estimate:
+    sums = np.bincount(table.clusters, table.right)
+    patients = np.bincount(table.clusters).astype(np.float64)
+
+    def measure(weights: FloatArray) -> dict[str, FloatArray]:
+        return {"rate": (weights @ sums) / (weights @ patients)}
+
+    samples = bootstrap(measure, len(sums), len(sums), resamples=resamples, seed=seed)
+    drawn = replace(predictions, groups=table.image_clusters)
+    rests_on = support(drawn, "accuracy", None)
+    return estimate(float(table.right.mean()), samples["rate"], "accuracy", rests_on)
+
+
+def _decide(
+    predictions: Predictions, table: _Patients, resamples: int, seed: int
+) -> dict[str, Estimate]:
+    """Judge one decision a patient; every patient has one class."""
+    leading = table.votes == table.votes.max(axis=1, keepdims=True)
+    by_mean = replace(
+        predictions,
+        probabilities=table.mean,
+        targets=table.present.argmax(axis=1),
+        predicted=table.mean.argmax(axis=1),
+        groups=table.clusters,
+    )
+    by_vote = replace(by_mean, predicted=np.where(leading, table.mean, -1.0).argmax(axis=1))
+    wanted = ("accuracy",) if predictions.positive is None else ("accuracy", "auc")
+    vote = summarise(by_vote, resamples=resamples, seed=seed, names=("accuracy",))
+    mean = summarise(by_mean, resamples=resamples, seed=seed, names=wanted)
+    decided = dict(zip(_VOTES, (vote["accuracy"], mean["accuracy"]), strict=True))
+    return decided | ({_AREA: mean["auc"]} if "auc" in mean else {})
+
+
+def _clusters(patients: IntArray, groups: IntArray) -> IntArray:
+    """Number what must be drawn together for each patient, shape (P,)."""
+    n_patients, n_groups = int(patients.max()) + 1, int(groups.max()) + 1
+    size = n_patients + n_groups
+    links = coo_array((np.ones(len(patients)), (patients, n_patients + groups)), shape=(size, size))
+    _, component = connected_components(links, directed=False)
+    return encode(component[:n_patients].tolist())
+
+
+def _unknown(patient: Hashable) -> bool:
+    # NaN is how a table marks a missing cell, and the only value that differs from itself.
+    return patient is None or patient == "" or patient != patient

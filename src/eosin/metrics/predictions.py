@@ -1,0 +1,130 @@
+"""The predictions that a summary is made of, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.core.errors import DataError
+from eosin.core.types import BoolArray, FloatArray, IntArray
+from eosin.metrics.checks import check_classes, check_finite
+
+#: How far a row of probabilities may be from one: float32 and half-precision networks round.
+SUM_TOLERANCE = 1e-3
+#: How far a float32 softmax may step over 0 or 1.
+ROUNDING = 1e-6
+
+
+def encode(labels: Iterable[Hashable]) -> IntArray:
+    """Number labels in the order in which they first appear, shape (N,)."""
+    index: dict[Hashable, int] = {}
+    return np.array([index.setdefault(label, len(index)) for label in labels], dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said about images, and what they are.
+
+    Attributes:
+        probabilities: Probability of each class, each row summing to one, shape (N, C).
+        targets: Class index of each row, (N,).
+        predicted: Class index that was decided on, (N,): the arg-max of the probabilities, or
+            what a threshold makes of them.
+        groups: Label of the group that each row belongs to, (N,): what is drawn whole when
+            resampling, such as the patient.
+        positive: The class to find in a binary task; ``None`` makes every metric that needs one
+            the mean over all classes, also where there are two.
+        class_names: What to call the classes in reasons; their indices by default.
+
+    Raises:
+        DataError: Shapes differ, a probability is not finite, out of range or in a row that
+            does not sum to one, an index is out of range, or ``positive`` is given for more than
+            two classes.
+    """
+
+    probabilities: FloatArray
+    targets: IntArray
+    predicted: IntArray
+    groups: Sequence[Hashable] | npt.NDArray[Any]
+    positive: int | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        table = check_probabilities(self.probabilities)
+        n_rows, n_classes = table.shape
+        for name in ("targets", "predicted", "groups"):
+            if len(getattr(self, name)) != n_rows:
+                raise DataError(
+                    f"`{name}` must have one entry a row of probabilities ({n_rows}), "
+                    f"got {len(getattr(self, name))}"
+                )
+        if self.positive is not None and (n_classes != 2 or self.positive not in (0, 1)):
+            raise DataError(
+                f"`positive` must be 0 or 1 in a task of two classes, "
+                f"got {self.positive} of {n_classes}"
+            )
+        if self.class_names is not None and len(self.class_names) != n_classes:
+            raise DataError(
+                f"`class_names` must name {n_classes} classes, got {len(self.class_names)}"
+            )
+        object.__setattr__(self, "probabilities", table)
+        for name in ("targets", "predicted"):
+            object.__setattr__(self, name, check_classes(name, getattr(self, name), n_classes))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are, C."""
+        return int(self.probabilities.shape[1])
+
+    @cached_property
+    def group_codes(self) -> IntArray:
+        """Number of each row's group, from 0, shape (N,)."""
+        return encode(self.groups)
+
+    @property
+    def n_groups(self) -> int:
+        """How many groups there are."""
+        return int(self.group_codes.max()) + 1 if len(self) else 0
+
+    @cached_property
+    def class_in_group(self) -> BoolArray:
+        """Whether a group holds a row of a class, shape (groups, C)."""
+        table = np.zeros((self.n_groups, self.n_classes), dtype=bool)
+        table[self.group_codes, self.targets] = True
+        return np.clip(table, 0.0, 1.0)
+
+    def class_name(self, index: int) -> str:
+        """What to call a class in a sentence."""
+        return f"class {index}" if self.class_names is None else repr(self.class_names[index])
+
+
+def check_probabilities(probabilities: FloatArray) -> FloatArray:
+    """Return a table of probabilities as float64, shape (N, C) with C of at least 2.
+
+    Raises:
+        DataError: The shape or a value does not fit, or a row does not sum to one.
+    """
+    table = check_finite(np.asarray(probabilities, dtype=np.float64))
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise DataError(
+            f"`probabilities` must have the shape (rows, 2 or more classes), got {table.shape}"
+        )
+    if table.size and (table.min() < -ROUNDING or table.max() > 1 + ROUNDING):
+        raise DataError(
+            f"`probabilities` must lie in 0 to 1, got {table.min():g} to {table.max():g}"
+        )
+    off = np.abs(table.sum(axis=1) - 1)
+    if (off > SUM_TOLERANCE).any():
+        row = int(off.argmax())
+        raise DataError(
+            f"each row of `probabilities` must sum to 1, got {table[row].sum():g} in row {row}"
+        )
+    return np.clip(table, 0.0, 1.0)

@@ -1,0 +1,88 @@
+"""How well scores order two classes, for many weightings of the rows at once.
+
+The area under the ROC curve is the weighted share of (positive, negative) pairs in the right
+order, ties counting one half (Mann-Whitney). Average precision is the sum of precision times
+the step in recall over the distinct scores, without interpolation, as scikit-learn defines it.
+Rows are sorted once; a weighting then costs two cumulative sums, which is what makes thousands
+of resamples of a hundred thousand rows affordable.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eosin.core.types import BoolArray, FloatArray, IntArray
+from eosin.metrics.counts import divide
+
+
+class Ranking:
+    """Rows in descending order of their score.
+
+    Args:
+        scores: One score a row, any finite range, shape (N,).
+        positive: Which rows are of the positive class, shape (N,).
+
+    Attributes:
+        order: Row numbers in descending order of score, shape (N,). Weights come in this order.
+    """
+
+    def __init__(self, scores: FloatArray, positive: BoolArray) -> None:
+        self.order: IntArray = np.argsort(-scores, kind="stable")
+        ranked, is_positive = scores[self.order], positive[self.order]
+        self._positives = np.flatnonzero(is_positive)
+        # A block is a run of equal scores; only blocks with a positive row add to either sum.
+        is_end = np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]
+        ends = np.flatnonzero(is_end)
+        positives_until = np.cumsum(is_positive)[ends]
+        has_positive = np.diff(positives_until, prepend=0) > 0
+        starts = np.append(0, ends + 1)[: len(ends)]
+        self._ends, self._starts = ends[has_positive], starts[has_positive]
+        self._positive_ends = positives_until[has_positive] - 1
+        # Without ties the gathers by block would copy what is already in place.
+        self._one_row_each = len(self._ends) == len(self._positives)
+        self._mixed = not self._one_row_each or bool(np.any(self._starts != self._ends))
+
+    def measure(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the area under the ROC curve and the average precision.
+
+        Args:
+            weights: Non-negative weights in the order of :attr:`order`, shape (R, N).
+
+        Returns:
+            Two arrays (R,). The area is NaN where a class has no weight; average precision is
+            NaN where the positive class has none.
+        """
+        if not len(self._positives):
+            nothing = np.full(len(weights), np.nan)
+            return nothing, nothing.copy()
+        seen = np.cumsum(weights, axis=1)  # (R, N)
+        mass, found = self._found(weights)  # (R, B)
+        seen_at_end = seen.take(self._ends, axis=1)
+        positives, total = found[:, -1].copy(), seen[:, -1]
+        # Negatives ranked above each block; those tied with it count half.
+        above = seen_at_end - found
+        if self._mixed:
+            above += self._before(seen) - (found - mass)
+            above *= 0.5
+        wrong = np.einsum("rb,rb->r", mass, above)
+        negatives = total - positives
+        area = 1.0 - divide(wrong, positives * negatives)
+        # An empty block has no mass either: any denominator will do.
+        np.maximum(seen_at_end, np.finfo(float).tiny, out=seen_at_end)
+        np.divide(found, seen_at_end, out=found)
+        return area, divide(np.einsum("rb,rb->r", mass, found), positives)
+
+    def _found(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the positive weight of each block and until its end, both (R, B)."""
+        mass = weights.take(self._positives, axis=1)
+        found = np.cumsum(mass, axis=1)
+        if self._one_row_each:
+            return mass, found
+        found = found.take(self._positive_ends, axis=1)
+        return np.diff(found, axis=1, prepend=0.0), found
+
+    def _before(self, seen: FloatArray) -> FloatArray:
+        """Return the weight ranked before each block, shape (R, B)."""
+        before: FloatArray = seen.take(np.maximum(self._starts - 1, 0), axis=1)
+        before[:, self._starts == 0] = 0.0
+        return before

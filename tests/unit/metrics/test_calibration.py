@@ -1,0 +1,89 @@
+"""Calibration against hand-worked numbers."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from eosin import metrics
+from eosin.core.errors import DataError
+
+
+def test_brier_by_hand():
+    table = np.array([[0.8, 0.2], [0.3, 0.7]])
+    # Squared errors of class 1: 0.2² and 0.3²; over both classes twice that.
+    assert metrics.brier(np.array([0, 1]), table, positive=1) == pytest.approx(0.065)
+    assert metrics.brier(np.array([0, 1]), table) == pytest.approx(0.13)
+
+
+def test_ece_by_hand():
+    # Two bins: confidences 0.9 (one of two right) and 0.6 (right).
+    table = np.array([[0.9, 0.1], [0.1, 0.9], [0.6, 0.4]])
+    targets = np.array([0, 0, 0])
+    assert metrics.ece(targets, table) == pytest.approx((abs(1.8 - 1) + abs(0.6 - 1)) / 3)
+
+
+def test_ece_weighs_rows():
+    random = np.random.default_rng(0)
+    table = softmax(random.normal(size=(50, 3)), axis=1)
+    targets, counts = random.integers(0, 3, 50), random.integers(0, 4, 50)
+    again = np.repeat(np.arange(50), counts)
+    assert metrics.ece(targets, table, weights=counts) == pytest.approx(
+        metrics.ece(targets[again], table[again]), abs=1e-12
+    )
+
+
+def test_reliability_bins_add_up_to_the_ece():
+    random = np.random.default_rng(1)
+    table = softmax(random.normal(size=(200, 2)), axis=1)
+    targets = random.integers(0, 2, 200)
+    bins = metrics.reliability_bins(targets, table)
+    assert bins.weight.sum() == 200
+    assert np.isnan(bins.confidence[:7]).all()  # the larger of two is at least one half
+    gaps = bins.weight * np.abs(bins.confidence - bins.accuracy)
+    assert np.nansum(gaps) / 200 == pytest.approx(metrics.ece(targets, table), abs=1e-12)
+    inside = bins.weight > 0
+    assert (bins.confidence[inside] <= bins.edges[1:][inside]).all()
+    assert (bins.confidence[inside] > bins.edges[:-1][inside]).all()
+
+
+def test_certainty_falls_into_the_last_bin():
+    bins = metrics.reliability_bins(np.array([0, 1]), np.eye(2))
+    assert bins.weight.tolist() == [0.0] * 14 + [2.0]
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_the_data_is_found(true):
+    random = np.random.default_rng(2)
+    logits = random.normal(0, 2, (20_000, 3))
+    table = softmax(logits / true, axis=1)
+    targets = (random.random((20_000, 1)) > table.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    assert metrics.fit_temperature(logits, targets) == pytest.approx(true, rel=0.05)
+
+
+def test_temperature_stays_one_where_there_is_nothing_to_fit():
+    assert metrics.fit_temperature(np.empty((0, 2)), np.array([], dtype=int)) == 1.0
+    assert metrics.fit_temperature(np.ones((3, 2)), np.array([1, 1, 1])) == 1.0
+
+
+def test_temperature_stays_within_its_bounds():
+    targets = np.array([0, 1, 0, 1])
+    sharp = np.eye(2)[targets] * 10
+    # Far below one the likelihood is one to the last digit: anything there is as good.
+    assert 0.05 <= metrics.fit_temperature(sharp, targets) < 0.4
+    assert metrics.fit_temperature(-sharp * 100, targets) == pytest.approx(20, rel=1e-3)
+
+
+def test_softmax_survives_large_logits():
+    table = metrics.softmax(np.array([[1000.0, 0.0], [-1000.0, -1000.0]]), 2.0)
+    assert table == pytest.approx(np.array([[1.0, 0.0], [0.5, 0.5]]))
+
+
+def test_refusals():
+    with pytest.raises(DataError, match="above 0, got 0"):
+        metrics.softmax(np.zeros((1, 2)), 0.0)
+    with pytest.raises(DataError, match="finite"):
+        metrics.fit_temperature(np.array([[np.inf, 0.0]]), np.array([0]))
+    with pytest.raises(DataError, match="must lie in 0 to 1"):
+        metrics.brier(np.array([0]), np.array([[2.0, -1.0]]))
+    with pytest.raises(DataError, match="one row of numbers a target"):
+        metrics.ece(np.array([0, 1]), np.array([[0.5, 0.5]]))

@@ -1,0 +1,149 @@
+"""Summaries: values, reasons, classes."""
+
+import numpy as np
+import pytest
+
+from eosin import metrics
+from eosin.core.errors import UnknownNameError
+from eosin.metrics import METRIC_NAMES, Predictions, summarise, summarise_by_class
+
+
+def given(targets, predicted, positive=1, n_classes=2, names=None):
+    """Predictions that are sure of what they predict, every row a group of its own."""
+    predicted = np.array(predicted, dtype=int)
+    table = np.full((len(predicted), n_classes), 0.2 / (n_classes - 1))
+    table[np.arange(len(predicted)), predicted] = 0.8
+    targets = np.array(targets, dtype=int)
+    return Predictions(table, targets, predicted, np.arange(len(predicted)), positive, names)
+
+
+def quick(predictions, **options):
+    return summarise(predictions, resamples=20, **options)
+
+
+def test_hand_worked_numbers():
+    ours = quick(given([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 1, 0, 0, 0, 0, 0]))
+    values = {name: estimate.value for name, estimate in ours.items()}
+    assert tuple(values) == METRIC_NAMES
+    assert values == pytest.approx(
+        {
+            "accuracy": 0.8,
+            "balanced_accuracy": (3 / 4 + 5 / 6) / 2,
+            "auc": (3 / 4 * 5 / 6) + 0.5 * (3 / 4 * 1 / 6 + 1 / 4 * 5 / 6),
+            "average_precision": 3 / 4 * 3 / 4 + 1 / 4 * 4 / 10,
+            "recall": 3 / 4,
+            "specificity": 5 / 6,
+            "precision": 3 / 4,
+            "f1": 3 / 4,
+            "brier": (8 * 0.04 + 2 * 0.64) / 10,
+            "ece": 0.0,
+        },
+        abs=1e-12,
+    )
+
+
+def test_all_predicted_negative():
+    ours = quick(given([0, 1, 0, 1], [0, 0, 0, 0], names=("benign", "malignant")))
+    assert ours["precision"].value is None
+    assert ours["precision"].reason == "nothing was predicted as 'malignant'"
+    assert ours["recall"].value == 0.0
+    assert ours["f1"].value == 0.0
+
+
+def test_a_single_class():
+    ours = quick(given([0, 0, 0], [0, 1, 0]))
+    for name in ("recall", "auc", "average_precision", "balanced_accuracy"):
+        assert ours[name].value is None
+        assert ours[name].reason == "no image of class 1"
+    assert ours["accuracy"].value == pytest.approx(2 / 3)
+    assert ours["accuracy"].reason.startswith("3 groups of class 0")
+    assert ours["precision"].value == 0.0
+    positives = quick(given([1, 1], [1, 1]))
+    assert positives["specificity"].reason == "every image is of class 1"
+    assert positives["auc"].reason == "every image is of class 1"
+    assert positives["average_precision"].value == 1.0
+
+
+def test_no_images():
+    nobody = given([], [])
+    assert {estimate.reason for estimate in quick(nobody).values()} == {"no images"}
+    assert {estimate.value for estimate in quick(nobody).values()} == {None}
+    by_class = summarise_by_class(nobody, resamples=5)
+    assert by_class[1]["recall"].reason == "no images"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("targets", [[], [0], [0, 0], [0, 1], [1, 0, 1], [1, 1]])
+@pytest.mark.parametrize("predicted", [0, 1])
+def test_never_nan(n_classes, targets, predicted):
+    positive = 1 if n_classes == 2 else None
+    case = given(targets, [predicted] * len(targets), positive, n_classes)
+    estimates = list(quick(case).values())
+    for row in summarise_by_class(case, resamples=5).values():
+        estimates += row.values()
+    for estimate in estimates:
+        numbers = (estimate.value, estimate.low, estimate.high)
+        assert not any(number is not None and np.isnan(number) for number in numbers)
+        assert estimate.low is not None or estimate.reason
+        assert estimate.reason != "undefined"
+
+
+def test_two_classes_without_a_positive_one_are_averaged():
+    case = given([1, 1, 1, 0], [1, 1, 0, 0], positive=None)
+    ours = quick(case)
+    assert ours["recall"].value == pytest.approx((2 / 3 + 1) / 2)
+    assert ours["specificity"].value == pytest.approx((1 + 2 / 3) / 2)
+    assert ours["precision"].value == pytest.approx((1 + 1 / 2) / 2)
+    assert ours["brier"].value == pytest.approx(2 * (3 * 0.04 + 0.64) / 4)
+
+
+def test_by_class():
+    case = given([0, 0, 1, 1, 2, 2, 2], [0, 1, 1, 1, 2, 0, 2], None, 3, ("a", "b", "c"))
+    ours = summarise_by_class(case, resamples=20)
+    assert list(ours) == [0, 1, 2]
+    assert tuple(ours[0]) == metrics.BY_CLASS_NAMES
+    assert ours[0]["recall"].value == pytest.approx(1 / 2)
+    assert ours[1]["precision"].value == pytest.approx(2 / 3)
+    assert ours[2]["f1"].value == pytest.approx(2 * 2 / (2 + 3))
+    assert ours[1]["specificity"].value == pytest.approx(4 / 5)
+    assert ours[2]["auc"].value == pytest.approx(2 / 3 + 0.5 * 1 / 3)
+    overall = quick(case)
+    for name in ("recall", "precision", "f1", "specificity", "auc"):
+        mean = np.mean([ours[index][name].value for index in range(3)])
+        assert overall[name].value == pytest.approx(mean, abs=1e-12)
+
+
+def test_by_class_needs_the_groups_that_it_speaks_of():
+    targets = np.repeat([0, 1, 2], [10, 10, 3])
+    ours = summarise_by_class(given(targets, targets, None, 3), resamples=50)
+    assert ours[2]["recall"].low is None
+    assert ours[2]["recall"].reason.startswith("3 groups of class 2")
+    assert ours[0]["recall"].low is not None
+    assert ours[0]["auc"].low is not None
+    assert ours[2]["specificity"].reason.startswith("20 groups of classes other than class 2")
+
+
+def test_the_threshold_moves_decisions_and_nothing_else():
+    random = np.random.default_rng(0)
+    p = random.random(60)
+    table = np.stack([1 - p, p], axis=1)
+    targets = random.integers(0, 2, 60)
+    whole = [
+        quick(Predictions(table, targets, (p >= cut).astype(int), np.arange(60), positive=1))
+        for cut in (0.5, 0.2)
+    ]
+    for name in ("auc", "average_precision", "brier", "ece"):
+        assert whole[0][name] == whole[1][name]
+    assert whole[0]["recall"].value < whole[1]["recall"].value
+
+
+def test_an_unknown_name_is_refused_with_a_close_match():
+    with pytest.raises(UnknownNameError, match="Did you mean 'recall'"):
+        quick(given([0, 1], [0, 1]), names=("recal",))
+    with pytest.raises(UnknownNameError, match="'brier'"):
+        summarise_by_class(given([0, 1], [0, 1]), names=("brier",))
+
+
+def test_some_names_only():
+    assert list(quick(given([0, 1], [0, 1]), names=("f1", "auc"))) == ["f1", "auc"]
+    assert quick(given([0, 1], [0, 1]), names=()) == {}
