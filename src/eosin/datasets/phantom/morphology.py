@@ -1,0 +1,224 @@
+"""What simulated tissue looks like: one number from benign to malignant, and what hangs on it.
+
+Benign: small, even, spaced nuclei on a basement membrane, glands with a lumen, in lobules.
+Malignant: large, pleomorphic, hyperchromatic, crowded nuclei without polarity, disrupted glands,
+infiltrating nests and mitoses. Every quantity is interpolated between the two ends, so that
+intermediate tissue exists and the classes overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Morphology:
+    """Tissue of one image.
+
+    Attributes:
+        glands: Glands for each 100 µm × 100 µm inside a lobule.
+        gland_radius: Mean outer radius in µm.
+        lumen: Radius of the lumen as a share of the gland's.
+        elongation: Mean ratio of a gland's axes.
+        raggedness: Relative amplitude of the glands' outline.
+        disorder: Shaking of the glands' lattice as a share of its spacing.
+        layers: Mean number of nuclear layers around a lumen.
+        sheet: Share of the field taken by solid nests.
+        nest_um: Size of those nests.
+        files: Single files of tumour cells for each 100 µm × 100 µm.
+        fronds: Share of the field taken by papillary fronds; the rest of them is empty.
+        mucin: Share of the field taken by pools of mucin.
+        clefts: Share of the field taken by leaf-like clefts.
+        nuclear_radius: Mean nuclear radius in µm.
+        pleomorphism: Standard deviation of the logarithm of the nuclear radius.
+        crowding: Distance between nuclear centres in nuclear diameters.
+        chromatin: Haematoxylin of a mean nucleus.
+        clumping: Relative amplitude of the chromatin texture.
+        nucleoli: Share of nuclei with a visible nucleolus.
+        mitoses: Share of nuclei in mitosis.
+        depolarised: Standard deviation of the nuclei's direction in rad.
+        irregular: Relative amplitude of the nuclear outline.
+        spindles: Stromal nuclei for each 100 µm × 100 µm.
+        lymphocytes: Likewise.
+        collagen: Eosin of the stroma.
+    """
+
+    glands: float
+    gland_radius: float
+    lumen: float
+    elongation: float
+    raggedness: float
+    disorder: float
+    layers: float
+    sheet: float
+    nest_um: float
+    files: float
+    fronds: float
+    mucin: float
+    clefts: float
+    nuclear_radius: float
+    pleomorphism: float
+    crowding: float
+    chromatin: float
+    clumping: float
+    nucleoli: float
+    mitoses: float
+    depolarised: float
+    irregular: float
+    spindles: float
+    lymphocytes: float
+    collagen: float
+
+
+#: The two ends of the scale.
+BENIGN_END = Morphology(
+    glands=6.0,
+    gland_radius=17.0,
+    lumen=0.40,
+    elongation=1.15,
+    raggedness=0.04,
+    disorder=0.07,
+    layers=1.1,
+    sheet=0.0,
+    nest_um=11.0,
+    files=0.0,
+    fronds=0.0,
+    mucin=0.0,
+    clefts=0.0,
+    nuclear_radius=2.9,
+    pleomorphism=0.10,
+    crowding=1.30,
+    chromatin=1.05,
+    clumping=0.15,
+    nucleoli=0.04,
+    mitoses=0.001,
+    depolarised=0.25,
+    irregular=0.04,
+    spindles=22.0,
+    lymphocytes=5.0,
+    collagen=0.62,
+)
+MALIGNANT_END = replace(
+    BENIGN_END,
+    glands=2.6,
+    gland_radius=15.0,
+    lumen=0.25,
+    elongation=1.45,
+    raggedness=0.16,
+    disorder=0.28,
+    layers=2.3,
+    sheet=0.42,
+    files=0.8,
+    nuclear_radius=4.3,
+    pleomorphism=0.28,
+    crowding=1.10,
+    chromatin=1.35,
+    clumping=0.30,
+    nucleoli=0.45,
+    mitoses=0.03,
+    depolarised=1.1,
+    irregular=0.16,
+    lymphocytes=9.0,
+    collagen=0.55,
+)
+
+
+def interpolate(malignancy: float) -> Morphology:
+    """Return the tissue between the two ends; ``malignancy`` in 0..1."""
+    low, high = vars(BENIGN_END), vars(MALIGNANT_END)
+    return Morphology(**{name: low[name] + malignancy * (high[name] - low[name]) for name in low})
+
+
+def _adenosis(tissue: Morphology) -> Morphology:
+    """More acini than normal, small and close together."""
+    return replace(
+        tissue,
+        glands=tissue.glands * 1.9,
+        gland_radius=tissue.gland_radius * 0.68,
+        lumen=tissue.lumen * 0.75,
+    )
+
+
+def _fibroadenoma(tissue: Morphology) -> Morphology:
+    """Pale, expanded stroma that presses the ducts into slits."""
+    return replace(
+        tissue,
+        glands=tissue.glands * 0.55,
+        elongation=3.2,
+        raggedness=tissue.raggedness * 0.5,
+        spindles=tissue.spindles * 1.3,
+        collagen=tissue.collagen * 0.72,
+    )
+
+
+def _phyllodes_tumor(tissue: Morphology) -> Morphology:
+    """Leaf-like clefts in a stroma that is full of cells."""
+    return replace(
+        tissue,
+        glands=tissue.glands * 0.4,
+        elongation=2.4,
+        clefts=0.10,
+        spindles=tissue.spindles * 2.6,
+    )
+
+
+def _tubular_adenoma(tissue: Morphology) -> Morphology:
+    """Round, even tubules back to back with hardly any stroma."""
+    return replace(
+        tissue,
+        glands=tissue.glands * 1.7,
+        gland_radius=tissue.gland_radius * 0.82,
+        elongation=1.05,
+        disorder=tissue.disorder * 0.5,
+        spindles=tissue.spindles * 0.5,
+    )
+
+
+def _ductal_carcinoma(tissue: Morphology) -> Morphology:
+    """Solid nests and ragged glands: the common kind."""
+    return replace(tissue, sheet=tissue.sheet * 1.1)
+
+
+def _lobular_carcinoma(tissue: Morphology) -> Morphology:
+    """Small, even cells in single file through the stroma."""
+    return replace(
+        tissue,
+        glands=tissue.glands * 0.3,
+        sheet=tissue.sheet * 0.25,
+        files=tissue.files * 6.0 + 2.0,
+        nuclear_radius=tissue.nuclear_radius * 0.85,
+        pleomorphism=tissue.pleomorphism * 0.6,
+    )
+
+
+def _mucinous_carcinoma(tissue: Morphology) -> Morphology:
+    """Clusters of cells that float in pools of pale mucin."""
+    return replace(tissue, glands=tissue.glands * 0.3, sheet=tissue.sheet * 0.6, mucin=0.55)
+
+
+def _papillary_carcinoma(tissue: Morphology) -> Morphology:
+    """Fronds of crowded cells around thin cores, with empty space between."""
+    return replace(
+        tissue, glands=tissue.glands * 0.2, sheet=tissue.sheet * 0.15, fronds=0.55, layers=2.0
+    )
+
+
+#: What each subtype changes.
+TWEAKS: dict[str, Callable[[Morphology], Morphology]] = {
+    "adenosis": _adenosis,
+    "fibroadenoma": _fibroadenoma,
+    "phyllodes_tumor": _phyllodes_tumor,
+    "tubular_adenoma": _tubular_adenoma,
+    "ductal_carcinoma": _ductal_carcinoma,
+    "lobular_carcinoma": _lobular_carcinoma,
+    "mucinous_carcinoma": _mucinous_carcinoma,
+    "papillary_carcinoma": _papillary_carcinoma,
+}
+
+
+def malignancy(severity: float) -> float:
+    """Squash a severity (any number, 0 between the classes) to 0..1."""
+    return float(1 / (1 + np.exp(-1.6 * severity)))
