@@ -77,7 +77,7 @@ def write_phantom(
     """
     rows = []
     for done, patch in enumerate(simulate(options), start=1):
-        write_bytes(Path(root) / patch.path, _png(patch.image))
+        write_bytes(Path(root) / patch.path, _png(patch.image), durable=False)
         rows.append(_row(options, patch))
         if progress is not None:
             progress(done, len(options))

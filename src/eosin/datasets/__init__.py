@@ -1,0 +1,1 @@
+"""From a folder of patches to samples with labels, groups and splits."""

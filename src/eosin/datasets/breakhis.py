@@ -1,0 +1,103 @@
+"""BreakHis, read from its own folder tree.
+
+Source: Spanhol et al., "A Dataset for Breast Cancer Histopathological Image Classification",
+IEEE Trans. Biomed. Eng. 63(7), 2016. Tree:
+``BreaKHis_v1/histology_slides/breast/<class>/SOB/<subtype>/<slide>/<magnification>X/*.png``.
+
+Grouped by accession, not by slide folder: `14-22549AB`, `-CD` and `-G` are sections of one
+patient's accession 22549, and 82 slide folders are only 70 accessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.core.errors import DataError, UsageError
+from eosin.datasets.base import DATASETS, DataSet, DataSetFacts
+from eosin.datasets.breakhis_names import parse_breakhis_name
+
+_CLASSES = {"B": "benign", "M": "malignant"}
+_SUBTYPES = {
+    "A": "adenosis",
+    "F": "fibroadenoma",
+    "PT": "phyllodes_tumor",
+    "TA": "tubular_adenoma",
+    "DC": "ductal_carcinoma",
+    "LC": "lobular_carcinoma",
+    "MC": "mucinous_carcinoma",
+    "PC": "papillary_carcinoma",
+}
+# 6.5 µm camera pixel behind a 3.3x relay lens and the objective, for the original 700 × 460
+# field. An anisotropically resized copy has no single value: the manifest leaves it empty.
+_MPP = {"40": 0.49, "100": 0.20, "200": 0.10, "400": 0.05}
+_ORIGINAL_PX = (700, 460)
+
+
+def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
+    """List the images of a BreakHis tree at any image size.
+
+    Args:
+        root: A folder with ``BreaKHis_v1`` or any part of the tree below it.
+        options: None are known.
+
+    Returns:
+        A manifest table with subtype, magnification, slide and accession.
+
+    Raises:
+        DataError: No file below ``root`` is named as BreakHis names its files.
+    """
+    if options:
+        raise UsageError(f"breakhis takes no options, got {sorted(options)[0]!r}")
+    rows = []
+    for path in sorted(root.rglob("SOB_*.png")):
+        name = parse_breakhis_name(path.name)
+        if name is None:
+            continue
+        rows.append(
+            {
+                "path": path.relative_to(root).as_posix(),
+                "label": _CLASSES[name.class_letter],
+                "subtype": _SUBTYPES[name.subtype_code],
+                "patient": name.accession,
+                "group": name.accession,
+                "accession": name.accession,
+                "slide": name.slide,
+                "magnification": name.magnification,
+            }
+        )
+    if not rows:
+        raise DataError(
+            f"{root} holds no BreakHis image (SOB_<B|M>_<type>-<yy>-<id>-<mag>-<seq>.png)",
+            mend="Name the folder that holds BreaKHis_v1",
+        )
+    table = pd.DataFrame(rows, dtype=object)
+    table["mpp"] = _scales(root, table)
+    return table
+
+
+def _scales(root: Path, table: Any) -> list[str]:
+    """Give µm per pixel where the first image has the camera's own size, else nothing."""
+    from PIL import Image
+
+    with Image.open(root / table["path"][0]) as first:
+        is_original = first.size == _ORIGINAL_PX
+    return [str(_MPP.get(mag, "")) if is_original else "" for mag in table["magnification"]]
+
+
+DATASETS.add(
+    "breakhis",
+    DataSet(
+        facts=DataSetFacts(
+            name="breakhis",
+            title="BreakHis: breast cancer histopathological images",
+            licence="CC BY 4.0",
+            citation="Spanhol et al., IEEE Trans. Biomed. Eng. 63(7):1455-1462, 2016",
+            positive="malignant",
+        ),
+        collect=collect_breakhis,
+    ),
+)
