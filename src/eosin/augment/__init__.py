@@ -1,0 +1,6 @@
+"""Augmentation: drawn in one place, from (seed, epoch, index) alone; applied in another."""
+
+from eosin.augment.geometry import apply_affine
+from eosin.augment.policies import POLICIES, Policy
+
+__all__ = ["POLICIES", "Policy", "apply_affine"]

@@ -1,0 +1,1 @@
+"""From an image file to a decision, with what a hospital installs: no torch."""

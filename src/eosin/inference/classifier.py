@@ -1,0 +1,120 @@
+"""A model folder, ready to judge images: ONNX Runtime, calibration, threshold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.versioned import read_document
+from eosin.core.errors import ArtifactError
+from eosin.core.progress import Advance
+from eosin.core.types import FloatArray, Image, IntArray
+from eosin.inference.preprocess import to_input
+from eosin.metrics.calibration import softmax
+
+_BATCH = 32
+
+
+class Classifier:
+    """A trained network behind ONNX Runtime.
+
+    Args:
+        folder: A model folder.
+        threads: Threads of ONNX Runtime; its own choice by default.
+
+    Attributes:
+        info: What ``model.json`` says.
+
+    Raises:
+        ArtifactError: The folder is no model folder or its network does not load.
+    """
+
+    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+        paths = ModelFolder(Path(folder))
+        if not paths.info.exists():
+            raise ArtifactError(
+                f"{folder} is no model folder: it has no {paths.info.name}",
+                mend="Name RUN/model, or train one with `eosin train`",
+            )
+        self.info = read_document(paths.info, ModelInfo)
+        self._network = OnnxNetwork(paths.onnx, threads=threads)
+
+    def logits(self, images: Image, *, advance: Advance | None = None) -> FloatArray:
+        """Run the network on resized images.
+
+        Args:
+            images: uint8, shape (N, *input_px, 3), RGB.
+            advance: Told how many are done.
+
+        Returns:
+            Raw logits, float64, shape (N, K).
+        """
+        parts: list[FloatArray] = [np.empty((0, len(self.info.class_names)))]
+        for start in range(0, len(images), _BATCH):
+            batch = images[start : start + _BATCH]
+            parts.append(self._network.run(to_input(batch, self.info.preprocessing)))
+            if advance is not None:
+                advance(min(start + _BATCH, len(images)), len(images))
+        return np.concatenate(parts).astype(np.float64)
+
+    def probabilities(self, logits: FloatArray) -> FloatArray:
+        """Calibrate logits (N, K) into probabilities (N, K) with the model's temperature."""
+        return softmax(logits, self.info.temperature)
+
+    def decide(self, probabilities: FloatArray) -> list[str]:
+        """Decide at the stored threshold; by arg-max where the model has none.
+
+        Args:
+            probabilities: Calibrated, shape (N, K).
+
+        Returns:
+            A class name a row.
+        """
+        names = self.info.class_names
+        return [names[index] for index in decide(probabilities, self.info)]
+
+
+def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:
+    """Return the decided class index of every row, shape (N,); see :meth:`Classifier.decide`."""
+    names = list(info.class_names)
+    if info.threshold.value is None or info.positive is None or len(names) != 2:
+        return np.asarray(np.argmax(probabilities, axis=1), dtype=np.int64)
+    positive = names.index(info.positive)
+    is_positive = probabilities[:, positive] >= info.threshold.value
+    return np.where(is_positive, positive, 1 - positive)
+
+
+class OnnxNetwork:
+    """``model.onnx`` in ONNX Runtime: ``images`` (N, C, H, W) float32 → ``logits`` (N, K).
+
+    Args:
+        path: The ONNX file.
+        threads: Threads inside an operator; ONNX Runtime's own choice by default.
+
+    Raises:
+        ArtifactError: The file is absent or does not load.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        import onnxruntime  # slow to import and not needed to read a folder
+
+        if not path.exists():
+            raise ArtifactError(f"{path} does not exist", mend="Train again, or copy the folder")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise ArtifactError(f"{path} does not load in ONNX Runtime: {error}") from error
+
+    def run(self, images: FloatArray) -> FloatArray:
+        """Return the logits (N, K) of prepared images (N, C, H, W)."""
+        (logits,) = self._session.run(["logits"], {"images": images})
+        return np.asarray(logits)

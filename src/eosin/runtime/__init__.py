@@ -1,0 +1,1 @@
+"""Torch's door: everything that imports torchvision or Lightning goes through here."""

@@ -1,0 +1,82 @@
+"""Importing torch's companions where torchvision's compiled part is missing.
+
+PyPI's torchvision is built for CUDA. Beside a CPU-only torch its import stops at
+``operator torchvision::nms does not exist``, and Lightning (through torchmetrics) and timm stop
+with it. Eosin calls neither operator; declaring their schemas is enough for the import to pass.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import warnings
+from types import ModuleType
+from typing import Any
+
+from eosin.core.errors import MissingPartError
+
+# Kept alive for as long as the process: dropping the library would drop the declaration.
+_declared: list[Any] = []
+
+
+def import_companion(name: str) -> ModuleType:
+    """Import torchvision or what stands on it.
+
+    Args:
+        name: Module name, e.g. ``"torchvision"`` or ``"lightning.pytorch"``.
+
+    Raises:
+        MissingPartError: The training extra is not installed.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise missing_train_extra() from error
+    with warnings.catch_warnings():
+        # Deprecations inside other projects are not the user's to mend.
+        warnings.simplefilter("ignore")
+        try:
+            _make_torchvision_importable()
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise missing_train_extra() from error
+    # Lightning greets, advises and advertises on its own loggers.
+    for logger in ("lightning.pytorch", "lightning.fabric", "lightning_utilities"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    return module
+
+
+def missing_train_extra() -> MissingPartError:
+    """Return the error that says how to install what training needs."""
+    return MissingPartError(
+        "training needs PyTorch and Lightning, which are not installed",
+        mend="pip install 'eosin[train]'",
+    )
+
+
+def _make_torchvision_importable() -> None:
+    if "torchvision" in sys.modules or _declared:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except ImportError:
+        return  # Lightning works without it
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        for name in [m for m in sys.modules if m.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _declare_operators()
+
+
+def _declare_operators() -> None:
+    from torch.library import Library
+
+    library = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for schema in (
+        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    ):
+        library.define(schema)  # type: ignore[no-untyped-call]
+    _declared.append(library)

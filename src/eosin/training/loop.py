@@ -1,0 +1,175 @@
+"""One training: from decoded images to the best state of a network."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.model import Preprocessing
+from eosin.augment import Policy
+from eosin.core.errors import OutputError, TrainingError
+from eosin.core.progress import progress_bar
+from eosin.core.types import FloatArray, IntArray
+from eosin.recipe.schema import TrainSection
+from eosin.runtime.device import Placement
+from eosin.runtime.door import import_companion
+from eosin.training.batches import ImagePart, make_loader
+from eosin.training.callbacks import EvaluationLog, LastCheckpoint, StepProgress
+from eosin.training.checkpoints import load_weights
+from eosin.training.module import ClassifierModule, Task
+
+lightning = import_companion("lightning.pytorch")
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """What a training works on.
+
+    Attributes:
+        train: The training part.
+        val: The validation part, which stops the training and chooses its best state.
+        preprocessing: From 8-bit images to the network's input.
+        policy: Augmentation of training images.
+        positive: Index of the positive class; ``None`` without one.
+        n_classes: Outputs.
+        seed: The run's seed.
+        placement: Device and precision.
+    """
+
+    train: ImagePart
+    val: ImagePart
+    preprocessing: Preprocessing
+    policy: Policy
+    positive: int | None
+    n_classes: int
+    seed: int
+    placement: Placement
+
+
+def fit(
+    network: nn.Module,
+    section: TrainSection,
+    inputs: FitInputs,
+    run: RunFolder,
+    *,
+    on_row: Callable[[dict[str, Any]], None] | None = None,
+) -> nn.Module:
+    """Train a network, resuming from ``checkpoints/last.ckpt`` where there is one.
+
+    Args:
+        network: Fresh, seeded.
+        section: The recipe's training section.
+        inputs: Images and everything else.
+        run: Where history and checkpoints go.
+        on_row: Told of every evaluation.
+
+    Returns:
+        The same network in the state of its best evaluation, on the CPU, in evaluation mode.
+
+    Raises:
+        TrainingError: The loss is not finite, or memory ran out.
+        KeyboardInterrupt: Ctrl-C; the last finished epoch can be resumed.
+    """
+    n_batches = len(make_loader(inputs.train, section.batch_size, seed=0))
+    every = max(1, round(n_batches / section.evaluations_per_epoch))
+    task = Task(
+        preprocessing=inputs.preprocessing,
+        policy=inputs.policy,
+        class_weights=class_weights(inputs.train.targets, inputs.n_classes, section.class_weights),
+        positive=inputs.positive,
+        evaluations=section.epochs * (n_batches // every),
+        seed=inputs.seed,
+    )
+    module = ClassifierModule(network, section, task)
+    log = EvaluationLog(run, section.monitor, section.patience, on_row)
+    with progress_bar("Training") as advance:
+        steps = StepProgress(advance, section.epochs * n_batches)
+        callbacks = [log, LastCheckpoint(run.last_checkpoint), steps]
+        trainer = _make_trainer(section, inputs.placement, every, callbacks)
+        _run(trainer, module, section, inputs, run)
+    load_weights(run.best_checkpoint, network)
+    return network.cpu().eval()
+
+
+def _make_trainer(
+    section: TrainSection, placement: Placement, every: int, callbacks: list[Any]
+) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return lightning.Trainer(
+            accelerator=placement.accelerator,
+            devices=1,
+            precision=placement.precision,
+            max_epochs=section.epochs,
+            val_check_interval=every,
+            gradient_clip_val=section.clip_gradient,
+            callbacks=callbacks,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+
+
+def _run(
+    trainer: Any,
+    module: ClassifierModule,
+    section: TrainSection,
+    inputs: FitInputs,
+    run: RunFolder,
+) -> None:
+    resume = run.last_checkpoint if run.last_checkpoint.exists() else None
+    try:
+        with warnings.catch_warnings():
+            # Lightning advises on workers and loggers; neither is the user's concern here.
+            warnings.simplefilter("ignore")
+            trainer.fit(
+                module,
+                make_loader(inputs.train, section.batch_size, inputs.seed),
+                make_loader(inputs.val, section.batch_size, None),
+                ckpt_path=resume,
+                weights_only=True,
+            )
+    except SystemExit as stopped:
+        # Lightning turns Ctrl-C into an exit and leaves the signal ignored: undo both.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from stopped
+    except MemoryError as error:
+        raise TrainingError("memory ran out", mend="Lower train.batch_size") from error
+    except (RuntimeError, ValueError) as error:
+        _explain_torch(error)
+        raise
+
+
+def _explain_torch(error: Exception) -> None:
+    text = str(error)
+    if "more than 1 value per channel" in text:
+        raise TrainingError(
+            "batch-norm cannot be trained on a batch of one image", mend="Raise train.batch_size"
+        ) from error
+    if "out of memory" in text:
+        raise TrainingError("the device's memory ran out", mend="Lower train.batch_size") from error
+    if "PytorchStreamWriter" in text or "unexpected pos" in text:
+        raise OutputError("a checkpoint could not be written", mend="Is the disk full?") from error
+
+
+def class_weights(targets: IntArray, n_classes: int, kind: str) -> FloatArray:
+    """Return the weight of each class in the loss, shape (K,).
+
+    Args:
+        targets: Class indices of the training part, shape (N,).
+        n_classes: K.
+        kind: ``none``: all one; ``balanced``: N / (K · N_class), as scikit-learn.
+    """
+    if kind == "none":
+        return np.ones(n_classes)
+    counts = np.bincount(targets, minlength=n_classes)
+    return len(targets) / (n_classes * np.maximum(counts, 1))

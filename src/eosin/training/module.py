@@ -1,0 +1,192 @@
+"""The network under training: batch in, loss out, scores at every evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from eosin.artifacts.model import Preprocessing
+from eosin.augment import Policy, apply_affine
+from eosin.core.errors import TrainingError
+from eosin.core.types import FloatArray
+from eosin.inference.preprocess import channel_affine
+from eosin.metrics import accuracy, auc, precision, recall
+from eosin.recipe.schema import TrainSection
+from eosin.runtime.device import seed_torch
+from eosin.runtime.door import import_companion
+from eosin.training.batches import Batch
+from eosin.training.schedules import make_optimizer, make_scheduler, step_scheduler
+
+lightning = import_companion("lightning.pytorch")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the module must know beside the network.
+
+    Attributes:
+        preprocessing: From 8-bit images to the network's input.
+        policy: Augmentation of training images.
+        class_weights: Weight of each class in the loss, shape (K,).
+        positive: Index of the positive class; ``None`` for macro averages.
+        evaluations: How many evaluations the whole training has.
+        seed: The run's seed.
+    """
+
+    preprocessing: Preprocessing
+    policy: Policy
+    class_weights: FloatArray
+    positive: int | None
+    evaluations: int
+    seed: int
+
+
+class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-defined]
+    """Trains a network for one recipe.
+
+    Args:
+        network: From (B, 3, H, W) to logits (B, K).
+        section: The recipe's training section.
+        task: Everything else.
+    """
+
+    def __init__(self, network: nn.Module, section: TrainSection, task: Task) -> None:
+        super().__init__()
+        self.network = network
+        self.section = section
+        self.task = task
+        order, factor, offset = channel_affine(task.preprocessing)
+        self._order: torch.Tensor
+        self.register_buffer("_order", torch.tensor(order), persistent=False)
+        self.register_buffer("_factor", torch.tensor(factor)[:, None, None], persistent=False)
+        self.register_buffer("_offset", torch.tensor(offset)[:, None, None], persistent=False)
+        weights = torch.tensor(task.class_weights, dtype=torch.float32)
+        self.register_buffer("_class_weights", weights, persistent=False)
+        # P3 penalises weights, not biases or batch-norm's scale.
+        self._penalised = [
+            m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)
+        ]
+        self._train = _Tally()
+        self._val = _Tally()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Build the optimiser; the schedule is stepped by hand, once an evaluation."""
+        optimizer = make_optimizer(self.network, self.section)
+        self.scheduler = make_scheduler(
+            optimizer,
+            self.section.schedule,
+            evaluations=self.task.evaluations,
+            higher_better=self.section.monitor != "val_loss",
+        )
+        return optimizer
+
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        """Turn 8-bit images (B, H, W, 3) into the network's input (B, 3, H, W)."""
+        if self._order.tolist() != [0, 1, 2]:
+            # Reordered while still 8-bit: indexing the floats took thirty times as long.
+            images = images.index_select(-1, self._order)
+        inputs: torch.Tensor = images.permute(0, 3, 1, 2).float()
+        inputs.mul_(self._factor).add_(self._offset)
+        return inputs
+
+    def on_train_epoch_start(self) -> None:
+        """Make dropout a pure function of (seed, epoch), so that a resumed run repeats it."""
+        seed_torch(self.task.seed, "epoch", self.current_epoch)
+        # Batches after an epoch's last evaluation are not kept in a checkpoint either.
+        self._train = _Tally()
+
+    def training_step(self, batch: Batch, _step: int) -> torch.Tensor:
+        """Return the loss of one batch, augmented."""
+        images, targets, index = batch
+        inputs = self.prepare(images)
+        if not self.task.policy.changes_nothing:
+            drawn = self.task.policy.draw(self.task.seed, self.current_epoch, index.tolist())
+            inputs = apply_affine(inputs, torch.from_numpy(drawn).to(inputs.device))
+        logits = self.network(inputs)
+        loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, "
+                f"step {self.global_step + 1}",
+                mend="Lower train.lr, or set train.clip_gradient",
+            )
+        self._train.add(loss, logits, targets)
+        return loss + self._penalty(len(images))
+
+    def _penalty(self, batch_size: int) -> torch.Tensor | float:
+        if self.section.l2 == 0.0:
+            return 0.0
+        squares = torch.stack([weight.square().sum() for weight in self._penalised])
+        return self.section.l2 / (2 * batch_size) * squares.sum()
+
+    def validation_step(self, batch: Batch, _step: int) -> None:
+        """Tally one batch of the validation part, never augmented."""
+        images, targets, _ = batch
+        logits = self.network(self.prepare(images))
+        loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
+        self._val.add(loss, logits, targets)
+
+    def take_scores(self) -> dict[str, float | None]:
+        """Return what was tallied since the last evaluation, and start anew."""
+        positive = self.task.positive
+        train, val = self._train.scores(positive), self._val.scores(positive)
+        self._train, self._val = _Tally(), _Tally()
+        names = ("loss", "accuracy", "precision")
+        scores = {name: train.get(name) for name in names}
+        return scores | {f"val_{name}": value for name, value in val.items()}
+
+    def step_schedule(self, monitored: float) -> None:
+        """Advance the learning-rate schedule by one evaluation."""
+        step_scheduler(self.scheduler, monitored)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the schedule's state, which Lightning does not step and so does not know."""
+        if self.scheduler is not None:
+            checkpoint["eosin_schedule"] = self.scheduler.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the schedule's state until the optimiser exists."""
+        self._schedule_state = checkpoint.get("eosin_schedule")
+
+    def on_fit_start(self) -> None:
+        """Put the schedule back where it was."""
+        state = getattr(self, "_schedule_state", None)
+        if self.scheduler is not None and state is not None:
+            self.scheduler.load_state_dict(state)
+
+
+class _Tally:
+    """Losses, logits and targets since the last evaluation."""
+
+    def __init__(self) -> None:
+        self._loss = 0.0
+        self._logits: list[torch.Tensor] = []
+        self._targets: list[torch.Tensor] = []
+
+    def add(self, loss: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor) -> None:
+        self._loss += float(loss.detach()) * len(targets)
+        self._logits.append(logits.detach().float().cpu())
+        self._targets.append(targets.cpu())
+
+    def scores(self, positive: int | None) -> dict[str, float | None]:
+        """Return the scores; ``None`` where one is undefined."""
+        if not self._targets:
+            return {}
+        logits = torch.cat(self._logits)
+        targets = torch.cat(self._targets).numpy()
+        probabilities = torch.softmax(logits, dim=1).numpy().astype(np.float64)
+        predicted = logits.argmax(dim=1).numpy()
+        n_classes = logits.shape[1]
+        found = {
+            "loss": self._loss / len(targets),
+            "accuracy": accuracy(targets, predicted, n_classes),
+            "precision": precision(targets, predicted, n_classes, positive=positive),
+            "recall": recall(targets, predicted, n_classes, positive=positive),
+            "auc": auc(targets, probabilities, positive=positive),
+        }
+        return {name: None if np.isnan(value) else float(value) for name, value in found.items()}

@@ -1,0 +1,57 @@
+"""Optimisers and learning-rate schedules, counted in evaluations."""
+
+from __future__ import annotations
+
+from torch import nn, optim
+from torch.optim import lr_scheduler
+
+from eosin.recipe.schema import ScheduleSection, TrainSection
+
+Scheduler = lr_scheduler.LRScheduler
+
+
+def make_optimizer(network: nn.Module, section: TrainSection) -> optim.Optimizer:
+    """Build the recipe's optimiser over the trained weights."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    decay = section.weight_decay
+    if section.optimizer == "sgd":
+        return optim.SGD(weights, section.lr, momentum=section.momentum, weight_decay=decay)
+    kind = optim.AdamW if section.optimizer == "adamw" else optim.Adam
+    return kind(weights, section.lr, betas=section.betas, weight_decay=decay)
+
+
+def make_scheduler(
+    optimizer: optim.Optimizer, section: ScheduleSection, *, evaluations: int, higher_better: bool
+) -> Scheduler | None:
+    """Build the recipe's schedule.
+
+    Args:
+        optimizer: Whose rate changes.
+        section: Name and numbers.
+        evaluations: How many evaluations the whole training has.
+        higher_better: Whether the monitored value shall grow (``plateau``).
+
+    Returns:
+        ``None`` for a constant rate.
+    """
+    if section.name == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            mode="max" if higher_better else "min",
+            factor=section.factor,
+            patience=section.patience,
+            min_lr=section.min_lr,
+        )
+    if section.name == "step":
+        return lr_scheduler.StepLR(optimizer, section.every, section.factor)
+    if section.name == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, evaluations, eta_min=section.min_lr)
+    return None
+
+
+def step_scheduler(scheduler: Scheduler | None, monitored: float) -> None:
+    """Advance the schedule by one evaluation."""
+    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(monitored)
+    elif scheduler is not None:
+        scheduler.step()
