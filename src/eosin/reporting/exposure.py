@@ -1,0 +1,165 @@
+"""How much of what a model is judged on it has already seen, and the sentences that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+from eosin.artifacts.metrics import Metric, MetricBlock
+from eosin.core.types import SPLITS
+from eosin.reporting.formatting import ABSENT, count, metric_label, metric_text, quantity
+from eosin.reporting.gathering import Run
+
+#: What a verdict is built on, the first that has a value.
+LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Groups on both sides of a split.
+
+    Attributes:
+        n_groups: Judged groups of which other images were trained on.
+        n_images: Judged images of those groups; ``None`` where the run does not tell.
+    """
+
+    n_groups: int
+    n_images: int | None = None
+
+
+def exposure(run: Run) -> Exposure | None:
+    """Count the judged groups that training saw as well; ``None`` where the run cannot tell."""
+    if run.split == "external":
+        return None
+    if run.split == "oof":
+        return _between_folds(run) or _from_split_report(run) or _from_audit(run)
+    return _from_manifest(run) or _from_split_report(run) or _from_audit(run)
+
+
+def _from_manifest(run: Run) -> Exposure | None:
+    frame = run.manifest
+    if frame is None or "split" not in frame:
+        return None
+    judged = frame[frame["split"] == run.split]
+    others = frame[frame["split"].isin([part for part in SPLITS if part != run.split])]
+    if not len(judged) or not len(others):
+        return None
+    shared = set(judged["group"]) & set(others["group"])
+    return Exposure(len(shared), int(judged["group"].isin(shared).sum()))
+
+
+def _between_folds(run: Run) -> Exposure | None:
+    frame = run.predictions
+    if frame is None or "fold" not in frame:
+        return None
+    keys = ["repeat", "group"] if "repeat" in frame else ["group"]
+    n_folds = frame.groupby(keys)["fold"].transform("nunique")
+    shared = frame[n_folds > 1]
+    return Exposure(int(shared["group"].nunique()), int(shared["path"].nunique()))
+
+
+def _from_split_report(run: Run) -> Exposure | None:
+    if run.split_report is None:
+        return None
+    parts = {name: set(part.groups) for name, part in run.split_report.parts.items()}
+    if run.split in parts:
+        others = set().union(*(parts[name] for name in parts if name != run.split))
+        return Exposure(len(parts[run.split] & others))
+    if run.split != "oof":
+        return None
+    shared: set[str] = set()
+    for a, b in combinations(parts, 2):
+        if a.partition("-")[0] == b.partition("-")[0]:  # folds of one repeat
+            shared |= parts[a] & parts[b]
+    return Exposure(len(shared))
+
+
+def _from_audit(run: Run) -> Exposure | None:
+    if run.audit is None:
+        return None
+    # The audit gives one example pair for each group that two parts share.
+    return Exposure(sum(len(f.pairs) for f in run.audit.leaks if f.kind == "same_group"))
+
+
+def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
+    """Return the metric that a verdict is built on; ``None`` where none has a value."""
+    for name in LEADING_METRICS:
+        metric = block.get(name)
+        if metric is not None and metric.value is not None:
+            return name, metric
+    return None
+
+
+def leading_name(name: str, run: Run) -> str:
+    """Return how the leading metric is called in a sentence."""
+    label = metric_label(name, short=True)
+    return f"macro {label}" if run.judged.positive is None and name == "auc" else label
+
+
+def units(run: Run) -> str:
+    """Say on how much a run was judged, e.g. ``"110 images of 6 patients"``."""
+    judged = run.judged
+    images = quantity(judged.n_images, "image")
+    if judged.n_patients is not None:
+        return f"{images} of {quantity(judged.n_patients, 'patient')}"
+    if judged.n_groups != judged.n_images:
+        return f"{images} of {quantity(judged.n_groups, 'group')}"
+    return images
+
+
+def unit_name(run: Run) -> str:
+    """Return what a group is: ``patient`` where each patient is one group."""
+    return "patient" if run.judged.n_patients == run.judged.n_groups else "group"
+
+
+def verdict(run: Run) -> str:
+    """Say in one sentence how good the model is, and on what."""
+    lead = leading_metric(run.judged.image)
+    if lead is None:
+        return f"No headline number: {_why_none(run)} (judged on {units(run)})."
+    name, metric = lead
+    label = leading_name(name, run)
+    return f"{label[0].upper()}{label[1:]} {metric_text(metric)} on {units(run)}{_seen(run)}."
+
+
+def _why_none(run: Run) -> str:
+    metric = run.judged.image.get(LEADING_METRICS[0])
+    return (metric.reason if metric else None) or "nothing could be measured"
+
+
+def _seen(run: Run) -> str:
+    if run.split == "external":
+        return " from an outside data set"
+    found = exposure(run)
+    if found is None:
+        return f" (split “{run.split}”)"
+    if found.n_groups:
+        return (
+            f", {count(found.n_groups)} of which {_unit_plural(run, found.n_groups)} "
+            "the model also saw in training"
+        )
+    other = " — but the leak audit found shared material" if run.audit and run.audit.leaks else ""
+    if run.split == "oof":
+        return f", each judged by a model that never saw it{other}"
+    return f" the model never saw{other}"
+
+
+def _unit_plural(run: Run, n: int) -> str:
+    return unit_name(run) if n == 1 else unit_name(run) + "s"
+
+
+def caution(run: Run) -> str | None:
+    """Return what limits the interval of the headline number; ``None`` where nothing does."""
+    lead = leading_metric(run.judged.image)
+    return lead[1].reason if lead else None
+
+
+def threshold_text(run: Run) -> str:
+    """Say which threshold was locked, where, and for which recall."""
+    threshold = run.judged.threshold
+    if threshold.value is None:
+        return ABSENT
+    text = f"{threshold.value:.3f}, chosen on {threshold.source}"
+    if threshold.target_recall is not None:
+        text += f" for a recall of at least {threshold.target_recall:.2f}"
+    return text

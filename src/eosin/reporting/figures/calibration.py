@@ -1,0 +1,133 @@
+"""Whether probabilities mean what they say: reliability diagram and score histogram."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from eosin.artifacts.metrics import SplitMetrics
+from eosin.core.types import FloatArray
+from eosin.metrics import ReliabilityBins, reliability_bins
+from eosin.reporting.figures.style import (
+    COLOURS,
+    HATCHES,
+    INK,
+    MUTED,
+    Picture,
+    house_style,
+    new_figure,
+    series_label,
+    to_picture,
+)
+from eosin.reporting.formatting import metric_text, number
+from eosin.reporting.scores import Scores
+
+
+def reliability_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
+    """Draw accuracy against confidence, a point a bin, sized by the images in it."""
+    bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
+    text = metric_text(metrics.image.get("ece"))
+    with house_style():
+        figure, axes = new_figure(4.6, 4.6)
+        axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=":", label="Perfect")
+        _draw_bins(axes, bins, f"Calibration error {text}")
+        lowest = min(0.5, 1 / len(scores.class_names))
+        axes.set(xlim=(lowest - 0.02, 1.02), ylim=(-0.02, 1.04))
+        axes.set_title("Reliability")
+        axes.set_xlabel("Probability of the predicted class")
+        axes.set_ylabel("Share of right predictions")
+        axes.legend(loc="lower right")
+        return to_picture(
+            figure,
+            "reliability",
+            alt=f"Reliability diagram. Expected calibration error {text}. {_words(bins)}",
+            caption="Share of right predictions against their probability, in bins of equal width;"
+            " the area of a point is the number of images, its line the gap. Below the dotted line"
+            " the model is over-confident.",
+        )
+
+
+def _draw_bins(axes: Axes, bins: ReliabilityBins, label: str) -> None:
+    held = bins.weight > 0
+    x, y, weight = bins.confidence[held], bins.accuracy[held], bins.weight[held]
+    axes.vlines(x, x, y, color=COLOURS[1], linewidth=1.2, alpha=0.7)
+    axes.plot(x, y, color=COLOURS[0], linewidth=1.2, marker="o", markersize=4, label=label)
+    axes.scatter(x, y, s=20 + 240 * weight / weight.max(), color=COLOURS[0], alpha=0.35, zorder=3)
+
+
+def _words(bins: ReliabilityBins) -> str:
+    held = np.flatnonzero(bins.weight > 0)
+    return "; ".join(
+        f"probability {number(float(bins.confidence[i]))}: {number(float(bins.accuracy[i]))} right"
+        for i in held
+    )
+
+
+def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
+    """Draw the probabilities of the positive class by truth, or of the prediction if many."""
+    if scores.positive is None:
+        values = scores.probabilities.max(axis=1)
+        series = {"Right": values[scores.right], "Wrong": values[~scores.right]}
+        x_label, by = "Probability of the predicted class", "outcome"
+    else:
+        values = scores.probabilities[:, scores.positive]
+        name = scores.class_names[scores.positive]
+        series = {
+            f"True class: {series_label(other)}": values[scores.targets == index]
+            for index, other in enumerate(scores.class_names)
+        }
+        x_label, by = f"Probability of {series_label(name, 24)}", "true class"
+    with house_style():
+        figure, axes = new_figure(4.6, 4.6)
+        edges = np.linspace(0.0, 1.0, 21)
+        for index, (label, part) in enumerate(series.items()):
+            _draw_histogram(axes, part, edges, label, index)
+        top = axes.get_ylim()[1]
+        text = _draw_threshold(axes, metrics, top)
+        # The legend has the room above the bars to itself.
+        axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.32 * top))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title("Scores")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel("Images")
+        axes.legend(loc="upper left", ncols=1)
+        middle = "; ".join(
+            f"{label}: {len(part)} images, median {number(float(np.median(part)))}"
+            for label, part in series.items()
+            if len(part)
+        )
+        return to_picture(
+            figure,
+            "scores",
+            alt=f"Histogram. {x_label}. {middle}.{text}",
+            caption=f"{x_label}, by {by}.{text}",
+        )
+
+
+def _draw_histogram(
+    axes: Axes, values: FloatArray, edges: FloatArray, label: str, index: int
+) -> None:
+    colour = COLOURS[index % len(COLOURS)]
+    axes.hist(
+        values,
+        bins=edges.tolist(),
+        label=label,
+        histtype="stepfilled",
+        facecolor=(colour, 0.35),
+        edgecolor=colour,
+        linewidth=1.4,
+        linestyle="-" if index == 0 else "--",
+        hatch=HATCHES[index % len(HATCHES)],
+    )
+
+
+def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
+    value = metrics.threshold.value
+    if value is None or metrics.positive is None:
+        return ""
+    style: dict[str, Any] = {"color": INK, "linewidth": 1.4, "linestyle": "-."}
+    axes.plot((value, value), (0, top), label=f"Threshold {value:.2f}", **style)
+    return f" The locked threshold stands at {value:.2f}."

@@ -1,0 +1,160 @@
+"""One look for all figures, and how a figure becomes bytes.
+
+Colours are those of Okabe and Ito, "Color Universal Design" (2008), which readers with any colour
+vision tell apart; a line style and a marker go with each, so that colour never speaks alone.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+
+from eosin.reporting.formatting import shorten
+
+#: Okabe–Ito without yellow, which is too faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "++")
+INK, MUTED, GRID = "#1c1b22", "#5b5966", "#e4e2e8"
+
+#: Logical pixels an inch: a figure of 4.6 inches is 460 px wide on the page.
+CSS_DPI = 100
+#: Twice that, for sharp screens and print.
+SCALE = 2
+
+#: Fonts for scripts that DejaVu Sans lacks, where the system has one of them.
+_FALLBACKS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "WenQuanYi Zen Hei",
+    "Noto Sans Devanagari",
+)
+
+_STYLE: Any = {
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.labelsize": 9.5,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    # Class names are data: a dollar sign in one is no formula.
+    "text.parse_math": False,
+    "text.usetex": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 2.4,
+    "hatch.linewidth": 0.6,
+    "hatch.color": "white",
+    "figure.dpi": CSS_DPI,
+    "savefig.dpi": CSS_DPI * SCALE,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.facecolor": "white",
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a file and as it stands on a page.
+
+    Attributes:
+        name: Stem of the file.
+        png: The file's bytes.
+        alt: What it shows, with its numbers, for readers who do not see it.
+        caption: What stands below it.
+        width_px: Width on the page; the file has twice as many pixels.
+        height_px: Height on the page.
+    """
+
+    name: str
+    png: bytes
+    alt: str
+    caption: str
+    width_px: int
+    height_px: int
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in this project's style inside the block; matplotlib's settings return after it."""
+    installed = {font.name for font in fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in _FALLBACKS if name in installed)]
+    with mpl.rc_context(), warnings.catch_warnings():
+        # A script without a font shows boxes in the figure and is right in the table beside it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        mpl.rcdefaults()
+        mpl.rcParams.update({**_STYLE, "font.family": families})
+        yield
+
+
+def new_figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    """Return a figure of one panel that pyplot does not know of."""
+    figure = Figure(figsize=(width_in, height_in))
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def to_picture(figure: Figure, name: str, *, alt: str, caption: str) -> Picture:
+    """Render a figure."""
+    stream = io.BytesIO()
+    # Without the writer's version in it, the same run gives the same bytes.
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    png = stream.getvalue()
+    width, height = struct.unpack(">II", png[16:24])  # the PNG header's first two fields
+    return Picture(name, png, alt, caption, round(width / SCALE), round(height / SCALE))
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return colour, line style and marker of the ``index``-th series."""
+    n = len(COLOURS)
+    return {
+        "color": COLOURS[index % n],
+        # Past the palette the pairing shifts, so that no two of 49 series look alike.
+        "linestyle": LINES[(index + index // n) % n],
+        "marker": MARKERS[index % n],
+    }
+
+
+def series_label(text: str, width: int = 26) -> str:
+    """Return a name as a legend can show it: one line, short, never hidden."""
+    flat = shorten(" ".join(text.split()), width)
+    # matplotlib leaves names with a leading underscore out of legends.
+    return f"\u200b{flat}" if flat.startswith("_") else flat

@@ -1,0 +1,118 @@
+"""How numbers and names are written, on every page and in every figure alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eosin.artifacts.metrics import Metric
+
+#: Stands where there is nothing to say.
+ABSENT = "—"
+
+#: Names of metrics in tables, in full.
+METRIC_LABELS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "auc": "Area under the ROC curve (AUC)",
+    "average_precision": "Average precision",
+    "recall": "Recall (sensitivity)",
+    "specificity": "Specificity",
+    "precision": "Precision (positive predictive value)",
+    "f1": "F1 score",
+    "brier": "Brier score (lower is better)",
+    "ece": "Expected calibration error (lower is better)",
+    "recognition_rate": "Recognition rate (mean share of a patient's images that are right)",
+    "majority_vote_accuracy": "Accuracy of the majority vote",
+    "mean_probability_accuracy": "Accuracy of the mean probability",
+    "mean_probability_auc": "AUC of the mean probability",
+}
+
+#: The same where space is short.
+SHORT_LABELS = {
+    **METRIC_LABELS,
+    "auc": "AUC",
+    "recall": "Recall",
+    "precision": "Precision",
+    "f1": "F1",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "recognition_rate": "Recognition rate",
+}
+
+#: Metrics of which a smaller value is the better one.
+LOWER_IS_BETTER = frozenset({"brier", "ece"})
+
+
+def metric_label(name: str, *, short: bool = False) -> str:
+    """Return the name of a metric as a reader knows it."""
+    known = SHORT_LABELS if short else METRIC_LABELS
+    return known.get(name, name.replace("_", " ").capitalize())
+
+
+def number(value: float) -> str:
+    """Write a metric: two decimals, more only where rounding would claim a perfect 0 or 1."""
+    digits = _digits(value)
+    text = f"{value:.{digits}f}"
+    if float(text) in (0.0, 1.0) and float(text) != value:
+        return "<0.001" if abs(value) < 0.5 else ">0.999" if value < 1 else text
+    return text
+
+
+def _digits(value: float) -> int:
+    return 2 if round(value, 2) not in (0.0, 1.0) or value in (0.0, 1.0) else 3
+
+
+def metric_text(metric: Metric | None) -> str:
+    """Write a metric with its 95 % interval, e.g. ``"0.83 (0.70–0.94)"``."""
+    if metric is None or metric.value is None:
+        return ABSENT
+    if metric.low is None or metric.high is None:
+        return number(metric.value)
+    digits = _digits(metric.value)
+    return f"{number(metric.value)} ({metric.low:.{digits}f}–{metric.high:.{digits}f})"
+
+
+def count(value: int) -> str:
+    """Write a count with thousands apart, e.g. ``"12,345"``."""
+    return f"{value:,}"
+
+
+def share(value: float | None) -> str:
+    """Write a share in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
+    return ABSENT if value is None else f"{100 * value:.1f}\u00a0%"
+
+
+def quantity(n: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+
+
+def listing(items: Iterable[str]) -> str:
+    """Join words as a sentence does: ``"a, b and c"``."""
+    words = list(items)
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut ``text`` in the middle to at most ``width`` characters: names differ at both ends."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 3
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def times(magnification: str) -> str:
+    """Write a magnification, e.g. ``"200×"``; words and signs of its own stay."""
+    return f"{magnification}×" if magnification.replace(".", "", 1).isdecimal() else magnification

@@ -1,0 +1,249 @@
+"""What a page needs to know, read from a run folder through the artifacts' own readers.
+
+Only ``metrics.json`` must be there: an evaluation on an outside manifest has no history and no
+split, and an older run may lack samples. What is absent is ``None`` or empty here, and the page
+leaves its section out.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.metrics import SplitMetrics, read_metrics
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.predictions import PREFIX, read_history, read_predictions
+from eosin.artifacts.run import Environment, SamplePicture, SamplesIndex, SplitReport
+from eosin.artifacts.versioned import D, read_document
+from eosin.core.errors import ArtifactError, ManifestError
+from eosin.recipe import Recipe, read_recipe
+
+#: The split that a page is about, the first that the run has.
+JUDGED_FIRST = ("test", "oof", "external")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that could not be read, with the reason."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One fold of a run with folds.
+
+    Attributes:
+        name: ``<repeat>-<fold>``, both counted from 0.
+        metrics: Of the fold's judged split; ``None`` where the fold has none.
+        history: Its learning history as a table; ``None`` where there is none.
+        has_report: Whether the fold's own page exists.
+    """
+
+    name: str
+    metrics: SplitMetrics | None
+    history: Any
+    has_report: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything that a run's page is made from.
+
+    Attributes:
+        root: The run folder.
+        name: The recipe's name, else the folder's.
+        split: The split that the page is about.
+        metrics: Measurements by split.
+        recipe: The resolved recipe.
+        recipe_text: The same as written.
+        environment: Versions, device, data set facts.
+        split_report: What the split wanted and got.
+        audit: What the leak audit found.
+        model: What ``model.json`` says.
+        manifest: The samples with their split, a pandas table.
+        predictions: Predictions of the judged split, a pandas table.
+        history: The learning history, a pandas table.
+        pictures: The small pictures that are there.
+        skipped: Files that could not be read.
+        folds: The folds, in order.
+    """
+
+    root: Path
+    name: str
+    split: str
+    metrics: dict[str, SplitMetrics]
+    recipe: Recipe | None
+    recipe_text: str
+    environment: Environment | None
+    split_report: SplitReport | None
+    audit: AuditReport | None
+    model: ModelInfo | None
+    manifest: Any
+    predictions: Any
+    history: Any
+    pictures: tuple[SamplePicture, ...]
+    skipped: tuple[Skipped, ...]
+    folds: tuple[Fold, ...]
+
+    @property
+    def folder(self) -> RunFolder:
+        """The names of the files in the run folder."""
+        return RunFolder(self.root)
+
+    @property
+    def judged(self) -> SplitMetrics:
+        """The measurements that the page is about."""
+        return self.metrics[self.split]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the network's outputs."""
+        return tuple(self.judged.confusion.labels)
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """The facts that the data set declares."""
+        return self.environment.dataset if self.environment else {}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the images are simulated."""
+        return bool(self.dataset.get("simulated")) or bool(self.model and self.model.simulated)
+
+    def role(self, role: str) -> tuple[SamplePicture, ...]:
+        """Return the pictures of one role."""
+        return tuple(picture for picture in self.pictures if picture.role == role)
+
+
+def gather(root: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        ArtifactError: The folder is missing, holds no ``metrics.json``, or a file of it is
+            foreign, damaged or of a newer format.
+    """
+    folder = RunFolder(Path(root))
+    _check_run(folder)
+    metrics = read_metrics(folder.metrics)
+    if not metrics:
+        raise ArtifactError(f"{folder.metrics} holds no split")
+    split = next((name for name in JUDGED_FIRST if name in metrics), next(iter(metrics)))
+    recipe = read_recipe(folder.recipe) if folder.recipe.exists() else None
+    return Run(
+        root=folder.root,
+        name=recipe.name if recipe else folder.root.resolve().name,
+        split=split,
+        metrics=metrics,
+        recipe=recipe,
+        recipe_text=folder.recipe.read_text(encoding="utf-8") if recipe else "",
+        environment=_optional(folder.environment, Environment),
+        split_report=_optional(folder.split, SplitReport),
+        audit=_optional(folder.audit, AuditReport),
+        model=_optional(ModelFolder(folder.model).info, ModelInfo),
+        manifest=_manifest(folder.manifest),
+        predictions=_predictions(folder.predictions, split, metrics[split].confusion.labels),
+        history=_history(folder.history),
+        pictures=_pictures(folder),
+        skipped=_skipped(folder.skipped),
+        folds=_folds(folder),
+    )
+
+
+def _check_run(folder: RunFolder) -> None:
+    if not folder.root.is_dir():
+        raise ArtifactError(f"the run folder {folder.root} does not exist")
+    if not folder.metrics.exists():
+        raise ArtifactError(
+            f"{folder.root} is no finished run folder: it has no {folder.metrics.name}",
+            mend="Name a folder made by train or evaluate, or finish a stopped run with --resume",
+        )
+
+
+def _optional(path: Path, kind: type[D]) -> D | None:
+    return read_document(path, kind) if path.exists() else None
+
+
+def _manifest(path: Path) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return read_manifest(path).frame
+    except ManifestError:
+        # An outside manifest may hold one class only, which is enough to judge it: the page then
+        # takes its counts from the predictions.
+        return None
+
+
+def _predictions(path: Path, split: str, class_names: list[str]) -> Any:
+    if not path.exists():
+        return None
+    frame = read_predictions(path)
+    missing = [name for name in class_names if PREFIX + name not in frame]
+    if missing:
+        raise ArtifactError(f"{path} lacks the column {PREFIX + missing[0]!r}")
+    for column in ("patient", "group", "magnification"):
+        if column not in frame:
+            frame[column] = ""
+    # Without a group the image stands for itself, as in the manifest.
+    frame["group"] = frame["group"].where(frame["group"] != "", frame["path"])
+    if "split" in frame:
+        frame = frame[frame["split"] == split].reset_index(drop=True)
+    return frame if len(frame) else None
+
+
+def _history(path: Path) -> Any:
+    if not path.exists():
+        return None
+    frame = read_history(path)
+    return frame if len(frame) and "step" in frame else None
+
+
+def _pictures(folder: RunFolder) -> tuple[SamplePicture, ...]:
+    index = _optional(folder.samples_index, SamplesIndex)
+    if index is None:
+        return ()
+    # A name with a folder in it could reach outside the run: only plain names are shown.
+    return tuple(
+        picture
+        for picture in index.pictures
+        if Path(picture.file).name == picture.file and (folder.samples / picture.file).is_file()
+    )
+
+
+def _skipped(path: Path) -> tuple[Skipped, ...]:
+    if not path.exists():
+        return ()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    return tuple(Skipped(row.get("path") or "", row.get("reason") or "") for row in rows)
+
+
+def _folds(folder: RunFolder) -> tuple[Fold, ...]:
+    if not folder.folds.is_dir():
+        return ()
+    names = sorted(
+        (path.name for path in folder.folds.iterdir() if path.is_dir() and _is_fold(path.name)),
+        key=lambda name: tuple(int(part) for part in name.split("-")),
+    )
+    return tuple(_fold(RunFolder(folder.folds / name)) for name in names)
+
+
+def _is_fold(name: str) -> bool:
+    repeat, dash, fold = name.partition("-")
+    return bool(dash) and repeat.isdecimal() and fold.isdecimal()
+
+
+def _fold(folder: RunFolder) -> Fold:
+    metrics = read_metrics(folder.metrics) if folder.metrics.exists() else {}
+    judged = next((metrics[name] for name in JUDGED_FIRST if name in metrics), None)
+    return Fold(folder.root.name, judged, _history(folder.history), folder.report.exists())

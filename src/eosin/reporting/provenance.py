@@ -1,0 +1,216 @@
+"""Where a run comes from: audit, data set, model, environment, and how to run it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from eosin.artifacts.audit import Finding
+from eosin.reporting.exploration import part_name
+from eosin.reporting.exposure import threshold_text
+from eosin.reporting.formatting import (
+    ABSENT,
+    count,
+    duration,
+    listing,
+    metric_text,
+    number,
+    quantity,
+)
+from eosin.reporting.gathering import Run
+from eosin.reporting.tables import Cell, Table, text_table
+
+_SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
+#: Example pairs of one finding; the rest is in ``audit.json``.
+_MOST_PAIRS = 25
+
+Facts = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding as it stands on the page.
+
+    Attributes:
+        severity: ``leak``, ``warning`` or ``note``.
+        label: The same for readers.
+        kind: What is shared.
+        message: What the audit says.
+        pairs: Example pairs.
+        summary: How many of how many pairs are shown.
+    """
+
+    severity: str
+    label: str
+    kind: str
+    message: str
+    pairs: Table | None
+    summary: str
+
+
+def findings(run: Run) -> list[FindingView]:
+    """Return what the audit found, leaks first."""
+    if run.audit is None:
+        return []
+    order = list(_SEVERITIES)
+    ranked = sorted(run.audit.findings, key=lambda finding: order.index(finding.severity))
+    return [_finding(finding) for finding in ranked]
+
+
+def _finding(finding: Finding) -> FindingView:
+    pairs = None
+    if finding.pairs:
+        rows = [
+            (
+                pair.a,
+                part_name(pair.split_a) if pair.split_a else ABSENT,
+                pair.b,
+                part_name(pair.split_b) if pair.split_b else ABSENT,
+                number(pair.score),
+            )
+            for pair in finding.pairs[:_MOST_PAIRS]
+        ]
+        columns = ("Image", "Part", "Other image", "Its part", "Similarity")
+        pairs = text_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3))
+    shown = min(len(finding.pairs), _MOST_PAIRS)
+    summary = quantity(len(finding.pairs), "example pair")
+    if shown < len(finding.pairs):
+        summary += f", the first {shown} here"
+    kind = finding.kind.replace("_", " ").capitalize()
+    return FindingView(
+        finding.severity, _SEVERITIES[finding.severity], kind, finding.message, pairs, summary
+    )
+
+
+def audit_words(run: Run) -> str:
+    """Say in one sentence what the audit found."""
+    if run.audit is None:
+        return "This run holds no leak audit."
+    n = {key: sum(finding.severity == key for finding in run.audit.findings) for key in _SEVERITIES}
+    looked = (
+        f"The audit looked at {quantity(run.audit.n_images, 'image')} in "
+        f"{quantity(run.audit.n_groups, 'group')}"
+    )
+    found = [
+        quantity(n[key], word)
+        for key, word in (("leak", "leak"), ("warning", "warning"), ("note", "note"))
+        if n[key]
+    ]
+    if not found:
+        return f"{looked} and found nothing that is shared between the parts."
+    if not n["leak"]:
+        return f"{looked} and found no leak between the parts; {listing(found)} below."
+    return f"{looked} and found {listing(found)}. A leak makes a test result flattering."
+
+
+def dataset_facts(run: Run) -> Facts:
+    """List what the data set declares, best-known facts first."""
+    dataset = run.dataset
+    first = [
+        key for key in ("title", "name", "licence", "citation", "doi", "url") if key in dataset
+    ]
+    rest = [key for key in dataset if key not in first]
+    facts = [(_heading(key), _plain(dataset[key])) for key in (*first, *rest)]
+    if run.environment:
+        facts.append(("Fingerprint", run.environment.data_fingerprint))
+    return [(key, value) for key, value in facts if value]
+
+
+def _heading(key: str) -> str:
+    return {"doi": "DOI", "url": "Address"}.get(key, key.replace("_", " ").capitalize())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def model_facts(run: Run) -> Facts:
+    """List what ``model.json`` says."""
+    model = run.model
+    if model is None:
+        return []
+    shape = "×".join(str(side) for side in model.preprocessing.input_px)
+    facts = [
+        ("Network", model.architecture),
+        ("Weights", quantity(model.params, "learnable weight")),
+        ("Input", f"{shape} px, {''.join(model.preprocessing.channels)}"),
+        ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
+        ("Classes", ", ".join(model.class_names)),
+        ("Positive class", model.positive or "none"),
+        ("Threshold", threshold_text(run)),
+        ("Temperature", f"{model.temperature:.3f}"),
+        ("Transfer", _transfer(run)),
+        ("Training data licence", model.data_licence),
+        ("Model licence", model.licence),
+        ("SHA-256 of the weights", model.weights_sha256),
+        ("Intended use", model.intended_use),
+    ]
+    return [(key, value) for key, value in facts if value]
+
+
+def _transfer(run: Run) -> str:
+    chain = run.model.transfer_chain if run.model else []
+    if not chain:
+        return "none: trained from scratch"
+    return " → ".join(f"{stage.stage} ({stage.licence}; frozen: {stage.frozen})" for stage in chain)
+
+
+def environment_facts(run: Run) -> Facts:
+    """List versions, device and times. The data root stays out: pages are passed on."""
+    environment = run.environment
+    if environment is None:
+        return []
+    times = "; ".join(f"{stage} {duration(s)}" for stage, s in environment.seconds.items())
+    facts = [
+        ("Eosin", environment.eosin),
+        ("Made", environment.created),
+        ("Command", environment.command),
+        ("Python", environment.python),
+        ("Platform", environment.platform),
+        ("Device", environment.device),
+        ("Precision", environment.precision),
+        ("Commit", environment.git or "not from a working tree"),
+        ("Seed", str(environment.seed)),
+        ("Time", times),
+        ("Packages", ", ".join(f"{name} {v}" for name, v in environment.packages.items())),
+    ]
+    return [(key, value) for key, value in facts if value]
+
+
+def rerun_commands(run: Run) -> list[str]:
+    """Return the commands that make this run anew, from inside its folder."""
+    if run.recipe is None:
+        return ["eosin evaluate MODEL --data MANIFEST.csv -o ANEW", "eosin report ANEW"]
+    commands = ["eosin train recipe.toml -o ../anew", "eosin report ../anew"]
+    if run.recipe.data.dataset and run.recipe.data.root is None and not run.simulated:
+        commands.insert(0, f"eosin data fetch {run.recipe.data.dataset}")
+    return commands
+
+
+def folds_table(run: Run) -> Table | None:
+    """Build the table of folds: AUC, accuracy and what they rest on."""
+    rows = []
+    for fold in run.folds:
+        if fold.metrics is None:
+            continue
+        href = f"folds/{fold.name}/report.html" if fold.has_report else ""
+        image = fold.metrics.image
+        rows.append(
+            (
+                Cell(part_name(fold.name), href=href),
+                Cell(count(fold.metrics.n_images)),
+                Cell(count(fold.metrics.n_groups)),
+                Cell(metric_text(image.get("auc"))),
+                Cell(metric_text(image.get("accuracy"))),
+            )
+        )
+    if not rows:
+        return None
+    columns = ("Fold", "Images", "Groups", "AUC", "Accuracy")
+    return Table("Each fold, judged on the groups it held out.", columns, tuple(rows))

@@ -1,0 +1,143 @@
+"""Tables as data: rows of text with footnotes, laid out by one template macro."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from eosin.artifacts.metrics import METRIC_NAMES, Metric, MetricBlock
+from eosin.reporting.formatting import ABSENT, count, metric_label, metric_text
+
+#: What is told of a part of the images, and of a class against the rest.
+PART_METRICS = ("accuracy", "auc", "recall", "specificity", "f1")
+CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auc")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What it shows.
+        mark: The letter of its footnote, empty without one.
+        href: What it links to, empty for nothing.
+    """
+
+    text: str
+    mark: str = ""
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first column names the rows.
+
+    Attributes:
+        caption: What it shows.
+        columns: Column headings.
+        rows: Cells, a row each.
+        notes: Footnotes: letter and text.
+        texts: Columns that hold words and stand to the left; all others are numbers.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[tuple[str, str], ...] = ()
+    texts: frozenset[int] = frozenset({0})
+
+
+@dataclass
+class Footnotes:
+    """Gives each reason one letter, however often it occurs."""
+
+    marks: dict[str, str] = field(default_factory=dict)
+
+    def cell(self, metric: Metric | None) -> Cell:
+        """Return the cell of a metric, with the letter of its reason."""
+        if metric is None or not metric.reason:
+            return Cell(metric_text(metric))
+        return Cell(metric_text(metric), self.marks.setdefault(metric.reason, self._next()))
+
+    def _next(self) -> str:
+        letters, position = string.ascii_lowercase, len(self.marks)
+        mark = letters[position % len(letters)]
+        return mark if position < len(letters) else letters[position // len(letters) - 1] + mark
+
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """All footnotes in order."""
+        return tuple((mark, reason) for reason, mark in self.marks.items())
+
+
+def text_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | int]],
+    *,
+    texts: Iterable[int] = (0,),
+) -> Table:
+    """Build a table of plain cells; whole numbers get their thousands apart."""
+    return Table(
+        caption,
+        tuple(columns),
+        tuple(
+            tuple(Cell(count(cell) if isinstance(cell, int) else cell) for cell in row)
+            for row in rows
+        ),
+        texts=frozenset(texts),
+    )
+
+
+def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table:
+    """Build the table of the ten metrics, a column a way of judging.
+
+    Args:
+        caption: What it shows.
+        blocks: Metrics by column heading.
+    """
+    notes = Footnotes()
+    further = [name for block in blocks.values() for name in block if name not in METRIC_NAMES]
+    names = [
+        name
+        for name in (*METRIC_NAMES, *dict.fromkeys(further))
+        if any(name in block for block in blocks.values())
+    ]
+    rows = tuple(
+        (Cell(metric_label(name)), *(notes.cell(block.get(name)) for block in blocks.values()))
+        for name in names
+    )
+    return Table(caption, ("Metric", *blocks), rows, notes.notes)
+
+
+def block_table(
+    caption: str,
+    first: str,
+    blocks: Mapping[str, MetricBlock],
+    wanted: Sequence[str],
+    sizes: Mapping[str, int] | None = None,
+) -> Table | None:
+    """Build a table with a row a block, e.g. a magnification; ``None`` without blocks.
+
+    Args:
+        caption: What it shows.
+        first: Heading of the first column.
+        blocks: Metrics by row name.
+        wanted: Metrics to show, where any block has them.
+        sizes: Images of each row, if known.
+    """
+    if not blocks:
+        return None
+    notes = Footnotes()
+    names = [name for name in wanted if any(name in block for block in blocks.values())]
+    rows = []
+    for key, block in blocks.items():
+        size = [Cell(count(sizes[key]) if key in sizes else ABSENT)] if sizes else []
+        rows.append((Cell(key), *size, *(notes.cell(block.get(name)) for name in names)))
+    columns = (
+        first,
+        *(("Images",) if sizes else ()),
+        *(metric_label(name, short=True) for name in names),
+    )
+    return Table(caption, columns, tuple(rows), notes.notes)

@@ -1,0 +1,105 @@
+"""The small pictures of a run, as they stand on the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from PIL import Image, UnidentifiedImageError
+
+from eosin.artifacts.run import SamplePicture
+from eosin.reporting.formatting import number, times
+from eosin.reporting.gathering import Run
+
+#: Larger pictures are made smaller: a page should go into an e-mail.
+_LARGEST_PX = 192
+#: At most so many of one role.
+_MOST = 36
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture with its words.
+
+    Attributes:
+        src: The image as a ``data:`` URI.
+        width: Pixels of the image.
+        height: Pixels of the image.
+        alt: What it shows.
+        title: First line below it.
+        lines: Further lines.
+    """
+
+    src: str
+    width: int
+    height: int
+    alt: str
+    title: str
+    lines: tuple[str, ...]
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return bytes as a ``data:`` URI of an image."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def tiles(run: Run, role: str) -> list[Tile]:
+    """Return the tiles of one role; files that do not decode are left out."""
+    return [tile for picture in run.role(role)[:_MOST] if (tile := _tile(run, picture)) is not None]
+
+
+def _tile(run: Run, picture: SamplePicture) -> Tile | None:
+    try:
+        with Image.open(run.folder.samples / picture.file) as opened:
+            image = opened.convert("RGB")
+    except (OSError, ValueError, UnidentifiedImageError):
+        return None
+    image.thumbnail((_LARGEST_PX, _LARGEST_PX))
+    stream = io.BytesIO()
+    # Full colour resolution: stain is what these pictures are looked at for.
+    image.save(stream, format="JPEG", quality=90, subsampling=0)
+    title, lines = _words(picture)
+    return Tile(
+        src=data_uri(stream.getvalue(), "jpeg"),
+        width=image.width,
+        height=image.height,
+        alt=_alt(picture),
+        title=title,
+        lines=tuple(lines),
+    )
+
+
+def _words(picture: SamplePicture) -> tuple[str, list[str]]:
+    where = _present(
+        (picture.patient, f"patient {picture.patient}"),
+        (picture.magnification, times(picture.magnification)),
+    )
+    if picture.role != "mistake":
+        return picture.label, list(where)
+    called = f"called {picture.predicted}" if picture.predicted else "called wrongly"
+    if picture.probability is not None:
+        called += f" at {number(picture.probability)}"
+    return f"Is {picture.label}", [called, *where]
+
+
+def _alt(picture: SamplePicture) -> str:
+    kinds = {
+        "example": "Microscopy image",
+        "augmented": "Augmented microscopy image",
+        "mistake": "Misjudged microscopy image",
+    }
+    words = [f"{kinds[picture.role]} of class {picture.label}"]
+    if picture.role == "mistake" and picture.predicted:
+        sure = f" with probability {number(picture.probability)}" if picture.probability else ""
+        words.append(f"predicted {picture.predicted}{sure}")
+    words += _present(
+        (picture.patient, f"patient {picture.patient}"),
+        (picture.magnification, f"magnification {times(picture.magnification)}"),
+    )
+    return ", ".join(words)
+
+
+def _present(*pairs: tuple[str, str]) -> Iterable[str]:
+    return [text for value, text in pairs if value]

@@ -1,0 +1,130 @@
+"""The pages in a real browser: nothing missing, nothing fetched, nothing cut off."""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from eosin.reporting import write_protocols_page, write_report
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    path = Path(__file__).parents[1] / "unit" / "reporting" / "fabricate.py"
+    spec = importlib.util.spec_from_file_location("fabricate", path)
+    made = importlib.util.module_from_spec(spec)
+    sys.modules["fabricate"] = made
+    spec.loader.exec_module(made)
+    root = tmp_path_factory.mktemp("pages")
+    long = ("<script>alert(1)</script>", "a_class_name_" + "without_any_space_" * 4)
+    return {
+        "run": write_report(made.fabricate(root / "run")),
+        "odd": write_report(made.fabricate(root / "odd", made.Plan(classes=long, positive=None))),
+        "protocols": write_protocols_page(made.fabricate_protocols(root / "both")),
+    }
+
+
+@pytest.fixture
+def visit(browser, pages):
+    """Open a page and keep account of what it complains about and asks for."""
+    opened = []
+
+    def open_page(name, width):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        opened.append(page)
+        page.complaints, page.requested = [], []
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.goto(pages[name].as_uri())
+        return page
+
+    yield open_page
+    for page in opened:
+        page.close()
+
+
+NAMES = pytest.mark.parametrize("name", ["run", "odd", "protocols"])
+
+#: Text that its box cuts off, outside of the containers that scroll.
+CUT_OFF = """() => [...document.querySelectorAll("h1, h2, h3, p, li, dt, dd, figcaption")]
+  .filter(e => !e.closest(".scroll, details:not([open])"))
+  .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(e => e.textContent.slice(0, 60))"""
+
+
+@NAMES
+@pytest.mark.parametrize("width", [390, 1200])
+def test_shows_whole(visit, name, width):
+    page = visit(name, width)
+    assert page.complaints == []
+    outside = [url for url in page.requested if not url.startswith(("data:", "file://"))]
+    assert outside == []
+    assert len([url for url in page.requested if url.startswith("file://")]) == 1
+    images = page.eval_on_selector_all(
+        "img", "all => all.map(i => [i.naturalWidth, i.alt.trim().length])"
+    )
+    assert images
+    assert all(width > 0 and alt > 0 for width, alt in images)
+    widths = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert widths[0] <= widths[1]
+    assert page.evaluate(CUT_OFF) == []
+
+
+@NAMES
+def test_every_link_inside_the_page_leads_somewhere(visit, name):
+    page = visit(name, 1200)
+    lost = page.eval_on_selector_all(
+        'a[href^="#"]',
+        "all => all.map(a => a.getAttribute('href')).filter(h => !document.querySelector(h))",
+    )
+    assert lost == []
+
+
+@NAMES
+def test_prints_whole(visit, name):
+    page = visit(name, 718)  # the printed width of A4 in CSS pixels, less the margins
+    page.emulate_media(media="print")
+    clipped = page.eval_on_selector_all(
+        ".scroll, pre", "all => all.filter(e => getComputedStyle(e).overflowX !== 'visible').length"
+    )
+    assert clipped == 0
+    wide = page.eval_on_selector_all(
+        "table", "all => all.map(t => t.getBoundingClientRect().right).filter(r => r > 719)"
+    )
+    assert wide == []
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    assert page.complaints == []
+
+
+def test_scrolling_tables_can_be_reached_by_keyboard(visit):
+    page = visit("run", 390)
+    assert page.eval_on_selector_all(".scroll", "all => all.every(e => e.tabIndex === 0)")

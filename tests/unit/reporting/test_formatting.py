@@ -1,0 +1,63 @@
+import pytest
+
+from eosin.artifacts.metrics import Metric
+from eosin.reporting.formatting import (
+    duration,
+    listing,
+    metric_label,
+    metric_text,
+    number,
+    quantity,
+    share,
+    shorten,
+    times,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8349, "0.83"),
+        (1.0, "1.00"),
+        (0.0, "0.00"),
+        (0.9972, "0.997"),
+        (0.99999, ">0.999"),
+        (0.0041, "0.004"),
+        (0.00002, "<0.001"),
+        (1.25, "1.25"),
+    ],
+)
+def test_never_claims_perfection_by_rounding(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        (Metric(value=0.83, low=0.7, high=0.94), "0.83 (0.70–0.94)"),
+        (Metric(value=0.83, reason="few groups"), "0.83"),
+        (Metric(value=None, reason="no image of benign"), "—"),
+        (None, "—"),
+    ],
+)
+def test_metric_with_interval(metric, text):
+    assert metric_text(metric) == text
+
+
+def test_words():
+    assert quantity(1, "image") == "1 image"
+    assert quantity(1200, "image") == "1,200 images"
+    assert listing(["a", "b", "c"]) == "a, b and c"
+    assert share(None) == "—"
+    assert duration(200) == "3 min 20 s"
+    assert duration(7260) == "2 h 1 min"
+    assert times("200") == "200×"
+    assert times("overview") == "overview"
+    assert metric_label("mean_margin") == "Mean margin"
+
+
+def test_shortened_names_keep_both_ends():
+    short = shorten("papillary_carcinoma_in_situ", 16)
+    assert len(short) == 16
+    assert short.startswith("papillary")
+    assert short.endswith("situ")
