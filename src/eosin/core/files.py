@@ -48,11 +48,13 @@ def explain_os_errors(action: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` when the block ends without an error.
 
     Args:
         path: The final name; its folder is made if need be.
+        durable: Whether to wait until the bytes are on the disk; not worth it for one of
+            thousands of files that are made again when the last of them is missing.
 
     Raises:
         OutputError: The folder or the file cannot be written.
@@ -69,8 +71,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             # mkstemp makes files private; a result is shared like any other file.
             temporary.chmod(0o666 & ~_umask())
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            if durable:
+                with temporary.open("rb") as stream:
+                    os.fsync(stream.fileno())
             temporary.replace(path)
         finally:
             with suppress(OSError):
@@ -83,9 +86,9 @@ def _umask() -> int:
     return mask
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write ``data`` to ``path``, whole or not at all (``durable`` as in :func:`atomic_path`)."""
+    with atomic_path(path, durable=durable) as temporary:
         temporary.write_bytes(data)
 
 

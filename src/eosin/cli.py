@@ -1,0 +1,220 @@
+"""The command ``eosin``: parses, calls, prints. Research use only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="eosin",
+    help="From labelled cancer-microscopy images to a classifier that one can defend and deploy. "
+    "Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(
+    help="Known data sets, manifests, image checks, leak audit.", no_args_is_help=True
+)
+app.add_typer(data, name="data")
+
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Where to.")]
+AllowSkipped = Annotated[
+    bool, typer.Option("--allow-skipped", help="Exit 0 although files could not be read.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Open no socket.")] = False,
+) -> None:
+    """Take the options of every command; the entry point has acted upon them already."""
+    del debug, offline
+
+
+def say(sentence: str) -> None:
+    """Tell what is being done, beside the results."""
+    typer.echo(sentence, err=True)
+
+
+def tell_skipped(n_skipped: int, where: Path, *, allowed: bool) -> None:
+    """Say how many files were skipped and leave with status 1 unless that is allowed."""
+    if n_skipped:
+        typer.echo(f"{n_skipped} files could not be read: see {where}", err=True)
+        if not allowed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def demo(output: Output = None) -> None:
+    """Run the whole way on simulated patches: one model, two splits, side by side."""
+    from eosin.pipeline.demonstration import demo as run_demo
+    from eosin.pipeline.telling import tell_split
+
+    result = run_demo(output, say=say)
+    for name, run in (("strict", result.strict), ("as-published", result.as_published)):
+        typer.echo("\n".join(tell_split(f"{name} test", run.metrics["test"])))
+    typer.echo(f"report {result.page}")
+
+
+@app.command()
+def doctor() -> None:
+    """Tell versions, devices, optional parts, where data would be found, and mends."""
+    from eosin.pipeline.inspection import doctor as look
+
+    checks = look()
+    for check in checks:
+        typer.echo(f"{check.topic:<18} {check.found}")
+        if check.mend:
+            typer.echo(f"{'':<18} → {check.mend}")
+    raise typer.Exit(1 if any(check.needed for check in checks) else 0)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List every registered model with its size."""
+    from eosin.pipeline.inspection import models as list_models
+
+    found = list_models()
+    if as_json:
+        typer.echo(json.dumps([asdict(line) for line in found]))
+        return
+    typer.echo(f"{'name':<20}{'paper':<7}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
+    for m in found:
+        size = f"{m.name:<20}{m.paper:<7}{m.input_px:>6}{m.params:>13,}{m.macs / 1e6:>9,.1f}"
+        typer.echo(f"{size}  {'yes' if m.offline_weights else 'no'}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="TOML recipe.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value")] = None,
+    output: Output = None,
+    resume: Annotated[Path | None, typer.Option(help="Run folder to go on with.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would do.")] = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on although the split leaks.")
+    ] = False,
+    allow_skipped: AllowSkipped = False,
+) -> None:
+    """Run one experiment from a recipe to a report."""
+    from eosin.pipeline import experiment
+    from eosin.pipeline.telling import tell_audit, tell_split
+
+    if plan:
+        found, audit = experiment.plan(recipe, overrides=overrides or (), say=say)
+        typer.echo("\n".join([*found.lines(), *tell_audit(audit)]))
+        return
+    result = experiment.train(
+        recipe,
+        overrides=overrides or (),
+        output=output,
+        resume=resume,
+        allow_leak=allow_leak,
+        say=say,
+    )
+    for name, split in result.metrics.items():
+        typer.echo("\n".join(tell_split(name, split)))
+    typer.echo(f"report {result.run / 'report.html'}")
+    tell_skipped(result.n_skipped, result.run / "skipped.csv", allowed=allow_skipped)
+
+
+@app.command()
+def evaluate(
+    run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
+    data: Annotated[Path | None, typer.Option(help="Outside manifest.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
+    output: Output = None,
+    allow_skipped: AllowSkipped = False,
+) -> None:
+    """Judge a model on a split or on an outside manifest."""
+    from eosin.pipeline.assessment import evaluate as judge
+    from eosin.pipeline.telling import tell_split
+
+    result = judge(run_or_model, data=data, split=split, output=output)
+    for name, metrics in result.metrics.items():
+        typer.echo("\n".join(tell_split(name, metrics)))
+    typer.echo(f"metrics {result.folder / 'metrics.json'}")
+    tell_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Make a run's HTML page again, from the run folder alone."""
+    from eosin.pipeline.pages import report as write
+
+    typer.echo(f"report {write(run)}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    allow_skipped: AllowSkipped = False,
+) -> None:
+    """Tell probabilities and decisions for images. Research use only."""
+    from eosin.pipeline.prediction import predict as run_model
+
+    result = run_model(model, paths, output=output)
+    typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
+    say(result.intended_use)
+    for path, reason in result.skipped if output is None else ():
+        say(f"skipped {path}: {reason}")
+    where = Path("the lines above") if output is None else output.parent / "skipped.csv"
+    tell_skipped(len(result.skipped), where, allowed=allow_skipped)
+
+
+@data.command("list")
+def list_data() -> None:
+    """List the known data sets."""
+    from eosin.pipeline.inspection import list_datasets
+
+    for facts in list_datasets():
+        typer.echo(f"{facts['name']:<10}{facts['title']} ({facts['licence']})")
+
+
+@data.command("manifest")
+def make_manifest(
+    name: Annotated[str, typer.Argument(help="Known data set.")],
+    root: Annotated[Path, typer.Argument(help="Its folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
+) -> None:
+    """Write a manifest from a data set's own folder tree."""
+    from eosin.pipeline.inspection import make_manifest as make
+
+    samples = make(name, root, output)
+    groups = samples.frame["group"].nunique()
+    typer.echo(f"wrote {output}: {len(samples)} images, {groups} groups, {samples.class_names}")
+
+
+@data.command("check")
+def check(path: Annotated[Path, typer.Argument(help="Image, folder or manifest.")]) -> None:
+    """List unreadable files with their reasons."""
+    from eosin.pipeline.inspection import check_images
+
+    n_images, skipped = check_images(path)
+    for file, reason in skipped:
+        typer.echo(f"{file}: {reason}")
+    typer.echo(f"{n_images} images, {len(skipped)} unreadable")
+    raise typer.Exit(1 if skipped else 0)
+
+
+@data.command("audit")
+def audit(
+    manifest: Annotated[Path, typer.Argument(help="Manifest.")], as_json: AsJson = False
+) -> None:
+    """Find the same material on both sides of a split; exit 1 where there is any."""
+    from eosin.pipeline.inspection import audit_manifest
+    from eosin.pipeline.telling import tell_audit
+
+    found = audit_manifest(manifest)
+    typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))
+    raise typer.Exit(1 if found.leaks else 0)

@@ -1,0 +1,191 @@
+"""The verb ``evaluate``: judge a model on a split or on an outside manifest; needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.manifest import read_manifest, write_manifest, write_table
+from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
+from eosin.artifacts.versioned import read_document
+from eosin.core.errors import ArtifactError, DataError, ManifestError, UsageError, close_matches
+from eosin.core.files import prepare_output
+from eosin.core.progress import progress_bar
+from eosin.core.types import Samples
+from eosin.datasets.images import (
+    Skipped,
+    find_unreadable,
+    load_images,
+    without,
+    write_skipped,
+)
+from eosin.evaluation import Judged, judge
+from eosin.inference.classifier import Classifier, decide
+from eosin.pipeline.record import default_output
+from eosin.recipe.schema import EvaluateSection
+
+_EXTERNAL = "external"
+_OUT_OF_FOLD = "oof"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What ``evaluate`` made.
+
+    Attributes:
+        folder: Where ``metrics.json`` and ``predictions.csv`` lie.
+        metrics: Measurements by split.
+        n_skipped: Images that could not be read.
+    """
+
+    folder: Path
+    metrics: dict[str, SplitMetrics]
+    n_skipped: int
+
+
+def evaluate(
+    run_or_model: Path | str,
+    *,
+    data: Path | None = None,
+    split: str = "test",
+    output: Path | None = None,
+    allow_skipped: bool = False,
+) -> Assessment:
+    """Judge a model.
+
+    Args:
+        run_or_model: A run folder or a model folder.
+        data: An outside manifest, judged whole under the split name ``external``.
+        split: Which split of the run's own manifest; ``oof`` judges every fold of a run with
+            folds by its own model.
+        output: Where to; ``runs/evaluate-<UTC time>`` by default.
+        allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
+
+    Raises:
+        EosinError: The folder, the manifest or the split does not fit.
+    """
+    del allow_skipped
+    place = Path(run_or_model)
+    run = RunFolder(place)
+    model = place if ModelFolder(place).info.exists() else run.model
+    if data is None and not run.manifest.exists():
+        raise UsageError(
+            f"{place} is a model folder, which knows no images", mend="Name a manifest with --data"
+        )
+    if data is not None:
+        parts = [(model, _outside(Path(data), model), _EXTERNAL)]
+    elif run.folds.is_dir():
+        parts = _fold_parts(run, split)
+    else:
+        parts = [(model, _own_split(run, split), split)]
+    judged, tables, skipped = _judge_parts(parts)
+    folder = prepare_output(Path(output or default_output("evaluate")))
+    return _write(RunFolder(folder), judged, tables, skipped, parts[0][2])
+
+
+def _outside(manifest: Path, model: Path) -> Samples:
+    """Read an outside manifest; its labels must be the model's."""
+    info = read_document(ModelFolder(model).info, ModelInfo)
+    samples = read_manifest(manifest, allowed=info.class_names)
+    frame = samples.frame.copy()
+    frame["split"] = _EXTERNAL
+    return replace(samples, frame=frame, class_names=info.class_names, positive=info.positive)
+
+
+def _own_split(run: RunFolder, split: str) -> Samples:
+    info = read_document(ModelFolder(run.model).info, ModelInfo)
+    samples = read_manifest(run.manifest, allowed=info.class_names)
+    if "split" not in samples.frame:
+        raise ManifestError(f"{run.manifest} has no split")
+    part = samples.part(split)
+    if len(part) == 0:
+        known = sorted(set(samples.frame["split"]))
+        raise DataError(f"{run.root} has no split {split!r}", mend=close_matches(split, known))
+    return replace(part, class_names=info.class_names, positive=info.positive)
+
+
+def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
+    if split not in {"test", _OUT_OF_FOLD}:
+        raise UsageError(
+            f"a run with folds has the split 'oof', not {split!r}",
+            mend="Name one fold's run folder for its own splits",
+        )
+    folds = [RunFolder(path) for path in sorted(run.folds.iterdir()) if path.is_dir()]
+    if not folds:
+        raise ArtifactError(f"{run.folds} holds no folds")
+    parts = []
+    for fold in folds:
+        samples = _own_split(fold, "test")
+        frame = samples.frame.copy()
+        frame["split"] = _OUT_OF_FOLD
+        parts.append((fold.model, replace(samples, frame=frame), _OUT_OF_FOLD))
+    return parts
+
+
+def _judge_parts(
+    parts: list[tuple[Path, Samples, str]],
+) -> tuple[Judged, pd.DataFrame, Skipped]:
+    judged, tables, skipped = [], [], []
+    for model, samples, _ in parts:
+        classifier = Classifier(model)
+        with progress_bar("Checking images") as advance:
+            unreadable = find_unreadable(samples, advance=advance)
+        skipped += unreadable
+        readable = without(samples, unreadable)
+        with progress_bar("Loading images") as advance:
+            images = load_images(readable, classifier.info.preprocessing, advance=advance)
+        with progress_bar("Predicting") as advance:
+            logits = classifier.logits(images, advance=advance)
+        probabilities = classifier.probabilities(logits)
+        # Absolute, because parts may come from manifests in different folders.
+        frame = readable.frame.copy()
+        frame["path"] = [_absolute(readable, cell) for cell in frame["path"]]
+        readable = replace(readable, frame=frame)
+        judged.append(
+            Judged(
+                samples=readable,
+                probabilities=probabilities,
+                decided=decide(probabilities, classifier.info),
+                threshold=classifier.info.threshold,
+            )
+        )
+        tables.append(logits_table(readable, logits))
+    return _pool(judged), pd.concat(tables, ignore_index=True), skipped
+
+
+def _absolute(samples: Samples, cell: str) -> str:
+    _, mark, index = cell.partition("#")
+    return samples.resolve(cell).resolve().as_posix() + mark + index
+
+
+def _pool(parts: list[Judged]) -> Judged:
+    if len(parts) == 1:
+        return parts[0]
+    frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
+    source = "each fold's own, chosen on its inner validation part"
+    return Judged(
+        samples=replace(parts[0].samples, frame=frame),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        decided=np.concatenate([part.decided for part in parts]),
+        threshold=Threshold(
+            value=None, source=source, target_recall=parts[0].threshold.target_recall
+        ),
+    )
+
+
+def _write(
+    folder: RunFolder, judged: Judged, logits: pd.DataFrame, skipped: Skipped, split: str
+) -> Assessment:
+    write_manifest(folder.manifest, judged.samples)
+    write_table(folder.predictions, predictions_table(judged.samples, judged.probabilities))
+    write_logits(folder.logits, logits)
+    write_skipped(folder.skipped, skipped)
+    metrics = {split: judge(judged, EvaluateSection(), seed=0)}
+    write_metrics(folder.metrics, metrics)
+    return Assessment(folder.root, metrics, len(skipped))

@@ -1,0 +1,231 @@
+"""The verb ``train``: one experiment from a recipe to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.metrics import SplitMetrics, read_metrics
+from eosin.artifacts.run import Environment, SplitReport
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.core.errors import ArtifactError, InterruptedRunError, LeakError, RecipeError
+from eosin.core.files import clean_partial, explain_os_errors, prepare_output, write_probe
+from eosin.core.types import Samples
+from eosin.datasets.audit import audit_samples, merge_audits
+from eosin.datasets.splits import Fold, fold_samples, pool_reports, split_samples
+from eosin.pipeline.fitting import Session, Stopwatch, fit_split, open_session, write_inputs
+from eosin.pipeline.folds import fit_folds
+from eosin.pipeline.planning import Plan, make_plan
+from eosin.pipeline.preparation import Prepared, Say, check_names, prepare, resolve_root, silent
+from eosin.pipeline.record import default_output
+from eosin.recipe import Recipe, read_recipe
+from eosin.reporting import write_report
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What ``train`` made.
+
+    Attributes:
+        run: The run folder.
+        metrics: Measurements by split.
+        n_skipped: Images that could not be read.
+    """
+
+    run: Path
+    metrics: dict[str, SplitMetrics]
+    n_skipped: int
+
+
+@dataclass(frozen=True)
+class Division:
+    """Samples divided as the recipe asks: one split, or folds.
+
+    Attributes:
+        folds: Empty for a single split.
+        samples: With a ``split`` column; for folds, the samples as they came.
+        report: What the split wanted and got.
+        audit: What the leak audit found.
+    """
+
+    samples: Samples
+    report: SplitReport
+    audit: AuditReport
+    folds: tuple[Fold, ...] = ()
+
+
+def train(
+    recipe: Recipe | Path | str | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    output: Path | None = None,
+    resume: Path | None = None,
+    allow_leak: bool = False,
+    allow_skipped: bool = False,
+    say: Say = silent,
+) -> RunResult:
+    """Run one experiment.
+
+    Args:
+        recipe: A recipe or its TOML file; may be left out when resuming.
+        overrides: ``section.key=value`` each.
+        output: Run folder; ``runs/<name>-<UTC time>`` by default.
+        resume: A run folder to go on with.
+        allow_leak: Go on where the audit of a strict split finds a leak.
+        allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
+        say: Told, in a sentence, what is being done.
+
+    Raises:
+        EosinError: With its cause and mend in one line.
+    """
+    del allow_skipped  # the run is the same; the command's exit status is not
+    resolved = _resolve(recipe, overrides, resume)
+    check_names(resolved)
+    watch = Stopwatch()
+    with watch.stage("read images"):
+        prepared = prepare(resolved, say)
+    with watch.stage("split and audit"):
+        division = divide(resolved, prepared)
+    _stop_at_leak(resolved, division.audit, allow_leak, say)
+    run = _open_run(resolved, prepared, output, resume)
+    try:
+        session = open_session(resolved, prepared, say, watch)
+        metrics = _fit(session, division, run)
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(
+            f"interrupted; what was finished is kept in {run.root}",
+            mend=f"Go on with: eosin train --resume {run.root}",
+        ) from error
+    say("Writing the report")
+    write_report(run.root)
+    return RunResult(run.root, metrics, len(prepared.skipped))
+
+
+def plan(
+    recipe: Recipe | Path | str | None, *, overrides: Iterable[str] = (), say: Say = silent
+) -> tuple[Plan, AuditReport]:
+    """Say what ``train`` would do, need and take, without writing anything.
+
+    Args:
+        recipe: A recipe or its TOML file.
+        overrides: ``section.key=value`` each.
+        say: Told what is being done.
+    """
+    resolved = _resolve(recipe, overrides, None)
+    prepared = prepare(resolved, say)
+    division = divide(resolved, prepared)
+    return make_plan(resolved, prepared, division.report), division.audit
+
+
+def divide(recipe: Recipe, prepared: Prepared) -> Division:
+    """Split the samples and audit the split.
+
+    Raises:
+        SplitError: The groups do not allow the split.
+    """
+    section, samples = recipe.data.split, prepared.samples
+    if section.protocol != "folds":
+        divided, report = split_samples(samples, section, recipe.seed)
+        return Division(divided, report, audit_samples(divided, hashes=prepared.hashes))
+    folds = tuple(fold_samples(samples, section, recipe.seed))
+    audits = [audit_samples(fold.samples, hashes=prepared.hashes) for fold in folds]
+    names = [f"{fold.repeat}-{fold.fold}" for fold in folds]
+    return Division(samples, pool_reports(folds), merge_audits(audits, names), folds)
+
+
+def _resolve(
+    recipe: Recipe | Path | str | None, overrides: Iterable[str], resume: Path | None
+) -> Recipe:
+    """Read the recipe with its paths made absolute, so that the run folder can be re-run."""
+    if recipe is None:
+        if resume is None:
+            raise RecipeError("no recipe was given", mend="eosin train RECIPE, or --resume RUN")
+        return read_recipe(RunFolder(Path(resume)).recipe)
+    resolved = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe), overrides)
+    data = resolved.data
+    if data.manifest is not None:
+        data = data.model_copy(update={"manifest": str(Path(data.manifest).resolve())})
+    else:
+        check_names(resolved)
+        root = resolve_root(data, resolved.seed)
+        data = data.model_copy(update={"root": str(root)})
+    return resolved.model_copy(update={"data": data})
+
+
+def _stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say) -> None:
+    if not audit.leaks:
+        say("Audit: no leak found")
+        return
+    first = audit.leaks[0].message
+    if recipe.data.split.is_strict and not allow_leak:
+        raise LeakError(
+            f"the split leaks: {first}",
+            mend="Mend the groups (`eosin data audit` lists every pair), or pass --allow-leak",
+        )
+    say(f"Audit: this split leaks, its result will flatter: {first}")
+
+
+def _open_run(
+    recipe: Recipe, prepared: Prepared, output: Path | None, resume: Path | None
+) -> RunFolder:
+    if resume is None:
+        return RunFolder(prepare_output(Path(output or default_output(recipe.name))))
+    run = RunFolder(Path(resume))
+    if not run.recipe.exists():
+        raise ArtifactError(f"{run.root} is no run folder: it has no {run.recipe.name}")
+    _check_same(recipe, prepared, run)
+    with explain_os_errors("write", run.root):
+        write_probe(run.root)
+        clean_partial(run.root)
+    return run
+
+
+def _check_same(recipe: Recipe, prepared: Prepared, run: RunFolder) -> None:
+    """Refuse to go on with a run that was started from something else."""
+    before = read_recipe(run.recipe)
+    changed = _first_difference(before.model_dump(), recipe.model_dump())
+    if changed is not None:
+        raise RecipeError(
+            f"{run.root} was started with another recipe: {changed}",
+            mend="Resume without a recipe, or start a new run",
+        )
+    if run.environment.exists():
+        known = read_document(run.environment, Environment).data_fingerprint
+        if known != prepared.fingerprint:
+            raise ArtifactError(
+                f"the images, labels or groups have changed since {run.root} was started",
+                mend="Start a new run",
+            )
+
+
+def _first_difference(before: object, after: object, key: str = "") -> str | None:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in before:
+            found = _first_difference(
+                before[name], after.get(name), f"{key}.{name}" if key else str(name)
+            )
+            if found is not None:
+                return found
+        return None
+    return None if before == after else f"{key!r} was {before!r}, is {after!r}"
+
+
+def _fit(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
+    if run.metrics.exists():
+        session.say(f"{run.root} is complete")
+        return read_metrics(run.metrics)
+    if not division.folds:
+        return fit_split(session, division.samples, division.report, run)
+    write_inputs(run, session.recipe, division.samples, division.report, session.prepared)
+    write_document(run.audit, division.audit)
+    return fit_folds(session, division.folds, run)
+
+
+def with_root(recipe: Recipe, root: Path) -> Recipe:
+    """Return the recipe reading its data set from another folder."""
+    return recipe.model_copy(
+        update={"data": recipe.data.model_copy(update={"root": str(root.resolve())})}
+    )

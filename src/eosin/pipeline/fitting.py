@@ -1,0 +1,222 @@
+"""One run with one split: train, export, calibrate, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.manifest import write_manifest, write_table
+from eosin.artifacts.metrics import SplitMetrics, write_metrics
+from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
+from eosin.artifacts.run import SplitReport
+from eosin.artifacts.versioned import write_document
+from eosin.augment import POLICIES
+from eosin.core.files import write_text
+from eosin.core.types import Samples
+from eosin.datasets.audit import audit_samples
+from eosin.datasets.images import write_skipped
+from eosin.evaluation import Judged, judge, lock_threshold
+from eosin.inference.classifier import Classifier
+from eosin.metrics import fit_temperature, softmax
+from eosin.networks import NETWORKS, build_network
+from eosin.pipeline.images import ImageBank
+from eosin.pipeline.modelling import Origin, calibrate, judged_by, summarise_model, write_model
+from eosin.pipeline.pictures import write_pictures
+from eosin.pipeline.preparation import Prepared, Say, resolve_preprocessing
+from eosin.pipeline.record import describe_run
+from eosin.recipe import recipe_to_toml
+from eosin.recipe.schema import Recipe
+from eosin.runtime.device import Placement, choose_placement
+from eosin.training.batches import ImagePart
+from eosin.training.loop import FitInputs, fit
+
+
+@dataclass
+class Stopwatch:
+    """Wall time of each stage of a run.
+
+    Attributes:
+        seconds: By stage.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage; a stage entered twice adds up."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one invocation of ``train`` holds in hand.
+
+    Attributes:
+        recipe: Resolved.
+        prepared: Readable samples.
+        bank: Their decoded images.
+        placement: Device and precision.
+        say: Told what is being done.
+        watch: Wall times.
+    """
+
+    recipe: Recipe
+    prepared: Prepared
+    bank: ImageBank
+    placement: Placement
+    say: Say
+    watch: Stopwatch
+
+
+def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
+    """Choose the device and decode the images."""
+    train = recipe.train
+    placement = choose_placement(train.device, train.precision, train.threads)
+    with watch.stage("load images"):
+        bank = ImageBank.load(prepared.samples, resolve_preprocessing(recipe.model))
+    return Session(recipe, prepared, bank, placement, say, watch)
+
+
+def write_inputs(
+    run: RunFolder, recipe: Recipe, samples: Samples, report: SplitReport, prepared: Prepared
+) -> None:
+    """Write what a run starts from: recipe, manifest with split, split report, skipped files."""
+    write_text(run.recipe, recipe_to_toml(recipe))
+    write_manifest(run.manifest, samples)
+    write_document(run.split, report)
+    write_skipped(run.skipped, prepared.skipped)
+
+
+def write_environment(run: RunFolder, session: Session) -> None:
+    """Write (or refresh) ``environment.json``."""
+    environment = describe_run(
+        session.recipe,
+        session.prepared,
+        command=f"eosin train {session.recipe.name}",
+        device=session.placement.description,
+        precision=session.placement.precision,
+        seconds=session.watch.seconds,
+    )
+    write_document(run.environment, environment)
+
+
+def fit_split(
+    session: Session, samples: Samples, report: SplitReport, run: RunFolder, *, label: str = ""
+) -> dict[str, SplitMetrics]:
+    """Train on one split and judge its validation and test parts.
+
+    Args:
+        session: Recipe, images, device.
+        samples: With a ``split`` column.
+        report: What the split wanted and got.
+        run: The run folder, which may hold a checkpoint to go on from.
+        label: Prefix of what is said, e.g. ``"fold 2 of 5: "``.
+
+    Returns:
+        The contents of ``metrics.json``.
+    """
+    recipe, watch = session.recipe, session.watch
+    write_inputs(run, recipe, samples, report, session.prepared)
+    write_document(run.audit, audit_samples(samples, hashes=session.prepared.hashes))
+    write_environment(run, session)
+    with watch.stage("train"):
+        network = _train(session, samples, run, label)
+    val, test = samples.part("val"), samples.part("test")
+    origin = _origin(session, samples)
+    with watch.stage("export"):
+        write_model(network, ModelFolder(run.model), origin, session.bank.of(val))
+    with watch.stage("judge"):
+        judged, logits = _judge_parts(session, run, {"val": val, "test": test})
+        splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
+        write_predictions(run, list(judged.values()), logits)
+        summarise_model(ModelFolder(run.model), splits)
+        policy = POLICIES.get(recipe.augment.policy)
+        write_pictures(run, samples, judged["test"], session.bank, policy, recipe.seed)
+    write_environment(run, session)
+    # Last: a run folder with metrics is a finished one.
+    write_metrics(run.metrics, splits)
+    return splits
+
+
+def _train(session: Session, samples: Samples, run: RunFolder, label: str) -> Any:
+    recipe, bank = session.recipe, session.bank
+    parts = {
+        name: ImagePart(bank.of(samples.part(name)), samples.part(name).targets)
+        for name in ("train", "val")
+    }
+    session.say(
+        f"{label}training {recipe.model.name} on {len(parts['train'])} images, "
+        f"{session.placement.description}"
+    )
+    preprocessing = resolve_preprocessing(recipe.model)
+    network = build_network(
+        recipe.model.name,
+        num_classes=len(samples.class_names),
+        input_px=preprocessing.input_px[0],
+        arguments=recipe.model.arguments,
+        seed=recipe.seed,
+    )
+    inputs = FitInputs(
+        train=parts["train"],
+        val=parts["val"],
+        preprocessing=preprocessing,
+        policy=POLICIES.get(recipe.augment.policy),
+        positive=_positive(samples),
+        n_classes=len(samples.class_names),
+        seed=recipe.seed,
+        placement=session.placement,
+    )
+    return fit(network, recipe.train, inputs, run)
+
+
+def _positive(samples: Samples) -> int | None:
+    binary = len(samples.class_names) == 2 and samples.positive is not None
+    return samples.class_names.index(str(samples.positive)) if binary else None
+
+
+def _origin(session: Session, samples: Samples) -> Origin:
+    model = session.recipe.model
+    spec = NETWORKS.get(model.name)
+    preprocessing = resolve_preprocessing(model)
+    arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
+    return Origin(
+        architecture=model.name,
+        arguments=arguments,
+        samples=samples,
+        preprocessing=preprocessing,
+        facts=session.prepared.facts,
+        fingerprint=session.prepared.fingerprint,
+    )
+
+
+def _judge_parts(
+    session: Session, run: RunFolder, parts: dict[str, Samples]
+) -> tuple[dict[str, Judged], list[Any]]:
+    """Calibrate on validation, lock the threshold, then look at the test part once."""
+    evaluate = session.recipe.evaluate
+    classifier = Classifier(run.model)
+    logits = {name: classifier.logits(session.bank.of(part)) for name, part in parts.items()}
+    val = parts["val"]
+    temperature = fit_temperature(logits["val"], val.targets) if evaluate.temperature else 1.0
+    threshold = lock_threshold(val, softmax(logits["val"], temperature), evaluate, "val")
+    calibrate(ModelFolder(run.model), temperature=temperature, threshold=threshold)
+    classifier = Classifier(run.model)
+    judged = {name: judged_by(classifier, part, logits[name]) for name, part in parts.items()}
+    return judged, [logits_table(part, logits[name]) for name, part in parts.items()]
+
+
+def write_predictions(run: RunFolder, judged: list[Judged], logits: list[Any]) -> None:
+    """Write ``predictions.csv`` and ``logits.parquet``, paths relative to the run folder."""
+    tables = [predictions_table(part.samples, part.probabilities) for part in judged]
+    write_table(run.predictions, pd.concat(tables, ignore_index=True))
+    write_logits(run.logits, pd.concat(logits, ignore_index=True))

@@ -1,0 +1,163 @@
+"""A run with folds: each fold a run folder of its own, their held-out predictions pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
+from eosin.artifacts.predictions import logits_table
+from eosin.augment import POLICIES
+from eosin.core.types import Samples
+from eosin.datasets.splits import Fold
+from eosin.evaluation import Judged, judge, lock_threshold
+from eosin.inference.classifier import Classifier
+from eosin.networks import build_network
+from eosin.networks.ensemble import Ensemble
+from eosin.pipeline.fitting import Session, fit_split, write_environment, write_predictions
+from eosin.pipeline.modelling import Origin, calibrate, judged_by, summarise_model, write_model
+from eosin.pipeline.pictures import write_pictures
+from eosin.pipeline.preparation import resolve_preprocessing
+from eosin.recipe.schema import Recipe
+from eosin.training.checkpoints import load_weights
+
+#: What the pooled held-out parts are called.
+OUT_OF_FOLD = "oof"
+
+
+def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
+    """Train every fold that is not finished, then pool them.
+
+    Args:
+        session: Recipe, images, device.
+        folds: With ``split``, ``repeat`` and ``fold`` columns.
+        run: The run folder; each fold goes into its ``folds/<repeat>-<fold>``.
+
+    Returns:
+        The contents of ``metrics.json``: the split ``oof``.
+    """
+    write_environment(run, session)
+    for number, fold in enumerate(folds, start=1):
+        place = run.fold(fold.repeat, fold.fold)
+        label = f"fold {number} of {len(folds)}: "
+        if place.metrics.exists():
+            session.say(f"{label}done before")
+            continue
+        one = replace(session, recipe=_fold_recipe(session.recipe))
+        splits = fit_split(one, fold.samples, fold.report, place, label=label)
+        session.say(f"{label}{_headline(splits['test'])}")
+    return _pool(session, folds, run)
+
+
+def _fold_recipe(recipe: Recipe) -> Recipe:
+    """Return a recipe that re-runs one fold from the manifest beside it."""
+    split = recipe.data.split.model_copy(update={"protocol": "column", "by": "group"})
+    data = recipe.data.model_copy(
+        update={"dataset": None, "root": None, "manifest": "manifest.csv", "options": {}}
+    )
+    return recipe.model_copy(update={"data": data.model_copy(update={"split": split})})
+
+
+def _headline(metrics: SplitMetrics) -> str:
+    values = [(name, metrics.image[name].value) for name in ("auc", "accuracy")]
+    told = [f"{name} {'undefined' if v is None else f'{v:.3f}'}" for name, v in values]
+    return f"{', '.join(told)} on {metrics.n_images} images of {metrics.n_groups} groups"
+
+
+def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
+    session.say("Pooling the held-out predictions")
+    with session.watch.stage("judge"):
+        judged, logits = judge_out_of_fold(session, folds, run)
+        pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)
+    splits = {OUT_OF_FOLD: pooled}
+    with session.watch.stage("export"):
+        _write_ensemble(session, folds, run, judged)
+    write_predictions(run, [judged], [logits])
+    summarise_model(ModelFolder(run.model), splits)
+    policy = POLICIES.get(session.recipe.augment.policy)
+    write_pictures(run, folds[0].samples, judged, session.bank, policy, session.recipe.seed)
+    write_environment(run, session)
+    write_metrics(run.metrics, splits)
+    return splits
+
+
+def judge_out_of_fold(
+    session: Session, folds: Sequence[Fold], run: RunFolder
+) -> tuple[Judged, Any]:
+    """Let every fold's own model judge the part that it never saw.
+
+    Returns:
+        The pooled predictions, decided at each fold's own threshold; their raw logits.
+    """
+    parts, tables = [], []
+    for fold in folds:
+        classifier = Classifier(run.fold(fold.repeat, fold.fold).model)
+        held_out = fold.samples.part("test")
+        logits = classifier.logits(session.bank.of(held_out))
+        parts.append(judged_by(classifier, held_out, logits))
+        tables.append(logits_table(held_out, logits))
+    frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
+    frame["split"] = OUT_OF_FOLD
+    pooled_table = pd.concat(tables, ignore_index=True)
+    pooled_table["split"] = OUT_OF_FOLD
+    judged = Judged(
+        samples=replace(parts[0].samples, frame=frame),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        decided=np.concatenate([part.decided for part in parts]),
+        threshold=Threshold(
+            value=None,
+            source="each fold's own, chosen on its inner validation part",
+            target_recall=parts[0].threshold.target_recall,
+        ),
+    )
+    return judged, pooled_table
+
+
+def _write_ensemble(
+    session: Session, folds: Sequence[Fold], run: RunFolder, judged: Judged
+) -> None:
+    """Make ``RUN/model``: the mean of the folds' calibrated probabilities."""
+    recipe, samples = session.recipe, folds[0].samples
+    preprocessing = resolve_preprocessing(recipe.model)
+    members, temperatures = [], []
+    for fold in folds:
+        place = ModelFolder(run.fold(fold.repeat, fold.fold).model)
+        network = build_network(
+            recipe.model.name,
+            num_classes=len(samples.class_names),
+            input_px=preprocessing.input_px[0],
+            arguments=recipe.model.arguments,
+        )
+        load_weights(place.weights, network)
+        members.append(network)
+        temperatures.append(Classifier(place.root).info.temperature)
+    origin = Origin(
+        architecture="ensemble",
+        arguments={
+            "architecture": recipe.model.name,
+            "members": len(members),
+            "input_px": preprocessing.input_px[0],
+            **recipe.model.arguments,
+        },
+        samples=samples,
+        preprocessing=preprocessing,
+        facts=session.prepared.facts,
+        fingerprint=session.prepared.fingerprint,
+    )
+    ensemble = Ensemble(members, temperatures).eval()
+    folder = ModelFolder(run.model)
+    write_model(ensemble, folder, origin, session.bank.of(_some(samples)))
+    threshold = lock_threshold(
+        judged.samples, judged.probabilities, recipe.evaluate, "out-of-fold predictions"
+    )
+    # The members' temperatures are inside the ensemble.
+    calibrate(folder, temperature=1.0, threshold=threshold)
+
+
+def _some(samples: Samples) -> Samples:
+    return samples.where(np.arange(len(samples)) % max(1, len(samples) // 64) == 0)

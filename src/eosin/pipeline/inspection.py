@@ -1,0 +1,227 @@
+"""The verbs that only look: ``doctor``, ``models``, ``data list|check|manifest|audit``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.manifest import read_manifest, write_manifest
+from eosin.core.errors import DataError, RecipeError
+from eosin.core.places import cache_folder
+from eosin.core.progress import progress_bar
+from eosin.core.types import Samples
+from eosin.datasets.audit import audit_samples, hash_files
+from eosin.datasets.base import DATA_VARIABLE, collect_samples, find_root
+from eosin.datasets.catalogue import DATASETS
+from eosin.datasets.images import Skipped, find_unreadable, list_images, without
+from eosin.pipeline.record import version_of
+
+_BASE = ("numpy", "scipy", "pandas", "pyarrow", "pillow", "onnxruntime", "matplotlib", "pydantic")
+_TRAIN = ("torch", "torchvision", "lightning", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of ``doctor``.
+
+    Attributes:
+        topic: What was looked at.
+        found: What was found.
+        mend: What to do about a lack; empty where there is none.
+        needed: Whether Eosin cannot work without it.
+    """
+
+    topic: str
+    found: str
+    mend: str = ""
+    needed: bool = False
+
+
+def doctor() -> list[Check]:
+    """Look at versions, devices, optional parts, and where data would be found."""
+    checks = [
+        Check("eosin", version_of("eosin") or "not installed as a package"),
+        Check("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Check("cores", str(os.cpu_count())),
+    ]
+    checks += [_package(name, needed=True) for name in _BASE]
+    checks += [_package(name, needed=False) for name in _TRAIN]
+    checks += [_devices(), *_data_places()]
+    cache = cache_folder()
+    state = "there" if cache.is_dir() else "made when needed"
+    checks.append(Check("cache", f"{cache} ({state}); $EOSIN_CACHE chooses another"))
+    return checks
+
+
+def _package(name: str, *, needed: bool) -> Check:
+    version = version_of(name)
+    if version is not None:
+        return Check(name, version)
+    extra = "eosin" if needed else "eosin[train]"
+    lack = "missing" if needed else "absent: predicts, audits and reports, but does not train"
+    return Check(name, lack, f"pip install '{extra}'", needed=needed)
+
+
+def _devices() -> Check:
+    if version_of("torch") is None:
+        return Check("devices", "cpu (ONNX Runtime)")
+    try:
+        import torch
+    except Exception as error:  # noqa: BLE001 -- a broken install can raise anything
+        return Check("devices", f"torch does not import: {error}", "Reinstall torch", needed=True)
+    found = [f"cpu ({torch.get_num_threads()} threads)"]
+    if torch.cuda.is_available():
+        found += [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return Check("devices", ", ".join(found))
+
+
+def _data_places() -> list[Check]:
+    base = os.environ.get(DATA_VARIABLE)
+    if base is None:
+        return [
+            Check(
+                f"${DATA_VARIABLE}",
+                "not set: data sets need data.root",
+                f"export {DATA_VARIABLE}=FOLDER, with one folder a data set",
+            )
+        ]
+    checks = [Check(f"${DATA_VARIABLE}", base)]
+    for name in DATASETS:
+        if not DATASETS.get(name).needs_root or name == "folder":
+            continue
+        folder = Path(base) / name
+        if folder.is_dir():
+            checks.append(Check(f"data: {name}", str(folder)))
+        else:
+            checks.append(
+                Check(f"data: {name}", f"not at {folder}", "--set data.root=FOLDER names another")
+            )
+    return checks
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """One registered model, as ``models --json`` lists it.
+
+    Attributes:
+        name: Registered name.
+        paper: Where it comes from.
+        input_px: The paper's input height and width.
+        params: Learnable weights with the paper's number of classes.
+        macs: Multiply-accumulates for one image.
+        offline_weights: Whether pretrained weights come without a network connection.
+    """
+
+    name: str
+    paper: str
+    input_px: int
+    params: int
+    macs: int
+    offline_weights: bool
+
+
+def models() -> list[ModelLine]:
+    """List every registered model with its size.
+
+    Raises:
+        MissingPartError: PyTorch is not installed.
+    """
+    if version_of("torch") is None and "torch" not in sys.modules:
+        from eosin.runtime.door import missing_train_extra
+
+        raise missing_train_extra()
+    from eosin.networks import NETWORKS, build_network, count_params
+    from eosin.networks.registry import count_macs
+
+    lines = []
+    for name in NETWORKS:
+        spec = NETWORKS.get(name)
+        network = build_network(
+            name, num_classes=spec.num_classes, input_px=spec.input_px, arguments={}
+        )
+        lines.append(
+            ModelLine(
+                name=name,
+                paper=spec.paper,
+                input_px=spec.input_px,
+                params=count_params(network),
+                macs=count_macs(network, spec.input_px),
+                offline_weights=spec.offline_weights,
+            )
+        )
+    return lines
+
+
+def list_datasets() -> list[dict[str, Any]]:
+    """Return the facts of every registered data set."""
+    return [DATASETS.get(name).facts.as_dict() for name in DATASETS]
+
+
+def make_manifest(name: str, root: Path, output: Path) -> Samples:
+    """Write a manifest from a data set's own folder tree.
+
+    Args:
+        name: Registered data set.
+        root: Its folder.
+        output: CSV or Parquet to write.
+
+    Raises:
+        EosinError: The name, the folder or its contents do not fit.
+    """
+    dataset = DATASETS.get(name)
+    if output.suffix not in {".csv", ".parquet"}:
+        raise RecipeError(f"a manifest is a .csv or .parquet file, got {output.name!r}")
+    if output.exists():
+        raise DataError(f"{output} exists already", mend="Choose another file with -o")
+    folder = find_root(name, str(root)) if dataset.needs_root else root
+    samples = collect_samples(name, folder, {}, label="label", positive=None)
+    write_manifest(output, samples)
+    return samples
+
+
+def check_images(path: Path) -> tuple[int, Skipped]:
+    """Decode every image of a folder or manifest.
+
+    Args:
+        path: An image, a folder, or a manifest (CSV or Parquet).
+
+    Returns:
+        How many images were looked at; path and reason of those that do not decode.
+    """
+    if path.suffix in {".csv", ".parquet"}:
+        samples = read_manifest(path, allow_one_class=True)
+    else:
+        files = list_images([path])
+        samples = Samples(frame=_paths_table(files), root=Path(), class_names=())
+    with progress_bar("Checking images") as advance:
+        return len(samples), find_unreadable(samples, advance=advance)
+
+
+def _paths_table(files: list[Path]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"path": [str(file) for file in files]}, dtype=object)
+
+
+def audit_manifest(path: Path) -> AuditReport:
+    """Audit a manifest for leaks across its splits.
+
+    Args:
+        path: A manifest; its ``split`` column, if it has one, says the parts.
+
+    Raises:
+        EosinError: The manifest does not fit, or no image can be read.
+    """
+    samples = read_manifest(path, allow_one_class=True)
+    with progress_bar("Checking images") as advance:
+        readable = without(samples, find_unreadable(samples, advance=advance))
+    with progress_bar("Hashing images") as advance:
+        hashes = hash_files(readable, progress=advance)
+    return audit_samples(readable, hashes=hashes)

@@ -1,0 +1,128 @@
+"""From a trained network to a model folder: weights, ONNX, calibration, threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.metrics import SplitMetrics, Threshold
+from eosin.artifacts.model import ModelInfo, Preprocessing
+from eosin.artifacts.versioned import write_document
+from eosin.core.files import sha256_file
+from eosin.core.types import FloatArray, Image, Samples
+from eosin.evaluation import Judged
+from eosin.exporting.onnx import check_parity, write_onnx
+from eosin.inference.classifier import Classifier, decide
+from eosin.inference.preprocess import to_input
+from eosin.networks import count_params
+from eosin.training.checkpoints import save_weights
+
+#: Real images that the parity check looks at.
+_PARITY_IMAGES = 64
+_SUMMARY = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from; the part of ``model.json`` that the weights don't tell.
+
+    Attributes:
+        architecture: Registered name, or ``ensemble``.
+        arguments: Its arguments.
+        samples: Labels and positive class.
+        preprocessing: From a decoded image to the input.
+        facts: What the data set says of itself.
+        fingerprint: Of the training data.
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    samples: Samples
+    preprocessing: Preprocessing
+    facts: dict[str, Any]
+    fingerprint: str
+
+
+def write_model(network: nn.Module, folder: ModelFolder, origin: Origin, images: Image) -> None:
+    """Write weights, ONNX and a first ``model.json`` without calibration.
+
+    Args:
+        network: On the CPU, in evaluation mode.
+        folder: Where to.
+        origin: Everything else that ``model.json`` says.
+        images: Real images for the parity check, uint8, shape (N, H, W, 3).
+
+    Raises:
+        TrainingError: The ONNX file does not say what the network says.
+    """
+    save_weights(folder.weights, network)
+    write_onnx(network, folder.onnx, origin.preprocessing.input_px)
+    checked = to_input(images[:_PARITY_IMAGES], origin.preprocessing)
+    gap = check_parity(network, folder.onnx, checked)
+    info = ModelInfo(
+        architecture=origin.architecture,
+        arguments=origin.arguments,
+        class_names=origin.samples.class_names,
+        positive=origin.samples.positive,
+        preprocessing=origin.preprocessing,
+        mpp=_network_mpp(origin),
+        modality=origin.facts["modality"],
+        threshold=Threshold(value=None, source="none chosen yet", target_recall=None),
+        temperature=1.0,
+        data_fingerprint=origin.fingerprint,
+        data_licence=origin.facts["licence"],
+        simulated=origin.facts["simulated"],
+        parity={"max_probability_gap": gap, "n_images": len(checked)},
+        params=count_params(network),
+        weights_sha256=sha256_file(folder.weights),
+        licence="the user's to choose; the training data's licence applies as well",
+    )
+    write_document(folder.info, info)
+
+
+def _network_mpp(origin: Origin) -> float | None:
+    """Return µm per pixel at the network's input, where all images share one.
+
+    Resizing changes it by a factor that only the image sizes tell: it stays unknown unless the
+    manifest's value holds at the input already (which the phantom's does).
+    """
+    frame = origin.samples.frame
+    if "mpp" not in frame or not origin.facts["simulated"]:
+        return None
+    values = set(frame["mpp"])
+    return float(values.pop()) if len(values) == 1 and "" not in values else None
+
+
+def calibrate(folder: ModelFolder, *, temperature: float, threshold: Threshold) -> None:
+    """Lock the temperature and the threshold into ``model.json``."""
+    info = Classifier(folder.root).info
+    changed = {"temperature": temperature, "threshold": threshold}
+    write_document(folder.info, info.model_copy(update=changed))
+
+
+def summarise_model(folder: ModelFolder, splits: dict[str, SplitMetrics]) -> None:
+    """Note the headline metrics of each judged split in ``model.json``."""
+    info = Classifier(folder.root).info
+    metrics = {name: {key: split.image[key] for key in _SUMMARY} for name, split in splits.items()}
+    write_document(folder.info, info.model_copy(update={"metrics": metrics}))
+
+
+def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Judged:
+    """Calibrate logits and decide at the model's threshold.
+
+    Args:
+        classifier: The model.
+        samples: N rows.
+        logits: Shape (N, K).
+    """
+    probabilities = classifier.probabilities(logits)
+    info = classifier.info
+    return Judged(
+        samples=replace(samples, class_names=info.class_names, positive=info.positive),
+        probabilities=probabilities,
+        decided=decide(probabilities, info),
+        threshold=info.threshold,
+    )

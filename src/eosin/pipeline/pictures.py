@@ -1,0 +1,130 @@
+"""The small pictures that a report shows: examples, augmented copies, confident mistakes."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.run import SamplePicture, SamplesIndex
+from eosin.artifacts.versioned import write_document
+from eosin.augment import Policy, apply_affine
+from eosin.core.files import write_bytes
+from eosin.core.seeding import generator
+from eosin.core.types import Image, IntArray, Samples
+from eosin.evaluation import Judged
+from eosin.pipeline.images import ImageBank
+
+_SIDE_PX = 160
+_EXAMPLES_PER_CLASS = 6
+_AUGMENTED = 8
+_MISTAKES = 12
+
+
+def write_pictures(
+    run: RunFolder, samples: Samples, judged: Judged, bank: ImageBank, policy: Policy, seed: int
+) -> None:
+    """Write ``samples/``.
+
+    Args:
+        run: The run folder.
+        samples: With a ``split`` column; examples come from its training part.
+        judged: The test part, for the mistakes.
+        bank: Decoded images.
+        policy: Augmentation of training images.
+        seed: The run's seed.
+    """
+    train = samples.part("train")
+    pictures = _examples(run, train, bank, seed)
+    if not policy.changes_nothing:
+        pictures += _augmented(run, train, bank, policy, seed)
+    pictures += mistakes(run, judged, bank)
+    write_document(run.samples_index, SamplesIndex(pictures=pictures))
+
+
+def _examples(run: RunFolder, train: Samples, bank: ImageBank, seed: int) -> list[SamplePicture]:
+    rows = np.concatenate(
+        [
+            _spread(train, np.flatnonzero(train.targets == index), seed)
+            for index in range(len(train.class_names))
+        ]
+    )
+    chosen = train.where(np.isin(np.arange(len(train)), rows))
+    return [
+        _save(run, f"example-{n:02d}.jpg", image, _describe(chosen, n, "example"))
+        for n, image in enumerate(bank.of(chosen))
+    ]
+
+
+def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
+    """Choose rows of one class from as many different groups as there are."""
+    shuffled = generator(seed, "pictures").permutation(rows)
+    seen: dict[str, int] = {}
+    rank = []
+    for row in shuffled:
+        group = train.groups[row]
+        rank.append(seen.get(group, 0))
+        seen[group] = rank[-1] + 1
+    order = np.argsort(np.array(rank, dtype=np.int64), kind="stable")
+    return shuffled[order[:_EXAMPLES_PER_CLASS]]
+
+
+def _augmented(
+    run: RunFolder, train: Samples, bank: ImageBank, policy: Policy, seed: int
+) -> list[SamplePicture]:
+    """Show images as the network saw them in the first epoch."""
+    rows = generator(seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
+    rows = np.sort(rows)
+    chosen = train.where(np.isin(np.arange(len(train)), rows))
+    planes = torch.from_numpy(bank.of(chosen)).permute(0, 3, 1, 2).float()
+    moved = apply_affine(planes, torch.from_numpy(policy.draw(seed, 0, rows.tolist())))
+    images = moved.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    return [
+        _save(run, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
+        for n, image in enumerate(images)
+    ]
+
+
+def mistakes(run: RunFolder, judged: Judged, bank: ImageBank) -> list[SamplePicture]:
+    """Save the images that the model got wrong with most confidence."""
+    confidence = judged.probabilities.max(axis=1)
+    wrong = np.flatnonzero(judged.predicted != judged.samples.targets)
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+    saved = []
+    for n, row in enumerate(rows):
+        one = judged.samples.where(np.arange(len(judged.samples)) == row)
+        picture = _describe(one, 0, "mistake").model_copy(
+            update={
+                "predicted": one.class_names[judged.predicted[row]],
+                "probability": float(confidence[row]),
+            }
+        )
+        saved.append(_save(run, f"mistake-{n:02d}.jpg", bank.of(one)[0], picture))
+    return saved
+
+
+def _describe(samples: Samples, row: int, role: str) -> SamplePicture:
+    cells = samples.frame.iloc[row]
+    return SamplePicture.model_validate(
+        {
+            "file": "",
+            "role": role,
+            "path": cells["path"],
+            "label": cells["label"],
+            "patient": cells["patient"],
+            "magnification": cells.get("magnification", ""),
+            "split": cells.get("split"),
+        }
+    )
+
+
+def _save(run: RunFolder, name: str, image: Image, picture: SamplePicture) -> SamplePicture:
+    small = PillowImage.fromarray(image)
+    small.thumbnail((_SIDE_PX, _SIDE_PX))
+    stream = io.BytesIO()
+    small.save(stream, format="JPEG", quality=88)
+    write_bytes(run.samples / name, stream.getvalue(), durable=False)
+    return picture.model_copy(update={"file": name})

@@ -1,0 +1,167 @@
+"""From a recipe to readable samples: names first, then files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.model import Preprocessing
+from eosin.augment import POLICIES
+from eosin.core.errors import DataError
+from eosin.core.places import cache_folder
+from eosin.core.progress import progress_bar
+from eosin.core.types import Samples
+from eosin.datasets.audit import FileHashes, fingerprint, hash_files
+from eosin.datasets.base import DataSetFacts, collect_samples, find_root
+from eosin.datasets.catalogue import DATASETS
+from eosin.datasets.images import Skipped, find_unreadable, without
+from eosin.inference.preprocess import make_preprocessing
+from eosin.networks import NETWORKS
+from eosin.networks.registry import check_arguments
+from eosin.recipe.schema import DataSection, ModelSection, Recipe
+
+#: Told, in a sentence, what is being done.
+Say = Callable[[str], None]
+
+
+def silent(_sentence: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Readable samples and what is known of them.
+
+    Attributes:
+        samples: Without the unreadable ones, without a split.
+        facts: What the data set says of itself.
+        skipped: What could not be read.
+        hashes: Of files and pixels, for the audit.
+        fingerprint: Changes when paths, labels, groups or files change.
+    """
+
+    samples: Samples
+    facts: dict[str, Any]
+    skipped: Skipped
+    hashes: FileHashes
+    fingerprint: str
+
+
+def check_names(recipe: Recipe) -> None:
+    """Refuse, before any data is read, names and arguments that nothing is registered under.
+
+    Raises:
+        UnknownNameError: With close matches.
+        RecipeError: An argument or input size that the network does not take.
+    """
+    if recipe.data.dataset is not None:
+        DATASETS.get(recipe.data.dataset)
+    POLICIES.get(recipe.augment.policy)
+    spec = NETWORKS.get(recipe.model.name)
+    check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
+
+
+def resolve_preprocessing(section: ModelSection) -> Preprocessing:
+    """Return the recipe's preprocessing, or the network's own."""
+    spec = NETWORKS.get(section.name)
+    return make_preprocessing(
+        section.preprocessing or spec.preprocessing, section.input_px or spec.input_px
+    )
+
+
+def resolve_root(section: DataSection, seed: int) -> Path | None:
+    """Return the folder of a named data set; ``None`` for a manifest.
+
+    A phantom without a folder goes into the cache, one folder a set of options.
+    """
+    if section.dataset is None:
+        return None
+    if DATASETS.get(section.dataset).needs_root:
+        return find_root(section.dataset, section.root)
+    if section.root is not None:
+        return Path(section.root).expanduser().resolve()
+    key = json.dumps({"seed": seed, **section.options}, sort_keys=True, default=str)
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    return cache_folder() / section.dataset / digest
+
+
+def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:
+    """List the recipe's samples and the facts of their data set.
+
+    Raises:
+        DataError: The folder or manifest is missing, or nothing is left after filtering.
+    """
+    if section.manifest is not None:
+        samples = read_manifest(
+            Path(section.manifest), label=section.label, positive=section.positive
+        )
+        facts = DataSetFacts(
+            name=samples.name, title=samples.name, licence="unknown", citation="none"
+        ).as_dict()
+    else:
+        name = str(section.dataset)
+        options = dict(section.options)
+        if name == "phantom":
+            options.setdefault("seed", seed)
+        root = resolve_root(section, seed)
+        if root is None:
+            raise AssertionError("a named data set has a root")
+        samples = collect_samples(
+            name, root, options, label=section.label, positive=section.positive
+        )
+        facts = DATASETS.get(name).facts.as_dict()
+    return _narrow(samples, section), facts
+
+
+def _narrow(samples: Samples, section: DataSection) -> Samples:
+    keep = np.ones(len(samples), dtype=bool)
+    if section.magnifications:
+        if "magnification" not in samples.frame:
+            raise DataError("`data.magnifications` is set, but the samples have no magnification")
+        keep &= samples.frame["magnification"].isin(section.magnifications).to_numpy()
+    if not keep.any():
+        known = ", ".join(sorted(set(samples.frame["magnification"])))
+        raise DataError(
+            f"no sample has a magnification of {', '.join(section.magnifications)}",
+            mend=f"There are: {known}",
+        )
+    samples = samples.where(keep)
+    if section.limit is not None:
+        rank = samples.frame.groupby(["label", "group"]).cumcount().to_numpy()
+        samples = samples.where(rank < section.limit)
+    return samples
+
+
+def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
+    """List, read and hash the recipe's images.
+
+    Raises:
+        EosinError: A name, folder or manifest is wrong, or no image can be read.
+    """
+    check_names(recipe)
+    samples, facts = gather_samples(recipe.data, recipe.seed)
+    return examine(samples, facts, say)
+
+
+def examine(samples: Samples, facts: dict[str, Any], say: Say = silent) -> Prepared:
+    """Decode every image once: set the unreadable aside, hash the others."""
+    say(f"Checking {len(samples)} images of {samples.frame['group'].nunique()} groups")
+    with progress_bar("Checking images") as advance:
+        skipped = find_unreadable(samples, advance=advance)
+    readable = without(samples, skipped)
+    with progress_bar("Hashing images") as advance:
+        hashes = hash_files(readable, progress=advance)
+    return Prepared(
+        samples=readable,
+        facts=facts,
+        skipped=skipped,
+        hashes=hashes,
+        fingerprint=fingerprint(readable, hashes),
+    )
