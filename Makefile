@@ -2,8 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-# Threads that fight over few cores are slower than one a core.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# As a variable, not an option: so it binds the packages that build ours, too.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+# Waiting threads give way to busy ones (see src/eosin/__main__.py).
+export GOMP_SPINCOUNT ?= 3000
 export PYTHONUTF8 := 1
 
 .PHONY: help demo test test-all check format results clean
