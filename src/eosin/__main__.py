@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
+from typing import Any
 
-import click
+import typer
 
 from eosin.core.errors import EosinError
+from eosin.core.files import mend_of
 
 _GLOBAL_FLAGS = ("--debug", "--offline")
+# What Typer returns after Ctrl-C.
+_INTERRUPTED = 130
+# Newer Typers carry a copy of click, older ones import it: the base of both copies' errors.
+_CommandLineError: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+_TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx", "onnxscript"})
 
 # GNU OpenMP's threads spin while they wait for each other, by default for milliseconds. Where other
 # work wants the same cores that starves the very thread they wait for: on two cores with three busy
@@ -30,41 +40,68 @@ def run(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     if "--offline" in given:
         os.environ["EOSIN_OFFLINE"] = "1"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no "–", or a file name that is no text, must not end the work.
+            stream.reconfigure(errors="backslashreplace")
     rest = [argument for argument in given if argument not in _GLOBAL_FLAGS]
     sys.exit(_call(rest, debug=debug))
 
 
 def _call(arguments: list[str], *, debug: bool) -> int:
-    from eosin.cli import app
-
     try:
+        from eosin.cli import app
+
         status = app(arguments, prog_name="eosin", standalone_mode=False)
-    except EosinError as error:
-        return _fail(str(error), error.exit_status, debug=debug)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted", 1, debug=debug)
-    except click.ClickException as error:
-        return _fail(f"{error.format_message()} See `eosin --help`", error.exit_code, debug=debug)
     except BrokenPipeError:
         # The reader of our output left (`eosin … | head`): nothing to say, nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 1
-    except MemoryError:
-        return _fail("memory ran out", 1, debug=debug)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return _fail(f"{error.strerror or error}{where}", 1, debug=debug)
-    except Exception as error:  # noqa: BLE001 -- the last resort of a command
-        cause = " ".join(str(error).split()) or "no message"
-        text = f"internal error: {type(error).__name__}: {cause}. --debug shows where"
-        return _fail(text, 1, debug=debug)
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last resort of a command
+        if debug:
+            traceback.print_exc()
+        return _fail(*_diagnose(error))
+    if status == _INTERRUPTED:
+        return _fail("interrupted; nothing is half-written", 1)
     return status if isinstance(status, int) else 0
 
 
-def _fail(text: str, status: int, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    sys.stderr.write(f"eosin: {text}\n")
+def _diagnose(error: BaseException) -> tuple[str, int]:
+    """Return what to say of an error, and the exit status."""
+    match error:
+        case EosinError():
+            return str(error), error.exit_status
+        case _CommandLineError():
+            return _correct(error), getattr(error, "exit_code", 2)
+        case KeyboardInterrupt() | typer.Abort():
+            return "interrupted; nothing is half-written", 1
+        case MemoryError():
+            return "memory ran out. Use fewer or smaller images, or a machine with more memory", 1
+        case ImportError() if str(error.name).partition(".")[0] in _TRAIN_EXTRA:
+            from eosin.runtime.door import missing_train_extra
+
+            return str(missing_train_extra()), 1
+        case OSError():
+            where = f" ({error.filename})" if error.filename else ""
+            mend = mend_of(error)
+            return f"{error.strerror or error}{where}{f'. {mend}' if mend else ''}", 1
+    cause = str(error) or "no message"
+    return f"internal error: {type(error).__name__}: {cause}. --debug shows where", 1
+
+
+def _correct(error: Any) -> str:
+    """Say what is wrong with the command line, and where its options are told."""
+    text = error.format_message().rstrip(".")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return "a command is missing. `eosin --help` lists them"
+    path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "eosin"
+    return f"{text}{'' if text.endswith('?') else '.'} See `{path} --help`"
+
+
+def _fail(text: str, status: int) -> int:
+    # Libraries break their messages over several lines.
+    sys.stderr.write(f"eosin: {' '.join(text.split(chr(10)))}\n")
     return status
 
 

@@ -42,9 +42,12 @@ def explain_os_errors(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(
-            f"could not {action} {path}: {reason}", mend=_MENDS.get(error.errno or 0)
-        ) from error
+        raise OutputError(f"could not {action} {path}: {reason}", mend=mend_of(error)) from error
+
+
+def mend_of(error: OSError) -> str | None:
+    """Return what the user can do about a refusal of the operating system, where that is known."""
+    return _MENDS.get(error.errno or 0)
 
 
 @contextmanager
@@ -116,6 +119,35 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
 
 
+def check_output(folder: Path) -> None:
+    """Refuse, before the work and without making anything, a folder that cannot take its output.
+
+    Raises:
+        OutputError: It is a file, not empty, or cannot be made or written.
+    """
+    folder = Path(folder)
+    with explain_os_errors("write into", folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputError(
+                f"{folder} is not empty", mend="Choose another folder with -o, or --resume it"
+            )
+    check_writable(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Check that a folder, or the one in which it would be made, takes files.
+
+    Raises:
+        OutputError: It does not.
+    """
+    folder = Path(folder)
+    with explain_os_errors("write into", folder):
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        write_probe(there)
+
+
 def prepare_output(folder: Path) -> Path:
     """Make an empty output folder, or refuse one that already holds something.
 
@@ -123,16 +155,9 @@ def prepare_output(folder: Path) -> Path:
         OutputError: It is a file, not empty, or cannot be made or written.
     """
     folder = Path(folder)
+    check_output(folder)
     with explain_os_errors("make", folder):
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise OutputError(
-                f"{folder} is not empty", mend="Choose another folder with -o, or --resume it"
-            )
-        # Fail before the work, not after it.
-        write_probe(folder)
     return folder
 
 

@@ -52,6 +52,48 @@ def load_images(
     return images
 
 
+def load_readable(
+    samples: Samples, preprocessing: Preprocessing, *, advance: Advance | None = None
+) -> tuple[Samples, Image, Skipped]:
+    """Decode and resize every image of a table that can be read.
+
+    Args:
+        samples: N rows.
+        preprocessing: Size and rule.
+        advance: Told how many are done.
+
+    Returns:
+        The M readable rows; their images, uint8, shape (M, *input_px, 3), RGB; ``(path, reason)``
+        of the others.
+
+    Raises:
+        DataError: None can be read.
+    """
+    height, width = preprocessing.input_px
+    images = np.empty((len(samples), height, width, 3), dtype=np.uint8)
+    cells = list(samples.frame["path"])
+
+    def load(index: int) -> str | None:
+        try:
+            found = decode_image(samples.resolve(cells[index]))
+            images[index] = resize_image(found, preprocessing)
+        except ImageError as error:
+            return str(error)
+        return None
+
+    reasons: list[str | None] = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for reason in pool.map(load, range(len(cells))):
+            reasons.append(reason)
+            if advance is not None:
+                advance(len(reasons), len(cells))
+    skipped = [(cell, why) for cell, why in zip(cells, reasons, strict=True) if why is not None]
+    if not skipped:
+        return samples, images, []
+    readable = without(samples, skipped)
+    return readable, images[[why is None for why in reasons]], skipped
+
+
 def find_unreadable(samples: Samples, *, advance: Advance | None = None) -> Skipped:
     """Decode every image once and list those that fail.
 
@@ -90,13 +132,16 @@ def without(samples: Samples, skipped: Skipped) -> Samples:
     unreadable = {path for path, _ in skipped}
     keep = ~samples.frame["path"].isin(unreadable).to_numpy()
     if not keep.any():
-        raise DataError(f"none of the {len(samples)} images can be read: {skipped[0][1]}")
+        raise DataError(
+            f"none of the {len(samples)} images can be read: {skipped[0][1]}",
+            mend="Do the paths start from the right folder?",
+        )
     return samples.where(keep)
 
 
 def write_skipped(path: Path, skipped: Skipped) -> None:
-    """Write ``skipped.csv``; nothing where everything was read."""
-    if skipped:
+    """Write ``skipped.csv``; where everything was read, only over the list of an earlier call."""
+    if skipped or path.exists():
         write_table(path, pd.DataFrame(skipped, columns=["path", "reason"]))
 
 
@@ -106,17 +151,26 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
     Raises:
         DataError: A path does not exist, or nothing was found.
     """
-    found = list(_expand(paths))
+    given = list(paths)
+    found = list(_expand(given))
     if not found:
-        raise DataError("no image files were found in what was given")
+        raise DataError(
+            f"no image file was found in {', '.join(str(path) for path in given)}",
+            mend=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are looked for",
+        )
     return found
 
 
 def _expand(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from (p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES)
+            # A name with a leading dot is a system's own file, such as macOS's `._image.png`.
+            yield from (
+                p
+                for p in sorted(path.rglob("*"))
+                if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
+            )
         elif path.exists():
             yield path
         else:
-            raise DataError(f"{path} does not exist")
+            raise DataError(f"{path} does not exist", mend="Check the spelling of the path")
