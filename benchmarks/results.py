@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.results collect NAME RUN`` copies what the tables need from a run folder into
 ``docs/results/NAME``: metrics and circumstances, no paths. ``python -m benchmarks.results render``
-writes the page from there and from the prose in ``docs/results/pages.toml``; a test renders it again
-and compares.
+writes the page from there and from the prose in ``docs/results/pages.toml``; a test renders it once
+more and compares.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from eosin.datasets.phantom.options import PhantomOptions
 from eosin.datasets.phantom.simulation import write_phantom
 
 #: Raise this when a change of the renderer changes its images.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 
 
 def parse_options(options: Mapping[str, Any]) -> PhantomOptions:

@@ -57,11 +57,11 @@ class PhantomOptions:
     """
 
     patients: int = 40
-    images_per_patient: int = 24
+    images_per_patient: int = 36
     size_px: int = 96
     malignant_fraction: float = 0.5
     sections: int = 2
-    magnifications: tuple[str, ...] = ("200",)
+    magnifications: tuple[str, ...] = ("100", "200")
     subtypes: bool = False
     sites: int = 1
     contrast: float = 1.0
