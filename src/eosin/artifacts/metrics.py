@@ -12,6 +12,7 @@ from eosin.core.errors import ArtifactError
 from eosin.core.files import read_json, write_json
 from eosin.core.types import Estimate
 
+#: What every part of a run is judged by, in the order in which it is told.
 METRIC_NAMES = (
     "accuracy",
     "balanced_accuracy",

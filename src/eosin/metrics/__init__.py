@@ -5,6 +5,7 @@ interval or the reason why there is none. Beneath it lie plain functions, one a 
 weight a row. NumPy and SciPy only.
 """
 
+from eosin.artifacts.metrics import METRIC_NAMES
 from eosin.metrics.calibration import (
     ReliabilityBins,
     brier,
@@ -26,7 +27,6 @@ from eosin.metrics.classification import (
 )
 from eosin.metrics.curves import Curve, precision_recall_curve, roc_curve
 from eosin.metrics.intervals import coverage_table, wilson
-from eosin.metrics.measurement import METRIC_NAMES
 from eosin.metrics.patients import count_patients, summarise_patients
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.resampling import bootstrap, group_weights

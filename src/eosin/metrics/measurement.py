@@ -19,19 +19,6 @@ from eosin.metrics.counts import ClassCounts, divide
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Ranking
 
-#: The metrics that every part of a run is judged by, in the order in which they are told.
-METRIC_NAMES = (
-    "accuracy",
-    "balanced_accuracy",
-    "auc",
-    "average_precision",
-    "recall",
-    "specificity",
-    "precision",
-    "f1",
-    "brier",
-    "ece",
-)
 #: Those that exist for each class, one against the rest.
 PER_CLASS = ("auc", "average_precision", "recall", "specificity", "precision", "f1")
 RANKING = ("auc", "average_precision")

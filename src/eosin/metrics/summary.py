@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eosin.artifacts.metrics import METRIC_NAMES
 from eosin.core.errors import UnknownNameError, close_matches
 from eosin.core.types import Estimate, FloatArray
 from eosin.metrics.intervals import estimate, support
-from eosin.metrics.measurement import METRIC_NAMES, PER_CLASS, Measurement
+from eosin.metrics.measurement import PER_CLASS, Measurement
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.resampling import bootstrap
 
