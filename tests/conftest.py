@@ -12,6 +12,10 @@ from eosin.recipe import recipe_from_dict
 ROOT = Path(__file__).resolve().parents[1]
 TINY_SEED = 3
 
+# Tiny arrays gain nothing from threads, and threads that wait for each other on a busy machine
+# make a training ten times as slow. Read when torch is imported, and by child processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples everywhere, and no failure because a machine is busy.
 settings.register_profile(
     "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -10,6 +10,7 @@ column passes through. All cells are text, so that ``007`` stays ``007``.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +176,18 @@ def write_manifest(path: Path, samples: Samples, *, relative_to: Path | None = N
         relative_to: The folder that the written paths shall start from; the manifest's own by
             default. Paths on another drive become absolute.
     """
+    write_table(path, relocated(samples, relative_to or Path(path).parent).frame)
+
+
+def relocated(samples: Samples, folder: Path) -> Samples:
+    """Return the samples with paths that start from ``folder``.
+
+    Paths on another drive become absolute.
+    """
+    base = folder.resolve()
     frame = samples.frame.copy()
-    base = (relative_to or Path(path).parent).resolve()
     frame["path"] = [_relocate(cell, samples.root, base) for cell in frame["path"]]
-    write_table(path, frame)
+    return replace(samples, frame=frame, root=base)
 
 
 def _relocate(cell: str, root: Path, base: Path) -> str:

@@ -13,9 +13,9 @@ from eosin.core.files import read_json, write_json
 
 
 class Document(BaseModel):
-    """A frozen piece of an artifact; unknown keys are kept out."""
+    """A frozen piece of an artifact; keys that a newer minor version added are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
 class VersionedDocument(Document):
@@ -24,9 +24,6 @@ class VersionedDocument(Document):
     Attributes:
         format_version: ``major.minor``; a reader refuses another major.
     """
-
-    # A newer minor version may add keys that this code does not know.
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     format_version: str = FORMAT_VERSION
 

@@ -1,0 +1,45 @@
+"""Errors say what came and what to do, and leave with the contract's status."""
+
+import pytest
+
+from eosin.core import errors
+from eosin.core.errors import EosinError, UsageError, close_matches
+
+ALL = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, EosinError)
+]
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_only_wrong_usage_exits_with_two(kind):
+    wrong_usage = {"UsageError", "RecipeError", "UnknownNameError"}
+    assert kind.exit_status == (2 if kind.__name__ in wrong_usage else 1)
+    assert issubclass(kind, UsageError) == (kind.__name__ in wrong_usage)
+
+
+def test_the_tree_in_the_header_is_complete():
+    assert len(ALL) == 14
+    for kind in ALL:
+        assert kind.__name__ in errors.__doc__
+
+
+def test_the_mend_follows_the_message():
+    error = EosinError("no such thing", mend="Make one")
+    assert str(error) == "no such thing. Make one"
+    assert (error.message, error.mend) == ("no such thing", "Make one")
+    assert str(EosinError("no such thing")) == "no such thing"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "sentence"),
+    [
+        ("lrr", ["lr", "epochs"], "Did you mean 'lr'?"),
+        ("trian", ["train", "stain", "lr"], "Did you mean 'train' or 'stain'?"),
+        ("xyz", ["lr", "epochs"], "Known: epochs, lr"),
+        ("xyz", [], ""),
+    ],
+)
+def test_close_matches(name, known, sentence):
+    assert close_matches(name, known) == sentence

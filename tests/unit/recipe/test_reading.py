@@ -1,0 +1,170 @@
+"""From TOML and --set to a recipe, naming the key in every refusal."""
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eosin.core.errors import RecipeError
+from eosin.recipe import read_recipe, recipe_from_dict
+from eosin.recipe.reading import merge, parse_overrides
+
+BASE = {"name": "a", "data": {"dataset": "phantom"}, "model": {"name": "light_cnn"}}
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    path = tmp_path / "recipe.toml"
+
+    def write(values):
+        path.write_text(tomli_w.dumps(values), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ({"train": {"lrr": 1}}, "unknown key 'train.lrr'. Did you mean 'lr'?"),
+        (
+            {"train": {"schedule": {"facter": 0.5}}},
+            "unknown key 'train.schedule.facter'. Did you mean 'factor'?",
+        ),
+        ({"modell": {}}, "unknown key 'modell'. Did you mean 'model'?"),
+        (
+            {"data": {"dataset": "phantom", "split": {"unit": 3}}},
+            "unknown key 'data.split.unit'. "
+            "Known: by, k, protocol, repeats, stratify, test, train, val",
+        ),
+        ({"a": 1, "b": 2}, "unknown key 'a' (and 1 more)"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_close_matches(recipe_file, values, refusal):
+    path = recipe_file({**BASE, **values})
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    assert str(caught.value).startswith(f"{path}: {refusal}")
+    assert caught.value.exit_status == 2
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_dict({"name": "a", "model": {"name": "light_cnn"}})
+    assert str(caught.value) == "the recipe: the key 'data' is missing"
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="does not exist"):
+        read_recipe(tmp_path / "none.toml")
+    with pytest.raises(RecipeError, match="is a folder, not a recipe"):
+        read_recipe(tmp_path)
+    for broken in (b"name = ", b"name = '\xff'", b"\x00"):
+        (tmp_path / "broken.toml").write_bytes(broken)
+        with pytest.raises(RecipeError, match="is not valid TOML"):
+            read_recipe(tmp_path / "broken.toml")
+
+
+def test_paths_start_from_the_recipe(recipe_file, tmp_path):
+    recipe = read_recipe(recipe_file({**BASE, "data": {"manifest": "sub/m.csv"}}))
+    assert recipe.data.manifest == str(tmp_path / "sub" / "m.csv")
+    recipe = read_recipe(recipe_file({**BASE, "data": {"dataset": "folder", "root": "/abs"}}))
+    assert recipe.data.root == "/abs"
+
+
+@pytest.mark.parametrize("root", ["$EOSIN_DATA/breakhis", "~/breakhis"])
+def test_a_root_that_expands_is_left_alone(recipe_file, root):
+    recipe = read_recipe(recipe_file({**BASE, "data": {"dataset": "breakhis", "root": root}}))
+    assert recipe.data.root == root
+
+
+def test_overrides_start_from_the_working_folder(recipe_file):
+    recipe = read_recipe(recipe_file(BASE), ["data.root=here", "train.lr=0.5", "seed=4"])
+    assert (recipe.data.root, recipe.train.lr, recipe.seed) == ("here", 0.5, 4)
+
+
+def test_naming_one_source_drops_the_other(recipe_file):
+    recipe = read_recipe(recipe_file(BASE), ["data.manifest=m.csv"])
+    assert (recipe.data.dataset, recipe.data.manifest) == (None, "m.csv")
+    path = recipe_file({**BASE, "data": {"manifest": "m.csv"}})
+    assert read_recipe(path, ["data.dataset=phantom"]).data.manifest is None
+    with pytest.raises(RecipeError, match="exactly one"):
+        read_recipe(path, ["data.dataset=phantom", "data.manifest=m.csv"])
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("seed=3", {"seed": 3}),
+        ("train.lr=1e-3", {"train": {"lr": 0.001}}),
+        (" train.lr =0.1", {"train": {"lr": 0.1}}),
+        ("train.optimizer=sgd", {"train": {"optimizer": "sgd"}}),
+        ('name="3"', {"name": "3"}),
+        ("data.magnifications=['40', '100']", {"data": {"magnifications": ["40", "100"]}}),
+        ("data.options={patients = 4}", {"data": {"options": {"patients": 4}}}),
+        ("evaluate.temperature=false", {"evaluate": {"temperature": False}}),
+        ("description=a=b", {"description": "a=b"}),
+        ("description=", {"description": ""}),
+    ],
+)
+def test_one_override(text, tree):
+    assert parse_overrides([text]) == tree
+
+
+def test_overrides_add_up_and_the_last_wins():
+    texts = ["train.lr=1", "train.epochs=2", "train.lr=3"]
+    assert parse_overrides(texts) == {"train": {"lr": 3, "epochs": 2}}
+
+
+@pytest.mark.parametrize("text", ["train.lr", "=3", " =3", ""])
+def test_an_override_needs_key_and_value(text):
+    with pytest.raises(RecipeError, match="--set wants key=value"):
+        parse_overrides([text])
+
+
+def test_a_value_has_no_keys():
+    with pytest.raises(RecipeError, match="'train' already has a value"):
+        parse_overrides(["train=3", "train.lr=1"])
+
+
+KEY = st.text(alphabet="abcdefg_", min_size=1, max_size=6)
+VALUE = (
+    st.integers(-(2**40), 2**40)
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12)
+)
+
+
+def _leaves(tree, prefix=()):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*prefix, key))
+        else:
+            yield ".".join((*prefix, key)), value
+
+
+@given(st.dictionaries(KEY, VALUE | st.dictionaries(KEY, VALUE, min_size=1, max_size=3)))
+def test_what_toml_writes_is_read_back(tree):
+    texts = [
+        f"{key}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
+        for key, value in _leaves(tree)
+    ]
+    assert parse_overrides(texts) == tree
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_read_or_refused_in_one_line(text):
+    key, equals, _ = text.partition("=")
+    if equals and key.strip():
+        assert parse_overrides([text])
+    else:
+        with pytest.raises(RecipeError, match="--set"):
+            parse_overrides([text])
+
+
+def test_merging_goes_section_by_section_and_changes_neither():
+    base, extra = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}, "e": 5}
+    assert merge(base, extra) == {"a": {"b": 4, "c": 2}, "d": 3, "e": 5}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert extra == {"a": {"b": 4}, "e": 5}

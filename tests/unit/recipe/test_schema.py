@@ -1,0 +1,134 @@
+"""Ranges and contradictions are refused when a recipe is read, naming the key."""
+
+import pytest
+from pydantic import ValidationError
+
+from eosin.core.errors import RecipeError
+from eosin.recipe import recipe_from_dict
+from eosin.recipe.schema import Recipe
+
+
+def make(**changed):
+    values = {"name": "a", "data": {"dataset": "phantom"}, "model": {"name": "light_cnn"}}
+    return recipe_from_dict({**values, **changed})
+
+
+def test_the_defaults():
+    recipe = make()
+    assert recipe.seed == 0
+    assert recipe.data.split.protocol == "grouped"
+    assert (recipe.data.split.train, recipe.data.split.val, recipe.data.split.test) == (
+        0.7,
+        0.1,
+        0.2,
+    )
+    assert recipe.evaluate.target_recall == 0.90
+    assert recipe.augment.policy == "none"
+
+
+def test_a_recipe_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        make().train.lr = 1.0
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "wanted"),
+    [
+        ("train", "lr", 0, "greater than 0, got 0"),
+        ("train", "lr", float("nan"), "got nan"),
+        ("train", "lr", float("inf"), "finite number, got inf"),
+        ("train", "l2", -0.1, "greater than or equal to 0, got -0.1"),
+        ("train", "epochs", 0, "greater than or equal to 1, got 0"),
+        ("train", "batch_size", 1.5, "got 1.5"),
+        ("train", "optimizer", "rmsprop", "'adam', 'adamw' or 'sgd', got 'rmsprop'"),
+        ("train", "betas", [0.9, 1.0], "less than 1, got 1.0"),
+        ("train", "monitor", "test_loss", "got 'test_loss'"),
+        ("train", "patience", 0, "greater than or equal to 1, got 0"),
+        ("model", "input_px", 4, "greater than or equal to 8, got 4"),
+        ("model", "preprocessing", "imagenet", "got 'imagenet'"),
+        ("evaluate", "resamples", 10, "greater than or equal to 100, got 10"),
+        ("evaluate", "target_recall", 1.1, "less than or equal to 1, got 1.1"),
+        ("data", "limit", 0, "greater than or equal to 1, got 0"),
+        ("stain", "method", "macenko", "got 'macenko'"),
+    ],
+)
+def test_a_value_out_of_range_names_key_and_value(section, key, value, wanted):
+    base = {"data": {"dataset": "phantom"}, "model": {"name": "light_cnn"}}
+    with pytest.raises(RecipeError) as caught:
+        make(**{section: {**base.get(section, {}), key: value}})
+    assert f"'{section}.{key}" in str(caught.value)
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a/b", "a b", "ä", "x" * 81, "../a"])
+def test_a_name_must_do_for_a_folder(name):
+    with pytest.raises(RecipeError, match="'name'"):
+        make(name=name)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 0.5])
+def test_a_seed_is_a_whole_number_of_31_bits(seed):
+    with pytest.raises(RecipeError, match="'seed'"):
+        make(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("split", "wanted"),
+    [
+        ({"train": 0.5}, "train + val + test must be 1, got 0.8"),
+        ({"train": 0.8, "val": 0.0, "test": 0.2}, "must each be above 0"),
+        ({"protocol": "image", "train": 0.9}, "must be 1, got 1.2"),
+        ({"protocol": "folds", "val": 0.0}, "inner validation part"),
+        ({"by": "image"}, 'belongs to the protocol "folds"'),
+        ({"protocol": "folds", "k": 1}, "greater than or equal to 2"),
+        ({"train": 1.0}, "less than 1"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(split, wanted):
+    with pytest.raises(RecipeError) as caught:
+        make(data={"dataset": "phantom", "split": split})
+    assert wanted in str(caught.value)
+
+
+def test_shares_do_not_count_where_the_table_or_the_folds_divide():
+    for protocol in ("column", "folds"):
+        section = {"protocol": protocol, "train": 0.3}
+        assert make(data={"dataset": "phantom", "split": section}).data.split.train == 0.3
+
+
+@pytest.mark.parametrize(
+    ("split", "is_strict"),
+    [
+        ({}, True),
+        ({"protocol": "column"}, True),
+        ({"protocol": "folds"}, True),
+        ({"protocol": "folds", "by": "image"}, False),
+        ({"protocol": "image"}, False),
+    ],
+)
+def test_only_a_split_by_image_may_leak(split, is_strict):
+    assert make(data={"dataset": "phantom", "split": split}).data.split.is_strict is is_strict
+
+
+@pytest.mark.parametrize("data", [{}, {"dataset": "phantom", "manifest": "m.csv"}])
+def test_exactly_one_source_of_samples(data):
+    with pytest.raises(RecipeError, match="exactly one of `dataset` and `manifest`"):
+        make(data=data)
+
+
+def test_every_knob_is_documented():
+    def sections(model):
+        yield model
+        for field in model.model_fields.values():
+            if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
+                yield from sections(field.annotation)
+
+    undocumented = {
+        f"{section.__name__}.{key}"
+        for section in sections(Recipe)
+        for key in section.model_fields
+        if f"{key}:" not in section.__doc__
+    }
+    # Two sections have one value each until there is a choice.
+    assert undocumented == {"StainSection.method", "TransferSection.source"}
