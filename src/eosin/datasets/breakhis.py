@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from eosin.core.errors import DataError, UsageError
 from eosin.datasets.base import DATASETS, DataSet, DataSetFacts
@@ -80,12 +81,22 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
 
 
 def _scales(root: Path, table: Any) -> list[str]:
-    """Give µm per pixel where the first image has the camera's own size, else nothing."""
-    from PIL import Image
+    """Give µm per pixel where the images have the camera's own size, else nothing.
 
-    with Image.open(root / table["path"][0]) as first:
-        is_original = first.size == _ORIGINAL_PX
-    return [str(_MPP.get(mag, "")) if is_original else "" for mag in table["magnification"]]
+    The first image that opens speaks for all; those that don't are listed when images are read.
+    """
+    size = next(filter(None, (_size(root / path) for path in table["path"])), None)
+    if size != _ORIGINAL_PX:
+        return [""] * len(table)
+    return [str(_MPP.get(magnification, "")) for magnification in table["magnification"]]
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError):
+        return None
 
 
 DATASETS.add(

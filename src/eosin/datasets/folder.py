@@ -37,9 +37,15 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     rows = []
     for folder in classes:
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
-                continue
             below = path.relative_to(folder).parts
+            hidden = any(part.startswith(".") for part in below)
+            if path.suffix.lower() not in IMAGE_SUFFIXES or hidden:
+                continue
+            if "#" in path.relative_to(root).as_posix():
+                raise DataError(
+                    f"{path} has a '#' in its name, which a manifest keeps for images inside files",
+                    mend="Rename it",
+                )
             rows.append(
                 {
                     "path": path.relative_to(root).as_posix(),

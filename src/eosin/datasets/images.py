@@ -22,36 +22,6 @@ _THREADS = 2
 Skipped = list[tuple[str, str]]
 
 
-def load_images(
-    samples: Samples, preprocessing: Preprocessing, *, advance: Advance | None = None
-) -> Image:
-    """Decode and resize every image of a table.
-
-    Args:
-        samples: N rows, all readable.
-        preprocessing: Size and rule.
-        advance: Told how many are done.
-
-    Returns:
-        uint8, shape (N, *input_px, 3), RGB.
-
-    Raises:
-        ImageError: An image does not decode (any more).
-    """
-    height, width = preprocessing.input_px
-    images = np.empty((len(samples), height, width, 3), dtype=np.uint8)
-    paths = [samples.resolve(path) for path in samples.frame["path"]]
-
-    def load(index: int) -> None:
-        images[index] = resize_image(decode_image(paths[index]), preprocessing)
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for done, _ in enumerate(pool.map(load, range(len(paths))), start=1):
-            if advance is not None:
-                advance(done, len(paths))
-    return images
-
-
 def load_readable(
     samples: Samples, preprocessing: Preprocessing, *, advance: Advance | None = None
 ) -> tuple[Samples, Image, Skipped]:
@@ -90,8 +60,8 @@ def load_readable(
     skipped = [(cell, why) for cell, why in zip(cells, reasons, strict=True) if why is not None]
     if not skipped:
         return samples, images, []
-    readable = without(samples, skipped)
-    return readable, images[[why is None for why in reasons]], skipped
+    unreadable = {cell for cell, _ in skipped}
+    return without(samples, skipped), images[[cell not in unreadable for cell in cells]], skipped
 
 
 def find_unreadable(samples: Samples, *, advance: Advance | None = None) -> Skipped:

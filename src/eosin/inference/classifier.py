@@ -24,6 +24,7 @@ class Classifier:
     Args:
         folder: A model folder.
         threads: Threads of ONNX Runtime; its own choice by default.
+        info: In place of the folder's ``model.json``, for a model that is not calibrated yet.
 
     Attributes:
         info: What ``model.json`` says.
@@ -32,14 +33,16 @@ class Classifier:
         ArtifactError: The folder is no model folder or its network does not load.
     """
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int | None = None, info: ModelInfo | None = None
+    ) -> None:
         paths = ModelFolder(Path(folder))
-        if not paths.info.exists():
+        if info is None and not paths.info.exists():
             raise ArtifactError(
                 f"{folder} is no model folder: it has no {paths.info.name}",
                 mend="Name RUN/model, or train one with `eosin train`",
             )
-        self.info = read_document(paths.info, ModelInfo)
+        self.info = read_document(paths.info, ModelInfo) if info is None else info
         self._network = OnnxNetwork(paths.onnx, threads=threads)
 
     def logits(self, images: Image, *, advance: Advance | None = None) -> FloatArray:

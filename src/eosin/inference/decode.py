@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageFile, ImageOps, UnidentifiedImageError
 
 from eosin.core.errors import ImageError
 from eosin.core.types import Image
@@ -55,12 +55,15 @@ def decode_image(path: Path) -> Image:
         raise ImageError(f"{path} cannot be decoded: {error}") from error
 
 
-def _check(path: Path, image: PillowImage.Image) -> None:
+def _check(path: Path, image: ImageFile.ImageFile) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(f"{path} has {width} × {height} pixels; at most {MAX_PIXELS} are read")
     if image.mode not in _EIGHT_BIT_MODES:
         raise ImageError(f"{path} has pixels of the kind {image.mode!r}; 8-bit images are needed")
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise ImageError(f"{path} holds {pages} pages; a file of one image is needed")
     # Pillow opens 16-bit colour as RGB and drops the lower byte without a word.
     if any(";16" in str(tile.args) for tile in image.tile):
         raise ImageError(f"{path} has 16 bits a channel; 8-bit images are needed")

@@ -1,0 +1,92 @@
+"""Any folder with one subfolder a class."""
+
+import pytest
+from PIL import Image
+
+from eosin.core.errors import DataError, ManifestError, UnknownNameError, UsageError
+from eosin.datasets.base import DATA_VARIABLE, collect_samples, find_root
+from eosin.datasets.folder import collect_folder
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """A function that draws one image a path and returns the root."""
+
+    def make(*paths):
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4)).save(tmp_path / path)
+        return tmp_path
+
+    return make
+
+
+def test_the_folder_below_the_class_is_the_patient(draw):
+    root = draw("a/p1/x.png", "a/p1/deep/y.tif", "b/p2/z.jpg")
+    table = collect_folder(root, {})
+    assert list(table["path"]) == ["a/p1/deep/y.tif", "a/p1/x.png", "b/p2/z.jpg"]
+    assert list(table["label"]) == ["a", "a", "b"]
+    assert list(table["patient"]) == ["p1", "p1", "p2"]
+
+
+def test_without_a_patient_every_image_is_its_own_group(draw):
+    samples = collect_samples(
+        "folder", draw("a/x.png", "b/y.png"), {}, label="label", positive=None
+    )
+    assert list(samples.frame["patient"]) == ["", ""]
+    assert list(samples.frame["group"]) == ["a/x.png", "b/y.png"]
+    assert samples.positive is None
+
+
+def test_only_visible_images_in_class_folders_count(draw):
+    root = draw("a/x.PNG", "b/y.webp", "top.png", ".hidden/z.png", "a/.z.png")
+    (root / "a" / "notes.txt").write_text("no image")
+    assert list(collect_folder(root, {})["path"]) == ["a/x.PNG", "b/y.webp"]
+
+
+def test_what_cannot_be_a_data_set_is_refused(draw, tmp_path):
+    with pytest.raises(DataError, match="holds no images in class folders"):
+        collect_folder(tmp_path, {})
+    draw("top.png")
+    with pytest.raises(DataError, match="holds no images in class folders"):
+        collect_folder(tmp_path, {})
+    with pytest.raises(UsageError, match="folder takes no options, got 'x'"):
+        collect_folder(tmp_path, {"x": 1})
+    with pytest.raises(ManifestError, match="at least two classes are needed, got only 'a'"):
+        collect_samples("folder", draw("a/x.png"), {}, label="label", positive=None)
+
+
+def test_a_positive_class_must_be_a_folder(draw):
+    root = draw("a/x.png", "b/y.png")
+    found = collect_samples("folder", root, {}, label="label", positive="b")
+    assert found.positive == "b"
+    with pytest.raises(ManifestError, match="'c' is no label"):
+        collect_samples("folder", root, {}, label="label", positive="c")
+
+
+def test_an_unknown_data_set_is_refused(tmp_path):
+    with pytest.raises(UnknownNameError, match="no data set is called 'folders'") as caught:
+        collect_samples("folders", tmp_path, {}, label="label", positive=None)
+    assert caught.value.mend == "Did you mean 'folder'?"
+
+
+def test_where_a_root_is_looked_for(tmp_path, monkeypatch):
+    (tmp_path / "breakhis").mkdir()
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    assert find_root("breakhis", None) == (tmp_path / "breakhis").resolve()
+    assert find_root("breakhis", f"${DATA_VARIABLE}") == tmp_path.resolve()
+    assert find_root("breakhis", str(tmp_path)) == tmp_path.resolve()
+    with pytest.raises(DataError, match="does not exist") as caught:
+        find_root("pcam", None)
+    assert DATA_VARIABLE in caught.value.mend
+
+
+def test_a_root_that_is_not_known_says_how_to_give_it(tmp_path, monkeypatch):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    with pytest.raises(DataError, match="where the images of 'breakhis' lie is not known"):
+        find_root("breakhis", None)
+    with pytest.raises(DataError, match="that environment variable is not set"):
+        find_root("breakhis", f"${DATA_VARIABLE}/x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="is a file, not a folder"):
+        find_root("breakhis", str(tmp_path / "file"))

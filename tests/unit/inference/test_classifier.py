@@ -1,0 +1,96 @@
+"""A model folder judges images; a folder that is none is refused by name."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.metrics import Threshold
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.core.errors import ArtifactError
+from eosin.inference.classifier import Classifier, decide
+
+SINGLE_PRECISION = 1e-5  # of logits around 1, in float32, across batch sizes
+
+
+@pytest.fixture
+def model(tiny_run, tmp_path):
+    """A copy of the tiny run's model folder."""
+    shutil.copytree(RunFolder(tiny_run).model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (35, 64, 64, 3), dtype=np.uint8)
+
+
+def test_logits_do_not_depend_on_the_batch(model, images):
+    seen = []
+    classifier = Classifier(model, threads=1)
+    together = classifier.logits(images, advance=lambda done, total: seen.append((done, total)))
+    alone = np.concatenate([classifier.logits(images[i : i + 1]) for i in range(len(images))])
+    np.testing.assert_allclose(together, alone, atol=SINGLE_PRECISION)
+    assert together.dtype == np.float64
+    assert seen == [(32, 35), (35, 35)]
+
+
+def test_no_images_are_no_rows(model, images):
+    assert Classifier(model).logits(images[:0]).shape == (0, 2)
+
+
+def test_the_temperature_is_applied(model):
+    paths = ModelFolder(model)
+    info = read_document(paths.info, ModelInfo)
+    write_document(paths.info, info.model_copy(update={"temperature": 2.0}))
+    probabilities = Classifier(model).probabilities(np.array([[0.0, 2 * np.log(3.0)]]))
+    np.testing.assert_allclose(probabilities, [[0.25, 0.75]], rtol=1e-12)  # rounding of exp
+
+
+def info_with(model, **changed):
+    return read_document(ModelFolder(model).info, ModelInfo).model_copy(update=changed)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "positive", "decided"),
+    [
+        (0.3, "malignant", [0, 1, 1]),
+        (0.300001, "malignant", [0, 0, 1]),
+        (0.3, "benign", [0, 0, 0]),
+        (None, "malignant", [0, 0, 1]),
+        (0.3, None, [0, 0, 1]),
+    ],
+)
+def test_the_decision_is_at_the_threshold_and_reaching_it_counts(
+    model, threshold, positive, decided
+):
+    probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.3, 0.7]])
+    info = info_with(
+        model,
+        threshold=Threshold(value=threshold, source="val", target_recall=0.9),
+        positive=positive,
+    )
+    np.testing.assert_array_equal(decide(probabilities, info), decided)
+
+
+def test_several_classes_are_decided_by_arg_max(model):
+    info = info_with(model, class_names=("a", "b", "c"), positive="a")
+    assert list(decide(np.array([[0.35, 0.4, 0.25]]), info)) == [1]
+
+
+def test_decisions_are_told_by_name(model):
+    classifier = Classifier(model)
+    assert set(classifier.decide(np.array([[1.0, 0.0], [0.0, 1.0]]))) == {"benign", "malignant"}
+
+
+def test_a_folder_that_is_none_is_refused(model, tmp_path):
+    with pytest.raises(ArtifactError, match=r"is no model folder: it has no model\.json"):
+        Classifier(tmp_path)
+    ModelFolder(model).onnx.write_bytes(b"no network")
+    with pytest.raises(ArtifactError, match="does not load in ONNX Runtime"):
+        Classifier(model)
+    ModelFolder(model).onnx.unlink()
+    with pytest.raises(ArtifactError, match=r"model\.onnx does not exist"):
+        Classifier(model)

@@ -1,0 +1,171 @@
+"""One image file into 8-bit RGB: every kind that comes in, and every refusal."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eosin.core.errors import ImageError
+from eosin.inference import decode
+from eosin.inference.decode import decode_image
+
+# 2 × 3 pixels, all different, so that a transposition shows.
+RGB = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) * 14
+GREY = np.array([[0, 50, 100], [150, 200, 255]], dtype=np.uint8)
+
+
+def png(side, bits, colour_type, pixels):
+    """A PNG by hand: Pillow writes no 16-bit colour, and no header that lies."""
+
+    def chunk(kind, body):
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    header = struct.pack(">IIBBBBB", side, side, bits, colour_type, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(pixels))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_rgb_comes_as_it_is(tmp_path):
+    for name in ("a.png", "a.tif", "a.bmp"):
+        Image.fromarray(RGB).save(tmp_path / name)
+        decoded = decode_image(tmp_path / name)
+        assert decoded.dtype == np.uint8
+        np.testing.assert_array_equal(decoded, RGB)
+
+
+def test_grey_fills_three_channels(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.png"), np.dstack([GREY] * 3))
+
+
+def test_black_and_white_is_0_and_255(tmp_path):
+    Image.fromarray(GREY > 120).save(tmp_path / "a.png")
+    decoded = decode_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(decoded[..., 1], np.where(GREY > 120, 255, 0))
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    image = Image.fromarray(np.array([[0, 1, 1], [1, 0, 0]], dtype=np.uint8), mode="P")
+    image.putpalette([10, 20, 30, 200, 100, 0])
+    image.save(tmp_path / "a.png")
+    decoded = decode_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(decoded[0], [[10, 20, 30], [200, 100, 0], [200, 100, 0]])
+
+
+def test_alpha_is_laid_over_white(tmp_path):
+    alpha = np.array([[255, 0, 51], [255, 255, 255]], dtype=np.uint8)
+    Image.fromarray(np.dstack([RGB, alpha])).save(tmp_path / "a.png")
+    decoded = decode_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(decoded[1], RGB[1])
+    np.testing.assert_array_equal(decoded[0, 0], RGB[0, 0])
+    np.testing.assert_array_equal(decoded[0, 1], [255, 255, 255])
+    expected = 0.2 * RGB[0, 2] + 0.8 * 255
+    assert np.abs(decoded[0, 2] - expected).max() <= 1  # one grey level of rounding
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+def test_a_transparent_colour_is_white(tmp_path, mode):
+    # White as a microscope's background, whatever colour the file hides behind it.
+    image = Image.new(mode, (3, 2), 0)
+    image.save(tmp_path / "a.png", transparency=(0, 0, 0) if mode == "RGB" else 0)
+    assert (decode_image(tmp_path / "a.png") == 255).all()
+
+
+def test_grey_with_alpha(tmp_path):
+    Image.fromarray(np.dstack([GREY, np.zeros_like(GREY)]), mode="LA").save(tmp_path / "a.png")
+    assert (decode_image(tmp_path / "a.png") == 255).all()
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    # No ink is paper; full cyan leaves no red.
+    Image.new("CMYK", (4, 4), (0, 0, 0, 0)).save(tmp_path / "paper.tif")
+    Image.new("CMYK", (4, 4), (255, 0, 0, 0)).save(tmp_path / "cyan.tif")
+    assert (decode_image(tmp_path / "paper.tif") == 255).all()
+    np.testing.assert_array_equal(decode_image(tmp_path / "cyan.tif")[0, 0], [0, 255, 255])
+
+
+def test_the_orientation_of_a_camera_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.png"), np.rot90(RGB, k=-1))
+
+
+def test_the_decoded_array_can_outlive_the_file(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path)
+    decoded = decode_image(path)
+    path.unlink()
+    np.testing.assert_array_equal(decoded, RGB)
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_are_refused(tmp_path, colour_type, channels):
+    row = b"\x00" + b"\x12\x34" * 4 * channels
+    (tmp_path / "a.png").write_bytes(png(4, 16, colour_type, row * 4))
+    with pytest.raises(ImageError, match="8-bit images are needed"):
+        decode_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_deep_grey_is_refused_by_its_kind(tmp_path, mode):
+    Image.new(mode, (3, 2)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=f"pixels of the kind '{mode}"):
+        decode_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_a_truncated_file_is_refused(tmp_path, name, share):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(ImageError, match="cannot be"):
+        decode_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
+def test_no_image_is_refused(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ImageError):
+        decode_image(tmp_path / "a.png")
+
+
+def test_an_absent_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(ImageError, match="does not exist"):
+        decode_image(tmp_path / "none.png")
+    with pytest.raises(ImageError):
+        decode_image(tmp_path)
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode, "MAX_PIXELS", 5)
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"has 3 × 2 pixels; at most 5 are read"):
+        decode_image(tmp_path / "a.png")
+    monkeypatch.setattr(decode, "MAX_PIXELS", 6)
+    assert decode_image(tmp_path / "a.png").shape == (2, 3, 3)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path):
+    # A few bytes that claim 400 million pixels.
+    (tmp_path / "a.png").write_bytes(png(20_000, 1, 0, b"\x00"))
+    with pytest.raises(ImageError, match="larger than 50000000 pixels"):
+        decode_image(tmp_path / "a.png")
+
+
+@pytest.mark.data
+def test_real_fields_decode_and_fluorescence_is_refused(data_root):
+    field = next((data_root / "breakhis-700x460").rglob("*.png"))
+    assert decode_image(field).shape == (460, 700, 3)
+    cell = next((data_root / "mcf7-fluorescence").rglob("*.tif"))
+    with pytest.raises(ImageError, match="8-bit images are needed"):
+        decode_image(cell)
