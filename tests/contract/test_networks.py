@@ -1,0 +1,172 @@
+"""Every registered network through one suite, at the smallest input that it accepts."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from eosin.core.errors import RecipeError
+from eosin.exporting.onnx import MAX_PROBABILITY_GAP, check_parity, write_onnx
+from eosin.networks import NETWORKS, build_network, count_params
+from eosin.training.checkpoints import load_weights, save_weights
+
+#: Learnable weights at the paper's input and classes; a network that is not here fails.
+PARAMS = {"cancervisionnet": 9_922_498, "light_cnn": 319_106}
+NAMES = sorted(NETWORKS)
+CLASSES = 3
+
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+def build(name, *, seed=0, classes=CLASSES, px=None, **arguments):
+    px = NETWORKS.get(name).min_input_px if px is None else px
+    return build_network(name, num_classes=classes, input_px=px, arguments=arguments, seed=seed)
+
+
+@pytest.fixture
+def batch(name):
+    """Sixteen images of noise with a class each."""
+    px = NETWORKS.get(name).min_input_px
+    images = torch.rand(16, 3, px, px, generator=torch.Generator().manual_seed(0))
+    return images, torch.arange(16) % CLASSES
+
+
+def same(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def freeze_randomness(network):
+    """Make dropout and batch-norm behave as in evaluation, whatever the mode."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout | nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return network
+
+
+def test_the_params_are_the_paper_s(name):
+    spec = NETWORKS.get(name)
+    network = build(name, classes=spec.num_classes, px=spec.input_px)
+    assert count_params(network) == PARAMS[name]
+    assert spec.paper
+    assert spec.min_input_px <= spec.input_px
+
+
+def test_images_become_logits_and_a_finite_loss(name, batch):
+    images, targets = batch
+    logits = build(name)(images)
+    assert logits.shape == (16, CLASSES)
+    assert logits.dtype == torch.float32
+    assert torch.isfinite(functional.cross_entropy(logits, targets))
+
+
+def test_other_sizes_are_taken(name):
+    px = NETWORKS.get(name).min_input_px + 13
+    assert build(name, px=px)(torch.zeros(2, 3, px, px)).shape == (2, CLASSES)
+
+
+def test_every_weight_is_learnt(name, batch):
+    images, targets = batch
+    network = build(name)
+    functional.cross_entropy(network(images), targets).backward()
+    for key, weight in network.named_parameters():
+        assert weight.grad is not None, key
+        assert torch.isfinite(weight.grad).all(), key
+        assert weight.grad.any(), key
+
+
+def test_the_seed_alone_decides_the_weights(name):
+    state = torch.get_rng_state()
+    network = build(name, seed=5)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    assert same(network, build(name, seed=5))
+    assert not same(network, build(name, seed=6))
+
+
+def test_only_dropout_and_batch_norm_know_the_mode(name, batch):
+    images, _ = batch
+    network = build(name)
+    network(images)  # running statistics away from 0 and 1
+    expected = network.eval()(images)
+    assert torch.equal(network(images), expected)
+    assert torch.equal(freeze_randomness(network.train())(images), expected)
+    assert not torch.equal(network.train()(images), expected)
+
+
+def test_sixteen_images_are_learnt_by_heart(name, batch):
+    images, targets = batch
+    network = build(name)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(network(images), targets)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1  # chance is ln 3 = 1.1
+    assert (network(images).argmax(dim=1) == targets).all()
+
+
+def test_saved_weights_read_back_bit_by_bit(name, batch, tmp_path):
+    images, _ = batch
+    network = build(name, seed=1)
+    network(images)  # move batch-norm's statistics
+    save_weights(tmp_path / "model.safetensors", network)
+    other = build(name, seed=2)
+    load_weights(tmp_path / "model.safetensors", other)
+    assert same(network, other)
+    assert torch.equal(network.eval()(images), other.eval()(images))
+    assert load_file(tmp_path / "model.safetensors").keys() == network.state_dict().keys()
+
+
+def test_onnx_says_the_same_for_any_number_of_images(name, batch, tmp_path):
+    images, _ = batch
+    network = build(name)
+    network(images)
+    network.eval()
+    path = tmp_path / "model.onnx"
+    write_onnx(network, path, tuple(images.shape[2:]))
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    for count in (1, 2, 16):
+        inputs = images[:count].numpy()
+        assert check_parity(network, path, inputs) <= MAX_PROBABILITY_GAP
+    assert not np.allclose(network(images[:1]).detach(), network(images[1:2]).detach())
+
+
+def test_an_input_below_the_minimum_is_refused_by_name(name):
+    least = NETWORKS.get(name).min_input_px
+    with pytest.raises(RecipeError) as caught:
+        build(name, px=least - 1)
+    assert str(caught.value) == (
+        f"'model.input_px': {name} needs at least {least} pixels, got {least - 1}"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_the_minimum_is_the_smallest_that_leaves_something(name):
+    spec = NETWORKS.get(name)
+    px = spec.min_input_px - 1
+
+    # Past the registry's own check.
+    network = spec.build(num_classes=2, input_px=px)
+    with pytest.raises(RuntimeError, match=r"too small|greater than actual input"):
+        network.features(torch.zeros(2, 3, px, px))
+
+
+def test_an_unknown_argument_is_refused_by_name(name):
+    known = min(NETWORKS.get(name).arguments)
+    with pytest.raises(RecipeError) as caught:
+        build(name, **{known + "s": 1})
+    assert str(caught.value).startswith(
+        f"'model.arguments.{known}s': {name} takes no such argument. Did you mean {known!r}"
+    )
+
+
+def test_the_declared_arguments_are_the_builder_s_defaults(name):
+    spec = NETWORKS.get(name)
+    assert same(build(name), build(name, **spec.arguments))

@@ -1,0 +1,95 @@
+"""The exported file says what the network says, or nothing is exported."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from eosin.core.errors import EosinError, OutputError, TrainingError
+from eosin.exporting.onnx import MAX_PROBABILITY_GAP, check_parity, write_onnx
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    write_onnx(network, path, (8, 8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).random((7, 3, 8, 8), dtype=np.float32)
+
+
+def test_the_file_s_interface(exported):
+    graph = onnx.load(exported).graph
+    (given,), (returned,) = graph.input, graph.output
+    assert (given.name, returned.name) == ("images", "logits")
+    dims = [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim]
+    assert isinstance(dims[0], str)  # any number of images
+    assert dims[1:] == [3, 8, 8]
+
+
+def test_the_file_is_alone_and_valid(exported):
+    assert list(exported.parent.iterdir()) == [exported]
+    onnx.checker.check_model(onnx.load(exported), full_check=True)
+
+
+def test_parity_of_the_network_with_its_file(network, exported, images):
+    assert check_parity(network, exported, images) <= MAX_PROBABILITY_GAP
+
+
+@pytest.mark.parametrize("temperature", [0.01, 1.0])
+def test_another_network_is_refused(network, exported, images, temperature):
+    torch.manual_seed(1)
+    other = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)).eval()
+    with pytest.raises(TrainingError, match="differs from the trained one by") as caught:
+        check_parity(other, exported, images, temperature)
+    assert caught.value.mend
+
+
+def test_a_small_difference_passes_and_a_larger_one_does_not(network, exported, images):
+    def shifted(by):
+        changed = nn.Sequential(*network[:3], nn.Linear(72, 3)).eval()
+        changed[3].load_state_dict(network[3].state_dict())
+        with torch.no_grad():
+            changed[3].bias[0] += by
+        return check_parity(changed, exported, images)
+
+    gap = shifted(2e-4)
+    assert 0 < gap <= MAX_PROBABILITY_GAP
+    with pytest.raises(TrainingError):
+        shifted(2e-3)
+
+
+def test_a_network_that_says_nan_is_refused(network, exported, images):
+    class Broken(nn.Module):
+        def forward(self, given):
+            return network(given) * float("nan")
+
+    with pytest.raises(EosinError, match="must be finite"):
+        check_parity(Broken(), exported, images)
+
+
+def test_a_file_that_cannot_be_written_is_explained(network, tmp_path, monkeypatch):
+    class Program:
+        def save(self, path, **_how):
+            Path(path).write_text("half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch.onnx, "export", lambda *_args, **_how: Program())
+    with pytest.raises(OutputError, match="could not write") as caught:
+        write_onnx(network, tmp_path / "model.onnx", (8, 8))
+    assert caught.value.mend.startswith("Free some space")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,70 @@
+"""Device and precision, chosen or overridden."""
+
+import pytest
+import torch
+
+from eosin.core.errors import RecipeError
+from eosin.runtime.device import choose_placement, seed_torch
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A function that pretends which accelerators there are."""
+
+    def pretend(*, cuda=False, mps=False, bf16=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("there", "accelerator", "precision"),
+    [
+        ({}, "cpu", "32-true"),
+        ({"mps": True}, "mps", "32-true"),
+        ({"cuda": True, "mps": True}, "cuda", "32-true"),
+        ({"cuda": True, "bf16": True}, "cuda", "bf16-mixed"),
+    ],
+)
+def test_auto_takes_the_best_there_is(machine, there, accelerator, precision):
+    machine(**there)
+    placement = choose_placement("auto", "auto", None)
+    assert (placement.accelerator, placement.precision) == (accelerator, precision)
+
+
+def test_what_is_asked_for_is_taken(machine):
+    machine(cuda=True, bf16=True)
+    assert choose_placement("cpu", "auto", None).accelerator == "cpu"
+    assert choose_placement("cuda", "16-mixed", None).precision == "16-mixed"
+    assert choose_placement("cuda", "auto", None).description == "cuda (Some GPU)"
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused(machine, device):
+    machine()
+    with pytest.raises(RecipeError, match=f"'train.device' is '{device}'") as caught:
+        choose_placement(device, "auto", None)
+    assert caught.value.mend == "Here: cpu, or auto"
+
+
+def test_threads_are_applied_and_told(machine):
+    machine()
+    before = torch.get_num_threads()
+    try:
+        placement = choose_placement("cpu", "auto", before + 1)
+        assert torch.get_num_threads() == before + 1
+        assert placement.description == f"cpu ({before + 1} threads)"
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_use_of_a_seed_is_not_another():
+    def drawn(*keys):
+        seed_torch(3, *keys)
+        return torch.rand(4).tolist()
+
+    assert drawn("epoch", 1) == drawn("epoch", 1)
+    assert drawn("epoch", 1) != drawn("epoch", 2)
