@@ -71,7 +71,7 @@ def _diagnose(error: BaseException) -> tuple[str, int]:
     """Return what to say of an error, and the exit status."""
     match error:
         case EosinError():
-            return str(error), error.exit_status
+            return _one_line(error), error.exit_status
         case _CommandLineError():
             return _correct(error), getattr(error, "exit_code", 2)
         case KeyboardInterrupt() | typer.Abort():
@@ -86,22 +86,29 @@ def _diagnose(error: BaseException) -> tuple[str, int]:
             where = f" ({error.filename})" if error.filename else ""
             mend = mend_of(error)
             return f"{error.strerror or error}{where}{f'. {mend}' if mend else ''}", 1
-    cause = str(error) or "no message"
+    cause = _one_line(error) or "no message"
     return f"internal error: {type(error).__name__}: {cause}. --debug shows where", 1
 
 
 def _correct(error: Any) -> str:
     """Say what is wrong with the command line, and where its options are told."""
-    text = error.format_message().rstrip(".")
     if type(error).__name__ == "NoArgsIsHelpError":
-        return "a command is missing. `eosin --help` lists them"
+        return f"a command is missing\n{error.format_message()}"
+    near = [f"'{name}'" for name in getattr(error, "possibilities", None) or ()]
+    text = str(error.message or error.format_message()).rstrip(".")
+    if near:
+        text += f". Did you mean {' or '.join(near)}?"
     path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "eosin"
     return f"{text}{'' if text.endswith('?') else '.'} See `{path} --help`"
 
 
+def _one_line(error: BaseException) -> str:
+    """Return the text of an error; libraries break theirs over several lines."""
+    return " ".join(str(error).splitlines())
+
+
 def _fail(text: str, status: int) -> int:
-    # Libraries break their messages over several lines.
-    sys.stderr.write(f"eosin: {' '.join(text.split(chr(10)))}\n")
+    sys.stderr.write(f"eosin: {text}\n")
     return status
 
 

@@ -47,7 +47,8 @@ def say(sentence: str) -> None:
 def tell_skipped(n_skipped: int, where: Path, *, allowed: bool) -> None:
     """Say how many files were skipped and leave with status 1 unless that is allowed."""
     if n_skipped:
-        typer.echo(f"{n_skipped} files could not be read: see {where}", err=True)
+        files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
+        typer.echo(f"{files} could not be read: see {where}", err=True)
         if not allowed:
             raise typer.Exit(1)
 
@@ -215,6 +216,8 @@ def audit(
     from eosin.pipeline.inspection import audit_manifest
     from eosin.pipeline.telling import tell_audit
 
-    found = audit_manifest(manifest)
+    found, skipped = audit_manifest(manifest)
+    for path, reason in skipped:
+        say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))
     raise typer.Exit(1 if found.leaks else 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,25 +11,24 @@ import numpy as np
 import pandas as pd
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.manifest import read_manifest, write_manifest, write_table
+from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
 from eosin.artifacts.versioned import read_document
-from eosin.core.errors import ArtifactError, DataError, ManifestError, UsageError, close_matches
-from eosin.core.files import prepare_output
+from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
+from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
-from eosin.core.types import Samples
+from eosin.core.types import SPLITS, Samples
 from eosin.datasets.images import (
     Skipped,
-    find_unreadable,
-    load_images,
-    without,
+    load_readable,
     write_skipped,
 )
 from eosin.evaluation import Judged, judge
 from eosin.inference.classifier import Classifier, decide
 from eosin.pipeline.record import default_output
+from eosin.recipe import read_recipe
 from eosin.recipe.schema import EvaluateSection
 
 _EXTERNAL = "external"
@@ -73,11 +74,14 @@ def evaluate(
     del allow_skipped
     place = Path(run_or_model)
     run = RunFolder(place)
-    model = place if ModelFolder(place).info.exists() else run.model
+    model = _find_model(run)
     if data is None and not run.manifest.exists():
         raise UsageError(
             f"{place} is a model folder, which knows no images", mend="Name a manifest with --data"
         )
+    section, seed = _own_judging(run) if data is None else (EvaluateSection(), 0)
+    folder = Path(output or default_output("evaluate"))
+    check_output(folder)
     if data is not None:
         parts = [(model, _outside(Path(data), model), _EXTERNAL)]
     elif run.folds.is_dir():
@@ -85,8 +89,37 @@ def evaluate(
     else:
         parts = [(model, _own_split(run, split), split)]
     judged, tables, skipped = _judge_parts(parts)
-    folder = prepare_output(Path(output or default_output("evaluate")))
-    return _write(RunFolder(folder), judged, tables, skipped, parts[0][2])
+    metrics = {parts[0][2]: judge(judged, section, seed)}
+    return _write(RunFolder(prepare_output(folder)), judged, metrics, tables, skipped)
+
+
+def _find_model(run: RunFolder) -> Path:
+    """Return the model folder: the place itself, or the run's.
+
+    Raises:
+        ArtifactError: There is none, or not yet.
+    """
+    if ModelFolder(run.root).info.exists():
+        return run.root
+    if ModelFolder(run.model).info.exists():
+        return run.model
+    if run.recipe.exists():
+        raise ArtifactError(
+            f"the run {run.root} is not finished: it has no model yet",
+            mend=f"Go on with: eosin train --resume {shlex.quote(str(run.root))}",
+        )
+    what = "is no run or model folder" if run.root.exists() else "does not exist"
+    raise ArtifactError(
+        f"{run.root} {what}", mend="Name the folder that `eosin train` made, or its model folder"
+    )
+
+
+def _own_judging(run: RunFolder) -> tuple[EvaluateSection, int]:
+    """Return how the run judged itself, so that judging it again gives the same intervals."""
+    if not run.recipe.exists():
+        return EvaluateSection(), 0
+    recipe = read_recipe(run.recipe)
+    return recipe.evaluate, recipe.seed
 
 
 def _outside(manifest: Path, model: Path) -> Samples:
@@ -106,7 +139,7 @@ def _own_split(run: RunFolder, split: str) -> Samples:
     part = samples.part(split)
     if len(part) == 0:
         known = sorted(set(samples.frame["split"]))
-        raise DataError(f"{run.root} has no split {split!r}", mend=close_matches(split, known))
+        raise UsageError(f"{run.root} has no split {split!r}", mend=close_matches(split, known))
     return replace(part, class_names=info.class_names, positive=info.positive)
 
 
@@ -116,7 +149,9 @@ def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
             f"a run with folds has the split 'oof', not {split!r}",
             mend="Name one fold's run folder for its own splits",
         )
-    folds = [RunFolder(path) for path in sorted(run.folds.iterdir()) if path.is_dir()]
+    numbered = [path for path in run.folds.iterdir() if re.fullmatch(r"\d+-\d+", path.name)]
+    in_order = sorted(numbered, key=lambda path: [int(part) for part in path.name.split("-")])
+    folds = [RunFolder(path) for path in in_order]
     if not folds:
         raise ArtifactError(f"{run.folds} holds no folds")
     parts = []
@@ -134,12 +169,11 @@ def _judge_parts(
     judged, tables, skipped = [], [], []
     for model, samples, _ in parts:
         classifier = Classifier(model)
-        with progress_bar("Checking images") as advance:
-            unreadable = find_unreadable(samples, advance=advance)
-        skipped += unreadable
-        readable = without(samples, unreadable)
         with progress_bar("Loading images") as advance:
-            images = load_images(readable, classifier.info.preprocessing, advance=advance)
+            readable, images, unreadable = load_readable(
+                samples, classifier.info.preprocessing, advance=advance
+            )
+        skipped += unreadable
         with progress_bar("Predicting") as advance:
             logits = classifier.logits(images, advance=advance)
         probabilities = classifier.probabilities(logits)
@@ -180,12 +214,20 @@ def _pool(parts: list[Judged]) -> Judged:
 
 
 def _write(
-    folder: RunFolder, judged: Judged, logits: pd.DataFrame, skipped: Skipped, split: str
+    folder: RunFolder,
+    judged: Judged,
+    metrics: dict[str, SplitMetrics],
+    logits: pd.DataFrame,
+    skipped: Skipped,
 ) -> Assessment:
-    write_manifest(folder.manifest, judged.samples)
-    write_table(folder.predictions, predictions_table(judged.samples, judged.probabilities))
-    write_logits(folder.logits, logits)
+    frame = judged.samples.frame
+    if not set(frame["split"]) <= set(SPLITS):
+        # What an outside or pooled table is called here is no part that a manifest may name.
+        frame = frame.drop(columns="split")
+    write_manifest(folder.manifest, replace(judged.samples, frame=frame))
+    placed = relocated(judged.samples, folder.root)
+    write_table(folder.predictions, predictions_table(placed, judged.probabilities))
+    write_logits(folder.logits, logits.assign(path=placed.frame["path"]))
     write_skipped(folder.skipped, skipped)
-    metrics = {split: judge(judged, EvaluateSection(), seed=0)}
     write_metrics(folder.metrics, metrics)
     return Assessment(folder.root, metrics, len(skipped))

@@ -19,7 +19,7 @@ _RECIPE = {
     "seed": 0,
     "data": {
         "dataset": "phantom",
-        "options": {"patients": 40, "images_per_patient": 24, "size_px": 96},
+        "options": {"patients": 40, "images_per_patient": 36, "size_px": 96},
     },
     "augment": {"policy": "dihedral"},
     "model": {"name": "light_cnn", "input_px": 96, "preprocessing": "unit"},

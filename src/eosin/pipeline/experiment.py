@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +13,35 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.run import Environment, SplitReport
 from eosin.artifacts.versioned import read_document, write_document
-from eosin.core.errors import ArtifactError, InterruptedRunError, LeakError, RecipeError
-from eosin.core.files import clean_partial, explain_os_errors, prepare_output, write_probe
+from eosin.core.errors import (
+    ArtifactError,
+    InterruptedRunError,
+    LeakError,
+    OutputError,
+    RecipeError,
+    UsageError,
+)
+from eosin.core.files import check_output, check_writable, clean_partial, prepare_output
 from eosin.core.types import Samples
 from eosin.datasets.audit import audit_samples, merge_audits
 from eosin.datasets.splits import Fold, fold_samples, pool_reports, split_samples
 from eosin.pipeline.fitting import Session, Stopwatch, fit_split, open_session, write_inputs
 from eosin.pipeline.folds import fit_folds
 from eosin.pipeline.planning import Plan, make_plan
-from eosin.pipeline.preparation import Prepared, Say, check_names, prepare, resolve_root, silent
+from eosin.pipeline.preparation import (
+    Prepared,
+    Say,
+    check_names,
+    load_bank,
+    prepare,
+    resolve_manifest,
+    resolve_preprocessing,
+    resolve_root,
+    silent,
+)
 from eosin.pipeline.record import default_output
-from eosin.recipe import Recipe, read_recipe
+from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict
+from eosin.recipe.reading import merge
 from eosin.reporting import write_report
 
 
@@ -82,26 +102,46 @@ def train(
         EosinError: With its cause and mend in one line.
     """
     del allow_skipped  # the run is the same; the command's exit status is not
-    resolved = _resolve(recipe, overrides, resume)
-    check_names(resolved)
+    run, resolved = _choose_run(recipe, overrides, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
         prepared = prepare(resolved, say)
-    with watch.stage("split and audit"):
-        division = divide(resolved, prepared)
-    _stop_at_leak(resolved, division.audit, allow_leak, say)
-    run = _open_run(resolved, prepared, output, resume)
+    if resume is not None and run.metrics.exists():
+        _check_same_data(prepared, run)
+        say(f"{run.root} is complete")
+        metrics = read_metrics(run.metrics)
+    else:
+        with watch.stage("load images"):
+            prepared, bank = load_bank(prepared, resolve_preprocessing(resolved.model))
+        with watch.stage("split and audit"):
+            division = divide(resolved, prepared)
+        _stop_at_leak(resolved, division.audit, allow_leak, say)
+        _open_run(run, prepared, resuming=resume is not None)
+        with _resumable(run):
+            session = open_session(resolved, prepared, bank, say, watch)
+            metrics = _fit(session, division, run)
+    with _resumable(run):
+        say("Writing the report")
+        write_report(run.root)
+    return RunResult(run.root, metrics, len(prepared.skipped))
+
+
+@contextmanager
+def _resumable(run: RunFolder) -> Iterator[None]:
+    """Say how to go on where the user or a full disk stops the work."""
+    go_on = f"eosin train --resume {shlex.quote(str(run.root))}"
     try:
-        session = open_session(resolved, prepared, say, watch)
-        metrics = _fit(session, division, run)
+        yield
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
-            f"interrupted; what was finished is kept in {run.root}",
-            mend=f"Go on with: eosin train --resume {run.root}",
+            f"interrupted; what was finished is kept in {run.root}", mend=f"Go on with: {go_on}"
         ) from error
-    say("Writing the report")
-    write_report(run.root)
-    return RunResult(run.root, metrics, len(prepared.skipped))
+    except OutputError as error:
+        if error.mend is None or not run.recipe.exists():
+            raise
+        # Nothing is lost: another folder would begin anew.
+        mend = error.mend.partition(", or choose another folder")[0]
+        raise OutputError(error.message, mend=f"{mend}. Then go on with: {go_on}") from error
 
 
 def plan(
@@ -143,13 +183,16 @@ def _resolve(
     if recipe is None:
         if resume is None:
             raise RecipeError("no recipe was given", mend="eosin train RECIPE, or --resume RUN")
-        return read_recipe(RunFolder(Path(resume)).recipe)
-    resolved = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe), overrides)
+        recipe = RunFolder(Path(resume)).recipe
+    if isinstance(recipe, Recipe):
+        resolved = recipe_from_dict(merge(recipe.model_dump(), parse_overrides(overrides)))
+    else:
+        resolved = read_recipe(Path(recipe), overrides)
+    check_names(resolved)
     data = resolved.data
     if data.manifest is not None:
-        data = data.model_copy(update={"manifest": str(Path(data.manifest).resolve())})
+        data = data.model_copy(update={"manifest": str(resolve_manifest(data.manifest))})
     else:
-        check_names(resolved)
         root = resolve_root(data, resolved.seed)
         data = data.model_copy(update={"root": str(root)})
     return resolved.model_copy(update={"data": data})
@@ -168,37 +211,61 @@ def _stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say
     say(f"Audit: this split leaks, its result will flatter: {first}")
 
 
-def _open_run(
-    recipe: Recipe, prepared: Prepared, output: Path | None, resume: Path | None
-) -> RunFolder:
+def _choose_run(
+    recipe: Recipe | Path | str | None,
+    overrides: Iterable[str],
+    output: Path | None,
+    resume: Path | None,
+) -> tuple[RunFolder, Recipe]:
+    """Settle where the run goes and what it does, before any image is read.
+
+    Raises:
+        UsageError: Both a new and an old folder are named.
+        ArtifactError: There is no run to go on with.
+        RecipeError: The run was started from another recipe.
+        OutputError: The folder cannot take the run.
+    """
     if resume is None:
-        return RunFolder(prepare_output(Path(output or default_output(recipe.name))))
+        resolved = _resolve(recipe, overrides, None)
+        run = RunFolder(Path(output or default_output(resolved.name)))
+        check_output(run.root)
+        return run, resolved
+    if output is not None:
+        raise UsageError("-o and --resume exclude each other", mend="A resumed run stays in place")
     run = RunFolder(Path(resume))
     if not run.recipe.exists():
-        raise ArtifactError(f"{run.root} is no run folder: it has no {run.recipe.name}")
-    _check_same(recipe, prepared, run)
-    with explain_os_errors("write", run.root):
-        write_probe(run.root)
-        clean_partial(run.root)
-    return run
-
-
-def _check_same(recipe: Recipe, prepared: Prepared, run: RunFolder) -> None:
-    """Refuse to go on with a run that was started from something else."""
-    before = read_recipe(run.recipe)
-    changed = _first_difference(before.model_dump(), recipe.model_dump())
+        raise ArtifactError(
+            f"{run.root} is no run folder: it has no {run.recipe.name}",
+            mend="Name the folder that `eosin train` made",
+        )
+    resolved = _resolve(recipe, overrides, resume)
+    changed = _first_difference(read_recipe(run.recipe).model_dump(), resolved.model_dump())
     if changed is not None:
         raise RecipeError(
             f"{run.root} was started with another recipe: {changed}",
             mend="Resume without a recipe, or start a new run",
         )
-    if run.environment.exists():
-        known = read_document(run.environment, Environment).data_fingerprint
-        if known != prepared.fingerprint:
-            raise ArtifactError(
-                f"the images, labels or groups have changed since {run.root} was started",
-                mend="Start a new run",
-            )
+    check_writable(run.root)
+    return run, resolved
+
+
+def _open_run(run: RunFolder, prepared: Prepared, *, resuming: bool) -> None:
+    if resuming:
+        _check_same_data(prepared, run)
+        clean_partial(run.root)
+    else:
+        prepare_output(run.root)
+
+
+def _check_same_data(prepared: Prepared, run: RunFolder) -> None:
+    """Refuse to go on with a run that was started from other images, labels or groups."""
+    if not run.environment.exists():
+        return
+    if read_document(run.environment, Environment).data_fingerprint != prepared.fingerprint:
+        raise ArtifactError(
+            f"the images, labels or groups have changed since {run.root} was started",
+            mend="Put them back, or start a new run",
+        )
 
 
 def _first_difference(before: object, after: object, key: str = "") -> str | None:
@@ -214,18 +281,8 @@ def _first_difference(before: object, after: object, key: str = "") -> str | Non
 
 
 def _fit(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
-    if run.metrics.exists():
-        session.say(f"{run.root} is complete")
-        return read_metrics(run.metrics)
     if not division.folds:
         return fit_split(session, division.samples, division.report, run)
     write_inputs(run, session.recipe, division.samples, division.report, session.prepared)
     write_document(run.audit, division.audit)
     return fit_folds(session, division.folds, run)
-
-
-def with_root(recipe: Recipe, root: Path) -> Recipe:
-    """Return the recipe reading its data set from another folder."""
-    return recipe.model_copy(
-        update={"data": recipe.data.model_copy(update={"root": str(root.resolve())})}
-    )

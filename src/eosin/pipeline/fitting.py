@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+from torch import nn
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.manifest import write_manifest, write_table
+from eosin.artifacts.manifest import relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, write_metrics
+from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
 from eosin.artifacts.run import SplitReport
 from eosin.artifacts.versioned import write_document
@@ -26,7 +28,13 @@ from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
 from eosin.networks import NETWORKS, build_network
 from eosin.pipeline.images import ImageBank
-from eosin.pipeline.modelling import Origin, calibrate, judged_by, summarise_model, write_model
+from eosin.pipeline.modelling import (
+    Origin,
+    judged_by,
+    summarise_model,
+    write_info,
+    write_network,
+)
 from eosin.pipeline.pictures import write_pictures
 from eosin.pipeline.preparation import Prepared, Say, resolve_preprocessing
 from eosin.pipeline.record import describe_run
@@ -78,12 +86,12 @@ class Session:
     watch: Stopwatch
 
 
-def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
-    """Choose the device and decode the images."""
+def open_session(
+    recipe: Recipe, prepared: Prepared, bank: ImageBank, say: Say, watch: Stopwatch
+) -> Session:
+    """Choose the device."""
     train = recipe.train
     placement = choose_placement(train.device, train.precision, train.threads)
-    with watch.stage("load images"):
-        bank = ImageBank.load(prepared.samples, resolve_preprocessing(recipe.model))
     return Session(recipe, prepared, bank, placement, say, watch)
 
 
@@ -130,13 +138,15 @@ def fit_split(
     write_document(run.audit, audit_samples(samples, hashes=session.prepared.hashes))
     write_environment(run, session)
     with watch.stage("train"):
-        network = _train(session, samples, run, label)
+        network = train_network(session, samples, run, label=label)
     val, test = samples.part("val"), samples.part("test")
-    origin = _origin(session, samples)
+    session.say(f"{label}exporting and judging")
     with watch.stage("export"):
-        write_model(network, ModelFolder(run.model), origin, session.bank.of(val))
+        draft = write_network(
+            network, ModelFolder(run.model), _origin(session, samples), session.bank.of(val)
+        )
     with watch.stage("judge"):
-        judged, logits = _judge_parts(session, run, {"val": val, "test": test})
+        judged, logits = _judge_parts(session, run, draft, {"val": val, "test": test})
         splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
         write_predictions(run, list(judged.values()), logits)
         summarise_model(ModelFolder(run.model), splits)
@@ -148,7 +158,20 @@ def fit_split(
     return splits
 
 
-def _train(session: Session, samples: Samples, run: RunFolder, label: str) -> Any:
+def train_network(
+    session: Session, samples: Samples, run: RunFolder, *, label: str = ""
+) -> nn.Module:
+    """Train on one split; only history and checkpoints are written.
+
+    Args:
+        session: Recipe, images, device.
+        samples: With a ``split`` column.
+        run: The run folder, which may hold a checkpoint to go on from.
+        label: Prefix of what is said.
+
+    Returns:
+        The network in the state of its best evaluation, on the CPU, in evaluation mode.
+    """
     recipe, bank = session.recipe, session.bank
     parts = {
         name: ImagePart(bank.of(samples.part(name)), samples.part(name).targets)
@@ -200,23 +223,26 @@ def _origin(session: Session, samples: Samples) -> Origin:
 
 
 def _judge_parts(
-    session: Session, run: RunFolder, parts: dict[str, Samples]
+    session: Session, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
 ) -> tuple[dict[str, Judged], list[Any]]:
     """Calibrate on validation, lock the threshold, then look at the test part once."""
     evaluate = session.recipe.evaluate
-    classifier = Classifier(run.model)
+    classifier = Classifier(run.model, info=draft)
     logits = {name: classifier.logits(session.bank.of(part)) for name, part in parts.items()}
     val = parts["val"]
     temperature = fit_temperature(logits["val"], val.targets) if evaluate.temperature else 1.0
     threshold = lock_threshold(val, softmax(logits["val"], temperature), evaluate, "val")
-    calibrate(ModelFolder(run.model), temperature=temperature, threshold=threshold)
+    write_info(ModelFolder(run.model), draft, temperature=temperature, threshold=threshold)
     classifier = Classifier(run.model)
     judged = {name: judged_by(classifier, part, logits[name]) for name, part in parts.items()}
     return judged, [logits_table(part, logits[name]) for name, part in parts.items()]
 
 
 def write_predictions(run: RunFolder, judged: list[Judged], logits: list[Any]) -> None:
-    """Write ``predictions.csv`` and ``logits.parquet``, paths relative to the run folder."""
-    tables = [predictions_table(part.samples, part.probabilities) for part in judged]
-    write_table(run.predictions, pd.concat(tables, ignore_index=True))
-    write_logits(run.logits, pd.concat(logits, ignore_index=True))
+    """Write ``predictions.csv`` and ``logits.parquet``, paths as in the manifest beside them."""
+    tables = [
+        predictions_table(relocated(part.samples, run.root), part.probabilities) for part in judged
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    write_table(run.predictions, table)
+    write_logits(run.logits, pd.concat(logits, ignore_index=True).assign(path=table["path"]))

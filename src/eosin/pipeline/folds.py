@@ -20,10 +20,17 @@ from eosin.inference.classifier import Classifier
 from eosin.networks import build_network
 from eosin.networks.ensemble import Ensemble
 from eosin.pipeline.fitting import Session, fit_split, write_environment, write_predictions
-from eosin.pipeline.modelling import Origin, calibrate, judged_by, summarise_model, write_model
+from eosin.pipeline.modelling import (
+    Origin,
+    judged_by,
+    summarise_model,
+    write_info,
+    write_network,
+)
 from eosin.pipeline.pictures import write_pictures
 from eosin.pipeline.preparation import resolve_preprocessing
 from eosin.recipe.schema import Recipe
+from eosin.reporting import write_report
 from eosin.training.checkpoints import load_weights
 
 #: What the pooled held-out parts are called.
@@ -47,18 +54,28 @@ def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[s
         label = f"fold {number} of {len(folds)}: "
         if place.metrics.exists():
             session.say(f"{label}done before")
+            if not place.report.exists():
+                write_report(place.root)
             continue
-        one = replace(session, recipe=_fold_recipe(session.recipe))
+        one = replace(session, recipe=_fold_recipe(session.recipe, fold.samples.positive))
         splits = fit_split(one, fold.samples, fold.report, place, label=label)
+        write_report(place.root)
         session.say(f"{label}{_headline(splits['test'])}")
     return _pool(session, folds, run)
 
 
-def _fold_recipe(recipe: Recipe) -> Recipe:
+def _fold_recipe(recipe: Recipe, positive: str | None) -> Recipe:
     """Return a recipe that re-runs one fold from the manifest beside it."""
     split = recipe.data.split.model_copy(update={"protocol": "column", "by": "group"})
     data = recipe.data.model_copy(
-        update={"dataset": None, "root": None, "manifest": "manifest.csv", "options": {}}
+        update={
+            "dataset": None,
+            "root": None,
+            "options": {},
+            "manifest": "manifest.csv",
+            # A data set knows its positive class; a manifest must be told.
+            "positive": positive,
+        }
     )
     return recipe.model_copy(update={"data": data.model_copy(update={"split": split})})
 
@@ -151,12 +168,12 @@ def _write_ensemble(
     )
     ensemble = Ensemble(members, temperatures).eval()
     folder = ModelFolder(run.model)
-    write_model(ensemble, folder, origin, session.bank.of(_some(samples)))
+    draft = write_network(ensemble, folder, origin, session.bank.of(_some(samples)))
     threshold = lock_threshold(
         judged.samples, judged.probabilities, recipe.evaluate, "out-of-fold predictions"
     )
     # The members' temperatures are inside the ensemble.
-    calibrate(folder, temperature=1.0, threshold=threshold)
+    write_info(folder, draft, temperature=1.0, threshold=threshold)
 
 
 def _some(samples: Samples) -> Samples:

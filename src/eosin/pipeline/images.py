@@ -9,7 +9,7 @@ import numpy as np
 from eosin.artifacts.model import Preprocessing
 from eosin.core.progress import progress_bar
 from eosin.core.types import Image, Samples
-from eosin.datasets.images import load_images
+from eosin.datasets.images import Skipped, load_readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +25,12 @@ class ImageBank:
     rows: dict[str, int]
 
     @classmethod
-    def load(cls, samples: Samples, preprocessing: Preprocessing) -> ImageBank:
-        """Decode every image of a table."""
+    def load(cls, samples: Samples, preprocessing: Preprocessing) -> tuple[ImageBank, Skipped]:
+        """Decode every image of a table; ``(path, reason)`` of those that cannot be read."""
         with progress_bar("Loading images") as advance:
-            images = load_images(samples, preprocessing, advance=advance)
-        return cls(images, {path: row for row, path in enumerate(samples.frame["path"])})
+            readable, images, skipped = load_readable(samples, preprocessing, advance=advance)
+        rows = {path: row for row, path in enumerate(readable.frame["path"])}
+        return cls(images, rows), skipped
 
     def of(self, samples: Samples) -> Image:
         """Return the images of a table's rows, uint8, shape (M, H, W, 3)."""

@@ -12,11 +12,12 @@ from typing import Any
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.core.errors import DataError, RecipeError
+from eosin.core.files import check_writable
 from eosin.core.places import cache_folder
 from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
 from eosin.datasets.audit import audit_samples, hash_files
-from eosin.datasets.base import DATA_VARIABLE, collect_samples, find_root
+from eosin.datasets.base import DATA_VARIABLE, collect_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, find_unreadable, list_images, without
 from eosin.pipeline.record import version_of
@@ -180,7 +181,11 @@ def make_manifest(name: str, root: Path, output: Path) -> Samples:
         raise RecipeError(f"a manifest is a .csv or .parquet file, got {output.name!r}")
     if output.exists():
         raise DataError(f"{output} exists already", mend="Choose another file with -o")
-    folder = find_root(name, str(root)) if dataset.needs_root else root
+    if dataset.needs_root and not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DataError(f"{root} {what}", mend=f"Name the folder that holds the images of {name}")
+    folder = root.resolve()
+    check_writable(output.parent)
     samples = collect_samples(name, folder, {}, label="label", positive=None)
     write_manifest(output, samples)
     return samples
@@ -210,18 +215,23 @@ def _paths_table(files: list[Path]) -> Any:
     return pd.DataFrame({"path": [str(file) for file in files]}, dtype=object)
 
 
-def audit_manifest(path: Path) -> AuditReport:
+def audit_manifest(path: Path) -> tuple[AuditReport, Skipped]:
     """Audit a manifest for leaks across its splits.
 
     Args:
         path: A manifest; its ``split`` column, if it has one, says the parts.
+
+    Returns:
+        The findings; ``(path, reason)`` of images that could not be read, whose names and groups
+        are audited all the same.
 
     Raises:
         EosinError: The manifest does not fit, or no image can be read.
     """
     samples = read_manifest(path, allow_one_class=True)
     with progress_bar("Checking images") as advance:
-        readable = without(samples, find_unreadable(samples, advance=advance))
+        skipped = find_unreadable(samples, advance=advance)
+    readable = without(samples, skipped)
     with progress_bar("Hashing images") as advance:
         hashes = hash_files(readable, progress=advance)
-    return audit_samples(readable, hashes=hashes)
+    return audit_samples(samples, hashes=hashes), skipped

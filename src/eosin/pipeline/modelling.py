@@ -10,7 +10,7 @@ from torch import nn
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.metrics import SplitMetrics, Threshold
 from eosin.artifacts.model import ModelInfo, Preprocessing
-from eosin.artifacts.versioned import write_document
+from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.files import sha256_file
 from eosin.core.types import FloatArray, Image, Samples
 from eosin.evaluation import Judged
@@ -46,8 +46,10 @@ class Origin:
     fingerprint: str
 
 
-def write_model(network: nn.Module, folder: ModelFolder, origin: Origin, images: Image) -> None:
-    """Write weights, ONNX and a first ``model.json`` without calibration.
+def write_network(
+    network: nn.Module, folder: ModelFolder, origin: Origin, images: Image
+) -> ModelInfo:
+    """Write weights and ONNX; the folder becomes a model's when :func:`write_info` follows.
 
     Args:
         network: On the CPU, in evaluation mode.
@@ -55,14 +57,19 @@ def write_model(network: nn.Module, folder: ModelFolder, origin: Origin, images:
         origin: Everything else that ``model.json`` says.
         images: Real images for the parity check, uint8, shape (N, H, W, 3).
 
+    Returns:
+        A draft of ``model.json``, not calibrated.
+
     Raises:
         TrainingError: The ONNX file does not say what the network says.
     """
+    # Of a training begun anew: until the new one is written the folder is no model's.
+    folder.info.unlink(missing_ok=True)
     save_weights(folder.weights, network)
     write_onnx(network, folder.onnx, origin.preprocessing.input_px)
     checked = to_input(images[:_PARITY_IMAGES], origin.preprocessing)
     gap = check_parity(network, folder.onnx, checked)
-    info = ModelInfo(
+    return ModelInfo(
         architecture=origin.architecture,
         arguments=origin.arguments,
         class_names=origin.samples.class_names,
@@ -80,7 +87,6 @@ def write_model(network: nn.Module, folder: ModelFolder, origin: Origin, images:
         weights_sha256=sha256_file(folder.weights),
         licence="the user's to choose; the training data's licence applies as well",
     )
-    write_document(folder.info, info)
 
 
 def _network_mpp(origin: Origin) -> float | None:
@@ -96,16 +102,17 @@ def _network_mpp(origin: Origin) -> float | None:
     return float(values.pop()) if len(values) == 1 and "" not in values else None
 
 
-def calibrate(folder: ModelFolder, *, temperature: float, threshold: Threshold) -> None:
-    """Lock the temperature and the threshold into ``model.json``."""
-    info = Classifier(folder.root).info
+def write_info(
+    folder: ModelFolder, draft: ModelInfo, *, temperature: float, threshold: Threshold
+) -> None:
+    """Write ``model.json`` with the temperature and the threshold locked."""
     changed = {"temperature": temperature, "threshold": threshold}
-    write_document(folder.info, info.model_copy(update=changed))
+    write_document(folder.info, draft.model_copy(update=changed))
 
 
 def summarise_model(folder: ModelFolder, splits: dict[str, SplitMetrics]) -> None:
     """Note the headline metrics of each judged split in ``model.json``."""
-    info = Classifier(folder.root).info
+    info = read_document(folder.info, ModelInfo)
     metrics = {name: {key: split.image[key] for key in _SUMMARY} for name, split in splits.items()}
     write_document(folder.info, info.model_copy(update={"metrics": metrics}))
 

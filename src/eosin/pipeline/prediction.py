@@ -12,7 +12,8 @@ import pandas as pd
 
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.predictions import PREFIX
-from eosin.core.errors import DataError, ImageError
+from eosin.core.errors import DataError, ImageError, UsageError
+from eosin.core.files import check_writable
 from eosin.core.progress import progress_bar
 from eosin.core.types import Image
 from eosin.datasets.images import Skipped, list_images, write_skipped
@@ -63,6 +64,8 @@ def predict(
     if not (folder / "model.json").exists() and (folder / "model" / "model.json").exists():
         folder = folder / "model"
     classifier = Classifier(folder)
+    if output is not None:
+        _check_table(Path(output))
     files = list_images(Path(path) for path in paths)
     tables, skipped = [], []
     with progress_bar("Predicting") as advance:
@@ -74,11 +77,21 @@ def predict(
             advance(start + len(chunk), len(files))
     table = pd.concat(tables, ignore_index=True)
     if len(table) == 0:
-        raise DataError(f"none of the {len(files)} files can be read: {skipped[0][1]}")
+        raise DataError(
+            f"none of the {len(files)} files can be read: {skipped[0][1]}",
+            mend="`eosin data check` lists each with its reason",
+        )
     if output is not None:
         write_table(Path(output), table)
         write_skipped(Path(output).parent / "skipped.csv", skipped)
     return PredictionResult(table, skipped, classifier.info.intended_use)
+
+
+def _check_table(path: Path) -> None:
+    """Refuse, before the work, a table that cannot be written."""
+    if path.is_dir() or path.suffix not in {".csv", ".parquet"}:
+        raise UsageError(f"-o wants a .csv or .parquet file, got {path}")
+    check_writable(path.parent)
 
 
 def _predict_chunk(classifier: Classifier, files: list[Path]) -> tuple[Any, Skipped]:

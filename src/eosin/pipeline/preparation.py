@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import Preprocessing
 from eosin.augment import POLICIES
-from eosin.core.errors import DataError
+from eosin.core.errors import RecipeError, close_matches
 from eosin.core.places import cache_folder
 from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
@@ -25,6 +26,7 @@ from eosin.datasets.images import Skipped, find_unreadable, without
 from eosin.inference.preprocess import make_preprocessing
 from eosin.networks import NETWORKS
 from eosin.networks.registry import check_arguments
+from eosin.pipeline.images import ImageBank
 from eosin.recipe.schema import DataSection, ModelSection, Recipe
 
 #: Told, in a sentence, what is being done.
@@ -92,15 +94,21 @@ def resolve_root(section: DataSection, seed: int) -> Path | None:
     return cache_folder() / section.dataset / digest
 
 
+def resolve_manifest(path: str) -> Path:
+    """Return a recipe's manifest as an absolute path; ``$NAME`` and ``~`` expand."""
+    return Path(os.path.expandvars(path)).expanduser().resolve()
+
+
 def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:
     """List the recipe's samples and the facts of their data set.
 
     Raises:
-        DataError: The folder or manifest is missing, or nothing is left after filtering.
+        DataError: The folder or manifest is missing or does not fit.
+        RecipeError: Nothing is left after filtering.
     """
     if section.manifest is not None:
         samples = read_manifest(
-            Path(section.manifest), label=section.label, positive=section.positive
+            resolve_manifest(section.manifest), label=section.label, positive=section.positive
         )
         facts = DataSetFacts(
             name=samples.name, title=samples.name, licence="unknown", citation="none"
@@ -124,13 +132,16 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
     keep = np.ones(len(samples), dtype=bool)
     if section.magnifications:
         if "magnification" not in samples.frame:
-            raise DataError("`data.magnifications` is set, but the samples have no magnification")
+            raise RecipeError(
+                f"'data.magnifications' is set, but {samples.name} has no column 'magnification'",
+                mend="Leave the key out, or add the column",
+            )
         keep &= samples.frame["magnification"].isin(section.magnifications).to_numpy()
     if not keep.any():
-        known = ", ".join(sorted(set(samples.frame["magnification"])))
-        raise DataError(
-            f"no sample has a magnification of {', '.join(section.magnifications)}",
-            mend=f"There are: {known}",
+        known = set(samples.frame["magnification"])
+        raise RecipeError(
+            f"'data.magnifications': no image was taken at {', '.join(section.magnifications)}",
+            mend=close_matches(section.magnifications[0], known),
         )
     samples = samples.where(keep)
     if section.limit is not None:
@@ -165,3 +176,21 @@ def examine(samples: Samples, facts: dict[str, Any], say: Say = silent) -> Prepa
         hashes=hashes,
         fingerprint=fingerprint(readable, hashes),
     )
+
+
+def load_bank(prepared: Prepared, preprocessing: Preprocessing) -> tuple[Prepared, ImageBank]:
+    """Decode the images into memory; what vanished since the check joins what was skipped.
+
+    Raises:
+        DataError: None can be read any more.
+    """
+    bank, vanished = ImageBank.load(prepared.samples, preprocessing)
+    if vanished:
+        readable = without(prepared.samples, vanished)
+        prepared = replace(
+            prepared,
+            samples=readable,
+            skipped=[*prepared.skipped, *vanished],
+            fingerprint=fingerprint(readable, prepared.hashes),
+        )
+    return prepared, bank

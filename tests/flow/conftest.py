@@ -1,0 +1,174 @@
+"""The command as a user calls it, in this process: importing PyTorch anew takes seconds."""
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tomli_w
+from PIL import Image
+
+import eosin
+from eosin.__main__ import _call
+from eosin.recipe import recipe_from_dict
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command said and left with."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self):
+        """The one line of cause and mend."""
+        lines = [line for line in self.err.splitlines() if line.startswith("eosin: ")]
+        assert len(lines) == 1, self.err
+        assert self.err.splitlines()[-1] == lines[0], self.err
+        assert "Traceback" not in self.err
+        assert "internal error" not in lines[0]
+        return lines[0]
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command in this process."""
+
+    def call(*arguments, debug=False):
+        capsys.readouterr()
+        status = _call([str(argument) for argument in arguments], debug=debug)
+        return Told(status, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def process():
+    """Run ``python -c CODE ARGUMENT…`` in a process of its own."""
+
+    def run(code, *arguments, **options):
+        line = [sys.executable, "-c", code, *map(str, arguments)]
+        options = {"capture_output": True, "text": True, "timeout": 120, **options}
+        done = subprocess.run(line, **options)
+        return Told(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def recipe_file(tiny_values, tiny_phantom, tiny_run, tmp_path):
+    """Write the tiny recipe (of ``tiny_run``) with changed sections; returns its path."""
+
+    def write(folder=tmp_path, name="recipe.toml", *, drop=(), **sections):
+        values = copy.deepcopy(tiny_values(tiny_phantom))
+        for section, changes in sections.items():
+            values[section] = {**values.get(section, {}), **changes}
+        for key in drop:
+            values["data"].pop(key)
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tomli_w.dumps(values).encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def images(tmp_path, tiny_phantom, tiny_run):
+    """A copy of the tiny phantom's class folders, to be broken at will."""
+    folder = tmp_path / "images"
+    for name in ("benign", "malignant"):
+        shutil.copytree(tiny_phantom / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def model(tiny_run, tmp_path):
+    """A copy of the tiny model folder, to be broken at will."""
+    return Path(shutil.copytree(tiny_run / "model", tmp_path / "model"))
+
+
+@pytest.fixture(scope="session")
+def folds_run(tmp_path_factory, tiny_values, tiny_phantom, tiny_run):
+    """A run with two folds; read or copy it, never change it."""
+    values = tiny_values(tiny_phantom)
+    values["data"] = {**values["data"], "split": {"protocol": "folds", "k": 2, "val": 0.4}}
+    output = tmp_path_factory.mktemp("runs") / "folds"
+    return eosin.train(recipe_from_dict(values), output=output).run
+
+
+@contextmanager
+def mounted(folder, options):
+    """A small file system of its own; skips where only an administrator may mount one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.which("mount") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs Linux and an administrator")
+    line = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """An empty disk of 2 MiB."""
+    with mounted(tmp_path / "disk", "size=2m") as folder:
+        yield folder
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A function that makes a folder read-only, for an administrator as well."""
+    done = []
+
+    def freeze(folder):
+        if hasattr(os, "geteuid") and os.geteuid() != 0:
+            folder.chmod(0o555)
+            return
+        for line in (
+            ["mount", "--bind", str(folder), str(folder)],
+            ["mount", "-o", "remount,bind,ro", str(folder)],
+        ):
+            if shutil.which("mount") is None:
+                pytest.skip("a folder read-only for an administrator needs mount")
+            made = subprocess.run(line, capture_output=True, text=True, check=False)
+            if made.returncode != 0:
+                pytest.skip(f"no read-only folder can be mounted here: {made.stderr.strip()}")
+            if line[1] == "--bind":
+                done.append(folder)
+
+    yield freeze
+    for folder in done:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def truncate(path):
+    """Cut an image in half."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.fixture
+def cut():
+    """A function that cuts an image file in half, as PNG or as JPEG."""
+
+    def cut_file(path, *, jpeg=False):
+        if jpeg:
+            target = path.with_suffix(".jpg")
+            Image.open(path).save(target, quality=95)
+            path.unlink()
+            path = target
+        truncate(path)
+        return path
+
+    return cut_file

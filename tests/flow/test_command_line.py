@@ -1,0 +1,122 @@
+"""What is wrong with the command line or the recipe is named, with close matches: status 2."""
+
+import json
+
+import pytest
+
+import eosin.__main__ as entry
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "'trian'. Did you mean 'train'?"),
+        (["data", "adit"], "'adit'. Did you mean 'audit'?"),
+        (["train", "--pln"], "--pln. Did you mean '--plan'?"),
+        (["predict"], "'model'. See `eosin predict --help`"),
+        (["models", "--jsn"], "--jsn. Did you mean '--json'?"),
+        (["train"], "no recipe was given"),
+        (["train", "--resume", "a", "-o", "b"], "-o and --resume exclude each other"),
+    ],
+)
+def test_a_wrong_command_line_is_named(command, arguments, said):
+    told = command(*arguments)
+    assert told.status == 2
+    assert said in told.complaint
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.ler=1", "'train.ler'. Did you mean 'lr'?"),
+        ("trian.lr=1", "'trian'. Did you mean 'train'"),
+        ("train.lr=-1", "'train.lr'"),
+        ("train.lr", "--set wants key=value"),
+        ("model.name=light_cn", "'light_cn'. Did you mean 'light_cnn'?"),
+        ("data.dataset=fantom", "'fantom'. Did you mean 'phantom'?"),
+        ("augment.policy=dihedrl", "'dihedrl'. Did you mean 'dihedral'?"),
+        ("data.options.patiens=3", "'data.options.patiens'"),
+        ("data.options.size_px=large", "'data.options'"),
+        ('data.magnifications=["201"]', "'data.magnifications'"),
+        ("model.input_px=40", "'model.input_px'"),
+        ("model.arguments.width=3", "'model.arguments.width'"),
+        ("data.split.train=0.9", "'data.split'"),
+    ],
+)
+def test_a_wrong_key_or_name_is_refused_before_anything_is_made(
+    command, recipe_file, tmp_path, override, said
+):
+    told = command("train", recipe_file(), "--set", override, "-o", tmp_path / "run")
+    assert told.status == 2
+    assert said in told.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_overrides_count_for_a_recipe_in_python_as_well(tiny_values, tiny_phantom):
+    from eosin.core.errors import RecipeError
+    from eosin.pipeline.experiment import train
+    from eosin.recipe import recipe_from_dict
+
+    with pytest.raises(RecipeError, match=r"train\.ler"):
+        train(recipe_from_dict(tiny_values(tiny_phantom)), overrides=["train.ler=1"])
+
+
+def test_a_recipe_that_is_none(command, tmp_path):
+    (tmp_path / "bad.toml").write_text("name = tiny")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for name, said in (
+        (".", "is a folder, not a recipe"),
+        ("none.toml", "does not exist"),
+        ("bad.toml", "is not valid TOML"),
+        ("binary.toml", "is not valid TOML"),
+    ):
+        told = command("train", tmp_path / name, "-o", tmp_path / "run")
+        assert told.status == 2
+        assert said in told.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_command_the_help_is_shown(command):
+    for arguments, listed in (([], "train"), (["data"], "audit")):
+        told = command(*arguments)
+        assert told.status == 2
+        assert listed in told.err
+        assert "Traceback" not in told.err
+
+
+def test_every_command_has_help(command):
+    assert command("--help").status == 0
+    for name in ("demo", "doctor", "models", "train", "evaluate", "report", "predict", "data"):
+        told = command(name, "--help")
+        assert told.status == 0
+        assert "Usage: eosin" in told.out
+
+
+def test_lists_are_printed(command):
+    told = command("models", "--json")
+    assert told.status == 0
+    listed = json.loads(told.out)
+    assert {"name", "paper", "input_px", "params", "macs", "offline_weights"} <= set(listed[0])
+    assert all(line["name"] in command("models").out for line in listed)
+    assert "breakhis" in command("data", "list").out
+    told = command("doctor")
+    assert told.status == 0
+    assert "python" in told.out
+
+
+def test_debug_shows_the_traceback_and_still_the_line(command, tmp_path):
+    told = command("report", tmp_path / "none", debug=True)
+    assert told.status == 1
+    assert "Traceback" in told.err
+    assert told.err.splitlines()[-1].startswith("eosin: ")
+
+
+def test_global_flags_may_stand_anywhere(monkeypatch):
+    monkeypatch.delenv("EOSIN_OFFLINE", raising=False)
+    seen = []
+    monkeypatch.setattr(entry, "_call", lambda rest, *, debug: seen.append((rest, debug)) or 0)
+    with pytest.raises(SystemExit) as left:
+        entry.run(["data", "--debug", "list", "--offline"])
+    assert left.value.code == 0
+    assert seen == [(["data", "list"], True)]
+    assert entry.os.environ.pop("EOSIN_OFFLINE") == "1"

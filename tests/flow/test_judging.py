@@ -1,0 +1,186 @@
+"""``evaluate``, ``predict`` and ``report`` on folders that do and do not fit."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eosin.artifacts.metrics import read_metrics
+from eosin.artifacts.predictions import read_predictions
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchvision", "lightning", "onnx"):
+    sys.modules[name] = None
+from eosin.__main__ import _call
+run, work = sys.argv[1:]
+statuses = [
+    _call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
+    _call(["predict", run, f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
+    _call(["report", run], debug=True),
+    _call(["data", "audit", f"{run}/manifest.csv"], debug=True),
+]
+assert statuses == [0] * 4, statuses
+sys.exit(_call(["train", f"{run}/recipe.toml"], debug=False))
+"""
+
+
+def test_a_hospital_without_pytorch(process, tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    manifest = pd.read_csv(run / "manifest.csv", dtype=str, keep_default_na=False)
+    manifest["path"] = [str((tiny_run / path).resolve()) for path in manifest["path"]]
+    manifest.to_csv(run / "manifest.csv", index=False)
+    told = process(WITHOUT_TORCH, run, tmp_path)
+    assert told.status == 1
+    assert told.err.splitlines()[-1] == (
+        "eosin: training needs PyTorch and Lightning, which are not installed. "
+        "pip install 'eosin[train]'"
+    )
+    assert (
+        read_metrics(tmp_path / "judged" / "metrics.json")["test"]
+        == read_metrics(tiny_run / "metrics.json")["test"]
+    )
+
+
+def test_every_split_can_be_judged_again(command, tiny_run, tmp_path):
+    told = command("evaluate", tiny_run, "--split", "val", "-o", tmp_path / "val")
+    assert told.status == 0
+    assert set(read_metrics(tmp_path / "val" / "metrics.json")) == {"val"}
+    told = command("evaluate", tiny_run, "--split", "vall", "-o", tmp_path / "x")
+    assert told.status == 2
+    assert "no split 'vall'. Did you mean 'val'?" in told.complaint
+    assert not (tmp_path / "x").exists()
+    told = command("evaluate", tiny_run, "-o", tmp_path / "val")
+    assert told.status == 1
+    assert "is not empty" in told.complaint
+
+
+def test_folds_are_judged_each_by_its_own_model(command, folds_run, tmp_path):
+    told = command("evaluate", folds_run, "-o", tmp_path / "again")
+    assert told.status == 0
+    before, after = (
+        read_metrics(f / "metrics.json")["oof"] for f in (folds_run, tmp_path / "again")
+    )
+    assert before == after
+    told = command("evaluate", folds_run, "--split", "train", "-o", tmp_path / "x")
+    assert told.status == 2
+    assert "has the split 'oof'" in told.complaint
+
+
+def test_an_outside_manifest(command, tiny_run, tmp_path):
+    frame = pd.read_csv(tiny_run / "manifest.csv", dtype=str, keep_default_na=False)
+    frame["path"] = [str((tiny_run / path).resolve()) for path in frame["path"]]
+    frame.to_csv(tmp_path / "outside.csv", index=False)
+    output = tmp_path / "external"
+    told = command("evaluate", tiny_run / "model", "--data", tmp_path / "outside.csv", "-o", output)
+    assert told.status == 0
+    assert set(read_metrics(output / "metrics.json")) == {"external"}
+    assert set(read_predictions(output / "predictions.csv")["split"]) == {"external"}
+    # What evaluate writes, it reads.
+    again = command(
+        "evaluate", tiny_run, "--data", output / "manifest.csv", "-o", tmp_path / "again"
+    )
+    assert again.status == 0
+
+    frame["label"] = frame["label"].replace("malignant", "tumour")
+    frame.to_csv(tmp_path / "other.csv", index=False)
+    told = command("evaluate", tiny_run, "--data", tmp_path / "other.csv", "-o", tmp_path / "x")
+    assert told.status == 1
+    assert "unknown label 'tumour'. Known: benign, malignant" in told.complaint
+    assert not (tmp_path / "x").exists()
+
+
+def test_folders_that_are_no_run_and_no_model(command, model, tiny_run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    image = next((tiny_run / "samples").glob("*.jpg"))
+    for name in ("empty", "none"):
+        for line in (("evaluate", tmp_path / name), ("report", tmp_path / name)):
+            told = command(*line)
+            assert told.status == 1
+            assert name in told.complaint
+        told = command("predict", tmp_path / name, image)
+        assert told.status == 1
+        assert "is no model folder" in told.complaint
+    told = command("evaluate", model)
+    assert told.status == 2
+    assert "Name a manifest with --data" in told.complaint
+
+
+def test_a_run_that_is_not_finished(command, tiny_run, tmp_path):
+    run = tmp_path / "half"
+    run.mkdir()
+    for name in ("recipe.toml", "manifest.csv", "environment.json"):
+        shutil.copy(tiny_run / name, run / name)
+    for verb in ("evaluate", "report"):
+        told = command(verb, run)
+        assert told.status == 1
+        assert "--resume" in told.complaint
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda model: (model / "model.onnx").unlink(), "model.onnx does not exist"),
+        (lambda model: (model / "model.onnx").write_bytes(b"none"), "does not load"),
+        (lambda model: (model / "model.json").write_text("{"), "cannot be read as JSON"),
+        (lambda model: _version(model, "2.0"), "is in format 2.0; this Eosin reads format 1."),
+        (lambda model: _drop(model, "threshold"), "does not fit its schema at threshold"),
+    ],
+)
+def test_a_model_folder_that_is_damaged_or_foreign(command, model, tiny_run, spoil, said):
+    spoil(model)
+    image = next((tiny_run / "samples").glob("*.jpg"))
+    told = command("predict", model, image)
+    assert told.status == 1
+    assert said in told.complaint
+
+
+def _version(model, version):
+    info = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**info, "format_version": version}))
+
+
+def _drop(model, key):
+    info = json.loads((model / "model.json").read_text())
+    info.pop(key)
+    (model / "model.json").write_text(json.dumps(info))
+
+
+def test_a_newer_minor_version_is_read(command, model, tiny_run):
+    _version(model, "1.9")
+    assert command("predict", model, tiny_run / "samples").status == 0
+
+
+def test_predictions_are_the_run_s_own(command, tiny_run, tmp_path):
+    told = command("predict", tiny_run, tiny_run / "samples", "-o", tmp_path / "preds.csv")
+    assert told.status == 0
+    assert "research use only" in told.err.lower()
+    table = pd.read_csv(tmp_path / "preds.csv")
+    assert list(table) == [
+        "path", "prob_benign", "prob_malignant", "predicted", "decision", "abstained",
+    ]  # fmt: skip
+    threshold = json.loads((tiny_run / "model" / "model.json").read_text())["threshold"]["value"]
+    decided = np.where(table["prob_malignant"] >= threshold, "malignant", "benign")
+    assert list(table["decision"]) == list(decided)
+    for wrong in (tmp_path, tmp_path / "preds.xlsx"):
+        told = command("predict", tiny_run, tiny_run / "samples", "-o", wrong)
+        assert told.status == 2
+        assert "-o wants a .csv or .parquet file" in told.complaint
+
+
+def test_a_reader_that_leaves_is_no_error(process, tiny_run):
+    code = (
+        "import subprocess, sys\n"
+        "line = [sys.executable, '-m', 'eosin', 'predict', sys.argv[1], *[sys.argv[2]] * 400]\n"
+        "eosin = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "print(eosin.stdout.readline().decode().strip())\n"
+        "eosin.stdout.close()\n"
+        "print(eosin.stderr.read().decode(), eosin.wait())\n"
+    )
+    told = process(code, tiny_run, tiny_run / "samples" / "example-00.jpg")
+    assert told.status == 0, told.err
+    first, *rest = told.out.splitlines()
+    assert first.startswith("path,prob_benign")
+    assert not any("Error" in line or "Traceback" in line for line in rest)

@@ -1,0 +1,158 @@
+"""Ctrl-C and a killed process in mid-epoch: what was finished is kept, and resuming goes on."""
+
+import shlex
+import shutil
+import signal
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from eosin.artifacts.metrics import read_metrics
+from eosin.pipeline import folds as folding
+
+# Sends a signal to itself in the second epoch's second step, where last.ckpt is of the first.
+STOPPED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
+from eosin.training.module import ClassifierModule
+step = ClassifierModule.training_step
+def stop(self, batch, number):
+    if self.current_epoch == 1 and number == 1:
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    return step(self, batch, number)
+ClassifierModule.training_step = stop
+from eosin.__main__ import run
+run(sys.argv[2:])
+"""
+
+
+def same_weights(run, other):
+    first, second = (load_file(folder / "model" / "model.safetensors") for folder in (run, other))
+    assert first.keys() == second.keys()
+    return all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def resume_and_compare(command, run, uninterrupted):
+    assert (run / "checkpoints" / "last.ckpt").exists()
+    assert not (run / "metrics.json").exists()
+    assert not (run / "model").exists()
+    told = command("train", "--resume", run)
+    assert told.status == 0, told.err
+    assert same_weights(run, uninterrupted)
+    assert read_metrics(run / "metrics.json") == read_metrics(uninterrupted / "metrics.json")
+    assert (run / "history.csv").read_text() == (uninterrupted / "history.csv").read_text()
+    assert not list(run.rglob(".*"))
+
+
+def test_ctrl_c_in_mid_epoch(command, process, recipe_file, tiny_run, tmp_path):
+    run = tmp_path / "run one"
+    told = process(STOPPED, "SIGINT", "train", recipe_file(), "-o", run)
+    assert told.status == 1
+    go_on = f"eosin train --resume {shlex.quote(str(run))}"
+    assert told.complaint == (
+        f"eosin: interrupted; what was finished is kept in {run}. Go on with: {go_on}"
+    )
+    resume_and_compare(command, run, tiny_run)
+    told = command("train", "--resume", run)
+    assert told.status == 0
+    assert "is complete" in told.err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_process_killed_in_mid_epoch(command, process, recipe_file, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    told = process(STOPPED, "SIGKILL", "train", recipe_file(), "-o", run)
+    assert told.status == -signal.SIGKILL
+    (run / "checkpoints" / ".last-x.tmp.ckpt").write_bytes(b"half")
+    resume_and_compare(command, run, tiny_run)
+
+
+def test_ctrl_c_while_images_are_read_leaves_nothing(command, recipe_file, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eosin.pipeline.preparation.find_unreadable", stop)
+    told = command("train", recipe_file(), "-o", tmp_path / "run")
+    assert told.status == 1
+    assert "interrupted" in told.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_while_the_report_is_written(command, recipe_file, tiny_run, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "report.html").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("eosin.pipeline.experiment.write_report", stop)
+        told = command("train", "--resume", run)
+    assert told.status == 1
+    assert "--resume" in told.complaint
+    assert command("train", "--resume", run).status == 0
+    assert (run / "report.html").exists()
+
+
+def test_folds_are_resumed_fold_by_fold(command, folds_run, tmp_path, monkeypatch):
+    trained = []
+    fit_split = folding.fit_split
+
+    def stop_after_one(session, samples, report, run, **options):
+        if len(trained) == 1 and stopping:
+            raise KeyboardInterrupt
+        trained.append(run.root.name)
+        return fit_split(session, samples, report, run, **options)
+
+    stopping = True
+    monkeypatch.setattr(folding, "fit_split", stop_after_one)
+    run = tmp_path / "run"
+    told = command("train", folds_run / "recipe.toml", "-o", run)
+    assert told.status == 1
+    assert "--resume" in told.complaint
+    assert trained == ["0-0"]
+    assert not (run / "metrics.json").exists()
+    first = {path: path.stat().st_mtime_ns for path in (run / "folds" / "0-0").rglob("*")}
+
+    stopping = False
+    trained.clear()
+    told = command("train", "--resume", run)
+    assert told.status == 0, told.err
+    assert trained == ["0-1"]
+    assert "fold 1 of 2: done before" in told.err
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    assert read_metrics(run / "metrics.json") == read_metrics(folds_run / "metrics.json")
+    assert same_weights(run, folds_run)
+
+
+def test_a_changed_recipe_is_named_and_refused(command, recipe_file, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    for line in (
+        (recipe_file(train={"lr": 0.5}), "--resume", run),
+        ("--resume", run, "--set", "train.lr=0.5"),
+    ):
+        told = command("train", *line)
+        assert told.status == 2
+        assert "'train.lr' was 0.001, is 0.5" in told.complaint
+    told = command("train", recipe_file(), "--resume", tmp_path / "none")
+    assert told.status == 1
+    assert "is no run folder" in told.complaint
+
+
+def test_changed_images_are_refused(command, recipe_file, images, tmp_path):
+    recipe = recipe_file(
+        data={"dataset": "folder", "root": str(images), "positive": "malignant"}, drop=("options",)
+    )
+    run = tmp_path / "run"
+    assert command("train", recipe, "-o", run).status == 0
+    (run / "metrics.json").unlink()
+    victim = next(images.rglob("*.png"))
+    kept = victim.read_bytes()
+    victim.unlink()
+    told = command("train", "--resume", run)
+    assert told.status == 1
+    assert "the images, labels or groups have changed" in told.complaint
+    victim.write_bytes(kept)
+    assert len(pd.read_csv(run / "manifest.csv")) == 60

@@ -1,0 +1,160 @@
+"""A full disk, a read-only folder, an occupied one: one line, no half file, and a way on."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from eosin.artifacts.metrics import read_metrics
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def whole(run):
+    """Assert that every file of a folder that stopped half-way is a whole one."""
+    for path in run.rglob("*"):
+        if not path.is_file():
+            continue
+        assert ".tmp" not in path.name, path
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        if path.suffix == ".safetensors":
+            load_file(path)
+        if path.suffix == ".ckpt":
+            torch.load(path, weights_only=True)
+        if path.suffix in {".csv", ".html", ".toml"}:
+            assert path.read_bytes().endswith((b"\n", b">")), path
+
+
+def same_result(run, other):
+    assert read_metrics(run / "metrics.json") == read_metrics(other / "metrics.json")
+    assert (run / "predictions.csv").read_text() == (other / "predictions.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["manifest.csv", "last.ckpt", "model.onnx", "model.safetensors", "metrics.json", "report.html"],
+)
+def test_a_full_disk_stops_the_run_and_freed_space_lets_it_go_on(
+    command, recipe_file, tiny_run, tmp_path, monkeypatch, name
+):
+    rename = Path.replace
+
+    def refuse(self, target):
+        if Path(target).name == name:
+            raise FULL
+        return rename(self, target)
+
+    run = tmp_path / "run with space"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        told = command("train", recipe_file(), "-o", run)
+    assert told.status == 1
+    assert f"could not write {run}" in told.complaint
+    assert "no space left on device. Free some space. Then go on with: eosin" in told.complaint
+    assert told.complaint.endswith(f"--resume '{run}'")
+    assert not list(run.rglob(name))
+    whole(run)
+    # A model without its temperature and threshold must not look like one.
+    assert (run / "model" / "model.json").exists() == (name in {"metrics.json", "report.html"})
+    if name in {"manifest.csv", "model.onnx"}:
+        return  # the others go on in the same way
+    told = command("train", "--resume", run)
+    assert told.status == 0, told.err
+    assert (run / "report.html").exists()
+    same_result(run, tiny_run)
+
+
+@pytest.mark.parametrize("left", [40, 700])
+def test_a_disk_that_is_really_full(command, recipe_file, tiny_run, small_disk, left):
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(2**21 - (left + 8) * 1024))
+    run = small_disk / "run"
+    told = command("train", recipe_file(), "-o", run)
+    assert told.status == 1
+    assert "no space left on device" in told.complaint
+    assert "Free some space" in told.complaint
+    whole(run)
+    assert not (run / "metrics.json").exists() or left > 500
+    ballast.unlink()
+    resumable = (run / "recipe.toml").exists()
+    assert resumable == ("--resume" in told.complaint)
+    told = command("train", *(("--resume", run) if resumable else (recipe_file(), "-o", run)))
+    if told.status == 1:
+        # The figures of a report alone are larger than this disk.
+        assert "no space left on device" in told.complaint
+        assert (run / "metrics.json").exists()
+        whole(run)
+        run = shutil.move(run, small_disk.parent / "moved")
+        assert command("train", "--resume", run).status in {0, 1}
+        return
+    assert told.status == 0
+    same_result(run, tiny_run)
+
+
+def test_other_verbs_on_a_full_disk(command, tiny_run, images, small_disk):
+    (small_disk / "here").mkdir()
+    (small_disk / "ballast").write_bytes(bytes(2**21))
+    for line in (
+        ("predict", tiny_run, images, "-o", small_disk / "here" / "p.csv"),
+        ("evaluate", tiny_run, "-o", small_disk / "here"),
+        ("data", "manifest", "folder", images, "-o", small_disk / "here" / "m.csv"),
+    ):
+        told = command(*line)
+        assert told.status == 1, line
+        assert "no space left on device. Free some space" in told.complaint
+        whole(small_disk / "here")
+        for made in (small_disk / "here").iterdir():
+            made.unlink()
+
+
+def test_a_read_only_folder_is_refused_before_the_work(
+    command, recipe_file, tiny_run, images, tmp_path, read_only, monkeypatch
+):
+    place = tmp_path / "read only"
+    place.mkdir()
+    shutil.copytree(tiny_run, place / "run")
+    (place / "run" / "metrics.json").unlink()
+    read_only(place)
+    monkeypatch.setattr("eosin.pipeline.prediction.decode_image", pytest.fail)
+    monkeypatch.setattr("eosin.pipeline.preparation.find_unreadable", pytest.fail)
+    for line in (
+        ("train", recipe_file(), "-o", place / "new"),
+        ("train", "--resume", place / "run"),
+        ("predict", tiny_run, images, "-o", place / "p.csv"),
+        ("predict", tiny_run, images, "-o", place / "new" / "p.csv"),
+        ("evaluate", tiny_run, "-o", place / "new"),
+        ("demo", "-o", place / "new"),
+        ("data", "manifest", "folder", images, "-o", place / "m.csv"),
+        ("report", place / "run"),
+    ):
+        told = command(*line)
+        assert told.status == 1, line
+        if line[0] != "report":
+            assert "read-only file system" in told.complaint or "permission" in told.complaint
+            assert "choose another" in told.complaint
+    assert sorted(path.name for path in place.iterdir()) == ["run"]
+
+
+def test_an_occupied_folder_is_refused_before_the_work(
+    command, recipe_file, tiny_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("eosin.pipeline.preparation.find_unreadable", pytest.fail)
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "notes.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for line in (("train", recipe_file()), ("evaluate", tiny_run), ("demo",)):
+        told = command(*line, "-o", tmp_path / "occupied")
+        assert told.status == 1
+        assert "is not empty. Choose another folder with -o" in told.complaint
+        told = command(*line, "-o", tmp_path / "file")
+        assert told.status == 1
+        assert "is a file, not a folder" in told.complaint
+        told = command(*line, "-o", tmp_path / "file" / "below")
+        assert told.status == 1
+        assert "not a directory" in told.complaint
+    assert (tmp_path / "occupied" / "notes.txt").read_text() == "mine"
