@@ -1,0 +1,126 @@
+"""Exports, names, sizes, and what no file may hold."""
+
+import ast
+import inspect
+
+import pytest
+
+import eosin
+
+LONGEST_FILE = 400
+VERBS = {"demo", "doctor", "evaluate", "models", "plan", "predict", "report", "train"}
+# Each of these runs code that a file brings along.
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+@pytest.fixture(scope="module")
+def sources(repository):
+    """Every module of the package, parsed, by its path."""
+    folder = repository / "src" / "eosin"
+    return {
+        path.relative_to(folder): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
+def test_the_exports_are_locked():
+    assert set(eosin.__all__) == {"EosinError", *VERBS}
+    assert set(dir(eosin)) == {*eosin.__all__, "__version__"}
+    assert eosin.__version__
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        eosin.trian  # noqa: B018
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_is_a_documented_function(verb):
+    function = getattr(eosin, verb)
+    assert inspect.isfunction(function)
+    assert function.__name__ == verb
+    assert function.__doc__
+
+
+def test_no_room_shares_a_verb_s_name(repository):
+    # A module `eosin.train` would take the function's place.
+    rooms = {path.stem for path in (repository / "src" / "eosin").iterdir()}
+    commands = {"bench", "compare", "explain", "export", "fetch", "reproduce"}
+    assert not rooms & (VERBS | commands)
+    assert not rooms & VAGUE
+
+
+def test_files_are_short(repository):
+    lengths = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in (repository / "src" / "eosin").rglob("*.py")
+    }
+    assert {name: count for name, count in lengths.items() if count >= LONGEST_FILE} == {}
+
+
+def find_unpickling(tree):
+    """Name every way in which a parsed module could unpickle something."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = getattr(node, "module", None)
+            names = [module] if module else [alias.name for alias in node.names]
+            yield from (name for name in names if name.partition(".")[0] in UNPICKLERS)
+        elif isinstance(node, ast.Attribute) and node.attr == "read_pickle":
+            yield "read_pickle"
+        elif isinstance(node, ast.Attribute) and node.attr == "load":
+            if isinstance(node.value, ast.Name) and node.value.id == "torch":
+                yield "torch.load"
+        elif isinstance(node, ast.keyword):
+            value = getattr(node.value, "value", None)
+            if (node.arg, value) in {("allow_pickle", True), ("weights_only", False)}:
+                yield f"{node.arg}={value}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "import os, pickle as p",
+        "from joblib import load",
+        "torch.load(path)",
+        "pandas.read_pickle(path)",
+        "numpy.load(path, allow_pickle=True)",
+        "trainer.fit(weights_only=False)",
+    ],
+)
+def test_a_planted_unpickling_is_found(code):
+    assert list(find_unpickling(ast.parse(code)))
+
+
+def test_nothing_is_unpickled(sources):
+    found = {str(path): list(find_unpickling(tree)) for path, tree in sources.items()}
+    assert {path: ways for path, ways in found.items() if ways} == {}
+
+
+def test_a_checkpoint_is_read_as_weights_only(sources):
+    fits = [
+        node
+        for tree in sources.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and any(keyword.arg == "ckpt_path" for keyword in node.keywords)
+    ]
+    assert fits
+    for call in fits:
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        assert getattr(given.get("weights_only"), "value", None) is True
+
+
+def test_only_the_door_imports_torchvision_and_lightning(sources):
+    found = {
+        str(path)
+        for path, tree in sources.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+        if name.partition(".")[0] in {"torchvision", "lightning", "timm"}
+    }
+    assert found == set()
+
+
+def test_every_package_says_what_it_is(sources):
+    silent = [str(path) for path, tree in sources.items() if not ast.get_docstring(tree)]
+    assert silent == []
