@@ -79,6 +79,7 @@ def demo(output: Path | None = None, *, say: Say = silent) -> DemoResult:
     folder = prepare_output(Path(output or default_output("demo")))
     images = folder / "images"
     results = {}
+    say("Simulated patches, no tissue of anybody: the numbers say nothing about a disease")
     for name, protocol in ((STRICT, "grouped"), (AS_PUBLISHED, "image")):
         say(f"--- {name}: {'no patient crosses the split' if name == STRICT else 'by image'}")
         results[name] = train(demo_recipe(protocol, images), output=folder / name, say=say)

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import Preprocessing
+from eosin.artifacts.run import Environment
+from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.places import cache_folder
@@ -23,6 +26,7 @@ from eosin.datasets.audit import FileHashes, fingerprint, hash_files
 from eosin.datasets.base import DataSetFacts, collect_samples, find_root
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, find_unreadable, without
+from eosin.datasets.phantom.adapter import OPTIONS_FILE
 from eosin.inference.preprocess import make_preprocessing
 from eosin.networks import NETWORKS
 from eosin.networks.registry import check_arguments
@@ -107,12 +111,9 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
         RecipeError: Nothing is left after filtering.
     """
     if section.manifest is not None:
-        samples = read_manifest(
-            resolve_manifest(section.manifest), label=section.label, positive=section.positive
-        )
-        facts = DataSetFacts(
-            name=samples.name, title=samples.name, licence="unknown", citation="none"
-        ).as_dict()
+        manifest = resolve_manifest(section.manifest)
+        samples = read_manifest(manifest, label=section.label, positive=section.positive)
+        facts = _facts_beside(manifest, samples.name)
     else:
         name = str(section.dataset)
         options = dict(section.options)
@@ -126,6 +127,19 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
         )
         facts = DATASETS.get(name).facts.as_dict()
     return _narrow(samples, section), facts
+
+
+def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
+    """Return the facts that travel with a manifest: those of its run, or of its phantom.
+
+    What was simulated, or came under a licence, stays so when a run's manifest is used again.
+    """
+    run = RunFolder(manifest.parent)
+    if manifest.name == run.manifest.name and run.environment.exists():
+        return read_document(run.environment, Environment).dataset
+    if (manifest.parent / OPTIONS_FILE).exists():
+        return DATASETS.get("phantom").facts.as_dict()
+    return DataSetFacts(name=name, title=name, licence="unknown", citation="none").as_dict()
 
 
 def _narrow(samples: Samples, section: DataSection) -> Samples:

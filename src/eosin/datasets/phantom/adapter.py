@@ -19,6 +19,8 @@ from eosin.datasets.phantom.simulation import write_phantom
 
 #: Raise this when a change of the renderer changes its images.
 RENDERER_VERSION = 2
+#: Lies beside the manifest and says which options made the images.
+OPTIONS_FILE = "phantom.json"
 
 
 def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
@@ -58,7 +60,7 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     """
     asked = {"renderer": RENDERER_VERSION, **asdict(parse_options(options))}
     asked["magnifications"] = list(asked["magnifications"])
-    table_path, options_path = root / "manifest.csv", root / "phantom.json"
+    table_path, options_path = root / "manifest.csv", root / OPTIONS_FILE
     if table_path.exists() and options_path.exists():
         if read_json(options_path) != asked:
             raise DataError(
