@@ -42,6 +42,8 @@ def collect(name: str, run: Path) -> None:
         "packages": {k: environment["packages"][k] for k in ("torch", "onnxruntime")},
         "seconds": environment["seconds"],
         "data_fingerprint": environment["data_fingerprint"],
+        "eosin": environment["eosin"],
+        "git": environment["git"],
         "split": recipe["data"]["split"],
         "params": model["params"],
         "parity": model["parity"],
@@ -139,6 +141,7 @@ def _circumstances(entry: dict[str, str]) -> str:
         "```",
         "",
         f"{run['device']}, {run['platform']}, torch {run['packages']['torch']}; {seconds}. "
+        f"Judged by Eosin {run['eosin']} at {run['git']}. "
         f"ONNX parity: {run['parity']['max_probability_gap']:.1e} "
         f"on {run['parity']['n_images']} images.",
     ]
@@ -154,7 +157,7 @@ def _circumstances(entry: dict[str, str]) -> str:
             f"{fold['auc']:.2f} ({fold['n_images']} images, {fold['n_groups']} groups)"
             for fold in run["folds"]
         ]
-        lines.append(f"AUC fold by fold: {', '.join(told)}.")
+        lines.append(f"AUC fold by fold, too few groups each for intervals: {', '.join(told)}.")
     return "\n".join(lines)
 
 

@@ -71,7 +71,7 @@ class ModelInfo(VersionedDocument):
         params: Learnable weights.
         weights_sha256: Of ``model.safetensors``.
         licence: Of the model.
-        intended_use: Always "research use only".
+        intended_use: Always begins with "Research use only"; says where the data are simulated.
     """
 
     architecture: str

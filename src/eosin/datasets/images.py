@@ -119,7 +119,7 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
     """Expand files and folders into image files, sorted within each folder.
 
     Raises:
-        DataError: A path does not exist, or nothing was found.
+        DataError: Nothing was found.
     """
     given = list(paths)
     found = list(_expand(given))
@@ -140,7 +140,6 @@ def _expand(paths: Iterable[Path]) -> Iterator[Path]:
                 for p in sorted(path.rglob("*"))
                 if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
             )
-        elif path.exists():
-            yield path
         else:
-            raise DataError(f"{path} does not exist", mend="Check the spelling of the path")
+            # A file that is not there is listed with the unreadable ones: a batch is finished.
+            yield path

@@ -29,6 +29,7 @@ from eosin.metrics.curves import Curve, precision_recall_curve, roc_curve
 from eosin.metrics.intervals import coverage_table, wilson
 from eosin.metrics.patients import count_patients, summarise_patients
 from eosin.metrics.predictions import Predictions
+from eosin.metrics.ranking import ranking_scores
 from eosin.metrics.resampling import bootstrap, group_weights
 from eosin.metrics.summary import BY_CLASS_NAMES, summarise, summarise_by_class
 from eosin.metrics.thresholds import choose_threshold
@@ -55,6 +56,7 @@ __all__ = [
     "group_weights",
     "precision",
     "precision_recall_curve",
+    "ranking_scores",
     "recall",
     "reliability_bins",
     "roc_curve",

@@ -24,7 +24,9 @@ from eosin.metrics.counts import divide, sum_by
 #: Bins of equal width on [0, 1], each closed on the right, as Guo et al. use them.
 N_BINS = 15
 #: The range that a fitted temperature may take.
-TEMPERATURES = (0.05, 20.0)
+TEMPERATURES = (0.1, 10.0)
+#: Deviation of the prior on the temperature's logarithm: a factor of two either way is ordinary.
+PRIOR_LOG_DEVIATION = float(np.log(2.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,18 +139,22 @@ def softmax(logits: FloatArray, temperature: float = 1.0) -> FloatArray:
     return np.asarray(_softmax(scaled, axis=1))
 
 
-def fit_temperature(logits: FloatArray, targets: IntArray) -> float:
-    """Return the temperature that makes the targets most likely.
+def fit_temperature(logits: FloatArray, targets: IntArray, n_groups: int | None = None) -> float:
+    """Return the most likely temperature, held near 1 where little is known.
 
-    The mean negative log-likelihood is unimodal in the temperature; it is minimised over the
-    logarithm within [0.05, 20]. Where the part is empty or holds a single class there is
-    nothing to calibrate against, the likelihood would only reward bolder or meeker answers for
-    that class, and the temperature stays 1. Logits that separate the classes without an error
-    push it towards the lower bound.
+    The mean negative log-likelihood counts once a group, because images of one patient are not
+    independent, and a normal prior on the logarithm (deviation :data:`PRIOR_LOG_DEVIATION`) stands
+    against it: two benign patients who happen to be separated without an error must not turn
+    every probability into 0 or 1. With hundreds of groups the prior no longer shows. Where the
+    part is empty or holds a single class there is nothing to calibrate against: 1.
 
     Args:
         logits: What the network gives before softmax, shape (N, C).
         targets: Class index of each row, (N,).
+        n_groups: Independent units among the rows; by default every row is one.
+
+    Returns:
+        A temperature within :data:`TEMPERATURES`.
 
     Raises:
         DataError: Shapes differ, an index is out of range or a logit is not finite.
@@ -157,10 +163,12 @@ def fit_temperature(logits: FloatArray, targets: IntArray) -> float:
     if len(np.unique(targets)) < 2:
         return 1.0
     rows = np.arange(len(targets))
+    weight = len(targets) if n_groups is None else n_groups
 
     def loss(log_temperature: float) -> float:
         likelihood = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(likelihood[rows, targets].mean())
+        prior = 0.5 * (log_temperature / PRIOR_LOG_DEVIATION) ** 2
+        return float(prior - weight * likelihood[rows, targets].mean())
 
     bounds = np.log(TEMPERATURES)
     best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})

@@ -19,7 +19,7 @@ from eosin.core.types import FloatArray, IntArray
 from eosin.metrics import counts as formulas
 from eosin.metrics.checks import check_classes, check_finite, check_weights
 from eosin.metrics.counts import ClassCounts
-from eosin.metrics.ranking import Ranking
+from eosin.metrics.ranking import Ranking, ranking_scores
 
 
 def confusion_matrix(
@@ -174,7 +174,7 @@ def _rank(
     weights = check_weights(weights, len(targets))
     both = []
     for index in range(n_classes) if positive is None else (positive,):
-        ranking = Ranking(check_finite(probabilities[:, index]), targets == index)
+        ranking = Ranking(ranking_scores(check_finite(probabilities), index), targets == index)
         both.append(ranking.measure(weights[ranking.order][None, :]))
     area, average = np.mean(both, axis=0)
     return float(area[0]), float(average[0])

@@ -125,6 +125,9 @@ def estimate(value: float, samples: FloatArray, name: str, rests_on: Support) ->
     missing = 1 - len(defined) / len(samples)
     if missing > MAX_UNDEFINED:
         return Estimate(value, reason=f"undefined in {missing:.0%} of the resamples: no interval")
+    if defined.min() == defined.max():
+        # Nothing varies, which says that errors are rare, not that there are none.
+        return Estimate(value, reason="the same in every resample: no interval from resampling")
     low, high = (float(end) for end in np.quantile(defined, (0.025, 0.975)))
     return Estimate(value, low, high, _limits(value, low, high, name, rests_on))
 

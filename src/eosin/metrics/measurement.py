@@ -17,7 +17,7 @@ from eosin.metrics import counts as formulas
 from eosin.metrics.calibration import N_BINS, squared_errors, top_label
 from eosin.metrics.counts import ClassCounts, divide
 from eosin.metrics.predictions import Predictions
-from eosin.metrics.ranking import Ranking
+from eosin.metrics.ranking import Ranking, ranking_scores
 
 #: Those that exist for each class, one against the rest.
 PER_CLASS = ("auc", "average_precision", "recall", "specificity", "precision", "f1")
@@ -51,7 +51,7 @@ class Measurement:
         self._rankings: dict[int, tuple[Ranking, IntArray]] = {}
         if set(RANKING) & set(names):
             for index in ranked_classes:
-                scores = predictions.probabilities[:, index]
+                scores = ranking_scores(predictions.probabilities, index)
                 ranking = Ranking(scores, predictions.targets == index)
                 self._rankings[index] = ranking, predictions.group_codes[ranking.order]
 

@@ -15,6 +15,26 @@ from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics.counts import divide
 
 
+def ranking_scores(probabilities: FloatArray, index: int) -> FloatArray:
+    """Return scores in the order of one class's probability, precise near 1 as near 0.
+
+    In float64 a probability above 1 - 1e-16 is 1, and images that the network told apart would
+    tie; of two classes the other's probability still tells them apart.
+
+    Args:
+        probabilities: One column a class, (N, C).
+        index: The class.
+
+    Returns:
+        Shape (N,): finite, equal where the probabilities are.
+    """
+    wanted = np.asarray(probabilities[:, index])
+    if probabilities.shape[1] != 2:
+        return wanted
+    other = np.maximum(probabilities[:, 1 - index], np.finfo(np.float64).tiny)
+    return np.where(wanted > 0.5, 1.0 / other, wanted)
+
+
 class Ranking:
     """Rows in descending order of their score.
 

@@ -230,7 +230,10 @@ def _judge_parts(
     classifier = Classifier(run.model, info=draft)
     logits = {name: classifier.logits(session.bank.of(part)) for name, part in parts.items()}
     val = parts["val"]
-    temperature = fit_temperature(logits["val"], val.targets) if evaluate.temperature else 1.0
+    temperature = 1.0
+    if evaluate.temperature:
+        n_groups = len(set(val.groups))
+        temperature = fit_temperature(logits["val"], val.targets, n_groups)
     threshold = lock_threshold(val, softmax(logits["val"], temperature), evaluate, "val")
     write_info(ModelFolder(run.model), draft, temperature=temperature, threshold=threshold)
     classifier = Classifier(run.model)

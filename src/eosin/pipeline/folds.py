@@ -15,7 +15,7 @@ from eosin.artifacts.predictions import logits_table
 from eosin.augment import POLICIES
 from eosin.core.types import Samples
 from eosin.datasets.splits import Fold
-from eosin.evaluation import Judged, judge, lock_threshold
+from eosin.evaluation import Judged, judge
 from eosin.inference.classifier import Classifier
 from eosin.networks import build_network
 from eosin.networks.ensemble import Ensemble
@@ -35,6 +35,8 @@ from eosin.training.checkpoints import load_weights
 
 #: What the pooled held-out parts are called.
 OUT_OF_FOLD = "oof"
+#: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
+MEMBERS = "members_out_of_fold"
 
 
 def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
@@ -93,9 +95,9 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
         pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)
     splits = {OUT_OF_FOLD: pooled}
     with session.watch.stage("export"):
-        _write_ensemble(session, folds, run, judged)
+        _write_ensemble(session, folds, run)
     write_predictions(run, [judged], [logits])
-    summarise_model(ModelFolder(run.model), splits)
+    summarise_model(ModelFolder(run.model), {MEMBERS: pooled})
     policy = POLICIES.get(session.recipe.augment.policy)
     write_pictures(run, folds[0].samples, judged, session.bank, policy, session.recipe.seed)
     write_environment(run, session)
@@ -135,13 +137,11 @@ def judge_out_of_fold(
     return judged, pooled_table
 
 
-def _write_ensemble(
-    session: Session, folds: Sequence[Fold], run: RunFolder, judged: Judged
-) -> None:
+def _write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> None:
     """Make ``RUN/model``: the mean of the folds' calibrated probabilities."""
     recipe, samples = session.recipe, folds[0].samples
     preprocessing = resolve_preprocessing(recipe.model)
-    members, temperatures = [], []
+    members, temperatures, thresholds = [], [], []
     for fold in folds:
         place = ModelFolder(run.fold(fold.repeat, fold.fold).model)
         network = build_network(
@@ -152,7 +152,9 @@ def _write_ensemble(
         )
         load_weights(place.weights, network)
         members.append(network)
-        temperatures.append(Classifier(place.root).info.temperature)
+        info = Classifier(place.root).info
+        temperatures.append(info.temperature)
+        thresholds.append(info.threshold)
     origin = Origin(
         architecture="ensemble",
         arguments={
@@ -169,11 +171,24 @@ def _write_ensemble(
     ensemble = Ensemble(members, temperatures).eval()
     folder = ModelFolder(run.model)
     draft = write_network(ensemble, folder, origin, session.bank.of(_some(samples)))
-    threshold = lock_threshold(
-        judged.samples, judged.probabilities, recipe.evaluate, "out-of-fold predictions"
-    )
     # The members' temperatures are inside the ensemble.
-    write_info(folder, draft, temperature=1.0, threshold=threshold)
+    write_info(folder, draft, temperature=1.0, threshold=_mean_threshold(thresholds))
+
+
+def _mean_threshold(thresholds: Sequence[Threshold]) -> Threshold:
+    """Average the members' thresholds, as the ensemble averages their probabilities.
+
+    A threshold chosen on the pooled out-of-fold predictions of single members does not carry over:
+    a mean of probabilities is spread differently, and once called every image positive.
+    """
+    values = [threshold.value for threshold in thresholds if threshold.value is not None]
+    if not values:
+        return thresholds[0]
+    return Threshold(
+        value=float(np.mean(values)),
+        source="mean of the folds' thresholds, each chosen on its inner validation part",
+        target_recall=thresholds[0].target_recall,
+    )
 
 
 def _some(samples: Samples) -> Samples:

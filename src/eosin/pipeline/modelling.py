@@ -9,7 +9,7 @@ from torch import nn
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.metrics import SplitMetrics, Threshold
-from eosin.artifacts.model import ModelInfo, Preprocessing
+from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.files import sha256_file
 from eosin.core.types import FloatArray, Image, Samples
@@ -22,6 +22,7 @@ from eosin.training.checkpoints import save_weights
 
 #: Real images that the parity check looks at.
 _PARITY_IMAGES = 64
+_SIMULATED = " Trained on simulated images: it knows nothing of tissue."
 _SUMMARY = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 
 
@@ -86,6 +87,7 @@ def write_network(
         params=count_params(network),
         weights_sha256=sha256_file(folder.weights),
         licence="the user's to choose; the training data's licence applies as well",
+        intended_use=RESEARCH_USE_ONLY + (_SIMULATED if origin.facts["simulated"] else ""),
     )
 
 

@@ -57,7 +57,7 @@ def predict(
 
     Raises:
         ArtifactError: The model folder does not load.
-        DataError: A path does not exist, or nothing can be read.
+        DataError: Nothing can be read.
     """
     del allow_skipped
     folder = Path(model)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eosin.artifacts.audit import Finding
+from eosin.artifacts.model import ModelInfo
 from eosin.reporting.exploration import part_name
-from eosin.reporting.exposure import threshold_text
 from eosin.reporting.formatting import (
     ABSENT,
     count,
@@ -138,13 +138,13 @@ def model_facts(run: Run) -> Facts:
     shape = "×".join(str(side) for side in model.preprocessing.input_px)
     facts = [
         ("Network", model.architecture),
-        ("Weights", quantity(model.params, "learnable weight")),
+        ("Weights", _weights(model)),
         ("Input", f"{shape} px, {''.join(model.preprocessing.channels)}"),
         ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
         ("Positive class", model.positive or "none"),
-        ("Threshold", threshold_text(run)),
-        ("Temperature", f"{model.temperature:.3f}"),
+        ("Threshold", _stored_threshold(model)),
+        ("Temperature", _temperature(model)),
         ("Transfer", _transfer(run)),
         ("Training data licence", model.data_licence),
         ("Model licence", model.licence),
@@ -152,6 +152,27 @@ def model_facts(run: Run) -> Facts:
         ("Intended use", model.intended_use),
     ]
     return [(key, value) for key, value in facts if value]
+
+
+def _members(model: ModelInfo) -> int:
+    return int(model.arguments.get("members", 1)) if model.architecture == "ensemble" else 1
+
+
+def _weights(model: ModelInfo) -> str:
+    members = _members(model)
+    each = quantity(model.params // members, "learnable weight")
+    return each if members == 1 else f"{members} members of {each}"
+
+
+def _temperature(model: ModelInfo) -> str:
+    return f"{model.temperature:.3f}" if _members(model) == 1 else "each member's own, inside"
+
+
+def _stored_threshold(model: ModelInfo) -> str:
+    threshold = model.threshold
+    if threshold.value is None:
+        return "none: the most probable class decides"
+    return f"{threshold.value:.3f} ({threshold.source})"
 
 
 def _transfer(run: Run) -> str:

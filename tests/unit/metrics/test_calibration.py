@@ -66,11 +66,31 @@ def test_temperature_stays_one_where_there_is_nothing_to_fit():
 
 
 def test_temperature_stays_within_its_bounds():
-    targets = np.array([0, 1, 0, 1])
-    sharp = np.eye(2)[targets] * 10
-    # Far below one the likelihood is one to the last digit: anything there is as good.
-    assert 0.05 <= metrics.fit_temperature(sharp, targets) < 0.4
-    assert metrics.fit_temperature(-sharp * 100, targets) == pytest.approx(20, rel=1e-3)
+    targets = np.tile([0, 1], 500)
+    sharp = np.eye(2)[targets] * 0.1
+    assert metrics.fit_temperature(-sharp * 1e4, targets) == pytest.approx(10, rel=1e-3)
+    assert 0.1 <= metrics.fit_temperature(sharp, targets) < 0.2
+
+
+def test_few_groups_hold_the_temperature_near_one():
+    # Forty images that are told apart without an error: of forty patients, or of two.
+    targets = np.tile([0, 1], 20)
+    logits = np.eye(2)[targets]
+    many = metrics.fit_temperature(logits, targets)
+    few = metrics.fit_temperature(logits, targets, n_groups=2)
+    assert many < few < 1
+    assert few > 0.6
+
+
+def test_a_temperature_moves_no_rank_even_where_probabilities_saturate():
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 2, 400)
+    logits = np.column_stack([np.zeros(400), 20 * (random.normal(size=400) + targets)])
+    plain, sharp = metrics.softmax(logits, 1.0), metrics.softmax(logits, 0.2)
+    assert (sharp[:, 1] == 1.0).sum() > 50
+    expected = metrics.auc(targets, metrics.softmax(logits, 50.0), positive=1)
+    for table in (plain, sharp):
+        assert metrics.auc(targets, table, positive=1) == pytest.approx(expected, abs=1e-12)
 
 
 def test_softmax_survives_large_logits():

@@ -98,7 +98,9 @@ def many(n_patients, seed=0):
 
 def test_intervals_surround_the_values():
     ours = summarise_patients(*table(many(50)), resamples=300)
-    for estimate in ours.values():
+    varying = [estimate for estimate in ours.values() if estimate.value < 1]
+    assert len(varying) >= 2
+    for estimate in varying:
         assert estimate.low <= estimate.value <= estimate.high
         assert estimate.reason is None
     assert ours == summarise_patients(*table(many(50)), resamples=300)

@@ -11,7 +11,13 @@ from matplotlib.axes import Axes
 
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.core.types import FloatArray
-from eosin.metrics import Curve, group_weights, precision_recall_curve, roc_curve
+from eosin.metrics import (
+    Curve,
+    group_weights,
+    precision_recall_curve,
+    ranking_scores,
+    roc_curve,
+)
 from eosin.reporting.figures.style import (
     COLOURS,
     MUTED,
@@ -101,7 +107,7 @@ def _frame(axes: Axes, kind: _Kind) -> None:
 
 
 def _draw_binary(axes: Axes, kind: _Kind, scores: Scores, metrics: SplitMetrics, index: int) -> str:
-    values, positive = scores.probabilities[:, index], scores.targets == index
+    values, positive = ranking_scores(scores.probabilities, index), scores.targets == index
     low, high = _band(kind, scores, index)
     axes.fill_between(
         _GRID, low, high, color=COLOURS[0], alpha=0.18, linewidth=0, label="95 % band"
@@ -147,7 +153,7 @@ def _draw_classes(
         named = sorted(drawable, key=lambda index: _class_value(metrics, scores, index))[:4]
     words = []
     for index in drawable:
-        curve = kind.curve(scores.probabilities[:, index], scores.targets == index)
+        curve = kind.curve(ranking_scores(scores.probabilities, index), scores.targets == index)
         x, y = _steps(kind, curve)
         if index not in named:
             axes.plot(x, y, color="#b9b6c0", linewidth=0.9, zorder=1)
@@ -191,7 +197,7 @@ def _at_grid(kind: _Kind, curve: Curve) -> FloatArray:
 
 
 def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArray]:
-    values, positive = scores.probabilities[:, index], scores.targets == index
+    values, positive = ranking_scores(scores.probabilities, index), scores.targets == index
     drawn = []
     for table in group_weights(scores.n_groups, RESAMPLES, at_once=10):
         for weights in table:
@@ -224,7 +230,7 @@ def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> Picture | Non
             low, high = _band(_ROC, scores, index)
             style = {**look(order), "marker": ""}
             axes.fill_between(_GRID, low, high, color=COLOURS[order], alpha=0.15, linewidth=0)
-            curve = roc_curve(scores.probabilities[:, index], scores.targets == index)
+            curve = roc_curve(ranking_scores(scores.probabilities, index), scores.targets == index)
             text = metric_text(metrics.image.get("auc"))
             axes.plot(curve.x, curve.y, label=f"{name}\nAUC {text}", **style)
             words.append(f"{name}: AUC {text}")
