@@ -103,7 +103,7 @@ def train(
     """
     del allow_skipped  # the run is the same; the command's exit status is not
     run, resolved = _choose_run(recipe, overrides, output, resume)
-    watch = Stopwatch()
+    watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
         prepared = prepare(resolved, say)
     if resume is not None and run.metrics.exists():
@@ -124,6 +124,13 @@ def train(
         say("Writing the report")
         write_report(run.root)
     return RunResult(run.root, metrics, len(prepared.skipped))
+
+
+def _seconds_before(run: RunFolder) -> dict[str, float]:
+    """Return what the stages of a resumed run took so far; nothing for a new one."""
+    if not run.environment.exists():
+        return {}
+    return dict(read_document(run.environment, Environment).seconds)
 
 
 @contextmanager
