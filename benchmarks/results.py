@@ -157,7 +157,7 @@ def _circumstances(entry: dict[str, str]) -> str:
             f"{fold['auc']:.2f} ({fold['n_images']} images, {fold['n_groups']} groups)"
             for fold in run["folds"]
         ]
-        lines.append(f"AUC fold by fold, too few groups each for intervals: {', '.join(told)}.")
+        lines.append(f"AUC fold by fold, without intervals: {', '.join(told)}.")
     return "\n".join(lines)
 
 

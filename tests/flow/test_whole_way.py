@@ -339,3 +339,15 @@ def test_a_manifest_of_nobody_s_has_no_licence(tiny_run, tmp_path):
     _, facts = gather_samples(DataSection(manifest=str(tmp_path / "own.csv")), seed=0)
     assert facts["licence"] == "unknown"
     assert not facts["simulated"]
+
+
+def test_the_ensemble_s_threshold_is_the_mean_of_its_members(folds_run):
+    members = [
+        read_document(ModelFolder(path / "model").info, ModelInfo).threshold.value
+        for path in sorted((folds_run / "folds").iterdir())
+    ]
+    info = read_document(ModelFolder(folds_run / "model").info, ModelInfo)
+    assert info.threshold.value == pytest.approx(sum(members) / len(members))
+    # It was not judged itself, and its metrics are named for those who were.
+    assert list(info.metrics) == ["members_out_of_fold"]
+    assert "simulated" in info.intended_use
