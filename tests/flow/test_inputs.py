@@ -223,6 +223,18 @@ def test_unreadable_images_are_listed_and_the_rest_is_done(
     assert "none of the 3 files can be read" in told.complaint
 
 
+def test_a_missing_file_does_not_stop_a_prediction(command, images, model, tmp_path):
+    there = sorted((images / "benign").rglob("*.png"))[:2]
+    gone = tmp_path / "gone.png"
+    told = command("predict", model, there[0], gone, there[1], "-o", tmp_path / "preds.csv")
+    assert told.status == 1
+    assert "1 file could not be read" in told.err
+    assert len(pd.read_csv(tmp_path / "preds.csv")) == 2
+    listed = pd.read_csv(tmp_path / "skipped.csv")
+    assert list(listed["path"]) == [str(gone)]
+    assert "does not exist" in listed["reason"][0]
+
+
 def test_an_image_that_vanishes_after_the_check(train_on, images, monkeypatch, tmp_path):
     gone = sorted((images / "malignant").rglob("*.png"))[3]
 

@@ -161,7 +161,7 @@ class TrainSection(Section):
 
     Attributes:
         epochs: At most so many passes.
-        batch_size: Images a step.
+        batch_size: Images a step; at least two, or batch-norm has no variance.
         optimizer: ``adam``, ``adamw`` or ``sgd``.
         lr: Initial learning rate.
         betas: Adam's moments.
@@ -181,7 +181,7 @@ class TrainSection(Section):
     """
 
     epochs: PositiveInt = 15
-    batch_size: PositiveInt = 32
+    batch_size: Annotated[int, Field(ge=2)] = 32
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: PositiveFloat = 1e-3
     betas: tuple[Share, Share] = (0.9, 0.999)

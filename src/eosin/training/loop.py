@@ -151,10 +151,6 @@ def _run(
 
 def _explain_torch(error: Exception) -> None:
     text = str(error)
-    if "more than 1 value per channel" in text:
-        raise TrainingError(
-            "batch-norm cannot be trained on a batch of one image", mend="Raise train.batch_size"
-        ) from error
     if "out of memory" in text:
         raise TrainingError("the device's memory ran out", mend="Lower train.batch_size") from error
     if "PytorchStreamWriter" in text or "unexpected pos" in text:

@@ -106,5 +106,9 @@ def test_files_and_folders_are_expanded(samples, tmp_path):
 def test_nothing_found_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no image file was found in"):
         list_images([tmp_path])
-    with pytest.raises(DataError, match="does not exist"):
-        list_images([tmp_path / "none"])
+
+
+def test_a_missing_file_is_listed_so_that_the_others_are_finished(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    given = [tmp_path / "none.png", tmp_path]
+    assert list_images(given) == [tmp_path / "none.png", tmp_path / "a.png"]

@@ -38,6 +38,7 @@ def test_a_recipe_is_frozen():
         ("train", "lr", float("nan"), "got nan"),
         ("train", "lr", float("inf"), "finite number, got inf"),
         ("train", "l2", -0.1, "greater than or equal to 0, got -0.1"),
+        ("train", "batch_size", 1, "greater than or equal to 2"),
         ("train", "epochs", 0, "greater than or equal to 1, got 0"),
         ("train", "batch_size", 1.5, "got 1.5"),
         ("train", "optimizer", "rmsprop", "'adam', 'adamw' or 'sgd', got 'rmsprop'"),

@@ -116,13 +116,6 @@ def test_a_loss_that_explodes_later_names_that_step(train_tiny):
         train_tiny("a", lr=1e38, optimizer="sgd")
 
 
-def test_a_batch_of_one_that_batch_norm_cannot_take_is_explained(train_tiny):
-    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192), nn.Linear(192, 2))
-    with pytest.raises(TrainingError, match="batch of one image") as caught:
-        train_tiny("a", network=network, batch_size=1)
-    assert caught.value.mend == "Raise train.batch_size"
-
-
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
