@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,22 @@ FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 BoolArray = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
+
+
+class ImageSource(Protocol):
+    """Images of one size, read a few at a time; an array (N, H, W, C) is one, a file another."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W, C."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def __getitem__(self, rows: slice | IntArray, /) -> Image:
+        """Return images, uint8, shape (B, H, W, C)."""
+
+
 
 #: The parts of a single split, in the order in which they are told.
 SPLITS = ("train", "val", "test")

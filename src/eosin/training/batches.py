@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from eosin.core.seeding import generator
-from eosin.core.types import Image, IntArray
+from eosin.core.types import ImageSource, IntArray
 
-#: images uint8 (B, H, W, 3); targets (B,); index of each image in its part (B,).
+#: images uint8 (B, H, W, C); targets (B,); index of each image in its part (B,).
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -21,11 +22,11 @@ class ImagePart:
     """The decoded images of one split.
 
     Attributes:
-        images: uint8, shape (N, H, W, 3), RGB.
+        images: uint8, shape (N, H, W, C).
         targets: Class index of each, shape (N,).
     """
 
-    images: Image
+    images: ImageSource
     targets: IntArray
 
     def __len__(self) -> int:
@@ -40,12 +41,13 @@ class BatchDataset(Dataset[Batch]):
     """
 
     def __init__(self, part: ImagePart) -> None:
-        self._images = torch.from_numpy(part.images)
+        self._images = part.images
         self._targets = torch.from_numpy(part.targets)
 
     def __getitem__(self, rows: list[int]) -> Batch:
-        index = torch.tensor(rows)
-        return self._images[index], self._targets[index], index
+        chosen = np.asarray(rows)
+        index = torch.from_numpy(chosen)
+        return torch.from_numpy(self._images[chosen]), self._targets[index], index
 
     def __len__(self) -> int:
         return len(self._targets)
