@@ -107,6 +107,7 @@ def make_samples(
             raise ManifestError(
                 f"{name}: row {int(empty[0]) + 2} has no {column} ({empty.size} such rows)"
             )
+    _check_indices(frame, name)
     if "patient" not in frame:
         frame["patient"] = ""
     if "group" not in frame:
@@ -133,6 +134,17 @@ def _check_columns(frame: Any, label: str, name: str) -> None:
             )
     if len(frame) == 0:
         raise ManifestError(f"{name}: the table has no rows")
+
+
+def _check_indices(frame: Any, name: str) -> None:
+    """Refuse a ``#`` that no index follows: it stands for images inside a container."""
+    for cell in frame["path"]:
+        _, mark, index = cell.partition("#")
+        if mark and not (index.isascii() and index.isdecimal()):
+            raise ManifestError(
+                f"{name}: the path {cell!r} needs a whole number behind '#'",
+                mend="`file#index` names an image inside an h5 or idx file; rename other files",
+            )
 
 
 def _check_splits(frame: Any, name: str) -> None:
@@ -186,18 +198,24 @@ def relocated(samples: Samples, folder: Path) -> Samples:
     """
     base = folder.resolve()
     frame = samples.frame.copy()
-    frame["path"] = [_relocate(cell, samples.root, base) for cell in frame["path"]]
+    folders: dict[str, str] = {}
+    frame["path"] = [_relocate(cell, samples.root, base, folders) for cell in frame["path"]]
     return replace(samples, frame=frame, root=base)
 
 
-def _relocate(cell: str, root: Path, base: Path) -> str:
+def _relocate(cell: str, root: Path, base: Path, folders: dict[str, str]) -> str:
+    """Return one cell's new spelling; ``folders`` remembers those of the folders seen."""
     file, hash_mark, index = cell.partition("#")
-    target = (root / file).resolve()
-    try:
-        moved = Path(os.path.relpath(target, base)).as_posix()
-    except ValueError:  # another drive on Windows
-        moved = target.as_posix()
-    return moved + hash_mark + index
+    folder, slash, name = file.rpartition("/")
+    if folder + slash not in folders:
+        # A file system is asked for each folder once, not for each of 300,000 files.
+        target = (root / (folder + slash)).resolve()
+        try:
+            folders[folder + slash] = Path(os.path.relpath(target, base)).as_posix()
+        except ValueError:  # another drive on Windows
+            folders[folder + slash] = target.as_posix()
+    moved = folders[folder + slash]
+    return f"{name if moved == '.' else f'{moved}/{name}'}{hash_mark}{index}"
 
 
 def write_table(path: Path, frame: Any) -> None:

@@ -12,15 +12,51 @@ from eosin.artifacts.versioned import Document, VersionedDocument
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
 
 
+class Window(Document):
+    """How the counts of fluorescence channels become 8-bit values.
+
+    Between ``low`` and ``high`` counts are spread over 0–255; what lies outside is clipped. The
+    two are percentiles of the training images' pixels: no other image has a say in them.
+
+    Attributes:
+        low: Count that becomes 0, a number a channel.
+        high: Count that becomes 255, a number a channel; above ``low``.
+        percentiles: Which percentiles they are.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    percentiles: tuple[float, float]
+
+
+class Planes(Document):
+    """Which channels of a fluorescence file the network sees.
+
+    Attributes:
+        chosen: Position in the file of each input channel, from 0.
+        n_stored: Channels that a file must have.
+        bits: Bits a channel that a file must have, 8 or 16.
+        window: From counts to 8-bit values; nothing until it is fitted.
+    """
+
+    chosen: tuple[int, ...]
+    n_stored: int
+    bits: Literal[8, 16]
+    window: Window | None = None
+
+
 class Preprocessing(Document):
     """From a decoded image to the network's input.
 
-    The decoded RGB image is resized, its channels are put in order, each value (0–255) is
-    multiplied by ``scale``, and mean and standard deviation are taken per channel.
+    A brightfield image is decoded to 8-bit RGB; of a fluorescence image the chosen channels are
+    taken and their counts windowed to 8 bits (``planes``). The image is resized, its channels are
+    put in order, each value (0–255) is multiplied by ``scale``, and mean and standard deviation
+    are taken per channel.
 
     Attributes:
         input_px: Height and width of the network's input, in pixels.
         channels: Names of the input channels in order, e.g. ``["R", "G", "B"]``.
+        planes: For fluorescence; null for brightfield.
         resize: ``stretch`` ignores the aspect ratio; ``none`` refuses any other size.
         interpolation: Resampling filter.
         scale: Factor on the 8-bit values.
@@ -30,6 +66,7 @@ class Preprocessing(Document):
 
     input_px: tuple[int, int]
     channels: tuple[str, ...]
+    planes: Planes | None = None
     resize: Literal["stretch", "none"] = "stretch"
     interpolation: Literal["bilinear"] = "bilinear"
     scale: float

@@ -13,6 +13,8 @@ FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 BoolArray = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
+#: Values as stored, uint8 or uint16.
+Pixels = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class ImageSource(Protocol):
@@ -27,7 +29,6 @@ class ImageSource(Protocol):
 
     def __getitem__(self, rows: slice | IntArray, /) -> Image:
         """Return images, uint8, shape (B, H, W, C)."""
-
 
 
 #: The parts of a single split, in the order in which they are told.
@@ -87,6 +88,13 @@ class Samples:
     def resolve(self, path: str) -> Path:
         """Return the file that a ``path`` cell names (without ``#index``)."""
         return self.root / path.partition("#")[0]
+
+    def locate(self, path: str) -> tuple[Path, int | None]:
+        """Return the file that a ``path`` cell names, and the index of the image inside it."""
+        file, _, index = path.partition("#")
+        if index.isascii() and index.isdecimal():
+            return self.root / file, int(index)
+        return self.root / path, None
 
     def where(self, mask: BoolArray) -> Samples:
         """Return the rows that ``mask`` (N,) selects, with a fresh index."""

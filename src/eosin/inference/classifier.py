@@ -11,7 +11,7 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
 from eosin.core.progress import Advance
-from eosin.core.types import FloatArray, Image, IntArray
+from eosin.core.types import FloatArray, ImageSource, IntArray
 from eosin.inference.preprocess import to_input
 from eosin.metrics.calibration import softmax
 
@@ -45,11 +45,11 @@ class Classifier:
         self.info = read_document(paths.info, ModelInfo) if info is None else info
         self._network = OnnxNetwork(paths.onnx, threads=threads)
 
-    def logits(self, images: Image, *, advance: Advance | None = None) -> FloatArray:
+    def logits(self, images: ImageSource, *, advance: Advance | None = None) -> FloatArray:
         """Run the network on resized images.
 
         Args:
-            images: uint8, shape (N, *input_px, 3), RGB.
+            images: uint8, shape (N, *input_px, C); RGB, or the chosen channels.
             advance: Told how many are done.
 
         Returns:

@@ -1,51 +1,119 @@
-"""From a decoded image to the network's input, the same for training and prediction."""
+"""From a file to the network's input, the same for training and prediction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image as PillowImage
 
-from eosin.artifacts.model import Preprocessing
+from eosin.artifacts.model import Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
-from eosin.core.types import FloatArray, Image
+from eosin.core.types import FloatArray, Image, Pixels
+from eosin.inference.decode import decode_image
+from eosin.inference.planes import decode_planes
 
 Style = Literal["unit", "centred", "caffe"]
 _RGB = ("R", "G", "B")
 # Keras' `imagenet_utils.preprocess_input(mode="caffe")`: BGR means of ImageNet, no scaling.
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
 
+#: Colours in which channels are laid over each other to be looked at: the usual dyes are blue for
+#: DNA, red, green; then what stays tellable apart.
+_COLOURS = (
+    (64, 96, 255),
+    (255, 64, 48),
+    (48, 224, 64),
+    (255, 208, 0),
+    (255, 0, 208),
+    (0, 224, 224),
+)
 
-def make_preprocessing(style: Style, input_px: int) -> Preprocessing:
+
+def make_preprocessing(
+    style: Style,
+    input_px: int,
+    *,
+    channels: Sequence[str] = _RGB,
+    planes: Planes | None = None,
+) -> Preprocessing:
     """Build the preprocessing of a named style.
 
     Args:
         style: ``unit`` (values / 255), ``centred`` (to −1…1) or ``caffe`` (BGR minus ImageNet's
-            means, as Keras' VGG16 and as P3 prepares the light CNN's input).
+            means, as Keras' VGG16 and as P3 prepares the light CNN's input; brightfield only).
         input_px: Height and width of the network's input.
+        channels: Names of the input channels.
+        planes: Where they are in a fluorescence file; nothing for brightfield.
+
+    Raises:
+        ValueError: ``caffe`` is asked of other channels than RGB.
     """
     size = (input_px, input_px)
     if style == "caffe":
+        if planes is not None:
+            raise ValueError("ImageNet's means are those of red, green and blue")
         return Preprocessing(
             input_px=size, channels=("B", "G", "R"), scale=1.0, mean=_CAFFE_MEAN, std=(1.0,) * 3
         )
     half = 0.5 if style == "centred" else 0.0
     spread = 0.5 if style == "centred" else 1.0
+    count = len(channels)
     return Preprocessing(
-        input_px=size, channels=_RGB, scale=1 / 255, mean=(half,) * 3, std=(spread,) * 3
+        input_px=size,
+        channels=tuple(channels),
+        planes=planes,
+        scale=1 / 255,
+        mean=(half,) * count,
+        std=(spread,) * count,
     )
 
 
-def resize_image(image: Image, preprocessing: Preprocessing) -> Image:
+def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> Pixels:
+    """Decode what the network wants of a file.
+
+    Args:
+        path: The file.
+        index: Which image of a container.
+        preprocessing: Brightfield or fluorescence, and which channels.
+
+    Returns:
+        uint8 RGB, shape (H, W, 3); for fluorescence the chosen channels as stored, uint8 or
+        uint16, shape (H, W, C).
+
+    Raises:
+        ImageError: It cannot be read, or has other channels or another depth than is needed.
+    """
+    planes = preprocessing.planes
+    if planes is None:
+        return decode_image(path, index)
+    found = decode_planes(path, index)
+    bits = 8 * found.dtype.itemsize
+    if (found.shape[2], bits) != (planes.n_stored, planes.bits):
+        raise ImageError(
+            f"{path} has {_channels(found.shape[2])} of {bits} bits; "
+            f"{_channels(planes.n_stored)} of {planes.bits} bits are needed "
+            f"(the network sees {', '.join(preprocessing.channels)})"
+        )
+    return np.ascontiguousarray(found[..., list(planes.chosen)])
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
+
+
+def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
     """Bring a decoded image to the network's size.
 
     Args:
-        image: uint8, shape (H, W, 3).
+        image: uint8 or uint16, shape (H, W, C).
         preprocessing: Size and rule.
 
     Returns:
-        uint8, shape (*input_px, 3).
+        Same type, shape (*input_px, C).
 
     Raises:
         ImageError: The rule is ``none`` and the size differs.
@@ -57,18 +125,81 @@ def resize_image(image: Image, preprocessing: Preprocessing) -> Image:
         raise ImageError(
             f"the model takes {height} × {width} pixels, got {image.shape[0]} × {image.shape[1]}"
         )
-    picture = PillowImage.fromarray(image)
-    return np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        picture = PillowImage.fromarray(image)
+        return np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+    planes = [_resize_plane(image[..., c], width, height) for c in range(image.shape[2])]
+    return np.stack(planes, axis=-1)
+
+
+def _resize_plane(plane: Pixels, width: int, height: int) -> Pixels:
+    """Resize one channel by way of floats: Pillow knows no bilinear filter for 16 bits."""
+    picture = PillowImage.fromarray(plane.astype(np.float32))
+    resized = np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+    top = float(np.iinfo(plane.dtype).max)
+    values: Pixels = np.clip(np.rint(resized), 0, top).astype(plane.dtype)
+    return values
+
+
+def to_bytes(images: Pixels, preprocessing: Preprocessing) -> Image:
+    """Window the counts of fluorescence channels to 8 bits; brightfield comes back as it is.
+
+    Args:
+        images: uint8 or uint16, shape (…, C).
+        preprocessing: With the fitted window, where there are planes.
+
+    Returns:
+        uint8, same shape.
+
+    Raises:
+        ValueError: The window is not fitted yet.
+    """
+    planes = preprocessing.planes
+    if planes is None:
+        return np.asarray(images, dtype=np.uint8)
+    if planes.window is None:
+        raise ValueError("the window of the fluorescence channels is not fitted")
+    scaled = np.empty(images.shape, dtype=np.uint8)
+    for channel, table in enumerate(_window_tables(planes.window, planes.bits)):
+        scaled[..., channel] = table[images[..., channel]]
+    return scaled
+
+
+@lru_cache(maxsize=64)
+def _window_tables(window: Window, bits: int) -> list[Image]:
+    """Return what each count becomes, a table of 2 ** bits values a channel."""
+    counts = np.arange(2**bits, dtype=np.float64)
+    tables = []
+    for low, high in zip(window.low, window.high, strict=True):
+        share = (counts - low) / max(high - low, 1.0)
+        tables.append(np.rint(255.0 * np.clip(share, 0.0, 1.0)).astype(np.uint8))
+    return tables
+
+
+def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> Image:
+    """Read one file as the network wants it.
+
+    Returns:
+        uint8, shape (*input_px, C).
+
+    Raises:
+        ImageError: It cannot be read, or does not fit.
+    """
+    found = resize_image(decode_for(path, index, preprocessing), preprocessing)
+    return to_bytes(found, preprocessing)
 
 
 def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray, FloatArray]:
     """Reduce scale, mean and deviation to one product and one sum a channel.
 
     Returns:
-        The RGB index of every input channel; factor and offset, float32, shape (C,): the input is
-        ``value * factor + offset`` for 8-bit values.
+        For every input channel its index in the decoded image; factor and offset, float32, shape
+        (C,): the input is ``value * factor + offset`` for 8-bit values.
     """
-    order = [_RGB.index(channel) for channel in preprocessing.channels]
+    if preprocessing.planes is None:
+        order = [_RGB.index(channel) for channel in preprocessing.channels]
+    else:
+        order = list(range(len(preprocessing.channels)))
     std = np.asarray(preprocessing.std, dtype=np.float64)
     factor = preprocessing.scale / std
     offset = -np.asarray(preprocessing.mean, dtype=np.float64) / std
@@ -79,7 +210,7 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
     """Turn resized images into the network's input.
 
     Args:
-        images: uint8, shape (N, H, W, 3), RGB.
+        images: uint8, shape (N, H, W, C); RGB, or the chosen channels.
         preprocessing: Channels, scale, mean, deviation.
 
     Returns:
@@ -90,3 +221,22 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
     planes *= factor[:, None, None]
     planes += offset[:, None, None]
     return np.ascontiguousarray(planes)
+
+
+def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
+    """Make a picture to look at: RGB as it is, fluorescence channels as light of their colours.
+
+    Args:
+        image: uint8, shape (H, W, C), as :func:`read_image` returns it.
+        preprocessing: Brightfield or fluorescence.
+
+    Returns:
+        uint8, shape (H, W, 3); one channel is grey.
+    """
+    if preprocessing.planes is None:
+        return image
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    colours = np.array(_COLOURS[: image.shape[2]], dtype=np.float32) / 255
+    mixed = image[..., : len(colours)].astype(np.float32) @ colours
+    return np.clip(mixed, 0, 255).astype(np.uint8)

@@ -3,12 +3,13 @@
 import struct
 import zlib
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from eosin.core.errors import ImageError
-from eosin.inference import decode
 from eosin.inference.decode import decode_image
 
 # 2 × 3 pixels, all different, so that a transposition shows.
@@ -107,11 +108,42 @@ def test_the_decoded_array_can_outlive_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_16_bits_are_refused(tmp_path, colour_type, channels):
-    row = b"\x00" + b"\x12\x34" * 4 * channels
-    (tmp_path / "a.png").write_bytes(png(4, 16, colour_type, row * 4))
-    with pytest.raises(ImageError, match="8-bit images are needed"):
-        decode_image(tmp_path / "a.png")
+def test_of_16_bits_the_upper_eight_are_kept(tmp_path, colour_type, channels):
+    has_alpha = colour_type in {4, 6}
+    pixel = b"\x12\x34" * (channels - has_alpha) + b"\xff\xff" * has_alpha
+    (tmp_path / "a.png").write_bytes(png(4, 16, colour_type, (b"\x00" + pixel * 4) * 4))
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.png"), np.full((4, 4, 3), 0x12))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_grey_tiff_of_16_bits(tmp_path, byteorder):
+    values = np.array([[0, 255, 256], [40_000, 65_280, 65_535]], dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, byteorder=byteorder)
+    decoded = decode_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(decoded[..., 0], [[0, 0, 1], [156, 255, 255]])
+    assert (decoded == decoded[..., :1]).all()
+
+
+def test_channels_that_are_no_colours_are_refused(tmp_path):
+    values = np.zeros((3, 4, 5), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="separate")
+    with pytest.raises(ImageError, match="3 channels that are no colours"):
+        decode_image(tmp_path / "a.tif")
+
+
+def test_an_image_inside_a_container(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = colour
+    np.testing.assert_array_equal(decode_image(tmp_path / "x.h5", 1), colour[1])
+    with h5py.File(tmp_path / "grey.h5", "w") as file:
+        file["x"] = colour[..., 0].astype(np.uint16) * 256
+    decoded = decode_image(tmp_path / "grey.h5", 2)
+    np.testing.assert_array_equal(decoded, np.repeat(colour[2, ..., :1], 3, axis=-1))
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        file["x"] = colour[..., :2]
+    with pytest.raises(ImageError, match="images of 2 channels; 1 or 3 are needed"):
+        decode_image(tmp_path / "two.h5", 0)
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
@@ -147,11 +179,11 @@ def test_an_absent_file_and_a_folder_are_refused(tmp_path):
 
 
 def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(decode, "MAX_PIXELS", 5)
+    monkeypatch.setenv("EOSIN_MAX_PIXELS", "5")
     Image.fromarray(RGB).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match=r"has 3 × 2 pixels; at most 5 are read"):
         decode_image(tmp_path / "a.png")
-    monkeypatch.setattr(decode, "MAX_PIXELS", 6)
+    monkeypatch.setenv("EOSIN_MAX_PIXELS", "6")
     assert decode_image(tmp_path / "a.png").shape == (2, 3, 3)
 
 
@@ -167,5 +199,5 @@ def test_real_fields_decode_and_fluorescence_is_refused(data_root):
     field = next((data_root / "breakhis-700x460").rglob("*.png"))
     assert decode_image(field).shape == (460, 700, 3)
     cell = next((data_root / "mcf7-fluorescence").rglob("*.tif"))
-    with pytest.raises(ImageError, match="8-bit images are needed"):
+    with pytest.raises(ImageError, match="3 channels that are no colours"):
         decode_image(cell)

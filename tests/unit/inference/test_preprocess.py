@@ -2,12 +2,21 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
+from eosin.artifacts.model import Planes, Window
 from eosin.augment import POLICIES
 from eosin.core.errors import ImageError
-from eosin.inference.preprocess import make_preprocessing, resize_image, to_input
+from eosin.inference.preprocess import (
+    make_preprocessing,
+    read_image,
+    resize_image,
+    to_bytes,
+    to_input,
+    to_picture,
+)
 from eosin.recipe.schema import TrainSection
 from eosin.training.module import ClassifierModule, Task
 
@@ -77,3 +86,86 @@ def test_a_model_that_does_not_resize_refuses_another_size(images):
     fixed = make_preprocessing("unit", 8).model_copy(update={"resize": "none"})
     with pytest.raises(ImageError, match="the model takes 8 × 8 pixels, got 5 × 4"):
         resize_image(images[0], fixed)
+
+
+COUNTS = np.random.default_rng(RNG_SEED).integers(0, 5000, (2, 6, 6, 2), dtype=np.uint16)
+WINDOW = Window(low=(100.0, 0.0), high=(1100.0, 51.0), percentiles=(1.0, 99.0))
+
+
+def fluorescence(window=WINDOW, chosen=(2, 0), input_px=6):
+    planes = Planes(chosen=chosen, n_stored=3, bits=16, window=window)
+    return make_preprocessing("unit", input_px, channels=("tubulin", "DNA"), planes=planes)
+
+
+def test_a_window_spreads_counts_over_bytes():
+    counts = np.array([[[0, 0], [100, 17], [600, 51], [1100, 52], [65_535, 65_535]]], np.uint16)
+    made = to_bytes(counts, fluorescence())
+    assert made.dtype == np.uint8
+    np.testing.assert_array_equal(made[0, :, 0], [0, 0, 128, 255, 255])
+    np.testing.assert_array_equal(made[0, :, 1], [0, 85, 255, 255, 255])
+
+
+def test_a_window_of_one_count_makes_no_division_by_nothing():
+    flat = Window(low=(7.0, 7.0), high=(7.0, 7.0), percentiles=(1.0, 99.0))
+    made = to_bytes(np.full((1, 1, 2), 8, np.uint16), fluorescence(flat))
+    np.testing.assert_array_equal(made, np.full((1, 1, 2), 255))
+
+
+def test_counts_without_a_window_are_refused():
+    with pytest.raises(ValueError, match="not fitted"):
+        to_bytes(COUNTS, fluorescence(window=None))
+
+
+def test_brightfield_has_no_window(images):
+    np.testing.assert_array_equal(to_bytes(images, make_preprocessing("unit", 8)), images)
+
+
+def test_the_chosen_channels_come_in_their_order(tmp_path):
+    values = np.random.default_rng(1).integers(0, 1200, (3, 6, 6), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
+    preprocessing = fluorescence()
+    read = read_image(tmp_path / "a.tif", None, preprocessing)
+    expected = to_bytes(np.stack([values[2], values[0]], axis=-1), preprocessing)
+    np.testing.assert_array_equal(read, expected)
+    assert to_input(read[None], preprocessing).shape == (1, 2, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "told"),
+    [
+        ((6, 6), np.uint16, "has 1 channel of 16 bits; 3 channels of 16 bits are needed"),
+        ((3, 6, 6), np.uint8, "has 3 channels of 8 bits; 3 channels of 16 bits are needed"),
+    ],
+)
+def test_other_channels_and_depths_are_refused_by_name(tmp_path, shape, dtype, told):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, dtype), photometric="minisblack")
+    with pytest.raises(ImageError, match=told + r" \(the network sees tubulin, DNA\)"):
+        read_image(tmp_path / "a.tif", None, fluorescence())
+
+
+def test_counts_are_resized_as_floats_are():
+    counts = np.random.default_rng(2).integers(0, 65_536, (9, 7, 2), dtype=np.uint16)
+    resized = resize_image(counts, fluorescence(input_px=5))
+    assert resized.dtype == np.uint16
+    for channel in range(2):
+        plane = Image.fromarray(counts[..., channel].astype(np.float32))
+        wanted = np.asarray(plane.resize((5, 5), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(resized[..., channel], wanted, atol=0.5)
+
+
+def test_imagenet_s_means_are_no_fluorescence(images):
+    with pytest.raises(ValueError, match="red, green and blue"):
+        make_preprocessing("caffe", 6, channels=("DNA",), planes=fluorescence().planes)
+
+
+def test_pictures_to_look_at(images):
+    np.testing.assert_array_equal(to_picture(images[0], make_preprocessing("unit", 8)), images[0])
+    channels = np.zeros((2, 2, 2), np.uint8)
+    channels[0, 0] = (255, 0)
+    channels[1, 1] = (0, 255)
+    picture = to_picture(channels, fluorescence())
+    assert picture.shape == (2, 2, 3)
+    assert picture[0, 0].argmax() == 2  # the first dye shows blue
+    assert picture[1, 1].argmax() == 0  # the second red
+    assert not picture[0, 1].any()
+    assert (to_picture(channels[..., :1], fluorescence())[0, 0] == 255).all()

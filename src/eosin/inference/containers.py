@@ -1,0 +1,209 @@
+"""Images inside one large file: the ``file#index`` of a manifest, in HDF5 and idx files.
+
+Opened files and what was inflated of them are kept for the next read, a few at a time; a file that
+has changed since is opened anew. One that cannot be read is remembered with its reason, so that a
+table of 60,000 images in one broken file does not inflate it 60,000 times. Reading is safe from
+several threads, and in a process that is forked while others read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Protocol
+
+from eosin.core.errors import ImageError
+from eosin.core.types import IntArray, Pixels
+from eosin.inference.hdf5 import Hdf5Images, read_hdf5_labels
+from eosin.inference.idx import IdxImages, read_idx_labels
+
+_HDF5_SUFFIXES = (".h5", ".hdf5")
+_IDX_SUFFIXES = (".idx", ".idx.gz", "-ubyte", "-ubyte.gz")
+#: How the names of containers end.
+CONTAINER_SUFFIXES = frozenset(_HDF5_SUFFIXES + _IDX_SUFFIXES)
+_MAX_KEPT = 8
+_MAX_KEPT_BYTES = 1024**3
+
+
+class _Images(Protocol):
+    shape: tuple[int, ...]
+
+    @property
+    def kept_bytes(self) -> int: ...
+
+    def read(self, index: int) -> Pixels: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A file as it was when it was opened: its images, or why there are none."""
+
+    size: int
+    mtime_ns: int
+    images: _Images | ImageError
+
+    @property
+    def kept_bytes(self) -> int:
+        return 0 if isinstance(self.images, ImageError) else self.images.kept_bytes
+
+
+class _Opened:
+    """The files that were read last."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self._files: OrderedDict[Path, _Kept] = OrderedDict()
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._files
+
+    def get(self, path: Path) -> _Images:
+        """Return the images of a file; the lock must be held."""
+        state = _look(path)
+        kept = self._files.get(path)
+        if kept is None or (kept.size, kept.mtime_ns) != (state.st_size, state.st_mtime_ns):
+            self.drop(path)
+            kept = _Kept(state.st_size, state.st_mtime_ns, _open(path))
+            self._files[path] = kept
+            self.shrink()
+        self._files.move_to_end(path)
+        if isinstance(kept.images, ImageError):
+            # A fresh one each time: a raised error keeps the frames that it passed through.
+            raise ImageError(kept.images.message, mend=kept.images.mend)
+        return kept.images
+
+    def shrink(self) -> None:
+        """Close what was not read for longest, but never the newest."""
+        while len(self._files) > 1 and (
+            len(self._files) > _MAX_KEPT or self._kept_bytes() > _MAX_KEPT_BYTES
+        ):
+            self.drop(next(iter(self._files)))
+
+    def _kept_bytes(self) -> int:
+        return sum(kept.kept_bytes for kept in self._files.values())
+
+    def drop(self, path: Path) -> None:
+        """Let go of a file, if it is held."""
+        kept = self._files.pop(path, None)
+        if kept is not None and not isinstance(kept.images, ImageError):
+            kept.images.close()
+
+
+_opened = _Opened()
+
+
+def is_container(path: Path) -> bool:
+    """Tell by its name whether a file holds many images."""
+    return path.name.lower().endswith((*_HDF5_SUFFIXES, *_IDX_SUFFIXES))
+
+
+def count_items(path: Path) -> int:
+    """Count the images of a container; the file is not kept open.
+
+    Args:
+        path: An HDF5 or idx file.
+
+    Raises:
+        ImageError: It is absent, damaged, or holds no images.
+    """
+    with _opened.lock:
+        held = path in _opened
+        count = _opened.get(path).shape[0]
+        if not held:
+            # Nobody reads yet: an HDF5 file that is held open cannot be written anew.
+            _opened.drop(path)
+        return count
+
+
+def read_item(path: Path, index: int) -> Pixels:
+    """Read one image of a container.
+
+    Args:
+        path: An HDF5 or idx file.
+        index: Which image, from 0.
+
+    Returns:
+        uint8 or uint16, shape (H, W) or (H, W, C); a copy, contiguous.
+
+    Raises:
+        ImageError: The file is absent, damaged or holds no images, or not so many.
+    """
+    with _opened.lock:
+        images = _opened.get(path)
+        count = images.shape[0]
+        if not 0 <= index < count:
+            raise ImageError(f"{path} holds {count} images, index {index} was asked for")
+        item = images.read(index)
+        _opened.shrink()
+        return item
+
+
+def read_labels(path: Path) -> IntArray:
+    """Read the labels of a container.
+
+    Args:
+        path: An HDF5 or idx file of labels, one an image.
+
+    Returns:
+        Shape (N,), int64.
+
+    Raises:
+        ImageError: It is absent, damaged, or holds something else.
+    """
+    with _opened.lock:
+        if _is_hdf5(path):
+            return read_hdf5_labels(path)
+        _check_known(path)
+        return read_idx_labels(path)
+
+
+def _is_hdf5(path: Path) -> bool:
+    return path.name.lower().endswith(_HDF5_SUFFIXES)
+
+
+def _check_known(path: Path) -> None:
+    if not is_container(path):
+        raise ImageError(
+            f"{path} is no file of many images",
+            mend=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
+        )
+
+
+def _look(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist") from None
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _open(path: Path) -> _Images | ImageError:
+    try:
+        _check_known(path)
+        return Hdf5Images(path) if _is_hdf5(path) else IdxImages(path)
+    except ImageError as error:
+        return error
+
+
+def _forget() -> None:
+    """Start afresh in a forked process: its parent's files are not its own to read from."""
+    global _inherited, _opened
+    _inherited, _opened = _opened, _Opened()
+
+
+# Kept, never closed, in a forked process: closing would act upon the parent's files.
+_inherited: _Opened | None = None
+
+if hasattr(os, "register_at_fork"):
+    # Nobody is inside HDF5 while a process forks, so its lock is not inherited held.
+    os.register_at_fork(
+        before=lambda: _opened.lock.acquire(),
+        after_in_parent=lambda: _opened.lock.release(),
+        after_in_child=_forget,
+    )

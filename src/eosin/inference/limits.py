@@ -1,0 +1,83 @@
+"""How large an image may be before it is refused: settings, read from the environment.
+
+A training reads thousands of files that nobody has looked at; one absurd header must not take the
+machine's memory with it.
+
+========================  ===========  =====================================================
+variable                  default      refuses
+========================  ===========  =====================================================
+``EOSIN_MAX_PIXELS``      50,000,000   an image of more pixels (width × height): it is a slide
+``EOSIN_MAX_CHANNELS``    32           a file of more channels
+========================  ===========  =====================================================
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from eosin.core.errors import ImageError, UsageError
+
+PIXELS_VARIABLE = "EOSIN_MAX_PIXELS"
+CHANNELS_VARIABLE = "EOSIN_MAX_CHANNELS"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is read at most.
+
+    Attributes:
+        max_pixels: Width × height.
+        max_channels: Channels of one image.
+    """
+
+    max_pixels: int = 50_000_000
+    max_channels: int = 32
+
+    def check_size(self, path: Path, width: int, height: int) -> None:
+        """Refuse an image that is too large, or has no pixels.
+
+        Raises:
+            ImageError: It is.
+        """
+        if width < 1 or height < 1:
+            raise ImageError(f"{path} has no pixels")
+        if width * height > self.max_pixels:
+            raise ImageError(
+                f"{path} has {width} × {height} pixels; at most {self.max_pixels} are read "
+                f"({PIXELS_VARIABLE} sets this)"
+            )
+
+    def check_channels(self, path: Path, n_channels: int) -> None:
+        """Refuse a file with too many channels.
+
+        Raises:
+            ImageError: It has.
+        """
+        if n_channels > self.max_channels:
+            raise ImageError(
+                f"{path} has {n_channels} channels; at most {self.max_channels} are read "
+                f"({CHANNELS_VARIABLE} sets this)"
+            )
+
+
+def read_limits() -> Limits:
+    """Return the limits that the environment sets, or the defaults.
+
+    Raises:
+        UsageError: A variable holds no positive whole number.
+    """
+    return Limits(
+        max_pixels=_read(PIXELS_VARIABLE, Limits.max_pixels),
+        max_channels=_read(CHANNELS_VARIABLE, Limits.max_channels),
+    )
+
+
+def _read(name: str, default: int) -> int:
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise UsageError(f"${name} must be a whole number above 0, got {text!r}")
+    return int(text)

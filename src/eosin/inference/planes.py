@@ -1,0 +1,133 @@
+"""Reading the channels of a fluorescence image as they were counted: 8 or 16 bits, any number.
+
+TIFF with one channel a page, one sample a channel, or either as its axes say (tifffile); grey and
+RGB images of other formats; images inside h5 and idx files. Time points and focal planes are
+refused by name: which of them to take is the user's to say, by saving it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from eosin.core.errors import ImageError
+from eosin.core.types import Pixels
+from eosin.inference.containers import read_item
+from eosin.inference.decode import decode_image, opened_image
+from eosin.inference.limits import Limits, read_limits
+
+_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+_PLAIN_MODES = frozenset({"L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"})
+#: What tifffile calls axes that can be channels: channel, sample, sequence, unknown.
+_CHANNEL_AXES = frozenset("CSIQ")
+
+
+def decode_planes(path: Path, index: int | None = None) -> Pixels:
+    """Decode every channel of a file, or of one image of a container.
+
+    Args:
+        path: A TIFF, another image file, or an h5 or idx file.
+        index: Which image of a container; nothing for a file of one image.
+
+    Returns:
+        uint8 or uint16, shape (H, W, C), as stored.
+
+    Raises:
+        ImageError: It is absent, no image, truncated, too large, of another depth, or has time
+            points or focal planes.
+    """
+    limits = read_limits()
+    if index is not None:
+        planes = read_item(path, index)
+    elif path.suffix.lower() in _TIFF_SUFFIXES:
+        planes = _read_tiff(path, limits)
+    else:
+        planes = _read_plain(path, limits)
+    planes = planes[..., None] if planes.ndim == 2 else planes
+    limits.check_size(path, planes.shape[1], planes.shape[0])
+    limits.check_channels(path, planes.shape[2])
+    return np.ascontiguousarray(planes)
+
+
+def _read_plain(path: Path, limits: Limits) -> Pixels:
+    with opened_image(path, limits) as image:
+        if image.mode not in _PLAIN_MODES:
+            raise ImageError(
+                f"{path} has pixels of the kind {image.mode!r}; grey or RGB of 8 or 16 bits is "
+                "needed for fluorescence"
+            )
+        values = np.asarray(image)
+    return values.astype(np.uint16) if values.dtype.itemsize > 1 else values
+
+
+def _read_tiff(path: Path, limits: Limits) -> Pixels:
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            _check_series(path, series, limits)
+            values = series.asarray()
+            axes = series.axes
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist") from None
+    except ImageError:
+        raise
+    except Exception as error:  # tifffile raises what a damaged file makes it stumble over
+        raise ImageError(f"{path} cannot be decoded: {_reason(error)}") from error
+    return np.moveaxis(_drop_single(values, axes), _channel_axis(values, axes), -1)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -> None:
+    """Look at what the header says before anything is decoded."""
+    if series.dtype is None or series.dtype.type not in {np.uint8, np.uint16}:
+        raise ImageError(f"{path} has {series.dtype} pixels; uint8 or uint16 is needed")
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    others = [axis for axis in series.axes if axis not in "YX" and sizes[axis] > 1]
+    odd = [axis for axis in others if axis not in _CHANNEL_AXES]
+    if odd or len(others) > 1 or not {"Y", "X"} <= set(series.axes):
+        told = ", ".join(f"{axis} {sizes[axis]}" for axis in series.axes)
+        raise ImageError(
+            f"{path} has the axes {told}; one plane at one time is needed, with channels as C"
+        )
+    limits.check_size(path, sizes["X"], sizes["Y"])
+    limits.check_channels(path, sizes[others[0]] if others else 1)
+
+
+def _drop_single(values: Pixels, axes: str) -> Pixels:
+    """Drop every axis of length one but Y and X."""
+    single = tuple(
+        place for place, axis in enumerate(axes) if axis not in "YX" and values.shape[place] == 1
+    )
+    return np.squeeze(values, axis=single)
+
+
+def _channel_axis(values: Pixels, axes: str) -> int:
+    """Return where the channels are once single axes are dropped; the last axis where none are."""
+    kept = [a for a, size in zip(axes, values.shape, strict=True) if a in "YX" or size > 1]
+    return next((place for place, axis in enumerate(kept) if axis not in "YX"), -1)
+
+
+def decode_any(path: Path, index: int | None = None) -> Pixels:
+    """Decode an image of which nothing is known: RGB where it is one, else its channels.
+
+    For checks and audits, which look at files before anybody has said what they are.
+
+    Returns:
+        uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C).
+
+    Raises:
+        ImageError: It can be read as neither.
+    """
+    try:
+        return decode_image(path, index)
+    except ImageError as error:
+        try:
+            return decode_planes(path, index)
+        except ImageError:
+            raise error from None
