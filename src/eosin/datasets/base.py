@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,25 @@ from eosin.core.types import Samples
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
+
+
+#: Where in ``table.attrs`` an adapter puts sentences on what is odd, but no error.
+NOTES = "notes"
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many images the complete data set has, as published.
+
+    Attributes:
+        images: The number.
+        label: Of which class; of all where empty.
+        part: Of which part, see :attr:`DataSetFacts.parts`; of the whole where empty.
+    """
+
+    images: int
+    label: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,6 +47,12 @@ class DataSetFacts:
         citation: Whom to cite.
         positive: The positive class of its binary task, if it has one.
         simulated: Whether the images are simulated.
+        classes: Its labels; none where they are whatever is found.
+        counts: The published numbers of images; :mod:`eosin.datasets.verification` compares.
+        parts: The column that says which published part an image belongs to.
+        channels: What the channels show, in order; none where it is not known.
+        mpp: µm per pixel, where it is one value for all.
+        homepage: Where it is described.
     """
 
     name: str
@@ -37,10 +62,17 @@ class DataSetFacts:
     modality: str = "brightfield"
     positive: str | None = None
     simulated: bool = False
+    classes: tuple[str, ...] = ()
+    counts: tuple[Count, ...] = ()
+    parts: str = "split"
+    channels: tuple[str, ...] = ("R", "G", "B")
+    mpp: float | None = None
+    homepage: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as plain values."""
-        return asdict(self)
+        """Return the facts as values that JSON knows."""
+        values = asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
 @dataclass(frozen=True)
@@ -50,7 +82,8 @@ class DataSet:
     Attributes:
         facts: What it says of itself.
         collect: From its root folder and its options to a manifest table (see
-            :mod:`eosin.artifacts.manifest`), paths relative to the root.
+            :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
+            error, is said in sentences under ``table.attrs[NOTES]``.
         needs_root: Whether it reads a folder that the user has; the phantom makes its own.
     """
 
@@ -60,6 +93,18 @@ class DataSet:
 
 
 DATASETS: Registry[DataSet] = Registry("data set")
+
+
+def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
+    """Return the facts of a data set; ``channels`` may be told as an option.
+
+    Args:
+        name: Registered name.
+        options: The adapter's own arguments.
+    """
+    facts = DATASETS.get(name).facts
+    channels = options.get("channels")
+    return replace(facts, channels=tuple(channels)) if channels else facts
 
 
 def find_root(name: str, root: str | None) -> Path:

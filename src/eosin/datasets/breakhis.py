@@ -17,9 +17,12 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from eosin.core.errors import DataError, UsageError
-from eosin.datasets.base import DATASETS, DataSet, DataSetFacts
+from eosin.core.errors import DataError
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.breakhis_names import parse_breakhis_name
+from eosin.datasets.listing import list_files
+from eosin.datasets.options import check_options
+from eosin.datasets.tables import count_images
 
 _CLASSES = {"B": "benign", "M": "malignant"}
 _SUBTYPES = {
@@ -36,6 +39,8 @@ _SUBTYPES = {
 # field. An anisotropically resized copy has no single value: the manifest leaves it empty.
 _MPP = {"40": 0.49, "100": 0.20, "200": 0.10, "400": 0.05}
 _ORIGINAL_PX = (700, 460)
+# Benign and malignant images at each magnification.
+_PUBLISHED = {"40": (625, 1370), "100": (644, 1437), "200": (623, 1390), "400": (588, 1232)}
 
 
 def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
@@ -51,16 +56,16 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     Raises:
         DataError: No file below ``root`` is named as BreakHis names its files.
     """
-    if options:
-        raise UsageError(f"breakhis takes no options, got {sorted(options)[0]!r}")
-    rows = []
-    for path in sorted(root.rglob("SOB_*.png")):
-        name = parse_breakhis_name(path.name)
+    check_options("breakhis", options)
+    rows, odd = [], 0
+    for path in list_files(root, [".png"]):
+        name = parse_breakhis_name(path.rpartition("/")[2])
         if name is None:
+            odd += 1
             continue
         rows.append(
             {
-                "path": path.relative_to(root).as_posix(),
+                "path": path,
                 "label": _CLASSES[name.class_letter],
                 "subtype": _SUBTYPES[name.subtype_code],
                 "patient": name.accession,
@@ -77,6 +82,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
         )
     table = pd.DataFrame(rows, dtype=object)
     table["mpp"] = _scales(root, table)
+    table.attrs[NOTES] = [f"{count_images(odd)} with other names: left out"] if odd else []
     return table
 
 
@@ -104,10 +110,19 @@ DATASETS.add(
     DataSet(
         facts=DataSetFacts(
             name="breakhis",
-            title="BreakHis: breast cancer histopathological images",
+            title="BreakHis: breast tumours, H&E, 4 magnifications",
             licence="CC BY 4.0",
             citation="Spanhol et al., IEEE Trans. Biomed. Eng. 63(7):1455-1462, 2016",
             positive="malignant",
+            classes=("benign", "malignant"),
+            counts=tuple(
+                Count(images, label, magnification)
+                for magnification, both in _PUBLISHED.items()
+                for label, images in zip(("benign", "malignant"), both, strict=True)
+            ),
+            parts="magnification",
+            homepage="https://web.inf.ufpr.br/vri/databases/"
+            "breast-cancer-histopathological-database-breakhis/",
         ),
         collect=collect_breakhis,
     ),

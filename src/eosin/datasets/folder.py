@@ -13,9 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from eosin.core.errors import DataError, UsageError
-from eosin.datasets.base import DATASETS, DataSet, DataSetFacts
-from eosin.inference.decode import IMAGE_SUFFIXES
+from eosin.core.errors import DataError
+from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
+from eosin.datasets.listing import list_files
+from eosin.datasets.options import check_options
+from eosin.datasets.tables import count_images
 
 
 def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
@@ -31,34 +33,32 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     Raises:
         DataError: There is no class folder, or no image.
     """
-    if options:
-        raise UsageError(f"folder takes no options, got {sorted(options)[0]!r}")
-    classes = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    rows = []
-    for folder in classes:
-        for path in sorted(folder.rglob("*")):
-            below = path.relative_to(folder).parts
-            hidden = any(part.startswith(".") for part in below)
-            if path.suffix.lower() not in IMAGE_SUFFIXES or hidden:
-                continue
-            if "#" in path.relative_to(root).as_posix():
-                raise DataError(
-                    f"{path} has a '#' in its name, which a manifest keeps for images inside files",
-                    mend="Rename it",
-                )
-            rows.append(
-                {
-                    "path": path.relative_to(root).as_posix(),
-                    "label": folder.name,
-                    "patient": below[0] if len(below) > 1 else "",
-                }
-            )
+    check_options("folder", options)
+    rows, loose = [], 0
+    for path in list_files(root):
+        label, *below = path.split("/")
+        if below:
+            rows.append((path, label, below[0] if len(below) > 1 else ""))
+        else:
+            loose += 1
     if not rows:
         raise DataError(
             f"{root} holds no images in class folders",
             mend="Lay them out as ROOT/<class>/<patient>/image.png",
         )
-    return pd.DataFrame(rows, dtype=object)
+    table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
+    table.attrs[NOTES] = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
+    return table
+
+
+def _notes(loose: int, unknown: int, total: int) -> list[str]:
+    notes = []
+    if unknown:
+        some = "no patient folders" if unknown == total else f"no patient folder for {unknown:,}"
+        notes.append(f"{some}: each such image is its own group")
+    if loose:
+        notes.append(f"{count_images(loose)} beside the class folders: left out")
+    return notes
 
 
 DATASETS.add(

@@ -1,4 +1,4 @@
-"""Reading the images of a table: all into one array, and what could not be read with its reason."""
+"""The images that a table or a command line names, and those that cannot be read."""
 
 from __future__ import annotations
 
@@ -6,62 +6,19 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from eosin.artifacts.manifest import write_table
-from eosin.artifacts.model import Preprocessing
 from eosin.core.errors import DataError, ImageError
 from eosin.core.progress import Advance
-from eosin.core.types import Image, Samples
-from eosin.inference.decode import IMAGE_SUFFIXES, decode_image
-from eosin.inference.preprocess import resize_image
+from eosin.core.types import Samples
+from eosin.inference.containers import count_items, is_container
+from eosin.inference.decode import IMAGE_SUFFIXES
+from eosin.inference.planes import decode_any
 
 #: Pillow releases the interpreter's lock while it decodes.
 _THREADS = 2
 Skipped = list[tuple[str, str]]
-
-
-def load_readable(
-    samples: Samples, preprocessing: Preprocessing, *, advance: Advance | None = None
-) -> tuple[Samples, Image, Skipped]:
-    """Decode and resize every image of a table that can be read.
-
-    Args:
-        samples: N rows.
-        preprocessing: Size and rule.
-        advance: Told how many are done.
-
-    Returns:
-        The M readable rows; their images, uint8, shape (M, *input_px, 3), RGB; ``(path, reason)``
-        of the others.
-
-    Raises:
-        DataError: None can be read.
-    """
-    height, width = preprocessing.input_px
-    images = np.empty((len(samples), height, width, 3), dtype=np.uint8)
-    cells = list(samples.frame["path"])
-
-    def load(index: int) -> str | None:
-        try:
-            found = decode_image(samples.resolve(cells[index]))
-            images[index] = resize_image(found, preprocessing)
-        except ImageError as error:
-            return str(error)
-        return None
-
-    reasons: list[str | None] = []
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for reason in pool.map(load, range(len(cells))):
-            reasons.append(reason)
-            if advance is not None:
-                advance(len(reasons), len(cells))
-    skipped = [(cell, why) for cell, why in zip(cells, reasons, strict=True) if why is not None]
-    if not skipped:
-        return samples, images, []
-    unreadable = {cell for cell, _ in skipped}
-    return without(samples, skipped), images[[cell not in unreadable for cell in cells]], skipped
 
 
 def find_unreadable(samples: Samples, *, advance: Advance | None = None) -> Skipped:
@@ -74,7 +31,7 @@ def find_unreadable(samples: Samples, *, advance: Advance | None = None) -> Skip
 
     def reason(cell: str) -> str | None:
         try:
-            decode_image(samples.resolve(cell))
+            decode_any(*samples.locate(cell))
         except ImageError as error:
             return str(error)
         return None
@@ -115,14 +72,21 @@ def write_skipped(path: Path, skipped: Skipped) -> None:
         write_table(path, pd.DataFrame(skipped, columns=["path", "reason"]))
 
 
-def list_images(paths: Iterable[Path]) -> list[Path]:
-    """Expand files and folders into image files, sorted within each folder.
+def list_images(paths: Iterable[Path]) -> list[str]:
+    """Expand files, folders and containers into single images.
+
+    Args:
+        paths: Folders are searched, each sorted; an h5 or idx file stands for all its images,
+            ``file#index`` for one of them.
+
+    Returns:
+        Path cells as a manifest has them.
 
     Raises:
         DataError: Nothing was found.
     """
     given = list(paths)
-    found = list(_expand(given))
+    found = [cell for path in given for cell in _expand(path)]
     if not found:
         raise DataError(
             f"no image file was found in {', '.join(str(path) for path in given)}",
@@ -131,15 +95,27 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _expand(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            # A name with a leading dot is a system's own file, such as macOS's `._image.png`.
-            yield from (
-                p
-                for p in sorted(path.rglob("*"))
-                if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")
-            )
-        else:
-            # A file that is not there is listed with the unreadable ones: a batch is finished.
-            yield path
+def _expand(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        # A name with a leading dot is a system's own file, such as macOS's `._image.png`.
+        yield from (
+            str(file)
+            for file in sorted(path.rglob("*"))
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        )
+    elif is_container(path) and path.is_file():
+        try:
+            yield from (f"{path}#{index}" for index in range(count_items(path)))
+        except ImageError:
+            yield f"{path}#0"  # listed with its reason when it is read
+    else:
+        # A file that is not there is listed with the unreadable ones: a batch is finished.
+        yield str(path)
+
+
+def split_cell(cell: str) -> tuple[Path, int | None]:
+    """Return the file that a path cell names, and the index of the image inside it."""
+    file, mark, index = cell.rpartition("#")
+    if mark and index.isdecimal() and is_container(Path(file)):
+        return Path(file), int(index)
+    return Path(cell), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from eosin.datasets.audit import audit_samples, hash_files
 from eosin.datasets.base import DATA_VARIABLE, collect_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, find_unreadable, list_images, without
+from eosin.datasets.verification import verify
 from eosin.pipeline.record import version_of
 
 _BASE = ("numpy", "scipy", "pandas", "pyarrow", "pillow", "onnxruntime", "matplotlib", "pydantic")
 _TRAIN = ("torch", "torchvision", "lightning", "onnx", "onnxscript")
+_LOGGERS = ("tensorboard", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def doctor() -> list[Check]:
     ]
     checks += [_package(name, needed=True) for name in _BASE]
     checks += [_package(name, needed=False) for name in _TRAIN]
+    checks += [_logger(name) for name in _LOGGERS]
     checks += [_devices(), *_data_places()]
     cache = cache_folder()
     state = "there" if cache.is_dir() else "made when needed"
@@ -66,6 +70,13 @@ def _package(name: str, *, needed: bool) -> Check:
     extra = "eosin" if needed else "eosin[train]"
     lack = "missing" if needed else "absent: predicts, audits and reports, but does not train"
     return Check(name, lack, f"pip install '{extra}'", needed=needed)
+
+
+def _logger(name: str) -> Check:
+    version = version_of(name) or version_of(f"{name}-skinny")
+    if version is not None:
+        return Check(name, version)
+    return Check(name, "absent: train.loggers cannot name it", "pip install 'eosin[logging]'")
 
 
 def _devices() -> Check:
@@ -95,7 +106,7 @@ def _data_places() -> list[Check]:
         ]
     checks = [Check(f"${DATA_VARIABLE}", base)]
     for name in DATASETS:
-        if not DATASETS.get(name).needs_root or name == "folder":
+        if not DATASETS.get(name).needs_root or name in {"cells", "folder"}:
             continue
         folder = Path(base) / name
         if folder.is_dir():
@@ -165,13 +176,19 @@ def list_datasets() -> list[dict[str, Any]]:
     return [DATASETS.get(name).facts.as_dict() for name in DATASETS]
 
 
-def make_manifest(name: str, root: Path, output: Path) -> Samples:
+def make_manifest(
+    name: str, root: Path, output: Path, *, options: Mapping[str, Any] | None = None
+) -> tuple[Samples, list[str]]:
     """Write a manifest from a data set's own folder tree.
 
     Args:
         name: Registered data set.
         root: Its folder.
         output: CSV or Parquet to write.
+        options: The data set's own options, as in ``[data.options]`` of a recipe.
+
+    Returns:
+        The samples; sentences on what is missing or odd, see :mod:`eosin.datasets.verification`.
 
     Raises:
         EosinError: The name, the folder or its contents do not fit.
@@ -186,9 +203,9 @@ def make_manifest(name: str, root: Path, output: Path) -> Samples:
         raise DataError(f"{root} {what}", mend=f"Name the folder that holds the images of {name}")
     folder = root.resolve()
     check_writable(output.parent)
-    samples = collect_samples(name, folder, {}, label="label", positive=None)
+    samples = collect_samples(name, folder, options or {}, label="label", positive=None)
     write_manifest(output, samples)
-    return samples
+    return samples, verify(name, samples)
 
 
 def check_images(path: Path) -> tuple[int, Skipped]:
@@ -209,10 +226,10 @@ def check_images(path: Path) -> tuple[int, Skipped]:
         return len(samples), find_unreadable(samples, advance=advance)
 
 
-def _paths_table(files: list[Path]) -> Any:
+def _paths_table(cells: list[str]) -> Any:
     import pandas as pd
 
-    return pd.DataFrame({"path": [str(file) for file in files]}, dtype=object)
+    return pd.DataFrame({"path": cells}, dtype=object)
 
 
 def audit_manifest(path: Path) -> tuple[AuditReport, Skipped]:
@@ -229,9 +246,7 @@ def audit_manifest(path: Path) -> tuple[AuditReport, Skipped]:
         EosinError: The manifest does not fit, or no image can be read.
     """
     samples = read_manifest(path, allow_one_class=True)
-    with progress_bar("Checking images") as advance:
-        skipped = find_unreadable(samples, advance=advance)
-    readable = without(samples, skipped)
-    with progress_bar("Hashing images") as advance:
-        hashes = hash_files(readable, progress=advance)
-    return audit_samples(samples, hashes=hashes), skipped
+    with progress_bar("Reading images") as advance:
+        hashes = hash_files(samples, progress=advance)
+    without(samples, hashes.unreadable)  # refuses a table of which nothing can be read
+    return audit_samples(samples, hashes=hashes), hashes.unreadable

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.metrics import Metric, SplitMetrics
+from eosin.core.types import SPLITS, Samples
 
 _TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 _MOST_PAIRS = 3
+_MOST_CLASSES = 8
 
 
 def tell_metric(metric: Metric) -> str:
@@ -43,3 +48,31 @@ def tell_audit(audit: AuditReport) -> list[str]:
         if len(finding.pairs) > _MOST_PAIRS:
             lines.append(f"           … and {len(finding.pairs) - _MOST_PAIRS} more pairs")
     return lines if audit.findings else [*lines, "nothing found"]
+
+
+def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a table of data sets, a line each, from their facts."""
+    head = ("name", "title", "licence", "modality", "classes")
+    rows = [head] + [
+        (d["name"], d["title"], d["licence"], d["modality"], str(len(d["classes"]) or "–"))
+        for d in datasets
+    ]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def tell_samples(samples: Samples) -> str:
+    """Say how many images, groups and classes a table has, and how many in each split."""
+    frame = samples.frame
+    groups = frame["group"].nunique()
+    told = f"{len(samples):,} images, {groups:,} group{'s' if groups != 1 else ''}"
+    sizes = frame["label"].value_counts()
+    named = ", ".join(f"{name} {sizes[name]:,}" for name in samples.class_names if name in sizes)
+    told += f" ({named})" if len(sizes) <= _MOST_CLASSES else f", {len(sizes)} classes"
+    if "split" not in frame:
+        return told
+    sizes = frame["split"].value_counts()
+    return told + "; " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if name in sizes)

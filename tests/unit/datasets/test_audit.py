@@ -477,9 +477,9 @@ def test_a_hundred_thousand_rows_are_audited_quickly():
         dtype=object,
     )
     samples = Samples(frame=frame, root=Path(), class_names=("a", "b"))
-    start = time.perf_counter()
+    start = time.process_time()
     report = audit_samples(samples)
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
     assert {f.kind for f in report.findings} == {"same_group", "same_accession", "same_cluster"}
     assert len(report.findings) == 9
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from eosin.core.errors import DataError, UsageError
-from eosin.datasets.base import collect_samples
+from eosin.datasets.base import NOTES, collect_samples
 from eosin.datasets.breakhis import collect_breakhis
 from eosin.datasets.catalogue import DATASETS
 
@@ -69,7 +69,9 @@ def test_files_of_other_names_are_left_out(draw_tree):
     root = draw_tree()
     Image.new("RGB", (8, 6)).save(root / "SOB_something.png")
     Image.new("RGB", (8, 6)).save(root / "mask.png")
-    assert len(collect_breakhis(root, {})) == 4
+    table = collect_breakhis(root, {})
+    assert len(table) == 4
+    assert table.attrs[NOTES] == ["2 images with other names: left out"]
 
 
 def test_malignant_is_positive_unless_the_label_is_another(draw_tree):

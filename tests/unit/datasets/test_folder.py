@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from eosin.core.errors import DataError, ManifestError, UnknownNameError, UsageError
-from eosin.datasets.base import DATA_VARIABLE, collect_samples, find_root
+from eosin.datasets.base import DATA_VARIABLE, NOTES, collect_samples, find_root
 from eosin.datasets.folder import collect_folder
 
 
@@ -90,3 +90,13 @@ def test_a_root_that_is_not_known_says_how_to_give_it(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="is a file, not a folder"):
         find_root("breakhis", str(tmp_path / "file"))
+
+
+def test_images_without_a_patient_or_a_class_are_told(tmp_path):
+    for path in ("a/p1/x.png", "a/y.png", "b/p2/x.png", "loose.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert collect_folder(tmp_path, {}).attrs[NOTES] == [
+        "no patient folder for 1: each such image is its own group",
+        "1 image beside the class folders: left out",
+    ]

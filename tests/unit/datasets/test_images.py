@@ -1,5 +1,8 @@
 """Reading the images of a table, and setting aside what cannot be read."""
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +13,10 @@ from eosin.core.errors import DataError
 from eosin.datasets.images import (
     find_unreadable,
     list_images,
-    load_readable,
+    split_cell,
     without,
     write_skipped,
 )
-from eosin.inference.decode import decode_image
-from eosin.inference.preprocess import make_preprocessing, resize_image
 
 
 @pytest.fixture
@@ -52,36 +53,6 @@ def test_nothing_readable_is_an_error_with_the_first_reason(samples):
         without(broken, find_unreadable(broken))
 
 
-def test_images_are_loaded_in_the_table_s_order(samples, tmp_path):
-    preprocessing = make_preprocessing("unit", 8)
-    seen = []
-    kept, images, skipped = load_readable(
-        samples, preprocessing, advance=lambda done, total: seen.append((done, total))
-    )
-    assert list(kept.frame["path"]) == ["a.png", "b.png"]
-    assert skipped == find_unreadable(samples)
-    assert images.shape == (2, 8, 8, 3)
-    assert images.dtype == np.uint8
-    for image, name in zip(images, ("a.png", "b.png"), strict=True):
-        expected = resize_image(decode_image(tmp_path / name), preprocessing)
-        np.testing.assert_array_equal(image, expected)
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-
-
-def test_where_all_can_be_read_none_is_left_out(samples):
-    kept = without(samples, find_unreadable(samples))
-    again, images, skipped = load_readable(kept, make_preprocessing("unit", 8))
-    assert (len(again), len(images), skipped) == (2, 2, [])
-
-
-def test_an_image_of_another_size_is_skipped_by_a_model_that_does_not_resize(samples):
-    fixed = make_preprocessing("unit", 8).model_copy(update={"resize": "none"})
-    kept, images, skipped = load_readable(samples, fixed)
-    assert list(kept.frame["path"]) == ["a.png"]
-    assert len(images) == 1
-    assert ("b.png", "the model takes 8 × 8 pixels, got 11 × 11") in skipped
-
-
 def test_skipped_files_are_listed(tmp_path):
     path = tmp_path / "skipped.csv"
     write_skipped(path, [])
@@ -98,7 +69,7 @@ def test_files_and_folders_are_expanded(samples, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "sub" / "e.JPG", format="JPEG")
     (tmp_path / "notes.txt").write_text("")
     found = list_images([tmp_path / "notes.txt", tmp_path])
-    names = [path.relative_to(tmp_path).as_posix() for path in found]
+    names = [Path(cell).relative_to(tmp_path).as_posix() for cell in found]
     # What is named is taken as it is; folders are searched for images.
     assert names == ["notes.txt", "a.png", "b.png", "c.png", "sub/e.JPG"]
 
@@ -111,4 +82,20 @@ def test_nothing_found_is_an_error(tmp_path):
 def test_a_missing_file_is_listed_so_that_the_others_are_finished(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     given = [tmp_path / "none.png", tmp_path]
-    assert list_images(given) == [tmp_path / "none.png", tmp_path / "a.png"]
+    assert list_images(given) == [str(tmp_path / "none.png"), str(tmp_path / "a.png")]
+
+
+def test_a_container_stands_for_all_its_images(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = np.zeros((3, 4, 4), dtype=np.uint8)
+    cells = list_images([tmp_path / "x.h5"])
+    assert cells == [f"{tmp_path / 'x.h5'}#{index}" for index in range(3)]
+    assert split_cell(cells[2]) == (tmp_path / "x.h5", 2)
+    (tmp_path / "broken.h5").write_bytes(b"nothing")
+    assert list_images([tmp_path / "broken.h5"]) == [f"{tmp_path / 'broken.h5'}#0"]
+
+
+def test_a_hash_mark_in_a_name_is_no_index():
+    assert split_cell("a#1.png") == (Path("a#1.png"), None)
+    assert split_cell("a#1") == (Path("a#1"), None)
+    assert split_cell("x.h5#a") == (Path("x.h5#a"), None)

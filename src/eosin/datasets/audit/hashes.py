@@ -1,18 +1,19 @@
-"""Hashes of files and of their decoded pixels, each file read once."""
+"""Hashes of files and of their decoded pixels."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
 from eosin.core.progress import Advance
-from eosin.core.types import Samples
-from eosin.inference.decode import decode_image
+from eosin.core.types import Pixels, Samples
+from eosin.inference.planes import decode_any
 
 #: Hashing and decoding release the interpreter's lock.
 _THREADS = 2
@@ -20,96 +21,101 @@ _THREADS = 2
 
 @dataclass(frozen=True)
 class FileHash:
-    """One file.
+    """One image.
 
     Attributes:
-        content: SHA-256 of its bytes.
-        pixels: SHA-256 of its shape and decoded 8-bit RGB pixels; nothing where it does not
-            decode, or holds many images.
+        content: SHA-256 of the bytes of its file, be it the image's own or a container; nothing
+            where there is no such file.
+        pixels: SHA-256 of its shape and decoded pixels; nothing where it does not decode.
+        reason: Why it does not decode.
     """
 
-    content: str
+    content: str | None
     pixels: str | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class FileHashes:
-    """Hashes by the file that a ``path`` cell names (without ``#index``); absent files have none.
+    """Hashes by the manifest's ``path`` cell.
 
     Attributes:
-        files: From file to hashes.
+        files: From cell to hashes.
     """
 
     files: dict[str, FileHash] = field(default_factory=dict)
 
     def of_file(self, path: str) -> FileHash | None:
-        """Return the hashes of the file that holds ``path``, be it a container or an image."""
-        return self.files.get(path.partition("#")[0])
+        """Return the hashes of a cell; of an image inside a container, with the container's."""
+        return self.files.get(path)
 
     def of_image(self, path: str) -> FileHash | None:
-        """Return the hashes of a readable image; nothing for images inside containers."""
-        found = None if "#" in path else self.files.get(path)
-        return found if found is not None and found.pixels is not None else None
+        """Return the hashes of a readable image, ``content`` telling images of a file apart."""
+        found = self.files.get(path)
+        if found is None or found.pixels is None:
+            return None
+        _, mark, index = path.partition("#")
+        return replace(found, content=f"{found.content}{mark}{index}")
+
+    @property
+    def unreadable(self) -> list[tuple[str, str]]:
+        """``(path, reason)`` of the images that do not decode."""
+        return [(cell, f.reason) for cell, f in self.files.items() if f.reason is not None]
 
 
 def hash_files(
     samples: Samples, *, known: FileHashes | None = None, progress: Advance | None = None
 ) -> FileHashes:
-    """Hash every file of a table once.
-
-    Files that cannot be read get no hash of pixels, absent files none at all: other checks tell
-    of them.
+    """Read, hash and decode every image of a table once.
 
     Args:
         samples: The table.
-        known: Hashes of an earlier call for the same root; their files are not read again.
-        progress: Told how many files are done.
+        known: Hashes of an earlier call for the same root; these images are not read again.
+        progress: Told how many images are done.
 
     Returns:
-        The hashes of all files, the known ones included.
+        The hashes of all images, the known ones included; a reason for those that cannot be read.
     """
     files = dict(known.files) if known is not None else {}
-    todo = _new_files(samples.frame["path"], files)
+    todo = list(dict.fromkeys(cell for cell in samples.frame["path"] if cell not in files))
+    containers: dict[Path, str | None] = {}
 
-    def hash_one(name: str) -> FileHash | None:
-        return _hash_file(samples.root / name, decode=todo[name])
+    def hash_one(cell: str) -> FileHash:
+        path, index = samples.locate(cell)
+        if index is None:
+            return _hash_image(path, None, _hash_content(path))
+        if path not in containers:
+            containers[path] = _hash_content(path)
+        return _hash_image(path, index, containers[path])
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, (name, result) in enumerate(
+        for done, (cell, result) in enumerate(
             zip(todo, pool.map(hash_one, todo), strict=True), start=1
         ):
-            if result is not None:
-                files[name] = result
+            files[cell] = result
             if progress is not None:
                 progress(done, len(todo))
     return FileHashes(files)
 
 
-def _new_files(cells: Iterable[str], known: dict[str, FileHash]) -> dict[str, bool]:
-    """Return the files that are still to be read, and whether each is a single image."""
-    found: dict[str, bool] = {}
-    for cell in cells:
-        name, hash_mark, _ = cell.partition("#")
-        if name not in known:
-            found[name] = not hash_mark
-    return found
-
-
-def _hash_file(path: Path, *, decode: bool) -> FileHash | None:
+def _hash_content(path: Path) -> str | None:
     try:
-        content = sha256_file(path)
+        return sha256_file(path)
     except OSError:
         return None
-    return FileHash(content=content, pixels=_hash_pixels(path) if decode else None)
 
 
-def _hash_pixels(path: Path) -> str | None:
+def _hash_image(path: Path, index: int | None, content: str | None) -> FileHash:
     try:
-        image = decode_image(path)  # (H, W, 3)
-    except ImageError:
-        return None
+        return FileHash(content, hash_pixels(decode_any(path, index)))
+    except ImageError as error:
+        return FileHash(content, None, str(error))
+
+
+def hash_pixels(image: Pixels) -> str:
+    """Return the SHA-256 of an image's shape and values."""
     digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(image.tobytes())
+    digest.update(np.ascontiguousarray(image).tobytes())
     return digest.hexdigest()
 
 
@@ -124,7 +130,7 @@ def fingerprint(samples: Samples, hashes: FileHashes | None = None) -> str:
     columns = (samples.frame[name] for name in ("path", "label", "group"))
     for row in sorted(zip(*columns, strict=True)):
         found = hashes.of_file(row[0]) if hashes is not None else None
-        cells = (*row, found.content if found is not None else "")
+        cells = (*row, (found.content if found is not None else None) or "")
         # Lengths keep ("ab", "c") and ("a", "bc") apart.
         digest.update("".join(f"{len(cell)}:{cell}" for cell in cells).encode())
     return digest.hexdigest()

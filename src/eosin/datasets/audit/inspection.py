@@ -92,7 +92,7 @@ class _Table:
         yield _Search("same_accession", self._accessions())
         yield _Search("same_cluster", self._column("cluster"))
         hashed = [(row, found) for row, found in enumerate(self.image_hashes) if found]
-        contents = ((row, found.content) for row, found in hashed)
+        contents = ((row, found.content) for row, found in hashed if found.content)
         yield _Search("identical_bytes", contents, apart=self.files, inside=True)
         pixels = ((row, found.pixels) for row, found in hashed if found.pixels)
         content_of = [found.content if found else None for found in self.image_hashes]

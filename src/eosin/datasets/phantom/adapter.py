@@ -81,10 +81,11 @@ DATASETS.add(
     DataSet(
         facts=DataSetFacts(
             name="phantom",
-            title="Phantom: simulated H&E patches, no tissue of anybody",
+            title="Phantom: simulated H&E, no tissue of anybody",
             licence="Apache-2.0 (simulated by Eosin)",
             citation="Eosin's phantom, docs/phantom.md",
             positive="malignant",
+            classes=("benign", "malignant"),
             simulated=True,
         ),
         collect=collect_phantom,

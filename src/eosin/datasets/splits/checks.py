@@ -12,34 +12,43 @@ _FLATTERING = (
 )
 
 
-def check_classes(samples: Samples, counts: IntArray, by: str, *, folds: int | None = None) -> None:
+def check_classes(
+    samples: Samples,
+    counts: IntArray,
+    by: str,
+    *,
+    folds: int | None = None,
+    parts: int = len(SPLITS),
+) -> None:
     """Check that each class has enough units for every part to hold it.
 
     Args:
         samples: For names.
         counts: Images of each class in each unit, shape (U, C).
         by: The unit: ``group`` or ``image``.
-        folds: How many; a single split into train, val and test by default.
+        folds: How many; a single split by default.
+        parts: Parts of a single split: train, val and test, or train and val of a column's train.
 
     Raises:
         SplitError: A class has too few; names it, what it has, what it needs, and the mend.
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
-    needed = len(SPLITS) if folds is None else max(folds, 4 if folds == 2 else 3)
+    needed = parts if folds is None else max(folds, 4 if folds == 2 else 3)
     found = (counts > 0).sum(axis=0)
     for name, n_units in zip(samples.class_names, found.tolist(), strict=True):
         if n_units < needed:
             unit = by if n_units == 1 else f"{by}s"
             raise SplitError(
                 f"{samples.name}: the class {name!r} has {n_units} {unit}, but {needed} are "
-                f"needed: {_why(folds)}",
+                f"needed: {_why(folds, parts)}",
                 mend=_mend(by, n_units, folds),
             )
 
 
-def _why(folds: int | None) -> str:
+def _why(folds: int | None, parts: int) -> str:
     if folds is None:
-        return "train, val and test must each hold one"
+        names = SPLITS[:parts]
+        return f"{', '.join(names[:-1])} and {names[-1]} must each hold one"
     return f"each of the {folds} folds must hold one, and leave one each to train and val"
 
 
@@ -53,8 +62,12 @@ def _mend(by: str, n_units: int, folds: int | None) -> str:
     return f"{text}, {_FLATTERING}" if by == "group" else text.replace(", merge", ", or merge")
 
 
-def check_column(samples: Samples) -> None:
-    """Check that the table's own ``split`` column can be used as it stands.
+def check_column(samples: Samples, *, draws_val: bool = False) -> None:
+    """Check that the table's own ``split`` column can be used.
+
+    Args:
+        samples: The table.
+        draws_val: Whether a validation part can be drawn from the training part.
 
     Raises:
         SplitError: It is missing, has empty cells, lacks a part, or its training part lacks a
@@ -74,7 +87,8 @@ def check_column(samples: Samples) -> None:
             mend=f"Write {', '.join(SPLITS)} into each, or remove those rows",
         )
     present = [name for name in SPLITS if (splits == name).any()]
-    missing = [name for name in SPLITS if name not in present]
+    needed = [name for name in SPLITS if name != "val" or not draws_val]
+    missing = [name for name in needed if name not in present]
     if missing:
         raise SplitError(
             f"{samples.name}: the column `split` holds only {' and '.join(present)}; "

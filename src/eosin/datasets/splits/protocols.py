@@ -62,7 +62,7 @@ def split_samples(
     Args:
         samples: The table; groups are taken from its ``group`` column.
         section: Protocol ``grouped``, ``image`` or ``column``.
-        seed: The run's seed; ``column`` needs none.
+        seed: The run's seed; ``column`` needs it only to draw a validation part.
 
     Returns:
         The samples in their order with a column ``split``, and what the groups allowed.
@@ -75,9 +75,7 @@ def split_samples(
     if section.protocol == "folds":
         raise ValueError("folds are drawn by fold_samples, not by split_samples")
     if section.protocol == "column":
-        check_column(samples)
-        nothing_asked = dict.fromkeys(SPLITS)
-        return samples, report_split(samples, "column", nothing_asked, stratified=False)
+        return _use_column(samples, section, seed)
     units = _find_units(samples, "group" if section.protocol == "grouped" else "image")
     check_classes(samples, units.counts, units.by)
     shares = (section.train, section.val, section.test)
@@ -92,6 +90,32 @@ def split_samples(
     divided = _with_columns(samples, split=np.array(SPLITS, dtype=object)[parts][units.of_row])
     wanted = dict(zip(SPLITS, shares, strict=True))
     return divided, report_split(divided, section.protocol, wanted, stratified=section.stratify)
+
+
+def _use_column(samples: Samples, section: SplitSection, seed: int) -> tuple[Samples, SplitReport]:
+    """Take the table's own split; where it marks no ``val``, draw it from ``train``."""
+    check_column(samples, draws_val=section.val > 0)
+    nothing_asked: dict[str, float | None] = dict.fromkeys(SPLITS)
+    if (samples.frame["split"] == "val").any():
+        return samples, report_split(samples, "column", nothing_asked, stratified=False)
+    splits = np.array(samples.frame["split"], dtype=object)
+    in_train = splits == "train"
+    train = samples.where(in_train)
+    units = _find_units(train, "group")
+    check_classes(train, units.counts, units.by, parts=2)
+    parts = units.divide(
+        np.arange(len(units.counts)),
+        (1.0 - section.val, section.val),
+        generator(seed, "split", "column"),
+        stratify=section.stratify,
+    )
+    if parts is None:
+        raise refuse_division(train, units.counts, "train and val each")
+    splits[in_train] = np.array(SPLITS[:2], dtype=object)[parts][units.of_row]
+    divided = _with_columns(samples, split=splits)
+    share = float(in_train.mean())
+    wanted = {"train": (1.0 - section.val) * share, "val": section.val * share, "test": None}
+    return divided, report_split(divided, "column", wanted, stratified=section.stratify)
 
 
 def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fold]:
