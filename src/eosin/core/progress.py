@@ -6,9 +6,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 #: Called with how much is done and how much there is.
 Advance = Callable[[int, int], None]
@@ -17,13 +25,16 @@ _DELAY_S = 2.0
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Advance]:
+def progress_bar(
+    description: str, *, unit: Literal["items", "bytes"] = "items"
+) -> Iterator[Advance]:
     """Yield a function that reports progress as ``(done, total)``.
 
     Nothing is drawn within the first two seconds, nor where stderr is no terminal.
 
     Args:
         description: What is being done, e.g. ``"Reading images"``.
+        unit: What is counted.
     """
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
@@ -31,7 +42,7 @@ def progress_bar(description: str) -> Iterator[Advance]:
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        MofNCompleteColumn() if unit == "items" else DownloadColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),

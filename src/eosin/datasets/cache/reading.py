@@ -1,0 +1,179 @@
+"""From a file to a row: hash, decode, fit; many at a time on a few threads, in order."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.core.errors import ImageError
+from eosin.core.files import sha256_file
+from eosin.datasets.audit.hashes import hash_pixels
+from eosin.datasets.cache.index import NONE, FileState, ImageState, Key
+from eosin.datasets.cache.items import Item, StoreSettings
+
+Decode = Callable[[Path, int | None], npt.NDArray[Any]]
+Fit = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+#: Size and time of the last change.
+Stat = tuple[int, int]
+
+#: Hashing and decoding release the interpreter's lock.
+_THREADS = 2
+_IN_FLIGHT = 4 * _THREADS
+#: Images a task, and the bytes of their rows at most.
+_TASK_IMAGES = 16
+_TASK_BYTES = 1 << 20
+_TRIES = 3
+#: A file that was changed just before it was read may change again within one tick of its clock.
+_CLOCK_NS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one image gave.
+
+    Attributes:
+        key: Which image.
+        file: Its file's state; nothing where the image is not to be remembered.
+        image: Its state, with a row where its content has one already.
+        fitted: The values of its new row; nothing where it needs none.
+    """
+
+    key: Key
+    file: FileState | None
+    image: ImageState
+    fitted: npt.NDArray[Any] | None = None
+
+
+def stat_file(file: str) -> Stat | None:
+    """Return size and time of the last change; nothing where the file is absent."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+@dataclass(frozen=True)
+class HashedFile:
+    """A file whose bytes were read.
+
+    Attributes:
+        stat: Before and after.
+        state: What is remembered of it.
+    """
+
+    stat: Stat
+    state: FileState
+
+
+def hash_file(file: str) -> HashedFile | None:
+    """Read a file once; nothing where it cannot be read or changes meanwhile."""
+    for _ in range(_TRIES):
+        before = stat_file(file)
+        try:
+            content = sha256_file(Path(file))
+        except OSError:
+            return None
+        if before is not None and stat_file(file) == before:
+            size, mtime_ns = before
+            is_settled = abs(time.time_ns() - mtime_ns) > _CLOCK_NS
+            return HashedFile(before, FileState(size, mtime_ns if is_settled else NONE, content))
+    return None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads images.
+
+    Attributes:
+        settings: What a row looks like.
+        decode: From a file to an image.
+        fit: From an image to a row.
+        known: Images that have a row, by content and index.
+        hashed: Files that hold many images, hashed beforehand.
+    """
+
+    settings: StoreSettings
+    decode: Decode
+    fit: Fit
+    known: Mapping[tuple[str, int], ImageState]
+    hashed: Mapping[str, HashedFile | None]
+
+    def read(self, key: Key, item: Item) -> Reading:
+        """Read one image; what fails is told in the reading's reason."""
+        for _ in range(_TRIES):
+            if stat_file(key[0]) is None:
+                return _refused(key, f"{item.file} does not exist")
+            hashed = self.hashed[key[0]] if key[0] in self.hashed else hash_file(key[0])
+            if hashed is None:
+                return _refused(key, self._why_unreadable(item))
+            state = hashed.state
+            if (found := self.known.get((state.content, key[1]))) is not None:
+                return Reading(key, state, found)
+            reading = self._decode(key, item, state)
+            # Else the hash is that of other bytes than those which were decoded.
+            if stat_file(key[0]) == hashed.stat:
+                return reading
+        return _refused(key, f"{item.file} changes while it is read")
+
+    def _decode(self, key: Key, item: Item, state: FileState) -> Reading:
+        pixels = None
+        try:
+            image = self.decode(item.file, item.index)
+            pixels = hash_pixels(image)
+            fitted = np.ascontiguousarray(self.fit(image))
+        except ImageError as error:
+            return Reading(key, state, ImageState(state.content, None, str(error), pixels))
+        if fitted.shape != self.settings.shape or fitted.dtype != self.settings.dtype:
+            raise ValueError(
+                f"{item.cell}: the store holds {self.settings.dtype} {self.settings.shape}, "
+                f"got {fitted.dtype} {fitted.shape}"
+            )
+        return Reading(key, state, ImageState(state.content, None, None, pixels), fitted)
+
+    def _why_unreadable(self, item: Item) -> str:
+        """Let the decoder say what is wrong with a file whose bytes cannot be read."""
+        try:
+            self.decode(item.file, item.index)
+        except ImageError as error:
+            return str(error)
+        return f"{item.file} changes while it is read"
+
+
+def _refused(key: Key, reason: str) -> Reading:
+    return Reading(key, None, ImageState("", None, reason, None))
+
+
+def read_all(reader: Reader, todo: Mapping[Key, Item]) -> Iterator[Reading]:
+    """Read images on a few threads; yields in the order of ``todo``, holding few at a time."""
+    size = max(1, min(_TASK_IMAGES, _TASK_BYTES // reader.settings.row_bytes))
+    keys = list(todo)
+
+    def work(start: int) -> list[Reading]:
+        return [reader.read(key, todo[key]) for key in keys[start : start + size]]
+
+    for readings in run_bounded(work, range(0, len(keys), size)):
+        yield from readings
+
+
+def run_bounded(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+    """Map over tasks on a few threads, with a bounded number of them begun and not yet used."""
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="eosin-cache")
+    begun: deque[Future[Any]] = deque()
+    try:
+        for task in tasks:
+            begun.append(pool.submit(work, task))
+            if len(begun) >= _IN_FLIGHT:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
