@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from eosin.artifacts.metrics import read_metrics
-from eosin.datasets import images as reading
+from eosin.pipeline import preparation
 
 
 @pytest.fixture
@@ -235,15 +235,15 @@ def test_a_missing_file_does_not_stop_a_prediction(command, images, model, tmp_p
     assert "does not exist" in listed["reason"][0]
 
 
-def test_an_image_that_vanishes_after_the_check(train_on, images, monkeypatch, tmp_path):
+def test_an_image_that_vanishes_after_it_was_listed(train_on, images, monkeypatch, tmp_path):
     gone = sorted((images / "malignant").rglob("*.png"))[3]
 
     def vanish(*arguments, **options):
         gone.unlink(missing_ok=True)
         return load(*arguments, **options)
 
-    load = reading.load_readable
-    monkeypatch.setattr("eosin.pipeline.images.load_readable", vanish)
+    load = preparation.load_bank
+    monkeypatch.setattr(preparation, "load_bank", vanish)
     told = train_on(folder=images)
     assert told.status == 1
     assert "1 file could not be read" in told.err

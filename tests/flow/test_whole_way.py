@@ -20,7 +20,6 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import read_history, read_predictions
 from eosin.artifacts.run import Environment, SamplesIndex, SplitReport
 from eosin.artifacts.versioned import read_document
-from eosin.datasets.images import load_readable
 from eosin.inference.classifier import Classifier
 from eosin.inference.preprocess import to_input
 from eosin.metrics import auc, softmax
@@ -28,7 +27,8 @@ from eosin.networks import build_network
 from eosin.pipeline import demonstration
 from eosin.pipeline.experiment import divide
 from eosin.pipeline.fitting import Stopwatch, open_session, train_network
-from eosin.pipeline.preparation import load_bank, prepare, resolve_preprocessing
+from eosin.pipeline.images import load_bank
+from eosin.pipeline.preparation import prepare
 from eosin.recipe import read_recipe, recipe_from_dict
 from eosin.training.checkpoints import load_weights
 
@@ -188,7 +188,8 @@ def test_the_ensemble_is_the_mean_of_its_members_probabilities(folds_run):
     run = RunFolder(folds_run)
     samples = read_manifest(run.manifest)
     whole = Classifier(run.model)
-    _, images, _ = load_readable(samples, whole.info.preprocessing)
+    bank, _ = load_bank(samples, whole.info.preprocessing)
+    images = bank.of(samples)
     members = [Classifier(run.fold(0, fold).model) for fold in (0, 1)]
     mean = np.mean([one.probabilities(one.logits(images)) for one in members], axis=0)
     got = whole.probabilities(whole.logits(images))
@@ -265,12 +266,12 @@ def judge_without_a_folder(protocol, seed, root):
             "train": {"epochs": 12, "device": "cpu", "class_weights": "balanced"},
         }
     )
-    prepared, bank = load_bank(prepare(recipe), resolve_preprocessing(recipe.model))
+    prepared = prepare(recipe)
     division = divide(recipe, prepared)
-    session = open_session(recipe, prepared, bank, lambda _: None, Stopwatch())
+    session = open_session(recipe, prepared, lambda _: None, Stopwatch())
     network = train_network(session, division.samples, RunFolder(root / protocol))
     test = division.samples.part("test")
-    inputs = to_input(bank.of(test), resolve_preprocessing(recipe.model))
+    inputs = to_input(prepared.bank.of(test)[:], prepared.bank.preprocessing)
     with torch.inference_mode():
         logits = network(torch.from_numpy(inputs)).numpy()
     return auc(test.targets, softmax(logits.astype(np.float64), 1.0), positive=1)

@@ -19,16 +19,19 @@ from eosin.metrics import softmax
 MAX_PROBABILITY_GAP = 1e-4
 
 
-def write_onnx(network: nn.Module, path: Path, input_px: tuple[int, int]) -> None:
-    """Export a network: ``images`` (N, 3, H, W) float32 → ``logits`` (N, K), any N.
+def write_onnx(
+    network: nn.Module, path: Path, input_px: tuple[int, int], in_channels: int = 3
+) -> None:
+    """Export a network: ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
 
     Args:
         network: On the CPU, in evaluation mode.
         path: Where to.
         input_px: Height and width of the input.
+        in_channels: Channels of the input.
     """
     # Two images: torch.export takes a batch of one for a constant.
-    example = torch.zeros(2, 3, *input_px)
+    example = torch.zeros(2, in_channels, *input_px)
     with warnings.catch_warnings(), torch.inference_mode():
         # Deprecations inside the exporter's own packages.
         warnings.simplefilter("ignore")
@@ -56,7 +59,7 @@ def check_parity(
     Args:
         network: On the CPU, in evaluation mode.
         path: The ONNX file.
-        inputs: Prepared real images, float32, shape (N, 3, H, W).
+        inputs: Prepared real images, float32, shape (N, C, H, W).
         temperature: Divisor of the logits.
 
     Returns:

@@ -47,6 +47,7 @@ class CancerVisionNet(nn.Module):
     Args:
         num_classes: Outputs.
         input_px: Height and width of the input; three poolings halve it.
+        in_channels: Channels of the input; the paper's images have three.
         dropout: Dropout rate inside the blocks.
         head_dropout: Dropout rate before the last layer.
 
@@ -58,17 +59,18 @@ class CancerVisionNet(nn.Module):
         self,
         num_classes: int = 2,
         input_px: int = 96,
+        in_channels: int = 3,
         dropout: float = 0.3,
         head_dropout: float = 0.5,
     ) -> None:
         super().__init__()
         check_rate("dropout", dropout)
         check_rate("head_dropout", head_dropout)
-        in_channels = (3, *_WIDTHS[:-1])
+        widths_in = (in_channels, *_WIDTHS[:-1])
         self.features = nn.Sequential(
             *(
                 ConvBlock(c_in, c_out, first_kernel=5 if index == 0 else 3, dropout=dropout)
-                for index, (c_in, c_out) in enumerate(zip(in_channels, _WIDTHS, strict=True))
+                for index, (c_in, c_out) in enumerate(zip(widths_in, _WIDTHS, strict=True))
             )
         )
         side = input_px // 2 ** len(_WIDTHS)
@@ -85,7 +87,7 @@ class CancerVisionNet(nn.Module):
         """Return logits.
 
         Args:
-            images: float32, shape (B, 3, H, W).
+            images: float32, shape (B, C, H, W).
 
         Returns:
             Shape (B, K).

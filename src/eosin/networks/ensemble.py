@@ -12,6 +12,42 @@ import torch
 from torch import nn
 
 
+class Rescale(nn.Module):
+    """Carries input from the ensemble's window of counts over to a member's own.
+
+    Every fold fits the window of its fluorescence channels on its own training images. The
+    ensemble's images are windowed once, as wide as the widest; here each member gets the values
+    that its own window would have given, up to the ensemble's step of 1/255.
+
+    Args:
+        factor: A number a channel.
+        offset: A number a channel, added after that.
+        low: What the input's values are clipped to from below, a number a channel.
+        high: From above.
+    """
+
+    factor: torch.Tensor
+    offset: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+
+    def __init__(
+        self,
+        factor: Sequence[float],
+        offset: Sequence[float],
+        low: Sequence[float],
+        high: Sequence[float],
+    ) -> None:
+        super().__init__()
+        for name, values in (("factor", factor), ("offset", offset), ("low", low), ("high", high)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the member's input, shape (B, C, H, W) as that of ``images``."""
+        moved = images * self.factor + self.offset
+        return torch.minimum(torch.maximum(moved, self.low), self.high)
+
+
 class Ensemble(nn.Module):
     """Mean of probabilities.
 
@@ -31,7 +67,7 @@ class Ensemble(nn.Module):
         """Return the logarithm of the mean probability.
 
         Args:
-            images: float32, shape (B, 3, H, W).
+            images: float32, shape (B, C, H, W).
 
         Returns:
             Shape (B, K).

@@ -30,6 +30,7 @@ class LightCNN(nn.Module):
     Args:
         num_classes: Outputs.
         input_px: Height and width of the input.
+        in_channels: Channels of the input; the thesis's images have three.
         hidden_activation: What follows the hidden dense layer.
 
     Raises:
@@ -40,6 +41,7 @@ class LightCNN(nn.Module):
         self,
         num_classes: int = 2,
         input_px: int = 224,
+        in_channels: int = 3,
         hidden_activation: Literal["none", "relu"] = "none",
     ) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class LightCNN(nn.Module):
                 f"got {hidden_activation!r}"
             )
         self.features = nn.Sequential(
-            *_conv(3, 16, stride=4),
+            *_conv(in_channels, 16, stride=4),
             *_conv(16, 32, stride=2),
             nn.MaxPool2d(2),
             *_conv(32, 64, stride=2),
@@ -67,7 +69,7 @@ class LightCNN(nn.Module):
         """Return logits.
 
         Args:
-            images: float32, shape (B, 3, H, W).
+            images: float32, shape (B, C, H, W).
 
         Returns:
             Shape (B, K).

@@ -21,8 +21,8 @@ class NetworkSpec:
     Attributes:
         name: Registered name.
         paper: Where it comes from, e.g. ``"P1"``, with a short reference.
-        build: ``build(num_classes=…, input_px=…, **arguments)`` → a module from (B, 3, H, W) to
-            logits (B, K).
+        build: ``build(num_classes=…, input_px=…, in_channels=…, **arguments)`` → a module from
+            (B, C, H, W) to logits (B, K).
         input_px: The paper's input height and width.
         min_input_px: The smallest input that its strides leave something of.
         num_classes: The paper's number of classes, with which ``params`` is counted.
@@ -46,7 +46,13 @@ NETWORKS: Registry[NetworkSpec] = Registry("model")
 
 
 def build_network(
-    name: str, *, num_classes: int, input_px: int, arguments: Mapping[str, Any], seed: int = 0
+    name: str,
+    *,
+    num_classes: int,
+    input_px: int,
+    arguments: Mapping[str, Any],
+    in_channels: int = 3,
+    seed: int = 0,
 ) -> nn.Module:
     """Build a registered network with seeded initial weights.
 
@@ -55,6 +61,7 @@ def build_network(
         num_classes: Outputs.
         input_px: Height and width of the input.
         arguments: Further arguments of the network.
+        in_channels: Channels of the input; other than three for fluorescence.
         seed: The run's seed; the process's own random state is left alone.
 
     Raises:
@@ -65,7 +72,9 @@ def build_network(
     check_arguments(spec, input_px, arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
-        return spec.build(num_classes=num_classes, input_px=input_px, **arguments)
+        return spec.build(
+            num_classes=num_classes, input_px=input_px, in_channels=in_channels, **arguments
+        )
 
 
 def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, Any]) -> None:
@@ -103,12 +112,13 @@ def count_params(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_macs(network: nn.Module, input_px: int) -> int:
+def count_macs(network: nn.Module, input_px: int, in_channels: int = 3) -> int:
     """Return the multiply-accumulate operations of convolutions and dense layers for one image.
 
     Args:
         network: Any network of the registry.
         input_px: Height and width of the input.
+        in_channels: Channels of the input.
     """
     total = 0
 
@@ -125,7 +135,7 @@ def count_macs(network: nn.Module, input_px: int) -> int:
     try:
         network.eval()
         with torch.inference_mode():
-            network(torch.zeros(1, 3, input_px, input_px))
+            network(torch.zeros(1, in_channels, input_px, input_px))
     finally:
         network.train(was_training)
         for hook in hooks:

@@ -20,13 +20,10 @@ from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_ma
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import SPLITS, Samples
-from eosin.datasets.images import (
-    Skipped,
-    load_readable,
-    write_skipped,
-)
+from eosin.datasets.images import Skipped, without, write_skipped
 from eosin.evaluation import Judged, judge
 from eosin.inference.classifier import Classifier, decide
+from eosin.pipeline.images import load_bank
 from eosin.pipeline.record import default_output
 from eosin.recipe import read_recipe
 from eosin.recipe.schema import EvaluateSection
@@ -169,13 +166,11 @@ def _judge_parts(
     judged, tables, skipped = [], [], []
     for model, samples, _ in parts:
         classifier = Classifier(model)
-        with progress_bar("Loading images") as advance:
-            readable, images, unreadable = load_readable(
-                samples, classifier.info.preprocessing, advance=advance
-            )
-        skipped += unreadable
+        bank, hashes = load_bank(samples, classifier.info.preprocessing)
+        readable = without(samples, hashes.unreadable)
+        skipped += hashes.unreadable
         with progress_bar("Predicting") as advance:
-            logits = classifier.logits(images, advance=advance)
+            logits = classifier.logits(bank.of(readable), advance=advance)
         probabilities = classifier.probabilities(logits)
         # Absolute, because parts may come from manifests in different folders.
         frame = readable.frame.copy()

@@ -14,14 +14,19 @@ from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.run import Environment, SplitReport
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import (
-    ArtifactError,
     InterruptedRunError,
     LeakError,
     OutputError,
     RecipeError,
     UsageError,
 )
-from eosin.core.files import check_output, check_writable, clean_partial, prepare_output
+from eosin.core.files import (
+    check_output,
+    check_writable,
+    clean_partial,
+    prepare_output,
+    write_text,
+)
 from eosin.core.types import Samples
 from eosin.datasets.audit import audit_samples, merge_audits
 from eosin.datasets.splits import Fold, fold_samples, pool_reports, split_samples
@@ -32,17 +37,23 @@ from eosin.pipeline.preparation import (
     Prepared,
     Say,
     check_names,
-    load_bank,
     prepare,
     resolve_manifest,
-    resolve_preprocessing,
     resolve_root,
     silent,
 )
 from eosin.pipeline.record import default_output
-from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict
+from eosin.pipeline.resuming import (
+    check_same_data,
+    check_same_recipe,
+    clean_unbegun,
+    find_run,
+    record_data,
+)
+from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.reading import merge
 from eosin.reporting import write_report
+from eosin.training.loggers import check_loggers
 
 
 @dataclass(frozen=True)
@@ -107,18 +118,16 @@ def train(
     with watch.stage("read images"):
         prepared = prepare(resolved, say)
     if resume is not None and run.metrics.exists():
-        _check_same_data(prepared, run)
+        check_same_data(run, prepared)
         say(f"{run.root} is complete")
         metrics = read_metrics(run.metrics)
     else:
-        with watch.stage("load images"):
-            prepared, bank = load_bank(prepared, resolve_preprocessing(resolved.model))
         with watch.stage("split and audit"):
             division = divide(resolved, prepared)
         _stop_at_leak(resolved, division.audit, allow_leak, say)
-        _open_run(run, prepared, resuming=resume is not None)
+        _open_run(run, resolved, prepared, resuming=resume is not None)
         with _resumable(run):
-            session = open_session(resolved, prepared, bank, say, watch)
+            session = open_session(resolved, prepared, say, watch)
             metrics = _fit(session, division, run)
     with _resumable(run):
         say("Writing the report")
@@ -154,7 +163,7 @@ def _resumable(run: RunFolder) -> Iterator[None]:
 def plan(
     recipe: Recipe | Path | str | None, *, overrides: Iterable[str] = (), say: Say = silent
 ) -> tuple[Plan, AuditReport]:
-    """Say what ``train`` would do, need and take, without writing anything.
+    """Say what ``train`` would do, need and take; only the image cache is written.
 
     Args:
         recipe: A recipe or its TOML file.
@@ -196,6 +205,7 @@ def _resolve(
     else:
         resolved = read_recipe(Path(recipe), overrides)
     check_names(resolved)
+    check_loggers(resolved.train.loggers)
     data = resolved.data
     if data.manifest is not None:
         data = data.model_copy(update={"manifest": str(resolve_manifest(data.manifest))})
@@ -235,56 +245,28 @@ def _choose_run(
     if resume is None:
         resolved = _resolve(recipe, overrides, None)
         run = RunFolder(Path(output or default_output(resolved.name)))
+        clean_unbegun(run.root)
         check_output(run.root)
         return run, resolved
     if output is not None:
         raise UsageError("-o and --resume exclude each other", mend="A resumed run stays in place")
-    run = RunFolder(Path(resume))
-    if not run.recipe.exists():
-        raise ArtifactError(
-            f"{run.root} is no run folder: it has no {run.recipe.name}",
-            mend="Name the folder that `eosin train` made",
-        )
+    run = find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume)
-    changed = _first_difference(read_recipe(run.recipe).model_dump(), resolved.model_dump())
-    if changed is not None:
-        raise RecipeError(
-            f"{run.root} was started with another recipe: {changed}",
-            mend="Resume without a recipe, or start a new run",
-        )
+    check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved
 
 
-def _open_run(run: RunFolder, prepared: Prepared, *, resuming: bool) -> None:
+def _open_run(run: RunFolder, recipe: Recipe, prepared: Prepared, *, resuming: bool) -> None:
     if resuming:
-        _check_same_data(prepared, run)
+        check_same_data(run, prepared)
         clean_partial(run.root)
     else:
         prepare_output(run.root)
-
-
-def _check_same_data(prepared: Prepared, run: RunFolder) -> None:
-    """Refuse to go on with a run that was started from other images, labels or groups."""
+        # First: a folder with a recipe can be resumed, whenever it is killed after this.
+        write_text(run.recipe, recipe_to_toml(recipe))
     if not run.environment.exists():
-        return
-    if read_document(run.environment, Environment).data_fingerprint != prepared.fingerprint:
-        raise ArtifactError(
-            f"the images, labels or groups have changed since {run.root} was started",
-            mend="Put them back, or start a new run",
-        )
-
-
-def _first_difference(before: object, after: object, key: str = "") -> str | None:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in before:
-            found = _first_difference(
-                before[name], after.get(name), f"{key}.{name}" if key else str(name)
-            )
-            if found is not None:
-                return found
-        return None
-    return None if before == after else f"{key!r} was {before!r}, is {after!r}"
+        record_data(run, prepared)
 
 
 def _fit(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:

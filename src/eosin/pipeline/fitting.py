@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -36,7 +36,7 @@ from eosin.pipeline.modelling import (
     write_network,
 )
 from eosin.pipeline.pictures import write_pictures
-from eosin.pipeline.preparation import Prepared, Say, resolve_preprocessing
+from eosin.pipeline.preparation import Prepared, Say
 from eosin.pipeline.record import describe_run
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
@@ -72,7 +72,7 @@ class Session:
     Attributes:
         recipe: Resolved.
         prepared: Readable samples.
-        bank: Their decoded images.
+        bank: Their decoded images; of one split, with the window that its training part fits.
         placement: Device and precision.
         say: Told what is being done.
         watch: Wall times.
@@ -86,13 +86,11 @@ class Session:
     watch: Stopwatch
 
 
-def open_session(
-    recipe: Recipe, prepared: Prepared, bank: ImageBank, say: Say, watch: Stopwatch
-) -> Session:
+def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
     """Choose the device."""
     train = recipe.train
     placement = choose_placement(train.device, train.precision, train.threads)
-    return Session(recipe, prepared, bank, placement, say, watch)
+    return Session(recipe, prepared, prepared.bank, placement, say, watch)
 
 
 def write_inputs(
@@ -134,6 +132,7 @@ def fit_split(
         The contents of ``metrics.json``.
     """
     recipe, watch = session.recipe, session.watch
+    session = fit_reading(session, samples)
     write_inputs(run, recipe, samples, report, session.prepared)
     write_document(run.audit, audit_samples(samples, hashes=session.prepared.hashes))
     write_environment(run, session)
@@ -156,6 +155,12 @@ def fit_split(
     # Last: a run folder with metrics is a finished one.
     write_metrics(run.metrics, splits)
     return splits
+
+
+def fit_reading(session: Session, samples: Samples) -> Session:
+    """Fit what the reading of images takes from a split's training part, and from nothing else."""
+    fitted = session.bank.fit_window(samples.part("train"), session.recipe.data.percentiles)
+    return replace(session, bank=session.bank.windowed(fitted))
 
 
 def train_network(
@@ -181,11 +186,12 @@ def train_network(
         f"{label}training {recipe.model.name} on {len(parts['train'])} images, "
         f"{session.placement.description}"
     )
-    preprocessing = resolve_preprocessing(recipe.model)
+    preprocessing = bank.preprocessing
     network = build_network(
         recipe.model.name,
         num_classes=len(samples.class_names),
         input_px=preprocessing.input_px[0],
+        in_channels=len(preprocessing.channels),
         arguments=recipe.model.arguments,
         seed=recipe.seed,
     )
@@ -210,7 +216,7 @@ def _positive(samples: Samples) -> int | None:
 def _origin(session: Session, samples: Samples) -> Origin:
     model = session.recipe.model
     spec = NETWORKS.get(model.name)
-    preprocessing = resolve_preprocessing(model)
+    preprocessing = session.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
     return Origin(
         architecture=model.name,

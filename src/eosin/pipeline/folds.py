@@ -13,25 +13,15 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
 from eosin.artifacts.predictions import logits_table
 from eosin.augment import POLICIES
-from eosin.core.types import Samples
 from eosin.datasets.splits import Fold
 from eosin.evaluation import Judged, judge
 from eosin.inference.classifier import Classifier
-from eosin.networks import build_network
-from eosin.networks.ensemble import Ensemble
 from eosin.pipeline.fitting import Session, fit_split, write_environment, write_predictions
-from eosin.pipeline.modelling import (
-    Origin,
-    judged_by,
-    summarise_model,
-    write_info,
-    write_network,
-)
+from eosin.pipeline.modelling import judged_by, summarise_model
 from eosin.pipeline.pictures import write_pictures
-from eosin.pipeline.preparation import resolve_preprocessing
+from eosin.pipeline.pooling import write_ensemble
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
-from eosin.training.checkpoints import load_weights
 
 #: What the pooled held-out parts are called.
 OUT_OF_FOLD = "oof"
@@ -95,7 +85,7 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
         pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)
     splits = {OUT_OF_FOLD: pooled}
     with session.watch.stage("export"):
-        _write_ensemble(session, folds, run)
+        session = write_ensemble(session, folds, run)
     write_predictions(run, [judged], [logits])
     summarise_model(ModelFolder(run.model), {MEMBERS: pooled})
     policy = POLICIES.get(session.recipe.augment.policy)
@@ -117,7 +107,9 @@ def judge_out_of_fold(
     for fold in folds:
         classifier = Classifier(run.fold(fold.repeat, fold.fold).model)
         held_out = fold.samples.part("test")
-        logits = classifier.logits(session.bank.of(held_out))
+        # A fold's own window of counts, where there is one.
+        bank = session.bank.windowed(classifier.info.preprocessing)
+        logits = classifier.logits(bank.of(held_out))
         parts.append(judged_by(classifier, held_out, logits))
         tables.append(logits_table(held_out, logits))
     frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
@@ -135,61 +127,3 @@ def judge_out_of_fold(
         ),
     )
     return judged, pooled_table
-
-
-def _write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> None:
-    """Make ``RUN/model``: the mean of the folds' calibrated probabilities."""
-    recipe, samples = session.recipe, folds[0].samples
-    preprocessing = resolve_preprocessing(recipe.model)
-    members, temperatures, thresholds = [], [], []
-    for fold in folds:
-        place = ModelFolder(run.fold(fold.repeat, fold.fold).model)
-        network = build_network(
-            recipe.model.name,
-            num_classes=len(samples.class_names),
-            input_px=preprocessing.input_px[0],
-            arguments=recipe.model.arguments,
-        )
-        load_weights(place.weights, network)
-        members.append(network)
-        info = Classifier(place.root).info
-        temperatures.append(info.temperature)
-        thresholds.append(info.threshold)
-    origin = Origin(
-        architecture="ensemble",
-        arguments={
-            "architecture": recipe.model.name,
-            "members": len(members),
-            "input_px": preprocessing.input_px[0],
-            **recipe.model.arguments,
-        },
-        samples=samples,
-        preprocessing=preprocessing,
-        facts=session.prepared.facts,
-        fingerprint=session.prepared.fingerprint,
-    )
-    ensemble = Ensemble(members, temperatures).eval()
-    folder = ModelFolder(run.model)
-    draft = write_network(ensemble, folder, origin, session.bank.of(_some(samples)))
-    # The members' temperatures are inside the ensemble.
-    write_info(folder, draft, temperature=1.0, threshold=_mean_threshold(thresholds))
-
-
-def _mean_threshold(thresholds: Sequence[Threshold]) -> Threshold:
-    """Average the members' thresholds, as the ensemble averages their probabilities.
-
-    A threshold chosen on the pooled out-of-fold predictions of single members does not carry over:
-    a mean of probabilities is spread differently, and once called every image positive.
-    """
-    values = [threshold.value for threshold in thresholds if threshold.value is not None]
-    if not values:
-        return thresholds[0]
-    return Threshold(
-        value=float(np.mean(values)),
-        source="mean of the folds' thresholds, each chosen on its inner validation part",
-        target_recall=thresholds[0].target_recall,
-    )
-
-
-def _some(samples: Samples) -> Samples:
-    return samples.where(np.arange(len(samples)) % max(1, len(samples) // 64) == 0)

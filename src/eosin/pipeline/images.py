@@ -1,15 +1,52 @@
-"""The decoded images of a run, loaded once and shared by all its folds."""
+"""The decoded images of a run: read once into the cache, then a batch at a time from there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.model import Preprocessing
+from eosin.artifacts.model import Preprocessing, Window
 from eosin.core.progress import progress_bar
-from eosin.core.types import Image, Samples
-from eosin.datasets.images import Skipped, load_readable
+from eosin.core.types import Image, IntArray, Samples
+from eosin.datasets.audit import FileHash, FileHashes
+from eosin.datasets.cache import ImageStore, Item, StoreSettings, fill_store
+from eosin.inference.decode import DECODER_VERSION
+from eosin.inference.preprocess import decode_for, resize_image, to_bytes
+
+#: Images that are looked at in one go when a window is fitted.
+_CHUNK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """Some images of a store, as the network wants them; an :class:`~eosin.core.types.ImageSource`.
+
+    Attributes:
+        store: Where they lie.
+        rows: Row of each in the store, shape (N,).
+        preprocessing: With the fitted window, for fluorescence.
+    """
+
+    store: ImageStore
+    rows: IntArray
+    preprocessing: Preprocessing
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W, C."""
+        return (len(self.rows), *self.store.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: slice | IntArray) -> Image:
+        """Return images, uint8, shape (B, H, W, C)."""
+        return to_bytes(self.store.take(self.rows[chosen]), self.preprocessing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,22 +54,106 @@ class ImageBank:
     """Decoded and resized images, addressed by the manifest's path.
 
     Attributes:
-        images: uint8, shape (N, H, W, 3).
-        rows: Row of each path.
+        store: Where they lie.
+        rows: Row of each path in the store.
+        preprocessing: How they were read; the window is fitted by a split's training part.
+        private: The folder of a store that is nobody else's, and goes with the process.
     """
 
-    images: Image
+    store: ImageStore
     rows: dict[str, int]
+    preprocessing: Preprocessing
+    private: Any = field(default=None, repr=False)
 
-    @classmethod
-    def load(cls, samples: Samples, preprocessing: Preprocessing) -> tuple[ImageBank, Skipped]:
-        """Decode every image of a table; ``(path, reason)`` of those that cannot be read."""
-        with progress_bar("Loading images") as advance:
-            readable, images, skipped = load_readable(samples, preprocessing, advance=advance)
-        rows = {path: row for row, path in enumerate(readable.frame["path"])}
-        return cls(images, rows), skipped
-
-    def of(self, samples: Samples) -> Image:
-        """Return the images of a table's rows, uint8, shape (M, H, W, 3)."""
+    def of(self, samples: Samples) -> StoredImages:
+        """Return the images of a table's rows."""
         rows = np.array([self.rows[path] for path in samples.frame["path"]], dtype=np.int64)
-        return self.images[rows]
+        return StoredImages(self.store, rows, self.preprocessing)
+
+    def windowed(self, preprocessing: Preprocessing) -> ImageBank:
+        """Return the same images under a preprocessing that differs in its window alone."""
+        return replace(self, preprocessing=preprocessing)
+
+    def fit_window(self, samples: Samples, percentiles: tuple[float, float]) -> Preprocessing:
+        """Fit the window of fluorescence channels; brightfield needs none.
+
+        Args:
+            samples: The training part.
+            percentiles: Of each channel's counts over all pixels: what becomes 0 and 255.
+
+        Returns:
+            The preprocessing with the window.
+        """
+        planes = self.preprocessing.planes
+        if planes is None:
+            return self.preprocessing
+        rows = self.of(samples).rows
+        counts = np.zeros((len(planes.chosen), 2**planes.bits), dtype=np.int64)
+        for start in range(0, len(rows), _CHUNK):
+            values = self.store.take(rows[start : start + _CHUNK])  # (B, H, W, C)
+            for channel, total in enumerate(counts):
+                total += np.bincount(values[..., channel].ravel(), minlength=len(total))
+        low, high = (tuple(_percentile(total, q) for total in counts) for q in percentiles)
+        window = Window(low=low, high=high, percentiles=percentiles)
+        fitted = planes.model_copy(update={"window": window})
+        return self.preprocessing.model_copy(update={"planes": fitted})
+
+
+def _percentile(counts: IntArray, percent: float) -> float:
+    """Return the smallest value that so many per cent of the counted pixels do not exceed."""
+    reached = np.cumsum(counts)
+    return float(np.searchsorted(reached, percent / 100 * reached[-1], side="left"))
+
+
+def load_bank(
+    samples: Samples,
+    preprocessing: Preprocessing,
+    *,
+    keep: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> tuple[ImageBank, FileHashes]:
+    """Read every image of a table that is not in the cache yet.
+
+    Args:
+        samples: The table.
+        preprocessing: Size, rule, and channels of fluorescence.
+        keep: Whether what was decoded stays for the next run.
+        say: Told where the work waits for another process.
+
+    Returns:
+        The images that could be read; hashes of all, with a reason for the others.
+    """
+    cells = list(dict.fromkeys(samples.frame["path"]))
+    items = [Item(cell, *samples.locate(cell)) for cell in cells]
+    private = None if keep else tempfile.TemporaryDirectory(prefix="eosin-")
+    with progress_bar("Reading images") as advance:
+        store, entries = fill_store(
+            items,
+            _settings(preprocessing),
+            decode=lambda path, index: decode_for(path, index, preprocessing),
+            fit=lambda image: resize_image(image, preprocessing),
+            folder=None if private is None else Path(private.name),
+            advance=advance,
+            say=say,
+        )
+    found = dict(zip(cells, entries, strict=True))
+    rows = {cell: entry.row for cell, entry in found.items() if entry.row is not None}
+    hashes = {
+        cell: FileHash(entry.content, entry.pixels, entry.reason) for cell, entry in found.items()
+    }
+    return ImageBank(store, rows, preprocessing, private), FileHashes(hashes)
+
+
+def _settings(preprocessing: Preprocessing) -> StoreSettings:
+    planes = preprocessing.planes
+    height, width = preprocessing.input_px
+    return StoreSettings(
+        shape=(height, width, 3 if planes is None else len(planes.chosen)),
+        dtype="uint16" if planes is not None and planes.bits == 16 else "uint8",
+        reading={
+            "decoder": DECODER_VERSION,
+            "resize": preprocessing.resize,
+            "interpolation": preprocessing.interpolation,
+            "planes": None if planes is None else [*planes.chosen, planes.n_stored],
+        },
+    )

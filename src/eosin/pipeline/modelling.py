@@ -12,7 +12,7 @@ from eosin.artifacts.metrics import SplitMetrics, Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.files import sha256_file
-from eosin.core.types import FloatArray, Image, Samples
+from eosin.core.types import FloatArray, ImageSource, Samples
 from eosin.evaluation import Judged
 from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.inference.classifier import Classifier, decide
@@ -48,7 +48,7 @@ class Origin:
 
 
 def write_network(
-    network: nn.Module, folder: ModelFolder, origin: Origin, images: Image
+    network: nn.Module, folder: ModelFolder, origin: Origin, images: ImageSource
 ) -> ModelInfo:
     """Write weights and ONNX; the folder becomes a model's when :func:`write_info` follows.
 
@@ -56,7 +56,7 @@ def write_network(
         network: On the CPU, in evaluation mode.
         folder: Where to.
         origin: Everything else that ``model.json`` says.
-        images: Real images for the parity check, uint8, shape (N, H, W, 3).
+        images: Real images for the parity check, uint8, shape (N, H, W, C).
 
     Returns:
         A draft of ``model.json``, not calibrated.
@@ -67,15 +67,16 @@ def write_network(
     # Of a training begun anew: until the new one is written the folder is no model's.
     folder.info.unlink(missing_ok=True)
     save_weights(folder.weights, network)
-    write_onnx(network, folder.onnx, origin.preprocessing.input_px)
-    checked = to_input(images[:_PARITY_IMAGES], origin.preprocessing)
+    preprocessing = origin.preprocessing
+    write_onnx(network, folder.onnx, preprocessing.input_px, len(preprocessing.channels))
+    checked = to_input(images[:_PARITY_IMAGES], preprocessing)
     gap = check_parity(network, folder.onnx, checked)
     return ModelInfo(
         architecture=origin.architecture,
         arguments=origin.arguments,
         class_names=origin.samples.class_names,
         positive=origin.samples.positive,
-        preprocessing=origin.preprocessing,
+        preprocessing=preprocessing,
         mpp=_network_mpp(origin),
         modality=origin.facts["modality"],
         threshold=Threshold(value=None, source="none chosen yet", target_recall=None),

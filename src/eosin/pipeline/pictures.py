@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import torch
 from PIL import Image as PillowImage
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.run import SamplePicture, SamplesIndex
 from eosin.artifacts.versioned import write_document
-from eosin.augment import Policy, apply_affine
+from eosin.augment import Policy, warp_bytes
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
 from eosin.core.types import Image, IntArray, Samples
 from eosin.evaluation import Judged
+from eosin.inference.preprocess import to_picture
 from eosin.pipeline.images import ImageBank
 
 _SIDE_PX = 160
@@ -54,18 +54,19 @@ def _examples(run: RunFolder, train: Samples, bank: ImageBank, seed: int) -> lis
     )
     chosen = train.where(np.isin(np.arange(len(train)), rows))
     return [
-        _save(run, f"example-{n:02d}.jpg", image, _describe(chosen, n, "example"))
-        for n, image in enumerate(bank.of(chosen))
+        _save(run, bank, f"example-{n:02d}.jpg", image, _describe(chosen, n, "example"))
+        for n, image in enumerate(bank.of(chosen)[:])
     ]
 
 
 def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
     """Choose rows of one class from as many different groups as there are."""
     shuffled = generator(seed, "pictures").permutation(rows)
+    groups = train.groups
     seen: dict[str, int] = {}
     rank = []
     for row in shuffled:
-        group = train.groups[row]
+        group = groups[row]
         rank.append(seen.get(group, 0))
         seen[group] = rank[-1] + 1
     order = np.argsort(np.array(rank, dtype=np.int64), kind="stable")
@@ -79,11 +80,9 @@ def _augmented(
     rows = generator(seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
     rows = np.sort(rows)
     chosen = train.where(np.isin(np.arange(len(train)), rows))
-    planes = torch.from_numpy(bank.of(chosen)).permute(0, 3, 1, 2).float()
-    moved = apply_affine(planes, torch.from_numpy(policy.draw(seed, 0, rows.tolist())))
-    images = moved.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    images = warp_bytes(bank.of(chosen)[:], policy.draw(seed, 0, rows))
     return [
-        _save(run, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
+        _save(run, bank, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
         for n, image in enumerate(images)
     ]
 
@@ -102,7 +101,7 @@ def mistakes(run: RunFolder, judged: Judged, bank: ImageBank) -> list[SamplePict
                 "probability": float(confidence[row]),
             }
         )
-        saved.append(_save(run, f"mistake-{n:02d}.jpg", bank.of(one)[0], picture))
+        saved.append(_save(run, bank, f"mistake-{n:02d}.jpg", bank.of(one)[:][0], picture))
     return saved
 
 
@@ -121,8 +120,10 @@ def _describe(samples: Samples, row: int, role: str) -> SamplePicture:
     )
 
 
-def _save(run: RunFolder, name: str, image: Image, picture: SamplePicture) -> SamplePicture:
-    small = PillowImage.fromarray(image)
+def _save(
+    run: RunFolder, bank: ImageBank, name: str, image: Image, picture: SamplePicture
+) -> SamplePicture:
+    small = PillowImage.fromarray(to_picture(image, bank.preprocessing))
     small.thumbnail((_SIDE_PX, _SIDE_PX))
     stream = io.BytesIO()
     small.save(stream, format="JPEG", quality=88)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from eosin.artifacts.run import SplitReport
 from eosin.networks import build_network, count_params
 from eosin.networks.registry import count_macs
-from eosin.pipeline.preparation import Prepared, resolve_preprocessing
+from eosin.pipeline.preparation import Prepared
 from eosin.recipe.schema import Recipe
 from eosin.runtime.device import choose_placement
 
@@ -85,7 +85,7 @@ def make_plan(recipe: Recipe, prepared: Prepared, split: SplitReport) -> Plan:
     """
     train = recipe.train
     placement = choose_placement(train.device, train.precision, train.threads)
-    preprocessing = resolve_preprocessing(recipe.model)
+    preprocessing = prepared.bank.preprocessing
     side = preprocessing.input_px[0]
     network = build_network(
         recipe.model.name,

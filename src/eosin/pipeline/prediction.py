@@ -16,10 +16,9 @@ from eosin.core.errors import DataError, ImageError, UsageError
 from eosin.core.files import check_writable
 from eosin.core.progress import progress_bar
 from eosin.core.types import Image
-from eosin.datasets.images import Skipped, list_images, write_skipped
+from eosin.datasets.images import Skipped, list_images, split_cell, write_skipped
 from eosin.inference.classifier import Classifier
-from eosin.inference.decode import decode_image
-from eosin.inference.preprocess import resize_image
+from eosin.inference.preprocess import read_image
 
 _CHUNK = 256
 
@@ -51,7 +50,7 @@ def predict(
 
     Args:
         model: A model folder, or a run folder with one.
-        paths: Image files and folders.
+        paths: Image files, folders, h5 and idx files.
         output: CSV file to write; ``skipped.csv`` goes beside it.
         allow_skipped: Whether unreadable files are accepted; the caller's to act upon.
 
@@ -94,18 +93,19 @@ def _check_table(path: Path) -> None:
     check_writable(path.parent)
 
 
-def _predict_chunk(classifier: Classifier, files: list[Path]) -> tuple[Any, Skipped]:
+def _predict_chunk(classifier: Classifier, files: list[str]) -> tuple[Any, Skipped]:
+    preprocessing = classifier.info.preprocessing
     images: list[Image] = []
     kept: list[str] = []
     skipped: Skipped = []
     for file in files:
         try:
-            images.append(resize_image(decode_image(file), classifier.info.preprocessing))
-            kept.append(str(file))
+            images.append(read_image(*split_cell(file), preprocessing))
+            kept.append(file)
         except ImageError as error:
-            skipped.append((str(file), str(error)))
+            skipped.append((file, str(error)))
     names = classifier.info.class_names
-    shape = (0, *classifier.info.preprocessing.input_px, 3)
+    shape = (0, *preprocessing.input_px, len(preprocessing.channels))
     stack = np.stack(images) if images else np.empty(shape, dtype=np.uint8)
     probabilities = classifier.probabilities(classifier.logits(stack))
     table = pd.DataFrame({"path": kept})

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,22 @@ import numpy as np
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import read_manifest
-from eosin.artifacts.model import Preprocessing
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.places import cache_folder
-from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
-from eosin.datasets.audit import FileHashes, fingerprint, hash_files
-from eosin.datasets.base import DataSetFacts, collect_samples, find_root
+from eosin.datasets.audit import FileHashes, fingerprint
+from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, find_root
 from eosin.datasets.catalogue import DATASETS
-from eosin.datasets.images import Skipped, find_unreadable, without
+from eosin.datasets.images import Skipped, without
 from eosin.datasets.phantom.adapter import OPTIONS_FILE
-from eosin.inference.preprocess import make_preprocessing
 from eosin.networks import NETWORKS
 from eosin.networks.registry import check_arguments
-from eosin.pipeline.images import ImageBank
-from eosin.recipe.schema import DataSection, ModelSection, Recipe
+from eosin.pipeline.channels import resolve_preprocessing
+from eosin.pipeline.images import ImageBank, load_bank
+from eosin.recipe.schema import DataSection, Recipe
 
 #: Told, in a sentence, what is being done.
 Say = Callable[[str], None]
@@ -51,6 +49,7 @@ class Prepared:
         skipped: What could not be read.
         hashes: Of files and pixels, for the audit.
         fingerprint: Changes when paths, labels, groups or files change.
+        bank: The decoded images.
     """
 
     samples: Samples
@@ -58,6 +57,7 @@ class Prepared:
     skipped: Skipped
     hashes: FileHashes
     fingerprint: str
+    bank: ImageBank
 
 
 def check_names(recipe: Recipe) -> None:
@@ -72,14 +72,6 @@ def check_names(recipe: Recipe) -> None:
     POLICIES.get(recipe.augment.policy)
     spec = NETWORKS.get(recipe.model.name)
     check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
-
-
-def resolve_preprocessing(section: ModelSection) -> Preprocessing:
-    """Return the recipe's preprocessing, or the network's own."""
-    spec = NETWORKS.get(section.name)
-    return make_preprocessing(
-        section.preprocessing or spec.preprocessing, section.input_px or spec.input_px
-    )
 
 
 def resolve_root(section: DataSection, seed: int) -> Path | None:
@@ -125,7 +117,11 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
         samples = collect_samples(
             name, root, options, label=section.label, positive=section.positive
         )
-        facts = DATASETS.get(name).facts.as_dict()
+        facts = declared_facts(name, options).as_dict()
+    if section.modality is not None:
+        facts = {**facts, "modality": section.modality}
+    if section.channel_names:
+        facts = {**facts, "channels": list(section.channel_names)}
     return _narrow(samples, section), facts
 
 
@@ -165,46 +161,22 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
 
 
 def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
-    """List, read and hash the recipe's images.
+    """List the recipe's images and read those that the cache does not hold yet.
 
     Raises:
         EosinError: A name, folder or manifest is wrong, or no image can be read.
     """
     check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
-    return examine(samples, facts, say)
-
-
-def examine(samples: Samples, facts: dict[str, Any], say: Say = silent) -> Prepared:
-    """Decode every image once: set the unreadable aside, hash the others."""
-    say(f"Checking {len(samples)} images of {samples.frame['group'].nunique()} groups")
-    with progress_bar("Checking images") as advance:
-        skipped = find_unreadable(samples, advance=advance)
-    readable = without(samples, skipped)
-    with progress_bar("Hashing images") as advance:
-        hashes = hash_files(readable, progress=advance)
+    say(f"Reading {len(samples)} images of {samples.frame['group'].nunique()} groups")
+    preprocessing = resolve_preprocessing(recipe, samples, facts)
+    bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache, say=say)
+    readable = without(samples, hashes.unreadable)
     return Prepared(
         samples=readable,
         facts=facts,
-        skipped=skipped,
+        skipped=hashes.unreadable,
         hashes=hashes,
         fingerprint=fingerprint(readable, hashes),
+        bank=bank,
     )
-
-
-def load_bank(prepared: Prepared, preprocessing: Preprocessing) -> tuple[Prepared, ImageBank]:
-    """Decode the images into memory; what vanished since the check joins what was skipped.
-
-    Raises:
-        DataError: None can be read any more.
-    """
-    bank, vanished = ImageBank.load(prepared.samples, preprocessing)
-    if vanished:
-        readable = without(prepared.samples, vanished)
-        prepared = replace(
-            prepared,
-            samples=readable,
-            skipped=[*prepared.skipped, *vanished],
-            fingerprint=fingerprint(readable, prepared.hashes),
-        )
-    return prepared, bank

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
@@ -28,12 +29,13 @@ class SplitSection(Section):
 
     Attributes:
         protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
-            ``column``: the manifest's ``split``; ``folds``: ``k`` grouped folds.
+            ``column``: the manifest's ``split``, and where it marks no ``val``, a grouped share
+            of ``train``; ``folds``: ``k`` grouped folds.
         by: Unit of ``folds``: ``group``, or ``image`` as published.
         stratify: Keep class shares as well as the groups allow.
         train: Share of the images for training.
-        val: Share for stopping, temperature and threshold; in ``folds`` it is taken from the
-            training part of each fold.
+        val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
+            taken from the training part.
         test: Share for judging.
         k: Folds.
         repeats: How often the folds are drawn anew.
@@ -79,6 +81,12 @@ class DataSection(Section):
         positive: The positive class of a binary task; adapters have a default.
         magnifications: Keep only these; all by default.
         limit: Keep at most so many images a class and group (for quick forms).
+        modality: ``brightfield`` or ``fluorescence``; data sets know theirs, a manifest is taken
+            for brightfield.
+        channel_names: Names of a fluorescence file's channels, in order; data sets know theirs.
+        channels: Which of them the network sees, by name or by position from 0; all by default.
+        percentiles: Of each channel's counts in the training images: what becomes 0 and 255.
+        cache: Keep decoded images for the next run; ``false`` keeps them in a temporary folder.
         split: How samples are divided.
     """
 
@@ -90,7 +98,18 @@ class DataSection(Section):
     positive: str | None = None
     magnifications: tuple[str, ...] = ()
     limit: PositiveInt | None = None
+    modality: Literal["brightfield", "fluorescence"] | None = None
+    channel_names: tuple[str, ...] = ()
+    channels: tuple[str | Annotated[int, Field(ge=0)], ...] = ()
+    percentiles: tuple[Percentile, Percentile] = (0.1, 99.9)
+    cache: bool = True
     split: SplitSection = SplitSection()
+
+    @model_validator(mode="after")
+    def _check_percentiles(self) -> Self:
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError(f"`percentiles` must grow, got {list(self.percentiles)}")
+        return self
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -178,6 +197,9 @@ class TrainSection(Section):
             ``16-mixed``.
         threads: CPU threads; the machine's by default.
         clip_gradient: Largest gradient norm; null never clips.
+        checkpoint_minutes: Inside an epoch, minutes between two checkpoints for ``--resume``; one
+            is written at the end of every epoch in any case.
+        loggers: Beside ``history.csv``: ``tensorboard`` and ``mlflow``, into the run's ``logs/``.
     """
 
     epochs: PositiveInt = 15
@@ -197,6 +219,8 @@ class TrainSection(Section):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     threads: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
+    checkpoint_minutes: Annotated[float, Field(ge=0.0)] = 5.0
+    loggers: tuple[Literal["tensorboard", "mlflow"], ...] = ()
 
 
 class EvaluateSection(Section):

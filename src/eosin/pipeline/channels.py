@@ -1,0 +1,106 @@
+"""Which channels the network sees, and how they are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eosin.artifacts.model import Planes, Preprocessing
+from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
+from eosin.core.types import Pixels, Samples
+from eosin.inference.planes import decode_planes
+from eosin.inference.preprocess import make_preprocessing
+from eosin.networks import NETWORKS
+from eosin.recipe.schema import Recipe
+
+
+def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any]) -> Preprocessing:
+    """Return the recipe's preprocessing, or the network's own.
+
+    For fluorescence the first readable image says how many channels and bits the files have; the
+    window of counts is left to be fitted on a split's training part.
+
+    Args:
+        recipe: Network, size, style and channels.
+        samples: Whose files are looked at.
+        facts: What the data set says of itself: its modality, and the names of its channels.
+
+    Raises:
+        RecipeError: A channel that the files do not have, or a style that fluorescence has not.
+        DataError: No file can be read.
+    """
+    section = recipe.model
+    spec = NETWORKS.get(section.name)
+    style = section.preprocessing or spec.preprocessing
+    input_px = section.input_px or spec.input_px
+    if facts["modality"] != "fluorescence":
+        _refuse_fluorescence_keys(recipe)
+        return make_preprocessing(style, input_px)
+    if style == "caffe":
+        if section.preprocessing == "caffe":
+            raise RecipeError(
+                "'model.preprocessing': 'caffe' subtracts ImageNet's means of red, green and blue",
+                mend="Use 'unit' or 'centred' for fluorescence",
+            )
+        style = "unit"
+    first = _first_readable(samples)
+    stored = _stored_names(first.shape[2], facts.get("channels", ()), recipe.data.channel_names)
+    chosen = _choose(recipe.data.channels, stored)
+    planes = Planes(chosen=chosen, n_stored=len(stored), bits=_bits(first))
+    names = [stored[place] for place in chosen]
+    return make_preprocessing(style, input_px, channels=names, planes=planes)
+
+
+def _refuse_fluorescence_keys(recipe: Recipe) -> None:
+    for key in ("channels", "channel_names"):
+        if getattr(recipe.data, key):
+            raise RecipeError(
+                f"'data.{key}' belongs to fluorescence, but these images are brightfield",
+                mend='Leave it out, or set data.modality = "fluorescence"',
+            )
+
+
+def _first_readable(samples: Samples) -> Pixels:
+    reason = ""
+    for cell in samples.frame["path"]:
+        try:
+            return decode_planes(*samples.locate(cell))
+        except ImageError as error:
+            reason = reason or str(error)
+    raise DataError(
+        f"none of the {len(samples)} images can be read: {reason}",
+        mend="Do the paths start from the right folder?",
+    )
+
+
+def _bits(image: Pixels) -> Any:
+    return 8 * image.dtype.itemsize
+
+
+def _stored_names(count: int, known: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return a name for each of a file's channels: the recipe's, the data set's, or its place."""
+    if given and len(given) != count:
+        raise RecipeError(
+            f"'data.channel_names' names {len(given)} channels, but the files have {count}"
+        )
+    return list(known) if len(known) == count else [str(place) for place in range(count)]
+
+
+def _choose(wanted: Sequence[str | int], stored: Sequence[str]) -> tuple[int, ...]:
+    if not wanted:
+        return tuple(range(len(stored)))
+    places = [_place(channel, stored) for channel in wanted]
+    if len(set(places)) < len(places):
+        raise RecipeError(f"'data.channels' names a channel twice: {list(wanted)}")
+    return tuple(places)
+
+
+def _place(channel: str | int, stored: Sequence[str]) -> int:
+    if isinstance(channel, int) and channel < len(stored):
+        return channel
+    if channel in stored:
+        return list(stored).index(str(channel))
+    raise RecipeError(
+        f"'data.channels': the files have no channel {channel!r}",
+        mend=close_matches(str(channel), stored),
+    )
