@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eosin.augment.counting import uniform
 from eosin.core.registry import Registry
-from eosin.core.seeding import generator
+from eosin.core.seeding import derive_seed
 from eosin.core.types import FloatArray
 
 
@@ -59,28 +60,34 @@ class Policy:
             float32, shape (B, 2, 3): from output to input coordinates, both in −1…1 with the
             image's centre at 0 (torch's ``affine_grid``).
         """
-        return np.stack([self._draw_one(seed, epoch, int(index)) for index in indices])
-
-    def _draw_one(self, seed: int, epoch: int, index: int) -> FloatArray:
+        index = np.array(list(indices), dtype=np.int64)
         # Every number is drawn whether used or not: switching one change on leaves the others be.
-        random = generator(seed, "augment", epoch, index)
-        angle, shear, zoom, shift_x, shift_y = random.uniform(-1.0, 1.0, size=5)
-        mirror_x, mirror_y = random.random(2) < 0.5
-        turns = int(random.integers(4)) if self.quarter_turns else 0
-        theta = np.deg2rad(angle * self.rotation_deg + 90.0 * turns)
-        rotate = np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
-        skew = np.array([[1.0, shear * self.shear], [0.0, 1.0]])
-        flip = np.diag(
-            [
-                -1.0 if self.flip_horizontal and mirror_x else 1.0,
-                -1.0 if self.flip_vertical and mirror_y else 1.0,
-            ]
-        )
-        linear = rotate @ skew @ flip / (1.0 + zoom * self.zoom)
+        drawn = uniform(derive_seed(seed, "augment", epoch), index, 8)
+        angle, shear, zoom, shift_x, shift_y = 2.0 * drawn[:, :5].T - 1.0
+        mirror_x, mirror_y = drawn[:, 5:7].T < 0.5
+        rotate = _turned(np.deg2rad(angle * self.rotation_deg))
+        if self.quarter_turns:
+            rotate = rotate @ _QUARTERS[(4.0 * drawn[:, 7]).astype(np.int64)]
+        skew = np.zeros((len(index), 2, 2)) + np.eye(2)
+        skew[:, 0, 1] = shear * self.shear
+        flip = np.ones((len(index), 1, 2))
+        flip[mirror_x & self.flip_horizontal, :, 0] = -1.0
+        flip[mirror_y & self.flip_vertical, :, 1] = -1.0
+        matrices = np.empty((len(index), 2, 3), dtype=np.float32)
+        matrices[:, :, :2] = rotate @ skew * flip / (1.0 + zoom * self.zoom)[:, None, None]
         # Coordinates span 2, so a shift by a share of the side is twice that share.
-        offset = 2.0 * self.shift * np.array([[shift_x], [shift_y]])
-        return np.hstack([linear, offset]).astype(np.float32)
+        matrices[:, :, 2] = 2.0 * self.shift * np.stack([shift_x, shift_y], axis=1)
+        return matrices
 
+
+def _turned(theta: FloatArray) -> FloatArray:
+    """Return the rotation by each angle, in radians: (B,) to (B, 2, 2)."""
+    cosine, sine = np.cos(theta), np.sin(theta)
+    return np.stack([cosine, -sine, sine, cosine], axis=-1).reshape(-1, 2, 2)
+
+
+#: Turns by 0, 90, 180 and 270 degrees, exact: the cosine of a right angle is not quite 0.
+_QUARTERS = np.round(_turned(np.arange(4) * np.pi / 2))
 
 POLICIES: Registry[Policy] = Registry("augmentation policy")
 

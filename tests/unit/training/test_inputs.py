@@ -1,0 +1,60 @@
+"""What a network is trained on is what it is given in prediction, to the bit."""
+
+import numpy as np
+import pytest
+import torch
+
+from eosin.augment import POLICIES, warp_bytes
+from eosin.inference.preprocess import make_preprocessing, to_input
+from eosin.training.inputs import InputScaling, augmented_input
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (4, 10, 6, 3), dtype=np.uint8)
+
+
+def preprocessings():
+    unit = make_preprocessing("unit", 8)
+    return {
+        "unit": unit,
+        "centred": make_preprocessing("centred", 8),
+        "caffe": make_preprocessing("caffe", 8),
+        "neither RGB nor BGR": unit.model_copy(update={"channels": ("G", "B", "R")}),
+        "all differ": unit.model_copy(
+            update={"channels": ("B", "G", "R"), "mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", preprocessings())
+def test_training_scales_as_prediction_does(name, images):
+    preprocessing = preprocessings()[name]
+    before = images.copy()
+    scaled = InputScaling(preprocessing)(torch.from_numpy(images))
+    np.testing.assert_array_equal(scaled.numpy(), to_input(images, preprocessing))
+    np.testing.assert_array_equal(images, before)
+
+
+def test_channels_lie_last_in_memory(images):
+    scaled = InputScaling(make_preprocessing("unit", 8))(torch.from_numpy(images))
+    assert scaled.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_augmentation_comes_before_scaling_and_follows_the_index(images):
+    preprocessing = make_preprocessing("caffe", 8)
+    scale = InputScaling(preprocessing)
+    policy = POLICIES.get("p3")
+    index = torch.tensor([9, 2, 5, 0])
+    found = augmented_input(torch.from_numpy(images), scale, policy, (3, 1), index)
+    moved = warp_bytes(images, policy.draw(3, 1, [9, 2, 5, 0]))
+    np.testing.assert_array_equal(found.numpy(), to_input(moved, preprocessing))
+    other = augmented_input(torch.from_numpy(images), scale, policy, (3, 2), index)
+    assert not torch.equal(found, other)
+
+
+def test_without_a_policy_only_scaling_is_left(images):
+    scale = InputScaling(make_preprocessing("unit", 8))
+    given = torch.from_numpy(images)
+    found = augmented_input(given, scale, POLICIES.get("none"), (0, 0), torch.arange(4))
+    assert torch.equal(found, scale(given))
