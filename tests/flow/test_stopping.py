@@ -1,11 +1,13 @@
 """Ctrl-C and a killed process in mid-epoch: what was finished is kept, and resuming goes on."""
 
+import importlib.util
 import shlex
 import shutil
 import signal
 
 import pandas as pd
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from eosin.artifacts.metrics import read_metrics
@@ -72,7 +74,7 @@ def test_ctrl_c_while_images_are_read_leaves_nothing(command, recipe_file, tmp_p
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eosin.pipeline.preparation.find_unreadable", stop)
+    monkeypatch.setattr("eosin.pipeline.preparation.load_bank", stop)
     told = command("train", recipe_file(), "-o", tmp_path / "run")
     assert told.status == 1
     assert "interrupted" in told.complaint
@@ -141,18 +143,105 @@ def test_a_changed_recipe_is_named_and_refused(command, recipe_file, tiny_run, t
     assert "is no run folder" in told.complaint
 
 
-def test_changed_images_are_refused(command, recipe_file, images, tmp_path):
-    recipe = recipe_file(
-        data={"dataset": "folder", "root": str(images), "positive": "malignant"}, drop=("options",)
-    )
-    run = tmp_path / "run"
+@pytest.fixture
+def listed(images, recipe_file, tmp_path):
+    """A manifest of the tiny images and its recipe; changed through the function it gives."""
+    manifest = tmp_path / "table.csv"
+    rows = [
+        {"path": str(path.relative_to(tmp_path)), "label": name, "group": path.parent.name}
+        for name in ("benign", "malignant")
+        for path in sorted((images / name).rglob("*.png"))
+    ]
+
+    def change(do=None):
+        table = pd.DataFrame(rows)
+        (do(table) if do else table).to_csv(manifest, index=False)
+
+    change()
+    data = {"manifest": str(manifest), "positive": "malignant"}
+    recipe = recipe_file(data=data, train={"epochs": 1}, drop=("dataset", "root", "options"))
+    return recipe, change, rows[0]
+
+
+def test_changed_data_are_named_and_refused(command, listed, tmp_path):
+    recipe, change, first = listed
+    path, run = first["path"], tmp_path / "run"
     assert command("train", recipe, "-o", run).status == 0
-    (run / "metrics.json").unlink()
-    victim = next(images.rglob("*.png"))
-    kept = victim.read_bytes()
-    victim.unlink()
-    told = command("train", "--resume", run)
+    image = tmp_path / path
+    kept = image.read_bytes()
+
+    def told():
+        found = command("train", "--resume", run)
+        assert found.status == 1
+        start = f"eosin: the data have changed since {run} was started: "
+        assert found.complaint.startswith(start)
+        assert found.complaint.endswith(". Put them back, or start a new run")
+        return found.complaint.removeprefix(start).partition(". Put")[0]
+
+    for metrics in (True, False):  # a finished run, and one that is not
+        if not metrics:
+            (run / "metrics.json").unlink()
+        change(lambda table: table.iloc[1:])
+        assert told() == f"{path} is gone, or cannot be read any more"
+        change(lambda t: pd.concat([t, t.iloc[:1].assign(path="images/../" + path)]))
+        assert told() == f"images/../{path} is new"
+        change(lambda t: pd.concat([t, t.iloc[:1]]))
+        assert told() == f"{path} was listed 1 times, is 2"
+        change(lambda t: t.assign(label=["malignant", *t["label"][1:]]))
+        assert told() == f"the label of {path} was 'benign', is 'malignant'"
+        change(lambda t: t.assign(group=["X", "Y", *t["group"][2:]]))
+        assert told() == f"the group of {path} was {first['group']!r}, is 'X' (and 1 more change)"
+        change()
+        Image.new("RGB", (64, 64)).save(image)
+        assert told() == f"the content of {path} is another"
+        image.unlink()
+        assert told() == f"{path} is gone, or cannot be read any more"
+        image.write_bytes(kept)
+    (run / "checkpoints" / "inputs.parquet").unlink()
+    change(lambda table: table.iloc[1:])
+    assert told() == "images, labels or groups are others"
+    change()
+    assert command("train", "--resume", run).status == 0
+
+
+def test_a_fold_is_resumed_with_its_run(command, folds_run, tmp_path):
+    run = tmp_path / "run one"
+    shutil.copytree(folds_run, run)
+    told = command("train", "--resume", run / "folds" / "0-1")
     assert told.status == 1
-    assert "the images, labels or groups have changed" in told.complaint
-    victim.write_bytes(kept)
-    assert len(pd.read_csv(run / "manifest.csv")) == 60
+    go_on = f"Go on with: eosin train --resume {shlex.quote(str(run))}"
+    assert told.complaint == (f"eosin: {run / 'folds' / '0-1'} is a fold of the run {run}. {go_on}")
+
+
+def test_a_folder_killed_before_its_recipe_was_written_can_be_used(command, recipe_file, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".recipe-x1.tmp.toml").write_text("half")
+    (run / "thesis.txt").write_text("mine")
+    told = command("train", recipe_file(), "-o", run)
+    assert "is not empty" in told.complaint
+    assert len(list(run.iterdir())) == 2  # nothing of a folder in use is touched
+    (run / "thesis.txt").unlink()
+    assert command("train", recipe_file(train={"epochs": 1}), "-o", run).status == 0
+    assert not list(run.glob(".*"))
+
+
+def test_a_missing_logger_is_told_before_any_image_is_read(
+    command, recipe_file, tmp_path, monkeypatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "mlflow" else find(name)
+    )
+    recipe = recipe_file(train={"loggers": ["tensorboard", "mlflow"]})
+    for option in (("-o", tmp_path / "run"), ("--plan",)):
+        told = command("train", recipe, *option)
+        assert told.status == 1
+        assert told.err == (
+            "eosin: 'train.loggers' names mlflow, which is not installed. "
+            "pip install 'eosin[logging]'\n"
+        )
+    assert not (tmp_path / "run").exists()
+    told = command("train", recipe_file(train={"loggers": ["mlfow"]}))
+    assert told.status == 2
+    assert "'train.loggers" in told.complaint

@@ -101,13 +101,22 @@ class RunFolder:
 
     @property
     def last_checkpoint(self) -> Path:
-        """State at the end of the last finished epoch."""
+        """State that ``--resume`` goes on from."""
         return self.checkpoints / "last.ckpt"
 
+    def best_checkpoint(self, step: int) -> Path:
+        """Return where the weights of the best evaluation are, which was after ``step`` steps."""
+        return self.checkpoints / f"best-{step}.safetensors"
+
     @property
-    def best_checkpoint(self) -> Path:
-        """State at the best evaluation so far."""
-        return self.checkpoints / "best.safetensors"
+    def inputs(self) -> Path:
+        """Path, label, group and content of each image when the run was started."""
+        return self.checkpoints / "inputs.parquet"
+
+    @property
+    def logs(self) -> Path:
+        """What ``train.loggers`` write, a folder each."""
+        return self.root / "logs"
 
     @property
     def folds(self) -> Path:

@@ -173,7 +173,10 @@ def plan(
     resolved = _resolve(recipe, overrides, None)
     prepared = prepare(resolved, say)
     division = divide(resolved, prepared)
-    return make_plan(resolved, prepared, division.report), division.audit
+    session = open_session(resolved, prepared, say, Stopwatch())
+    samples = division.folds[0].samples if division.folds else division.samples
+    trainings = max(1, len(division.folds))
+    return make_plan(session, samples, division.report, trainings), division.audit
 
 
 def divide(recipe: Recipe, prepared: Prepared) -> Division:

@@ -66,11 +66,16 @@ class EpochBatches(Sampler[list[int]]):
         self._n_rows = n_rows
         self._batch_size = batch_size
         self._seed = seed
+        self._resumed = (0, 0)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each."""
         self.epoch = epoch
+
+    def resume(self, epoch: int, batch: int) -> None:
+        """Begin one epoch at its ``batch``-th batch; every other epoch is whole."""
+        self.epoch, self._resumed = epoch, (epoch, batch)
 
     def __len__(self) -> int:
         return len(self._bounds()) - 1
@@ -79,8 +84,8 @@ class EpochBatches(Sampler[list[int]]):
         order = list(range(self._n_rows))
         if self._seed is not None:
             order = generator(self._seed, "order", self.epoch).permutation(self._n_rows).tolist()
-        bounds = self._bounds()
-        for start, stop in pairwise(bounds):
+        epoch, done = self._resumed
+        for start, stop in pairwise(self._bounds()[done if epoch == self.epoch else 0 :]):
             yield order[start:stop]
 
     def _bounds(self) -> list[int]:

@@ -1,9 +1,9 @@
-"""What happens at every evaluation and at the end of every epoch."""
+"""What happens at every step, at every evaluation and at the end of every epoch."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.layout import RunFolder
@@ -11,7 +11,9 @@ from eosin.artifacts.predictions import HISTORY_COLUMNS, write_history
 from eosin.core.files import atomic_path
 from eosin.core.progress import Advance
 from eosin.runtime.door import import_companion
-from eosin.training.checkpoints import save_weights
+from eosin.training.batches import EpochBatches
+from eosin.training.checkpoints import BestWeights, random_state, restore_random_state
+from eosin.training.loggers import Row, RowLogs
 from eosin.training.module import ClassifierModule
 
 lightning = import_companion("lightning.pytorch")
@@ -30,6 +32,7 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         monitor: Which validation score decides.
         patience: Evaluations without gain before training stops; ``None`` never stops early.
         on_row: Told of every new history row.
+        logs: Loggers beside the history.
     """
 
     def __init__(
@@ -37,26 +40,34 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         run: RunFolder,
         monitor: str,
         patience: int | None,
-        on_row: Callable[[dict[str, Any]], None] | None = None,
+        on_row: Callable[[Row], None] | None = None,
+        logs: RowLogs | None = None,
     ) -> None:
         self._run = run
         self._monitor = monitor
         self._patience = patience
         self._on_row = on_row
-        self.rows: list[dict[str, Any]] = []
+        self._logs = logs or RowLogs((), run)
+        self.rows: list[Row] = []
         self.best: float | None = None
         self.waited = 0
+        self.weights = BestWeights(run)
 
     def on_train_start(self, trainer: Any, _module: Any) -> None:
         """Let a run that had stopped early, and was killed after that, stay stopped."""
         trainer.should_stop = self._is_out_of_patience()
+        # What a killed run wrote after its last checkpoint is going to happen anew.
+        self.weights.forget_others()
+        if self._run.history.exists():
+            write_history(self._run.history, self.rows)
+        self._logs.open(self.rows)
 
     def on_validation_epoch_end(self, trainer: Any, module: ClassifierModule) -> None:
         """Close one evaluation."""
         if trainer.sanity_checking:
             return
         scores = module.take_scores()
-        row: dict[str, Any] = {
+        row: Row = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
@@ -64,11 +75,12 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         }
         self.rows.append({name: row.get(name) for name in HISTORY_COLUMNS})
         write_history(self._run.history, self.rows)
+        self._logs.add(self.rows[-1])
         if self._on_row is not None:
             self._on_row(self.rows[-1])
         # An undefined score (an AUC of one class) is no gain.
         value = scores.get(self._monitor)
-        self._keep_best(value, module)
+        self._keep_best(value, trainer.global_step, module)
         module.step_schedule(self._worst() if value is None else value)
         if self._is_out_of_patience():
             trainer.should_stop = True
@@ -76,15 +88,15 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
     def _is_out_of_patience(self) -> bool:
         return self._patience is not None and self.waited >= self._patience
 
-    def _keep_best(self, value: float | None, module: ClassifierModule) -> None:
+    def _keep_best(self, value: float | None, step: int, module: ClassifierModule) -> None:
         if value is not None and (self.best is None or self._gains(value)):
             self.best, self.waited = value, 0
-            save_weights(self._run.best_checkpoint, module.network)
+            self.weights.save(step, module.network)
             return
         self.waited += 1
         if self.best is None:
             # Nothing was measurable yet: the latest state is the best there is.
-            save_weights(self._run.best_checkpoint, module.network)
+            self.weights.save(step, module.network)
 
     def _gains(self, value: float) -> bool:
         if self.best is None:
@@ -96,27 +108,91 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs."""
-        return {"rows": self.rows, "best": self.best, "waited": self.waited}
+        return {
+            "rows": self.rows,
+            "best": self.best,
+            "waited": self.waited,
+            "best_step": self.weights.step,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.rows, self.best, self.waited = state["rows"], state["best"], state["waited"]
+        self.weights.restore(state["best_step"])
 
 
 class LastCheckpoint(lightning.Callback):  # type: ignore[misc,name-defined]
-    """Writes ``checkpoints/last.ckpt`` at the end of every epoch, whole or not at all.
+    """Writes ``checkpoints/last.ckpt``, whole or not at all.
+
+    At the end of every epoch, and inside one wherever enough time has passed. Lightning counts
+    batches and epochs; the place in the epoch's order and the random state are kept here.
 
     Args:
-        path: Where to.
+        log: Whose best weights the checkpoint names.
+        run: Where to.
+        batches: The order of the training part, which a resumed run enters in its midst.
+        every: Steps between two evaluations; each epoch counts anew.
+        minutes: Between two checkpoints inside an epoch.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(
+        self, log: EvaluationLog, run: RunFolder, batches: EpochBatches, every: int, minutes: float
+    ) -> None:
+        self._log = log
+        self._path = run.last_checkpoint
+        self._batches = batches
+        self._every = every
+        self._seconds = 60.0 * minutes
+        self._written = 0.0
+        self._place = (0, 0)
+        self._random: dict[str, Any] | None = None
+
+    def on_train_start(self, _trainer: Any, _module: Any) -> None:
+        """Let dropout go on where it was."""
+        self._written = time.monotonic()
+        if self._random is not None:
+            restore_random_state(self._random)
+            self._random = None
+
+    def on_train_batch_end(
+        self, trainer: Any, _module: Any, _outputs: Any, _batch: Any, number: int
+    ) -> None:
+        """Write a checkpoint between two evaluations."""
+        self._place = (trainer.current_epoch, number + 1)
+        # Where an evaluation or the epoch's end is due, it comes first: Lightning would take an
+        # evaluation that is due for done.
+        if self._place[1] % self._every and self._place[1] < len(self._batches) and self._is_due():
+            self._write(trainer)
+
+    def on_validation_end(self, trainer: Any, _module: Any) -> None:
+        """Write a checkpoint after an evaluation inside the epoch."""
+        if not trainer.sanity_checking and self._place[1] < len(self._batches) and self._is_due():
+            self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Any, _module: Any) -> None:
-        """Write the checkpoint."""
+        """Write a checkpoint at the end of an epoch."""
+        self._place = (trainer.current_epoch + 1, 0)
+        self._write(trainer)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._written >= self._seconds
+
+    def _write(self, trainer: Any) -> None:
         with atomic_path(self._path) as temporary:
             trainer.save_checkpoint(temporary)
+        self._log.weights.forget_others()
+        self._written = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the epoch's order and the random state."""
+        epoch, batch = self._place
+        return {"epoch": epoch, "batch": batch, "random": random_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._place = state["epoch"], state["batch"]
+        self._batches.resume(*self._place)
+        self._random = state["random"]
 
 
 class StepProgress(lightning.Callback):  # type: ignore[misc,name-defined]

@@ -1,14 +1,16 @@
-"""Weights on disk: safetensors only, nothing is unpickled."""
+"""States on disk: weights as safetensors, so that nothing is unpickled; random states."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from eosin.artifacts.layout import RunFolder
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import atomic_path
 
@@ -45,3 +47,55 @@ def load_weights(path: Path, network: nn.Module) -> None:
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{path} does not fit the network: {reason}") from error
+
+
+class BestWeights:
+    """The weights of the best evaluation: ``checkpoints/best-<step>.safetensors``.
+
+    A newer one never overwrites those that ``last.ckpt`` names: a run killed in between goes on
+    from that checkpoint, and must find what was best then.
+
+    Args:
+        run: Where they go.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._named: int | None = None
+        self.step: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file, once :attr:`step` is known."""
+        return self._run.best_checkpoint(self.step or 0)
+
+    def save(self, step: int, network: nn.Module) -> None:
+        """Keep the state that was reached after ``step`` steps as the best one."""
+        before, self.step = self.step, step
+        save_weights(self.path, network)
+        if before not in {None, self._named, step}:
+            self._run.best_checkpoint(before or 0).unlink(missing_ok=True)
+
+    def restore(self, step: int | None) -> None:
+        """Go on with what a checkpoint names."""
+        self.step = self._named = step
+
+    def forget_others(self) -> None:
+        """Remove all but the best: the checkpoint on disk names it now."""
+        self._named = self.step
+        for path in self._run.checkpoints.glob("best-*.safetensors"):
+            if path != self.path:
+                path.unlink(missing_ok=True)
+
+
+def random_state() -> dict[str, Any]:
+    """Return the states of torch's global generators, which dropout draws from."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put torch's global generators back where they were."""
+    torch.set_rng_state(state["cpu"].cpu())
+    for device, one in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(one.cpu(), device)

@@ -6,23 +6,26 @@ import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, cast
 
 import numpy as np
 from torch import nn
+from torch.utils.data import DataLoader
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Preprocessing
 from eosin.augment import Policy
-from eosin.core.errors import OutputError, TrainingError
+from eosin.core.errors import ArtifactError, OutputError, TrainingError
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray, IntArray
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import Placement
 from eosin.runtime.door import import_companion
-from eosin.training.batches import ImagePart, make_loader
+from eosin.training.batches import Batch, EpochBatches, ImagePart, make_loader
 from eosin.training.callbacks import EvaluationLog, LastCheckpoint, StepProgress
 from eosin.training.checkpoints import load_weights
+from eosin.training.loggers import RowLogs
 from eosin.training.module import ClassifierModule, Task
 
 lightning = import_companion("lightning.pytorch")
@@ -75,9 +78,12 @@ def fit(
 
     Raises:
         TrainingError: The loss is not finite, or memory ran out.
-        KeyboardInterrupt: Ctrl-C; the last finished epoch can be resumed.
+        ArtifactError: The checkpoint is damaged.
+        KeyboardInterrupt: Ctrl-C; the last checkpoint can be resumed.
     """
-    n_batches = len(make_loader(inputs.train, section.batch_size, seed=0))
+    loader = make_loader(inputs.train, section.batch_size, inputs.seed)
+    batches = cast(EpochBatches, loader.sampler)
+    n_batches = len(batches)
     every = max(1, round(n_batches / section.evaluations_per_epoch))
     task = Task(
         preprocessing=inputs.preprocessing,
@@ -88,13 +94,15 @@ def fit(
         seed=inputs.seed,
     )
     module = ClassifierModule(network, section, task)
-    log = EvaluationLog(run, section.monitor, section.patience, on_row)
-    with progress_bar("Training") as advance:
+    with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:
+        log = EvaluationLog(run, section.monitor, section.patience, on_row, logs)
+        last = LastCheckpoint(log, run, batches, every, section.checkpoint_minutes)
         steps = StepProgress(advance, section.epochs * n_batches)
-        callbacks = [log, LastCheckpoint(run.last_checkpoint), steps]
-        trainer = _make_trainer(section, inputs.placement, every, callbacks)
-        _run(trainer, module, section, inputs, run)
-    load_weights(run.best_checkpoint, network)
+        trainer = _make_trainer(section, inputs.placement, every, [log, last, steps])
+        _run(trainer, module, loader, make_loader(inputs.val, section.batch_size, None), run)
+        logs.finish(log.rows)
+    log.weights.forget_others()
+    load_weights(log.weights.path, network)
     return network.cpu().eval()
 
 
@@ -122,8 +130,8 @@ def _make_trainer(
 def _run(
     trainer: Any,
     module: ClassifierModule,
-    section: TrainSection,
-    inputs: FitInputs,
+    train: DataLoader[Batch],
+    val: DataLoader[Batch],
     run: RunFolder,
 ) -> None:
     resume = run.last_checkpoint if run.last_checkpoint.exists() else None
@@ -133,8 +141,8 @@ def _run(
             warnings.simplefilter("ignore")
             trainer.fit(
                 module,
-                make_loader(inputs.train, section.batch_size, inputs.seed),
-                make_loader(inputs.val, section.batch_size, None),
+                train,
+                val,
                 ckpt_path=resume,
                 weights_only=True,
             )
@@ -144,13 +152,22 @@ def _run(
         raise KeyboardInterrupt from stopped
     except MemoryError as error:
         raise TrainingError("memory ran out", mend="Lower train.batch_size") from error
-    except (RuntimeError, ValueError) as error:
-        _explain_torch(error)
+    except (RuntimeError, ValueError, UnpicklingError, EOFError, KeyError) as error:
+        _explain_torch(error, run)
         raise
 
 
-def _explain_torch(error: Exception) -> None:
+def _explain_torch(error: Exception, run: RunFolder) -> None:
     text = str(error)
+    if isinstance(error, UnpicklingError | EOFError) or "PytorchStreamReader" in text:
+        raise ArtifactError(
+            f"{run.last_checkpoint} is damaged", mend="Remove it to begin this training anew"
+        ) from error
+    if isinstance(error, KeyError) and "eosin" in text:
+        raise ArtifactError(
+            f"{run.last_checkpoint} was written by another version of Eosin",
+            mend="Go on with that version, or remove it to begin this training anew",
+        ) from error
     if "out of memory" in text:
         raise TrainingError("the device's memory ran out", mend="Lower train.batch_size") from error
     if "PytorchStreamWriter" in text or "unexpected pos" in text:

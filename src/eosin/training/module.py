@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,15 @@ from torch import nn
 from torch.nn import functional
 
 from eosin.artifacts.model import Preprocessing
-from eosin.augment import Policy, apply_affine
+from eosin.augment import Policy
 from eosin.core.errors import TrainingError
 from eosin.core.types import FloatArray
-from eosin.inference.preprocess import channel_affine
 from eosin.metrics import accuracy, auc, precision, recall
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import seed_torch
 from eosin.runtime.door import import_companion
 from eosin.training.batches import Batch
+from eosin.training.inputs import InputScaling, augmented_input
 from eosin.training.schedules import make_optimizer, make_scheduler, step_scheduler
 
 lightning = import_companion("lightning.pytorch")
@@ -60,11 +61,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         self.network = network
         self.section = section
         self.task = task
-        order, factor, offset = channel_affine(task.preprocessing)
-        self._order: torch.Tensor
-        self.register_buffer("_order", torch.tensor(order), persistent=False)
-        self.register_buffer("_factor", torch.tensor(factor)[:, None, None], persistent=False)
-        self.register_buffer("_offset", torch.tensor(offset)[:, None, None], persistent=False)
+        self.prepare = InputScaling(task.preprocessing)
         weights = torch.tensor(task.class_weights, dtype=torch.float32)
         self.register_buffer("_class_weights", weights, persistent=False)
         # P3 penalises weights, not biases or batch-norm's scale.
@@ -85,37 +82,27 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         )
         return optimizer
 
-    def prepare(self, images: torch.Tensor) -> torch.Tensor:
-        """Turn 8-bit images (B, H, W, 3) into the network's input (B, 3, H, W)."""
-        if self._order.tolist() != [0, 1, 2]:
-            # Reordered while still 8-bit: indexing the floats took thirty times as long.
-            images = images.index_select(-1, self._order)
-        inputs: torch.Tensor = images.permute(0, 3, 1, 2).float()
-        inputs.mul_(self._factor).add_(self._offset)
-        return inputs
-
     def on_train_epoch_start(self) -> None:
         """Make dropout a pure function of (seed, epoch), so that a resumed run repeats it."""
         seed_torch(self.task.seed, "epoch", self.current_epoch)
-        # Batches after an epoch's last evaluation are not kept in a checkpoint either.
+        # Batches after an epoch's last evaluation belong to no history row.
         self._train = _Tally()
 
     def training_step(self, batch: Batch, _step: int) -> torch.Tensor:
         """Return the loss of one batch, augmented."""
         images, targets, index = batch
-        inputs = self.prepare(images)
-        if not self.task.policy.changes_nothing:
-            drawn = self.task.policy.draw(self.task.seed, self.current_epoch, index.tolist())
-            inputs = apply_affine(inputs, torch.from_numpy(drawn).to(inputs.device))
+        place = (self.task.seed, self.current_epoch)
+        inputs = augmented_input(images, self.prepare, self.task.policy, place, index)
         logits = self.network(inputs)
         loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
-        if not torch.isfinite(loss):
+        value = loss.item()
+        if not math.isfinite(value):
             raise TrainingError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, "
+                f"the loss became {value} in epoch {self.current_epoch + 1}, "
                 f"step {self.global_step + 1}",
                 mend="Lower train.lr, or set train.clip_gradient",
             )
-        self._train.add(loss, logits, targets)
+        self._train.add(value, logits, targets)
         return loss + self._penalty(len(images))
 
     def _penalty(self, batch_size: int) -> torch.Tensor | float:
@@ -129,7 +116,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         images, targets, _ = batch
         logits = self.network(self.prepare(images))
         loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
-        self._val.add(loss, logits, targets)
+        self._val.add(loss.item(), logits, targets)
 
     def take_scores(self) -> dict[str, float | None]:
         """Return what was tallied since the last evaluation, and start anew."""
@@ -145,13 +132,15 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         step_scheduler(self.scheduler, monitored)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the schedule's state, which Lightning does not step and so does not know."""
+        """Keep what Lightning does not know: the schedule, and what was tallied so far."""
         if self.scheduler is not None:
             checkpoint["eosin_schedule"] = self.scheduler.state_dict()
+        checkpoint["eosin_tally"] = self._train.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the schedule's state until the optimiser exists."""
         self._schedule_state = checkpoint.get("eosin_schedule")
+        self._train.load_state_dict(checkpoint["eosin_tally"])
 
     def on_fit_start(self) -> None:
         """Put the schedule back where it was."""
@@ -168,10 +157,21 @@ class _Tally:
         self._logits: list[torch.Tensor] = []
         self._targets: list[torch.Tensor] = []
 
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor) -> None:
-        self._loss += float(loss.detach()) * len(targets)
+    def add(self, loss: float, logits: torch.Tensor, targets: torch.Tensor) -> None:
+        self._loss += loss * len(targets)
         self._logits.append(logits.detach().float().cpu())
         self._targets.append(targets.cpu())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs; one tensor a kind, however many batches there were."""
+        kept = {"logits": self._logits, "targets": self._targets}
+        return {"loss": self._loss, **{key: torch.cat(v) for key, v in kept.items() if v}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._loss = state["loss"]
+        self._logits = [state["logits"]] if "logits" in state else []
+        self._targets = [state["targets"]] if "targets" in state else []
 
     def scores(self, positive: int | None) -> dict[str, float | None]:
         """Return the scores; ``None`` where one is undefined."""

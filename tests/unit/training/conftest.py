@@ -75,6 +75,7 @@ def train_tiny(tmp_path, make_network):
         )
         return trained, run
 
+    train.folder = lambda name: RunFolder(tmp_path / name)
     return train
 
 

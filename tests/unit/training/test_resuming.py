@@ -1,10 +1,17 @@
 """Seeds, and a training that was cut off: on the CPU the weights are equal to the bit."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import torch
 
 from eosin.artifacts.predictions import read_history
+from eosin.core.errors import ArtifactError
+from eosin.training import callbacks
+from eosin.training.batches import EpochBatches
+from eosin.training.checkpoints import save_weights
+from eosin.training.module import ClassifierModule
 
 
 class Cut(Exception):  # noqa: N818 -- a power cut is no error
@@ -76,6 +83,201 @@ def test_a_resumed_training_ends_where_a_straight_one_does(
         for folder in (run, resumed_run)
     )
     assert all(torch.equal(last[key], resumed_last[key]) for key in last)
+
+
+@pytest.fixture
+def cut_before_step(monkeypatch):
+    """A function that lets the power fail before the n-th step from now; never without one."""
+    step = ClassifierModule.training_step
+
+    def arm(countdown=None):
+        left = [countdown]
+
+        def train(self, batch, number):
+            if left[0] is not None:
+                left[0] -= 1
+                if left[0] == 0:
+                    raise Cut
+            return step(self, batch, number)
+
+        monkeypatch.setattr(ClassifierModule, "training_step", train)
+
+    return arm
+
+
+@pytest.fixture
+def steps_taken(monkeypatch):
+    """The numbers of the batches trained on, epoch by epoch, over all trainings of the test."""
+    step, taken = ClassifierModule.training_step, []
+
+    def train(self, batch, number):
+        taken.append((self.current_epoch, number, batch[2].tolist()))
+        return step(self, batch, number)
+
+    monkeypatch.setattr(ClassifierModule, "training_step", train)
+    return taken
+
+
+def assert_same_end(straight, resumed):
+    """Weights, history, best state and last state are equal; nothing else is left."""
+    (_, run), (_, other) = straight, resumed
+    names = [sorted(path.name for path in folder.checkpoints.iterdir()) for folder in (run, other)]
+    assert names[0] == names[1]
+    assert len(names[0]) == 2
+    for name in names[0][:1]:
+        assert (run.checkpoints / name).read_bytes() == (other.checkpoints / name).read_bytes()
+    assert run.history.read_bytes() == other.history.read_bytes()
+    first, second = (
+        torch.load(folder.last_checkpoint, weights_only=True) for folder in (run, other)
+    )
+    for key in first["state_dict"]:
+        assert torch.equal(first["state_dict"][key], second["state_dict"][key])
+    moments = (state["optimizer_states"][0]["state"] for state in (first, second))
+    for one, two in zip(*(states.values() for states in moments), strict=True):
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    assert first["global_step"] == second["global_step"]
+
+
+@pytest.fixture
+def go_on(train_tiny, make_network):
+    """Resume with weights that only the checkpoint can put right, where there is one."""
+
+    def resume(name, **section):
+        there = train_tiny.folder(name).last_checkpoint.exists()
+        return train_tiny(name, network=make_network(99) if there else None, **section)
+
+    return resume
+
+
+LONG = {"epochs": 3, "batch_size": 7, "evaluations_per_epoch": 2, "checkpoint_minutes": 0}
+
+
+@pytest.mark.parametrize("cut", range(2, 16))
+def test_a_training_cut_at_any_step_goes_on_in_mid_epoch(
+    train_tiny, go_on, cut_before_step, cut, request
+):
+    section = {**LONG, **list(SCHEDULES.values())[cut % 4]}
+    straight = train_tiny("straight", policy="p3", **section)
+    cut_before_step(cut)
+    with pytest.raises(Cut):
+        train_tiny("cut", policy="p3", **section)
+    cut_before_step()
+    taken = request.getfixturevalue("steps_taken")
+    resumed = go_on("cut", policy="p3", **section)
+    assert_same_end(straight, resumed)
+    # Nothing was trained twice: 3 epochs of 5 steps, of which cut - 1 were done.
+    assert len(taken) == 15 - (cut - 1)
+    assert taken[0][:2] == divmod(cut - 1, 5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_cuts_in_a_row_at_random_with_checkpoints_at_random(
+    train_tiny, go_on, cut_before_step, monkeypatch, seed
+):
+    random = np.random.default_rng(seed)
+    section = {**LONG, "patience": 4, "schedule": {"name": "plateau", "patience": 0}, "lr": 0.05}
+    section["evaluations_per_epoch"] = int(random.choice([1, 2, 5]))
+    straight = train_tiny("straight", **section)
+    monkeypatch.setattr(callbacks.LastCheckpoint, "_is_due", lambda _: random.random() < 0.4)
+    for _ in range(4):
+        cut_before_step(int(random.integers(1, 8)))
+        with suppress(Cut):
+            go_on("cut", **section)
+    cut_before_step()
+    assert_same_end(straight, go_on("cut", **section))
+
+
+@pytest.mark.parametrize("write", range(1, 14))
+def test_a_training_cut_while_it_writes(train_tiny, go_on, monkeypatch, write):
+    """Cut after each file in turn: history, best state, checkpoint."""
+    section = {**LONG, "epochs": 2, "lr": 0.05}
+    straight = train_tiny("straight", **section)
+    left = [write]
+
+    def cut_after(function):
+        def wrapped(*arguments, **options):
+            function(*arguments, **options)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Cut
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "write_history", cut_after(callbacks.write_history))
+        patch.setattr("eosin.training.checkpoints.save_weights", cut_after(save_weights))
+        save = callbacks.lightning.Trainer.save_checkpoint
+        patch.setattr(callbacks.lightning.Trainer, "save_checkpoint", cut_after(save))
+        with pytest.raises(Cut):
+            train_tiny("cut", **section)
+    assert_same_end(straight, go_on("cut", **section))
+
+
+def test_the_best_state_that_a_checkpoint_names_outlives_a_better_one(
+    train_tiny, cut_at, monkeypatch
+):
+    """Even where the resumed training cannot repeat what it did, as on some devices."""
+    monkeypatch.setattr(callbacks.LastCheckpoint, "_is_due", lambda log: log._place == (0, 3))
+    section = {"epochs": 1, "evaluations_per_epoch": 4, "lr": 0.05, "monitor": "val_loss"}
+    with pytest.raises(Cut):
+        train_tiny("cut", on_row=cut_at(4), **section)
+    run = train_tiny.folder("cut")
+    state = torch.load(run.last_checkpoint, weights_only=True)["callbacks"]["EvaluationLog"]
+    named = run.best_checkpoint(state["best_step"])
+    assert named.exists()
+
+
+def test_the_order_goes_on_in_mid_epoch_and_later_epochs_are_whole():
+    whole, resumed = EpochBatches(33, 7, 5), EpochBatches(33, 7, 5)
+    resumed.resume(2, 3)
+    resumed.set_epoch(2)
+    whole.set_epoch(2)
+    assert list(resumed) == list(whole)[3:]
+    assert len(resumed) == len(whole) == 5
+    for batches in (whole, resumed):
+        batches.set_epoch(3)
+    assert list(resumed) == list(whole)
+
+
+def test_a_checkpoint_is_read_without_unpickling_and_a_damaged_one_is_refused(
+    train_tiny, cut_before_step
+):
+    cut_before_step(7)
+    with pytest.raises(Cut):
+        train_tiny("cut", **LONG)
+    path = train_tiny.folder("cut").last_checkpoint
+    state = torch.load(path, weights_only=True)
+    assert state["callbacks"]["LastCheckpoint"]["batch"] == 1
+    path.write_bytes(path.read_bytes()[:1000])
+    cut_before_step()
+    with pytest.raises(ArtifactError, match=r"last.ckpt is damaged") as caught:
+        train_tiny("cut", **LONG)
+    assert "Remove it" in caught.value.mend
+
+
+def test_inside_an_epoch_a_checkpoint_is_written_as_often_as_the_recipe_says(
+    train_tiny, monkeypatch
+):
+    clock = [0.0]
+
+    def tick():
+        clock[0] += 10.0  # seconds a look
+        return clock[0]
+
+    monkeypatch.setattr(callbacks.time, "monotonic", tick)
+    written = []
+    write = callbacks.LastCheckpoint._write
+
+    def note(self, trainer):
+        written.append(self._place)
+        write(self, trainer)
+
+    monkeypatch.setattr(callbacks.LastCheckpoint, "_write", note)
+    train_tiny("a", epochs=2, batch_size=2, checkpoint_minutes=0.6)
+    ends = [(1, 0), (2, 0)]
+    assert [place for place in written if place in ends] == ends
+    inside = [place for place in written if place not in ends]
+    assert inside == [(0, 4), (0, 8), (0, 12), (1, 4), (1, 8), (1, 12)]
 
 
 def test_augmentation_goes_on_where_it_was(train_tiny, cut_at, same_weights):

@@ -1,0 +1,262 @@
+"""Loggers beside ``history.csv``: TensorBoard and MLflow, into the run's ``logs/``.
+
+Each is a copy of the history's rows. A run that was killed goes on in the same log: rows that come
+after its checkpoint are trained anew, and stand in the log once.
+
+TensorBoard is written by Lightning's logger. Lightning's MLflow logger is not used: it sets the
+tracking address of the whole process and notes the user's name and script; MLflow's client does
+neither. Into the run folder MLflow writes its file store, the one that its small package
+(``mlflow-skinny``) can write: it calls it "in maintenance mode", and `mlflow migrate-filestore`
+turns it into a database. A database as such needs SQLAlchemy and Alembic beside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from eosin.artifacts.layout import RunFolder
+from eosin.core.errors import MissingPartError, OutputError, UsageError
+from eosin.core.files import explain_os_errors, write_text
+from eosin.runtime.door import import_companion
+
+Row = dict[str, Any]
+
+#: The environment variable by which MLflow's users name a server.
+MLFLOW_ADDRESS = "MLFLOW_TRACKING_URI"
+_EXPERIMENT = "eosin"
+
+
+def check_loggers(names: Sequence[str]) -> None:
+    """Refuse, before any data is read, loggers that cannot be written.
+
+    Args:
+        names: ``tensorboard``, ``mlflow``.
+
+    Raises:
+        MissingPartError: A package is not installed.
+        UsageError: MLflow is told to use a server while no socket may be opened.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise MissingPartError(
+                f"'train.loggers' names {name}, which is not installed",
+                mend="pip install 'eosin[logging]'",
+            )
+    address = os.environ.get(MLFLOW_ADDRESS, "")
+    if "mlflow" in names and os.environ.get("EOSIN_OFFLINE") and address.startswith("http"):
+        raise UsageError(
+            f"${MLFLOW_ADDRESS} names the server {address}, but no socket may be opened offline",
+            mend=f"Unset ${MLFLOW_ADDRESS}: MLflow then writes into the run folder",
+        )
+
+
+class _Log(Protocol):
+    """One logger.
+
+    Attributes:
+        is_open: Between :meth:`open` and :meth:`close`.
+    """
+
+    is_open: bool
+
+    def open(self, rows: Sequence[Row]) -> None:
+        """Begin, or go on after the rows of a checkpoint."""
+
+    def add(self, row: Row) -> None:
+        """Log one more row, on the disk when this returns."""
+
+    def close(self, *, finished: bool) -> None:
+        """End; the training is finished, or stopped in its midst."""
+
+
+class RowLogs:
+    """The recipe's loggers, all told the same.
+
+    Args:
+        names: ``tensorboard``, ``mlflow``.
+        run: Where they go.
+    """
+
+    def __init__(self, names: Sequence[str], run: RunFolder) -> None:
+        kinds: dict[str, Any] = {"tensorboard": _TensorBoardLog, "mlflow": _MlflowLog}
+        self._logs: list[_Log] = [kinds[name](run) for name in dict.fromkeys(names)]
+
+    def open(self, rows: Sequence[Row]) -> None:
+        """Begin, or go on after the rows of a checkpoint."""
+        for log in self._logs:
+            log.open(rows)
+
+    def add(self, row: Row) -> None:
+        """Log one more row of the history."""
+        for log in self._logs:
+            log.add(row)
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """End a training that is finished, be it in an earlier process."""
+        for log in self._logs:
+            if not log.is_open:
+                log.open(rows)
+            log.close(finished=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        for log in self._logs:
+            if log.is_open:
+                # Here something failed already, and that is what the user must hear of.
+                with suppress(OutputError):
+                    log.close(finished=False)
+
+
+def _measured(row: Row) -> dict[str, float]:
+    """Return what a row says beside its step; what was not measured is left out."""
+    return {key: value for key, value in row.items() if key != "step" and value is not None}
+
+
+class _TensorBoardLog:
+    """``logs/tensorboard``: one event file a process that trained."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._folder = run.logs / "tensorboard"
+        self._logger: Any = None
+        self._next = 0
+        self.is_open = False
+
+    def open(self, rows: Sequence[Row]) -> None:
+        self._next = rows[-1]["step"] + 1 if rows else 0
+        self.is_open = True
+
+    def add(self, row: Row) -> None:
+        with explain_os_errors("write into", self._folder):
+            if self._logger is None:
+                self._logger = self._start()
+            self._logger.log_metrics(_measured(row), step=row["step"])
+            self._logger.experiment.flush()
+
+    def _start(self) -> Any:
+        loggers = import_companion("lightning.pytorch.loggers")
+        begun = [path.name.split(".")[3] for path in self._folder.glob("events.out.tfevents.*")]
+        # Event files are read in the order of the second in which they were begun.
+        while begun and int(max(begun)) >= int(time.time()):
+            time.sleep(0.01)
+        # Tells readers to pass over what a killed process logged from this step on.
+        options = {"purge_step": self._next} if begun else {}
+        return loggers.TensorBoardLogger(
+            self._folder.parent, name=self._folder.name, version="", **options
+        )
+
+    def close(self, *, finished: bool) -> None:
+        del finished
+        if self._logger is not None:
+            self._logger.experiment.close()
+        self._logger, self.is_open = None, False
+
+
+class _MlflowLog:
+    """``logs/mlflow``, or the server that the user's environment names."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._folder = run.logs / "mlflow"
+        self._note = run.logs / "mlflow-run.txt"
+        self._title = run.root.resolve().name
+        self._uri = self._folder.resolve().as_uri()
+        self._address = os.environ.get(MLFLOW_ADDRESS)
+        self._client: Any = None
+        self._id = ""
+        self._known: set[tuple[str, int]] = set()
+        self.is_open = False
+
+    def open(self, rows: Sequence[Row]) -> None:
+        with self._explain():
+            mlflow = _import_mlflow()
+            if not self._go_on(mlflow):
+                self._begin(mlflow)
+        self.is_open = True
+        for row in rows:
+            self.add(row)
+
+    def _go_on(self, mlflow: Any) -> bool:
+        """Find the run of an earlier process and what it holds; ``False`` where it is lost."""
+        if not self._note.exists():
+            return False
+        try:
+            self._connect(mlflow)
+            self._id = self._note.read_text(encoding="utf-8").strip()
+            keys = self._client.get_run(self._id).data.metrics
+            self._known = {
+                (key, metric.step)
+                for key in keys
+                for metric in self._client.get_metric_history(self._id, key)
+            }
+        except Exception:  # noqa: BLE001 -- half-written files make MLflow raise anything
+            return False  # killed while it was made, removed, or on another server
+        return True
+
+    def _begin(self, mlflow: Any) -> None:
+        if self._address is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            # MLflow makes a store's folder once a process, and would miss what was removed.
+            importlib.import_module("mlflow.store.tracking.file_store").FileStore(self._uri)
+        self._connect(mlflow)
+        found = self._client.get_experiment_by_name(_EXPERIMENT)
+        place = found.experiment_id if found else self._client.create_experiment(_EXPERIMENT)
+        self._id = self._client.create_run(place, run_name=self._title).info.run_id
+        self._known = set()
+        write_text(self._note, f"{self._id}\n")
+
+    def _connect(self, mlflow: Any) -> None:
+        self._client = mlflow.MlflowClient(self._address or self._uri)
+
+    def add(self, row: Row) -> None:
+        mlflow, step, now = _import_mlflow(), row["step"], int(time.time() * 1000)
+        metrics = [
+            mlflow.entities.Metric(key, value, now, step)
+            for key, value in _measured(row).items()
+            if (key, step) not in self._known
+        ]
+        if metrics:
+            with self._explain():
+                self._client.log_batch(self._id, metrics=metrics)
+            self._known |= {(metric.key, step) for metric in metrics}
+
+    def close(self, *, finished: bool) -> None:
+        self.is_open = False
+        with self._explain():
+            self._client.set_terminated(self._id, "FINISHED" if finished else "KILLED")
+
+    @contextmanager
+    def _explain(self) -> Iterator[None]:
+        mlflow = _import_mlflow()
+        try:
+            with explain_os_errors("write into", Path(self._address or self._folder)):
+                yield
+        except mlflow.MlflowException as error:
+            raise OutputError(
+                f"MLflow could not log to {self._address or self._folder}: {error.message}",
+                mend="Training goes on from its last checkpoint with --resume",
+            ) from error
+
+
+def _import_mlflow() -> Any:
+    """Import MLflow, kept from telling its makers of it, and allowed to write files."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow = import_companion("mlflow")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    return mlflow

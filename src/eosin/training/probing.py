@@ -1,0 +1,106 @@
+"""What a training would take, from a few of its own steps."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from eosin.recipe.schema import TrainSection
+from eosin.training.batches import ImagePart, make_loader
+from eosin.training.inputs import InputScaling, augmented_input
+from eosin.training.loop import FitInputs
+from eosin.training.schedules import make_optimizer
+
+_STEPS = 8
+#: The first steps allocate memory and choose kernels: they don't speak for the others.
+_WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured.
+
+    Attributes:
+        step_s: Median time of one training step with loading and augmentation.
+        judge_image_s: Time to judge one validation image.
+        peak_bytes: Most memory held so far: the process's, or the accelerator's; nothing where
+            the system does not tell.
+    """
+
+    step_s: float
+    judge_image_s: float
+    peak_bytes: int | None
+
+
+def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
+    """Run a few training steps and judge a few batches, as the training itself would.
+
+    Args:
+        network: Fresh; its weights are changed.
+        section: The recipe's training section.
+        inputs: Images and everything else.
+    """
+    device = inputs.placement.accelerator
+    network = network.to(device).train()
+    optimizer = make_optimizer(network, section)
+    scale = InputScaling(inputs.preprocessing).to(device)
+    times = []
+    batches = iter(make_loader(inputs.train, section.batch_size, inputs.seed))
+    for _ in range(_STEPS):
+        start = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            break
+        images, targets, index = (tensor.to(device) for tensor in batch)
+        inputs_now = augmented_input(images, scale, inputs.policy, (inputs.seed, 0), index.cpu())
+        with _precision(inputs):
+            loss = functional.cross_entropy(network(inputs_now), targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss.item()  # waits for the device
+        times.append(time.perf_counter() - start)
+    judged = _judge(network.eval(), section, inputs, scale)
+    kept = sorted(times[_WARM_UP:] or times)
+    return Probe(kept[len(kept) // 2], judged, _peak_bytes(device))
+
+
+def _judge(
+    network: nn.Module, section: TrainSection, inputs: FitInputs, scale: InputScaling
+) -> float:
+    """Return the time to judge one image, of a few batches."""
+    loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
+    device = inputs.placement.accelerator
+    n_images, start = 0, time.perf_counter()
+    with torch.inference_mode(), _precision(inputs):
+        for images, _, _ in islice(loader, _STEPS):
+            network(scale(images.to(device))).sum().item()
+            n_images += len(images)
+    return (time.perf_counter() - start) / max(n_images, 1)
+
+
+def _some(part: ImagePart, batch_size: int) -> ImagePart:
+    return replace(part, targets=part.targets[: _STEPS * batch_size])
+
+
+def _precision(inputs: FitInputs) -> torch.autocast:
+    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    kind = kinds.get(inputs.placement.precision)
+    return torch.autocast(inputs.placement.accelerator, kind, enabled=kind is not None)
+
+
+def _peak_bytes(device: str) -> int | None:
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
