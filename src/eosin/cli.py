@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -177,9 +179,37 @@ def predict(
 def list_data() -> None:
     """List the known data sets."""
     from eosin.pipeline.inspection import list_datasets
+    from eosin.pipeline.telling import tell_datasets
 
-    for facts in list_datasets():
-        typer.echo(f"{facts['name']:<10}{facts['title']} ({facts['licence']})")
+    typer.echo("\n".join(tell_datasets(list_datasets())))
+
+
+@data.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="Public data set.")],
+    output: Output = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept its licence without being asked.")
+    ] = False,
+    keep_archive: Annotated[
+        bool, typer.Option("--keep-archive", help="Keep archives once they are unpacked.")
+    ] = False,
+) -> None:
+    """Download a public data set, going on where it was cut, and check its sums."""
+    from eosin.pipeline.fetching import fetch_dataset
+
+    confirm = functools.partial(typer.confirm, err=True) if sys.stdin.isatty() else None
+    result = fetch_dataset(
+        name,
+        output,
+        accept_licence=accept_licence,
+        keep_archive=keep_archive,
+        confirm=confirm,
+        say=say,
+    )
+    told = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
+    typer.echo(f"{name} is in {result.folder} ({told}): {result.unpacks_to}")
+    typer.echo(f"next: {result.next_step}")
 
 
 @data.command("manifest")
@@ -187,13 +217,17 @@ def make_manifest(
     name: Annotated[str, typer.Argument(help="Known data set.")],
     root: Annotated[Path, typer.Argument(help="Its folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
+    options: Annotated[
+        list[str] | None, typer.Option("--set", help="The data set's own option: key=value")
+    ] = None,
 ) -> None:
-    """Write a manifest from a data set's own folder tree."""
+    """Write a manifest from a data set's own folder tree, and tell what of it is missing."""
     from eosin.pipeline.inspection import make_manifest as make
+    from eosin.pipeline.telling import tell_samples
+    from eosin.recipe.reading import parse_overrides
 
-    samples = make(name, root, output)
-    groups = samples.frame["group"].nunique()
-    typer.echo(f"wrote {output}: {len(samples)} images, {groups} groups, {samples.class_names}")
+    samples, told = make(name, root, output, options=parse_overrides(options or ()))
+    typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
 
 
 @data.command("check")
@@ -204,7 +238,7 @@ def check(path: Annotated[Path, typer.Argument(help="Image, folder or manifest."
     n_images, skipped = check_images(path)
     for file, reason in skipped:
         typer.echo(f"{file}: {reason}")
-    typer.echo(f"{n_images} images, {len(skipped)} unreadable")
+    typer.echo(f"{n_images} image{'' if n_images == 1 else 's'}, {len(skipped)} unreadable")
     raise typer.Exit(1 if skipped else 0)
 
 
@@ -221,3 +255,19 @@ def audit(
         say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))
     raise typer.Exit(1 if found.leaks else 0)
+
+
+@data.command("cache")
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove what no process uses.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the images kept decoded on the disk, or remove them."""
+    from eosin.pipeline import caching
+
+    if not clear:
+        typer.echo("\n".join(caching.tell_stores(caching.list_cache(), as_json=as_json)))
+        return
+    found = caching.clear_cache()
+    typer.echo("\n".join(caching.tell_cleared(found, as_json=as_json)))
+    raise typer.Exit(1 if found.in_use else 0)

@@ -12,6 +12,7 @@
     ├── TrainingError          training cannot go on (loss not finite, no memory)
     ├── ArtifactError          a run or model folder that is missing, foreign or too new
     ├── InterruptedRunError    Ctrl-C; what was finished can be resumed
+    ├── DownloadError          a public file that cannot be had, or is not what was published
     ├── OutputError            what was made cannot be written (disk full, read-only, not empty)
     └── MissingPartError       an optional part is not installed
 
@@ -84,6 +85,10 @@ class InterruptedRunError(EosinError):
 
 class ArtifactError(EosinError):
     """A run or model folder that is missing, foreign or newer than this code."""
+
+
+class DownloadError(EosinError):
+    """A public file cannot be had, or is not what was published."""
 
 
 class OutputError(EosinError):

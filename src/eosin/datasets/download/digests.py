@@ -1,0 +1,52 @@
+"""Sums over files and folders."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from eosin.core.progress import Advance
+
+_CHUNK = 1 << 20
+
+
+def hash_file(path: Path, algorithm: str, advance: Advance | None = None) -> str:
+    """Return a file's sum as hexadecimal digits.
+
+    Args:
+        path: The file.
+        algorithm: One of hashlib's names.
+        advance: Told how many bytes are done and how many there are.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    done, total = 0, path.stat().st_size
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            if advance is not None:
+                advance(done, total)
+    return digest.hexdigest()
+
+
+def hash_tree(root: Path, advance: Advance | None = None) -> tuple[str, int, int]:
+    """Return one SHA-256 over the names and contents of all files, their number and bytes.
+
+    Args:
+        root: A file or a folder.
+        advance: Told how many bytes are done and how many there are.
+    """
+    if root.is_file():
+        size = root.stat().st_size
+        return hash_file(root, "sha256", advance), 1, size
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    sizes = [path.stat().st_size for path in files]
+    total, done = sum(sizes), 0
+    digest = hashlib.sha256()
+    for path, size in zip(files, sizes, strict=True):
+        line = f"{hash_file(path, 'sha256')}  {path.relative_to(root).as_posix()}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+        done += size
+        if advance is not None:
+            advance(done, total)
+    return digest.hexdigest(), len(files), total

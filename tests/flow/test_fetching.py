@@ -1,0 +1,382 @@
+"""`eosin data fetch`, from the command line to a manifest, against a server on 127.0.0.1."""
+
+import builtins
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.unit.datasets.download.conftest import hasty, server  # noqa: F401 -- fixtures
+from tests.unit.datasets.download.serving import make_tar, make_zip, noise, sha256, zeros
+
+from eosin.core.errors import DownloadError
+from eosin.datasets.download.source import RemoteFile, Source
+from eosin.datasets.download.sources import SOURCES
+from eosin.datasets.download.transfer import Patience
+from eosin.pipeline import fetching
+from eosin.pipeline.fetching import fetch_dataset
+
+IMAGES = {f"tree/{name}.png": noise(20_000, seed) for seed, name in enumerate("abc")}
+ARCHIVE = make_tar(IMAGES)
+TABLE = b"path,label\na,b\n"
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch, hasty):  # noqa: F811
+    monkeypatch.setattr(fetching, "Patience", lambda: hasty)
+    monkeypatch.delenv("EOSIN_OFFLINE", raising=False)
+    monkeypatch.delenv("EOSIN_DATA", raising=False)
+
+
+@pytest.fixture
+def catalogue(monkeypatch, server):  # noqa: F811
+    """Serve and enter a data set `tiny` of the given files; returns its pages by name."""
+
+    def enter(files=None, *, checksums=True, name="tiny", **facts):
+        files = {"tree.tar.gz": ARCHIVE, "table.csv": TABLE} if files is None else files
+        pages = {file: server.add(f"/{file}", data) for file, data in files.items()}
+        remote = tuple(
+            RemoteFile(
+                file,
+                (server.url(f"/{file}"),),
+                size=len(data) if checksums else None,
+                checksum=sha256(data) if checksums else None,
+                unpack=file.endswith((".gz", ".zip")),
+            )
+            for file, data in files.items()
+        )
+        terms = {"licence": "CC BY 4.0", "citation": "Doe 2020", "unpacks_to": "tree/", **facts}
+        source = Source(name, "Tiny", "http://127.0.0.1", files=remote, **terms)
+        monkeypatch.setitem(SOURCES._entries, name, source)
+        return pages
+
+    return enter
+
+
+@pytest.fixture
+def fetch(command, tmp_path):
+    """Fetch `tiny` by the command, its licence accepted."""
+
+    def run(*options, folder=tmp_path / "data"):
+        return command("data", "fetch", "tiny", "-o", folder, "--accept-licence", *options)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "data"
+
+
+def listed(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_the_whole_way(catalogue, fetch, folder):
+    pages = catalogue()
+    told = fetch()
+    assert told.status == 0, told.err
+    assert f"tiny is in {folder} (fetched 2, complete before 0): tree/" in told.out
+    assert f"next: eosin data manifest tiny {folder} -o tiny.csv" in told.out
+    assert "licence:  CC BY 4.0" in told.err
+    assert "citation: Doe 2020" in told.err
+    assert listed(folder) == ["fetched.json", "table.csv", *IMAGES]
+    assert all((folder / name).read_bytes() == data for name, data in IMAGES.items())
+    record = json.loads((folder / "fetched.json").read_text())
+    assert record["format_version"]
+    assert record["licence_accepted"]
+    entry = record["files"][0]
+    assert entry["url"].endswith("/tree.tar.gz")
+    assert entry["bytes"] == len(ARCHIVE)
+    assert f"sha256:{entry['sha256']}" == entry["checksum"] == sha256(ARCHIVE)
+    assert entry["unpacked"]["files"] == 3
+    assert pages["table.csv"].served == len(TABLE)
+
+
+def test_a_second_fetch_downloads_nothing_and_asks_nothing(catalogue, fetch, command, folder):
+    pages = catalogue()
+    fetch()
+    asked = [len(page.asked) for page in pages.values()]
+    told = command("data", "fetch", "tiny", "-o", folder)
+    assert told.status == 0, told.err
+    assert "fetched 0, complete before 2" in told.out
+    assert "licence" not in told.err
+    assert [len(page.asked) for page in pages.values()] == asked
+
+
+def test_without_published_sums_what_came_first_is_recorded_and_held(catalogue, fetch, folder):
+    catalogue(checksums=False)
+    assert fetch().status == 0
+    record = json.loads((folder / "fetched.json").read_text())
+    assert {file["checksum"] for file in record["files"]} == {"recorded on first download"}
+    (folder / "table.csv").unlink()
+    catalogue({"tree.tar.gz": ARCHIVE, "table.csv": b"path,label\nchanged,b\n"}, checksums=False)
+    told = fetch()
+    assert told.status == 1
+    assert sha256(TABLE) in told.complaint
+    assert sha256(b"path,label\nchanged,b\n") in told.complaint
+    assert "recorded when it was first fetched" in told.complaint
+    assert not (folder / "table.csv").exists()
+
+
+@pytest.mark.parametrize("victim", ["table.csv", "tree/a.png", "tree/new.png"])
+def test_what_was_changed_on_the_disk_is_told_with_both_sums(catalogue, fetch, folder, victim):
+    catalogue()
+    fetch()
+    (folder / victim).write_bytes(b"spoilt")
+    told = fetch()
+    assert told.status == 1
+    assert "has changed since it was fetched" in told.complaint
+    assert told.complaint.count("sha256:") == 2
+    assert (folder / victim).read_bytes() == b"spoilt"
+
+
+def test_what_was_deleted_is_fetched_again(catalogue, fetch, folder):
+    pages = catalogue()
+    fetch()
+    (folder / "table.csv").unlink()
+    assert "fetched 1, complete before 1" in fetch().out
+    assert len(pages["tree.tar.gz"].asked) == 1
+
+
+def test_a_wrong_checksum_deletes_the_file_and_names_both(catalogue, fetch, folder):
+    pages = catalogue()
+    served = bytes(len(TABLE))
+    pages["table.csv"].data = served
+    told = fetch()
+    assert told.status == 1
+    assert sha256(served) in told.complaint
+    assert sha256(TABLE) in told.complaint
+    assert listed(folder) == ["fetched.json", *IMAGES]
+
+
+def test_a_mirror_steps_in(catalogue, fetch, folder, server, monkeypatch):  # noqa: F811
+    catalogue({"table.csv": TABLE})
+    source = SOURCES.get("tiny")
+    file = RemoteFile(
+        "table.csv", (server.url("/gone"), server.url("/table.csv")), checksum=sha256(TABLE)
+    )
+    moved = Source(**{**vars(source), "files": (file,)})
+    monkeypatch.setitem(SOURCES._entries, "tiny", moved)
+    told = fetch()
+    assert told.status == 0, told.err
+    assert "answered 404" in told.err
+    assert "trying the next address" in told.err
+    assert (folder / "table.csv").read_bytes() == TABLE
+
+
+def test_an_archive_may_be_kept(catalogue, fetch, folder):
+    catalogue()
+    fetch("--keep-archive")
+    assert (folder / "tree.tar.gz").read_bytes() == ARCHIVE
+    assert "complete before 2" in fetch().out
+
+
+def test_an_archive_that_was_put_there_is_used_if_its_sum_is_published(catalogue, fetch, folder):
+    pages = catalogue()
+    folder.mkdir()
+    (folder / "tree.tar.gz").write_bytes(ARCHIVE)
+    assert fetch().status == 0
+    assert pages["tree.tar.gz"].asked == []
+    assert (folder / "tree" / "a.png").exists()
+
+
+def test_a_file_of_unknown_origin_is_not_taken_for_the_real_one(catalogue, fetch, folder):
+    catalogue(checksums=False)
+    folder.mkdir()
+    (folder / "table.csv").write_bytes(TABLE)
+    assert "neither a record nor a published checksum" in fetch().complaint
+
+
+def test_a_folder_in_the_way_is_not_touched(catalogue, fetch, folder):
+    catalogue()
+    (folder / "tree").mkdir(parents=True)
+    (folder / "tree" / "mine.txt").write_text("mine")
+    told = fetch()
+    assert told.status == 1
+    assert "is there already" in told.complaint
+    assert listed(folder / "tree") == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("evil.zip", make_zip({"ok.png": b"ok", "../evil.png": b"evil"})),
+        ("evil.tar.gz", make_tar({"ok.png": b"ok", "/tmp/evil.png": b"evil"})),  # noqa: S108
+        ("bomb.gz", zeros(3000)),
+    ],
+)
+def test_a_dangerous_archive_is_told_and_leaves_nothing_outside(
+    catalogue, fetch, folder, tmp_path, name, data
+):
+    catalogue({name: data})
+    before = {path.name for path in tmp_path.iterdir()}
+    told = fetch()
+    assert told.status == 1
+    assert "was not unpacked" in told.complaint
+    assert {path.name for path in tmp_path.iterdir()} == before | {"data"}
+    assert listed(folder) == sorted([name, "fetched.json"])
+
+
+def test_a_licence_is_asked_for_on_a_terminal_and_once(catalogue, tmp_path):
+    catalogue({"table.csv": TABLE})
+    asked = []
+    where = tmp_path / "data"
+    with pytest.raises(DownloadError, match="not accepted: nothing was fetched"):
+        fetch_dataset("tiny", where, confirm=lambda text: asked.append(text))
+    assert not where.exists()
+    fetch_dataset("tiny", where, confirm=lambda text: asked.append(text) or True)
+    fetch_dataset("tiny", where, confirm=lambda text: asked.append(text))
+    assert asked == ["Do you accept?"] * 2
+
+
+def test_a_licence_that_changed_is_asked_for_again(catalogue, fetch, command, folder):
+    catalogue({"table.csv": TABLE})
+    fetch()
+    catalogue({"table.csv": TABLE}, licence="ask the makers")
+    told = command("data", "fetch", "tiny", "-o", folder)
+    assert told.status == 2
+    assert "--accept-licence" in told.complaint
+
+
+def test_without_a_terminal_the_licence_needs_the_flag(catalogue, command, folder):
+    pages = catalogue()
+    told = command("data", "fetch", "tiny", "-o", folder)
+    assert told.status == 2
+    assert "--accept-licence" in told.complaint
+    assert pages["table.csv"].asked == []
+    assert not folder.exists()
+
+
+def test_offline_opens_no_socket(catalogue, fetch, monkeypatch):
+    pages = catalogue()
+    monkeypatch.setenv("EOSIN_OFFLINE", "1")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a socket was opened"))
+    told = fetch()
+    assert told.status == 1
+    assert "--offline or EOSIN_OFFLINE forbids" in told.complaint
+    assert pages["table.csv"].asked == []
+
+
+def test_the_folder_is_named_or_found(catalogue, command, monkeypatch, tmp_path):
+    catalogue()
+    told = command("data", "fetch", "tiny", "--accept-licence")
+    assert told.status == 2
+    assert "Give a folder with -o, or set $EOSIN_DATA" in told.complaint
+    monkeypatch.setenv("EOSIN_DATA", str(tmp_path / "all"))
+    assert command("data", "fetch", "tiny", "--accept-licence").status == 0
+    assert (tmp_path / "all" / "tiny" / "tree" / "a.png").exists()
+
+
+def test_an_unknown_name_is_told_with_close_matches(command):
+    told = command("data", "fetch", "mnits", "-o", "x")
+    assert told.status == 2
+    assert "Did you mean 'mnist'?" in told.complaint
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if not SOURCES.get(name).files])
+def test_what_cannot_be_fetched_is_told_with_the_way_to_it(command, tmp_path, name):
+    told = command("data", "fetch", name, "-o", tmp_path / "data", "--accept-licence")
+    assert told.status == 1
+    assert "cannot be fetched by this command" in told.complaint
+    assert "https://" in told.complaint
+    assert not (tmp_path / "data").exists()
+
+
+def test_another_data_set_s_folder_is_refused(catalogue, fetch, command, folder):
+    catalogue()
+    fetch()
+    catalogue({"table.csv": TABLE}, name="other")
+    told = command("data", "fetch", "other", "-o", folder, "--accept-licence")
+    assert "holds the data set 'tiny', not 'other'" in told.complaint
+
+
+def test_what_does_not_fit_is_refused_before_it_is_begun(catalogue, fetch, monkeypatch):
+    pages = catalogue()
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 1000}))
+    told = fetch()
+    assert told.status == 1
+    assert "1.0 kB are free" in told.complaint
+    assert pages["tree.tar.gz"].asked == []
+
+
+def test_a_disk_that_fills_up_while_unpacking_is_told_and_emptied(catalogue, fetch, small_disk):
+    catalogue({"zeros.gz": zeros(4)})
+    told = fetch(folder=small_disk / "data")
+    assert told.status == 1
+    assert "no space left" in told.complaint
+    assert "Free some space" in told.complaint
+    assert listed(small_disk / "data") == ["fetched.json", "zeros.gz"]
+
+
+def test_without_pooch_the_mend_is_told(catalogue, fetch, monkeypatch):
+    catalogue()
+    real = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        if name == "pooch":
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    assert "pip install 'eosin[train]'" in fetch().complaint
+
+
+def test_two_fetches_into_one_folder_do_not_meet(catalogue, fetch, folder):
+    from filelock import FileLock
+
+    catalogue()
+    folder.mkdir()
+    with FileLock(folder / fetching._LOCK):
+        assert "another eosin is fetching" in fetch().complaint
+    assert fetch().status == 0
+
+
+CHILD = """
+import sys
+from eosin.datasets.download.source import RemoteFile, Source
+from eosin.datasets.download.sources import SOURCES
+file = RemoteFile("big.bin", (sys.argv[1],))
+SOURCES.add("tiny", Source("tiny", "Tiny", "http://x", "CC0", "Doe", "big", files=(file,)))
+from eosin.__main__ import run
+run(["data", "fetch", "tiny", "-o", sys.argv[2], "--accept-licence"])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_fetch_keeps_its_part_and_goes_on(catalogue, server, fetch, folder, how):  # noqa: F811
+    data = noise(400_000)
+    pages = catalogue({"big.bin": data}, checksums=False)
+    pages["big.bin"].slow_s, pages["big.bin"].slow_from = 0.005, 200_000
+    line = [sys.executable, "-c", CHILD, server.url("/big.bin"), str(folder)]
+    running = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=os.environ)
+    part = Path(folder / "big.bin.part")
+    end = time.monotonic() + 60
+    while not (part.exists() and pages["big.bin"].served > 200_010) and time.monotonic() < end:
+        time.sleep(0.05)
+    running.send_signal(how)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode != 0
+    if how == signal.SIGINT:
+        assert said.splitlines()[-1].startswith("eosin: stopped; ")
+        assert f"eosin data fetch tiny -o {folder}" in said
+        assert "Traceback" not in said
+    kept = part.stat().st_size
+    assert kept > 0
+    assert not (folder / "big.bin").exists()
+    pages["big.bin"].slow_s = 0
+    before = pages["big.bin"].asked.copy()
+    told = fetch()
+    assert told.status == 0, told.err
+    assert pages["big.bin"].asked[len(before)] == (f"bytes={kept}-", '"one"')
+    assert (folder / "big.bin").read_bytes() == data
+    assert listed(folder) == ["big.bin", "fetched.json"]
+
+
+def test_the_real_patience_is_longer_than_the_tests():
+    assert Patience().attempts >= 5
+    assert Patience().read_timeout_s >= 30
