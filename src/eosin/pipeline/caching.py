@@ -74,7 +74,9 @@ def _tell_settings(store: StoreInfo) -> list[str]:
     if store.shape is None:
         return []
     kind = f"{' × '.join(map(str, store.shape))} {store.dtype}"
-    return [kind, *(f"{name} {value}" for name, value in store.reading.items())]
+    # What is nothing says nothing; --json tells all.
+    told = [f"{name} {value}" for name, value in store.reading.items() if value is not None]
+    return [kind, *told]
 
 
 def _title(store: StoreInfo) -> str:

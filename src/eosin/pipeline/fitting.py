@@ -177,35 +177,44 @@ def train_network(
     Returns:
         The network in the state of its best evaluation, on the CPU, in evaluation mode.
     """
-    recipe, bank = session.recipe, session.bank
-    parts = {
-        name: ImagePart(bank.of(samples.part(name)), samples.part(name).targets)
-        for name in ("train", "val")
-    }
+    recipe = session.recipe
+    inputs = fit_inputs(session, samples)
     session.say(
-        f"{label}training {recipe.model.name} on {len(parts['train'])} images, "
+        f"{label}training {recipe.model.name} on {len(inputs.train)} images, "
         f"{session.placement.description}"
     )
-    preprocessing = bank.preprocessing
     network = build_network(
         recipe.model.name,
-        num_classes=len(samples.class_names),
-        input_px=preprocessing.input_px[0],
-        in_channels=len(preprocessing.channels),
+        num_classes=inputs.n_classes,
+        input_px=inputs.preprocessing.input_px[0],
+        in_channels=len(inputs.preprocessing.channels),
         arguments=recipe.model.arguments,
         seed=recipe.seed,
     )
-    inputs = FitInputs(
-        train=parts["train"],
-        val=parts["val"],
-        preprocessing=preprocessing,
-        policy=POLICIES.get(recipe.augment.policy),
+    return fit(network, recipe.train, inputs, run)
+
+
+def fit_inputs(session: Session, samples: Samples) -> FitInputs:
+    """Return what a training on one split works on.
+
+    Args:
+        session: Recipe, images with their fitted window, device.
+        samples: With a ``split`` column.
+    """
+    train, val = (
+        ImagePart(session.bank.of(part), part.targets)
+        for part in (samples.part("train"), samples.part("val"))
+    )
+    return FitInputs(
+        train=train,
+        val=val,
+        preprocessing=session.bank.preprocessing,
+        policy=POLICIES.get(session.recipe.augment.policy),
         positive=_positive(samples),
         n_classes=len(samples.class_names),
-        seed=recipe.seed,
+        seed=session.recipe.seed,
         placement=session.placement,
     )
-    return fit(network, recipe.train, inputs, run)
 
 
 def _positive(samples: Samples) -> int | None:

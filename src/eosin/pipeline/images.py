@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,12 @@ class ImageBank:
     rows: dict[str, int]
     preprocessing: Preprocessing
     private: Any = field(default=None, repr=False)
+
+    @property
+    def n_bytes(self) -> int:
+        """Disk that the images take."""
+        images = len(set(self.rows.values()))
+        return images * math.prod(self.store.shape[1:]) * np.dtype(self.store.dtype).itemsize
 
     def of(self, samples: Samples) -> StoredImages:
         """Return the images of a table's rows."""
@@ -154,6 +161,7 @@ def _settings(preprocessing: Preprocessing) -> StoreSettings:
             "decoder": DECODER_VERSION,
             "resize": preprocessing.resize,
             "interpolation": preprocessing.interpolation,
-            "planes": None if planes is None else [*planes.chosen, planes.n_stored],
+            "channels": None if planes is None else list(planes.chosen),
+            "of": None if planes is None else planes.n_stored,
         },
     )

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
-import torch
-from torch.nn import functional
-
 from eosin.artifacts.run import SplitReport
+from eosin.core.types import Samples
 from eosin.networks import build_network, count_params
 from eosin.networks.registry import count_macs
-from eosin.pipeline.preparation import Prepared
-from eosin.recipe.schema import Recipe
-from eosin.runtime.device import choose_placement
+from eosin.pipeline.fitting import Session, fit_inputs, fit_reading
+from eosin.training.probing import Probe, probe_training
 
-_PROBED_STEPS = 5
 _MEBIBYTE = 2**20
+#: Of every run folder: report, figures, pictures, tables.
+_PAGES_BYTES = 3 * _MEBIBYTE
 
 
 @dataclass(frozen=True)
@@ -33,9 +30,10 @@ class Plan:
         macs: Multiply-accumulates an image.
         trainings: Networks to train (folds × repeats).
         steps: At most so many optimiser steps in all.
-        seconds: Time for them, from a short probe without augmentation and evaluation.
-        image_mebibytes: Memory of the decoded images.
-        model_mebibytes: Disk of one model folder's weights and ONNX.
+        seconds: For these steps and their evaluations, from a probe of the training's own steps.
+        probe: What was measured.
+        cache_bytes: Disk of the decoded images, in the cache.
+        run_bytes: Disk of the run folder.
     """
 
     n_images: int
@@ -48,8 +46,9 @@ class Plan:
     trainings: int
     steps: int
     seconds: float
-    image_mebibytes: float
-    model_mebibytes: float
+    probe: Probe
+    cache_bytes: int
+    run_bytes: int
 
     def lines(self) -> list[str]:
         """Return the plan as lines for people."""
@@ -57,79 +56,82 @@ class Plan:
             f"{name} {part.n_images} ({part.n_groups} groups)"
             for name, part in self.split.parts.items()
         )
+        peak = self.probe.peak_bytes
+        memory = "not told by this system" if peak is None else f"about {_mebibytes(peak)}"
         return [
             f"data       {self.n_images} images, {self.n_groups} groups, "
             f"{self.n_skipped} unreadable",
             f"split      {self.split.protocol}: {parts}",
             f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs an image",
             f"device     {self.device}",
-            f"training   {self.trainings} × at most {self.steps // self.trainings:,} steps",
-            f"time       about {_minutes(self.seconds)} for the steps (probed; augmentation and "
-            "evaluations come on top)",
-            f"memory     {self.image_mebibytes:,.0f} MiB for the decoded images",
-            f"disk       about {self.model_mebibytes * (self.trainings + 1):,.0f} MiB",
+            f"training   {self.trainings} × at most {self.steps // self.trainings:,} steps of "
+            f"{self.probe.step_s * 1000:,.0f} ms",
+            f"time       about {_duration(self.seconds)} at most, by a probe of a few steps on "
+            "this machine as busy as it is now; judging and the report come on top",
+            f"memory     {memory} (the probe's peak)",
+            f"disk       about {_mebibytes(self.run_bytes)} for the run, "
+            f"{_mebibytes(self.cache_bytes)} for decoded images in the cache",
         ]
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+def _mebibytes(count: int) -> str:
+    return f"{count / _MEBIBYTE:,.0f} MiB"
 
 
-def make_plan(recipe: Recipe, prepared: Prepared, split: SplitReport) -> Plan:
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def make_plan(session: Session, samples: Samples, split: SplitReport, trainings: int) -> Plan:
     """Count and probe.
 
     Args:
-        recipe: Resolved.
-        prepared: Readable samples.
+        session: Recipe, readable samples, decoded images, device.
+        samples: With a ``split`` column; of folds the first.
         split: What the split would be.
+        trainings: How many networks would be trained.
     """
-    train = recipe.train
-    placement = choose_placement(train.device, train.precision, train.threads)
-    preprocessing = prepared.bank.preprocessing
-    side = preprocessing.input_px[0]
+    recipe, prepared = session.recipe, session.prepared
+    session = fit_reading(session, samples)
+    preprocessing = session.bank.preprocessing
     network = build_network(
         recipe.model.name,
-        num_classes=len(prepared.samples.class_names),
-        input_px=side,
+        num_classes=len(samples.class_names),
+        input_px=preprocessing.input_px[0],
+        in_channels=len(preprocessing.channels),
         arguments=recipe.model.arguments,
     )
-    section, n_images = recipe.data.split, len(prepared.samples)
-    trainings, share = 1, section.train
-    if section.protocol == "folds":
-        trainings, share = section.k * section.repeats, (1 - 1 / section.k) * (1 - section.val)
-    elif "train" in split.parts:
-        share = split.parts["train"].got
-    per_epoch = max(1, -(-int(n_images * share) // train.batch_size))
+    params = count_params(network)
+    macs = count_macs(network, preprocessing.input_px[0], len(preprocessing.channels))
+    train, inputs = recipe.train, fit_inputs(session, samples)
+    probe = probe_training(network, train, inputs)
+    per_epoch = max(1, -(-len(inputs.train) // train.batch_size))
     steps = trainings * train.epochs * per_epoch
+    evaluations = trainings * train.epochs * min(train.evaluations_per_epoch, per_epoch)
+    judging = evaluations * len(inputs.val) * probe.judge_image_s
     return Plan(
-        n_images=n_images,
+        n_images=len(prepared.samples),
         n_groups=int(prepared.samples.frame["group"].nunique()),
         n_skipped=len(prepared.skipped),
         split=split,
-        device=placement.description,
-        params=count_params(network),
-        macs=count_macs(network, side),
+        device=session.placement.description,
+        params=params,
+        macs=macs,
         trainings=trainings,
         steps=steps,
-        seconds=steps * _probe(network, train.batch_size, side, placement.accelerator),
-        image_mebibytes=n_images * side * side * 3 / _MEBIBYTE,
-        model_mebibytes=2 * count_params(network) * 4 / _MEBIBYTE,
+        seconds=steps * probe.step_s + judging,
+        probe=probe,
+        cache_bytes=session.bank.n_bytes,
+        run_bytes=_run_bytes(params, train.optimizer, trainings),
     )
 
 
-def _probe(network: torch.nn.Module, batch_size: int, side: int, device: str) -> float:
-    """Return the median time of one optimiser step on random images, in seconds."""
-    network = network.to(device).train()
-    optimizer = torch.optim.Adam(network.parameters())
-    images = torch.rand(batch_size, 3, side, side, device=device)
-    targets = torch.zeros(batch_size, dtype=torch.long, device=device)
-    times = []
-    for _ in range(_PROBED_STEPS):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(network(images), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        loss.item()  # waits for the device
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
+def _run_bytes(params: int, optimizer: str, trainings: int) -> int:
+    """Add up weights, ONNX, best state, and the last checkpoint with the optimiser's moments."""
+    moments = 1 if optimizer == "sgd" else 2
+    one = 4 * params * (2 + 1 + 1 + moments) + _PAGES_BYTES
+    # Folds end in an ensemble: all weights once more, twice.
+    ensemble = 4 * params * 2 * trainings + _PAGES_BYTES if trainings > 1 else 0
+    return one * trainings + ensemble
