@@ -47,11 +47,16 @@ def _anchor_paths(section: dict[str, Any], folder: Path) -> None:
             section[key] = str(folder / value)
 
 
+class _Whole(dict[str, Any]):
+    """A table given as one value: it takes the place of the old one instead of adding to it."""
+
+
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     """Turn ``a.b=value`` texts into a nested dictionary.
 
     A value is read as TOML; what is no TOML value is taken as text, so that
-    ``train.optimizer=sgd`` needs no quotes.
+    ``train.optimizer=sgd`` needs no quotes. ``data.options={}`` empties the table,
+    ``data.options.seed=1`` changes one key of it.
 
     Raises:
         RecipeError: A text has no ``=`` or no key.
@@ -71,7 +76,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             branch = branch.setdefault(name, {})
             if not isinstance(branch, dict):
                 raise RecipeError(f"--set {key}: {name!r} already has a value")
-        branch[leaf] = parsed
+        branch[leaf] = _Whole(parsed) if isinstance(parsed, dict) else parsed
     return tree
 
 
@@ -80,7 +85,9 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in extra.items():
         mine = merged.get(key)
-        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+        if isinstance(value, _Whole):
+            merged[key] = dict(value)
+        elif isinstance(mine, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(mine, value)
         else:
             merged[key] = value

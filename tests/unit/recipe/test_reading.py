@@ -168,3 +168,13 @@ def test_merging_goes_section_by_section_and_changes_neither():
     assert merge(base, extra) == {"a": {"b": 4, "c": 2}, "d": 3, "e": 5}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
     assert extra == {"a": {"b": 4}, "e": 5}
+
+
+def test_a_table_given_as_a_value_takes_the_place_of_the_old_one():
+    base = {"data": {"options": {"a": 1, "b": 2}, "label": "x"}}
+    emptied = merge(base, parse_overrides(["data.options={}"]))
+    assert emptied == {"data": {"options": {}, "label": "x"}}
+    changed = merge(base, parse_overrides(["data.options={c = 3}", "data.options.d=4"]))
+    assert changed["data"]["options"] == {"c": 3, "d": 4}
+    added = merge(base, parse_overrides(["data.options.d=4"]))
+    assert added["data"]["options"] == {"a": 1, "b": 2, "d": 4}
