@@ -8,6 +8,8 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 # Waiting threads give way to busy ones (see src/eosin/__main__.py).
 export GOMP_SPINCOUNT ?= 3000
 export PYTHONUTF8 := 1
+# Tests run side by side, a process a core.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test test-all check format results clean
 
@@ -43,10 +45,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/typos
 
 test: check
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered --durations=10
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --cov --cov-report=term:skip-covered --durations=10
 
 test-all: check
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --durations=20
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered --durations=20
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

@@ -23,6 +23,14 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache of the tests' own: what they decode is no user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EOSIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository():
     """The repository's root."""

@@ -62,6 +62,9 @@ def find_unpickling(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             module = getattr(node, "module", None)
             names = [module] if module else [alias.name for alias in node.names]
+            # An error's name reads nothing.
+            if {alias.name for alias in node.names} == {"UnpicklingError"}:
+                names = []
             yield from (name for name in names if name.partition(".")[0] in UNPICKLERS)
         elif isinstance(node, ast.Attribute) and node.attr == "read_pickle":
             yield "read_pickle"

@@ -22,7 +22,10 @@ def quick_form(path, root):
     """What `--set` makes of a recipe to run it in seconds: simulated images, one epoch."""
     recipe = read_recipe(path)
     least = max(NETWORKS.get(recipe.model.name).min_input_px, 48)
+    protocol = recipe.data.split.protocol
     return [
+        # The phantom comes without a split of its own.
+        f"data.split.protocol={'grouped' if protocol == 'column' else protocol}",
         "data.dataset=phantom",
         f"data.root={root}",
         "data.options={patients = 12, images_per_patient = 4, size_px = 48}",

@@ -28,7 +28,7 @@ def test_a_wrong_command_line_is_named(command, arguments, said):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("train.ler=1", "'train.ler'. Did you mean 'lr'?"),
+        ("train.ler=1", "'train.ler'. Did you mean 'lr'"),
         ("trian.lr=1", "'trian'. Did you mean 'train'"),
         ("train.lr=-1", "'train.lr'"),
         ("train.lr", "--set wants key=value"),

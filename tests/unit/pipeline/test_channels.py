@@ -78,14 +78,14 @@ def test_channels_that_are_not_there_are_refused_by_name(samples, channels, told
 
 
 def test_imagenet_s_means_are_refused_where_they_were_asked_for(samples):
-    with pytest.raises(RecipeError, match="'model.preprocessing': 'caffe'"):
+    with pytest.raises(RecipeError, match=r"'model\.preprocessing': 'caffe'"):
         resolve(samples, model={"preprocessing": "caffe"})
 
 
 def test_brightfield_refuses_channels(samples):
     facts = {"modality": "brightfield"}
     assert resolve(samples, facts).planes is None
-    with pytest.raises(RecipeError, match="'data.channels' belongs to fluorescence"):
+    with pytest.raises(RecipeError, match=r"'data\.channels' belongs to fluorescence"):
         resolve(samples, facts, channels=("DNA",))
 
 

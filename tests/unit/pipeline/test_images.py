@@ -16,7 +16,7 @@ from eosin.pipeline.images import load_bank
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def fresh_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EOSIN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -82,25 +82,25 @@ def test_nothing_is_decoded_twice(samples, monkeypatch):
     )
 
 
-def test_another_size_is_another_store(samples, own_cache):
+def test_another_size_is_another_store(samples, fresh_cache):
     small, _ = load_bank(samples, make_preprocessing("unit", 4))
     large, _ = load_bank(samples, make_preprocessing("unit", 16))
     assert small.store.shape[1:] == (4, 4, 3)
     assert large.store.shape[1:] == (16, 16, 3)
     # Styles differ in what follows the cache.
     caffe, _ = load_bank(samples, make_preprocessing("caffe", 4))
-    assert len(list((own_cache / "images").glob("*/store.json"))) == 2
+    assert len(list((fresh_cache / "images").glob("*/store.json"))) == 2
     assert caffe.store.shape == small.store.shape
 
 
-def test_a_store_of_ones_own_leaves_nothing_in_the_cache(samples, own_cache):
+def test_a_store_of_ones_own_leaves_nothing_in_the_cache(samples, fresh_cache):
     bank, _ = load_bank(samples, make_preprocessing("unit", 8), keep=False)
     assert len(bank.of(samples.where(np.array([True, False, True, False])))[:]) == 2
-    assert not own_cache.exists()
+    assert not fresh_cache.exists()
     folder = bank.private.name
     bank.store.close()
     bank.private.cleanup()
-    assert not (own_cache.parent / folder).exists()
+    assert not (fresh_cache.parent / folder).exists()
 
 
 def test_an_image_of_another_size_is_skipped_by_a_model_that_does_not_resize(samples):

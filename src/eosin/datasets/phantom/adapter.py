@@ -82,7 +82,7 @@ DATASETS.add(
         facts=DataSetFacts(
             name="phantom",
             title="Phantom: simulated H&E, no tissue of anybody",
-            licence="Apache-2.0 (simulated by Eosin)",
+            licence="Apache-2.0",
             citation="Eosin's phantom, docs/phantom.md",
             positive="malignant",
             classes=("benign", "malignant"),
