@@ -10,6 +10,7 @@ from eosin.networks import build_network, count_params
 from eosin.networks.registry import count_macs
 from eosin.pipeline.fitting import Session, fit_inputs, fit_reading
 from eosin.training.probing import Probe, probe_training
+from eosin.training.recalibration import N_IMAGES
 
 _MEBIBYTE = 2**20
 #: Of every run folder: report, figures, pictures, tables.
@@ -110,7 +111,8 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     per_epoch = max(1, -(-len(inputs.train) // train.batch_size))
     steps = trainings * train.epochs * per_epoch
     evaluations = trainings * train.epochs * min(train.evaluations_per_epoch, per_epoch)
-    judging = evaluations * len(inputs.val) * probe.judge_image_s
+    recalibrated = min(N_IMAGES, len(inputs.train)) if train.batch_norm == "recalibrated" else 0
+    judging = evaluations * (len(inputs.val) + recalibrated) * probe.judge_image_s
     return Plan(
         n_images=len(prepared.samples),
         n_groups=int(prepared.samples.frame["group"].nunique()),

@@ -197,6 +197,9 @@ class TrainSection(Section):
             ``16-mixed``.
         threads: CPU threads; the machine's by default.
         clip_gradient: Largest gradient norm; null never clips.
+        batch_norm: What evaluation normalises by: the ``running`` statistics of the training
+            steps, or ``recalibrated``, estimated before each evaluation over training images
+            without dropout and augmentation.
         checkpoint_minutes: Inside an epoch, minutes between two checkpoints for ``--resume``; one
             is written at the end of every epoch in any case.
         loggers: Beside ``history.csv``: ``tensorboard`` and ``mlflow``, into the run's ``logs/``.
@@ -219,6 +222,7 @@ class TrainSection(Section):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     threads: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
+    batch_norm: Literal["running", "recalibrated"] = "running"
     checkpoint_minutes: Annotated[float, Field(ge=0.0)] = 5.0
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = ()
 

@@ -27,6 +27,7 @@ from eosin.training.callbacks import EvaluationLog, LastCheckpoint, StepProgress
 from eosin.training.checkpoints import load_weights
 from eosin.training.loggers import RowLogs
 from eosin.training.module import ClassifierModule, Task
+from eosin.training.recalibration import Recalibration
 
 lightning = import_companion("lightning.pytorch")
 
@@ -98,7 +99,10 @@ def fit(
         log = EvaluationLog(run, section.monitor, section.patience, on_row, logs)
         last = LastCheckpoint(log, run, batches, every, section.checkpoint_minutes)
         steps = StepProgress(advance, section.epochs * n_batches)
-        trainer = _make_trainer(section, inputs.placement, every, [log, last, steps])
+        callbacks = [log, last, steps]
+        if section.batch_norm == "recalibrated":
+            callbacks.append(Recalibration(inputs.train, section.batch_size, inputs.seed))
+        trainer = _make_trainer(section, inputs.placement, every, callbacks)
         _run(trainer, module, loader, make_loader(inputs.val, section.batch_size, None), run)
         logs.finish(log.rows)
     log.weights.forget_others()

@@ -1,0 +1,93 @@
+"""Batch-norm statistics estimated anew for evaluation.
+
+Source: X. Li et al., "Understanding the Disharmony between Dropout and Batch Normalization by
+Variance Shift", CVPR 2019, section 5. Where dropout stands before batch-norm (P1's
+CancerVisionNet), the running statistics are those of noisy inputs; without the noise mean and
+variance are others, and a network that trains well judges badly. Augmentation shifts them too: an
+interpolated image is smoother.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
+
+from eosin.core.seeding import generator
+from eosin.runtime.door import import_companion
+from eosin.training.batches import Batch, ImagePart, make_loader
+from eosin.training.module import ClassifierModule
+
+lightning = import_companion("lightning.pytorch")
+
+#: Training images that the statistics are estimated on; all where there are fewer.
+N_IMAGES = 2048
+
+
+class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
+    """Before each evaluation: mean and variance over training images as they would be judged.
+
+    Without dropout and without augmentation. The images are the same at every evaluation, a pure
+    function of the seed, so that a resumed run estimates the same.
+
+    Args:
+        part: The training part.
+        batch_size: Images a batch.
+        seed: The run's seed.
+    """
+
+    def __init__(self, part: ImagePart, batch_size: int, seed: int) -> None:
+        rows = generator(seed, "batch-norm").permutation(len(part))[:N_IMAGES]
+        self._loader: DataLoader[Batch] = make_loader(_Rows.of(part, rows), batch_size, None)
+
+    def on_validation_start(self, trainer: Any, module: ClassifierModule) -> None:
+        """Estimate anew; the network is in evaluation mode already."""
+        with estimating(module.network), trainer.precision_plugin.val_step_context():
+            for images, _, _ in self._loader:
+                module.network(module.prepare(images.to(module.device)))
+
+
+class _Rows:
+    """Some rows of a part's images, as an image source."""
+
+    def __init__(self, part: ImagePart, rows: Any) -> None:
+        self._images = part.images
+        self._rows = rows
+
+    @classmethod
+    def of(cls, part: ImagePart, rows: Any) -> ImagePart:
+        return ImagePart(cls(part, rows), part.targets[rows])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self._rows), *self._images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, chosen: Any) -> Any:
+        return self._images[self._rows[chosen]]
+
+
+@contextmanager
+def estimating(network: nn.Module) -> Iterator[None]:
+    """Let batch-norm layers average their statistics over what passes, beginning anew.
+
+    Everything else stays in the mode it is in.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    before = [(layer.momentum, layer.training) for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain average of all batches
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer, (momentum, training) in zip(layers, before, strict=True):
+            layer.momentum = momentum
+            layer.train(training)
