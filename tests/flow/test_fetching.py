@@ -14,6 +14,7 @@ from tests.unit.datasets.download.conftest import hasty, server  # noqa: F401 --
 from tests.unit.datasets.download.serving import make_tar, make_zip, noise, sha256, zeros
 
 from eosin.core.errors import DownloadError
+from eosin.datasets.download import delivery
 from eosin.datasets.download.source import RemoteFile, Source
 from eosin.datasets.download.sources import SOURCES
 from eosin.datasets.download.transfer import Patience
@@ -334,6 +335,55 @@ def test_two_fetches_into_one_folder_do_not_meet(catalogue, fetch, folder):
     with FileLock(folder / fetching._LOCK):
         assert "another eosin is fetching" in fetch().complaint
     assert fetch().status == 0
+
+
+def test_what_another_fetch_recorded_meanwhile_is_kept(catalogue, fetch, folder):
+    pages = catalogue(checksums=False)
+
+    def accept(_text):
+        assert fetch().status == 0  # the same command in another window
+        return True
+
+    told = fetch_dataset("tiny", folder, confirm=accept)
+    assert told.kept == ("tree.tar.gz", "table.csv")
+    assert [page.served for page in pages.values()] == [len(ARCHIVE), len(TABLE)]
+    assert len(json.loads((folder / "fetched.json").read_text())["files"]) == 2
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+@pytest.mark.parametrize("step", ["hash_matches", "write_ledger", "_place"])
+def test_a_kill_after_the_last_byte_costs_no_second_download(
+    catalogue, fetch, folder, monkeypatch, step, checksums
+):
+    import pooch.core
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_arguments, **_options):
+        raise Killed
+
+    data = noise(50_000)
+    pages = catalogue({"big.bin": data}, checksums=checksums)
+    with monkeypatch.context() as patch:
+        patch.setattr(pooch.core if step == "hash_matches" else delivery, step, kill)
+        patch.setattr("shutil.rmtree", lambda *_arguments, **_options: None)  # no clearing up
+        with pytest.raises(Killed):
+            fetch_dataset("tiny", folder, accept_licence=True)
+    told = fetch()
+    assert told.status == 0, told.err
+    assert pages["big.bin"].served == len(data)
+    assert listed(folder) == ["big.bin", "fetched.json"]
+
+
+def test_without_hard_links_a_file_comes_all_the_same(catalogue, fetch, folder, monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    catalogue({"table.csv": TABLE})
+    assert fetch().status == 0
+    assert listed(folder) == ["fetched.json", "table.csv"]
 
 
 CHILD = """

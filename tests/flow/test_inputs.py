@@ -123,6 +123,7 @@ def test_folders_that_are_missing_or_empty(command, train_on, model, tmp_path):
     for arguments in (
         ("predict", model, empty),
         ("data", "check", empty),
+        ("data", "check", tmp_path / "nowhere"),
         ("predict", model, tmp_path / "nowhere"),
         ("data", "manifest", "folder", tmp_path / "nowhere", "-o", tmp_path / "new" / "m.csv"),
         ("data", "manifest", "folder", empty, "-o", tmp_path / "new" / "m.csv"),

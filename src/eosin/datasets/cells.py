@@ -57,8 +57,8 @@ def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
         )
     needed = ["path", label, "plate", *(["field"] if group == "field" else [])]
     table = read_text_table(file, needed)
-    _check_cells(file, table, needed)
     table["path"] = [_clean(file, cell) for cell in table["path"]]
+    _check_cells(file, table, needed)
     table["label"] = table[label]
     table["group"] = table["plate"]
     if group == "field":

@@ -19,6 +19,9 @@ from eosin.datasets.listing import list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
 
+#: Folders of these names hold the parts of a data set, whose classes lie one level below.
+_PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+
 
 def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     """List the images of a class-per-folder tree.
@@ -31,7 +34,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table; ``patient`` is the folder below the class, if there is one.
 
     Raises:
-        DataError: There is no class folder, or no image.
+        DataError: There is no class folder, or no image, or what should be classes are parts.
     """
     check_options("folder", options)
     rows, loose = [], 0
@@ -45,6 +48,12 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         raise DataError(
             f"{root} holds no images in class folders",
             mend="Lay them out as ROOT/<class>/<patient>/image.png",
+        )
+    if {label.lower() for _, label, _ in rows} <= _PARTS:
+        raise DataError(
+            f"{root} is divided into {', '.join(sorted({row[1] for row in rows}))}: these are "
+            "parts, not classes",
+            mend="Name one of them, or write a manifest that tells the part in a column split",
         )
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
     table.attrs[NOTES] = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))

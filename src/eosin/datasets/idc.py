@@ -80,7 +80,7 @@ DATASETS.add(
         facts=DataSetFacts(
             name="idc",
             title="IDC: invasive ductal carcinoma patches, H&E",
-            licence="CC0 1.0",
+            licence="CC0 on Kaggle",
             citation="Cruz-Roa et al., SPIE Medical Imaging 2014; "
             "Janowczyk and Madabhushi, J. Pathol. Inform. 7:29, 2016",
             positive="idc",

@@ -101,7 +101,9 @@ def _expand(path: Path) -> Iterator[str]:
         yield from (
             str(file)
             for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+            if file.suffix.lower() in IMAGE_SUFFIXES
+            and not file.name.startswith(".")
+            and not file.is_dir()
         )
     elif is_container(path) and path.is_file():
         try:

@@ -7,6 +7,7 @@ but :mod:`eosin.inference.containers` calls these, one thread at a time.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,9 @@ def _check_images(path: Path, data: h5py.Dataset) -> None:
     limits.check_size(path, data.shape[2], data.shape[1])
     if data.ndim == 4:
         limits.check_channels(path, data.shape[3])
+    # A chunk is unpacked as a whole, however little of it belongs to the array.
+    unpacked = data.chunks if data.chunks is not None else data.shape[1:]
+    limits.check_bytes(path, math.prod(unpacked) * data.dtype.itemsize)
 
 
 def _images_per_block(data: h5py.Dataset) -> int:

@@ -21,9 +21,8 @@ import numpy.typing as npt
 
 from eosin.core.errors import ImageError
 from eosin.core.types import Pixels
+from eosin.inference.limits import read_limits
 
-#: What a gzipped file may inflate to, whatever its header says.
-MAX_BYTES = 4 * 1024**3
 _KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 4
 _STEP = 1024**2
@@ -144,10 +143,7 @@ def _load(path: Path, *, whole: bool) -> tuple[Header, memoryview | None]:
         if not whole:
             _check_length(path, header, path.stat().st_size - header.n_bytes)
             return header, None
-        if header.body_bytes > MAX_BYTES:
-            raise ImageError(
-                f"{path} says that it holds {header.body_bytes} bytes; at most {MAX_BYTES} are read"
-            )
+        read_limits().check_bytes(path, header.body_bytes)
         body = _read_body(file, header.body_bytes)
         _check_length(path, header, len(body))
         return header, body

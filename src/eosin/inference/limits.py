@@ -8,6 +8,8 @@ variable                  default      refuses
 ========================  ===========  =====================================================
 ``EOSIN_MAX_PIXELS``      50,000,000   an image of more pixels (width × height): it is a slide
 ``EOSIN_MAX_CHANNELS``    32           a file of more channels
+``EOSIN_MAX_BYTES``       1 GiB        an image of more bytes once it is unpacked, or a gzipped idx
+                                       file, which is unpacked as a whole
 ========================  ===========  =====================================================
 """
 
@@ -21,6 +23,7 @@ from eosin.core.errors import ImageError, UsageError
 
 PIXELS_VARIABLE = "EOSIN_MAX_PIXELS"
 CHANNELS_VARIABLE = "EOSIN_MAX_CHANNELS"
+BYTES_VARIABLE = "EOSIN_MAX_BYTES"
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,12 @@ class Limits:
     Attributes:
         max_pixels: Width × height.
         max_channels: Channels of one image.
+        max_bytes: Memory that reading one image takes.
     """
 
     max_pixels: int = 50_000_000
     max_channels: int = 32
+    max_bytes: int = 1024**3
 
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Refuse an image that is too large, or has no pixels.
@@ -61,6 +66,18 @@ class Limits:
                 f"({CHANNELS_VARIABLE} sets this)"
             )
 
+    def check_bytes(self, path: Path, n_bytes: int) -> None:
+        """Refuse what would take too much memory to be unpacked.
+
+        Raises:
+            ImageError: It would.
+        """
+        if n_bytes > self.max_bytes:
+            raise ImageError(
+                f"{path} unpacks to {n_bytes} bytes; at most {self.max_bytes} are read "
+                f"({BYTES_VARIABLE} sets this)"
+            )
+
 
 def read_limits() -> Limits:
     """Return the limits that the environment sets, or the defaults.
@@ -71,6 +88,7 @@ def read_limits() -> Limits:
     return Limits(
         max_pixels=_read(PIXELS_VARIABLE, Limits.max_pixels),
         max_channels=_read(CHANNELS_VARIABLE, Limits.max_channels),
+        max_bytes=_read(BYTES_VARIABLE, Limits.max_bytes),
     )
 
 

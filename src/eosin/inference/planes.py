@@ -7,6 +7,7 @@ refused by name: which of them to take is the user's to say, by saving it.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ import tifffile
 from eosin.core.errors import ImageError
 from eosin.core.types import Pixels
 from eosin.inference.containers import read_item
-from eosin.inference.decode import decode_image, opened_image
+from eosin.inference.decode import decode_image, how_stored, opened_image
 from eosin.inference.limits import Limits, read_limits
 
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _PLAIN_MODES = frozenset({"L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"})
 #: What tifffile calls axes that can be channels: channel, sample, sequence, unknown.
 _CHANNEL_AXES = frozenset("CSIQ")
+# What it finds odd it would print amid the user's own lines; a program that logs still hears it.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def decode_planes(path: Path, index: int | None = None) -> Pixels:
@@ -58,6 +61,11 @@ def _read_plain(path: Path, limits: Limits) -> Pixels:
                 f"{path} has pixels of the kind {image.mode!r}; grey or RGB of 8 or 16 bits is "
                 "needed for fluorescence"
             )
+        if image.mode == "RGB" and "16" in str(how_stored(image).args):
+            # Pillow would drop the lower eight without a word.
+            raise ImageError(
+                f"{path} has 16 bits a colour, which are read from TIFF alone; save it as one"
+            )
         values = np.asarray(image)
     return values.astype(np.uint16) if values.dtype.itemsize > 1 else values
 
@@ -67,7 +75,7 @@ def _read_tiff(path: Path, limits: Limits) -> Pixels:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             _check_series(path, series, limits)
-            values = series.asarray()
+            values = _read_series(path, series, limits)
             axes = series.axes
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
@@ -76,6 +84,25 @@ def _read_tiff(path: Path, limits: Limits) -> Pixels:
     except Exception as error:  # tifffile raises what a damaged file makes it stumble over
         raise ImageError(f"{path} cannot be decoded: {_reason(error)}") from error
     return np.moveaxis(_drop_single(values, axes), _channel_axis(values, axes), -1)
+
+
+def _read_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -> Pixels:
+    """Decode all pages; those that are packed by LZW, the microscopes' favourite, with Pillow.
+
+    tifffile unpacks them only where the package imagecodecs is there.
+    """
+    first = series.keyframe
+    plain = first.samplesperpixel == 1 and first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+    if first.compression != tifffile.COMPRESSION.LZW or not plain:
+        return series.asarray()
+    planes = []
+    with opened_image(path, limits) as image:
+        for page in series.pages:
+            if page is None:
+                raise ImageError(f"{path} lacks a channel")
+            image.seek(int(page.index))
+            planes.append(np.asarray(image).astype(series.dtype.newbyteorder("=")))
+    return np.stack(planes).reshape(series.shape)
 
 
 def _reason(error: Exception) -> str:
@@ -97,6 +124,7 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -
         )
     limits.check_size(path, sizes["X"], sizes["Y"])
     limits.check_channels(path, sizes[others[0]] if others else 1)
+    limits.check_bytes(path, series.nbytes)
 
 
 def _drop_single(values: Pixels, axes: str) -> Pixels:

@@ -16,10 +16,13 @@ from eosin.core.types import FloatArray, Image, Pixels
 from eosin.inference.decode import decode_image
 from eosin.inference.planes import decode_planes
 
-Style = Literal["unit", "centred", "caffe"]
+Style = Literal["unit", "centred", "caffe", "imagenet"]
 _RGB = ("R", "G", "B")
 # Keras' `imagenet_utils.preprocess_input(mode="caffe")`: BGR means of ImageNet, no scaling.
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
+# Mean and standard deviation of each of R, G, B over ImageNet's images / 255, as torchvision's and
+# timm's weights expect them.
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 #: Colours in which channels are laid over each other to be looked at: the usual dyes are blue for
 #: DNA, red, green; then what stays tellable apart.
@@ -43,19 +46,23 @@ def make_preprocessing(
     """Build the preprocessing of a named style.
 
     Args:
-        style: ``unit`` (values / 255), ``centred`` (to −1…1) or ``caffe`` (BGR minus ImageNet's
-            means, as Keras' VGG16 and as P3 prepares the light CNN's input; brightfield only).
+        style: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
+            mean and standard deviation) or ``caffe`` (BGR minus ImageNet's means, as Keras' VGG16
+            and as P3 prepares the light CNN's input). The last two are brightfield's only.
         input_px: Height and width of the network's input.
         channels: Names of the input channels.
         planes: Where they are in a fluorescence file; nothing for brightfield.
 
     Raises:
-        ValueError: ``caffe`` is asked of other channels than RGB.
+        ValueError: ImageNet's means are asked of other channels than RGB.
     """
     size = (input_px, input_px)
+    if style in ("caffe", "imagenet") and planes is not None:
+        raise ValueError("ImageNet's means are those of red, green and blue")
+    if style == "imagenet":
+        mean, std = _IMAGENET
+        return Preprocessing(input_px=size, channels=_RGB, scale=1 / 255, mean=mean, std=std)
     if style == "caffe":
-        if planes is not None:
-            raise ValueError("ImageNet's means are those of red, green and blue")
         return Preprocessing(
             input_px=size, channels=("B", "G", "R"), scale=1.0, mean=_CAFFE_MEAN, std=(1.0,) * 3
         )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from eosin.artifacts.model import Planes, Preprocessing
 from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
-from eosin.core.types import Pixels, Samples
+from eosin.core.types import Samples
 from eosin.inference.planes import decode_planes
 from eosin.inference.preprocess import make_preprocessing
 from eosin.networks import NETWORKS
 from eosin.recipe.schema import Recipe
 
+#: Files that are looked at to learn what all have.
+_LOOKED_AT = 9
+
 
 def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any]) -> Preprocessing:
     """Return the recipe's preprocessing, or the network's own.
 
-    For fluorescence the first readable image says how many channels and bits the files have; the
-    window of counts is left to be fitted on a split's training part.
+    For fluorescence a few images say how many channels and bits the files have; the window of
+    counts is left to be fitted on a split's training part.
 
     Args:
         recipe: Network, size, style and channels.
@@ -36,17 +40,18 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     if facts["modality"] != "fluorescence":
         _refuse_fluorescence_keys(recipe)
         return make_preprocessing(style, input_px)
-    if style == "caffe":
-        if section.preprocessing == "caffe":
+    if style in {"caffe", "imagenet"}:
+        if section.preprocessing is not None:
             raise RecipeError(
-                "'model.preprocessing': 'caffe' subtracts ImageNet's means of red, green and blue",
+                f"'model.preprocessing': '{style}' subtracts ImageNet's means of red, green and "
+                "blue",
                 mend="Use 'unit' or 'centred' for fluorescence",
             )
         style = "unit"
-    first = _first_readable(samples)
-    stored = _stored_names(first.shape[2], facts.get("channels", ()), recipe.data.channel_names)
+    n_stored, bits = _look(samples)
+    stored = _stored_names(n_stored, facts.get("channels", ()), recipe.data.channel_names)
     chosen = _choose(recipe.data.channels, stored)
-    planes = Planes(chosen=chosen, n_stored=len(stored), bits=_bits(first))
+    planes = Planes(chosen=chosen, n_stored=len(stored), bits=bits)
     names = [stored[place] for place in chosen]
     return make_preprocessing(style, input_px, channels=names, planes=planes)
 
@@ -60,21 +65,30 @@ def _refuse_fluorescence_keys(recipe: Recipe) -> None:
             )
 
 
-def _first_readable(samples: Samples) -> Pixels:
+def _look(samples: Samples) -> tuple[int, Any]:
+    """Return how many channels and bits most of a few files have; any one may be odd.
+
+    They are spread over the table, as what lies side by side may be odd in the same way.
+    """
+    cells = list(samples.frame["path"])
+    spread = cells[:: max(1, len(cells) // _LOOKED_AT)]
+    kinds: Counter[tuple[int, int]] = Counter()
     reason = ""
-    for cell in samples.frame["path"]:
+    for cell in dict.fromkeys(spread + cells):
         try:
-            return decode_planes(*samples.locate(cell))
+            image = decode_planes(*samples.locate(cell))
         except ImageError as error:
             reason = reason or str(error)
-    raise DataError(
-        f"none of the {len(samples)} images can be read: {reason}",
-        mend="Do the paths start from the right folder?",
-    )
-
-
-def _bits(image: Pixels) -> Any:
-    return 8 * image.dtype.itemsize
+            continue
+        kinds[image.shape[2], 8 * image.dtype.itemsize] += 1
+        if kinds.total() == _LOOKED_AT:
+            break
+    if not kinds:
+        raise DataError(
+            f"none of the {len(samples)} images can be read: {reason}",
+            mend="Do the paths start from the right folder?",
+        )
+    return kinds.most_common(1)[0][0]
 
 
 def _stored_names(count: int, known: Sequence[str], given: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from eosin.core.errors import (
     UsageError,
 )
 from eosin.core.files import check_writable, explain_os_errors
+from eosin.core.offline import is_offline
 from eosin.datasets.base import DATA_VARIABLE
 from eosin.datasets.download.amounts import check_space, tell_bytes
 from eosin.datasets.download.delivery import (
@@ -98,14 +99,12 @@ def fetch_dataset(
     ledger = _accept(source, read_ledger(folder, source), accept_licence, confirm, say)
     manner = Manner(keep_archive, patience or Patience(), limits or UnpackLimits(), say)
     with _alone(folder), _kept_when_stopped(source, folder):
+        # While the licence was being asked for, another fetch may have finished here.
+        if (known := read_ledger(folder, source)) is not None:
+            ledger = ledger.model_copy(update={"files": known.files})
         fetched, kept = _bring(source, folder, ledger, manner)
     step = source.preparation or _manifest_command(name, folder)
     return Fetched(folder, source.unpacks_to, tuple(fetched), tuple(kept), step)
-
-
-def is_offline() -> bool:
-    """Tell whether ``--offline`` or ``EOSIN_OFFLINE`` forbids the network."""
-    return os.environ.get("EOSIN_OFFLINE", "") not in ("", "0")
 
 
 def _manifest_command(name: str, folder: Path) -> str:
@@ -190,6 +189,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
+    # What a killed process left there is whole nowhere and takes room.
+    shutil.rmtree(folder / WORK, ignore_errors=True)
     try:
         yield
     except KeyboardInterrupt as error:

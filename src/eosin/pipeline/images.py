@@ -19,8 +19,8 @@ from eosin.datasets.cache import ImageStore, Item, StoreSettings, fill_store
 from eosin.inference.decode import DECODER_VERSION
 from eosin.inference.preprocess import decode_for, resize_image, to_bytes
 
-#: Images that are looked at in one go when a window is fitted.
-_CHUNK = 256
+#: Bytes of images that are looked at in one go when a window is fitted.
+_CHUNK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,10 @@ class ImageBank:
             return self.preprocessing
         rows = self.of(samples).rows
         counts = np.zeros((len(planes.chosen), 2**planes.bits), dtype=np.int64)
-        for start in range(0, len(rows), _CHUNK):
-            values = self.store.take(rows[start : start + _CHUNK])  # (B, H, W, C)
+        row_bytes = math.prod(self.store.shape[1:]) * np.dtype(self.store.dtype).itemsize
+        step = max(1, _CHUNK_BYTES // row_bytes)
+        for start in range(0, len(rows), step):
+            values = self.store.take(rows[start : start + step])  # (B, H, W, C)
             for channel, total in enumerate(counts):
                 total += np.bincount(values[..., channel].ravel(), minlength=len(total))
         low, high = (tuple(_percentile(total, q) for total in counts) for q in percentiles)
@@ -107,9 +109,11 @@ class ImageBank:
 
 
 def _percentile(counts: IntArray, percent: float) -> float:
-    """Return the smallest value that so many per cent of the counted pixels do not exceed."""
+    """Return the smallest value of a pixel that so many per cent of the pixels do not exceed."""
     reached = np.cumsum(counts)
-    return float(np.searchsorted(reached, percent / 100 * reached[-1], side="left"))
+    # At 0 per cent the darkest pixel, not a count that no pixel has.
+    wanted = max(percent / 100 * reached[-1], 1)
+    return float(np.searchsorted(reached, wanted, side="left"))
 
 
 def load_bank(

@@ -216,7 +216,12 @@ def check_images(path: Path) -> tuple[int, Skipped]:
 
     Returns:
         How many images were looked at; path and reason of those that do not decode.
+
+    Raises:
+        DataError: There is nothing of that name, or the manifest does not fit.
     """
+    if not path.exists() and "#" not in path.name:
+        raise DataError(f"{path} does not exist")
     if path.suffix in {".csv", ".parquet"}:
         samples = read_manifest(path, allow_one_class=True)
     else:

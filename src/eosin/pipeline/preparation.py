@@ -84,7 +84,7 @@ def resolve_root(section: DataSection, seed: int) -> Path | None:
     if DATASETS.get(section.dataset).needs_root:
         return find_root(section.dataset, section.root)
     if section.root is not None:
-        return Path(section.root).expanduser().resolve()
+        return Path(os.path.expandvars(section.root)).expanduser().resolve()
     key = json.dumps({"seed": seed, **section.options}, sort_keys=True, default=str)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     return cache_folder() / section.dataset / digest

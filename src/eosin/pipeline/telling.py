@@ -42,6 +42,11 @@ def tell_audit(audit: AuditReport) -> list[str]:
     """Return the audit's findings, a line each, with some example pairs."""
     parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
     lines = [f"{audit.n_images} images, {audit.n_groups} groups" + (f" ({parts})" if parts else "")]
+    if audit.n_groups == audit.n_images:
+        lines.append(
+            "every image is its own group: where patients have several images, name them in a "
+            "column `patient`, or one on both sides of a split is not found"
+        )
     for finding in audit.findings:
         lines.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
         lines += [f"           {pair.a}  ~  {pair.b}" for pair in finding.pairs[:_MOST_PAIRS]]

@@ -56,6 +56,15 @@ def test_what_cannot_be_a_data_set_is_refused(draw, tmp_path):
         collect_samples("folder", draw("a/x.png"), {}, label="label", positive=None)
 
 
+@pytest.mark.parametrize("below", ["benign", "benign/p1"])
+def test_parts_are_not_taken_for_classes(draw, below):
+    root = draw(f"train/{below}/x.png", f"Test/{below}/y.png")
+    with pytest.raises(DataError, match="divided into Test, train: these are parts"):
+        collect_folder(root, {})
+    draw("benign/z.png")
+    assert set(collect_folder(root, {})["label"]) == {"Test", "benign", "train"}
+
+
 def test_a_positive_class_must_be_a_folder(draw):
     root = draw("a/x.png", "b/y.png")
     found = collect_samples("folder", root, {}, label="label", positive="b")

@@ -99,3 +99,9 @@ def test_a_hash_mark_in_a_name_is_no_index():
     assert split_cell("a#1.png") == (Path("a#1.png"), None)
     assert split_cell("a#1") == (Path("a#1"), None)
     assert split_cell("x.h5#a") == (Path("x.h5#a"), None)
+
+
+def test_a_folder_that_is_called_like_an_image_is_searched_and_not_listed(tmp_path):
+    (tmp_path / "slide.tif").mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "slide.tif" / "a.png")
+    assert list_images([tmp_path]) == [str(tmp_path / "slide.tif" / "a.png")]

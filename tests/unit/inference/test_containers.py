@@ -189,18 +189,18 @@ def test_a_damaged_gzip_is_told(images, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.idx", "a.idx.gz"])
 def test_a_header_s_claim_takes_no_memory(name, tmp_path):
-    claim = struct.pack(">BBBB3I", 0, 0, 8, 3, 60_000, 200, 300) + bytes(100)
+    claim = struct.pack(">BBBB3I", 0, 0, 8, 3, 60_000, 20, 300) + bytes(100)
     path = tmp_path / name
     path.write_bytes(gzip.compress(claim) if name.endswith(".gz") else claim)
     tracemalloc.start()
-    with pytest.raises(ImageError, match="100 of the 3600000000 bytes"):
+    with pytest.raises(ImageError, match="100 of the 360000000 bytes"):
         count_items(path)
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
 
 
 def test_a_small_file_that_inflates_enormously_is_refused(tmp_path):
-    # 200 MB behind a header of four bytes; and a header of more than 4 GiB.
+    # 200 MB behind a header of four bytes; and a header of more than is allowed.
     path = tmp_path / "a.idx.gz"
     head = struct.pack(">BBBB3I", 0, 0, 8, 3, 1, 2, 2)
     path.write_bytes(gzip.compress(head + bytes(200_000_000), compresslevel=1))
@@ -210,8 +210,23 @@ def test_a_small_file_that_inflates_enormously_is_refused(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
     path.write_bytes(gzip.compress(struct.pack(">BBBB3I", 0, 0, 8, 3, *[2**32 - 1] * 3)))
-    with pytest.raises(ImageError, match="at most 4294967296 are read"):
+    with pytest.raises(ImageError, match=r"at most 1073741824 are read \(EOSIN_MAX_BYTES"):
         count_items(path)
+
+
+def test_a_chunk_that_inflates_enormously_is_refused(tmp_path):
+    # One small image in a chunk of 1.6 GB, which HDF5 would unpack for it.
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset(
+            "x",
+            shape=(1, 8, 8),
+            maxshape=(1, None, None),
+            dtype=np.uint8,
+            chunks=(1, 40_000, 40_000),
+            compression="gzip",
+        )
+    with pytest.raises(ImageError, match="unpacks to 1600000000 bytes; at most 1073741824"):
+        count_items(tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize(

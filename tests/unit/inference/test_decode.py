@@ -1,7 +1,10 @@
 """One image file into 8-bit RGB: every kind that comes in, and every refusal."""
 
 import struct
+import threading
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -10,7 +13,8 @@ import tifffile
 from PIL import Image
 
 from eosin.core.errors import ImageError
-from eosin.inference.decode import decode_image
+from eosin.inference.decode import decode_image, opened_image
+from eosin.inference.limits import Limits
 
 # 2 × 3 pixels, all different, so that a transposition shows.
 RGB = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) * 14
@@ -201,3 +205,104 @@ def test_real_fields_decode_and_fluorescence_is_refused(data_root):
     cell = next((data_root / "mcf7-fluorescence").rglob("*.tif"))
     with pytest.raises(ImageError, match="3 channels that are no colours"):
         decode_image(cell)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_grey_of_8_and_16_bits_is_turned_as_it_says(tmp_path, name, dtype, orientation):
+    turned = {
+        1: GREY,
+        2: GREY[:, ::-1],
+        3: GREY[::-1, ::-1],
+        4: GREY[::-1],
+        5: GREY.T,
+        6: np.rot90(GREY, -1),
+        7: GREY[::-1, ::-1].T,
+        8: np.rot90(GREY),
+    }
+    stored = GREY.astype(dtype) * (256 if dtype == np.uint16 else 1)
+    exif = Image.Exif()
+    exif[274] = orientation
+    if name == "a.png":
+        Image.fromarray(stored).save(tmp_path / name, exif=exif)
+    else:
+        tifffile.imwrite(tmp_path / name, stored, extratags=[(274, "H", 1, orientation, True)])
+    np.testing.assert_array_equal(decode_image(tmp_path / name)[..., 0], turned[orientation])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_negative_is_seen_as_it_is_meant(tmp_path, dtype):
+    stored = GREY.astype(dtype) * (257 if dtype == np.uint16 else 1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite")
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.tif")[..., 0], 255 - GREY)
+
+
+def test_of_12_bits_the_upper_eight_are_kept(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.full((2, 4), 0xABAB, dtype=np.uint16))
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[0].tags["BitsPerSample"].overwrite(12)
+    # Packed, the bytes AB AB AB are the counts ABA and BAB.
+    assert set(decode_image(tmp_path / "a.tif").ravel().tolist()) == {0xAB, 0xBA}
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_colours_of_16_bits_one_behind_the_other(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    planes = np.moveaxis(RGB, -1, 0).astype(np.uint16) << 8
+    options = {"photometric": "rgb", "planarconfig": "separate", "compression": compression}
+    tifffile.imwrite(path, planes, **options)
+    if compression:
+        np.testing.assert_array_equal(decode_image(path), RGB)
+    else:
+        with pytest.raises(ImageError, match="16 bits a colour, one colour behind the other"):
+            decode_image(path)
+
+
+def test_whatever_pillow_stumbles_over_is_told_as_a_broken_image(tmp_path):
+    page = Image.fromarray(GREY)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        # A second page without a width: Pillow raises TypeError for it.
+        offset = file.pages[1].aspage().tags["ImageWidth"].offset
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[offset : offset + 2] = struct.pack("<H", 60_000)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.tif cannot be decoded: "):
+        decode_image(tmp_path / "a.tif")
+
+
+def test_the_limit_can_be_raised_above_pillow_s_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.png"), RGB)
+
+
+def test_a_document_under_an_image_s_name_is_never_handed_to_another_program(tmp_path):
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "a.png").write_bytes(script)
+    with pytest.raises(ImageError, match="is not an image that can be read"):
+        decode_image(tmp_path / "a.png")
+
+
+def test_decoding_on_many_threads_leaves_the_process_s_warnings_alone(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+
+    def first():
+        with opened_image(tmp_path / "a.png", Limits()):
+            first_in.set()
+            assert second_in.wait(10)
+        first_out.set()
+
+    def second():
+        assert first_in.wait(10)
+        with opened_image(tmp_path / "a.png", Limits()):
+            second_in.set()
+            assert first_out.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(first), pool.submit(second)]:
+            done.result()
+    assert warnings.filters == before

@@ -1,5 +1,8 @@
 """The channels of fluorescence files, as they were counted."""
 
+import struct
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -118,3 +121,34 @@ def test_real_cells(data_root):
     cell = next((data_root / "mcf7-fluorescence").rglob("*.tif"))
     planes = decode_planes(cell)
     assert (planes.shape, planes.dtype) == ((68, 68, 3), np.uint16)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [1, 3])
+def test_lzw_needs_no_other_package(tmp_path, dtype, count):
+    top = np.iinfo(dtype).max
+    planes = np.random.default_rng(0).integers(0, top, (count, 9, 14)).astype(dtype)
+    first, *others = (Image.fromarray(plane) for plane in planes)
+    path = tmp_path / "a.tif"
+    first.save(path, compression="tiff_lzw", save_all=True, append_images=others)
+    np.testing.assert_array_equal(decode_planes(path), np.moveaxis(planes, 0, -1))
+
+
+def test_colours_of_16_bits_in_a_png_do_not_lose_half_of_them(tmp_path):
+    body = zlib.compress(b"\0" + bytes(range(6)))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)), (b"IDAT", body)]
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, content in [*chunks, (b"IEND", b"")]:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        data += struct.pack(">I", len(content)) + kind + content + check
+    (tmp_path / "a.png").write_bytes(data)
+    assert decode_image(tmp_path / "a.png").tolist() == [[[0, 2, 4]]]
+    with pytest.raises(ImageError, match="16 bits a colour, which are read from TIFF alone"):
+        decode_planes(tmp_path / "a.png")
+
+
+def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4, 5), np.uint16), photometric="minisblack")
+    monkeypatch.setenv("EOSIN_MAX_BYTES", "119")
+    with pytest.raises(ImageError, match="unpacks to 120 bytes; at most 119 are read"):
+        decode_planes(tmp_path / "a.tif")

@@ -92,3 +92,13 @@ def test_brightfield_refuses_channels(samples):
 def test_nothing_readable_is_an_error(samples):
     with pytest.raises(DataError, match="none of the 1 images can be read"):
         resolve(samples.where(np.array([True, False])))
+
+
+def test_one_odd_file_does_not_say_what_all_are(tmp_path):
+    names = [f"{number}.tif" for number in range(4)]
+    for name in names:
+        n_channels = 1 if name == "0.tif" else 3
+        counts = np.zeros((n_channels, 6, 6), dtype=np.uint16)
+        tifffile.imwrite(tmp_path / name, counts, photometric="minisblack")
+    frame = pd.DataFrame({"path": names, "label": list("xyxy")})
+    assert resolve(make_samples(frame, root=tmp_path)).planes.n_stored == 3

@@ -144,3 +144,11 @@ def test_the_window_comes_from_the_training_part_alone(cells, tmp_path):
 def test_brightfield_has_no_window(samples):
     bank, _ = load_bank(samples, make_preprocessing("unit", 8))
     assert bank.fit_window(samples, (0.1, 99.9)) is bank.preprocessing
+
+
+def test_a_window_from_0_per_cent_begins_at_the_darkest_pixel(cells, tmp_path):
+    bank, _ = load_bank(cells, fluorescence())
+    window = bank.fit_window(cells, (0.0, 100.0)).planes.window
+    counts = bank.store.take(bank.of(cells).rows)
+    assert window.low == tuple(counts.min(axis=(0, 1, 2)))
+    assert window.high == tuple(counts.max(axis=(0, 1, 2)))

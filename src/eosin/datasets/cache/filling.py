@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from eosin.core.errors import ImageError
 from eosin.core.progress import Advance
 from eosin.datasets.cache.folders import StoreFolder, common_root, folder_of, stores_folder
 from eosin.datasets.cache.index import NONE, Index, Key
@@ -41,7 +42,8 @@ def fill_store(
     """Open the store of some images, after reading those that it does not hold yet.
 
     A file is read again only where its size or its time of change is another than before, and
-    decoded again only where its bytes are. Files that cannot be read are remembered too.
+    decoded again only where its bytes are. What could not be read is tried again every time: the
+    limits may have been raised, or the reason was the machine's.
 
     Args:
         items: N images, at least one.
@@ -68,9 +70,10 @@ def fill_store(
     try:
         index = open_index(place, settings)
         found, todo = request.look_up(index or Index())
-        if index is None or todo:
+        mended = _find_mended(request, found, decode, fit)
+        if index is None or todo or mended:
             with write_alone(place.lock, say), StoreWriter(place, settings, request.root) as writer:
-                found = _read_missing(writer, request, decode, fit, advance)
+                found = _read_missing(writer, request, mended, decode, fit, advance)
             index = writer.index
         return _open(place, settings, index), [found[key] for key in request.keys]
     finally:
@@ -142,11 +145,37 @@ class Request:
         return known.entry() if known is not None else None
 
 
+def _find_mended(
+    request: Request, found: Mapping[Key, Entry], decode: Decode, fit: Fit
+) -> list[Key]:
+    """Return the images that were refused once and can be read now; nothing is written for it."""
+    refused = [key for key, entry in found.items() if entry.row is None and entry.content]
+
+    def is_readable(key: Key) -> bool:
+        item = request.items[key]
+        try:
+            fit(decode(item.file, item.index))
+        except ImageError:
+            return False
+        return True
+
+    readable = run_bounded(is_readable, refused)
+    return [key for key, is_mended in zip(refused, readable, strict=True) if is_mended]
+
+
 def _read_missing(
-    writer: StoreWriter, request: Request, decode: Decode, fit: Fit, advance: Advance | None
+    writer: StoreWriter,
+    request: Request,
+    mended: Iterable[Key],
+    decode: Decode,
+    fit: Fit,
+    advance: Advance | None,
 ) -> dict[Key, Entry]:
     """Read what is not there, though another process may have read it while this one waited."""
     found, todo = request.look_up(writer.index)
+    for key in mended:
+        if key in found and found[key].row is None:
+            todo[key] = request.items[key]
     # What has a row already was most likely only touched.
     writer.check_space(sum(key not in writer.index.images for key in todo))
     hashed = _hash_containers(todo, request.stats, writer.index)

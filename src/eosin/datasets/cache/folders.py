@@ -5,15 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.versioned import VersionedDocument, read_document, write_document
+from eosin.core.errors import OutputError
+from eosin.core.files import explain_os_errors
 from eosin.core.places import cache_folder
 from eosin.datasets.cache.items import StoreSettings
+
+#: What to do where the system refuses to write the cache: no ``-o`` has a say in it.
+ELSEWHERE = "Set EOSIN_CACHE to a folder you may write"
+
+
+@contextmanager
+def explain_cache_errors(action: str, path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal into one line with the cache's own mend.
+
+    Args:
+        action: What was tried, e.g. ``"make"``.
+        path: On what.
+
+    Raises:
+        OutputError: In place of any ``OSError`` raised inside.
+    """
+    try:
+        with explain_os_errors(action, path):
+            yield
+    except OutputError as error:
+        raise OutputError(error.message, mend=ELSEWHERE) from error
 
 
 class StoreDocument(VersionedDocument):

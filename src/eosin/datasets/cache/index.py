@@ -138,7 +138,13 @@ def write_index(path: Path, index: Index) -> None:
     metadata = {"format": FORMAT_VERSION, "token": index.token, "rows": str(index.n_rows)}
     table = pa.Table.from_arrays(arrays, schema=_SCHEMA.with_metadata(metadata))
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, use_dictionary=_REPEATED, compression="zstd")
+        pq.write_table(
+            table,
+            temporary,
+            use_dictionary=_REPEATED,
+            compression="zstd",
+            write_page_checksum=True,
+        )
 
 
 def read_index(path: Path) -> Index:
@@ -149,13 +155,13 @@ def read_index(path: Path) -> Index:
     """
     try:
         # Not `read_table`, which takes half a second to import what it does not need here.
-        with pq.ParquetFile(path) as opened:
+        with pq.ParquetFile(path, page_checksum_verification=True) as opened:
             table = opened.read(use_threads=False)
+        noted = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
-    noted = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
     found = noted.get("format", "none")
     if found.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise ArtifactError(f"{path} is in format {found}, not {FORMAT_VERSION}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from eosin.core.errors import OutputError
-from eosin.core.files import explain_os_errors
+from eosin.datasets.cache.folders import explain_cache_errors
 
 if sys.platform != "win32":
     import fcntl
@@ -37,7 +37,7 @@ def write_alone(path: Path, say: Callable[[str], None] | None = None) -> Iterato
         OutputError: The folder takes no lock.
     """
     lock = _make_lock(path)
-    with explain_os_errors("lock", path):
+    with explain_cache_errors("lock", path):
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -51,7 +51,7 @@ def write_alone(path: Path, say: Callable[[str], None] | None = None) -> Iterato
 
 
 def _make_lock(path: Path) -> FileLock:
-    with explain_os_errors("make", path.parent):
+    with explain_cache_errors("make", path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 
@@ -100,7 +100,7 @@ def own(lock: Path, marker: Path) -> Iterator[bool]:
     """
     held = _make_lock(lock)
     is_written = False
-    with explain_os_errors("lock", lock):
+    with explain_cache_errors("lock", lock):
         try:
             held.acquire(timeout=0)
         except Timeout:

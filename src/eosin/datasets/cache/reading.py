@@ -153,9 +153,14 @@ def _refused(key: Key, reason: str) -> Reading:
 
 
 def read_all(reader: Reader, todo: Mapping[Key, Item]) -> Iterator[Reading]:
-    """Read images on a few threads; yields in the order of ``todo``, holding few at a time."""
+    """Read images on a few threads, holding few at a time; yields in the order of reading.
+
+    That is the order of ``todo``, but a container's images as they lie in it: read in any other
+    order, each would unpack the hundreds that are packed with it.
+    """
     size = max(1, min(_TASK_IMAGES, _TASK_BYTES // reader.settings.row_bytes))
-    keys = list(todo)
+    files = {name: place for place, name in enumerate(dict.fromkeys(name for name, _ in todo))}
+    keys = sorted(todo, key=lambda key: (files[key[0]], key[1]))
 
     def work(start: int) -> list[Reading]:
         return [reader.read(key, todo[key]) for key in keys[start : start + size]]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy.typing as npt
 
 from eosin.core.errors import ArtifactError, OutputError
-from eosin.core.files import clean_partial, explain_os_errors
-from eosin.datasets.cache.folders import StoreFolder
+from eosin.core.files import clean_partial
+from eosin.datasets.cache.folders import ELSEWHERE, StoreFolder, explain_cache_errors
 from eosin.datasets.cache.index import ImageState, Index, read_index, write_index
 from eosin.datasets.cache.items import StoreSettings
 from eosin.datasets.cache.reading import Reading
@@ -63,7 +63,7 @@ class StoreWriter:
     def __init__(self, folder: StoreFolder, settings: StoreSettings, root: str) -> None:
         self.folder = folder
         self.settings = settings
-        with explain_os_errors("make", folder.path):
+        with explain_cache_errors("make", folder.path):
             folder.path.mkdir(parents=True, exist_ok=True)
         self.index = open_index(folder, settings) or Index()
         self._known = self.index.by_content()
@@ -98,7 +98,7 @@ class StoreWriter:
 
     def _open_rows(self) -> FileIO:
         path = self.folder.pixels(self.index.token)
-        with explain_os_errors("write", path):
+        with explain_cache_errors("write", path):
             # Unbuffered: what a full disk refused must not be tried again when it is closed.
             stream = FileIO(path, "r+" if path.exists() else "w+")
             end = self._rows * self.settings.row_bytes
@@ -113,7 +113,7 @@ class StoreWriter:
         Raises:
             OutputError: The disk has too little room.
         """
-        with explain_os_errors("look at", self.folder.path):
+        with explain_cache_errors("look at", self.folder.path):
             free = shutil.disk_usage(self.folder.path).free
         needed = n_images * self.settings.row_bytes
         if needed > free:
@@ -217,5 +217,5 @@ class StoreWriter:
         reason = (error.strerror or str(error)).lower()
         return OutputError(
             f"could not write {self.folder.path}: {reason}",
-            mend=_MEND if error.errno in _FULL else "Set EOSIN_CACHE to a folder you may write",
+            mend=_MEND if error.errno in _FULL else ELSEWHERE,
         )

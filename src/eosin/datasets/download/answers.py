@@ -80,11 +80,16 @@ def _judge_rest(response: Any, part: Part) -> Answer:
     if start != part.size or (known is not None and length not in (None, known)):
         part.discard()
         raise CutError("the server sent another part than the one that was asked for")
-    tag = origin.validator if origin is not None and origin.validator.startswith('"') else ""
-    if tag and response.headers.get("ETag", tag) != tag:
+    if origin is not None and _has_changed(response, origin.validator):
         part.discard()
         raise CutError("the file has changed on the server")
     return Answer(start=part.size, length=known if known is not None else length)
+
+
+def _has_changed(response: Any, validator: str) -> bool:
+    """Tell whether a rest is of another version, be it that the server heeds no If-Range."""
+    header = "ETag" if validator.startswith('"') else "Last-Modified"
+    return bool(validator) and response.headers.get(header, validator) != validator
 
 
 def _judge_refusal(response: Any, part: Part) -> Answer:

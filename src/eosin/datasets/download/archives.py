@@ -6,7 +6,9 @@ over: who plants one is not to be trusted with the rest.
 
 from __future__ import annotations
 
+import errno
 import gzip
+import lzma
 import shutil
 import stat
 import tarfile
@@ -91,12 +93,19 @@ def _explain_damage(allowance: Allowance) -> Iterator[None]:
         tarfile.TarError,
         gzip.BadGzipFile,
         zlib.error,
+        lzma.LZMAError,
+        UnicodeError,
         EOFError,
         NotImplementedError,
         FileExistsError,
         NotADirectoryError,
         IsADirectoryError,
     ) as error:
+        raise allowance.refuse(f"is damaged ({error})") from error
+    except OSError as error:
+        # So bz2 and a seek to before the start tell of damage; a full disk has a number of its own.
+        if error.errno not in (None, errno.EINVAL):
+            raise
         raise allowance.refuse(f"is damaged ({error})") from error
 
 

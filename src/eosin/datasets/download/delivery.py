@@ -128,6 +128,7 @@ def deliver(folder: Path, file: RemoteFile, ledger: Ledger, manner: Manner) -> L
         entry = _describe(path, file, file.urls[0], hash_file(path, "sha256"))
         ledger = ledger.record(entry)
         write_ledger(folder, ledger)
+    Part(folder / file.name).discard()
     return _open(folder, file, entry, ledger, manner) if file.unpack else ledger
 
 
@@ -158,7 +159,7 @@ def _retrieve(
             )
             transfer.run(url)
         digests.append(_check_sum(part, url, wanted, published=file.checksum is not None))
-        part.finish(Path(output))
+        part.lend(Path(output))
 
     with explain_os_errors("write", folder / WORK / file.name):
         came = pooch.retrieve(

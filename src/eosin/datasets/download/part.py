@@ -63,7 +63,13 @@ class Part:
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
-    def finish(self, target: Path) -> None:
-        """Give the bytes their place."""
-        self.path.replace(target)
-        self._note.unlink(missing_ok=True)
+    def lend(self, target: Path) -> None:
+        """Give the bytes a second name, so that they are here until that one is in its place.
+
+        Where the file system has no hard links they are moved.
+        """
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(self.path)
+        except OSError:
+            self.path.replace(target)

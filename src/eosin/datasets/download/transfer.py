@@ -126,7 +126,8 @@ class Transfer:
         origin = self.part.origin()
         if origin is None or origin.url != url:
             self.part.discard()
-        elif self.part.size:
+        elif self.part.size and (origin.validator or self.file.checksum):
+            # With neither, two versions could be joined and nothing would tell.
             headers["Range"] = f"bytes={self.part.size}-"
             if origin.validator:
                 headers["If-Range"] = origin.validator
@@ -178,6 +179,9 @@ class Transfer:
         headers = {**self._headers(url), "Range": f"bytes={size}-"}
         with session.get(url, headers=headers, stream=True, timeout=self._timeout()) as response:
             more = response.status_code == PARTIAL and response.raw.read(1)
+        origin = self.part.origin()
+        if more and origin is not None and origin.length is None:
+            raise CutError(f"the connection ended after {size} bytes, and the file has more")
         if more:
             self.part.discard()
             raise DownloadError(

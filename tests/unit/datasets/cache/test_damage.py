@@ -4,8 +4,10 @@ import errno
 import os
 import shutil
 from collections import namedtuple
+from contextlib import suppress
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.unit.datasets.cache.workshop import SETTINGS, pixels_of
@@ -65,6 +67,30 @@ def overstate_index(place):
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
+def garble_note(place):
+    path = place / "index.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"to\xff": b"n"}), path)
+
+
+def turn_a_bit(place):
+    """Make the index name other rows, in a way that Parquet itself reads without a word."""
+    path = place / "index.parquet"
+    whole, table = path.read_bytes(), pq.read_table(path)
+    group = pq.read_metadata(path).row_group(0)
+    (column,) = (c for c in map(group.column, range(8)) if c.path_in_schema == "row")
+    start = column.dictionary_page_offset or column.data_page_offset
+    for position in range(start, start + column.total_compressed_size):
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        with suppress(OSError, ValueError, pa.ArrowException):
+            rows = pq.read_table(path)["row"].to_pylist()
+            if rows != table["row"].to_pylist() and 0 <= min(rows) <= max(rows) < len(CELLS):
+                return
+    raise AssertionError("no such bit was found")
+
+
 def cut_pixels(place):
     (path,) = place.glob("pixels-*.bin")
     os.truncate(path, path.stat().st_size - 1)
@@ -85,6 +111,8 @@ def remove_pixels(place):
         age_index,
         strip_index,
         overstate_index,
+        garble_note,
+        turn_a_bit,
         cut_pixels,
         remove_pixels,
     ],
@@ -207,8 +235,9 @@ def test_a_cache_that_may_not_be_written_is_refused_with_a_mend(workshop):
 def test_a_file_in_place_of_the_cache_is_told_in_one_line(workshop):
     workshop.draw("0.raw", 0)
     workshop.stores.write_text("a file")
-    with pytest.raises(OutputError, match=r"could not make .*stores"):
+    with pytest.raises(OutputError, match=r"could not make .*stores") as caught:
         workshop.fill("0.raw")
+    assert "EOSIN_CACHE" in caught.value.mend
 
 
 def test_a_store_copied_elsewhere_still_serves(filled, tmp_path):

@@ -50,7 +50,8 @@ def test_a_second_run_decodes_nothing_and_tells_the_same(workshop):
     images, entries = workshop.read(
         "a.raw", "bad.raw", advance=lambda done, total: told.append((done, total))
     )
-    assert workshop.decoder.calls == []
+    # What was refused is tried again.
+    assert workshop.decoder.calls == [("bad.raw", None)]
     assert told == []
     assert entries == first[1]
     assert np.array_equal(images, first[0])
@@ -127,21 +128,43 @@ def test_files_of_the_same_bytes_share_a_row(workshop):
     assert np.array_equal(images, [pixels_of(1)] * 3)
 
 
-def test_an_unreadable_file_is_remembered_until_it_changes(workshop):
+def test_an_unreadable_file_is_tried_every_time_and_its_record_is_not_written_again(workshop):
     workshop.draw("a.raw", 1)
     bad = workshop.data / "bad.raw"
     bad.write_bytes(b"short")
     workshop.age(bad)
     _, (_, entry) = workshop.read("a.raw", "bad.raw")
     assert entry == Entry(None, f"{bad} holds no image 0", sha256_file(bad), None)
-    workshop.decoder.calls.clear()
+    before = (workshop.place / "index.parquet").stat().st_ino
     assert workshop.read("a.raw", "bad.raw")[1][1] == entry
-    assert workshop.decoder.calls == []
+    assert (workshop.place / "index.parquet").stat().st_ino == before
     bad.write_bytes(pixels_of(5).tobytes())
     workshop.age(bad, seconds=1)
     images, (_, entry) = workshop.read("a.raw", "bad.raw")
     assert entry.reason is None
     assert np.array_equal(images[1], pixels_of(5))
+
+
+def test_what_was_refused_under_a_lower_limit_is_read_once_it_is_raised(workshop):
+    workshop.draw("a.raw", 1)
+
+    def refuse(_path, _index):
+        raise ImageError("too large")
+
+    assert workshop.read("a.raw", decode=refuse)[1][0].reason == "too large"
+    for _ in range(2):
+        images, (entry,) = workshop.read("a.raw")
+        assert entry.reason is None
+        assert np.array_equal(images[0], pixels_of(1))
+    assert len(workshop.decoder.calls) == 2  # looked at, then read; not a third time
+
+
+def test_a_container_s_images_are_read_as_they_lie(workshop):
+    workshop.draw("a.raw", *range(40))
+    workshop.draw("b.raw", 99)
+    order = np.random.default_rng(0).permutation(40)
+    _, entries = workshop.read(*[f"a.raw#{i}" for i in order], "b.raw")
+    assert [entry.row for entry in entries] == [*order, 40]
 
 
 def test_an_absent_file_is_looked_for_every_time(workshop):

@@ -42,6 +42,8 @@ class Page:
     served: int = 0
     after: object = None
     span: str | None = None
+    modified: str | None = None
+    heeds_if_range: bool = True
 
 
 class Server:
@@ -95,7 +97,8 @@ def serve(handler, page):
     if page.status:
         handler.send_error(page.status.pop(0))
         return
-    same = handler.headers.get("If-Range") in (None, page.etag)
+    same = handler.headers.get("If-Range") in (None, page.etag, page.modified)
+    same = same or not page.heeds_if_range
     start = int(wanted[6:-1]) if wanted and page.ranges and same else 0
     if start and start >= len(page.data):
         handler.send_response(416)
@@ -111,6 +114,8 @@ def serve(handler, page):
         handler.send_header("Content-Range", span)
     if page.etag:
         handler.send_header("ETag", page.etag)
+    if page.modified:
+        handler.send_header("Last-Modified", page.modified)
     handler.send_header("Content-Type", page.kind)
     handler.send_header("Connection", "close")
     length = page.length if page.length is not None and not start else len(body)

@@ -245,5 +245,26 @@ def test_two_members_in_one_place_refuse_the_archive(refused, second):
     assert "is damaged" in refused("x.zip", out.getvalue())
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_changed_byte_is_damage_in_every_compression(refused, kind):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", kind) as packed:
+        packed.writestr("a.bin", bytes(range(256)) * 40)
+    data = bytearray(out.getvalue())
+    data[45:60] = bytes(15)
+    assert "is damaged" in refused("tree.zip", bytes(data))
+
+
+def test_a_directory_that_points_before_the_start_is_damage(refused):
+    data = bytearray(make_zip({"a.txt": b"text"}))
+    data[-6:-2] = (len(data) + 1).to_bytes(4, "little")
+    assert "is damaged" in refused("tree.zip", bytes(data))
+
+
+def test_a_name_that_is_no_text_is_damage(refused):
+    data = make_zip({"ä.txt": b"text"}).replace("ä".encode(), b"\xff\xff")
+    assert "is damaged" in refused("tree.zip", data)
+
+
 def test_an_unknown_kind_is_told(refused):
     assert "neither zip, tar, tar.gz nor gz" in refused("x.rar", b"Rar!")

@@ -112,6 +112,38 @@ def test_a_file_that_changed_between_cut_and_resume_is_not_mixed(server, fetch, 
     assert fetch(checksum=sha256(changed))[0].path.read_bytes() == changed
 
 
+def test_a_changed_date_tells_of_another_version_though_the_server_resumes(server, fetch):
+    changed = noise(len(DATA), seed=1)
+
+    def change(page):
+        page.data, page.modified, page.after = changed, "Tue, 02 Jan 2024 00:00:00 GMT", None
+
+    first = "Mon, 01 Jan 2024 00:00:00 GMT"
+    server.add(
+        "/file",
+        DATA,
+        cut_after=[100_000],
+        after=change,
+        etag="",
+        modified=first,
+        heeds_if_range=False,
+    )
+    part, said = fetch()
+    assert part.path.read_bytes() == changed
+    assert "has changed on the server" in said[1]
+
+
+def test_without_tag_date_and_checksum_nothing_is_joined(server, fetch):
+    changed = noise(len(DATA), seed=1)
+
+    def change(page):
+        page.data, page.after = changed, None
+
+    page = server.add("/file", DATA, cut_after=[100_000], after=change, etag="")
+    assert fetch()[0].path.read_bytes() == changed
+    assert [wanted for wanted, _ in page.asked[:2]] == [None, None]
+
+
 @pytest.mark.parametrize("span", ["bytes 5-299999/300000", "bytes 100000-299999/400000", "x"])
 def test_another_part_than_the_one_asked_for_is_not_taken(server, fetch, span):
     page = server.add("/file", DATA, cut_after=[100_000], span=span)
@@ -193,6 +225,14 @@ def test_a_server_that_is_not_there_is_told(server, fetch, hasty):
 def test_a_file_of_untold_length_comes_whole(server, fetch):
     server.add("/file", DATA, length=UNTOLD)
     assert fetch(checksum=sha256(DATA))[0].path.read_bytes() == DATA
+
+
+def test_a_cut_in_a_file_of_untold_length_is_noticed_and_resumed(server, fetch):
+    page = server.add("/file", DATA, length=UNTOLD, cut_after=[100_000])
+    part, said = fetch()
+    assert part.path.read_bytes() == DATA
+    assert "ended after 100000 bytes, and the file has more" in said[0]
+    assert page.asked[2][0] == "bytes=100000-"
 
 
 def test_a_file_of_untold_length_is_held_against_its_published_size(server, fetch):
