@@ -25,7 +25,12 @@ data = typer.Typer(
 )
 app.add_typer(data, name="data")
 
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Where to.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="New or empty folder; by default runs/ with the name and time."
+    ),
+]
 AllowSkipped = Annotated[
     bool, typer.Option("--allow-skipped", help="Exit 0 although files could not be read.")
 ]
@@ -57,7 +62,7 @@ def tell_skipped(n_skipped: int, where: Path, *, allowed: bool) -> None:
 
 @app.command()
 def demo(output: Output = None) -> None:
-    """Run the whole way on simulated patches: one model, two splits, side by side."""
+    """Run the whole way on simulated patches, under two splits."""
     from eosin.pipeline.demonstration import demo as run_demo
     from eosin.pipeline.telling import tell_split
 
@@ -69,7 +74,7 @@ def demo(output: Output = None) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Tell versions, devices, optional parts, where data would be found, and mends."""
+    """Tell versions, devices, where data would be, and mends."""
     from eosin.pipeline.inspection import doctor as look
 
     checks = look()
@@ -98,7 +103,12 @@ def models(as_json: AsJson = False) -> None:
 @app.command()
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="TOML recipe.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=value")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change the recipe: train.epochs=5. Repeatable."
+        ),
+    ] = None,
     output: Output = None,
     resume: Annotated[Path | None, typer.Option(help="Run folder to go on with.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it would do.")] = False,
@@ -112,7 +122,7 @@ def train(
     from eosin.pipeline.telling import tell_audit, tell_split
 
     if plan:
-        found, audit = experiment.plan(recipe, overrides=overrides or (), say=say)
+        found, audit = experiment.plan(recipe, overrides=overrides or (), resume=resume, say=say)
         typer.echo("\n".join([*found.lines(), *tell_audit(audit)]))
         return
     result = experiment.train(
@@ -187,7 +197,9 @@ def list_data() -> None:
 @data.command("fetch")
 def fetch(
     name: Annotated[str, typer.Argument(help="Public data set.")],
-    output: Output = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; by default $EOSIN_DATA/NAME.")
+    ] = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept its licence without being asked.")
     ] = False,
@@ -195,7 +207,7 @@ def fetch(
         bool, typer.Option("--keep-archive", help="Keep archives once they are unpacked.")
     ] = False,
 ) -> None:
-    """Download a public data set, going on where it was cut, and check its sums."""
+    """Download a public data set; go on where it was cut."""
     from eosin.pipeline.fetching import fetch_dataset
 
     confirm = functools.partial(typer.confirm, err=True) if sys.stdin.isatty() else None
@@ -218,10 +230,14 @@ def make_manifest(
     root: Annotated[Path, typer.Argument(help="Its folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
     options: Annotated[
-        list[str] | None, typer.Option("--set", help="The data set's own option: key=value")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the data set. Repeatable."),
     ] = None,
 ) -> None:
-    """Write a manifest from a data set's own folder tree, and tell what of it is missing."""
+    """Write a manifest from a data set's own folder tree.
+
+    Tells what of the published data set is missing.
+    """
     from eosin.pipeline.inspection import make_manifest as make
     from eosin.pipeline.telling import tell_samples
     from eosin.recipe.reading import parse_overrides
@@ -246,7 +262,10 @@ def check(path: Annotated[Path, typer.Argument(help="Image, folder or manifest."
 def audit(
     manifest: Annotated[Path, typer.Argument(help="Manifest.")], as_json: AsJson = False
 ) -> None:
-    """Find the same material on both sides of a split; exit 1 where there is any."""
+    """Find the same material on both sides of a split.
+
+    Leaves with status 1 where there is any.
+    """
     from eosin.pipeline.inspection import audit_manifest
     from eosin.pipeline.telling import tell_audit
 

@@ -4,7 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from eosin.__main__ import _call
 
@@ -45,20 +47,55 @@ def test_verb_table_matches_the_command():
     }
 
 
+def _own_patches(root):
+    """Draw patches as the README wants a user's own laid out."""
+    random = np.random.default_rng(0)
+    for label in ("healthy", "tumour"):
+        for patient in range(6):
+            folder = root / label / f"{label}{patient}"
+            folder.mkdir(parents=True)
+            for n in range(3):
+                pixels = random.integers(0, 255, (50, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{n}.png")
+    return root
+
+
+def test_each_recipe_it_names_is_there():
+    named = set(re.findall(r"recipes/[\w-]+\.toml", README))
+    assert len(named) >= 5
+    assert all((ROOT / name).exists() for name in named)
+
+
+def _run(words, stands_for, capsys):
+    """Run a command of the README in a quick form, with its capitals replaced."""
+    quick = ["--set", "train.epochs=1", "--set", "data.limit=4", "--set", "data.split.k=2"]
+    quick += ["--set", "model.input_px=64", "--set", "evaluate.resamples=200"]
+    filled = [
+        re.sub("^(.*=)?([A-Z]+)$", lambda found: (found[1] or "") + stands_for[found[2]], word)
+        for word in words
+    ]
+    status = _call([*filled, *(quick if words[0] == "train" else [])], debug=False)
+    assert status == 0, (filled, capsys.readouterr().err)
+
+
 @pytest.mark.data
 def test_commands_run_in_order(data_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     folder = data_root / "breakhis-200x-224"
     patches = folder / "BreaKHis_v1/histology_slides/breast/benign/SOB/adenosis"
-    quick = ["--set", "train.epochs=1", "--set", "data.limit=4", "--set", "data.split.k=2"]
-    quick += ["--set", "model.input_px=64", "--set", "evaluate.resamples=200"]
-    ran = 0
-    for words in _commands():
-        filled = [word.replace("FOLDER", str(folder)) for word in words]
-        filled = [str(patches) if word == "PATCHES" else word for word in filled]
-        status = _call([*filled, *(quick if words[0] == "train" else [])], debug=False)
-        assert status == 0, (filled, capsys.readouterr().err)
-        ran += 1
-    assert ran >= 3
+    stands_for = {"FOLDER": str(folder), "PATCHES": str(patches)}
+    commands = [words for words in _commands() if "data.dataset=folder" not in words]
+    assert len(commands) >= 3
+    for words in commands:
+        _run(words, stands_for, capsys)
     assert (tmp_path / "predictions.csv").exists()
+
+
+def test_the_command_for_one_s_own_patches_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    stands_for = {"ROOT": str(_own_patches(tmp_path / "own")), "CLASS": "tumour"}
+    (words,) = (words for words in _commands() if "data.dataset=folder" in words)
+    _run(words, stands_for, capsys)
+    assert list(tmp_path.glob("runs/*/report.html"))

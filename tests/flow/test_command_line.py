@@ -92,6 +92,14 @@ def test_every_command_has_help(command):
         assert "Usage: eosin" in told.out
 
 
+def test_help_is_not_cut_short_and_names_no_type_of_python(command):
+    for arguments in ([], ["data"], ["train"], ["data", "manifest"]):
+        told = command(*arguments, "--help").out.partition("Options:")[2]
+        assert told
+        assert "..." not in told
+        assert "list[" not in told
+
+
 def test_lists_are_printed(command):
     told = command("models", "--json")
     assert told.status == 0

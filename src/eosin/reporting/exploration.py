@@ -16,6 +16,8 @@ from eosin.reporting.tables import Table, text_table
 _MOST_CLASSES = 6
 #: Rows of a table of patients or files; the rest is in the run's files.
 MOST_ROWS = 200
+#: Names of groups of one part; the rest is in ``split.json``.
+MOST_GROUPS = 1000
 
 
 def sample_frame(run: Run) -> Any:
@@ -214,12 +216,20 @@ def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dic
     return {write(str(value)): int(n) for value, n in frame[column].value_counts().items()}
 
 
-def groups_by_part(run: Run) -> list[tuple[str, str, list[str]]]:
-    """List each part's groups: its name, how many there are, and theirs."""
+def groups_by_part(run: Run) -> list[tuple[str, str, list[str], str]]:
+    """List each part's groups: its name, their number, their names, and how many are left out.
+
+    Empty where each image is its own group: that would list the images.
+    """
     report = run.split_report
-    if report is None:
+    if report is None or all(part.n_groups == part.n_images for part in report.parts.values()):
         return []
     return [
-        (part_name(name), quantity(part.n_groups, "group"), part.groups[:2000])
+        (
+            part_name(name),
+            quantity(part.n_groups, "group"),
+            part.groups[:MOST_GROUPS],
+            count(part.n_groups - MOST_GROUPS) if part.n_groups > MOST_GROUPS else "",
+        )
         for name, part in report.parts.items()
     ]

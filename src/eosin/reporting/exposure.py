@@ -7,7 +7,7 @@ from itertools import combinations
 
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
-from eosin.reporting.formatting import ABSENT, count, metric_label, metric_text, quantity
+from eosin.reporting.formatting import count, metric_label, metric_text, quantity
 from eosin.reporting.gathering import Run
 
 #: What a verdict is built on, the first that has a value.
@@ -119,7 +119,8 @@ def verdict(run: Run) -> str:
         return f"No headline number: {_why_none(run)} (judged on {units(run)})."
     name, metric = lead
     label = leading_name(name, run)
-    return f"{label[0].upper()}{label[1:]} {metric_text(metric)} on {units(run)}{_seen(run)}."
+    number = metric_text(metric) + (", without an interval," if metric.low is None else "")
+    return f"{label[0].upper()}{label[1:]} {number} on {units(run)}{_seen(run)}."
 
 
 def _why_none(run: Run) -> str:
@@ -148,18 +149,40 @@ def _unit_plural(run: Run, n: int) -> str:
     return unit_name(run) if n == 1 else unit_name(run) + "s"
 
 
-def caution(run: Run) -> str | None:
-    """Return what limits the interval of the headline number; ``None`` where nothing does."""
+def has_units(run: Run) -> bool:
+    """Whether it is known which images belong together, by patient or by another group."""
+    return run.judged.n_patients is not None or run.judged.n_groups != run.judged.n_images
+
+
+def caution(run: Run) -> tuple[str, str] | None:
+    """Return what limits the interval of the headline number, and why; ``None`` if nothing does."""
     lead = leading_metric(run.judged.image)
-    return lead[1].reason if lead else None
+    if lead is None:
+        return None
+    metric = lead[1]
+    if metric.low is None:
+        return "The headline number has no interval.", _sentence(metric.reason or "unknown why")
+    # Each image drawn by itself: what images of one patient have in common is not seen.
+    alone = (
+        "No patient, slide or other group is known, so each image stands for itself. Where images"
+        " share one, this interval is too narrow, and the split may have torn them apart."
+    )
+    reasons = [_sentence(metric.reason)] if metric.reason else []
+    reasons += [] if has_units(run) else [alone]
+    return ("Read the interval with care.", " ".join(reasons)) if reasons else None
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def threshold_text(run: Run) -> str:
-    """Say which threshold was locked, where, and for which recall."""
+    """Say which threshold was locked, where, and for which recall; empty where none was."""
     threshold = run.judged.threshold
-    if threshold.value is None:
-        return ABSENT
-    text = f"{threshold.value:.3f}, chosen on {threshold.source}"
+    if threshold.value is None and threshold.target_recall is None:
+        return ""
+    where = "" if threshold.value is None else f"{threshold.value:.3f}, chosen on "
+    text = f"{where}{threshold.source}"
     if threshold.target_recall is not None:
         text += f" for a recall of at least {threshold.target_recall:.2f}"
     return text

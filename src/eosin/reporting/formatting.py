@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from markupsafe import Markup, escape
+
 from eosin.artifacts.metrics import Metric
 
 #: Stands where there is nothing to say.
@@ -42,6 +44,9 @@ SHORT_LABELS = {
 #: Metrics of which a smaller value is the better one.
 LOWER_IS_BETTER = frozenset({"brier", "ece"})
 
+#: Decimals of a metric: more than the least only where fewer would mislead.
+_LEAST_DIGITS, _MOST_DIGITS = 2, 4
+
 
 def metric_label(name: str, *, short: bool = False) -> str:
     """Return the name of a metric as a reader knows it."""
@@ -59,7 +64,21 @@ def number(value: float) -> str:
 
 
 def _digits(value: float) -> int:
-    return 2 if round(value, 2) not in (0.0, 1.0) or value in (0.0, 1.0) else 3
+    return 3 if _claims_perfection(value, 2) else 2
+
+
+def _claims_perfection(value: float, digits: int) -> bool:
+    """Whether rounding makes a 0 or a 1 of what is neither."""
+    return round(value, digits) in (0.0, 1.0) and value not in (0.0, 1.0)
+
+
+def _interval_digits(value: float, low: float, high: float) -> int:
+    """Count the decimals at which an interval has a width and claims no perfect 0 or 1."""
+    for digits in range(_LEAST_DIGITS, _MOST_DIGITS):
+        is_narrower = low != high and round(low, digits) == round(high, digits)
+        if not is_narrower and not _claims_perfection(value, digits):
+            return digits
+    return _MOST_DIGITS
 
 
 def metric_text(metric: Metric | None) -> str:
@@ -68,8 +87,11 @@ def metric_text(metric: Metric | None) -> str:
         return ABSENT
     if metric.low is None or metric.high is None:
         return number(metric.value)
-    digits = _digits(metric.value)
-    return f"{number(metric.value)} ({metric.low:.{digits}f}–{metric.high:.{digits}f})"
+    digits = _interval_digits(metric.value, metric.low, metric.high)
+    value, low, high = (f"{v:.{digits}f}" for v in (metric.value, metric.low, metric.high))
+    if float(value) in (0.0, 1.0):
+        value = number(metric.value)
+    return f"{value} ({low}–{high})"
 
 
 def count(value: int) -> str:
@@ -101,6 +123,11 @@ def shorten(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 3
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def breakable(text: str) -> Markup:
+    """Let a browser break a name such as ``protein_synthesis_inhibitor`` at its underscores."""
+    return escape(text).replace("_", Markup("_<wbr>"))
 
 
 def duration(seconds: float) -> str:

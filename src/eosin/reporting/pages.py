@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.reporting import exploration, provenance
-from eosin.reporting.exposure import caution, threshold_text, units, verdict
+from eosin.reporting.exposure import caution, has_units, threshold_text, units, verdict
 from eosin.reporting.figures.calibration import histogram_figure, reliability_figure
 from eosin.reporting.figures.comparison import Series, interval_figure
 from eosin.reporting.figures.confusion import confusion_figure
@@ -14,7 +14,7 @@ from eosin.reporting.figures.exploration import distribution_figure
 from eosin.reporting.figures.learning import learning_figures
 from eosin.reporting.figures.ranking import precision_recall_figure, roc_figure
 from eosin.reporting.figures.style import Picture
-from eosin.reporting.formatting import times
+from eosin.reporting.formatting import listing, times
 from eosin.reporting.gathering import Run, gather
 from eosin.reporting.patients import patients_table
 from eosin.reporting.rendering import render, write_figures, write_page
@@ -26,8 +26,10 @@ from eosin.reporting.tables import (
     block_table,
     headline_table,
 )
-from eosin.reporting.tiles import tiles
+from eosin.reporting.tiles import colour_words, tiles
 
+#: Heading of the metrics at thresholds of which there are as many as folds.
+_FOLDS_THRESHOLDS = "At each fold's locked threshold"
 #: What a split is called in running text.
 _SPLIT_NAMES = {
     "test": "test images",
@@ -98,12 +100,15 @@ def split_name(run: Run) -> str:
 
 def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
     patients, n_left_out = patients_table(run)
+    part_tables = _part_tables(run)
     return {
         "run": run,
         "figures": figures,
         "verdict": verdict(run),
         "caution": caution(run),
         "units": units(run),
+        "has_units": has_units(run),
+        "has_patients": run.judged.n_patients is not None,
         "split_name": split_name(run),
         "threshold": threshold_text(run),
         "headline_tables": _headline_tables(run),
@@ -112,6 +117,7 @@ def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
         "label_table": exploration.label_table(run),
         "magnification_table": exploration.magnification_table(run),
         "skipped_table": exploration.skipped_table(run),
+        "colours": colour_words(run),
         "examples": tiles(run, "example"),
         "augmented": tiles(run, "augmented"),
         "mistakes": tiles(run, "mistake"),
@@ -121,7 +127,8 @@ def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
         "audit_words": provenance.audit_words(run),
         "findings": provenance.findings(run),
         "folds_table": provenance.folds_table(run),
-        "part_tables": _part_tables(run),
+        "part_tables": part_tables,
+        "parts_title": f"By {listing(table.columns[0].lower() for table in part_tables)}",
         "patients_table": patients,
         "n_patients_left_out": n_left_out,
         "dataset_facts": provenance.dataset_facts(run),
@@ -134,9 +141,9 @@ def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
 def _headline_tables(run: Run) -> list[Table]:
     judged = run.judged
     blocks = {"Most probable class": judged.image}
-    if judged.at_threshold:
+    if threshold_text(run):
         value = judged.threshold.value
-        at = f"At the locked threshold{f' {value:.2f}' if value is not None else ''}"
+        at = f"At the locked threshold {value:.2f}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = judged.at_threshold
     caption = f"Metrics of {units(run)} with 95 % intervals"
     kind = (
@@ -145,18 +152,19 @@ def _headline_tables(run: Run) -> list[Table]:
         else "; means over the classes, one against the rest."
     )
     tables = [headline_table(caption + kind, blocks)]
-    if judged.patient:
+    if any(metric.value is not None for metric in judged.patient.values()):
         tables.append(headline_table("The same by patient.", {"By patient": judged.patient}))
     return tables
 
 
 def _other_tables(run: Run) -> list[Table]:
+    at = "At the locked threshold"
     return [
         headline_table(
             f"Split “{name}”: {block.n_images:,} images in {block.n_groups:,} groups.",
             {
                 "Most probable class": block.image,
-                **({"At the locked threshold": block.at_threshold} if block.at_threshold else {}),
+                **({at: block.at_threshold} if threshold_text(run) else {}),
             },
         )
         for name, block in run.metrics.items()

@@ -24,6 +24,11 @@ _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
 #: Example pairs of one finding; the rest is in ``audit.json``.
 _MOST_PAIRS = 25
 
+#: What finding nothing does not mean.
+_REACH = "It knows exact copies and the groups that it is told, not near-duplicates."
+#: Facts that only a program needs.
+_UNTOLD = frozenset({"parts", "counts"})
+
 Facts = list[tuple[str, str]]
 
 
@@ -97,9 +102,9 @@ def audit_words(run: Run) -> str:
         if n[key]
     ]
     if not found:
-        return f"{looked} and found nothing that is shared between the parts."
+        return f"{looked} and found nothing that is shared between the parts. {_REACH}"
     if not n["leak"]:
-        return f"{looked} and found no leak between the parts; {listing(found)} below."
+        return f"{looked} and found no leak between the parts; {listing(found)} below. {_REACH}"
     return f"{looked} and found {listing(found)}. A leak makes a test result flattering."
 
 
@@ -109,15 +114,25 @@ def dataset_facts(run: Run) -> Facts:
     first = [
         key for key in ("title", "name", "licence", "citation", "doi", "url") if key in dataset
     ]
-    rest = [key for key in dataset if key not in first]
+    rest = [key for key in dataset if key not in first and key not in _UNTOLD]
     facts = [(_heading(key), _plain(dataset[key])) for key in (*first, *rest)]
+    facts.append(("Images as published", _published(dataset.get("counts") or [])))
     if run.environment:
         facts.append(("Fingerprint", run.environment.data_fingerprint))
     return [(key, value) for key, value in facts if value]
 
 
 def _heading(key: str) -> str:
-    return {"doi": "DOI", "url": "Address"}.get(key, key.replace("_", " ").capitalize())
+    known = {"doi": "DOI", "url": "Address", "positive": "Positive class", "mpp": "µm per pixel"}
+    return known.get(key, key.replace("_", " ").capitalize())
+
+
+def _published(counts: list[dict[str, Any]]) -> str:
+    """Write how many images of each class and part the whole data set has."""
+    return ", ".join(
+        " ".join([count(n["images"]), *(n[key] for key in ("label", "part") if n.get(key))])
+        for n in counts
+    )
 
 
 def _plain(value: Any) -> str:
@@ -136,10 +151,13 @@ def model_facts(run: Run) -> Facts:
     if model is None:
         return []
     shape = "×".join(str(side) for side in model.preprocessing.input_px)
+    channels = model.preprocessing.channels
+    joint = "" if all(len(name) == 1 for name in channels) else ", "
     facts = [
-        ("Network", model.architecture),
+        ("Network", _network(model)),
         ("Weights", _weights(model)),
-        ("Input", f"{shape} px, {''.join(model.preprocessing.channels)}"),
+        ("Input", f"{shape} px, {joint.join(channels)}"),
+        ("Channel windows", _windows(model)),
         ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
         ("Positive class", model.positive or "none"),
@@ -156,6 +174,27 @@ def model_facts(run: Run) -> Facts:
 
 def _members(model: ModelInfo) -> int:
     return int(model.arguments.get("members", 1)) if model.architecture == "ensemble" else 1
+
+
+def _network(model: ModelInfo) -> str:
+    member = model.arguments.get("architecture")
+    return f"{model.architecture} of {member}" if member else model.architecture
+
+
+def _windows(model: ModelInfo) -> str:
+    """Write which counts of a fluorescence channel become black and full light."""
+    planes = model.preprocessing.planes
+    if planes is None or planes.window is None:
+        return ""
+    window = planes.window
+    spans = [
+        f"{name} {low:,.0f}–{high:,.0f}"
+        for name, low, high in zip(
+            model.preprocessing.channels, window.low, window.high, strict=True
+        )
+    ]
+    low, high = (f"{p:g}" for p in window.percentiles)
+    return f"{', '.join(spans)} counts (percentiles {low} and {high} of the training images)"
 
 
 def _weights(model: ModelInfo) -> str:
@@ -208,10 +247,7 @@ def rerun_commands(run: Run) -> list[str]:
     """Return the commands that make this run anew, from inside its folder."""
     if run.recipe is None:
         return ["eosin evaluate MODEL --data MANIFEST.csv -o ANEW", "eosin report ANEW"]
-    commands = ["eosin train recipe.toml -o ../anew", "eosin report ../anew"]
-    if run.recipe.data.dataset and run.recipe.data.root is None and not run.simulated:
-        commands.insert(0, f"eosin data fetch {run.recipe.data.dataset}")
-    return commands
+    return ["eosin train recipe.toml -o ../anew"]
 
 
 def folds_table(run: Run) -> Table | None:

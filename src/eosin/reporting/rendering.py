@@ -12,6 +12,7 @@ from markupsafe import Markup
 from eosin.artifacts.model import RESEARCH_USE_ONLY
 from eosin.core.files import write_bytes, write_text
 from eosin.reporting.figures.style import Picture
+from eosin.reporting.formatting import breakable
 from eosin.reporting.tiles import data_uri
 
 
@@ -25,6 +26,7 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.globals["research_use_only"] = RESEARCH_USE_ONLY
+    environment.filters["breakable"] = breakable
     environment.filters["figure_uri"] = lambda picture: data_uri(picture.png, "png")
     css = resources.files("eosin.reporting").joinpath("templates/style.css")
     # The style sheet is this package's own text, the one thing that must not be escaped.

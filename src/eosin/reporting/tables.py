@@ -47,6 +47,11 @@ class Table:
     notes: tuple[tuple[str, str], ...] = ()
     texts: frozenset[int] = frozenset({0})
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a cell has nothing to say."""
+        return any(cell.text == ABSENT for row in self.rows for cell in row)
+
 
 @dataclass
 class Footnotes:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 
 from eosin.artifacts.run import SamplePicture
-from eosin.reporting.formatting import number, times
+from eosin.reporting.formatting import listing, number, times
 from eosin.reporting.gathering import Run
 
 #: Larger pictures are made smaller: a page should go into an e-mail.
 _LARGEST_PX = 192
 #: At most so many of one role.
 _MOST = 36
+#: What the colours are called in which :func:`eosin.inference.preprocess.to_picture` lays
+#: fluorescence channels over each other.
+COLOUR_NAMES = ("blue", "red", "green", "yellow", "magenta", "cyan")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,19 @@ class Tile:
 def data_uri(data: bytes, kind: str) -> str:
     """Return bytes as a ``data:`` URI of an image."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def colour_words(run: Run) -> str:
+    """Say which colour shows which fluorescence channel; empty for brightfield images."""
+    if run.model is None or run.model.preprocessing.planes is None:
+        return ""
+    channels = run.model.preprocessing.channels
+    if len(channels) == 1:
+        return f"One channel, {channels[0]}, in grey."
+    shown = [f"{name} {colour}" for name, colour in zip(channels, COLOUR_NAMES, strict=False)]
+    text = f"False colours: {listing(shown)}."
+    left_out = channels[len(COLOUR_NAMES) :]
+    return f"{text} Not shown: {listing(left_out)}." if left_out else text
 
 
 def tiles(run: Run, role: str) -> list[Tile]:

@@ -2,6 +2,7 @@ import pytest
 
 from eosin.artifacts.metrics import Metric
 from eosin.reporting.formatting import (
+    breakable,
     duration,
     listing,
     metric_label,
@@ -36,12 +37,22 @@ def test_never_claims_perfection_by_rounding(value, text):
     [
         (Metric(value=0.83, low=0.7, high=0.94), "0.83 (0.70–0.94)"),
         (Metric(value=0.83, reason="few groups"), "0.83"),
+        (Metric(value=0.97, low=0.92, high=0.999), "0.97 (0.92–1.00)"),
+        (Metric(value=0.981, low=0.978, high=0.983), "0.981 (0.978–0.983)"),
+        (Metric(value=0.9998, low=0.9997, high=0.9999), "0.9998 (0.9997–0.9999)"),
+        (Metric(value=0.00231, low=0.00214, high=0.00227), "0.0023 (0.0021–0.0023)"),
+        (Metric(value=1.0, low=1.0, high=1.0), "1.00 (1.00–1.00)"),
+        (Metric(value=0.99999, low=0.99998, high=1.0), ">0.999 (1.0000–1.0000)"),
         (Metric(value=None, reason="no image of benign"), "—"),
         (None, "—"),
     ],
 )
 def test_metric_with_interval(metric, text):
     assert metric_text(metric) == text
+
+
+def test_a_long_name_may_break_at_its_underscores_and_stays_escaped():
+    assert breakable("a_b<i>") == "a_<wbr>b&lt;i&gt;"
 
 
 def test_words():

@@ -11,7 +11,7 @@ from eosin.reporting import write_report
 class Page(HTMLParser):
     """Collects what the assertions look at."""
 
-    VOID = frozenset({"meta", "img", "link", "br", "input"})
+    VOID = frozenset({"meta", "img", "link", "br", "input", "wbr"})
 
     def __init__(self, text):
         super().__init__()
@@ -21,11 +21,14 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        if tag != "wbr":  # all others part words
+            self.words.append(" ")
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+        self.words.append(" ")
 
     def handle_data(self, data):
         self.words.append(data)
@@ -35,7 +38,7 @@ class Page(HTMLParser):
 
     @property
     def text(self):
-        return " ".join(" ".join(self.words).split())
+        return " ".join("".join(self.words).split())
 
 
 def page_of(run):

@@ -71,7 +71,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
     if scores.positive is None:
         values = scores.probabilities.max(axis=1)
         series = {"Right": values[scores.right], "Wrong": values[~scores.right]}
-        x_label, by = "Probability of the predicted class", "outcome"
+        x_label = what = "Probability of the predicted class"
+        by = "outcome"
     else:
         values = scores.probabilities[:, scores.positive]
         name = scores.class_names[scores.positive]
@@ -79,7 +80,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
             f"True class: {series_label(other)}": values[scores.targets == index]
             for index, other in enumerate(scores.class_names)
         }
-        x_label, by = f"Probability of {series_label(name, 24)}", "true class"
+        x_label, what = (f"Probability of {n}" for n in (series_label(name, 24), name))
+        by = "true class"
     with house_style():
         figure, axes = new_figure(4.6, 4.6)
         edges = np.linspace(0.0, 1.0, 21)
@@ -103,7 +105,7 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
             figure,
             "scores",
             alt=f"Histogram. {x_label}. {middle}.{text}",
-            caption=f"{x_label}, by {by}.{text}",
+            caption=f"{what}, by {by}.{text}",
         )
 
 

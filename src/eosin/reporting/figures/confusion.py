@@ -65,7 +65,8 @@ def _name_axes(axes: Axes, labels: list[str]) -> None:
     ticks = list(range(0, n, every))
     names = [series_label(labels[tick], 20 if n <= 4 else 16) for tick in ticks]
     size = 9 if n <= 16 else 7
-    slanted = n > 3 or max(len(name) for name in names) > 12
+    longest = max(len(name) for name in names)
+    slanted = longest > 12 or (n > 3 and longest > 3)
     axes.set_xticks(ticks, names, fontsize=size, rotation=45 if slanted else 0)
     if slanted:
         for label in axes.get_xticklabels():

@@ -58,6 +58,7 @@ def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> Picture:
         axes.margins(x=0.03)
         if name == "accuracy":
             axes.set_ylim(top=1.02)
+            axes.set_yticks([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= 1])
         elif name == "loss":
             axes.set_ylim(bottom=0)
         else:

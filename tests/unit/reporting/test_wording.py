@@ -1,0 +1,170 @@
+import json
+
+import numpy as np
+import pytest
+
+from eosin.artifacts.metrics import Metric
+from eosin.artifacts.model import Planes, Preprocessing, Window
+from eosin.inference.preprocess import to_picture
+from eosin.reporting import exploration, write_report
+from eosin.reporting.exposure import caution, threshold_text, verdict
+from eosin.reporting.gathering import gather
+from eosin.reporting.provenance import audit_words, dataset_facts, model_facts, rerun_commands
+from eosin.reporting.tiles import COLOUR_NAMES, colour_words
+
+CHANNELS = ("DNA", "actin", "tubulin")
+RGB = {
+    "blue": (0, 0, 1),
+    "red": (1, 0, 0),
+    "green": (0, 1, 0),
+    "yellow": (1, 1, 0),
+    "magenta": (1, 0, 1),
+    "cyan": (0, 1, 1),
+}
+
+
+def edit(path, change):
+    data = json.loads(path.read_text(encoding="utf-8"))
+    change(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def forget_groups(run):
+    """Leave a run as a data set without patients makes it: each image its own group."""
+
+    def forget(metrics):
+        test = metrics["test"]
+        test["n_patients"], test["n_groups"] = None, test["n_images"]
+        for metric in test["patient"].values():
+            metric.update(value=None, low=None, high=None, reason="72 of 72 images have no patient")
+
+    def part(split):
+        for entry in split["parts"].values():
+            entry["n_groups"] = entry["n_images"]
+
+    edit(run / "metrics.json", forget)
+    edit(run / "split.json", part)
+
+
+def fluorescent(channels):
+    n = len(channels)
+    window = Window(low=(657.0,) * n, high=(15702.0,) * n, percentiles=(0.1, 99.9))
+    planes = Planes(chosen=tuple(range(n)), n_stored=n, bits=16, window=window)
+    values = {"mean": (0.0,) * n, "std": (1.0,) * n}
+    return Preprocessing(
+        input_px=(64, 64), channels=channels, planes=planes, scale=1 / 255, **values
+    )
+
+
+def show_channels(run, channels):
+    told = fluorescent(channels).model_dump(mode="json")
+    edit(run / "model/model.json", lambda model: model.update(preprocessing=told))
+
+
+def test_a_number_without_an_interval_is_not_told_as_if_it_had_one(run):
+    lost = Metric(value=0.99, reason="4 groups of 'benign': an interval needs at least 5")
+    edit(run / "metrics.json", lambda m: m["test"]["image"].update(auc=lost.model_dump()))
+    told = gather(run)
+    assert verdict(told).startswith("AUC 0.99, without an interval, on 72 images")
+    head, why = caution(told)
+    assert head == "The headline number has no interval."
+    assert why == "4 groups of 'benign': an interval needs at least 5."
+
+
+def test_images_without_a_group_are_a_caution_and_are_not_listed(run):
+    forget_groups(run)
+    told = gather(run)
+    assert "No patient, slide or other group is known" in caution(told)[1]
+    assert exploration.groups_by_part(told) == []
+
+
+def test_groups_beyond_the_limit_are_counted(run, monkeypatch):
+    monkeypatch.setattr(exploration, "MOST_GROUPS", 3)
+    name, size, members, left_out = exploration.groups_by_part(gather(run))[0]
+    assert (name, size, len(members), left_out) == ("Train", "21 groups", 3, "18")
+
+
+def test_each_fold_s_threshold_is_told_and_no_threshold_is_not(run):
+    source = "each fold's own, chosen on its inner validation part"
+    folds = {"value": None, "source": source, "target_recall": 0.9}
+    edit(run / "metrics.json", lambda m: m["test"].update(threshold=folds))
+    assert threshold_text(gather(run)) == f"{source} for a recall of at least 0.90"
+    none = {"value": None, "source": "no positive class", "target_recall": None}
+    edit(run / "metrics.json", lambda m: m["test"].update(threshold=none))
+    assert threshold_text(gather(run)) == ""
+
+
+def test_what_a_data_set_declares_is_told_in_words(run):
+    counts = [
+        {"images": 60000, "label": "", "part": "train"},
+        {"images": 78786, "label": "idc", "part": ""},
+    ]
+    declared = {"counts": counts, "parts": "split", "positive": "idc"}
+    edit(run / "environment.json", lambda e: e["dataset"].update(declared))
+    told = dict(dataset_facts(gather(run)))
+    assert told["Images as published"] == "60,000 train, 78,786 idc"
+    assert told["Positive class"] == "idc"
+    assert not {"Parts", "Counts"} & set(told)
+
+
+def test_channels_are_told_apart_with_their_windows(run):
+    assert dict(model_facts(gather(run)))["Input"] == "224×224 px, RGB"
+    assert colour_words(gather(run)) == ""
+    show_channels(run, CHANNELS)
+    told = dict(model_facts(gather(run)))
+    assert told["Input"] == "64×64 px, DNA, actin, tubulin"
+    assert told["Channel windows"].startswith("DNA 657–15,702, actin 657–15,702, tubulin")
+    assert colour_words(gather(run)) == "False colours: DNA blue, actin red and tubulin green."
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        (("actin",), "One channel, actin, in grey."),
+        (tuple("ABCDEFGH"), "magenta and F cyan. Not shown: G and H."),
+    ],
+)
+def test_one_channel_is_grey_and_the_seventh_is_not_shown(run, channels, words):
+    show_channels(run, channels)
+    assert colour_words(gather(run)).endswith(words)
+
+
+@pytest.mark.parametrize("index", range(len(COLOUR_NAMES)))
+def test_colours_are_called_what_they_are(index):
+    image = np.zeros((1, 1, 6), dtype=np.uint8)
+    image[..., index] = 255
+    shown = to_picture(image, fluorescent(tuple("ABCDEF")))[0, 0] > 127
+    assert tuple(shown.astype(int)) == RGB[COLOUR_NAMES[index]]
+
+
+def test_finding_no_leak_says_what_was_not_looked_for(run):
+    assert audit_words(gather(run)).endswith("not near-duplicates.")
+
+
+def test_an_ensemble_names_its_members_network(run):
+    ensemble = {
+        "architecture": "ensemble",
+        "arguments": {"architecture": "light_cnn", "members": 5},
+    }
+    edit(run / "model/model.json", lambda model: model.update(ensemble))
+    assert dict(model_facts(gather(run)))["Network"] == "ensemble of light_cnn"
+
+
+def test_running_again_asks_for_no_download_that_may_not_exist(run):
+    assert rerun_commands(gather(run)) == ["eosin train recipe.toml -o ../anew"]
+
+
+def test_the_page_of_ungrouped_fluorescence_images_of_many_classes(made, tmp_path):
+    run = made.fabricate(tmp_path / "run", made.Plan(classes=("a_1", "a_2", "a_3"), positive=None))
+    forget_groups(run)
+    show_channels(run, CHANNELS)
+    # As the pipeline writes it: without a threshold the decision is the most probable class.
+    edit(run / "metrics.json", lambda m: m["test"].update(at_threshold=m["test"]["image"]))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "Intervals come from resampling images one by one." in page
+    assert "Nothing is told by patient" in page
+    assert "False colours: DNA blue" in page
+    assert "a_<wbr>1" in page
+    assert "By class, magnification and site" in page
+    for absent in ("The same by patient", "At the locked threshold", "resampling whole groups"):
+        assert absent not in page
