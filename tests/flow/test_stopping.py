@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.pipeline import folds as folding
+from eosin.pipeline.resuming import work_alone
 
 # Sends a signal to itself in the second epoch's second step, where last.ckpt is of the first.
 STOPPED = """
@@ -138,6 +140,9 @@ def test_a_changed_recipe_is_named_and_refused(command, recipe_file, tiny_run, t
         told = command("train", *line)
         assert told.status == 2
         assert "'train.lr' was 0.001, is 0.5" in told.complaint
+    told = command("train", "--resume", run, "--set", "model.arguments.hidden_activation=relu")
+    assert told.status == 2
+    assert "'model.arguments.hidden_activation' was None, is 'relu'" in told.complaint
     told = command("train", recipe_file(), "--resume", tmp_path / "none")
     assert told.status == 1
     assert "is no run folder" in told.complaint
@@ -189,6 +194,10 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
         assert told() == f"{path} was listed 1 times, is 2"
         change(lambda t: t.assign(label=["malignant", *t["label"][1:]]))
         assert told() == f"the label of {path} was 'benign', is 'malignant'"
+        change(lambda t: t.iloc[::-1])
+        assert told() == "the rows are in another order"
+        change(lambda t: t.assign(split=["train", *[""] * (len(t) - 1)]))
+        assert told() == f"the split of {path} was '', is 'train'"
         change(lambda t: t.assign(group=["X", "Y", *t["group"][2:]]))
         assert told() == f"the group of {path} was {first['group']!r}, is 'X' (and 1 more change)"
         change()
@@ -201,6 +210,22 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
     change(lambda table: table.iloc[1:])
     assert told() == "images, labels or groups are others"
     change()
+    assert command("train", "--resume", run).status == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows locks no folder")
+def test_two_processes_do_not_work_in_one_folder(command, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "metrics.json").unlink()
+    before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
+    with work_alone(RunFolder(run)):
+        told = command("train", "--resume", run)
+    assert told.status == 1
+    assert told.complaint == (
+        f"eosin: another process is working on {run}. Wait for it, or stop it first"
+    )
+    assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before
     assert command("train", "--resume", run).status == 0
 
 

@@ -110,7 +110,7 @@ class RunFolder:
 
     @property
     def inputs(self) -> Path:
-        """Path, label, group and content of each image when the run was started."""
+        """Path, the columns that count and content of each image when the run was started."""
         return self.checkpoints / "inputs.parquet"
 
     @property

@@ -49,6 +49,7 @@ from eosin.pipeline.resuming import (
     clean_unbegun,
     find_run,
     record_data,
+    work_alone,
 )
 from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.reading import merge
@@ -125,10 +126,13 @@ def train(
         with watch.stage("split and audit"):
             division = divide(resolved, prepared)
         _stop_at_leak(resolved, division.audit, allow_leak, say)
-        _open_run(run, resolved, prepared, resuming=resume is not None)
-        with _resumable(run):
-            session = open_session(resolved, prepared, say, watch)
-            metrics = _fit(session, division, run)
+        if resume is None:
+            prepare_output(run.root)
+        with work_alone(run):
+            _open_run(run, resolved, prepared, resuming=resume is not None)
+            with _resumable(run):
+                session = open_session(resolved, prepared, say, watch)
+                metrics = _fit(session, division, run)
     with _resumable(run):
         say("Writing the report")
         write_report(run.root)
@@ -161,16 +165,23 @@ def _resumable(run: RunFolder) -> Iterator[None]:
 
 
 def plan(
-    recipe: Recipe | Path | str | None, *, overrides: Iterable[str] = (), say: Say = silent
+    recipe: Recipe | Path | str | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    resume: Path | None = None,
+    say: Say = silent,
 ) -> tuple[Plan, AuditReport]:
     """Say what ``train`` would do, need and take; only the image cache is written.
 
     Args:
-        recipe: A recipe or its TOML file.
+        recipe: A recipe or its TOML file; may be left out where a run is named.
         overrides: ``section.key=value`` each.
+        resume: A run folder: what all of that run takes, however far it is.
         say: Told what is being done.
     """
-    resolved = _resolve(recipe, overrides, None)
+    if resume is not None:
+        find_run(Path(resume))
+    resolved = _resolve(recipe, overrides, resume)
     prepared = prepare(resolved, say)
     division = divide(resolved, prepared)
     session = open_session(resolved, prepared, say, Stopwatch())
@@ -265,7 +276,6 @@ def _open_run(run: RunFolder, recipe: Recipe, prepared: Prepared, *, resuming: b
         check_same_data(run, prepared)
         clean_partial(run.root)
     else:
-        prepare_output(run.root)
         # First: a folder with a recipe can be resumed, whenever it is killed after this.
         write_text(run.recipe, recipe_to_toml(recipe))
     if not run.environment.exists():

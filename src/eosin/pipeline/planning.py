@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.types import Samples
 from eosin.networks import build_network, count_params
 from eosin.networks.registry import count_macs
 from eosin.pipeline.fitting import Session, fit_inputs, fit_reading
+from eosin.pipeline.record import default_output
+from eosin.recipe.schema import Recipe
+from eosin.training.batches import EpochBatches
 from eosin.training.probing import Probe, probe_training
 from eosin.training.recalibration import N_IMAGES
+from eosin.training.schedules import evaluation_interval
 
 _MEBIBYTE = 2**20
-#: Of every run folder: report, figures, pictures, tables.
-_PAGES_BYTES = 3 * _MEBIBYTE
+#: Of every run folder: report, figures, pictures (1.3 to 2 MiB wherever it was looked at).
+_PAGES_BYTES = 3 * _MEBIBYTE // 2
+#: What export and report load into the process when training has ended (90 to 150 MiB).
+_AFTERWARDS_BYTES = 150 * _MEBIBYTE
+#: An image's row of inputs.parquet.
+_INPUT_BYTES = 12
+#: A class's probability in predictions.csv, and its logit in logits.parquet.
+_CLASS_BYTES = 20 + 8
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Plan:
         macs: Multiply-accumulates an image.
         trainings: Networks to train (folds × repeats).
         steps: At most so many optimiser steps in all.
+        evaluations: At most so many evaluations of the validation part in all.
         seconds: For these steps and their evaluations, from a probe of the training's own steps.
         probe: What was measured.
         cache_bytes: Disk of the decoded images, in the cache.
@@ -46,6 +58,7 @@ class Plan:
     macs: int
     trainings: int
     steps: int
+    evaluations: int
     seconds: float
     probe: Probe
     cache_bytes: int
@@ -57,8 +70,6 @@ class Plan:
             f"{name} {part.n_images} ({part.n_groups} groups)"
             for name, part in self.split.parts.items()
         )
-        peak = self.probe.peak_bytes
-        memory = "not told by this system" if peak is None else f"about {_mebibytes(peak)}"
         return [
             f"data       {self.n_images} images, {self.n_groups} groups, "
             f"{self.n_skipped} unreadable",
@@ -69,10 +80,19 @@ class Plan:
             f"{self.probe.step_s * 1000:,.0f} ms",
             f"time       about {_duration(self.seconds)} at most, by a probe of a few steps on "
             "this machine as busy as it is now; judging and the report come on top",
-            f"memory     {memory} (the probe's peak)",
+            f"memory     {self._memory()}",
             f"disk       about {_mebibytes(self.run_bytes)} for the run, "
             f"{_mebibytes(self.cache_bytes)} for decoded images in the cache",
         ]
+
+    def _memory(self) -> str:
+        peak = self.probe.peak_bytes
+        if peak is None:
+            return "not told by this system"
+        if self.probe.on_accelerator:
+            return f"about {_mebibytes(peak)} of the accelerator's (the probe's peak)"
+        total = _mebibytes(peak + _AFTERWARDS_BYTES)
+        return f"about {total} (the probe's peak, and what export and report load)"
 
 
 def _mebibytes(count: int) -> str:
@@ -108,9 +128,10 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     macs = count_macs(network, preprocessing.input_px[0], len(preprocessing.channels))
     train, inputs = recipe.train, fit_inputs(session, samples)
     probe = probe_training(network, train, inputs)
-    per_epoch = max(1, -(-len(inputs.train) // train.batch_size))
+    per_epoch = len(EpochBatches(len(inputs.train), train.batch_size, None))
     steps = trainings * train.epochs * per_epoch
-    evaluations = trainings * train.epochs * min(train.evaluations_per_epoch, per_epoch)
+    every = evaluation_interval(per_epoch, train.evaluations_per_epoch)
+    evaluations = trainings * train.epochs * (per_epoch // every)
     recalibrated = min(N_IMAGES, len(inputs.train)) if train.batch_norm == "recalibrated" else 0
     judging = evaluations * (len(inputs.val) + recalibrated) * probe.judge_image_s
     return Plan(
@@ -123,17 +144,34 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
         macs=macs,
         trainings=trainings,
         steps=steps,
+        evaluations=evaluations,
         seconds=steps * probe.step_s + judging,
         probe=probe,
         cache_bytes=session.bank.n_bytes,
-        run_bytes=_run_bytes(params, train.optimizer, trainings),
+        run_bytes=_run_bytes(params, recipe, trainings)
+        + _table_bytes(recipe, samples, split, trainings),
     )
 
 
-def _run_bytes(params: int, optimizer: str, trainings: int) -> int:
+def _run_bytes(params: int, recipe: Recipe, trainings: int) -> int:
     """Add up weights, ONNX, best state, and the last checkpoint with the optimiser's moments."""
-    moments = 1 if optimizer == "sgd" else 2
+    moments = 1 if recipe.train.optimizer == "sgd" else 2
     one = 4 * params * (2 + 1 + 1 + moments) + _PAGES_BYTES
     # Folds end in an ensemble: all weights once more, twice.
     ensemble = 4 * params * 2 * trainings + _PAGES_BYTES if trainings > 1 else 0
     return one * trainings + ensemble
+
+
+def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings: int) -> int:
+    """Add up manifest, inputs, split and predictions; of many small images they are the most."""
+    # Paths start from the run folder.
+    frame = relocated(samples, default_output(recipe.name)).frame
+    manifest = len(frame.to_csv(index=False).encode())
+    row = manifest // len(samples) + _CLASS_BYTES * len(samples.class_names)
+    judged = row * int((samples.frame["split"] != "train").sum())
+    once = manifest + _INPUT_BYTES * len(samples) + len(split.model_dump_json(indent=2))
+    if trainings == 1:
+        return once + judged
+    # Every fold has its own; each image is in one pooled test part a repeat.
+    pooled = row * len(samples) * recipe.data.split.repeats
+    return once + trainings * (manifest + judged) + pooled

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import write_table
+from eosin.artifacts.manifest import OPTIONAL, write_table
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
-from eosin.core.errors import ArtifactError, RecipeError
+from eosin.core.errors import ArtifactError, OutputError, RecipeError
 from eosin.core.files import clean_partial
 from eosin.pipeline.preparation import Prepared
 from eosin.recipe import Recipe, read_recipe
 
+if sys.platform != "win32":
+    import fcntl
+
 #: Of a SHA-256's hexadecimal digits: enough to tell two files apart, and a fourth of the size.
 _DIGITS = 16
+#: What of a manifest decides about split, audit and judging, beside the path.
+_NAMED = tuple(dict.fromkeys(("label", "group", *OPTIONAL, "accession")))
 
 
 def find_run(folder: Path) -> RunFolder:
@@ -41,6 +50,37 @@ def find_run(folder: Path) -> RunFolder:
             mend=f"Go on with: eosin train --resume {shlex.quote(str(whole.root))}",
         )
     return run
+
+
+@contextmanager
+def work_alone(run: RunFolder) -> Iterator[None]:
+    """Hold a run folder's lock, which ends with the process, however it ends, and leaves no file.
+
+    Two processes in one folder would remove each other's files. Windows locks no folder: there,
+    and on a file system without such locks, nothing is held.
+
+    Raises:
+        OutputError: Another process holds it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(run.root, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            _lock(handle, run)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, run: RunFolder) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another process is working on {run.root}", mend="Wait for it, or stop it first"
+        ) from error
 
 
 def clean_unbegun(folder: Path) -> None:
@@ -69,9 +109,10 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
 
 def _first_difference(before: object, after: object, key: str = "") -> str | None:
     if isinstance(before, dict) and isinstance(after, dict):
-        for name in before:
+        # Of both: a table such as model.arguments may have gained a key, or lost one.
+        for name in {**before, **after}:
             found = _first_difference(
-                before[name], after.get(name), f"{key}.{name}" if key else str(name)
+                before.get(name), after.get(name), f"{key}.{name}" if key else str(name)
             )
             if found is not None:
                 return found
@@ -80,16 +121,18 @@ def _first_difference(before: object, after: object, key: str = "") -> str | Non
 
 
 def check_same_data(run: RunFolder, prepared: Prepared) -> None:
-    """Refuse to go on with a run that was started from other images, labels or groups.
+    """Refuse to go on with a run that was started from other images, or from another table of them.
 
     Raises:
         ArtifactError: Naming the first image that differs, and in what.
     """
     if not run.environment.exists():
         return  # killed before anything was computed from the data
-    if read_document(run.environment, Environment).data_fingerprint == prepared.fingerprint:
-        return
+    before = read_document(run.environment, Environment).data_fingerprint
+    # The fingerprint knows neither the manifest's own split nor the order of its rows.
     changes = _changes(run, prepared)
+    if before == prepared.fingerprint and not changes:
+        return
     what = changes[0] if changes else "images, labels or groups are others"
     more = f" (and {len(changes) - 1} more changes)" if len(changes) > 2 else ""
     more = " (and 1 more change)" if len(changes) == 2 else more
@@ -105,39 +148,51 @@ def record_data(run: RunFolder, prepared: Prepared) -> None:
 
 
 def _data(prepared: Prepared) -> Any:
-    """Return the path, label, group and content of every image, in the data set's own words."""
+    """Return the path, the columns that count and the content of every image, in their order."""
     frame = prepared.samples.frame
     hashes = [prepared.hashes.of_file(path) for path in frame["path"]]
     content = [((one and one.content) or "")[:_DIGITS] for one in hashes]
-    return frame[["path", "label", "group"]].astype(str).assign(content=content)
+    table = frame.reindex(columns=["path", *_NAMED], fill_value="")
+    return table.astype(str).assign(content=content).reset_index(drop=True)
 
 
 def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
     """Return a sentence for every image that is gone, new, or otherwise than it was."""
     if not run.inputs.exists():
         return []
-    before, after = _by_path(pd.read_parquet(run.inputs)), _by_path(_data(prepared))
+    was_table = pd.read_parquet(run.inputs).astype(object)
+    # A run of an earlier version noted fewer columns.
+    now_table = _data(prepared)[list(was_table)].astype(object)
+    if was_table.equals(now_table):
+        return []
+    names = [str(name) for name in was_table if name != "path"]
+    before, after = _by_path(was_table), _by_path(now_table)
     found = [f"{path} is gone, or cannot be read any more" for path in before.keys() - after.keys()]
     found += [f"{path} is new" for path in after.keys() - before.keys()]
     for path in before.keys() & after.keys():
         if len(before[path]) != len(after[path]):
             found.append(f"{path} was listed {len(before[path])} times, is {len(after[path])}")
         for was, now in zip(before[path], after[path], strict=False):
-            found += _differences(path, was, now)
-    return sorted(found)
+            found += _differences(path, names, was, now)
+    # Order and augmentation go by an image's place in the table.
+    return sorted(found) or ["the rows are in another order"]
 
 
 def _by_path(table: Any) -> dict[str, list[tuple[str, ...]]]:
-    """Return label, group and content of each row by path, which a table may list twice."""
+    """Return the other cells of each row by path, which a table may list twice."""
     found = defaultdict(list)
     for path, *cells in sorted(table.itertuples(index=False)):
         found[path].append(tuple(cells))
     return found
 
 
-def _differences(path: str, was: tuple[str, ...], now: tuple[str, ...]) -> list[str]:
-    named = zip(("label", "group"), was, now, strict=False)
-    found = [f"the {key} of {path} was {a!r}, is {b!r}" for key, a, b in named if a != b]
-    if was[2] != now[2]:
-        found.append(f"the content of {path} is another")
-    return found
+def _differences(
+    path: str, names: list[str], was: tuple[str, ...], now: tuple[str, ...]
+) -> list[str]:
+    return [
+        f"the content of {path} is another"
+        if name == "content"
+        else f"the {name} of {path} was {a!r}, is {b!r}"
+        for name, a, b in zip(names, was, now, strict=True)
+        if a != b
+    ]

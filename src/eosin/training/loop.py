@@ -28,6 +28,7 @@ from eosin.training.checkpoints import load_weights
 from eosin.training.loggers import RowLogs
 from eosin.training.module import ClassifierModule, Task
 from eosin.training.recalibration import Recalibration
+from eosin.training.schedules import evaluation_interval
 
 lightning = import_companion("lightning.pytorch")
 
@@ -85,7 +86,7 @@ def fit(
     loader = make_loader(inputs.train, section.batch_size, inputs.seed)
     batches = cast(EpochBatches, loader.sampler)
     n_batches = len(batches)
-    every = max(1, round(n_batches / section.evaluations_per_epoch))
+    every = evaluation_interval(n_batches, section.evaluations_per_epoch)
     task = Task(
         preprocessing=inputs.preprocessing,
         policy=inputs.policy,
@@ -167,12 +168,14 @@ def _explain_torch(error: Exception, run: RunFolder) -> None:
         raise ArtifactError(
             f"{run.last_checkpoint} is damaged", mend="Remove it to begin this training anew"
         ) from error
-    if isinstance(error, KeyError) and "eosin" in text:
+    is_foreign = isinstance(error, KeyError) and "eosin" in text
+    if is_foreign or "loading state_dict" in text:
         raise ArtifactError(
             f"{run.last_checkpoint} was written by another version of Eosin",
             mend="Go on with that version, or remove it to begin this training anew",
         ) from error
-    if "out of memory" in text:
+    # CUDA says the first, PyTorch's allocator on the CPU the second.
+    if "out of memory" in text or "can't allocate memory" in text:
         raise TrainingError("the device's memory ran out", mend="Lower train.batch_size") from error
     if "PytorchStreamWriter" in text or "unexpected pos" in text:
         raise OutputError("a checkpoint could not be written", mend="Is the disk full?") from error

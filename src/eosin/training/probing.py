@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -31,11 +32,13 @@ class Probe:
         judge_image_s: Time to judge one validation image.
         peak_bytes: Most memory held so far: the process's, or the accelerator's; nothing where
             the system does not tell.
+        on_accelerator: Whether that is the accelerator's.
     """
 
     step_s: float
     judge_image_s: float
     peak_bytes: int | None
+    on_accelerator: bool = False
 
 
 def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
@@ -68,7 +71,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
         times.append(time.perf_counter() - start)
     judged = _judge(network.eval(), section, inputs, scale)
     kept = sorted(times[_WARM_UP:] or times)
-    return Probe(kept[len(kept) // 2], judged, _peak_bytes(device))
+    return Probe(kept[len(kept) // 2], judged, _peak_bytes(device), device == "cuda")
 
 
 def _judge(
@@ -98,6 +101,12 @@ def _precision(inputs: FitInputs) -> torch.autocast:
 def _peak_bytes(device: str) -> int | None:
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Unlike ru_maxrss it starts anew with the program: that one begins at what the program
+        # held that started this one.
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     try:
         import resource  # not on Windows
     except ImportError:

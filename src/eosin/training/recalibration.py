@@ -46,8 +46,16 @@ class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
 
     def on_validation_start(self, trainer: Any, module: ClassifierModule) -> None:
         """Estimate anew; the network is in evaluation mode already."""
-        with estimating(module.network), trainer.precision_plugin.val_step_context():
+        n_seen = 0
+        with (
+            estimating(module.network) as layers,
+            trainer.precision_plugin.val_step_context(),
+        ):
             for images, _, _ in self._loader:
+                n_seen += len(images)
+                for layer in layers:
+                    # An average over images: a last batch of two must not count as a whole one.
+                    layer.momentum = len(images) / n_seen
                 module.network(module.prepare(images.to(module.device)))
 
 
@@ -74,19 +82,21 @@ class _Rows:
 
 
 @contextmanager
-def estimating(network: nn.Module) -> Iterator[None]:
-    """Let batch-norm layers average their statistics over what passes, beginning anew.
+def estimating(network: nn.Module) -> Iterator[list[_BatchNorm]]:
+    """Let batch-norm layers estimate their statistics from what passes, beginning anew.
 
     Everything else stays in the mode it is in.
+
+    Yields:
+        These layers; each batch counts by their ``momentum``.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
     before = [(layer.momentum, layer.training) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # a plain average of all batches
         layer.train()
     try:
-        yield
+        yield layers
     finally:
         for layer, (momentum, training) in zip(layers, before, strict=True):
             layer.momentum = momentum

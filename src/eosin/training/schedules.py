@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, counted in evaluations."""
+"""Optimisers and learning-rate schedules, counted in evaluations; how often there is one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from torch.optim import lr_scheduler
 from eosin.recipe.schema import ScheduleSection, TrainSection
 
 Scheduler = lr_scheduler.LRScheduler
+
+
+def evaluation_interval(n_batches: int, per_epoch: int) -> int:
+    """Return the steps from one evaluation to the next; each epoch counts anew.
+
+    Args:
+        n_batches: Of an epoch.
+        per_epoch: Evaluations that are wanted; as near to it as whole steps come.
+    """
+    return max(1, round(n_batches / per_epoch))
 
 
 def make_optimizer(network: nn.Module, section: TrainSection) -> optim.Optimizer:

@@ -121,6 +121,11 @@ def test_a_loss_that_explodes_later_names_that_step(train_tiny):
     [
         (RuntimeError("CUDA out of memory. Tried"), TrainingError, "device's memory ran out"),
         (MemoryError(), TrainingError, "memory ran out"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+            TrainingError,
+            "memory ran out",
+        ),
         (RuntimeError("PytorchStreamWriter failed"), OutputError, "could not be written"),
         (RuntimeError("something else"), RuntimeError, "something else"),
     ],

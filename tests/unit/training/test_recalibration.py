@@ -48,6 +48,15 @@ def test_statistics_are_those_of_training_images_without_noise(
     assert (running[3].running_var > 1.5 * trained[3].running_var).all()
 
 
+def test_every_image_counts_the_same_in_a_last_batch_that_is_small(
+    train_tiny, noisy_network, make_part
+):
+    section = {**SECTION, "batch_size": 31}  # of 33 images
+    trained, _ = train_tiny("a", network=noisy_network(), **section)
+    mean, _ = clean_statistics(trained, make_part(0, 33))
+    torch.testing.assert_close(trained[3].running_mean, mean, rtol=1e-4, atol=1e-5)
+
+
 def test_training_itself_is_not_touched(train_tiny, noisy_network):
     a, _ = train_tiny("a", network=noisy_network(), epochs=1, **SECTION)
     b, _ = train_tiny("b", network=noisy_network(), epochs=1, batch_size=11)

@@ -5,6 +5,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from eosin.artifacts.predictions import read_history
 from eosin.core.errors import ArtifactError
@@ -253,6 +254,15 @@ def test_a_checkpoint_is_read_without_unpickling_and_a_damaged_one_is_refused(
     with pytest.raises(ArtifactError, match=r"last.ckpt is damaged") as caught:
         train_tiny("cut", **LONG)
     assert "Remove it" in caught.value.mend
+
+
+def test_a_checkpoint_of_a_network_that_changed_since_is_refused(train_tiny, cut_at):
+    with pytest.raises(Cut):
+        train_tiny("cut", on_row=cut_at(2))
+    other = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    with pytest.raises(ArtifactError, match=r"last.ckpt was written by another version") as caught:
+        train_tiny("cut", network=other)
+    assert "remove it" in caught.value.mend
 
 
 def test_inside_an_epoch_a_checkpoint_is_written_as_often_as_the_recipe_says(
