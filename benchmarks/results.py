@@ -12,6 +12,8 @@ import argparse
 import json
 import shutil
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ _COLUMNS = (
     ("recall", "recall"),
     ("specificity", "specificity"),
 )
+_BY_PATIENT = ("recognition_rate", "P_arp")
 
 
 def collect(name: str, run: Path) -> None:
@@ -73,33 +76,45 @@ def render() -> str:
     """Return the page as Markdown."""
     pages = tomllib.loads((STORE / "pages.toml").read_text(encoding="utf-8"))
     parts = [f"# {pages['title']}", pages["text"].strip()]
-    for section in pages["section"]:
-        parts += [f"## {section['title']}", section["text"].strip(), _table(section["run"])]
-        notes = _cautions(section["run"])
-        parts += [notes] if notes else []
-        parts += [_circumstances(entry) for entry in section["run"]]
-        if after := section.get("after"):
-            parts.append(after.strip())
+    for data in pages["data"]:
+        parts += [f"## {data['title']}", data["text"].strip()]
+        for section in data["section"]:
+            parts += _section(section, data["unit"])
     return "\n\n".join(parts) + "\n"
 
 
-def _read(name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    metrics = json.loads((STORE / name / "metrics.json").read_text(encoding="utf-8"))
-    split = next(key for key in _PREFERRED if key in metrics)
-    run = json.loads((STORE / name / "run.json").read_text(encoding="utf-8"))
+def _section(section: dict[str, Any], unit: str) -> list[str]:
+    runs = section["run"]
+    parts = [f"### {section['title']}", section["text"].strip(), _table(runs, unit)]
+    parts += [text for text in (_cautions(runs),) if text]
+    # A second row of one run shows another of its parts.
+    parts += [_circumstances(entry) for entry in runs if "split" not in entry]
+    return [*parts, section["after"].strip()]
+
+
+def _read(entry: dict[str, str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    folder = STORE / entry["name"]
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    split = entry.get("split") or next(key for key in _PREFERRED if key in metrics)
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return split, metrics[split], run
 
 
-def _table(entries: list[dict[str, str]]) -> str:
-    head = ["split", "images", "patients", *(title for _, title in _COLUMNS), "P_arp"]
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for entry in entries:
-        _, metrics, _ = _read(entry["name"])
-        cells = [entry["label"], str(metrics["n_images"]), str(metrics["n_patients"] or "unknown")]
-        cells += [_metric(metrics["image"][key]) for key, _ in _COLUMNS]
-        cells.append(_metric(metrics["patient"]["recognition_rate"]))
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+def _table(entries: list[dict[str, str]], unit: str) -> str:
+    runs = [(entry["label"], _read(entry)[1]) for entry in entries]
+    columns: list[tuple[str, Callable[[Any], str]]] = [("images", lambda m: str(m["n_images"]))]
+    if unit != "images":  # else every image is a group of its own
+        columns.append((unit, lambda m: str(m["n_groups"])))
+    columns += [(title, partial(_cell, "image", key)) for key, title in _COLUMNS]
+    if any(metrics["n_patients"] for _, metrics in runs):
+        columns.append((_BY_PATIENT[1], partial(_cell, "patient", _BY_PATIENT[0])))
+    rows = [["run", *(title for title, _ in columns)], ["---"] * (len(columns) + 1)]
+    rows += [[label, *(of(metrics) for _, of in columns)] for label, metrics in runs]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _cell(block: str, key: str, metrics: dict[str, Any]) -> str:
+    return _metric(metrics[block][key])
 
 
 def _metric(entry: dict[str, Any]) -> str:
@@ -113,9 +128,10 @@ def _metric(entry: dict[str, Any]) -> str:
 def _cautions(entries: list[dict[str, str]]) -> str:
     found: dict[str, list[str]] = {}
     for entry in entries:
-        _, metrics, _ = _read(entry["name"])
-        for key, title in (*_COLUMNS, ("recognition_rate", "P_arp")):
-            block = "patient" if key == "recognition_rate" else "image"
+        _, metrics, _ = _read(entry)
+        columns = [("image", *column) for column in _COLUMNS]
+        columns += [("patient", *_BY_PATIENT)] if metrics["n_patients"] else []
+        for block, key, title in columns:
             if reason := metrics[block][key].get("reason"):
                 found.setdefault(reason, [])
                 found[reason] += [title] if title not in found[reason] else []
@@ -131,7 +147,7 @@ def _size(run: dict[str, Any]) -> str:
 
 
 def _circumstances(entry: dict[str, str]) -> str:
-    split, metrics, run = _read(entry["name"])
+    split, metrics, run = _read(entry)
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in run["seconds"].items())
     lines = [
         f"**{entry['label']}** (split `{split}`), seed {run['seed']}, {_size(run)}:",
