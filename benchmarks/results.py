@@ -120,9 +120,12 @@ def _cell(block: str, key: str, metrics: dict[str, Any]) -> str:
 def _metric(entry: dict[str, Any]) -> str:
     if entry["value"] is None:
         return f"undefined: {entry['reason']}"
-    if entry["low"] is None:
-        return f"{entry['value']:.3f} (no interval)"
-    return f"{entry['value']:.3f} ({entry['low']:.3f}–{entry['high']:.3f})"
+    value, low, high = entry["value"], entry["low"], entry["high"]
+    # Close to 1, three digits would tell nothing.
+    digits = 4 if 0.9985 < value < 1 else 3
+    if low is None:
+        return f"{value:.{digits}f} (no interval)"
+    return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def _cautions(entries: list[dict[str, str]]) -> str:
