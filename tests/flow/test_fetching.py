@@ -387,7 +387,9 @@ def test_without_hard_links_a_file_comes_all_the_same(catalogue, fetch, folder, 
 
 
 CHILD = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
 from eosin.datasets.download.source import RemoteFile, Source
 from eosin.datasets.download.sources import SOURCES
 file = RemoteFile("big.bin", (sys.argv[1],))
