@@ -87,7 +87,7 @@ DATASETS.add(
         facts=DataSetFacts(
             name="pcam_kaggle",
             title="PatchCamelyon without duplicates (Kaggle), H&E",
-            licence="CC0, Kaggle's rules",
+            licence="Kaggle's rules",
             citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
             positive="tumour",
             classes=CLASSES,
