@@ -10,6 +10,7 @@ from typing import Any
 
 #: Verb → module that holds it. Loaded on first use: `import eosin` must not import torch.
 _VERBS = {
+    "convert": "eosin.pipeline.conversion",
     "demo": "eosin.pipeline.demonstration",
     "doctor": "eosin.pipeline.inspection",
     "evaluate": "eosin.pipeline.assessment",
@@ -22,6 +23,7 @@ _VERBS = {
 
 __all__ = [
     "EosinError",
+    "convert",
     "demo",
     "doctor",
     "evaluate",

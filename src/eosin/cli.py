@@ -94,9 +94,9 @@ def models(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(line) for line in found]))
         return
-    typer.echo(f"{'name':<20}{'paper':<7}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
+    typer.echo(f"{'name':<20}{'paper':<16}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
     for m in found:
-        size = f"{m.name:<20}{m.paper:<7}{m.input_px:>6}{m.params:>13,}{m.macs / 1e6:>9,.1f}"
+        size = f"{m.name:<20}{m.paper:<16}{m.input_px:>6}{m.params:>13,}{m.macs / 1e6:>9,.1f}"
         typer.echo(f"{size}  {'yes' if m.offline_weights else 'no'}")
 
 
@@ -244,6 +244,21 @@ def make_manifest(
 
     samples, told = make(name, root, output, options=parse_overrides(options or ()))
     typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt or .ckpt file with a state dict.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The .safetensors file to write.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights; kept with them.")] = None,
+) -> None:
+    """Turn foreign weights into safetensors, running none of their code."""
+    from eosin.pipeline.conversion import convert as run_convert
+
+    made = run_convert(file, output=output, licence=licence)
+    typer.echo(f"wrote {made.path}: {made.n_tensors} tensors, {made.n_values:,} values")
 
 
 @data.command("check")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from eosin.artifacts.versioned import Document, VersionedDocument
@@ -65,3 +66,7 @@ class AuditReport(VersionedDocument):
     def leaks(self) -> list[Finding]:
         """The findings that make a test result flattering."""
         return [finding for finding in self.findings if finding.severity == "leak"]
+
+    def joined(self, leaks: Sequence[Finding]) -> AuditReport:
+        """Return the report with leaks that were found elsewhere; they come first."""
+        return self.model_copy(update={"findings": [*leaks, *self.findings]})

@@ -119,6 +119,15 @@ class RunFolder:
         return self.root / "logs"
 
     @property
+    def stages(self) -> Path:
+        """Folder of the run folders of trainings on other data, which came first."""
+        return self.root / "stages"
+
+    def stage(self, number: int, name: str) -> RunFolder:
+        """Return the run folder of one stage, counted from 1."""
+        return RunFolder(self.stages / f"{number}-{name}")
+
+    @property
     def folds(self) -> Path:
         """Folder of the folds' own run folders."""
         return self.root / "folds"

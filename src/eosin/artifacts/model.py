@@ -75,12 +75,28 @@ class Preprocessing(Document):
 
 
 class TransferStage(Document):
-    """One link of the transfer chain."""
+    """One link of the transfer chain: where the next training's backbone begins.
+
+    Attributes:
+        stage: The stage's name, or ``source``.
+        source: Where the weights come from, for people.
+        data_fingerprint: Fingerprint of a stage's training data; null for a source.
+        licence: Of the source's weights or of the stage's data; null where none is stated.
+        frozen: What the stage left as it was; null for a source.
+        matched: How many of the backbone's tensors were taken over.
+        missing: The backbone's tensors that nothing was taken over for.
+        unexpected: The source's tensors that the backbone has no place for.
+        weights_sha256: Of the weights' file.
+    """
 
     stage: str
-    data_fingerprint: str
-    licence: str
-    frozen: str
+    source: str
+    data_fingerprint: str | None = None
+    licence: str | None = None
+    frozen: str | None = None
+    matched: int
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
     weights_sha256: str
 
 

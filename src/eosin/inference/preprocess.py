@@ -23,6 +23,8 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)
 # Mean and standard deviation of each of R, G, B over ImageNet's images / 255, as torchvision's and
 # timm's weights expect them.
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+#: For each channel alike.
+_CENTRE_AND_SPREAD = {"unit": (0.0, 1.0), "centred": (0.5, 0.5), "imagenet": (0.449, 0.226)}
 
 #: Colours in which channels are laid over each other to be looked at: the usual dyes are blue for
 #: DNA, red, green; then what stays tellable apart.
@@ -47,35 +49,33 @@ def make_preprocessing(
 
     Args:
         style: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
-            mean and standard deviation) or ``caffe`` (BGR minus ImageNet's means, as Keras' VGG16
-            and as P3 prepares the light CNN's input). The last two are brightfield's only.
+            mean and standard deviation; for fluorescence the average of its three channels) or
+            ``caffe`` (BGR minus ImageNet's means, as Keras' VGG16 and as P3 prepares the light
+            CNN's input; brightfield only).
         input_px: Height and width of the network's input.
         channels: Names of the input channels.
         planes: Where they are in a fluorescence file; nothing for brightfield.
 
     Raises:
-        ValueError: ImageNet's means are asked of other channels than RGB.
+        ValueError: ``caffe`` is asked of other channels than RGB.
     """
     size = (input_px, input_px)
-    if style in ("caffe", "imagenet") and planes is not None:
-        raise ValueError("ImageNet's means are those of red, green and blue")
-    if style == "imagenet":
-        mean, std = _IMAGENET
-        return Preprocessing(input_px=size, channels=_RGB, scale=1 / 255, mean=mean, std=std)
     if style == "caffe":
+        if planes is not None:
+            raise ValueError("these means are those of blue, green and red")
         return Preprocessing(
             input_px=size, channels=("B", "G", "R"), scale=1.0, mean=_CAFFE_MEAN, std=(1.0,) * 3
         )
-    half = 0.5 if style == "centred" else 0.0
-    spread = 0.5 if style == "centred" else 1.0
-    count = len(channels)
+    mean, std = ((value,) * len(channels) for value in _CENTRE_AND_SPREAD[style])
+    if style == "imagenet" and planes is None:
+        mean, std = _IMAGENET
     return Preprocessing(
         input_px=size,
         channels=tuple(channels),
         planes=planes,
         scale=1 / 255,
-        mean=(half,) * count,
-        std=(spread,) * count,
+        mean=mean,
+        std=std,
     )
 
 

@@ -1,13 +1,41 @@
 """The papers' networks; importing this package registers all of them."""
 
-from eosin.networks import cancervisionnet, light_cnn
-from eosin.networks.registry import NETWORKS, NetworkSpec, build_network, count_params
+from eosin.networks import (
+    backbones,
+    cancervisionnet,
+    densenet,
+    efficientnet,
+    ernet,
+    inception,
+    light_cnn,
+    mobilenet,
+    nasnet,
+    resnet,
+    vgg,
+)
+from eosin.networks.registry import (
+    NETWORKS,
+    NetworkSpec,
+    build_network,
+    count_params,
+    find_spec,
+)
 
 __all__ = [
     "NETWORKS",
     "NetworkSpec",
+    "backbones",
     "build_network",
     "cancervisionnet",
     "count_params",
+    "densenet",
+    "efficientnet",
+    "ernet",
+    "find_spec",
+    "inception",
     "light_cnn",
+    "mobilenet",
+    "nasnet",
+    "resnet",
+    "vgg",
 ]

@@ -108,5 +108,12 @@ NETWORKS.add(
         num_classes=2,
         preprocessing="unit",
         arguments={"dropout": 0.3, "head_dropout": 0.5},
+        stages={
+            "block1": "features.0",
+            "block2": "features.1",
+            "block3": "features.2",
+            "dense": "classifier.1",
+            "head": "classifier.5",
+        },
     ),
 )

@@ -113,5 +113,12 @@ NETWORKS.add(
         num_classes=2,
         preprocessing="caffe",
         arguments={"hidden_activation": "none"},
+        stages={
+            "conv1": "features.0",
+            "conv2": "features.3",
+            "conv3": "features.7",
+            "dense": "classifier.1",
+            "head": "classifier.3",
+        },
     ),
 )

@@ -28,7 +28,15 @@ class NetworkSpec:
         num_classes: The paper's number of classes, with which ``params`` is counted.
         preprocessing: The paper's style of preprocessing.
         arguments: Further arguments that a recipe may give, with their defaults.
+        stages: Name → path of the module that the stage begins with, from input to output; a
+            stage ends where the next begins, in the order of definition. The last is ``head``,
+            one module: the network's output is what it makes of its input.
+        hub: Name under which timm's hub has ImageNet weights; nothing where there are none.
+        added: Parts of the names of tensors that this network has beside those of the network
+            under ``hub``; weights that have none of them are not held against it.
         offline_weights: Whether pretrained weights come without a network connection.
+        is_fixed: Whether it takes images of ``input_px`` only.
+        licence: Of the weights under ``hub``; nothing where nobody says.
     """
 
     name: str
@@ -37,12 +45,30 @@ class NetworkSpec:
     input_px: int
     min_input_px: int
     num_classes: int
-    preprocessing: Literal["unit", "centred", "caffe"]
+    preprocessing: Literal["unit", "centred", "caffe", "imagenet"]
     arguments: Mapping[str, Any]
+    stages: Mapping[str, str]
+    hub: str | None = None
+    added: tuple[str, ...] = ()
     offline_weights: bool = False
+    is_fixed: bool = False
+    licence: str | None = None
 
 
 NETWORKS: Registry[NetworkSpec] = Registry("model")
+
+#: What stands before the colon of a name → what makes an entry of the rest.
+FAMILIES: Registry[Callable[[str], NetworkSpec]] = Registry("family of models")
+
+
+def find_spec(name: str) -> NetworkSpec:
+    """Look up a registered network, or one of a family, such as ``timm:resnet18``.
+
+    Raises:
+        EosinError: There is none; a family may also need the network, or a file.
+    """
+    family, colon, rest = name.partition(":")
+    return FAMILIES.get(family)(rest) if colon else NETWORKS.get(name)
 
 
 def build_network(
@@ -68,7 +94,7 @@ def build_network(
         UnknownNameError: No such network.
         RecipeError: An argument that it does not take, or an input that it cannot take.
     """
-    spec = NETWORKS.get(name)
+    spec = find_spec(name)
     check_arguments(spec, input_px, arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
@@ -85,6 +111,10 @@ def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, An
                 f"'model.arguments.{key}': {spec.name} takes no such argument",
                 mend=close_matches(key, spec.arguments),
             )
+    if spec.is_fixed and input_px != spec.input_px:
+        raise RecipeError(
+            f"'model.input_px': {spec.name} takes {spec.input_px} pixels only, got {input_px}"
+        )
     if input_px < spec.min_input_px:
         raise RecipeError(
             f"'model.input_px': {spec.name} needs at least {spec.min_input_px} pixels, "

@@ -11,7 +11,7 @@ from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
 from eosin.core.types import Samples
 from eosin.inference.planes import decode_planes
 from eosin.inference.preprocess import make_preprocessing
-from eosin.networks import NETWORKS
+from eosin.networks import find_spec
 from eosin.recipe.schema import Recipe
 
 #: Files that are looked at to learn what all have.
@@ -34,18 +34,17 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
         DataError: No file can be read.
     """
     section = recipe.model
-    spec = NETWORKS.get(section.name)
+    spec = find_spec(section.name)
     style = section.preprocessing or spec.preprocessing
     input_px = section.input_px or spec.input_px
     if facts["modality"] != "fluorescence":
         _refuse_fluorescence_keys(recipe)
         return make_preprocessing(style, input_px)
-    if style in {"caffe", "imagenet"}:
+    if style == "caffe":
         if section.preprocessing is not None:
             raise RecipeError(
-                f"'model.preprocessing': '{style}' subtracts ImageNet's means of red, green and "
-                "blue",
-                mend="Use 'unit' or 'centred' for fluorescence",
+                "'model.preprocessing': 'caffe' subtracts ImageNet's means of blue, green and red",
+                mend="Use 'unit', 'centred' or 'imagenet' for fluorescence",
             )
         style = "unit"
     n_stored, bits = _look(samples)

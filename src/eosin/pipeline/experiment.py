@@ -5,21 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
-from eosin.artifacts.run import Environment, SplitReport
+from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document, write_document
-from eosin.core.errors import (
-    InterruptedRunError,
-    LeakError,
-    OutputError,
-    RecipeError,
-    UsageError,
-)
+from eosin.core.errors import InterruptedRunError, OutputError, RecipeError, UsageError
 from eosin.core.files import (
     check_output,
     check_writable,
@@ -27,9 +21,7 @@ from eosin.core.files import (
     prepare_output,
     write_text,
 )
-from eosin.core.types import Samples
-from eosin.datasets.audit import audit_samples, merge_audits
-from eosin.datasets.splits import Fold, fold_samples, pool_reports, split_samples
+from eosin.pipeline.division import Division, divide, stop_at_leak
 from eosin.pipeline.fitting import Session, Stopwatch, fit_split, open_session, write_inputs
 from eosin.pipeline.folds import fit_folds
 from eosin.pipeline.planning import Plan, make_plan
@@ -51,8 +43,10 @@ from eosin.pipeline.resuming import (
     record_data,
     work_alone,
 )
+from eosin.pipeline.stages import plan_stage, prepare_stages, run_stages
 from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.reading import merge
+from eosin.recipe.schema import DataSection
 from eosin.reporting import write_report
 from eosin.training.loggers import check_loggers
 
@@ -70,23 +64,6 @@ class RunResult:
     run: Path
     metrics: dict[str, SplitMetrics]
     n_skipped: int
-
-
-@dataclass(frozen=True)
-class Division:
-    """Samples divided as the recipe asks: one split, or folds.
-
-    Attributes:
-        folds: Empty for a single split.
-        samples: With a ``split`` column; for folds, the samples as they came.
-        report: What the split wanted and got.
-        audit: What the leak audit found.
-    """
-
-    samples: Samples
-    report: SplitReport
-    audit: AuditReport
-    folds: tuple[Fold, ...] = ()
 
 
 def train(
@@ -125,13 +102,17 @@ def train(
     else:
         with watch.stage("split and audit"):
             division = divide(resolved, prepared)
-        _stop_at_leak(resolved, division.audit, allow_leak, say)
+            stages, leaks = prepare_stages(resolved, prepared, division, say)
+        stop_at_leak(resolved, division.audit.joined(leaks), allow_leak, say)
         if resume is None:
             prepare_output(run.root)
         with work_alone(run):
             _open_run(run, resolved, prepared, resuming=resume is not None)
             with _resumable(run):
                 session = open_session(resolved, prepared, say, watch)
+                with watch.stage("earlier stages"):
+                    start = run_stages(run, resolved, stages, allow_leak=allow_leak, say=say)
+                session = replace(session, start=start, leaks=tuple(leaks))
                 metrics = _fit(session, division, run)
     with _resumable(run):
         say("Writing the report")
@@ -184,26 +165,12 @@ def plan(
     resolved = _resolve(recipe, overrides, resume)
     prepared = prepare(resolved, say)
     division = divide(resolved, prepared)
+    stages, leaks = prepare_stages(resolved, prepared, division, say)
     session = open_session(resolved, prepared, say, Stopwatch())
     samples = division.folds[0].samples if division.folds else division.samples
-    trainings = max(1, len(division.folds))
-    return make_plan(session, samples, division.report, trainings), division.audit
-
-
-def divide(recipe: Recipe, prepared: Prepared) -> Division:
-    """Split the samples and audit the split.
-
-    Raises:
-        SplitError: The groups do not allow the split.
-    """
-    section, samples = recipe.data.split, prepared.samples
-    if section.protocol != "folds":
-        divided, report = split_samples(samples, section, recipe.seed)
-        return Division(divided, report, audit_samples(divided, hashes=prepared.hashes))
-    folds = tuple(fold_samples(samples, section, recipe.seed))
-    audits = [audit_samples(fold.samples, hashes=prepared.hashes) for fold in folds]
-    names = [f"{fold.repeat}-{fold.fold}" for fold in folds]
-    return Division(samples, pool_reports(folds), merge_audits(audits, names), folds)
+    found = make_plan(session, samples, division.report, max(1, len(division.folds)))
+    before = tuple((stage.section.name, plan_stage(stage, say)) for stage in stages)
+    return replace(found, stages=before), division.audit.joined(leaks)
 
 
 def _resolve(
@@ -220,26 +187,23 @@ def _resolve(
         resolved = read_recipe(Path(recipe), overrides)
     check_names(resolved)
     check_loggers(resolved.train.loggers)
-    data = resolved.data
+    transfer = resolved.transfer
+    stages = tuple(
+        stage.model_copy(update={"data": _resolve_data(stage.data, resolved.seed)})
+        for stage in transfer.stage
+    )
+    return resolved.model_copy(
+        update={
+            "data": _resolve_data(resolved.data, resolved.seed),
+            "transfer": transfer.model_copy(update={"stage": stages}),
+        }
+    )
+
+
+def _resolve_data(data: DataSection, seed: int) -> DataSection:
     if data.manifest is not None:
-        data = data.model_copy(update={"manifest": str(resolve_manifest(data.manifest))})
-    else:
-        root = resolve_root(data, resolved.seed)
-        data = data.model_copy(update={"root": str(root)})
-    return resolved.model_copy(update={"data": data})
-
-
-def _stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say) -> None:
-    if not audit.leaks:
-        say("Audit: no leak found")
-        return
-    first = audit.leaks[0].message
-    if recipe.data.split.is_strict and not allow_leak:
-        raise LeakError(
-            f"the split leaks: {first}",
-            mend="Mend the groups (`eosin data audit` lists every pair), or pass --allow-leak",
-        )
-    say(f"Audit: this split leaks, its result will flatter: {first}")
+        return data.model_copy(update={"manifest": str(resolve_manifest(data.manifest))})
+    return data.model_copy(update={"root": str(resolve_root(data, seed))})
 
 
 def _choose_run(
@@ -286,5 +250,5 @@ def _fit(session: Session, division: Division, run: RunFolder) -> dict[str, Spli
     if not division.folds:
         return fit_split(session, division.samples, division.report, run)
     write_inputs(run, session.recipe, division.samples, division.report, session.prepared)
-    write_document(run.audit, division.audit)
+    write_document(run.audit, division.audit.joined(session.leaks))
     return fit_folds(session, division.folds, run)

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from eosin.artifacts.audit import Finding
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, write_metrics
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
 from eosin.artifacts.run import SplitReport
 from eosin.artifacts.versioned import write_document
@@ -26,7 +27,7 @@ from eosin.datasets.images import write_skipped
 from eosin.evaluation import Judged, judge, lock_threshold
 from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
-from eosin.networks import NETWORKS, build_network
+from eosin.networks import find_spec
 from eosin.pipeline.images import ImageBank
 from eosin.pipeline.modelling import (
     Origin,
@@ -38,11 +39,14 @@ from eosin.pipeline.modelling import (
 from eosin.pipeline.pictures import write_pictures
 from eosin.pipeline.preparation import Prepared, Say
 from eosin.pipeline.record import describe_run
+from eosin.pipeline.starting import Start, start_network
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
 from eosin.runtime.device import Placement, choose_placement
 from eosin.training.batches import ImagePart
+from eosin.training.features import fit_head, needs_features_only
 from eosin.training.loop import FitInputs, fit
+from eosin.training.tuning import Tuning
 
 
 @dataclass
@@ -76,6 +80,8 @@ class Session:
         placement: Device and precision.
         say: Told what is being done.
         watch: Wall times.
+        start: Where the network's backbone comes from.
+        leaks: What the audit found between earlier trainings and what is judged.
     """
 
     recipe: Recipe
@@ -84,13 +90,16 @@ class Session:
     placement: Placement
     say: Say
     watch: Stopwatch
+    start: Start = field(default_factory=Start)
+    leaks: tuple[Finding, ...] = ()
 
 
 def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
     """Choose the device."""
     train = recipe.train
     placement = choose_placement(train.device, train.precision, train.threads)
-    return Session(recipe, prepared, prepared.bank, placement, say, watch)
+    start = Start(recipe.transfer.source)
+    return Session(recipe, prepared, prepared.bank, placement, say, watch, start)
 
 
 def write_inputs(
@@ -134,15 +143,16 @@ def fit_split(
     recipe, watch = session.recipe, session.watch
     session = fit_reading(session, samples)
     write_inputs(run, recipe, samples, report, session.prepared)
-    write_document(run.audit, audit_samples(samples, hashes=session.prepared.hashes))
+    audit = audit_samples(samples, hashes=session.prepared.hashes)
+    write_document(run.audit, audit.joined(session.leaks))
     write_environment(run, session)
     with watch.stage("train"):
-        network = train_network(session, samples, run, label=label)
+        network, chain = train_network(session, samples, run, label=label)
     val, test = samples.part("val"), samples.part("test")
     session.say(f"{label}exporting and judging")
     with watch.stage("export"):
         draft = write_network(
-            network, ModelFolder(run.model), _origin(session, samples), session.bank.of(val)
+            network, ModelFolder(run.model), _origin(session, samples, chain), session.bank.of(val)
         )
     with watch.stage("judge"):
         judged, logits = _judge_parts(session, run, draft, {"val": val, "test": test})
@@ -165,7 +175,7 @@ def fit_reading(session: Session, samples: Samples) -> Session:
 
 def train_network(
     session: Session, samples: Samples, run: RunFolder, *, label: str = ""
-) -> nn.Module:
+) -> tuple[nn.Module, list[TransferStage]]:
     """Train on one split; only history and checkpoints are written.
 
     Args:
@@ -175,7 +185,8 @@ def train_network(
         label: Prefix of what is said.
 
     Returns:
-        The network in the state of its best evaluation, on the CPU, in evaluation mode.
+        The network in the state of its best evaluation, on the CPU, in evaluation mode; the
+        trainings that its backbone had behind it.
     """
     recipe = session.recipe
     inputs = fit_inputs(session, samples)
@@ -183,15 +194,15 @@ def train_network(
         f"{label}training {recipe.model.name} on {len(inputs.train)} images, "
         f"{session.placement.description}"
     )
-    network = build_network(
-        recipe.model.name,
+    network, chain = start_network(
+        recipe,
+        session.start,
         num_classes=inputs.n_classes,
         input_px=inputs.preprocessing.input_px[0],
         in_channels=len(inputs.preprocessing.channels),
-        arguments=recipe.model.arguments,
-        seed=recipe.seed,
     )
-    return fit(network, recipe.train, inputs, run)
+    train = fit_head if needs_features_only(inputs) else fit
+    return train(network, recipe.train, inputs, run), chain
 
 
 def fit_inputs(session: Session, samples: Samples) -> FitInputs:
@@ -214,6 +225,17 @@ def fit_inputs(session: Session, samples: Samples) -> FitInputs:
         n_classes=len(samples.class_names),
         seed=session.recipe.seed,
         placement=session.placement,
+        tuning=_tuning(session.recipe),
+    )
+
+
+def _tuning(recipe: Recipe) -> Tuning:
+    transfer = recipe.transfer
+    return Tuning(
+        stages=find_spec(recipe.model.name).stages,
+        freeze=transfer.freeze,
+        unfreeze_every=transfer.unfreeze_every,
+        layer_decay=transfer.layer_decay,
     )
 
 
@@ -222,9 +244,9 @@ def _positive(samples: Samples) -> int | None:
     return samples.class_names.index(str(samples.positive)) if binary else None
 
 
-def _origin(session: Session, samples: Samples) -> Origin:
+def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> Origin:
     model = session.recipe.model
-    spec = NETWORKS.get(model.name)
+    spec = find_spec(model.name)
     preprocessing = session.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
     return Origin(
@@ -234,6 +256,7 @@ def _origin(session: Session, samples: Samples) -> Origin:
         preprocessing=preprocessing,
         facts=session.prepared.facts,
         fingerprint=session.prepared.fingerprint,
+        chain=chain,
     )
 
 

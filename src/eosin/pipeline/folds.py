@@ -49,15 +49,19 @@ def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[s
             if not place.report.exists():
                 write_report(place.root)
             continue
-        one = replace(session, recipe=_fold_recipe(session.recipe, fold.samples.positive))
+        one = replace(session, recipe=_fold_recipe(session, fold.samples.positive))
         splits = fit_split(one, fold.samples, fold.report, place, label=label)
         write_report(place.root)
         session.say(f"{label}{_headline(splits['test'])}")
     return _pool(session, folds, run)
 
 
-def _fold_recipe(recipe: Recipe, positive: str | None) -> Recipe:
-    """Return a recipe that re-runs one fold from the manifest beside it."""
+def _fold_recipe(session: Session, positive: str | None) -> Recipe:
+    """Return a recipe that re-runs one fold from the manifest beside it.
+
+    Trainings on other data are shared by all folds: it begins where the last of them ended.
+    """
+    recipe = session.recipe
     split = recipe.data.split.model_copy(update={"protocol": "column", "by": "group"})
     data = recipe.data.model_copy(
         update={
@@ -69,7 +73,13 @@ def _fold_recipe(recipe: Recipe, positive: str | None) -> Recipe:
             "positive": positive,
         }
     )
-    return recipe.model_copy(update={"data": data.model_copy(update={"split": split})})
+    start = {"source": session.start.source, "stage": ()}
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(update={"split": split}),
+            "transfer": recipe.transfer.model_copy(update=start),
+        }
+    )
 
 
 def _headline(metrics: SplitMetrics) -> str:

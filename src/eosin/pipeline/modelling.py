@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.metrics import SplitMetrics, Threshold
-from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing
+from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.files import sha256_file
 from eosin.core.types import FloatArray, ImageSource, Samples
@@ -37,6 +37,7 @@ class Origin:
         preprocessing: From a decoded image to the input.
         facts: What the data set says of itself.
         fingerprint: Of the training data.
+        chain: The trainings that the backbone had behind it.
     """
 
     architecture: str
@@ -45,6 +46,7 @@ class Origin:
     preprocessing: Preprocessing
     facts: dict[str, Any]
     fingerprint: str
+    chain: list[TransferStage] = field(default_factory=list)
 
 
 def write_network(
@@ -81,6 +83,7 @@ def write_network(
         modality=origin.facts["modality"],
         threshold=Threshold(value=None, source="none chosen yet", target_recall=None),
         temperature=1.0,
+        transfer_chain=origin.chain,
         data_fingerprint=origin.fingerprint,
         data_licence=origin.facts["licence"],
         simulated=origin.facts["simulated"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
@@ -13,6 +14,7 @@ from eosin.pipeline.fitting import Session, fit_inputs, fit_reading
 from eosin.pipeline.record import default_output
 from eosin.recipe.schema import Recipe
 from eosin.training.batches import EpochBatches
+from eosin.training.features import needs_features_only
 from eosin.training.probing import Probe, probe_training
 from eosin.training.recalibration import N_IMAGES
 from eosin.training.schedules import evaluation_interval
@@ -47,6 +49,8 @@ class Plan:
         probe: What was measured.
         cache_bytes: Disk of the decoded images, in the cache.
         run_bytes: Disk of the run folder.
+        is_head_only: Whether a head is trained on features that are computed once.
+        stages: Trainings on other data that come first, by name.
     """
 
     n_images: int
@@ -63,6 +67,8 @@ class Plan:
     probe: Probe
     cache_bytes: int
     run_bytes: int
+    is_head_only: bool = False
+    stages: tuple[tuple[str, Plan], ...] = ()
 
     def lines(self) -> list[str]:
         """Return the plan as lines for people."""
@@ -76,14 +82,27 @@ class Plan:
             f"split      {self.split.protocol}: {parts}",
             f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs an image",
             f"device     {self.device}",
-            f"training   {self.trainings} × at most {self.steps // self.trainings:,} steps of "
-            f"{self.probe.step_s * 1000:,.0f} ms",
-            f"time       about {_duration(self.seconds)} at most, by a probe of a few steps on "
-            "this machine as busy as it is now; judging and the report come on top",
+            *(
+                f"stage      {name}: {stage.n_images} images, {stage._training()}, "
+                f"about {_duration(stage.seconds)}"
+                for name, stage in self.stages
+            ),
+            f"training   {self.trainings} × {self._training()}",
+            f"time       about {_duration(self._sum('seconds'))} at most, by a probe of a few "
+            "steps on this machine as busy as it is now; judging and the report come on top",
             f"memory     {self._memory()}",
-            f"disk       about {_mebibytes(self.run_bytes)} for the run, "
-            f"{_mebibytes(self.cache_bytes)} for decoded images in the cache",
+            f"disk       about {_mebibytes(self._sum('run_bytes'))} for the run, "
+            f"{_mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
         ]
+
+    def _sum(self, name: str) -> Any:
+        return sum(getattr(plan, name) for plan in (self, *(stage for _, stage in self.stages)))
+
+    def _training(self) -> str:
+        if self.is_head_only:
+            return "the head alone, on features that are computed once"
+        steps = f"{self.steps // self.trainings:,}"
+        return f"at most {steps} steps of {self.probe.step_s * 1000:,.0f} ms"
 
     def _memory(self) -> str:
         peak = self.probe.peak_bytes
@@ -134,6 +153,9 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     evaluations = trainings * train.epochs * (per_epoch // every)
     recalibrated = min(N_IMAGES, len(inputs.train)) if train.batch_norm == "recalibrated" else 0
     judging = evaluations * (len(inputs.val) + recalibrated) * probe.judge_image_s
+    seconds = steps * probe.step_s + judging
+    if is_head_only := needs_features_only(inputs):
+        seconds = trainings * (len(inputs.train) + len(inputs.val)) * probe.judge_image_s
     return Plan(
         n_images=len(prepared.samples),
         n_groups=int(prepared.samples.frame["group"].nunique()),
@@ -145,11 +167,12 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
         trainings=trainings,
         steps=steps,
         evaluations=evaluations,
-        seconds=steps * probe.step_s + judging,
+        seconds=seconds,
         probe=probe,
         cache_bytes=session.bank.n_bytes,
         run_bytes=_run_bytes(params, recipe, trainings)
         + _table_bytes(recipe, samples, split, trainings),
+        is_head_only=is_head_only,
     )
 
 

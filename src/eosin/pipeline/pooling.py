@@ -59,6 +59,8 @@ def write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> S
         preprocessing=preprocessing,
         facts=session.prepared.facts,
         fingerprint=session.prepared.fingerprint,
+        # All members began alike.
+        chain=infos[0].transfer_chain,
     )
     session = replace(session, bank=session.bank.windowed(preprocessing))
     ensemble = Ensemble(members, [info.temperature for info in infos]).eval()

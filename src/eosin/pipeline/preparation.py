@@ -25,10 +25,11 @@ from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, f
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
 from eosin.datasets.phantom.adapter import OPTIONS_FILE
-from eosin.networks import NETWORKS
+from eosin.networks import find_spec
 from eosin.networks.registry import check_arguments
 from eosin.pipeline.channels import resolve_preprocessing
 from eosin.pipeline.images import ImageBank, load_bank
+from eosin.pipeline.starting import check_freezing
 from eosin.recipe.schema import DataSection, Recipe
 
 #: Told, in a sentence, what is being done.
@@ -67,11 +68,16 @@ def check_names(recipe: Recipe) -> None:
         UnknownNameError: With close matches.
         RecipeError: An argument or input size that the network does not take.
     """
-    if recipe.data.dataset is not None:
-        DATASETS.get(recipe.data.dataset)
-    POLICIES.get(recipe.augment.policy)
-    spec = NETWORKS.get(recipe.model.name)
+    stages = recipe.transfer.stage
+    for section in (recipe.data, *(stage.data for stage in stages)):
+        if section.dataset is not None:
+            DATASETS.get(section.dataset)
+    for policy in (recipe.augment.policy, *(stage.augment for stage in stages)):
+        if policy is not None:
+            POLICIES.get(policy)
+    spec = find_spec(recipe.model.name)
     check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
+    check_freezing(recipe, spec)
 
 
 def resolve_root(section: DataSection, seed: int) -> Path | None:

@@ -23,6 +23,7 @@ PACKAGES = (
     "pillow",
     "torch",
     "torchvision",
+    "timm",
     "lightning",
     "onnx",
     "onnxruntime",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -34,14 +34,26 @@ def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         ) from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"the recipe {path} is not valid TOML: {error}") from error
-    section = data.get("data")
-    if isinstance(section, dict):
-        _anchor_paths(section, path.parent.resolve())
+    _anchor_all(data, path.parent.resolve())
     return recipe_from_dict(merge(data, parse_overrides(overrides)), source=str(path))
 
 
-def _anchor_paths(section: dict[str, Any], folder: Path) -> None:
-    for key in ("manifest", "root"):
+def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
+    """Let every relative path of a recipe start from its folder."""
+    transfer = recipe.get("transfer")
+    transfer = transfer if isinstance(transfer, dict) else {}
+    stages = transfer.get("stage")
+    stages = stages if isinstance(stages, list) else []
+    sections = [recipe.get("data"), *(stage.get("data") for stage in stages if stage)]
+    for section in sections:
+        if isinstance(section, dict):
+            _anchor_paths(section, ("manifest", "root"), folder)
+    if str(transfer.get("source", "")).endswith(".safetensors"):
+        _anchor_paths(transfer, ("source",), folder)
+
+
+def _anchor_paths(section: dict[str, Any], keys: tuple[str, ...], folder: Path) -> None:
+    for key in keys:
         value = section.get(key)
         if isinstance(value, str) and not value.startswith(("$", "~")):
             section[key] = str(folder / value)
@@ -89,12 +101,27 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
             merged[key] = dict(value)
         elif isinstance(mine, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(mine, value)
+        elif isinstance(mine, list | tuple) and isinstance(value, Mapping):
+            merged[key] = _merge_items(key, mine, value)
         else:
             merged[key] = value
     # The two sources of samples exclude each other: naming one on the command line drops the other.
     for new, old in (("manifest", "dataset"), ("dataset", "manifest")):
         if extra.get(new) is not None and old not in extra and {new, old} <= merged.keys():
             merged.pop(old)
+    return merged
+
+
+def _merge_items(key: str, items: Sequence[Any], extra: Mapping[str, Any]) -> list[Any]:
+    """Lay ``--set a.0.b=value`` over the items of a list, which are counted from 0."""
+    merged = list(items)
+    for place, value in extra.items():
+        if not (place.isdecimal() and int(place) < len(merged)):
+            known = f"0 to {len(merged) - 1}" if merged else "none"
+            raise RecipeError(f"--set {key}.{place}: the recipe's items are {known}")
+        item = merged[int(place)]
+        is_table = isinstance(item, Mapping) and isinstance(value, Mapping)
+        merged[int(place)] = merge(item, value) if is_table else value
     return merged
 
 
@@ -130,10 +157,16 @@ def _explain(error: ValidationError, source: str) -> RecipeError:
 
 
 def _known_keys(path: list[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
+    annotation: Any = Recipe
     for part in path:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if get_origin(annotation) is tuple:
+            annotation = get_args(annotation)[0]  # every item is alike
+        elif _is_section(annotation):
+            annotation = annotation.model_fields[part].annotation
+        else:
             return []
-        model = annotation
-    return list(model.model_fields)
+    return list(annotation.model_fields) if _is_section(annotation) else []
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -14,6 +14,8 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
+#: Of what names a folder.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Section(BaseModel):
@@ -141,20 +143,69 @@ class ModelSection(Section):
         name: Registered network.
         input_px: Height and width of its input; the network's own by default.
         arguments: Further arguments of the network.
-        preprocessing: ``unit`` (values / 255), ``centred`` (to −1…1) or ``caffe`` (BGR minus
-            ImageNet's channel means, as Keras' VGG16); the network's own by default.
+        preprocessing: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then
+            ImageNet's mean and standard deviation) or ``caffe`` (BGR minus ImageNet's channel
+            means, as Keras' VGG16); the network's own by default.
     """
 
     name: str
     input_px: Annotated[int, Field(ge=8, le=4096)] | None = None
     arguments: dict[str, Any] = {}
-    preprocessing: Literal["unit", "centred", "caffe"] | None = None
+    preprocessing: Literal["unit", "centred", "caffe", "imagenet"] | None = None
+
+
+class TransferStage(Section):
+    """One training on other data; the next one begins with its backbone.
+
+    Attributes:
+        name: Letters, digits, ``.``, ``_``, ``-``: it names the stage's run folder.
+        data: Its images, labels and split.
+        epochs: At most so many passes.
+        freeze: What it leaves as it is, as in the section itself.
+        lr: Initial learning rate; ``train.lr`` by default.
+        augment: Registered policy; the recipe's by default.
+    """
+
+    name: Annotated[str, Field(pattern=NAME, max_length=80)]
+    data: DataSection
+    epochs: PositiveInt
+    freeze: str = "none"
+    lr: PositiveFloat | None = None
+    augment: str | None = None
+
+    @model_validator(mode="after")
+    def _check_split(self) -> Self:
+        if self.data.split.protocol == "folds":
+            raise ValueError("a stage ends in one network: its split can't be folds")
+        return self
 
 
 class TransferSection(Section):
-    """Transfer from earlier training; ``none`` trains from scratch."""
+    """Where the initial weights come from, and which of them are trained.
 
-    source: Literal["none"] = "none"
+    Attributes:
+        source: ``none`` (random), ``imagenet``, or a ``.safetensors`` file; the head always
+            begins at random.
+        freeze: What the last training leaves as it is: ``none``, ``backbone`` (all but the head),
+            ``before:NAME`` (all that comes before a stage of the network, or before a module).
+        unfreeze_every: Epochs after which one stage of the network more is trained, from the cut
+            towards the input; null keeps the cut.
+        layer_decay: Factor on the learning rate from each stage of the network to the one before.
+        stage: Trainings on other data that come first, in order.
+    """
+
+    source: Annotated[str, Field(min_length=1)] = "none"
+    freeze: str = "none"
+    unfreeze_every: PositiveInt | None = None
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    stage: tuple[TransferStage, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [stage.name for stage in self.stage]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each stage needs a name of its own, got {', '.join(names)}")
+        return self
 
 
 class ScheduleSection(Section):
@@ -257,7 +308,7 @@ class Recipe(Section):
         evaluate: Judging.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    name: Annotated[str, Field(pattern=NAME, max_length=80)]
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataSection

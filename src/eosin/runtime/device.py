@@ -24,6 +24,12 @@ class Placement:
     precision: str
     description: str
 
+    def autocast(self) -> torch.autocast:
+        """Return the context that runs a network in this precision, as Lightning's does."""
+        kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+        kind = kinds.get(self.precision)
+        return torch.autocast(self.accelerator, kind, enabled=kind is not None)
+
 
 def choose_placement(device: str, precision: str, threads: int | None) -> Placement:
     """Choose the device and the precision.

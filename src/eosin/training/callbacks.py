@@ -70,6 +70,7 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         row: Row = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
+            # The head's, where stages learn at rates of their own.
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             **scores,
         }

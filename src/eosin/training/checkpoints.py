@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,27 @@ def save_weights(path: Path, network: nn.Module) -> None:
     Raises:
         OutputError: They cannot be written.
     """
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    save_tensors(path, network.state_dict())
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], told: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors as safetensors, whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: By name.
+        told: What the file says of itself, e.g. its ``licence``.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    # Two names may share one memory, as tied weights do; the format wants each by itself.
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     with atomic_path(path) as temporary:
         try:
-            save_file(state, temporary)
+            save_file(state, temporary, metadata=dict(told) if told else None)
         except SafetensorError as error:  # its way of telling what the operating system said
             reason = str(error).rpartition("I/O error: ")[2].lower()
             mend = "Free some space, or choose another folder with -o"

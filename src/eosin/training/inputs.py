@@ -63,7 +63,7 @@ class InputScaling(nn.Module):
 
 def augmented_input(
     images: torch.Tensor,
-    scale: InputScaling,
+    scale: nn.Module,
     policy: Policy,
     place: tuple[int, int],
     index: torch.Tensor,

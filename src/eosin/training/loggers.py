@@ -27,6 +27,7 @@ from typing import Any, Protocol, Self
 from eosin.artifacts.layout import RunFolder
 from eosin.core.errors import MissingPartError, OutputError, UsageError
 from eosin.core.files import explain_os_errors, write_text
+from eosin.core.offline import is_offline
 from eosin.runtime.door import import_companion
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ def check_loggers(names: Sequence[str]) -> None:
                 mend="pip install 'eosin[logging]'",
             )
     address = os.environ.get(MLFLOW_ADDRESS, "")
-    if "mlflow" in names and os.environ.get("EOSIN_OFFLINE") and address.startswith("http"):
+    if "mlflow" in names and is_offline() and address.startswith("http"):
         raise UsageError(
             f"${MLFLOW_ADDRESS} names the server {address}, but no socket may be opened offline",
             mend=f"Unset ${MLFLOW_ADDRESS}: MLflow then writes into the run folder",

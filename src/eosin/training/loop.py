@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pickle import UnpicklingError
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from eosin.training.loggers import RowLogs
 from eosin.training.module import ClassifierModule, Task
 from eosin.training.recalibration import Recalibration
 from eosin.training.schedules import evaluation_interval
+from eosin.training.tuning import Tuning
 
 lightning = import_companion("lightning.pytorch")
 
@@ -46,6 +47,8 @@ class FitInputs:
         n_classes: Outputs.
         seed: The run's seed.
         placement: Device and precision.
+        tuning: Which weights are trained when, and how fast.
+        is_embedded: Whether the parts hold what a frozen backbone made of the images.
     """
 
     train: ImagePart
@@ -56,6 +59,8 @@ class FitInputs:
     n_classes: int
     seed: int
     placement: Placement
+    tuning: Tuning = field(default_factory=Tuning)
+    is_embedded: bool = False
 
 
 def fit(
@@ -94,6 +99,8 @@ def fit(
         positive=inputs.positive,
         evaluations=section.epochs * (n_batches // every),
         seed=inputs.seed,
+        tuning=inputs.tuning,
+        is_embedded=inputs.is_embedded,
     )
     module = ClassifierModule(network, section, task)
     with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:

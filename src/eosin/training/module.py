@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from eosin.augment import Policy
 from eosin.core.errors import TrainingError
 from eosin.core.types import FloatArray
 from eosin.metrics import accuracy, auc, precision, recall
+from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import seed_torch
 from eosin.runtime.door import import_companion
 from eosin.training.batches import Batch
 from eosin.training.inputs import InputScaling, augmented_input
 from eosin.training.schedules import make_optimizer, make_scheduler, step_scheduler
+from eosin.training.tuning import Tuning
 
 lightning = import_companion("lightning.pytorch")
 
@@ -37,6 +39,9 @@ class Task:
         positive: Index of the positive class; ``None`` for macro averages.
         evaluations: How many evaluations the whole training has.
         seed: The run's seed.
+        tuning: Which weights are trained when, and how fast.
+        is_embedded: Whether the network's input lies ready: what a frozen backbone made of each
+            image, float32.
     """
 
     preprocessing: Preprocessing
@@ -45,6 +50,8 @@ class Task:
     positive: int | None
     evaluations: int
     seed: int
+    tuning: Tuning = field(default_factory=Tuning)
+    is_embedded: bool = False
 
 
 class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-defined]
@@ -61,7 +68,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         self.network = network
         self.section = section
         self.task = task
-        self.prepare = InputScaling(task.preprocessing)
+        self.prepare = nn.Identity() if task.is_embedded else InputScaling(task.preprocessing)
         weights = torch.tensor(task.class_weights, dtype=torch.float32)
         self.register_buffer("_class_weights", weights, persistent=False)
         # P3 penalises weights, not biases or batch-norm's scale.
@@ -70,10 +77,19 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         ]
         self._train = _Tally()
         self._val = _Tally()
+        self._cut = task.tuning.cut(network, 0)
+
+    def train(self, mode: bool = True) -> ClassifierModule:
+        """Choose the mode; what is frozen stays in evaluation."""
+        super().train(mode)
+        if mode:
+            hold_still(self.network, self._cut)
+        return self
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser; the schedule is stepped by hand, once an evaluation."""
-        optimizer = make_optimizer(self.network, self.section)
+        freeze(self.network, self._cut)
+        optimizer = make_optimizer(self.network, self.section, self.task.tuning)
         self.scheduler = make_scheduler(
             optimizer,
             self.section.schedule,
@@ -85,6 +101,9 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
     def on_train_epoch_start(self) -> None:
         """Make dropout a pure function of (seed, epoch), so that a resumed run repeats it."""
         seed_torch(self.task.seed, "epoch", self.current_epoch)
+        self._cut = self.task.tuning.cut(self.network, self.current_epoch)
+        freeze(self.network, self._cut)
+        self.train()
         # Batches after an epoch's last evaluation belong to no history row.
         self._train = _Tally()
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.training.batches import ImagePart, make_loader
 from eosin.training.inputs import InputScaling, augmented_input
@@ -51,7 +52,10 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
     """
     device = inputs.placement.accelerator
     network = network.to(device).train()
-    optimizer = make_optimizer(network, section)
+    cut = inputs.tuning.cut(network, 0)
+    freeze(network, cut)
+    hold_still(network, cut)
+    optimizer = make_optimizer(network, section, inputs.tuning)
     scale = InputScaling(inputs.preprocessing).to(device)
     times = []
     batches = iter(make_loader(inputs.train, section.batch_size, inputs.seed))
@@ -62,7 +66,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
             break
         images, targets, index = (tensor.to(device) for tensor in batch)
         inputs_now = augmented_input(images, scale, inputs.policy, (inputs.seed, 0), index.cpu())
-        with _precision(inputs):
+        with inputs.placement.autocast():
             loss = functional.cross_entropy(network(inputs_now), targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -81,7 +85,7 @@ def _judge(
     loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
     device = inputs.placement.accelerator
     n_images, start = 0, time.perf_counter()
-    with torch.inference_mode(), _precision(inputs):
+    with torch.inference_mode(), inputs.placement.autocast():
         for images, _, _ in islice(loader, _STEPS):
             network(scale(images.to(device))).sum().item()
             n_images += len(images)
@@ -90,12 +94,6 @@ def _judge(
 
 def _some(part: ImagePart, batch_size: int) -> ImagePart:
     return replace(part, targets=part.targets[: _STEPS * batch_size])
-
-
-def _precision(inputs: FitInputs) -> torch.autocast:
-    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    kind = kinds.get(inputs.placement.precision)
-    return torch.autocast(inputs.placement.accelerator, kind, enabled=kind is not None)
 
 
 def _peak_bytes(device: str) -> int | None:

@@ -85,12 +85,16 @@ class _Rows:
 def estimating(network: nn.Module) -> Iterator[list[_BatchNorm]]:
     """Let batch-norm layers estimate their statistics from what passes, beginning anew.
 
-    Everything else stays in the mode it is in.
+    Everything else stays in the mode it is in; frozen batch-norm keeps its statistics.
 
     Yields:
         These layers; each batch counts by their ``momentum``.
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    layers = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, _BatchNorm) and layer.weight.requires_grad
+    ]
     before = [(layer.momentum, layer.training) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()

@@ -6,6 +6,7 @@ from torch import nn, optim
 from torch.optim import lr_scheduler
 
 from eosin.recipe.schema import ScheduleSection, TrainSection
+from eosin.training.tuning import Tuning
 
 Scheduler = lr_scheduler.LRScheduler
 
@@ -20,9 +21,21 @@ def evaluation_interval(n_batches: int, per_epoch: int) -> int:
     return max(1, round(n_batches / per_epoch))
 
 
-def make_optimizer(network: nn.Module, section: TrainSection) -> optim.Optimizer:
-    """Build the recipe's optimiser over the trained weights."""
-    weights = [p for p in network.parameters() if p.requires_grad]
+def make_optimizer(
+    network: nn.Module, section: TrainSection, tuning: Tuning | None = None
+) -> optim.Optimizer:
+    """Build the recipe's optimiser over the weights that are ever trained.
+
+    Args:
+        network: The network.
+        section: The recipe's training section.
+        tuning: Which weights those are, and how much slower some of them learn; by default all
+            that are not frozen, at one rate.
+    """
+    weights = [
+        {"params": weights, "lr": section.lr * factor}
+        for weights, factor in (tuning or Tuning()).rates(network)
+    ]
     decay = section.weight_decay
     if section.optimizer == "sgd":
         return optim.SGD(weights, section.lr, momentum=section.momentum, weight_decay=decay)

@@ -178,3 +178,30 @@ def test_a_table_given_as_a_value_takes_the_place_of_the_old_one():
     assert changed["data"]["options"] == {"c": 3, "d": 4}
     added = merge(base, parse_overrides(["data.options.d=4"]))
     assert added["data"]["options"] == {"a": 1, "b": 2, "d": 4}
+
+
+STAGES = [{"name": name, "data": {"dataset": name}, "epochs": 3} for name in ("idc", "lc25000")]
+CHAIN = {**BASE, "transfer": {"source": "start.safetensors", "stage": STAGES}}
+
+
+def test_paths_of_stages_start_from_the_recipe_too(recipe_file, tmp_path):
+    path = recipe_file(CHAIN)
+    overrides = ["transfer.stage.1.data.root=/there", "transfer.stage.0.epochs=1"]
+    transfer = read_recipe(path, overrides).transfer
+    assert transfer.source == str(tmp_path / "start.safetensors")
+    assert [stage.data.root for stage in transfer.stage] == [None, "/there"]
+    assert [stage.epochs for stage in transfer.stage] == [1, 3]
+    nested = {**CHAIN["transfer"], "stage": [{**STAGES[0], "data": {"manifest": "m.csv"}}]}
+    stage = read_recipe(recipe_file({**BASE, "transfer": nested})).transfer.stage[0]
+    assert stage.data.manifest == str(tmp_path / "m.csv")
+
+
+def test_the_source_imagenet_is_no_path(recipe_file):
+    path = recipe_file({**BASE, "transfer": {"source": "imagenet"}})
+    assert read_recipe(path).transfer.source == "imagenet"
+
+
+@pytest.mark.parametrize("place", ["2", "-1", "idc"])
+def test_an_item_that_is_not_there_is_refused(recipe_file, place):
+    with pytest.raises(RecipeError, match=rf"transfer\.stage|stage\.{place}.*items are 0 to 1"):
+        read_recipe(recipe_file(CHAIN), [f"transfer.stage.{place}.epochs=1"])

@@ -1,5 +1,7 @@
 """Ranges and contradictions are refused when a recipe is read, naming the key."""
 
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
@@ -46,7 +48,7 @@ def test_a_recipe_is_frozen():
         ("train", "monitor", "test_loss", "got 'test_loss'"),
         ("train", "patience", 0, "greater than or equal to 1, got 0"),
         ("model", "input_px", 4, "greater than or equal to 8, got 4"),
-        ("model", "preprocessing", "imagenet", "got 'imagenet'"),
+        ("model", "preprocessing", "zscore", "got 'zscore'"),
         ("evaluate", "resamples", 10, "greater than or equal to 100, got 10"),
         ("evaluate", "target_recall", 1.1, "less than or equal to 1, got 1.1"),
         ("data", "limit", 0, "greater than or equal to 1, got 0"),
@@ -122,8 +124,9 @@ def test_every_knob_is_documented():
     def sections(model):
         yield model
         for field in model.model_fields.values():
-            if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
-                yield from sections(field.annotation)
+            for kind in (field.annotation, *get_args(field.annotation)):
+                if isinstance(kind, type) and hasattr(kind, "model_fields"):
+                    yield from sections(kind)
 
     undocumented = {
         f"{section.__name__}.{key}"
@@ -131,5 +134,32 @@ def test_every_knob_is_documented():
         for key in section.model_fields
         if f"{key}:" not in section.__doc__
     }
-    # Two sections have one value each until there is a choice.
-    assert undocumented == {"StainSection.method", "TransferSection.source"}
+    # One section has one value until there is a choice.
+    assert undocumented == {"StainSection.method"}
+
+
+STAGE = {"name": "lung", "data": {"dataset": "lc25000"}, "epochs": 3}
+
+
+def test_stages_have_data_of_their_own():
+    recipe = make(transfer={"source": "imagenet", "stage": [STAGE]})
+    (stage,) = recipe.transfer.stage
+    assert stage.data.dataset == "lc25000"
+    assert stage.freeze == "none"
+    assert stage.lr is None
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        ([STAGE, STAGE], "each stage needs a name of its own, got lung, lung"),
+        ([{**STAGE, "name": "../x"}], "transfer.stage.0.name"),
+        ([{**STAGE, "frezze": "none"}], "Did you mean 'freeze'"),
+        ([{**STAGE, "data": {"dataset": "idc", "split": {"protocol": "folds"}}}], "folds"),
+        ([{**STAGE, "data": {"dataset": "idc", "splt": {}}}], "Did you mean 'split'"),
+    ],
+)
+def test_stages_that_make_no_sense_are_refused_by_name(stages, told):
+    with pytest.raises(RecipeError) as caught:
+        make(transfer={"stage": stages})
+    assert told in str(caught.value)

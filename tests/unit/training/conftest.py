@@ -52,8 +52,7 @@ def make_network():
 def train_tiny(tmp_path, make_network):
     """A function that trains the tiny network and returns it with its run folder."""
 
-    def train(name, *, network=None, on_row=None, policy="p1", changed=None, **section):
-        values = {"epochs": 4, "batch_size": 8, "lr": 0.01, **section}
+    def make_inputs(policy, **changed):
         inputs = FitInputs(
             train=part(0, 33),
             val=part(1, 12),
@@ -64,17 +63,22 @@ def train_tiny(tmp_path, make_network):
             seed=7,
             placement=choose_placement("cpu", "32-true", None),
         )
+        return replace(inputs, **changed)
+
+    def train(name, *, network=None, on_row=None, policy="p1", changed=None, **section):
+        values = {"epochs": 4, "batch_size": 8, "lr": 0.01, **section}
         run = RunFolder(tmp_path / name)
         network = make_network() if network is None else network
         trained = fit(
             network,
             TrainSection(**values),
-            replace(inputs, **(changed or {})),
+            make_inputs(policy, **(changed or {})),
             run,
             on_row=on_row,
         )
         return trained, run
 
+    train.inputs = make_inputs
     train.folder = lambda name: RunFolder(tmp_path / name)
     return train
 

@@ -1,0 +1,57 @@
+"""Whether an earlier training saw what a later one is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from eosin.artifacts.audit import Finding
+from eosin.artifacts.manifest import relocated
+from eosin.core.types import Samples
+from eosin.datasets.audit.hashes import FileHashes
+from eosin.datasets.audit.inspection import audit_samples
+
+_COLUMNS = ("path", "label", "group", "cluster", "accession")
+#: Names that mean the same thing only within one data set.
+_OWN_NAMES = ("group", "cluster", "accession")
+
+
+def audit_stage(
+    name: str,
+    stage: tuple[Samples, FileHashes],
+    judged: tuple[Samples, FileHashes],
+    *,
+    is_same_source: bool,
+) -> list[Finding]:
+    """Look for material of a stage among the images that the last training is judged on.
+
+    Args:
+        name: Of the stage.
+        stage: All its samples, its own validation and test parts too: they chose its weights.
+        judged: The images that are judged.
+        is_same_source: Whether a group of the one may be a group of the other; of different
+            data sets the names of groups mean nothing to each other.
+
+    Returns:
+        The leaks, and nothing else.
+    """
+    target, hashes = judged
+    moved = relocated(stage[0], target.root)
+    part = f"stage {name}"
+    mine = _columns(moved, part)
+    if not is_same_source:
+        for column in _OWN_NAMES:
+            mine[column] = [f"{part}: {cell}" if cell else "" for cell in mine[column]]
+    files = dict(hashes.files)
+    for cell, place in zip(stage[0].frame["path"], moved.frame["path"], strict=True):
+        if (found := stage[1].of_file(cell)) is not None:
+            files[place] = found
+    frame = pd.concat([mine, _columns(target, "test")], ignore_index=True)
+    report = audit_samples(replace(target, frame=frame), hashes=FileHashes(files))
+    return [finding for finding in report.findings if finding.severity == "leak"]
+
+
+def _columns(samples: Samples, part: str) -> pd.DataFrame:
+    table: pd.DataFrame = samples.frame.reindex(columns=list(_COLUMNS), fill_value="")
+    return table.astype(str).assign(split=part)

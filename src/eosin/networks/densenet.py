@@ -1,0 +1,242 @@
+"""DenseNet-121, and SE-DenseNet-121 (P4).
+
+Source: Huang et al., "Densely Connected Convolutional Networks", CVPR 2017, Table 1; Hu et al.,
+"Squeeze-and-Excitation Networks", CVPR 2018, equations 2 to 4; P4, section 4 and Figure 6: a
+squeeze-and-excitation after the output of every dense layer inside the dense blocks and after
+every transition (58 + 3 of them).
+
+What differs, or where P4 is silent:
+
+- Depth 121, growth 32 and reduction 16 are our reading; P4 names none (its Table 4 prints 7.127
+  and 8.234 "k" parameters, without its layers). A dense layer's 32 channels are squeezed into 2.
+- The dropout of its Table 2, 0.25, has no place given: before the dense layer of the head, in
+  both networks.
+- The text lets transitions pool by maximum; Huang et al. take the average, and so do ImageNet's
+  weights.
+- Gates begin nearly open (sigmoid(4) = 0.98). A DenseNet's weights are all here under timm's
+  names, and behind gates half open its frozen batch-norm would see half of what it knows, 61
+  times in a row.
+- Of the squeezed units, each second begins as the negative of the one before: for any image one of
+  a pair passes the ReLU, and no gate is born dead, as a gate of two units often would be.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from eosin.networks.classifier import Classifier
+from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.runtime.door import import_companion
+
+_GROWTH = 32
+_BOTTLENECK = 4 * _GROWTH
+_STEM = 64
+_LAYERS = (6, 12, 24, 16)
+_REDUCTION = 16
+_OPEN = 4.0  # what goes into the gates' sigmoid at first
+_HEAD_DROPOUT = 0.25
+
+
+class SqueezeExcitation(nn.Module):
+    """Weigh each channel by a gate that sees the means of all of them.
+
+    Args:
+        channels: C; a multiple of twice the reduction's result.
+        reduction: By how much the squeezed vector is smaller.
+    """
+
+    def __init__(self, channels: int, reduction: int = _REDUCTION) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, channels // reduction)
+        self.fc2 = nn.Linear(channels // reduction, channels)
+        self._initialise()
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the weighed channels.
+
+        Args:
+            features: Shape (B, C, H, W).
+
+        Returns:
+            The same shape.
+        """
+        squeezed = features.mean(dim=(2, 3))  # (B, C)
+        gates = torch.sigmoid(self.fc2(torch.relu(self.fc1(squeezed))))  # (B, C)
+        return features * gates[:, :, None, None]
+
+    def _initialise(self) -> None:
+        nn.init.kaiming_normal_(self.fc1.weight)
+        nn.init.zeros_(self.fc1.bias)
+        nn.init.constant_(self.fc2.bias, _OPEN)
+        with torch.no_grad():
+            self.fc1.weight[1::2] = -self.fc1.weight[::2]
+
+
+class DenseLayer(nn.Sequential):
+    """1 × 1 and 3 × 3 convolution, each behind batch-norm and ReLU, then the gates.
+
+    Args:
+        in_channels: Channels of all that came before in the block.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(
+            OrderedDict(
+                norm1=nn.BatchNorm2d(in_channels),
+                relu1=nn.ReLU(inplace=True),
+                conv1=nn.Conv2d(in_channels, _BOTTLENECK, 1, bias=False),
+                norm2=nn.BatchNorm2d(_BOTTLENECK),
+                relu2=nn.ReLU(inplace=True),
+                conv2=nn.Conv2d(_BOTTLENECK, _GROWTH, 3, padding=1, bias=False),
+                se=SqueezeExcitation(_GROWTH),
+            )
+        )
+
+
+class DenseBlock(nn.ModuleDict):
+    """Layers of which each sees what all before it made, and the block's input.
+
+    Args:
+        layers: How many.
+        in_channels: Channels of the input.
+    """
+
+    def __init__(self, layers: int, in_channels: int) -> None:
+        super().__init__(
+            {
+                f"denselayer{index + 1}": DenseLayer(in_channels + index * _GROWTH)
+                for index in range(layers)
+            }
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the input and what each layer made, one after the other.
+
+        Args:
+            features: Shape (B, C, H, W).
+
+        Returns:
+            Shape (B, C + 32 · layers, H, W).
+        """
+        for layer in self.values():
+            features = torch.cat([features, layer(features)], dim=1)
+        return features
+
+
+class Transition(nn.Sequential):
+    """Half the channels, half the height and width, then the gates.
+
+    Args:
+        in_channels: Channels of the block before.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(
+            OrderedDict(
+                norm=nn.BatchNorm2d(in_channels),
+                relu=nn.ReLU(inplace=True),
+                conv=nn.Conv2d(in_channels, in_channels // 2, 1, bias=False),
+                pool=nn.AvgPool2d(2),
+                se=SqueezeExcitation(in_channels // 2),
+            )
+        )
+
+
+class SEDenseNet(nn.Module):
+    """The backbone of SE-DenseNet-121, down to a vector an image.
+
+    Args:
+        in_channels: Channels of the input.
+
+    Attributes:
+        num_features: Length of the vector, 1,024.
+    """
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv0=nn.Conv2d(in_channels, _STEM, 7, stride=2, padding=3, bias=False),
+                norm0=nn.BatchNorm2d(_STEM),
+                relu0=nn.ReLU(inplace=True),
+                pool0=nn.MaxPool2d(3, stride=2, padding=1),
+            )
+        )
+        width = _STEM
+        for number, layers in enumerate(_LAYERS, start=1):
+            self.features.add_module(f"denseblock{number}", DenseBlock(layers, width))
+            width += layers * _GROWTH
+            if number < len(_LAYERS):
+                self.features.add_module(f"transition{number}", Transition(width))
+                width //= 2
+        self.features.add_module("norm5", nn.BatchNorm2d(width))
+        self.num_features = width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the means of the last feature maps.
+
+        Args:
+            images: float32, shape (B, C, H, W).
+
+        Returns:
+            Shape (B, 1024).
+        """
+        features = torch.relu(self.features(images))  # (B, 1024, H/32, W/32)
+        return features.mean(dim=(2, 3))  # (B, 1024)
+
+
+def densenet121(
+    num_classes: int = 2,
+    input_px: int = 224,
+    in_channels: int = 3,
+    head_dropout: float = _HEAD_DROPOUT,
+) -> nn.Module:
+    """Build timm's DenseNet-121 with a head of ours; any size of input gives the same layers."""
+    del input_px
+    backbone = import_companion("timm").create_model(
+        "densenet121", pretrained=False, num_classes=0, in_chans=in_channels
+    )
+    return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
+
+
+def se_densenet121(
+    num_classes: int = 2,
+    input_px: int = 224,
+    in_channels: int = 3,
+    head_dropout: float = _HEAD_DROPOUT,
+) -> nn.Module:
+    """Build P4's network; any size of input gives the same layers."""
+    del input_px
+    backbone = SEDenseNet(in_channels)
+    return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
+
+
+_STAGES = {
+    "stem": "backbone.features.conv0",
+    **{f"dense{n}": f"backbone.features.denseblock{n}" for n in range(1, len(_LAYERS) + 1)},
+    "head": "head",
+}
+
+for _name, _build in (("densenet121", densenet121), ("se_densenet121", se_densenet121)):
+    NETWORKS.add(
+        _name,
+        NetworkSpec(
+            name=_name,
+            paper="P4",
+            build=_build,
+            input_px=224,
+            min_input_px=32,
+            num_classes=2,
+            preprocessing="imagenet",
+            arguments={"head_dropout": _HEAD_DROPOUT},
+            stages=_STAGES,
+            hub="densenet121.tv_in1k",
+            added=(".se.",) if _build is se_densenet121 else (),
+        ),
+    )

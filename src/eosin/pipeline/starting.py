@@ -1,0 +1,107 @@
+"""Where a training's network begins: at random, or with a backbone that learnt elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.versioned import read_document
+from eosin.networks import NetworkSpec, build_network, find_spec
+from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
+from eosin.networks.pretrained import Loaded, load_pretrained
+from eosin.recipe.schema import Recipe
+
+#: What the first link of a chain is called.
+SOURCE = "source"
+RANDOM = "none"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a backbone comes from.
+
+    Attributes:
+        source: ``none``, ``imagenet``, or a safetensors file.
+        stage: What the link is called in ``model.json``.
+        frozen: What that training left as it was; nothing where it is not one of ours.
+    """
+
+    source: str = RANDOM
+    stage: str = SOURCE
+    frozen: str | None = None
+
+
+def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:
+    """Refuse, before any data is read, to freeze what is no part of the network.
+
+    Raises:
+        RecipeError: Naming the parts that there are.
+    """
+    chosen = {recipe.transfer.freeze, *(stage.freeze for stage in recipe.transfer.stage)}
+    chosen -= {NOTHING, BACKBONE, *(f"before:{stage}" for stage in spec.stages)}
+    if not chosen:
+        return
+    network = build_network(
+        recipe.model.name,
+        num_classes=2,
+        input_px=recipe.model.input_px or spec.input_px,
+        arguments=recipe.model.arguments,
+    )
+    for choice in sorted(chosen):
+        find_cut(network, spec.stages, choice)
+
+
+def start_network(
+    recipe: Recipe, start: Start, *, num_classes: int, input_px: int, in_channels: int
+) -> tuple[nn.Module, list[TransferStage]]:
+    """Build the recipe's network and fill its backbone.
+
+    Args:
+        recipe: Network and seed.
+        start: Where the backbone comes from.
+        num_classes: Outputs.
+        input_px: Height and width of the input.
+        in_channels: Channels of the input.
+
+    Returns:
+        The network; the chain of trainings that its backbone has behind it.
+
+    Raises:
+        EosinError: The weights are not there, or are another network's.
+    """
+    network = build_network(
+        recipe.model.name,
+        num_classes=num_classes,
+        input_px=input_px,
+        in_channels=in_channels,
+        arguments=recipe.model.arguments,
+        seed=recipe.seed,
+    )
+    if start.source == RANDOM:
+        return network, []
+    loaded = load_pretrained(network, find_spec(recipe.model.name), start.source)
+    return network, _chain(start, loaded)
+
+
+def _chain(start: Start, loaded: Loaded) -> list[TransferStage]:
+    """Put what a source tells of itself behind what it has behind itself."""
+    before = ModelFolder(Path(start.source).parent)
+    info = None
+    if start.source == str(before.weights) and before.info.exists():
+        info = read_document(before.info, ModelInfo)
+    link = TransferStage(
+        stage=start.stage,
+        source=loaded.source if info is None else info.architecture,
+        data_fingerprint=info.data_fingerprint if info else None,
+        licence=info.data_licence if info else loaded.licence,
+        frozen=start.frozen,
+        matched=len(loaded.matched),
+        missing=loaded.missing,
+        unexpected=loaded.unexpected,
+        weights_sha256=loaded.sha256,
+    )
+    return [*(info.transfer_chain if info else []), link]

@@ -1,0 +1,80 @@
+"""Which weights are trained in which epoch, and how fast: what fine-tuning decides.
+
+Sources: gradual unfreezing from the head down, Howard & Ruder, "Universal Language Model
+Fine-tuning for Text Classification", ACL 2018, section 3.3; a learning rate that falls from stage
+to stage, Clark et al., "ELECTRA", ICLR 2020, appendix B, as BEiT and MAE use it on images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from eosin.networks.freezing import find_cut
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How an initial state is trained on.
+
+    Attributes:
+        stages: Of the network's :class:`~eosin.networks.registry.NetworkSpec`.
+        freeze: What is left as it is; see :func:`~eosin.networks.freezing.find_cut`.
+        unfreeze_every: Epochs after which one stage more is trained, from the cut towards the
+            input; ``None`` keeps the cut.
+        layer_decay: Factor on the learning rate from each stage to the one before.
+    """
+
+    stages: Mapping[str, str] = field(default_factory=dict)
+    freeze: str = "none"
+    unfreeze_every: int | None = None
+    layer_decay: float = 1.0
+
+    def cut(self, network: nn.Module, epoch: int) -> str | None:
+        """Return the path of the first module that is trained in an epoch; ``None`` for all.
+
+        A pure function of the epoch, so that a resumed training goes on alike.
+        """
+        first = find_cut(network, self.stages, self.freeze)
+        if first is None or self.unfreeze_every is None:
+            return first
+        thawed = epoch // self.unfreeze_every
+        if thawed == 0:
+            return first
+        order = {path: place for place, (path, _) in enumerate(network.named_modules())}
+        earlier = [path for path in self.stages.values() if order[path] < order[first]]
+        # The last stage to be thawed is the one with which the network begins: nothing is frozen.
+        return earlier[-thawed] if thawed < len(earlier) else None
+
+    def rates(self, network: nn.Module) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the weights that are ever trained, with the factor on their learning rate.
+
+        Those of one stage stand together, from the head down.
+        """
+        kept = self._ever_trained(network)
+        if self.layer_decay == 1.0:
+            return [(kept, 1.0)]
+        chosen = {id(weight) for weight in kept}
+        groups = []
+        for depth, weights in enumerate(reversed(self._by_stage(network))):
+            trained = [weight for weight in weights if id(weight) in chosen]
+            if trained:
+                groups.append((trained, self.layer_decay**depth))
+        return groups
+
+    def _ever_trained(self, network: nn.Module) -> list[nn.Parameter]:
+        if self.unfreeze_every is not None:
+            return list(network.parameters())
+        return [weight for weight in network.parameters() if weight.requires_grad]
+
+    def _by_stage(self, network: nn.Module) -> list[list[nn.Parameter]]:
+        """Divide the weights by the stage whose beginning was last passed, from input to output."""
+        starts = set(self.stages.values())
+        groups: list[list[nn.Parameter]] = [[]]
+        for path, module in network.named_modules():
+            if path in starts and groups[-1]:
+                groups.append([])
+            groups[-1] += module.parameters(recurse=False)
+        return groups

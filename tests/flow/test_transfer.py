@@ -1,0 +1,189 @@
+"""Trainings that begin with what earlier ones learnt: chains, freezing, folds, leaks."""
+
+import json
+import shutil
+
+import pytest
+import tomli_w
+from safetensors.numpy import load_file
+
+import eosin
+from eosin.core.errors import LeakError
+from eosin.core.files import sha256_file
+from eosin.recipe import recipe_from_dict
+
+OTHER = {"patients": 8, "images_per_patient": 3, "size_px": 64}
+
+
+@pytest.fixture(scope="session")
+def stage_folders(tmp_path_factory):
+    """Folders of two phantoms of other patients; filled by the first who asks."""
+    return [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+
+
+@pytest.fixture
+def chain(tiny_values, tiny_phantom, tiny_run, stage_folders):
+    """Values of a recipe with two stages before the tiny one; keywords change ``transfer``."""
+
+    def make(n_stages=2, split=None, **transfer):
+        values = tiny_values(tiny_phantom, name="chain")
+        stages = [
+            {
+                "name": name,
+                "data": {
+                    "dataset": "phantom",
+                    "root": str(folder),
+                    "options": {**OTHER, "seed": seed},
+                    "split": {"train": 0.5, "val": 0.25, "test": 0.25},
+                },
+                "epochs": 1,
+            }
+            for name, folder, seed in zip(("one", "two"), stage_folders, (11, 12), strict=True)
+        ]
+        values["transfer"] = {"stage": stages[:n_stages], **transfer}
+        if split:
+            values["data"] = {**values["data"], "split": split}
+        return values
+
+    return make
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def info(folder):
+    return json.loads((folder / "model" / "model.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def head_run(tmp_path_factory):
+    return tmp_path_factory.mktemp("chain") / "run"
+
+
+@pytest.fixture
+def finished(chain, head_run):
+    """A run of two stages, then of the head alone on the tiny phantom; made once."""
+    if not (head_run / "metrics.json").exists():
+        eosin.train(recipe_from_dict(chain(freeze="backbone")), output=head_run)
+    return head_run
+
+
+def test_stages_are_run_folders_and_the_model_tells_the_chain(finished):
+    stages = [finished / "stages" / name for name in ("1-one", "2-two")]
+    for stage in stages:
+        for name in ("recipe.toml", "metrics.json", "report.html", "model/model.onnx"):
+            assert (stage / name).exists(), name
+    links = info(finished)["transfer_chain"]
+    assert [link["stage"] for link in links] == ["one", "two"]
+    for link, stage in zip(links, stages, strict=True):
+        assert link["weights_sha256"] == sha256_file(stage / "model" / "model.safetensors")
+        assert link["data_fingerprint"] == info(stage)["data_fingerprint"]
+        assert link["licence"] == info(stage)["data_licence"]
+        assert link["frozen"] == "none"
+        assert link["missing"] == []
+    assert info(stages[0])["transfer_chain"] == []
+    assert info(stages[1])["transfer_chain"] == links[:1]
+    assert "one" in (finished / "report.html").read_text()
+
+
+def test_a_frozen_backbone_is_the_last_stage_s_to_the_bit(finished):
+    before, after = weights(finished / "stages" / "2-two"), weights(finished)
+    head = [key for key in after if key.startswith("classifier.3.")]
+    assert len(head) == 2
+    for key in after.keys() - set(head):
+        assert (before[key] == after[key]).all(), key
+    assert any((before[key] != after[key]).any() for key in head)
+
+
+def test_a_stage_begins_where_the_one_before_it_ended(finished):
+    first, second = (weights(finished / "stages" / name) for name in ("1-one", "2-two"))
+    # One epoch moves weights a little; from another start they would be elsewhere.
+    key = "classifier.1.weight"
+    assert abs(first[key] - second[key]).mean() < 0.2 * abs(first[key]).mean()
+
+
+def test_finished_stages_are_not_trained_again(finished, tmp_path, command):
+    run = shutil.copytree(finished, tmp_path / "moved")
+    (run / "metrics.json").unlink()
+    before = sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors")
+    told = command("train", "--resume", run)
+    assert told.status == 0, told.err
+    assert "stage 1, one: done before" in told.out + told.err
+    assert "stage 2, two: done before" in told.out + told.err
+    assert sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors") == before
+
+
+def test_folds_share_their_stages(chain, tmp_path):
+    split = {"protocol": "folds", "k": 2, "val": 0.4}
+    recipe = recipe_from_dict(chain(1, split, freeze="backbone"))
+    said = []
+    run = eosin.train(recipe, output=tmp_path / "run", say=said.append).run
+    assert sum("stage 1, one: training" in line for line in said) == 1
+    start = weights(run / "stages" / "1-one")
+    for fold in ("0-0", "0-1"):
+        folder = run / "folds" / fold
+        assert (weights(folder)["features.0.weight"] == start["features.0.weight"]).all()
+        assert not (folder / "stages").exists()
+        again = (folder / "recipe.toml").read_text()
+        assert "1-one/model/model.safetensors" in again
+    assert [link["stage"] for link in info(run)["transfer_chain"]] == ["one"]
+
+
+def test_a_stage_that_saw_test_images_stops_a_strict_run(
+    chain, tiny_values, tiny_phantom, tmp_path
+):
+    values = chain(1)
+    own = tiny_values(tiny_phantom)["data"]
+    values["transfer"]["stage"][0]["data"] = own
+    recipe = recipe_from_dict(values)
+    with pytest.raises(LeakError, match="in both test and stage one"):
+        eosin.train(recipe, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    run = eosin.train(recipe, output=tmp_path / "run", allow_leak=True).run
+    audit = json.loads((run / "audit.json").read_text())
+    found = {finding["kind"] for finding in audit["findings"] if finding["severity"] == "leak"}
+    assert "same_path" in found
+    assert "same_group" in found
+
+
+def test_what_is_frozen_must_be_a_part_of_the_network(chain, tmp_path, command):
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(chain(1, freeze="before:conv9")))
+    told = command("train", path, "-o", tmp_path / "run")
+    assert told.status == 2
+    assert "'transfer.freeze'" in told.complaint
+    assert "before:conv3" in told.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_plan_tells_every_stage_and_a_head_that_is_trained_alone(chain, tmp_path, command):
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(chain(2, freeze="backbone")))
+    told = command("train", path, "--plan")
+    assert told.status == 0, told.err
+    lines = told.out.splitlines()
+    assert sum(line.startswith("stage ") for line in lines) == 2
+    assert any("stage      one: 24 images, at most 2 steps" in line for line in lines), told.out
+    assert any("training   1 × the head alone" in line for line in lines), told.out
+
+
+def test_a_source_that_is_not_there_is_named(chain, tmp_path, command):
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(chain(0, source="nowhere.safetensors")))
+    told = command("train", path, "-o", tmp_path / "run")
+    assert told.status == 1
+    assert "nowhere.safetensors does not exist" in told.complaint
+
+
+def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
+    source = finished / "model" / "model.safetensors"
+    recipe = recipe_from_dict(chain(0, source=str(source), freeze="before:dense"))
+    run = eosin.train(recipe, output=tmp_path / "run").run
+    (one, two, last) = info(run)["transfer_chain"]
+    assert (one["stage"], two["stage"], last["stage"]) == ("one", "two", "source")
+    assert last["source"] == "light_cnn"
+    start, end = weights(finished), weights(run)
+    for key in start:
+        same = (start[key] == end[key]).all()
+        assert same == key.startswith("features."), key

@@ -1,0 +1,62 @@
+"""Foreign state dicts: nothing but tensors is read, and nothing is run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from eosin.core.errors import ArtifactError
+from eosin.runtime.unpickling import read_pickled_tensors
+
+TENSORS = {"b.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
+
+
+class Intruder:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize(
+    "content", [TENSORS, {"state_dict": TENSORS, "epoch": 3}, {"model": TENSORS, "args": {"lr": 1}}]
+)
+def test_names_and_tensors_come_in_order(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pth")
+    read = read_pickled_tensors(tmp_path / "weights.pth")
+    assert list(read) == ["b.weight", "a.bias"]
+    assert all(torch.equal(read[key], TENSORS[key]) for key in TENSORS)
+
+
+@pytest.mark.parametrize("is_legacy", [False, True])
+def test_a_file_s_code_is_not_run(tmp_path, is_legacy):
+    trace = tmp_path / "trace"
+    content = {"a": torch.ones(1), "b": Intruder(trace)}
+    torch.save(content, tmp_path / "bad.pth", _use_new_zipfile_serialization=not is_legacy)
+    with pytest.raises(ArtifactError, match="damaged, or holds more than tensors") as caught:
+        read_pickled_tensors(tmp_path / "bad.pth")
+    assert not trace.exists()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [torch.ones(2), [1, 2], {}, {"a": 1.0}, {1: torch.ones(1)}])
+def test_what_is_no_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(ArtifactError, match="holds no state dict"):
+        read_pickled_tensors(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"PK\x03\x04torn", b"no such thing"])
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / "torn.pth").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"torn\.pth") as caught:
+        read_pickled_tensors(tmp_path / "torn.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absent_file_and_a_folder_are_told_apart(tmp_path):
+    with pytest.raises(ArtifactError, match="does not exist"):
+        read_pickled_tensors(tmp_path / "absent.pth")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_pickled_tensors(tmp_path)
