@@ -254,7 +254,10 @@ def convert(
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights; kept with them.")] = None,
 ) -> None:
-    """Turn foreign weights into safetensors, running none of their code."""
+    """Turn foreign weights into safetensors.
+
+    None of their code is run.
+    """
     from eosin.pipeline.conversion import convert as run_convert
 
     made = run_convert(file, output=output, licence=licence)

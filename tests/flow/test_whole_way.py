@@ -269,7 +269,7 @@ def judge_without_a_folder(protocol, seed, root):
     prepared = prepare(recipe)
     division = divide(recipe, prepared)
     session = open_session(recipe, prepared, lambda _: None, Stopwatch())
-    network = train_network(session, division.samples, RunFolder(root / protocol))
+    network, _ = train_network(session, division.samples, RunFolder(root / protocol))
     test = division.samples.part("test")
     inputs = to_input(prepared.bank.of(test)[:], prepared.bank.preprocessing)
     with torch.inference_mode():

@@ -149,22 +149,27 @@ def models() -> list[ModelLine]:
         from eosin.runtime.door import missing_train_extra
 
         raise missing_train_extra()
+    import torch
+
     from eosin.networks import NETWORKS, build_network, count_params
     from eosin.networks.registry import count_macs
 
     lines = []
     for name in NETWORKS:
         spec = NETWORKS.get(name)
-        network = build_network(
-            name, num_classes=spec.num_classes, input_px=spec.input_px, arguments={}
-        )
+        # Shapes are all that is counted: no weight is drawn, no image computed.
+        with torch.device("meta"):
+            network = build_network(
+                name, num_classes=spec.num_classes, input_px=spec.input_px, arguments={}
+            )
+            macs = count_macs(network, spec.input_px)
         lines.append(
             ModelLine(
                 name=name,
                 paper=spec.paper,
                 input_px=spec.input_px,
                 params=count_params(network),
-                macs=count_macs(network, spec.input_px),
+                macs=macs,
                 offline_weights=spec.offline_weights,
             )
         )

@@ -153,9 +153,13 @@ def test_counts_are_resized_as_floats_are():
         np.testing.assert_allclose(resized[..., channel], wanted, atol=0.5)
 
 
-def test_imagenet_s_means_are_no_fluorescence(images):
-    with pytest.raises(ValueError, match="red, green and blue"):
+def test_imagenet_s_means_in_fluorescence_are_those_of_grey():
+    with pytest.raises(ValueError, match="blue, green and red"):
         make_preprocessing("caffe", 6, channels=("DNA",), planes=fluorescence().planes)
+    colour = make_preprocessing("imagenet", 6)
+    grey = make_preprocessing("imagenet", 6, channels=("DNA",), planes=fluorescence().planes)
+    assert grey.mean == pytest.approx((np.mean(colour.mean),), abs=5e-4)
+    assert grey.std == pytest.approx((np.mean(colour.std),), abs=5e-4)
 
 
 def test_pictures_to_look_at(images):
