@@ -187,3 +187,20 @@ def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
     for key in start:
         same = (start[key] == end[key]).all()
         assert same == key.startswith("features."), key
+
+
+def test_the_page_tells_the_chain_in_words(finished):
+    page = (finished / "report.html").read_text()
+    licence = info(finished)["transfer_chain"][0]["licence"]
+    chain = f"stage one ({licence}) → stage two ({licence}) → this training (frozen: backbone)"
+    assert chain in page
+    assert "earlier stages" in page
+
+
+def test_a_model_does_not_tell_where_its_source_lay(finished, chain, tmp_path):
+    source = shutil.copy(finished / "model" / "model.safetensors", tmp_path / "start.safetensors")
+    run = eosin.train(recipe_from_dict(chain(0, source=str(source))), output=tmp_path / "run").run
+    (link,) = info(run)["transfer_chain"]
+    assert link["source"] == "start.safetensors"
+    assert "earlier stages" not in (run / "environment.json").read_text()
+    assert str(tmp_path) not in (run / "model" / "model.json").read_text()

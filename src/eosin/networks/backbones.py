@@ -46,7 +46,7 @@ _MISFITS = (
     AssertionError,
     AttributeError,
     LookupError,
-    NotImplementedError,
+    NotImplementedError,  # timm's, of an argument that a network has no form for
     RuntimeError,
     TypeError,
     ValueError,

@@ -110,9 +110,10 @@ def train(
             _open_run(run, resolved, prepared, resuming=resume is not None)
             with _resumable(run):
                 session = open_session(resolved, prepared, say, watch)
-                with watch.stage("earlier stages"):
-                    start = run_stages(run, resolved, stages, allow_leak=allow_leak, say=say)
-                session = replace(session, start=start, leaks=tuple(leaks))
+                if stages:
+                    with watch.stage("earlier stages"):
+                        start = run_stages(run, resolved, stages, allow_leak=allow_leak, say=say)
+                    session = replace(session, start=start, leaks=tuple(leaks))
                 metrics = _fit(session, division, run)
     with _resumable(run):
         say("Writing the report")

@@ -170,16 +170,18 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
         seconds=seconds,
         probe=probe,
         cache_bytes=session.bank.n_bytes,
-        run_bytes=_run_bytes(params, recipe, trainings)
+        run_bytes=_run_bytes(params, recipe, trainings, is_head_only=is_head_only)
         + _table_bytes(recipe, samples, split, trainings),
         is_head_only=is_head_only,
     )
 
 
-def _run_bytes(params: int, recipe: Recipe, trainings: int) -> int:
+def _run_bytes(params: int, recipe: Recipe, trainings: int, *, is_head_only: bool) -> int:
     """Add up weights, ONNX, best state, and the last checkpoint with the optimiser's moments."""
     moments = 1 if recipe.train.optimizer == "sgd" else 2
-    one = 4 * params * (2 + 1 + 1 + moments) + _PAGES_BYTES
+    # A head's own states are small beside the network's.
+    states = 0 if is_head_only else 1 + 1 + moments
+    one = 4 * params * (2 + states) + _PAGES_BYTES
     # Folds end in an ensemble: all weights once more, twice.
     ensemble = 4 * params * 2 * trainings + _PAGES_BYTES if trainings > 1 else 0
     return one * trainings + ensemble

@@ -13,6 +13,7 @@ from eosin.artifacts.versioned import read_document
 from eosin.networks import NetworkSpec, build_network, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
 from eosin.networks.pretrained import Loaded, load_pretrained
+from eosin.networks.sources import IMAGENET
 from eosin.recipe.schema import Recipe
 
 #: What the first link of a chain is called.
@@ -93,9 +94,11 @@ def _chain(start: Start, loaded: Loaded) -> list[TransferStage]:
     info = None
     if start.source == str(before.weights) and before.info.exists():
         info = read_document(before.info, ModelInfo)
+    # A model is passed on: of a file its name is told, not where it lay.
+    told = loaded.source if start.source == IMAGENET else Path(start.source).name
     link = TransferStage(
         stage=start.stage,
-        source=loaded.source if info is None else info.architecture,
+        source=told if info is None else info.architecture,
         data_fingerprint=info.data_fingerprint if info else None,
         licence=info.data_licence if info else loaded.licence,
         frozen=start.frozen,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eosin.artifacts.audit import Finding
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.reporting.exploration import part_name
 from eosin.reporting.formatting import (
     ABSENT,
@@ -218,7 +218,17 @@ def _transfer(run: Run) -> str:
     chain = run.model.transfer_chain if run.model else []
     if not chain:
         return "none: trained from scratch"
-    return " → ".join(f"{stage.stage} ({stage.licence}; frozen: {stage.frozen})" for stage in chain)
+    links = [_link(stage) for stage in chain]
+    frozen = run.recipe.transfer.freeze if run.recipe else "none"
+    links.append("this training" if frozen == "none" else f"this training (frozen: {frozen})")
+    return " → ".join(links)
+
+
+def _link(stage: TransferStage) -> str:
+    name = stage.source if stage.data_fingerprint is None else f"stage {stage.stage}"
+    frozen = None if stage.frozen in {None, "none"} else f"frozen: {stage.frozen}"
+    told = "; ".join(text for text in (stage.licence, frozen) if text)
+    return f"{name} ({told})" if told else name
 
 
 def environment_facts(run: Run) -> Facts:

@@ -96,7 +96,7 @@ def _explain_damage(allowance: Allowance) -> Iterator[None]:
         lzma.LZMAError,
         UnicodeError,
         EOFError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile's, of a packing method that it does not know
         FileExistsError,
         NotADirectoryError,
         IsADirectoryError,
