@@ -105,7 +105,8 @@ def test_lists_are_printed(command):
     assert told.status == 0
     listed = json.loads(told.out)
     assert {"name", "paper", "input_px", "params", "macs", "offline_weights"} <= set(listed[0])
-    assert all(line["name"] in command("models").out for line in listed)
+    table = command("models").out
+    assert all(line["name"] in table for line in listed)
     assert "breakhis" in command("data", "list").out
     told = command("doctor")
     assert told.status == 0

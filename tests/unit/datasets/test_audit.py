@@ -462,24 +462,31 @@ class TestMerge:
             merge_audits([])
 
 
-def test_a_hundred_thousand_rows_are_audited_quickly():
+def test_the_audit_s_time_grows_with_the_rows_and_not_with_their_square():
     rng = np.random.default_rng(0)
-    groups = rng.integers(0, 5000, 100_000)
-    frame = pd.DataFrame(
-        {
-            "path": [f"breast/SOB_M_DC-14-{g}-200-{i:03}.png" for i, g in enumerate(groups)],
-            "label": "a",
-            "patient": "",
-            "group": [f"g{group}" for group in groups],
-            "cluster": [f"c{group}" for group in groups],
-            "split": rng.choice(["train", "val", "test"], 100_000),
-        },
-        dtype=object,
-    )
-    samples = Samples(frame=frame, root=Path(), class_names=("a", "b"))
-    start = time.process_time()
-    report = audit_samples(samples)
-    assert time.process_time() - start < 5.0
+
+    def audit(n):
+        groups = rng.integers(0, n // 20, n)
+        frame = pd.DataFrame(
+            {
+                "path": [f"breast/SOB_M_DC-14-{g}-200-{i:03}.png" for i, g in enumerate(groups)],
+                "label": "a",
+                "patient": "",
+                "group": [f"g{group}" for group in groups],
+                "cluster": [f"c{group}" for group in groups],
+                "split": rng.choice(["train", "val", "test"], n),
+            },
+            dtype=object,
+        )
+        samples = Samples(frame=frame, root=Path(), class_names=("a", "b"))
+        start = time.process_time()
+        report = audit_samples(samples)
+        return time.process_time() - start, report
+
+    few, _ = audit(10_000)
+    many, report = audit(100_000)
+    # Seconds would measure the machine, and what else runs on it.
+    assert many < 25 * few
     assert {f.kind for f in report.findings} == {"same_group", "same_accession", "same_cluster"}
     assert len(report.findings) == 9
 
