@@ -137,18 +137,21 @@ def fetch_file(repository: str, name: str) -> Path:
     Raises:
         DownloadError: It is not there, and the network is forbidden or fails.
     """
-    download = import_companion("huggingface_hub").hf_hub_download
-    offline = is_offline()
-    # What the hub's client does not translate comes from its transport, of which it names one.
-    transport: type[Exception] = import_companion("huggingface_hub.errors").HTTPError
-    try:
-        return Path(download(repository, name, local_files_only=offline))
-    except (OSError, RuntimeError, ValueError, transport) as error:
-        if offline:
+    hub = import_companion("huggingface_hub")
+    if is_offline():
+        # Its download function asks the hub about itself even where it may take local files only.
+        cached = hub.try_to_load_from_cache(repository, name)
+        if not isinstance(cached, str):
             raise DownloadError(
                 f"{name} of {repository} is not in the hub's cache, and fetching it needs the "
                 "network, which --offline or EOSIN_OFFLINE forbids"
-            ) from error
+            )
+        return Path(cached)
+    # What the hub's client does not translate comes from its transport, of which it names one.
+    transport: type[Exception] = import_companion("huggingface_hub.errors").HTTPError
+    try:
+        return Path(hub.hf_hub_download(repository, name))
+    except (OSError, RuntimeError, ValueError, transport) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DownloadError(
             f"{name} of {repository} could not be fetched: {reason}",

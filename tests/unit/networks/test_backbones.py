@@ -226,11 +226,11 @@ def hand_out(monkeypatch, folder):
     """Let the hub's client find everything in a folder."""
     asked = []
 
-    def download(repository, name, *, local_files_only):
-        asked.append((repository, name, local_files_only))
+    def look_up(repository, name):
+        asked.append((repository, name))
         return str(folder / name)
 
-    monkeypatch.setattr(import_companion("huggingface_hub"), "hf_hub_download", download)
+    monkeypatch.setattr(import_companion("huggingface_hub"), "try_to_load_from_cache", look_up)
     return asked
 
 
@@ -249,7 +249,7 @@ def test_the_hub_s_configuration_is_asked_for_once(folder, no_socket, monkeypatc
     asked = hand_out(monkeypatch, folder)
     spec = find_spec("timm:hf-hub:lab/model")
     build(spec.name, 96)
-    assert asked == [("lab/model", "config.json", True)]
+    assert asked == [("lab/model", "config.json")]
     assert (spec.name, spec.hub) == ("timm:hf-hub:lab/model", "hf-hub:lab/model")
     assert spec.input_px == 192
 

@@ -306,25 +306,27 @@ def hand_out(monkeypatch, download):
 def test_the_hub_s_file_is_read_as_safetensors(saved, foreign, monkeypatch):
     asked = []
 
-    def download(repository, filename, *, local_files_only):
-        asked.append((repository, filename, local_files_only))
+    def download(repository, filename):
+        asked.append((repository, filename))
         return str(saved())
 
     hand_out(monkeypatch, download)
     network = build(MOBILENET)
     loaded = load_pretrained(network, MOBILENET, "imagenet")
     repository = "timm/mobilenetv1_100.ra4_e3600_r224_in1k"
-    assert asked == [(repository, "model.safetensors", False)]
+    assert asked == [(repository, "model.safetensors")]
     assert (loaded.source, loaded.licence) == (f"timm's hub: {repository}", "apache-2.0")
     assert len(loaded.sha256) == 64
     assert torch.equal(network.backbone.conv_stem.weight, foreign["conv_stem.weight"])
 
 
-def test_offline_no_socket_is_opened(monkeypatch, tmp_path):
+def test_offline_the_hub_is_not_asked(monkeypatch, saved):
     monkeypatch.setenv("EOSIN_OFFLINE", "1")
     hub = import_companion("huggingface_hub")
-    real = hub.hf_hub_download
-    hand_out(monkeypatch, lambda *a, **k: real(*a, **k, cache_dir=tmp_path))
+    hand_out(monkeypatch, None)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: str(saved()))
+    assert load_pretrained(build(MOBILENET), MOBILENET, "imagenet").matched
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
     with pytest.raises(DownloadError) as caught:
         load_pretrained(build(MOBILENET), MOBILENET, "imagenet")
     assert "which --offline or EOSIN_OFFLINE forbids" in str(caught.value)
