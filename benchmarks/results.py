@@ -3,7 +3,8 @@
 ``python -m benchmarks.results collect NAME RUN`` copies what the tables need from a run folder into
 ``docs/results/NAME``: metrics and circumstances, no paths. ``python -m benchmarks.results render``
 writes the page from there and from the prose in ``docs/results/pages.toml``; a test renders it once
-more and compares.
+more and compares. ``collect-gain NAME RUN BEFORE`` keeps how much better the run is than another on
+the same images: differences with intervals from resamples of whole groups, the same for both.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from eosin.core.files import write_json
+from eosin.core.types import FloatArray
+from eosin.metrics.measurement import Measurement
+from eosin.metrics.predictions import Predictions, encode
+from eosin.metrics.resampling import bootstrap
+
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results"
 _PREFERRED = ("oof", "test", "external")
@@ -27,6 +37,7 @@ _COLUMNS = (
     ("recall", "recall"),
     ("specificity", "specificity"),
 )
+_GAINS = {"auc": "AUC", "accuracy": "accuracy"}
 _BY_PATIENT = ("recognition_rate", "P_arp")
 
 
@@ -51,6 +62,9 @@ def collect(name: str, run: Path) -> None:
         "params": model["params"],
         "parity": model["parity"],
         "folds": _fold_values(run),
+        "stages": [
+            _stage_values(path.parent) for path in sorted(run.glob("stages/*/metrics.json"))
+        ],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
     (target / "run.json").write_text(text, encoding="utf-8")
@@ -70,6 +84,69 @@ def _fold_values(run: Path) -> list[dict[str, Any]]:
             }
         )
     return folds
+
+
+def _stage_values(stage: Path) -> dict[str, Any]:
+    """Return what a training on other data cost, and what it reached on its own test part."""
+    test = json.loads((stage / "metrics.json").read_text(encoding="utf-8"))["test"]
+    audit = json.loads((stage / "audit.json").read_text(encoding="utf-8"))
+    environment = json.loads((stage / "environment.json").read_text(encoding="utf-8"))
+    recipe = tomllib.loads((stage / "recipe.toml").read_text(encoding="utf-8"))
+    return {
+        "name": stage.name.partition("-")[2],
+        "epochs": recipe["train"]["epochs"],
+        "freeze": recipe["transfer"]["freeze"],
+        "n_images": audit["n_images"],
+        "n_groups": audit["n_groups"],
+        "seconds": environment["seconds"]["train"],
+        "n_judged": test["n_images"],
+        "auc": test["image"]["auc"],
+        "accuracy": test["image"]["accuracy"],
+    }
+
+
+def collect_gain(name: str, run: Path, before: Path) -> None:
+    """Copy into ``docs/results/NAME`` what a run has more than another on the same images."""
+    after_it, before_it = (_read_predictions(folder) for folder in (run, before))
+    positive = after_it.positive
+    if positive is None:
+        raise SystemExit("gains are computed for two classes only")
+    n_groups = len(np.unique(after_it.groups))
+    values, drawn = [], []
+    for predictions in (after_it, before_it):
+        measure = Measurement(predictions, list(_GAINS), [positive])
+        values.append(measure(np.ones((1, n_groups))))
+        drawn.append(bootstrap(measure, n_groups, len(predictions)))
+    found: dict[str, Any] = {"n_images": len(after_it), "n_groups": n_groups}
+    for metric in _GAINS:
+        gains = [_column(one, metric, positive) for one in (*values, *drawn)]
+        low, high = np.nanquantile(gains[2] - gains[3], [0.025, 0.975])
+        difference = float((gains[0] - gains[1])[0])
+        found[metric] = {"value": difference, "low": float(low), "high": float(high)}
+    write_json(STORE / name / "gain.json", found)
+
+
+def _column(measured: dict[str, FloatArray], metric: str, positive: int) -> FloatArray:
+    """Return one number a resample, also of a metric that is measured class by class."""
+    values = measured[metric]
+    return values[:, positive] if values.ndim == 2 else values
+
+
+def _read_predictions(run: Path) -> Predictions:
+    """Return a run's judged images in the order of their paths, so that two runs' rows agree."""
+    frame = pd.read_csv(run / "predictions.csv", dtype={"group": str})
+    frame = frame[frame["split"] == next(s for s in _PREFERRED if s in set(frame["split"]))]
+    frame = frame.sort_values("path")
+    info = json.loads((run / "model" / "model.json").read_text(encoding="utf-8"))
+    names = info["class_names"]
+    targets = frame["label"].map(names.index).to_numpy()
+    return Predictions(
+        probabilities=frame[[f"prob_{name}" for name in names]].to_numpy(),
+        targets=targets,
+        predicted=frame["predicted"].map(names.index).to_numpy(),
+        groups=encode(frame["group"]),
+        positive=names.index(info["positive"]),
+    )
 
 
 def render() -> str:
@@ -152,6 +229,8 @@ def _size(run: dict[str, Any]) -> str:
 def _circumstances(entry: dict[str, str]) -> str:
     split, metrics, run = _read(entry)
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in run["seconds"].items())
+    # Members of an ensemble that read images otherwise than it have a gap of another name.
+    gap = run["parity"].get("max_probability_gap", run["parity"].get("max_member_gap"))
     lines = [
         f"**{entry['label']}** (split `{split}`), seed {run['seed']}, {_size(run)}:",
         "",
@@ -161,7 +240,7 @@ def _circumstances(entry: dict[str, str]) -> str:
         "",
         f"{run['device']}, {run['platform']}, torch {run['packages']['torch']}; {seconds}. "
         f"Judged by Eosin {run['eosin']} at {run['git']}. "
-        f"ONNX parity: {run['parity']['max_probability_gap']:.1e} "
+        f"ONNX parity: {gap:.1e} "
         f"on {run['parity']['n_images']} images.",
     ]
     threshold = metrics["at_threshold"]
@@ -171,6 +250,9 @@ def _circumstances(entry: dict[str, str]) -> str:
             f"({metrics['threshold']['source']}): recall {_metric(threshold['recall'])}, "
             f"specificity {_metric(threshold['specificity'])}."
         )
+    lines += [_stage(stage) for stage in run.get("stages", [])]
+    if (gain := STORE / entry["name"] / "gain.json").exists():
+        lines.append(_gain(entry["before"], json.loads(gain.read_text(encoding="utf-8"))))
     if run["folds"]:
         told = [
             f"{fold['auc']:.2f} ({fold['n_images']} images, {fold['n_groups']} groups)"
@@ -180,6 +262,26 @@ def _circumstances(entry: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+def _stage(stage: dict[str, Any]) -> str:
+    return (
+        f"Before it, stage `{stage['name']}` (frozen: {stage['freeze']}): "
+        f"{stage['n_images']:,} images in {stage['n_groups']} groups, {stage['epochs']} epochs, "
+        f"{stage['seconds']:.0f} s; on its own {stage['n_judged']} test images "
+        f"accuracy {_metric(stage['accuracy'])}, AUC {_metric(stage['auc'])}."
+    )
+
+
+def _gain(before: str, gain: dict[str, Any]) -> str:
+    told = [
+        f"{title} {gain[key]['value']:+.3f} ({gain[key]['low']:+.3f} to {gain[key]['high']:+.3f})"
+        for key, title in _GAINS.items()
+    ]
+    return (
+        f"Against {before}, on the same {gain['n_images']} images of {gain['n_groups']} groups, "
+        f"with 95 % intervals of the paired difference: {', '.join(told)}."
+    )
+
+
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -187,10 +289,16 @@ def main() -> None:
     one = verbs.add_parser("collect")
     one.add_argument("name")
     one.add_argument("run", type=Path)
+    two = verbs.add_parser("collect-gain")
+    two.add_argument("name")
+    two.add_argument("run", type=Path)
+    two.add_argument("before", type=Path)
     verbs.add_parser("render")
     given = parser.parse_args()
     if given.verb == "collect":
         collect(given.name, given.run)
+    elif given.verb == "collect-gain":
+        collect_gain(given.name, given.run, given.before)
     else:
         (DOCS / "results.md").write_text(render(), encoding="utf-8")
 

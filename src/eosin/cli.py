@@ -51,11 +51,12 @@ def say(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
-def tell_skipped(n_skipped: int, where: Path, *, allowed: bool) -> None:
+def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
     """Say how many files were skipped and leave with status 1 unless that is allowed."""
     if n_skipped:
         files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
-        typer.echo(f"{files} could not be read: see {where}", err=True)
+        lists = " and ".join(map(str, where))
+        typer.echo(f"{files} could not be read: see {lists}", err=True)
         if not allowed:
             raise typer.Exit(1)
 
@@ -136,7 +137,7 @@ def train(
     for name, split in result.metrics.items():
         typer.echo("\n".join(tell_split(name, split)))
     typer.echo(f"report {result.run / 'report.html'}")
-    tell_skipped(result.n_skipped, result.run / "skipped.csv", allowed=allow_skipped)
+    tell_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
 
 
 @app.command()
@@ -144,6 +145,7 @@ def evaluate(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
     data: Annotated[Path | None, typer.Option(help="Outside manifest.")] = None,
     split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
+    features: Annotated[Path | None, typer.Option(help="Table, for a head on features.")] = None,
     output: Output = None,
     allow_skipped: AllowSkipped = False,
 ) -> None:
@@ -151,11 +153,26 @@ def evaluate(
     from eosin.pipeline.assessment import evaluate as judge
     from eosin.pipeline.telling import tell_split
 
-    result = judge(run_or_model, data=data, split=split, output=output)
+    result = judge(run_or_model, data=data, split=split, features=features, output=output)
     for name, metrics in result.metrics.items():
         typer.echo("\n".join(tell_split(name, metrics)))
     typer.echo(f"metrics {result.folder / 'metrics.json'}")
     tell_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
+
+
+@app.command()
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
+    output: Output = None,
+) -> None:
+    """Average finished runs of one label set, as one model."""
+    from eosin.pipeline.ensembling import ensemble as join
+    from eosin.pipeline.telling import tell_members, tell_split
+
+    result = join(runs, output=output, say=say)
+    for name, metrics in result.metrics.items():
+        typer.echo("\n".join([*tell_split(name, metrics), *tell_members(result.members)]))
+    typer.echo(f"report {result.run / 'report.html'}")
 
 
 @app.command()
@@ -169,7 +186,7 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders; or a table.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
     allow_skipped: AllowSkipped = False,
 ) -> None:
@@ -299,12 +316,13 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove what no process uses.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the images kept decoded on the disk, or remove them."""
+    """List the decoded images and finished stages kept on the disk, or remove them."""
     from eosin.pipeline import caching
 
     if not clear:
-        typer.echo("\n".join(caching.tell_stores(caching.list_cache(), as_json=as_json)))
+        stores, stages = caching.list_cache(), caching.list_kept()
+        typer.echo("\n".join(caching.tell_cache(stores, stages, as_json=as_json)))
         return
-    found = caching.clear_cache()
-    typer.echo("\n".join(caching.tell_cleared(found, as_json=as_json)))
+    found, stages = caching.clear_cache()
+    typer.echo("\n".join(caching.tell_cleared(found, stages, as_json=as_json)))
     raise typer.Exit(1 if found.in_use else 0)

@@ -9,7 +9,10 @@ import pytest
 import eosin
 
 LONGEST_FILE = 400
-VERBS = {"convert", "demo", "doctor", "evaluate", "models", "plan", "predict", "report", "train"}
+VERBS = {
+    "convert", "demo", "doctor", "ensemble", "evaluate", "models", "plan", "predict", "report",
+    "train",
+}  # fmt: skip
 # Each of these runs code that a file brings along.
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}

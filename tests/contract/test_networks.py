@@ -138,16 +138,18 @@ def test_sixteen_images_are_learnt_by_heart(name, batch):
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    # Without batch-norm a deep network bears smaller steps only.
+    # Without batch-norm a deep network bears smaller steps only, and takes 25 in place of 5.
     lr, steps = (1e-3, 25) if any(map(is_batch_norm, network.modules())) else (1e-4, 40)
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     for _ in range(steps):
+        logits = network(images)
+        loss = functional.cross_entropy(logits, targets)
+        if loss.item() < 0.1 and (logits.argmax(dim=1) == targets).all():
+            return  # chance is ln 3 = 1.1
         optimizer.zero_grad()
-        loss = functional.cross_entropy(network(images), targets)
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.1  # chance is ln 3 = 1.1
-    assert (network(images).argmax(dim=1) == targets).all()
+    pytest.fail(f"a loss of {loss.item():.3g} after {steps} steps")
 
 
 def test_saved_weights_read_back_bit_by_bit(name, batch, tmp_path):

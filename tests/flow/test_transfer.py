@@ -1,6 +1,7 @@
 """Trainings that begin with what earlier ones learnt: chains, freezing, folds, leaks."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -114,9 +115,45 @@ def test_finished_stages_are_not_trained_again(finished, tmp_path, command):
     assert sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors") == before
 
 
+def test_an_equal_stage_is_trained_once_for_all_runs(chain, finished, tmp_path, command):
+    values = chain(2)  # other than the finished run's in what comes after the stages
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps({**values, "name": "another"}))
+    told = command("train", path, "-o", tmp_path / "run")
+    assert told.status == 0, told.err
+    for line in ("stage 1, one: an equal one", "stage 2, two: an equal one"):
+        assert line in told.out + told.err
+    for name in ("1-one", "2-two"):
+        mine, theirs = (run / "stages" / name for run in (tmp_path / "run", finished))
+        for file in ("model/model.safetensors", "metrics.json", "predictions.csv"):
+            assert (mine / file).read_bytes() == (theirs / file).read_bytes()
+        assert 'name = "another-' in (mine / "recipe.toml").read_text()
+        assert (mine / "report.html").exists()
+    again = command("train", "--resume", tmp_path / "run")
+    assert again.status == 0, again.err
+    assert "2 finished stages of transfer" in command("data", "cache").out
+
+
+def test_an_image_of_a_stage_that_cannot_be_read_is_counted(chain, tmp_path, command):
+    values = chain(1)
+    own = shutil.copytree(values["transfer"]["stage"][0]["data"]["root"], tmp_path / "stage")
+    next(own.rglob("*.png")).write_bytes(b"no image")
+    values["transfer"]["stage"][0]["data"]["root"] = str(own)
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(values))
+    told = command("train", path, "-o", tmp_path / "run")
+    listed = tmp_path / "run" / "stages" / "1-one" / "skipped.csv"
+    assert told.status == 1
+    assert f"1 file could not be read: see {listed}" in told.err
+    assert len(listed.read_text().splitlines()) == 2
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_folds_share_their_stages(chain, tmp_path):
     split = {"protocol": "folds", "k": 2, "val": 0.4}
-    recipe = recipe_from_dict(chain(1, split, freeze="backbone"))
+    values = chain(1, split, freeze="backbone")
+    values["transfer"]["stage"][0]["lr"] = 0.002  # no other test's
+    recipe = recipe_from_dict(values)
     said = []
     run = eosin.train(recipe, output=tmp_path / "run", say=said.append).run
     assert sum("stage 1, one: training" in line for line in said) == 1
@@ -204,3 +241,44 @@ def test_a_model_does_not_tell_where_its_source_lay(finished, chain, tmp_path):
     assert link["source"] == "start.safetensors"
     assert "earlier stages" not in (run / "environment.json").read_text()
     assert str(tmp_path) not in (run / "model" / "model.json").read_text()
+
+
+OFFLINE = """
+import sys
+from eosin.__main__ import _call
+opened = []
+def watch(event, arguments):
+    if event.startswith("socket."):
+        opened.append((event, str(arguments)))
+sys.addaudithook(watch)  # sees what is caught again, too; cannot be taken out again
+recipe, run, images = sys.argv[1:]
+commands = [
+    ["train", recipe, "-o", run],
+    ["train", recipe, "-o", run + "-hub", "--set", "model.name=resnet18"],
+    ["train", recipe, "-o", run + "-id", "--set", "model.name=timm:hf-hub:nobody/nothing"],
+    ["evaluate", run],
+    ["report", run],
+    ["predict", run, images],
+]
+print("statuses", [_call(["--offline", *command], debug=False) for command in commands])
+print("sockets", opened)
+"""
+
+
+def test_the_whole_chain_opens_no_socket_offline(chain, tiny_phantom, tmp_path, process):
+    values = chain(1, source="imagenet", freeze="backbone")
+    values["transfer"]["stage"][0]["freeze"] = "backbone"
+    values["model"] = {"name": "efficientnet_lite0", "input_px": 32}
+    values["augment"] = {"policy": "none"}
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(values))
+    environment = {**os.environ, "EOSIN_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    told = process(
+        OFFLINE, path, tmp_path / "run", tiny_phantom, env=environment, cwd=tmp_path, timeout=300
+    )
+    assert "statuses [0, 1, 1, 0, 0, 0]" in told.out, told.err
+    assert "sockets []" in told.out
+    assert told.err.count("--offline or EOSIN_OFFLINE forbids") == 2
+    links = info(tmp_path / "run")["transfer_chain"]
+    assert links[0]["licence"] == "Apache-2.0"
+    assert [link["stage"] for link in links] == ["source", "one"]

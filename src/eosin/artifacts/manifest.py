@@ -5,6 +5,9 @@ inside a container), ``label``, ``patient`` (empty if unknown), ``group`` (the u
 cross a split; by default the patient, else the image itself), optional ``slide``,
 ``magnification``, ``mpp``, ``split``, ``fold``, ``site``, ``cluster``, ``accession``. Any further
 column passes through. All cells are text, so that ``007`` stays ``007``.
+
+A ``|`` in ``path`` stands between the images of a bundle (:mod:`eosin.datasets.bundles`): then
+every row is one, of equally many places.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import pandas as pd
 
 from eosin.core.errors import ManifestError, close_matches
 from eosin.core.files import atomic_path
-from eosin.core.types import SPLITS, Samples
+from eosin.core.types import BUNDLED, SPLITS, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("patient", "group", "slide", "magnification", "mpp", "split", "fold", "site", "cluster")
@@ -107,6 +110,7 @@ def make_samples(
             raise ManifestError(
                 f"{name}: row {int(empty[0]) + 2} has no {column} ({empty.size} such rows)"
             )
+    _check_bundles(frame, name)
     _check_indices(frame, name)
     if "patient" not in frame:
         frame["patient"] = ""
@@ -136,9 +140,20 @@ def _check_columns(frame: Any, label: str, name: str) -> None:
         raise ManifestError(f"{name}: the table has no rows")
 
 
+def _check_bundles(frame: Any, name: str) -> None:
+    """Refuse a ``|`` that some rows have and others not: it stands between a bundle's images."""
+    places = {len(parts_of(cell)) for cell in frame["path"]}
+    if len(places) > 1:
+        odd = next(cell for cell in frame["path"] if BUNDLED in cell)
+        raise ManifestError(
+            f"{name}: the path {odd!r} has a {BUNDLED!r}, and other rows have not as many",
+            mend=f"{BUNDLED!r} stands between the images of one bundle; rename other files",
+        )
+
+
 def _check_indices(frame: Any, name: str) -> None:
     """Refuse a ``#`` that no index follows: it stands for images inside a container."""
-    for cell in frame["path"]:
+    for cell in (part for path in frame["path"] for part in parts_of(path)):
         _, mark, index = cell.partition("#")
         if mark and not (index.isascii() and index.isdecimal()):
             raise ManifestError(
@@ -199,7 +214,11 @@ def relocated(samples: Samples, folder: Path) -> Samples:
     base = folder.resolve()
     frame = samples.frame.copy()
     folders: dict[str, str] = {}
-    frame["path"] = [_relocate(cell, samples.root, base, folders) for cell in frame["path"]]
+
+    def relocate(cell: str) -> str:
+        return _relocate(cell, samples.root, base, folders)
+
+    frame["path"] = [change_parts(cell, relocate) for cell in frame["path"]]
     return replace(samples, frame=frame, root=base)
 
 

@@ -57,6 +57,8 @@ class Preprocessing(Document):
         input_px: Height and width of the network's input, in pixels.
         channels: Names of the input channels in order, e.g. ``["R", "G", "B"]``.
         planes: For fluorescence; null for brightfield.
+        magnifications: Of a bundle's images, in order; their channels follow each other, and one
+            that is missing is black. Empty for single images.
         resize: ``stretch`` ignores the aspect ratio; ``none`` refuses any other size.
         interpolation: Resampling filter.
         scale: Factor on the 8-bit values.
@@ -67,11 +69,33 @@ class Preprocessing(Document):
     input_px: tuple[int, int]
     channels: tuple[str, ...]
     planes: Planes | None = None
+    magnifications: tuple[str, ...] = ()
     resize: Literal["stretch", "none"] = "stretch"
     interpolation: Literal["bilinear"] = "bilinear"
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+
+class Embedding(Preprocessing):
+    """Features that were computed elsewhere, in place of an image: one pixel, a channel a feature.
+
+    Reading, training, export and prediction treat it as they treat any image; its values are
+    taken as they are, one ``mean`` and one ``std`` standing for all channels.
+
+    Attributes:
+        channels: Names of the table's columns, in order.
+        table: Name of the table's file.
+        table_sha256: Of the table.
+    """
+
+    input_px: tuple[int, int] = (1, 1)
+    resize: Literal["stretch", "none"] = "none"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    table: str
+    table_sha256: str
 
 
 class TransferStage(Document):
@@ -100,15 +124,44 @@ class TransferStage(Document):
     weights_sha256: str
 
 
+class EnsembleMember(Document):
+    """One of the runs that an ensemble averages.
+
+    Attributes:
+        run: Name of the run folder.
+        architecture: As in its ``model.json``; ``ensemble`` for one of folds.
+        arguments: As in its ``model.json``.
+        input_px: Height and width of its own input.
+        temperature: Divisor of its logits, inside the ensemble's graph.
+        threshold: Its own decision threshold.
+        params: Its learnable weights.
+        weights_sha256: Of its ``model.safetensors``.
+        transfer_chain: Where its weights come from.
+        metrics: Headline metrics on the images that the ensemble was judged on.
+    """
+
+    run: str
+    architecture: str
+    arguments: dict[str, Any]
+    input_px: tuple[int, int]
+    temperature: float
+    threshold: float | None
+    params: int
+    weights_sha256: str
+    transfer_chain: list[TransferStage] = Field(default_factory=list)
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+
+
 class ModelInfo(VersionedDocument):
     """Schema of ``model.json``.
 
     Attributes:
         architecture: Registered name of the network, or ``ensemble``.
-        arguments: Its arguments; for an ensemble, ``{"members": [ModelInfo…]}`` in short.
+        arguments: Its arguments. ``members`` is how many of one network an ensemble of folds has;
+            for an ensemble of chosen runs, a list of :class:`EnsembleMember`.
         class_names: Labels in the order of the outputs.
         positive: The positive class of a binary task.
-        preprocessing: From a decoded image to the input.
+        preprocessing: From a decoded image, or a row of features, to the input.
         mpp: µm per pixel at the network's input; null where it is unknown or resizing is
             anisotropic.
         modality: ``brightfield`` or ``fluorescence``.
@@ -120,7 +173,9 @@ class ModelInfo(VersionedDocument):
         data_licence: Licence of the training data.
         simulated: Whether the training data are simulated.
         metrics: Headline metrics with intervals and the split that they were measured on.
-        parity: Largest probability difference between PyTorch and ``model.onnx`` on real images.
+        parity: ``max_probability_gap``: largest probability difference on real images between
+            ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
+            ``max_member_gap`` instead where members read images otherwise than the ensemble.
         params: Learnable weights.
         weights_sha256: Of ``model.safetensors``.
         licence: Of the model.
@@ -131,7 +186,7 @@ class ModelInfo(VersionedDocument):
     arguments: dict[str, Any]
     class_names: tuple[str, ...]
     positive: str | None
-    preprocessing: Preprocessing
+    preprocessing: Embedding | Preprocessing
     mpp: float | None
     modality: Literal["brightfield", "fluorescence"] = "brightfield"
     stain: dict[str, Any] | None = None
@@ -147,3 +202,9 @@ class ModelInfo(VersionedDocument):
     weights_sha256: str
     licence: str
     intended_use: str = RESEARCH_USE_ONLY
+
+    @property
+    def members(self) -> list[EnsembleMember]:
+        """The runs that an ensemble of chosen runs averages; empty for any other model."""
+        found = self.arguments.get("members") if self.architecture == "ensemble" else None
+        return [EnsembleMember.model_validate(m) for m in found] if isinstance(found, list) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +35,23 @@ class ImageSource(Protocol):
 #: The parts of a single split, in the order in which they are told.
 SPLITS = ("train", "val", "test")
 
+#: Stands in a ``path`` cell between the images of one bundle, and in a ``magnification`` cell
+#: between those that the bundle has.
+BUNDLED, TOGETHER = "|", "+"
+
+
+def parts_of(cell: str) -> list[str]:
+    """Return the images that a ``path`` cell names, one a magnification of a bundle.
+
+    Empty where the bundle lacks a magnification; a cell of one image is its own only part.
+    """
+    return cell.split(BUNDLED)
+
+
+def change_parts(cell: str, change: Callable[[str], str]) -> str:
+    """Return a ``path`` cell with every image's name changed, those that lack left empty."""
+    return BUNDLED.join(change(part) if part else "" for part in parts_of(cell))
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -54,7 +72,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Samples:
-    """A manifest in memory: one row an image.
+    """A manifest in memory: one row an image, or a bundle of them.
+
+    A bundle is one image of a slide at each magnification, ``a.png|b.png||d.png``; see
+    :mod:`eosin.datasets.bundles`.
 
     Attributes:
         frame: A pandas table with at least ``path``, ``label``, ``patient``, ``group`` (all text;
@@ -84,6 +105,12 @@ class Samples:
     def groups(self) -> npt.NDArray[np.object_]:
         """Group of every row, shape (N,)."""
         return np.asarray(self.frame["group"], dtype=object)
+
+    @property
+    def image_cells(self) -> list[str]:
+        """The cell of every image, each once, in the table's order; those of a bundle apart."""
+        parts = (part for cell in self.frame["path"] for part in parts_of(cell))
+        return list(dict.fromkeys(part for part in parts if part))
 
     def resolve(self, path: str) -> Path:
         """Return the file that a ``path`` cell names (without ``#index``)."""

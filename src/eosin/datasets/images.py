@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.progress import Advance
-from eosin.core.types import Samples
+from eosin.core.types import Samples, parts_of
 from eosin.inference.containers import count_items, is_container
 from eosin.inference.decode import IMAGE_SUFFIXES
 from eosin.inference.planes import decode_any
@@ -27,7 +28,7 @@ def find_unreadable(samples: Samples, *, advance: Advance | None = None) -> Skip
     Returns:
         ``(path, reason)`` of each unreadable image, in the table's order.
     """
-    cells = list(samples.frame["path"])
+    cells = samples.image_cells
 
     def reason(cell: str) -> str | None:
         try:
@@ -49,7 +50,7 @@ def find_unreadable(samples: Samples, *, advance: Advance | None = None) -> Skip
 
 
 def without(samples: Samples, skipped: Skipped) -> Samples:
-    """Return the samples that can be read.
+    """Return the samples that can be read: of a bundle, all its images.
 
     Raises:
         DataError: None can.
@@ -57,7 +58,8 @@ def without(samples: Samples, skipped: Skipped) -> Samples:
     if not skipped:
         return samples
     unreadable = {path for path, _ in skipped}
-    keep = ~samples.frame["path"].isin(unreadable).to_numpy()
+    cells = samples.frame["path"]
+    keep = np.array([unreadable.isdisjoint(parts_of(cell)) for cell in cells], dtype=bool)
     if not keep.any():
         raise DataError(
             f"none of the {len(samples)} images can be read: {skipped[0][1]}",

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image as PillowImage
 
-from eosin.artifacts.model import Planes, Preprocessing, Window
+from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
 from eosin.core.types import FloatArray, Image, Pixels
 from eosin.inference.decode import decode_image
@@ -201,10 +201,14 @@ def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray,
 
     Returns:
         For every input channel its index in the decoded image; factor and offset, float32, shape
-        (C,): the input is ``value * factor + offset`` for 8-bit values.
+        (C,), or (1,) for all channels alike: the input is ``value * factor + offset``.
     """
-    if preprocessing.planes is None:
-        order = [_RGB.index(channel) for channel in preprocessing.channels]
+    if preprocessing.planes is None and not isinstance(preprocessing, Embedding):
+        # Of a bundle, three for each of its images.
+        order = [
+            place - place % 3 + _RGB.index(channel)
+            for place, channel in enumerate(preprocessing.channels)
+        ]
     else:
         order = list(range(len(preprocessing.channels)))
     std = np.asarray(preprocessing.std, dtype=np.float64)
@@ -217,7 +221,8 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
     """Turn resized images into the network's input.
 
     Args:
-        images: uint8, shape (N, H, W, C); RGB, or the chosen channels.
+        images: uint8, shape (N, H, W, C); RGB, or the chosen channels. Of features float32, shape
+            (N, 1, 1, D).
         preprocessing: Channels, scale, mean, deviation.
 
     Returns:
@@ -233,6 +238,8 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
 def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
     """Make a picture to look at: RGB as it is, fluorescence channels as light of their colours.
 
+    The images of a bundle lie beside each other, in two rows from four on.
+
     Args:
         image: uint8, shape (H, W, C), as :func:`read_image` returns it.
         preprocessing: Brightfield or fluorescence.
@@ -240,6 +247,8 @@ def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
     Returns:
         uint8, shape (H, W, 3); one channel is grey.
     """
+    if preprocessing.magnifications:
+        return _lay_out(image)
     if preprocessing.planes is None:
         return image
     if image.shape[2] == 1:
@@ -247,3 +256,17 @@ def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
     colours = np.array(_COLOURS[: image.shape[2]], dtype=np.float32) / 255
     mixed = image[..., : len(colours)].astype(np.float32) @ colours
     return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _lay_out(bundle: Image) -> Image:
+    """Lay the images of a bundle (H, W, 3 · M) beside each other; a missing one stays light."""
+    images = np.split(bundle, bundle.shape[2] // 3, axis=2)
+    n_columns = len(images) if len(images) < 4 else -(-len(images) // 2)
+    height, width, _ = bundle.shape
+    sheet = np.full((-(-len(images) // n_columns) * height, n_columns * width, 3), 240, np.uint8)
+    for place, image in enumerate(images):
+        row, column = divmod(place, n_columns)
+        if image.any():
+            target = sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
+            target[...] = image
+    return sheet

@@ -156,9 +156,9 @@ def count_macs(network: nn.Module, input_px: int, in_channels: int = 3) -> int:
         nonlocal total
         if isinstance(module, nn.Conv2d):
             taps = module.weight[0].numel()  # C_in / groups * kernel height * kernel width
-            total += taps * output[0].numel()
+            total += taps * output.numel()
         elif isinstance(module, nn.Linear):
-            total += module.weight.numel()
+            total += module.in_features * output.numel()
 
     hooks = [module.register_forward_hook(add) for module in network.modules()]
     was_training = network.training

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,20 @@ import pandas as pd
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
-from eosin.core.types import SPLITS, Samples
+from eosin.core.types import SPLITS, Samples, change_parts
+from eosin.datasets.audit import FileHashes
+from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.images import Skipped, without, write_skipped
 from eosin.evaluation import Judged, judge
 from eosin.inference.classifier import Classifier, decide
-from eosin.pipeline.images import load_bank
+from eosin.pipeline.embedding import load_features
+from eosin.pipeline.images import ImageBank, load_bank
 from eosin.pipeline.record import default_output
 from eosin.recipe import read_recipe
 from eosin.recipe.schema import EvaluateSection
@@ -52,6 +56,7 @@ def evaluate(
     *,
     data: Path | None = None,
     split: str = "test",
+    features: Path | None = None,
     output: Path | None = None,
     allow_skipped: bool = False,
 ) -> Assessment:
@@ -62,6 +67,7 @@ def evaluate(
         data: An outside manifest, judged whole under the split name ``external``.
         split: Which split of the run's own manifest; ``oof`` judges every fold of a run with
             folds by its own model.
+        features: For a head on features, their table; by default the run's own.
         output: Where to; ``runs/evaluate-<UTC time>`` by default.
         allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
 
@@ -85,7 +91,7 @@ def evaluate(
         parts = _fold_parts(run, split)
     else:
         parts = [(model, _own_split(run, split), split)]
-    judged, tables, skipped = _judge_parts(parts)
+    judged, tables, skipped = _judge_parts(parts, features or _own_features(run))
     metrics = {parts[0][2]: judge(judged, section, seed)}
     return _write(RunFolder(prepare_output(folder)), judged, metrics, tables, skipped)
 
@@ -119,10 +125,17 @@ def _own_judging(run: RunFolder) -> tuple[EvaluateSection, int]:
     return recipe.evaluate, recipe.seed
 
 
+def _own_features(run: RunFolder) -> Path | None:
+    """Return the table of features that a run was trained on; nothing where it saw images."""
+    table = read_recipe(run.recipe).model.table if run.recipe.exists() else None
+    return None if table is None else Path(table)
+
+
 def _outside(manifest: Path, model: Path) -> Samples:
-    """Read an outside manifest; its labels must be the model's."""
+    """Read an outside manifest; its labels must be the model's. Made into bundles if need be."""
     info = read_document(ModelFolder(model).info, ModelInfo)
     samples = read_manifest(manifest, allowed=info.class_names)
+    samples = bundle_samples(samples, info.preprocessing.magnifications)
     frame = samples.frame.copy()
     frame["split"] = _EXTERNAL
     return replace(samples, frame=frame, class_names=info.class_names, positive=info.positive)
@@ -132,7 +145,10 @@ def _own_split(run: RunFolder, split: str) -> Samples:
     info = read_document(ModelFolder(run.model).info, ModelInfo)
     samples = read_manifest(run.manifest, allowed=info.class_names)
     if "split" not in samples.frame:
-        raise ManifestError(f"{run.manifest} has no split")
+        raise ManifestError(
+            f"{run.manifest} has no split",
+            mend="Name other images with --data",
+        )
     part = samples.part(split)
     if len(part) == 0:
         known = sorted(set(samples.frame["split"]))
@@ -161,12 +177,12 @@ def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
 
 
 def _judge_parts(
-    parts: list[tuple[Path, Samples, str]],
+    parts: list[tuple[Path, Samples, str]], features: Path | None
 ) -> tuple[Judged, pd.DataFrame, Skipped]:
     judged, tables, skipped = [], [], []
     for model, samples, _ in parts:
         classifier = Classifier(model)
-        bank, hashes = load_bank(samples, classifier.info.preprocessing)
+        bank, hashes = _load(samples, classifier.info.preprocessing, features)
         readable = without(samples, hashes.unreadable)
         skipped += hashes.unreadable
         with progress_bar("Predicting") as advance:
@@ -174,7 +190,7 @@ def _judge_parts(
         probabilities = classifier.probabilities(logits)
         # Absolute, because parts may come from manifests in different folders.
         frame = readable.frame.copy()
-        frame["path"] = [_absolute(readable, cell) for cell in frame["path"]]
+        frame["path"] = [change_parts(cell, partial(_absolute, readable)) for cell in frame["path"]]
         readable = replace(readable, frame=frame)
         judged.append(
             Judged(
@@ -186,6 +202,21 @@ def _judge_parts(
         )
         tables.append(logits_table(readable, logits))
     return _pool(judged), pd.concat(tables, ignore_index=True), skipped
+
+
+def _load(
+    samples: Samples, preprocessing: Preprocessing, features: Path | None
+) -> tuple[ImageBank, FileHashes]:
+    if not isinstance(preprocessing, Embedding):
+        if features is not None:
+            raise UsageError("this model takes images", mend="Leave --features out")
+        return load_bank(samples, preprocessing)
+    if features is None:
+        raise UsageError(
+            f"this model takes features such as those of {preprocessing.table}",
+            mend="Name the table that has them for these images with --features",
+        )
+    return load_features(samples, features, columns=preprocessing.channels)
 
 
 def _absolute(samples: Samples, cell: str) -> str:

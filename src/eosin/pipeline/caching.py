@@ -1,4 +1,4 @@
-"""What the image cache holds, and its clearing."""
+"""What the cache holds, decoded images and finished stages, and its clearing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from eosin.datasets.cache import Cleared, StoreInfo, clear_stores, list_stores
 from eosin.datasets.cache.folders import stores_folder
+from eosin.pipeline.kept import Kept, clear_stages, list_stages, stages_folder
 
 _MIB = 1 << 20
 
@@ -17,32 +18,45 @@ def list_cache() -> list[StoreInfo]:
     return list_stores()
 
 
-def clear_cache() -> Cleared:
-    """Remove the stores of images that no process has open.
+def list_kept() -> list[Kept]:
+    """List the finished stages of transfer chains."""
+    return list_stages()
+
+
+def clear_cache() -> tuple[Cleared, list[Kept]]:
+    """Remove the stores of images that no process has open, and all finished stages.
 
     Raises:
         OutputError: They may not be removed.
     """
-    return clear_stores()
+    return clear_stores(), clear_stages()
 
 
-def tell_stores(stores: Sequence[StoreInfo], *, as_json: bool = False) -> list[str]:
-    """Return two lines a store, and their sum; or one line of JSON, a list of objects."""
+def tell_cache(
+    stores: Sequence[StoreInfo], stages: Sequence[Kept], *, as_json: bool = False
+) -> list[str]:
+    """Return two lines a store, and sums; or one line of JSON, a list of objects."""
     if as_json:
-        return [json.dumps(_describe(stores))]
+        return [json.dumps([*_describe(stores), *_describe_stages(stages)])]
     lines = [line for store in stores for line in _tell_store(store)]
     total = sum(store.n_bytes for store in stores)
-    return [*lines, f"{_count(stores)}, {_size(total)} in {stores_folder(None)}"]
+    lines.append(f"{_count(stores)}, {_size(total)} in {stores_folder(None)}")
+    if stages:
+        lines.append(f"{_tell_stages(stages)} in {stages_folder()}")
+    return lines
 
 
-def tell_cleared(cleared: Cleared, *, as_json: bool = False) -> list[str]:
+def tell_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = False) -> list[str]:
     """Return what was freed, and what stayed because it is in use; or one line of JSON."""
     if as_json:
-        found = {"removed": _describe(cleared.removed), "in_use": _describe(cleared.in_use)}
-        return [json.dumps({**found, "n_bytes": cleared.n_bytes})]
+        removed = [*_describe(cleared.removed), *_describe_stages(stages)]
+        n_bytes = cleared.n_bytes + sum(stage.n_bytes for stage in stages)
+        in_use = _describe(cleared.in_use)
+        return [json.dumps({"removed": removed, "in_use": in_use, "n_bytes": n_bytes})]
     kept = [_title(store) for store in cleared.in_use]
     return [
         f"removed {_count(cleared.removed)}, {_size(cleared.n_bytes)} freed",
+        *([f"removed {_tell_stages(stages)} freed"] if stages else []),
         *(f"kept, as another process has it open: {title}" for title in kept),
     ]
 
@@ -50,6 +64,7 @@ def tell_cleared(cleared: Cleared, *, as_json: bool = False) -> list[str]:
 def _describe(stores: Sequence[StoreInfo]) -> list[dict[str, Any]]:
     return [
         {
+            "kind": "images",
             "folder": str(store.folder),
             "root": store.root,
             "shape": store.shape,
@@ -61,6 +76,18 @@ def _describe(stores: Sequence[StoreInfo]) -> list[dict[str, Any]]:
         }
         for store in stores
     ]
+
+
+def _describe_stages(stages: Sequence[Kept]) -> list[dict[str, Any]]:
+    return [
+        {"kind": "stage", "folder": str(stage.folder), "n_bytes": stage.n_bytes} for stage in stages
+    ]
+
+
+def _tell_stages(stages: Sequence[Kept]) -> str:
+    total = sum(stage.n_bytes for stage in stages)
+    many = "1 finished stage" if len(stages) == 1 else f"{len(stages)} finished stages"
+    return f"{many} of transfer, {_size(total)}"
 
 
 def _tell_store(store: StoreInfo) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from eosin.artifacts.model import Planes, Preprocessing
 from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
 from eosin.core.types import Samples
+from eosin.inference.bundles import bundle_preprocessing
 from eosin.inference.planes import decode_planes
 from eosin.inference.preprocess import make_preprocessing
 from eosin.networks import find_spec
@@ -39,7 +40,10 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     input_px = section.input_px or spec.input_px
     if facts["modality"] != "fluorescence":
         _refuse_fluorescence_keys(recipe)
-        return make_preprocessing(style, input_px)
+        one = make_preprocessing(style, input_px)
+        return bundle_preprocessing(one, recipe.data.magnifications if recipe.data.fuse else ())
+    if recipe.data.fuse:
+        raise RecipeError("'data.fuse' is for brightfield images, but these are fluorescence")
     if style == "caffe":
         if section.preprocessing is not None:
             raise RecipeError(

@@ -8,7 +8,7 @@ from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.run import SplitReport
 from eosin.core.errors import LeakError
 from eosin.core.types import Samples
-from eosin.datasets.audit import audit_samples, merge_audits
+from eosin.datasets.audit import merge_audits
 from eosin.datasets.splits import Fold, fold_samples, pool_reports, split_samples
 from eosin.pipeline.preparation import Prepared, Say
 from eosin.recipe.schema import Recipe
@@ -45,9 +45,9 @@ def divide(recipe: Recipe, prepared: Prepared) -> Division:
     section, samples = recipe.data.split, prepared.samples
     if section.protocol != "folds":
         divided, report = split_samples(samples, section, recipe.seed)
-        return Division(divided, report, audit_samples(divided, hashes=prepared.hashes))
+        return Division(divided, report, prepared.audit(divided))
     folds = tuple(fold_samples(samples, section, recipe.seed))
-    audits = [audit_samples(fold.samples, hashes=prepared.hashes) for fold in folds]
+    audits = [prepared.audit(fold.samples) for fold in folds]
     names = [f"{fold.repeat}-{fold.fold}" for fold in folds]
     return Division(samples, pool_reports(folds), merge_audits(audits, names), folds)
 

@@ -46,7 +46,7 @@ from eosin.pipeline.resuming import (
 from eosin.pipeline.stages import plan_stage, prepare_stages, run_stages
 from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.reading import merge
-from eosin.recipe.schema import DataSection
+from eosin.recipe.schema import EMBEDDING, DataSection
 from eosin.reporting import write_report
 from eosin.training.loggers import check_loggers
 
@@ -58,12 +58,14 @@ class RunResult:
     Attributes:
         run: The run folder.
         metrics: Measurements by split.
-        n_skipped: Images that could not be read.
+        n_skipped: Images that could not be read, those of earlier stages included.
+        skipped: The lists that name them.
     """
 
     run: Path
     metrics: dict[str, SplitMetrics]
     n_skipped: int
+    skipped: tuple[Path, ...] = ()
 
 
 def train(
@@ -95,6 +97,7 @@ def train(
     watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
         prepared = prepare(resolved, say)
+    unread = {run.skipped: len(prepared.skipped)}
     if resume is not None and run.metrics.exists():
         check_same_data(run, prepared)
         say(f"{run.root} is complete")
@@ -103,6 +106,10 @@ def train(
         with watch.stage("split and audit"):
             division = divide(resolved, prepared)
             stages, leaks = prepare_stages(resolved, prepared, division, say)
+        unread |= {
+            run.stage(stage.number, stage.section.name).skipped: len(stage.prepared.skipped)
+            for stage in stages
+        }
         stop_at_leak(resolved, division.audit.joined(leaks), allow_leak, say)
         if resume is None:
             prepare_output(run.root)
@@ -118,7 +125,8 @@ def train(
     with _resumable(run):
         say("Writing the report")
         write_report(run.root)
-    return RunResult(run.root, metrics, len(prepared.skipped))
+    lists = tuple(path for path, n_files in unread.items() if n_files)
+    return RunResult(run.root, metrics, sum(unread.values()), lists)
 
 
 def _seconds_before(run: RunFolder) -> dict[str, float]:
@@ -193,9 +201,14 @@ def _resolve(
         stage.model_copy(update={"data": _resolve_data(stage.data, resolved.seed)})
         for stage in transfer.stage
     )
+    model = resolved.model
+    if model.table is not None:
+        name = f"{EMBEDDING}:{resolve_manifest(model.table)}"
+        model = model.model_copy(update={"name": name})
     return resolved.model_copy(
         update={
             "data": _resolve_data(resolved.data, resolved.seed),
+            "model": model,
             "transfer": transfer.model_copy(update={"stage": stages}),
         }
     )

@@ -22,7 +22,6 @@ from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
 from eosin.core.files import write_text
 from eosin.core.types import Samples
-from eosin.datasets.audit import audit_samples
 from eosin.datasets.images import write_skipped
 from eosin.evaluation import Judged, judge, lock_threshold
 from eosin.inference.classifier import Classifier
@@ -143,7 +142,7 @@ def fit_split(
     recipe, watch = session.recipe, session.watch
     session = fit_reading(session, samples)
     write_inputs(run, recipe, samples, report, session.prepared)
-    audit = audit_samples(samples, hashes=session.prepared.hashes)
+    audit = session.prepared.audit(samples)
     write_document(run.audit, audit.joined(session.leaks))
     write_environment(run, session)
     with watch.stage("train"):
@@ -191,7 +190,7 @@ def train_network(
     recipe = session.recipe
     inputs = fit_inputs(session, samples)
     session.say(
-        f"{label}training {recipe.model.name} on {len(inputs.train)} images, "
+        f"{label}training {find_spec(recipe.model.name).name} on {len(inputs.train)} images, "
         f"{session.placement.description}"
     )
     network, chain = start_network(
@@ -236,6 +235,7 @@ def _tuning(recipe: Recipe) -> Tuning:
         freeze=transfer.freeze,
         unfreeze_every=transfer.unfreeze_every,
         layer_decay=transfer.layer_decay,
+        standardise=transfer.standardise or recipe.model.table is not None,
     )
 
 
@@ -250,7 +250,7 @@ def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> O
     preprocessing = session.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
     return Origin(
-        architecture=model.name,
+        architecture=spec.name,
         arguments=arguments,
         samples=samples,
         preprocessing=preprocessing,

@@ -11,16 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.model import Preprocessing, Window
+from eosin.artifacts.model import Embedding, Preprocessing, Window
+from eosin.core.errors import UsageError
 from eosin.core.progress import progress_bar
-from eosin.core.types import Image, IntArray, Samples
+from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.datasets.audit import FileHash, FileHashes
 from eosin.datasets.cache import ImageStore, Item, StoreSettings, fill_store
 from eosin.inference.decode import DECODER_VERSION
-from eosin.inference.preprocess import decode_for, resize_image, to_bytes
+from eosin.inference.preprocess import (
+    decode_for,
+    make_preprocessing,
+    read_image,
+    resize_image,
+    to_bytes,
+)
+from eosin.inference.vectors import FeatureTable
 
 #: Bytes of images that are looked at in one go when a window is fitted.
 _CHUNK_BYTES = 32 << 20
+#: Side of a picture that only people look at.
+_LOOKED_AT_PX = 224
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,25 +39,34 @@ class StoredImages:
 
     Attributes:
         store: Where they lie.
-        rows: Row of each in the store, shape (N,).
+        rows: Row of each in the store, shape (N,); of bundles (N, M), negative where an image is
+            missing.
         preprocessing: With the fitted window, for fluorescence.
     """
 
-    store: ImageStore
+    store: ImageStore | FeatureTable
     rows: IntArray
     preprocessing: Preprocessing
 
     @property
     def shape(self) -> tuple[int, ...]:
         """N, H, W, C."""
-        return (len(self.rows), *self.store.shape[1:])
+        return (len(self.rows), *self.store.shape[1:3], len(self.preprocessing.channels))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, chosen: slice | IntArray) -> Image:
-        """Return images, uint8, shape (B, H, W, C)."""
-        return to_bytes(self.store.take(self.rows[chosen]), self.preprocessing)
+        """Return images, uint8, shape (B, H, W, C); features float32, shape (B, 1, 1, D)."""
+        rows = self.rows[chosen]
+        if isinstance(self.store, FeatureTable):
+            features: Image = self.store[rows]
+            return features
+        if rows.ndim == 1:
+            return to_bytes(self.store.take(rows), self.preprocessing)
+        images = np.zeros((*rows.shape, *self.store.shape[1:]), dtype=np.uint8)
+        images[rows >= 0] = self.store.take(rows[rows >= 0])
+        return np.concatenate(list(np.moveaxis(images, 1, 0)), axis=-1)  # (B, H, W, 3 · M)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,26 +75,33 @@ class ImageBank:
 
     Attributes:
         store: Where they lie.
-        rows: Row of each path in the store.
+        rows: Row of each image's path in the store.
         preprocessing: How they were read; the window is fitted by a split's training part.
         private: The folder of a store that is nobody else's, and goes with the process.
     """
 
-    store: ImageStore
+    store: ImageStore | FeatureTable
     rows: dict[str, int]
     preprocessing: Preprocessing
     private: Any = field(default=None, repr=False)
 
     @property
     def n_bytes(self) -> int:
-        """Disk that the images take."""
+        """Disk that the images take in the cache."""
+        if isinstance(self.store, FeatureTable):
+            return 0
         images = len(set(self.rows.values()))
         return images * math.prod(self.store.shape[1:]) * np.dtype(self.store.dtype).itemsize
 
     def of(self, samples: Samples) -> StoredImages:
         """Return the images of a table's rows."""
-        rows = np.array([self.rows[path] for path in samples.frame["path"]], dtype=np.int64)
-        return StoredImages(self.store, rows, self.preprocessing)
+        cells = [
+            [self.rows[part] if part else -1 for part in parts_of(path)]
+            for path in samples.frame["path"]
+        ]
+        n_places = len(self.preprocessing.magnifications)
+        rows = np.array(cells, dtype=np.int64).reshape(-1, n_places or 1)
+        return StoredImages(self.store, rows if n_places else rows[:, 0], self.preprocessing)
 
     def windowed(self, preprocessing: Preprocessing) -> ImageBank:
         """Return the same images under a preprocessing that differs in its window alone."""
@@ -108,6 +134,21 @@ class ImageBank:
         return self.preprocessing.model_copy(update={"planes": fitted})
 
 
+class PictureFiles:
+    """Images of which a run knows features alone, read from their files to be looked at."""
+
+    preprocessing = make_preprocessing("unit", _LOOKED_AT_PX)
+
+    def of(self, samples: Samples) -> list[Image]:
+        """Return the images of a table's rows, uint8, each of shape (H, W, 3).
+
+        Raises:
+            ImageError: One is not there, or is no brightfield image.
+        """
+        cells = samples.frame["path"]
+        return [read_image(*samples.locate(cell), self.preprocessing) for cell in cells]
+
+
 def _percentile(counts: IntArray, percent: float) -> float:
     """Return the smallest value of a pixel that so many per cent of the pixels do not exceed."""
     reached = np.cumsum(counts)
@@ -133,8 +174,16 @@ def load_bank(
 
     Returns:
         The images that could be read; hashes of all, with a reason for the others.
+
+    Raises:
+        UsageError: What is wanted are features.
     """
-    cells = list(dict.fromkeys(samples.frame["path"]))
+    if isinstance(preprocessing, Embedding):
+        raise UsageError(
+            f"the model takes features such as those of {preprocessing.table}, not images",
+            mend="Name a table of them",
+        )
+    cells = samples.image_cells
     items = [Item(cell, *samples.locate(cell)) for cell in cells]
     private = None if keep else tempfile.TemporaryDirectory(prefix="eosin-")
     with progress_bar("Reading images") as advance:

@@ -23,7 +23,8 @@ from eosin.training.checkpoints import save_weights
 #: Real images that the parity check looks at.
 _PARITY_IMAGES = 64
 _SIMULATED = " Trained on simulated images: it knows nothing of tissue."
-_SUMMARY = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
+#: The headline metrics that ``model.json`` repeats.
+SUMMARY = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def write_info(
 def summarise_model(folder: ModelFolder, splits: dict[str, SplitMetrics]) -> None:
     """Note the headline metrics of each judged split in ``model.json``."""
     info = read_document(folder.info, ModelInfo)
-    metrics = {name: {key: split.image[key] for key in _SUMMARY} for name, split in splits.items()}
+    metrics = {name: {key: split.image[key] for key in SUMMARY} for name, split in splits.items()}
     write_document(folder.info, info.model_copy(update={"metrics": metrics}))
 
 

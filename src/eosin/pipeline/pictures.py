@@ -8,15 +8,17 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.model import Embedding
 from eosin.artifacts.run import SamplePicture, SamplesIndex
 from eosin.artifacts.versioned import write_document
 from eosin.augment import Policy, warp_bytes
+from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
 from eosin.core.types import Image, IntArray, Samples
 from eosin.evaluation import Judged
 from eosin.inference.preprocess import to_picture
-from eosin.pipeline.images import ImageBank
+from eosin.pipeline.images import ImageBank, PictureFiles
 
 _SIDE_PX = 160
 _EXAMPLES_PER_CLASS = 6
@@ -38,14 +40,30 @@ def write_pictures(
         seed: The run's seed.
     """
     train = samples.part("train")
-    pictures = _examples(run, train, bank, seed)
-    if not policy.changes_nothing:
-        pictures += _augmented(run, train, bank, policy, seed)
-    pictures += mistakes(run, judged, bank)
+    if isinstance(bank.preprocessing, Embedding):
+        pictures = _pictures_of_files(run, train, judged, seed)
+    else:
+        pictures = _examples(run, train, bank, seed)
+        if not policy.changes_nothing:
+            pictures += _augmented(run, train, bank, policy, seed)
+        pictures += mistakes(run, judged, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))
 
 
-def _examples(run: RunFolder, train: Samples, bank: ImageBank, seed: int) -> list[SamplePicture]:
+def _pictures_of_files(
+    run: RunFolder, train: Samples, judged: Judged, seed: int
+) -> list[SamplePicture]:
+    """Save pictures of images whose features alone were needed; none where a file lacks."""
+    files = PictureFiles()
+    try:
+        return _examples(run, train, files, seed) + mistakes(run, judged, files)
+    except ImageError:
+        return []
+
+
+def _examples(
+    run: RunFolder, train: Samples, bank: ImageBank | PictureFiles, seed: int
+) -> list[SamplePicture]:
     rows = np.concatenate(
         [
             _spread(train, np.flatnonzero(train.targets == index), seed)
@@ -87,13 +105,11 @@ def _augmented(
     ]
 
 
-def mistakes(run: RunFolder, judged: Judged, bank: ImageBank) -> list[SamplePicture]:
+def mistakes(run: RunFolder, judged: Judged, bank: ImageBank | PictureFiles) -> list[SamplePicture]:
     """Save the images that the model got wrong with most confidence."""
     confidence = judged.probabilities.max(axis=1)
-    wrong = np.flatnonzero(judged.predicted != judged.samples.targets)
-    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
     saved = []
-    for n, row in enumerate(rows):
+    for n, row in enumerate(find_mistakes(judged)):
         one = judged.samples.where(np.arange(len(judged.samples)) == row)
         picture = _describe(one, 0, "mistake").model_copy(
             update={
@@ -103,6 +119,13 @@ def mistakes(run: RunFolder, judged: Judged, bank: ImageBank) -> list[SamplePict
         )
         saved.append(_save(run, bank, f"mistake-{n:02d}.jpg", bank.of(one)[:][0], picture))
     return saved
+
+
+def find_mistakes(judged: Judged) -> IntArray:
+    """Return the rows that the model got wrong with most confidence, the surest first."""
+    confidence = judged.probabilities.max(axis=1)
+    wrong = np.flatnonzero(judged.predicted != judged.samples.targets)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
 
 
 def _describe(samples: Samples, row: int, role: str) -> SamplePicture:
@@ -121,7 +144,7 @@ def _describe(samples: Samples, row: int, role: str) -> SamplePicture:
 
 
 def _save(
-    run: RunFolder, bank: ImageBank, name: str, image: Image, picture: SamplePicture
+    run: RunFolder, bank: ImageBank | PictureFiles, name: str, image: Image, picture: SamplePicture
 ) -> SamplePicture:
     small = PillowImage.fromarray(to_picture(image, bank.preprocessing))
     small.thumbnail((_SIDE_PX, _SIDE_PX))

@@ -1,28 +1,38 @@
-"""The model of a run with folds: the mean of its members' calibrated probabilities."""
+"""One model out of several: the mean of their calibrated probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import ModelInfo, Planes, Preprocessing, Window
-from eosin.core.types import Samples
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.core.errors import TrainingError
+from eosin.core.files import sha256_file
+from eosin.core.types import ImageSource, Samples
 from eosin.datasets.splits import Fold
+from eosin.exporting.merging import Member, merge_onnx
+from eosin.exporting.onnx import MAX_PROBABILITY_GAP
 from eosin.inference.classifier import Classifier
-from eosin.networks import build_network
-from eosin.networks.ensemble import Ensemble, Rescale
+from eosin.inference.preprocess import channel_affine
+from eosin.networks.ensemble import Rescale
 from eosin.pipeline.fitting import Session
-from eosin.pipeline.modelling import Origin, write_info, write_network
-from eosin.training.checkpoints import load_weights
+from eosin.training.checkpoints import load_tensors, save_tensors
+
+#: Above this difference of a probability a model that resizes twice is worth a warning.
+NOTABLE_GAP = 0.01
+#: Real images that a model is compared on with its members.
+COMPARED_IMAGES = 64
 
 
 def write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> Session:
-    """Make ``RUN/model``.
+    """Make ``RUN/model`` of a run with folds.
 
     Args:
         session: Recipe, images, device.
@@ -32,99 +42,216 @@ def write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> S
     Returns:
         The session with images windowed as the ensemble reads them.
     """
-    recipe, samples = session.recipe, folds[0].samples
+    model, some = session.recipe.model, some_of(folds[0].samples)
     places = [ModelFolder(run.fold(fold.repeat, fold.fold).model) for fold in folds]
-    infos = [Classifier(place.root).info for place in places]
-    preprocessing = join_preprocessing([info.preprocessing for info in infos])
-    members = []
-    for place, info in zip(places, infos, strict=True):
-        network = build_network(
-            recipe.model.name,
-            num_classes=len(samples.class_names),
-            input_px=preprocessing.input_px[0],
-            in_channels=len(preprocessing.channels),
-            arguments=recipe.model.arguments,
-        )
-        load_weights(place.weights, network)
-        members.append(_with_own_window(network, info, preprocessing))
-    origin = Origin(
-        architecture="ensemble",
-        arguments={
-            "architecture": recipe.model.name,
-            "members": len(members),
-            "input_px": preprocessing.input_px[0],
-            **recipe.model.arguments,
-        },
-        samples=samples,
-        preprocessing=preprocessing,
-        facts=session.prepared.facts,
-        fingerprint=session.prepared.fingerprint,
-        # All members began alike.
-        chain=infos[0].transfer_chain,
+    infos = [read_document(place.info, ModelInfo) for place in places]
+    joined = join_preprocessing([info.preprocessing for info in infos])
+    draft = infos[0].model_copy(
+        update={
+            "arguments": {
+                "architecture": infos[0].architecture,
+                "members": len(places),
+                "input_px": joined.input_px[0],
+                **model.arguments,
+            },
+            "threshold": mean_threshold(
+                infos, "the folds' thresholds, each chosen on its inner validation part"
+            ),
+        }
     )
-    session = replace(session, bank=session.bank.windowed(preprocessing))
-    ensemble = Ensemble(members, [info.temperature for info in infos]).eval()
-    folder = ModelFolder(run.model)
-    draft = write_network(ensemble, folder, origin, session.bank.of(_some(samples)))
-    # The members' temperatures are inside the ensemble.
-    threshold = _mean_threshold([info.threshold for info in infos])
-    write_info(folder, draft, temperature=1.0, threshold=threshold)
-    return session
+    gap = write_mean(
+        ModelFolder(run.model), places, draft, lambda own: session.bank.windowed(own).of(some)
+    )
+    if gap > NOTABLE_GAP:
+        session.say(tell_gap(gap, len(some)))
+    return replace(session, bank=session.bank.windowed(joined))
+
+
+def write_mean(
+    folder: ModelFolder,
+    places: Sequence[ModelFolder],
+    draft: ModelInfo,
+    images: Callable[[Preprocessing], ImageSource],
+) -> float:
+    """Write a model folder whose probabilities are the mean of others'.
+
+    Args:
+        folder: Where to; ``model.json`` comes last.
+        places: The members.
+        draft: What ``model.json`` says beyond what follows from the members.
+        images: The same real images as each preprocessing reads them.
+
+    Returns:
+        The largest difference of a probability from the mean of the members' own.
+
+    Raises:
+        TrainingError: They differ although all read images alike.
+    """
+    # Of a training begun anew: until the new one is written the folder is no model's.
+    folder.info.unlink(missing_ok=True)
+    infos = [read_document(place.info, ModelInfo) for place in places]
+    joined = join_preprocessing([info.preprocessing for info in infos])
+    rescales = [find_rescale(info.preprocessing, joined) for info in infos]
+    _save_members(folder, places, infos, rescales)
+    members = [
+        Member(place.onnx, info.preprocessing.input_px, info.temperature, rescale)
+        for place, info, rescale in zip(places, infos, rescales, strict=True)
+    ]
+    merge_onnx(members, folder.onnx, joined.input_px, len(joined.channels))
+    draft = draft.model_copy(
+        update={
+            "architecture": "ensemble",
+            "preprocessing": joined,
+            # The members' own are inside the graph.
+            "temperature": 1.0,
+            "params": sum(info.params for info in infos),
+            "weights_sha256": sha256_file(folder.weights),
+            "metrics": {},
+        }
+    )
+    gap = _measure_gap(Classifier(folder.root, info=draft), places, images)
+    exact = all(_reads_alike(info.preprocessing, joined) for info in infos)
+    if exact and not gap <= MAX_PROBABILITY_GAP:
+        raise TrainingError(
+            f"the ensemble differs from the mean of its members by {gap:.2g} in probability "
+            f"(at most {MAX_PROBABILITY_GAP:g} is allowed)"
+        )
+    key = "max_probability_gap" if exact else "max_member_gap"
+    parity = {key: gap, "n_images": len(images(joined))}
+    write_document(folder.info, draft.model_copy(update={"parity": parity}))
+    return gap
+
+
+def _save_members(
+    folder: ModelFolder,
+    places: Sequence[ModelFolder],
+    infos: Sequence[ModelInfo],
+    rescales: Sequence[Rescale | None],
+) -> None:
+    tensors = {"temperatures": torch.tensor([info.temperature for info in infos])}
+    for number, (place, rescale) in enumerate(zip(places, rescales, strict=True)):
+        named = {"members": load_tensors(place.weights)}
+        named["rescales"] = {} if rescale is None else rescale.state_dict()
+        for kind, found in named.items():
+            tensors |= {f"{kind}.{number}.{name}": value for name, value in found.items()}
+    save_tensors(folder.weights, tensors)
+
+
+def _measure_gap(
+    ensemble: Classifier,
+    places: Sequence[ModelFolder],
+    images: Callable[[Preprocessing], ImageSource],
+) -> float:
+    def judge(classifier: Classifier) -> Any:
+        return classifier.probabilities(classifier.logits(images(classifier.info.preprocessing)))
+
+    expected = np.mean([judge(Classifier(place.root)) for place in places], axis=0)
+    return float(np.abs(judge(ensemble) - expected).max())
+
+
+def tell_gap(gap: float, n_images: int) -> str:
+    """Say how far the ensemble's file is from the mean of its members."""
+    return (
+        f"The ensemble reads an image once, at the largest size and widest window of its members: "
+        f"on {n_images} images a probability differs by up to {gap:.3f} from the mean of the "
+        "members' own"
+    )
 
 
 def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
-    """Return one preprocessing for all members: the widest window of counts of each channel."""
-    first = parts[0].planes
+    """Return one preprocessing for all members.
+
+    Args:
+        parts: The members', of one kind of image.
+
+    Returns:
+        That of the member with the largest input (the first of several), with the widest window
+        of counts of each channel.
+    """
+    largest = max(parts, key=lambda part: part.input_px)
     windows = [part.planes.window for part in parts if part.planes and part.planes.window]
-    if first is None or not windows:
-        return parts[0]
+    if largest.planes is None or not windows:
+        return largest
     window = Window(
         low=tuple(min(values) for values in zip(*(w.low for w in windows), strict=True)),
         high=tuple(max(values) for values in zip(*(w.high for w in windows), strict=True)),
         percentiles=windows[0].percentiles,
     )
-    planes: Planes = first.model_copy(update={"window": window})
-    return parts[0].model_copy(update={"planes": planes})
+    planes: Planes = largest.planes.model_copy(update={"window": window})
+    return largest.model_copy(update={"planes": planes})
 
 
-def _with_own_window(network: nn.Module, info: ModelInfo, joined: Preprocessing) -> nn.Module:
-    """Let a member see what its own window of counts would have shown it."""
-    own = info.preprocessing
-    if own.planes is None or own.planes.window is None:
-        return network
-    if joined.planes is None or joined.planes.window is None:
-        raise AssertionError("members with windows are joined with one")
-    shared, wanted = joined.planes.window, own.planes.window
+def _reads_alike(own: Preprocessing, joined: Preprocessing) -> bool:
+    """Whether both make the same bytes of an image, before they are normalised."""
+    return (own.input_px, own.planes) == (joined.input_px, joined.planes)
+
+
+def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
+    """Return what lets a member see what its own preprocessing would have shown it.
+
+    Args:
+        own: The member's.
+        joined: The ensemble's.
+
+    Returns:
+        Nothing where both normalise alike.
+    """
+    size = {"input_px": joined.input_px}
+    if own.model_copy(update=size) == joined:
+        return None
+    places, own_factor, own_offset = channel_affine(own)
+    joined_places, factor, offset = channel_affine(joined)
+    order = [joined_places.index(place) for place in places]
+    # An 8-bit value is (input − offset) / factor of the ensemble; its share of the member's window
+    # is start + stretch times that.
+    stretch, start = _stretch(own, joined)
+    moved = stretch * own_factor / factor[order]
+    bounds = np.stack([0.0 * own_factor, 255.0 * own_factor]) + own_offset
+    if own.planes == joined.planes:
+        bounds = np.stack([np.full(len(order), -np.inf), np.full(len(order), np.inf)])
+    return Rescale(
+        order=order,
+        factor=moved.tolist(),
+        offset=(own_offset + 255.0 * start * own_factor - moved * offset[order]).tolist(),
+        low=bounds[0].tolist(),
+        high=bounds[1].tolist(),
+    )
+
+
+def _stretch(own: Preprocessing, joined: Preprocessing) -> tuple[Any, Any]:
+    """Return by what the shared share of a window, 0…1, is multiplied and moved for a member."""
+    shared = joined.planes.window if joined.planes else None
+    wanted = own.planes.window if own.planes else None
+    if shared is None or wanted is None:
+        return 1.0, 0.0
     low, high = np.array(shared.low), np.array(shared.high)
     own_low, own_high = np.array(wanted.low), np.array(wanted.high)
-    mean, std = np.array(own.mean), np.array(own.std)
-    # From the shared share of its window, 0…1, to the member's: own = start + share * stretch.
     width = np.maximum(own_high - own_low, 1.0)
-    stretch, start = np.maximum(high - low, 1.0) / width, (low - own_low) / width
-    rescale = Rescale(
-        factor=stretch.tolist(),
-        offset=((start + mean * stretch - mean) / std).tolist(),
-        low=((0.0 - mean) / std).tolist(),
-        high=((1.0 - mean) / std).tolist(),
-    )
-    return nn.Sequential(rescale, network)
+    return np.maximum(high - low, 1.0) / width, (low - own_low) / width
 
 
-def _mean_threshold(thresholds: Sequence[Threshold]) -> Threshold:
+def mean_threshold(infos: Sequence[ModelInfo], what: str) -> Threshold:
     """Average the members' thresholds, as the ensemble averages their probabilities.
 
-    A threshold chosen on the pooled out-of-fold predictions of single members does not carry over:
+    A threshold chosen on the pooled held-out predictions of single members does not carry over:
     a mean of probabilities is spread differently, and once called every image positive.
+
+    Args:
+        infos: The members.
+        what: What is averaged, in words.
     """
-    values = [threshold.value for threshold in thresholds if threshold.value is not None]
-    if not values:
-        return thresholds[0]
+    thresholds = [info.threshold for info in infos if info.threshold.value is not None]
+    if not thresholds:
+        return infos[0].threshold
+    recalls = [t.target_recall for t in thresholds if t.target_recall is not None]
     return Threshold(
-        value=float(np.mean(values)),
-        source="mean of the folds' thresholds, each chosen on its inner validation part",
-        target_recall=thresholds[0].target_recall,
+        value=float(np.mean([threshold.value for threshold in thresholds])),
+        source=f"mean of {what}",
+        target_recall=min(recalls, default=None),
     )
 
 
-def _some(samples: Samples) -> Samples:
-    return samples.where(np.arange(len(samples)) % max(1, len(samples) // 64) == 0)
+def some_of(samples: Samples) -> Samples:
+    """Return up to as many rows as a model is compared on, from all over the table."""
+    step = max(1, -(-len(samples) // COMPARED_IMAGES))
+    return samples.where(np.arange(len(samples)) % step == 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from eosin.artifacts.audit import AuditReport, Finding
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.run import Environment
@@ -20,15 +21,18 @@ from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.places import cache_folder
 from eosin.core.types import Samples
-from eosin.datasets.audit import FileHashes, fingerprint
+from eosin.datasets.audit import FileHashes, audit_samples, fingerprint
 from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, find_root
+from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
 from eosin.datasets.phantom.adapter import OPTIONS_FILE
 from eosin.networks import find_spec
 from eosin.networks.registry import check_arguments
 from eosin.pipeline.channels import resolve_preprocessing
+from eosin.pipeline.embedding import load_features, note_absent
 from eosin.pipeline.images import ImageBank, load_bank
+from eosin.pipeline.refusals import check_embedding, check_standardising
 from eosin.pipeline.starting import check_freezing
 from eosin.recipe.schema import DataSection, Recipe
 
@@ -51,6 +55,7 @@ class Prepared:
         hashes: Of files and pixels, for the audit.
         fingerprint: Changes when paths, labels, groups or files change.
         bank: The decoded images.
+        notes: What the audit of any split must add.
     """
 
     samples: Samples
@@ -59,6 +64,12 @@ class Prepared:
     hashes: FileHashes
     fingerprint: str
     bank: ImageBank
+    notes: tuple[Finding, ...] = ()
+
+    def audit(self, samples: Samples) -> AuditReport:
+        """Look for leaks between the parts of the samples; they carry a ``split`` column."""
+        found = audit_samples(samples, hashes=self.hashes)
+        return found.model_copy(update={"findings": [*found.findings, *self.notes]})
 
 
 def check_names(recipe: Recipe) -> None:
@@ -75,9 +86,14 @@ def check_names(recipe: Recipe) -> None:
     for policy in (recipe.augment.policy, *(stage.augment for stage in stages)):
         if policy is not None:
             POLICIES.get(policy)
+    if recipe.model.table is not None:
+        check_embedding(recipe, resolve_manifest(recipe.model.table))
+        if recipe.data.fuse:
+            raise RecipeError(f"'data.fuse' is for images, but {recipe.model.name} sees features")
     spec = find_spec(recipe.model.name)
     check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
     check_freezing(recipe, spec)
+    check_standardising(recipe)
 
 
 def resolve_root(section: DataSection, seed: int) -> Path | None:
@@ -97,7 +113,7 @@ def resolve_root(section: DataSection, seed: int) -> Path | None:
 
 
 def resolve_manifest(path: str) -> Path:
-    """Return a recipe's manifest as an absolute path; ``$NAME`` and ``~`` expand."""
+    """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand."""
     return Path(os.path.expandvars(path)).expanduser().resolve()
 
 
@@ -145,8 +161,9 @@ def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
 
 
 def _narrow(samples: Samples, section: DataSection) -> Samples:
+    samples = bundle_samples(samples, section.magnifications if section.fuse else ())
     keep = np.ones(len(samples), dtype=bool)
-    if section.magnifications:
+    if section.magnifications and not section.fuse:
         if "magnification" not in samples.frame:
             raise RecipeError(
                 f"'data.magnifications' is set, but {samples.name} has no column 'magnification'",
@@ -174,9 +191,16 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
     """
     check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
-    say(f"Reading {len(samples)} images of {samples.frame['group'].nunique()} groups")
-    preprocessing = resolve_preprocessing(recipe, samples, facts)
-    bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache, say=say)
+    say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
+    notes: tuple[Finding, ...] = ()
+    if recipe.model.table is None:
+        preprocessing = resolve_preprocessing(recipe, samples, facts)
+        bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache, say=say)
+    else:
+        table = resolve_manifest(recipe.model.table)
+        bank, hashes = load_features(samples, table, apart=(recipe.data.label,))
+        notes = note_absent(hashes)
+        say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
     return Prepared(
         samples=readable,
@@ -185,4 +209,5 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
         hashes=hashes,
         fingerprint=fingerprint(readable, hashes),
         bank=bank,
+        notes=notes,
     )

@@ -54,22 +54,35 @@ def describe_run(
     precision: str,
     seconds: dict[str, float],
 ) -> Environment:
-    """Collect the contents of ``environment.json``."""
-    return Environment(
-        eosin=version_of("eosin") or "unknown",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    """Collect the contents of ``environment.json`` of a training."""
+    return describe(
         command=command,
-        python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        packages=package_versions(),
         device=device,
         precision=precision,
-        git=_git_commit(),
         seed=recipe.seed,
         data_root=str(prepared.samples.root),
         data_fingerprint=prepared.fingerprint,
         dataset=prepared.facts,
+        seconds=seconds,
+    )
+
+
+def describe(*, seconds: dict[str, float], **told: Any) -> Environment:
+    """Collect the contents of ``environment.json``.
+
+    Args:
+        seconds: Wall time of each stage.
+        told: What the machine does not tell: command, device, precision, seed, data.
+    """
+    return Environment(
+        eosin=version_of("eosin") or "unknown",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        packages=package_versions(),
+        git=_git_commit(),
         seconds={stage: round(value, 2) for stage, value in seconds.items()},
+        **told,
     )
 
 

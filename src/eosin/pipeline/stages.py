@@ -11,6 +11,7 @@ from eosin.datasets.audit import audit_stage
 from eosin.datasets.catalogue import DATASETS
 from eosin.pipeline.division import Division, divide, stop_at_leak
 from eosin.pipeline.fitting import Stopwatch, fit_split, open_session
+from eosin.pipeline.kept import fingerprint_stage, keep_stage, take_stage
 from eosin.pipeline.planning import Plan, make_plan
 from eosin.pipeline.preparation import Prepared, Say, prepare
 from eosin.pipeline.resuming import check_same_data, check_same_recipe, record_data
@@ -137,8 +138,12 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
         check_same_recipe(place, _started_there(recipe, place) if stage.number > 1 else recipe)
         check_same_data(place, stage.prepared)
         clean_partial(place.root)
+    fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division)
     if place.metrics.exists():
         say(f"{label}done before")
+    elif not place.root.exists() and take_stage(fingerprint, place, recipe):
+        say(f"{label}an equal one was trained before: taken over from the cache")
+        record_data(place, stage.prepared)
     else:
         stop_at_leak(recipe, stage.division.audit, allow_leak, say)
         if not place.recipe.exists():
@@ -148,5 +153,7 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
             record_data(place, stage.prepared)
         session = replace(open_session(recipe, stage.prepared, say, Stopwatch()), start=start)
         fit_split(session, stage.division.samples, stage.division.report, place, label=label)
+        if recipe.data.cache:
+            keep_stage(fingerprint, place)
     if not place.report.exists():
         write_report(place.root)

@@ -7,6 +7,7 @@ from typing import Any
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.metrics import Metric, SplitMetrics
+from eosin.artifacts.model import EnsembleMember
 from eosin.core.types import SPLITS, Samples
 
 _TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
@@ -36,6 +37,17 @@ def tell_split(name: str, split: SplitMetrics) -> list[str]:
         lines.append(f"  at threshold       {at}: recall {recall}, specificity {specificity}")
     caution = next((m.reason for m in split.image.values() if m.value is not None and m.reason), "")
     return [*lines, f"  caution            {caution}"] if caution else lines
+
+
+def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
+    """Return what each member of an ensemble reaches on the same images, a line each."""
+    told = [
+        # The reasons of a missing interval stand with the ensemble's own.
+        (m.run, [tell_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")])
+        for m in members
+    ]
+    width = max(len(name) for name, _ in told)
+    return [f"  {name:<{width}}  alone: auc {auc}, accuracy {acc}" for name, (auc, acc) in told]
 
 
 def tell_audit(audit: AuditReport) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from eosin.core.errors import RecipeError, close_matches
-from eosin.recipe.schema import Recipe
+from eosin.recipe.schema import EMBEDDING, Recipe
 
 
 def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -50,6 +50,11 @@ def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
             _anchor_paths(section, ("manifest", "root"), folder)
     if str(transfer.get("source", "")).endswith(".safetensors"):
         _anchor_paths(transfer, ("source",), folder)
+    model = recipe.get("model")
+    if isinstance(model, dict):
+        family, colon, file = str(model.get("name", "")).partition(":")
+        if family == EMBEDDING and not file.startswith(("$", "~")):
+            model["name"] = f"{family}{colon}{folder / file}"
 
 
 def _anchor_paths(section: dict[str, Any], keys: tuple[str, ...], folder: Path) -> None:

@@ -14,6 +14,8 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
+#: What stands before the colon in the name of a head on features that were computed elsewhere.
+EMBEDDING = "embedding"
 #: Of what names a folder.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -82,7 +84,9 @@ class DataSection(Section):
         label: The manifest's column that holds the class.
         positive: The positive class of a binary task; adapters have a default.
         magnifications: Keep only these; all by default.
-        limit: Keep at most so many images a class and group (for quick forms).
+        fuse: Make bundles of a slide's images, one a magnification, in the order of
+            ``magnifications``: what a network ``fusion:NAME`` takes for one image.
+        limit: Keep at most so many images (or bundles) a class and group (for quick forms).
         modality: ``brightfield`` or ``fluorescence``; data sets know theirs, a manifest is taken
             for brightfield.
         channel_names: Names of a fluorescence file's channels, in order; data sets know theirs.
@@ -99,6 +103,7 @@ class DataSection(Section):
     label: str = "label"
     positive: str | None = None
     magnifications: tuple[str, ...] = ()
+    fuse: bool = False
     limit: PositiveInt | None = None
     modality: Literal["brightfield", "fluorescence"] | None = None
     channel_names: tuple[str, ...] = ()
@@ -111,6 +116,12 @@ class DataSection(Section):
     def _check_percentiles(self) -> Self:
         if self.percentiles[0] >= self.percentiles[1]:
             raise ValueError(f"`percentiles` must grow, got {list(self.percentiles)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_fusing(self) -> Self:
+        if self.fuse and len(set(self.magnifications)) < max(2, len(self.magnifications)):
+            raise ValueError("`fuse` needs `magnifications`, two or more, each once")
         return self
 
     @model_validator(mode="after")
@@ -140,7 +151,8 @@ class ModelSection(Section):
     """The network.
 
     Attributes:
-        name: Registered network.
+        name: Registered network; ``embedding:FILE`` is a head on features computed elsewhere, the
+            file relative to the recipe.
         input_px: Height and width of its input; the network's own by default.
         arguments: Further arguments of the network.
         preprocessing: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then
@@ -152,6 +164,12 @@ class ModelSection(Section):
     input_px: Annotated[int, Field(ge=8, le=4096)] | None = None
     arguments: dict[str, Any] = {}
     preprocessing: Literal["unit", "centred", "caffe", "imagenet"] | None = None
+
+    @property
+    def table(self) -> str | None:
+        """The file of features that the name speaks of; nothing for a network that sees images."""
+        family, _, file = self.name.partition(":")
+        return file if family == EMBEDDING else None
 
 
 class TransferStage(Section):
@@ -191,6 +209,9 @@ class TransferSection(Section):
         unfreeze_every: Epochs after which one stage of the network more is trained, from the cut
             towards the input; null keeps the cut.
         layer_decay: Factor on the learning rate from each stage of the network to the one before.
+        standardise: Bring the features of a frozen backbone to mean 0 and deviation 1 over the
+            training part before the head is trained on them; the trained head takes them as they
+            were. Needs ``freeze = "backbone"`` and no augmentation.
         stage: Trainings on other data that come first, in order.
     """
 
@@ -198,6 +219,7 @@ class TransferSection(Section):
     freeze: str = "none"
     unfreeze_every: PositiveInt | None = None
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    standardise: bool = False
     stage: tuple[TransferStage, ...] = ()
 
     @model_validator(mode="after")
@@ -241,11 +263,14 @@ class TrainSection(Section):
         class_weights: ``none``, or ``balanced`` (N / (K · N_class), from the training part).
         schedule: The learning rate's schedule.
         evaluations_per_epoch: Evaluations of the validation part in each epoch.
-        monitor: What chooses the best state, stops early and drives ``plateau``.
+        monitor: What chooses the best state, stops early and drives ``plateau``; ``none`` keeps the
+            last state.
         patience: Evaluations without gain before training stops; null never stops early.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto`` (mixed on CUDA, single elsewhere), ``32-true``, ``bf16-mixed``,
             ``16-mixed``.
+        compile: On CUDA: fuse the network's operations with ``torch.compile``, which takes some
+            minutes once; ignored elsewhere, where it needs a compiler and hardly gains.
         threads: CPU threads; the machine's by default.
         clip_gradient: Largest gradient norm; null never clips.
         batch_norm: What evaluation normalises by: the ``running`` statistics of the training
@@ -267,15 +292,22 @@ class TrainSection(Section):
     class_weights: Literal["none", "balanced"] = "none"
     schedule: ScheduleSection = ScheduleSection()
     evaluations_per_epoch: PositiveInt = 1
-    monitor: Literal["val_loss", "val_accuracy", "val_auc"] = "val_loss"
+    monitor: Literal["val_loss", "val_accuracy", "val_auc", "none"] = "val_loss"
     patience: PositiveInt | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    compile: bool = False
     threads: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
     batch_norm: Literal["running", "recalibrated"] = "running"
     checkpoint_minutes: Annotated[float, Field(ge=0.0)] = 5.0
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = ()
+
+    @model_validator(mode="after")
+    def _check_monitor(self) -> Self:
+        if self.monitor == "none" and (self.patience or self.schedule.name == "plateau"):
+            raise ValueError('`monitor = "none"` drives neither `patience` nor `plateau`')
+        return self
 
 
 class EvaluateSection(Section):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from eosin.core.types import SPLITS
+from eosin.core.types import BUNDLED, SPLITS, TOGETHER, parts_of
 from eosin.reporting.formatting import count, quantity, share, times
 from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Table, text_table
@@ -32,8 +32,11 @@ def availability(run: Run) -> list[tuple[str, str]]:
     if frame is not None:
         patients = [name for name in frame["patient"].unique() if name]
         known = bool((frame["patient"] != "").all())
+        images = [part for path in frame["path"] for part in parts_of(path) if part]
+        is_bundled = frame["path"].str.contains(BUNDLED, regex=False).any()
         facts = [
-            ("Images", count(len(frame))),
+            *([("Bundles", count(len(frame)))] if is_bundled else []),
+            ("Images", count(len(images))),
             ("Classes", count(frame["label"].nunique())),
             ("Patients", count(len(patients)) if patients and known else _partly(patients)),
             ("Groups", count(frame["group"].nunique())),
@@ -42,7 +45,9 @@ def availability(run: Run) -> list[tuple[str, str]]:
             if column in frame and (frame[column] != "").any():
                 facts.append((label, count(int(frame[column][frame[column] != ""].nunique()))))
         if _has_magnifications(frame):
-            facts.append(("Magnifications", ", ".join(times(m) for m in magnifications(frame))))
+            taken = {part for text in magnifications(frame) for part in text.split(TOGETHER)}
+            in_order = sorted(taken, key=magnification_order)
+            facts.append(("Magnifications", ", ".join(times(m) for m in in_order)))
     facts.append(("Unreadable files", count(len(run.skipped))))
     return facts
 

@@ -77,8 +77,12 @@ def _from_split_report(run: Run) -> Exposure | None:
 def _from_audit(run: Run) -> Exposure | None:
     if run.audit is None:
         return None
-    # The audit gives one example pair for each group that two parts share.
-    return Exposure(sum(len(f.pairs) for f in run.audit.leaks if f.kind == "same_group"))
+    # The audit gives one example pair for each group that two parts share, and an ensemble's again
+    # for each member.
+    judged = [pair.b for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
+    frame = run.predictions
+    groups = {} if frame is None else dict(zip(frame["path"], frame["group"], strict=True))
+    return Exposure(len({groups.get(path, path) for path in judged}))
 
 
 def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from markupsafe import Markup, escape
 
 from eosin.artifacts.metrics import Metric
+from eosin.core.types import TOGETHER
 
 #: Stands where there is nothing to say.
 ABSENT = "—"
@@ -141,5 +142,8 @@ def duration(seconds: float) -> str:
 
 
 def times(magnification: str) -> str:
-    """Write a magnification, e.g. ``"200×"``; words and signs of its own stay."""
-    return f"{magnification}×" if magnification.replace(".", "", 1).isdecimal() else magnification
+    """Write a magnification, e.g. ``"200×"``, or those of a bundle; words of its own stay."""
+    parts = magnification.split(TOGETHER)
+    if not all(part.replace(".", "", 1).isdecimal() for part in parts):
+        return magnification
+    return " + ".join(f"{part}×" for part in parts)

@@ -16,6 +16,7 @@ from eosin.reporting.figures.ranking import precision_recall_figure, roc_figure
 from eosin.reporting.figures.style import Picture
 from eosin.reporting.formatting import listing, times
 from eosin.reporting.gathering import Run, gather
+from eosin.reporting.members import members_table
 from eosin.reporting.patients import patients_table
 from eosin.reporting.rendering import render, write_figures, write_page
 from eosin.reporting.scores import scores_of
@@ -111,6 +112,7 @@ def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
         "has_patients": run.judged.n_patients is not None,
         "split_name": split_name(run),
         "threshold": threshold_text(run),
+        "members_table": members_table(run),
         "headline_tables": _headline_tables(run),
         "other_tables": _other_tables(run),
         "availability": exploration.availability(run),

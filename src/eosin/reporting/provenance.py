@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eosin.artifacts.audit import Finding
-from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.model import Embedding, ModelInfo, TransferStage
 from eosin.reporting.exploration import part_name
 from eosin.reporting.formatting import (
     ABSENT,
@@ -16,8 +17,10 @@ from eosin.reporting.formatting import (
     metric_text,
     number,
     quantity,
+    times,
 )
 from eosin.reporting.gathering import Run
+from eosin.reporting.members import member_network, members_of
 from eosin.reporting.tables import Cell, Table, text_table
 
 _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
@@ -28,6 +31,8 @@ _MOST_PAIRS = 25
 _REACH = "It knows exact copies and the groups that it is told, not near-duplicates."
 #: Facts that only a program needs.
 _UNTOLD = frozenset({"parts", "counts"})
+
+_FROM_SCRATCH = "none: trained from scratch"
 
 Facts = list[tuple[str, str]]
 
@@ -150,13 +155,10 @@ def model_facts(run: Run) -> Facts:
     model = run.model
     if model is None:
         return []
-    shape = "×".join(str(side) for side in model.preprocessing.input_px)
-    channels = model.preprocessing.channels
-    joint = "" if all(len(name) == 1 for name in channels) else ", "
     facts = [
         ("Network", _network(model)),
         ("Weights", _weights(model)),
-        ("Input", f"{shape} px, {joint.join(channels)}"),
+        ("Input", _input(model)),
         ("Channel windows", _windows(model)),
         ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
@@ -173,12 +175,29 @@ def model_facts(run: Run) -> Facts:
 
 
 def _members(model: ModelInfo) -> int:
-    return int(model.arguments.get("members", 1)) if model.architecture == "ensemble" else 1
+    if model.architecture != "ensemble":
+        return 1
+    return len(model.members) or int(model.arguments.get("members", 1))
 
 
 def _network(model: ModelInfo) -> str:
-    member = model.arguments.get("architecture")
+    member = model.arguments.get("architecture") or listing(map(member_network, model.members))
     return f"{model.architecture} of {member}" if member else model.architecture
+
+
+def _input(model: ModelInfo) -> str:
+    given = model.preprocessing
+    if isinstance(given, Embedding):
+        return f"{quantity(len(given.channels), 'feature')} of {given.table}, computed elsewhere"
+    return f"{'×'.join(str(side) for side in given.input_px)} px, {_channels(model)}"
+
+
+def _channels(model: ModelInfo) -> str:
+    channels, taken = model.preprocessing.channels, model.preprocessing.magnifications
+    if taken:
+        one = "".join(channels[: len(channels) // len(taken)])
+        return f"{one} at {listing([times(value) for value in taken])} together"
+    return ("" if all(len(name) == 1 for name in channels) else ", ").join(channels)
 
 
 def _windows(model: ModelInfo) -> str:
@@ -199,6 +218,8 @@ def _windows(model: ModelInfo) -> str:
 
 def _weights(model: ModelInfo) -> str:
     members = _members(model)
+    if model.members:
+        return f"{quantity(model.params, 'learnable weight')} in {members} members"
     each = quantity(model.params // members, "learnable weight")
     return each if members == 1 else f"{members} members of {each}"
 
@@ -217,11 +238,15 @@ def _stored_threshold(model: ModelInfo) -> str:
 def _transfer(run: Run) -> str:
     chain = run.model.transfer_chain if run.model else []
     if not chain:
-        return "none: trained from scratch"
-    links = [_link(stage) for stage in chain]
+        return _FROM_SCRATCH
+    if members := members_of(run):
+        return "; ".join(f"{one.run}: {_links(one.transfer_chain)}" for one in members)
     frozen = run.recipe.transfer.freeze if run.recipe else "none"
-    links.append("this training" if frozen == "none" else f"this training (frozen: {frozen})")
-    return " → ".join(links)
+    return _links(chain, "this training" + ("" if frozen == "none" else f" (frozen: {frozen})"))
+
+
+def _links(chain: Sequence[TransferStage], last: str = "its training") -> str:
+    return " → ".join([*map(_link, chain), last]) if chain else _FROM_SCRATCH
 
 
 def _link(stage: TransferStage) -> str:
@@ -255,6 +280,8 @@ def environment_facts(run: Run) -> Facts:
 
 def rerun_commands(run: Run) -> list[str]:
     """Return the commands that make this run anew, from inside its folder."""
+    if members := members_of(run):
+        return [f"eosin ensemble {' '.join(one.run for one in members)} -o ANEW"]
     if run.recipe is None:
         return ["eosin evaluate MODEL --data MANIFEST.csv -o ANEW", "eosin report ANEW"]
     return ["eosin train recipe.toml -o ../anew"]

@@ -24,6 +24,11 @@ class Placement:
     precision: str
     description: str
 
+    @property
+    def can_compile(self) -> bool:
+        """Whether ``torch.compile`` brings its compiler along."""
+        return self.accelerator == "cuda"
+
     def autocast(self) -> torch.autocast:
         """Return the context that runs a network in this precision, as Lightning's does."""
         kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -64,7 +69,8 @@ def choose_placement(device: str, precision: str, threads: int | None) -> Placem
 
 
 def _has_fast_bf16(device: str) -> bool:
-    # Mixed precision gains on tensor cores; on CPUs it was slower wherever it was tried.
+    # On CPUs with bfloat16 it gains for the plain networks and loses for the deep ones:
+    # benchmarks/train_modes.
     return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 

@@ -11,22 +11,23 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from eosin.core.seeding import generator
-from eosin.core.types import ImageSource, IntArray
+from eosin.core.types import FloatArray, ImageSource, IntArray
 
-#: images uint8 (B, H, W, C); targets (B,); index of each image in its part (B,).
+#: images uint8 (B, H, W, C), or features float32 (B, D); targets (B,); index of each image in its
+#: part (B,).
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class ImagePart:
-    """The decoded images of one split.
+    """The decoded images of one split, or their features.
 
     Attributes:
-        images: uint8, shape (N, H, W, C).
+        images: uint8, shape (N, H, W, C); features float32, shape (N, D).
         targets: Class index of each, shape (N,).
     """
 
-    images: ImageSource
+    images: ImageSource | FloatArray
     targets: IntArray
 
     def __len__(self) -> int:

@@ -29,7 +29,7 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
 
     Args:
         run: Where history and best state go.
-        monitor: Which validation score decides.
+        monitor: Which validation score decides; with ``none`` the latest state is the best.
         patience: Evaluations without gain before training stops; ``None`` never stops early.
         on_row: Told of every new history row.
         logs: Loggers beside the history.

@@ -57,14 +57,28 @@ def load_weights(path: Path, network: nn.Module) -> None:
     Raises:
         ArtifactError: The file is absent, damaged, or of another network.
     """
+    state = load_tensors(path)
     try:
-        state: dict[str, torch.Tensor] = load_file(path)
         network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{path} does not fit the network: {reason}") from error
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read named tensors.
+
+    Raises:
+        ArtifactError: The file is absent or damaged.
+    """
+    try:
+        found: dict[str, torch.Tensor] = load_file(path)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} does not fit the network: {reason}") from error
+        raise ArtifactError(f"{path} cannot be read: {reason}") from error
+    return found
 
 
 class BestWeights:

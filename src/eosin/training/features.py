@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.model import Embedding
+from eosin.core.errors import RecipeError
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray
 from eosin.recipe.schema import TrainSection
@@ -17,15 +19,14 @@ from eosin.training.inputs import InputScaling
 from eosin.training.loop import FitInputs, fit
 from eosin.training.tuning import Tuning
 
+#: Rows that are looked at in one go: a whole table of doubles would be twice the table.
+_ROWS = 4096
+
 
 def needs_features_only(inputs: FitInputs) -> bool:
     """Tell whether every epoch would show the head the same vectors."""
-    tuning = inputs.tuning
-    return (
-        tuning.freeze in ("backbone", "before:head")
-        and tuning.unfreeze_every is None
-        and inputs.policy.changes_nothing
-    )
+    is_frozen = inputs.tuning.is_head_only and inputs.policy.changes_nothing
+    return is_frozen or isinstance(inputs.preprocessing, Embedding)
 
 
 def fit_head(
@@ -40,40 +41,61 @@ def fit_head(
         network: With its initial weights.
         section: The recipe's training section.
         inputs: Images and everything else.
-        run: Where history and checkpoints go; these hold the head alone.
+        run: Where history and checkpoints go; these hold the head alone, and where features are
+            standardised, the head that takes them so.
 
     Returns:
         The whole network, its head in the state of its best evaluation, as :func:`fit` does.
+
+    Raises:
+        RecipeError: Features shall be standardised for a head that does not begin with one dense
+            layer.
     """
     path = inputs.tuning.stages["head"]
+    head = network.get_submodule(path)
+    dense = _first_dense(head) if inputs.tuning.standardise else None
     train, val = (
         embed(network, path, part, section.batch_size, inputs)
         for part in (inputs.train, inputs.val)
     )
-    embedded = replace(inputs, train=train, val=val, tuning=Tuning(), is_embedded=True)
-    fit(network.get_submodule(path), section, embedded, run)
+    embedded = replace(
+        inputs,
+        train=ImagePart(train, inputs.train.targets),
+        val=ImagePart(val, inputs.val.targets),
+        tuning=Tuning(),
+        is_embedded=True,
+    )
+    if dense is None:
+        fit(head, section, embedded, run)
+    else:
+        scaling = Standardisation.of(train)
+        for vectors in (train, val):
+            scaling.apply(vectors)
+        fit(head, section, embedded, run)
+        scaling.fold_into(dense)
     return network.cpu().eval()
 
 
 def embed(
     network: nn.Module, path: str, part: ImagePart, batch_size: int, inputs: FitInputs
-) -> ImagePart:
+) -> FloatArray:
     """Return what reaches a module of the network, instead of the images.
 
     Args:
         network: Is put into evaluation mode, on the training's device.
         path: Of the module; its input must be a vector an image.
-        part: The images.
+        part: N images.
         batch_size: Images a batch.
         inputs: Preprocessing, device and precision.
 
     Returns:
-        The part with vectors, float32, shape (N, D).
+        float32, shape (N, D).
     """
     accelerator = inputs.placement.accelerator
     network.to(accelerator).eval()
     scale = InputScaling(inputs.preprocessing).to(accelerator)
     caught: list[FloatArray] = []
+    vectors = np.empty((0, 0), dtype=np.float32)
 
     def catch(_module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         caught.append(arguments[0].float().cpu().numpy())
@@ -87,7 +109,63 @@ def embed(
         ):
             for images, _, index in make_loader(part, batch_size, None):
                 network(scale(images.to(accelerator)))
+                batch = caught.pop()
+                if not len(vectors):
+                    vectors = np.empty((len(part), batch.shape[1]), dtype=np.float32)
+                vectors[index.numpy()] = batch
                 advance(int(index[-1]) + 1, len(part))
     finally:
         hook.remove()
-    return ImagePart(np.concatenate(caught), part.targets)
+    return vectors
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Brings each feature to mean 0 and deviation 1.
+
+    Attributes:
+        mean: float64, shape (D,).
+        std: float64, shape (D,); 1 for a feature that is the same everywhere.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+
+    @classmethod
+    def of(cls, vectors: FloatArray) -> Standardisation:
+        """Fit on the vectors of a training part, shape (N, D)."""
+        mean = vectors.mean(axis=0, dtype=np.float64)
+        squares = np.zeros_like(mean)
+        for start in range(0, len(vectors), _ROWS):
+            squares += np.square(vectors[start : start + _ROWS] - mean).sum(axis=0)
+        std = np.sqrt(squares / len(vectors))
+        # Of equal values the mean is rounded: what is left is no spread.
+        std[std <= 1e-6 * np.abs(mean)] = 1.0
+        return cls(mean, std)
+
+    def apply(self, vectors: FloatArray) -> None:
+        """Standardise vectors (N, D) in place."""
+        for start in range(0, len(vectors), _ROWS):
+            rows = vectors[start : start + _ROWS]
+            rows[:] = (rows - self.mean) / self.std
+
+    def fold_into(self, dense: nn.Linear) -> None:
+        """Let a layer that was trained on standardised vectors take them as they were."""
+        weight = dense.weight.detach().double().cpu().numpy() / self.std
+        with torch.no_grad():
+            dense.bias.sub_(torch.from_numpy(weight @ self.mean).to(dense.bias))
+            dense.weight.copy_(torch.from_numpy(weight))
+
+
+def _first_dense(head: nn.Module) -> nn.Linear:
+    """Return the layer that takes the features; dropout may come before it."""
+    parts = [part for part in head.modules() if not list(part.children())]
+    for part in parts:
+        if isinstance(part, nn.Linear) and part.bias is not None:
+            return part
+        if not isinstance(part, nn.Dropout):
+            break
+    raise RecipeError(
+        "'transfer.standardise' needs a head that begins with a dense layer with a bias",
+        mend="Leave it out for this network",
+    )

@@ -101,6 +101,7 @@ def fit(
         seed=inputs.seed,
         tuning=inputs.tuning,
         is_embedded=inputs.is_embedded,
+        backend="inductor" if section.compile and inputs.placement.can_compile else None,
     )
     module = ClassifierModule(network, section, task)
     with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ class Task:
         tuning: Which weights are trained when, and how fast.
         is_embedded: Whether the network's input lies ready: what a frozen backbone made of each
             image, float32.
+        backend: Of ``torch.compile``; nothing runs the network as it is.
     """
 
     preprocessing: Preprocessing
@@ -52,6 +53,7 @@ class Task:
     seed: int
     tuning: Tuning = field(default_factory=Tuning)
     is_embedded: bool = False
+    backend: str | None = None
 
 
 class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-defined]
@@ -69,6 +71,8 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         self.section = section
         self.task = task
         self.prepare = nn.Identity() if task.is_embedded else InputScaling(task.preprocessing)
+        # A function and no module, which would be saved once more under another name.
+        self._run = (_compiled(network, task.backend) if task.backend else network).__call__
         weights = torch.tensor(task.class_weights, dtype=torch.float32)
         self.register_buffer("_class_weights", weights, persistent=False)
         # P3 penalises weights, not biases or batch-norm's scale.
@@ -112,7 +116,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         images, targets, index = batch
         place = (self.task.seed, self.current_epoch)
         inputs = augmented_input(images, self.prepare, self.task.policy, place, index)
-        logits = self.network(inputs)
+        logits = self._run(inputs)
         loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
         value = loss.item()
         if not math.isfinite(value):
@@ -133,7 +137,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
     def validation_step(self, batch: Batch, _step: int) -> None:
         """Tally one batch of the validation part, never augmented."""
         images, targets, _ = batch
-        logits = self.network(self.prepare(images))
+        logits = self._run(self.prepare(images))
         loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
         self._val.add(loss.item(), logits, targets)
 
@@ -166,6 +170,11 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         state = getattr(self, "_schedule_state", None)
         if self.scheduler is not None and state is not None:
             self.scheduler.load_state_dict(state)
+
+
+def _compiled(network: nn.Module, backend: str) -> nn.Module:
+    compiled: Any = torch.compile(network, backend=backend)
+    return cast(nn.Module, compiled)
 
 
 class _Tally:

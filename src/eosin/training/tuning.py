@@ -25,12 +25,19 @@ class Tuning:
         unfreeze_every: Epochs after which one stage more is trained, from the cut towards the
             input; ``None`` keeps the cut.
         layer_decay: Factor on the learning rate from each stage to the one before.
+        standardise: Whether a head that is trained alone sees features of mean 0 and deviation 1.
     """
 
     stages: Mapping[str, str] = field(default_factory=dict)
     freeze: str = "none"
     unfreeze_every: int | None = None
     layer_decay: float = 1.0
+    standardise: bool = False
+
+    @property
+    def is_head_only(self) -> bool:
+        """Whether nothing but the head is ever trained."""
+        return self.freeze in ("backbone", "before:head") and self.unfreeze_every is None
 
     def cut(self, network: nn.Module, epoch: int) -> str | None:
         """Return the path of the first module that is trained in an epoch; ``None`` for all.

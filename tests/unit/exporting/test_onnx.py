@@ -83,13 +83,26 @@ def test_a_network_that_says_nan_is_refused(network, exported, images):
 
 
 def test_a_file_that_cannot_be_written_is_explained(network, tmp_path, monkeypatch):
-    class Program:
-        def save(self, path, **_how):
-            Path(path).write_text("half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def fill_up(_network, _images, path, **_how):
+        Path(path).write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch.onnx, "export", lambda *_args, **_how: Program())
+    monkeypatch.setattr(torch.onnx, "export", fill_up)
     with pytest.raises(OutputError, match="could not write") as caught:
         write_onnx(network, tmp_path / "model.onnx", (8, 8))
     assert caught.value.mend.startswith("Free some space")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_padding_that_depends_on_the_size_costs_no_operators(tmp_path):
+    class Padded(nn.Module):
+        def forward(self, images):
+            height, width = images.shape[-2:]
+            return nn.functional.pad(images, (width % 4, 0, height % 3, 0)).mean(dim=(2, 3))
+
+    write_onnx(Padded().eval(), tmp_path / "model.onnx", (8, 7))
+    operators = {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
+    assert "Pad" in operators
+    assert not operators & {"Shape", "Mod"}
+    images = np.random.default_rng(0).random((5, 3, 8, 7), dtype=np.float32)
+    check_parity(Padded().eval(), tmp_path / "model.onnx", images)

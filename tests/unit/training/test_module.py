@@ -30,7 +30,7 @@ class Fixed(nn.Module):
 def make_module():
     """A function from a network and a training section to the module under test."""
 
-    def make(network, weights=(1.0, 1.0), policy="none", positive=1, **section):
+    def make(network, weights=(1.0, 1.0), policy="none", positive=1, backend=None, **section):
         task = Task(
             preprocessing=make_preprocessing("unit", 2),
             policy=POLICIES.get(policy),
@@ -38,6 +38,7 @@ def make_module():
             positive=positive,
             evaluations=1,
             seed=0,
+            backend=backend,
         )
         module = ClassifierModule(network, TrainSection(**section), task)
         # Outside a trainer there is no epoch and no step.
@@ -156,3 +157,22 @@ def test_a_plateau_knows_which_way_is_up(make_module, monitor, mode):
 def test_weights_in_a_checkpoint_are_the_network_s_alone(make_module):
     module = make_module(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)))
     assert set(module.state_dict()) == {"network.1.weight", "network.1.bias"}
+
+
+def test_a_compiled_network_learns_and_is_saved_as_the_plain_one(make_module):
+    seen = []
+
+    def trace(graph, _examples):
+        seen.append(graph)
+        return graph.forward
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    plain, compiled = make_module(network), make_module(network, backend=trace)
+    of = batch([0, 1, 1], value=7)
+    losses = [module.training_step(of, 0) for module in (plain, compiled)]
+    assert torch.equal(*losses)
+    assert len(seen) == 1
+    losses[1].backward()
+    assert network[1].weight.grad.abs().sum() > 0
+    assert compiled.state_dict().keys() == plain.state_dict().keys()

@@ -12,7 +12,7 @@ import numpy as np
 from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
 from eosin.core.progress import Advance
-from eosin.core.types import Pixels, Samples
+from eosin.core.types import Pixels, Samples, parts_of
 from eosin.inference.planes import decode_any
 
 #: Hashing and decoding release the interpreter's lock.
@@ -46,8 +46,16 @@ class FileHashes:
     files: dict[str, FileHash] = field(default_factory=dict)
 
     def of_file(self, path: str) -> FileHash | None:
-        """Return the hashes of a cell; of an image inside a container, with the container's."""
-        return self.files.get(path)
+        """Return the hashes of a cell; of an image inside a container, with the container's.
+
+        Of a bundle, one ``content`` for all its files.
+        """
+        parts = parts_of(path)
+        if len(parts) == 1:
+            return self.files.get(path)
+        found = [self.files.get(part) for part in parts]
+        contents = repr([one and one.content for one in found])
+        return FileHash(hashlib.sha256(contents.encode()).hexdigest(), None)
 
     def of_image(self, path: str) -> FileHash | None:
         """Return the hashes of a readable image, ``content`` telling images of a file apart."""
@@ -77,7 +85,7 @@ def hash_files(
         The hashes of all images, the known ones included; a reason for those that cannot be read.
     """
     files = dict(known.files) if known is not None else {}
-    todo = list(dict.fromkeys(cell for cell in samples.frame["path"] if cell not in files))
+    todo = [cell for cell in samples.image_cells if cell not in files]
     containers: dict[Path, str | None] = {}
 
     def hash_one(cell: str) -> FileHash:

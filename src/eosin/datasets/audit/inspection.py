@@ -27,6 +27,7 @@ from eosin.datasets.audit.hashes import FileHash, FileHashes
 from eosin.datasets.audit.messages import describe
 from eosin.datasets.audit.overlaps import Overlap, PartPair, find_overlaps
 from eosin.datasets.breakhis_names import parse_breakhis_name
+from eosin.datasets.bundles import single_images
 
 _SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
 Entries = Iterable[tuple[int, str]]
@@ -137,8 +138,9 @@ def audit_samples(
     """Look for material that stands on both sides of a split, or twice in the table.
 
     Args:
-        samples: The table; its ``split`` column, else its ``fold`` column, says which parts must
-            share nothing. Rows with an empty one are compared with no part.
+        samples: The table, of bundles every image by itself; its ``split`` column, else its
+            ``fold`` column, says which parts must share nothing. Rows with an empty one are
+            compared with no part.
         hashes: Of its files (see :func:`~eosin.datasets.audit.hash_files`); without them copies
             under other names are not looked for.
         progress: Told how many kinds are done.
@@ -147,7 +149,7 @@ def audit_samples(
         The findings, leaks first; one for each kind and pair of splits, with one example pair of
         images for each shared thing.
     """
-    table = _Table(samples, hashes)
+    table = _Table(single_images(samples), hashes)
     searches = list(table.searches())
     findings: list[Finding] = []
     for done, search in enumerate(searches, start=1):
@@ -162,7 +164,7 @@ def audit_samples(
         if progress is not None:
             progress(done, len(searches))
     return AuditReport(
-        n_images=len(samples),
+        n_images=len(table.paths),
         n_groups=len(set(table.groups)),
         splits={part: _size(table, part) for part in table.named_parts},
         findings=_sorted(findings),

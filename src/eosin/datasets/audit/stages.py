@@ -11,6 +11,7 @@ from eosin.artifacts.manifest import relocated
 from eosin.core.types import Samples
 from eosin.datasets.audit.hashes import FileHashes
 from eosin.datasets.audit.inspection import audit_samples
+from eosin.datasets.bundles import single_images
 
 _COLUMNS = ("path", "label", "group", "cluster", "accession")
 #: Names that mean the same thing only within one data set.
@@ -37,17 +38,19 @@ def audit_stage(
         The leaks, and nothing else.
     """
     target, hashes = judged
-    moved = relocated(stage[0], target.root)
+    own = single_images(stage[0])
+    moved = relocated(own, target.root)
     part = f"stage {name}"
     mine = _columns(moved, part)
     if not is_same_source:
         for column in _OWN_NAMES:
             mine[column] = [f"{part}: {cell}" if cell else "" for cell in mine[column]]
     files = dict(hashes.files)
-    for cell, place in zip(stage[0].frame["path"], moved.frame["path"], strict=True):
+    for cell, place in zip(own.frame["path"], moved.frame["path"], strict=True):
         if (found := stage[1].of_file(cell)) is not None:
             files[place] = found
-    frame = pd.concat([mine, _columns(target, "test")], ignore_index=True)
+    judged_images = _columns(single_images(target), "test")
+    frame = pd.concat([mine, judged_images], ignore_index=True)
     report = audit_samples(replace(target, frame=frame), hashes=FileHashes(files))
     return [finding for finding in report.findings if finding.severity == "leak"]
 

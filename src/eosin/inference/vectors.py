@@ -1,0 +1,269 @@
+"""Tables of features that were computed elsewhere: an image's path and its vector, a row each.
+
+``.parquet`` and ``.csv`` hold a column ``path`` and a column of numbers a feature; the columns of
+a manifest, and text, are no features. ``.npz`` holds the arrays ``path`` (N,) and ``features``
+(N, D); pickled objects are refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+
+from eosin.artifacts.manifest import OPTIONAL, REQUIRED
+from eosin.core.errors import DataError, close_matches
+from eosin.core.files import sha256_file
+from eosin.core.types import FloatArray, IntArray, Samples
+
+SUFFIXES = (".parquet", ".csv", ".npz")
+#: Columns that a table may share with a manifest: a label among the features would be a leak.
+NO_FEATURES = frozenset({*REQUIRED, *OPTIONAL, "accession"})
+
+#: What pandas calls an index that was written along.
+_INDEX = ("Unnamed: ", "__index_level_")
+_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """A table in memory; an :class:`~eosin.core.types.ImageSource` of images of one pixel.
+
+    Attributes:
+        path: Its file.
+        sha256: Of its file.
+        columns: Names of the features.
+        rows: Row of each path, in the table's order.
+        values: float32, shape (N, D).
+    """
+
+    path: Path
+    sha256: str
+    columns: tuple[str, ...]
+    rows: dict[str, int]
+    values: FloatArray
+
+    dtype = "float32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, 1, 1, D."""
+        return (len(self.values), 1, 1, self.values.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, chosen: slice | IntArray) -> Any:
+        """Return the features of some rows, float32, shape (B, 1, 1, D)."""
+        return self.values[chosen][:, None, None, :]
+
+    def take(self, rows: IntArray) -> Any:
+        """Return the features of some rows, float32, shape (B, 1, 1, D)."""
+        return self[rows]
+
+
+def read_features(
+    path: Path, *, columns: Sequence[str] | None = None, apart: Collection[str] = ()
+) -> FeatureTable:
+    """Read a table of features.
+
+    Args:
+        path: A ``.parquet``, ``.csv`` or ``.npz`` file.
+        columns: The features that are wanted, in this order; by default all.
+        apart: Columns that are no features, beside those of a manifest.
+
+    Raises:
+        DataError: It is absent or unreadable, lacks a column, holds what is no finite number, or
+            has two different rows for one path.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise DataError(
+            f"{path} is no table of features: it must end in {', '.join(SUFFIXES)}",
+            mend="docs/transfer.md shows how to write one",
+        )
+    if not path.is_file():
+        raise DataError(f"the table of features {path} does not exist")
+    try:
+        if path.suffix == ".npz":
+            found, cells, values = _read_arrays(path, columns)
+        else:
+            found, cells, values = _read_columns(path, columns, NO_FEATURES.union(apart))
+    except (OSError, ValueError, BadZipFile) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"the table of features {path} cannot be read: {reason}") from error
+    if len(cells) == 0:
+        raise DataError(f"{path} has no rows")
+    _check_finite(path, found, cells, values)
+    return FeatureTable(path, sha256_file(path), found, _index(path, cells, values), values)
+
+
+_Read = tuple[tuple[str, ...], list[str], FloatArray]
+
+
+def _read_arrays(path: Path, wanted: Sequence[str] | None) -> _Read:
+    with np.load(path, allow_pickle=False) as arrays:
+        if not {"path", "features"} <= set(arrays):
+            raise ValueError(f"arrays 'path' and 'features' are wanted, got {sorted(arrays)}")
+        cells, values = arrays["path"], arrays["features"]
+    if values.ndim != 2 or values.dtype.kind not in "fiu" or cells.shape != values.shape[:1]:
+        raise ValueError(
+            f"features must be numbers of shape (N, D) with N paths, got {values.dtype} "
+            f"{values.shape} and {cells.shape} paths"
+        )
+    columns = tuple(str(place) for place in range(values.shape[1]))
+    if wanted is not None and tuple(wanted) != columns:
+        raise ValueError(f"{_count(wanted)} are wanted, it has {_count(columns)}")
+    with np.errstate(over="ignore"):  # what is too large is refused with its row
+        return columns, [str(cell) for cell in cells], values.astype(np.float32, copy=False)
+
+
+def _count(columns: Sequence[str]) -> str:
+    return f"{len(columns):,} features ({columns[0]} … {columns[-1]})" if columns else "none"
+
+
+def _read_columns(path: Path, wanted: Sequence[str] | None, apart: Collection[str]) -> _Read:
+    columns: tuple[str, ...] = ()
+    cells: list[str] = []
+    values = np.empty((0, 0), dtype=np.float32)
+    for chunk in _chunks(path):
+        if not cells:
+            columns = _choose(chunk, wanted, apart)
+            values = np.empty((0, len(columns)), dtype=np.float32)
+        cells += [str(cell) for cell in chunk["path"]]
+        # Grown in place: a list of parts would be in memory twice once they are joined.
+        values.resize((len(cells), len(columns)), refcheck=False)
+        values[len(cells) - len(chunk) :] = _numbers(chunk, columns)
+    return columns, cells, values
+
+
+def _chunks(path: Path) -> Iterator[Any]:
+    """Yield tables of some rows, of which the first may be empty."""
+    if path.suffix == ".parquet":
+        file = pyarrow.parquet.ParquetFile(path)
+        for batch in file.iter_batches(batch_size=_ROWS):
+            yield batch.to_pandas(split_blocks=True)
+    else:
+        kinds = {"path": str}
+        with pd.read_csv(path, dtype=kinds, chunksize=_ROWS, encoding="utf-8-sig") as reader:
+            yield from reader
+
+
+def _choose(chunk: Any, wanted: Sequence[str] | None, apart: Collection[str]) -> tuple[str, ...]:
+    """Return the columns that are features, looking at the first rows."""
+    if "path" not in chunk:
+        raise ValueError("it has no column 'path'")
+    if wanted is not None:
+        lacking = [name for name in wanted if name not in chunk]
+        if lacking:
+            near = close_matches(lacking[0], [str(name) for name in chunk.columns])
+            raise ValueError(f"it has no column {lacking[0]!r} ({len(lacking)} lacking). {near}")
+        return tuple(wanted)
+    names = [
+        str(name)
+        for name in chunk.columns
+        if name not in apart and not str(name).startswith(_INDEX) and _is_feature(chunk[name])
+    ]
+    if not names:
+        raise ValueError("beside 'path' it has no column of numbers")
+    return tuple(names)
+
+
+def _is_feature(column: Any) -> bool:
+    """Tell numbers from text; of what is neither, the first odd cell is named."""
+    if pd.api.types.is_bool_dtype(column):
+        return False
+    if pd.api.types.is_numeric_dtype(column):
+        return True
+    parsed = pd.to_numeric(column, errors="coerce").notna()
+    odd = column[~parsed & column.notna()]
+    if parsed.any() and len(odd):
+        raise ValueError(f"{column.name!r} holds numbers, but also {odd.iloc[0]!r}")
+    return False
+
+
+def _numbers(chunk: Any, columns: Sequence[str]) -> FloatArray:
+    for name in columns:
+        if not pd.api.types.is_numeric_dtype(chunk[name]):
+            parsed = pd.to_numeric(chunk[name], errors="coerce")
+            odd = chunk[parsed.isna()]
+            raise ValueError(f"{name!r} of {odd['path'].iloc[0]!r} is {odd[name].iloc[0]!r}")
+    numbers: FloatArray
+    with np.errstate(over="ignore"):
+        numbers = chunk[list(columns)].to_numpy(dtype=np.float32, na_value=np.nan)
+    return numbers
+
+
+def _check_finite(
+    path: Path, columns: Sequence[str], cells: Sequence[str], values: FloatArray
+) -> None:
+    for start in range(0, len(values), _ROWS):
+        odd = np.argwhere(~np.isfinite(values[start : start + _ROWS]))
+        if len(odd):
+            row, column = odd[0]
+            raise DataError(
+                f"{path}: {columns[column]!r} of {cells[start + row]!r} is no finite number",
+                mend="Leave the row out, or compute it again",
+            )
+
+
+def _index(path: Path, cells: Sequence[str], values: FloatArray) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for row, cell in enumerate(cells):
+        first = rows.setdefault(cell, row)
+        if first != row and not np.array_equal(values[first], values[row]):
+            raise DataError(f"{path} has two rows for {cell!r}, with different features")
+    return rows
+
+
+def match_rows(table: FeatureTable, samples: Samples) -> dict[str, int]:
+    """Find the rows of a manifest's images.
+
+    A row belongs to an image whose ``path`` cell is the same, or whose file is: the row's path
+    starts from the table's folder, or is the end of the file's. Manifests of one data set start
+    their paths from different folders.
+
+    Returns:
+        The row of each ``path`` cell that has one.
+
+    Raises:
+        DataError: A row would belong to two images.
+    """
+    folder, base = Path.cwd() / table.path.parent, Path.cwd() / samples.root
+    placed = {_whole(folder, cell): row for cell, row in table.rows.items()}
+    found: dict[str, int] = {}
+    owners: dict[int, str] = {}
+    for cell in dict.fromkeys(samples.frame["path"]):
+        whole = _whole(base, cell)
+        row = table.rows.get(cell, placed.get(whole))
+        if row is None:
+            row = next((table.rows[t] for t in _tails(whole) if t in table.rows), None)
+        if row is None:
+            continue
+        found[cell] = row
+        if owners.setdefault(row, whole) != whole:
+            raise DataError(
+                f"{table.path.name}: one row stands for {owners[row]} and for {whole}",
+                mend="Write more of their folders into the table's column 'path'",
+            )
+    return found
+
+
+def _whole(folder: Path, cell: str) -> str:
+    """Return an absolute path without dots; no link is followed, no file asked for."""
+    # A Path each took half a minute for 100,000 rows.
+    return os.path.normpath(os.path.join(folder, cell)).replace(os.sep, "/")  # noqa: PTH118
+
+
+def _tails(whole: str) -> Iterator[str]:
+    """Yield what is left of a path without its first folder, then without the next, and so on."""
+    while whole:
+        _, _, whole = whole.partition("/")
+        yield whole
