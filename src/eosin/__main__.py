@@ -20,7 +20,7 @@ _INTERRUPTED = 130
 _CommandLineError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
-_TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx", "onnxscript"})
+_TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx"})
 
 # GNU OpenMP's threads spin while they wait for each other, by default for milliseconds. Where other
 # work wants the same cores that starves the very thread they wait for: on two cores with three busy

@@ -316,7 +316,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove what no process uses.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the decoded images and finished stages kept on the disk, or remove them."""
+    """List the images and stages kept on the disk, or remove them."""
     from eosin.pipeline import caching
 
     if not clear:

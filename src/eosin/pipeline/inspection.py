@@ -25,7 +25,7 @@ from eosin.datasets.verification import verify
 from eosin.pipeline.record import version_of
 
 _BASE = ("numpy", "scipy", "pandas", "pyarrow", "pillow", "onnxruntime", "matplotlib", "pydantic")
-_TRAIN = ("torch", "torchvision", "lightning", "onnx", "onnxscript")
+_TRAIN = ("torch", "torchvision", "lightning", "onnx")
 _LOGGERS = ("tensorboard", "mlflow")
 
 
