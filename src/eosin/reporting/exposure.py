@@ -103,7 +103,8 @@ def leading_name(name: str, run: Run) -> str:
 def units(run: Run) -> str:
     """Say on how much a run was judged, e.g. ``"110 images of 6 patients"``."""
     judged = run.judged
-    images = quantity(judged.n_images, "image")
+    is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
+    images = quantity(judged.n_images, "bundle" if is_fused else "image")
     if judged.n_patients is not None:
         return f"{images} of {quantity(judged.n_patients, 'patient')}"
     if judged.n_groups != judged.n_images:
