@@ -295,7 +295,7 @@ def test_a_split_by_image_flatters_and_a_grouped_one_does_not(tmp_path):
 def test_the_recipe_on_real_images(command, repository, data_root, tmp_path):
     folder = data_root / "breakhis-200x-224"
     if not folder.is_dir():
-        pytest.skip(f"{folder} is absent")
+        pytest.skip(f"{folder} is absent: EOSIN_DATA names a folder without it")
     run = tmp_path / "run"
     told = command(
         "train",
