@@ -132,19 +132,35 @@ class DataSection(Section):
 
 
 class StainSection(Section):
-    """Stain normalisation; ``none`` until methods are registered."""
+    """Stain normalisation of brightfield images.
 
-    method: Literal["none"] = "none"
+    Attributes:
+        method: ``none``, or a registered one: ``macenko``, ``reinhard``, ``vahadane``.
+        reference: What images are made to look like: the ``training`` part's typical stain, or an
+            image file, relative to the recipe.
+        unit: Whose own stain is taken away: the ``tile``'s, or that of all tiles of its ``slide``
+            or ``patient`` together, for tiles too small to tell it.
+    """
+
+    method: str = "none"
+    reference: Annotated[str, Field(min_length=1)] = "training"
+    unit: Literal["tile", "slide", "patient"] = "tile"
 
 
 class AugmentSection(Section):
-    """Augmentation of training images.
+    """Augmentation: of training images, and of what is judged.
 
     Attributes:
-        policy: Registered policy.
+        policy: Registered policy, for training images alone.
+        copies: Show each training image as so many copies, each changed once and for all; by
+            default every epoch draws anew.
+        test_time: ``none``, or ``dihedral``: an image is judged by the mean of its eight mirrored
+            and turned views.
     """
 
     policy: str = "none"
+    copies: Annotated[int, Field(ge=1, le=64)] | None = None
+    test_time: Literal["none", "dihedral"] = "none"
 
 
 class ModelSection(Section):
@@ -260,7 +276,13 @@ class TrainSection(Section):
         momentum: SGD's.
         weight_decay: Decoupled for ``adamw``; added to the gradient otherwise.
         l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights.
-        class_weights: ``none``, or ``balanced`` (N / (K · N_class), from the training part).
+        balance: What evens out the classes of the training part: ``none``; ``sampler`` (every epoch
+            draws as many images, each class alike often); ``oversample`` (all images, those of
+            smaller classes repeated, each time augmented otherwise); ``smote`` (new features
+            between neighbours, for a frozen backbone).
+        class_weights: ``none``, or ``balanced`` (N / (K · N_class), by what an epoch shows).
+        loss: ``cross_entropy``, or ``focal``, which turns to what is still wrong.
+        focal_gamma: How strongly; 0 is cross-entropy.
         schedule: The learning rate's schedule.
         evaluations_per_epoch: Evaluations of the validation part in each epoch.
         monitor: What chooses the best state, stops early and drives ``plateau``; ``none`` keeps the
@@ -289,7 +311,10 @@ class TrainSection(Section):
     momentum: Share = 0.9
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     l2: Annotated[float, Field(ge=0.0)] = 0.0
+    balance: Literal["none", "sampler", "oversample", "smote"] = "none"
     class_weights: Literal["none", "balanced"] = "none"
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0
     schedule: ScheduleSection = ScheduleSection()
     evaluations_per_epoch: PositiveInt = 1
     monitor: Literal["val_loss", "val_accuracy", "val_auc", "none"] = "val_loss"

@@ -1,0 +1,68 @@
+"""Schema of a fitted stain reference: plain numbers, for ``model.json`` and the run folder."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from eosin.artifacts.versioned import Document
+
+Triple = tuple[float, float, float]
+
+
+class _Reference(Document):
+    """What every method's reference tells.
+
+    Attributes:
+        unit: Whose own stain is taken away: a tile's, or that of all tiles of a slide or patient.
+        fitted_on: What was fitted on, in words.
+        n_images: How many images.
+        n_units: How many units of them; the reference is the median of theirs.
+    """
+
+    unit: Literal["tile", "slide", "patient"] = "tile"
+    fitted_on: str = "images"
+    n_images: int = 1
+    n_units: int = 1
+
+
+class SeparationReference(_Reference):
+    """Stains told apart in optical density −ln((I + 1) / I₀).
+
+    Attributes:
+        method: How they were told apart.
+        stain_matrix: Unit vectors of optical density, rows haematoxylin and eosin, columns R, G,
+            B.
+        max_concentrations: The 99th percentile of each stain's concentration.
+        i0: Grey level of light that passed no tissue, the luminosity rule.
+        beta: Optical density below which a pixel is background.
+        alpha: Percentage of angles, at each end, that Macenko's method passes over; of no meaning
+            to Vahadane's.
+        sparsity: Weight of Vahadane's penalty on concentrations; of no meaning to Macenko's.
+    """
+
+    method: Literal["macenko", "vahadane"]
+    stain_matrix: tuple[Triple, Triple]
+    max_concentrations: tuple[float, float]
+    i0: float = 240.0
+    beta: float = 0.15
+    alpha: float = 1.0
+    sparsity: float = 0.1
+
+
+class ColourReference(_Reference):
+    """Mean and standard deviation of colours in CIE L*a*b*.
+
+    Attributes:
+        method: Reinhard's.
+        lab_mean: Of L*, a*, b*.
+        lab_std: Likewise.
+    """
+
+    method: Literal["reinhard"] = "reinhard"
+    lab_mean: Triple
+    lab_std: Triple
+
+
+StainReference = Annotated[SeparationReference | ColourReference, Field(discriminator="method")]
