@@ -25,7 +25,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ RATE = 1e-4
 
 @dataclass(frozen=True)
 class Case:
-    """One network with its paper's augmentation.
+    """One network with an augmentation.
 
     Attributes:
         name: In the table.
@@ -219,13 +219,13 @@ def _ratio(spent: dict[str, list[Spent]], peer: str, kind: str) -> float:
     return statistics.median(getattr(b, kind) / getattr(a, kind) for a, b in pairs)
 
 
-def main() -> None:
+def main(cases: Sequence[Case] = CASES, description: str | None = __doc__) -> None:
     """Time the cases."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
-    parser.add_argument("--case", choices=[case.name for case in CASES], help="only this one")
+    parser.add_argument("--case", choices=[case.name for case in cases], help="only this one")
     arguments = parser.parse_args()
-    chosen = [case for case in CASES if arguments.case in {None, case.name}]
+    chosen = [case for case in cases if arguments.case in {None, case.name}]
     rows = [summarise(case, measure(case)) for case in chosen]
     if arguments.json:
         print(json.dumps(rows))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eosin.artifacts.metrics import Metric, Threshold
+from eosin.artifacts.stain import StainReference
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
@@ -49,9 +50,9 @@ class Preprocessing(Document):
     """From a decoded image to the network's input.
 
     A brightfield image is decoded to 8-bit RGB; of a fluorescence image the chosen channels are
-    taken and their counts windowed to 8 bits (``planes``). The image is resized, its channels are
-    put in order, each value (0–255) is multiplied by ``scale``, and mean and standard deviation
-    are taken per channel.
+    taken and their counts windowed to 8 bits (``planes``). The image is resized, its stain
+    normalised, its channels are put in order, each value (0–255) is multiplied by ``scale``, and
+    mean and standard deviation are taken per channel.
 
     Attributes:
         input_px: Height and width of the network's input, in pixels.
@@ -61,6 +62,8 @@ class Preprocessing(Document):
             that is missing is black. Empty for single images.
         resize: ``stretch`` ignores the aspect ratio; ``none`` refuses any other size.
         interpolation: Resampling filter.
+        stain: What the stain of brightfield images is normalised to, fitted on the training part;
+            null without normalisation.
         scale: Factor on the 8-bit values.
         mean: Subtracted after scaling, a number a channel.
         std: Divisor after that, a number a channel.
@@ -72,6 +75,7 @@ class Preprocessing(Document):
     magnifications: tuple[str, ...] = ()
     resize: Literal["stretch", "none"] = "stretch"
     interpolation: Literal["bilinear"] = "bilinear"
+    stain: StainReference | None = None
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -165,9 +169,11 @@ class ModelInfo(VersionedDocument):
         mpp: µm per pixel at the network's input; null where it is unknown or resizing is
             anisotropic.
         modality: ``brightfield`` or ``fluorescence``.
-        stain: Fitted stain reference; null without stain normalisation.
         threshold: Decision threshold, its source and target recall.
         temperature: Divisor of the logits before the soft-max.
+        test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
+            of an image's eight mirrored and turned views, at temperature 1; four views where the
+            input is not square.
         transfer_chain: Where the weights come from; empty for training from scratch.
         data_fingerprint: Fingerprint of the training data.
         data_licence: Licence of the training data.
@@ -175,7 +181,8 @@ class ModelInfo(VersionedDocument):
         metrics: Headline metrics with intervals and the split that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
-            ``max_member_gap`` instead where members read images otherwise than the ensemble.
+            ``max_member_gap`` instead where members read images otherwise than the ensemble, or
+            average test-time views before they are calibrated.
         params: Learnable weights.
         weights_sha256: Of ``model.safetensors``.
         licence: Of the model.
@@ -189,9 +196,9 @@ class ModelInfo(VersionedDocument):
     preprocessing: Embedding | Preprocessing
     mpp: float | None
     modality: Literal["brightfield", "fluorescence"] = "brightfield"
-    stain: dict[str, Any] | None = None
     threshold: Threshold
     temperature: float = Field(gt=0)
+    test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: list[TransferStage] = Field(default_factory=list)
     data_fingerprint: str
     data_licence: str

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from eosin.artifacts.versioned import Document
+from eosin.artifacts.versioned import Document, VersionedDocument
 
 Triple = tuple[float, float, float]
 
@@ -66,3 +66,43 @@ class ColourReference(_Reference):
 
 
 StainReference = Annotated[SeparationReference | ColourReference, Field(discriminator="method")]
+
+
+class StainPart(Document):
+    """How many images of a part were normalised.
+
+    Attributes:
+        n_images: All of them.
+        unchanged: By reason, how many came back as they were.
+    """
+
+    n_images: int
+    unchanged: dict[str, int]
+
+
+class UnchangedImage(Document):
+    """An image that came back as it was.
+
+    Attributes:
+        path: As in the manifest; of a bundle the one image.
+        split: Its part.
+        reason: Why it has no stain that could be normalised.
+    """
+
+    path: str
+    split: str
+    reason: str
+
+
+class StainRecord(VersionedDocument):
+    """Schema of ``stain.json``.
+
+    Attributes:
+        reference: What images were made to look like; of a run with folds the mean of the folds'.
+        parts: By split.
+        unchanged: The images that came back as they were.
+    """
+
+    reference: StainReference
+    parts: dict[str, StainPart]
+    unchanged: list[UnchangedImage]

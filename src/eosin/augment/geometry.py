@@ -7,10 +7,7 @@ are there already. See ``docs/adr/0006-augmentation-on-bytes.md``.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
@@ -18,15 +15,9 @@ import torch
 from cv2.typing import MatLike
 from torch.nn import functional
 
+from eosin.augment.threads import share_out
 from eosin.core.types import BoolArray, FloatArray, Image, IntArray
 
-# OpenCV's own threads would stand beside ours, and do not survive a fork.
-cv2.setNumThreads(0)
-
-#: Below so many bytes a batch, handing work to a thread takes longer than doing it.
-_WORTH_A_THREAD = 1 << 17
-#: Each image holds Python's lock for a moment; more threads than these wait for each other.
-_MOST_THREADS = 4
 _CORNERS = np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
 _GROUP = 4  # channels that OpenCV resamples at once
 
@@ -63,30 +54,11 @@ def warp_bytes(images: Image, matrices: FloatArray) -> Image:
     moves = _Moves.of(matrices, images.shape[1:3])
     moved = np.empty_like(images)
 
-    def move(rows: range) -> None:
-        for row in rows:
-            _move(images[row], moves, row, moved[row])
+    def move(row: int) -> None:
+        _move(images[row], moves, row, moved[row])
 
-    n_shares = min(torch.get_num_threads(), _MOST_THREADS)
-    if images.nbytes < _WORTH_A_THREAD:
-        n_shares = 1
-    shares = [range(first, len(images), n_shares) for first in range(n_shares)]
-    # This thread takes a share too: waiting for all of them took a tenth longer.
-    others = [_threads().submit(move, share) for share in shares[1:]]
-    move(shares[0])
-    for other in others:
-        other.result()
+    share_out(move, len(images), images.nbytes)
     return moved
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_MOST_THREADS - 1, thread_name_prefix="eosin-augment")
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked child inherits the pool, but none of its threads.
-    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 @dataclass(frozen=True)

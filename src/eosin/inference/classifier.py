@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from scipy.special import log_softmax, logsumexp
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
@@ -53,15 +54,23 @@ class Classifier:
             advance: Told how many are done.
 
         Returns:
-            Raw logits, float64, shape (N, K).
+            Float64, shape (N, K). Raw; with test-time views, the logarithm of the mean of the
+            views' probabilities.
         """
         parts: list[FloatArray] = [np.empty((0, len(self.info.class_names)))]
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
-            parts.append(self._network.run(to_input(batch, self.info.preprocessing)))
+            parts.append(self._judge(to_input(batch, self.info.preprocessing)))
             if advance is not None:
                 advance(min(start + _BATCH, len(images)), len(images))
         return np.concatenate(parts).astype(np.float64)
+
+    def _judge(self, inputs: FloatArray) -> FloatArray:
+        if self.info.test_time == "none":
+            return self._network.run(inputs)
+        judged = [self._network.run(view).astype(np.float64) for view in _views(inputs)]
+        mean: FloatArray = logsumexp(log_softmax(judged, axis=-1), axis=0) - np.log(len(judged))
+        return mean
 
     def probabilities(self, logits: FloatArray) -> FloatArray:
         """Calibrate logits (N, K) into probabilities (N, K) with the model's temperature."""
@@ -88,6 +97,17 @@ def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:
     positive = names.index(info.positive)
     is_positive = probabilities[:, positive] >= info.threshold.value
     return np.where(is_positive, positive, 1 - positive)
+
+
+def _views(inputs: FloatArray) -> list[FloatArray]:
+    """Return all mirrored and turned views of inputs (N, C, H, W) that have their shape."""
+    height, width = inputs.shape[2:]
+    turns = range(0, 4, 1 if height == width else 2)
+    return [
+        np.ascontiguousarray(np.rot90(seen, turn, axes=(2, 3)))
+        for seen in (inputs, inputs[..., ::-1])
+        for turn in turns
+    ]
 
 
 class OnnxNetwork:

@@ -12,9 +12,10 @@ from PIL import Image as PillowImage
 
 from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
-from eosin.core.types import FloatArray, Image, Pixels
+from eosin.core.types import BoolArray, FloatArray, Image, Pixels
 from eosin.inference.decode import decode_image
 from eosin.inference.planes import decode_planes
+from eosin.stain import Normalised, Source, normaliser_of
 
 Style = Literal["unit", "centred", "caffe", "imagenet"]
 _RGB = ("R", "G", "B")
@@ -184,7 +185,7 @@ def _window_tables(window: Window, bits: int) -> list[Image]:
 
 
 def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> Image:
-    """Read one file as the network wants it.
+    """Read one file at the network's size; its stain is as it was.
 
     Returns:
         uint8, shape (*input_px, C).
@@ -194,6 +195,41 @@ def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> I
     """
     found = resize_image(decode_for(path, index, preprocessing), preprocessing)
     return to_bytes(found, preprocessing)
+
+
+def normalise_stain(
+    images: Image, preprocessing: Preprocessing, sources: Sequence[Source] | None = None
+) -> Normalised:
+    """Normalise the stain of resized images; without a reference they come back as they are.
+
+    Args:
+        images: uint8, shape (N, H, W, 3), of bundles (N, H, W, 3 · M).
+        preprocessing: With the fitted reference.
+        sources: The stain of each image's slide or patient; by default each tells its own.
+
+    Returns:
+        Images of the same shape, and for each why it came back unchanged; of a bundle the reasons
+        of all its images that did.
+    """
+    if preprocessing.stain is None:
+        return Normalised(images, ("",) * len(images))
+    n_images, height, width, channels = images.shape
+    places = channels // 3
+    tiles = images.reshape(n_images, height, width, places, 3).transpose(0, 3, 1, 2, 4)
+    tiles = np.ascontiguousarray(tiles).reshape(-1, height, width, 3)
+    there: BoolArray = np.ones(len(tiles), dtype=bool)
+    if places > 1:
+        there = np.asarray(tiles.any(axis=(1, 2, 3)))
+    if sources is not None:
+        repeated = [source for source in sources for _ in range(places)]
+        sources = [source for source, is_there in zip(repeated, there, strict=True) if is_there]
+    done = normaliser_of(preprocessing.stain).apply(tiles[there], sources)
+    tiles[there] = done.images
+    reasons = np.full(len(tiles), "", dtype=object)
+    reasons[there] = done.reasons
+    together = tiles.reshape(n_images, places, height, width, 3).transpose(0, 2, 3, 1, 4)
+    told = (", ".join(dict.fromkeys(filter(None, mine))) for mine in reasons.reshape(-1, places))
+    return Normalised(np.ascontiguousarray(together).reshape(images.shape), tuple(told))
 
 
 def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray, FloatArray]:

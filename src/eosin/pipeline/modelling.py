@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -39,6 +39,7 @@ class Origin:
         facts: What the data set says of itself.
         fingerprint: Of the training data.
         chain: The trainings that the backbone had behind it.
+        test_time: Views of an image that its judgement is averaged over.
     """
 
     architecture: str
@@ -48,6 +49,7 @@ class Origin:
     facts: dict[str, Any]
     fingerprint: str
     chain: list[TransferStage] = field(default_factory=list)
+    test_time: Literal["none", "dihedral"] = "none"
 
 
 def write_network(
@@ -84,6 +86,7 @@ def write_network(
         modality=origin.facts["modality"],
         threshold=Threshold(value=None, source="none chosen yet", target_recall=None),
         temperature=1.0,
+        test_time=origin.test_time,
         transfer_chain=origin.chain,
         data_fingerprint=origin.fingerprint,
         data_licence=origin.facts["licence"],

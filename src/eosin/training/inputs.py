@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from eosin.artifacts.model import Preprocessing
-from eosin.augment import Policy, apply_affine, warp_bytes
+from eosin.augment import Policy, augment_bytes, augment_floats
 from eosin.inference.preprocess import channel_affine
 
 
@@ -36,7 +36,7 @@ class InputScaling(nn.Module):
         """Scale.
 
         Args:
-            images: uint8, shape (B, H, W, C).
+            images: uint8, or floats of that range, which it may change; shape (B, H, W, C).
 
         Returns:
             float32, shape (B, C, H, W), with the channels last in memory.
@@ -80,12 +80,12 @@ def augmented_input(
     Returns:
         float32, shape (B, C, H, W).
     """
-    drawn = None if policy.changes_nothing else policy.draw(*place, index.tolist())
-    on_bytes = images.device.type == "cpu"
-    if drawn is not None and on_bytes:
-        images = torch.from_numpy(warp_bytes(images.numpy(), drawn))
+    if not policy.changes_nothing:
+        drawn = policy.draw(*place, index.tolist(), channels=images.shape[-1])
+        if images.device.type == "cpu":
+            images = torch.from_numpy(augment_bytes(images.numpy(), drawn))
+        else:
+            changed = augment_floats(images.permute(0, 3, 1, 2).float(), drawn)
+            images = changed.permute(0, 2, 3, 1)
     inputs: torch.Tensor = scale(images)
-    if drawn is not None and not on_bytes:
-        # Borders are reflected, so that it makes no difference to scale first.
-        inputs = apply_affine(inputs, torch.from_numpy(drawn).to(inputs.device))
     return inputs

@@ -1,5 +1,7 @@
 """One change alone does what its name says."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ MANY = range(400)
 
 
 def draw(**ranges):
-    return Policy(source="test", **ranges).draw(0, 0, MANY)
+    return Policy(source="test", **ranges).draw(0, 0, MANY).affine
 
 
 def test_a_rotation_is_a_rotation_within_its_range():
@@ -56,26 +58,66 @@ def test_a_flip_mirrors_its_axis_every_second_time(flip, axis):
     assert abs((drawn[:, axis, axis] < 0).mean() - 0.5) < 0.1
 
 
+def test_a_crop_magnifies_and_stays_inside_the_image():
+    drawn = draw(crop=0.3)
+    side = drawn[:, 0, 0]
+    assert 0.7 - MATRIX_PRECISION <= side.min() < 0.72
+    assert 0.98 < side.max() <= 1
+    np.testing.assert_array_equal(side, drawn[:, 1, 1])
+    reach = np.abs(drawn[:, :, 2]) + side[:, None]
+    assert reach.max() <= 1 + MATRIX_PRECISION
+    assert (reach.max(axis=0) > 0.99).all()
+    # Of what the other changes made: a turned image is cropped along its new sides.
+    turned, both = draw(quarter_turns=True), draw(quarter_turns=True, crop=0.3)
+    np.testing.assert_allclose(both[:, :, :2], turned[:, :, :2] * side[:, None, None], atol=1e-6)
+    moved = np.einsum("bij,bj->bi", turned[:, :, :2], drawn[:, :, 2])
+    np.testing.assert_allclose(both[:, :, 2], moved, atol=1e-6)
+
+
+EVERY = {
+    "rotation_deg": 1.0,
+    "shift": 0.1,
+    "shear": 0.1,
+    "zoom": 0.1,
+    "crop": 0.1,
+    "flip_horizontal": True,
+    "flip_vertical": True,
+    "quarter_turns": True,
+    "views": (((-1.0, 0.0), (0.0, 1.0)),),
+    "stain_scale": 0.1,
+    "stain_shift": 0.1,
+    "brightness": 0.1,
+    "blur": 0.1,
+    "gain": 0.1,
+    "gamma": 0.1,
+    "offset": 0.1,
+}
+
+
 def test_switching_one_change_on_leaves_the_others_be():
     shifted, both = draw(shift=0.1), draw(shift=0.1, flip_horizontal=True)
     np.testing.assert_array_equal(shifted[:, :, 2], both[:, :, 2])
+    alone = {"rotation_deg": 5.0, "blur": 1.0, "stain_scale": 0.1}
+    before = Policy(source="test", **alone).draw(0, 0, MANY)
+    for more in ({"brightness": 0.2}, {"crop": 0.2}, {"shift": 0.2}, {"stain_shift": 0.1}):
+        after = Policy(source="test", **alone, **more).draw(0, 0, MANY)
+        np.testing.assert_array_equal(after.blur, before.blur)
+        if "crop" not in more:
+            np.testing.assert_array_equal(after.affine[:, :, :2], before.affine[:, :, :2])
+        np.testing.assert_array_equal(after.density[:, :, :3], before.density[:, :, :3])
 
 
-@pytest.mark.parametrize(
-    "ranges",
-    [
-        {"rotation_deg": 1.0},
-        {"shift": 0.1},
-        {"shear": 0.1},
-        {"zoom": 0.1},
-        {"flip_horizontal": True},
-        {"flip_vertical": True},
-        {"quarter_turns": True},
-    ],
-    ids=lambda ranges: next(iter(ranges)),
-)
-def test_a_policy_with_any_change_changes_something(ranges):
-    assert not Policy(source="test", **ranges).changes_nothing
+def test_every_kind_of_change_is_named_here():
+    assert ["source", *EVERY] == [field.name for field in fields(Policy)]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_policy_with_any_change_changes_something(kind):
+    policy = Policy(source="test", **{kind: EVERY[kind]})
+    assert not policy.changes_nothing
+    drawn = policy.draw(0, 0, MANY)
+    found = [getattr(drawn, field.name) for field in fields(drawn)]
+    assert sum(one is not None for one in found) == 1
 
 
 def test_an_unknown_policy_is_refused():

@@ -10,7 +10,8 @@ from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
-from eosin.inference.classifier import Classifier, decide
+from eosin.inference.classifier import Classifier, OnnxNetwork, decide
+from eosin.inference.preprocess import to_input
 
 SINGLE_PRECISION = 1e-5  # of logits around 1, in float32, across batch sizes
 
@@ -35,6 +36,58 @@ def test_logits_do_not_depend_on_the_batch(model, images):
     np.testing.assert_allclose(together, alone, atol=SINGLE_PRECISION)
     assert together.dtype == np.float64
     assert seen == [(32, 35), (35, 35)]
+
+
+def test_eight_views_are_averaged_as_by_hand(model, images):
+    some = images[:5]
+    alone = Classifier(model, info=info_with(model, temperature=1.0))
+    views = [
+        np.rot90(seen, turns, axes=(1, 2))
+        for seen in (some, some[:, :, ::-1])
+        for turns in range(4)
+    ]
+    mean = np.mean([alone.probabilities(alone.logits(view)) for view in views], axis=0)
+    together = Classifier(model, info=info_with(model, temperature=1.0, test_time="dihedral"))
+    logits = together.logits(some)
+    np.testing.assert_allclose(np.exp(logits), mean, rtol=0, atol=SINGLE_PRECISION)
+    np.testing.assert_allclose(together.probabilities(logits), mean, rtol=0, atol=SINGLE_PRECISION)
+    # A view of a view is a view.
+    np.testing.assert_allclose(together.logits(views[5]), logits, atol=SINGLE_PRECISION)
+    assert together.logits(some[:0]).shape == (0, 2)
+
+
+def test_what_is_not_square_has_four_views(model, monkeypatch):
+    seen = []
+
+    def run(_network, inputs):
+        seen.append(inputs)
+        return np.zeros((len(inputs), 2), np.float32)
+
+    monkeypatch.setattr(OnnxNetwork, "run", run)
+    images = np.random.default_rng(0).integers(0, 256, (1, 40, 64, 3), dtype=np.uint8)
+    logits = Classifier(model, info=info_with(model, test_time="dihedral")).logits(images)
+    np.testing.assert_allclose(logits, np.log(0.5))
+    image = seen[0][0]
+    wanted = [image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]]
+    assert len(seen) == 4
+    assert all(view.flags.c_contiguous for view in seen)
+    assert {view[0].tobytes() for view in seen} == {
+        np.ascontiguousarray(view).tobytes() for view in wanted
+    }
+
+
+def test_the_network_is_given_the_stored_bytes(model, images, monkeypatch):
+    seen = []
+
+    def run(_network, inputs):
+        seen.append(inputs)
+        return np.zeros((len(inputs), 2), np.float32)
+
+    monkeypatch.setattr(OnnxNetwork, "run", run)
+    classifier = Classifier(model)
+    classifier.logits(images)
+    wanted = to_input(images, classifier.info.preprocessing)
+    np.testing.assert_array_equal(np.concatenate(seen), wanted)
 
 
 def test_no_images_are_no_rows(model, images):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eosin.augment import POLICIES, warp_bytes
+from eosin.augment import POLICIES, augment_bytes
 from eosin.inference.preprocess import make_preprocessing, to_input
 from eosin.training.inputs import InputScaling, augmented_input
 
@@ -44,10 +44,10 @@ def test_channels_lie_last_in_memory(images):
 def test_augmentation_comes_before_scaling_and_follows_the_index(images):
     preprocessing = make_preprocessing("caffe", 8)
     scale = InputScaling(preprocessing)
-    policy = POLICIES.get("p3")
+    policy = POLICIES.get("default")
     index = torch.tensor([9, 2, 5, 0])
     found = augmented_input(torch.from_numpy(images), scale, policy, (3, 1), index)
-    moved = warp_bytes(images, policy.draw(3, 1, [9, 2, 5, 0]))
+    moved = augment_bytes(images, policy.draw(3, 1, [9, 2, 5, 0]))
     np.testing.assert_array_equal(found.numpy(), to_input(moved, preprocessing))
     other = augmented_input(torch.from_numpy(images), scale, policy, (3, 2), index)
     assert not torch.equal(found, other)

@@ -1,0 +1,193 @@
+"""What a policy draws for a batch; nothing here touches a pixel.
+
+A draw depends on the run's seed, the epoch and the image's index alone, never on the batch that the
+image happens to be in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+
+from eosin.augment.counting import uniform
+from eosin.augment.density import density_change
+from eosin.core.seeding import derive_seed
+from eosin.core.types import FloatArray, Image, IntArray
+
+#: A turn or mirror of the image plane: rows of a matrix from output to input.
+View = tuple[tuple[float, float], tuple[float, float]]
+
+# Which of an image's numbers decide what. New ones go to the end: the others stay as they are.
+_GEOMETRY, _STAIN, _BRIGHTNESS, _BLUR, _TONES = (
+    slice(11),
+    slice(11, 17),
+    slice(17, 18),
+    slice(18, 20),
+    slice(20, None),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Changes of a batch, to be applied in this order; nothing where a policy has none of a kind.
+
+    Attributes:
+        affine: From output to input coordinates, both in −1…1 with the image's centre at 0 (torch's
+            ``affine_grid``), float32, shape (B, 2, 3).
+        density: Of the optical density of red, green and blue: ``A · od + b`` as (A | b), float32,
+            shape (B, 3, 4).
+        blur: Standard deviation of a Gaussian, in pixels, 0 for none, float32, shape (B,).
+        tables: What each 8-bit value of a channel becomes, uint8, shape (B, C, 256).
+    """
+
+    affine: FloatArray | None = None
+    density: FloatArray | None = None
+    blur: FloatArray | None = None
+    tables: Image | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Ranges of the changes that an image may undergo; each is even within its range.
+
+    Attributes:
+        source: Where the ranges come from.
+        rotation_deg: Rotation is drawn from ±this.
+        shift: Translation along each axis, from ± this share of the side.
+        shear: Shear factor, from ±this.
+        zoom: Magnification, from 1 − this to 1 + this.
+        crop: Share of the side that a crop leaves out, from 0 to this, before it is resized.
+        flip_horizontal: Mirror left and right, every second time.
+        flip_vertical: Mirror top and bottom, every second time.
+        quarter_turns: Turn by 0, 90, 180 or 270 degrees first.
+        views: In place of everything drawn in the plane: the fixed copies of each image. An
+            image's index then counts copies: they follow each other.
+        stain_scale: Factor on the concentration of haematoxylin, of eosin and of the rest, from
+            1 − this to 1 + this.
+        stain_shift: Added to each of them, in optical density, from ±this.
+        brightness: Factor on the light, from 1 − this to 1 + this.
+        blur: Standard deviation of a Gaussian in pixels, from 0 to this, every second time.
+        gain: Factor on each fluorescence channel, from 1 − this to 1 + this.
+        gamma: Exponent of each fluorescence channel, from e^−this to e^this.
+        offset: Added to each fluorescence channel, from ± this share of the range.
+    """
+
+    source: str
+    rotation_deg: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    zoom: float = 0.0
+    crop: float = 0.0
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    quarter_turns: bool = False
+    views: tuple[View, ...] = ()
+    stain_scale: float = 0.0
+    stain_shift: float = 0.0
+    brightness: float = 0.0
+    blur: float = 0.0
+    gain: float = 0.0
+    gamma: float = 0.0
+    offset: float = 0.0
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every draw is the identity."""
+        return not any(getattr(self, field.name) for field in fields(self)[1:])
+
+    @property
+    def fixed_copies(self) -> int:
+        """How many copies of each image the policy makes once and for all; 0 if it draws anew."""
+        return len(self.views)
+
+    @property
+    def modality(self) -> Literal["brightfield", "fluorescence"] | None:
+        """The kind of image that its changes of colour are for; nothing where it has none."""
+        if self.stain_scale or self.stain_shift or self.brightness:
+            return "brightfield"
+        return "fluorescence" if self.gain or self.gamma or self.offset else None
+
+    def draw(self, seed: int, epoch: int, indices: Iterable[int], *, channels: int = 3) -> Drawn:
+        """Draw the changes of a batch.
+
+        Args:
+            seed: The run's seed.
+            epoch: Counted from 0.
+            indices: Index of each image in the training part; of each copy, where copies are fixed.
+            channels: Of the images.
+        """
+        index = np.array(list(indices), dtype=np.int64)
+        # Every number is drawn whether used or not: switching one change on leaves the others be.
+        count = _TONES.start + 3 * channels
+        drawn = uniform(derive_seed(seed, "augment", epoch), index, count)
+        return Drawn(
+            affine=self._draw_affine(drawn[:, _GEOMETRY], index),
+            density=self._draw_density(drawn[:, _STAIN], drawn[:, _BRIGHTNESS]),
+            blur=self._draw_blur(drawn[:, _BLUR]),
+            tables=self._draw_tables(drawn[:, _TONES].reshape(len(index), channels, 3)),
+        )
+
+    def _draw_affine(self, drawn: FloatArray, index: IntArray) -> FloatArray | None:
+        matrices = np.zeros((len(index), 2, 3), dtype=np.float32)
+        if self.views:
+            matrices[:, :, :2] = np.array(self.views)[index % len(self.views)]
+            return matrices
+        ranges = (self.rotation_deg, self.shift, self.shear, self.zoom, self.crop)
+        if not any((*ranges, self.flip_horizontal, self.flip_vertical, self.quarter_turns)):
+            return None
+        angle, shear, zoom, shift_x, shift_y = 2.0 * drawn[:, :5].T - 1.0
+        mirror_x, mirror_y = drawn[:, 5:7].T < 0.5
+        rotate = _turned(np.deg2rad(angle * self.rotation_deg))
+        if self.quarter_turns:
+            rotate = rotate @ _QUARTERS[(4.0 * drawn[:, 7]).astype(np.int64)]
+        skew = np.zeros((len(index), 2, 2)) + np.eye(2)
+        skew[:, 0, 1] = shear * self.shear
+        flip = np.ones((len(index), 1, 2))
+        flip[mirror_x & self.flip_horizontal, :, 0] = -1.0
+        flip[mirror_y & self.flip_vertical, :, 1] = -1.0
+        linear = rotate @ skew * flip / (1.0 + zoom * self.zoom)[:, None, None]
+        # Coordinates span 2, so a shift by a share of the side is twice that share.
+        offset = 2.0 * self.shift * np.stack([shift_x, shift_y], axis=1)
+        if self.crop:
+            # Of what the other changes made; its middle lies anywhere that leaves it inside.
+            left_out = self.crop * drawn[:, 8:9]
+            offset += np.einsum("bij,bj->bi", linear, left_out * (2.0 * drawn[:, 9:11] - 1.0))
+            linear *= 1.0 - left_out[:, :, None]
+        matrices[:, :, :2] = linear
+        matrices[:, :, 2] = offset
+        return matrices
+
+    def _draw_density(self, stain: FloatArray, light: FloatArray) -> FloatArray | None:
+        if self.modality != "brightfield":
+            return None
+        scale, shift = (2.0 * stain - 1.0).reshape(-1, 2, 3).transpose(1, 0, 2)
+        factor = 1.0 + self.brightness * (2.0 * light - 1.0)
+        return density_change(1.0 + self.stain_scale * scale, self.stain_shift * shift, factor)
+
+    def _draw_blur(self, drawn: FloatArray) -> FloatArray | None:
+        if not self.blur:
+            return None
+        sigma = np.where(drawn[:, 0] < 0.5, self.blur * drawn[:, 1], 0.0)
+        return sigma.astype(np.float32)
+
+    def _draw_tables(self, drawn: FloatArray) -> Image | None:
+        if self.modality != "fluorescence":
+            return None
+        gain, gamma, offset = np.moveaxis(2.0 * drawn - 1.0, 2, 0)[..., None]  # each (B, C, 1)
+        values = (np.arange(256) / 255.0) ** np.exp(self.gamma * gamma)
+        values = (1.0 + self.gain * gain) * values + self.offset * offset
+        tables: Image = np.clip(np.rint(255.0 * values), 0, 255).astype(np.uint8)
+        return tables
+
+
+def _turned(theta: FloatArray) -> FloatArray:
+    """Return the rotation by each angle, in radians: (B,) to (B, 2, 2)."""
+    cosine, sine = np.cos(theta), np.sin(theta)
+    return np.stack([cosine, -sine, sine, cosine], axis=-1).reshape(-1, 2, 2)
+
+
+#: Turns by 0, 90, 180 and 270 degrees, exact: the cosine of a right angle is not quite 0.
+_QUARTERS = np.round(_turned(np.arange(4) * np.pi / 2))

@@ -1,0 +1,50 @@
+"""Pen ink on slides, told from stained tissue by colour.
+
+A pen's ink is a dye of its own: blue ink takes red light and leaves green, where haematoxylin takes
+both; green ink leaves green alone, which no tissue does; red ink takes blue as much as green, where
+eosin takes green alone; black ink takes all. The limits are ours, set so that real tiles without
+ink almost never cross them (``docs/stain.md`` gives the shares): pale ink goes unseen. Colours are
+told apart in steps of eight grey levels, from a table.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from eosin.core.types import BoolArray, Image
+
+#: Bits of a byte that are passed over: the table has 32 × 32 × 32 colours.
+_PASSED_OVER = 3
+_SIDE = 256 >> _PASSED_OVER
+_I0 = 240.0
+
+
+def find_ink(images: Image) -> BoolArray:
+    """Mark pixels in the colours of pens.
+
+    Args:
+        images: uint8, shape (..., 3).
+
+    Returns:
+        bool, shape (...).
+    """
+    red, green, blue = np.moveaxis(images >> _PASSED_OVER, -1, 0).astype(np.int32)
+    marks: BoolArray = _table().take((red * _SIDE + green) * _SIDE + blue)
+    return marks
+
+
+@cache
+def _table() -> BoolArray:
+    """Return which colours are a pen's, by their coarse red, green and blue: (32³,)."""
+    middle = (np.arange(_SIDE) + 0.5) * (1 << _PASSED_OVER)
+    grey = np.stack(np.meshgrid(middle, middle, middle, indexing="ij")).reshape(3, -1)
+    red, green, blue = -np.log((grey + 1.0) / _I0)
+    is_blue = (red > 0.6) & (red > 1.4 * green) & (red > 1.4 * blue)
+    is_green = (red > green + 0.25) & (blue > green + 0.05)
+    is_red = (green > 1.6) & (blue > 0.95 * green) & (red < 0.12 * blue)
+    is_black = (grey.max(axis=0) < 44.0) & (np.ptp(grey, axis=0) < 20.0)
+    table: BoolArray = is_blue | is_green | is_red | is_black
+    table.flags.writeable = False
+    return table

@@ -1,0 +1,54 @@
+"""Optical density: P2's equation 1, OD = −ln(I / I₀), and the way back to bytes.
+
+What differs: −ln((I + 1) / I₀), so that black has a density too; the way back is its exact
+inverse, so that a byte comes back as itself. A byte has 256 densities: they stand in a table.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+
+from eosin.core.types import FloatArray, Image
+
+#: Natural logarithms of I + 1 between which a byte lies.
+_DARKEST, _BRIGHTEST = 0.0, math.log(256.0)
+
+
+@cache
+def _densities(i0: float) -> FloatArray:
+    table: FloatArray = -np.log((np.arange(256) + 1.0) / i0).astype(np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def to_density(values: Image, i0: float) -> FloatArray:
+    """Return optical density.
+
+    Args:
+        values: uint8, any shape.
+        i0: Grey level of light that passed no tissue.
+
+    Returns:
+        float32, same shape; below 0 where brighter than ``i0`` − 1.
+    """
+    density: FloatArray = np.take(_densities(i0), values)
+    return density
+
+
+def to_grey(density: FloatArray, i0: float) -> Image:
+    """Return grey levels, uint8.
+
+    Args:
+        density: float32, any shape; written over.
+        i0: Grey level of light that passed no tissue.
+    """
+    np.subtract(math.log(i0), density, out=density)
+    # Clipped before the exponential, which then cannot overflow.
+    np.clip(density, _DARKEST, _BRIGHTEST, out=density)
+    np.exp(density, out=density)
+    # I + 1, to be rounded by cutting off the fraction.
+    density -= 0.5
+    return density.astype(np.uint8)

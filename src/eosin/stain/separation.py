@@ -1,0 +1,160 @@
+"""What Macenko's and Vahadane's methods share: two stains, their amounts, and new vectors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from eosin.artifacts.stain import SeparationReference, StainReference
+from eosin.core.types import FloatArray, Image
+from eosin.stain.base import Source, StainNormaliser
+from eosin.stain.optical_density import to_density
+from eosin.stain.sampling import ONE_STAIN, TOO_LITTLE
+
+#: A stain whose 99th percentile is less is not there, and stretching it would show noise.
+_LEAST_CONCENTRATION = 0.05
+#: Cosine of the least angle between two stains, 3 degrees: nearer ones cannot be told apart.
+_NEAREST = np.cos(np.deg2rad(3.0))
+#: Pixels that take light in every channel, without which no angle is told.
+_LEAST_PIXELS = 64
+PERCENTILE = 99.0
+#: Every so many values are looked at for where a percentile may lie.
+_EVERY = 64
+#: Median distance from the plane of two stains, in optical density, that rounding to bytes makes:
+#: 0.001 to 0.003 on images that were normalised, 0.008 to 0.4 on real tiles that were not.
+_IN_PLANE = 0.004
+#: Factor between two strengths of stain that clipping at white can make.
+_SAME_STRENGTH = 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Separation(Source):
+    """Two stains.
+
+    Attributes:
+        stain_matrix: Unit vectors of optical density, rows haematoxylin and eosin, shape (2, 3).
+        max_concentrations: The 99th percentile of each stain's concentration, shape (2,).
+    """
+
+    stain_matrix: FloatArray
+    max_concentrations: FloatArray
+
+
+class SeparationNormaliser(StainNormaliser):
+    """A method that tells two stains apart.
+
+    Args:
+        i0: Grey level of light that passed no tissue.
+        beta: Optical density below which a pixel is background.
+    """
+
+    method: Literal["macenko", "vahadane"]
+    reference_: SeparationReference
+
+    def __init__(self, *, i0: float, beta: float) -> None:
+        self.i0 = i0
+        self.beta = beta
+
+    def _measure(self, colours: Image) -> FloatArray:
+        return to_density(colours, self.i0)
+
+    def _estimate(self, measured: FloatArray) -> Source:
+        tissue = np.compress(measured.min(axis=0) >= self.beta, measured, axis=1)
+        if tissue.shape[1] < _LEAST_PIXELS:
+            return Source(reason=TOO_LITTLE)
+        done = self._recognise(tissue, measured)
+        if done is not None:
+            return done
+        vectors = self._find_vectors(tissue)
+        if vectors is None or vectors[0] @ vectors[1] > _NEAREST:
+            return Source(reason=ONE_STAIN)
+        most = self._find_most(measured, vectors)
+        if most.min() < _LEAST_CONCENTRATION:
+            return Source(reason=ONE_STAIN)
+        return Separation(stain_matrix=vectors, max_concentrations=most)
+
+    def _recognise(self, tissue: FloatArray, density: FloatArray) -> Separation | None:
+        """Return the reference's own numbers where an image was given its stain before.
+
+        What this method wrote lies in the plane of the reference's two vectors, within the
+        rounding to bytes; real tissue lies several times as far from it. Told anew, its vectors
+        would come out a little otherwise, since the new colours pass for background elsewhere.
+        """
+        if not hasattr(self, "reference_"):
+            return None
+        vectors = np.array(self.reference_.stain_matrix)
+        most = np.array(self.reference_.max_concentrations)
+        normal = np.cross(*vectors)
+        far = np.count_nonzero(
+            np.abs(normal.astype(np.float32) @ np.ascontiguousarray(tissue[:, ::_EVERY]))
+            > _IN_PLANE * np.linalg.norm(normal)
+        )
+        if 2 * _EVERY * far > tissue.shape[1]:
+            return None
+        ratio = self._find_most(density, vectors) / most
+        if ratio.max() > _SAME_STRENGTH or ratio.min() * _SAME_STRENGTH < 1:
+            return None
+        return Separation(stain_matrix=vectors, max_concentrations=most)
+
+    def _find_most(self, density: FloatArray, vectors: FloatArray) -> FloatArray:
+        amounts = self._find_concentrations(density, vectors)
+        return np.array([find_percentile(row, PERCENTILE) for row in amounts])
+
+    def _summarise(
+        self, sources: Sequence[Separation], *, n_images: int, n_units: int
+    ) -> StainReference:
+        matrix = np.median([source.stain_matrix for source in sources], axis=0)
+        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+        most = np.median([source.max_concentrations for source in sources], axis=0)
+        knobs = {name: getattr(self, name) for name in self._knobs}
+        values: dict[str, Any] = {
+            "stain_matrix": matrix.tolist(),
+            "max_concentrations": most.tolist(),
+            "n_images": n_images,
+            "n_units": n_units,
+        }
+        return SeparationReference(method=self.method, **values, **knobs)
+
+    def _target(self, source: Separation) -> FloatArray:
+        """Return the density that a unit of each of the source's stains becomes, shape (2, 3)."""
+        scale = np.array(self.reference_.max_concentrations) / source.max_concentrations
+        target: FloatArray = scale[:, None] * np.array(self.reference_.stain_matrix)
+        return target
+
+    @abstractmethod
+    def _find_vectors(self, tissue: FloatArray) -> FloatArray | None:
+        """Return unit vectors, float64, shape (2, 3), of densities (3, N); nothing if none."""
+
+    @abstractmethod
+    def _find_concentrations(self, density: FloatArray, vectors: FloatArray) -> FloatArray:
+        """Return both stains' amounts, shape (2, N), of densities (3, N)."""
+
+
+def haematoxylin_first(vectors: FloatArray) -> FloatArray:
+    """Return two stains' vectors in their order: haematoxylin takes more red light than eosin."""
+    return vectors if vectors[0, 0] > vectors[1, 0] else vectors[::-1]
+
+
+def find_percentile(values: FloatArray, percent: float) -> float:
+    """Return a percentile of values, shape (N,), interpolated linearly as NumPy's is.
+
+    Near an end it takes a twentieth of NumPy's time: a sample tells which values can matter.
+    """
+    if percent < 50.0:
+        return -find_percentile(-values, 100.0 - percent)
+    place = percent / 100.0 * (len(values) - 1)
+    n_above = len(values) - 1 - int(place)  # greater than the lower neighbour, by rank
+    sample = np.sort(values[::_EVERY])
+    bound = sample[max(len(sample) - 1 - 3 * (n_above // _EVERY + 1), 0)]
+    upper = np.compress(values >= bound, values)
+    if len(upper) <= n_above:
+        upper = values
+    first = len(upper) - 1 - n_above
+    ordered = np.partition(upper, first)[first:]
+    low = float(ordered[0])
+    high = float(ordered[1:].min()) if n_above else low
+    return low + (place - int(place)) * (high - low)
