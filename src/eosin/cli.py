@@ -192,10 +192,13 @@ def predict(
 ) -> None:
     """Tell probabilities and decisions for images. Research use only."""
     from eosin.pipeline.prediction import predict as run_model
+    from eosin.pipeline.telling import tell_unchanged
 
     result = run_model(model, paths, output=output)
     typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
     say(result.intended_use)
+    for line in tell_unchanged(result.table):
+        say(line)
     for path, reason in result.skipped if output is None else ():
         say(f"skipped {path}: {reason}")
     where = Path("the lines above") if output is None else output.parent / "skipped.csv"
@@ -282,15 +285,25 @@ def convert(
 
 
 @data.command("check")
-def check(path: Annotated[Path, typer.Argument(help="Image, folder or manifest.")]) -> None:
-    """List unreadable files with their reasons."""
-    from eosin.pipeline.inspection import check_images
+def check(
+    path: Annotated[Path, typer.Argument(help="Image, folder or manifest.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="New or empty folder for a table and a gallery."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List unreadable files, and flag images of doubtful quality.
 
-    n_images, skipped = check_images(path)
-    for file, reason in skipped:
-        typer.echo(f"{file}: {reason}")
-    typer.echo(f"{n_images} image{'' if n_images == 1 else 's'}, {len(skipped)} unreadable")
-    raise typer.Exit(1 if skipped else 0)
+    Leaves with status 1 where a file cannot be read; flags are advice.
+    """
+    from eosin.pipeline.checking import check_images, quality_json, tell_quality
+
+    found = check_images(path, output=output)
+    typer.echo(json.dumps(quality_json(found)) if as_json else "\n".join(tell_quality(found)))
+    if output is not None:
+        say(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
+    raise typer.Exit(1 if found.unreadable else 0)
 
 
 @data.command("audit")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,42 +10,11 @@ import pandas as pd
 
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, ImageError
-from eosin.core.progress import Advance
 from eosin.core.types import Samples, parts_of
 from eosin.inference.containers import count_items, is_container
 from eosin.inference.decode import IMAGE_SUFFIXES
-from eosin.inference.planes import decode_any
 
-#: Pillow releases the interpreter's lock while it decodes.
-_THREADS = 2
 Skipped = list[tuple[str, str]]
-
-
-def find_unreadable(samples: Samples, *, advance: Advance | None = None) -> Skipped:
-    """Decode every image once and list those that fail.
-
-    Returns:
-        ``(path, reason)`` of each unreadable image, in the table's order.
-    """
-    cells = samples.image_cells
-
-    def reason(cell: str) -> str | None:
-        try:
-            decode_any(*samples.locate(cell))
-        except ImageError as error:
-            return str(error)
-        return None
-
-    skipped: Skipped = []
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for done, (cell, why) in enumerate(
-            zip(cells, pool.map(reason, cells), strict=True), start=1
-        ):
-            if why is not None:
-                skipped.append((cell, why))
-            if advance is not None:
-                advance(done, len(cells))
-    return skipped
 
 
 def without(samples: Samples, skipped: Skipped) -> Samples:

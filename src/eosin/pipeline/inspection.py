@@ -1,4 +1,4 @@
-"""The verbs that only look: ``doctor``, ``models``, ``data list|check|manifest|audit``."""
+"""The verbs that only look: ``doctor``, ``models``, ``data list|manifest|audit``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eosin.core.types import Samples
 from eosin.datasets.audit import audit_samples, hash_files
 from eosin.datasets.base import DATA_VARIABLE, collect_samples
 from eosin.datasets.catalogue import DATASETS
-from eosin.datasets.images import Skipped, find_unreadable, list_images, without
+from eosin.datasets.images import Skipped, without
 from eosin.datasets.verification import verify
 from eosin.pipeline.record import version_of
 
@@ -211,35 +211,6 @@ def make_manifest(
     samples = collect_samples(name, folder, options or {}, label="label", positive=None)
     write_manifest(output, samples)
     return samples, verify(name, samples)
-
-
-def check_images(path: Path) -> tuple[int, Skipped]:
-    """Decode every image of a folder or manifest.
-
-    Args:
-        path: An image, a folder, or a manifest (CSV or Parquet).
-
-    Returns:
-        How many images were looked at; path and reason of those that do not decode.
-
-    Raises:
-        DataError: There is nothing of that name, or the manifest does not fit.
-    """
-    if not path.exists() and "#" not in path.name:
-        raise DataError(f"{path} does not exist")
-    if path.suffix in {".csv", ".parquet"}:
-        samples = read_manifest(path, allow_one_class=True)
-    else:
-        files = list_images([path])
-        samples = Samples(frame=_paths_table(files), root=Path(), class_names=())
-    with progress_bar("Checking images") as advance:
-        return len(samples), find_unreadable(samples, advance=advance)
-
-
-def _paths_table(cells: list[str]) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame({"path": cells}, dtype=object)
 
 
 def audit_manifest(path: Path) -> tuple[AuditReport, Skipped]:

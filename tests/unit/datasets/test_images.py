@@ -11,7 +11,6 @@ from PIL import Image
 from eosin.artifacts.manifest import make_samples
 from eosin.core.errors import DataError
 from eosin.datasets.images import (
-    find_unreadable,
     list_images,
     split_cell,
     without,
@@ -31,17 +30,8 @@ def samples(tmp_path):
     return make_samples(frame, root=tmp_path)
 
 
-def test_unreadable_images_are_told_with_reasons(samples):
-    seen = []
-    skipped = find_unreadable(samples, advance=lambda done, total: seen.append((done, total)))
-    assert [path for path, _ in skipped] == ["c.png", "d.png"]
-    assert "is not an image" in skipped[0][1]
-    assert "does not exist" in skipped[1][1]
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-
-
 def test_the_others_are_kept_in_order(samples):
-    kept = without(samples, find_unreadable(samples))
+    kept = without(samples, [("c.png", "no image"), ("d.png", "absent")])
     assert list(kept.frame["path"]) == ["a.png", "b.png"]
     assert kept.class_names == samples.class_names
     assert without(kept, []) is kept
@@ -49,8 +39,9 @@ def test_the_others_are_kept_in_order(samples):
 
 def test_nothing_readable_is_an_error_with_the_first_reason(samples):
     broken = samples.where(np.array([False, True, False, True]))
+    skipped = [("c.png", "c.png is not an image"), ("d.png", "absent")]
     with pytest.raises(DataError, match=r"none of the 2 images can be read: .*not an image"):
-        without(broken, find_unreadable(broken))
+        without(broken, skipped)
 
 
 def test_skipped_files_are_listed(tmp_path):

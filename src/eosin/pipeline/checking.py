@@ -1,0 +1,142 @@
+"""The verb ``data check``: which images cannot be read, and which are of doubtful quality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.manifest import read_manifest, write_table
+from eosin.artifacts.model import Planes
+from eosin.core.errors import DataError, ImageError
+from eosin.core.files import check_output, prepare_output
+from eosin.core.progress import progress_bar
+from eosin.core.types import TOGETHER, Image, Pixels, Samples, parts_of
+from eosin.datasets.images import list_images
+from eosin.datasets.quality import (
+    FLAGS,
+    QualityReport,
+    decode_stored,
+    explain_flag,
+    judge,
+    measure_samples,
+)
+from eosin.inference.preprocess import make_preprocessing, to_picture
+from eosin.reporting.quality import measured, pictured, write_quality_page
+
+_MOST_NAMES = 3
+#: Larger pictures are made smaller as they are read: a gallery holds some hundred of them.
+_PICTURE_PX = 384
+
+
+def check_images(path: Path, *, output: Path | None = None) -> QualityReport:
+    """Decode and measure every image of a folder or manifest.
+
+    Args:
+        path: An image, a folder, a file of many images, or a manifest (CSV or Parquet).
+        output: New or empty folder for ``quality.csv``, a row an image, and ``quality.html``, a
+            gallery of what was flagged; nothing is written without it.
+
+    Raises:
+        DataError: There is nothing of that name, or the manifest does not fit.
+        OutputError: The folder cannot take the files.
+    """
+    if not path.exists() and "#" not in path.name:
+        raise DataError(f"{path} does not exist")
+    if path.suffix in {".csv", ".parquet"}:
+        samples = read_manifest(path, allow_one_class=True)
+    else:
+        frame = pd.DataFrame({"path": list_images([path])}, dtype=object)
+        samples = Samples(frame=frame, root=Path(), class_names=())
+    if output is not None:
+        check_output(output)
+    with progress_bar("Checking images") as advance:
+        found = measure_samples(samples, advance=advance)
+    report = judge(found, magnifications=_magnifications(samples))
+    if output is not None:
+        folder = prepare_output(output)
+        write_table(folder / "quality.csv", report.table)
+        name = path.resolve().name
+        write_quality_page(folder / "quality.html", report, name, _pictures(samples, report))
+    return report
+
+
+def _magnifications(samples: Samples) -> dict[str, str]:
+    """Return the magnification of each image whose table tells it; those of a bundle apart."""
+    if "magnification" not in samples.frame:
+        return {}
+    rows = zip(samples.frame["path"], samples.frame["magnification"], strict=True)
+    return {
+        part: taken
+        for cell, cells in rows
+        for part, taken in zip(filter(None, parts_of(cell)), cells.split(TOGETHER), strict=False)
+    }
+
+
+def _pictures(samples: Samples, report: QualityReport) -> dict[str, Image]:
+    """Read what the page shows once more: a pass over 100,000 images keeps none of them."""
+    pictures = {}
+    for cell in pictured(report):
+        try:
+            image, is_rgb = decode_stored(*samples.locate(cell))
+        except ImageError:  # gone since
+            continue
+        step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
+        small = image[::step, ::step]
+        pictures[cell] = small if is_rgb else _light_up(small)
+    return pictures
+
+
+def _light_up(planes: Pixels) -> Image:
+    """Make a picture of fluorescence channels, each from its darkest to its brightest value."""
+    values = planes.astype(np.float32) - planes.min(axis=(0, 1))
+    scaled = np.rint(255 * values / np.maximum(values.max(axis=(0, 1)), 1)).astype(np.uint8)
+    count = planes.shape[2]
+    chosen = Planes(chosen=tuple(range(count)), n_stored=count, bits=8)
+    names = [str(place) for place in range(count)]
+    return to_picture(scaled, make_preprocessing("unit", 1, channels=names, planes=chosen))
+
+
+def tell_quality(report: QualityReport) -> list[str]:
+    """Return how many images have which flag, and a few names of each, the worst first."""
+    n_images, n_unreadable = len(report.table), len(report.unreadable)
+    lines = [f"{file}: {reason}" for file, reason in report.unreadable]
+    lines.append(f"{n_images} image{'' if n_images == 1 else 's'}, {n_unreadable} unreadable")
+    for flag in FLAGS:
+        rows = report.flagged(flag)
+        if len(rows) == 0:
+            continue
+        lines.append(f"{flag:<11}{len(rows):>5}  {explain_flag(flag, report.limits)}")
+        for _, row in rows.head(_MOST_NAMES).iterrows():
+            lines.append(f"{'':<18}{row['path']}  ({measured(flag, row)})")
+        if len(rows) > _MOST_NAMES:
+            lines.append(f"{'':<18}… and {len(rows) - _MOST_NAMES} more")
+    if report.n_flagged:
+        share = f"{100 * report.n_flagged / n_images:.1f} %"
+        lines.append(f"{report.n_flagged} flagged ({share}): advice, no image is left out for it")
+    else:
+        lines.append("nothing flagged")
+    return [*lines, *report.notes]
+
+
+def quality_json(report: QualityReport) -> dict[str, Any]:
+    """Return the report as values that JSON knows; of images only those that have a flag."""
+    table = report.table[report.table["flags"] != ""].astype(object)
+    rows = table.where(table.notna(), None).drop(columns="reason").to_dict("records")
+    return {
+        "n_images": len(report.table),
+        "n_flagged": report.n_flagged,
+        "flags": {flag: len(report.flagged(flag)) for flag in FLAGS},
+        "images": [{**row, "flags": row["flags"].split(";")} for row in rows],
+        "unreadable": _as_objects(report.unreadable),
+        "notes": list(report.notes),
+        "limits": asdict(report.limits),
+    }
+
+
+def _as_objects(skipped: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"path": path, "reason": reason} for path, reason in skipped]
