@@ -167,6 +167,15 @@ def test_a_member_of_other_classes_is_named(command, tiny_run, tmp_path):
     assert not (tmp_path / "e").exists()
 
 
+def test_a_member_that_averages_other_views_is_named(command, tiny_run, tmp_path):
+    other = shutil.copytree(tiny_run, tmp_path / "other")
+    change(other, test_time="dihedral")
+    told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
+    assert told.status == 1
+    assert "differ in their test-time views: dihedral against none" in told.complaint
+    assert not (tmp_path / "e").exists()
+
+
 def change(run, **values):
     """Change the model of a copied run, which then is another model."""
     path = ModelFolder(run / "model").info

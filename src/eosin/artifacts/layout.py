@@ -45,6 +45,16 @@ class RunFolder:
         return self.root / "split.json"
 
     @property
+    def stain(self) -> Path:
+        """What stain was normalised to, and which images came back unchanged."""
+        return self.root / "stain.json"
+
+    @property
+    def balance(self) -> Path:
+        """What an epoch of the training shows of each class."""
+        return self.root / "balance.json"
+
+    @property
     def history(self) -> Path:
         """One row an evaluation step."""
         return self.root / "history.csv"

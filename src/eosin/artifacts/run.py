@@ -1,4 +1,4 @@
-"""Schemas of the smaller files of a run folder: environment, split, samples."""
+"""Schemas of the smaller files of a run folder: environment, split, balance, samples."""
 
 from __future__ import annotations
 
@@ -79,13 +79,54 @@ class SplitReport(VersionedDocument):
     parts: dict[str, SplitPart]
 
 
+class ClassBalance(Document):
+    """What an epoch of the training shows of one class.
+
+    Attributes:
+        images: Images in the training part.
+        shown: Images that an epoch shows; of the balanced sampler, what is expected.
+        synthetic: Those of them that were made between others (SMOTE).
+        weight: The class's weight in the loss.
+    """
+
+    images: int
+    shown: float
+    synthetic: int
+    weight: float
+
+
+class BalanceReport(VersionedDocument):
+    """Schema of ``balance.json``: what an epoch of the training shows.
+
+    Attributes:
+        method: ``none``, ``sampler``, ``oversample`` or ``smote``.
+        loss: ``cross_entropy`` or ``focal``.
+        focal_gamma: The focal loss's exponent.
+        copies: Copies of each image, each changed once and for all; null where every epoch draws
+            anew.
+        classes: By name.
+    """
+
+    method: str
+    loss: str
+    focal_gamma: float | None
+    copies: int | None
+    classes: dict[str, ClassBalance]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every image is shown once and counts the same."""
+        same = all(one.shown == one.images and one.weight == 1 for one in self.classes.values())
+        return same and self.loss == "cross_entropy" and self.copies is None
+
+
 class SamplePicture(Document):
     """One small picture of ``samples/``.
 
     Attributes:
         file: File name inside ``samples/``.
-        role: ``example`` (data exploration), ``augmented`` (as the network saw it in training) or
-            ``mistake`` (confident and wrong).
+        role: ``example`` (data exploration), ``before`` (the same before stain normalisation),
+            ``augmented`` (as the network saw it in training) or ``mistake`` (confident and wrong).
         path: The image's path in the manifest.
         label: Its class.
         patient: Its patient, empty if unknown.
@@ -96,7 +137,7 @@ class SamplePicture(Document):
     """
 
     file: str
-    role: Literal["example", "augmented", "mistake"]
+    role: Literal["example", "before", "augmented", "mistake"]
     path: str
     label: str
     patient: str = ""

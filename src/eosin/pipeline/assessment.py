@@ -29,6 +29,8 @@ from eosin.inference.classifier import Classifier, decide
 from eosin.pipeline.embedding import load_features
 from eosin.pipeline.images import ImageBank, load_bank
 from eosin.pipeline.record import default_output
+from eosin.pipeline.stain_records import Treated, find_unchanged, write_stain
+from eosin.pipeline.staining import check_units
 from eosin.recipe import read_recipe
 from eosin.recipe.schema import EvaluateSection
 
@@ -91,9 +93,11 @@ def evaluate(
         parts = _fold_parts(run, split)
     else:
         parts = [(model, _own_split(run, split), split)]
-    judged, tables, skipped = _judge_parts(parts, features or _own_features(run))
+    judged, tables, skipped, treated = _judge_parts(parts, features or _own_features(run))
     metrics = {parts[0][2]: judge(judged, section, seed)}
-    return _write(RunFolder(prepare_output(folder)), judged, metrics, tables, skipped)
+    made = _write(RunFolder(prepare_output(folder)), judged, metrics, tables, skipped)
+    write_stain(RunFolder(folder), treated, Path())
+    return made
 
 
 def _find_model(run: RunFolder) -> Path:
@@ -178,8 +182,8 @@ def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
 
 def _judge_parts(
     parts: list[tuple[Path, Samples, str]], features: Path | None
-) -> tuple[Judged, pd.DataFrame, Skipped]:
-    judged, tables, skipped = [], [], []
+) -> tuple[Judged, pd.DataFrame, Skipped, list[Treated]]:
+    judged, tables, skipped, treated = [], [], [], []
     for model, samples, _ in parts:
         classifier = Classifier(model)
         bank, hashes = _load(samples, classifier.info.preprocessing, features)
@@ -188,6 +192,7 @@ def _judge_parts(
         with progress_bar("Predicting") as advance:
             logits = classifier.logits(bank.of(readable), advance=advance)
         probabilities = classifier.probabilities(logits)
+        rows = bank.of(readable).rows
         # Absolute, because parts may come from manifests in different folders.
         frame = readable.frame.copy()
         frame["path"] = [change_parts(cell, partial(_absolute, readable)) for cell in frame["path"]]
@@ -201,12 +206,15 @@ def _judge_parts(
             )
         )
         tables.append(logits_table(readable, logits))
-    return _pool(judged), pd.concat(tables, ignore_index=True), skipped
+        treated += find_unchanged(bank.store, rows, readable)
+    return _pool(judged), pd.concat(tables, ignore_index=True), skipped, treated
 
 
 def _load(
     samples: Samples, preprocessing: Preprocessing, features: Path | None
 ) -> tuple[ImageBank, FileHashes]:
+    if preprocessing.stain is not None:
+        check_units(samples, preprocessing.stain.unit)
     if not isinstance(preprocessing, Embedding):
         if features is not None:
             raise UsageError("this model takes images", mend="Leave --features out")

@@ -50,7 +50,7 @@ def load_features(
             mend="Write the manifest's paths into the table, or name another table",
         )
     embedding = Embedding(channels=found.columns, table=table.name, table_sha256=found.sha256)
-    return ImageBank(found, rows, embedding), _hash_rows(samples, found, rows)
+    return ImageBank(found, rows, embedding, samples), _hash_rows(samples, found, rows)
 
 
 def _hash_rows(samples: Samples, table: FeatureTable, rows: dict[str, int]) -> FileHashes:

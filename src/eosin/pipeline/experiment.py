@@ -201,6 +201,9 @@ def _resolve(
         stage.model_copy(update={"data": _resolve_data(stage.data, resolved.seed)})
         for stage in transfer.stage
     )
+    stain = resolved.stain
+    if stain.file is not None:
+        stain = stain.model_copy(update={"reference": str(resolve_manifest(stain.file))})
     model = resolved.model
     if model.table is not None:
         name = f"{EMBEDDING}:{resolve_manifest(model.table)}"
@@ -208,6 +211,7 @@ def _resolve(
     return resolved.model_copy(
         update={
             "data": _resolve_data(resolved.data, resolved.seed),
+            "stain": stain,
             "model": model,
             "transfer": transfer.model_copy(update={"stage": stages}),
         }

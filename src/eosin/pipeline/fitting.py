@@ -38,10 +38,13 @@ from eosin.pipeline.modelling import (
 from eosin.pipeline.pictures import write_pictures
 from eosin.pipeline.preparation import Prepared, Say
 from eosin.pipeline.record import describe_run
+from eosin.pipeline.stain_fitting import fit_reference
+from eosin.pipeline.stain_records import find_unchanged, write_stain
 from eosin.pipeline.starting import Start, start_network
 from eosin.recipe import recipe_to_toml
-from eosin.recipe.schema import Recipe
+from eosin.recipe.schema import AugmentSection, Recipe
 from eosin.runtime.device import Placement, choose_placement
+from eosin.training.balance import arrange, check_neighbours, describe_balance
 from eosin.training.batches import ImagePart
 from eosin.training.features import fit_head, needs_features_only
 from eosin.training.loop import FitInputs, fit
@@ -145,6 +148,10 @@ def fit_split(
     audit = session.prepared.audit(samples)
     write_document(run.audit, audit.joined(session.leaks))
     write_environment(run, session)
+    train = samples.part("train")
+    copies = copies_of(recipe.augment)
+    balance = describe_balance(train.targets, samples.class_names, recipe.train, copies)
+    write_document(run.balance, balance)
     with watch.stage("train"):
         network, chain = train_network(session, samples, run, label=label)
     val, test = samples.part("val"), samples.part("test")
@@ -158,6 +165,8 @@ def fit_split(
         splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
         write_predictions(run, list(judged.values()), logits)
         summarise_model(ModelFolder(run.model), splits)
+        rows = session.bank.of(samples).rows
+        write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
         policy = POLICIES.get(recipe.augment.policy)
         write_pictures(run, samples, judged["test"], session.bank, policy, recipe.seed)
     write_environment(run, session)
@@ -168,8 +177,13 @@ def fit_split(
 
 def fit_reading(session: Session, samples: Samples) -> Session:
     """Fit what the reading of images takes from a split's training part, and from nothing else."""
-    fitted = session.bank.fit_window(samples.part("train"), session.recipe.data.percentiles)
-    return replace(session, bank=session.bank.windowed(fitted))
+    train, recipe = samples.part("train"), session.recipe
+    bank = session.bank.reading(session.bank.fit_window(train, recipe.data.percentiles))
+    if recipe.stain.is_on:
+        images = bank.of(train)
+        stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
+        bank = bank.reading(bank.preprocessing.model_copy(update={"stain": stain}))
+    return replace(session, bank=bank)
 
 
 def train_network(
@@ -189,8 +203,10 @@ def train_network(
     """
     recipe = session.recipe
     inputs = fit_inputs(session, samples)
+    n_images, n_shown = len(inputs.once), len(inputs.train)
+    shown = f" shown as {n_shown}" if n_shown != n_images else ""
     session.say(
-        f"{label}training {find_spec(recipe.model.name).name} on {len(inputs.train)} images, "
+        f"{label}training {find_spec(recipe.model.name).name} on {n_images} images{shown}, "
         f"{session.placement.description}"
     )
     network, chain = start_network(
@@ -205,27 +221,39 @@ def train_network(
 
 
 def fit_inputs(session: Session, samples: Samples) -> FitInputs:
-    """Return what a training on one split works on.
+    """Return what a training on one split works on, its training part as an epoch shows it.
 
     Args:
         session: Recipe, images with their fitted window, device.
         samples: With a ``split`` column.
+
+    Raises:
+        DataError: SMOTE is wanted of a class with one training image.
     """
+    recipe = session.recipe
     train, val = (
         ImagePart(session.bank.of(part), part.targets)
         for part in (samples.part("train"), samples.part("val"))
     )
-    return FitInputs(
+    if recipe.train.balance == "smote":
+        check_neighbours(train.targets, samples.class_names)
+    inputs = FitInputs(
         train=train,
         val=val,
         preprocessing=session.bank.preprocessing,
-        policy=POLICIES.get(session.recipe.augment.policy),
+        policy=POLICIES.get(recipe.augment.policy),
         positive=_positive(samples),
         n_classes=len(samples.class_names),
-        seed=session.recipe.seed,
+        seed=recipe.seed,
         placement=session.placement,
-        tuning=_tuning(session.recipe),
+        tuning=_tuning(recipe),
     )
+    return arrange(inputs, recipe.train, copies_of(recipe.augment))
+
+
+def copies_of(section: AugmentSection) -> int | None:
+    """Return how many fixed copies each training image has; nothing where epochs draw anew."""
+    return section.copies or POLICIES.get(section.policy).fixed_copies or None
 
 
 def _tuning(recipe: Recipe) -> Tuning:
@@ -257,6 +285,7 @@ def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> O
         facts=session.prepared.facts,
         fingerprint=session.prepared.fingerprint,
         chain=chain,
+        test_time=session.recipe.augment.test_time,
     )
 
 

@@ -20,6 +20,7 @@ from eosin.pipeline.fitting import Session, fit_split, write_environment, write_
 from eosin.pipeline.modelling import judged_by, summarise_model
 from eosin.pipeline.pictures import write_pictures
 from eosin.pipeline.pooling import write_ensemble
+from eosin.pipeline.stain_records import pool_stain
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
 
@@ -98,6 +99,8 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
         session = write_ensemble(session, folds, run)
     write_predictions(run, [judged], [logits])
     summarise_model(ModelFolder(run.model), {MEMBERS: pooled})
+    places = [run.fold(fold.repeat, fold.fold) for fold in folds]
+    pool_stain(run, places, OUT_OF_FOLD)
     policy = POLICIES.get(session.recipe.augment.policy)
     write_pictures(run, folds[0].samples, judged, session.bank, policy, session.recipe.seed)
     write_environment(run, session)
@@ -117,8 +120,8 @@ def judge_out_of_fold(
     for fold in folds:
         classifier = Classifier(run.fold(fold.repeat, fold.fold).model)
         held_out = fold.samples.part("test")
-        # A fold's own window of counts, where there is one.
-        bank = session.bank.windowed(classifier.info.preprocessing)
+        # A fold's own window of counts or stain reference, where there is one.
+        bank = session.bank.reading(classifier.info.preprocessing)
         logits = classifier.logits(bank.of(held_out))
         parts.append(judged_by(classifier, held_out, logits))
         tables.append(logits_table(held_out, logits))

@@ -26,6 +26,10 @@ from eosin.inference.preprocess import (
     to_bytes,
 )
 from eosin.inference.vectors import FeatureTable
+from eosin.pipeline.staining import NormalisedStore, rows_of_units
+
+#: Where images lie, or features in their place.
+Store = ImageStore | NormalisedStore | FeatureTable
 
 #: Bytes of images that are looked at in one go when a window is fitted.
 _CHUNK_BYTES = 32 << 20
@@ -44,7 +48,7 @@ class StoredImages:
         preprocessing: With the fitted window, for fluorescence.
     """
 
-    store: ImageStore | FeatureTable
+    store: Store
     rows: IntArray
     preprocessing: Preprocessing
 
@@ -76,13 +80,16 @@ class ImageBank:
     Attributes:
         store: Where they lie.
         rows: Row of each image's path in the store.
-        preprocessing: How they were read; the window is fitted by a split's training part.
+        preprocessing: How they were read; window and stain reference are fitted by a split's
+            training part.
+        samples: All of them, with the slides and patients that they are of.
         private: The folder of a store that is nobody else's, and goes with the process.
     """
 
-    store: ImageStore | FeatureTable
+    store: Store
     rows: dict[str, int]
     preprocessing: Preprocessing
+    samples: Samples
     private: Any = field(default=None, repr=False)
 
     @property
@@ -103,9 +110,19 @@ class ImageBank:
         rows = np.array(cells, dtype=np.int64).reshape(-1, n_places or 1)
         return StoredImages(self.store, rows if n_places else rows[:, 0], self.preprocessing)
 
-    def windowed(self, preprocessing: Preprocessing) -> ImageBank:
-        """Return the same images under a preprocessing that differs in its window alone."""
-        return replace(self, preprocessing=preprocessing)
+    def reading(self, preprocessing: Preprocessing) -> ImageBank:
+        """Return the same images read otherwise.
+
+        Args:
+            preprocessing: Differs from this one's in window and stain reference alone.
+        """
+        stain, store = preprocessing.stain, self.store
+        if stain != self.preprocessing.stain:
+            store = store.raw if isinstance(store, NormalisedStore) else store
+            if stain is not None and isinstance(store, ImageStore):
+                units = rows_of_units(self.samples, self.rows, stain.unit)
+                store = NormalisedStore(store, stain, units)
+        return replace(self, store=store, preprocessing=preprocessing)
 
     def fit_window(self, samples: Samples, percentiles: tuple[float, float]) -> Preprocessing:
         """Fit the window of fluorescence channels; brightfield needs none.
@@ -201,7 +218,12 @@ def load_bank(
     hashes = {
         cell: FileHash(entry.content, entry.pixels, entry.reason) for cell, entry in found.items()
     }
-    return ImageBank(store, rows, preprocessing, private), FileHashes(hashes)
+    bank = ImageBank(store, rows, _without_stain(preprocessing), samples, private)
+    return bank.reading(preprocessing), FileHashes(hashes)
+
+
+def _without_stain(preprocessing: Preprocessing) -> Preprocessing:
+    return preprocessing.model_copy(update={"stain": None})
 
 
 def _settings(preprocessing: Preprocessing) -> StoreSettings:

@@ -30,6 +30,7 @@ _UNSEEN: Any = {
     "name": True,
     "description": True,
     "data": {"root", "manifest", "dataset", "cache"},
+    "stain": {"reference"},
     "transfer": {"source"},
     "train": {"threads", "loggers", "checkpoint_minutes"},
 }
@@ -49,12 +50,14 @@ def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) ->
         division: Their split.
     """
     source = Path(recipe.transfer.source)
+    reference = recipe.stain.file
     table = division.samples.frame[["path", "label", "group", "split"]]
     told = {
         "recipe": recipe.model_dump(mode="json", exclude=_UNSEEN),
         "images": prepared.fingerprint,
         "split": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
         "source": sha256_file(source) if source.is_file() else recipe.transfer.source,
+        "stain": sha256_file(Path(reference)) if reference else None,
         "packages": {"eosin": version_of("eosin"), **package_versions()},
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -198,6 +198,11 @@ def _tell_planes(preprocessing: Preprocessing) -> str:
     return f"{list(planes.chosen)} of {planes.n_stored}, {planes.bits} bits"
 
 
+def _tell_stain(preprocessing: Preprocessing) -> str:
+    stain = preprocessing.stain
+    return "none" if stain is None else f"{stain.method}, each {stain.unit}'s own stain"
+
+
 #: What must be the same in all members, as words.
 _TRAITS: dict[str, Callable[[ModelInfo], str]] = {
     "their classes": lambda info: ", ".join(info.class_names),
@@ -207,5 +212,6 @@ _TRAITS: dict[str, Callable[[ModelInfo], str]] = {
     "the channels of a file": lambda info: _tell_planes(info.preprocessing),
     "their resize rule": lambda info: info.preprocessing.resize,
     "their magnifications": lambda info: ", ".join(info.preprocessing.magnifications) or "none",
-    "their stain normalisation": lambda info: str(info.stain),
+    "their test-time views": lambda info: info.test_time,
+    "their stain normalisation": lambda info: _tell_stain(info.preprocessing),
 }

@@ -11,7 +11,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.run import SamplePicture, SamplesIndex
 from eosin.artifacts.versioned import write_document
-from eosin.augment import Policy, warp_bytes
+from eosin.augment import Policy, augment_bytes
 from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
@@ -71,8 +71,18 @@ def _examples(
         ]
     )
     chosen = train.where(np.isin(np.arange(len(train)), rows))
+    shown = _saved(run, bank, chosen, "example")
+    if isinstance(bank, ImageBank) and bank.preprocessing.stain is not None:
+        stained = bank.preprocessing.model_copy(update={"stain": None})
+        shown += _saved(run, bank.reading(stained), chosen, "before")
+    return shown
+
+
+def _saved(
+    run: RunFolder, bank: ImageBank | PictureFiles, chosen: Samples, role: str
+) -> list[SamplePicture]:
     return [
-        _save(run, bank, f"example-{n:02d}.jpg", image, _describe(chosen, n, "example"))
+        _save(run, bank, f"{role}-{n:02d}.jpg", image, _describe(chosen, n, role))
         for n, image in enumerate(bank.of(chosen)[:])
     ]
 
@@ -98,7 +108,11 @@ def _augmented(
     rows = generator(seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
     rows = np.sort(rows)
     chosen = train.where(np.isin(np.arange(len(train)), rows))
-    images = warp_bytes(bank.of(chosen)[:], policy.draw(seed, 0, rows))
+    images = bank.of(chosen)[:]
+    # Fixed copies follow each other: one of each image, another each time.
+    copies = max(policy.fixed_copies, 1)
+    index = rows * copies + np.arange(len(rows)) % copies
+    images = augment_bytes(images, policy.draw(seed, 0, index, channels=images.shape[-1]))
     return [
         _save(run, bank, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
         for n, image in enumerate(images)

@@ -14,7 +14,7 @@ from eosin.pipeline.fitting import Session, fit_inputs, fit_reading
 from eosin.pipeline.record import default_output
 from eosin.recipe.schema import Recipe
 from eosin.training.batches import EpochBatches
-from eosin.training.features import needs_features_only
+from eosin.training.features import embedded_part, needs_features_only
 from eosin.training.probing import Probe, probe_training
 from eosin.training.recalibration import N_IMAGES
 from eosin.training.schedules import evaluation_interval
@@ -151,11 +151,12 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     steps = trainings * train.epochs * per_epoch
     every = evaluation_interval(per_epoch, train.evaluations_per_epoch)
     evaluations = trainings * train.epochs * (per_epoch // every)
-    recalibrated = min(N_IMAGES, len(inputs.train)) if train.batch_norm == "recalibrated" else 0
+    recalibrated = min(N_IMAGES, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
     judging = evaluations * (len(inputs.val) + recalibrated) * probe.judge_image_s
     seconds = steps * probe.step_s + judging
     if is_head_only := needs_features_only(inputs):
-        seconds = trainings * (len(inputs.train) + len(inputs.val)) * probe.judge_image_s
+        n_embedded = len(embedded_part(inputs)) + len(inputs.val)
+        seconds = trainings * n_embedded * probe.judge_image_s
     return Plan(
         n_images=len(prepared.samples),
         n_groups=int(prepared.samples.frame["group"].nunique()),

@@ -23,6 +23,7 @@ from eosin.inference.classifier import Classifier
 from eosin.inference.preprocess import channel_affine
 from eosin.networks.ensemble import Rescale
 from eosin.pipeline.fitting import Session
+from eosin.pipeline.stain_fitting import join_references
 from eosin.training.checkpoints import load_tensors, save_tensors
 
 #: Above this difference of a probability a model that resizes twice is worth a warning.
@@ -40,7 +41,7 @@ def write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> S
         run: The run folder that holds them.
 
     Returns:
-        The session with images windowed as the ensemble reads them.
+        The session with images as the ensemble reads them.
     """
     model, some = session.recipe.model, some_of(folds[0].samples)
     places = [ModelFolder(run.fold(fold.repeat, fold.fold).model) for fold in folds]
@@ -60,11 +61,11 @@ def write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> S
         }
     )
     gap = write_mean(
-        ModelFolder(run.model), places, draft, lambda own: session.bank.windowed(own).of(some)
+        ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
     )
     if gap > NOTABLE_GAP:
         session.say(tell_gap(gap, len(some)))
-    return replace(session, bank=session.bank.windowed(joined))
+    return replace(session, bank=session.bank.reading(joined))
 
 
 def write_mean(
@@ -110,7 +111,11 @@ def write_mean(
         }
     )
     gap = _measure_gap(Classifier(folder.root, info=draft), places, images)
-    exact = all(_reads_alike(info.preprocessing, joined) for info in infos)
+    exact = all(_reads_alike(info.preprocessing, joined) for info in infos) and not any(
+        # In the graph each view is calibrated; a member calibrates the mean of its views.
+        info.test_time != "none" and info.temperature != 1.0
+        for info in infos
+    )
     if exact and not gap <= MAX_PROBABILITY_GAP:
         raise TrainingError(
             f"the ensemble differs from the mean of its members by {gap:.2g} in probability "
@@ -152,7 +157,8 @@ def _measure_gap(
 def tell_gap(gap: float, n_images: int) -> str:
     """Say how far the ensemble's file is from the mean of its members."""
     return (
-        f"The ensemble reads an image once, at the largest size and widest window of its members: "
+        "The ensemble reads an image once, at its members' largest size, widest window and mean "
+        "stain reference, and calibrates before it averages test-time views: "
         f"on {n_images} images a probability differs by up to {gap:.3f} from the mean of the "
         "members' own"
     )
@@ -166,9 +172,12 @@ def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
 
     Returns:
         That of the member with the largest input (the first of several), with the widest window
-        of counts of each channel.
+        of counts of each channel and the mean of the stain references.
     """
     largest = max(parts, key=lambda part: part.input_px)
+    stains = [part.stain for part in parts if part.stain is not None]
+    if stains:
+        largest = largest.model_copy(update={"stain": join_references(stains)})
     windows = [part.planes.window for part in parts if part.planes and part.planes.window]
     if largest.planes is None or not windows:
         return largest
@@ -183,7 +192,8 @@ def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
 
 def _reads_alike(own: Preprocessing, joined: Preprocessing) -> bool:
     """Whether both make the same bytes of an image, before they are normalised."""
-    return (own.input_px, own.planes) == (joined.input_px, joined.planes)
+    told = (own.input_px, own.planes, own.stain)
+    return told == (joined.input_px, joined.planes, joined.stain)
 
 
 def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
@@ -196,8 +206,7 @@ def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
     Returns:
         Nothing where both normalise alike.
     """
-    size = {"input_px": joined.input_px}
-    if own.model_copy(update=size) == joined:
+    if own.model_copy(update={"input_px": joined.input_px, "stain": joined.stain}) == joined:
         return None
     places, own_factor, own_offset = channel_affine(own)
     joined_places, factor, offset = channel_affine(joined)

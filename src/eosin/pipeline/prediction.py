@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ import pandas as pd
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.artifacts.predictions import PREFIX
-from eosin.core.errors import DataError, ImageError, UsageError
+from eosin.core.errors import DataError, UsageError
 from eosin.core.files import check_writable
 from eosin.core.progress import progress_bar
-from eosin.core.types import FloatArray, Image, change_parts
+from eosin.core.types import FloatArray, change_parts
 from eosin.datasets.bundles import bundle_samples
-from eosin.datasets.images import Skipped, list_images, split_cell, write_skipped
-from eosin.inference.bundles import read_bundle
+from eosin.datasets.images import Skipped, list_images, write_skipped
 from eosin.inference.classifier import Classifier
-from eosin.inference.preprocess import read_image
+from eosin.inference.preprocess import normalise_stain
 from eosin.inference.vectors import SUFFIXES, read_features
+from eosin.pipeline.reading import read_cells, stains_of_units
+from eosin.pipeline.telling import NORMALISED
+from eosin.stain import Source
 
 _CHUNK = 256
 
@@ -33,7 +35,8 @@ class PredictionResult:
 
     Attributes:
         table: path, prob_<class>…, predicted (arg-max), decision (at the stored threshold),
-            abstained; a pandas table.
+            abstained; ``stain`` where the model normalises it: ``normalised``, or why the image
+            was judged as it is. A pandas table.
         skipped: ``(path, reason)`` of what could not be read.
         intended_use: What the model says of itself.
     """
@@ -101,12 +104,14 @@ def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
 
 
 def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Skipped]:
-    files = _list_cells(paths, classifier.info.preprocessing)
+    preprocessing = classifier.info.preprocessing
+    files, units = _list_cells(paths, preprocessing)
+    sources = stains_of_units(files, units, preprocessing) if units else {}
     tables, skipped = [], []
     with progress_bar("Predicting") as advance:
         for start in range(0, len(files), _CHUNK):
             chunk = files[start : start + _CHUNK]
-            table, unreadable = _predict_chunk(classifier, chunk)
+            table, unreadable = _predict_chunk(classifier, chunk, sources)
             tables.append(table)
             skipped += unreadable
             advance(start + len(chunk), len(files))
@@ -119,27 +124,47 @@ def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Ski
     return table, skipped
 
 
-def _list_cells(paths: list[Path], preprocessing: Preprocessing) -> list[str]:
+def _list_cells(paths: list[Path], preprocessing: Preprocessing) -> tuple[list[str], list[str]]:
     """List what is judged: single images, or the bundles of a table's slides.
 
+    Returns:
+        The cells; where the model normalises the stain of whole slides or patients, that of each.
+
     Raises:
-        UsageError: The model takes bundles, and a path is no table.
+        UsageError: The model needs a table, and a path is none.
     """
-    if not preprocessing.magnifications:
-        return list_images(paths)
+    stain = preprocessing.stain
+    unit = None if stain is None or stain.unit == "tile" else stain.unit
+    if not preprocessing.magnifications and unit is None:
+        return list_images(paths), []
     cells: list[str] = []
+    units: list[str] = []
     for path in paths:
         if path.suffix not in {".csv", ".parquet"}:
-            raise UsageError(
-                f"this model takes the magnifications of a slide together "
-                f"({', '.join(preprocessing.magnifications)}), which {path} does not tell",
-                mend="Name a manifest (CSV or Parquet) with path, slide and magnification",
-            )
-        # Nothing is known of the classes: the slide stands for its label.
-        samples = read_manifest(path, label="slide", allow_one_class=True)
+            raise _wants_table(path, preprocessing, unit)
+        # Nothing is known of the classes: the slide or patient stands for its label.
+        label = "slide" if preprocessing.magnifications else unit
+        samples = read_manifest(path, label=str(label), allow_one_class=True)
         samples = bundle_samples(samples, preprocessing.magnifications)
         cells += [change_parts(cell, _from(path.parent)) for cell in samples.frame["path"]]
-    return cells
+        if unit is not None:
+            units += list(samples.frame[unit])
+    return cells, units
+
+
+def _wants_table(path: Path, preprocessing: Preprocessing, unit: str | None) -> UsageError:
+    columns = ["path", *(["slide", "magnification"] if preprocessing.magnifications else [])]
+    if unit is not None and unit not in columns:
+        columns.append(unit)
+    takes = (
+        f"takes the magnifications of a slide together ({', '.join(preprocessing.magnifications)})"
+        if preprocessing.magnifications
+        else f"normalises the stain of each {unit} as a whole"
+    )
+    return UsageError(
+        f"this model {takes}, which {path} does not tell",
+        mend=f"Name a manifest (CSV or Parquet) with {', '.join(columns[:-1])} and {columns[-1]}",
+    )
 
 
 def _from(folder: Path) -> Callable[[str], str]:
@@ -153,24 +178,18 @@ def _check_table(path: Path) -> None:
     check_writable(path.parent)
 
 
-def _predict_chunk(classifier: Classifier, files: list[str]) -> tuple[Any, Skipped]:
+def _predict_chunk(
+    classifier: Classifier, files: list[str], sources: Mapping[str, Source]
+) -> tuple[Any, Skipped]:
     preprocessing = classifier.info.preprocessing
-
-    def read_one(cell: str) -> Image:
-        return read_image(*split_cell(cell), preprocessing)
-
-    images: list[Image] = []
-    kept: list[str] = []
-    skipped: Skipped = []
-    for file in files:
-        try:
-            images.append(read_bundle(file, preprocessing, read_one))
-            kept.append(file)
-        except ImageError as error:
-            skipped.append((file, str(error)))
-    shape = (0, *preprocessing.input_px, len(preprocessing.channels))
-    stack = np.stack(images) if images else np.empty(shape, dtype=np.uint8)
-    return _tabulate(classifier, kept, classifier.logits(stack)), skipped
+    kept, images, skipped = read_cells(files, preprocessing)
+    done = normalise_stain(
+        images, preprocessing, [sources[file] for file in kept] if sources else None
+    )
+    table = _tabulate(classifier, kept, classifier.logits(done.images))
+    if preprocessing.stain is not None:
+        table["stain"] = [reason or NORMALISED for reason in done.reasons]
+    return table, skipped
 
 
 def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> Any:

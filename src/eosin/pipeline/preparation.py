@@ -32,7 +32,14 @@ from eosin.networks.registry import check_arguments
 from eosin.pipeline.channels import resolve_preprocessing
 from eosin.pipeline.embedding import load_features, note_absent
 from eosin.pipeline.images import ImageBank, load_bank
-from eosin.pipeline.refusals import check_embedding, check_standardising
+from eosin.pipeline.refusals import (
+    check_balance,
+    check_embedding,
+    check_modality,
+    check_stain,
+    check_standardising,
+)
+from eosin.pipeline.staining import check_units
 from eosin.pipeline.starting import check_freezing
 from eosin.recipe.schema import DataSection, Recipe
 
@@ -86,6 +93,7 @@ def check_names(recipe: Recipe) -> None:
     for policy in (recipe.augment.policy, *(stage.augment for stage in stages)):
         if policy is not None:
             POLICIES.get(policy)
+    check_stain(recipe.stain)
     if recipe.model.table is not None:
         check_embedding(recipe, resolve_manifest(recipe.model.table))
         if recipe.data.fuse:
@@ -94,6 +102,7 @@ def check_names(recipe: Recipe) -> None:
     check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
     check_freezing(recipe, spec)
     check_standardising(recipe)
+    check_balance(recipe)
 
 
 def resolve_root(section: DataSection, seed: int) -> Path | None:
@@ -194,6 +203,8 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
+        check_modality(recipe, facts["modality"])
+        check_units(samples, recipe.stain.unit)
         preprocessing = resolve_preprocessing(recipe, samples, facts)
         bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache, say=say)
     else:

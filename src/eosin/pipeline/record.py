@@ -25,6 +25,7 @@ PACKAGES = (
     "torchvision",
     "timm",
     "lightning",
+    "imbalanced-learn",
     "onnx",
     "onnxruntime",
     "matplotlib",

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
-from eosin.recipe.schema import Recipe, Section
+from eosin.recipe.schema import Recipe, Section, StainSection, TransferSection
+from eosin.stain import METHODS
 from eosin.training.tuning import Tuning
 
+#: How features stay the same.
+_STILL = (
+    'Set transfer.freeze = "backbone", no transfer.unfreeze_every, and either no augmentation or '
+    "augment.copies"
+)
 #: What speaks of images: refused where it is not as by default.
 _OF_IMAGES = {
     "model": ("input_px", "preprocessing"),
     "data": ("fuse", "channels", "channel_names"),
+    "augment": ("test_time",),
+    "stain": ("method", "reference", "unit"),
     "transfer": ("source", "freeze", "unfreeze_every", "layer_decay", "stage"),
 }
 
@@ -46,18 +55,83 @@ def _refuse(key: str, table: Path) -> None:
     )
 
 
+def check_stain(stain: StainSection) -> None:
+    """Refuse, before any data is read, a method or a reference image that is not there.
+
+    Raises:
+        UnknownNameError: The method, with close matches.
+        RecipeError: The file.
+    """
+    if stain.is_on:
+        METHODS.get(stain.method)
+    if stain.file is not None and not Path(os.path.expandvars(stain.file)).expanduser().is_file():
+        raise RecipeError(f"'stain.reference': the image {stain.file} does not exist")
+
+
+def check_modality(recipe: Recipe, modality: str) -> None:
+    """Refuse what belongs to another kind of image.
+
+    Args:
+        recipe: Stain normalisation and augmentation.
+        modality: ``brightfield`` or ``fluorescence``.
+
+    Raises:
+        RecipeError: Naming the key.
+    """
+    if recipe.stain.is_on and modality != "brightfield":
+        raise RecipeError(
+            f"'stain.method': {recipe.stain.method!r} tells dyes apart that absorb light, but "
+            f"these images are {modality}",
+            mend="Leave it out: each channel's counts are windowed instead",
+        )
+    name = recipe.augment.policy
+    wanted = POLICIES.get(name).modality
+    if wanted not in {None, modality}:
+        raise RecipeError(
+            f"'augment.policy': {name!r} changes colours as they differ in {wanted} images, but "
+            f"these are {modality}",
+            mend='Use "default" for brightfield, "fluorescence" for fluorescence',
+        )
+
+
 def check_standardising(recipe: Recipe) -> None:
     """Refuse, before any data is read, to standardise features that change while training.
 
     Raises:
         RecipeError: Naming what they need.
     """
-    transfer = recipe.transfer
-    tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every)
-    is_still = tuning.is_head_only and POLICIES.get(recipe.augment.policy).changes_nothing
-    if transfer.standardise and recipe.model.table is None and not is_still:
+    if recipe.transfer.standardise and not _is_still(recipe):
+        raise RecipeError("'transfer.standardise' needs features that stay the same", mend=_STILL)
+
+
+def check_balance(recipe: Recipe) -> None:
+    """Refuse, before any data is read, what cannot balance the classes of a training or stage.
+
+    Raises:
+        RecipeError: SMOTE is wanted between features that change while training, or another number
+            of copies than the policy has.
+    """
+    for stage in recipe.transfer.stage:
+        policy = stage.augment or recipe.augment.policy
+        augment = recipe.augment.model_copy(update={"policy": policy})
+        one = {"augment": augment, "transfer": TransferSection(freeze=stage.freeze)}
+        check_balance(recipe.model_copy(update=one))
+    if recipe.train.balance == "smote" and not _is_still(recipe):
         raise RecipeError(
-            "'transfer.standardise' needs features that stay the same",
-            mend='Set transfer.freeze = "backbone", and neither transfer.unfreeze_every nor an '
-            "augmentation",
+            "'train.balance' is \"smote\", which needs features that stay the same", mend=_STILL
         )
+    name, copies = recipe.augment.policy, recipe.augment.copies
+    own = POLICIES.get(name).fixed_copies
+    if copies is not None and own not in {0, copies}:
+        raise RecipeError(
+            f"'augment.copies' is {copies}, but the policy {name!r} makes {own} copies",
+            mend="Leave it out",
+        )
+
+
+def _is_still(recipe: Recipe) -> bool:
+    """Tell whether the head alone is trained, on the same features in every epoch."""
+    transfer, policy = recipe.transfer, POLICIES.get(recipe.augment.policy)
+    tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every)
+    is_fixed = policy.changes_nothing or recipe.augment.copies or policy.fixed_copies
+    return recipe.model.table is not None or (tuning.is_head_only and bool(is_fixed))

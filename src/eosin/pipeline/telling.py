@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from eosin.core.types import SPLITS, Samples
 _TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 _MOST_PAIRS = 3
 _MOST_CLASSES = 8
+#: What ``predict`` says of an image whose stain it could normalise.
+NORMALISED = "normalised"
 
 
 def tell_metric(metric: Metric) -> str:
@@ -93,3 +96,10 @@ def tell_samples(samples: Samples) -> str:
         return told
     sizes = frame["split"].value_counts()
     return told + "; " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if name in sizes)
+
+
+def tell_unchanged(table: Any) -> list[str]:
+    """Say why images were judged as they are by a model that normalises stain."""
+    reasons = Counter(table["stain"]) if "stain" in table else Counter()
+    told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED)
+    return [f"stain not normalised: {told}; judged as they are"] if told else []

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from eosin.core.errors import RecipeError, close_matches
-from eosin.recipe.schema import EMBEDDING, Recipe
+from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
 
 def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -50,6 +50,9 @@ def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
             _anchor_paths(section, ("manifest", "root"), folder)
     if str(transfer.get("source", "")).endswith(".safetensors"):
         _anchor_paths(transfer, ("source",), folder)
+    stain = recipe.get("stain")
+    if isinstance(stain, dict) and stain.get("reference", TRAINING) != TRAINING:
+        _anchor_paths(stain, ("reference",), folder)
     model = recipe.get("model")
     if isinstance(model, dict):
         family, colon, file = str(model.get("name", "")).partition(":")

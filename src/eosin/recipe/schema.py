@@ -16,6 +16,8 @@ Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 #: What stands before the colon in the name of a head on features that were computed elsewhere.
 EMBEDDING = "embedding"
+#: Where a stain reference comes from unless a file is named.
+TRAINING = "training"
 #: Of what names a folder.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -143,8 +145,24 @@ class StainSection(Section):
     """
 
     method: str = "none"
-    reference: Annotated[str, Field(min_length=1)] = "training"
+    reference: Annotated[str, Field(min_length=1)] = TRAINING
     unit: Literal["tile", "slide", "patient"] = "tile"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether images are normalised at all."""
+        return self.method != "none"
+
+    @property
+    def file(self) -> str | None:
+        """The image that others are made to look like; nothing for the training part."""
+        return None if self.reference == TRAINING else self.reference
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        if not self.is_on and (self.file or self.unit != "tile"):
+            raise ValueError('`reference` and `unit` need a `method` other than "none"')
+        return self
 
 
 class AugmentSection(Section):

@@ -18,7 +18,8 @@ from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import PREFIX, read_history, read_predictions
-from eosin.artifacts.run import Environment, SamplePicture, SamplesIndex, SplitReport
+from eosin.artifacts.run import BalanceReport, Environment, SamplePicture, SamplesIndex, SplitReport
+from eosin.artifacts.stain import StainRecord
 from eosin.artifacts.versioned import D, read_document
 from eosin.core.errors import ArtifactError, ManifestError
 from eosin.recipe import Recipe, read_recipe
@@ -65,6 +66,8 @@ class Run:
         recipe_text: The same as written.
         environment: Versions, device, data set facts.
         split_report: What the split wanted and got.
+        balance: What an epoch of the training showed.
+        stain: What stain was normalised to, and what came back unchanged.
         audit: What the leak audit found.
         model: What ``model.json`` says.
         manifest: The samples with their split, a pandas table.
@@ -83,6 +86,8 @@ class Run:
     recipe_text: str
     environment: Environment | None
     split_report: SplitReport | None
+    balance: BalanceReport | None
+    stain: StainRecord | None
     audit: AuditReport | None
     model: ModelInfo | None
     manifest: Any
@@ -145,6 +150,8 @@ def gather(root: Path) -> Run:
         recipe_text=folder.recipe.read_text(encoding="utf-8") if recipe else "",
         environment=_optional(folder.environment, Environment),
         split_report=_optional(folder.split, SplitReport),
+        stain=_optional(folder.stain, StainRecord),
+        balance=_optional(folder.balance, BalanceReport),
         audit=_optional(folder.audit, AuditReport),
         model=_optional(ModelFolder(folder.model).info, ModelInfo),
         manifest=_manifest(folder.manifest),

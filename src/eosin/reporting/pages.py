@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.reporting import exploration, provenance
+from eosin.reporting.balance import balance_table, balance_words
 from eosin.reporting.exposure import caution, has_units, threshold_text, units, verdict
 from eosin.reporting.figures.calibration import histogram_figure, reliability_figure
 from eosin.reporting.figures.comparison import Series, interval_figure
@@ -20,6 +21,7 @@ from eosin.reporting.members import members_table
 from eosin.reporting.patients import patients_table
 from eosin.reporting.rendering import render, write_figures, write_page
 from eosin.reporting.scores import scores_of
+from eosin.reporting.staining import stain_table
 from eosin.reporting.tables import (
     CLASS_METRICS,
     PART_METRICS,
@@ -119,12 +121,16 @@ def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
         "label_table": exploration.label_table(run),
         "magnification_table": exploration.magnification_table(run),
         "skipped_table": exploration.skipped_table(run),
+        "stain_table": stain_table(run),
         "colours": colour_words(run),
         "examples": tiles(run, "example"),
+        "before": tiles(run, "before"),
         "augmented": tiles(run, "augmented"),
         "mistakes": tiles(run, "mistake"),
         "split_words": exploration.split_words(run),
         "split_table": exploration.split_table(run),
+        "balance_words": balance_words(run),
+        "balance_table": balance_table(run),
         "groups": exploration.groups_by_part(run),
         "audit_words": provenance.audit_words(run),
         "findings": provenance.findings(run),

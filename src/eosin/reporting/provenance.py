@@ -21,6 +21,7 @@ from eosin.reporting.formatting import (
 )
 from eosin.reporting.gathering import Run
 from eosin.reporting.members import member_network, members_of
+from eosin.reporting.staining import stain_fact
 from eosin.reporting.tables import Cell, Table, text_table
 
 _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
@@ -31,6 +32,9 @@ _MOST_PAIRS = 25
 _REACH = "It knows exact copies and the groups that it is told, not near-duplicates."
 #: Facts that only a program needs.
 _UNTOLD = frozenset({"parts", "counts"})
+
+#: An image is judged as it is, unless something else is said.
+_TEST_TIME = {"none": "", "dihedral": "the mean over eight mirrored and turned views of an image"}
 
 _FROM_SCRATCH = "none: trained from scratch"
 
@@ -160,6 +164,8 @@ def model_facts(run: Run) -> Facts:
         ("Weights", _weights(model)),
         ("Input", _input(model)),
         ("Channel windows", _windows(model)),
+        ("Stain normalisation", stain_fact(model.preprocessing.stain)),
+        ("Judged by", _TEST_TIME[model.test_time]),
         ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
         ("Positive class", model.positive or "none"),

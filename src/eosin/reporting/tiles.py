@@ -72,16 +72,21 @@ def _tile(run: Run, picture: SamplePicture) -> Tile | None:
             image = opened.convert("RGB")
     except (OSError, ValueError, UnidentifiedImageError):
         return None
+    title, lines = _words(picture)
+    return make_tile(image, alt=_alt(picture), title=title, lines=lines)
+
+
+def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str]) -> Tile:
+    """Make a tile of a picture, which is made smaller where it is large; words as of a Tile."""
     image.thumbnail((_LARGEST_PX, _LARGEST_PX))
     stream = io.BytesIO()
     # Full colour resolution: stain is what these pictures are looked at for.
     image.save(stream, format="JPEG", quality=90, subsampling=0)
-    title, lines = _words(picture)
     return Tile(
         src=data_uri(stream.getvalue(), "jpeg"),
         width=image.width,
         height=image.height,
-        alt=_alt(picture),
+        alt=alt,
         title=title,
         lines=tuple(lines),
     )
@@ -103,6 +108,7 @@ def _words(picture: SamplePicture) -> tuple[str, list[str]]:
 def _alt(picture: SamplePicture) -> str:
     kinds = {
         "example": "Microscopy image",
+        "before": "Microscopy image before stain normalisation",
         "augmented": "Augmented microscopy image",
         "mistake": "Misjudged microscopy image",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +34,41 @@ class ImagePart:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def at(self, rows: IntArray) -> ImagePart:
+        """Return a part of some of the rows, which may repeat; no image is read or copied."""
+        return ImagePart(ChosenRows(self.images, rows), self.targets[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows:
+    """Some rows of an image source, gathered when they are asked for.
+
+    Attributes:
+        images: N images, or their features.
+        rows: Which of them, in which order, shape (M,); a row may stand there more than once.
+    """
+
+    images: Any
+    rows: IntArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """M, and an image's own shape."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: slice | IntArray) -> Any:
+        """Return the images of some rows."""
+        return self.images[self.rows[chosen]]
+
 
 class BatchDataset(Dataset[Batch]):
     """Indexed by a list of rows: one call gathers a whole batch.
+
+    A row beyond the last is one that comes again, under an index of its own: see
+    :class:`BalancedBatches`.
 
     Args:
         part: The images.
@@ -46,9 +79,10 @@ class BatchDataset(Dataset[Batch]):
         self._targets = torch.from_numpy(part.targets)
 
     def __getitem__(self, rows: list[int]) -> Batch:
-        chosen = np.asarray(rows)
-        index = torch.from_numpy(chosen)
-        return torch.from_numpy(self._images[chosen]), self._targets[index], index
+        index = np.asarray(rows)
+        chosen = index % len(self)
+        images = torch.from_numpy(self._images[chosen])
+        return images, self._targets[chosen], torch.from_numpy(index)
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -82,12 +116,16 @@ class EpochBatches(Sampler[list[int]]):
         return len(self._bounds()) - 1
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = list(range(self._n_rows))
-        if self._seed is not None:
-            order = generator(self._seed, "order", self.epoch).permutation(self._n_rows).tolist()
+        order = self._order().tolist()
         epoch, done = self._resumed
         for start, stop in pairwise(self._bounds()[done if epoch == self.epoch else 0 :]):
             yield order[start:stop]
+
+    def _order(self) -> IntArray:
+        if self._seed is None:
+            return np.arange(self._n_rows)
+        order: IntArray = generator(self._seed, "order", self.epoch).permutation(self._n_rows)
+        return order
 
     def _bounds(self) -> list[int]:
         bounds = [*range(0, self._n_rows, self._batch_size), self._n_rows]
@@ -97,11 +135,57 @@ class EpochBatches(Sampler[list[int]]):
         return bounds
 
 
-def make_loader(part: ImagePart, batch_size: int, seed: int | None) -> DataLoader[Batch]:
-    """Return a loader over a part held in memory; ``seed`` as in :class:`EpochBatches`."""
+class BalancedBatches(EpochBatches):
+    """Draws as many rows as there are, with replacement, each class with equal probability.
+
+    Args:
+        targets: Class index of each row, shape (N,).
+        batch_size: Images a batch.
+        seed: The run's seed.
+    """
+
+    def __init__(self, targets: IntArray, batch_size: int, seed: int) -> None:
+        super().__init__(len(targets), batch_size, seed)
+        self._sorted = np.argsort(targets, kind="stable")
+        counts = np.bincount(targets)
+        self._sizes = counts[counts > 0]
+        self._starts = np.cumsum(self._sizes) - self._sizes
+
+    def _order(self) -> IntArray:
+        random = generator(self._seed or 0, "balance", self.epoch)
+        classes = random.integers(len(self._sizes), size=self._n_rows)
+        rows: IntArray = self._sorted[self._starts[classes] + random.integers(self._sizes[classes])]
+        # An image that comes again in one epoch is augmented otherwise: it gets another index.
+        return rows + self._n_rows * _count_before(rows)
+
+
+def _count_before(values: IntArray) -> IntArray:
+    """Count for each value how often it stood before it, shape (N,)."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.searchsorted(ordered, ordered)
+    before = np.empty_like(values)
+    before[order] = np.arange(len(values)) - starts
+    return before
+
+
+def make_loader(
+    part: ImagePart, batch_size: int, seed: int | None, *, balanced: bool = False
+) -> DataLoader[Batch]:
+    """Return a loader over a part held in memory.
+
+    Args:
+        part: The images.
+        batch_size: Images a batch.
+        seed: As in :class:`EpochBatches`.
+        balanced: Whether classes are drawn as :class:`BalancedBatches` does; needs a seed.
+    """
+    batches = EpochBatches(len(part), batch_size, seed)
+    if balanced and seed is not None:
+        batches = BalancedBatches(part.targets, batch_size, seed)
     return DataLoader(
         BatchDataset(part),
-        sampler=EpochBatches(len(part), batch_size, seed),
+        sampler=batches,
         batch_size=None,
         # Every iterator draws a seed for workers: from torch's global generator it would shift
         # dropout, and a resumed run makes its iterators at another moment.

@@ -14,7 +14,8 @@ from eosin.core.errors import RecipeError
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray
 from eosin.recipe.schema import TrainSection
-from eosin.training.batches import ImagePart, make_loader
+from eosin.training.balance import add_synthetic
+from eosin.training.batches import ChosenRows, ImagePart, make_loader
 from eosin.training.inputs import InputScaling
 from eosin.training.loop import FitInputs, fit
 from eosin.training.tuning import Tuning
@@ -24,9 +25,14 @@ _ROWS = 4096
 
 
 def needs_features_only(inputs: FitInputs) -> bool:
-    """Tell whether every epoch would show the head the same vectors."""
+    """Tell whether every epoch would show the head the same vectors: of fixed copies, too."""
     is_frozen = inputs.tuning.is_head_only and inputs.policy.changes_nothing
     return is_frozen or isinstance(inputs.preprocessing, Embedding)
+
+
+def embedded_part(inputs: FitInputs) -> ImagePart:
+    """Return what of the training part goes through the backbone: mere repetitions go once."""
+    return inputs.once if isinstance(inputs.train.images, ChosenRows) else inputs.train
 
 
 def fit_head(
@@ -54,24 +60,30 @@ def fit_head(
     path = inputs.tuning.stages["head"]
     head = network.get_submodule(path)
     dense = _first_dense(head) if inputs.tuning.standardise else None
+    shown = embedded_part(inputs)
     train, val = (
-        embed(network, path, part, section.batch_size, inputs)
-        for part in (inputs.train, inputs.val)
+        embed(network, path, part, section.batch_size, inputs) for part in (shown, inputs.val)
     )
+    scaling = None if dense is None else Standardisation.of(train)
+    if scaling is not None:
+        for vectors in (train, val):
+            scaling.apply(vectors)
+    plain = ImagePart(train, shown.targets)
+    images = inputs.train.images
+    part = plain.at(images.rows) if isinstance(images, ChosenRows) else plain
+    if section.balance == "smote":
+        # Neighbours are sought where the head looks: after standardising.
+        part = add_synthetic(part, inputs.seed)
     embedded = replace(
         inputs,
-        train=ImagePart(train, inputs.train.targets),
+        train=part,
         val=ImagePart(val, inputs.val.targets),
         tuning=Tuning(),
         is_embedded=True,
+        plain=plain,
     )
-    if dense is None:
-        fit(head, section, embedded, run)
-    else:
-        scaling = Standardisation.of(train)
-        for vectors in (train, val):
-            scaling.apply(vectors)
-        fit(head, section, embedded, run)
+    fit(head, section, embedded, run)
+    if scaling is not None and dense is not None:
         scaling.fold_into(dense)
     return network.cpu().eval()
 

@@ -39,7 +39,7 @@ class FitInputs:
     """What a training works on.
 
     Attributes:
-        train: The training part.
+        train: The training part, as an epoch shows it; see :func:`eosin.training.balance.arrange`.
         val: The validation part, which stops the training and chooses its best state.
         preprocessing: From 8-bit images to the network's input.
         policy: Augmentation of training images.
@@ -49,6 +49,7 @@ class FitInputs:
         placement: Device and precision.
         tuning: Which weights are trained when, and how fast.
         is_embedded: Whether the parts hold what a frozen backbone made of the images.
+        plain: The training part's images once each, where ``train`` shows them otherwise.
     """
 
     train: ImagePart
@@ -61,6 +62,12 @@ class FitInputs:
     placement: Placement
     tuning: Tuning = field(default_factory=Tuning)
     is_embedded: bool = False
+    plain: ImagePart | None = None
+
+    @property
+    def once(self) -> ImagePart:
+        """The training part's images once each, neither copied nor repeated."""
+        return self.train if self.plain is None else self.plain
 
 
 def fit(
@@ -88,14 +95,17 @@ def fit(
         ArtifactError: The checkpoint is damaged.
         KeyboardInterrupt: Ctrl-C; the last checkpoint can be resumed.
     """
-    loader = make_loader(inputs.train, section.batch_size, inputs.seed)
+    loader = make_loader(
+        inputs.train, section.batch_size, inputs.seed, balanced=section.balance == "sampler"
+    )
     batches = cast(EpochBatches, loader.sampler)
     n_batches = len(batches)
     every = evaluation_interval(n_batches, section.evaluations_per_epoch)
+    counts = np.bincount(inputs.train.targets, minlength=inputs.n_classes)
     task = Task(
         preprocessing=inputs.preprocessing,
         policy=inputs.policy,
-        class_weights=class_weights(inputs.train.targets, inputs.n_classes, section.class_weights),
+        class_weights=class_weights(shown_counts(counts, section.balance), section.class_weights),
         positive=inputs.positive,
         evaluations=section.epochs * (n_batches // every),
         seed=inputs.seed,
@@ -110,7 +120,7 @@ def fit(
         steps = StepProgress(advance, section.epochs * n_batches)
         callbacks = [log, last, steps]
         if section.batch_norm == "recalibrated":
-            callbacks.append(Recalibration(inputs.train, section.batch_size, inputs.seed))
+            callbacks.append(Recalibration(inputs.once, section.batch_size, inputs.seed))
         trainer = _make_trainer(section, inputs.placement, every, callbacks)
         _run(trainer, module, loader, make_loader(inputs.val, section.batch_size, None), run)
         logs.finish(log.rows)
@@ -189,15 +199,30 @@ def _explain_torch(error: Exception, run: RunFolder) -> None:
         raise OutputError("a checkpoint could not be written", mend="Is the disk full?") from error
 
 
-def class_weights(targets: IntArray, n_classes: int, kind: str) -> FloatArray:
+def shown_counts(counts: IntArray, balance: str) -> FloatArray:
+    """Return how many images of each class an epoch shows, shape (K,).
+
+    Args:
+        counts: Images of each class, fixed copies counted, shape (K,).
+        balance: As the recipe's; of ``sampler`` it is what is expected. What is balanced already
+            stays as it is.
+    """
+    present = counts > 0
+    if balance == "sampler":
+        return np.where(present, counts.sum() / present.sum(), 0.0)
+    if balance != "none":
+        return np.where(present, float(counts.max()), 0.0)
+    return counts.astype(np.float64)
+
+
+def class_weights(counts: FloatArray, kind: str) -> FloatArray:
     """Return the weight of each class in the loss, shape (K,).
 
     Args:
-        targets: Class indices of the training part, shape (N,).
-        n_classes: K.
+        counts: Images of each class that an epoch shows, shape (K,).
         kind: ``none``: all one; ``balanced``: N / (K · N_class), as scikit-learn.
     """
     if kind == "none":
-        return np.ones(n_classes)
-    counts = np.bincount(targets, minlength=n_classes)
-    return len(targets) / (n_classes * np.maximum(counts, 1))
+        return np.ones(len(counts))
+    weights: FloatArray = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    return weights

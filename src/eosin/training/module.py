@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from eosin.artifacts.model import Preprocessing
 from eosin.augment import Policy
@@ -22,6 +21,7 @@ from eosin.runtime.device import seed_torch
 from eosin.runtime.door import import_companion
 from eosin.training.batches import Batch
 from eosin.training.inputs import InputScaling, augmented_input
+from eosin.training.losses import mean_loss
 from eosin.training.schedules import make_optimizer, make_scheduler, step_scheduler
 from eosin.training.tuning import Tuning
 
@@ -117,7 +117,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         place = (self.task.seed, self.current_epoch)
         inputs = augmented_input(images, self.prepare, self.task.policy, place, index)
         logits = self._run(inputs)
-        loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
+        loss = mean_loss(logits, targets, self._class_weights, self.section)
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(
@@ -138,7 +138,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         """Tally one batch of the validation part, never augmented."""
         images, targets, _ = batch
         logits = self._run(self.prepare(images))
-        loss = functional.cross_entropy(logits, targets, weight=self._class_weights)
+        loss = mean_loss(logits, targets, self._class_weights, self.section)
         self._val.add(loss.item(), logits, targets)
 
     def take_scores(self) -> dict[str, float | None]:

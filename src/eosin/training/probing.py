@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.training.batches import ImagePart, make_loader
 from eosin.training.inputs import InputScaling, augmented_input
 from eosin.training.loop import FitInputs
+from eosin.training.losses import mean_loss
 from eosin.training.schedules import make_optimizer
 
 _STEPS = 8
@@ -58,7 +58,9 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
     optimizer = make_optimizer(network, section, inputs.tuning)
     scale = InputScaling(inputs.preprocessing).to(device)
     times = []
-    batches = iter(make_loader(inputs.train, section.batch_size, inputs.seed))
+    is_balanced = section.balance == "sampler"
+    batches = iter(make_loader(inputs.train, section.batch_size, inputs.seed, balanced=is_balanced))
+    weights = torch.ones(inputs.n_classes, device=device)
     for _ in range(_STEPS):
         start = time.perf_counter()
         batch = next(batches, None)
@@ -67,7 +69,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
         images, targets, index = (tensor.to(device) for tensor in batch)
         inputs_now = augmented_input(images, scale, inputs.policy, (inputs.seed, 0), index.cpu())
         with inputs.placement.autocast():
-            loss = functional.cross_entropy(network(inputs_now), targets)
+            loss = mean_loss(network(inputs_now), targets, weights, section)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -35,14 +35,15 @@ class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
     function of the seed, so that a resumed run estimates the same.
 
     Args:
-        part: The training part.
+        part: The training part, each image once: augmented copies and repetitions would shift what
+            is estimated away from what is judged.
         batch_size: Images a batch.
         seed: The run's seed.
     """
 
     def __init__(self, part: ImagePart, batch_size: int, seed: int) -> None:
         rows = generator(seed, "batch-norm").permutation(len(part))[:N_IMAGES]
-        self._loader: DataLoader[Batch] = make_loader(_Rows.of(part, rows), batch_size, None)
+        self._loader: DataLoader[Batch] = make_loader(part.at(rows), batch_size, None)
 
     def on_validation_start(self, trainer: Any, module: ClassifierModule) -> None:
         """Estimate anew; the network is in evaluation mode already."""
@@ -57,28 +58,6 @@ class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
                     # An average over images: a last batch of two must not count as a whole one.
                     layer.momentum = len(images) / n_seen
                 module.network(module.prepare(images.to(module.device)))
-
-
-class _Rows:
-    """Some rows of a part's images, as an image source."""
-
-    def __init__(self, part: ImagePart, rows: Any) -> None:
-        self._images = part.images
-        self._rows = rows
-
-    @classmethod
-    def of(cls, part: ImagePart, rows: Any) -> ImagePart:
-        return ImagePart(cls(part, rows), part.targets[rows])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self._rows), *self._images.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, chosen: Any) -> Any:
-        return self._images[self._rows[chosen]]
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def test_the_window_comes_from_the_training_part_alone(cells, tmp_path):
         # The smallest count that so many per cent do not exceed: NumPy's inverted_cdf.
         low, high = np.percentile(counts[:, channel], (10, 90), method="inverted_cdf")
         assert (window.low[channel], window.high[channel]) == (low, high)
-    images = bank.windowed(fitted).of(cells)
+    images = bank.reading(fitted).of(cells)
     assert images.shape == (6, 6, 6, 2)
     np.testing.assert_array_equal(images[:][5], read_image(tmp_path / "5.tif", None, fitted))
     assert (images[:][4:] == 255).mean() > 0.9  # what the training part never showed is clipped

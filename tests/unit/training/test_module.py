@@ -62,6 +62,16 @@ def test_class_weights_count_in_the_loss(make_module):
     assert module.take_scores()["val_loss"] == pytest.approx(expected, abs=SINGLE)
 
 
+def test_training_and_validation_share_the_recipe_s_loss(make_module):
+    # p = 1/2: (1/2)² · ln 2.
+    module = make_module(Fixed([[0.0, 0.0]]), loss="focal")
+    module.validation_step(batch([0]), 0)
+    scores = module.take_scores()
+    assert scores["val_loss"] == pytest.approx(math.log(2) / 4, abs=SINGLE)
+    trained = module.training_step(batch([0]), 0)
+    assert trained.item() == pytest.approx(math.log(2) / 4, abs=SINGLE)
+
+
 def test_the_penalty_of_p3(make_module):
     network = nn.Sequential(nn.Conv2d(3, 1, 1), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 2))
     with torch.no_grad():

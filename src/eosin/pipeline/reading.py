@@ -1,0 +1,82 @@
+"""Reading the files that are judged, outside any run and its cache."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from eosin.artifacts.model import Preprocessing
+from eosin.core.errors import ImageError
+from eosin.core.types import Image
+from eosin.datasets.images import Skipped, split_cell
+from eosin.inference.bundles import read_bundle
+from eosin.inference.preprocess import read_image
+from eosin.pipeline.staining import TILES_PER_UNIT
+from eosin.stain import Source, normaliser_of
+
+
+def read_cells(
+    cells: Sequence[str], preprocessing: Preprocessing
+) -> tuple[list[str], Image, Skipped]:
+    """Read images or bundles at the network's size.
+
+    Args:
+        cells: Absolute, or relative to the working folder.
+        preprocessing: Of the model.
+
+    Returns:
+        The cells that could be read; their images, uint8, shape (N, *input_px, C); the others,
+        each with its reason.
+    """
+
+    def read_one(cell: str) -> Image:
+        return read_image(*split_cell(cell), preprocessing)
+
+    kept: list[str] = []
+    images: list[Image] = []
+    skipped: Skipped = []
+    for cell in cells:
+        try:
+            images.append(read_bundle(cell, preprocessing, read_one))
+            kept.append(cell)
+        except ImageError as error:
+            skipped.append((cell, str(error)))
+    shape = (0, *preprocessing.input_px, len(preprocessing.channels))
+    return kept, np.stack(images) if images else np.empty(shape, dtype=np.uint8), skipped
+
+
+def stains_of_units(
+    cells: Sequence[str], units: Sequence[str], preprocessing: Preprocessing
+) -> dict[str, Source]:
+    """Tell the stain of each image's slide or patient.
+
+    Args:
+        cells: As for :func:`read_cells`.
+        units: The slide or patient of each; empty where it is unknown: the image is one by itself.
+        preprocessing: Of the model, with its stain reference.
+
+    Returns:
+        For each cell the stain that its unit has.
+    """
+    if preprocessing.stain is None:
+        return {}
+    normaliser = normaliser_of(preprocessing.stain)
+    members: dict[str, list[str]] = defaultdict(list)
+    for cell, unit in zip(cells, units, strict=True):
+        members[unit or f"\0{cell}"].append(cell)
+    found: dict[str, Source] = {}
+    for mine in members.values():
+        some = mine[:: -(-len(mine) // TILES_PER_UNIT)]
+        found |= dict.fromkeys(mine, normaliser.estimate(_tiles(some, preprocessing)))
+    return found
+
+
+def _tiles(cells: Sequence[str], preprocessing: Preprocessing) -> Iterator[Image]:
+    for cell in cells:
+        _, images, _ = read_cells([cell], preprocessing)
+        for image in images:
+            for tile in np.split(image, image.shape[-1] // 3, axis=-1):
+                if tile.any():
+                    yield tile

@@ -1,0 +1,150 @@
+"""The images of a run with their stain normalised, each once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from eosin.artifacts.stain import StainReference
+from eosin.core.errors import ManifestError
+from eosin.core.types import Image, IntArray, Samples, parts_of
+from eosin.datasets.cache import ImageStore
+from eosin.stain import Source, normaliser_of
+
+#: Normalised images that stay in memory; those beyond are normalised each time anew.
+_KEPT_BYTES = 1 << 30
+#: Tiles of a slide or patient that tell its stain.
+TILES_PER_UNIT = 64
+#: Tiles that are held at once.
+_CHUNK = 32
+
+
+class NormalisedStore:
+    """The images of a store, normalised when they are first asked for.
+
+    Args:
+        raw: The store.
+        reference: What they are made to look like.
+        units: For each row the rows of its slide or patient, where that has a stain of its own.
+
+    Attributes:
+        shape: N, H, W, C.
+        dtype: ``uint8``.
+        raw: The store.
+        reference: What they are made to look like.
+    """
+
+    def __init__(
+        self, raw: ImageStore, reference: StainReference, units: dict[int, IntArray]
+    ) -> None:
+        self.raw = raw
+        self.shape = raw.shape
+        self.dtype = raw.dtype
+        self.reference = reference
+        self._normaliser = normaliser_of(reference)
+        self._units = units
+        self._sources: dict[int, Source] = {}
+        self._kept: dict[int, Image] = {}
+        self._reasons: dict[int, str] = {}
+        self._n_kept = max(1, _KEPT_BYTES // int(np.prod(raw.shape[1:])))
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def take(self, rows: IntArray) -> Image:
+        """Return normalised rows, uint8, shape (B, H, W, C); see :meth:`ImageStore.take`."""
+        found = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
+        wanted: list[int] = []
+        for place, row in enumerate(rows.tolist()):
+            if row in self._kept:
+                found[place] = self._kept[row]
+            else:
+                wanted.append(place)
+        if wanted:
+            found[wanted] = self._normalise(rows[wanted])
+        return found
+
+    def reasons(self, rows: IntArray) -> list[str]:
+        """Return why each row came back unchanged; empty where it was normalised."""
+        unseen = np.array(
+            [row for row in rows.tolist() if row not in self._reasons], dtype=np.int64
+        )
+        for start in range(0, len(unseen), _CHUNK):
+            self.take(unseen[start : start + _CHUNK])
+        return [self._reasons[row] for row in rows.tolist()]
+
+    def _normalise(self, rows: IntArray) -> Image:
+        sources = [self._source(row) for row in rows.tolist()] if self._units else None
+        done = self._normaliser.apply(self.raw.take(rows), sources)
+        for row, image, reason in zip(rows.tolist(), done.images, done.reasons, strict=True):
+            self._reasons[row] = reason
+            if len(self._kept) < self._n_kept:
+                self._kept[row] = image
+        return done.images
+
+    def _source(self, row: int) -> Source:
+        """Return the stain of a row's unit, or its own where nothing is known of one."""
+        members = self._units.get(row, np.array([row]))
+        key = int(members[0])
+        if key not in self._sources:
+            self._sources[key] = self._normaliser.estimate(each(self.raw, _some(members)))
+        return self._sources[key]
+
+
+def _some(rows: IntArray) -> IntArray:
+    """Return up to as many rows as tell a unit's stain, from all over."""
+    return rows[:: -(-len(rows) // TILES_PER_UNIT)]
+
+
+class Rows(Protocol):
+    """Images by their row: a store, normalised or not."""
+
+    def take(self, rows: IntArray, /) -> Any:
+        """Return images, shape (B, H, W, C)."""
+
+
+def each(store: Rows, rows: IntArray) -> Iterator[Image]:
+    """Yield images one by one, a few in memory at a time."""
+    for start in range(0, len(rows), _CHUNK):
+        yield from store.take(rows[start : start + _CHUNK])
+
+
+def check_units(samples: Samples, unit: str) -> None:
+    """Refuse units that a manifest knows nothing of.
+
+    Raises:
+        ManifestError: It has no such column, or the column is empty.
+    """
+    if unit != "tile" and not any(samples.frame.get(unit, ())):
+        raise ManifestError(
+            f"stain is normalised by {unit}, but {samples.name} tells the {unit} of no image",
+            mend=f'Add a column {unit!r}; a recipe\'s stain.unit may also be "tile"',
+        )
+
+
+def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int, IntArray]:
+    """Find the images that share a slide or patient.
+
+    Args:
+        samples: All images.
+        rows: Row of each image in a store; others could not be read.
+        unit: ``tile``, ``slide`` or ``patient``.
+
+    Returns:
+        For each row those of its unit, in the table's order; nothing for tiles, and for images of
+        no known unit.
+    """
+    if unit == "tile" or unit not in samples.frame:
+        return {}
+    members: dict[str, dict[int, None]] = defaultdict(dict)
+    for cell, name in zip(samples.frame["path"], samples.frame[unit], strict=True):
+        if name:
+            members[name] |= dict.fromkeys(rows[part] for part in parts_of(cell) if part in rows)
+    found: dict[int, IntArray] = {}
+    for one in members.values():
+        ordered = np.array(list(one), dtype=np.int64)
+        found |= dict.fromkeys(ordered.tolist(), ordered)
+    return found

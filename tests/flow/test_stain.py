@@ -1,0 +1,168 @@
+"""Stain normalisation from recipe to prediction: fitted once, the same wherever it is applied."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import eosin
+from eosin.recipe import recipe_from_dict
+
+PROBABILITIES = ["prob_benign", "prob_malignant"]
+SAME = 1e-6  # of a probability, between two ways to the same bytes
+
+
+@pytest.fixture(scope="session")
+def slides(tmp_path_factory, tiny_phantom, tiny_run):
+    """The tiny phantom as a table of images, one of them empty glass."""
+    folder = tmp_path_factory.mktemp("stained")
+    table = pd.read_csv(tiny_run / "manifest.csv", dtype=str).drop(columns="split")
+    for number, cell in enumerate(table["path"]):
+        shutil.copyfile((tiny_run / cell).resolve(), folder / f"{number}.png")
+    table["path"] = [f"{number}.png" for number in range(len(table))]
+    Image.new("RGB", (64, 64), (250, 250, 250)).save(folder / "7.png")
+    table.to_csv(folder / "images.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train(tiny_values, slides):
+    """A function that trains on the slides with a stain section."""
+
+    def run(output, stain, **split):
+        values = tiny_values(slides, stain=stain)
+        values["data"] = {
+            "manifest": str(slides / "images.csv"),
+            "positive": "malignant",
+            "split": {**values["data"]["split"], **split},
+        }
+        values["train"]["epochs"] = 1
+        return eosin.train(recipe_from_dict(values), output=output).run
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def by_tile(train, tmp_path_factory):
+    """A run of two folds, each tile's own stain brought to the training part's; only read it."""
+    split = {"protocol": "folds", "k": 2, "val": 0.4}
+    return train(tmp_path_factory.mktemp("runs") / "tile", {"method": "macenko"}, **split)
+
+
+@pytest.fixture(scope="session")
+def by_patient(train, tmp_path_factory):
+    """A run that normalises the stain of each patient; only read it."""
+    stain = {"method": "reinhard", "unit": "patient"}
+    return train(tmp_path_factory.mktemp("runs") / "patient", stain)
+
+
+def told(run, name="model/model.json"):
+    return json.loads((run / name).read_text(encoding="utf-8"))
+
+
+def test_each_fold_fits_its_own_reference_and_the_ensemble_has_their_mean(by_tile):
+    folds = [told(by_tile / "folds" / name)["preprocessing"]["stain"] for name in ("0-0", "0-1")]
+    assert folds[0]["stain_matrix"] != folds[1]["stain_matrix"]
+    assert {fold["fitted_on"] for fold in folds} == {"the training part"}
+    joined = told(by_tile)["preprocessing"]["stain"]
+    assert joined["fitted_on"] == "the mean of 2 references"
+    expected = np.mean([fold["max_concentrations"] for fold in folds], axis=0)
+    assert joined["max_concentrations"] == pytest.approx(expected)
+    assert np.linalg.norm(joined["stain_matrix"], axis=1) == pytest.approx([1.0, 1.0])
+
+
+def test_what_could_not_be_normalised_is_counted_and_named(by_tile, slides):
+    found = told(by_tile, "stain.json")
+    (unchanged,) = found["unchanged"]
+    assert (by_tile / unchanged["path"]).resolve() == slides / "7.png"
+    assert found["parts"]["oof"] == {"n_images": 60, "unchanged": {unchanged["reason"]: 1}}
+    page = (by_tile / "report.html").read_text(encoding="utf-8")
+    assert "own stain is brought to that of the mean of 2 references" in page
+    assert "Images whose stain could not be normalised" in page
+
+
+@pytest.mark.parametrize("name", ["by_tile", "by_patient"])
+def test_a_prediction_normalises_as_the_training_did(name, request, slides):
+    run = request.getfixturevalue(name)
+    if name == "by_tile":
+        run = run / "folds" / "0-1"
+    given = [slides / "images.csv"] if name == "by_patient" else [slides]
+    table = eosin.predict(run, given).table
+    table["file"] = table["path"].str.rpartition("/")[2]
+    known = pd.read_csv(run / "predictions.csv", dtype={"patient": str})
+    known["file"] = known["path"].str.rpartition("/")[2]
+    both = known.merge(table, on="file")
+    assert len(both) == len(known)
+    for column in PROBABILITIES:
+        gap = both[f"{column}_x"] - both[f"{column}_y"]
+        assert gap.abs().max() < SAME
+    assert table.set_index("file")["stain"].pop("7.png") != "normalised"
+
+
+def test_judging_again_gives_the_same_numbers_and_counts(by_tile, tmp_path):
+    again = eosin.evaluate(by_tile, split="oof", output=tmp_path / "again")
+    first, second = told(by_tile, "metrics.json"), told(again.folder, "metrics.json")
+    assert second["oof"]["image"]["auc"]["value"] == first["oof"]["image"]["auc"]["value"]
+    counts = told(again.folder, "stain.json")["parts"]
+    assert counts == told(by_tile, "stain.json")["parts"]
+
+
+def test_the_stain_of_patients_needs_a_table_that_tells_them(by_patient, slides, command):
+    told = command("predict", by_patient, slides)
+    assert told.status == 2
+    assert "normalises the stain of each patient as a whole" in told.complaint
+    assert "with path and patient" in told.complaint
+    bare = slides / "bare.csv"
+    pd.read_csv(slides / "images.csv")[["path", "label"]].to_csv(bare, index=False)
+    told = command("evaluate", by_patient, "--data", bare)
+    assert told.status == 1
+    assert "tells the patient of no image" in told.complaint
+
+
+def test_predicting_says_what_was_judged_as_it_is(by_tile, slides, command):
+    told = command("predict", by_tile, slides / "7.png", slides / "8.png")
+    assert told.status == 0
+    assert "stain not normalised: 1 " in told.err
+    assert told.out.splitlines()[0].endswith(",stain")
+
+
+def test_runs_that_normalise_otherwise_make_no_ensemble(by_tile, by_patient, command, tmp_path):
+    told = command("ensemble", by_tile, by_patient, "-o", tmp_path / "both")
+    assert told.status == 1
+    assert "differ in their stain normalisation" in told.complaint
+
+
+@pytest.mark.parametrize(
+    ("stain", "complaint"),
+    [
+        ({"method": "macenco"}, "macenko"),
+        ({"method": "macenko", "reference": "absent.png"}, "'stain.reference'"),
+        ({"unit": "slide"}, "need a `method`"),
+        ({"method": "vahadane", "unit": "slide"}, "tells the slide of no image"),
+    ],
+)
+def test_what_cannot_be_normalised_by_is_refused(
+    stain, complaint, recipe_file, slides, tmp_path, command
+):
+    bare = tmp_path / "bare.csv"
+    table = pd.read_csv(slides / "images.csv", dtype=str)[["path", "label", "patient"]]
+    table["path"] = [str(slides / path) for path in table["path"]]
+    table.to_csv(bare, index=False)
+    data = {"manifest": str(bare), "positive": "malignant", "options": {}}
+    recipe = recipe_file(data=data, stain=stain, drop=("dataset", "root"))
+    told = command("train", recipe, "-o", tmp_path / "run")
+    assert told.status in {1, 2}
+    assert complaint in told.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_fluorescence_has_no_stain_to_normalise(recipe_file, tmp_path, command):
+    data = {"modality": "fluorescence"}
+    recipe = recipe_file(data=data, stain={"method": "reinhard"})
+    told = command("train", recipe, "-o", tmp_path / "run")
+    assert told.status == 2
+    assert "'stain.method': 'reinhard'" in told.complaint
+    assert "fluorescence" in told.complaint

@@ -1,0 +1,59 @@
+"""What a recipe cannot balance by is refused by name, before any data is looked for."""
+
+import pytest
+
+from eosin.core.errors import RecipeError
+from eosin.pipeline.preparation import check_names
+from eosin.recipe import recipe_from_dict
+
+
+def recipe(policy="none", copies=None, balance="smote", **transfer):
+    augment = {"policy": policy, **({"copies": copies} if copies else {})}
+    return recipe_from_dict(
+        {
+            "name": "a",
+            "data": {"manifest": "absent.csv"},
+            "augment": augment,
+            "model": {"name": "ernet18"},
+            "transfer": transfer,
+            "train": {"balance": balance},
+        }
+    )
+
+
+STAGE = {"name": "first", "epochs": 1, "data": {"manifest": "absent.csv"}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"freeze": "backbone", "unfreeze_every": 1},
+        {"freeze": "backbone", "policy": "p3"},
+        {"freeze": "backbone", "stage": [STAGE]},
+    ],
+)
+def test_smote_needs_features_that_stay(changed):
+    with pytest.raises(RecipeError, match=r"'train.balance' is \"smote\", which needs") as caught:
+        check_names(recipe(**changed))
+    assert 'transfer.freeze = "backbone"' in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"freeze": "backbone"},
+        {"freeze": "backbone", "policy": "p3", "copies": 2},
+        {"freeze": "backbone", "policy": "p4"},
+        {"freeze": "backbone", "stage": [STAGE | {"freeze": "backbone"}]},
+        {"balance": "oversample", "policy": "p3"},
+        {"balance": "sampler", "policy": "p4", "copies": 5},
+    ],
+)
+def test_what_can_be_balanced_passes(changed):
+    check_names(recipe(**changed))
+
+
+def test_another_number_of_copies_than_the_policy_s_is_refused():
+    with pytest.raises(RecipeError, match=r"'augment.copies' is 3, but the policy 'p4' makes 5"):
+        check_names(recipe(balance="none", policy="p4", copies=3))

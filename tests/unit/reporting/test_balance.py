@@ -1,0 +1,55 @@
+"""What a page says of the balance of the classes, where there is something to say."""
+
+import pytest
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.run import BalanceReport, ClassBalance
+from eosin.artifacts.versioned import write_document
+from eosin.reporting.balance import balance_table, balance_words
+from eosin.reporting.gathering import gather
+
+
+@pytest.fixture
+def told(run):
+    """A function from a record to what the run's page says of it."""
+
+    def tell(**changed):
+        one = ClassBalance(images=1300, shown=1300, synthetic=0, weight=1)
+        two = one.model_copy(update=changed.pop("two", {}))
+        values = {"method": "none", "loss": "cross_entropy", "focal_gamma": None, "copies": None}
+        report = BalanceReport(**{**values, **changed}, classes={"benign": one, "malignant": two})
+        write_document(RunFolder(run).balance, report)
+        gathered = gather(run)
+        table = balance_table(gathered)
+        rows = table and [[cell.text for cell in row] for row in table.rows]
+        return balance_words(gathered), table and table.columns, rows
+
+    return tell
+
+
+def test_without_a_record_or_with_a_plain_one_nothing_is_said(run, told):
+    assert not RunFolder(run).balance.exists()
+    assert (balance_words(gather(run)), balance_table(gather(run))) == ("", None)
+    assert told() == ("", None, None)
+
+
+def test_a_balanced_training_is_told(told):
+    two = {"images": 400, "shown": 1300.0, "synthetic": 900}
+    words, columns, rows = told(method="smote", loss="focal", focal_gamma=2.0, two=two)
+    assert "“smote”" in words
+    assert "γ = 2." in words
+    assert columns == (
+        "Class",
+        "Training images",
+        "Shown an epoch",
+        "Synthetic",
+        "Weight in the loss",
+    )
+    assert rows[1] == ["malignant", "400", "1,300", "900", "1.00"]
+
+
+def test_copies_and_weights_are_told(told):
+    words, columns, _ = told(copies=5, two={"shown": 6500, "weight": 0.5})
+    assert words.startswith("Of each training image 5 copies were shown")
+    assert words.endswith("Classes were weighted in the loss.")
+    assert "Synthetic" not in columns
