@@ -18,18 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
+from benchmarks.effects import effects_table
+from benchmarks.pairing import GAINS, PREFERRED, paired_gain
 from eosin.core.files import write_json
-from eosin.core.types import FloatArray
-from eosin.metrics.measurement import Measurement
-from eosin.metrics.predictions import Predictions, encode
-from eosin.metrics.resampling import bootstrap
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results"
-_PREFERRED = ("oof", "test", "external")
 _COLUMNS = (
     ("auc", "AUC"),
     ("accuracy", "accuracy"),
@@ -37,7 +31,6 @@ _COLUMNS = (
     ("recall", "recall"),
     ("specificity", "specificity"),
 )
-_GAINS = {"auc": "AUC", "accuracy": "accuracy"}
 _BY_PATIENT = ("recognition_rate", "P_arp")
 
 
@@ -107,46 +100,7 @@ def _stage_values(stage: Path) -> dict[str, Any]:
 
 def collect_gain(name: str, run: Path, before: Path) -> None:
     """Copy into ``docs/results/NAME`` what a run has more than another on the same images."""
-    after_it, before_it = (_read_predictions(folder) for folder in (run, before))
-    positive = after_it.positive
-    if positive is None:
-        raise SystemExit("gains are computed for two classes only")
-    n_groups = len(np.unique(after_it.groups))
-    values, drawn = [], []
-    for predictions in (after_it, before_it):
-        measure = Measurement(predictions, list(_GAINS), [positive])
-        values.append(measure(np.ones((1, n_groups))))
-        drawn.append(bootstrap(measure, n_groups, len(predictions)))
-    found: dict[str, Any] = {"n_images": len(after_it), "n_groups": n_groups}
-    for metric in _GAINS:
-        gains = [_column(one, metric, positive) for one in (*values, *drawn)]
-        low, high = np.nanquantile(gains[2] - gains[3], [0.025, 0.975])
-        difference = float((gains[0] - gains[1])[0])
-        found[metric] = {"value": difference, "low": float(low), "high": float(high)}
-    write_json(STORE / name / "gain.json", found)
-
-
-def _column(measured: dict[str, FloatArray], metric: str, positive: int) -> FloatArray:
-    """Return one number a resample, also of a metric that is measured class by class."""
-    values = measured[metric]
-    return values[:, positive] if values.ndim == 2 else values
-
-
-def _read_predictions(run: Path) -> Predictions:
-    """Return a run's judged images in the order of their paths, so that two runs' rows agree."""
-    frame = pd.read_csv(run / "predictions.csv", dtype={"group": str})
-    frame = frame[frame["split"] == next(s for s in _PREFERRED if s in set(frame["split"]))]
-    frame = frame.sort_values("path")
-    info = json.loads((run / "model" / "model.json").read_text(encoding="utf-8"))
-    names = info["class_names"]
-    targets = frame["label"].map(names.index).to_numpy()
-    return Predictions(
-        probabilities=frame[[f"prob_{name}" for name in names]].to_numpy(),
-        targets=targets,
-        predicted=frame["predicted"].map(names.index).to_numpy(),
-        groups=encode(frame["group"]),
-        positive=names.index(info["positive"]),
-    )
+    write_json(STORE / name / "gain.json", paired_gain(run, before))
 
 
 def render() -> str:
@@ -161,8 +115,11 @@ def render() -> str:
 
 
 def _section(section: dict[str, Any], unit: str) -> list[str]:
+    parts = [f"### {section['title']}", section["text"].strip()]
+    if "effects" in section:
+        return [*parts, *map(effects_table, section["effects"]), section["after"].strip()]
     runs = section["run"]
-    parts = [f"### {section['title']}", section["text"].strip(), _table(runs, unit)]
+    parts.append(_table(runs, unit))
     parts += [text for text in (_cautions(runs),) if text]
     # A second row of one run shows another of its parts.
     parts += [_circumstances(entry) for entry in runs if "split" not in entry]
@@ -172,7 +129,7 @@ def _section(section: dict[str, Any], unit: str) -> list[str]:
 def _read(entry: dict[str, str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
     folder = STORE / entry["name"]
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    split = entry.get("split") or next(key for key in _PREFERRED if key in metrics)
+    split = entry.get("split") or next(key for key in PREFERRED if key in metrics)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return split, metrics[split], run
 
@@ -274,7 +231,7 @@ def _stage(stage: dict[str, Any]) -> str:
 def _gain(before: str, gain: dict[str, Any]) -> str:
     told = [
         f"{title} {gain[key]['value']:+.3f} ({gain[key]['low']:+.3f} to {gain[key]['high']:+.3f})"
-        for key, title in _GAINS.items()
+        for key, title in GAINS.items()
     ]
     return (
         f"Against {before}, on the same {gain['n_images']} images of {gain['n_groups']} groups, "

@@ -1,0 +1,80 @@
+"""What one run has more than another on the same images, with intervals of the difference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.core.types import FloatArray
+from eosin.metrics.measurement import Measurement
+from eosin.metrics.predictions import Predictions, encode
+from eosin.metrics.resampling import bootstrap
+
+#: Splits whose predictions are compared, the first that a run has.
+PREFERRED = ("oof", "test", "external")
+#: Metrics that are compared.
+GAINS = {"auc": "AUC", "accuracy": "accuracy"}
+
+
+def paired_gain(run: Path, before: Path) -> dict[str, Any]:
+    """Compare two runs that were judged on the same images.
+
+    Args:
+        run: A run folder.
+        before: Another.
+
+    Returns:
+        Numbers of images and groups; for each metric the difference, and its 95 % interval from
+        resamples of whole groups, the same for both runs.
+
+    Raises:
+        SystemExit: They were judged on other images, or tell more than two classes.
+    """
+    (after_paths, after_it), (before_paths, before_it) = map(_read_predictions, (run, before))
+    positive = after_it.positive
+    if positive is None:
+        raise SystemExit("gains are computed for two classes only")
+    if after_paths != before_paths:
+        raise SystemExit(f"{run} and {before} were not judged on the same images")
+    n_groups = len(np.unique(after_it.groups))
+    values, drawn = [], []
+    for predictions in (after_it, before_it):
+        measure = Measurement(predictions, list(GAINS), [positive])
+        values.append(measure(np.ones((1, n_groups))))
+        drawn.append(bootstrap(measure, n_groups, len(predictions)))
+    found: dict[str, Any] = {"n_images": len(after_it), "n_groups": n_groups}
+    for metric in GAINS:
+        gains = [_column(one, metric, positive) for one in (*values, *drawn)]
+        low, high = np.nanquantile(gains[2] - gains[3], [0.025, 0.975])
+        difference = float((gains[0] - gains[1])[0])
+        found[metric] = {"value": difference, "low": float(low), "high": float(high)}
+    return found
+
+
+def _column(measured: dict[str, FloatArray], metric: str, positive: int) -> FloatArray:
+    """Return one number a resample, also of a metric that is measured class by class."""
+    values = measured[metric]
+    return values[:, positive] if values.ndim == 2 else values
+
+
+def _read_predictions(run: Path) -> tuple[list[str], Predictions]:
+    """Return a run's judged images in the order of their paths, so that two runs' rows agree."""
+    frame = pd.read_csv(run / "predictions.csv", dtype={"group": str})
+    frame = frame[frame["split"] == next(s for s in PREFERRED if s in set(frame["split"]))]
+    frame = frame.sort_values("path")
+    info = json.loads((run / "model" / "model.json").read_text(encoding="utf-8"))
+    names = info["class_names"]
+    targets = frame["label"].map(names.index).to_numpy()
+    # Run folders may lie at different depths.
+    paths = [str((run / path).resolve()) for path in frame["path"]]
+    return paths, Predictions(
+        probabilities=frame[[f"prob_{name}" for name in names]].to_numpy(),
+        targets=targets,
+        predicted=frame["predicted"].map(names.index).to_numpy(),
+        groups=encode(frame["group"]),
+        positive=names.index(info["positive"]),
+    )

@@ -1,0 +1,234 @@
+"""Stain normalisation beside its peers, on real tiles, and its errors on simulated ones.
+
+Both sides normalise the same 224-pixel tiles (BreakHis, LC25000) in one process and one thread, a
+turn each in alternation, each tile's own stain fitted and taken away; the reference is fitted on
+the same image before the clock starts. ``ratio`` is the median over the turns of the peer's time
+over ours of the same turn. The peers are torchstain's NumPy normalisers, told to leave out the
+pictures of single stains that they otherwise make too, and torch-staintools' Vahadane. The latter's
+licence is non-commercial: it is no dependency, and where it is absent its case is left out.
+
+``python -m benchmarks.stain --json`` prints, last, one line of JSON; ``--angles`` prints how far
+the stain vectors found on the phantom lie from the true ones instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pictures
+from threadpoolctl import threadpool_limits
+
+from eosin.core.types import FloatArray, Image
+from eosin.datasets.phantom import PhantomOptions, draw_patient, render_patch
+from eosin.runtime.door import import_companion
+from eosin.stain import METHODS, Source
+
+DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+FOLDERS = ("breakhis-200x-224", "lc25000")
+ENDINGS = (".png", ".jpg", ".jpeg")
+
+Normalise = Callable[[Image], Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One method beside its peer.
+
+    Attributes:
+        method: Registered name.
+        peer_name: In the table.
+        package: That the peer needs.
+        make_peer: From the reference image to what normalises a tile.
+        tiles: A turn.
+        turns: Of each side, after one to warm up.
+        goal: Least ratio.
+    """
+
+    method: str
+    peer_name: str
+    package: str
+    make_peer: Callable[[Image], Normalise]
+    tiles: int
+    turns: int
+    goal: float
+
+    @property
+    def name(self) -> str:
+        """In the table and the JSON."""
+        return f"{self.method}_224"
+
+
+def make_macenko(reference: Image) -> Normalise:
+    from torchstain.numpy.normalizers.macenko import NumpyMacenkoNormalizer
+
+    peer = NumpyMacenkoNormalizer()
+    peer.fit(reference)
+    return lambda tile: peer.normalize(tile, stains=False)
+
+
+def make_reinhard(reference: Image) -> Normalise:
+    from torchstain.numpy.normalizers.reinhard import NumpyReinhardNormalizer
+
+    peer = NumpyReinhardNormalizer()
+    peer.fit(reference)
+    return lambda tile: peer.normalize(tile)
+
+
+def make_vahadane(reference: Image) -> Normalise:
+    import_companion("torchvision")  # which the peer imports, and which may need help
+    import torch
+    from torch_staintools.normalizer import NormalizerBuilder
+
+    torch.set_num_threads(1)
+    peer = NormalizerBuilder.build("vahadane", use_cache=False, rng=0)
+    peer.fit(_as_tensor(reference))
+
+    def normalise(tile: Image) -> Any:
+        with torch.inference_mode():
+            return peer(_as_tensor(tile))
+
+    return normalise
+
+
+def _as_tensor(image: Image) -> Any:
+    import torch
+
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+CASES = (
+    Case("macenko", "torchstain (NumPy)", "torchstain", make_macenko, 20, 15, goal=4.0),
+    Case("reinhard", "torchstain (NumPy)", "torchstain", make_reinhard, 20, 15, goal=3.0),
+    Case("vahadane", "torch-staintools", "torch_staintools", make_vahadane, 2, 5, goal=20.0),
+)
+
+
+def read_tiles(count: int) -> list[Image]:
+    """Return tiles spread over the data sets, uint8, shape (224, 224, 3) each."""
+    tiles = []
+    for folder in FOLDERS:
+        paths = sorted(path for path in (DATA / folder).rglob("*") if path.suffix in ENDINGS)
+        if not paths:
+            raise SystemExit(f"no images under {DATA / folder}: set EOSIN_DATA")
+        share = -(-count // len(FOLDERS))
+        tiles += [_decode(path) for path in paths[:: len(paths) // share][:share]]
+    return tiles[:count]
+
+
+def _decode(path: Path) -> Image:
+    with Pictures.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def measure(case: Case) -> dict[str, list[float]]:
+    """Let each side have its turns; return what each took, in seconds a tile."""
+    reference = _decode(DATA / "stain-pair" / "target.png")
+    tiles = read_tiles(case.tiles)
+    sides = {
+        "ours": METHODS.get(case.method)().fit(reference).apply,
+        "peer": case.make_peer(reference),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(case.turns + 1):
+        for name, normalise in sides.items():
+            start = time.perf_counter()
+            for tile in tiles:
+                normalise(tile)
+            spent[name].append((time.perf_counter() - start) / len(tiles))
+    return {name: turns[1:] for name, turns in spent.items()}
+
+
+def summarise(case: Case, spent: dict[str, list[float]]) -> dict[str, Any]:
+    """Print one case, and return its row."""
+    ours, peer = (1 / statistics.median(spent[name]) for name in ("ours", "peer"))
+    pairs = zip(spent["ours"], spent["peer"], strict=True)
+    ratio = statistics.median(theirs / mine for mine, theirs in pairs)
+    print(
+        f"{case.name:14} {ours:8.1f} img/s   {case.peer_name} {peer:8.1f} img/s   "
+        f"ratio {ratio:.2f} (goal {case.goal:.0f})"
+    )
+    return {
+        "case": case.name,
+        "ours": round(ours, 1),
+        "peer": round(peer, 1),
+        "peer_name": case.peer_name,
+        "unit": "img/s",
+        "ratio": round(ratio, 3),
+    }
+
+
+def measure_angles(
+    method: str, *, patients: int, tiles: int, pooled: bool
+) -> Iterator[tuple[float, float]]:
+    """Yield the errors of haematoxylin and eosin, in degrees, a tile or a section."""
+    normaliser = METHODS.get(method)()
+    for number in range(patients):
+        patient = draw_patient(PhantomOptions(), number)
+        images = [render_patch(patient, 0, "200", index, 224) for index in range(tiles)]
+        truth = patient.section_stain(0).matrix
+        for part in [images] if pooled else [[image] for image in images]:
+            source = normaliser.estimate(part)
+            if not source.reason:
+                yield _angles_between(source, truth)
+
+
+def _angles_between(source: Source, truth: FloatArray) -> tuple[float, float]:
+    found = source.stain_matrix  # type: ignore[attr-defined]
+    angles = np.rad2deg(np.arccos(np.clip((found * truth).sum(axis=1), -1, 1)))
+    return float(angles[0]), float(angles[1])
+
+
+def print_angles(patients: int, tiles: int) -> None:
+    """Print each method's errors on the phantom, by tile and by section of all its tiles."""
+    print(f"phantom: {patients} patients of {tiles} tiles, 224 px at 200x; degrees")
+    print("method    fitted on   n     haematoxylin mean, 95 %   eosin mean, 95 %")
+    for method in ("macenko", "vahadane"):
+        for pooled in (False, True):
+            found = measure_angles(method, patients=patients, tiles=tiles, pooled=pooled)
+            errors = np.array(list(found))
+            mean, high = errors.mean(axis=0), np.percentile(errors, 95, axis=0)
+            unit = "section" if pooled else "tile"
+            print(
+                f"{method:9} {unit:9} {len(errors):4} {mean[0]:14.1f} {high[0]:9.1f}"
+                f" {mean[1]:13.1f} {high[1]:7.1f}"
+            )
+
+
+def main() -> None:
+    """Time the cases, or measure the angles."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
+    parser.add_argument("--angles", action="store_true", help="errors on the phantom instead")
+    parser.add_argument("--case", choices=[case.name for case in CASES], help="only this one")
+    parser.add_argument("--patients", type=int, default=20, help="of the phantom")
+    parser.add_argument("--tiles", type=int, default=5, help="a patient")
+    arguments = parser.parse_args()
+    if arguments.angles:
+        print_angles(arguments.patients, arguments.tiles)
+        return
+    rows = []
+    for case in CASES:
+        if arguments.case not in {None, case.name}:
+            continue
+        if importlib.util.find_spec(case.package) is None:
+            print(f"{case.name} is left out: {case.package} is not installed", file=sys.stderr)
+            continue
+        with threadpool_limits(1):
+            rows.append(summarise(case, measure(case)))
+    if arguments.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
