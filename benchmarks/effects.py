@@ -22,6 +22,7 @@ from benchmarks.pairing import GAINS, PREFERRED, paired_gain
 from eosin.core.files import write_json
 
 ROOT = Path(__file__).parents[1]
+TITLES = {**GAINS, "balanced_accuracy": "balanced accuracy", "specificity": "specificity"}
 STORE = ROOT / "docs" / "results" / "effects"
 
 
@@ -34,12 +35,14 @@ class Experiment:
         recipe: Name in ``recipes/``.
         overrides: Of every condition, ``DATA`` standing for the folder of the images.
         conditions: What each adds; the first is what the others are compared with.
+        metrics: Which two or three metrics are told.
     """
 
     name: str
     recipe: str
     overrides: tuple[str, ...]
     conditions: dict[str, tuple[str, ...]]
+    metrics: tuple[str, ...] = tuple(GAINS)
 
     def settings(self, condition: str) -> list[str]:
         """Return the ``--set`` values of one condition."""
@@ -61,7 +64,11 @@ def read_experiments() -> dict[str, Experiment]:
             for name, settings in given["conditions"][group].items()
         }
         found[one["name"]] = Experiment(
-            one["name"], one["recipe"], tuple(one["overrides"]), conditions
+            one["name"],
+            one["recipe"],
+            tuple(one["overrides"]),
+            conditions,
+            tuple(one.get("metrics", GAINS)),
         )
     return found
 
@@ -97,8 +104,8 @@ def collect(experiment: Experiment, base: Path) -> None:
             {
                 "condition": condition,
                 "settings": experiment.settings(condition),
-                **{metric: judged["image"][metric] for metric in GAINS},
-                "gain": None if run == first else paired_gain(run, first),
+                **{metric: judged["image"][metric] for metric in experiment.metrics},
+                "gain": None if run == first else paired_gain(run, first, experiment.metrics),
                 "unchanged": _unchanged(run),
                 "seconds": sum(environment["seconds"].values()),
                 "git": environment["git"],
@@ -109,6 +116,7 @@ def collect(experiment: Experiment, base: Path) -> None:
     judged = judged[next(split for split in PREFERRED if split in judged)]
     kept = {
         "recipe": experiment.recipe,
+        "metrics": list(experiment.metrics),
         "seed": environment["seed"],
         "device": environment["device"],
         "n_images": judged["n_images"],
@@ -134,9 +142,12 @@ def effects_table(name: str) -> str:
     """Return the table of one experiment as Markdown, with the command that makes a row."""
     found: dict[str, Any] = json.loads((STORE / f"{name}.json").read_text(encoding="utf-8"))
     first = found["rows"][0]["condition"]
-    columns = ["condition", *GAINS.values()]
-    columns += [f"{title} − {first}" for title in GAINS.values()] + ["unchanged", "time"]
-    rows = [columns, ["---"] * len(columns), *map(_row, found["rows"])]
+    titles = [TITLES[metric] for metric in found["metrics"]]
+    columns = ["condition", *titles, *(f"{title} − {first}" for title in titles)]
+    columns += ["unchanged", "time"]
+    rows = [_row(row, found["metrics"]) for row in found["rows"]]
+    kept = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    rows = [[row[place] for place in kept] for row in [columns, ["---"] * len(columns), *rows]]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     units = f"{found['n_groups']} groups"
     if found["n_patients"]:
@@ -155,14 +166,15 @@ def effects_table(name: str) -> str:
 
 def _added(row: dict[str, Any], first: dict[str, Any]) -> str:
     added = [setting for setting in row["settings"] if setting not in first["settings"]]
-    return f"{row['condition']}: `{' '.join(added)}`"
+    told = f"`{' '.join(added)}`" if added else "the recipe as it is"
+    return f"{row['condition']}: {told}"
 
 
-def _row(row: dict[str, Any]) -> list[str]:
+def _row(row: dict[str, Any], metrics: list[str]) -> list[str]:
     cells = [row["condition"]]
-    cells += [_interval(row[metric], ".3f") for metric in GAINS]
+    cells += [_interval(row[metric], ".3f") for metric in metrics]
     gain = row["gain"]
-    cells += [_interval(gain[metric], "+.3f") if gain else "" for metric in GAINS]
+    cells += [_interval(gain[metric], "+.3f") if gain else "" for metric in metrics]
     left = row["unchanged"]
     cells.append(f"{left['n_unchanged']} of {left['n_images']}" if left else "")
     return [*cells, f"{row['seconds']:.0f} s"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,17 @@ from eosin.metrics.resampling import bootstrap
 
 #: Splits whose predictions are compared, the first that a run has.
 PREFERRED = ("oof", "test", "external")
-#: Metrics that are compared.
+#: Metrics that are compared unless others are asked for.
 GAINS = {"auc": "AUC", "accuracy": "accuracy"}
 
 
-def paired_gain(run: Path, before: Path) -> dict[str, Any]:
+def paired_gain(run: Path, before: Path, metrics: Iterable[str] = GAINS) -> dict[str, Any]:
     """Compare two runs that were judged on the same images.
 
     Args:
         run: A run folder.
         before: Another.
+        metrics: Names, as in ``metrics.json``.
 
     Returns:
         Numbers of images and groups; for each metric the difference, and its 95 % interval from
@@ -43,11 +45,11 @@ def paired_gain(run: Path, before: Path) -> dict[str, Any]:
     n_groups = len(np.unique(after_it.groups))
     values, drawn = [], []
     for predictions in (after_it, before_it):
-        measure = Measurement(predictions, list(GAINS), [positive])
+        measure = Measurement(predictions, list(metrics), [positive])
         values.append(measure(np.ones((1, n_groups))))
         drawn.append(bootstrap(measure, n_groups, len(predictions)))
     found: dict[str, Any] = {"n_images": len(after_it), "n_groups": n_groups}
-    for metric in GAINS:
+    for metric in metrics:
         gains = [_column(one, metric, positive) for one in (*values, *drawn)]
         low, high = np.nanquantile(gains[2] - gains[3], [0.025, 0.975])
         difference = float((gains[0] - gains[1])[0])

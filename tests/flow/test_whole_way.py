@@ -26,9 +26,10 @@ from eosin.metrics import auc, softmax
 from eosin.networks import build_network
 from eosin.pipeline import demonstration
 from eosin.pipeline.experiment import divide
-from eosin.pipeline.fitting import Stopwatch, open_session, train_network
+from eosin.pipeline.fitting import train_network
 from eosin.pipeline.images import load_bank
 from eosin.pipeline.preparation import prepare
+from eosin.pipeline.session import Stopwatch, open_session
 from eosin.recipe import read_recipe, recipe_from_dict
 from eosin.training.checkpoints import load_weights
 

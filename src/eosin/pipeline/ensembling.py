@@ -25,7 +25,7 @@ from eosin.core.files import check_output, prepare_output
 from eosin.core.types import ImageSource, IntArray, Samples
 from eosin.datasets.images import without
 from eosin.evaluation import Judged, judge
-from eosin.pipeline.fitting import Stopwatch, write_predictions
+from eosin.pipeline.fitting import write_predictions
 from eosin.pipeline.images import load_bank
 from eosin.pipeline.members import Member, read_members
 from eosin.pipeline.modelling import SUMMARY, summarise_model
@@ -33,6 +33,7 @@ from eosin.pipeline.pictures import find_mistakes, mistakes
 from eosin.pipeline.pooling import NOTABLE_GAP, mean_threshold, some_of, tell_gap, write_mean
 from eosin.pipeline.preparation import Say, silent
 from eosin.pipeline.record import default_output, describe
+from eosin.pipeline.session import Stopwatch
 from eosin.pipeline.sharing import Shared, audit_members, divide_shared, find_shared
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report

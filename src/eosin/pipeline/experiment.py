@@ -22,7 +22,7 @@ from eosin.core.files import (
     write_text,
 )
 from eosin.pipeline.division import Division, divide, stop_at_leak
-from eosin.pipeline.fitting import Session, Stopwatch, fit_split, open_session, write_inputs
+from eosin.pipeline.fitting import fit_split
 from eosin.pipeline.folds import fit_folds
 from eosin.pipeline.planning import Plan, make_plan
 from eosin.pipeline.preparation import (
@@ -43,6 +43,7 @@ from eosin.pipeline.resuming import (
     record_data,
     work_alone,
 )
+from eosin.pipeline.session import Session, Stopwatch, open_session, write_inputs
 from eosin.pipeline.stages import plan_stage, prepare_stages, run_stages
 from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.reading import merge

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 from torch import nn
 
-from eosin.artifacts.audit import Finding
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.manifest import relocated, write_manifest, write_table
+from eosin.artifacts.manifest import relocated, write_table
 from eosin.artifacts.metrics import SplitMetrics, write_metrics
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
 from eosin.artifacts.run import SplitReport
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
-from eosin.core.files import write_text
 from eosin.core.types import Samples
-from eosin.datasets.images import write_skipped
 from eosin.evaluation import Judged, judge, lock_threshold
 from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
 from eosin.networks import find_spec
-from eosin.pipeline.images import ImageBank
 from eosin.pipeline.modelling import (
     Origin,
     judged_by,
@@ -36,95 +29,16 @@ from eosin.pipeline.modelling import (
     write_network,
 )
 from eosin.pipeline.pictures import write_pictures
-from eosin.pipeline.preparation import Prepared, Say
-from eosin.pipeline.record import describe_run
+from eosin.pipeline.session import Session, write_environment, write_inputs
 from eosin.pipeline.stain_fitting import fit_reference
 from eosin.pipeline.stain_records import find_unchanged, write_stain
-from eosin.pipeline.starting import Start, start_network
-from eosin.recipe import recipe_to_toml
+from eosin.pipeline.starting import start_network
 from eosin.recipe.schema import AugmentSection, Recipe
-from eosin.runtime.device import Placement, choose_placement
 from eosin.training.balance import arrange, check_neighbours, describe_balance
 from eosin.training.batches import ImagePart
 from eosin.training.features import fit_head, needs_features_only
 from eosin.training.loop import FitInputs, fit
 from eosin.training.tuning import Tuning
-
-
-@dataclass
-class Stopwatch:
-    """Wall time of each stage of a run.
-
-    Attributes:
-        seconds: By stage.
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage; a stage entered twice adds up."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-@dataclass(frozen=True)
-class Session:
-    """What one invocation of ``train`` holds in hand.
-
-    Attributes:
-        recipe: Resolved.
-        prepared: Readable samples.
-        bank: Their decoded images; of one split, with the window that its training part fits.
-        placement: Device and precision.
-        say: Told what is being done.
-        watch: Wall times.
-        start: Where the network's backbone comes from.
-        leaks: What the audit found between earlier trainings and what is judged.
-    """
-
-    recipe: Recipe
-    prepared: Prepared
-    bank: ImageBank
-    placement: Placement
-    say: Say
-    watch: Stopwatch
-    start: Start = field(default_factory=Start)
-    leaks: tuple[Finding, ...] = ()
-
-
-def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
-    """Choose the device."""
-    train = recipe.train
-    placement = choose_placement(train.device, train.precision, train.threads)
-    start = Start(recipe.transfer.source)
-    return Session(recipe, prepared, prepared.bank, placement, say, watch, start)
-
-
-def write_inputs(
-    run: RunFolder, recipe: Recipe, samples: Samples, report: SplitReport, prepared: Prepared
-) -> None:
-    """Write what a run starts from: recipe, manifest with split, split report, skipped files."""
-    write_text(run.recipe, recipe_to_toml(recipe))
-    write_manifest(run.manifest, samples)
-    write_document(run.split, report)
-    write_skipped(run.skipped, prepared.skipped)
-
-
-def write_environment(run: RunFolder, session: Session) -> None:
-    """Write (or refresh) ``environment.json``."""
-    environment = describe_run(
-        session.recipe,
-        session.prepared,
-        command=f"eosin train {session.recipe.name}",
-        device=session.placement.description,
-        precision=session.placement.precision,
-        seconds=session.watch.seconds,
-    )
-    write_document(run.environment, environment)
 
 
 def fit_split(

@@ -16,10 +16,11 @@ from eosin.augment import POLICIES
 from eosin.datasets.splits import Fold
 from eosin.evaluation import Judged, judge
 from eosin.inference.classifier import Classifier
-from eosin.pipeline.fitting import Session, fit_split, write_environment, write_predictions
+from eosin.pipeline.fitting import fit_split, write_predictions
 from eosin.pipeline.modelling import judged_by, summarise_model
 from eosin.pipeline.pictures import write_pictures
 from eosin.pipeline.pooling import write_ensemble
+from eosin.pipeline.session import Session, write_environment
 from eosin.pipeline.stain_records import pool_stain
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report

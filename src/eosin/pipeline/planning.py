@@ -10,8 +10,9 @@ from eosin.artifacts.run import SplitReport
 from eosin.core.types import Samples
 from eosin.networks import build_network, count_params
 from eosin.networks.registry import count_macs
-from eosin.pipeline.fitting import Session, fit_inputs, fit_reading
+from eosin.pipeline.fitting import fit_inputs, fit_reading
 from eosin.pipeline.record import default_output
+from eosin.pipeline.session import Session
 from eosin.recipe.schema import Recipe
 from eosin.training.batches import EpochBatches
 from eosin.training.features import embedded_part, needs_features_only

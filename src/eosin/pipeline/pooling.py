@@ -22,7 +22,7 @@ from eosin.exporting.onnx import MAX_PROBABILITY_GAP
 from eosin.inference.classifier import Classifier
 from eosin.inference.preprocess import channel_affine
 from eosin.networks.ensemble import Rescale
-from eosin.pipeline.fitting import Session
+from eosin.pipeline.session import Session
 from eosin.pipeline.stain_fitting import join_references
 from eosin.training.checkpoints import load_tensors, save_tensors
 

@@ -10,11 +10,12 @@ from eosin.core.files import clean_partial, prepare_output, write_text
 from eosin.datasets.audit import audit_stage
 from eosin.datasets.catalogue import DATASETS
 from eosin.pipeline.division import Division, divide, stop_at_leak
-from eosin.pipeline.fitting import Stopwatch, fit_split, open_session
+from eosin.pipeline.fitting import fit_split
 from eosin.pipeline.kept import fingerprint_stage, keep_stage, take_stage
 from eosin.pipeline.planning import Plan, make_plan
 from eosin.pipeline.preparation import Prepared, Say, prepare
 from eosin.pipeline.resuming import check_same_data, check_same_recipe, record_data
+from eosin.pipeline.session import Stopwatch, open_session
 from eosin.pipeline.starting import Start
 from eosin.recipe import Recipe, read_recipe, recipe_to_toml
 from eosin.recipe.schema import DataSection, TransferSection, TransferStage

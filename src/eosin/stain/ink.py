@@ -1,10 +1,10 @@
 """Pen ink on slides, told from stained tissue by colour.
 
 A pen's ink is a dye of its own: blue ink takes red light and leaves green, where haematoxylin takes
-both; green ink leaves green alone, which no tissue does; red ink takes blue as much as green, where
-eosin takes green alone; black ink takes all. The limits are ours, set so that real tiles without
-ink almost never cross them (``docs/stain.md`` gives the shares): pale ink goes unseen. Colours are
-told apart in steps of eight grey levels, from a table.
+both; green ink leaves green alone, which no tissue does; red ink takes nearly as much blue as
+green, where eosin takes little blue; black ink takes all. The limits are ours, set so that real
+tiles without ink almost never cross them (``docs/stain.md`` gives the shares): pale ink goes
+unseen. Colours are told apart in steps of eight grey levels, from a table.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _table() -> BoolArray:
     red, green, blue = -np.log((grey + 1.0) / _I0)
     is_blue = (red > 0.6) & (red > 1.4 * green) & (red > 1.4 * blue)
     is_green = (red > green + 0.25) & (blue > green + 0.05)
-    is_red = (green > 1.6) & (blue > 0.95 * green) & (red < 0.12 * blue)
+    is_red = (green > 1.6) & (blue > 0.6 * green) & (red < 0.15 * blue)
     is_black = (grey.max(axis=0) < 44.0) & (np.ptp(grey, axis=0) < 20.0)
     table: BoolArray = is_blue | is_green | is_red | is_black
     table.flags.writeable = False

@@ -58,6 +58,23 @@ def test_the_input_is_left_alone_and_read_in_any_layout(fitted, tissue, name):
     assert np.array_equal(fitted[name].apply(np.asfortranarray(tile)).images, wanted)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_normalised_stays_as_it_is(fitted, tissue, name):
+    once = fitted[name].apply(tissue).images
+    twice, reasons = fitted[name].apply(once)
+    assert reasons == ("",) * len(tissue)
+    change = np.abs(twice.astype(int) - once)
+    assert np.median(change) <= 1
+    assert np.percentile(change, 95) <= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fitting_again_forgets_what_was_fitted(fitted, tissue, name):
+    method = METHODS.get(name)
+    again = method().fit(tissue[0]).fit_many(tissue)
+    assert again.reference_ == fitted[name].reference_
+
+
 @pytest.mark.parametrize("name", ["macenko", "vahadane"])
 def test_white_stays_white(fitted, tissue, name):
     tile = tissue[0].copy()
