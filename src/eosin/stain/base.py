@@ -21,9 +21,6 @@ from eosin.core.registry import Registry
 from eosin.core.types import FloatArray, Image
 from eosin.stain.sampling import UNIT_PIXELS, Pool, find_fault
 
-#: Pixels transferred at once: what they need along the way stays in the processor's cache.
-_CHUNK = 1 << 15
-
 #: From what a method measures of colours, float32, shape (3, N), to new colours, uint8, (3, N).
 Transfer = Callable[[FloatArray], Image]
 
@@ -61,6 +58,9 @@ class StainNormaliser(ABC):
     reference_: StainReference
     #: Pixels that an estimate looks at, at most.
     _pixels: ClassVar[int] = 1 << 20
+    #: Pixels measured or transferred at once: few enough for the processor's cache, and for the
+    #: allocator not to hand the memory back to the system each time.
+    _chunk: ClassVar[int] = 1 << 15
     #: The constructor's arguments, which a reference keeps.
     _knobs: ClassVar[tuple[str, ...]] = ()
 
@@ -159,7 +159,9 @@ class StainNormaliser(ABC):
 
     def _estimate_pool(self, pool: Pool) -> Source:
         reason = pool.find_reason()
-        return Source(reason=reason) if reason else self._estimate(self._measure(pool.colours()))
+        if reason:
+            return Source(reason=reason)
+        return self._estimate(self._measure_all(pool.colours()))
 
     def _apply_own(self, pixels: Image, image: Image) -> str:
         """Change an image's pixels, shape (N, 3), by its own stain; say why not, if not."""
@@ -168,23 +170,35 @@ class StainNormaliser(ABC):
         reason = pool.find_reason()
         if reason:
             return reason
-        measured = self._measure(pool.colours())
+        measured = self._measure_all(pool.colours())
         source = self._estimate(measured)
         if source.reason:
             return source.reason
-        if measured.shape[1] == len(pixels):  # measured already, every pixel
-            pixels[...] = self._make_transfer(source)(measured).T
-        else:
-            self._transfer(pixels, source)
+        self._transfer(pixels, source, measured)
         return ""
 
-    def _transfer(self, pixels: Image, source: Source) -> None:
-        """Change pixels, shape (N, 3), in place."""
+    def _measure_all(self, colours: Image) -> FloatArray:
+        measured = np.empty(colours.shape, dtype=np.float32)
+        for first in range(0, colours.shape[1], self._chunk):
+            part = np.ascontiguousarray(colours[:, first : first + self._chunk])
+            measured[:, first : first + self._chunk] = self._measure(part)
+        return measured
+
+    def _transfer(self, pixels: Image, source: Source, measured: FloatArray | None = None) -> None:
+        """Change pixels, shape (N, 3), in place; all of them may have been measured before."""
         transfer = self._make_transfer(source)
-        for first in range(0, len(pixels), _CHUNK):
-            chunk = pixels[first : first + _CHUNK]
+        if measured is not None and measured.shape[1] != len(pixels):
+            measured = None
+        for first in range(0, len(pixels), self._chunk):
+            chunk = pixels[first : first + self._chunk]
             # Channel by channel: a small matrix times a wide one is several times as fast.
-            chunk[...] = transfer(self._measure(np.ascontiguousarray(chunk.T))).T
+            if measured is None:
+                part = self._measure(np.ascontiguousarray(chunk.T))
+            else:
+                part = np.ascontiguousarray(measured[:, first : first + self._chunk])
+            # One after another: as one turned array it takes seven times as long.
+            for channel, values in enumerate(transfer(part)):
+                chunk[:, channel] = values
 
     @abstractmethod
     def _measure(self, colours: Image) -> FloatArray:

@@ -70,11 +70,13 @@ class Macenko(SeparationNormaliser):
 
 def _covariance(density: FloatArray) -> FloatArray:
     """Return the channels' covariance, shape (3, 3), of densities (3, N)."""
-    centred = density - density.mean(axis=1, keepdims=True)
-    covariance = np.empty((3, 3))
+    n_pixels = density.shape[1]
+    products = np.empty((3, 3))
     for row in range(3):
         for other in range(row + 1):
             # Row by row: as one product of so long and thin a matrix it takes ten times as long.
-            product = np.dot(centred[row], centred[other])
-            covariance[row, other] = covariance[other, row] = product
-    return covariance / max(density.shape[1] - 1, 1)
+            product = np.dot(density[row], density[other])
+            products[row, other] = products[other, row] = product
+    mean = density.mean(axis=1).astype(np.float64)
+    covariance: FloatArray = (products - n_pixels * np.outer(mean, mean)) / (n_pixels - 1)
+    return covariance

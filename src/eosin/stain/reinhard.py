@@ -38,6 +38,7 @@ class Reinhard(StainNormaliser):
     """Reinhard's method; it has no knobs."""
 
     reference_: ColourReference
+    _chunk = 1 << 13  # its tables of indices are larger
 
     def _measure(self, colours: Image) -> FloatArray:
         return to_response(colours)

@@ -144,17 +144,16 @@ def find_percentile(values: FloatArray, percent: float) -> float:
 
     Near an end it takes a twentieth of NumPy's time: a sample tells which values can matter.
     """
-    if percent < 50.0:
-        return -find_percentile(-values, 100.0 - percent)
-    place = percent / 100.0 * (len(values) - 1)
+    sign = 1 if percent >= 50.0 else -1
+    place = max(percent, 100.0 - percent) / 100.0 * (len(values) - 1)
     n_above = len(values) - 1 - int(place)  # greater than the lower neighbour, by rank
-    sample = np.sort(values[::_EVERY])
-    bound = sample[max(len(sample) - 1 - 3 * (n_above // _EVERY + 1), 0)]
-    upper = np.compress(values >= bound, values)
+    sample = np.sort(sign * values[::_EVERY])
+    bound = sign * sample[max(len(sample) - 1 - 3 * (n_above // _EVERY + 1), 0)]
+    upper = sign * np.compress(values >= bound if sign > 0 else values <= bound, values)
     if len(upper) <= n_above:
-        upper = values
+        upper = sign * values
     first = len(upper) - 1 - n_above
     ordered = np.partition(upper, first)[first:]
     low = float(ordered[0])
     high = float(ordered[1:].min()) if n_above else low
-    return low + (place - int(place)) * (high - low)
+    return sign * (low + (place - int(place)) * (high - low))
