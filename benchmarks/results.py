@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.effects import effects_table
 from benchmarks.pairing import GAINS, PREFERRED, paired_gain
+from benchmarks.tables import render_table
 from eosin.core.files import write_json
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -116,8 +117,10 @@ def render() -> str:
 
 def _section(section: dict[str, Any], unit: str) -> list[str]:
     parts = [f"### {section['title']}", section["text"].strip()]
-    if "effects" in section:
-        return [*parts, *map(effects_table, section["effects"]), section["after"].strip()]
+    if not section.get("run"):
+        tables = [render_table(name) for name in section.get("tables", ())]
+        tables += [effects_table(name) for name in section.get("effects", ())]
+        return [*parts, *tables, section["after"].strip()]
     runs = section["run"]
     parts.append(_table(runs, unit))
     parts += [text for text in (_cautions(runs),) if text]

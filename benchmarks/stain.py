@@ -1,4 +1,4 @@
-"""Stain normalisation beside its peers, on real tiles, and its errors on simulated ones.
+"""Stain normalisation beside its peers, on real tiles.
 
 Both sides normalise the same 224-pixel tiles (BreakHis, LC25000) in one process and one thread, a
 turn each in alternation, each tile's own stain fitted and taken away; the reference is fitted on
@@ -8,8 +8,8 @@ pictures of single stains that they otherwise make too, and torch-staintools' Va
 it comes. The latter's licence is non-commercial: it is no dependency, and where it is absent its
 case is left out.
 
-``python -m benchmarks.stain --json`` prints, last, one line of JSON; ``--angles`` prints how far
-the stain vectors found on the phantom lie from the true ones instead.
+``python -m benchmarks.stain --json`` prints, last, one line of JSON. How right the methods are is
+:mod:`benchmarks.stain_truth`'s to tell.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ import numpy as np
 from PIL import Image as Pictures
 from threadpoolctl import threadpool_limits
 
-from eosin.core.types import FloatArray, Image
-from eosin.datasets.phantom import PhantomOptions, draw_patient, render_patch
+from benchmarks.tables import write_table
+from eosin.core.types import Image
 from eosin.runtime.door import import_companion
-from eosin.stain import METHODS, Source
+from eosin.stain import METHODS
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FOLDERS = ("breakhis-200x-224", "lc25000")
@@ -170,55 +170,37 @@ def summarise(case: Case, spent: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def measure_angles(
-    method: str, *, patients: int, tiles: int, pooled: bool
-) -> Iterator[tuple[float, float]]:
-    """Yield the errors of haematoxylin and eosin, in degrees, a tile or a section."""
-    normaliser = METHODS.get(method)()
-    for number in range(patients):
-        patient = draw_patient(PhantomOptions(), number)
-        images = [render_patch(patient, 0, "200", index, 224) for index in range(tiles)]
-        truth = patient.section_stain(0).matrix
-        for part in [images] if pooled else [[image] for image in images]:
-            source = normaliser.estimate(part)
-            if not source.reason:
-                yield _angles_between(source, truth)
-
-
-def _angles_between(source: Source, truth: FloatArray) -> tuple[float, float]:
-    found = source.stain_matrix  # type: ignore[attr-defined]
-    angles = np.rad2deg(np.arccos(np.clip((found * truth).sum(axis=1), -1, 1)))
-    return float(angles[0]), float(angles[1])
-
-
-def print_angles(patients: int, tiles: int) -> None:
-    """Print each method's errors on the phantom, by tile and by section of all its tiles."""
-    print(f"phantom: {patients} patients of {tiles} tiles, 224 px at 200x; degrees")
-    print("method    fitted on   n     haematoxylin mean, 95 %   eosin mean, 95 %")
-    for method in ("macenko", "vahadane"):
-        for pooled in (False, True):
-            found = measure_angles(method, patients=patients, tiles=tiles, pooled=pooled)
-            errors = np.array(list(found))
-            mean, high = errors.mean(axis=0), np.percentile(errors, 95, axis=0)
-            unit = "section" if pooled else "tile"
-            print(
-                f"{method:9} {unit:9} {len(errors):4} {mean[0]:14.1f} {high[0]:9.1f}"
-                f" {mean[1]:13.1f} {high[1]:7.1f}"
-            )
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Keep the table for ``docs/results.md``."""
+    write_table(
+        "stain-speed",
+        "Real 224-pixel tiles (BreakHis, LC25000), one thread, both sides in turns: images a "
+        "second, and the median ratio over the turns.",
+        "python -m benchmarks.stain --save",
+        ["method", "ours", "peer", "", "ratio", "goal"],
+        [
+            [
+                case.method,
+                f"{row['ours']:.0f}",
+                f"{row['peer']:.1f}",
+                case.peer_name,
+                f"{row['ratio']:.1f}",
+                f"{case.goal:.0f}",
+            ]
+            for case in CASES
+            for row in rows
+            if row["case"] == case.name
+        ],
+    )
 
 
 def main() -> None:
-    """Time the cases, or measure the angles."""
+    """Time the cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
-    parser.add_argument("--angles", action="store_true", help="errors on the phantom instead")
     parser.add_argument("--case", choices=[case.name for case in CASES], help="only this one")
-    parser.add_argument("--patients", type=int, default=20, help="of the phantom")
-    parser.add_argument("--tiles", type=int, default=5, help="a patient")
+    parser.add_argument("--save", action="store_true", help="keep the table for docs/results.md")
     arguments = parser.parse_args()
-    if arguments.angles:
-        print_angles(arguments.patients, arguments.tiles)
-        return
     rows = []
     for case in CASES:
         if arguments.case not in {None, case.name}:
@@ -228,6 +210,8 @@ def main() -> None:
             continue
         with threadpool_limits(1):
             rows.append(summarise(case, measure(case)))
+    if arguments.save:
+        keep(rows)
     if arguments.json:
         print(json.dumps(rows))
 

@@ -34,7 +34,7 @@ def test_a_wrong_command_line_is_named(command, arguments, said):
         ("train.lr", "--set wants key=value"),
         ("model.name=light_cn", "'light_cn'. Did you mean 'light_cnn'?"),
         ("data.dataset=fantom", "'fantom'. Did you mean 'phantom'?"),
-        ("augment.policy=dihedrl", "'dihedrl'. Did you mean 'dihedral'?"),
+        ("augment.policy=dihedrl", "'dihedrl'. Did you mean 'dihedral'"),
         ("data.options.patiens=3", "'data.options.patiens'"),
         ("data.options.size_px=large", "'data.options'"),
         ('data.magnifications=["201"]', "'data.magnifications'"),

@@ -120,7 +120,7 @@ def test_a_read_only_folder_is_refused_before_the_work(
     shutil.copytree(tiny_run, place / "run")
     (place / "run" / "metrics.json").unlink()
     read_only(place)
-    monkeypatch.setattr("eosin.pipeline.prediction.read_image", pytest.fail)
+    monkeypatch.setattr("eosin.pipeline.reading.read_image", pytest.fail)
     monkeypatch.setattr("eosin.pipeline.preparation.load_bank", pytest.fail)
     for line in (
         ("train", recipe_file(), "-o", place / "new"),

@@ -1,0 +1,1 @@
+"""A package of that name comes with torchstain: this one stands before it."""
