@@ -32,7 +32,7 @@ def planned(tiny_values, tiny_phantom, tmp_path):
         division = divide(recipe, prepared)
         session = open_session(recipe, prepared, silent, Stopwatch())
         found = make_plan(session, division.samples, division.report, 1)
-        folder = RunFolder(tmp_path / "run")
+        folder = RunFolder(tmp_path / f"run {len(list(tmp_path.iterdir()))}")
         start = time.perf_counter()
         train_network(session, division.samples, folder)
         return found, folder, time.perf_counter() - start
