@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import eosin
+from eosin.core.errors import RecipeError
 from eosin.recipe import recipe_from_dict
 
 PROBABILITIES = ["prob_benign", "prob_malignant"]
@@ -116,10 +117,16 @@ def test_the_stain_of_patients_needs_a_table_that_tells_them(by_patient, slides,
     assert "normalises the stain of each patient as a whole" in told.complaint
     assert "with path and patient" in told.complaint
     bare = slides / "bare.csv"
-    pd.read_csv(slides / "images.csv")[["path", "label"]].to_csv(bare, index=False)
-    told = command("evaluate", by_patient, "--data", bare)
-    assert told.status == 1
-    assert "tells the patient of no image" in told.complaint
+    table = pd.read_csv(slides / "images.csv", dtype=str)
+    table[["path", "label"]].to_csv(bare, index=False)
+    for arguments in (("evaluate", by_patient, "--data", bare), ("predict", by_patient, bare)):
+        told = command(*arguments)
+        assert told.status == 1
+        assert "tells the patient of no image" in told.complaint
+    # An image of an unknown patient tells its own stain, as in training.
+    table.loc[3, "patient"] = ""
+    table[["path", "patient"]].to_csv(bare, index=False)
+    assert len(eosin.predict(by_patient, [bare]).table) == len(table)
 
 
 def test_predicting_says_what_was_judged_as_it_is(by_tile, slides, command):
@@ -133,6 +140,31 @@ def test_runs_that_normalise_otherwise_make_no_ensemble(by_tile, by_patient, com
     told = command("ensemble", by_tile, by_patient, "-o", tmp_path / "both")
     assert told.status == 1
     assert "differ in their stain normalisation" in told.complaint
+
+
+def test_patients_that_a_split_by_image_cuts_are_refused(train, command, tmp_path):
+    with pytest.raises(RecipeError, match=r"'stain.unit': patient P0"):
+        train(tmp_path / "cut", {"method": "reinhard", "unit": "patient"}, protocol="image")
+
+
+def test_judging_again_by_patient_gives_the_same_numbers(by_patient, tmp_path):
+    again = eosin.evaluate(by_patient, output=tmp_path / "again")
+    first = pd.read_csv(by_patient / "predictions.csv")
+    first = first[first["split"] == "test"].reset_index(drop=True)
+    second = pd.read_csv(again.folder / "predictions.csv")
+    for column in PROBABILITIES:
+        assert (first[column] - second[column]).abs().max() < SAME
+
+
+def test_an_ensemble_counts_what_its_members_left_as_it_was(by_tile, train, command, tmp_path):
+    stain = {"method": "macenko"}
+    other = train(tmp_path / "other", stain, protocol="folds", k=2, val=0.5)
+    told = command("ensemble", by_tile, other, "-o", tmp_path / "both")
+    assert told.status == 0
+    found = json.loads((tmp_path / "both" / "stain.json").read_text(encoding="utf-8"))
+    (unchanged,) = found["unchanged"]
+    assert unchanged["path"].endswith("7.png")
+    assert found["parts"]["oof"]["n_images"] == 60
 
 
 @pytest.mark.parametrize(

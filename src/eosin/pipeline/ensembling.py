@@ -20,7 +20,7 @@ from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.predictions import logits_table
 from eosin.artifacts.run import Environment, SamplesIndex
-from eosin.artifacts.versioned import write_document
+from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import ImageSource, IntArray, Samples
 from eosin.datasets.images import without
@@ -35,6 +35,7 @@ from eosin.pipeline.preparation import Say, silent
 from eosin.pipeline.record import default_output, describe
 from eosin.pipeline.session import Stopwatch
 from eosin.pipeline.sharing import Shared, audit_members, divide_shared, find_shared
+from eosin.pipeline.stain_records import carry_stain
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
 
@@ -106,6 +107,8 @@ def ensemble(
     if gap > NOTABLE_GAP:
         say(tell_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, judged, members[0].info.preprocessing)
+    reference = read_document(ModelFolder(run.model).info, ModelInfo).preprocessing.stain
+    carry_stain(run, members[0].run, reference, judged.samples)
     write_document(run.environment, _environment(members, watch))
     # Last: a run folder with metrics is a finished one.
     write_metrics(run.metrics, splits)

@@ -28,10 +28,11 @@ from eosin.pipeline.modelling import (
     write_info,
     write_network,
 )
-from eosin.pipeline.pictures import write_pictures
+from eosin.pipeline.pictures import ShownAs, write_pictures
 from eosin.pipeline.session import Session, write_environment, write_inputs
 from eosin.pipeline.stain_fitting import fit_reference
 from eosin.pipeline.stain_records import find_unchanged, write_stain
+from eosin.pipeline.staining import check_uncut
 from eosin.pipeline.starting import start_network
 from eosin.recipe.schema import AugmentSection, Recipe
 from eosin.training.balance import arrange, check_neighbours, describe_balance
@@ -81,8 +82,8 @@ def fit_split(
         summarise_model(ModelFolder(run.model), splits)
         rows = session.bank.of(samples).rows
         write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
-        policy = POLICIES.get(recipe.augment.policy)
-        write_pictures(run, samples, judged["test"], session.bank, policy, recipe.seed)
+        shown = ShownAs(POLICIES.get(recipe.augment.policy), copies, recipe.seed)
+        write_pictures(run, samples, judged["test"], session.bank, shown)
     write_environment(run, session)
     # Last: a run folder with metrics is a finished one.
     write_metrics(run.metrics, splits)
@@ -94,6 +95,7 @@ def fit_reading(session: Session, samples: Samples) -> Session:
     train, recipe = samples.part("train"), session.recipe
     bank = session.bank.reading(session.bank.fit_window(train, recipe.data.percentiles))
     if recipe.stain.is_on:
+        check_uncut(samples, recipe.stain.unit)
         images = bank.of(train)
         stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
         bank = bank.reading(bank.preprocessing.model_copy(update={"stain": stain}))

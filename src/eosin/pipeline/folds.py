@@ -16,9 +16,9 @@ from eosin.augment import POLICIES
 from eosin.datasets.splits import Fold
 from eosin.evaluation import Judged, judge
 from eosin.inference.classifier import Classifier
-from eosin.pipeline.fitting import fit_split, write_predictions
+from eosin.pipeline.fitting import copies_of, fit_split, write_predictions
 from eosin.pipeline.modelling import judged_by, summarise_model
-from eosin.pipeline.pictures import write_pictures
+from eosin.pipeline.pictures import ShownAs, write_pictures
 from eosin.pipeline.pooling import write_ensemble
 from eosin.pipeline.session import Session, write_environment
 from eosin.pipeline.stain_records import pool_stain
@@ -102,8 +102,9 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
     summarise_model(ModelFolder(run.model), {MEMBERS: pooled})
     places = [run.fold(fold.repeat, fold.fold) for fold in folds]
     pool_stain(run, places, OUT_OF_FOLD)
-    policy = POLICIES.get(session.recipe.augment.policy)
-    write_pictures(run, folds[0].samples, judged, session.bank, policy, session.recipe.seed)
+    augment = session.recipe.augment
+    shown = ShownAs(POLICIES.get(augment.policy), copies_of(augment), session.recipe.seed)
+    write_pictures(run, folds[0].samples, judged, session.bank, shown)
     write_environment(run, session)
     write_metrics(run.metrics, splits)
     return splits

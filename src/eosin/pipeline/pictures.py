@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -26,8 +27,23 @@ _AUGMENTED = 8
 _MISTAKES = 12
 
 
+@dataclass(frozen=True)
+class ShownAs:
+    """How the network saw training images.
+
+    Attributes:
+        policy: Their augmentation.
+        copies: Fixed copies of each; ``None`` where every epoch drew anew.
+        seed: The run's seed.
+    """
+
+    policy: Policy
+    copies: int | None
+    seed: int
+
+
 def write_pictures(
-    run: RunFolder, samples: Samples, judged: Judged, bank: ImageBank, policy: Policy, seed: int
+    run: RunFolder, samples: Samples, judged: Judged, bank: ImageBank, shown: ShownAs
 ) -> None:
     """Write ``samples/``.
 
@@ -36,16 +52,15 @@ def write_pictures(
         samples: With a ``split`` column; examples come from its training part.
         judged: The test part, for the mistakes.
         bank: Decoded images.
-        policy: Augmentation of training images.
-        seed: The run's seed.
+        shown: How the network saw training images.
     """
-    train = samples.part("train")
+    train, seed = samples.part("train"), shown.seed
     if isinstance(bank.preprocessing, Embedding):
         pictures = _pictures_of_files(run, train, judged, seed)
     else:
         pictures = _examples(run, train, bank, seed)
-        if not policy.changes_nothing:
-            pictures += _augmented(run, train, bank, policy, seed)
+        if not shown.policy.changes_nothing:
+            pictures += _augmented(run, train, bank, shown)
         pictures += mistakes(run, judged, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))
 
@@ -102,17 +117,18 @@ def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
 
 
 def _augmented(
-    run: RunFolder, train: Samples, bank: ImageBank, policy: Policy, seed: int
+    run: RunFolder, train: Samples, bank: ImageBank, shown: ShownAs
 ) -> list[SamplePicture]:
     """Show images as the network saw them in the first epoch."""
-    rows = generator(seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
+    rows = generator(shown.seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
     rows = np.sort(rows)
     chosen = train.where(np.isin(np.arange(len(train)), rows))
     images = bank.of(chosen)[:]
     # Fixed copies follow each other: one of each image, another each time.
-    copies = max(policy.fixed_copies, 1)
+    copies = shown.copies or 1
     index = rows * copies + np.arange(len(rows)) % copies
-    images = augment_bytes(images, policy.draw(seed, 0, index, channels=images.shape[-1]))
+    drawn = shown.policy.draw(shown.seed, 0, index, channels=images.shape[-1])
+    images = augment_bytes(images, drawn)
     return [
         _save(run, bank, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
         for n, image in enumerate(images)

@@ -13,6 +13,7 @@ from eosin.networks.registry import count_macs
 from eosin.pipeline.fitting import fit_inputs, fit_reading
 from eosin.pipeline.record import default_output
 from eosin.pipeline.session import Session
+from eosin.pipeline.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
 from eosin.training.batches import EpochBatches
 from eosin.training.features import embedded_part, needs_features_only
@@ -49,6 +50,7 @@ class Plan:
         seconds: For these steps and their evaluations, from a probe of the training's own steps.
         probe: What was measured.
         cache_bytes: Disk of the decoded images, in the cache.
+        kept_bytes: Memory of images whose stain is normalised.
         run_bytes: Disk of the run folder.
         is_head_only: Whether a head is trained on features that are computed once.
         stages: Trainings on other data that come first, by name.
@@ -69,6 +71,7 @@ class Plan:
     cache_bytes: int
     run_bytes: int
     is_head_only: bool = False
+    kept_bytes: int = 0
     stages: tuple[tuple[str, Plan], ...] = ()
 
     def lines(self) -> list[str]:
@@ -111,7 +114,7 @@ class Plan:
             return "not told by this system"
         if self.probe.on_accelerator:
             return f"about {_mebibytes(peak)} of the accelerator's (the probe's peak)"
-        total = _mebibytes(peak + _AFTERWARDS_BYTES)
+        total = _mebibytes(peak + self.kept_bytes + _AFTERWARDS_BYTES)
         return f"about {total} (the probe's peak, and what export and report load)"
 
 
@@ -175,6 +178,7 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
         run_bytes=_run_bytes(params, recipe, trainings, is_head_only=is_head_only)
         + _table_bytes(recipe, samples, split, trainings),
         is_head_only=is_head_only,
+        kept_bytes=min(session.bank.n_bytes, KEPT_BYTES) if recipe.stain.is_on else 0,
     )
 
 

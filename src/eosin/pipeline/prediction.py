@@ -23,6 +23,7 @@ from eosin.inference.classifier import Classifier
 from eosin.inference.preprocess import normalise_stain
 from eosin.inference.vectors import SUFFIXES, read_features
 from eosin.pipeline.reading import read_cells, stains_of_units
+from eosin.pipeline.staining import check_units
 from eosin.pipeline.telling import NORMALISED
 from eosin.stain import Source
 
@@ -142,9 +143,10 @@ def _list_cells(paths: list[Path], preprocessing: Preprocessing) -> tuple[list[s
     for path in paths:
         if path.suffix not in {".csv", ".parquet"}:
             raise _wants_table(path, preprocessing, unit)
-        # Nothing is known of the classes: the slide or patient stands for its label.
-        label = "slide" if preprocessing.magnifications else unit
-        samples = read_manifest(path, label=str(label), allow_one_class=True)
+        # Nothing is known of the classes: the slide, or the image, stands for its label.
+        label = "slide" if preprocessing.magnifications else "path"
+        samples = read_manifest(path, label=label, allow_one_class=True)
+        check_units(samples, unit or "tile")
         samples = bundle_samples(samples, preprocessing.magnifications)
         cells += [change_parts(cell, _from(path.parent)) for cell in samples.frame["path"]]
         if unit is not None:

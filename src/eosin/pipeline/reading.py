@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from eosin.core.types import Image
 from eosin.datasets.images import Skipped, split_cell
 from eosin.inference.bundles import read_bundle
 from eosin.inference.preprocess import read_image
-from eosin.pipeline.staining import TILES_PER_UNIT
+from eosin.pipeline.staining import TILES_PER_UNIT, spread_tiles
 from eosin.stain import Source, normaliser_of
 
 
@@ -68,15 +70,13 @@ def stains_of_units(
         members[unit or f"\0{cell}"].append(cell)
     found: dict[str, Source] = {}
     for mine in members.values():
-        some = mine[:: -(-len(mine) // TILES_PER_UNIT)]
-        found |= dict.fromkeys(mine, normaliser.estimate(_tiles(some, preprocessing)))
+        tiles = islice(_tiles(spread_tiles(mine), preprocessing), TILES_PER_UNIT)
+        found |= dict.fromkeys(mine, normaliser.estimate(tiles))
     return found
 
 
-def _tiles(cells: Sequence[str], preprocessing: Preprocessing) -> Iterator[Image]:
+def _tiles(cells: Iterable[str], preprocessing: Preprocessing) -> Iterator[Image]:
+    """Yield the single images that can be read."""
     for cell in cells:
-        _, images, _ = read_cells([cell], preprocessing)
-        for image in images:
-            for tile in np.split(image, image.shape[-1] // 3, axis=-1):
-                if tile.any():
-                    yield tile
+        with suppress(ImageError):
+            yield read_image(*split_cell(cell), preprocessing)

@@ -121,6 +121,12 @@ def check_balance(recipe: Recipe) -> None:
             "'train.balance' is \"smote\", which needs features that stay the same", mend=_STILL
         )
     name, copies = recipe.augment.policy, recipe.augment.copies
+    if copies is not None and POLICIES.get(name).changes_nothing:
+        raise RecipeError(
+            f"'augment.copies' is {copies}, but the policy {name!r} changes nothing: the copies "
+            "would be the image itself",
+            mend="Choose an augment.policy, or leave it out",
+        )
     own = POLICIES.get(name).fixed_copies
     if copies is not None and own not in {0, copies}:
         raise RecipeError(

@@ -96,6 +96,34 @@ def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
     write_document(run.stain, record)
 
 
+def carry_stain(run: RunFolder, member: RunFolder, reference: Any, judged: Samples) -> None:
+    """Write ``stain.json`` of an ensemble: what of the judged images a member left as it was.
+
+    Whether a stain can be told depends on the image and the method, not on the reference.
+
+    Args:
+        run: The ensemble's folder.
+        member: A member's run folder.
+        reference: The ensemble's; nothing is written without.
+        judged: The images that it was judged on, with a ``split`` column.
+    """
+    if reference is None or not member.stain.exists():
+        return
+    left = {
+        (member.root / image.path).resolve(): image
+        for image in read_document(member.stain, StainRecord).unchanged
+    }
+    cells = zip(judged.frame["path"], judged.frame["split"], strict=True)
+    parts = [(part, split) for cell, split in cells for part in parts_of(cell) if part]
+    unchanged = [
+        left[path].model_copy(update={"path": part, "split": split})
+        for part, split in parts
+        if (path := (judged.root / part).resolve()) in left
+    ]
+    totals = Counter(split for _, split in parts)
+    write_stain(run, [Treated(reference, totals, unchanged)], judged.root)
+
+
 def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:
     """Write ``stain.json`` of a run with folds, from what each fold held out.
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from eosin.artifacts.stain import StainReference
-from eosin.core.errors import ManifestError
+from eosin.core.errors import ManifestError, RecipeError
 from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.datasets.cache import ImageStore
 from eosin.stain import Source, normaliser_of
 
 #: Normalised images that stay in memory; those beyond are normalised each time anew.
-_KEPT_BYTES = 1 << 30
+KEPT_BYTES = 1 << 30
 #: Tiles of a slide or patient that tell its stain.
 TILES_PER_UNIT = 64
 #: Tiles that are held at once.
@@ -28,7 +30,7 @@ class NormalisedStore:
     Args:
         raw: The store.
         reference: What they are made to look like.
-        units: For each row the rows of its slide or patient, where that has a stain of its own.
+        units: For each row those that tell the stain of its slide or patient, where it has one.
 
     Attributes:
         shape: N, H, W, C.
@@ -49,7 +51,7 @@ class NormalisedStore:
         self._sources: dict[int, Source] = {}
         self._kept: dict[int, Image] = {}
         self._reasons: dict[int, str] = {}
-        self._n_kept = max(1, _KEPT_BYTES // int(np.prod(raw.shape[1:])))
+        self._n_kept = max(1, KEPT_BYTES // int(np.prod(raw.shape[1:])))
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -90,13 +92,8 @@ class NormalisedStore:
         members = self._units.get(row, np.array([row]))
         key = int(members[0])
         if key not in self._sources:
-            self._sources[key] = self._normaliser.estimate(each(self.raw, _some(members)))
+            self._sources[key] = self._normaliser.estimate(each(self.raw, members))
         return self._sources[key]
-
-
-def _some(rows: IntArray) -> IntArray:
-    """Return up to as many rows as tell a unit's stain, from all over."""
-    return rows[:: -(-len(rows) // TILES_PER_UNIT)]
 
 
 class Rows(Protocol):
@@ -112,6 +109,19 @@ def each(store: Rows, rows: IntArray) -> Iterator[Image]:
         yield from store.take(rows[start : start + _CHUNK])
 
 
+def spread_tiles(cells: Iterable[str]) -> list[str]:
+    """Order a unit's images so that the first of them are from all over it.
+
+    By a digest of their names: whoever reads them, in whatever order and from whatever folder,
+    tells the unit's stain from the same ones.
+
+    Args:
+        cells: ``path`` cells, of images or bundles.
+    """
+    parts = [part for cell in cells for part in parts_of(cell) if part]
+    return sorted(parts, key=lambda part: sha256(Path(part).name.encode()).digest())
+
+
 def check_units(samples: Samples, unit: str) -> None:
     """Refuse units that a manifest knows nothing of.
 
@@ -125,8 +135,26 @@ def check_units(samples: Samples, unit: str) -> None:
         )
 
 
+def check_uncut(samples: Samples, unit: str) -> None:
+    """Refuse units that a split cuts: test images would say how training images look.
+
+    Raises:
+        RecipeError: Naming one of them.
+    """
+    if unit == "tile":
+        return
+    known = samples.frame[samples.frame[unit] != ""]
+    parts = known.groupby(unit)["split"].unique()
+    for name, splits in parts[parts.map(len) > 1].items():
+        raise RecipeError(
+            f"'stain.unit': {unit} {name} has images in {' and '.join(sorted(splits))}, and its "
+            "stain would be told by all of them",
+            mend="Split by group, or normalise by tile",
+        )
+
+
 def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int, IntArray]:
-    """Find the images that share a slide or patient.
+    """Find the images that tell the stain of a slide or patient.
 
     Args:
         samples: All images.
@@ -134,17 +162,17 @@ def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int
         unit: ``tile``, ``slide`` or ``patient``.
 
     Returns:
-        For each row those of its unit, in the table's order; nothing for tiles, and for images of
-        no known unit.
+        For each row those that tell its unit's stain; nothing for tiles, and for images of no
+        known unit.
     """
     if unit == "tile" or unit not in samples.frame:
         return {}
-    members: dict[str, dict[int, None]] = defaultdict(dict)
+    members: dict[str, list[str]] = defaultdict(list)
     for cell, name in zip(samples.frame["path"], samples.frame[unit], strict=True):
         if name:
-            members[name] |= dict.fromkeys(rows[part] for part in parts_of(cell) if part in rows)
+            members[name].append(cell)
     found: dict[int, IntArray] = {}
-    for one in members.values():
-        ordered = np.array(list(one), dtype=np.int64)
-        found |= dict.fromkeys(ordered.tolist(), ordered)
+    for cells in members.values():
+        mine = [rows[part] for part in spread_tiles(cells) if part in rows]
+        found |= dict.fromkeys(mine, np.array(mine[:TILES_PER_UNIT], dtype=np.int64))
     return found

@@ -57,3 +57,8 @@ def test_what_can_be_balanced_passes(changed):
 def test_another_number_of_copies_than_the_policy_s_is_refused():
     with pytest.raises(RecipeError, match=r"'augment.copies' is 3, but the policy 'p4' makes 5"):
         check_names(recipe(balance="none", policy="p4", copies=3))
+
+
+def test_copies_of_a_policy_that_changes_nothing_are_refused():
+    with pytest.raises(RecipeError, match="the policy 'none' changes nothing"):
+        check_names(recipe(freeze="backbone", copies=6))

@@ -5,11 +5,17 @@ import pandas as pd
 import pytest
 
 from eosin.artifacts.stain import ColourReference, SeparationReference
-from eosin.core.errors import ManifestError
+from eosin.core.errors import ManifestError, RecipeError
 from eosin.core.types import Samples
 from eosin.pipeline import staining
 from eosin.pipeline.stain_fitting import fit_reference, join_references
-from eosin.pipeline.staining import NormalisedStore, check_units, rows_of_units
+from eosin.pipeline.staining import (
+    NormalisedStore,
+    check_uncut,
+    check_units,
+    rows_of_units,
+    spread_tiles,
+)
 from eosin.recipe.schema import StainSection
 from eosin.stain import Normalised, Source
 
@@ -71,7 +77,7 @@ def test_an_image_is_normalised_once(method):
 
 
 def test_beyond_what_memory_keeps_images_are_normalised_anew(method, monkeypatch):
-    monkeypatch.setattr(staining, "_KEPT_BYTES", 2 * SIDE * SIDE * 3)
+    monkeypatch.setattr(staining, "KEPT_BYTES", 2 * SIDE * SIDE * 3)
     raw = Spy()
     store = NormalisedStore(raw, None, {})
     for _ in range(2):
@@ -89,7 +95,7 @@ def test_the_tiles_of_a_unit_are_estimated_together_and_once(method):
     raw = Spy()
     table = samples(patient=["p", "p", "q", "p", ""])
     units = rows_of_units(table, {f"{row}.png": row + 3 for row in range(5)}, "patient")
-    assert {row: mine.tolist() for row, mine in units.items()} == {
+    assert {row: sorted(mine.tolist()) for row, mine in units.items()} == {
         3: [3, 4, 6],
         4: [3, 4, 6],
         6: [3, 4, 6],
@@ -99,6 +105,32 @@ def test_the_tiles_of_a_unit_are_estimated_together_and_once(method):
     store.take(np.arange(3, 8))
     # The last has no patient and tells its own.
     assert sorted(method.estimated) == [1, 1, 3]
+
+
+def test_a_unit_s_stain_is_told_by_the_same_tiles_in_any_order_and_folder(method):
+    names = [f"{number}.png" for number in range(200)]
+    other = [f"elsewhere/{name}|" for name in reversed(names)]
+    first, second = (
+        [part.rpartition("/")[2] for part in spread_tiles(cells)] for cells in (names, other)
+    )
+    assert first == second
+    assert first[:64] != names[:64]
+    rows = {name: row for row, name in enumerate(names)}
+    units = rows_of_units(samples(patient=["p"] * 200), rows, "patient")
+    assert units[199].tolist() == [rows[name] for name in first[:64]]
+    # One that cannot be read gives its place to the next.
+    del rows[first[0]]
+    units = rows_of_units(samples(patient=["p"] * 200), rows, "patient")
+    assert units[0 if first[0] != "0.png" else 1].tolist() == [rows[n] for n in first[1:65]]
+
+
+def test_a_unit_that_the_split_cuts_is_refused():
+    table = samples(patient=["p", "p", "", ""], split=["train", "train", "train", "test"])
+    check_uncut(table, "patient")
+    cut = samples(patient=["p", "p", "q"], split=["train", "test", "test"])
+    check_uncut(cut, "tile")
+    with pytest.raises(RecipeError, match="patient p has images in test and train"):
+        check_uncut(cut, "patient")
 
 
 def test_units_that_no_image_has_are_refused():
