@@ -216,7 +216,8 @@ def normalise_stain(
     n_images, height, width, channels = images.shape
     places = channels // 3
     tiles = images.reshape(n_images, height, width, places, 3).transpose(0, 3, 1, 2, 4)
-    tiles = np.ascontiguousarray(tiles).reshape(-1, height, width, 3)
+    tiles = tiles.reshape(-1, height, width, 3)
+    changed = tiles.copy()  # of single images the tiles are the caller's own pixels
     there: BoolArray = np.ones(len(tiles), dtype=bool)
     if places > 1:
         there = np.asarray(tiles.any(axis=(1, 2, 3)))
@@ -224,10 +225,10 @@ def normalise_stain(
         repeated = [source for source in sources for _ in range(places)]
         sources = [source for source, is_there in zip(repeated, there, strict=True) if is_there]
     done = normaliser_of(preprocessing.stain).apply(tiles[there], sources)
-    tiles[there] = done.images
+    changed[there] = done.images
     reasons = np.full(len(tiles), "", dtype=object)
     reasons[there] = done.reasons
-    together = tiles.reshape(n_images, places, height, width, 3).transpose(0, 2, 3, 1, 4)
+    together = changed.reshape(n_images, places, height, width, 3).transpose(0, 2, 3, 1, 4)
     told = (", ".join(dict.fromkeys(filter(None, mine))) for mine in reasons.reshape(-1, places))
     return Normalised(np.ascontiguousarray(together).reshape(images.shape), tuple(told))
 

@@ -11,6 +11,7 @@ from eosin.augment import POLICIES
 from eosin.core.errors import ImageError
 from eosin.inference.preprocess import (
     make_preprocessing,
+    normalise_stain,
     read_image,
     resize_image,
     to_bytes,
@@ -18,6 +19,7 @@ from eosin.inference.preprocess import (
     to_picture,
 )
 from eosin.recipe.schema import TrainSection
+from eosin.stain import Macenko
 from eosin.training.module import ClassifierModule, Task
 
 SINGLE_PRECISION = 1e-5  # of values up to 255, in float32
@@ -173,3 +175,28 @@ def test_pictures_to_look_at(images):
     assert picture[1, 1].argmax() == 0  # the second red
     assert not picture[0, 1].any()
     assert (to_picture(channels[..., :1], fluorescence())[0, 0] == 255).all()
+
+
+def test_normalising_leaves_what_it_was_given_alone():
+    density = np.random.default_rng(0).gamma(2.0, 0.2, (2, 40, 40, 2))
+    images = (240 * np.exp(-density @ [[0.6, 0.7, 0.3], [0.1, 0.9, 0.2]])).astype(np.uint8)
+    reference = (
+        Macenko()
+        .fit(images[0])
+        .reference_.model_copy(update={"stain_matrix": ((0.5, 0.8, 0.3), (0.2, 0.9, 0.4))})
+    )
+    stained = make_preprocessing("unit", 40).model_copy(update={"stain": reference})
+    before = images.copy()
+    images.flags.writeable = False
+    for some in (images, images[:1]):
+        done = normalise_stain(some, stained)
+        assert (done.images != some).any()
+        assert done.reasons == ("",) * len(some)
+    assert (images == before).all()
+    # A bundle's images as each by itself, black ones apart.
+    bundle = np.concatenate([images, np.zeros_like(images), images[::-1]], axis=-1)
+    together = normalise_stain(bundle, stained).images
+    alone = normalise_stain(images, stained).images
+    assert (together[..., :3] == alone).all()
+    assert not together[..., 3:6].any()
+    assert (together[..., 6:] == alone[::-1]).all()
