@@ -45,11 +45,12 @@ SIDE = 224
 #: The phantom's field whose nuclei are as large in pixels as those of BreakHis at 200×.
 FIELD = "100"
 RECIPE = "lightcnn-breakhis200"
+SHORT = ("train.epochs=15",)
 CONDITIONS = {
-    "none": ("train.class_weights=none",),
-    "class weights": (),
-    "oversampled": ("train.balance=oversample",),
-    "generated": ("train.class_weights=none",),
+    "none": ("train.class_weights=none", *SHORT),
+    "class weights": SHORT,
+    "oversampled": ("train.balance=oversample", *SHORT),
+    "generated": ("train.class_weights=none", *SHORT),
 }
 METRICS = ["auc", "balanced_accuracy", "specificity"]
 #: The phantom's own habits may be bent by so much.
