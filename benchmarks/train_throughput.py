@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.tables import write_table
 from eosin.artifacts.layout import RunFolder
 from eosin.augment import POLICIES
 from eosin.core.seeding import generator
@@ -219,14 +221,41 @@ def _ratio(spent: dict[str, list[Spent]], peer: str, kind: str) -> float:
     return statistics.median(getattr(b, kind) / getattr(a, kind) for a, b in pairs)
 
 
+def keep(name: str, cases: Sequence[Case], rows: Sequence[dict[str, Any]]) -> None:
+    """Keep a table under a name for ``docs/results.md``."""
+    module = Path(sys.argv[0]).stem
+    write_table(
+        name,
+        f"Training with augmentation beside a bare PyTorch loop, batches of {BATCH}, "
+        f"{torch.get_num_threads()} CPU threads; images a second, and the median ratio over the "
+        "turns.",
+        f"python -m benchmarks.{module} --save {name}",
+        ["network", "augmentation", "ours", "bare loop", "ratio", "goal"],
+        [
+            [
+                case.network,
+                case.policy,
+                f"{row['ours']:.0f}",
+                f"{row['peer']:.0f}",
+                f"{row['ratio']:.2f}",
+                f"{case.goal:.2f}",
+            ]
+            for case, row in zip(cases, rows, strict=True)
+        ],
+    )
+
+
 def main(cases: Sequence[Case] = CASES, description: str | None = __doc__) -> None:
     """Time the cases."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
     parser.add_argument("--case", choices=[case.name for case in cases], help="only this one")
+    parser.add_argument("--save", metavar="NAME", help="keep the table for docs/results.md")
     arguments = parser.parse_args()
     chosen = [case for case in cases if arguments.case in {None, case.name}]
     rows = [summarise(case, measure(case)) for case in chosen]
+    if arguments.save:
+        keep(arguments.save, chosen, rows)
     if arguments.json:
         print(json.dumps(rows))
 
