@@ -80,6 +80,7 @@ def test_what_could_not_be_normalised_is_counted_and_named(by_tile, slides):
     (unchanged,) = found["unchanged"]
     assert (by_tile / unchanged["path"]).resolve() == slides / "7.png"
     assert found["parts"]["oof"] == {"n_images": 60, "unchanged": {unchanged["reason"]: 1}}
+    assert list(told(by_tile / "folds" / "0-0", "stain.json")["parts"]) == ["train", "val", "test"]
     page = (by_tile / "report.html").read_text(encoding="utf-8")
     assert "own stain is brought to that of the mean of 2 references" in page
     assert "Images whose stain could not be normalised" in page

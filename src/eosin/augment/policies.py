@@ -40,15 +40,11 @@ POLICIES.add(
 )
 POLICIES.add(
     "p2",
-    Policy(
+    replace(
+        POLICIES.get("p1"),
         source="P2, sections 3.1 and 4.2: rotation, translation, flip, zoom, crop; it prints no "
         "ranges, these are ours: those of `p1`, and the crop",
-        rotation_deg=20.0,
-        shift=0.1,
-        zoom=0.1,
         crop=0.2,
-        flip_horizontal=True,
-        flip_vertical=True,
     ),
 )
 POLICIES.add(

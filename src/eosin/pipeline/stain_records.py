@@ -15,7 +15,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.stain import StainPart, StainRecord, StainReference, UnchangedImage
 from eosin.artifacts.versioned import read_document, write_document
-from eosin.core.types import IntArray, Samples, parts_of
+from eosin.core.types import SPLITS, IntArray, Samples, parts_of
 from eosin.pipeline.stain_fitting import join_references
 from eosin.pipeline.staining import NormalisedStore
 
@@ -76,12 +76,13 @@ def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
         return
     totals = sum((one.totals for one in treated), Counter[str]())
     unchanged = [image for one in treated for image in one.unchanged]
+    reasons = {
+        name: Counter(image.reason for image in unchanged if image.split == name).most_common()
+        for name in sorted(totals, key=[*SPLITS, *totals].index)
+    }
     parts = {
-        name: StainPart(
-            n_images=total,
-            unchanged=Counter(one.reason for one in unchanged if one.split == name),
-        )
-        for name, total in totals.items()
+        name: StainPart(n_images=totals[name], unchanged=dict(found))
+        for name, found in reasons.items()
     }
     frame = pd.DataFrame({"path": [image.path for image in unchanged]}, dtype=object)
     paths = relocated(Samples(frame, root, ()), run.root).frame["path"]

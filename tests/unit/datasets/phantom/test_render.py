@@ -141,11 +141,11 @@ def test_speed_has_not_collapsed():
     patients = [draw_patient(PhantomOptions(), number) for number in range(8)]
     render_patch(patients[0], 0, "200", 99, 96)
     rates = []
-    for _ in range(3):
+    for _ in range(10):
         start = time.process_time()
         for patient in patients:
             for index in range(3):
                 render_patch(patient, 0, "200", index, 96)
         rates.append(24 / (time.process_time() - start))
-    # The stated limit is 200 a second on one core; a third of it forgives a busy machine.
-    assert max(rates) > 67
+    # The stated limit is 200 a second on one core; half of it, once, forgives a busy machine.
+    assert max(rates) > 100
