@@ -100,6 +100,11 @@ class RunFolder:
         return self.root / "figures"
 
     @property
+    def drift(self) -> Path:
+        """How outside images differ from those that the model was trained on."""
+        return self.root / "drift.json"
+
+    @property
     def report(self) -> Path:
         """The self-contained HTML page."""
         return self.root / "report.html"
@@ -166,6 +171,21 @@ class ModelFolder:
     def info(self) -> Path:
         """Everything that prediction must know about the model."""
         return self.root / "model.json"
+
+    @property
+    def profile(self) -> Path:
+        """What the images looked like that the model was trained and calibrated on."""
+        return self.root / "profile.json"
+
+    @property
+    def card(self) -> Path:
+        """The model card as a page; :attr:`card_text` has the same as Markdown."""
+        return self.root / "card.html"
+
+    @property
+    def card_text(self) -> Path:
+        """The model card as Markdown."""
+        return self.root / "card.md"
 
     @property
     def onnx(self) -> Path:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from eosin.artifacts.metrics import Metric, Threshold
+from eosin.artifacts.metrics import Abstention, Metric, Threshold
 from eosin.artifacts.stain import StainReference
 from eosin.artifacts.versioned import Document, VersionedDocument
 
@@ -171,6 +171,7 @@ class ModelInfo(VersionedDocument):
         modality: ``brightfield`` or ``fluorescence``.
         threshold: Decision threshold, its source and target recall.
         temperature: Divisor of the logits before the soft-max.
+        abstention: When the model abstains; null where it never does.
         test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
             of an image's eight mirrored and turned views, at temperature 1; four views where the
             input is not square.
@@ -184,6 +185,7 @@ class ModelInfo(VersionedDocument):
             ``max_member_gap`` instead where members read images otherwise than the ensemble, or
             average test-time views before they are calibrated.
         params: Learnable weights.
+        macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
         licence: Of the model.
         intended_use: Always begins with "Research use only"; says where the data are simulated.
@@ -198,6 +200,7 @@ class ModelInfo(VersionedDocument):
     modality: Literal["brightfield", "fluorescence"] = "brightfield"
     threshold: Threshold
     temperature: float = Field(gt=0)
+    abstention: Abstention | None = None
     test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: list[TransferStage] = Field(default_factory=list)
     data_fingerprint: str
@@ -206,6 +209,7 @@ class ModelInfo(VersionedDocument):
     metrics: dict[str, dict[str, Metric]] = Field(default_factory=dict)
     parity: dict[str, float | int] = Field(default_factory=dict)
     params: int
+    macs: int | None = None
     weights_sha256: str
     licence: str
     intended_use: str = RESEARCH_USE_ONLY

@@ -126,7 +126,8 @@ class SamplePicture(Document):
     Attributes:
         file: File name inside ``samples/``.
         role: ``example`` (data exploration), ``before`` (the same before stain normalisation),
-            ``augmented`` (as the network saw it in training) or ``mistake`` (confident and wrong).
+            ``augmented`` (as the network saw it in training), ``mistake`` (confident and wrong) or
+            ``pair`` (one of two that the leak audit found alike).
         path: The image's path in the manifest.
         label: Its class.
         patient: Its patient, empty if unknown.
@@ -134,10 +135,11 @@ class SamplePicture(Document):
         split: Its split.
         predicted: For mistakes, the predicted class.
         probability: For mistakes, the probability of the predicted class.
+        pair: For pairs, the number that both pictures share, from 0.
     """
 
     file: str
-    role: Literal["example", "before", "augmented", "mistake"]
+    role: Literal["example", "before", "augmented", "mistake", "pair"]
     path: str
     label: str
     patient: str = ""
@@ -145,6 +147,7 @@ class SamplePicture(Document):
     split: str | None = None
     predicted: str | None = None
     probability: float | None = None
+    pair: int | None = None
 
 
 class SamplesIndex(VersionedDocument):

@@ -37,7 +37,8 @@ class SplitSection(Section):
         protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
             ``column``: the manifest's ``split``, and where it marks no ``val``, a grouped share
             of ``train``; ``folds``: ``k`` grouped folds.
-        by: Unit of ``folds``: ``group``, or ``image`` as published.
+        by: Unit of ``folds``: ``group``; ``site``, one fold a site, each held out in turn; or
+            ``image`` as published.
         stratify: Keep class shares as well as the groups allow.
         train: Share of the images for training.
         val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
@@ -48,7 +49,7 @@ class SplitSection(Section):
     """
 
     protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
-    by: Literal["group", "image"] = "group"
+    by: Literal["group", "site", "image"] = "group"
     stratify: bool = True
     train: Share = 0.7
     val: Share = 0.1
@@ -65,14 +66,16 @@ class SplitSection(Section):
             raise ValueError("train, val and test must each be above 0")
         if self.protocol == "folds" and self.val <= 0:
             raise ValueError("folds need an inner validation part: val must be above 0")
-        if self.by == "image" and self.protocol != "folds":
-            raise ValueError('`by = "image"` belongs to the protocol "folds"')
+        if self.by != "group" and self.protocol != "folds":
+            raise ValueError(f'`by = "{self.by}"` belongs to the protocol "folds"')
+        if self.by == "site" and self.repeats != 1:
+            raise ValueError("each site is held out once: `repeats` must be 1")
         return self
 
     @property
     def is_strict(self) -> bool:
         """Whether a leak between the parts is a fault rather than the published protocol."""
-        return self.protocol != "image" and self.by == "group"
+        return self.protocol != "image" and self.by != "image"
 
 
 class DataSection(Section):
@@ -94,6 +97,8 @@ class DataSection(Section):
         channel_names: Names of a fluorescence file's channels, in order; data sets know theirs.
         channels: Which of them the network sees, by name or by position from 0; all by default.
         percentiles: Of each channel's counts in the training images: what becomes 0 and 255.
+        audit: What the leak audit looks for: ``copies`` (the same image, be it mirrored, turned,
+            saved anew or resized), or ``full`` (near-duplicates by their content, too).
         cache: Keep decoded images for the next run; ``false`` keeps them in a temporary folder.
         split: How samples are divided.
     """
@@ -111,6 +116,7 @@ class DataSection(Section):
     channel_names: tuple[str, ...] = ()
     channels: tuple[str | Annotated[int, Field(ge=0)], ...] = ()
     percentiles: tuple[Percentile, Percentile] = (0.1, 99.9)
+    audit: Literal["copies", "full"] = "copies"
     cache: bool = True
     split: SplitSection = SplitSection()
 
@@ -359,12 +365,22 @@ class EvaluateSection(Section):
     Attributes:
         resamples: Bootstrap resamples of groups.
         target_recall: Recall of the positive class that the threshold is chosen to reach.
+        recall_bound: What must reach it: the recall itself (``point``), or the lower end of its
+            95 % interval clustered by group (``lower``).
         temperature: Whether logits are scaled by a temperature fitted on validation.
+        prevalence: Share of the positive class where the model is to be used, for predictive
+            values; by default that of the judged images, which is said beside them.
+        abstain: Whether the model may abstain, by conformal prediction.
+        alpha: Share of images of each class whose label the conformal set may miss.
     """
 
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
     target_recall: Annotated[float, Field(gt=0.0, le=1.0)] = 0.90
+    recall_bound: Literal["point", "lower"] = "point"
     temperature: bool = True
+    prevalence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    abstain: bool = True
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.10
 
 
 class Recipe(Section):
