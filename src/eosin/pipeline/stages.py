@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output, write_text
-from eosin.datasets.audit import audit_stage
+from eosin.datasets.audit import audit_stage, find_alike
 from eosin.datasets.catalogue import DATASETS
 from eosin.pipeline.division import Division, divide, stop_at_leak
 from eosin.pipeline.fitting import fit_split
@@ -18,7 +18,8 @@ from eosin.pipeline.resuming import check_same_data, check_same_recipe, record_d
 from eosin.pipeline.session import Stopwatch, open_session
 from eosin.pipeline.starting import Start
 from eosin.recipe import Recipe, read_recipe, recipe_to_toml
-from eosin.recipe.schema import DataSection, TransferSection, TransferStage
+from eosin.recipe.data import DataSection
+from eosin.recipe.schema import TransferSection, TransferStage
 from eosin.reporting import write_report
 
 
@@ -67,6 +68,7 @@ def prepare_stages(
             (mine.samples, mine.hashes),
             (division.judged, prepared.hashes),
             is_same_source=_may_share_groups(section.data, recipe.data),
+            alike=find_alike(mine.album.joined(prepared.album), len(mine.album)),
         )
     return stages, leaks
 

@@ -1,0 +1,120 @@
+"""The recipe's ``[data]``: which images, how they are labelled and how they are divided."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from eosin.recipe.section import PositiveInt, Section, Share
+
+Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
+
+
+class SplitSection(Section):
+    """How samples are divided.
+
+    Attributes:
+        protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
+            ``column``: the manifest's ``split``, and where it marks no ``val``, a grouped share
+            of ``train``; ``folds``: ``k`` grouped folds.
+        by: Unit of ``folds``: ``group``; ``site``, one fold a site, each held out in turn; or
+            ``image`` as published.
+        stratify: Keep class shares as well as the groups allow.
+        train: Share of the images for training.
+        val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
+            taken from the training part.
+        test: Share for judging.
+        k: Folds.
+        repeats: How often the folds are drawn anew.
+    """
+
+    protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
+    by: Literal["group", "site", "image"] = "group"
+    stratify: bool = True
+    train: Share = 0.7
+    val: Share = 0.1
+    test: Share = 0.2
+    k: Annotated[int, Field(ge=2, le=50)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        total = self.train + self.val + self.test
+        if self.protocol in {"grouped", "image"} and abs(total - 1.0) > 1e-6:
+            raise ValueError(f"train + val + test must be 1, got {total:g}")
+        if self.protocol in {"grouped", "image"} and min(self.train, self.val, self.test) <= 0:
+            raise ValueError("train, val and test must each be above 0")
+        if self.protocol == "folds" and self.val <= 0:
+            raise ValueError("folds need an inner validation part: val must be above 0")
+        if self.by != "group" and self.protocol != "folds":
+            raise ValueError(f'`by = "{self.by}"` belongs to the protocol "folds"')
+        if self.by == "site" and self.repeats != 1:
+            raise ValueError("each site is held out once: `repeats` must be 1")
+        return self
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether a leak between the parts is a fault rather than the published protocol."""
+        return self.protocol != "image" and self.by != "image"
+
+
+class DataSection(Section):
+    """Which images, and how they are labelled and divided.
+
+    Attributes:
+        dataset: Registered data set whose own folder tree is read; or
+        manifest: a manifest (CSV or Parquet), relative to the recipe.
+        root: The data set's folder; else ``$EOSIN_DATA/<dataset>``. ``$NAME`` and ``~`` expand.
+        options: Arguments of the data set (the phantom's, for example).
+        label: The manifest's column that holds the class.
+        positive: The positive class of a binary task; adapters have a default.
+        magnifications: Keep only these; all by default.
+        fuse: Make bundles of a slide's images, one a magnification, in the order of
+            ``magnifications``: what a network ``fusion:NAME`` takes for one image.
+        limit: Keep at most so many images (or bundles) a class and group (for quick forms).
+        modality: ``brightfield`` or ``fluorescence``; data sets know theirs, a manifest is taken
+            for brightfield.
+        channel_names: Names of a fluorescence file's channels, in order; data sets know theirs.
+        channels: Which of them the network sees, by name or by position from 0; all by default.
+        percentiles: Of each channel's counts in the training images: what becomes 0 and 255.
+        audit: What the leak audit looks for: ``copies`` (the same image, be it mirrored, turned,
+            saved anew or resized), or ``full`` (near-duplicates by their content, too).
+        cache: Keep decoded images for the next run; ``false`` keeps them in a temporary folder.
+        split: How samples are divided.
+    """
+
+    dataset: str | None = None
+    manifest: str | None = None
+    root: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    label: str = "label"
+    positive: str | None = None
+    magnifications: tuple[str, ...] = ()
+    fuse: bool = False
+    limit: PositiveInt | None = None
+    modality: Literal["brightfield", "fluorescence"] | None = None
+    channel_names: tuple[str, ...] = ()
+    channels: tuple[str | Annotated[int, Field(ge=0)], ...] = ()
+    percentiles: tuple[Percentile, Percentile] = (0.1, 99.9)
+    audit: Literal["copies", "full"] = "copies"
+    cache: bool = True
+    split: SplitSection = SplitSection()
+
+    @model_validator(mode="after")
+    def _check_percentiles(self) -> Self:
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError(f"`percentiles` must grow, got {list(self.percentiles)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_fusing(self) -> Self:
+        if self.fuse and len(set(self.magnifications)) < max(2, len(self.magnifications)):
+            raise ValueError("`fuse` needs `magnifications`, two or more, each once")
+        return self
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if (self.dataset is None) == (self.manifest is None):
+            raise ValueError("exactly one of `dataset` and `manifest` must be given")
+        return self
