@@ -1,13 +1,12 @@
 """How often the 95 % intervals of :mod:`eosin.metrics` cover the truth, by number of groups.
 
-Simulated is what a pathology set looks like: every group (patient) has one class, ten images and
-a random effect of its own, as large as the spread between its images (intraclass correlation
-one half). An image's score is the class's mean plus the group's effect plus its own; it is
-called positive above the midpoint. The true accuracy and area under the ROC curve over all
-possible groups are known in closed form, and the share of simulated sets whose interval holds
-them is the coverage.
+The sets are those of :mod:`benchmarks.grouped_sets`; the share of them whose interval holds the
+truth is the coverage. Beside it stand the coverage of the resamples' plain percentiles, that of
+Wilson's interval where patients are counted, and that of the same intervals where images are
+drawn one by one.
 
-Writes the table that the metrics quote: ``python -m benchmarks.interval_coverage``.
+``python -m benchmarks.interval_coverage`` writes the table that the metrics quote;
+``python -m benchmarks.coverage_page`` puts it into ``docs/statistics.md``.
 """
 
 from __future__ import annotations
@@ -19,99 +18,123 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 import eosin.metrics
+from benchmarks.grouped_sets import IMAGES, SCENARIOS, VOTES, Scenario, Simulated, find_truth
 from eosin.core.files import write_json
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray
-from eosin.metrics.measurement import Measurement
-from eosin.metrics.predictions import Predictions
-from eosin.metrics.resampling import bootstrap
+from eosin.metrics import bootstrap, wilson
 
-SIZES = (5, 8, 10, 12, 16, 20, 24, 29, 40, 60, 100)
-IMAGES = 10
-DISTANCE = 2.4 * np.sqrt(2)  # between the classes' means; group and image spread are both 1
-# One score's spread is sqrt(2), the difference of two independent scores' is 2.
-TRUTH = {
-    "accuracy": float(norm.cdf(DISTANCE / 2 / np.sqrt(2))),
-    "auc": float(norm.cdf(DISTANCE / 2)),
-}
-MAX_UNDEFINED = 0.05
+SIZES = (10, 12, 16, 20, 29, 40, 60, 100, 200)
+#: At which the other scenarios are simulated, and images drawn one by one.
+OTHER_SIZES, NAIVE_SIZE = (100,), 100
+MAIN = "single"
+#: Of one class: their rows are counted in groups of that class.
+OF_ONE_CLASS = ("recall", "specificity")
 
 
-def simulate(n_groups: int, seed: int, number: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return one data set: probability of the positive class, target and group of each image."""
-    random = generator(seed, "coverage", n_groups, number)
-    label = np.arange(n_groups) % 2
-    effect = random.normal(size=n_groups)
-    groups = np.repeat(np.arange(n_groups), IMAGES)
-    score = (label - 0.5)[groups] * DISTANCE + effect[groups] + random.normal(size=len(groups))
-    return 1 / (1 + np.exp(-score)), label[groups], groups
+def covers(
+    scenario: Scenario,
+    n_groups: int,
+    truth: dict[str, float],
+    number: int,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    naive: bool = False,
+) -> dict[str, tuple[float, float, float]]:
+    """Simulate one set.
+
+    Returns:
+        For each metric 1 if its interval holds the truth, 0 if not, NaN if there is none; the
+        same of the resamples' percentiles and of Wilson's interval.
+    """
+    random = generator(seed, "coverage", scenario.description, n_groups, number)
+    simulated = Simulated.draw(scenario, n_groups, random, naive=naive)
+    measure, one = simulated.measurement(), simulated.models[0]
+    points = measure(np.ones((1, one.n_groups)))
+    samples = bootstrap(measure, one.n_groups, len(one), resamples=resamples, seed=seed + number)
+    told = {}
+    for name, given in simulated.estimate(points, samples).items():
+        plain = _percentiles(samples, name)
+        counted = None
+        if name in VOTES and simulated.votes:
+            decided = simulated.votes[VOTES.index(name)]
+            counted = wilson(int((decided.predicted == decided.targets).sum()), len(decided))
+        told[name] = (
+            _holds(given.low, given.high, truth[name]),
+            _holds(*plain, truth[name]) if given.low is not None else np.nan,
+            _holds(counted.low, counted.high, truth[name]) if counted else np.nan,
+        )
+    return told
 
 
-def covers(n_groups: int, number: int, *, seed: int, resamples: int, naive: bool) -> list[float]:
-    """Return for each metric 1 if its interval holds the truth, 0 if not, NaN if there is none."""
-    positive, targets, groups = simulate(n_groups, seed, number)
-    drawn = np.arange(len(groups)) if naive else groups
-    table = np.stack([1 - positive, positive], axis=1)
-    predictions = Predictions(table, targets, (positive > 0.5).astype(int), drawn, positive=1)
-    measure = Measurement(predictions, tuple(TRUTH), (1,))
-    samples = bootstrap(
-        measure,
-        predictions.n_groups,
-        len(predictions),
-        resamples=resamples,
-        seed=seed + number,
-    )
-    held = []
-    for name, truth in TRUTH.items():
-        values = samples[name] if samples[name].ndim == 1 else samples[name][:, 1]
-        defined = values[~np.isnan(values)]
-        if 1 - len(defined) / resamples > MAX_UNDEFINED:
-            held.append(np.nan)
-            continue
-        low, high = np.quantile(defined, (0.025, 0.975))
-        held.append(float(low <= truth <= high))
-    return held
+def _percentiles(samples: dict[str, FloatArray], name: str) -> tuple[float, float]:
+    plain = name.removesuffix("_difference")
+    drawn = samples[plain] - samples[f"other {plain}"] if plain != name else samples[plain]
+    low, high = np.nanquantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _holds(low: float | None, high: float | None, truth: float) -> float:
+    return np.nan if low is None or high is None else float(low <= truth <= high)
 
 
 def measure_size(
-    pool: ProcessPoolExecutor, n_groups: int, args: argparse.Namespace, *, naive: bool = False
+    pool: ProcessPoolExecutor,
+    name: str,
+    n_groups: int,
+    args: argparse.Namespace,
+    *,
+    naive: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Return the coverage of each metric at one number of groups."""
-    one = partial(covers, n_groups, seed=args.seed, resamples=args.resamples, naive=naive)
-    held = np.array(list(pool.map(one, range(args.simulations), chunksize=50)))
+    """Return the coverage of each metric at one number of groups of a scenario."""
+    truth = args.truth[name]
+    options = {"seed": args.seed, "resamples": args.resamples, "naive": naive}
+    one = partial(covers, SCENARIOS[name], n_groups, truth, **options)
+    # A thousand units are slow to draw, and how far too narrow they are soon shows.
+    simulations = args.simulations // 5 if naive else args.simulations
+    held = list(pool.map(one, range(simulations), chunksize=20))
     rows = {}
-    for name, column in zip(TRUTH, held.T, strict=True):
-        given = column[~np.isnan(column)]
-        # Where most sets are refused an interval, the few that get one say nothing of the rest.
-        coverage = round(float(given.mean()), 4) if len(given) > len(column) / 2 else None
-        rows[name] = {"n_groups": n_groups, "coverage": coverage, "n_intervals": len(given)}
+    for metric in held[0]:
+        table = np.array([told[metric] for told in held])
+        own = n_groups // 2 if metric in OF_ONE_CLASS else n_groups
+        row: dict[str, Any] = {"n_groups": own, "n_intervals": int((~np.isnan(table[:, 0])).sum())}
+        for place, kind in enumerate(("coverage", "percentile", "wilson")):
+            given = table[~np.isnan(table[:, place]), place]
+            if len(given):
+                row[kind] = round(float(given.mean()), 4)
+        rows[metric] = row
+    accuracy, area = rows["accuracy"]["coverage"], rows["auc"]["coverage"]
+    how = "images" if naive else "groups"
+    print(f"{name:6} {n_groups:4} {how}: accuracy {accuracy}, auc {area}", flush=True)
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--simulations", type=int, default=2000)
-    parser.add_argument("--resamples", type=int, default=2000)
+    parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     default = Path(eosin.metrics.__file__).with_name("coverage.json")
     parser.add_argument("-o", "--output", type=Path, default=default)
     args = parser.parse_args()
-    clustered: dict[str, list[dict[str, Any]]] = {name: [] for name in TRUTH}
+    args.truth = {name: find_truth(scenario, args.seed) for name, scenario in SCENARIOS.items()}
+    clustered: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    naive = {}
     with ProcessPoolExecutor(args.workers) as pool:
-        for n_groups in SIZES:
-            for name, row in measure_size(pool, n_groups, args).items():
-                clustered[name].append(row)
-                print(f"{name:9} {n_groups:4} groups: {row['coverage']}", flush=True)
-        naive = {
-            name: [row] for name, row in measure_size(pool, SIZES[-1], args, naive=True).items()
-        }
-        for name, rows in naive.items():
-            print(f"{name:9} {SIZES[-1]:4} groups, images drawn one by one: {rows[0]['coverage']}")
-    write_json(args.output, describe(args) | {"clustered": clustered, "image_level": naive})
+        for name in SCENARIOS:
+            sizes = SIZES if name == MAIN else OTHER_SIZES
+            measured = [measure_size(pool, name, size, args) for size in sizes]
+            clustered[name] = {
+                metric: [rows[metric] for rows in measured] for metric in measured[0]
+            }
+            naive[name] = measure_size(pool, name, NAIVE_SIZE, args, naive=True)
+    # The first scenario is what the metrics quote.
+    table = {"clustered": clustered.pop(MAIN), "other_scenarios": clustered, "image_level": naive}
+    write_json(args.output, describe(args) | table)
 
 
 def describe(args: argparse.Namespace) -> dict[str, Any]:
@@ -128,7 +151,8 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
         "nominal": 0.95,
         "images_per_group": IMAGES,
         "intraclass_correlation": 0.5,
-        "truth": TRUTH,
+        "scenarios": {name: scenario.description for name, scenario in SCENARIOS.items()},
+        "truth": args.truth,
     }
 
 

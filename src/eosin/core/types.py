@@ -62,12 +62,16 @@ class Estimate:
         low: Lower end of the interval; ``None`` where there is none.
         high: Upper end.
         reason: Why the value or the interval is missing, or what limits it.
+        n: How many units were counted, where they are not images (patients, for example).
+        wilson: Wilson's interval of a share of independent units.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     reason: str | None = None
+    n: int | None = None
+    wilson: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

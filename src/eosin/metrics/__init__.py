@@ -25,17 +25,20 @@ from eosin.metrics.classification import (
     recall,
     specificity,
 )
+from eosin.metrics.conformal import calibrate, groups_needed, prediction_sets
 from eosin.metrics.curves import Curve, precision_recall_curve, roc_curve
+from eosin.metrics.decisions import CURVE_THRESHOLDS, net_benefit, summarise_predictive_values
 from eosin.metrics.intervals import coverage_table, wilson
 from eosin.metrics.patients import count_patients, summarise_patients
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import ranking_scores
 from eosin.metrics.resampling import bootstrap, group_weights
 from eosin.metrics.summary import BY_CLASS_NAMES, summarise, summarise_by_class
-from eosin.metrics.thresholds import choose_threshold
+from eosin.metrics.thresholds import choose_threshold, choose_threshold_by_bound
 
 __all__ = [
     "BY_CLASS_NAMES",
+    "CURVE_THRESHOLDS",
     "METRIC_NAMES",
     "Curve",
     "Predictions",
@@ -46,7 +49,9 @@ __all__ = [
     "balanced_accuracy",
     "bootstrap",
     "brier",
+    "calibrate",
     "choose_threshold",
+    "choose_threshold_by_bound",
     "confusion_matrix",
     "count_patients",
     "coverage_table",
@@ -54,8 +59,11 @@ __all__ = [
     "f1",
     "fit_temperature",
     "group_weights",
+    "groups_needed",
+    "net_benefit",
     "precision",
     "precision_recall_curve",
+    "prediction_sets",
     "ranking_scores",
     "recall",
     "reliability_bins",
@@ -65,5 +73,6 @@ __all__ = [
     "summarise",
     "summarise_by_class",
     "summarise_patients",
+    "summarise_predictive_values",
     "wilson",
 ]

@@ -1,9 +1,14 @@
 """95 % intervals, and when not to give one.
 
-Percentile intervals are too narrow where groups are few. How much is simulated by
-``benchmarks/interval_coverage.py``, kept in ``coverage.json`` and said beside an interval from
-fewer than 40 groups. The area under the curve needs more groups than accuracy does: read its
-rows before trusting an interval from 40 to 100 groups to the percent.
+The resamples of whole groups say how far a metric would vary; the interval is symmetric on the
+logit scale (on which a share near 1 can fall far and rise little), its width in quantiles of
+Student's t. Percentiles of the resamples themselves are too narrow, and too far up: both are
+simulated by ``benchmarks/interval_coverage.py`` and compared in ``docs/adr/0005-intervals.md``.
+What the intervals cover is kept in ``coverage.json`` and said beside an interval from fewer than
+40 groups, or wherever it is less than 93 %.
+
+The interval of a difference is put together from those of its two terms: Zou, "Toward using
+confidence intervals to compare correlations" (Psychological Methods 2007).
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit, stdtrit
 
 from eosin.core.errors import DataError
 from eosin.core.types import Estimate, FloatArray
@@ -25,10 +31,14 @@ from eosin.metrics.predictions import Predictions
 MIN_GROUPS = 5
 #: Fewer groups than this: the interval comes with its measured coverage.
 FEW_GROUPS = 40
+#: And so it does where less than this was measured.
+GOOD_COVERAGE = 0.93
 #: A larger share of undefined resamples: no interval.
 MAX_UNDEFINED = 0.05
 #: The 97.5 % quantile of the normal distribution.
 _Z = 1.959963984540054
+#: What lies one deviation to either side of a normal distribution's middle.
+_ONE_DEVIATION = (0.15865525393145707, 0.8413447460685429)
 
 
 def wilson(successes: int, n: int) -> Estimate:
@@ -106,47 +116,109 @@ def support(predictions: Predictions, name: str, positive: int | None) -> Suppor
 
 
 def estimate(value: float, samples: FloatArray, name: str, rests_on: Support) -> Estimate:
-    """Put a percentile interval around a defined value, or say why there is none.
+    """Put an interval around a defined value, or say why there is none.
 
     Args:
         value: The point estimate, not NaN.
         samples: The metric in each resample, NaN where undefined, shape (R,).
-        name: The metric, for its coverage.
+        name: The metric, for its scale and its coverage.
         rests_on: The groups behind it.
     """
-    scarce = [(who, count) for who, count in rests_on.by_class if count < MIN_GROUPS]
-    if scarce:
-        who, count = scarce[0]
-        return Estimate(
-            value,
-            reason=f"{_groups(count)} of {who}: an interval needs at least {MIN_GROUPS}",
-        )
     defined = samples[~np.isnan(samples)]
-    missing = 1 - len(defined) / len(samples)
-    if missing > MAX_UNDEFINED:
-        return Estimate(value, reason=f"undefined in {missing:.0%} of the resamples: no interval")
-    if defined.min() == defined.max():
+    refused = _refuse(1 - len(defined) / len(samples), rests_on)
+    if refused is None and defined.min() == defined.max():
         # Nothing varies, which says that errors are rare, not that there are none.
-        return Estimate(value, reason="the same in every resample: no interval from resampling")
-    low, high = (float(end) for end in np.quantile(defined, (0.025, 0.975)))
-    return Estimate(value, low, high, _limits(value, low, high, name, rests_on))
+        refused = "the same in every resample: no interval from resampling"
+    if refused is not None:
+        return Estimate(value, reason=refused)
+    low, high = _interval(value, defined, name, rests_on)
+    return Estimate(value, low, high, _remark(name, rests_on))
 
 
-def _limits(value: float, low: float, high: float, name: str, rests_on: Support) -> str | None:
+def estimate_difference(
+    values: tuple[float, float],
+    samples: tuple[FloatArray, FloatArray],
+    name: str,
+    rests_on: Support,
+) -> Estimate:
+    """Put an interval around what one model has more of a metric than another.
+
+    Args:
+        values: Both models' point estimates, not NaN.
+        samples: Both models' metric in the same resamples, NaN where undefined, (R,) each.
+        name: The metric.
+        rests_on: The groups behind it.
+    """
+    value = values[0] - values[1]
+    defined = ~np.isnan(samples[0]) & ~np.isnan(samples[1])
+    refused = _refuse(1 - float(defined.mean()), rests_on)
+    drawn = [sample[defined] for sample in samples]
+    if refused is None and np.ptp(drawn[0] - drawn[1]) == 0:
+        refused = "the same in every resample: no interval from resampling"
+    if refused is not None:
+        return Estimate(value, reason=refused)
+    one, other = (
+        (point, point) if np.ptp(sample) == 0 else _interval(point, sample, name, rests_on)
+        for point, sample in zip(values, drawn, strict=True)
+    )
+    both_vary = np.ptp(drawn[0]) > 0 and np.ptp(drawn[1]) > 0
+    correlation = float(np.corrcoef(drawn[0], drawn[1])[0, 1]) if both_vary else 0.0
+
+    def reach(own: float, others: float) -> float:
+        # Rounding can leave a hair below zero where both models vary alike.
+        return float(np.sqrt(max(0.0, own**2 + others**2 - 2 * correlation * own * others)))
+
+    low = value - reach(values[0] - one[0], other[1] - values[1])
+    high = value + reach(one[1] - values[0], values[1] - other[0])
+    return Estimate(value, low, high, _remark(f"{name}_difference", rests_on))
+
+
+def _refuse(missing: float, rests_on: Support) -> str | None:
+    """Say why there can be no interval: a share of undefined resamples, or scarce groups."""
+    for who, count in rests_on.by_class:
+        if count < MIN_GROUPS:
+            return f"{_groups(count)} of {who}: an interval needs at least {MIN_GROUPS}"
+    if missing > MAX_UNDEFINED:
+        return f"undefined in {missing:.0%} of the resamples: no interval"
+    return None
+
+
+def _interval(
+    value: float, samples: FloatArray, name: str, rests_on: Support
+) -> tuple[float, float]:
+    """Return both ends around a value whose defined samples (R,) vary."""
+    n_groups = min(rests_on.n_groups, rests_on.comparable)
+    # Resamples of G groups vary by (G - 1) / G of what new groups would.
+    reach = float(stdtrit(n_groups - 1, 0.975) * np.sqrt(n_groups / (n_groups - 1)))
+    spread = float(samples.std())
+    if name == "ece":
+        # A sum of absolute values: it can be 0 where its resamples are not.
+        return max(0.0, value - reach * spread), min(1.0, value + reach * spread)
+    top = 2.0 if name == "brier" else 1.0
+    share = value / top
+    spread /= top * share * (1 - share)
+    low, high = np.quantile(samples, _ONE_DEVIATION)
+    if name in RANKING and low > 0 and high < 1:
+        # A few groups decide an area near 1: its deviation misses how skewed the samples are.
+        spread = max(spread, float(logit(high) - logit(low)) / 2)
+    ends = top * expit(logit(share) + reach * spread * np.array([-1.0, 1.0]))
+    return float(ends[0]), float(ends[1])
+
+
+def _remark(name: str, rests_on: Support) -> str | None:
     """Say what limits an interval, if anything does."""
     remarks = []
-    if rests_on.comparable < FEW_GROUPS:
+    row = measured_coverage(name, rests_on.comparable)
+    if rests_on.comparable < FEW_GROUPS or row["coverage"] < GOOD_COVERAGE:
         remarks.append(coverage_remark(name, rests_on))
-    # A resample looks worse calibrated than the data it is drawn from, never better: the
-    # percentiles of the calibration error can lie above its value.
-    if not low <= value <= high:
-        remarks.append("resampling shifts this metric: the interval lies beside its value")
+    if name == "ece":
+        remarks.append("this metric is biased upwards: the fewer images, the larger it looks")
     return "; ".join(remarks) or None
 
 
 def coverage_remark(name: str, rests_on: Support) -> str:
     """Say how often intervals covered the truth at so few groups, as simulated."""
-    row = measured_coverage("auc" if name in RANKING else "accuracy", rests_on.comparable)
+    row = measured_coverage(name, rests_on.comparable)
     groups = f"{_groups(rests_on.n_groups)}{rests_on.of}"
     if rests_on.comparable < rests_on.n_groups:
         who, count = min(rests_on.by_class, key=lambda entry: entry[1])
@@ -162,15 +234,15 @@ def measured_coverage(metric: str, n_groups: int) -> dict[str, Any]:
     """Look up the simulated coverage at the nearest lower number of groups.
 
     Args:
-        metric: ``"accuracy"`` or ``"auc"``.
+        metric: Its name; of a difference ``<name>_difference``. What was not simulated is
+            looked up as accuracy is.
         n_groups: The number of groups at hand; below the smallest simulated, that one is used.
 
     Returns:
         ``n_groups`` and ``coverage`` as simulated.
     """
-    rows: list[dict[str, Any]] = [
-        row for row in coverage_table()["clustered"][metric] if row["coverage"] is not None
-    ]
+    simulated = coverage_table()["clustered"]
+    rows: list[dict[str, Any]] = simulated.get(metric, simulated["accuracy"])
     lower = [row for row in rows if row["n_groups"] <= n_groups]
     return max(lower, key=_size) if lower else min(rows, key=_size)
 

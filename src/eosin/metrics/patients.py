@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray
 from eosin.metrics.counts import sum_by
-from eosin.metrics.intervals import estimate, support
+from eosin.metrics.intervals import estimate, support, wilson
 from eosin.metrics.predictions import Predictions, encode
 from eosin.metrics.resampling import bootstrap
 from eosin.metrics.summary import summarise
@@ -53,8 +53,10 @@ def summarise_patients(
 
     Returns:
         ``recognition_rate``, ``majority_vote_accuracy``, ``mean_probability_accuracy`` and, in a
-        binary task, ``mean_probability_auc``. All but the first are ``None`` with a reason where
-        a patient has images of several classes; all are where a patient is unknown.
+        binary task, ``mean_probability_auc``, each with the number of patients, and the two
+        accuracies with Wilson's interval where patients are drawn one by one. All but the first
+        are ``None`` with a reason where a patient has images of several classes; all are where a
+        patient is unknown.
 
     Raises:
         DataError: There is not one patient a row, or ``resamples`` is below one.
@@ -68,17 +70,17 @@ def summarise_patients(
     if unknown or not len(predictions):
         reason = f"{unknown} of {len(patients)} images have no patient" if unknown else "no images"
         return dict.fromkeys(("recognition_rate", *votes), Estimate(None, reason=reason))
-    table = _Patients.gather(predictions, encode(patients))
+    table = Patients.gather(predictions, encode(patients))
     rate = {"recognition_rate": _recognition_rate(predictions, table, resamples, seed)}
     mixed = int((table.present.sum(axis=1) > 1).sum())
     if mixed:
-        reason = f"{mixed} of {len(table.present)} patients have images of several classes"
+        reason = f"{mixed} of {len(table)} patients have images of several classes"
         return rate | dict.fromkeys(votes, Estimate(None, reason=reason))
     return rate | _decide(predictions, table, resamples, seed)
 
 
 @dataclass(frozen=True, eq=False)
-class _Patients:
+class Patients:
     """One row a patient, P rows.
 
     Attributes:
@@ -96,8 +98,12 @@ class _Patients:
     mean: FloatArray
     votes: FloatArray
 
+    def __len__(self) -> int:
+        return len(self.clusters)
+
     @classmethod
-    def gather(cls, predictions: Predictions, codes: IntArray) -> _Patients:
+    def gather(cls, predictions: Predictions, codes: IntArray) -> Patients:
+        """Gather images by the number of their patient, from 0, shape (N,)."""
         n_patients = int(codes.max()) + 1
         images = np.bincount(codes)
         hits = sum_by(codes, predictions.targets == predictions.predicted, n_patients)
@@ -111,9 +117,22 @@ class _Patients:
         clusters = _clusters(codes, predictions.group_codes)
         return cls(clusters, clusters[codes], present, hits / images, mean, votes)
 
+    def decisions(self, predictions: Predictions) -> tuple[Predictions, Predictions]:
+        """Return one row a patient, decided by votes and by mean; each patient has one class."""
+        leading = self.votes == self.votes.max(axis=1, keepdims=True)
+        by_mean = replace(
+            predictions,
+            probabilities=self.mean,
+            targets=self.present.argmax(axis=1),
+            predicted=self.mean.argmax(axis=1),
+            groups=self.clusters,
+        )
+        decided = np.where(leading, self.mean, -1.0).argmax(axis=1)
+        return replace(by_mean, predicted=decided), by_mean
+
 
 def _recognition_rate(
-    predictions: Predictions, table: _Patients, resamples: int, seed: int
+    predictions: Predictions, table: Patients, resamples: int, seed: int
 ) -> Estimate:
     sums = np.bincount(table.clusters, table.right)
     patients = np.bincount(table.clusters).astype(np.float64)
@@ -124,27 +143,27 @@ def _recognition_rate(
     samples = bootstrap(measure, len(sums), len(sums), resamples=resamples, seed=seed)
     drawn = replace(predictions, groups=table.image_clusters)
     rests_on = support(drawn, "accuracy", None)
-    return estimate(float(table.right.mean()), samples["rate"], "accuracy", rests_on)
+    rate = estimate(float(table.right.mean()), samples["rate"], "recognition_rate", rests_on)
+    return replace(rate, n=len(table))
 
 
 def _decide(
-    predictions: Predictions, table: _Patients, resamples: int, seed: int
+    predictions: Predictions, table: Patients, resamples: int, seed: int
 ) -> dict[str, Estimate]:
     """Judge one decision a patient; every patient has one class."""
-    leading = table.votes == table.votes.max(axis=1, keepdims=True)
-    by_mean = replace(
-        predictions,
-        probabilities=table.mean,
-        targets=table.present.argmax(axis=1),
-        predicted=table.mean.argmax(axis=1),
-        groups=table.clusters,
-    )
-    by_vote = replace(by_mean, predicted=np.where(leading, table.mean, -1.0).argmax(axis=1))
-    wanted = ("accuracy",) if predictions.positive is None else ("accuracy", "auc")
-    vote = summarise(by_vote, resamples=resamples, seed=seed, names=("accuracy",))
-    mean = summarise(by_mean, resamples=resamples, seed=seed, names=wanted)
-    decided = dict(zip(_VOTES, (vote["accuracy"], mean["accuracy"]), strict=True))
-    return decided | ({_AREA: mean["auc"]} if "auc" in mean else {})
+    by_vote, by_mean = table.decisions(predictions)
+    decided = {}
+    for name, decisions in zip(_VOTES, (by_vote, by_mean), strict=True):
+        measured = summarise(decisions, resamples=resamples, seed=seed, names=("accuracy",))
+        right = int((decisions.predicted == decisions.targets).sum())
+        # Wilson's interval takes units as independent, which patients of one group are not.
+        share = wilson(right, len(table)) if decisions.n_groups == len(table) else Estimate(None)
+        ends = None if share.low is None or share.high is None else (share.low, share.high)
+        decided[name] = replace(measured["accuracy"], n=len(table), wilson=ends)
+    if predictions.positive is not None:
+        area = summarise(by_mean, resamples=resamples, seed=seed, names=("auc",))["auc"]
+        decided[_AREA] = replace(area, n=len(table))
+    return decided
 
 
 def _clusters(patients: IntArray, groups: IntArray) -> IntArray:

@@ -25,7 +25,7 @@ def summarise(
     seed: int = 0,
     names: Sequence[str] = METRIC_NAMES,
 ) -> dict[str, Estimate]:
-    """Measure predictions, with 95 % percentile intervals of the clustered bootstrap.
+    """Measure predictions, with 95 % intervals by the clustered bootstrap.
 
     Args:
         predictions: What is judged.

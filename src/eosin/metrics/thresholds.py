@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from eosin.core.errors import DataError
-from eosin.core.types import BoolArray, FloatArray
+from eosin.core.types import BoolArray, Estimate, FloatArray
 from eosin.metrics.checks import check_finite
+from eosin.metrics.counts import divide
+from eosin.metrics.intervals import estimate, support
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.resampling import bootstrap
+
+#: Candidates that are looked at in one pass over the resamples.
+_AT_ONCE = 256
 
 
 def choose_threshold(
@@ -41,3 +49,65 @@ def choose_threshold(
     # Compare shares, not counts: 0.9 * 10 is 9.000000000000002 in one order of evaluation.
     reached = np.arange(1, len(found) + 1) / len(found) >= target_recall
     return float(found[int(np.argmax(reached))])
+
+
+def choose_threshold_by_bound(
+    predictions: Predictions, target_recall: float, *, resamples: int = 2000, seed: int = 0
+) -> float | None:
+    """Return the highest threshold at which the lower end of recall's interval is enough.
+
+    The interval is the 95 % interval clustered by group that a summary gives. Candidates are the
+    distinct probabilities of positive rows, from the highest at which the recall itself is enough
+    downwards; all are tried until one does, since an interval may widen on the way.
+
+    Args:
+        predictions: Of a binary task with a positive class; what they decided plays no part.
+        target_recall: What the lower end must reach, above 0 and at most 1.
+        resamples: How many resamples of the groups to draw.
+        seed: The run's seed.
+
+    Returns:
+        The threshold; ``None`` where no interval reaches the target, or where there is none:
+        fewer than five groups hold a positive row, or all are found in every resample.
+
+    Raises:
+        DataError: There is no positive class, or the target is out of range.
+    """
+    positive = predictions.positive
+    if positive is None:
+        raise DataError("a threshold by its bound needs a positive class, got none")
+    scores, own = predictions.probabilities[:, positive], predictions.targets == positive
+    highest = choose_threshold(scores, own, target_recall)
+    candidates = -np.unique(-scores[own & (scores <= (highest or 0.0))])
+    for start in range(0, len(candidates), _AT_ONCE):
+        tried = candidates[start : start + _AT_ONCE]
+        recalls = _recalls(predictions, positive, tried, resamples, seed)
+        for threshold, recall in zip(tried, recalls, strict=True):
+            if recall.low is not None and recall.low >= target_recall:
+                return float(threshold)
+    return None
+
+
+def _recalls(
+    predictions: Predictions, positive: int, thresholds: FloatArray, resamples: int, seed: int
+) -> list[Estimate]:
+    """Return the recall at each threshold, these descending."""
+    own = predictions.targets == positive
+    scores, groups = predictions.probabilities[own, positive], predictions.group_codes[own]
+    # How many thresholds lie above a row: the first that finds it.
+    places = np.searchsorted(-thresholds, -scores, side="left")
+    shape = (predictions.n_groups, len(thresholds) + 1)
+    sums = csr_array((np.ones(len(scores)), (groups, places)), shape=shape)
+
+    def measure(weights: FloatArray) -> dict[str, FloatArray]:
+        seen = np.cumsum(weights @ sums, axis=1)
+        return {"recall": divide(seen[:, :-1], seen[:, -1:])}
+
+    n_groups, n_rows = predictions.n_groups, len(predictions)
+    points = measure(np.ones((1, n_groups)))["recall"][0]
+    samples = bootstrap(measure, n_groups, n_rows, resamples=resamples, seed=seed)["recall"]
+    rests_on = support(predictions, "recall", positive)
+    return [
+        estimate(float(point), samples[:, place], "recall", rests_on)
+        for place, point in enumerate(points)
+    ]

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
+from eosin.artifacts.metrics import Metric
 from eosin.core.errors import DataError
 from eosin.metrics import Predictions, count_patients, summarise_patients
 
@@ -113,8 +115,24 @@ def test_a_patient_is_drawn_whole_even_if_groups_split_it():
     assert by_slide == summarise_patients(*table(rows), resamples=300)
 
 
+def test_votes_have_the_number_of_patients_and_wilsons_interval():
+    # Too few for resampling: Wilson's interval stands.
+    ours = summarise_patients(*table(ROWS), resamples=20)
+    assert {estimate.n for estimate in ours.values()} == {4}
+    for name, right in (("majority_vote_accuracy", 2), ("mean_probability_accuracy", 3)):
+        expected = binomtest(right, 4).proportion_ci(method="wilson")
+        assert ours[name].low is None
+        assert ours[name].wilson == pytest.approx((expected.low, expected.high))
+    assert ours["recognition_rate"].wilson is None
+    entry = Metric.of(ours["majority_vote_accuracy"]).model_dump()
+    assert (entry["n"], entry["wilson"]) == (4, ours["majority_vote_accuracy"].wilson)
+
+
 def test_groups_of_several_patients_are_drawn_together():
     rows = many(60)
     sites = [int(patient[1:]) // 5 for patient, _, _ in rows]
     ours = summarise_patients(*table(rows, groups=sites), resamples=100)
+    # They are not independent, which Wilson's interval would take them for.
+    assert ours["majority_vote_accuracy"].n == 60
+    assert ours["majority_vote_accuracy"].wilson is None
     assert ours["recognition_rate"].reason.startswith("12 groups: nominal 95 %")

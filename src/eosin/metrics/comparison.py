@@ -1,0 +1,202 @@
+"""Two models on the same images: paired differences, and tests of whether chance explains them.
+
+Differences come with intervals from resamples of whole groups, the same for both models
+(:func:`draw`, :func:`difference`), and with a test that exchanges whole groups
+(:func:`flip_test`). Tests that take images as independent are in :mod:`eosin.metrics.image_tests`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import rankdata
+
+from eosin.core.errors import DataError
+from eosin.core.seeding import generator
+from eosin.core.types import Estimate, FloatArray
+from eosin.metrics.intervals import estimate_difference, support
+from eosin.metrics.measurement import RANKING, Measurement
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.ranking import ranking_scores
+from eosin.metrics.resampling import ROWS_AT_ONCE, bootstrap
+
+#: How often groups are flipped: the least p-value is one in so many, and one.
+FLIPS = 4999
+#: Differences of sums in another order are no differences.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """One model's metrics, of the data and of every resample of its groups.
+
+    Attributes:
+        predictions: What was measured.
+        points: By metric, of the data; NaN where it is undefined.
+        samples: By metric, of each resample, shape (R,).
+    """
+
+    predictions: Predictions
+    points: dict[str, float]
+    samples: dict[str, FloatArray]
+
+
+def draw(
+    predictions: Predictions, names: Sequence[str], *, resamples: int = 2000, seed: int = 0
+) -> Draws:
+    """Measure the data and resamples of whole groups; equal groups give equal resamples.
+
+    Args:
+        predictions: At least one row.
+        names: Metrics; those of single classes are the positive one's, or the mean over all.
+        resamples: How many resamples of the groups.
+        seed: The run's seed.
+    """
+    measure = Measurement(predictions, names, _ranked(predictions))
+    n_groups, positive = predictions.n_groups, predictions.positive
+    points = measure(np.ones((1, n_groups)))
+    samples = bootstrap(measure, n_groups, len(predictions), resamples=resamples, seed=seed)
+    return Draws(
+        predictions,
+        {name: float(_of_class(points[name], positive)[0]) for name in names},
+        {name: _of_class(samples[name], positive) for name in names},
+    )
+
+
+def difference(one: Draws, other: Draws, name: str) -> Estimate:
+    """Return how much more of a metric one model has, with a 95 % interval by whole groups.
+
+    Args:
+        one: Of the same rows, in the same order, as
+        other: this.
+        name: A metric that both were drawn for.
+
+    Raises:
+        DataError: Rows or groups differ.
+    """
+    check_paired(one.predictions, other.predictions)
+    values = one.points[name], other.points[name]
+    if np.isnan(values).any():
+        return Estimate(None, reason="undefined for one of the two")
+    rests_on = support(one.predictions, name, one.predictions.positive)
+    return estimate_difference(values, (one.samples[name], other.samples[name]), name, rests_on)
+
+
+def check_paired(one: Predictions, other: Predictions) -> None:
+    """Refuse predictions that do not speak of the same rows.
+
+    Raises:
+        DataError: Their targets or their groups differ.
+    """
+    same = np.array_equal(one.targets, other.targets) and one.positive == other.positive
+    if not (same and np.array_equal(one.group_codes, other.group_codes)):
+        raise DataError("paired predictions must have the same targets and groups in one order")
+
+
+def flip_test(
+    one: Predictions, other: Predictions, names: Sequence[str], *, flips: int = FLIPS, seed: int = 0
+) -> dict[str, float | None]:
+    """Test by exchanging what both models said of whole groups (a permutation test).
+
+    If the models are equally good, it is a toss-up which of them said what of a patient. The share
+    of random exchanges that part them at least as far as they are is the p-value, two-sided.
+    Metrics of ranking exchange the ranks of the scores, so that two scales are not mixed.
+
+    Args:
+        one: Of the same rows, in the same order, as
+        other: this.
+        names: Metrics.
+        flips: How many random exchanges.
+        seed: The run's seed.
+
+    Returns:
+        A p-value a metric; ``None`` where it is undefined for one of the two.
+
+    Raises:
+        DataError: Rows or groups differ.
+    """
+    check_paired(one, other)
+    found: dict[str, float | None] = {}
+    ranking = [name for name in names if name in RANKING]
+    rest = [name for name in names if name not in RANKING]
+    if rest:
+        found |= _flip(one, other, rest, flips, seed)
+    if ranking:
+        found |= _flip(_by_rank(one), _by_rank(other), ranking, flips, seed)
+    return {name: found[name] for name in names}
+
+
+def _flip(
+    one: Predictions, other: Predictions, names: Sequence[str], flips: int, seed: int
+) -> dict[str, float | None]:
+    n_groups = one.n_groups
+    both = replace(
+        one,
+        probabilities=np.concatenate([one.probabilities, other.probabilities]),
+        targets=np.concatenate([one.targets, other.targets]),
+        predicted=np.concatenate([one.predicted, other.predicted]),
+        # The groups of one model, then those of the other: what a weighting can exchange.
+        groups=np.concatenate([one.group_codes, n_groups + one.group_codes]),
+    )
+    measure, random = Measurement(both, names, _ranked(one)), generator(seed, "flips")
+    parts = [_gaps(measure, np.zeros((1, n_groups)), names, one.positive)]
+    at_once = max(1, ROWS_AT_ONCE // max(len(both), 1))
+    for start in range(0, flips, at_once):
+        drawn = random.integers(0, 2, size=(min(at_once, flips - start), n_groups))
+        parts.append(_gaps(measure, drawn.astype(np.float64), names, one.positive))
+    found: dict[str, float | None] = {}
+    for place, name in enumerate(names):
+        gaps = np.abs(np.concatenate([part[place] for part in parts]))
+        # An exchange that leaves the metric undefined counts against a difference.
+        is_far = ~(gaps < gaps[0] - _ROUNDING)
+        found[name] = None if np.isnan(gaps[0]) else float(is_far.mean())
+    return found
+
+
+def _gaps(
+    measure: Measurement, flipped: FloatArray, names: Sequence[str], positive: int | None
+) -> list[FloatArray]:
+    """Return the difference of each metric where the groups of ``flipped`` (R, G) are exchanged."""
+    first = measure(np.hstack([1 - flipped, flipped]))
+    second = measure(np.hstack([flipped, 1 - flipped]))
+    return [_of_class(first[n], positive) - _of_class(second[n], positive) for n in names]
+
+
+def _by_rank(predictions: Predictions) -> Predictions:
+    """Put ranks in (0, 1) in place of scores; of more than two classes the probabilities stay."""
+    if predictions.positive is None:
+        return predictions
+    ranks = rankdata(ranking_scores(predictions.probabilities, predictions.positive))
+    share = ranks / (len(ranks) + 1)
+    columns = [1 - share, share] if predictions.positive == 1 else [share, 1 - share]
+    return replace(predictions, probabilities=np.column_stack(columns))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for how many there are (Holm, Scandinavian Journal of Statistics 1979).
+
+    Args:
+        p_values: Of all that is compared, in any order.
+
+    Returns:
+        Corrected, in the same order, at most 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    scaled = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
+    return [float(value) for value in corrected]
+
+
+def _ranked(predictions: Predictions) -> Sequence[int]:
+    positive = predictions.positive
+    return range(predictions.n_classes) if positive is None else (positive,)
+
+
+def _of_class(measured: FloatArray, positive: int | None) -> FloatArray:
+    """Return one number a weighting, (R,), of (R,) or of (R, C)."""
+    if measured.ndim == 1:
+        return measured
+    return np.asarray(measured.mean(axis=1) if positive is None else measured[:, positive])

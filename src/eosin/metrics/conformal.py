@@ -1,0 +1,105 @@
+"""When to abstain: class-conditional conformal prediction with whole groups as units.
+
+The images of one patient are not exchangeable with those of another, but patients are. Each
+group that calibrates a class therefore weighs the same, its images share that weight, and the
+group still to come has the same weight at infinity: the hierarchical conformal prediction of Lee,
+Barber and Willett, "Distribution-free inference with hierarchical data" (2023). What holds: an
+image of a class, drawn from a new group that is exchangeable with those that calibrated it, has
+its label in the set with a probability of at least 1 - alpha. One quantile a class ("Mondrian")
+keeps a rare class from being paid for by a frequent one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.artifacts.metrics import Abstention
+from eosin.core.errors import DataError
+from eosin.core.types import BoolArray, FloatArray, IntArray
+from eosin.metrics.checks import check_classes
+from eosin.metrics.predictions import check_probabilities, encode
+
+#: Nine tenths are nine tenths, in whatever order they are added up.
+_ROUNDING = 1e-9
+
+
+def calibrate(
+    probabilities: FloatArray,
+    targets: IntArray,
+    groups: Sequence[Hashable] | npt.NDArray[Any],
+    class_names: Sequence[str],
+    alpha: float,
+    source: str,
+) -> Abstention:
+    """Find by class how improbable a label may be and still be in the set.
+
+    Args:
+        probabilities: Of images that the model did not learn from, shape (N, K).
+        targets: Class index of each image, (N,).
+        groups: Group of each image, (N,).
+        class_names: What the K classes are called.
+        alpha: Share of images of each class whose label the set may miss, between 0 and 1.
+        source: Which images these are, for the record.
+
+    Returns:
+        The rule; without quantiles and with a reason where a class has too few groups for
+        ``alpha``.
+
+    Raises:
+        DataError: Shapes differ, or a value is out of range.
+    """
+    table = check_probabilities(probabilities)
+    targets = check_classes("targets", targets, table.shape[1])
+    if not 0 < alpha < 1:
+        raise DataError(f"`alpha` must lie between 0 and 1, got {alpha}")
+    codes = encode(groups)
+    if not len(table) == len(targets) == len(codes) or len(class_names) != table.shape[1]:
+        raise DataError(
+            f"one target and one group a row ({len(table)}) and one name a class "
+            f"({table.shape[1]}) are needed, got {len(targets)}, {len(codes)}, {len(class_names)}"
+        )
+    rows = [targets == index for index in range(table.shape[1])]
+    sizes = {name: len(np.unique(codes[own])) for name, own in zip(class_names, rows, strict=True)}
+    scarce = min(sizes, key=lambda name: sizes[name])
+    needed = groups_needed(alpha)
+    if sizes[scarce] < needed:
+        reason = (
+            f"{sizes[scarce]} group{'' if sizes[scarce] == 1 else 's'} of {scarce!r} where "
+            f"alpha {alpha:g} needs {needed} of each class"
+        )
+        return Abstention(alpha=alpha, quantiles=None, n_groups=sizes, source=source, reason=reason)
+    quantiles = {
+        name: _quantile(1.0 - table[own, index], codes[own], alpha)
+        for index, (name, own) in enumerate(zip(class_names, rows, strict=True))
+    }
+    return Abstention(alpha=alpha, quantiles=quantiles, n_groups=sizes, source=source)
+
+
+def groups_needed(alpha: float) -> int:
+    """Return the least number of groups G of a class for which ``alpha`` >= 1 / (G + 1)."""
+    return max(1, ceil(1.0 / alpha - 1.0 - _ROUNDING))
+
+
+def prediction_sets(probabilities: FloatArray, quantiles: Sequence[float]) -> BoolArray:
+    """Return which classes are in the set of each image, shape (N, K).
+
+    Args:
+        probabilities: Shape (N, K).
+        quantiles: One a class, in [0, 1].
+    """
+    sets: BoolArray = 1.0 - probabilities <= np.asarray(quantiles, dtype=np.float64)
+    return sets
+
+
+def _quantile(scores: FloatArray, codes: IntArray, alpha: float) -> float:
+    """Return the least score up to which lie 1 - alpha of the weight of G groups and one more."""
+    _, group, sizes = np.unique(codes, return_inverse=True, return_counts=True)
+    weights = 1.0 / (sizes[group] * (len(sizes) + 1))
+    order = np.argsort(scores)
+    reached = np.cumsum(weights[order]) >= 1.0 - alpha - _ROUNDING
+    return float(scores[order[int(np.argmax(reached))]])

@@ -1,0 +1,118 @@
+"""Multiple-range tests: which of several means differ, given replicates in blocks.
+
+Means are put in order, and two of them differ where the range between them exceeds a critical
+one. Tukey's honestly significant difference takes one critical range for all; Duncan's new
+multiple-range test (Duncan, Biometrics 1955) a smaller one the fewer means lie between, at the
+protection level (1 - α)^(p - 1) for p means: it finds more, and finds more that is not there. The
+error is that of a two-way layout without interaction: what is left once blocks (folds, say) and
+treatments are taken away.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from scipy.stats import studentized_range
+
+from eosin.core.errors import DataError
+from eosin.core.types import FloatArray
+
+Method = Literal["tukey", "duncan"]
+#: A range that equals its critical one up to rounding is no larger.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class BlockError:
+    """What blocks and treatments leave unexplained.
+
+    Attributes:
+        mean_square: Variance of a single value.
+        freedom: Its degrees of freedom.
+    """
+
+    mean_square: float
+    freedom: int
+
+
+def block_error(values: FloatArray) -> BlockError:
+    """Return the residual of a two-way layout.
+
+    Args:
+        values: A row a block, a column a treatment, shape (B, T), both at least two.
+
+    Raises:
+        DataError: There are fewer, or a value is not finite.
+    """
+    if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
+        raise DataError(f"finite values of two blocks and treatments needed, got {values.shape}")
+    by_block, by_treatment = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
+    rest = values - by_block - by_treatment + values.mean()
+    freedom = (values.shape[0] - 1) * (values.shape[1] - 1)
+    return BlockError(float(np.square(rest).sum() / freedom), freedom)
+
+
+def critical_ranges(
+    n_means: int, error: BlockError, n_each: int, method: Method, alpha: float = 0.05
+) -> FloatArray:
+    """Return how far apart the outer of 2, 3 … ``n_means`` neighbouring means may lie by chance.
+
+    Args:
+        n_means: How many means there are, at least two.
+        error: The error's variance.
+        n_each: How many values each mean is of.
+        method: ``tukey`` or ``duncan``.
+        alpha: Chance of a false difference: in all comparisons together (Tukey), or in one of
+            neighbours (Duncan).
+
+    Returns:
+        Shape (n_means - 1,).
+    """
+    spans = range(2, n_means + 1)
+    if method == "tukey":
+        quantiles = [_quantile(1 - alpha, n_means, error.freedom) for _ in spans]
+    else:
+        quantiles = [_quantile((1 - alpha) ** (span - 1), span, error.freedom) for span in spans]
+    # A wider span never has the smaller critical range (Duncan's own rule).
+    found = np.maximum.accumulate(quantiles)
+    return np.asarray(found * np.sqrt(error.mean_square / n_each))
+
+
+@cache
+def _quantile(level: float, n_means: int, freedom: int) -> float:
+    """Return a quantile of the studentized range, which takes SciPy half a second."""
+    return float(studentized_range.ppf(level, n_means, freedom))
+
+
+def homogeneous_letters(means: Sequence[float], ranges: FloatArray) -> list[str]:
+    """Give the same letter to means that are not told apart.
+
+    Args:
+        means: In any order.
+        ranges: Critical range of 2, 3 … neighbouring means, shape (len(means) - 1,).
+
+    Returns:
+        Letters of each mean, in the order given, ``a`` for the subset with the highest. Two means
+        without a common letter differ.
+    """
+    values = np.asarray(means, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    ranked, letters = values[order], [""] * len(values)
+    reached, n_subsets = 0, 0
+    for start in range(len(ranked)):
+        end = start + 1
+        for stop in range(len(ranked), start + 1, -1):
+            if ranked[start] - ranked[stop - 1] <= ranges[stop - start - 2] + _ROUNDING:
+                end = stop
+                break
+        # Inside a wider subset nothing is told apart, whatever a narrower one would say.
+        if end > reached:
+            for place in order[start:end]:
+                letters[place] += string.ascii_letters[n_subsets % len(string.ascii_letters)]
+            reached, n_subsets = end, n_subsets + 1
+    return letters

@@ -1,0 +1,20 @@
+"""The tables in docs/statistics.md are what was simulated."""
+
+import copy
+
+from benchmarks import coverage_page
+
+from eosin.metrics import coverage_table
+
+
+def test_page_is_rendered_from_the_kept_table():
+    page = coverage_page.PAGE.read_text(encoding="utf-8")
+    assert coverage_page.render(coverage_table()) in page
+
+
+def test_a_changed_coverage_changes_the_page():
+    table = copy.deepcopy(coverage_table())
+    table["clustered"]["f1"][0]["coverage"] = 0.123
+    assert "12.3" in coverage_page.render(table)
+    table["image_level"]["rare"]["auc"]["coverage"] = 0.456
+    assert "45.6" in coverage_page.render(table)

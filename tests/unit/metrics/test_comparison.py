@@ -1,0 +1,132 @@
+"""Paired differences, exchanges of whole groups, multiple ranges."""
+
+import numpy as np
+import pytest
+
+from eosin.core.errors import DataError
+from eosin.metrics import Predictions
+from eosin.metrics.comparison import difference, draw, flip_test, holm
+from eosin.metrics.image_tests import delong, mcnemar
+from eosin.metrics.ranges import BlockError, block_error, critical_ranges, homogeneous_letters
+
+
+def predictions(sharpness, *, groups=24, images=6, noise=0, shared=1.0):
+    """A model of two classes; every group has an error of its own, of size ``shared``."""
+    random = np.random.default_rng(1)
+    group = np.repeat(np.arange(groups), images)
+    target = np.arange(groups * images) % 2
+    error = shared * random.normal(size=groups)[group] + random.normal(size=len(group))
+    error += np.random.default_rng(100 + noise).normal(size=len(group))
+    score = 1 / (1 + np.exp(-(sharpness * (target - 0.5) + error)))
+    table = np.column_stack([1 - score, score])
+    return Predictions(table, target, table.argmax(axis=1), group, positive=1)
+
+
+def test_a_model_does_not_differ_from_itself():
+    one = draw(predictions(2.0), ["auc", "accuracy"], resamples=200)
+    gap = difference(one, one, "auc")
+    assert (gap.value, gap.low) == (0.0, None)
+    assert "same in every resample" in gap.reason
+    assert flip_test(one.predictions, one.predictions, ["auc", "accuracy"], flips=99) == {
+        "auc": 1.0,
+        "accuracy": 1.0,
+    }
+
+
+def test_a_difference_turned_round_is_its_opposite():
+    names = ["auc", "accuracy", "recall"]
+    one, other = (draw(predictions(s), names, resamples=300) for s in (3.0, 1.0))
+    for name in names:
+        there, back = difference(one, other, name), difference(other, one, name)
+        assert there.value == -back.value > 0
+        assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    there, back = (flip_test(a.predictions, b.predictions, names, flips=199) for a, b in
+                   ((one, other), (other, one)))  # fmt: skip
+    assert there == back
+
+
+def test_the_paired_interval_is_narrower_than_what_both_have_in_common():
+    one, other = (draw(predictions(2.0, noise=n, shared=3.0), ["auc"]) for n in (0, 1))
+    gap = difference(one, other, "auc")
+    alone = np.quantile(one.samples["auc"], (0.025, 0.975))
+    assert gap.high - gap.low < alone[1] - alone[0]
+
+
+def test_pairs_of_other_rows_are_refused():
+    one, other = predictions(2.0), predictions(2.0, images=4)
+    with pytest.raises(DataError, match="same targets and groups"):
+        flip_test(one, other, ["auc"])
+
+
+def test_exchanging_whole_groups_keeps_the_level_where_mcnemar_does_not():
+    # Which of two models is right hangs on the patient alone: 12 patients of 40 images are 12
+    # tosses of a coin, not 480.
+    random = np.random.default_rng(5)
+    group = np.repeat(np.arange(12), 40)
+    target = np.arange(len(group)) % 2
+    rejected = {"flip": 0, "mcnemar": 0}
+    for _ in range(200):
+        first_wins = random.integers(0, 2, 12).astype(bool)[group]
+        predicted = [np.where(wins, target, 1 - target) for wins in (first_wins, ~first_wins)]
+        pair = [Predictions(np.eye(2)[each], target, each, group, positive=1) for each in predicted]
+        p = flip_test(*pair, ["accuracy"], flips=199, seed=int(random.integers(2**31)))
+        rejected["flip"] += p["accuracy"] < 0.05
+        rejected["mcnemar"] += mcnemar(*(each == target for each in predicted)).mid < 0.05
+    assert rejected["flip"] <= 18  # 5 % of 200, and three deviations more
+    assert rejected["mcnemar"] > 100
+
+
+def test_ranks_are_exchanged_not_scores():
+    # The second model's probabilities are the first's on another scale: nothing differs.
+    one = predictions(2.0)
+    table = np.column_stack([1 - one.probabilities[:, 1] ** 3, one.probabilities[:, 1] ** 3])
+    other = Predictions(table, one.targets, one.predicted, one.groups, positive=1)
+    assert flip_test(one, other, ["auc"], flips=99)["auc"] == 1.0
+
+
+def test_classes_without_a_positive_one_are_averaged():
+    random = np.random.default_rng(0)
+    table = random.dirichlet(np.ones(3), 90)
+    target = np.arange(90) % 3
+    one = Predictions(table, target, table.argmax(axis=1), np.arange(90) // 3)
+    found = draw(one, ["auc", "recall"], resamples=10)
+    recalls = [(table.argmax(axis=1) == target)[target == index].mean() for index in range(3)]
+    assert found.points["recall"] == pytest.approx(np.mean(recalls))
+    assert found.samples["auc"].shape == (10,)
+
+
+def test_delong_needs_two_rows_of_each_class():
+    with pytest.raises(DataError, match="got 1 and 3"):
+        delong(np.arange(4.0), np.arange(4.0), np.array([True, False, False, False]))
+
+
+def test_delong_of_the_same_scores_finds_nothing():
+    scores = np.random.default_rng(0).normal(size=20)
+    assert delong(scores, scores, scores > 0).p == 1.0
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_letters_join_what_a_wider_range_does_not_part():
+    # 1.0 and 0.2 differ, each from 0.6 does not.
+    ranges = np.array([0.5, 0.7])
+    assert homogeneous_letters([0.6, 1.0, 0.2], ranges) == ["ab", "a", "b"]
+    assert homogeneous_letters([3.0, 2.0, 1.0], ranges) == ["a", "b", "c"]
+    assert homogeneous_letters([1.0, 1.0, 1.0], np.zeros(2)) == ["a", "a", "a"]
+
+
+def test_a_layout_of_one_block_has_no_error():
+    with pytest.raises(DataError, match="two blocks"):
+        block_error(np.array([[1.0, 2.0]]))
+
+
+def test_duncan_is_bolder_than_tukey_and_more_so_between_neighbours():
+    error = BlockError(1.0, 20)
+    tukey, duncan = (critical_ranges(4, error, 4, method) for method in ("tukey", "duncan"))
+    assert (duncan < tukey).all()
+    assert (np.diff(duncan) > 0).all()
+    assert len(set(tukey)) == 1
