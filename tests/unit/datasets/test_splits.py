@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from eosin.datasets.breakhis_names import parse_breakhis_name
 from eosin.datasets.splits import fold_samples, pool_reports, split_samples
 from eosin.datasets.splits.images import _round_shares
 from eosin.datasets.splits.partition import divide_groups
-from eosin.recipe.schema import SplitSection
+from eosin.recipe.data import SplitSection
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[4] / "shared" / "data"))
 GROUPED = SplitSection()
@@ -472,6 +474,77 @@ class TestFolds:
         assert list(report.parts) == [f"{r}-{f}" for r in range(2) for f in range(5)]
         assert sum(part.n_images for part in report.parts.values()) == 2 * len(samples)
         assert report.deviation == pytest.approx(0.0)
+
+
+class TestSites:
+    SECTION = SplitSection(protocol="folds", by="site", val=0.25, k=3)
+
+    @staticmethod
+    def table(sites):
+        """Six groups of both classes a site."""
+        groups = {f"{site}-{i}": {"ab"[i % 2]: 3 + i} for site in sites for i in range(6)}
+        samples = make_table(groups)
+        column = [group.partition("-")[0] for group in samples.groups]
+        return replace(samples, frame=samples.frame.assign(site=column))
+
+    def test_each_is_held_out_once_whole_and_named(self):
+        samples = self.table(["north", "south", "east", "west"])
+        folds = fold_samples(samples, self.SECTION, 0)
+        assert_folds_sound(samples, folds, 4, by="site")
+        for fold, site in zip(folds, ["east", "north", "south", "west"], strict=True):
+            frame = fold.samples.frame
+            assert set(frame.loc[frame["split"] == "test", "site"]) == {site}
+            assert fold.report.parts["test"].site == site
+            assert (parts_by_group(fold.samples).str.len() == 1).all()
+            assert fold.report.parts["val"].got == pytest.approx(0.75 * 0.25, abs=0.06)
+        report = pool_reports(folds)
+        assert [part.site for part in report.parts.values()] == ["east", "north", "south", "west"]
+        assert {part.wanted for part in report.parts.values()} == {None}
+
+    def test_know_no_row_order_and_no_k(self):
+        samples = self.table(["north", "south", "east"])
+        back = replace(samples, frame=samples.frame.iloc[::-1].reset_index(drop=True))
+        section = self.SECTION.model_copy(update={"k": 7})
+        pairs = zip(
+            fold_samples(samples, self.SECTION, 1), fold_samples(back, section, 1), strict=True
+        )
+        for fold, other in pairs:
+            assert list(fold.samples.frame["split"]) == list(other.samples.frame["split"])[::-1]
+
+    def test_a_site_of_one_class_can_be_held_out(self):
+        samples = self.table(["north", "south"])
+        frame = samples.frame[(samples.frame["site"] == "north") | (samples.frame["label"] == "a")]
+        only = replace(samples, frame=frame.reset_index(drop=True))
+        with pytest.raises(SplitError, match="table without site 'north': the class 'b' has 0"):
+            fold_samples(only, self.SECTION, 0)
+        third = self.table(["third"]).frame
+        whole = replace(samples, frame=pd.concat([only.frame, third], ignore_index=True))
+        folds = fold_samples(whole, self.SECTION, 0)
+        assert folds[1].report.parts["test"].by_class == {"a": 15, "b": 0}
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda frame: frame.drop(columns="site"), "needs a column `site`, but there is none"),
+            (
+                lambda frame: frame.assign(site=["", *frame["site"][1:]]),
+                "1 of 66 rows have an empty `site`",
+            ),
+            (
+                lambda frame: frame.assign(site="north"),
+                "the column `site` holds 'north' alone, but two are needed",
+            ),
+            (
+                lambda frame: frame.assign(site=["south", *frame["site"][1:]]),
+                "the group 'north-0' is at two sites, 'south' and 'north'",
+            ),
+        ],
+    )
+    def test_what_cannot_be_held_out_is_refused(self, change, said):
+        samples = self.table(["north", "south"])
+        with pytest.raises(SplitError, match=re.escape(said)) as caught:
+            fold_samples(replace(samples, frame=change(samples.frame)), self.SECTION, 0)
+        assert caught.value.mend
 
 
 def test_each_verb_refuses_the_others_protocol():

@@ -117,6 +117,41 @@ def _check_training_classes(samples: Samples, mask: np.typing.NDArray[np.bool_])
             )
 
 
+def check_sites(samples: Samples) -> None:
+    """Check that each site of the table can be held out.
+
+    Raises:
+        SplitError: There is no column ``site``, it has empty cells or a single value, or a group
+            is at two sites.
+    """
+    if "site" not in samples.frame:
+        raise SplitError(
+            f'{samples.name}: by = "site" needs a column `site`, but there is none',
+            mend='Add it, or divide by patient: data.split.by = "group"',
+        )
+    sites = np.asarray(samples.frame["site"], dtype=object)
+    n_empty = int((sites == "").sum())
+    if n_empty:
+        raise SplitError(
+            f"{samples.name}: {n_empty} of {len(samples)} rows have an empty `site`",
+            mend="Write the site into each, or remove those rows",
+        )
+    if len(set(sites)) < 2:
+        raise SplitError(
+            f"{samples.name}: the column `site` holds {sites[0]!r} alone, but two are needed: "
+            f"one is held out, the others train",
+            mend='Add images of another site, or divide by patient: data.split.by = "group"',
+        )
+    first: dict[str, str] = {}
+    for group, site in zip(samples.groups, sites, strict=True):
+        if first.setdefault(group, site) != site:
+            raise SplitError(
+                f"{samples.name}: the group {group!r} is at two sites, {first[group]!r} and "
+                f"{site!r}: holding one out would leave its images in training",
+                mend="Give its rows one site, or merge both sites into one",
+            )
+
+
 def refuse_division(samples: Samples, counts: IntArray, parts: str) -> SplitError:
     """Return the error for groups that hold classes in such mixtures that no division fits."""
     fewest = samples.class_names[int((counts > 0).sum(axis=0).argmin())]

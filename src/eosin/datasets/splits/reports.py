@@ -77,12 +77,11 @@ def pool_reports(folds: Sequence[Fold]) -> SplitReport:
         folds: At least one, as :func:`~eosin.datasets.splits.fold_samples` returns them.
     """
     k = 1 + max(fold.fold for fold in folds)
-    parts = {
-        f"{fold.repeat}-{fold.fold}": fold.report.parts["test"].model_copy(
-            update={"wanted": 1.0 / k}
-        )
-        for fold in folds
-    }
+    parts = {}
+    for fold in folds:
+        part = fold.report.parts["test"]
+        wanted = None if part.wanted is None else 1.0 / k
+        parts[f"{fold.repeat}-{fold.fold}"] = part.model_copy(update={"wanted": wanted})
     return SplitReport(
         protocol="folds",
         stratified=folds[0].report.stratified,
