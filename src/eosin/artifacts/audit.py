@@ -18,6 +18,14 @@ Kind = Literal[
     "label_conflict",
 ]
 Severity = Literal["leak", "warning", "note"]
+#: Kinds whose pairs are worth a look side by side; images of one patient need not look alike.
+SHOWN_KINDS: tuple[Kind, ...] = (
+    "same_cluster",
+    "identical_bytes",
+    "identical_pixels",
+    "near_duplicate",
+    "label_conflict",
+)
 
 
 class Pair(Document):
@@ -29,6 +37,7 @@ class Pair(Document):
         split_a: The split (or fold) of the one; null without splits.
         split_b: The split of the other.
         score: 1.0 for an exact match; the similarity otherwise.
+        how: What distinguishes two near-duplicates, in words, such as ``mirrored``.
     """
 
     a: str
@@ -36,6 +45,7 @@ class Pair(Document):
     split_a: str | None
     split_b: str | None
     score: float
+    how: str | None = None
 
 
 class Finding(Document):
@@ -55,12 +65,22 @@ class SplitSize(Document):
 
 
 class AuditReport(VersionedDocument):
-    """The whole of ``audit.json``."""
+    """The whole of ``audit.json``.
+
+    Attributes:
+        n_images: How many images were looked at.
+        n_groups: In how many groups.
+        splits: The parts.
+        findings: Leaks first.
+        reach: What near-duplicates were looked for and what was not, in sentences; empty where
+            only names, groups and exact copies were compared.
+    """
 
     n_images: int
     n_groups: int
     splits: dict[str, SplitSize]
     findings: list[Finding]
+    reach: tuple[str, ...] = ()
 
     @property
     def leaks(self) -> list[Finding]:

@@ -195,3 +195,29 @@ class ModelFolder:
 
 #: Where the demonstration and ``reproduce`` put the two protocols.
 STRICT, AS_PUBLISHED = "strict", "as-published"
+
+
+@dataclass(frozen=True)
+class ComparisonFolder:
+    """Paths inside the folder that ``compare`` makes.
+
+    Args:
+        root: The folder itself.
+    """
+
+    root: Path
+
+    @property
+    def page(self) -> Path:
+        """The self-contained HTML page."""
+        return self.root / "comparison.html"
+
+    @property
+    def document(self) -> Path:
+        """Every figure of the page."""
+        return self.root / "comparison.json"
+
+    @property
+    def table(self) -> Path:
+        """A row a run: metrics and costs."""
+        return self.root / "comparison.csv"

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eosin.artifacts.pseudonyms import looks_like_pseudonym
 from eosin.core.errors import ManifestError, close_matches
 from eosin.core.files import atomic_path
 from eosin.core.types import BUNDLED, SPLITS, Samples, change_parts, parts_of
@@ -216,6 +217,8 @@ def relocated(samples: Samples, folder: Path) -> Samples:
     folders: dict[str, str] = {}
 
     def relocate(cell: str) -> str:
+        if looks_like_pseudonym(cell) and not samples.resolve(cell).exists():
+            return cell  # it is in no folder
         return _relocate(cell, samples.root, base, folders)
 
     frame["path"] = [change_parts(cell, relocate) for cell in frame["path"]]

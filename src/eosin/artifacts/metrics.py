@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,9 +51,7 @@ class Metric(Document):
     @classmethod
     def of(cls, estimate: Estimate) -> Metric:
         """Build the entry from an estimate."""
-        return cls(
-            value=estimate.value, low=estimate.low, high=estimate.high, reason=estimate.reason
-        )
+        return cls(**asdict(estimate))
 
     @model_serializer
     def _without_empty(self) -> dict[str, Any]:
@@ -166,10 +165,10 @@ class Abstention(Document):
     Attributes:
         alpha: Share of images of each class whose label the set may miss.
         quantiles: By class, one minus the least probability with which it is in the set; null
-            where abstention was refused.
-        n_groups: By class, groups that calibrated it.
+            where abstention was refused, and where each fold has its own.
+        n_groups: By class, groups that calibrated it; the least of the folds'.
         source: Which images those were.
-        reason: Why it was refused.
+        reason: Why it was refused; null where it was not.
     """
 
     alpha: float
@@ -183,11 +182,11 @@ class AbstentionMetrics(Document):
     """How the conformal sets did on one split.
 
     Attributes:
-        rule: What was calibrated.
+        rule: What was calibrated. Where it was refused every number is null with its reason.
         coverage: Share of images whose set holds their label.
         coverage_by_class: The same of each class: what the method promises.
         abstention_rate: Share of images that the model abstains on.
-        kept: Metrics of the images that it decides on.
+        kept: Metrics of the decisions (at the threshold, where there is one) on the rest.
         n_empty: Images whose set is empty.
         n_several: Images whose set holds more than one class.
     """

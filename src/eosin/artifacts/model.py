@@ -171,6 +171,7 @@ class ModelInfo(VersionedDocument):
         modality: ``brightfield`` or ``fluorescence``.
         threshold: Decision threshold, its source and target recall.
         temperature: Divisor of the logits before the soft-max.
+        temperature_source: Where it was fitted; empty in models of before 0.2.
         abstention: When the model abstains; null where it never does.
         test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
             of an image's eight mirrored and turned views, at temperature 1; four views where the
@@ -200,6 +201,7 @@ class ModelInfo(VersionedDocument):
     modality: Literal["brightfield", "fluorescence"] = "brightfield"
     threshold: Threshold
     temperature: float = Field(gt=0)
+    temperature_source: str = ""
     abstention: Abstention | None = None
     test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: list[TransferStage] = Field(default_factory=list)

@@ -53,6 +53,7 @@ class SplitPart(Document):
         n_groups: Groups in the part.
         groups: Their names.
         by_class: Images of each class.
+        site: The site that the part is, where each is held out in turn.
     """
 
     wanted: float | None
@@ -61,6 +62,7 @@ class SplitPart(Document):
     n_groups: int
     groups: list[str]
     by_class: dict[str, int]
+    site: str | None = None
 
 
 class SplitReport(VersionedDocument):

@@ -12,9 +12,10 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
 from eosin.core.progress import Advance
-from eosin.core.types import FloatArray, ImageSource, IntArray
+from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
 from eosin.inference.preprocess import to_input
 from eosin.metrics.calibration import softmax
+from eosin.metrics.conformal import prediction_sets
 
 _BATCH = 32
 
@@ -88,6 +89,17 @@ class Classifier:
         names = self.info.class_names
         return [names[index] for index in decide(probabilities, self.info)]
 
+    def abstains(self, probabilities: FloatArray) -> BoolArray:
+        """Return on which rows the model abstains, shape (N,); on none without a rule.
+
+        Args:
+            probabilities: Calibrated, shape (N, K).
+        """
+        sets = conformal_sets(probabilities, self.info)
+        if sets is None:
+            return np.zeros(len(probabilities), dtype=bool)
+        return np.asarray(sets.sum(axis=1) != 1)
+
 
 def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:
     """Return the decided class index of every row, shape (N,); see :meth:`Classifier.decide`."""
@@ -97,6 +109,15 @@ def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:
     positive = names.index(info.positive)
     is_positive = probabilities[:, positive] >= info.threshold.value
     return np.where(is_positive, positive, 1 - positive)
+
+
+def conformal_sets(probabilities: FloatArray, info: ModelInfo) -> BoolArray | None:
+    """Return which classes are in each row's conformal set, (N, K); nothing without a rule."""
+    if info.abstention is None or info.abstention.quantiles is None:
+        return None
+    return prediction_sets(
+        probabilities, [info.abstention.quantiles[name] for name in info.class_names]
+    )
 
 
 def _views(inputs: FloatArray) -> list[FloatArray]:

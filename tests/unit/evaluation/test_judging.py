@@ -9,7 +9,7 @@ from eosin.artifacts.metrics import METRIC_NAMES, Threshold
 from eosin.evaluation import Judged, judge, lock_threshold
 from eosin.recipe.schema import EvaluateSection
 
-SECTION = EvaluateSection(resamples=100)
+SECTION = EvaluateSection(resamples=100, alpha=0.3)
 # Eight images of four patients; the probability of the positive class (malignant) of each.
 MALIGNANT = np.array([0.1, 0.6, 0.2, 0.3, 0.9, 0.8, 0.4, 0.7])
 TRUTH = ["benign"] * 4 + ["malignant"] * 4
@@ -118,9 +118,11 @@ def test_the_threshold_is_the_highest_that_reaches_the_recall(samples, target, v
     section = EvaluateSection(target_recall=target)
     probabilities = judged(samples).probabilities
     found = lock_threshold(samples, probabilities, section, "val")
-    assert found == Threshold(value=value, source="val", target_recall=target)
+    assert (found.value, found.source, found.target_recall) == (value, "val", target)
     reached = (MALIGNANT[4:] >= found.value).mean()
-    assert reached >= target
+    assert found.recall.value == reached >= target
+    # Two malignant groups give no interval.
+    assert (found.bound, found.recall.low) == ("point", None)
 
 
 def test_the_column_of_the_positive_class_is_looked_up(samples):
@@ -136,4 +138,5 @@ def test_the_column_of_the_positive_class_is_looked_up(samples):
 def test_a_part_without_the_positive_class_locks_nothing(samples):
     benign = samples.where(np.arange(8) < 4)
     found = lock_threshold(benign, judged(samples).probabilities[:4], SECTION, "val")
-    assert found.value is None
+    assert (found.value, found.target_recall) == (None, None)
+    assert found.reason == "no image of 'malignant' in val: the likelier class decides"

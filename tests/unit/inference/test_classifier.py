@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.metrics import Threshold
+from eosin.artifacts.metrics import Abstention, Threshold
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
@@ -131,6 +131,24 @@ def test_the_decision_is_at_the_threshold_and_reaching_it_counts(
 def test_several_classes_are_decided_by_arg_max(model):
     info = info_with(model, class_names=("a", "b", "c"), positive="a")
     assert list(decide(np.array([[0.35, 0.4, 0.25]]), info)) == [1]
+
+
+def test_it_abstains_where_the_set_is_empty_or_holds_several(model):
+    paths, info = ModelFolder(model), info_with(model, abstention=None)
+    write_document(paths.info, info)
+    probabilities = np.array([[0.95, 0.05], [0.7, 0.3], [0.55, 0.45], [0.2, 0.8]])
+    assert not Classifier(model).abstains(probabilities).any()
+    rule = Abstention(alpha=0.1, quantiles=None, n_groups={}, source="val", reason="too few")
+    write_document(paths.info, info.model_copy(update={"abstention": rule}))
+    assert not Classifier(model).abstains(probabilities).any()
+    # Benign takes 0.5, malignant 0.4: the third row has both. Or 0.9 and 0.9: two have none.
+    for quantiles, expected in (
+        ({"malignant": 0.6, "benign": 0.5}, [False, False, True, False]),
+        ({"malignant": 0.1, "benign": 0.1}, [False, True, True, True]),
+    ):
+        changed = rule.model_copy(update={"quantiles": quantiles, "reason": None})
+        write_document(paths.info, info.model_copy(update={"abstention": changed}))
+        assert Classifier(model).abstains(probabilities).tolist() == expected
 
 
 def test_decisions_are_told_by_name(model):

@@ -1,0 +1,117 @@
+"""Pseudonyms: what patients, groups and files are called in what leaves the house.
+
+A pseudonym is a keyed hash (HMAC-SHA-256, RFC 2104) of a kind and a value: the same wherever it
+is made with the same key, and without the key not to be had back by trying every value. There is
+no table of them to keep or to lose; there is the key, which stays.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from eosin.core.errors import ArtifactError, OutputError
+from eosin.core.files import write_private
+from eosin.core.places import settings_folder
+
+#: Names the key's file in place of the one in the user's settings.
+KEY_VARIABLE = "EOSIN_PSEUDONYM_KEY"
+_KEY_BYTES = 32
+#: Of 5 bits each: two of 10 million images are alike with a probability of 0.00004.
+_LETTERS = 12
+_FORM = re.compile(rf"image-[a-z2-7]{{{_LETTERS}}}(?:\.[a-z0-9]{{1,8}})?(?:#\d+)?")
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
+
+
+class Pseudonyms:
+    """The pseudonyms of one key.
+
+    Args:
+        key: Secret bytes.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._meant: dict[str, tuple[str, str]] = {}
+
+    def of(self, kind: str, value: str) -> str:
+        """Return e.g. ``patient-k3f9a1c2b4d5`` for the kind ``patient``.
+
+        Raises:
+            OutputError: Another value of the kind came to the same pseudonym.
+        """
+        digest = hmac.digest(self._key, f"{kind}\0{value}".encode(), "sha256")
+        letters = base64.b32encode(digest).decode("ascii")[:_LETTERS].lower()
+        pseudonym = f"{kind}-{letters}"
+        if self._meant.setdefault(pseudonym, (kind, value)) != (kind, value):
+            raise OutputError(f"two of kind {kind} come to the same pseudonym {pseudonym}")
+        return pseudonym
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a name, be it a file's or of one image in a file, was made here."""
+        return name.partition("#")[0].partition(".")[0] in self._meant
+
+    def of_file(self, kind: str, path: str) -> str:
+        """Return the same for a file, which keeps its suffix: ``image-k3f9a1c2b4d5.png``."""
+        suffix = PurePosixPath(path).suffix.lower()
+        return self.of(kind, path) + (suffix if _SUFFIX.fullmatch(suffix) else "")
+
+
+def looks_like_pseudonym(cell: str) -> bool:
+    """Tell whether a path cell may be an image's pseudonym, which means the same in any folder."""
+    return _FORM.fullmatch(cell) is not None
+
+
+def key_file() -> Path:
+    """Return where the key is: ``$EOSIN_PSEUDONYM_KEY``, else in the user's settings."""
+    if chosen := os.environ.get(KEY_VARIABLE):
+        return Path(chosen).expanduser()
+    return settings_folder() / "pseudonym.key"
+
+
+def load_pseudonyms(say: Callable[[str], None] | None = None) -> Pseudonyms:
+    """Read the key, or make it where there is none yet, which is said.
+
+    Raises:
+        ArtifactError: The key is damaged or open to every user: it is never replaced by itself.
+        OutputError: It cannot be written.
+    """
+    path = key_file()
+    if not path.exists():
+        write_private(path, _spell(secrets.token_bytes(_KEY_BYTES)).encode())
+        if say is not None:
+            say(f"made a key for pseudonyms, {path}: keep it, and keep it to yourself")
+    return Pseudonyms(read_key(path))
+
+
+def read_key(path: Path) -> bytes:
+    """Read a key.
+
+    Raises:
+        ArtifactError: It is damaged, or every user may read it.
+    """
+    mend = "Put back a copy of it, or move it away: pseudonyms made with a new key are others"
+    try:
+        text = path.read_text(encoding="ascii")
+        is_open = os.name == "posix" and bool(path.stat().st_mode & 0o007)
+        key = bytes.fromhex(text.partition(" ")[0])
+    except (OSError, ValueError):
+        raise ArtifactError(f"the key for pseudonyms {path} cannot be read", mend=mend) from None
+    if len(key) != _KEY_BYTES or text != _spell(key):
+        raise ArtifactError(f"the key for pseudonyms {path} is damaged", mend=mend)
+    if is_open:
+        raise ArtifactError(
+            f"every user can read the key for pseudonyms {path}", mend=f"chmod 600 {path}"
+        )
+    return key
+
+
+def _spell(key: bytes) -> str:
+    """Write a key with a checksum, so that a lost or changed letter is noticed."""
+    return f"{key.hex()} {hashlib.sha256(key).hexdigest()[:8]}\n"

@@ -1,0 +1,68 @@
+"""Abstention the whole way: folds, their joined model, ``evaluate`` and ``predict``."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.metrics import read_metrics
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.predictions import PREFIX
+from eosin.artifacts.versioned import read_document
+
+CLASSES = ["benign", "malignant"]
+
+
+def expected_by(quantiles, table):
+    """Whether not exactly one class is probable enough, from the table alone."""
+    held = sum(1 - table[PREFIX + name] <= quantiles[name] for name in CLASSES)
+    return (held != 1).tolist()
+
+
+def test_held_out_predictions_are_abstained_on_by_the_other_folds(folds_run):
+    run = RunFolder(folds_run)
+    table = pd.read_csv(run.predictions, dtype={"fold": str})
+    told = read_metrics(run.metrics)["oof"]
+    assert told.abstention.rule.reason is None
+    for fold, own in table.groupby("fold"):
+        others = table[table["fold"] != fold]
+        quantiles = {}
+        for name in CLASSES:
+            rows = others[others["label"] == name]
+            assert not set(rows["group"]) & set(own["group"])
+            # All patients have as many images: each weighs 1 / (G + 1), shared by them.
+            sizes, n_groups = rows["group"].value_counts(), rows["group"].nunique()
+            assert sizes.nunique() == 1
+            scores = np.sort(1 - rows[PREFIX + name])
+            reached = np.arange(1, len(rows) + 1) / sizes.iloc[0] / (n_groups + 1)
+            quantiles[name] = scores[np.argmax(reached >= 0.55 - 1e-9)]
+        assert own["abstained"].tolist() == expected_by(quantiles, own)
+    assert 0 < table["abstained"].sum() < len(table)
+    assert told.abstention.abstention_rate.value == table["abstained"].mean()
+    assert told.abstention.n_empty + told.abstention.n_several == table["abstained"].sum()
+
+
+def test_the_joined_model_abstains_by_all_held_out_predictions(command, folds_run, tmp_path):
+    info = read_document(ModelFolder(folds_run / "model").info, ModelInfo)
+    assert info.abstention.n_groups == {"benign": 5, "malignant": 5}
+    assert "not of the ensemble itself" in info.abstention.source
+    told = command("predict", folds_run, folds_run / "samples", "-o", tmp_path / "preds.csv")
+    assert told.status == 0
+    table = pd.read_csv(tmp_path / "preds.csv")
+    assert table["abstained"].tolist() == expected_by(info.abstention.quantiles, table)
+    n = table["abstained"].sum()
+    assert n > 0
+    assert f"abstained on {n} of {len(table)} images" in told.err
+
+
+def test_a_judgement_says_why_there_is_no_abstaining(command, tiny_run, tmp_path):
+    told = command("evaluate", tiny_run, "-o", tmp_path / "judged")
+    assert "  abstention         none: 1 group of 'benign' where alpha 0.1 needs 9" in told.out
+    assert "  calibration        ece 0." in told.out
+    assert " false positives per 100 benign" in told.out
+    info = json.loads((tiny_run / "model" / "model.json").read_text())
+    assert info["abstention"]["quantiles"] is None
+    assert info["temperature_source"] == "val"
+    table = pd.read_csv(tmp_path / "judged" / "predictions.csv")
+    assert not table["abstained"].any()
