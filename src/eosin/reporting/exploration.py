@@ -170,7 +170,7 @@ def split_table(run: Run) -> Table | None:
     wants = any(part.wanted is not None for part in report.parts.values())
     rows: list[list[str | int]] = [
         [
-            part_name(name),
+            part_name(name) + (f": {part.site}" if part.site else ""),
             *([share(part.wanted)] if wants else []),
             share(part.got),
             part.n_images,
@@ -212,13 +212,19 @@ def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dic
 
     Args:
         run: The run.
-        column: Of the predictions.
+        column: Of the predictions, else of the manifest.
         write: How a value is written in the table.
     """
-    frame = run.predictions
-    if frame is None or column not in frame:
+    frame, told = run.predictions, run.manifest
+    if frame is None:
         return None
-    return {write(str(value)): int(n) for value, n in frame[column].value_counts().items()}
+    if column in frame:
+        values = frame[column]
+    elif told is not None and column in told:
+        values = frame["path"].map(dict(zip(told["path"], told[column], strict=True)))
+    else:
+        return None
+    return {write(str(value)): int(n) for value, n in values.value_counts().items()}
 
 
 def groups_by_part(run: Run) -> list[tuple[str, str, list[str], str]]:

@@ -13,6 +13,13 @@ from eosin.reporting.gathering import Run
 #: What a verdict is built on, the first that has a value.
 LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
 
+#: What a split is called in running text.
+_SPLIT_NAMES = {
+    "test": "test images",
+    "oof": "held-out images of all folds",
+    "external": "outside images",
+}
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -100,6 +107,11 @@ def leading_name(name: str, run: Run) -> str:
     return f"macro {label}" if run.judged.positive is None and name == "auc" else label
 
 
+def split_name(run: Run) -> str:
+    """Return what the judged split is called in running text."""
+    return _SPLIT_NAMES.get(run.split, f"images of the split “{run.split}”")
+
+
 def units(run: Run) -> str:
     """Say on how much a run was judged, e.g. ``"110 images of 6 patients"``."""
     judged = run.judged
@@ -174,7 +186,7 @@ def caution(run: Run) -> tuple[str, str] | None:
     )
     reasons = [_sentence(metric.reason)] if metric.reason else []
     reasons += [] if has_units(run) else [alone]
-    return ("Read the interval with care.", " ".join(reasons)) if reasons else None
+    return ("What the interval rests on.", " ".join(reasons)) if reasons else None
 
 
 def _sentence(reason: str) -> str:

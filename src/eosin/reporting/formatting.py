@@ -110,6 +110,11 @@ def quantity(n: int, one: str, many: str | None = None) -> str:
     return f"{count(n)} {one if n == 1 else many or one + 's'}"
 
 
+def source_words(source: str) -> str:
+    """Return what something was fitted on as it stands in a sentence."""
+    return "the validation part" if source == "val" else source
+
+
 def listing(items: Iterable[str]) -> str:
     """Join words as a sentence does: ``"a, b and c"``."""
     words = list(items)

@@ -18,6 +18,7 @@ from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import PREFIX, read_history, read_predictions
+from eosin.artifacts.profile import Drift
 from eosin.artifacts.run import BalanceReport, Environment, SamplePicture, SamplesIndex, SplitReport
 from eosin.artifacts.stain import StainRecord
 from eosin.artifacts.versioned import D, read_document
@@ -76,6 +77,7 @@ class Run:
         pictures: The small pictures that are there.
         skipped: Files that could not be read.
         folds: The folds, in order.
+        drift: How outside images differ from those of the training.
     """
 
     root: Path
@@ -96,6 +98,7 @@ class Run:
     pictures: tuple[SamplePicture, ...]
     skipped: tuple[Skipped, ...]
     folds: tuple[Fold, ...]
+    drift: Drift | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -160,6 +163,7 @@ def gather(root: Path) -> Run:
         pictures=_pictures(folder),
         skipped=_skipped(folder.skipped),
         folds=_folds(folder),
+        drift=_optional(folder.drift, Drift),
     )
 
 

@@ -5,9 +5,32 @@ from __future__ import annotations
 import pandas as pd
 
 from eosin.reporting.exploration import MOST_ROWS
-from eosin.reporting.formatting import number
+from eosin.reporting.formatting import ABSENT, count, metric_label, number
 from eosin.reporting.gathering import Run
-from eosin.reporting.tables import Table, text_table
+from eosin.reporting.tables import Cell, Footnotes, Table, text_table
+
+
+def votes_table(run: Run) -> Table | None:
+    """Build the table of what is measured by patient; ``None`` where nothing could be.
+
+    A vote is right or wrong for a patient as a whole: Wilson's interval, which needs no
+    resampling, stands beside the clustered one.
+    """
+    blocks, notes = run.judged.patient, Footnotes()
+    if all(metric.value is None for metric in blocks.values()):
+        return None
+    has_wilson = any(metric.wilson for metric in blocks.values())
+    rows = []
+    for name, metric in blocks.items():
+        n = metric.n if metric.n is not None else run.judged.n_patients
+        told = [Cell(count(n) if n is not None and metric.value is not None else ABSENT)]
+        told.append(notes.cell(metric))
+        if has_wilson:
+            told.append(Cell("–".join(map(number, metric.wilson)) if metric.wilson else ABSENT))
+        rows.append((Cell(metric_label(name)), *told))
+    wilson = ("Wilson's interval",) if has_wilson else ()
+    columns = ("Metric", "Patients", "Value with 95 % interval", *wilson)
+    return Table("The same by patient.", columns, tuple(rows), notes.notes)
 
 
 def patients_table(run: Run) -> tuple[Table | None, int]:

@@ -20,6 +20,7 @@ from eosin.reporting.formatting import (
     times,
 )
 from eosin.reporting.gathering import Run
+from eosin.reporting.leaks import TilePair, run_pairs
 from eosin.reporting.members import member_network, members_of
 from eosin.reporting.staining import stain_fact
 from eosin.reporting.tables import Cell, Table, text_table
@@ -28,7 +29,7 @@ _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
 #: Example pairs of one finding; the rest is in ``audit.json``.
 _MOST_PAIRS = 25
 
-#: What finding nothing does not mean.
+#: What finding nothing does not mean, where the audit says nothing of its own reach.
 _REACH = "It knows exact copies and the groups that it is told, not near-duplicates."
 #: Facts that only a program needs.
 _UNTOLD = frozenset({"parts", "counts"})
@@ -51,6 +52,7 @@ class FindingView:
         kind: What is shared.
         message: What the audit says.
         pairs: Example pairs.
+        pictures: Some of them side by side.
         summary: How many of how many pairs are shown.
     """
 
@@ -59,6 +61,7 @@ class FindingView:
     kind: str
     message: str
     pairs: Table | None
+    pictures: list[TilePair]
     summary: str
 
 
@@ -68,31 +71,40 @@ def findings(run: Run) -> list[FindingView]:
         return []
     order = list(_SEVERITIES)
     ranked = sorted(run.audit.findings, key=lambda finding: order.index(finding.severity))
-    return [_finding(finding) for finding in ranked]
+    return [_finding(run, finding) for finding in ranked]
 
 
-def _finding(finding: Finding) -> FindingView:
+def _finding(run: Run, finding: Finding) -> FindingView:
     pairs = None
     if finding.pairs:
         rows = [
-            (
+            [
                 pair.a,
                 part_name(pair.split_a) if pair.split_a else ABSENT,
                 pair.b,
                 part_name(pair.split_b) if pair.split_b else ABSENT,
                 number(pair.score),
-            )
+                pair.how or "",
+            ]
             for pair in finding.pairs[:_MOST_PAIRS]
         ]
-        columns = ("Image", "Part", "Other image", "Its part", "Similarity")
-        pairs = text_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3))
+        columns = ["Image", "Part", "Other image", "Its part", "Similarity", "How"]
+        if not any(pair.how for pair in finding.pairs):
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        pairs = text_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3, 5))
     shown = min(len(finding.pairs), _MOST_PAIRS)
     summary = quantity(len(finding.pairs), "example pair")
     if shown < len(finding.pairs):
         summary += f", the first {shown} here"
     kind = finding.kind.replace("_", " ").capitalize()
     return FindingView(
-        finding.severity, _SEVERITIES[finding.severity], kind, finding.message, pairs, summary
+        severity=finding.severity,
+        label=_SEVERITIES[finding.severity],
+        kind=kind,
+        message=finding.message,
+        pairs=pairs,
+        pictures=run_pairs(run, finding),
+        summary=summary,
     )
 
 
@@ -110,11 +122,14 @@ def audit_words(run: Run) -> str:
         for key, word in (("leak", "leak"), ("warning", "warning"), ("note", "note"))
         if n[key]
     ]
+    reach = " ".join(run.audit.reach) or _REACH
     if not found:
-        return f"{looked} and found nothing that is shared between the parts. {_REACH}"
+        return f"{looked} and found nothing that is shared between the parts. {reach}"
     if not n["leak"]:
-        return f"{looked} and found no leak between the parts; {listing(found)} below. {_REACH}"
-    return f"{looked} and found {listing(found)}. A leak makes a test result flattering."
+        return f"{looked} and found no leak between the parts; {listing(found)} below. {reach}"
+    reach = " ".join(run.audit.reach)
+    flatters = f"{looked} and found {listing(found)}. A leak makes a test result flattering."
+    return f"{flatters} {reach}".rstrip()
 
 
 def dataset_facts(run: Run) -> Facts:

@@ -15,6 +15,12 @@ from eosin.reporting.figures.style import Picture
 from eosin.reporting.formatting import breakable
 from eosin.reporting.tiles import data_uri
 
+#: What stands above every number that was measured on simulated images.
+SIMULATED = (
+    "Simulated data. These images were computed, not taken from patients: the numbers show that"
+    " the software works and say nothing about any disease."
+)
+
 
 def render(template: str, **context: Any) -> str:
     """Fill a template; every value is escaped, since class names and paths are user input."""
@@ -26,6 +32,7 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.globals["research_use_only"] = RESEARCH_USE_ONLY
+    environment.globals["simulated_data"] = SIMULATED
     environment.filters["breakable"] = breakable
     environment.filters["figure_uri"] = lambda picture: data_uri(picture.png, "png")
     css = resources.files("eosin.reporting").joinpath("templates/style.css")

@@ -12,6 +12,8 @@ from eosin.reporting.formatting import ABSENT, count, metric_label, metric_text
 #: What is told of a part of the images, and of a class against the rest.
 PART_METRICS = ("accuracy", "auc", "recall", "specificity", "f1")
 CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auc")
+#: All images of a subtype are of one class: there is nothing to tell it from.
+SUBTYPE_METRICS = ("accuracy",)
 
 
 @dataclass(frozen=True)

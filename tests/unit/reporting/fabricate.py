@@ -16,7 +16,19 @@ from PIL import Image
 from eosin.artifacts.audit import AuditReport, Finding, Pair, SplitSize
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest, write_table
-from eosin.artifacts.metrics import Confusion, Metric, SplitMetrics, Threshold, write_metrics
+from eosin.artifacts.metrics import (
+    Abstention,
+    AbstentionMetrics,
+    Calibration,
+    Confusion,
+    Decisions,
+    Metric,
+    NetBenefit,
+    ReliabilityBin,
+    SplitMetrics,
+    Threshold,
+    write_metrics,
+)
 from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.predictions import predictions_table, write_history
 from eosin.artifacts.run import (
@@ -29,7 +41,7 @@ from eosin.artifacts.run import (
 from eosin.artifacts.versioned import write_document
 from eosin.core.files import write_text
 from eosin.core.types import Samples
-from eosin.metrics import auc
+from eosin.metrics import auc, reliability_bins
 from eosin.recipe import recipe_from_dict, recipe_to_toml
 
 METRICS = (
@@ -58,6 +70,7 @@ class Plan:
     per_patient: int = 12
     magnifications: tuple[str, ...] = ("40", "100", "200", "400")
     sites: tuple[str, ...] = ("north", "south")
+    subtypes: tuple[str, ...] = ()
     name: str = "breakhis-ernet18"
     simulated: bool = False
     skill: float = 1.4
@@ -114,6 +127,7 @@ def _samples(plan: Plan, random: np.random.Generator, root: Path) -> Samples:
             "group": f"P{patient:03d}",
             "magnification": _turn(plan.magnifications, index),
             "site": _turn(plan.sites, patient),
+            **({"subtype": _turn(plan.subtypes, patient)} if plan.subtypes else {}),
         }
         for patient in range(plan.n_patients)
         for index in range(plan.per_patient)
@@ -282,16 +296,80 @@ def _metrics(plan: Plan, samples: Samples, probabilities: np.ndarray, split: str
         patient={
             "recognition_rate": _metric(accuracy),
             "majority_vote_accuracy": Metric(value=None, reason="a patient has several classes"),
+            "mean_probability_accuracy": Metric(
+                value=5 / 6, low=0.5, high=1.0, n=6, wilson=(0.437, 0.970)
+            ),
         },
         by_magnification={m: _block(area, accuracy, METRICS) for m in plan.magnifications},
         by_class={c: _block(area, accuracy, per_class) for c in plan.classes},
         by_site={s: _block(area, accuracy, METRICS) for s in plan.sites},
+        by_subtype={s: {"accuracy": _metric(accuracy)} for s in plan.subtypes},
         confusion=Confusion(labels=list(plan.classes), matrix=matrix.tolist()),
-        threshold=Threshold(
-            value=0.43 if plan.positive else None,
-            source="val",
-            target_recall=0.9 if plan.positive else None,
-        ),
+        threshold=_threshold(plan),
+        calibration=_calibration(targets, p),
+        decisions=_decisions(p[:, positive], targets == positive) if plan.positive else None,
+        abstention=_abstention(plan, accuracy),
+    )
+
+
+def _threshold(plan: Plan) -> Threshold:
+    if plan.positive is None:
+        return Threshold(value=None, source="no positive class", target_recall=None)
+    recall = Metric(value=0.93, low=0.81, high=0.98)
+    return Threshold(value=0.43, source="val", target_recall=0.9, recall=recall)
+
+
+def _calibration(targets: np.ndarray, probabilities: np.ndarray) -> Calibration:
+    found = reliability_bins(targets, probabilities)
+    n = np.round(found.weight).astype(int)
+    edges = np.linspace(0, 1, len(n) + 1)
+    bins = [
+        ReliabilityBin(
+            low=edges[i],
+            high=edges[i + 1],
+            n=int(n[i]),
+            confidence=float(found.confidence[i]) if n[i] else None,
+            accuracy=float(found.accuracy[i]) if n[i] else None,
+        )
+        for i in range(len(n))
+    ]
+    raw = {"ece": _metric(0.14), "brier": _metric(0.19)}
+    return Calibration(temperature=1.23, source="val", bins=bins, uncalibrated=raw)
+
+
+def _decisions(scores: np.ndarray, is_positive: np.ndarray) -> Decisions:
+    prevalence = float(is_positive.mean())
+    curve = []
+    for cut in (0.1, 0.25, 0.5, 0.75, 0.9):
+        called, odds = scores >= cut, cut / (1 - cut)
+        worth = float((called & is_positive).mean() - odds * (called & ~is_positive).mean())
+        everyone = prevalence - odds * (1 - prevalence)
+        curve.append(NetBenefit(threshold=cut, model=worth, everyone=everyone))
+    return Decisions(
+        false_positives=Metric(value=46.2, low=20.0, high=67.0),
+        prevalence=prevalence,
+        is_stated=False,
+        ppv=_metric(0.84),
+        npv=_metric(0.6),
+        curve=curve,
+    )
+
+
+def _abstention(plan: Plan, accuracy: float) -> AbstentionMetrics:
+    rule = Abstention(
+        alpha=0.1,
+        quantiles=dict.fromkeys(plan.classes, 0.8),
+        n_groups=dict.fromkeys(plan.classes, 15),
+        source="val",
+    )
+    return AbstentionMetrics(
+        rule=rule,
+        coverage=_metric(0.91),
+        coverage_by_class={name: _metric(0.91) for name in plan.classes},
+        abstention_rate=Metric(value=0.25, low=0.16, high=0.37),
+        kept={"accuracy": _metric(min(1.0, accuracy + 0.08))},
+        n_empty=2,
+        n_several=16,
     )
 
 

@@ -63,6 +63,13 @@ def test_whole_page(drawn):
         "truncated after 812 bytes",
         "1 pair inside train",
         "Locked threshold: 0.430",
+        "Temperature: 1.23 (fitted on the validation part).",
+        "Bins of the calibration error",
+        "An image is called malignant from 0.430 on (chosen on the validation part).",
+        "it reached 0.93 (0.81–0.98)",
+        "Of 100 images benign: called malignant (false positives) 46 (20–67)",
+        "it abstains on 25.0",
+        "0.83 (0.50–1.00) 0.44–0.97",
         "called benign at 0.97",
         "CC0-1.0",
         "eosin train recipe.toml",
@@ -73,7 +80,14 @@ def test_whole_page(drawn):
     assert "/secret/place" not in page.text
     names = {path.stem for path in (run / "figures").glob("*.png")}
     assert names >= {"headline", "distribution", "confusion", "roc", "precision_recall"}
-    assert names >= {"reliability", "scores", "learning_loss", "learning_accuracy", "learning_lr"}
+    assert names >= {
+        "reliability",
+        "scores",
+        "decision_curve",
+        "learning_loss",
+        "learning_accuracy",
+        "learning_lr",
+    }
     assert (run / "report.html").stat().st_size < 3_000_000
 
 
@@ -106,6 +120,20 @@ def test_hostile_and_foreign_names(made, tmp_path):
     assert all(name in page.text for name in classes)
     assert "By magnification" not in page.text
     assert "Simulated data." in page.text
+
+
+def test_a_run_of_before_has_no_empty_sections(run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    for name in ("calibration", "decisions", "abstention", "by_subtype"):
+        del metrics["test"][name]
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    page = page_of(run)
+    targets = {link["href"] for link in page.all("a")}
+    assert {"#calibration", "#decisions"} <= targets  # the diagram and the threshold are there
+    assert "#abstention" not in targets
+    assert "By subtype" not in page.text
+    assert not (run / "figures/decision_curve.png").exists()
+    assert "## Abstention" not in (run / "model/card.md").read_text()
 
 
 def test_folds(made, tmp_path):

@@ -25,43 +25,86 @@ from eosin.reporting.figures.style import (
 from eosin.reporting.formatting import metric_text, number
 from eosin.reporting.scores import Scores
 
+#: In a bin with fewer images the share that is right says little.
+FEW_IMAGES = 10
+#: Where the counts stand, below the axis of no right prediction.
+_COUNTS = -0.06
+#: From here on a count is told in thousands.
+_THOUSANDS = 10_000
+
 
 def reliability_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
     """Draw accuracy against confidence, a point a bin, sized by the images in it."""
     bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
     text = metric_text(metrics.image.get("ece"))
+    lowest = min(0.5, 1 / len(scores.class_names))
     with house_style():
         figure, axes = new_figure(4.6, 4.6)
         axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=":", label="Perfect")
         _draw_bins(axes, bins, f"Calibration error {text}")
-        lowest = min(0.5, 1 / len(scores.class_names))
-        axes.set(xlim=(lowest - 0.02, 1.02), ylim=(-0.02, 1.04))
+        _write_counts(axes, bins)
+        axes.set(xlim=(lowest - 0.02, 1.02), ylim=(_COUNTS - 0.06, 1.04))
+        ticks = np.linspace(0, 1, 6)
+        axes.set_yticks([_COUNTS, *ticks], ["Images", *(f"{tick:.1f}" for tick in ticks)])
         axes.set_title("Reliability")
         axes.set_xlabel("Probability of the predicted class")
         axes.set_ylabel("Share of right predictions")
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.1))
         return to_picture(
             figure,
             "reliability",
             alt=f"Reliability diagram. Expected calibration error {text}. {_words(bins)}",
             caption="Share of right predictions against their probability, in bins of equal width;"
-            " the area of a point is the number of images, its line the gap. Below the dotted line"
-            " the model is over-confident.",
+            " below each its number of images, which is also the area of its point. Its line is"
+            " the gap. Below the dotted line the model is over-confident." + _caution(bins),
         )
 
 
 def _draw_bins(axes: Axes, bins: ReliabilityBins, label: str) -> None:
-    held = bins.weight > 0
-    x, y, weight = bins.confidence[held], bins.accuracy[held], bins.weight[held]
+    held, few = bins.weight >= FEW_IMAGES, (bins.weight > 0) & (bins.weight < FEW_IMAGES)
+    x, y, weight = (of[held] for of in (bins.confidence, bins.accuracy, bins.weight))
     axes.vlines(x, x, y, color=COLOURS[1], linewidth=1.2, alpha=0.7)
     axes.plot(x, y, color=COLOURS[0], linewidth=1.2, marker="o", markersize=4, label=label)
-    axes.scatter(x, y, s=20 + 240 * weight / weight.max(), color=COLOURS[0], alpha=0.35, zorder=3)
+    if len(weight):
+        area = 20 + 240 * weight / weight.max()
+        axes.scatter(x, y, s=area, color=COLOURS[0], alpha=0.35, zorder=3)
+    if few.any():
+        axes.scatter(
+            bins.confidence[few],
+            bins.accuracy[few],
+            s=24,
+            facecolor="white",
+            edgecolor=COLOURS[0],
+            zorder=3,
+            label=f"Fewer than {FEW_IMAGES} images",
+        )
+
+
+def _write_counts(axes: Axes, bins: ReliabilityBins) -> None:
+    """Write the number of images of each bin that has some below it."""
+    middle = (bins.edges[:-1] + bins.edges[1:]) / 2
+    for x, n in zip(middle, bins.weight, strict=True):
+        if n:
+            told = f"{n:.0f}" if n < _THOUSANDS else f"{n / 1000:.0f}k"
+            axes.text(
+                x, _COUNTS, told, ha="center", va="center", fontsize=7.5, color=MUTED, clip_on=True
+            )
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+
+
+def _caution(bins: ReliabilityBins) -> str:
+    few = int(((bins.weight > 0) & (bins.weight < FEW_IMAGES)).sum())
+    if not few:
+        return ""
+    which = "A hollow point says" if few == 1 else f"{few} hollow points say"
+    return f" {which} little: fewer than {FEW_IMAGES} images lie there."
 
 
 def _words(bins: ReliabilityBins) -> str:
     held = np.flatnonzero(bins.weight > 0)
     return "; ".join(
         f"probability {number(float(bins.confidence[i]))}: {number(float(bins.accuracy[i]))} right"
+        f" of {bins.weight[i]:.0f}"
         for i in held
     )
 

@@ -1,0 +1,255 @@
+"""What a run answers of the items that reporting guidelines ask for; empty where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.reporting import abstention, exploration, provenance
+from eosin.reporting.balance import balance_words
+from eosin.reporting.calibration import calibration_words
+from eosin.reporting.card.failures import failure_points
+from eosin.reporting.card.sections import chosen, recipe_facts
+from eosin.reporting.exposure import exposure, leading_metric, leading_name, unit_name, units
+from eosin.reporting.formatting import (
+    count,
+    listing,
+    metric_label,
+    metric_text,
+    quantity,
+    share,
+    times,
+)
+from eosin.reporting.gathering import Run
+
+#: From a run to what it answers.
+Tell = Callable[[Run], str]
+
+
+def model_fact(*names: str) -> Tell:
+    """Return what tells facts of ``model.json``."""
+    return lambda run: _joined(chosen(provenance.model_facts(run), names))
+
+
+def dataset_fact(*names: str) -> Tell:
+    """Return what tells facts that the data set declares."""
+    return lambda run: _joined(chosen(provenance.dataset_facts(run), names))
+
+
+def environment_fact(*names: str) -> Tell:
+    """Return what tells facts of ``environment.json``."""
+    return lambda run: _joined(chosen(provenance.environment_facts(run), names))
+
+
+def recipe_fact(*names: str) -> Tell:
+    """Return what tells choices of the recipe."""
+    return lambda run: _joined(chosen(recipe_facts(run), names))
+
+
+def _joined(facts: provenance.Facts) -> str:
+    return "; ".join(f"{name}: {value}" if len(facts) > 1 else value for name, value in facts)
+
+
+def sites(run: Run) -> str:
+    """Tell how many sites the images are from."""
+    n = len(run.judged.by_site)
+    return f"{quantity(n, 'site')} judged" if n else ""
+
+
+def selection(run: Run) -> str:
+    """Tell which images of the data set were taken."""
+    if run.recipe is None:
+        return ""
+    data = run.recipe.data
+    kept = listing(map(times, data.magnifications)) or "all magnifications"
+    limit = f", at most {data.limit} images a class and group" if data.limit else ""
+    return f"{kept}{limit}"
+
+
+def acquisition(run: Run) -> str:
+    """Tell what is known of how images were taken."""
+    told = dict(exploration.availability(run)).get("Magnifications", "")
+    scale = f"{run.model.mpp:g} µm per pixel" if run.model and run.model.mpp else ""
+    return "; ".join(text for text in (told, scale) if text)
+
+
+def classes(run: Run) -> str:
+    """Tell what is told apart."""
+    told = run.class_names
+    return f"label of an image: {listing(told)}" if told else ""
+
+
+def size(run: Run) -> str:
+    """Tell on how much the model was judged."""
+    return f"judged on {units(run)}" if run.judged.n_images else ""
+
+
+def missing(run: Run) -> str:
+    """Tell what became of images that could not be read."""
+    if run.manifest is None:
+        return ""
+    n = len(run.skipped)
+    return f"{quantity(n, 'unreadable image')} left out" if n else "no image was unreadable"
+
+
+def partition(run: Run) -> str:
+    """Tell how images were divided."""
+    report = run.split_report
+    if report is None:
+        return ""
+    got = [part.got for part in report.parts.values()]
+    told = [f"{name} {share(part.got)}" for name, part in report.parts.items()]
+    if report.protocol == "folds":
+        told = [f"{len(got)} parts of {share(min(got))} to {share(max(got))}"]
+    by = f" by {run.recipe.data.split.by}" if run.recipe and report.protocol == "folds" else ""
+    return f"protocol “{report.protocol}”{by}: {', '.join(told)} of the images"
+
+
+def disjoint(run: Run) -> str:
+    """Tell at which level the parts are disjoint."""
+    found, unit = exposure(run), unit_name(run)
+    if found is None:
+        return ""
+    if found.n_groups:
+        return f"image; {quantity(found.n_groups, unit)} on both sides"
+    return f"{unit}; none on both sides"
+
+
+def ensembling(run: Run) -> str:
+    """Tell whether several networks are averaged."""
+    if run.model is None:
+        return ""
+    if run.model.architecture != "ensemble":
+        return "one network"
+    return dict(provenance.model_facts(run))["Weights"]
+
+
+def clusters(run: Run) -> str:
+    """Tell by which clusters it was judged."""
+    judged = run.judged
+    told = {
+        "magnification": judged.by_magnification,
+        "site": judged.by_site,
+        "subtype": judged.by_subtype,
+    }
+    return listing(f"by {name} ({len(blocks)})" for name, blocks in told.items() if len(blocks) > 1)
+
+
+def measures(run: Run) -> str:
+    """Tell what the model is measured by."""
+    judged = run.judged
+    names = [
+        metric_label(name, short=True) for name, m in judged.image.items() if m.value is not None
+    ]
+    return ", ".join([*names, *(["decision curve"] if judged.decisions else [])])
+
+
+def uncertainty(run: Run) -> str:
+    """Tell how intervals were made."""
+    lead = leading_metric(run.judged.image)
+    if lead is None or lead[1].low is None:
+        return ""
+    return (
+        f"95 % bootstrap intervals from resampling {quantity(run.judged.n_groups, unit_name(run))}"
+    )
+
+
+def external(run: Run) -> str:
+    """Tell what it reaches on outside images."""
+    judged = run.metrics.get("external")
+    lead = leading_metric(judged.image) if judged else None
+    return f"{metric_label(lead[0], short=True)} {metric_text(lead[1])}" if lead else ""
+
+
+def balance(run: Run) -> str:
+    """Tell how even the classes are, and what was done about it."""
+    counts = exploration.label_counts(run)
+    shown: dict[str, int] = {}
+    for row in counts.values():
+        for name, n in row.items():
+            shown[name] = shown.get(name, 0) + n
+    told = ", ".join(f"{name} {count(n)}" for name, n in sorted(shown.items()))
+    done = balance_words(run) or ("Not evened out." if run.balance is not None else "")
+    return f"{told}. {done}".strip() if told else ""
+
+
+def output(run: Run) -> str:
+    """Tell what the model gives, and from which probability it decides."""
+    if run.model is None:
+        return ""
+    threshold = dict(provenance.model_facts(run)).get("Threshold", "")
+    return f"probability of each class; threshold {threshold}"
+
+
+def parts(run: Run) -> str:
+    """Tell images of each class in each part."""
+    rows = exploration.label_counts(run)
+    return "; ".join(
+        f"{part}: {', '.join(f'{name} {count(n)}' for name, n in sorted(row.items()))}"
+        for part, row in rows.items()
+    )
+
+
+def availability(run: Run) -> str:
+    """Tell where the data are, under which licence."""
+    return dataset_fact("DOI", "Address", "Homepage")(run)
+
+
+def code(run: Run) -> str:
+    """Tell what makes the run again."""
+    if run.recipe is None or run.environment is None:
+        return ""
+    return f"Eosin {run.environment.eosin} and the run's recipe.toml make it again"
+
+
+def specification(run: Run) -> str:
+    """Tell which files are the model."""
+    folder = ModelFolder(run.folder.model)
+    names = [path.name for path in (folder.info, folder.onnx, folder.weights) if path.exists()]
+    return f"in full: {listing(names)}" if run.model and names else ""
+
+
+def headline(run: Run) -> str:
+    """Tell the number that the verdict is built on."""
+    lead = leading_metric(run.judged.image)
+    return f"{leading_name(lead[0], run)} {metric_text(lead[1])}" if lead else ""
+
+
+def failing(run: Run) -> str:
+    """Tell how many failures the card lists."""
+    n = len(failure_points(run))
+    return f"{quantity(n, 'finding')} under Known failures" if n else ""
+
+
+def refusals(run: Run) -> str:
+    """Tell what happens to images that do not fit, and when the model abstains."""
+    if run.model is None:
+        return ""
+    rule = abstention.rule_of(run)
+    abstains = "it never abstains" if rule is None or rule.reason else "it may abstain"
+    return f"images of other channels or modality are refused; {abstains}"
+
+
+def recalibration(run: Run) -> str:
+    """Tell whether probabilities were scaled."""
+    told = dict(provenance.model_facts(run)).get("Temperature", "")
+    return calibration_words(run) or (f"temperature: {told}" if told else "")
+
+
+def transformation(run: Run) -> str:
+    """Tell how values are scaled, and how training images are changed."""
+    if run.model is None:
+        return ""
+    given = run.model.preprocessing
+    mean, std = (", ".join(f"{v:g}" for v in values) for values in (given.mean, given.std))
+    policy = f"; augmentation: {run.recipe.augment.policy}" if run.recipe else ""
+    return f"less the mean {mean}, over {std}{policy}"
+
+
+def flow(run: Run) -> str:
+    """Tell how many images and patients came in, and how many files were left out."""
+    if run.manifest is None:
+        return ""
+    return _joined(
+        chosen(exploration.availability(run), ("Images", "Patients", "Unreadable files"))
+    )

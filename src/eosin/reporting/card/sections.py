@@ -1,0 +1,188 @@
+"""The card's sections that repeat what the run's page tells, in short."""
+
+from __future__ import annotations
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.model import Embedding, Preprocessing
+from eosin.reporting import abstention as abstaining
+from eosin.reporting import decisions, exploration, provenance
+from eosin.reporting.balance import balance_words
+from eosin.reporting.calibration import calibration_words
+from eosin.reporting.card.outline import Section
+from eosin.reporting.exposure import split_name, units
+from eosin.reporting.formatting import count, listing, quantity
+from eosin.reporting.gathering import Run
+from eosin.reporting.members import members_table
+from eosin.reporting.results import headline_tables
+
+Facts = provenance.Facts
+
+_IDENTITY = (
+    "Network",
+    "Weights",
+    "Input",
+    "Channel windows",
+    "Stain normalisation",
+    "Judged by",
+    "Scale",
+    "Classes",
+    "Positive class",
+)
+_ENVIRONMENT = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packages")
+
+
+def chosen(facts: Facts, names: tuple[str, ...]) -> Facts:
+    """Return those facts that are named, in that order."""
+    told = dict(facts)
+    return [(name, told[name]) for name in names if name in told]
+
+
+def identity(run: Run) -> Section:
+    """Tell what the model is: network, input, classes, files."""
+    facts = chosen(provenance.model_facts(run), _IDENTITY)
+    if run.model is not None:
+        facts.append(("Modality", run.model.modality))
+    if run.model is not None and run.model.macs is not None:
+        facts.append(("Work", f"{run.model.macs / 1e6:,.0f} million multiply-accumulates an image"))
+    facts += chosen(provenance.model_facts(run), ("SHA-256 of the weights",))
+    return Section("What it is", facts=(*facts, *_files(run)))
+
+
+def _files(run: Run) -> Facts:
+    folder = ModelFolder(run.folder.model)
+    sizes = [
+        f"{path.name} {path.stat().st_size / 1e6:.2f} MB"
+        for path in (folder.onnx, folder.weights)
+        if path.exists()
+    ]
+    return [("Files", ", ".join(sizes))] if sizes else []
+
+
+def use(run: Run) -> Section:
+    """Tell what the model may be used for, and for what it is not."""
+    model = run.model
+    if model is None:
+        return Section("Use")
+    seen = run.dataset.get("title") or "those of its manifest"
+    is_fluorescent = model.modality == "fluorescence"
+    differing = "cells, dyes or microscope" if is_fluorescent else "tissue, stain or scanner"
+    points = [
+        "Not for diagnosis, nor for any other decision on a patient.",
+        f"Not for images of another kind than it learned from ({seen}): other {differing}"
+        " may change what it says without a sign of it. eosin evaluate --data tells how it does on"
+        " yours.",
+        f"Not for images of anything but {listing(model.class_names)}: whatever is shown to it is"
+        " given one of these.",
+        f"It judges single {_judges(model.preprocessing)}, not slides or patients.",
+    ]
+    return Section("Use", words=(f"Intended use: {model.intended_use}",), points=tuple(points))
+
+
+def _judges(given: Preprocessing) -> str:
+    if isinstance(given, Embedding):
+        return "rows of features, which must be computed in the very way that its own were"
+    return "bundles" if given.magnifications else "images"
+
+
+def data(run: Run) -> Section:
+    """Tell what the model learned from and was judged on, without a patient's name or a path."""
+    facts = chosen(
+        provenance.dataset_facts(run),
+        ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint"),
+    )
+    counts = exploration.label_counts(run)
+    told = [
+        (part.capitalize(), ", ".join(f"{name}: {count(n)}" for name, n in sorted(row.items())))
+        for part, row in counts.items()
+    ]
+    judged = (f"Judged ({split_name(run)})", units(run))
+    words = ("The images are simulated, not taken from patients.",) if run.simulated else ()
+    return Section("Data", words=words, facts=(*facts, *told, judged))
+
+
+def training(run: Run) -> Section:
+    """Tell how the model was trained, or which runs it averages."""
+    members = members_table(run)
+    words = [text for text in (exploration.split_words(run).strip(), balance_words(run)) if text]
+    transfer = chosen(provenance.model_facts(run), ("Transfer",))
+    return Section(
+        "Training",
+        words=tuple(words),
+        facts=(
+            *recipe_facts(run),
+            *transfer,
+            *chosen(provenance.environment_facts(run), _ENVIRONMENT),
+        ),
+        tables=(members,) if members else (),
+    )
+
+
+def recipe_facts(run: Run) -> Facts:
+    """List the choices of the recipe; none for an ensemble of runs."""
+    if run.recipe is None:
+        return []
+    train, augment = run.recipe.train, run.recipe.augment
+    stop = f", stopped after {train.patience} evaluations without gain" if train.patience else ""
+    kept = "the last state" if train.monitor == "none" else f"the state of best {train.monitor}"
+    facts = [
+        ("Optimizer", f"{train.optimizer}, learning rate {train.lr:g} ({train.schedule.name})"),
+        ("Length", f"at most {quantity(train.epochs, 'epoch')} of batches of {train.batch_size}"),
+        ("Kept", f"{kept}{stop}"),
+        ("Loss", train.loss.replace("_", " ")),
+        ("Regularised by", _regularised(run)),
+        ("Augmentation", "none" if augment.policy == "none" else augment.policy),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _regularised(run: Run) -> str:
+    train = run.recipe.train if run.recipe else None
+    if train is None:
+        return ""
+    told = (("weight decay", train.weight_decay), ("L2 penalty", train.l2))
+    return listing(f"{name} {value:g}" for name, value in told if value)
+
+
+def performance(run: Run) -> Section:
+    """Tell how good the model is, with intervals and on how many."""
+    return Section("Performance", tables=tuple(headline_tables(run)))
+
+
+def threshold(run: Run) -> Section:
+    """Tell the locked threshold and what it means of 100 images."""
+    table, prevalence = decisions.decisions_table(run), decisions.prevalence_words(run)
+    words = (
+        [*decisions.threshold_words(run), prevalence]
+        if prevalence
+        else decisions.threshold_words(run)
+    )
+    own = chosen(provenance.model_facts(run), ("Threshold",))
+    if run.model is not None and run.model.threshold.value == run.judged.threshold.value and words:
+        own = []
+    return Section(
+        "Threshold",
+        words=(" ".join(words),) if words else (),
+        facts=tuple(("This model's own", value) for _, value in own),
+        tables=(table,) if table else (),
+    )
+
+
+def calibration(run: Run) -> Section:
+    """Tell whether probabilities mean what they say."""
+    words = calibration_words(run)
+    own = [] if words else chosen(provenance.model_facts(run), ("Temperature",))
+    return Section("Calibration", words=(words,) if words else (), facts=tuple(own))
+
+
+def abstention(run: Run) -> Section:
+    """Tell when the model abstains, and what that promises."""
+    words = abstaining.abstention_words(run)
+    own, rule = run.model.abstention if run.model else None, abstaining.rule_of(run)
+    if own is not None and rule is not None and own.source != rule.source:
+        words.append(f"The model's own rule was calibrated on {own.source}.")
+    table = abstaining.coverage_table(run)
+    return Section(
+        "Abstention",
+        words=(" ".join(words),) if words else (),
+        tables=(table,) if table else (),
+    )

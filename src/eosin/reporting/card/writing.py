@@ -1,0 +1,68 @@
+"""From a run folder to ``model/card.html`` and ``model/card.md``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.core.files import write_text
+from eosin.reporting.card import sections
+from eosin.reporting.card.cautions import cautions
+from eosin.reporting.card.failures import failures
+from eosin.reporting.card.items import reporting_items
+from eosin.reporting.card.licences import licences
+from eosin.reporting.card.markdown import to_markdown
+from eosin.reporting.card.outline import Card
+from eosin.reporting.exposure import verdict
+from eosin.reporting.gathering import Run, gather
+from eosin.reporting.rendering import render, write_page
+
+_PARTS = (
+    sections.identity,
+    sections.use,
+    sections.data,
+    licences,
+    sections.training,
+    sections.performance,
+    sections.threshold,
+    sections.calibration,
+    sections.abstention,
+    failures,
+    reporting_items,
+)
+
+
+def write_card(run: Path) -> None:
+    """Write the model's card, from its run folder alone.
+
+    Nothing is written where the run holds no model (it judged one from elsewhere).
+
+    Args:
+        run: The run folder.
+
+    Raises:
+        ArtifactError: The folder is missing, is no finished run, or a file in it is damaged.
+        OutputError: The card cannot be written.
+    """
+    save_card(gather(Path(run)))
+
+
+def save_card(run: Run) -> None:
+    """Write the card of a run that was read already (see :func:`write_card`)."""
+    if run.model is None:
+        return
+    card, folder = card_of(run), ModelFolder(run.folder.model)
+    write_page(folder.card, render("card.html.j2", card=card, simulated=card.simulated))
+    write_text(folder.card_text, to_markdown(card))
+
+
+def card_of(run: Run) -> Card:
+    """Return what the card says."""
+    told = [make(run) for make in _PARTS]
+    return Card(
+        name=run.name,
+        simulated=run.simulated,
+        cautions=tuple(cautions(run)),
+        verdict=verdict(run),
+        sections=tuple(section for section in told if not section.is_empty),
+    )

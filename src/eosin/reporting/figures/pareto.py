@@ -1,0 +1,168 @@
+"""What runs reach against what they cost: a panel a cost, the front marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from eosin.artifacts.comparison import ComparedRun, Comparison
+from eosin.core.types import FloatArray
+from eosin.evaluation.lightness import cost_of
+from eosin.reporting.figures.style import (
+    MARKERS,
+    MUTED,
+    Picture,
+    house_style,
+    look,
+    series_label,
+    to_picture,
+)
+from eosin.reporting.formatting import metric_label, metric_text
+
+#: Cost, what its axis says, and the factor to that unit.
+_PANELS = (
+    ("onnx_bytes", "Model file, MB", 1e-6),
+    ("macs", "Multiply-accumulates, M", 1e-6),
+    ("latency", "One image on the processor, ms", 1e3),
+    ("training_seconds", "Training, s", 1.0),
+)
+#: Costs further apart than this stand on a logarithmic axis.
+_WIDE = 4.0
+#: Points nearer than this share of the axis are drawn side by side.
+_NEAR = 0.03
+
+
+def pareto_figure(comparison: Comparison) -> Picture | None:
+    """Draw the ranking metric against each cost that two runs or more are known to have."""
+    runs = [run for run in comparison.runs if run.image[comparison.metric].value is not None]
+    panels = [
+        panel for panel in _PANELS if sum(cost_of(run, panel[0]) is not None for run in runs) > 1
+    ]
+    if not panels:
+        return None
+    n_rows, n_columns = -(-len(panels) // 2), min(2, len(panels))
+    with house_style():
+        legend_in = 0.2 + 0.22 * -(-len(runs) // 3)
+        figure = Figure(figsize=(4.6 * n_columns, 3.1 * n_rows + legend_in))
+        FigureCanvasAgg(figure)
+        for place, (cost, title, factor) in enumerate(panels):
+            axes = figure.add_subplot(n_rows, n_columns, place + 1)
+            _draw(axes, comparison, runs, cost, factor)
+            axes.set_xlabel(title)
+            axes.set_ylabel(metric_label(comparison.metric, short=True))
+        figure.legend(
+            handles=[_handle(run, order) for order, run in enumerate(runs)],
+            loc="outside upper left",
+            ncols=min(3, len(runs)),
+        )
+        return to_picture(figure, "pareto", alt=_alt(comparison, runs), caption=_caption(runs))
+
+
+def _style(run: ComparedRun, order: int) -> dict[str, Any]:
+    # Past the palette the pairing shifts, so that no two runs look alike.
+    marker = MARKERS[(order + order // len(MARKERS)) % len(MARKERS)]
+    style = {**look(order), "linestyle": "", "marker": marker}
+    return {**style, "markerfacecolor": "white"} if run.is_flattered else style
+
+
+def _handle(run: ComparedRun, order: int) -> Line2D:
+    return Line2D([], [], label=series_label(run.name, 30), markersize=7, **_style(run, order))
+
+
+def _draw(
+    axes: Axes, comparison: Comparison, runs: Sequence[ComparedRun], cost: str, factor: float
+) -> None:
+    known = [
+        (order, run, factor * spent)
+        for order, run in enumerate(runs)
+        if (spent := cost_of(run, cost)) is not None
+    ]
+    costs: FloatArray = np.array([value for _, _, value in known])
+    is_log = bool(costs.min() > 0 and costs.max() / costs.min() > _WIDE)
+    places = _side_by_side(np.log(costs) if is_log else costs)
+    drawn = np.exp(places) if is_log else places
+    for (order, run, _), place in zip(known, drawn, strict=True):
+        metric = run.image[comparison.metric]
+        value = float(metric.value or 0.0)
+        style = _style(run, order)
+        if metric.low is not None and metric.high is not None:
+            axes.plot(
+                [place, place], [metric.low, metric.high], color=style["color"], linewidth=1.2
+            )
+        axes.plot(place, value, markersize=8, zorder=4, **style)
+    front = sorted(
+        (float(place), float(run.image[comparison.metric].value or 0.0))
+        for (_, run, _), place in zip(known, drawn, strict=True)
+        if run.name in comparison.fronts.get(cost, [])
+    )
+    if front:
+        _draw_front(axes, front, float(costs.max()), is_log=is_log)
+    if is_log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    elif costs.max() > 0:
+        axes.set_xlim(0, 1.12 * float(places.max()))
+
+
+def _draw_front(
+    axes: Axes, front: Sequence[tuple[float, float]], last: float, *, is_log: bool
+) -> None:
+    """Draw the best that can be had for a cost as steps."""
+    x = [value for value, _ in front]
+    y = [value for _, value in front]
+    end = last * 1.3 if is_log else last * 1.1
+    axes.step(
+        [*x, end], [*y, y[-1]], where="post", color=MUTED, linewidth=1.2, linestyle="--", zorder=1
+    )
+
+
+def _side_by_side(values: FloatArray) -> FloatArray:
+    """Move points apart that share a cost, so that no interval hides another."""
+    width = float(values.max() - values.min()) or abs(float(values.max())) or 1.0
+    step = _NEAR * width
+    placed: FloatArray = np.array(values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    start = 0
+    for stop in range(1, len(order) + 1):
+        if stop == len(order) or values[order[stop]] - values[order[stop - 1]] > step / 2:
+            cluster = order[start:stop]
+            placed[cluster] = values[cluster].mean() + step * (
+                np.arange(len(cluster)) - (len(cluster) - 1) / 2
+            )
+            start = stop
+    return placed
+
+
+def _alt(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
+    label = metric_label(comparison.metric, short=True)
+    told = []
+    for run in runs:
+        costs = [
+            f"{title.split(', ')[0].lower()} {factor * spent:.3g} {title.rpartition(', ')[2]}"
+            for cost, title, factor in _PANELS
+            if (spent := cost_of(run, cost)) is not None
+        ]
+        told.append(
+            f"{run.name}: {label} {metric_text(run.image[comparison.metric])}, {', '.join(costs)}"
+        )
+    return f"{label} against costs. {'; '.join(told)}."
+
+
+def _caption(runs: Sequence[ComparedRun]) -> str:
+    text = (
+        "What is reached against what would be deployed, with 95 % intervals. The dashed line is "
+        "the front: no run beyond it reaches as much for less. Points that share a cost stand side "
+        "by side."
+    )
+    if any(run.is_flattered for run in runs):
+        text += " Hollow: judged on what its training saw, which counts for no front."
+    return text

@@ -1,0 +1,146 @@
+"""Pairs that the leak audit found alike, side by side; and the page of ``data audit``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+
+from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
+from eosin.core.types import Image
+from eosin.reporting.formatting import count, number, quantity, shorten
+from eosin.reporting.gathering import Run
+from eosin.reporting.rendering import render, write_page
+from eosin.reporting.tables import Table, text_table
+from eosin.reporting.tiles import Tile, make_tile
+
+#: Pairs of a finding that the page of ``data audit`` shows; all are in ``audit.json``.
+_MOST_SHOWN = 12
+_NAME_WIDTH = 40
+#: Two tiles, and what they have in common.
+TilePair = tuple[Tile, Tile, str]
+
+
+def pictured(report: AuditReport) -> list[str]:
+    """Return the images that the page shows, each once."""
+    shown = [
+        cell
+        for finding in report.findings
+        if finding.kind in SHOWN_KINDS
+        for pair in finding.pairs[:_MOST_SHOWN]
+        for cell in (pair.a, pair.b)
+    ]
+    return list(dict.fromkeys(shown))
+
+
+def pair_tiles(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> list[TilePair]:
+    """Return the pairs of a finding of which both pictures are there, side by side.
+
+    Args:
+        finding: With its pairs.
+        pictures: By path.
+    """
+    if finding.kind not in SHOWN_KINDS:
+        return []
+    pairs = [p for p in finding.pairs if p.a in pictures and p.b in pictures][:_MOST_SHOWN]
+    return [
+        (
+            _tile(pair.a, pair.split_a, pictures[pair.a]),
+            _tile(pair.b, pair.split_b, pictures[pair.b]),
+            describe_pair(pair),
+        )
+        for pair in pairs
+    ]
+
+
+def describe_pair(pair: Pair) -> str:
+    """Return what two images have in common: ``"mirrored, similarity 0.98"``."""
+    return f"{pair.how}, similarity {number(pair.score)}" if pair.how else "the very same"
+
+
+def _tile(path: str, part: str | None, picture: PillowImage.Image) -> Tile:
+    place = PurePosixPath(path)
+    name = shorten(place.name, _NAME_WIDTH)
+    words = f"Image {place.name}" + (f" of {part}" if part else "")
+    return make_tile(picture.copy(), alt=words, title=name, lines=[part] if part else [])
+
+
+def run_pairs(run: Run, finding: Finding) -> list[TilePair]:
+    """Return the pairs of a finding whose pictures the run folder holds."""
+    wanted = {(pair.a, pair.b) for pair in finding.pairs}
+    by_number: dict[int | None, list[tuple[str, str]]] = defaultdict(list)
+    for picture in run.role("pair"):
+        by_number[picture.pair].append((picture.path, picture.file))
+    found: dict[str, PillowImage.Image] = {}
+    for sides in by_number.values():
+        if tuple(path for path, _ in sides) not in wanted:
+            continue
+        for path, file in sides:
+            try:
+                with PillowImage.open(run.folder.samples / file) as opened:
+                    found[path] = opened.convert("RGB")
+            except (OSError, ValueError, UnidentifiedImageError):
+                continue
+    return pair_tiles(finding, found)
+
+
+def write_audit_page(
+    path: Path, report: AuditReport, name: str, pictures: Mapping[str, Image]
+) -> Path:
+    """Write the self-contained HTML page.
+
+    Args:
+        path: Where to.
+        report: What was found.
+        name: What the table is called.
+        pictures: uint8, shape (H, W, 3), by path: those that :func:`pictured` names. A pair that
+            lacks one is left to ``audit.json``.
+
+    Raises:
+        OutputError: The page cannot be written.
+    """
+    shown = {cell: PillowImage.fromarray(image) for cell, image in pictures.items()}
+    entries = []
+    for number_, finding in enumerate(report.findings):
+        pairs = pair_tiles(finding, shown)
+        left = len(finding.pairs) - len(pairs)
+        title = f"{finding.severity.capitalize()}: {finding.kind.replace('_', ' ')}"
+        entries.append((f"finding-{number_}", title, finding.message, pairs, _left(left, pairs)))
+    facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
+    facts += [("Leaks", count(len(report.leaks))), ("Findings", count(len(report.findings)))]
+    html = render(
+        "audit.html.j2",
+        name=name,
+        simulated=False,
+        verdict=_verdict(report),
+        facts=facts,
+        parts=_parts(report),
+        reach=report.reach,
+        findings=entries,
+    )
+    return write_page(path, html)
+
+
+def _left(left: int, pairs: list[TilePair]) -> str:
+    if not left:
+        return ""
+    words = "further pair" if pairs else "example pair"
+    return f"{quantity(left, words)} in audit.json."
+
+
+def _verdict(report: AuditReport) -> str:
+    if report.leaks:
+        return f"{quantity(len(report.leaks), 'leak')}: a test result would flatter."
+    if report.findings:
+        return "No leak between the parts; what was noted is below."
+    return "Nothing was found that is in the table twice."
+
+
+def _parts(report: AuditReport) -> Table | None:
+    if not report.splits:
+        return None
+    rows = [[part, count(s.n_images), count(s.n_groups)] for part, s in report.splits.items()]
+    return text_table("The parts.", ("Part", "Images", "Groups"), rows, texts=(0,))

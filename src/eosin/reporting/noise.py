@@ -1,0 +1,265 @@
+"""What a comparison found, in words: who can be told apart, and what noise is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from eosin.artifacts.comparison import ComparedPair, ComparedRun, Comparison, PairedMetric
+from eosin.artifacts.metrics import Metric
+from eosin.reporting.formatting import (
+    ABSENT,
+    count,
+    listing,
+    metric_label,
+    metric_text,
+    quantity,
+)
+
+#: The level that a corrected p-value is held against.
+ALPHA = 0.05
+
+Outcome = Literal["apart", "unsettled", "noise", "unknown"]
+#: How an outcome is called in a table.
+OUTCOMES: dict[Outcome, str] = {
+    "apart": "told apart",
+    "unsettled": "not settled",
+    "noise": "within noise",
+    "unknown": "no interval",
+}
+
+
+def outcome(entry: PairedMetric) -> Outcome:
+    """Say what an interval of whole groups, and the corrected test with it, allow to say."""
+    low, high = entry.difference.low, entry.difference.high
+    if low is None or high is None:
+        return "unknown"
+    if low <= 0 <= high:
+        return "noise"
+    return "apart" if entry.p_holm is not None and entry.p_holm < ALPHA else "unsettled"
+
+
+def difference_text(metric: Metric | None) -> str:
+    """Write a difference with its sign, e.g. ``"+0.031 (−0.012 to +0.074)"``."""
+    if metric is None or metric.value is None:
+        return ABSENT
+    if metric.low is None or metric.high is None:
+        return signed(metric.value)
+    return f"{signed(metric.value)} ({signed(metric.low)} to {signed(metric.high)})"
+
+
+def signed(value: float) -> str:
+    """Write a number with its sign; what rounds to nothing has none."""
+    text = f"{abs(value):.3f}"
+    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+
+
+def p_text(p: float | None) -> str:
+    """Write a p-value."""
+    return ABSENT if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def units(comparison: Comparison) -> str:
+    """Say on how much runs were compared, e.g. ``"550 images of 29 patients"``."""
+    images = quantity(comparison.n_images, "image")
+    if comparison.n_patients is not None:
+        patients = f"{images} of {quantity(comparison.n_patients, 'patient')}"
+        same = comparison.n_patients == comparison.n_groups
+        return patients if same else f"{patients} in {quantity(comparison.n_groups, 'group')}"
+    if comparison.n_groups != comparison.n_images:
+        return f"{images} of {quantity(comparison.n_groups, 'group')}"
+    return images
+
+
+def label(comparison: Comparison) -> str:
+    """Return how the metric that ranks the runs is called in a sentence."""
+    text = metric_label(comparison.metric, short=True)
+    text = text if text.isupper() or text == "F1" else text.lower()
+    return f"macro {text}" if comparison.positive is None and text == "AUC" else text
+
+
+def honest(comparison: Comparison) -> list[ComparedRun]:
+    """Return the runs that the headline may speak of, the best first.
+
+    Those judged on what their training saw are left out where two others remain.
+    """
+    clean = [run for run in comparison.runs if not run.is_flattered]
+    chosen = clean if len(clean) > 1 else comparison.runs
+    return [run for run in ranked(comparison) if run in chosen]
+
+
+def ranked(comparison: Comparison) -> list[ComparedRun]:
+    """Return all runs, the best first."""
+    return sorted(comparison.runs, key=lambda run: -(run.image[comparison.metric].value or 0.0))
+
+
+def headline(comparison: Comparison) -> str:
+    """Say in a sentence or two which runs can be told apart."""
+    best, *others = honest(comparison)
+    name, where = label(comparison), f"on these {units(comparison)}"
+    if len(others) == 1:
+        return _of_two(comparison, best, others[0], name, where)
+    found = {run.name: outcome(_between(comparison, best, run)) for run in others}
+    parts = [
+        f"{best.name} reaches the highest {name}, "
+        f"{metric_text(best.image[comparison.metric])}, {where}."
+    ]
+    for kind, words in (
+        ("noise", "{} can't be told apart from it: the {} within noise."),
+        ("apart", "It is better than {}."),
+        ("unsettled", "Whether it is better than {} is not settled."),
+        ("unknown", "There is no interval of its difference from {}."),
+    ):
+        names = [run for run, each in found.items() if each == kind]
+        if names:
+            many = "differences lie" if len(names) > 1 else "difference lies"
+            parts.append(words.format(listing(names), many))
+    return " ".join(parts)
+
+
+def _of_two(
+    comparison: Comparison, best: ComparedRun, other: ComparedRun, name: str, where: str
+) -> str:
+    entry = _between(comparison, best, other)
+    gap = difference_text(entry.difference)
+    kind = outcome(entry)
+    if kind == "noise":
+        return (
+            f"{best.name} and {other.name} can't be told apart by {name} {where}: "
+            f"the difference, {gap}, lies within noise."
+        )
+    if kind == "apart":
+        return f"{best.name} has more {name} than {other.name} {where}: {gap}."
+    if kind == "unsettled":
+        return (
+            f"Whether {best.name} has more {name} than {other.name} {where} is not settled: the "
+            f"interval of the difference, {gap}, leaves 0 out, but exchanging whole "
+            f"{unit(comparison)}s gives p = {p_text(entry.p_holm)}."
+        )
+    return f"No interval can be given for the difference in {name} {where}: {gap}."
+
+
+def _between(comparison: Comparison, one: ComparedRun, other: ComparedRun) -> PairedMetric:
+    """Return how much more of the ranking metric ``one`` has than ``other``."""
+    pair = next(
+        pair for pair in comparison.pairs if {pair.one, pair.other} == {one.name, other.name}
+    )
+    return turned(pair, comparison.metric, one.name)
+
+
+def turned(pair: ComparedPair, metric: str, first: str) -> PairedMetric:
+    """Return a pair's difference as that of ``first`` from the other."""
+    entry = pair.metrics[metric]
+    gap = entry.difference
+    if pair.one == first or gap.value is None:
+        return entry
+    low, high = gap.low, gap.high
+    flipped = {
+        "value": -gap.value,
+        "low": None if high is None else -high,
+        "high": None if low is None else -low,
+    }
+    return entry.model_copy(update={"difference": gap.model_copy(update=flipped)})
+
+
+def unit(comparison: Comparison) -> str:
+    """Return what is drawn and exchanged whole."""
+    if comparison.n_groups == comparison.n_images:
+        return "image"
+    return "patient" if comparison.n_patients == comparison.n_groups else "group"
+
+
+def meaning(comparison: Comparison) -> list[str]:
+    """Say what within noise means, and what the tests take for granted."""
+    each, pairs = unit(comparison), len(comparison.pairs)
+    words = [
+        f"Within noise means that the 95 % interval of the paired difference holds 0: with other "
+        f"{each}s of the same kind the order could have been the other way round. It does not mean "
+        f"that the two are equally good; it means that {units(comparison)} do not tell which is "
+        f"better. Both runs of a pair are measured on the same resamples of whole {each}s, so that "
+        f"what makes an image hard for both cancels out.",
+        f"Told apart means more: the interval leaves 0 out, and so does a test that exchanges what "
+        f"both runs said of whole {each}s ({count(comparison.flips)} random exchanges), after "
+        f"Holm's correction for all {quantity(pairs, 'pair')} at p < {ALPHA:g}. Where only the "
+        f"interval leaves 0 out, the matter is not settled.",
+    ]
+    if comparison.n_repeated:
+        words.append(
+            f"{quantity(comparison.n_repeated, 'run')} judged every image in several repeats: here "
+            "their probabilities are averaged an image, so that each has one decision. The average "
+            "is a little better than a single repeat."
+        )
+    return words
+
+
+def cautions(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return what a reader must know before any number, each with a heading."""
+    found = [_seen(comparison, run) for run in comparison.runs if run.is_flattered]
+    left = {run.name: run.n_judged - comparison.n_images for run in comparison.runs}
+    told = [f"{count(n)} of {name}" for name, n in left.items() if n]
+    if told:
+        found.append(
+            (
+                "Images were left out.",
+                f"Compared are the {count(comparison.n_images)} images that all runs were judged "
+                f"on; left out are {listing(told)}. The figures of a run's own page are of all.",
+            )
+        )
+    reasons = {run.image[comparison.metric].reason for run in comparison.runs} - {None}
+    found += [("Few groups.", _sentence(one)) for one in sorted(map(str, reasons))]
+    if comparison.n_groups == comparison.n_images:
+        found.append(
+            (
+                "No groups are known.",
+                "Each image stands for itself. Where images share a patient or a slide, all "
+                "intervals here are too narrow and all p-values too small.",
+            )
+        )
+    return found
+
+
+def _seen(comparison: Comparison, run: ComparedRun) -> tuple[str, str]:
+    each = unit(comparison) if comparison.n_groups != comparison.n_images else "group"
+    if run.n_seen_groups:
+        what = f"saw other images of {quantity(run.n_seen_groups, f'judged {each}')} in training"
+    else:
+        what = "was judged on material that its audit found in training as well"
+    return (
+        f"{run.name} {what}.",
+        "Its figures flatter: part of them is recognising a slide, a stain or a patient. It is "
+        "shown beside the others and counts neither for the headline nor for the front.",
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def networks_note(runs: Sequence[ComparedRun]) -> str:
+    """Say whose accuracy is shown where what would be deployed is several networks."""
+    joined = [run.name for run in runs if run.networks > 1]
+    if not joined:
+        return ""
+    return (
+        f"{listing(joined)}: the accuracy is that of single networks, each judged on the fold that "
+        "it never saw; what would be deployed joins all of them, costs more, and was itself judged "
+        "on nothing. Costs are given for both. Where folds share a frozen backbone, its weights "
+        "count once for each fold, but lie in the ONNX file once."
+    )
+
+
+def tell_comparison(comparison: Comparison) -> list[str]:
+    """Return the comparison as short lines for the terminal."""
+    lines = [f"{units(comparison)} in common", headline(comparison)]
+    runs = honest(comparison)
+    runs += [run for run in comparison.runs if run not in runs]
+    width = max(len(run.name) for run in runs)
+    for run in runs:
+        size = run.deployed.onnx_bytes
+        time = run.deployed.latency
+        told = [f"{label(comparison)} {metric_text(run.image[comparison.metric])}"]
+        told += [f"{size / 1e6:.1f} MB"] if size else []
+        told += [f"{1e3 * time.median:.1f} ms an image"] if time else []
+        told += ["flattered: it saw what it was judged on"] if run.is_flattered else []
+        lines.append(f"  {run.name:<{width}}  {', '.join(told)}")
+    return lines + [f"caution  {head} {words}" for head, words in cautions(comparison)]
