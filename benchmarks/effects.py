@@ -172,15 +172,16 @@ def _added(row: dict[str, Any], first: dict[str, Any]) -> str:
 
 def _row(row: dict[str, Any], metrics: list[str]) -> list[str]:
     cells = [row["condition"]]
-    cells += [_interval(row[metric], ".3f") for metric in metrics]
+    cells += [interval_text(row[metric], ".3f") for metric in metrics]
     gain = row["gain"]
-    cells += [_interval(gain[metric], "+.3f") if gain else "" for metric in metrics]
+    cells += [interval_text(gain[metric], "+.3f") if gain else "" for metric in metrics]
     left = row["unchanged"]
     cells.append(f"{left['n_unchanged']} of {left['n_images']}" if left else "")
     return [*cells, f"{row['seconds']:.0f} s"]
 
 
-def _interval(entry: dict[str, Any], form: str) -> str:
+def interval_text(entry: dict[str, Any], form: str) -> str:
+    """Write a kept number with its interval, or why it has none."""
     if entry["value"] is None:
         return f"undefined: {entry['reason']}"
     if entry["low"] is None:

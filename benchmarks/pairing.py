@@ -7,13 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from eosin.core.types import FloatArray
-from eosin.metrics.measurement import Measurement
+from eosin.metrics.comparison import difference, draw
 from eosin.metrics.predictions import Predictions, encode
-from eosin.metrics.resampling import bootstrap
 
 #: Splits whose predictions are compared, the first that a run has.
 PREFERRED = ("oof", "test", "external")
@@ -31,36 +28,22 @@ def paired_gain(run: Path, before: Path, metrics: Iterable[str] = GAINS) -> dict
 
     Returns:
         Numbers of images and groups; for each metric the difference, and its 95 % interval from
-        resamples of whole groups, the same for both runs.
+        resamples of whole groups, the same for both runs; no interval where nothing varies.
 
     Raises:
         SystemExit: They were judged on other images, or tell more than two classes.
     """
     (after_paths, after_it), (before_paths, before_it) = map(_read_predictions, (run, before))
-    positive = after_it.positive
-    if positive is None:
+    if after_it.positive is None:
         raise SystemExit("gains are computed for two classes only")
     if after_paths != before_paths:
         raise SystemExit(f"{run} and {before} were not judged on the same images")
-    n_groups = len(np.unique(after_it.groups))
-    values, drawn = [], []
-    for predictions in (after_it, before_it):
-        measure = Measurement(predictions, list(metrics), [positive])
-        values.append(measure(np.ones((1, n_groups))))
-        drawn.append(bootstrap(measure, n_groups, len(predictions)))
-    found: dict[str, Any] = {"n_images": len(after_it), "n_groups": n_groups}
+    after, ago = (draw(each, list(metrics)) for each in (after_it, before_it))
+    found: dict[str, Any] = {"n_images": len(after_it), "n_groups": after_it.n_groups}
     for metric in metrics:
-        gains = [_column(one, metric, positive) for one in (*values, *drawn)]
-        low, high = np.nanquantile(gains[2] - gains[3], [0.025, 0.975])
-        difference = float((gains[0] - gains[1])[0])
-        found[metric] = {"value": difference, "low": float(low), "high": float(high)}
+        gap = difference(after, ago, metric)
+        found[metric] = {"value": gap.value, "low": gap.low, "high": gap.high}
     return found
-
-
-def _column(measured: dict[str, FloatArray], metric: str, positive: int) -> FloatArray:
-    """Return one number a resample, also of a metric that is measured class by class."""
-    values = measured[metric]
-    return values[:, positive] if values.ndim == 2 else values
 
 
 def _read_predictions(run: Path) -> tuple[list[str], Predictions]:

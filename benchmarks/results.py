@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.effects import effects_table
+from benchmarks.effects import effects_table, interval_text
 from benchmarks.pairing import GAINS, PREFERRED, paired_gain
 from benchmarks.tables import render_table
 from eosin.core.files import write_json
@@ -232,10 +232,7 @@ def _stage(stage: dict[str, Any]) -> str:
 
 
 def _gain(before: str, gain: dict[str, Any]) -> str:
-    told = [
-        f"{title} {gain[key]['value']:+.3f} ({gain[key]['low']:+.3f} to {gain[key]['high']:+.3f})"
-        for key, title in GAINS.items()
-    ]
+    told = [f"{title} {interval_text(gain[key], '+.3f')}" for key, title in GAINS.items()]
     return (
         f"Against {before}, on the same {gain['n_images']} images of {gain['n_groups']} groups, "
         f"with 95 % intervals of the paired difference: {', '.join(told)}."

@@ -1,7 +1,7 @@
 """From a recipe to where its images lie."""
 
 from eosin.pipeline.preparation import resolve_root
-from eosin.recipe.schema import DataSection
+from eosin.recipe.data import DataSection
 
 
 def test_a_variable_expands_in_the_root_of_a_simulated_data_set_too(tmp_path, monkeypatch):

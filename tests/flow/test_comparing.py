@@ -1,0 +1,88 @@
+"""``compare`` on trained runs: costs, the page, and what the command says."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+import eosin
+from eosin.artifacts.comparison import Comparison
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.versioned import read_document
+from eosin.reporting.comparison import write_comparison_page
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_run, folds_run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("compared") / "both"
+    return eosin.compare([tiny_run, folds_run], output=output)
+
+
+def test_costs_are_those_of_the_model_folders(compared, tiny_run, folds_run):
+    tiny, folds = compared.comparison.runs
+    assert (tiny.networks, folds.networks) == (1, 2)
+    assert tiny.judged == tiny.deployed
+    for run, told in ((tiny_run, tiny.deployed), (folds_run, folds.deployed)):
+        info = read_document(ModelFolder(run / "model").info, ModelInfo)
+        assert (told.params, told.macs) == (info.params, info.macs)
+        assert told.onnx_bytes == (run / "model" / "model.onnx").stat().st_size
+        assert told.latency.images == "real"
+        assert 0 < told.latency.low <= told.latency.median <= told.latency.high
+    assert folds.deployed.params == 2 * folds.judged.params == 2 * tiny.deployed.params
+    assert folds.deployed.macs == 2 * tiny.deployed.macs > 0
+    assert tiny.training_seconds > 0
+    assert compared.comparison.light_large.light == tiny.name
+
+
+def test_macs_of_an_older_model_are_counted(tiny_run):
+    from eosin.pipeline.costs import _count_macs
+
+    info = read_document(ModelFolder(tiny_run / "model").info, ModelInfo)
+    assert _count_macs(info.model_copy(update={"macs": None})) == info.macs
+
+
+def test_the_page_is_made_from_the_document_alone(compared, tmp_path):
+    again = tmp_path / compared.folder.name
+    again.mkdir()
+    shutil.copy(compared.folder / "comparison.json", again)
+    page = write_comparison_page(again).read_text(encoding="utf-8")
+    assert page == compared.page.read_text(encoding="utf-8")
+    assert 'src="http' not in page
+    assert page.count("<img") == 1
+    assert "Within noise means that the 95 % interval of the paired difference holds 0" in page
+    assert compared.comparison == read_document(again / "comparison.json", Comparison)
+
+
+def test_the_table_has_a_row_a_run(compared):
+    table = pd.read_csv(compared.folder / "comparison.csv")
+    assert list(table["run"]) == [run.name for run in compared.comparison.runs]
+    assert list(table["auc"]) == [run.image["auc"].value for run in compared.comparison.runs]
+    assert list(table["deployed_macs"]) == [r.deployed.macs for r in compared.comparison.runs]
+
+
+def test_what_evaluate_made_is_compared_without_costs(compared, tiny_run, folds_run, tmp_path):
+    again = eosin.evaluate(folds_run, split="oof", output=tmp_path / "evaluated").folder
+    found = eosin.compare([tiny_run, again], output=tmp_path / "out").comparison
+    assert found.n_images == compared.comparison.n_images
+    assert found.runs[1].image["auc"] == compared.comparison.runs[1].image["auc"]
+    assert found.runs[1].deployed.params is None
+
+
+def test_the_command_tells_and_refuses(command, tiny_run, folds_run, tmp_path):
+    told = command("compare", tiny_run, folds_run, "-o", tmp_path / "out", "--metric", "accuracy")
+    assert told.status == 0
+    assert "images of" in told.out.splitlines()[0]
+    assert (tmp_path / "out" / "comparison.html").exists()
+    alone = command("compare", tiny_run)
+    assert alone.status == 2
+    assert "at least two runs" in alone.complaint
+    for wrong, words in (
+        (tiny_run / "model", "no finished run folder"),
+        (tmp_path / "nowhere", "does not exist"),
+        (tiny_run, "named twice"),
+    ):
+        assert words in command("compare", tiny_run, wrong, "-o", tmp_path / "new").complaint
+    full = command("compare", tiny_run, folds_run, "-o", tmp_path / "out")
+    assert "is not empty" in full.complaint
+    assert not (tmp_path / "new").exists()

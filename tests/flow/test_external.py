@@ -1,0 +1,103 @@
+"""External validation: labels are mapped, and drift against the training images is told."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import eosin
+from eosin.artifacts.profile import Drift, Profile
+from eosin.artifacts.versioned import read_document
+
+
+@pytest.fixture(scope="module")
+def abroad(tiny_run, tmp_path_factory):
+    """A table of the tiny run's images as another laboratory would have them: dark and bluish."""
+    folder = tmp_path_factory.mktemp("abroad")
+    frame = pd.read_csv(tiny_run / "manifest.csv", dtype=str, keep_default_na=False)
+    for place, path in enumerate(frame["path"]):
+        image = np.asarray(Image.open(tiny_run / path).convert("RGB"), dtype=np.float64)
+        Image.fromarray((image * (0.55, 0.6, 0.8)).astype(np.uint8)).save(folder / f"{place}.png")
+    frame["path"] = [f"{place}.png" for place in range(len(frame))]
+    frame["label"] = frame["label"].replace("malignant", "tumour")
+    frame.drop(columns="split").to_csv(folder / "abroad.csv", index=False)
+    return folder / "abroad.csv"
+
+
+def test_the_profile_has_numbers_and_no_ids(tiny_run):
+    text = (tiny_run / "model" / "profile.json").read_text()
+    frame = pd.read_csv(tiny_run / "manifest.csv", dtype=str)
+    assert not [one for column in ("patient", "path") for one in set(frame[column]) if one in text]
+    profile = read_document(tiny_run / "model" / "profile.json", Profile)
+    train = frame[frame["split"] == "train"]
+    assert profile.appearance["red"].n_images == len(train)
+    assert profile.appearance["red"].n_groups == train["group"].nunique()
+    assert profile.appearance["side_px"].mean == 64
+    assert profile.predicted_on == "val"
+    assert profile.prediction.n_groups == frame.loc[frame["split"] == "val", "group"].nunique()
+    assert sum(profile.classes.values()) == pytest.approx(1)
+
+
+def test_an_ensemble_of_folds_carries_the_profile_of_all_images(folds_run):
+    profile = read_document(folds_run / "model" / "profile.json", Profile)
+    frame = pd.read_csv(folds_run / "manifest.csv", dtype=str)
+    assert profile.predicted_on == "oof"
+    for one in (profile.appearance["focus"], profile.prediction):
+        assert one.n_groups == frame["group"].nunique()
+
+
+def test_drift_is_told_where_it_is(command, tiny_run, abroad, tmp_path):
+    line = ("evaluate", tiny_run, "--data", abroad)
+    told = command(*line, "-o", tmp_path / "a")
+    assert told.status == 1
+    assert "the model does not know the label 'tumour'" in told.complaint
+    assert "--map tumour=CLASS" in told.complaint
+    assert not (tmp_path / "a").exists()
+
+    told = command(*line, "--map", "tumour=malignant", "-o", tmp_path / "a")
+    assert told.status == 0, told.err
+    assert "drift: far off in" in told.out
+    assert "report.html" in told.out
+    drift = read_document(tmp_path / "a" / "drift.json", Drift)
+    assert drift.shifts["red"].verdict == "far off"
+    assert drift.shifts["side_px"].verdict == "as in training"
+    assert drift.predicted == "malignant"
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert 'id="drift"' in page
+    assert "far from those that the model was trained on" in page
+    assert (tmp_path / "a" / "figures" / "drift.png").exists()
+    given = pd.read_csv(tmp_path / "a" / "manifest.csv")["label_given"]
+    assert set(given) == {"benign", "tumour"}
+
+
+def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path):
+    frame = pd.read_csv(tiny_run / "manifest.csv", dtype=str, keep_default_na=False)
+    frame["path"] = [str((tiny_run / path).resolve()) for path in frame["path"]]
+    frame.to_csv(tmp_path / "same.csv", index=False)
+    made = eosin.evaluate(tiny_run, data=tmp_path / "same.csv", output=tmp_path / "same")
+    assert made.drift.verdict == "as in training"
+    # Of its own images a run tells none.
+    assert not (tiny_run / "drift.json").exists()
+    assert 'id="drift"' not in (tiny_run / "report.html").read_text()
+
+
+def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(
+    command, tiny_run, abroad, tmp_path
+):
+    model = shutil.copytree(tiny_run / "model", tmp_path / "model")
+    (model / "profile.json").unlink()
+    labels = ("--map", "tumour=malignant")
+    told = command("evaluate", model, "--data", abroad, *labels, "-o", tmp_path / "a")
+    assert told.status == 0, told.err
+    assert "drift: unknown: the model carries no profile" in told.out
+    assert json.loads((tmp_path / "a" / "drift.json").read_text())["shifts"] == {}
+    assert "no profile of its training images" in (tmp_path / "a" / "report.html").read_text()
+
+
+def test_a_map_belongs_to_an_outside_manifest(command, tiny_run):
+    told = command("evaluate", tiny_run, "--map", "tumour=malignant")
+    assert told.status == 2
+    assert "--data" in told.complaint

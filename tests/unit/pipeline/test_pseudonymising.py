@@ -1,0 +1,132 @@
+"""Identifiers in tables, JSON and running text."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from eosin.artifacts.pseudonyms import Pseudonyms
+from eosin.pipeline.identifiers import Identifiers
+from eosin.pipeline.pseudonymising import hide_json, hide_table
+from eosin.pipeline.remnants import find_remnants
+
+ROOT = Path("/data/set")
+FRAME = pd.DataFrame(
+    [
+        ["benign/Anna_Huber/tile-17a.png", "benign", "Anna", "Anna", "s1", "57", "train"],
+        ["benign/B2/tile-18b.png", "benign", "7", "7", "s2", "61", "test"],
+        ["malignant/20017/a.h5#3", "malignant", "20017", "20017", "s3", "48", "test"],
+        ["malignant/x/tile-99c.png", "malignant", "", "malignant/x/tile-99c.png", "", "", ""],
+    ],
+    columns=["path", "label", "patient", "group", "slide", "age", "split"],
+)
+
+
+@pytest.fixture
+def known():
+    found = Identifiers(Pseudonyms(b"k" * 32))
+    found.learn(FRAME, ROOT)
+    return found
+
+
+def test_a_table_keeps_harmless_columns_and_which_rows_belong_together(known):
+    table = hide_table(FRAME, known, ROOT)
+    assert list(table) == ["path", "label", "patient", "group", "slide", "split"]
+    assert set(table["path"].str.partition("-")[0]) == {"image"}
+    assert table["path"].str.contains(r"\.h5#3$").sum() == 1
+    known_patients = table[table["patient"] != ""]
+    assert (known_patients["patient"] == known_patients["group"]).all()
+    own = table[table["patient"] == ""]
+    assert list(own["group"]) == list(own["path"])
+    # In the order of pseudonyms: the place in the table tells nothing.
+    assert list(table["path"]) == sorted(table["path"])
+    assert not set(FRAME["patient"]) - {""} & set(table.stack())
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("cannot read tile-17a.png", "tile-17a"),
+        ("cannot read '/data/set/benign/B2/tile-18b.png': cut", "B2"),
+        ("opened /home/mueller/scans/new.svs today", "mueller"),
+        ("opened C:\\scans\\mueller\\new.svs", "mueller"),
+        ("in Anna_Huber", "Huber"),
+        ("patient 20017, and 20017_x1.png", "20017"),
+    ],
+)
+def test_running_text_loses_identifiers_and_paths(known, text, gone):
+    assert gone not in known.text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7 of 20 benign images in train, test and/or val",
+        "0.20017 is no patient, nor is 20017.5 or 120017",
+        "see https://example.org/Anne/page.html and docs/page.md",
+        "Annabel",
+    ],
+)
+def test_running_text_keeps_what_only_looks_like_one(known, text):
+    assert known.text(text) == text
+
+
+def test_json_hides_by_key_however_short_and_sorts(known):
+    told = hide_json(
+        {
+            "git": "abc123",
+            "data_root": "/home/mueller/set",
+            "parts": {"test": {"groups": ["7", "Anna"], "n_groups": 7}},
+            "by_site": {"1": {"value": 0.5}},
+            "findings": [
+                {
+                    "kind": "same_group",
+                    "severity": "leak",
+                    "message": "2 groups stand in both train and test: 7, Anna (3 of 7 images)",
+                    "pairs": [
+                        {"a": FRAME["path"][0], "b": FRAME["path"][1], "split_a": "train",
+                         "split_b": "test", "score": 1.0}
+                    ],
+                }
+            ],
+        },
+        known,
+        ROOT,
+    )  # fmt: skip
+    assert told["git"] is None
+    groups = told["parts"]["test"]["groups"]
+    assert groups == sorted(known.cell("patient", value) for value in ("7", "Anna"))
+    assert told["parts"]["test"]["n_groups"] == 7
+    assert list(told["by_site"]) == [known.cell("site", "1")]
+    finding = told["findings"][0]
+    assert finding["message"] == "2 groups stand in both train and test (3 of 7 images)"
+    assert finding["pairs"][0]["a"] == known.cell("image", "benign/Anna_Huber/tile-17a.png", ROOT)
+    assert "mueller" not in json.dumps(told)
+
+
+def test_an_image_has_one_pseudonym_wherever_its_path_starts(known):
+    cell = known.cell("image", "/data/set/benign/B2/tile-18b.png")
+    assert known.cell("image", "benign/B2/tile-18b.png", Path("/elsewhere")) == cell
+    assert known.cell("image", "../set/benign/B2/tile-18b.png", Path("/data/run")) == cell
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.md", b"of Anna_Huber"),
+        ("page.html", b"<td>tile&#45;17a</td>"),
+        ("new.json", b'{"x": ["tile-17a"]}'),
+        ("short.json", b'{"patient": "7"}'),
+        ("short.csv", b"patient,x\n7,1\n"),
+        ("recipe.toml", b'name = "Anna"'),
+        ("model.onnx", b"\x00\x01doc of tile-17a\x00"),
+        ("tile-17a.jpg", b""),
+    ],
+)
+def test_the_last_look_finds_a_planted_identifier(known, tmp_path, name, content):
+    (tmp_path / "clean.json").write_text('{"patient": "", "n": 20017}')
+    (tmp_path / "clean.html").write_text("<img src='data:image/png;base64,Anna/tile'> 7 images")
+    assert list(find_remnants(tmp_path, known)) == []
+    (tmp_path / name).write_bytes(content)
+    assert [found.name for found, _ in find_remnants(tmp_path, known)] == [name]
