@@ -1,0 +1,166 @@
+"""What leaves the house has pseudonyms, still reads, and still compares."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.pseudonyms import load_pseudonyms
+from eosin.core.errors import OutputError
+from eosin.pipeline.contenders import find_shared, read_judgements
+from eosin.pipeline.releasing import release
+
+#: How the phantom's patients, and so its files, are called.
+PATIENT = b"P000"
+
+
+@pytest.fixture(autouse=True)
+def key(tmp_path, monkeypatch):
+    path = tmp_path / "secret" / "key"
+    monkeypatch.setenv("EOSIN_PSEUDONYM_KEY", str(path))
+    return path
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """A copy beside the original, where relative paths still lead to the images."""
+    folder = tiny_run.parent / f"tiny-{tmp_path.name}"
+    shutil.copytree(tiny_run, folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def holding(folder, text):
+    return [name for name in files(folder) if text in (folder / name).read_bytes()]
+
+
+def no_page(folder):
+    """Stand in for the page, which takes seconds."""
+    return folder
+
+
+def read(path):
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def test_a_run_leaves_without_its_patients_and_paths(command, run, tiny_phantom, tmp_path, key):
+    (run / "skipped.csv").write_text("path,reason\nbenign/x.png,/home/huber/x.png is cut\n")
+    (run / "notes.docx").write_bytes(b"P0001 came on Monday")
+    marks = PngInfo()
+    marks.add_text("Patient", "P0001")
+    Image.new("RGB", (8, 8)).save(run / "samples" / "pair-00.png", pnginfo=marks)
+    assert holding(run, PATIENT)
+    before = files(run)
+
+    told = command("report", run, "--pseudonymise", "-o", tmp_path / "copy")
+    assert told.status == 0, told.err
+    assert "left out" in told.err
+    assert files(run) == before
+    copy = tmp_path / "copy"
+    assert told.out.split() == ["report", str(copy / "report.html")]
+    assert holding(copy, PATIENT) == []
+    assert holding(copy, str(tiny_phantom).encode()) == []
+    assert holding(copy, key.read_bytes()[:16]) == []
+    assert holding(copy, b"huber") == []
+    assert not list((copy / "model").glob("*.ckpt"))
+    assert not {"checkpoints", "logs", "notes.docx"} & {path.name for path in copy.iterdir()}
+    with Image.open(copy / "samples" / "pair-00.png") as picture:
+        assert picture.info == {}
+
+    ours, theirs = read(run / "manifest.csv"), read(copy / "manifest.csv")
+    for column in ("label", "split", "magnification"):
+        assert sorted(ours[column]) == sorted(theirs[column])
+    assert ours["patient"].value_counts().tolist() == theirs["patient"].value_counts().tolist()
+    logits = pd.read_parquet(RunFolder(copy).logits)
+    assert list(logits["path"]) == list(read(copy / "predictions.csv")["path"])
+    metrics = [json.loads((place / "metrics.json").read_text()) for place in (run, copy)]
+    assert metrics[0]["test"]["image"] == metrics[1]["test"]["image"]
+    # The page was made from the copy, which is a run folder like any other.
+    assert b"patient-" in (copy / "report.html").read_bytes()
+
+
+def test_other_names_of_one_key_are_the_same_and_those_of_another_key_are_not(
+    command, run, tiny_run, tiny_phantom, tmp_path, monkeypatch
+):
+    for place in (run, tiny_run):
+        release(place, tmp_path / place.name, load_pseudonyms(), no_page)
+    one, again = (set(read(tmp_path / p.name / "manifest.csv")["path"]) for p in (run, tiny_run))
+    assert one == again
+
+    told = command("predict", tiny_run, tiny_phantom / "benign", "--pseudonymise")
+    predicted = {line.partition(",")[0] for line in told.out.splitlines()[1:]}
+    assert predicted
+    assert predicted <= one
+
+    folder = tmp_path / "judged"
+    told = command("evaluate", tiny_run, "--pseudonymise", "-o", folder)
+    assert told.status == 0, told.err
+    assert str(folder / "metrics.json") in told.out
+    assert set(read(folder / "predictions.csv")["path"]) < one
+    assert holding(folder, PATIENT) == []
+
+    monkeypatch.setenv("EOSIN_PSEUDONYM_KEY", str(tmp_path / "other"))
+    told = command("predict", tiny_run, tiny_phantom / "benign", "--pseudonymise")
+    others = {line.partition(",")[0] for line in told.out.splitlines()[1:]}
+    assert len(others) == len(predicted)
+    assert not others & predicted
+
+
+def test_images_are_checked_and_audited_under_pseudonyms(command, tiny_run, tiny_phantom, tmp_path):
+    manifest = tiny_run / "manifest.csv"
+    told = command("data", "check", tiny_phantom, "--pseudonymise", "-o", tmp_path / "check")
+    assert told.status == 0, told.err
+    audited = tmp_path / "audit"
+    told = command("data", "audit", manifest, "--quick", "--json", "--pseudonymise", "-o", audited)
+    assert "findings" in told.out
+    assert PATIENT.decode() not in told.out + told.err
+    for folder in (tmp_path / "check", audited):
+        assert files(folder)
+        assert holding(folder, PATIENT) == []
+        assert holding(folder, tiny_phantom.name.encode()) == []
+
+
+def test_copies_of_one_key_compare_by_their_images(run, tiny_run, tmp_path):
+    info = RunFolder(run).model / "model.json"
+    values = json.loads(info.read_text())
+    info.write_text(json.dumps({**values, "weights_sha256": "0" * 64}))
+    copies = [tmp_path / "one", tmp_path / "two"]
+    for place, copy in zip((tiny_run, run), copies, strict=True):
+        release(place, copy, load_pseudonyms(), no_page)
+    shared = find_shared(read_judgements(copies))
+    rows = read(copies[0] / "predictions.csv")
+    assert len(shared.frame) == (rows["split"] == "test").sum() > 0
+    assert shared.n_by_content == 0
+
+
+def test_a_copy_that_would_hold_an_identifier_is_not_kept(tiny_run, tmp_path):
+    def leak(folder):
+        (folder / "new.txt").write_text("patient P0001")
+        return folder
+
+    with pytest.raises(OutputError, match=r"new\.txt would still hold 'P0001'"):
+        release(tiny_run, tmp_path / "out" / "copy", load_pseudonyms(), leak)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["{run}", "-o", "{out}"], "-o goes with --pseudonymise"),
+        (["{run}", "--pseudonymise", "-o", "{run}/copy"], "is inside of"),
+        (["{out}", "--pseudonymise", "-o", "{out}-2"], "no finished run folder"),
+    ],
+)
+def test_what_cannot_leave_is_refused(command, tiny_run, tmp_path, arguments, complaint):
+    places = {"run": tiny_run, "out": tmp_path / "out"}
+    told = command("report", *(part.format(**places) for part in arguments))
+    assert told.status in {1, 2}
+    assert complaint in told.complaint
