@@ -10,6 +10,7 @@ from typing import Any
 
 #: Verb → module that holds it. Loaded on first use: `import eosin` must not import torch.
 _VERBS = {
+    "compare": "eosin.pipeline.comparing",
     "convert": "eosin.pipeline.conversion",
     "demo": "eosin.pipeline.demonstration",
     "doctor": "eosin.pipeline.inspection",
@@ -24,6 +25,7 @@ _VERBS = {
 
 __all__ = [
     "EosinError",
+    "compare",
     "convert",
     "demo",
     "doctor",

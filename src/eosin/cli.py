@@ -35,6 +35,9 @@ AllowSkipped = Annotated[
     bool, typer.Option("--allow-skipped", help="Exit 0 although files could not be read.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Pseudonymise = Annotated[
+    bool, typer.Option("--pseudonymise", help="Pseudonyms for patients, groups and paths.")
+]
 
 
 @app.callback()
@@ -144,19 +147,32 @@ def train(
 def evaluate(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
     data: Annotated[Path | None, typer.Option(help="Outside manifest.")] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="An outside label's class, THEIRS=OURS; THEIRS= leaves it out."),
+    ] = None,
+    label: Annotated[str, typer.Option(help="Outside column of labels.")] = "label",
     split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
     features: Annotated[Path | None, typer.Option(help="Table, for a head on features.")] = None,
     output: Output = None,
+    pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
 ) -> None:
     """Judge a model on a split or on an outside manifest."""
     from eosin.pipeline.assessment import evaluate as judge
-    from eosin.pipeline.telling import tell_split
+    from eosin.pipeline.outside import parse_labels
+    from eosin.pipeline.telling import tell_drift, tell_split
 
-    result = judge(run_or_model, data=data, split=split, features=features, output=output)
+    result = judge(
+        run_or_model, data=data, labels=parse_labels(pairs or []), label=label, split=split,
+        features=features, output=output, pseudonymise=pseudonymise, say=say,
+    )  # fmt: skip
     for name, metrics in result.metrics.items():
         typer.echo("\n".join(tell_split(name, metrics)))
+    if result.drift is not None:
+        typer.echo("\n".join(tell_drift(result.drift)))
     typer.echo(f"metrics {result.folder / 'metrics.json'}")
+    typer.echo(f"report {result.folder / 'report.html'}")
     tell_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
 
 
@@ -176,11 +192,33 @@ def ensemble(
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
+    output: Output = None,
+    metric: Annotated[str, typer.Option(help="What runs are ranked by.")] = "auc",
+    pseudonymise: Pseudonymise = False,
+) -> None:
+    """Compare finished runs on the same images: accuracy, cost, paired tests."""
+    from eosin.pipeline.comparing import compare as weigh
+    from eosin.reporting.noise import tell_comparison
+
+    result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
+    typer.echo("\n".join(tell_comparison(result.comparison)))
+    typer.echo(f"page {result.page}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    pseudonymise: Pseudonymise = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="New folder for a pseudonymised copy.")
+    ] = None,
+) -> None:
     """Make a run's HTML page again, from the run folder alone."""
     from eosin.pipeline.pages import report as write
 
-    typer.echo(f"report {write(run)}")
+    typer.echo(f"report {write(run, pseudonymise=pseudonymise, output=output, say=say)}")
 
 
 @app.command()
@@ -188,16 +226,17 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     paths: Annotated[list[Path], typer.Argument(help="Images, folders; or a table.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
 ) -> None:
     """Tell probabilities and decisions for images. Research use only."""
     from eosin.pipeline.prediction import predict as run_model
-    from eosin.pipeline.telling import tell_unchanged
+    from eosin.pipeline.telling import tell_abstained, tell_unchanged
 
-    result = run_model(model, paths, output=output)
+    result = run_model(model, paths, output=output, pseudonymise=pseudonymise)
     typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
     say(result.intended_use)
-    for line in tell_unchanged(result.table):
+    for line in [*tell_unchanged(result.table), *tell_abstained(result.table)]:
         say(line)
     for path, reason in result.skipped if output is None else ():
         say(f"skipped {path}: {reason}")
@@ -291,6 +330,7 @@ def check(
         Path | None,
         typer.Option("-o", "--output", help="New or empty folder for a table and a gallery."),
     ] = None,
+    pseudonymise: Pseudonymise = False,
     as_json: AsJson = False,
 ) -> None:
     """List unreadable files, and flag images of doubtful quality.
@@ -299,7 +339,7 @@ def check(
     """
     from eosin.pipeline.checking import check_images, quality_json, tell_quality
 
-    found = check_images(path, output=output)
+    found = check_images(path, output=output, pseudonymise=pseudonymise)
     typer.echo(json.dumps(quality_json(found)) if as_json else "\n".join(tell_quality(found)))
     if output is not None:
         say(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
@@ -308,16 +348,23 @@ def check(
 
 @data.command("audit")
 def audit(
-    manifest: Annotated[Path, typer.Argument(help="Manifest.")], as_json: AsJson = False
+    manifest: Annotated[Path, typer.Argument(help="Manifest.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
+    pseudonymise: Pseudonymise = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the same material on both sides of a split.
 
     Leaves with status 1 where there is any.
     """
-    from eosin.pipeline.inspection import audit_manifest
+    from eosin.pipeline.auditing import audit_manifest
     from eosin.pipeline.telling import tell_audit
 
-    found, skipped = audit_manifest(manifest)
+    found, skipped = audit_manifest(manifest, output=output, quick=quick, pseudonymise=pseudonymise)
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))

@@ -88,7 +88,7 @@ def test_an_outside_manifest(command, tiny_run, tmp_path):
     frame.to_csv(tmp_path / "other.csv", index=False)
     told = command("evaluate", tiny_run, "--data", tmp_path / "other.csv", "-o", tmp_path / "x")
     assert told.status == 1
-    assert "unknown label 'tumour'. Known: benign, malignant" in told.complaint
+    assert "the model does not know the label 'tumour' (its classes: benign" in told.complaint
     assert not (tmp_path / "x").exists()
 
 

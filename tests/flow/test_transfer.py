@@ -174,7 +174,7 @@ def test_a_stage_that_saw_test_images_stops_a_strict_run(
     own = tiny_values(tiny_phantom)["data"]
     values["transfer"]["stage"][0]["data"] = own
     recipe = recipe_from_dict(values)
-    with pytest.raises(LeakError, match="in both test and stage one"):
+    with pytest.raises(LeakError, match="in both stage one and test"):
         eosin.train(recipe, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     run = eosin.train(recipe, output=tmp_path / "run", allow_leak=True).run

@@ -325,7 +325,7 @@ def test_the_recipe_on_real_images(command, repository, data_root, tmp_path):
 
 def test_simulated_images_stay_simulated_when_a_manifest_is_used_again(tiny_run, tiny_phantom):
     from eosin.pipeline.preparation import gather_samples
-    from eosin.recipe.schema import DataSection
+    from eosin.recipe.data import DataSection
 
     for manifest in (tiny_run / "manifest.csv", tiny_phantom / "manifest.csv"):
         _, facts = gather_samples(DataSection(manifest=str(manifest)), seed=0)
@@ -336,7 +336,7 @@ def test_simulated_images_stay_simulated_when_a_manifest_is_used_again(tiny_run,
 def test_a_manifest_of_nobody_s_has_no_licence(tiny_run, tmp_path):
     from eosin.artifacts.manifest import read_manifest, write_manifest
     from eosin.pipeline.preparation import gather_samples
-    from eosin.recipe.schema import DataSection
+    from eosin.recipe.data import DataSection
 
     write_manifest(tmp_path / "own.csv", read_manifest(tiny_run / "manifest.csv"))
     _, facts = gather_samples(DataSection(manifest=str(tmp_path / "own.csv")), seed=0)

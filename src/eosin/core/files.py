@@ -95,6 +95,26 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         temporary.write_bytes(data)
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """Write ``data`` to a new file that its owner alone may read, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written, or another process has just written it.
+    """
+    path = Path(path)
+    with explain_os_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                os.fsync(handle)
+            # Unlike a rename, a link never takes the place of a file that is there.
+            os.link(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
-from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
+from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
-from eosin.artifacts.versioned import read_document
+from eosin.artifacts.profile import Drift
+from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import SPLITS, Samples, change_parts
 from eosin.datasets.audit import FileHashes
-from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.images import Skipped, without, write_skipped
-from eosin.evaluation import Judged, judge
-from eosin.inference.classifier import Classifier, decide
+from eosin.evaluation import Judged, judge, judged_by, pool_folds
+from eosin.inference.classifier import Classifier
 from eosin.pipeline.embedding import load_features
 from eosin.pipeline.images import ImageBank, load_bank
+from eosin.pipeline.outside import EXTERNAL, read_outside
+from eosin.pipeline.pages import leaving
+from eosin.pipeline.profiling import find_drift
 from eosin.pipeline.record import default_output
 from eosin.pipeline.stain_records import Treated, find_unchanged, write_stain
 from eosin.pipeline.staining import check_units
 from eosin.recipe import read_recipe
 from eosin.recipe.schema import EvaluateSection
+from eosin.reporting import write_report
 
-_EXTERNAL = "external"
 _OUT_OF_FOLD = "oof"
 
 
@@ -43,43 +46,75 @@ class Assessment:
     """What ``evaluate`` made.
 
     Attributes:
-        folder: Where ``metrics.json`` and ``predictions.csv`` lie.
+        folder: Where ``metrics.json``, ``predictions.csv`` and ``report.html`` lie.
         metrics: Measurements by split.
         n_skipped: Images that could not be read.
+        drift: How outside images differ from those of the training; nothing of own ones.
     """
 
     folder: Path
     metrics: dict[str, SplitMetrics]
     n_skipped: int
+    drift: Drift | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one model said of one table."""
+
+    judged: Judged
+    logits: pd.DataFrame
+    skipped: Skipped
+    treated: list[Treated]
+    drift: Drift | None
 
 
 def evaluate(
     run_or_model: Path | str,
     *,
     data: Path | None = None,
+    labels: Mapping[str, str] | None = None,
+    label: str = "label",
     split: str = "test",
     features: Path | None = None,
     output: Path | None = None,
     allow_skipped: bool = False,
+    pseudonymise: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Assessment:
     """Judge a model.
 
     Args:
         run_or_model: A run folder or a model folder.
         data: An outside manifest, judged whole under the split name ``external``.
+        labels: Of an outside manifest: the model's class for each label that is called otherwise
+            there; empty leaves its rows out.
+        label: The column of an outside manifest that holds the labels.
         split: Which split of the run's own manifest; ``oof`` judges every fold of a run with
             folds by its own model.
         features: For a head on features, their table; by default the run's own.
         output: Where to; ``runs/evaluate-<UTC time>`` by default.
         allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
+        pseudonymise: Whether patients, groups and paths get pseudonyms in all that is written.
+        say: Told, in a sentence, what is left out.
 
     Raises:
-        EosinError: The folder, the manifest or the split does not fit.
+        EosinError: The folder, the manifest, its labels, its images or the split do not fit.
     """
+    if pseudonymise:
+        target = Path(output or default_output("evaluate"))
+        with leaving(target, say) as inside:
+            made = evaluate(
+                run_or_model, data=data, labels=labels, label=label, split=split,
+                features=features, output=inside, say=say,
+            )  # fmt: skip
+        return replace(made, folder=target, metrics=read_metrics(RunFolder(target).metrics))
     del allow_skipped
     place = Path(run_or_model)
     run = RunFolder(place)
     model = _find_model(run)
+    if data is None and (labels or label != "label"):
+        raise UsageError("--map and --label are of an outside manifest", mend="Name it with --data")
     if data is None and not run.manifest.exists():
         raise UsageError(
             f"{place} is a model folder, which knows no images", mend="Name a manifest with --data"
@@ -88,16 +123,20 @@ def evaluate(
     folder = Path(output or default_output("evaluate"))
     check_output(folder)
     if data is not None:
-        parts = [(model, _outside(Path(data), model), _EXTERNAL)]
+        info = read_document(ModelFolder(model).info, ModelInfo)
+        samples = read_outside(Path(data), info, labels=labels, label=label, say=say)
+        parts = [(model, samples, EXTERNAL)]
     elif run.folds.is_dir():
         parts = _fold_parts(run, split)
     else:
         parts = [(model, _own_split(run, split), split)]
-    judged, tables, skipped, treated = _judge_parts(parts, features or _own_features(run))
+    features = features or _own_features(run)
+    found = [_judge_part(*part, features) for part in parts]
+    judged = found[0].judged
+    if len(found) > 1:
+        judged = pool_folds([part.judged for part in found], section)
     metrics = {parts[0][2]: judge(judged, section, seed)}
-    made = _write(RunFolder(prepare_output(folder)), judged, metrics, tables, skipped)
-    write_stain(RunFolder(folder), treated, Path())
-    return made
+    return _write(RunFolder(prepare_output(folder)), judged, metrics, found)
 
 
 def _find_model(run: RunFolder) -> Path:
@@ -135,16 +174,6 @@ def _own_features(run: RunFolder) -> Path | None:
     return None if table is None else Path(table)
 
 
-def _outside(manifest: Path, model: Path) -> Samples:
-    """Read an outside manifest; its labels must be the model's. Made into bundles if need be."""
-    info = read_document(ModelFolder(model).info, ModelInfo)
-    samples = read_manifest(manifest, allowed=info.class_names)
-    samples = bundle_samples(samples, info.preprocessing.magnifications)
-    frame = samples.frame.copy()
-    frame["split"] = _EXTERNAL
-    return replace(samples, frame=frame, class_names=info.class_names, positive=info.positive)
-
-
 def _own_split(run: RunFolder, split: str) -> Samples:
     info = read_document(ModelFolder(run.model).info, ModelInfo)
     samples = read_manifest(run.manifest, allowed=info.class_names)
@@ -180,34 +209,27 @@ def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
     return parts
 
 
-def _judge_parts(
-    parts: list[tuple[Path, Samples, str]], features: Path | None
-) -> tuple[Judged, pd.DataFrame, Skipped, list[Treated]]:
-    judged, tables, skipped, treated = [], [], [], []
-    for model, samples, _ in parts:
-        classifier = Classifier(model)
-        bank, hashes = _load(samples, classifier.info.preprocessing, features)
-        readable = without(samples, hashes.unreadable)
-        skipped += hashes.unreadable
-        with progress_bar("Predicting") as advance:
-            logits = classifier.logits(bank.of(readable), advance=advance)
-        probabilities = classifier.probabilities(logits)
-        rows = bank.of(readable).rows
-        # Absolute, because parts may come from manifests in different folders.
-        frame = readable.frame.copy()
-        frame["path"] = [change_parts(cell, partial(_absolute, readable)) for cell in frame["path"]]
-        readable = replace(readable, frame=frame)
-        judged.append(
-            Judged(
-                samples=readable,
-                probabilities=probabilities,
-                decided=decide(probabilities, classifier.info),
-                threshold=classifier.info.threshold,
-            )
-        )
-        tables.append(logits_table(readable, logits))
-        treated += find_unchanged(bank.store, rows, readable)
-    return _pool(judged), pd.concat(tables, ignore_index=True), skipped, treated
+def _judge_part(model: Path, samples: Samples, split: str, features: Path | None) -> _Part:
+    classifier = Classifier(model)
+    bank, hashes = _load(samples, classifier.info.preprocessing, features)
+    readable = without(samples, hashes.unreadable)
+    images = bank.of(readable)
+    with progress_bar("Predicting") as advance:
+        logits = classifier.logits(images, advance=advance)
+    judged = judged_by(classifier, readable, logits)
+    is_outside = split == EXTERNAL
+    drift = find_drift(ModelFolder(model), bank, judged) if is_outside else None
+    # Absolute, because parts may come from manifests in different folders.
+    frame = readable.frame.copy()
+    frame["path"] = [change_parts(cell, partial(_absolute, readable)) for cell in frame["path"]]
+    placed = replace(judged.samples, frame=frame)
+    return _Part(
+        judged=replace(judged, samples=placed),
+        logits=logits_table(placed, logits),
+        skipped=hashes.unreadable,
+        treated=find_unchanged(bank.store, images.rows, placed),
+        drift=drift,
+    )
 
 
 def _load(
@@ -232,27 +254,8 @@ def _absolute(samples: Samples, cell: str) -> str:
     return samples.resolve(cell).resolve().as_posix() + mark + index
 
 
-def _pool(parts: list[Judged]) -> Judged:
-    if len(parts) == 1:
-        return parts[0]
-    frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
-    source = "each fold's own, chosen on its inner validation part"
-    return Judged(
-        samples=replace(parts[0].samples, frame=frame),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        decided=np.concatenate([part.decided for part in parts]),
-        threshold=Threshold(
-            value=None, source=source, target_recall=parts[0].threshold.target_recall
-        ),
-    )
-
-
 def _write(
-    folder: RunFolder,
-    judged: Judged,
-    metrics: dict[str, SplitMetrics],
-    logits: pd.DataFrame,
-    skipped: Skipped,
+    folder: RunFolder, judged: Judged, metrics: dict[str, SplitMetrics], parts: list[_Part]
 ) -> Assessment:
     frame = judged.samples.frame
     if not set(frame["split"]) <= set(SPLITS):
@@ -260,8 +263,17 @@ def _write(
         frame = frame.drop(columns="split")
     write_manifest(folder.manifest, replace(judged.samples, frame=frame))
     placed = relocated(judged.samples, folder.root)
-    write_table(folder.predictions, predictions_table(placed, judged.probabilities))
+    table = predictions_table(placed, judged.probabilities, abstained=judged.abstained)
+    write_table(folder.predictions, table)
+    logits = pd.concat([part.logits for part in parts], ignore_index=True)
     write_logits(folder.logits, logits.assign(path=placed.frame["path"]))
+    skipped = [one for part in parts for one in part.skipped]
     write_skipped(folder.skipped, skipped)
+    write_stain(folder, [one for part in parts for one in part.treated], Path())
+    drift = parts[0].drift
+    if drift is not None:
+        write_document(folder.drift, drift)
+    # Last: a folder with metrics is a finished one.
     write_metrics(folder.metrics, metrics)
-    return Assessment(folder.root, metrics, len(skipped))
+    write_report(folder.root)
+    return Assessment(folder.root, metrics, len(skipped), drift)

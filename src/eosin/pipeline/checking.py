@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from eosin.datasets.quality import (
     measure_samples,
 )
 from eosin.inference.preprocess import make_preprocessing, to_picture
+from eosin.pipeline.pseudonymising import hide_pictures, hide_table, know_samples
 from eosin.reporting.quality import measured, pictured, write_quality_page
 
 _MOST_NAMES = 3
@@ -33,13 +34,16 @@ _MOST_NAMES = 3
 _PICTURE_PX = 384
 
 
-def check_images(path: Path, *, output: Path | None = None) -> QualityReport:
+def check_images(
+    path: Path, *, output: Path | None = None, pseudonymise: bool = False
+) -> QualityReport:
     """Decode and measure every image of a folder or manifest.
 
     Args:
         path: An image, a folder, a file of many images, or a manifest (CSV or Parquet).
         output: New or empty folder for ``quality.csv``, a row an image, and ``quality.html``, a
             gallery of what was flagged; nothing is written without it.
+        pseudonymise: Whether paths get pseudonyms.
 
     Raises:
         DataError: There is nothing of that name, or the manifest does not fit.
@@ -57,11 +61,16 @@ def check_images(path: Path, *, output: Path | None = None) -> QualityReport:
     with progress_bar("Checking images") as advance:
         found = measure_samples(samples, advance=advance)
     report = judge(found, magnifications=_magnifications(samples))
+    name, pictures = path.resolve().name, _pictures(samples, report) if output is not None else {}
+    if pseudonymise:
+        known = know_samples(samples)
+        name, pictures = "images", hide_pictures(pictures, known, samples.root)
+        table = hide_table(report.table, known, samples.root)
+        report = replace(report, table=table, notes=tuple(map(known.text, report.notes)))
     if output is not None:
         folder = prepare_output(output)
         write_table(folder / "quality.csv", report.table)
-        name = path.resolve().name
-        write_quality_page(folder / "quality.html", report, name, _pictures(samples, report))
+        write_quality_page(folder / "quality.html", report, name, pictures)
     return report
 
 
@@ -79,16 +88,24 @@ def _magnifications(samples: Samples) -> dict[str, str]:
 
 def _pictures(samples: Samples, report: QualityReport) -> dict[str, Image]:
     """Read what the page shows once more: a pass over 100,000 images keeps none of them."""
-    pictures = {}
-    for cell in pictured(report):
-        try:
-            image, is_rgb = decode_stored(*samples.locate(cell))
-        except ImageError:  # gone since
-            continue
-        step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
-        small = image[::step, ::step]
-        pictures[cell] = small if is_rgb else _light_up(small)
-    return pictures
+    found = {cell: read_picture(samples, cell) for cell in pictured(report)}
+    return {cell: picture for cell, picture in found.items() if picture is not None}
+
+
+def read_picture(samples: Samples, cell: str) -> Image | None:
+    """Read an image to be looked at.
+
+    Returns:
+        uint8, shape (H, W, 3), the larger side at most some 384 px; nothing where it cannot be
+        read any more.
+    """
+    try:
+        image, is_rgb = decode_stored(*samples.locate(cell))
+    except ImageError:
+        return None
+    step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
+    small = image[::step, ::step]
+    return small if is_rgb else _light_up(small)
 
 
 def _light_up(planes: Pixels) -> Image:

@@ -16,7 +16,7 @@ import numpy as np
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
-from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
+from eosin.artifacts.metrics import Abstention, SplitMetrics, Threshold, write_metrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.predictions import logits_table
 from eosin.artifacts.run import Environment, SamplesIndex
@@ -30,8 +30,16 @@ from eosin.pipeline.images import load_bank
 from eosin.pipeline.members import Member, read_members
 from eosin.pipeline.modelling import SUMMARY, summarise_model
 from eosin.pipeline.pictures import find_mistakes, mistakes
-from eosin.pipeline.pooling import NOTABLE_GAP, mean_threshold, some_of, tell_gap, write_mean
+from eosin.pipeline.pooling import (
+    NOTABLE_GAP,
+    OWN_TEMPERATURES,
+    mean_threshold,
+    some_of,
+    tell_gap,
+    write_mean,
+)
 from eosin.pipeline.preparation import Say, silent
+from eosin.pipeline.profiling import profile_samples
 from eosin.pipeline.record import default_output, describe
 from eosin.pipeline.session import Stopwatch
 from eosin.pipeline.sharing import Shared, audit_members, divide_shared, find_shared
@@ -92,7 +100,8 @@ def ensemble(
         splits = {shared.split: judge(judged, _JUDGING, _SEED)}
         told = [_describe(member, shared) for member in members]
     run = RunFolder(prepare_output(folder))
-    write_manifest(run.manifest, _manifest(members, shared))
+    manifest = _manifest(members, shared)
+    write_manifest(run.manifest, manifest)
     write_document(run.audit, audit)
     # The ensemble's output is the logarithm of the mean probability.
     logits = np.log(np.maximum(judged.probabilities, np.finfo(np.float64).tiny))
@@ -104,6 +113,7 @@ def ensemble(
             ModelFolder(run.model),
             {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]},
         )
+    profile_samples(ModelFolder(run.model), manifest, judged)
     if gap > NOTABLE_GAP:
         say(tell_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, judged, members[0].info.preprocessing)
@@ -135,6 +145,21 @@ def _judge(members: Sequence[Member], shared: Shared) -> Judged:
         probabilities=mean[:, :-1],
         decided=_decide(mean, samples),
         threshold=threshold,
+        temperature=1.0 if shared.split == "test" else None,
+        temperature_source=OWN_TEMPERATURES,
+        abstention=_refuse_abstention(members),
+    )
+
+
+def _refuse_abstention(members: Sequence[Member]) -> Abstention:
+    """Return why the mean abstains on nothing: what its members promise doesn't carry over."""
+    rules = [member.info.abstention for member in members if member.info.abstention is not None]
+    return Abstention(
+        alpha=rules[0].alpha if rules else _JUDGING.alpha,
+        quantiles=None,
+        n_groups={},
+        source="none",
+        reason="no images are set aside that calibrate a mean of chosen runs",
     )
 
 
@@ -183,6 +208,7 @@ def _write_model(
     changes = {
         "arguments": {"members": [one.model_dump(mode="json") for one in told]},
         "threshold": mean_threshold(infos, f"the members' {_THRESHOLDS}"),
+        "abstention": _refuse_abstention(members),
         "mpp": infos[0].mpp if len({info.mpp for info in infos}) == 1 else None,
         "transfer_chain": _chain(infos),
         "data_fingerprint": _fingerprint(infos),

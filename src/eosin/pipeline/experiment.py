@@ -46,8 +46,9 @@ from eosin.pipeline.resuming import (
 from eosin.pipeline.session import Session, Stopwatch, open_session, write_inputs
 from eosin.pipeline.stages import plan_stage, prepare_stages, run_stages
 from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
+from eosin.recipe.data import DataSection
 from eosin.recipe.reading import merge
-from eosin.recipe.schema import EMBEDDING, DataSection
+from eosin.recipe.schema import EMBEDDING
 from eosin.reporting import write_report
 from eosin.training.loggers import check_loggers
 

@@ -17,18 +17,18 @@ from eosin.artifacts.run import SplitReport
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
 from eosin.core.types import Samples
-from eosin.evaluation import Judged, judge, lock_threshold
+from eosin.evaluation import Judged, judge, judged_by, lock_abstention, lock_threshold
 from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
 from eosin.networks import find_spec
 from eosin.pipeline.modelling import (
     Origin,
-    judged_by,
     summarise_model,
     write_info,
     write_network,
 )
 from eosin.pipeline.pictures import ShownAs, write_pictures
+from eosin.pipeline.profiling import write_profile
 from eosin.pipeline.session import Session, write_environment, write_inputs
 from eosin.pipeline.stain_fitting import fit_reference
 from eosin.pipeline.stain_records import find_unchanged, write_stain
@@ -80,6 +80,7 @@ def fit_split(
         splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
         write_predictions(run, list(judged.values()), logits)
         summarise_model(ModelFolder(run.model), splits)
+        write_profile(ModelFolder(run.model), session.bank, train, judged["val"])
         rows = session.bank.of(samples).rows
         write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
         shown = ShownAs(POLICIES.get(recipe.augment.policy), copies, recipe.seed)
@@ -208,17 +209,24 @@ def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> O
 def _judge_parts(
     session: Session, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
 ) -> tuple[dict[str, Judged], list[Any]]:
-    """Calibrate on validation, lock the threshold, then look at the test part once."""
+    """Calibrate on validation, lock threshold and abstention, then look at the test part once."""
     evaluate = session.recipe.evaluate
     classifier = Classifier(run.model, info=draft)
     logits = {name: classifier.logits(session.bank.of(part)) for name, part in parts.items()}
     val = parts["val"]
-    temperature = 1.0
+    temperature, fitted_on = 1.0, "nothing: the recipe wants none"
     if evaluate.temperature:
         n_groups = len(set(val.groups))
-        temperature = fit_temperature(logits["val"], val.targets, n_groups)
-    threshold = lock_threshold(val, softmax(logits["val"], temperature), evaluate, "val")
-    write_info(ModelFolder(run.model), draft, temperature=temperature, threshold=threshold)
+        temperature, fitted_on = fit_temperature(logits["val"], val.targets, n_groups), "val"
+    probabilities = softmax(logits["val"], temperature)
+    write_info(
+        ModelFolder(run.model),
+        draft,
+        temperature=temperature,
+        temperature_source=fitted_on,
+        threshold=lock_threshold(val, probabilities, evaluate, "val", session.recipe.seed),
+        abstention=lock_abstention(val, probabilities, evaluate, "val"),
+    )
     classifier = Classifier(run.model)
     judged = {name: judged_by(classifier, part, logits[name]) for name, part in parts.items()}
     return judged, [logits_table(part, logits[name]) for name, part in parts.items()]
@@ -227,7 +235,10 @@ def _judge_parts(
 def write_predictions(run: RunFolder, judged: list[Judged], logits: list[Any]) -> None:
     """Write ``predictions.csv`` and ``logits.parquet``, paths as in the manifest beside them."""
     tables = [
-        predictions_table(relocated(part.samples, run.root), part.probabilities) for part in judged
+        predictions_table(
+            relocated(part.samples, run.root), part.probabilities, abstained=part.abstained
+        )
+        for part in judged
     ]
     table = pd.concat(tables, ignore_index=True)
     write_table(run.predictions, table)

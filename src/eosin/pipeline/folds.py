@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.metrics import SplitMetrics, Threshold, write_metrics
+from eosin.artifacts.metrics import SplitMetrics, write_metrics
 from eosin.artifacts.predictions import logits_table
 from eosin.augment import POLICIES
 from eosin.datasets.splits import Fold
-from eosin.evaluation import Judged, judge
+from eosin.evaluation import Judged, judge, judged_by, lock_abstention, pool_folds
 from eosin.inference.classifier import Classifier
 from eosin.pipeline.fitting import copies_of, fit_split, write_predictions
-from eosin.pipeline.modelling import judged_by, summarise_model
+from eosin.pipeline.modelling import summarise_model
 from eosin.pipeline.pictures import ShownAs, write_pictures
 from eosin.pipeline.pooling import write_ensemble
+from eosin.pipeline.profiling import write_profile
 from eosin.pipeline.session import Session, write_environment
 from eosin.pipeline.stain_records import pool_stain
 from eosin.recipe.schema import Recipe
@@ -45,7 +45,8 @@ def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[s
     write_environment(run, session)
     for number, fold in enumerate(folds, start=1):
         place = run.fold(fold.repeat, fold.fold)
-        label = f"fold {number} of {len(folds)}: "
+        site = fold.report.parts["test"].site
+        label = f"fold {number} of {len(folds)}{f' (site {site})' if site else ''}: "
         if place.metrics.exists():
             session.say(f"{label}done before")
             if not place.report.exists():
@@ -95,11 +96,14 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
     with session.watch.stage("judge"):
         judged, logits = judge_out_of_fold(session, folds, run)
         pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)
+        rule = lock_abstention(judged.samples, judged.probabilities, session.recipe.evaluate)
     splits = {OUT_OF_FOLD: pooled}
     with session.watch.stage("export"):
-        session = write_ensemble(session, folds, run)
+        session = write_ensemble(session, folds, run, rule)
     write_predictions(run, [judged], [logits])
     summarise_model(ModelFolder(run.model), {MEMBERS: pooled})
+    # Every image was trained on in its turn.
+    write_profile(ModelFolder(run.model), session.bank, judged.samples, judged)
     places = [run.fold(fold.repeat, fold.fold) for fold in folds]
     pool_stain(run, places, OUT_OF_FOLD)
     augment = session.recipe.augment
@@ -127,18 +131,8 @@ def judge_out_of_fold(
         logits = classifier.logits(bank.of(held_out))
         parts.append(judged_by(classifier, held_out, logits))
         tables.append(logits_table(held_out, logits))
-    frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
-    frame["split"] = OUT_OF_FOLD
+    judged = pool_folds(parts, session.recipe.evaluate)
+    frame = judged.samples.frame.assign(split=OUT_OF_FOLD)
     pooled_table = pd.concat(tables, ignore_index=True)
     pooled_table["split"] = OUT_OF_FOLD
-    judged = Judged(
-        samples=replace(parts[0].samples, frame=frame),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        decided=np.concatenate([part.decided for part in parts]),
-        threshold=Threshold(
-            value=None,
-            source="each fold's own, chosen on its inner validation part",
-            target_recall=parts[0].threshold.target_recall,
-        ),
-    )
-    return judged, pooled_table
+    return replace(judged, samples=replace(judged.samples, frame=frame)), pooled_table

@@ -1,4 +1,4 @@
-"""The verbs that only look: ``doctor``, ``models``, ``data list|manifest|audit``."""
+"""The verbs that only look: ``doctor``, ``models``, ``data list|manifest``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eosin.artifacts.audit import AuditReport
-from eosin.artifacts.manifest import read_manifest, write_manifest
+from eosin.artifacts.manifest import write_manifest
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.files import check_writable
 from eosin.core.places import cache_folder
-from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
-from eosin.datasets.audit import audit_samples, hash_files
 from eosin.datasets.base import DATA_VARIABLE, collect_samples
 from eosin.datasets.catalogue import DATASETS
-from eosin.datasets.images import Skipped, without
 from eosin.datasets.verification import verify
 from eosin.pipeline.record import version_of
 
@@ -211,23 +207,3 @@ def make_manifest(
     samples = collect_samples(name, folder, options or {}, label="label", positive=None)
     write_manifest(output, samples)
     return samples, verify(name, samples)
-
-
-def audit_manifest(path: Path) -> tuple[AuditReport, Skipped]:
-    """Audit a manifest for leaks across its splits.
-
-    Args:
-        path: A manifest; its ``split`` column, if it has one, says the parts.
-
-    Returns:
-        The findings; ``(path, reason)`` of images that could not be read, whose names and groups
-        are audited all the same.
-
-    Raises:
-        EosinError: The manifest does not fit, or no image can be read.
-    """
-    samples = read_manifest(path, allow_one_class=True)
-    with progress_bar("Reading images") as advance:
-        hashes = hash_files(samples, progress=advance)
-    without(samples, hashes.unreadable)  # refuses a table of which nothing can be read
-    return audit_samples(samples, hashes=hashes), hashes.unreadable

@@ -79,7 +79,7 @@ def read_members(runs: Sequence[Path | str], output: Path) -> list[Member]:
         )
     members = [
         _read(name, RunFolder(place), output)
-        for name, place in zip(_names(places), places, strict=True)
+        for name, place in zip(name_runs(places), places, strict=True)
     ]
     for position, member in enumerate(members):
         for other in members[:position]:
@@ -92,8 +92,12 @@ def read_members(runs: Sequence[Path | str], output: Path) -> list[Member]:
     return members
 
 
-def _names(places: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of the paths that tell them apart."""
+def name_runs(places: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of the paths that tell them apart.
+
+    Raises:
+        UsageError: One is named twice.
+    """
     parts = [place.resolve().parts for place in places]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(one[-length:]) for one in parts]

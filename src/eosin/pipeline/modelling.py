@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import nn
 
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.metrics import SplitMetrics, Threshold
+from eosin.artifacts.metrics import Abstention, SplitMetrics, Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.files import sha256_file
-from eosin.core.types import FloatArray, ImageSource, Samples
-from eosin.evaluation import Judged
+from eosin.core.types import ImageSource, Samples
 from eosin.exporting.onnx import check_parity, write_onnx
-from eosin.inference.classifier import Classifier, decide
 from eosin.inference.preprocess import to_input
 from eosin.networks import count_params
+from eosin.networks.registry import count_macs
+from eosin.pipeline.scale import network_mpp
 from eosin.training.checkpoints import save_weights
 
 #: Real images that the parity check looks at.
@@ -82,7 +82,7 @@ def write_network(
         class_names=origin.samples.class_names,
         positive=origin.samples.positive,
         preprocessing=preprocessing,
-        mpp=_network_mpp(origin),
+        mpp=network_mpp(origin.samples, preprocessing),
         modality=origin.facts["modality"],
         threshold=Threshold(value=None, source="none chosen yet", target_recall=None),
         temperature=1.0,
@@ -93,30 +93,29 @@ def write_network(
         simulated=origin.facts["simulated"],
         parity={"max_probability_gap": gap, "n_images": len(checked)},
         params=count_params(network),
+        macs=count_macs(network, preprocessing.input_px[0], len(preprocessing.channels)),
         weights_sha256=sha256_file(folder.weights),
         licence="the user's to choose; the training data's licence applies as well",
         intended_use=RESEARCH_USE_ONLY + (_SIMULATED if origin.facts["simulated"] else ""),
     )
 
 
-def _network_mpp(origin: Origin) -> float | None:
-    """Return µm per pixel at the network's input, where all images share one.
-
-    Resizing changes it by a factor that only the image sizes tell: it stays unknown unless the
-    manifest's value holds at the input already (which the phantom's does).
-    """
-    frame = origin.samples.frame
-    if "mpp" not in frame or not origin.facts["simulated"]:
-        return None
-    values = set(frame["mpp"])
-    return float(values.pop()) if len(values) == 1 and "" not in values else None
-
-
 def write_info(
-    folder: ModelFolder, draft: ModelInfo, *, temperature: float, threshold: Threshold
+    folder: ModelFolder,
+    draft: ModelInfo,
+    *,
+    temperature: float,
+    temperature_source: str,
+    threshold: Threshold,
+    abstention: Abstention | None,
 ) -> None:
-    """Write ``model.json`` with the temperature and the threshold locked."""
-    changed = {"temperature": temperature, "threshold": threshold}
+    """Write ``model.json`` with the temperature, the threshold and the abstention locked."""
+    changed = {
+        "temperature": temperature,
+        "temperature_source": temperature_source,
+        "threshold": threshold,
+        "abstention": abstention,
+    }
     write_document(folder.info, draft.model_copy(update=changed))
 
 
@@ -125,21 +124,3 @@ def summarise_model(folder: ModelFolder, splits: dict[str, SplitMetrics]) -> Non
     info = read_document(folder.info, ModelInfo)
     metrics = {name: {key: split.image[key] for key in SUMMARY} for name, split in splits.items()}
     write_document(folder.info, info.model_copy(update={"metrics": metrics}))
-
-
-def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Judged:
-    """Calibrate logits and decide at the model's threshold.
-
-    Args:
-        classifier: The model.
-        samples: N rows.
-        logits: Shape (N, K).
-    """
-    probabilities = classifier.probabilities(logits)
-    info = classifier.info
-    return Judged(
-        samples=replace(samples, class_names=info.class_names, positive=info.positive),
-        probabilities=probabilities,
-        decided=decide(probabilities, info),
-        threshold=info.threshold,
-    )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image as PillowImage
 
+from eosin.artifacts.audit import SHOWN_KINDS, AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.run import SamplePicture, SamplesIndex
-from eosin.artifacts.versioned import write_document
+from eosin.artifacts.versioned import read_document, write_document
 from eosin.augment import Policy, augment_bytes
 from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
@@ -25,6 +26,8 @@ _SIDE_PX = 160
 _EXAMPLES_PER_CLASS = 6
 _AUGMENTED = 8
 _MISTAKES = 12
+#: Pairs that the audit found alike: of one finding, and in all.
+_PAIRS_PER_FINDING, _PAIRS = 4, 16
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def write_pictures(
         if not shown.policy.changes_nothing:
             pictures += _augmented(run, train, bank, shown)
         pictures += mistakes(run, judged, bank)
+        pictures += _pairs(run, samples, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))
 
 
@@ -148,6 +152,26 @@ def mistakes(run: RunFolder, judged: Judged, bank: ImageBank | PictureFiles) -> 
             }
         )
         saved.append(_save(run, bank, f"mistake-{n:02d}.jpg", bank.of(one)[:][0], picture))
+    return saved
+
+
+def _pairs(run: RunFolder, samples: Samples, bank: ImageBank) -> list[SamplePicture]:
+    """Save pairs that the audit, which is written before, found alike."""
+    paths = list(samples.frame["path"])
+    row_of = {path: row for row, path in reversed(list(enumerate(paths)))}
+    chosen = [
+        pair
+        for finding in read_document(run.audit, AuditReport).findings
+        if finding.kind in SHOWN_KINDS
+        for pair in [p for p in finding.pairs if {p.a, p.b} <= row_of.keys()][:_PAIRS_PER_FINDING]
+    ]
+    saved = []
+    for number, pair in enumerate(chosen[:_PAIRS]):
+        for side, path, split in (("a", pair.a, pair.split_a), ("b", pair.b, pair.split_b)):
+            one = samples.where(np.arange(len(samples)) == row_of[path])
+            told = _describe(one, 0, "pair").model_copy(update={"pair": number, "split": split})
+            name = f"pair-{number:02d}-{side}.jpg"
+            saved.append(_save(run, bank, name, bank.of(one)[:][0], told))
     return saved
 
 

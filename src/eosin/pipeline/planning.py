@@ -77,7 +77,7 @@ class Plan:
     def lines(self) -> list[str]:
         """Return the plan as lines for people."""
         parts = ", ".join(
-            f"{name} {part.n_images} ({part.n_groups} groups)"
+            f"{part.site or name} {part.n_images} ({part.n_groups} groups)"
             for name, part in self.split.parts.items()
         )
         return [

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.metrics import Threshold
+from eosin.artifacts.metrics import Abstention, Threshold
 from eosin.artifacts.model import ModelInfo, Planes, Preprocessing, Window
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import TrainingError
@@ -28,17 +28,22 @@ from eosin.training.checkpoints import load_tensors, save_tensors
 
 #: Above this difference of a probability a model that resizes twice is worth a warning.
 NOTABLE_GAP = 0.01
+#: Where the temperature of a mean was fitted.
+OWN_TEMPERATURES = "each member's own validation part, inside the mean"
 #: Real images that a model is compared on with its members.
 COMPARED_IMAGES = 64
 
 
-def write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> Session:
+def write_ensemble(
+    session: Session, folds: Sequence[Fold], run: RunFolder, abstention: Abstention | None
+) -> Session:
     """Make ``RUN/model`` of a run with folds.
 
     Args:
         session: Recipe, images, device.
         folds: All finished.
         run: The run folder that holds them.
+        abstention: When the model abstains.
 
     Returns:
         The session with images as the ensemble reads them.
@@ -58,6 +63,7 @@ def write_ensemble(session: Session, folds: Sequence[Fold], run: RunFolder) -> S
             "threshold": mean_threshold(
                 infos, "the folds' thresholds, each chosen on its inner validation part"
             ),
+            "abstention": abstention,
         }
     )
     gap = write_mean(
@@ -105,7 +111,9 @@ def write_mean(
             "preprocessing": joined,
             # The members' own are inside the graph.
             "temperature": 1.0,
+            "temperature_source": OWN_TEMPERATURES,
             "params": sum(info.params for info in infos),
+            "macs": _sum_known([info.macs for info in infos]),
             "weights_sha256": sha256_file(folder.weights),
             "metrics": {},
         }
@@ -125,6 +133,11 @@ def write_mean(
     parity = {key: gap, "n_images": len(images(joined))}
     write_document(folder.info, draft.model_copy(update={"parity": parity}))
     return gap
+
+
+def _sum_known(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _save_members(
@@ -257,6 +270,7 @@ def mean_threshold(infos: Sequence[ModelInfo], what: str) -> Threshold:
         value=float(np.mean([threshold.value for threshold in thresholds])),
         source=f"mean of {what}",
         target_recall=min(recalls, default=None),
+        bound=thresholds[0].bound,
     )
 
 

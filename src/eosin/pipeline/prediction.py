@@ -16,12 +16,13 @@ from eosin.artifacts.predictions import PREFIX
 from eosin.core.errors import DataError, UsageError
 from eosin.core.files import check_writable
 from eosin.core.progress import progress_bar
-from eosin.core.types import FloatArray, change_parts
+from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.images import Skipped, list_images, write_skipped
 from eosin.inference.classifier import Classifier
 from eosin.inference.preprocess import normalise_stain
 from eosin.inference.vectors import SUFFIXES, read_features
+from eosin.pipeline.pseudonymising import hide_skipped, hide_table, know_samples
 from eosin.pipeline.reading import read_cells, stains_of_units
 from eosin.pipeline.staining import check_units
 from eosin.pipeline.telling import NORMALISED
@@ -53,6 +54,7 @@ def predict(
     *,
     output: Path | None = None,
     allow_skipped: bool = False,
+    pseudonymise: bool = False,
 ) -> PredictionResult:
     """Judge images.
 
@@ -63,6 +65,7 @@ def predict(
             of them.
         output: CSV file to write; ``skipped.csv`` goes beside it.
         allow_skipped: Whether unreadable files are accepted; the caller's to act upon.
+        pseudonymise: Whether paths get pseudonyms.
 
     Raises:
         ArtifactError: The model folder does not load.
@@ -81,6 +84,9 @@ def predict(
         table = _predict_features(classifier, given)
     else:
         table, skipped = _predict_images(classifier, given)
+    if pseudonymise:
+        known = know_samples(Samples(table, Path(), classifier.info.class_names))
+        table, skipped = hide_table(table, known), hide_skipped(skipped, known)
     if output is not None:
         write_table(Path(output), table)
         write_skipped(Path(output).parent / "skipped.csv", skipped)
@@ -203,5 +209,5 @@ def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> A
         table[PREFIX + name] = probabilities[:, index]
     table["predicted"] = [names[index] for index in np.argmax(probabilities, axis=1)]
     table["decision"] = classifier.decide(probabilities)
-    table["abstained"] = False
+    table["abstained"] = classifier.abstains(probabilities)
     return table

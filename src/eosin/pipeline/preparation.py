@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.places import cache_folder
 from eosin.core.types import Samples
-from eosin.datasets.audit import FileHashes, audit_samples, fingerprint
+from eosin.datasets.audit import Album, Alike, FileHashes, audit_samples, find_alike, fingerprint
 from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, find_root
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.catalogue import DATASETS
@@ -29,6 +29,7 @@ from eosin.datasets.images import Skipped, without
 from eosin.datasets.phantom.adapter import OPTIONS_FILE
 from eosin.networks import find_spec
 from eosin.networks.registry import check_arguments
+from eosin.pipeline.albums import make_album
 from eosin.pipeline.channels import resolve_preprocessing
 from eosin.pipeline.embedding import load_features, note_absent
 from eosin.pipeline.images import ImageBank, load_bank
@@ -41,7 +42,8 @@ from eosin.pipeline.refusals import (
 )
 from eosin.pipeline.staining import check_units
 from eosin.pipeline.starting import check_freezing
-from eosin.recipe.schema import DataSection, Recipe
+from eosin.recipe.data import DataSection
+from eosin.recipe.schema import Recipe
 
 #: Told, in a sentence, what is being done.
 Say = Callable[[str], None]
@@ -63,6 +65,8 @@ class Prepared:
         fingerprint: Changes when paths, labels, groups or files change.
         bank: The decoded images.
         notes: What the audit of any split must add.
+        album: What near-duplicates are looked for in.
+        alike: What was found there, whatever the split.
     """
 
     samples: Samples
@@ -72,10 +76,12 @@ class Prepared:
     fingerprint: str
     bank: ImageBank
     notes: tuple[Finding, ...] = ()
+    album: Album = field(default_factory=Album)
+    alike: Alike = field(default_factory=Alike)
 
     def audit(self, samples: Samples) -> AuditReport:
         """Look for leaks between the parts of the samples; they carry a ``split`` column."""
-        found = audit_samples(samples, hashes=self.hashes)
+        found = audit_samples(samples, hashes=self.hashes, alike=self.alike)
         return found.model_copy(update={"findings": [*found.findings, *self.notes]})
 
 
@@ -213,6 +219,7 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
         notes = note_absent(hashes)
         say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
+    album = make_album(bank, hashes, content=recipe.data.audit == "full", say=say)
     return Prepared(
         samples=readable,
         facts=facts,
@@ -221,4 +228,6 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
         fingerprint=fingerprint(readable, hashes),
         bank=bank,
         notes=notes,
+        album=album,
+        alike=find_alike(album),
     )

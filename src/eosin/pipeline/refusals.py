@@ -7,7 +7,8 @@ from pathlib import Path
 
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
-from eosin.recipe.schema import Recipe, Section, StainSection, TransferSection
+from eosin.recipe.schema import Recipe, StainSection, TransferSection
+from eosin.recipe.section import Section
 from eosin.stain import METHODS
 from eosin.training.tuning import Tuning
 

@@ -19,7 +19,7 @@ from eosin.pipeline.members import Member
 #: What says which images belong together; one run may know more than another.
 _TIES = ("patient", "group", "accession", "cluster")
 #: Kinds of leak that take the files to find: the members' own audits have looked.
-_BY_CONTENT = ("identical_bytes", "identical_pixels")
+_BY_CONTENT = ("identical_bytes", "identical_pixels", "near_duplicate")
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from typing import Any
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.metrics import Metric, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
+from eosin.artifacts.profile import Drift, explain_quantity
 from eosin.core.types import SPLITS, Samples
 
 _TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
+_INDENT = " " * 21
 _MOST_PAIRS = 3
 _MOST_CLASSES = 8
 #: What ``predict`` says of an image whose stain it could normalise.
@@ -32,14 +34,85 @@ def tell_split(name: str, split: SplitMetrics) -> list[str]:
     patients = "unknown patients" if split.n_patients is None else f"{split.n_patients} patients"
     lines = [f"{name}: {split.n_images} images, {patients}, {split.n_groups} groups"]
     lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in _TOLD]
-    found = split.threshold
-    if found.target_recall is not None:
-        at = "each fold's threshold" if found.value is None else f"{found.value:.3f}"
-        recall = tell_metric(split.at_threshold["recall"])
-        specificity = tell_metric(split.at_threshold["specificity"])
-        lines.append(f"  at threshold       {at}: recall {recall}, specificity {specificity}")
+    lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
     caution = next((m.reason for m in split.image.values() if m.value is not None and m.reason), "")
-    return [*lines, f"  caution            {caution}"] if caution else lines
+    return [*lines, f"  rests on           {caution}"] if caution else lines
+
+
+def _tell_threshold(split: SplitMetrics) -> list[str]:
+    found = split.threshold
+    if found.target_recall is None:
+        return []
+    at = "each fold's threshold" if found.value is None else f"{found.value:.3f}"
+    recall, specificity = (
+        tell_metric(split.at_threshold[name]) for name in ("recall", "specificity")
+    )
+    lines = [f"  at threshold       {at}: recall {recall}, specificity {specificity}"]
+    if split.decisions is not None:
+        wrong, negative = split.decisions.false_positives, _negative(split)
+        if wrong.value is not None:
+            lines.append(f"{_INDENT}{_tell(wrong, '.0f')} false positives per 100 {negative}")
+    return [*lines, f"{_INDENT}{found.reason}"] if found.reason else lines
+
+
+def _negative(split: SplitMetrics) -> str:
+    return next(name for name in split.confusion.labels if name != split.positive)
+
+
+def _tell_calibration(split: SplitMetrics) -> list[str]:
+    if split.calibration is None:
+        return []
+    told = f"  calibration        ece {_tell(split.image['ece'])}"
+    raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
+    if raw is None or raw.value is None:
+        return [told]
+    by = "" if temperature is None else f" (temperature {temperature:.2f})"
+    return [f"{told}; {raw.value:.3f} before scaling{by}"]
+
+
+def _tell_abstention(split: SplitMetrics) -> list[str]:
+    found = split.abstention
+    if found is None:
+        return []
+    if found.abstention_rate.value is None:
+        return [f"  abstention         none: {found.rule.reason}"]
+    accuracy, least = found.kept["accuracy"], _least_covered(found.coverage_by_class)
+    kept = "" if accuracy.value is None else f"; accuracy of the rest {_tell(accuracy)}"
+    return [
+        f"  abstention         on {_tell(found.abstention_rate)} of the images{kept}",
+        f"{_INDENT}label in the set {_tell(found.coverage)}{least}; "
+        f"{1 - found.rule.alpha:.2f} of each class was asked for",
+    ]
+
+
+def _least_covered(by_class: Mapping[str, Metric]) -> str:
+    known = [(m.value, name) for name, m in by_class.items() if m.value is not None]
+    return ", least of {1} {0:.3f}".format(*min(known)) if len(known) > 1 else ""
+
+
+def _tell(metric: Metric, digits: str = ".3f") -> str:
+    """Return value and interval alone: what limits them stands with other metrics."""
+    told = f"{metric.value:{digits}}"
+    if metric.low is None or metric.high is None:
+        return told
+    return f"{told} ({metric.low:{digits}}–{metric.high:{digits}})"
+
+
+def tell_drift(drift: Drift) -> list[str]:
+    """Return how outside images differ from those of the training, a line a quantity that does."""
+    if drift.verdict == "unknown":
+        return [f"drift: unknown: {drift.reason}"]
+    off = {name: one for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}}
+    lines = [f"drift: {drift.verdict}"]
+    if off:
+        lines = [
+            f"{lines[0]} in {len(off)} of {len(drift.shifts)} quantities (distance in standard "
+            "deviations of training; share of images beyond its 1st or 99th percentile)"
+        ]
+    for name, one in sorted(off.items(), key=lambda pair: -pair[1].distance):
+        told = f"{one.verdict:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
+        lines.append(f"  {explain_quantity(name, drift.predicted):<24} {told}")
+    return lines
 
 
 def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
@@ -64,10 +137,13 @@ def tell_audit(audit: AuditReport) -> list[str]:
         )
     for finding in audit.findings:
         lines.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
-        lines += [f"           {pair.a}  ~  {pair.b}" for pair in finding.pairs[:_MOST_PAIRS]]
+        for pair in finding.pairs[:_MOST_PAIRS]:
+            how = f"  ({pair.how}, {pair.score:.2f})" if pair.how else ""
+            lines.append(f"           {pair.a}  ~  {pair.b}{how}")
         if len(finding.pairs) > _MOST_PAIRS:
             lines.append(f"           … and {len(finding.pairs) - _MOST_PAIRS} more pairs")
-    return lines if audit.findings else [*lines, "nothing found"]
+    lines += [] if audit.findings else ["nothing found"]
+    return [*lines, *audit.reach]
 
 
 def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -82,6 +158,13 @@ def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def tell_abstained(table: Any) -> list[str]:
+    """Say on how many images of a table of predictions the model abstained, if on any."""
+    n = int(table["abstained"].sum())
+    told = f"abstained on {n} of {len(table)} images: their decision is not to be used"
+    return [told] if n else []
 
 
 def tell_samples(samples: Samples) -> str:

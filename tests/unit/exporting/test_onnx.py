@@ -32,6 +32,12 @@ def images():
     return np.random.default_rng(0).random((7, 3, 8, 8), dtype=np.float32)
 
 
+def test_the_file_does_not_tell_where_it_was_made(exported):
+    # PyTorch can write stack traces with the places of its source files into every node.
+    assert str(Path(torch.__file__).parent).encode() not in exported.read_bytes()
+    assert not any(node.doc_string for node in onnx.load(exported).graph.node)
+
+
 def test_the_file_s_interface(exported):
     graph = onnx.load(exported).graph
     (given,), (returned,) = graph.input, graph.output

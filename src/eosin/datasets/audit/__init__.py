@@ -1,15 +1,23 @@
 """The leak audit: what stands on both sides of a split, and what is in the table twice."""
 
+from eosin.datasets.audit.album import Album, Alike, Match, find_alike
 from eosin.datasets.audit.hashes import FileHash, FileHashes, fingerprint, hash_files
 from eosin.datasets.audit.inspection import audit_samples, merge_audits
+from eosin.datasets.audit.sketches import sketch, to_grey
 from eosin.datasets.audit.stages import audit_stage
 
 __all__ = [
+    "Album",
+    "Alike",
     "FileHash",
     "FileHashes",
+    "Match",
     "audit_samples",
     "audit_stage",
+    "find_alike",
     "fingerprint",
     "hash_files",
     "merge_audits",
+    "sketch",
+    "to_grey",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +74,18 @@ class FileHashes:
 
 
 def hash_files(
-    samples: Samples, *, known: FileHashes | None = None, progress: Advance | None = None
+    samples: Samples,
+    *,
+    known: FileHashes | None = None,
+    look: Callable[[str, Pixels], None] | None = None,
+    progress: Advance | None = None,
 ) -> FileHashes:
     """Read, hash and decode every image of a table once.
 
     Args:
         samples: The table.
         known: Hashes of an earlier call for the same root; these images are not read again.
+        look: Shown each image that decodes, with its cell, on one of several threads.
         progress: Told how many images are done.
 
     Returns:
@@ -90,11 +97,12 @@ def hash_files(
 
     def hash_one(cell: str) -> FileHash:
         path, index = samples.locate(cell)
+        show = None if look is None else partial(look, cell)
         if index is None:
-            return _hash_image(path, None, _hash_content(path))
+            return _hash_image(path, None, _hash_content(path), show)
         if path not in containers:
             containers[path] = _hash_content(path)
-        return _hash_image(path, index, containers[path])
+        return _hash_image(path, index, containers[path], show)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, (cell, result) in enumerate(
@@ -113,11 +121,16 @@ def _hash_content(path: Path) -> str | None:
         return None
 
 
-def _hash_image(path: Path, index: int | None, content: str | None) -> FileHash:
+def _hash_image(
+    path: Path, index: int | None, content: str | None, show: Callable[[Pixels], None] | None
+) -> FileHash:
     try:
-        return FileHash(content, hash_pixels(decode_any(path, index)))
+        image = decode_any(path, index)
     except ImageError as error:
         return FileHash(content, None, str(error))
+    if show is not None:
+        show(image)
+    return FileHash(content, hash_pixels(image))
 
 
 def hash_pixels(image: Pixels) -> str:

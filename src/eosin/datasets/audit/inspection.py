@@ -6,7 +6,9 @@ What is looked for, and when it is told:
   note. A pair is told once, by the first of the three that holds.
 - ``same_group``, ``same_accession``, ``same_cluster``: across splits a leak. Inside one split
   nothing is said: that images of one patient stay together is what a good split does.
-- ``label_conflict``: one image under two labels, anywhere, is a warning.
+- ``near_duplicate``: images that show the same without being the same, across splits a leak,
+  inside one a note. What another image links is told once, by the pair that is most alike.
+- ``label_conflict``: one image, or two near-duplicates, under two labels, anywhere, is a warning.
 
 Accessions come from a column of that name and, besides, from BreakHis file names: a table that is
 grouped by slide id looks clean, yet has sections of one specimen on both sides.
@@ -14,126 +16,27 @@ grouped by slide id looks clean, yet has sections of one specimen on both sides.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Sequence
 
 from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, SplitSize
 from eosin.core.progress import Advance
-from eosin.core.types import SPLITS, Samples
-from eosin.datasets.audit.hashes import FileHash, FileHashes
+from eosin.core.types import Samples
+from eosin.datasets.audit.album import Alike
+from eosin.datasets.audit.hashes import FileHashes
 from eosin.datasets.audit.messages import describe
 from eosin.datasets.audit.overlaps import Overlap, PartPair, find_overlaps
-from eosin.datasets.breakhis_names import parse_breakhis_name
+from eosin.datasets.audit.table import AuditTable
 from eosin.datasets.bundles import single_images
 
 _SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
-Entries = Iterable[tuple[int, str]]
-
-
-@dataclass(frozen=True)
-class _Search:
-    """One kind of overlap to look for; see :func:`find_overlaps` for what the fields mean."""
-
-    kind: Kind
-    entries: Entries
-    apart: Sequence[Hashable] | None = None
-    inside: bool = False
-
-
-class _Table:
-    """The columns of a table as the audit needs them.
-
-    Args:
-        samples: The table.
-        hashes: Of its files, if they were read.
-    """
-
-    def __init__(self, samples: Samples, hashes: FileHashes | None) -> None:
-        self._frame = samples.frame
-        self._root = str(samples.root)
-        self.paths: list[str] = list(samples.frame["path"])
-        self.labels: list[str] = list(samples.frame["label"])
-        self.groups: list[str] = list(samples.frame["group"])
-        self._hashes = hashes
-        self.parts = self._find_parts()
-        named = set(self.parts) - {None}
-        self.named_parts = [part for part in SPLITS if part in named]
-        self.named_parts += sorted(part for part in named - {*SPLITS} if part is not None)
-
-    def _find_parts(self) -> list[str | None]:
-        """Return the split of each row, else its fold, else nothing."""
-        for column, prefix in (("split", ""), ("fold", "fold ")):
-            if column in self._frame and any(self._frame[column] != ""):
-                return [f"{prefix}{cell}" if cell != "" else None for cell in self._frame[column]]
-        return [None] * len(self.paths)
-
-    @cached_property
-    def files(self) -> list[str]:
-        """Each path in one spelling, so that ``a/../b.png`` is ``b.png``."""
-        found = []
-        for path in self.paths:
-            file, mark, index = path.partition("#")
-            found.append(os.path.normpath(os.path.join(self._root, file)) + mark + index)  # noqa: PTH118
-        return found
-
-    @cached_property
-    def image_hashes(self) -> list[FileHash | None]:
-        """Hashes of each row's image, where it is a readable file of its own."""
-        if self._hashes is None:
-            return [None] * len(self.paths)
-        return [self._hashes.of_image(path) for path in self.paths]
-
-    def searches(self) -> Iterator[_Search]:
-        """Yield every kind to look for, in the order in which they are told."""
-        yield _Search("same_path", enumerate(self.files), inside=True)
-        yield _Search("same_group", enumerate(self.groups), apart=self._group_apart())
-        yield _Search("same_accession", self._accessions())
-        yield _Search("same_cluster", self._column("cluster"))
-        hashed = [(row, found) for row, found in enumerate(self.image_hashes) if found]
-        contents = ((row, found.content) for row, found in hashed if found.content)
-        yield _Search("identical_bytes", contents, apart=self.files, inside=True)
-        pixels = ((row, found.pixels) for row, found in hashed if found.pixels)
-        content_of = [found.content if found else None for found in self.image_hashes]
-        yield _Search("identical_pixels", pixels, apart=content_of, inside=True)
-        yield _Search("label_conflict", self._pictures(), apart=self.labels, inside=True)
-
-    def _group_apart(self) -> list[Hashable]:
-        """An image that is its own group is told as ``same_path``, not again as a group."""
-        rows = zip(self.groups, self.paths, self.files, strict=True)
-        return [file if group == path else row for row, (group, path, file) in enumerate(rows)]
-
-    def _column(self, name: str) -> Entries:
-        cells = self._frame.get(name, [])
-        return ((row, str(cell)) for row, cell in enumerate(cells) if cell != "")
-
-    def _accessions(self) -> Entries:
-        found = set(self._column("accession"))
-        for row, path in enumerate(self.paths):
-            name = parse_breakhis_name(path) if "SOB_" in path else None
-            if name is not None:
-                found.add((row, name.accession))
-        return sorted(found)
-
-    def _pictures(self) -> Entries:
-        """What an image shows: its pixels where they are known, else its path."""
-        for row, (file, found) in enumerate(zip(self.files, self.image_hashes, strict=True)):
-            yield row, (found.pixels if found and found.pixels else file)
-
-    def name_of(self, kind: Kind, overlap: Overlap) -> str:
-        """Return what to call one shared thing in a message."""
-        if kind in {"same_group", "same_accession", "same_cluster"}:
-            return overlap.key
-        a, b = (PurePosixPath(self.paths[row]).name for row in (overlap.a, overlap.b))
-        if kind == "label_conflict":
-            a, b = f"{a} ({self.labels[overlap.a]})", f"{b} ({self.labels[overlap.b]})"
-        return a if kind == "same_path" else f"{a} = {b}"
 
 
 def audit_samples(
-    samples: Samples, *, hashes: FileHashes | None = None, progress: Advance | None = None
+    samples: Samples,
+    *,
+    hashes: FileHashes | None = None,
+    alike: Alike | None = None,
+    progress: Advance | None = None,
 ) -> AuditReport:
     """Look for material that stands on both sides of a split, or twice in the table.
 
@@ -143,14 +46,17 @@ def audit_samples(
             compared with no part.
         hashes: Of its files (see :func:`~eosin.datasets.audit.hash_files`); without them copies
             under other names are not looked for.
+        alike: What a search among its images found (see
+            :func:`~eosin.datasets.audit.find_alike`); without it near-duplicates are not told.
         progress: Told how many kinds are done.
 
     Returns:
         The findings, leaks first; one for each kind and pair of splits, with one example pair of
         images for each shared thing.
     """
-    table = _Table(single_images(samples), hashes)
+    table = AuditTable(single_images(samples), hashes)
     searches = list(table.searches())
+    likenesses = table.search_likenesses(alike or Alike())
     findings: list[Finding] = []
     for done, search in enumerate(searches, start=1):
         overlaps = find_overlaps(
@@ -160,7 +66,10 @@ def audit_samples(
             apart=search.apart,
             inside=search.inside,
         )
-        findings += [_make_finding(table, search.kind, *item) for item in overlaps.items()]
+        if search.kind == "label_conflict":
+            findings += _make_findings(table, "near_duplicate", likenesses["near_duplicate"])
+            overlaps = _together(overlaps, likenesses["label_conflict"])
+        findings += _make_findings(table, search.kind, overlaps)
         if progress is not None:
             progress(done, len(searches))
     return AuditReport(
@@ -168,11 +77,24 @@ def audit_samples(
         n_groups=len(set(table.groups)),
         splits={part: _size(table, part) for part in table.named_parts},
         findings=_sorted(findings),
+        reach=() if alike is None else alike.reach,
     )
 
 
+def _together(
+    exact: dict[PartPair, list[Overlap]], near: dict[PartPair, list[Overlap]]
+) -> dict[PartPair, list[Overlap]]:
+    return {pair: [*exact.get(pair, []), *near.get(pair, [])] for pair in {**exact, **near}}
+
+
+def _make_findings(
+    table: AuditTable, kind: Kind, overlaps: dict[PartPair, list[Overlap]]
+) -> list[Finding]:
+    return [_make_finding(table, kind, *item) for item in overlaps.items()]
+
+
 def _make_finding(
-    table: _Table, kind: Kind, parts: PartPair, overlaps: Sequence[Overlap]
+    table: AuditTable, kind: Kind, parts: PartPair, overlaps: Sequence[Overlap]
 ) -> Finding:
     severity: Severity = "note" if parts[0] == parts[1] else "leak"
     if kind == "label_conflict":
@@ -186,14 +108,15 @@ def _make_finding(
             b=table.paths[overlap.b],
             split_a=parts[0],
             split_b=parts[1],
-            score=1.0,
+            score=overlap.score,
+            how=overlap.how or None,
         )
         for overlap in overlaps
     ]
     return Finding(kind=kind, severity=severity, message=message, pairs=pairs)
 
 
-def _size(table: _Table, part: str) -> SplitSize:
+def _size(table: AuditTable, part: str) -> SplitSize:
     groups = [g for g, own in zip(table.groups, table.parts, strict=True) if own == part]
     return SplitSize(n_images=len(groups), n_groups=len(set(groups)))
 
@@ -234,4 +157,5 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
             for name, report in zip(names, reports, strict=True)
         },
         findings=_sorted(found.values()),
+        reach=tuple(dict.fromkeys(words for report in reports for words in report.reach)),
     )

@@ -16,11 +16,13 @@ _NOUNS: dict[Kind, tuple[str, str]] = {
     "same_cluster": ("cluster of look-alike tiles", "clusters of look-alike tiles"),
     "identical_bytes": ("image", "images"),
     "identical_pixels": ("image", "images"),
+    "near_duplicate": ("image", "images"),
     "label_conflict": ("image", "images"),
 }
 _HOW: dict[Kind, str] = {
     "identical_bytes": " as exact copies under different names",
     "identical_pixels": " with exactly the same pixels in different files",
+    "near_duplicate": " as near copies",
     "label_conflict": " under different labels",
 }
 

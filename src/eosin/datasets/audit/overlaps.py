@@ -19,12 +19,16 @@ class Overlap:
         a: Row of the example in the one part.
         b: Row of the example in the other.
         rows: All rows of the other part with this key.
+        score: Similarity of the example, 1 where it is the very same.
+        how: What distinguishes the two of the example, in words.
     """
 
     key: str
     a: int
     b: int
     rows: tuple[int, ...]
+    score: float = 1.0
+    how: str = ""
 
 
 def find_overlaps(
@@ -57,14 +61,15 @@ def find_overlaps(
     for key in sorted(shared):
         rows_of = by_key[key]
         present = [part for part in order if part in rows_of]
-        for pair in _pairs(present, inside=inside):
+        for pair in pair_parts(present, inside=inside):
             example = _example(rows_of[pair[0]], rows_of[pair[1]], differ)
             if example is not None:
                 found[pair].append(Overlap(key, *example, tuple(rows_of[pair[1]])))
     return dict(found)
 
 
-def _pairs(present: list[str | None], *, inside: bool) -> Iterable[PartPair]:
+def pair_parts(present: Sequence[str | None], *, inside: bool) -> Iterable[PartPair]:
+    """Yield each pair of parts; with ``inside`` also each part with itself."""
     for position, part in enumerate(present):
         if inside:
             yield part, part

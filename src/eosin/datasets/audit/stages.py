@@ -9,6 +9,7 @@ import pandas as pd
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.manifest import relocated
 from eosin.core.types import Samples
+from eosin.datasets.audit.album import Alike
 from eosin.datasets.audit.hashes import FileHashes
 from eosin.datasets.audit.inspection import audit_samples
 from eosin.datasets.bundles import single_images
@@ -24,6 +25,7 @@ def audit_stage(
     judged: tuple[Samples, FileHashes],
     *,
     is_same_source: bool,
+    alike: Alike | None = None,
 ) -> list[Finding]:
     """Look for material of a stage among the images that the last training is judged on.
 
@@ -33,6 +35,8 @@ def audit_stage(
         judged: The images that are judged.
         is_same_source: Whether a group of the one may be a group of the other; of different
             data sets the names of groups mean nothing to each other.
+        alike: Images of the stage that show what judged images show; a cell of the stage's comes
+            first in each match.
 
     Returns:
         The leaks, and nothing else.
@@ -46,12 +50,16 @@ def audit_stage(
         for column in _OWN_NAMES:
             mine[column] = [f"{part}: {cell}" if cell else "" for cell in mine[column]]
     files = dict(hashes.files)
-    for cell, place in zip(own.frame["path"], moved.frame["path"], strict=True):
+    places = dict(zip(own.frame["path"], moved.frame["path"], strict=True))
+    for cell, place in places.items():
         if (found := stage[1].of_file(cell)) is not None:
             files[place] = found
     judged_images = _columns(single_images(target), "test")
     frame = pd.concat([mine, judged_images], ignore_index=True)
-    report = audit_samples(replace(target, frame=frame), hashes=FileHashes(files))
+    matches = alike.matches if alike is not None else ()
+    near = Alike(tuple(replace(one, a=places.get(one.a, one.a)) for one in matches))
+    table = replace(target, frame=frame)
+    report = audit_samples(table, hashes=FileHashes(files), alike=near)
     return [finding for finding in report.findings if finding.severity == "leak"]
 
 

@@ -1,0 +1,289 @@
+"""What the leak audit finds of planted copies, what it finds where nothing was planted, its cost.
+
+``python -m benchmarks.audit PART…`` with the parts ``copies``, ``alarms``, ``clusters`` (each some
+minutes) and ``growth`` (half an hour; 100,000 patches are made in ``-o DIR``) writes
+``docs/results/tables/audit-<part>.json``. LC25000's tile clusters are read for the score alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from PIL import Image as PillowImage
+
+from benchmarks.tables import write_table
+from eosin.core.types import Samples
+from eosin.datasets.audit import Album, Alike, FileHashes, audit_samples, find_alike, hash_files
+from eosin.datasets.audit.album import rank_pairs
+from eosin.datasets.audit.copies import find_copies, find_textured
+from eosin.datasets.images import list_images
+from eosin.pipeline.albums import Gallery, gather_album, make_embedder
+
+DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+COPIED = ("breakhis-200x-224", "pcam", "idc")
+AS_THEY_ARE = (*COPIED, "mcf7-fluorescence", "mnist")
+#: Images of a set, and how many of them are copied.
+IMAGES, PLANTED = 4000, 200
+SIZES = (10_000, 30_000, 100_000)
+SEED = 0
+
+Picture = PillowImage.Image
+
+
+def save_jpeg(image: Picture) -> Picture:
+    """Save an image as JPEG of quality 75 and read it again."""
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=75)
+    return PillowImage.open(stream).convert("RGB")
+
+
+def resize(image: Picture) -> Picture:
+    """Halve an image and bring it back to its size."""
+    half = image.resize((image.width // 2, image.height // 2), PillowImage.Resampling.BICUBIC)
+    return half.resize(image.size, PillowImage.Resampling.BICUBIC)
+
+
+def crop(image: Picture) -> Picture:
+    """Cut off 5 % of each side's length, at one end."""
+    width, height = round(0.95 * image.width), round(0.95 * image.height)
+    return image.crop((image.width - width, 0, image.width, height))
+
+
+COPIES: dict[str, Callable[[Picture], Picture]] = {
+    "mirrored": lambda image: image.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT),
+    "turned by 90°": lambda image: image.transpose(PillowImage.Transpose.ROTATE_90),
+    "JPEG, quality 75": save_jpeg,
+    "halved and back": resize,
+    "cropped by 5 %": crop,
+}
+
+
+def list_set(name: str, n_images: int = IMAGES) -> list[str]:
+    """Return images of a set, drawn once and for all."""
+    if name == "mnist":
+        file = next(iter(sorted((DATA / name).rglob("*images*idx3*"))))
+        cells = [f"{file}#{index}" for index in range(60_000)]
+    else:
+        cells = sorted(list_images([DATA / name]))
+    chosen = np.random.default_rng(SEED).permutation(len(cells))[:n_images]
+    return [cells[place] for place in chosen]
+
+
+def look(cells: list[str], gallery: Gallery) -> tuple[Samples, FileHashes, Album]:
+    """Read images into an album."""
+    frame = pd.DataFrame({"path": cells}, dtype=object)
+    frame = frame.assign(label="a", patient="", group=frame["path"])
+    samples = Samples(frame=frame, root=Path(), class_names=("a",))
+    hashes = hash_files(samples, look=gallery.add)
+    return samples, hashes, gather_album(samples, hashes, gallery, content=True)
+
+
+def plant_copies(name: str, folder: Path) -> list[str]:
+    """Copy images of a set in every way, and look for the copies among the set."""
+    cells = list_set(name)
+    chosen = cells[:PLANTED]
+    origin: dict[str, str] = {}
+    for number, cell in enumerate(chosen):
+        with PillowImage.open(cell) as opened:
+            image = opened.convert("RGB")
+        for place, change in enumerate(COPIES.values()):
+            path = folder / f"{name}-{number}-{place}.png"
+            change(image).save(path)
+            origin[str(path)] = cell
+    found_of, false, plain = dict.fromkeys(COPIES, 0), 0, 0
+    total = 0
+    for place, how in enumerate(COPIES):
+        mine = {path: cell for path, cell in origin.items() if path.endswith(f"-{place}.png")}
+        _, hashes, album = look([*cells, *mine], Gallery())
+        pixels = {cell: one.pixels for cell, one in hashes.files.items()}
+        textured = {album.cells[row] for row in find_textured(album.pictures)[0]}
+        pairs = {frozenset((m.a, m.b)) for m in find_alike(album).matches}
+        wanted = [(path, cell) for path, cell in mine.items() if cell in textured]
+        plain = len(mine) - len(wanted)
+        found_of[how] = sum(
+            frozenset((path, cell)) in pairs or pixels[path] == pixels[cell]
+            for path, cell in wanted
+        )
+        truth = {frozenset(pair) for pair in mine.items()}
+        false, total = false + len(pairs - truth), total + len(pairs)
+    counts = [f"{n} of {PLANTED - plain}" for n in found_of.values()]
+    return [name, f"{len(cells):,}", str(plain), *counts, f"{false} of {total}"]
+
+
+def measure_alarms(name: str) -> list[str]:
+    """Look for copies in a set as it is, every image being its own group."""
+    cells = list_set(name, 20_000 if name == "mnist" else IMAGES)
+    start = time.process_time()
+    _, _, album = look(cells, Gallery())
+    read = time.process_time() - start
+    rows, texture = find_textured(album.pictures)
+    found = find_copies(album.pictures[rows], texture)
+    took = time.process_time() - start - read
+    top = max((one.score for one in found), default=0.0)
+    return [
+        name, f"{len(cells):,}", f"{len(album) - len(rows):,}", str(len(found)),
+        f"{top:.3f}" if found else "–", f"{read:.1f}", f"{took:.1f}",
+    ]  # fmt: skip
+
+
+def split_clusters() -> Iterator[list[str]]:
+    """Split LC25000 at random, three times, and hold what is flagged against its clusters."""
+    table = pd.read_csv(DATA / "lc25000" / "clusters.csv")
+    paths = [str(DATA / "lc25000" / path) for path in table["path"]]
+    cluster = dict(zip(paths, table["class"] + " " + table["cluster"].astype(str), strict=True))
+    for how in ("copies", "full"):
+        start = time.process_time()
+        samples, hashes, album = look(paths, Gallery(make_embedder() if how == "full" else None))
+        alike = find_alike(album)
+        seconds = time.process_time() - start
+        false = [m for m in alike.matches if cluster[m.a] != cluster[m.b]]
+        for match in false:
+            print("different clusters:", match)
+        for seed in range(3):
+            crossing, flagged, pairs = _judge_split(samples, hashes, alike, cluster, seed)
+            wrong = sum(cluster[a] != cluster[b] for a, b in pairs)
+            yield [
+                how, str(seed), str(len(crossing)),
+                f"{100 * len(crossing & flagged) / len(crossing):.1f} %",
+                f"{wrong} of {len(pairs)}", f"{len(false)} of {len(alike.matches)}",
+                f"{seconds:.0f}",
+            ]  # fmt: skip
+
+
+def _judge_split(
+    samples: Samples, hashes: FileHashes, alike: Alike, cluster: dict[str, str], seed: int
+) -> tuple[set[str], set[str], list[tuple[str, str]]]:
+    draw = np.random.default_rng(seed).permutation(len(samples)) / len(samples)
+    split = np.where(draw < 0.7, "train", np.where(draw < 0.8, "val", "test"))
+    divided = samples.frame.assign(split=split)
+    own = divided["path"].map(cluster)
+    n_parts = divided.groupby(own)["split"].nunique()
+    crossing = set(n_parts[n_parts > 1].index)
+    table = Samples(frame=divided, root=Path(), class_names=("a",))
+    report = audit_samples(table, hashes=hashes, alike=alike)
+    kinds = {"near_duplicate", "identical_pixels", "identical_bytes"}
+    pairs = [(p.a, p.b) for f in report.leaks if f.kind in kinds for p in f.pairs]
+    flagged = {cluster[cell] for pair in pairs for cell in pair}
+    return crossing, flagged, pairs
+
+
+def make_patches(folder: Path) -> Path:
+    """Write 100,000 patches of 96 px into one file: PCam's, shifted and tinted out of likeness.
+
+    Two of PCam's are blended, each turned at random, so that no two patches are alike.
+    """
+    path = folder / "patches.h5"
+    if path.exists():
+        return path
+    base = np.stack([np.asarray(PillowImage.open(c).convert("RGB")) for c in list_set("pcam")])
+    rng = np.random.default_rng(SEED)
+    with h5py.File(path, "w") as file:
+        x = file.create_dataset("x", (SIZES[-1], 96, 96, 3), np.uint8, chunks=(1, 96, 96, 3))
+        for start in range(0, SIZES[-1], 1000):
+            a, b = (
+                np.rot90(
+                    base[rng.integers(len(base), size=1000)], k=int(rng.integers(4)), axes=(1, 2)
+                )
+                for _ in range(2)
+            )
+            share = rng.uniform(0.35, 0.65, (1000, 1, 1, 1)).astype(np.float32)
+            x[start : start + 1000] = (share * a + (1 - share) * b).astype(np.uint8)
+    return path
+
+
+def measure_size(path: Path, n_images: int) -> None:
+    """Print what one size takes, without the geometric stage; run in a process of its own."""
+    marks = [(time.perf_counter(), time.process_time())]
+    cells = [f"{path}#{index}" for index in range(n_images)]
+    _, _, album = look(cells, Gallery(make_embedder()))
+    marks.append((time.perf_counter(), time.process_time()))
+    rows, texture = find_textured(album.pictures)
+    copies = find_copies(album.pictures[rows], texture)
+    marks.append((time.perf_counter(), time.process_time()))
+    pairs = rank_pairs(album.vectors, None)  # type: ignore[arg-type]
+    marks.append((time.perf_counter(), time.process_time()))
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    told = {"steps": steps, "peak_gib": peak, "copies": len(copies), "pairs": len(pairs)}
+    print(json.dumps(told))
+
+
+def measure_growth(folder: Path) -> Iterator[list[str]]:
+    """Run every size in a process of its own."""
+    path = make_patches(folder)
+    for size in SIZES:
+        command = [sys.executable, "-m", "benchmarks.audit", "--size", str(size), "-o", str(folder)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        told = json.loads(done.stdout.splitlines()[-1])
+        wall, cpu = (sum(step[k] for step in told["steps"]) for k in (0, 1))
+        each = [f"{step[1]:.0f}" for step in told["steps"]]
+        yield [f"{size:,}", *each, f"{cpu:.0f}", f"{wall:.0f}", f"{told['peak_gib']:.2f}"]
+    print(f"{path} can be removed")
+
+
+def main() -> None:
+    """Measure the parts that are asked for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", choices=["copies", "alarms", "clusters", "growth", []])
+    parser.add_argument("-o", "--output", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--size", type=int)
+    chosen = parser.parse_args()
+    if chosen.size:
+        measure_size(make_patches(chosen.output), chosen.size)
+        return
+    for part in chosen.parts:
+        caption, columns, rows = TABLES[part]
+        found = list(rows(chosen.output))
+        write_table(f"audit-{part}", caption, f"python -m benchmarks.audit {part}", columns, found)
+
+
+def plant_all(_folder: Path) -> Iterator[list[str]]:
+    """Plant copies into every set."""
+    for name in COPIED:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield plant_copies(name, Path(scratch))
+
+
+TABLES: dict[str, tuple[str, list[str], Callable[[Path], Iterator[list[str]]]]] = {
+    "copies": (
+        f"Of {PLANTED} images of each set, copied in each way, how many copies are found among the "
+        "set and how many pairs are false; images too plain to be compared are told apart.",
+        ["set", "images", "too plain", *COPIES, "false pairs"],
+        plant_all,
+    ),
+    "alarms": (
+        "Pairs that are called copies in sets as they are, the best of their scores, and CPU "
+        "seconds.",
+        ["set", "images", "too plain", "pairs", "best", "s to read", "s to compare"],
+        lambda _folder: (measure_alarms(name) for name in AS_THEY_ARE),
+    ),
+    "clusters": (
+        "LC25000 split at random 70/10/20: clusters of copies that cross, those flagged, flagged "
+        "pairs and all matches of different clusters, and CPU seconds of the search.",
+        ["audit", "seed", "crossing", "flagged", "false flags", "false matches", "CPU s"],
+        lambda _folder: split_clusters(),
+    ),
+    "growth": (
+        "CPU seconds of each step for patches of 96 px, the geometric stage left out, and in all "
+        "CPU and wall seconds on two shared cores and peak memory.",
+        ["patches", "read, hash, embed", "copies", "candidates", "CPU s", "wall s", "GiB"],
+        measure_growth,
+    ),
+}
+
+if __name__ == "__main__":
+    main()

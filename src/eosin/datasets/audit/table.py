@@ -1,0 +1,154 @@
+"""A table as the audit needs it: its parts, and what its rows share."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import PurePosixPath
+
+from eosin.artifacts.audit import Kind
+from eosin.core.types import SPLITS, Samples
+from eosin.datasets.audit.album import Alike
+from eosin.datasets.audit.hashes import FileHash, FileHashes
+from eosin.datasets.audit.likenesses import Link, find_likenesses
+from eosin.datasets.audit.overlaps import Overlap, PartPair
+from eosin.datasets.breakhis_names import parse_breakhis_name
+
+Entries = Iterable[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """One kind of overlap to look for; see :func:`find_overlaps` for what the fields mean."""
+
+    kind: Kind
+    entries: Entries
+    apart: Sequence[Hashable] | None = None
+    inside: bool = False
+
+
+class AuditTable:
+    """The columns of a table as the audit needs them.
+
+    Args:
+        samples: The table.
+        hashes: Of its files, if they were read.
+    """
+
+    def __init__(self, samples: Samples, hashes: FileHashes | None) -> None:
+        self._frame = samples.frame
+        self._root = str(samples.root)
+        self.paths: list[str] = list(samples.frame["path"])
+        self.labels: list[str] = list(samples.frame["label"])
+        self.groups: list[str] = list(samples.frame["group"])
+        self._hashes = hashes
+        self.parts = self._find_parts()
+        named = set(self.parts) - {None}
+        # What is judged comes last: an earlier training's stage stands before ``test``.
+        self.named_parts = sorted(part for part in named - {*SPLITS} if part is not None)
+        self.named_parts += [part for part in SPLITS if part in named]
+
+    def _find_parts(self) -> list[str | None]:
+        """Return the split of each row, else its fold, else nothing."""
+        for column, prefix in (("split", ""), ("fold", "fold ")):
+            if column in self._frame and any(self._frame[column] != ""):
+                return [f"{prefix}{cell}" if cell != "" else None for cell in self._frame[column]]
+        return [None] * len(self.paths)
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Each path in one spelling, so that ``a/../b.png`` is ``b.png``."""
+        found = []
+        for path in self.paths:
+            file, mark, index = path.partition("#")
+            found.append(os.path.normpath(os.path.join(self._root, file)) + mark + index)  # noqa: PTH118
+        return found
+
+    @cached_property
+    def image_hashes(self) -> list[FileHash | None]:
+        """Hashes of each row's image, where it is a readable file of its own."""
+        if self._hashes is None:
+            return [None] * len(self.paths)
+        return [self._hashes.of_image(path) for path in self.paths]
+
+    def searches(self) -> Iterator[Search]:
+        """Yield every kind to look for, in the order in which they are told."""
+        yield Search("same_path", enumerate(self.files), inside=True)
+        yield Search("same_group", enumerate(self.groups), apart=self._group_apart())
+        yield Search("same_accession", self._accessions())
+        yield Search("same_cluster", self._column("cluster"))
+        hashed = [(row, found) for row, found in enumerate(self.image_hashes) if found]
+        contents = ((row, found.content) for row, found in hashed if found.content)
+        yield Search("identical_bytes", contents, apart=self.files, inside=True)
+        pixels = ((row, found.pixels) for row, found in hashed if found.pixels)
+        content_of = [found.content if found else None for found in self.image_hashes]
+        yield Search("identical_pixels", pixels, apart=content_of, inside=True)
+        yield Search("label_conflict", self.pictures, apart=self.labels, inside=True)
+
+    def _group_apart(self) -> list[Hashable]:
+        """An image that is its own group is told as ``same_path``, not again as a group."""
+        rows = zip(self.groups, self.paths, self.files, strict=True)
+        return [file if group == path else row for row, (group, path, file) in enumerate(rows)]
+
+    def _column(self, name: str) -> Entries:
+        cells = self._frame.get(name, [])
+        return ((row, str(cell)) for row, cell in enumerate(cells) if cell != "")
+
+    def _accessions(self) -> Entries:
+        found = set(self._column("accession"))
+        for row, path in enumerate(self.paths):
+            name = parse_breakhis_name(path) if "SOB_" in path else None
+            if name is not None:
+                found.add((row, name.accession))
+        return sorted(found)
+
+    @cached_property
+    def pictures(self) -> list[tuple[int, str]]:
+        """What an image shows: its pixels where they are known, else its path."""
+        rows = zip(self.files, self.image_hashes, strict=True)
+        return [(row, (f.pixels if f and f.pixels else file)) for row, (file, f) in enumerate(rows)]
+
+    def link(self, alike: Alike) -> list[Link]:
+        """Return the matches of a search between rows, exact copies of either side included."""
+        shown = [picture for _, picture in self.pictures]
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for row, picture in self.pictures:
+            rows_of[picture].append(row)
+        first = {path: row for row, path in reversed(list(enumerate(self.paths)))}
+        links = []
+        for match in alike.matches:
+            if match.a in first and match.b in first:
+                sides = (rows_of[shown[first[cell]]] for cell in (match.a, match.b))
+                links += [Link(a, b, match.score, match.how) for a, b in product(*sides)]
+        return links
+
+    def search_likenesses(self, alike: Alike) -> dict[Kind, dict[PartPair, list[Overlap]]]:
+        """Find the near-duplicates, and those of them that stand under two labels."""
+        links, order = self.link(alike), [*self.named_parts, None]
+        shown = [picture for _, picture in self.pictures]
+
+        def differ(a: int, b: int) -> bool:
+            return shown[a] != shown[b]
+
+        def conflict(a: int, b: int) -> bool:
+            return differ(a, b) and self.labels[a] != self.labels[b]
+
+        return {
+            "near_duplicate": find_likenesses(links, self.parts, order, differ=differ),
+            "label_conflict": find_likenesses(links, self.parts, order, differ=conflict),
+        }
+
+    def name_of(self, kind: Kind, overlap: Overlap) -> str:
+        """Return what to call one shared thing in a message."""
+        if kind in {"same_group", "same_accession", "same_cluster"}:
+            return overlap.key
+        a, b = (PurePosixPath(self.paths[row]).name for row in (overlap.a, overlap.b))
+        if kind == "label_conflict":
+            a, b = f"{a} ({self.labels[overlap.a]})", f"{b} ({self.labels[overlap.b]})"
+        if overlap.how:
+            return f"{a} ~ {b} ({overlap.how})"
+        return a if kind == "same_path" else f"{a} = {b}"
