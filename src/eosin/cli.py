@@ -198,7 +198,7 @@ def compare(
     metric: Annotated[str, typer.Option(help="What runs are ranked by.")] = "auc",
     pseudonymise: Pseudonymise = False,
 ) -> None:
-    """Compare finished runs on the same images: accuracy, cost, paired tests."""
+    """Compare finished runs by accuracy and by cost."""
     from eosin.pipeline.comparing import compare as weigh
     from eosin.reporting.noise import tell_comparison
 

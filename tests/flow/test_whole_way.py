@@ -43,7 +43,8 @@ PREDICTIONS = [
 ]  # fmt: skip
 SPLIT_KEYS = {
     "n_images", "n_patients", "n_groups", "positive", "image", "at_threshold", "patient",
-    "by_magnification", "by_class", "by_site", "confusion", "threshold",
+    "by_magnification", "by_class", "by_site", "by_subtype", "confusion", "threshold",
+    "calibration", "decisions", "abstention",
 }  # fmt: skip
 #: The shares of two floats that were written as text and read again.
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -80,7 +81,8 @@ def check_metrics(run):
     splits = {name: block for name, block in raw.items() if name != "format_version"}
     for block in splits.values():
         assert set(block) == SPLIT_KEYS
-        assert set(block["threshold"]) == {"value", "source", "target_recall"}
+        told = {"value", "source", "target_recall", "bound", "recall", "reason"}
+        assert set(block["threshold"]) == told
         assert set(block["confusion"]) == {"labels", "matrix"}
         assert "recognition_rate" in block["patient"]
         for part in (block["image"], block["at_threshold"]):
@@ -100,7 +102,9 @@ def check_predictions(run, info):
     given = table[[f"prob_{name}" for name in info.class_names]].to_numpy()
     names = np.array(info.class_names)
     assert list(table["predicted"]) == list(names[given.argmax(axis=1)])
-    assert not table["abstained"].any()
+    for name, block in check_metrics(run).items():
+        share = table["abstained"][table["split"] == name].mean()
+        assert share == pytest.approx(block["abstention"]["abstention_rate"]["value"] or 0.0)
     return table, raw, given
 
 

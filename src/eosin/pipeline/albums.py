@@ -168,12 +168,13 @@ class Gallery:
         if not cells:
             return Album(notes=notes)
         pictures = np.stack([self._sketches.pop(cell) for cell in cells])
+        reader = read if find_module("cv2") is not None else None
         if self._embedder is None:
-            return Album(tuple(cells), pictures, notes=notes)
+            return Album(tuple(cells), pictures, None, reader, notes)
         if self._pending:
             self._embed(self._embedder)
         vectors = np.stack([self._vectors.pop(cell) for cell in cells])
-        return Album(tuple(cells), pictures, vectors, read, notes)
+        return Album(tuple(cells), pictures, vectors, reader, notes)
 
 
 def _to_input(image: Pixels, side_px: int) -> Image:

@@ -183,11 +183,20 @@ def _own_leaks(member: Member, samples: Samples, judged: set[str]) -> list[Findi
         return []
     found = []
     for leak in read_document(member.run.audit, AuditReport).leaks:
-        of_stage = bool(leak.pairs) and str(leak.pairs[0].split_a).startswith("stage ")
+        moved = [_judged_last(pair) for pair in _moved(leak.pairs, member, samples.root)]
+        of_stage = bool(moved) and str(moved[0].split_a).startswith("stage ")
         if leak.kind in _BY_CONTENT or of_stage:
-            pairs = [pair for pair in _moved(leak.pairs, member, samples.root) if pair.b in judged]
+            pairs = [pair for pair in moved if pair.b in judged]
             found += [leak.model_copy(update={"pairs": pairs})] if pairs else []
     return found
+
+
+def _judged_last(pair: Pair) -> Pair:
+    """Return a pair as it is told today; older runs named the image of a stage last."""
+    if not str(pair.split_b).startswith("stage "):
+        return pair
+    sides = {"a": pair.b, "b": pair.a, "split_a": pair.split_b, "split_b": pair.split_a}
+    return pair.model_copy(update=sides)
 
 
 def _moved(pairs: Sequence[Pair], member: Member, folder: Path) -> list[Pair]:

@@ -35,8 +35,9 @@ def tell_split(name: str, split: SplitMetrics) -> list[str]:
     lines = [f"{name}: {split.n_images} images, {patients}, {split.n_groups} groups"]
     lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in _TOLD]
     lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
-    caution = next((m.reason for m in split.image.values() if m.value is not None and m.reason), "")
-    return [*lines, f"  rests on           {caution}"] if caution else lines
+    told = [split.image[metric] for metric in _TOLD]
+    support = next((m.reason for m in told if m.value is not None and m.reason), "")
+    return [*lines, f"  rests on           {support}"] if support else lines
 
 
 def _tell_threshold(split: SplitMetrics) -> list[str]:

@@ -107,8 +107,8 @@ def write_audit_page(
     for number_, finding in enumerate(report.findings):
         pairs = pair_tiles(finding, shown)
         left = len(finding.pairs) - len(pairs)
-        title = f"{finding.severity.capitalize()}: {finding.kind.replace('_', ' ')}"
-        entries.append((f"finding-{number_}", title, finding.message, pairs, _left(left, pairs)))
+        anchor, told = f"finding-{number_}", _left(left, pairs)
+        entries.append((anchor, _title(finding), finding.message, pairs, told))
     facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
     facts += [("Leaks", count(len(report.leaks))), ("Findings", count(len(report.findings)))]
     html = render(
@@ -122,6 +122,14 @@ def write_audit_page(
         findings=entries,
     )
     return write_page(path, html)
+
+
+def _title(finding: Finding) -> str:
+    """Return a heading that tells the findings of one kind apart by their parts."""
+    sides = ((pair.split_a, pair.split_b) for pair in finding.pairs[:1])
+    parts = dict.fromkeys(part for two in sides for part in two if part)
+    what = f"{finding.severity.capitalize()}: {finding.kind.replace('_', ' ')}"
+    return f"{what}, {' and '.join(parts)}" if parts else what
 
 
 def _left(left: int, pairs: list[TilePair]) -> str:

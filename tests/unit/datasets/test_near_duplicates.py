@@ -241,6 +241,15 @@ class TestGeometry:
         assert match.how.startswith("mirrored, turned by 20°, scaled by 0.6")
         assert find_alike(album).matches == ()
 
+    def test_a_pair_in_doubt_is_decided_by_the_images(self, tissue, monkeypatch):
+        monkeypatch.setattr("eosin.datasets.audit.copies._LARGEST_DOUBT", 0.003)
+        images = [*tissue, tissue[7][6:, : SIDE - 6]]
+        album = make_album(images)
+        assert find_alike(album).matches == ()
+        (match,) = find_alike(Album(album.cells, album.pictures, None, lambda r: images[r])).matches
+        assert (match.a, match.b) == ("7", "40")
+        assert match.how == "scaled by 0.94"
+
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
@@ -263,7 +272,7 @@ def test_real_sets_hold_their_planted_copies_and_nothing_else(data_root, name):
     ]  # fmt: skip
     album = make_album([*images, *planted])
     rows, texture = find_textured(album.pictures)
-    found = find_copies(album.pictures[rows], texture)
+    found, _ = find_copies(album.pictures[rows], texture)
     pairs = [(int(rows[one.a]), int(rows[one.b])) for one in found]
     origin = np.concatenate([np.arange(150), np.repeat(np.arange(20), 5)])
     assert all(origin[a] == origin[b] for a, b in pairs)

@@ -28,7 +28,8 @@ _TOLERANCE_PX = 3.0
 #: Of a fit: matches that agree, cells of a 4 × 4 grid in which they lie, enlargement, share of the
 #: image that is laid over the other.
 _LEAST_INLIERS, _LEAST_CELLS, _LARGEST_SCALE, _LEAST_OVERLAP = 15, 5, 2.0, 0.3
-_LEAST_SCORE = 0.3
+#: Tissue that is turned twice and saved as JPEG agrees little; what is not the same, less.
+_LEAST_SCORE = 0.2
 #: Details are compared on pictures so many times as large as a sketch.
 _ENLARGED = 2
 #: Features of so many images are kept: a quarter of a GiB.

@@ -19,6 +19,8 @@ from eosin.inference.planes import decode_any
 
 #: Hashing and decoding release the interpreter's lock.
 _THREADS = 2
+#: So many images wait for a thread at a time: each takes some KiB while it waits.
+_WAITING = 1024
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,13 @@ def hash_files(
         return _hash_image(path, index, containers[path], show)
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, (cell, result) in enumerate(
-            zip(todo, pool.map(hash_one, todo), strict=True), start=1
-        ):
-            files[cell] = result
-            if progress is not None:
-                progress(done, len(todo))
+        for start in range(0, len(todo), _WAITING):
+            some = todo[start : start + _WAITING]
+            results = zip(some, pool.map(hash_one, some), strict=True)
+            for done, (cell, result) in enumerate(results, start=start + 1):
+                files[cell] = result
+                if progress is not None:
+                    progress(done, len(todo))
     return FileHashes(files)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from eosin.core.types import FloatArray, IntArray
 
-#: Rows and columns of a block: 16 MiB of distances, which stay near the processor.
-_ROWS, _COLUMNS = 512, 8192
+#: Rows and columns of a block: 4 MiB of distances, which stay near the processor.
+_ROWS, _COLUMNS = 256, 4096
 
 
 def find_neighbours(queries: FloatArray, among: FloatArray, k: int) -> IntArray:
@@ -26,7 +26,8 @@ def find_neighbours(queries: FloatArray, among: FloatArray, k: int) -> IntArray:
     """
     k = min(k, len(among))
     centre = among.mean(axis=0) if len(among) else 0.0
-    queries, among = queries - centre, among - centre
+    is_same, among = queries is among, among - centre
+    queries = among if is_same else queries - centre
     halves = (among * among).sum(axis=1) / 2
     found = np.zeros((len(queries), k), dtype=np.int64)
     for start in range(0, len(queries), _ROWS):

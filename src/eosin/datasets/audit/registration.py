@@ -73,16 +73,16 @@ def find_view(fixed: Image, moved: Image) -> tuple[IntArray, FloatArray]:
     return fits.argmax(axis=0), fits.max(axis=0)
 
 
-def register(fixed: Image, moved: Image) -> Registration:
+def register(pictures: Image, pairs: IntArray) -> Registration:
     """Lay pictures over others.
 
     Args:
-        fixed: uint8, shape (P, S, S).
-        moved: Same shape.
+        pictures: uint8, shape (N, S, S).
+        pairs: Rows of the fixed and of the moved picture, shape (P, 2).
     """
     parts = [
-        _register(fixed[start : start + _CHUNK], moved[start : start + _CHUNK])
-        for start in range(0, max(len(fixed), 1), _CHUNK)
+        _register(pictures[some[:, 0]], pictures[some[:, 1]])
+        for some in np.split(pairs, range(_CHUNK, len(pairs), _CHUNK))
     ]
     view, scale, score = (np.concatenate(found) for found in zip(*parts, strict=True))
     return Registration(view, scale, score)
@@ -111,13 +111,17 @@ def _find_move(fixed: FloatArray, moved: FloatArray) -> FloatArray:
         )
         dy, dx = np.gradient(a, axis=(1, 2))
         parts = (dy, dy * place[:, None], dx, dx * place)
-        slopes = np.stack([part.reshape(n_pairs, -1) for part in parts], axis=1) * (side - 1) / 2
+        slopes = (
+            np.stack([part.reshape(n_pairs, side * side) for part in parts], axis=1)
+            * (side - 1)
+            / 2
+        )
         hessian = slopes @ slopes.transpose(0, 2, 1)  # (P, 4, 4)
         trace = np.trace(hessian, axis1=1, axis2=2)[:, None, None]
         inverse = np.linalg.inv(hessian + (_DAMPING * trace + 1e-3) * np.eye(4))
         for _ in range(steps):
             rows, columns, inside = _warp_matrices(move, side)
-            gap = ((a - rows @ b @ columns) * inside).reshape(n_pairs, -1, 1)
+            gap = ((a - rows @ b @ columns) * inside).reshape(n_pairs, side * side, 1)
             step = (inverse @ (slopes @ gap))[..., 0]
             move = np.clip(move + step, -_LARGEST_MOVE, _LARGEST_MOVE).astype(np.float32)
     return move
