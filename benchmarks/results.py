@@ -21,7 +21,9 @@ from typing import Any
 from benchmarks.effects import effects_table, interval_text
 from benchmarks.pairing import GAINS, PREFERRED, paired_gain
 from benchmarks.tables import render_table
+from eosin.artifacts.metrics import read_metrics
 from eosin.core.files import write_json
+from eosin.reporting.figures.comparison import Series, interval_figure
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results"
@@ -102,6 +104,24 @@ def _stage_values(stage: Path) -> dict[str, Any]:
 def collect_gain(name: str, run: Path, before: Path) -> None:
     """Copy into ``docs/results/NAME`` what a run has more than another on the same images."""
     write_json(STORE / name / "gain.json", paired_gain(run, before))
+
+
+def draw_leak() -> bytes:
+    """Draw the README's picture, a PNG: the light CNN under both splits."""
+    series = [
+        Series(label, read_metrics(STORE / name / "metrics.json")["oof"].image)
+        for label, name in (
+            ("Strict split, by group", "light-strict"),
+            ("As published, by image", "light-image"),
+        )
+    ]
+    shown = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
+    picture = interval_figure(
+        series, name="leak", caption="", title="The same model under two splits", only=shown
+    )
+    if picture is None:
+        raise ValueError("neither run has a metric to draw")
+    return picture.png
 
 
 def render() -> str:
@@ -258,6 +278,7 @@ def main() -> None:
         collect_gain(given.name, given.run, given.before)
     else:
         (DOCS / "results.md").write_text(render(), encoding="utf-8")
+        (DOCS / "images" / "leak-breakhis200.png").write_bytes(draw_leak())
 
 
 if __name__ == "__main__":
