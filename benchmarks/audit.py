@@ -1,7 +1,7 @@
 """What the leak audit finds of planted copies, what it finds where nothing was planted, its cost.
 
 ``python -m benchmarks.audit PART…`` with the parts ``copies``, ``alarms``, ``clusters`` (each some
-minutes) and ``growth`` (half an hour; 100,000 patches are made in ``-o DIR``) writes
+minutes) and ``growth`` (ten minutes; 100,000 patches are made in ``-o DIR``) writes
 ``docs/results/tables/audit-<part>.json``. LC25000's tile clusters are read for the score alone.
 """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec as find_module
 from threading import Lock
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from eosin.artifacts.model import Embedding
@@ -14,6 +16,7 @@ from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray, Image, Pixels, Samples
 from eosin.datasets.audit import Album, FileHashes, sketch, to_grey
 from eosin.datasets.cache import ImageStore
+from eosin.inference.classifier import OnnxNetwork
 from eosin.inference.planes import decode_any
 from eosin.pipeline.images import ImageBank
 
@@ -24,7 +27,6 @@ Embedder = Callable[[Image], FloatArray]
 _SMALL_PX, _LARGE_PX = 96, 128
 #: The blocks of Lite0 that texture is told by; what comes after tells ImageNet's classes.
 _BLOCKS = 5
-#: Larger batches spend half their time on fresh memory.
 _BATCH = 16
 _FEATURES_ALONE = "Near-duplicates were not looked for: the images' features alone are known."
 _TURNED = "Images of the same tissue turned by any angle, enlarged or shifted were not looked for"
@@ -90,7 +92,7 @@ def find_lack() -> str:
 
 
 def _tell_reach(lack: str) -> tuple[str, ...]:
-    mend = lack or '`eosin data audit` and `data.audit = "full"` do'
+    mend = lack or 'eosin data audit, or data.audit = "full" in the recipe, does'
     return (f"{_TURNED}: {mend}.",)
 
 
@@ -100,27 +102,46 @@ def make_embedder() -> Embedder:
     Raises:
         MissingPartError: PyTorch or the weights are not installed.
     """
-    import torch
+    # Here: most runs look for copies alone, and PyTorch takes seconds to import.
+    from eosin.pipeline.trunk import export_trunk
 
-    from eosin.networks import build_network
-    from eosin.networks import find_spec as find_network
-    from eosin.networks.pretrained import load_pretrained
-
-    name = "efficientnet_lite0"
-    network = build_network(name, num_classes=2, input_px=_LARGE_PX, arguments={})
-    load_pretrained(network, find_network(name), "imagenet")
-    backbone = network.eval().get_submodule("backbone")
-    blocks = [backbone.conv_stem, backbone.bn1, *list(backbone.blocks)[:_BLOCKS]]  # type: ignore[arg-type]
-    trunk = torch.nn.Sequential(*blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks: dict[tuple[int, int], OnnxNetwork] = {}
 
     def embed(images: Image) -> FloatArray:
-        with torch.inference_mode():
-            values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-            found = trunk(values)
-            both = torch.cat([found.mean((2, 3)), found.std((2, 3))], 1)
-        return np.asarray(both.numpy(), dtype=np.float32)
+        side = (images.shape[1], images.shape[2])
+        if side not in networks:
+            # PyTorch's own run of the same is four times slower: its large maps are fresh memory.
+            networks[side] = export_trunk(_BLOCKS, side)
+        values = images.transpose(0, 3, 1, 2).astype(np.float32, order="C") / 127.5 - 1
+        return networks[side].run(values)
 
     return embed
+
+
+class _Shelf:
+    """Rows of one shape, by name, in large blocks.
+
+    Thousands of small arrays that stay, made between larger ones that go, keep the space of these:
+    100,000 images took 3.4 GiB.
+    """
+
+    _BLOCK = 4096
+
+    def __init__(self) -> None:
+        self._blocks: list[npt.NDArray[Any]] = []
+        self._places: dict[str, int] = {}
+
+    def put(self, name: str, row: npt.NDArray[Any]) -> None:
+        place = self._places.setdefault(name, len(self._places))
+        if place == self._BLOCK * len(self._blocks):
+            self._blocks.append(np.empty((self._BLOCK, *row.shape), row.dtype))
+        self._blocks[place // self._BLOCK][place % self._BLOCK] = row
+
+    def take(self, names: Sequence[str]) -> npt.NDArray[Any]:
+        taken = np.empty((len(names), *self._blocks[0].shape[1:]), self._blocks[0].dtype)
+        for row, place in enumerate(self._places[name] for name in names):
+            taken[row] = self._blocks[place // self._BLOCK][place % self._BLOCK]
+        return taken
 
 
 class Gallery:
@@ -132,28 +153,32 @@ class Gallery:
 
     def __init__(self, embedder: Embedder | None = None) -> None:
         self._embedder = embedder
-        self._sketches: dict[str, Image] = {}
-        self._vectors: dict[str, FloatArray] = {}
-        self._pending: dict[str, Image] = {}
-        self._side_px = 0
+        self._sketches, self._vectors = _Shelf(), _Shelf()
+        self._pending: list[str] = []
+        self._inputs: Image | None = None
         self._lock = Lock()
 
     def add(self, cell: str, image: Pixels) -> None:
         """Look at an image, uint8 or uint16, shape (H, W, C)."""
-        self._sketches[cell] = sketch(image)
-        if self._embedder is None:
-            return
+        picture = sketch(image)
         with self._lock:
-            if not self._side_px:
-                self._side_px = _SMALL_PX if max(image.shape[:2]) <= _SMALL_PX else _LARGE_PX
-            self._pending[cell] = _to_input(image, self._side_px)
-            if len(self._pending) >= _BATCH:
-                self._embed(self._embedder)
+            self._sketches.put(cell, picture)
+            if self._embedder is None:
+                return
+            if self._inputs is None:
+                side_px = _SMALL_PX if max(image.shape[:2]) <= _SMALL_PX else _LARGE_PX
+                self._inputs = np.empty((_BATCH, side_px, side_px, 3), dtype=np.uint8)
+            self._inputs[len(self._pending)] = _to_input(image, self._inputs.shape[1])
+            self._pending.append(cell)
+            if len(self._pending) == _BATCH:
+                self._embed()
 
-    def _embed(self, embedder: Embedder) -> None:
-        vectors = embedder(np.stack(list(self._pending.values())))
-        self._vectors.update(zip(self._pending, vectors, strict=True))
-        self._pending = {}
+    def _embed(self) -> None:
+        if self._embedder is None or self._inputs is None:
+            return
+        for cell, vector in zip(self._pending, self._embedder(self._inputs), strict=False):
+            self._vectors.put(cell, vector)
+        self._pending = []
 
     def make_album(
         self, cells: Sequence[str], read: Callable[[int], Pixels], notes: tuple[str, ...]
@@ -167,14 +192,12 @@ class Gallery:
         """
         if not cells:
             return Album(notes=notes)
-        pictures = np.stack([self._sketches.pop(cell) for cell in cells])
+        pictures = self._sketches.take(cells)
         reader = read if find_module("cv2") is not None else None
         if self._embedder is None:
             return Album(tuple(cells), pictures, None, reader, notes)
-        if self._pending:
-            self._embed(self._embedder)
-        vectors = np.stack([self._vectors.pop(cell) for cell in cells])
-        return Album(tuple(cells), pictures, vectors, reader, notes)
+        self._embed()
+        return Album(tuple(cells), pictures, self._vectors.take(cells), reader, notes)
 
 
 def _to_input(image: Pixels, side_px: int) -> Image:

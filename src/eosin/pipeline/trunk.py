@@ -1,0 +1,47 @@
+"""Frozen EfficientNet-Lite0 up to a block, in ONNX Runtime: what the leak audit looks with."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from eosin.exporting.onnx import write_onnx
+from eosin.inference.classifier import OnnxNetwork
+from eosin.networks import build_network, find_spec
+from eosin.networks.pretrained import load_pretrained
+
+
+class _Trunk(nn.Module):
+    """From images in [-1, 1], (B, 3, H, W), to each channel's mean and deviation, (B, 2 · C)."""
+
+    def __init__(self, backbone: nn.Module, blocks: int) -> None:
+        super().__init__()
+        stem = (backbone.conv_stem, backbone.bn1)
+        self.trunk = nn.Sequential(*stem, *list(backbone.blocks)[:blocks])  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.trunk(images)
+        return torch.cat([maps.mean((2, 3)), maps.std((2, 3))], 1)
+
+
+def export_trunk(blocks: int, input_px: tuple[int, int]) -> OnnxNetwork:
+    """Return the network with ImageNet's weights up to a block.
+
+    Args:
+        blocks: How many of its seven.
+        input_px: Height and width of its images.
+
+    Raises:
+        MissingPartError: The weights are not installed.
+    """
+    name = "efficientnet_lite0"
+    network = build_network(name, num_classes=2, input_px=input_px[0], arguments={})
+    load_pretrained(network, find_spec(name), "imagenet")
+    trunk = _Trunk(network.get_submodule("backbone"), blocks).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trunk.onnx"
+        write_onnx(trunk, path, input_px)
+        return OnnxNetwork(path)
