@@ -1,0 +1,44 @@
+"""Softmax and cross-entropy in one, and the L2 penalty."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eosin.core.types import FloatArray, IntArray
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Return probabilities (B, K), each row summing to one."""
+    # The largest logit becomes 0, so that no exponential overflows.
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def cross_entropy(
+    logits: FloatArray, targets: IntArray, class_weights: FloatArray | None = None
+) -> tuple[float, FloatArray]:
+    """Return the mean loss of a batch and its derivative by the logits.
+
+    Taken together with the soft-max, the derivative is the probabilities minus the truth: nothing
+    is divided by a probability that may be zero.
+
+    Args:
+        logits: Shape (B, K).
+        targets: Class index of each row, (B,).
+        class_weights: Weight of each class, (K,); the mean is then weighted, as in PyTorch.
+
+    Returns:
+        The loss; shape (B, K).
+    """
+    rows = np.arange(len(targets))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    log_probabilities = shifted - log_sum
+    weights = np.ones(len(targets), logits.dtype)
+    if class_weights is not None:
+        weights = np.asarray(class_weights, logits.dtype)[targets]
+    weights = weights / weights.sum()
+    gradient = np.exp(log_probabilities)
+    gradient[rows, targets] -= 1
+    loss = -float(weights @ log_probabilities[rows, targets])
+    return loss, gradient * weights[:, None]

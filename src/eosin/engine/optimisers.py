@@ -1,0 +1,93 @@
+"""SGD and Adam, and the step schedule of their learning rate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from eosin.core.types import FloatArray
+
+
+class Optimiser(ABC):
+    """Changes parameters in place, step by step.
+
+    Args:
+        lr: Learning rate.
+
+    Attributes:
+        state: What it remembers of each parameter, by name; its own to fill.
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+        self.state: dict[str, FloatArray] = {}
+        self.steps = 0
+
+    def step(
+        self, parameters: Mapping[str, FloatArray], gradients: Mapping[str, FloatArray]
+    ) -> None:
+        """Move every parameter against its gradient."""
+        self.steps += 1
+        for name, value in parameters.items():
+            self._move(name, value, gradients[name])
+
+    def _remembered(self, name: str, like: FloatArray) -> FloatArray:
+        return self.state.setdefault(name, np.zeros_like(like))
+
+    @abstractmethod
+    def _move(self, name: str, value: FloatArray, gradient: FloatArray) -> None:
+        """Change one parameter in place."""
+
+
+class SGD(Optimiser):
+    """Stochastic gradient descent.
+
+    Args:
+        lr: Learning rate.
+        momentum: Share of the last move that is kept, PyTorch's way: the learning rate applies to
+            the whole.
+    """
+
+    def __init__(self, lr: float, *, momentum: float = 0.0) -> None:
+        super().__init__(lr)
+        self.momentum = momentum
+
+    def _move(self, name: str, value: FloatArray, gradient: FloatArray) -> None:
+        if self.momentum:
+            velocity = self._remembered(name, value)
+            velocity *= value.dtype.type(self.momentum)
+            velocity += gradient
+            gradient = velocity
+        value -= value.dtype.type(self.lr) * gradient
+
+
+class Adam(Optimiser):
+    """Adam (Kingma and Ba, ICLR 2015), algorithm 1.
+
+    Args:
+        lr: Learning rate.
+        betas: Shares of the past in the moments of first and second order.
+        epsilon: Added to the root of the second.
+    """
+
+    def __init__(
+        self, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8
+    ) -> None:
+        super().__init__(lr)
+        self.betas, self.epsilon = betas, epsilon
+
+    def _move(self, name: str, value: FloatArray, gradient: FloatArray) -> None:
+        kind = value.dtype.type
+        first, second = (self._remembered(f"{name}.{order}", value) for order in ("m", "v"))
+        for moment, beta, seen in zip(
+            (first, second), self.betas, (gradient, gradient * gradient), strict=True
+        ):
+            moment *= kind(beta)
+            moment += kind(1 - beta) * seen
+        # Both moments begin at zero: the corrections undo what that costs in the first steps.
+        correction = [1 - beta**self.steps for beta in self.betas]
+        scale = np.sqrt(second) * kind(1 / np.sqrt(correction[1]))
+        scale += kind(self.epsilon)
+        value -= kind(self.lr / correction[0]) * first / scale

@@ -1,0 +1,59 @@
+"""Max-pooling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eosin.core.errors import RecipeError
+from eosin.core.types import FloatArray
+from eosin.engine.layers import Layer, Shape, kept
+
+
+class MaxPool2d(Layer):
+    """Keep the largest number of each window, channel by channel.
+
+    Windows lie side by side; what is left over at the right and the bottom is not looked at. Of
+    equal numbers the first, row by row, gets the whole derivative, as in PyTorch.
+
+    Args:
+        size: Height and width of a window, in pixels.
+    """
+
+    def __init__(self, size: int = 2) -> None:
+        super().__init__()
+        self.size = size
+
+    def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
+        """Return the shape that comes out."""
+        del random, dtype
+        if len(shape) != 3 or min(shape[:2]) < self.size:
+            raise RecipeError(f"windows of {self.size} px do not fit into {shape}")
+        return (shape[0] // self.size, shape[1] // self.size, shape[2])
+
+    def forward(self, inputs: FloatArray, *, training: bool) -> FloatArray:
+        """Map (B, H, W, C) to (B, H // size, W // size, C)."""
+        places = self._places(inputs)
+        outputs = places[0].copy()
+        for place in places[1:]:
+            np.maximum(outputs, place, out=outputs)
+        self._kept = (inputs, outputs) if training else (None, None)
+        return outputs
+
+    def _places(self, images: FloatArray) -> list[FloatArray]:
+        """Return each place of a window as a view of all windows, row by row."""
+        s = self.size
+        height, width = (side // s * s for side in images.shape[1:3])
+        return [images[:, i:height:s, j:width:s] for i in range(s) for j in range(s)]
+
+    def backward(self, gradient: FloatArray, *, wants_input: bool = True) -> FloatArray | None:
+        """Give each window's derivative to the number that came out."""
+        if not wants_input:
+            return None
+        inputs, outputs = (kept(value) for value in self._kept)
+        passed = np.zeros(inputs.shape, gradient.dtype)
+        is_free = np.ones(outputs.shape, dtype=bool)
+        for place, target in zip(self._places(inputs), self._places(passed), strict=True):
+            chosen = (place == outputs) & is_free
+            np.multiply(gradient, chosen, out=target)
+            is_free &= ~chosen
+        return passed
