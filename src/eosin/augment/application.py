@@ -1,12 +1,11 @@
-"""Applying all that was drawn for a batch, on bytes or on floats."""
+"""Applying all that was drawn for a batch of 8-bit images."""
 
 from __future__ import annotations
 
-import torch
+from importlib.util import find_spec
 
 from eosin.augment.drawing import Drawn
-from eosin.augment.geometry import apply_affine, warp_bytes
-from eosin.augment.photometry import recolour_bytes, recolour_floats
+from eosin.core.errors import MissingPartError
 from eosin.core.types import Image
 
 
@@ -19,26 +18,20 @@ def augment_bytes(images: Image, drawn: Drawn) -> Image:
 
     Returns:
         Same shape and type; the images themselves where nothing is drawn.
+
+    Raises:
+        MissingPartError: OpenCV is not installed.
     """
+    if find_spec("cv2") is None:
+        raise MissingPartError(
+            "augmentation needs OpenCV, which is not installed", mend="pip install 'eosin[train]'"
+        )
+    # Here: to know the policies' names, and to train without any, OpenCV is not needed.
+    from eosin.augment.geometry import warp_bytes
+    from eosin.augment.photometry import recolour_bytes
+
     if drawn.affine is not None:
         images = warp_bytes(images, drawn.affine)
     if drawn.density is not None or drawn.blur is not None or drawn.tables is not None:
         images = recolour_bytes(images, drawn)
     return images
-
-
-def augment_floats(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
-    """Do :func:`augment_bytes` on floats, on an accelerator; they differ by a grey level or two.
-
-    Args:
-        images: float32, shape (B, C, H, W), 0…255.
-        drawn: For the batch.
-
-    Returns:
-        Same shape and type, 0…255.
-    """
-    # Mixed precision is for the network: 8 bits of a mantissa would lose grey levels.
-    with torch.autocast(images.device.type, enabled=False):
-        if drawn.affine is not None:
-            images = apply_affine(images, torch.from_numpy(drawn.affine).to(images.device))
-        return recolour_floats(images, drawn)

@@ -1,8 +1,8 @@
-"""Applying drawn affine changes to a batch; borders are reflected, not black.
+"""Applying drawn affine changes to the bytes of a batch; borders are reflected, not black.
 
-Two ways to the same picture, up to rounding to whole grey values. On a CPU the bytes themselves are
-moved by OpenCV, in a fifth to a seventh of torch's time over floats; on an accelerator the floats
-are there already. See ``docs/adr/0006-augmentation-on-bytes.md``.
+Floats on an accelerator are changed by :mod:`eosin.augment.floats`, up to rounding to whole grey
+values the same. On a CPU OpenCV takes a fifth to a seventh of torch's time over floats. See
+``docs/adr/0006-augmentation-on-bytes.md``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from cv2.typing import MatLike
-from torch.nn import functional
 
 from eosin.augment.threads import share_out
 from eosin.core.types import BoolArray, FloatArray, Image, IntArray
@@ -22,24 +20,8 @@ _CORNERS = np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
 _GROUP = 4  # channels that OpenCV resamples at once
 
 
-def apply_affine(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Resample every image of a batch by its own matrix.
-
-    Args:
-        images: float, shape (B, C, H, W), any range.
-        matrices: float, shape (B, 2, 3), from output to input coordinates in −1…1.
-
-    Returns:
-        Same shape and type; bilinear, borders reflected.
-    """
-    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-    return functional.grid_sample(
-        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-
-
 def warp_bytes(images: Image, matrices: FloatArray) -> Image:
-    """Do :func:`apply_affine` on 8-bit images, rounded to whole values.
+    """Resample every 8-bit image of a batch by its own matrix, rounded to whole values.
 
     Mirrors and quarter turns of a square move bytes and interpolate nothing. The result is the
     same for any number of threads and in any company of other images.

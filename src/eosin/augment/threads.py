@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import cv2
-import torch
 
 # OpenCV's own threads would stand beside ours, and do not survive a fork.
 cv2.setNumThreads(0)
@@ -32,7 +32,7 @@ def share_out(work: Callable[[int], None], count: int, n_bytes: int) -> None:
         for row in rows:
             work(row)
 
-    n_shares = min(torch.get_num_threads(), _MOST_THREADS)
+    n_shares = min(_training_threads(), _MOST_THREADS)
     if n_bytes < _WORTH_A_THREAD:
         n_shares = 1
     shares = [range(first, count, n_shares) for first in range(n_shares)]
@@ -41,6 +41,12 @@ def share_out(work: Callable[[int], None], count: int, n_bytes: int) -> None:
     do(shares[0])
     for other in others:
         other.result()
+
+
+def _training_threads() -> int:
+    """Return PyTorch's number where PyTorch trains; it is not imported for that."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else os.cpu_count() or 1
 
 
 @cache

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from eosin.artifacts.model import Preprocessing
-from eosin.augment import Policy, augment_bytes, augment_floats
+from eosin.augment import Policy, augment_bytes
+from eosin.augment.floats import augment_floats
 from eosin.inference.preprocess import channel_affine
 
 
