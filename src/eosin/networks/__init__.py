@@ -17,7 +17,6 @@ from eosin.networks import (
 )
 from eosin.networks.registry import (
     NETWORKS,
-    NetworkSpec,
     build_network,
     count_params,
     find_spec,
@@ -25,7 +24,6 @@ from eosin.networks.registry import (
 
 __all__ = [
     "NETWORKS",
-    "NetworkSpec",
     "backbones",
     "build_network",
     "cancervisionnet",

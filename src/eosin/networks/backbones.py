@@ -24,8 +24,9 @@ import torch
 from torch import nn
 
 from eosin.core.errors import ArtifactError, RecipeError, UnknownNameError, close_matches
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
-from eosin.networks.registry import FAMILIES, NetworkSpec
+from eosin.networks.registry import FAMILIES
 from eosin.networks.sources import HUB, fetch_file
 from eosin.runtime.door import import_companion
 

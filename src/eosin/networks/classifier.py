@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from eosin.networks.registry import check_rate
+from eosin.core.networks import check_rate
 
 
 class Classifier(nn.Module):

@@ -27,8 +27,9 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
-from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
 _GROWTH = 32

@@ -21,8 +21,9 @@ from collections.abc import Callable
 
 from torch import nn
 
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
-from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
 #: Where P5 begins to train EfficientNetV2-B0.

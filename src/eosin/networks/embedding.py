@@ -10,8 +10,9 @@ from pathlib import PurePath
 
 from torch import nn
 
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
-from eosin.networks.registry import FAMILIES, NetworkSpec
+from eosin.networks.registry import FAMILIES
 from eosin.recipe.schema import EMBEDDING
 
 

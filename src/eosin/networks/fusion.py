@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from eosin.core.errors import RecipeError
-from eosin.networks.registry import FAMILIES, NetworkSpec, find_spec
+from eosin.core.networks import NetworkSpec
+from eosin.networks.registry import FAMILIES, find_spec
 from eosin.recipe.schema import EMBEDDING
 
 FAMILY = "fusion"

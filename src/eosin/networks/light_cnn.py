@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from eosin.core.errors import RecipeError
-from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.core.networks import NetworkSpec
+from eosin.networks.registry import NETWORKS
 
 _KERNEL = 3
 _HIDDEN = 128

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
-from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
 from eosin.networks.nasnet_cells import (
     HalvingProjection,
@@ -30,7 +31,7 @@ from eosin.networks.nasnet_cells import (
     Separable,
     make_norm,
 )
-from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.networks.registry import NETWORKS
 
 _STEM_FILTERS = 32
 _FEATURES = 1056

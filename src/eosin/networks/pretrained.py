@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from eosin.core.errors import ArtifactError
-from eosin.networks.registry import NetworkSpec
+from eosin.core.networks import NetworkSpec
 from eosin.networks.sources import HUB, Weights, find_weights
 from eosin.runtime.door import import_companion
 

@@ -20,8 +20,9 @@ from typing import Any
 
 from torch import nn
 
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
-from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
 #: Network → the papers that it serves. The names are timm's, too.

@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, RecipeError
+from eosin.core.networks import NetworkSpec
 from eosin.core.offline import is_offline
-from eosin.networks.registry import NetworkSpec
 from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors
 

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from eosin.core.networks import NetworkSpec
 from eosin.networks.classifier import Classifier
-from eosin.networks.registry import NETWORKS, NetworkSpec
+from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
 #: Network → the papers that it serves, and the index of each block's first convolution. A name

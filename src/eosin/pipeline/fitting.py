@@ -36,9 +36,10 @@ from eosin.pipeline.staining import check_uncut
 from eosin.pipeline.starting import start_network
 from eosin.recipe.schema import AugmentSection, Recipe
 from eosin.training.balance import arrange, check_neighbours, describe_balance
-from eosin.training.batches import ImagePart
 from eosin.training.features import fit_head, needs_features_only
-from eosin.training.loop import FitInputs, fit
+from eosin.training.loop import fit
+from eosin.training.material import FitInputs
+from eosin.training.parts import ImagePart
 from eosin.training.tuning import Tuning
 
 

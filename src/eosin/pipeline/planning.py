@@ -15,8 +15,8 @@ from eosin.pipeline.record import default_output
 from eosin.pipeline.session import Session
 from eosin.pipeline.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
-from eosin.training.batches import EpochBatches
 from eosin.training.features import embedded_part, needs_features_only
+from eosin.training.order import EpochBatches
 from eosin.training.probing import Probe, probe_training
 from eosin.training.recalibration import N_IMAGES
 from eosin.training.schedules import evaluation_interval

@@ -19,6 +19,7 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
+from eosin.core.networks import check_arguments
 from eosin.core.places import cache_folder
 from eosin.core.types import Samples
 from eosin.datasets.audit import Album, Alike, FileHashes, audit_samples, find_alike, fingerprint
@@ -28,7 +29,6 @@ from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
 from eosin.datasets.phantom.adapter import OPTIONS_FILE
 from eosin.networks import find_spec
-from eosin.networks.registry import check_arguments
 from eosin.pipeline.albums import make_album
 from eosin.pipeline.channels import resolve_preprocessing
 from eosin.pipeline.embedding import load_features, note_absent

@@ -21,7 +21,8 @@ from eosin.pipeline.record import describe_run
 from eosin.pipeline.starting import Start
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
-from eosin.runtime.device import Placement, choose_placement
+from eosin.runtime.device import choose_placement
+from eosin.runtime.placement import Placement
 
 
 @dataclass

@@ -10,7 +10,8 @@ from torch import nn
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.versioned import read_document
-from eosin.networks import NetworkSpec, build_network, find_spec
+from eosin.core.networks import NetworkSpec
+from eosin.networks import build_network, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
 from eosin.networks.pretrained import Loaded, load_pretrained
 from eosin.networks.sources import IMAGENET

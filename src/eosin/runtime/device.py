@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from eosin.core.errors import RecipeError
 from eosin.core.seeding import derive_seed
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where and how the network is trained.
-
-    Attributes:
-        accelerator: Lightning's name: ``cpu``, ``cuda`` or ``mps``.
-        precision: Lightning's name, e.g. ``32-true``.
-        description: For people, e.g. ``"cpu (2 threads)"``.
-    """
-
-    accelerator: str
-    precision: str
-    description: str
-
-    @property
-    def can_compile(self) -> bool:
-        """Whether ``torch.compile`` brings its compiler along."""
-        return self.accelerator == "cuda"
-
-    def autocast(self) -> torch.autocast:
-        """Return the context that runs a network in this precision, as Lightning's does."""
-        kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-        kind = kinds.get(self.precision)
-        return torch.autocast(self.accelerator, kind, enabled=kind is not None)
+from eosin.runtime.placement import Placement
 
 
 def choose_placement(device: str, precision: str, threads: int | None) -> Placement:
@@ -66,6 +39,13 @@ def choose_placement(device: str, precision: str, threads: int | None) -> Placem
     if precision == "auto":
         precision = "bf16-mixed" if _has_fast_bf16(chosen) else "32-true"
     return Placement(chosen, precision, _describe(chosen))
+
+
+def autocast(placement: Placement) -> torch.autocast:
+    """Return the context that runs a network in a precision, as Lightning's does."""
+    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    kind = kinds.get(placement.precision)
+    return torch.autocast(placement.accelerator, kind, enabled=kind is not None)
 
 
 def _has_fast_bf16(device: str) -> bool:

@@ -20,8 +20,8 @@ from eosin.core.seeding import derive_seed, generator
 from eosin.core.types import Image, IntArray
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.door import import_companion
-from eosin.training.batches import ImagePart
-from eosin.training.loop import FitInputs, class_weights, shown_counts
+from eosin.training.material import FitInputs, class_weights, shown_counts
+from eosin.training.parts import ImagePart
 
 #: Of SMOTE, as Chawla et al. chose it; fewer where a class has no more.
 _NEIGHBOURS = 5

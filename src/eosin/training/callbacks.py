@@ -11,10 +11,10 @@ from eosin.artifacts.predictions import HISTORY_COLUMNS, write_history
 from eosin.core.files import atomic_path
 from eosin.core.progress import Advance
 from eosin.runtime.door import import_companion
-from eosin.training.batches import EpochBatches
 from eosin.training.checkpoints import BestWeights, random_state, restore_random_state
 from eosin.training.loggers import Row, RowLogs
 from eosin.training.module import ClassifierModule
+from eosin.training.order import EpochBatches
 
 lightning = import_companion("lightning.pytorch")
 

@@ -14,10 +14,13 @@ from eosin.core.errors import RecipeError
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray
 from eosin.recipe.schema import TrainSection
+from eosin.runtime.device import autocast
 from eosin.training.balance import add_synthetic
-from eosin.training.batches import ChosenRows, ImagePart, make_loader
+from eosin.training.batches import make_loader
 from eosin.training.inputs import InputScaling
-from eosin.training.loop import FitInputs, fit
+from eosin.training.loop import fit
+from eosin.training.material import FitInputs
+from eosin.training.parts import ChosenRows, ImagePart
 from eosin.training.tuning import Tuning
 
 #: Rows that are looked at in one go: a whole table of doubles would be twice the table.
@@ -116,7 +119,7 @@ def embed(
     try:
         with (
             torch.inference_mode(),
-            inputs.placement.autocast(),
+            autocast(inputs.placement),
             progress_bar("Features") as advance,
         ):
             for images, _, index in make_loader(part, batch_size, None):

@@ -13,10 +13,12 @@ from torch import nn
 
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
-from eosin.training.batches import ImagePart, make_loader
+from eosin.runtime.device import autocast
+from eosin.training.batches import make_loader
 from eosin.training.inputs import InputScaling, augmented_input
-from eosin.training.loop import FitInputs
 from eosin.training.losses import mean_loss
+from eosin.training.material import FitInputs
+from eosin.training.parts import ImagePart
 from eosin.training.schedules import make_optimizer
 
 _STEPS = 8
@@ -68,7 +70,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
             break
         images, targets, index = (tensor.to(device) for tensor in batch)
         inputs_now = augmented_input(images, scale, inputs.policy, (inputs.seed, 0), index.cpu())
-        with inputs.placement.autocast():
+        with autocast(inputs.placement):
             loss = mean_loss(network(inputs_now), targets, weights, section)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -87,7 +89,7 @@ def _judge(
     loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
     device = inputs.placement.accelerator
     n_images, start = 0, time.perf_counter()
-    with torch.inference_mode(), inputs.placement.autocast():
+    with torch.inference_mode(), autocast(inputs.placement):
         for images, _, _ in islice(loader, _STEPS):
             network(scale(images.to(device))).sum().item()
             n_images += len(images)

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 
 from eosin.core.seeding import generator
 from eosin.runtime.door import import_companion
-from eosin.training.batches import Batch, ImagePart, make_loader
+from eosin.training.batches import Batch, make_loader
 from eosin.training.module import ClassifierModule
+from eosin.training.parts import ImagePart
 
 lightning = import_companion("lightning.pytorch")
 

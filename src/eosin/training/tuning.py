@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from eosin.networks.freezing import find_cut
+if TYPE_CHECKING:  # a recipe is looked at without PyTorch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Tuning:
     """How an initial state is trained on.
 
     Attributes:
-        stages: Of the network's :class:`~eosin.networks.registry.NetworkSpec`.
+        stages: Of the network's :class:`~eosin.core.networks.NetworkSpec`.
         freeze: What is left as it is; see :func:`~eosin.networks.freezing.find_cut`.
         unfreeze_every: Epochs after which one stage more is trained, from the cut towards the
             input; ``None`` keeps the cut.
@@ -44,6 +44,8 @@ class Tuning:
 
         A pure function of the epoch, so that a resumed training goes on alike.
         """
+        from eosin.networks.freezing import find_cut
+
         first = find_cut(network, self.stages, self.freeze)
         if first is None or self.unfreeze_every is None:
             return first

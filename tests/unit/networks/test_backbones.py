@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from eosin.core.errors import ArtifactError, DownloadError, RecipeError, UnknownNameError
+from eosin.core.networks import check_arguments
 from eosin.exporting.onnx import MAX_PROBABILITY_GAP, check_parity, write_onnx
 from eosin.networks import backbones, build_network, count_params, find_spec
 from eosin.networks.backbones import nearest_style
 from eosin.networks.freezing import find_cut, freeze
 from eosin.networks.pretrained import load_pretrained
-from eosin.networks.registry import NETWORKS, check_arguments
+from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
 

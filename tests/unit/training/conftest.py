@@ -10,8 +10,9 @@ from eosin.augment import POLICIES
 from eosin.inference.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_placement
-from eosin.training.batches import ImagePart
-from eosin.training.loop import FitInputs, fit
+from eosin.training.loop import fit
+from eosin.training.material import FitInputs
+from eosin.training.parts import ImagePart
 
 PX = 8
 

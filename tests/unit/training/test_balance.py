@@ -21,10 +21,12 @@ from eosin.training.balance import (
     describe_balance,
     oversampled_rows,
 )
-from eosin.training.batches import BalancedBatches, EpochBatches, ImagePart, make_loader
+from eosin.training.batches import make_loader
 from eosin.training.features import fit_head, needs_features_only
-from eosin.training.loop import class_weights, shown_counts
+from eosin.training.material import class_weights, shown_counts
 from eosin.training.module import ClassifierModule
+from eosin.training.order import BalancedBatches, EpochBatches
+from eosin.training.parts import ImagePart
 from eosin.training.tuning import Tuning
 
 TARGETS = np.array([0] * 13 + [1] * 4 + [2] * 6)

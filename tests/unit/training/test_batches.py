@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eosin.training.batches import EpochBatches, ImagePart, make_loader
+from eosin.training.batches import make_loader
+from eosin.training.order import EpochBatches
+from eosin.training.parts import ImagePart
 
 
 def rows(n_rows, batch_size, seed, epoch=0):

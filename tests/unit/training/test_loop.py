@@ -14,7 +14,7 @@ from eosin.core.errors import OutputError, TrainingError
 from eosin.training import loop
 from eosin.training.callbacks import EvaluationLog
 from eosin.training.checkpoints import load_weights
-from eosin.training.loop import class_weights
+from eosin.training.material import class_weights
 
 
 def test_a_history_row_an_evaluation(train_tiny):

@@ -10,9 +10,9 @@ from torch import nn
 from eosin.artifacts.predictions import read_history
 from eosin.core.errors import ArtifactError
 from eosin.training import callbacks
-from eosin.training.batches import EpochBatches
 from eosin.training.checkpoints import save_weights
 from eosin.training.module import ClassifierModule
+from eosin.training.order import EpochBatches
 
 
 class Cut(Exception):  # noqa: N818 -- a power cut is no error

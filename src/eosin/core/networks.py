@@ -1,0 +1,84 @@
+"""What a named network expects of a recipe, whatever it is built with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from eosin.core.errors import RecipeError, close_matches
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A registered network.
+
+    Attributes:
+        name: Registered name.
+        paper: Where it comes from, e.g. ``"P1"``, with a short reference.
+        build: ``build(num_classes=…, input_px=…, in_channels=…, **arguments)`` → what maps
+            images to logits (B, K).
+        input_px: The paper's input height and width.
+        min_input_px: The smallest input that its strides leave something of.
+        num_classes: The paper's number of classes, with which ``params`` is counted.
+        preprocessing: The paper's style of preprocessing.
+        arguments: Further arguments that a recipe may give, with their defaults.
+        stages: Name → path of the module that the stage begins with, from input to output; a
+            stage ends where the next begins, in the order of definition. The last is ``head``,
+            one module: the network's output is what it makes of its input.
+        hub: Name under which timm's hub has ImageNet weights; nothing where there are none.
+        added: Parts of the names of tensors that this network has beside those of the network
+            under ``hub``; weights that have none of them are not held against it.
+        offline_weights: Whether pretrained weights come without a network connection.
+        is_fixed: Whether it takes images of ``input_px`` only.
+        licence: Of the weights under ``hub``; nothing where nobody says.
+    """
+
+    name: str
+    paper: str
+    build: Callable[..., Any]
+    input_px: int
+    min_input_px: int
+    num_classes: int
+    preprocessing: Literal["unit", "centred", "caffe", "imagenet"]
+    arguments: Mapping[str, Any]
+    stages: Mapping[str, str]
+    hub: str | None = None
+    added: tuple[str, ...] = ()
+    offline_weights: bool = False
+    is_fixed: bool = False
+    licence: str | None = None
+
+
+def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, Any]) -> None:
+    """Refuse, by name, arguments and sizes that the network does not take."""
+    for key in arguments:
+        if key not in spec.arguments:
+            raise RecipeError(
+                f"'model.arguments.{key}': {spec.name} takes no such argument",
+                mend=close_matches(key, spec.arguments),
+            )
+    if spec.is_fixed and input_px != spec.input_px:
+        raise RecipeError(
+            f"'model.input_px': {spec.name} takes {spec.input_px} pixels only, got {input_px}"
+        )
+    if input_px < spec.min_input_px:
+        raise RecipeError(
+            f"'model.input_px': {spec.name} needs at least {spec.min_input_px} pixels, "
+            f"got {input_px}"
+        )
+
+
+def check_rate(name: str, value: Any) -> None:
+    """Refuse a dropout rate that is not a number of at least 0 and below 1.
+
+    Args:
+        name: Of the argument, for the message.
+        value: What the recipe gives.
+
+    Raises:
+        RecipeError: It is none.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 <= value < 1):
+        raise RecipeError(f"'model.arguments.{name}' must be at least 0 and below 1, got {value!r}")

@@ -1,0 +1,25 @@
+"""Where and how a network is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device and a precision.
+
+    Attributes:
+        accelerator: Lightning's name: ``cpu``, ``cuda`` or ``mps``.
+        precision: Lightning's name, e.g. ``32-true``.
+        description: For people, e.g. ``"cpu (2 threads)"``.
+    """
+
+    accelerator: str
+    precision: str
+    description: str
+
+    @property
+    def can_compile(self) -> bool:
+        """Whether ``torch.compile`` brings its compiler along."""
+        return self.accelerator == "cuda"
