@@ -122,7 +122,7 @@ def test_a_run_that_is_not_finished(command, tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda model: (model / "model.onnx").unlink(), "model.onnx does not exist"),
+        (lambda model: _remove(model, "onnx", "safetensors"), "safetensors does not exist"),
         (lambda model: (model / "model.onnx").write_bytes(b"none"), "does not load"),
         (lambda model: (model / "model.json").write_text("{"), "cannot be read as JSON"),
         (lambda model: _version(model, "2.0"), "is in format 2.0; this Eosin reads format 1."),
@@ -135,6 +135,11 @@ def test_a_model_folder_that_is_damaged_or_foreign(command, model, tiny_run, spo
     told = command("predict", model, image)
     assert told.status == 1
     assert said in told.complaint
+
+
+def _remove(model, *endings):
+    for ending in endings:
+        (model / f"model.{ending}").unlink()
 
 
 def _version(model, version):

@@ -119,6 +119,11 @@ class RunFolder:
         """State that ``--resume`` goes on from."""
         return self.checkpoints / "last.ckpt"
 
+    @property
+    def best_npz(self) -> Path:
+        """The weights of the best evaluation as the NumPy engine saves them."""
+        return self.checkpoints / "best.npz"
+
     def best_checkpoint(self, step: int) -> Path:
         """Return where the weights of the best evaluation are, which was after ``step`` steps."""
         return self.checkpoints / f"best-{step}.safetensors"

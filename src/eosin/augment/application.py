@@ -24,7 +24,7 @@ def augment_bytes(images: Image, drawn: Drawn) -> Image:
     """
     if find_spec("cv2") is None:
         raise MissingPartError(
-            "augmentation needs OpenCV, which is not installed", mend="pip install 'eosin[train]'"
+            "augmentation needs OpenCV, which is not installed", mend="pip install 'eosin[augment]'"
         )
     # Here: to know the policies' names, and to train without any, OpenCV is not needed.
     from eosin.augment.geometry import warp_bytes

@@ -20,7 +20,7 @@ from onnx import compose, helper, numpy_helper
 from eosin.core.errors import TrainingError
 from eosin.core.files import atomic_path
 from eosin.core.types import FloatArray, IntArray
-from eosin.networks.ensemble import Rescale
+from eosin.inference.rescaling import Rescale
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _add_preparation(
         last = done
 
     if member.rescale is not None:
-        of = {name: values.numpy() for name, values in member.rescale.named_buffers()}
+        of = member.rescale.tensors
         add("Gather", "order", of["order"], axis=1)
         add("Mul", "factor", of["factor"])
         add("Add", "offset", of["offset"])

@@ -15,11 +15,9 @@ from torch.overrides import TorchFunctionMode
 from eosin.core.errors import TrainingError
 from eosin.core.files import atomic_path
 from eosin.core.types import FloatArray
-from eosin.inference.classifier import OnnxNetwork
+from eosin.inference.classifier import MAX_PROBABILITY_GAP, OnnxNetwork
 from eosin.metrics import softmax
 
-#: Largest allowed difference of a probability, on real images.
-MAX_PROBABILITY_GAP = 1e-4
 #: ONNX's operator set.
 OPSET = 20
 

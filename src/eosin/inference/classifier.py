@@ -1,4 +1,4 @@
-"""A model folder, ready to judge images: ONNX Runtime, calibration, threshold."""
+"""A model folder, ready to judge images: its network, calibration, threshold."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
 from eosin.core.progress import Advance
 from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
+from eosin.inference.engine import ENGINE, EngineNetwork, architecture_of
 from eosin.inference.preprocess import to_input
 from eosin.metrics.calibration import softmax
-from eosin.metrics.conformal import prediction_sets
+from eosin.metrics.conformal import abstains, prediction_sets
 
+#: Largest difference of a probability that an exported network may have, on real images.
+MAX_PROBABILITY_GAP = 1e-4
 _BATCH = 32
 
 
 class Classifier:
-    """A trained network behind ONNX Runtime.
+    """A trained network, behind ONNX Runtime or in the NumPy engine.
 
     Args:
         folder: A model folder.
@@ -45,7 +48,7 @@ class Classifier:
                 mend="Name RUN/model, or train one with `eosin train`",
             )
         self.info = read_document(paths.info, ModelInfo) if info is None else info
-        self._network = OnnxNetwork(paths.onnx, threads=threads)
+        self._network = _open_network(paths, self.info, threads)
 
     def logits(self, images: ImageSource, *, advance: Advance | None = None) -> FloatArray:
         """Run the network on resized images.
@@ -98,7 +101,16 @@ class Classifier:
         sets = conformal_sets(probabilities, self.info)
         if sets is None:
             return np.zeros(len(probabilities), dtype=bool)
-        return np.asarray(sets.sum(axis=1) != 1)
+        return abstains(sets, decide(probabilities, self.info))
+
+
+def _open_network(
+    paths: ModelFolder, info: ModelInfo, threads: int | None
+) -> OnnxNetwork | EngineNetwork:
+    """Open the ONNX file; of P3's network without one, the weights in the NumPy engine."""
+    if not paths.onnx.exists() and architecture_of(info) in ENGINE:
+        return EngineNetwork(paths.weights, info)
+    return OnnxNetwork(paths.onnx, threads=threads)
 
 
 def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:

@@ -12,47 +12,6 @@ import torch
 from torch import nn
 
 
-class Rescale(nn.Module):
-    """Carries input as the ensemble normalises it over to a member's own normalisation.
-
-    The ensemble's images are prepared once. Each member gets the values that its own means,
-    deviations, order of channels and windows of counts would have given. Where windows of
-    fluorescence channels differ that holds up to the ensemble's step of 1/255: it reads with the
-    widest.
-
-    Args:
-        order: For each channel of the member, its position in the ensemble's input.
-        factor: A number a channel.
-        offset: A number a channel, added after that.
-        low: What the values are clipped to from below then, a number a channel; may be infinite.
-        high: From above.
-    """
-
-    order: torch.Tensor
-    factor: torch.Tensor
-    offset: torch.Tensor
-    low: torch.Tensor
-    high: torch.Tensor
-
-    def __init__(
-        self,
-        order: Sequence[int],
-        factor: Sequence[float],
-        offset: Sequence[float],
-        low: Sequence[float],
-        high: Sequence[float],
-    ) -> None:
-        super().__init__()
-        self.register_buffer("order", torch.tensor(order))
-        for name, values in (("factor", factor), ("offset", offset), ("low", low), ("high", high)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the member's input, shape (B, C, H, W) as that of ``images``."""
-        moved = images[:, self.order] * self.factor + self.offset
-        return torch.minimum(torch.maximum(moved, self.low), self.high)
-
-
 class Ensemble(nn.Module):
     """Mean of probabilities.
 

@@ -12,7 +12,7 @@ from eosin.core.types import Samples
 from eosin.inference.bundles import bundle_preprocessing
 from eosin.inference.planes import decode_planes
 from eosin.inference.preprocess import make_preprocessing
-from eosin.networks import find_spec
+from eosin.pipeline.backends import find_backend
 from eosin.recipe.schema import Recipe
 
 #: Files that are looked at to learn what all have.
@@ -35,7 +35,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
         DataError: No file can be read.
     """
     section = recipe.model
-    spec = find_spec(section.name)
+    spec = find_backend(section).find_spec(section.name)
     style = section.preprocessing or spec.preprocessing
     input_px = section.input_px or spec.input_px
     if facts["modality"] != "fluorescence":

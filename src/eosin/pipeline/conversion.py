@@ -1,14 +1,14 @@
-"""The verb ``convert``: from a foreign state dict to safetensors."""
+"""The verb ``convert``: from a foreign state dict, or the NumPy engine's npz, to safetensors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from eosin.artifacts.weights import to_twin, write_arrays
 from eosin.core.errors import OutputError
 from eosin.core.files import check_writable, sha256_file
-from eosin.runtime.unpickling import read_pickled_tensors
-from eosin.training.checkpoints import save_tensors
+from eosin.engine.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ def convert(file: Path, *, output: Path | None = None, licence: str | None = Non
     """Turn a ``.pth``, ``.pt`` or ``.ckpt`` file into safetensors, without running its code.
 
     Args:
-        file: A state dict, or a checkpoint that holds one.
+        file: A state dict, or a checkpoint that holds one; of the NumPy engine's light CNN an
+            ``.npz``, which becomes the weights of its PyTorch twin.
         output: The file to write; by default ``file`` with the ending ``.safetensors``.
         licence: Of the weights: it is kept with them, and told by every model that starts there.
 
@@ -43,7 +44,15 @@ def convert(file: Path, *, output: Path | None = None, licence: str | None = Non
     if path.exists():
         raise OutputError(f"{path} exists", mend="Choose another name with -o")
     check_writable(path.parent)
+    told = {"source": file.name, **({"licence": licence} if licence else {})}
+    if file.suffix == ".npz":
+        arrays = to_twin(read_weights(file))
+        write_arrays(path, arrays, {**told, "source_sha256": sha256_file(file)})
+        return Converted(path, len(arrays), sum(array.size for array in arrays.values()))
+    # Here: without PyTorch there is nothing of its kind to convert.
+    from eosin.runtime.unpickling import read_pickled_tensors
+    from eosin.training.checkpoints import save_tensors
+
     tensors = read_pickled_tensors(file)
-    told = {"source": file.name, "source_sha256": sha256_file(file)}
-    save_tensors(path, tensors, {**told, "licence": licence} if licence else told)
+    save_tensors(path, tensors, {**told, "source_sha256": sha256_file(file)})
     return Converted(path, len(tensors), sum(tensor.numel() for tensor in tensors.values()))

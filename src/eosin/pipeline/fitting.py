@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import relocated, write_table
@@ -16,28 +15,22 @@ from eosin.artifacts.predictions import logits_table, predictions_table, write_l
 from eosin.artifacts.run import SplitReport
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
+from eosin.core.networks import NetworkSpec
 from eosin.core.types import Samples
 from eosin.evaluation import Judged, judge, judged_by, lock_abstention, lock_threshold
 from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
-from eosin.networks import find_spec
-from eosin.pipeline.modelling import (
-    Origin,
-    summarise_model,
-    write_info,
-    write_network,
-)
+from eosin.pipeline.backends import find_backend
+from eosin.pipeline.modelling import summarise_model, write_info
+from eosin.pipeline.origins import Origin
 from eosin.pipeline.pictures import ShownAs, write_pictures
 from eosin.pipeline.profiling import write_profile
 from eosin.pipeline.session import Session, write_environment, write_inputs
 from eosin.pipeline.stain_fitting import fit_reference
 from eosin.pipeline.stain_records import find_unchanged, write_stain
 from eosin.pipeline.staining import check_uncut
-from eosin.pipeline.starting import start_network
 from eosin.recipe.schema import AugmentSection, Recipe
 from eosin.training.balance import arrange, check_neighbours, describe_balance
-from eosin.training.features import fit_head, needs_features_only
-from eosin.training.loop import fit
 from eosin.training.material import FitInputs
 from eosin.training.parts import ImagePart
 from eosin.training.tuning import Tuning
@@ -73,9 +66,9 @@ def fit_split(
     val, test = samples.part("val"), samples.part("test")
     session.say(f"{label}exporting and judging")
     with watch.stage("export"):
-        draft = write_network(
-            network, ModelFolder(run.model), _origin(session, samples, chain), session.bank.of(val)
-        )
+        origin = _origin(session, samples, chain)
+        backend = find_backend(recipe.model)
+        draft = backend.write(network, ModelFolder(run.model), origin, session.bank.of(val))
     with watch.stage("judge"):
         judged, logits = _judge_parts(session, run, draft, {"val": val, "test": test})
         splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
@@ -106,7 +99,7 @@ def fit_reading(session: Session, samples: Samples) -> Session:
 
 def train_network(
     session: Session, samples: Samples, run: RunFolder, *, label: str = ""
-) -> tuple[nn.Module, list[TransferStage]]:
+) -> tuple[Any, list[TransferStage]]:
     """Train on one split; only history and checkpoints are written.
 
     Args:
@@ -116,26 +109,18 @@ def train_network(
         label: Prefix of what is said.
 
     Returns:
-        The network in the state of its best evaluation, on the CPU, in evaluation mode; the
-        trainings that its backbone had behind it.
+        The network in the state of its best evaluation; the trainings that its backbone had
+        behind it.
     """
     recipe = session.recipe
     inputs = fit_inputs(session, samples)
     n_images, n_shown = len(inputs.once), len(inputs.train)
     shown = f" shown as {n_shown}" if n_shown != n_images else ""
     session.say(
-        f"{label}training {find_spec(recipe.model.name).name} on {n_images} images{shown}, "
+        f"{label}training {_spec(recipe).name} on {n_images} images{shown}, "
         f"{session.placement.description}"
     )
-    network, chain = start_network(
-        recipe,
-        session.start,
-        num_classes=inputs.n_classes,
-        input_px=inputs.preprocessing.input_px[0],
-        in_channels=len(inputs.preprocessing.channels),
-    )
-    train = fit_head if needs_features_only(inputs) else fit
-    return train(network, recipe.train, inputs, run), chain
+    return find_backend(recipe.model).train(recipe, session.start, inputs, run)
 
 
 def fit_inputs(session: Session, samples: Samples) -> FitInputs:
@@ -174,10 +159,14 @@ def copies_of(section: AugmentSection) -> int | None:
     return section.copies or POLICIES.get(section.policy).fixed_copies or None
 
 
+def _spec(recipe: Recipe) -> NetworkSpec:
+    return find_backend(recipe.model).find_spec(recipe.model.name)
+
+
 def _tuning(recipe: Recipe) -> Tuning:
     transfer = recipe.transfer
     return Tuning(
-        stages=find_spec(recipe.model.name).stages,
+        stages=_spec(recipe).stages,
         freeze=transfer.freeze,
         unfreeze_every=transfer.unfreeze_every,
         layer_decay=transfer.layer_decay,
@@ -191,8 +180,7 @@ def _positive(samples: Samples) -> int | None:
 
 
 def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> Origin:
-    model = session.recipe.model
-    spec = find_spec(model.name)
+    model, spec = session.recipe.model, _spec(session.recipe)
     preprocessing = session.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
     return Origin(

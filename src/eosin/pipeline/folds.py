@@ -20,7 +20,7 @@ from eosin.pipeline.modelling import summarise_model
 from eosin.pipeline.pictures import ShownAs, write_pictures
 from eosin.pipeline.pooling import write_ensemble
 from eosin.pipeline.profiling import write_profile
-from eosin.pipeline.session import Session, write_environment
+from eosin.pipeline.session import Session, Stopwatch, write_environment
 from eosin.pipeline.stain_records import pool_stain
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
@@ -52,8 +52,12 @@ def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[s
             if not place.report.exists():
                 write_report(place.root)
             continue
-        one = replace(session, recipe=_fold_recipe(session, fold.samples.positive))
+        recipe = _fold_recipe(session, fold.samples.positive)
+        one = replace(session, recipe=recipe, watch=Stopwatch())
         splits = fit_split(one, fold.samples, fold.report, place, label=label)
+        session.watch.add(one.watch)
+        # At once: a run that is taken up again keeps the time of the folds it has.
+        write_environment(run, session)
         write_report(place.root)
         session.say(f"{label}{_headline(splits['test'])}")
     return _pool(session, folds, run)

@@ -8,18 +8,14 @@ from typing import Any
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.types import Samples
-from eosin.networks import build_network, count_params
-from eosin.networks.registry import count_macs
+from eosin.pipeline.backends import find_backend
 from eosin.pipeline.fitting import fit_inputs, fit_reading
 from eosin.pipeline.record import default_output
 from eosin.pipeline.session import Session
 from eosin.pipeline.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
-from eosin.training.features import embedded_part, needs_features_only
-from eosin.training.order import EpochBatches
-from eosin.training.probing import Probe, probe_training
-from eosin.training.recalibration import N_IMAGES
-from eosin.training.schedules import evaluation_interval
+from eosin.training.material import RECALIBRATED, Probe, embedded_part, needs_features_only
+from eosin.training.order import EpochBatches, evaluation_interval
 
 _MEBIBYTE = 2**20
 #: Of every run folder: report, figures, pictures (1.3 to 2 MiB wherever it was looked at).
@@ -139,23 +135,14 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     """
     recipe, prepared = session.recipe, session.prepared
     session = fit_reading(session, samples)
-    preprocessing = session.bank.preprocessing
-    network = build_network(
-        recipe.model.name,
-        num_classes=len(samples.class_names),
-        input_px=preprocessing.input_px[0],
-        in_channels=len(preprocessing.channels),
-        arguments=recipe.model.arguments,
-    )
-    params = count_params(network)
-    macs = count_macs(network, preprocessing.input_px[0], len(preprocessing.channels))
     train, inputs = recipe.train, fit_inputs(session, samples)
-    probe = probe_training(network, train, inputs)
+    measured = find_backend(recipe.model).measure(recipe, inputs)
+    params, probe = measured.params, measured.probe
     per_epoch = len(EpochBatches(len(inputs.train), train.batch_size, None))
     steps = trainings * train.epochs * per_epoch
     every = evaluation_interval(per_epoch, train.evaluations_per_epoch)
     evaluations = trainings * train.epochs * (per_epoch // every)
-    recalibrated = min(N_IMAGES, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
+    recalibrated = min(RECALIBRATED, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
     judging = evaluations * (len(inputs.val) + recalibrated) * probe.judge_image_s
     seconds = steps * probe.step_s + judging
     if is_head_only := needs_features_only(inputs):
@@ -168,7 +155,7 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
         split=split,
         device=session.placement.description,
         params=params,
-        macs=macs,
+        macs=measured.macs,
         trainings=trainings,
         steps=steps,
         evaluations=evaluations,

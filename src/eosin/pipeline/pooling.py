@@ -7,24 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Abstention, Threshold
 from eosin.artifacts.model import ModelInfo, Planes, Preprocessing, Window
 from eosin.artifacts.versioned import read_document, write_document
-from eosin.core.errors import TrainingError
+from eosin.artifacts.weights import Arrays, read_arrays, write_arrays
+from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.files import sha256_file
 from eosin.core.types import ImageSource, Samples
 from eosin.datasets.splits import Fold
-from eosin.exporting.merging import Member, merge_onnx
-from eosin.exporting.onnx import MAX_PROBABILITY_GAP
-from eosin.inference.classifier import Classifier
+from eosin.evaluation.locking import join_thresholds
+from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
+from eosin.inference.engine import ENGINE, architecture_of
 from eosin.inference.preprocess import channel_affine
-from eosin.networks.ensemble import Rescale
+from eosin.inference.rescaling import Rescale
 from eosin.pipeline.session import Session
 from eosin.pipeline.stain_fitting import join_references
-from eosin.training.checkpoints import load_tensors, save_tensors
 
 #: Above this difference of a probability a model that resizes twice is worth a warning.
 NOTABLE_GAP = 0.01
@@ -93,6 +92,7 @@ def write_mean(
 
     Raises:
         TrainingError: They differ although all read images alike.
+        ArtifactError: A member has no ONNX file.
     """
     # Of a training begun anew: until the new one is written the folder is no model's.
     folder.info.unlink(missing_ok=True)
@@ -100,11 +100,7 @@ def write_mean(
     joined = join_preprocessing([info.preprocessing for info in infos])
     rescales = [find_rescale(info.preprocessing, joined) for info in infos]
     _save_members(folder, places, infos, rescales)
-    members = [
-        Member(place.onnx, info.preprocessing.input_px, info.temperature, rescale)
-        for place, info, rescale in zip(places, infos, rescales, strict=True)
-    ]
-    merge_onnx(members, folder.onnx, joined.input_px, len(joined.channels))
+    _merge(folder, places, infos, rescales)
     draft = draft.model_copy(
         update={
             "architecture": "ensemble",
@@ -135,6 +131,37 @@ def write_mean(
     return gap
 
 
+def _merge(
+    folder: ModelFolder,
+    places: Sequence[ModelFolder],
+    infos: Sequence[ModelInfo],
+    rescales: Sequence[Rescale | None],
+) -> None:
+    """Write one ONNX file out of the members'; networks of the engine do without.
+
+    Raises:
+        ArtifactError: A member has none.
+    """
+    absent = [place for place in places if not place.onnx.exists()]
+    sizes = {info.preprocessing.input_px for info in infos}
+    names = {architecture_of(info) for info in infos}
+    if absent and len(sizes) == len(names) == 1 and names <= ENGINE.keys():
+        folder.onnx.unlink(missing_ok=True)
+        return
+    if absent:
+        raise ArtifactError(
+            f"{absent[0].onnx} does not exist", mend="Train that model where PyTorch is installed"
+        )
+    from eosin.exporting.merging import Member, merge_onnx  # needs the package `onnx`
+
+    joined = join_preprocessing([info.preprocessing for info in infos])
+    members = [
+        Member(place.onnx, info.preprocessing.input_px, info.temperature, rescale)
+        for place, info, rescale in zip(places, infos, rescales, strict=True)
+    ]
+    merge_onnx(members, folder.onnx, joined.input_px, len(joined.channels))
+
+
 def _sum_known(counts: Sequence[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
@@ -146,13 +173,13 @@ def _save_members(
     infos: Sequence[ModelInfo],
     rescales: Sequence[Rescale | None],
 ) -> None:
-    tensors = {"temperatures": torch.tensor([info.temperature for info in infos])}
+    temperatures = np.array([info.temperature for info in infos], np.float32)
+    arrays: Arrays = {"temperatures": temperatures}
     for number, (place, rescale) in enumerate(zip(places, rescales, strict=True)):
-        named = {"members": load_tensors(place.weights)}
-        named["rescales"] = {} if rescale is None else rescale.state_dict()
-        for kind, found in named.items():
-            tensors |= {f"{kind}.{number}.{name}": value for name, value in found.items()}
-    save_tensors(folder.weights, tensors)
+        own, scale = read_arrays(place.weights), {} if rescale is None else rescale.tensors
+        arrays |= {f"members.{number}.{name}": value for name, value in own.items()}
+        arrays |= {f"rescales.{number}.{name}": value for name, value in scale.items()}
+    write_arrays(folder.weights, arrays)
 
 
 def _measure_gap(
@@ -262,16 +289,12 @@ def mean_threshold(infos: Sequence[ModelInfo], what: str) -> Threshold:
         infos: The members.
         what: What is averaged, in words.
     """
-    thresholds = [info.threshold for info in infos if info.threshold.value is not None]
-    if not thresholds:
+    thresholds = [info.threshold for info in infos]
+    values = [threshold.value for threshold in thresholds if threshold.value is not None]
+    if not values:
         return infos[0].threshold
-    recalls = [t.target_recall for t in thresholds if t.target_recall is not None]
-    return Threshold(
-        value=float(np.mean([threshold.value for threshold in thresholds])),
-        source=f"mean of {what}",
-        target_recall=min(recalls, default=None),
-        bound=thresholds[0].bound,
-    )
+    joined = join_thresholds(thresholds, f"mean of {what}", "members")
+    return joined.model_copy(update={"value": float(np.mean(values))})
 
 
 def some_of(samples: Samples) -> Samples:

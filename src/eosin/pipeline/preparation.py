@@ -28,8 +28,8 @@ from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
 from eosin.datasets.phantom.adapter import OPTIONS_FILE
-from eosin.networks import find_spec
 from eosin.pipeline.albums import make_album
+from eosin.pipeline.backends import find_backend
 from eosin.pipeline.channels import resolve_preprocessing
 from eosin.pipeline.embedding import load_features, note_absent
 from eosin.pipeline.images import ImageBank, load_bank
@@ -41,7 +41,6 @@ from eosin.pipeline.refusals import (
     check_standardising,
 )
 from eosin.pipeline.staining import check_units
-from eosin.pipeline.starting import check_freezing
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import Recipe
 
@@ -104,9 +103,10 @@ def check_names(recipe: Recipe) -> None:
         check_embedding(recipe, resolve_manifest(recipe.model.table))
         if recipe.data.fuse:
             raise RecipeError(f"'data.fuse' is for images, but {recipe.model.name} sees features")
-    spec = find_spec(recipe.model.name)
+    backend = find_backend(recipe.model)
+    spec = backend.find_spec(recipe.model.name)
     check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
-    check_freezing(recipe, spec)
+    backend.check(recipe)
     check_standardising(recipe)
     check_balance(recipe)
 

@@ -15,13 +15,13 @@ from eosin.artifacts.versioned import write_document
 from eosin.core.files import write_text
 from eosin.core.types import Samples
 from eosin.datasets.images import write_skipped
+from eosin.pipeline.backends import find_backend
 from eosin.pipeline.images import ImageBank
+from eosin.pipeline.origins import Start
 from eosin.pipeline.preparation import Prepared, Say
 from eosin.pipeline.record import describe_run
-from eosin.pipeline.starting import Start
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
-from eosin.runtime.device import choose_placement
 from eosin.runtime.placement import Placement
 
 
@@ -43,6 +43,11 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def add(self, other: Stopwatch) -> None:
+        """Add what another watch has measured, stage by stage."""
+        for name, seconds in other.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,7 @@ class Session:
 
 def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
     """Choose the device."""
-    train = recipe.train
-    placement = choose_placement(train.device, train.precision, train.threads)
+    placement = find_backend(recipe.model).place(recipe.train)
     start = Start(recipe.transfer.source)
     return Session(recipe, prepared, prepared.bank, placement, say, watch, start)
 

@@ -12,11 +12,11 @@ from eosin.datasets.catalogue import DATASETS
 from eosin.pipeline.division import Division, divide, stop_at_leak
 from eosin.pipeline.fitting import fit_split
 from eosin.pipeline.kept import fingerprint_stage, keep_stage, take_stage
+from eosin.pipeline.origins import Start
 from eosin.pipeline.planning import Plan, make_plan
 from eosin.pipeline.preparation import Prepared, Say, prepare
 from eosin.pipeline.resuming import check_same_data, check_same_recipe, record_data
 from eosin.pipeline.session import Stopwatch, open_session
-from eosin.pipeline.starting import Start
 from eosin.recipe import Recipe, read_recipe, recipe_to_toml
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import TransferSection, TransferStage

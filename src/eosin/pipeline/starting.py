@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -15,26 +14,8 @@ from eosin.networks import build_network, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
 from eosin.networks.pretrained import Loaded, load_pretrained
 from eosin.networks.sources import IMAGENET
+from eosin.pipeline.origins import RANDOM, Start
 from eosin.recipe.schema import Recipe
-
-#: What the first link of a chain is called.
-SOURCE = "source"
-RANDOM = "none"
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a backbone comes from.
-
-    Attributes:
-        source: ``none``, ``imagenet``, or a safetensors file.
-        stage: What the link is called in ``model.json``.
-        frozen: What that training left as it was; nothing where it is not one of ours.
-    """
-
-    source: str = RANDOM
-    stage: str = SOURCE
-    frozen: str | None = None
 
 
 def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:

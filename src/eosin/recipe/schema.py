@@ -81,9 +81,12 @@ class ModelSection(Section):
         preprocessing: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then
             ImageNet's mean and standard deviation) or ``caffe`` (BGR minus ImageNet's channel
             means, as Keras' VGG16); the network's own by default.
+        backend: What trains it: ``pytorch``, or ``numpy``, the engine for P3's networks, which
+            needs no PyTorch.
     """
 
     name: str
+    backend: Literal["pytorch", "numpy"] = "pytorch"
     input_px: Annotated[int, Field(ge=8, le=4096)] | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     preprocessing: Literal["unit", "centred", "caffe", "imagenet"] | None = None

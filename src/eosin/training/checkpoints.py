@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from eosin.artifacts.layout import RunFolder
-from eosin.core.errors import ArtifactError, OutputError
+from eosin.artifacts.weights import told_when_read, told_when_written
+from eosin.core.errors import ArtifactError
 from eosin.core.files import atomic_path
 
 
@@ -40,15 +40,8 @@ def save_tensors(
     """
     # Two names may share one memory, as tied weights do; the format wants each by itself.
     state = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(state, temporary, metadata=dict(told) if told else None)
-        except SafetensorError as error:  # its way of telling what the operating system said
-            reason = str(error).rpartition("I/O error: ")[2].lower()
-            mend = "Free some space, or choose another folder with -o"
-            raise OutputError(
-                f"could not write {path}: {reason}", mend=mend if "space" in reason else None
-            ) from error
+    with atomic_path(path) as temporary, told_when_written(path):
+        save_file(state, temporary, metadata=dict(told) if told else None)
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
@@ -71,13 +64,8 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ArtifactError: The file is absent or damaged.
     """
-    try:
+    with told_when_read(path):
         found: dict[str, torch.Tensor] = load_file(path)
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist") from None
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} cannot be read: {reason}") from error
     return found
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.model import Embedding
 from eosin.core.errors import RecipeError
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray
@@ -19,23 +18,12 @@ from eosin.training.balance import add_synthetic
 from eosin.training.batches import make_loader
 from eosin.training.inputs import InputScaling
 from eosin.training.loop import fit
-from eosin.training.material import FitInputs
+from eosin.training.material import FitInputs, embedded_part
 from eosin.training.parts import ChosenRows, ImagePart
 from eosin.training.tuning import Tuning
 
 #: Rows that are looked at in one go: a whole table of doubles would be twice the table.
 _ROWS = 4096
-
-
-def needs_features_only(inputs: FitInputs) -> bool:
-    """Tell whether every epoch would show the head the same vectors: of fixed copies, too."""
-    is_frozen = inputs.tuning.is_head_only and inputs.policy.changes_nothing
-    return is_frozen or isinstance(inputs.preprocessing, Embedding)
-
-
-def embedded_part(inputs: FitInputs) -> ImagePart:
-    """Return what of the training part goes through the backbone: mere repetitions go once."""
-    return inputs.once if isinstance(inputs.train.images, ChosenRows) else inputs.train
 
 
 def fit_head(

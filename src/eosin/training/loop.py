@@ -24,9 +24,8 @@ from eosin.training.checkpoints import load_weights
 from eosin.training.loggers import RowLogs
 from eosin.training.material import FitInputs, class_weights, shown_counts
 from eosin.training.module import ClassifierModule, Task
-from eosin.training.order import EpochBatches
+from eosin.training.order import EpochBatches, evaluation_interval
 from eosin.training.recalibration import Recalibration
-from eosin.training.schedules import evaluation_interval
 
 lightning = import_companion("lightning.pytorch")
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from eosin.artifacts.model import Preprocessing
+from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.augment import Policy
 from eosin.core.types import FloatArray, IntArray
 from eosin.runtime.placement import Placement
-from eosin.training.parts import ImagePart
+from eosin.training.parts import ChosenRows, ImagePart
 from eosin.training.tuning import Tuning
+
+#: Training images that batch statistics are recalibrated over.
+RECALIBRATED = 2048
 
 
 @dataclass(frozen=True)
@@ -77,3 +82,48 @@ def class_weights(counts: FloatArray, kind: str) -> FloatArray:
         return np.ones(len(counts))
     weights: FloatArray = counts.sum() / (len(counts) * np.maximum(counts, 1))
     return weights
+
+
+def needs_features_only(inputs: FitInputs) -> bool:
+    """Tell whether every epoch would show the head the same vectors: of fixed copies, too."""
+    is_frozen = inputs.tuning.is_head_only and inputs.policy.changes_nothing
+    return is_frozen or isinstance(inputs.preprocessing, Embedding)
+
+
+def embedded_part(inputs: FitInputs) -> ImagePart:
+    """Return what of the training part goes through the backbone: mere repetitions go once."""
+    return inputs.once if isinstance(inputs.train.images, ChosenRows) else inputs.train
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured.
+
+    Attributes:
+        step_s: Median time of one training step with loading and augmentation.
+        judge_image_s: Time to judge one validation image.
+        peak_bytes: Most memory held so far: the process's, or the accelerator's; nothing where
+            the system does not tell.
+        on_accelerator: Whether that is the accelerator's.
+    """
+
+    step_s: float
+    judge_image_s: float
+    peak_bytes: int | None
+    on_accelerator: bool = False
+
+
+def read_peak_bytes() -> int | None:
+    """Return the most memory that this process has held; nothing where the system won't tell."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Unlike ru_maxrss it starts anew with the program: that one begins at what the program
+        # held that started this one.
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -14,7 +13,6 @@ from eosin.artifacts.model import Preprocessing
 from eosin.augment import Policy
 from eosin.core.errors import TrainingError
 from eosin.core.types import FloatArray
-from eosin.metrics import accuracy, auc, precision, recall
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import seed_torch
@@ -23,6 +21,7 @@ from eosin.training.batches import Batch
 from eosin.training.inputs import InputScaling, augmented_input
 from eosin.training.losses import mean_loss
 from eosin.training.schedules import make_optimizer, make_scheduler, step_scheduler
+from eosin.training.scores import score
 from eosin.training.tuning import Tuning
 
 lightning = import_companion("lightning.pytorch")
@@ -207,14 +206,4 @@ class _Tally:
             return {}
         logits = torch.cat(self._logits)
         targets = torch.cat(self._targets).numpy()
-        probabilities = torch.softmax(logits, dim=1).numpy().astype(np.float64)
-        predicted = logits.argmax(dim=1).numpy()
-        n_classes = logits.shape[1]
-        found = {
-            "loss": self._loss / len(targets),
-            "accuracy": accuracy(targets, predicted, n_classes),
-            "precision": precision(targets, predicted, n_classes, positive=positive),
-            "recall": recall(targets, predicted, n_classes, positive=positive),
-            "auc": auc(targets, probabilities, positive=positive),
-        }
-        return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
+        return score(logits.numpy(), targets, self._loss / len(targets), positive)

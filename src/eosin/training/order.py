@@ -90,3 +90,13 @@ def _count_before(values: IntArray) -> IntArray:
     before = np.empty_like(values)
     before[order] = np.arange(len(values)) - starts
     return before
+
+
+def evaluation_interval(n_batches: int, per_epoch: int) -> int:
+    """Return the steps from one evaluation to the next; each epoch counts anew.
+
+    Args:
+        n_batches: Of an epoch.
+        per_epoch: Evaluations that are wanted; as near to it as whole steps come.
+    """
+    return max(1, round(n_batches / per_epoch))

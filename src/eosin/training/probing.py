@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,31 +15,13 @@ from eosin.runtime.device import autocast
 from eosin.training.batches import make_loader
 from eosin.training.inputs import InputScaling, augmented_input
 from eosin.training.losses import mean_loss
-from eosin.training.material import FitInputs
+from eosin.training.material import FitInputs, Probe, read_peak_bytes
 from eosin.training.parts import ImagePart
 from eosin.training.schedules import make_optimizer
 
 _STEPS = 8
 #: The first steps allocate memory and choose kernels: they don't speak for the others.
 _WARM_UP = 2
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What was measured.
-
-    Attributes:
-        step_s: Median time of one training step with loading and augmentation.
-        judge_image_s: Time to judge one validation image.
-        peak_bytes: Most memory held so far: the process's, or the accelerator's; nothing where
-            the system does not tell.
-        on_accelerator: Whether that is the accelerator's.
-    """
-
-    step_s: float
-    judge_image_s: float
-    peak_bytes: int | None
-    on_accelerator: bool = False
 
 
 def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
@@ -101,17 +81,4 @@ def _some(part: ImagePart, batch_size: int) -> ImagePart:
 
 
 def _peak_bytes(device: str) -> int | None:
-    if device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Unlike ru_maxrss it starts anew with the program: that one begins at what the program
-        # held that started this one.
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return int(torch.cuda.max_memory_allocated()) if device == "cuda" else read_peak_bytes()

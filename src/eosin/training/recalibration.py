@@ -20,13 +20,11 @@ from torch.utils.data import DataLoader
 from eosin.core.seeding import generator
 from eosin.runtime.door import import_companion
 from eosin.training.batches import Batch, make_loader
+from eosin.training.material import RECALIBRATED
 from eosin.training.module import ClassifierModule
 from eosin.training.parts import ImagePart
 
 lightning = import_companion("lightning.pytorch")
-
-#: Training images that the statistics are estimated on; all where there are fewer.
-N_IMAGES = 2048
 
 
 class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
@@ -43,7 +41,7 @@ class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
     """
 
     def __init__(self, part: ImagePart, batch_size: int, seed: int) -> None:
-        rows = generator(seed, "batch-norm").permutation(len(part))[:N_IMAGES]
+        rows = generator(seed, "batch-norm").permutation(len(part))[:RECALIBRATED]
         self._loader: DataLoader[Batch] = make_loader(part.at(rows), batch_size, None)
 
     def on_validation_start(self, trainer: Any, module: ClassifierModule) -> None:

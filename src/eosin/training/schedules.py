@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, counted in evaluations; how often there is one."""
+"""Optimisers and learning-rate schedules, counted in evaluations."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.tuning import Tuning
 
 Scheduler = lr_scheduler.LRScheduler
-
-
-def evaluation_interval(n_batches: int, per_epoch: int) -> int:
-    """Return the steps from one evaluation to the next; each epoch counts anew.
-
-    Args:
-        n_batches: Of an epoch.
-        per_epoch: Evaluations that are wanted; as near to it as whole steps come.
-    """
-    return max(1, round(n_batches / per_epoch))
 
 
 def make_optimizer(

@@ -13,8 +13,9 @@ from eosin.core.errors import TrainingError
 from eosin.exporting.merging import Member, merge_onnx
 from eosin.exporting.onnx import write_onnx
 from eosin.inference.classifier import OnnxNetwork
+from eosin.inference.rescaling import Rescale
 from eosin.networks import build_network
-from eosin.networks.ensemble import Ensemble, Rescale
+from eosin.networks.ensemble import Ensemble
 
 PX = 60
 
@@ -26,6 +27,15 @@ class Resize(nn.Module):
 
     def forward(self, images):
         return functional.interpolate(images, self.px, mode="bilinear", antialias=True)
+
+
+class Rescaled(nn.Module):
+    def __init__(self, rescale):
+        super().__init__()
+        self.rescale = rescale
+
+    def forward(self, images):
+        return torch.from_numpy(self.rescale(images.numpy()))
 
 
 def build(seed, px=PX):
@@ -92,8 +102,8 @@ def test_a_member_s_own_normalisation_and_size(networks, members, images, tmp_pa
     merge_onnx(given, tmp_path / "model.onnx", (PX, PX))
     own = [
         networks[0],
-        nn.Sequential(clipping, networks[1]),
-        nn.Sequential(turning, Resize(51), networks[2]),
+        nn.Sequential(Rescaled(clipping), networks[1]),
+        nn.Sequential(Rescaled(turning), Resize(51), networks[2]),
     ]
     expected = expect(own, (1.0, 1.0, 40.0), images)
     got = OnnxNetwork(tmp_path / "model.onnx").run(images)

@@ -133,8 +133,11 @@ def test_several_classes_are_decided_by_arg_max(model):
     assert list(decide(np.array([[0.35, 0.4, 0.25]]), info)) == [1]
 
 
-def test_it_abstains_where_the_set_is_empty_or_holds_several(model):
+def test_it_abstains_unless_the_set_holds_the_decided_class_alone(model):
     paths, info = ModelFolder(model), info_with(model, abstention=None)
+    info = info.model_copy(
+        update={"threshold": info.threshold.model_copy(update={"value": 0.5})}
+    )
     write_document(paths.info, info)
     probabilities = np.array([[0.95, 0.05], [0.7, 0.3], [0.55, 0.45], [0.2, 0.8]])
     assert not Classifier(model).abstains(probabilities).any()
@@ -149,6 +152,14 @@ def test_it_abstains_where_the_set_is_empty_or_holds_several(model):
         changed = rule.model_copy(update={"quantiles": quantiles, "reason": None})
         write_document(paths.info, info.model_copy(update={"abstention": changed}))
         assert Classifier(model).abstains(probabilities).tolist() == expected
+    # A threshold below what keeps malignant in the set: the second row is called malignant, its
+    # set holds benign alone.
+    low = info.threshold.model_copy(update={"value": 0.25})
+    changed = rule.model_copy(
+        update={"quantiles": {"malignant": 0.6, "benign": 0.5}, "reason": None}
+    )
+    write_document(paths.info, info.model_copy(update={"abstention": changed, "threshold": low}))
+    assert Classifier(model).abstains(probabilities).tolist() == [False, True, True, False]
 
 
 def test_decisions_are_told_by_name(model):
@@ -162,6 +173,19 @@ def test_a_folder_that_is_none_is_refused(model, tmp_path):
     ModelFolder(model).onnx.write_bytes(b"no network")
     with pytest.raises(ArtifactError, match="does not load in ONNX Runtime"):
         Classifier(model)
-    ModelFolder(model).onnx.unlink()
+
+
+def test_p3_s_network_without_its_onnx_file_runs_in_the_numpy_engine(model):
+    paths = ModelFolder(model)
+    info = read_document(paths.info, ModelInfo)
+    images = np.random.default_rng(0).integers(0, 256, (3, *info.preprocessing.input_px, 3))
+    images = images.astype(np.uint8)
+    expected = Classifier(model).logits(images)
+    paths.onnx.unlink()
+    np.testing.assert_allclose(Classifier(model).logits(images), expected, rtol=1e-4, atol=1e-4)
+    paths.weights.unlink()
+    with pytest.raises(ArtifactError, match=r"model\.safetensors does not exist"):
+        Classifier(model)
+    write_document(paths.info, info.model_copy(update={"architecture": "vgg16"}))
     with pytest.raises(ArtifactError, match=r"model\.onnx does not exist"):
         Classifier(model)

@@ -22,8 +22,8 @@ from eosin.training.balance import (
     oversampled_rows,
 )
 from eosin.training.batches import make_loader
-from eosin.training.features import fit_head, needs_features_only
-from eosin.training.material import class_weights, shown_counts
+from eosin.training.features import fit_head
+from eosin.training.material import class_weights, needs_features_only, shown_counts
 from eosin.training.module import ClassifierModule
 from eosin.training.order import BalancedBatches, EpochBatches
 from eosin.training.parts import ImagePart

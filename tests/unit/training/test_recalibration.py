@@ -86,7 +86,7 @@ def test_momentum_comes_back_after_a_failure(noisy_network):
 def test_few_of_many_images_the_same_at_every_evaluation(
     train_tiny, noisy_network, make_part, monkeypatch
 ):
-    monkeypatch.setattr(recalibration, "N_IMAGES", 12)
+    monkeypatch.setattr(recalibration, "RECALIBRATED", 12)
     seen = []
 
     class Watching(nn.Flatten):

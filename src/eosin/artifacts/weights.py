@@ -1,0 +1,170 @@
+"""Weights as safetensors without PyTorch, and the NumPy engine's turned into them.
+
+A network of the engine and its PyTorch twin have one safetensors file. The engine keeps channels
+last and a dense layer's inputs first; the file is PyTorch's, channels first and outputs first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from eosin.core.errors import ArtifactError, OutputError
+from eosin.core.files import atomic_path
+from eosin.core.types import FloatArray
+
+#: By name.
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+#: From the engine's layers to the modules of the PyTorch twin.
+TWIN = {
+    "conv2d1": "features.0",
+    "batchnorm1": "features.2",
+    "conv2d2": "features.3",
+    "batchnorm2": "features.5",
+    "conv2d3": "features.7",
+    "batchnorm3": "features.9",
+    "dense1": "classifier.1",
+    "dense2": "classifier.3",
+}
+_PARTS = {"mean": "running_mean", "variance": "running_var"}
+#: Counted by PyTorch alone.
+_COUNT = "num_batches_tracked"
+
+
+@contextmanager
+def told_when_written(path: Path) -> Iterator[None]:
+    """Say in one line why a safetensors file could not be written.
+
+    Raises:
+        OutputError: It could not.
+    """
+    try:
+        yield
+    except SafetensorError as error:  # its way of telling what the operating system said
+        reason = str(error).rpartition("I/O error: ")[2].lower()
+        mend = "Free some space, or choose another folder with -o"
+        raise OutputError(
+            f"could not write {path}: {reason}", mend=mend if "space" in reason else None
+        ) from error
+
+
+@contextmanager
+def told_when_read(path: Path) -> Iterator[None]:
+    """Say in one line why a safetensors file cannot be read.
+
+    Raises:
+        ArtifactError: It is absent or damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist") from None
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{path} cannot be read: {reason}") from error
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], told: Mapping[str, str] | None = None
+) -> None:
+    """Write named arrays as safetensors, whole or not at all.
+
+    Args:
+        path: The file.
+        arrays: By name.
+        told: What the file says of itself, e.g. its ``licence``.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    # A transposed view would be written in the order of its memory.
+    state = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with atomic_path(path) as temporary, told_when_written(path):
+        save_file(state, temporary, metadata=dict(told) if told else None)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read named arrays.
+
+    Raises:
+        ArtifactError: The file is absent or damaged.
+    """
+    with told_when_read(path):
+        found: Arrays = load_file(path)
+    return found
+
+
+def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
+    """Turn the weights of an engine's network into those of its PyTorch twin.
+
+    Args:
+        state: As ``layer.part``: of convolutions (k, k, C, F), of dense layers (inputs, units), of
+            batch-norms and biases (C,).
+
+    Raises:
+        ArtifactError: A layer has no twin.
+    """
+    side, channels = _last_maps(state)
+    arrays: Arrays = {}
+    for name, value in state.items():
+        layer, _, part = name.partition(".")
+        if layer not in TWIN:
+            raise ArtifactError(
+                f"the layer {layer!r} has no twin in PyTorch", mend="Only P3's light CNN has one"
+            )
+        if value.ndim == 4:
+            value = value.transpose(3, 2, 0, 1)
+        elif value.ndim == 2:
+            if layer == "dense1":
+                # Flattened, an image is (H, W, C) here and (C, H, W) there.
+                maps = value.reshape(side, side, channels, -1).transpose(2, 0, 1, 3)
+                value = maps.reshape(value.shape)
+            value = value.T
+        arrays[f"{TWIN[layer]}.{_PARTS.get(part, part)}"] = value
+        if part == "variance":
+            arrays[f"{TWIN[layer]}.{_COUNT}"] = np.array(0, np.int64)
+    return arrays
+
+
+def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatArray]:
+    """Turn the weights of the PyTorch twin into those of the engine's network.
+
+    Raises:
+        ArtifactError: A name is not the twin's.
+    """
+    layers = {module: layer for layer, module in TWIN.items()}
+    parts = {twin: own for own, twin in _PARTS.items()}
+    state: dict[str, FloatArray] = {}
+    for name, found in arrays.items():
+        module, _, part = name.rpartition(".")
+        if part == _COUNT:
+            continue
+        if module not in layers:
+            raise ArtifactError(f"{name!r} is no part of P3's light CNN")
+        value: FloatArray = np.asarray(found, dtype=np.float32)
+        if value.ndim == 4:
+            value = value.transpose(2, 3, 1, 0)
+        elif value.ndim == 2:
+            value = value.T
+        state[f"{layers[module]}.{parts.get(part, part)}"] = value
+    side, channels = _last_maps(state)
+    rows = state["dense1.weight"]
+    maps = rows.reshape(channels, side, side, -1).transpose(1, 2, 0, 3)
+    return state | {"dense1.weight": maps.reshape(rows.shape)}
+
+
+def _last_maps(state: Mapping[str, FloatArray]) -> tuple[int, int]:
+    """Return side and channels of the maps that the first dense layer flattens."""
+    try:
+        channels, inputs = state["conv2d3.bias"].size, len(state["dense1.weight"])
+    except KeyError as error:
+        raise ArtifactError(f"weights: {error.args[0]!r} is missing") from None
+    return math.isqrt(inputs // channels), channels

@@ -1,0 +1,110 @@
+"""``model.backend = "numpy"``: the same recipe, run folder and verbs, with and without PyTorch."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.metrics import read_metrics
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.predictions import read_history, read_predictions
+from eosin.artifacts.versioned import read_document
+from eosin.inference.classifier import Classifier
+
+WITHOUT_TORCH = """
+import sys
+from importlib.machinery import PathFinder
+
+class Without:  # as if they were not installed
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "lightning", "timm", "onnx"):
+            return None
+        return PathFinder.find_spec(name, path, target)
+
+sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+from eosin.__main__ import _call
+recipe, run, work = sys.argv[1:]
+statuses = [
+    _call(["train", recipe, "--plan"], debug=True),
+    _call(["train", recipe, "-o", run], debug=True),
+    _call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
+    _call(["predict", f"{run}/model", f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
+    _call(["report", run], debug=True),
+]
+assert statuses == [0] * 5, statuses
+assert "torch" not in sys.modules
+"""
+NUMPY = {"model": {"name": "light_cnn", "input_px": 51, "backend": "numpy"}}
+
+
+def test_a_split_without_pytorch(process, command, recipe_file, tmp_path):
+    recipe = recipe_file(**NUMPY, train={"epochs": 2, "evaluations_per_epoch": 2})
+    run = RunFolder(tmp_path / "run")
+    told = process(WITHOUT_TORCH, recipe, run.root, tmp_path)
+    assert told.status == 0, told.err
+    assert "cpu (NumPy engine)" in told.err
+    assert len(read_history(run.history)) == 4
+    model = ModelFolder(run.model)
+    assert not model.onnx.exists()
+    assert read_document(model.info, ModelInfo).parity["max_probability_gap"] < 1e-6
+    assert (
+        read_metrics(tmp_path / "judged" / "metrics.json")["test"]
+        == read_metrics(run.metrics)["test"]
+    )
+    assert len(pd.read_csv(tmp_path / "preds.csv")) > 0
+    # The engine's own file holds the same network.
+    done = command("convert", run.best_npz, "-o", tmp_path / "best.safetensors")
+    assert done.status == 0, done.err
+    made, kept = load_file(tmp_path / "best.safetensors"), load_file(model.weights)
+    assert made.keys() == kept.keys()
+    assert all(np.array_equal(made[name], kept[name]) for name in kept)
+
+
+def test_folds_with_and_without_pytorch(process, command, recipe_file, tmp_path):
+    split = {"protocol": "folds", "k": 2, "val": 0.4}
+    recipe = recipe_file(**NUMPY, data={"split": split}, train={"epochs": 1})
+    told = process(WITHOUT_TORCH, recipe, tmp_path / "a", tmp_path)
+    assert told.status == 0, told.err
+    done = command("train", recipe, "-o", tmp_path / "b")
+    assert done.status == 0, done.err
+    bare, full = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
+    assert not ModelFolder(bare.model).onnx.exists()
+    assert ModelFolder(full.model).onnx.exists()
+    tables = [read_predictions(run.predictions) for run in (bare, full)]
+    for name in ("prob_benign", "prob_malignant"):
+        np.testing.assert_allclose(*(table[name] for table in tables), atol=1e-4)
+    # The model that averages the folds: in the engine, and in ONNX Runtime.
+    info = read_document(ModelFolder(full.model).info, ModelInfo)
+    size = info.preprocessing.input_px
+    images = np.random.default_rng(0).integers(0, 256, (5, *size, 3)).astype(np.uint8)
+    ours, theirs = (Classifier(run.model) for run in (bare, full))
+    np.testing.assert_allclose(
+        *(one.probabilities(one.logits(images)) for one in (ours, theirs)), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("sections", "key"),
+    [
+        ({"train": {"optimizer": "adamw"}}, "train.optimizer"),
+        ({"train": {"clip_gradient": 1.0}}, "train.clip_gradient"),
+        ({"train": {"batch_norm": "recalibrated"}}, "train.batch_norm"),
+        ({"train": {"schedule": {"name": "plateau"}}}, "train.schedule.name"),
+        ({"train": {"threads": 1}}, "train.threads"),
+        ({"transfer": {"source": "imagenet"}}, "transfer.source"),
+    ],
+)
+def test_what_the_engine_does_not_have_is_refused(command, recipe_file, tmp_path, sections, key):
+    told = command("train", recipe_file(**NUMPY, **sections), "-o", tmp_path / "run")
+    assert told.status == 2
+    assert f"'{key}'" in told.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_network_is_refused(command, recipe_file, tmp_path):
+    model = {**NUMPY["model"], "name": "vgg16"}
+    told = command("train", recipe_file(model=model), "-o", tmp_path / "run")
+    assert told.status == 2
+    assert "no model of the NumPy engine is called 'vgg16'. Known: light_cnn" in told.complaint

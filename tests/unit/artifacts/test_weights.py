@@ -1,0 +1,53 @@
+"""The NumPy engine's weights and those of the PyTorch twin are one file."""
+
+import numpy as np
+import pytest
+import torch
+
+from eosin.artifacts.weights import from_twin, read_arrays, to_twin, write_arrays
+from eosin.core.errors import ArtifactError
+from eosin.engine import digit_cnn, light_cnn
+from eosin.networks import build_network
+from eosin.training.checkpoints import load_weights, save_weights
+
+PX = 83  # the last maps are 2 × 2: rows and columns could be exchanged, channels too
+
+
+def make_pair(path, **arguments):
+    """A network of the engine, its running statistics moved, and its twin by way of the file."""
+    network = light_cnn(3, PX, in_channels=2, seed=4, **arguments)
+    images = np.random.default_rng(0).random((4, PX, PX, 2), dtype=np.float32)
+    network.forward(images, training=True)
+    write_arrays(path, to_twin(network.state))
+    given = {"num_classes": 3, "input_px": PX, "in_channels": 2, "arguments": arguments}
+    twin = build_network("light_cnn", **given)
+    load_weights(path, twin)
+    return network, twin.eval(), images
+
+
+@pytest.mark.parametrize("hidden", ["none", "relu"])
+def test_the_twin_says_the_same(tmp_path, hidden):
+    network, twin, images = make_pair(tmp_path / "w.safetensors", hidden_activation=hidden)
+    with torch.inference_mode():
+        said = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_allclose(network.forward(images), said, rtol=1e-4, atol=1e-4)
+
+
+def test_there_and_back(tmp_path):
+    network, twin, _ = make_pair(tmp_path / "w.safetensors")
+    save_weights(tmp_path / "back.safetensors", twin)
+    state = from_twin(read_arrays(tmp_path / "back.safetensors"))
+    assert state.keys() == network.state.keys()
+    assert all(np.array_equal(state[name], value) for name, value in network.state.items())
+
+
+def test_others_are_refused(tmp_path):
+    with pytest.raises(ArtifactError, match=r"'conv2d3\.bias' is missing"):
+        to_twin(digit_cnn().state)
+    with pytest.raises(ArtifactError, match=r"'layer1\.0\.weight' is no part of P3's light CNN"):
+        from_twin({"layer1.0.weight": np.zeros((2, 2))})
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(ArtifactError, match=r"bad\.safetensors cannot be read"):
+        read_arrays(tmp_path / "bad.safetensors")
+    with pytest.raises(ArtifactError, match="does not exist"):
+        read_arrays(tmp_path / "none.safetensors")

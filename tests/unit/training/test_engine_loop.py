@@ -1,0 +1,130 @@
+"""A training in the NumPy engine beside the same one in PyTorch."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.predictions import HISTORY_COLUMNS, read_history
+from eosin.artifacts.weights import from_twin
+from eosin.augment import POLICIES
+from eosin.engine import light_cnn
+from eosin.inference.preprocess import make_preprocessing, to_input
+from eosin.networks.light_cnn import LightCNN
+from eosin.recipe.schema import ScheduleSection, TrainSection
+from eosin.training.engine_loop import fit_engine, make_schedule, to_channels_last
+from eosin.training.loop import fit
+from eosin.training.parts import ImagePart
+from eosin.training.schedules import make_scheduler
+
+PX = 51
+
+
+def make_part(seed, count):
+    random = np.random.default_rng(seed)
+    targets = np.arange(count) % 3 // 2  # one of three is of class 1
+    images = random.integers(0, 200, (count, PX, PX, 3)) + 40 * targets[:, None, None, None]
+    return ImagePart(images.astype(np.uint8), targets)
+
+
+@pytest.fixture
+def inputs(train_tiny):
+    parts = {"train": make_part(0, 40), "val": make_part(1, 15)}
+    return replace(train_tiny.inputs("p3"), **parts, preprocessing=make_preprocessing("caffe", PX))
+
+
+def train_both(inputs, folder, **section):
+    """Train from the same weights; return both histories."""
+    section = TrainSection(**{"batch_size": 16, "lr": 1e-4, "epochs": 3, **section})
+    torch.manual_seed(0)
+    twin = LightCNN(2, PX)
+    network = light_cnn(2, PX)
+    network.load_state(from_twin({n: v.numpy() for n, v in twin.state_dict().items()}))
+    fit(twin, section, inputs, RunFolder(folder / "torch"))
+    fit_engine(network, section, inputs, RunFolder(folder / "numpy"))
+    return [read_history(RunFolder(folder / name).history) for name in ("torch", "numpy")]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"l2": 0.1, "class_weights": "balanced", "evaluations_per_epoch": 3},
+        {"optimizer": "sgd", "balance": "oversample", "schedule": {"name": "cosine"}},
+        {"balance": "sampler", "schedule": {"name": "step", "factor": 0.5, "every": 2}},
+    ],
+)
+def test_the_histories_agree(inputs, tmp_path, section):
+    theirs, ours = train_both(inputs, tmp_path, **section)
+    assert list(ours.columns) == list(HISTORY_COLUMNS) == list(theirs.columns)
+    assert len(ours) == 3 * section.get("evaluations_per_epoch", 1)
+    for name in ("step", "epoch", "lr"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6)
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-3)
+
+
+def test_patience_stops_and_the_best_state_is_kept(inputs, tmp_path):
+    run = RunFolder(tmp_path)
+    section = TrainSection(batch_size=16, epochs=30, lr=0.05, patience=2, evaluations_per_epoch=2)
+    network = fit_engine(light_cnn(2, PX), section, inputs, run)
+    losses = read_history(run.history)["val_loss"].tolist()
+    assert len(losses) == int(np.argmin(losses)) + 3 < 60
+    targets = inputs.val.targets
+    seen = to_channels_last(inputs.val.images[:], inputs.preprocessing)
+    chosen = network.predict(seen)[np.arange(len(targets)), targets]
+    assert -np.log(chosen).mean() == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_without_a_monitor_the_last_state_is_kept(inputs, tmp_path):
+    section = TrainSection(batch_size=16, epochs=3, lr=0.05, monitor="none")
+    rows, states = [], []
+    network = light_cnn(2, PX)
+
+    def note(row):
+        rows.append(row)
+        states.append(network.state["conv2d1.weight"].copy())
+
+    fit_engine(network, section, inputs, RunFolder(tmp_path), on_row=note)
+    losses = [row["val_loss"] for row in rows]
+    assert len(losses) == 3
+    assert losses.index(min(losses)) < 2  # of a rate so large the last is not the best
+    assert np.array_equal(network.state["conv2d1.weight"], states[-1])
+
+
+def test_one_seed_makes_one_network(inputs, tmp_path):
+    section = TrainSection(batch_size=16, epochs=1)
+    a, b = (
+        fit_engine(light_cnn(2, PX), section, inputs, RunFolder(tmp_path / name)) for name in "ab"
+    )
+    assert all(np.array_equal(a.state[name], b.state[name]) for name in a.state)
+
+
+@pytest.mark.parametrize("name", ["constant", "step", "cosine"])
+def test_the_rates_are_pytorch_s(name):
+    section = ScheduleSection(name=name, every=3, factor=0.3, min_lr=1e-5)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    theirs = make_scheduler(optimizer, section, evaluations=7, higher_better=False)
+    ours = make_schedule(section, 7)
+    for done in range(1, 8):
+        optimizer.step()
+        if theirs is not None:
+            theirs.step()
+        assert ours.rate(0.1, done) == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+def test_channels_last_are_the_same_input():
+    images = make_part(0, 2).images
+    for style in ("unit", "caffe", "imagenet"):
+        preprocessing = make_preprocessing(style, PX)
+        expected = to_input(images, preprocessing).transpose(0, 2, 3, 1)
+        assert np.array_equal(to_channels_last(images, preprocessing), expected)
+
+
+def test_the_engine_augments_as_pytorch_does(inputs, tmp_path):
+    assert not POLICIES.get("p3").changes_nothing
+    theirs, ours = train_both(replace(inputs, policy=POLICIES.get("none")), tmp_path / "plain")
+    _, drawn = train_both(inputs, tmp_path / "drawn")
+    assert abs(ours["loss"] - drawn["loss"]).max() > 1e-3
+    assert abs(ours["loss"] - theirs["loss"]).max() < 1e-3
