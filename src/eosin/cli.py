@@ -154,6 +154,9 @@ def evaluate(
     label: Annotated[str, typer.Option(help="Outside column of labels.")] = "label",
     split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
     features: Annotated[Path | None, typer.Option(help="Table, for a head on features.")] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Of the positive class, for predictive values.")
+    ] = None,
     output: Output = None,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
@@ -161,16 +164,18 @@ def evaluate(
     """Judge a model on a split or on an outside manifest."""
     from eosin.pipeline.assessment import evaluate as judge
     from eosin.pipeline.outside import parse_labels
-    from eosin.pipeline.telling import tell_drift, tell_split
+    from eosin.pipeline.telling import tell_drift, tell_overlap, tell_split
 
     result = judge(
         run_or_model, data=data, labels=parse_labels(pairs or []), label=label, split=split,
-        features=features, output=output, pseudonymise=pseudonymise, say=say,
+        features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise, say=say,
     )  # fmt: skip
     for name, metrics in result.metrics.items():
         typer.echo("\n".join(tell_split(name, metrics)))
     if result.drift is not None:
         typer.echo("\n".join(tell_drift(result.drift)))
+    if data is not None:
+        typer.echo("\n".join(tell_overlap(result.audit)))
     typer.echo(f"metrics {result.folder / 'metrics.json'}")
     typer.echo(f"report {result.folder / 'report.html'}")
     tell_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
@@ -307,7 +312,7 @@ def make_manifest(
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(help="A .pth, .pt or .ckpt file with a state dict.")],
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .ckpt or the engine's .npz file.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The .safetensors file to write.")
     ] = None,
@@ -355,11 +360,12 @@ def audit(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
     pseudonymise: Pseudonymise = False,
+    allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the same material on both sides of a split.
 
-    Leaves with status 1 where there is any.
+    Leaves with status 1 where there is any, and where a file cannot be read.
     """
     from eosin.pipeline.auditing import audit_manifest
     from eosin.pipeline.telling import tell_audit
@@ -368,6 +374,8 @@ def audit(
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))
+    where = Path("the lines above") if output is None else output / "skipped.csv"
+    tell_skipped(len(skipped), where, allowed=allow_skipped)
     raise typer.Exit(1 if found.leaks else 0)
 
 

@@ -1,9 +1,12 @@
 """What comes in: folders, manifests and images that do not fit, one line each."""
 
+import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from eosin.artifacts.metrics import read_metrics
 from eosin.pipeline import preparation
@@ -182,7 +185,28 @@ def test_an_audit_tells_copies_and_names_what_it_could_not_read(command, images,
     assert told.status == 1
     assert "identical_bytes" in told.out
     assert benign[-1].name in told.err
-    assert command("data", "audit", manifest(lambda f: f)).status == 0
+    assert command("data", "audit", manifest(lambda f: f), "--allow-skipped").status == 0
+
+
+def test_an_audit_says_what_it_did_not_compare(command, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "0.png")
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
+    rows = "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(4))
+    (tmp_path / "table.csv").write_text(f"path,label\n{rows}")
+    audit = ("data", "audit", tmp_path / "table.csv", "--quick")
+    told = command(*audit, "-o", tmp_path / "out")
+    assert told.status == 1
+    assert told.err.splitlines()[-1].endswith(f"see {tmp_path / 'out' / 'skipped.csv'}")
+    assert len(pd.read_csv(tmp_path / "out" / "skipped.csv")) == 3
+    words = "3 of 4 images could not be read and were not compared by their pixels."
+    assert json.loads((tmp_path / "out" / "audit.json").read_text())["reach"][0] == words
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert words in page
+    assert "no split: leaks between parts were not looked for; nothing is in it twice." in page
+    assert "<dt>Leaks</dt><dd>—</dd>" in page
+    assert command(*audit, "--allow-skipped").status == 0
 
 
 def test_unreadable_images_are_listed_and_the_rest_is_done(

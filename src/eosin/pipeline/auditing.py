@@ -10,8 +10,8 @@ from eosin.artifacts.versioned import write_document
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import Image, Samples
-from eosin.datasets.audit import audit_samples, find_alike, hash_files
-from eosin.datasets.images import Skipped, without
+from eosin.datasets.audit import FileHashes, audit_samples, find_alike, hash_files
+from eosin.datasets.images import Skipped, without, write_skipped
 from eosin.pipeline.albums import Gallery, find_lack, gather_album, make_embedder
 from eosin.pipeline.checking import read_picture
 from eosin.pipeline.pseudonymising import (
@@ -30,8 +30,9 @@ def audit_manifest(
 
     Args:
         path: A manifest; its ``split`` column, if it has one, says the parts.
-        output: New or empty folder for ``audit.json`` and ``audit.html``, a page with the pairs
-            side by side; nothing is written without it.
+        output: New or empty folder for ``audit.json``, ``audit.html``, a page with the pairs side
+            by side, and ``skipped.csv`` where an image cannot be read; nothing is written without
+            it.
         quick: Look for copies only, not for the same tissue turned by any angle, enlarged or
             shifted; so it is, too, where a part that this needs is not installed.
         pseudonymise: Whether patients, groups and paths get pseudonyms.
@@ -55,7 +56,7 @@ def audit_manifest(
     album = gather_album(samples, hashes, gallery, content=content)
     with progress_bar("Comparing images") as advance:
         alike = find_alike(album, progress=advance)
-    report = audit_samples(samples, hashes=hashes, alike=alike)
+    report = _with_unread(audit_samples(samples, hashes=hashes, alike=alike), hashes)
     name, pictures = path.resolve().name, _pictures(samples, report) if output is not None else {}
     skipped = hashes.unreadable
     if pseudonymise:
@@ -67,7 +68,17 @@ def audit_manifest(
         folder = prepare_output(output)
         write_document(folder / "audit.json", report)
         write_audit_page(folder / "audit.html", report, name, pictures)
+        write_skipped(folder / "skipped.csv", skipped)
     return report, skipped
+
+
+def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
+    """Say first what was not compared: finding nothing there means nothing."""
+    n, skipped = len(hashes.files), len(hashes.unreadable)
+    if not skipped:
+        return report
+    told = f"{skipped:,} of {n:,} images could not be read and were not compared by their pixels."
+    return report.model_copy(update={"reach": (told, *report.reach)})
 
 
 def _pictures(samples: Samples, report: AuditReport) -> dict[str, Image]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.artifacts.versioned import Document
-from eosin.core.types import Image, Samples
+from eosin.core.types import Image, Samples, parts_of
 from eosin.pipeline.identifiers import HARMLESS, IDENTIFYING, Identifiers
 from eosin.recipe.schema import EMBEDDING, TRAINING
 
@@ -20,8 +20,11 @@ _FILES = frozenset({"data_root", "root", "manifest", "reference", "source"})
 _EMPTY = frozenset({"git"})
 #: Columns of numbers, however they were read.
 _NUMBERS = ("prob_", "logit_")
-#: What an audit's message says beside the names that it lists.
-_MESSAGE = re.compile(r"(?P<head>[^\n]*): [^\n]* (?P<share>\([^()]* images\))")
+#: What an audit's message says beside the names that it lists, which may hold a colon, too.
+_MESSAGE = re.compile(
+    r"(?P<head>[^\n]*? stands? (?:in both|more than once in) [^\n]*?): [^\n]* "
+    r"(?P<share>\([^()]* images\))"
+)
 
 
 def knows_images(frame: Any) -> bool:
@@ -51,6 +54,9 @@ def hide_table(frame: Any, known: Identifiers, root: Path = Path()) -> Any:
         elif not str(column).startswith(_NUMBERS):
             table[column] = _mapped(table[column], known.text)
     if "path" in table:
+        if "reason" in table:
+            cells = zip(frame["path"], frame["reason"], strict=True)
+            table["reason"] = [_hide_reason(reason, path, known, root) for path, reason in cells]
         table = table.sort_values("path", kind="stable", ignore_index=True)
     return table.rename(columns={column: known.text(str(column)) for column in columns})
 
@@ -146,8 +152,21 @@ def hide_document(document: D, known: Identifiers, root: Path = Path()) -> D:
 def hide_skipped(
     skipped: list[tuple[str, str]], known: Identifiers, root: Path = Path()
 ) -> list[tuple[str, str]]:
-    """Return what could not be read, with pseudonyms in the reasons as well."""
-    return [(known.cell("image", path, root), known.text(reason)) for path, reason in skipped]
+    """Return what could not be read, with pseudonyms in the reasons as well, sorted by them."""
+    return sorted(
+        (known.cell("image", path, root), _hide_reason(reason, path, known, root))
+        for path, reason in skipped
+    )
+
+
+def _hide_reason(reason: str, cell: str, known: Identifiers, root: Path) -> str:
+    """Take an image's name out of why it cannot be read; what stands before it is its folder."""
+    for part in parts_of(cell):
+        name = PurePosixPath(part.partition("#")[0]).name
+        if name and name in reason:
+            rest = reason.rpartition(name)[2]
+            return known.image(part, root).partition("#")[0] + known.text(rest)
+    return known.text(reason)
 
 
 def hide_pictures(

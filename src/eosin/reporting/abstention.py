@@ -13,23 +13,38 @@ _COMPARED = ("accuracy", "balanced_accuracy", "recall", "specificity")
 
 
 def rule_of(run: Run) -> Abstention | None:
-    """Return when the model abstains; ``None`` in runs that do not tell."""
-    if run.judged.abstention is not None:
-        return run.judged.abstention.rule
-    return run.model.abstention if run.model else None
+    """Return when the model abstains; ``None`` in runs that do not tell.
+
+    What was measured on folds is of other rules, each fold's own.
+    """
+    own, measured = run.model.abstention if run.model else None, run.judged.abstention
+    return measured.rule if own is None and measured is not None else own
 
 
 def abstention_words(run: Run) -> list[str]:
     """Say by which rule the model abstains, or why it never does; empty where none is known."""
-    rule, measured = rule_of(run), run.judged.abstention
-    if rule is None:
+    own, measured = rule_of(run), run.judged.abstention
+    if own is None:
         return []
+    rule = own if measured is None else measured.rule
+    if rule.source == own.source:
+        return _words(run, rule, "The model never abstains")
+    words = _words(run, rule, "In the folds nothing was abstained")
+    if own.reason is not None:
+        return [*words, f"The model itself never abstains: {own.reason.rstrip('.')}."]
+    return [*words, f"The model's own rule was calibrated on {own.source}."]
+
+
+def _words(run: Run, rule: Abstention, never: str) -> list[str]:
+    """Say what a rule does and did, or after ``never`` why it is none."""
+    measured = run.judged.abstention
     if rule.reason is not None:
-        return [f"The model never abstains: {rule.reason.rstrip('.')}."]
+        return [f"{never}: {rule.reason.rstrip('.')}."]
     words = [
-        "The model abstains where no class, or more than one, is plausible. What is plausible was"
-        f" calibrated on {source_words(rule.source)}, so that at least {share(1 - rule.alpha)} of"
-        " the images of each class keep their own among the plausible ones (conformal prediction)."
+        "The model abstains unless the class that it decides for is plausible, and no other. What"
+        f" is plausible was calibrated on {source_words(rule.source)}, so that at least"
+        f" {share(1 - rule.alpha)} of the images of each class keep their own among the plausible"
+        " ones (conformal prediction)."
     ]
     return [*words, _measured(run, measured)] if measured is not None else words
 
@@ -42,17 +57,15 @@ def _measured(run: Run, measured: AbstentionMetrics) -> str:
         for n, text in (
             (measured.n_several, "several plausible classes"),
             (measured.n_empty, "none"),
+            (measured.n_contradicted, "one, against the decision at the threshold"),
         )
         if n
     ]
     text = f"Of the {split_name(run)} it abstains on {value}"
     if rate.low is not None and rate.high is not None:
         text += f" ({share(rate.low)} to {share(rate.high)})"
-    return (
-        f"{text}: {quantity(measured.n_several + measured.n_empty, 'image')}, {listing(why)}."
-        if why
-        else f"{text}."
-    )
+    n_images = measured.n_several + measured.n_empty + measured.n_contradicted
+    return f"{text}: {quantity(n_images, 'image')}, {listing(why)}." if why else f"{text}."
 
 
 def coverage_table(run: Run) -> Table | None:

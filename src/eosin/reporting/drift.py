@@ -85,9 +85,11 @@ def drift_table(run: Run) -> Table | None:
     return text_table(
         f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
         "standard deviation, each group with the same say. Distance: between equal quantiles, in "
-        "standard deviations of training. Beyond: outside images below the 1st or above the 99th "
-        "percentile of training, where training has 2 %. Chance: how probable so large a "
-        "difference is among as many further groups of the training's own source.",
+        "standard deviations of training, or where that is more in the least spread that matters "
+        "(of the size: 10 %). Another size is never more than shifted. Beyond: outside images "
+        "below the 1st or above the 99th percentile of training, where training has 2 %. Chance: "
+        "how probable so large a difference is among as many further groups of the training's own "
+        "source.",
         ("Quantity", "Training", "Outside", "Distance", "Beyond", "Chance", "Verdict"),
         rows,
         texts=(0, 6),

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.types import BUNDLED, SPLITS, TOGETHER, parts_of
+from eosin.reporting.exposure import has_units
 from eosin.reporting.formatting import count, quantity, share, times
 from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Table, text_table
@@ -188,8 +189,11 @@ def split_words(run: Run) -> str:
     report = run.split_report
     if report is None:
         return ""
+    apart = "No group crosses the split"
+    if not has_units(run):
+        apart = "No group is known, so images were divided one by one"
     ways = {
-        "grouped": "No group crosses the split (protocol “grouped”)",
+        "grouped": f"{apart} (protocol “grouped”)",
         "image": "Images were divided one by one, as published (protocol “image”):"
         " a group may be on both sides",
         "column": "The manifest's own split was used (protocol “column”)",

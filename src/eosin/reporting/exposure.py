@@ -7,11 +7,17 @@ from itertools import combinations
 
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
-from eosin.reporting.formatting import count, metric_label, metric_text, quantity
+from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
 from eosin.reporting.gathering import Run
 
 #: What a verdict is built on, the first that has a value.
 LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
+
+#: What is said of outside images where a model folder alone was judged on them.
+UNKNOWN_OVERLAP = (
+    "A model folder does not tell what it was trained on: whether the model saw these images, or "
+    "others of these patients, is unknown."
+)
 
 #: What a split is called in running text.
 _SPLIT_NAMES = {
@@ -37,7 +43,7 @@ class Exposure:
 def exposure(run: Run) -> Exposure | None:
     """Count the judged groups that training saw as well; ``None`` where the run cannot tell."""
     if run.split == "external":
-        return None
+        return _from_overlap(run)
     if run.split == "oof":
         return _between_folds(run) or _from_split_report(run) or _from_audit(run)
     return _from_manifest(run) or _from_split_report(run) or _from_audit(run)
@@ -92,6 +98,16 @@ def _from_audit(run: Run) -> Exposure | None:
     return Exposure(len({groups.get(path, path) for path in judged}))
 
 
+def _from_overlap(run: Run) -> Exposure | None:
+    """Count the outside groups of which an image, or another one, was trained on."""
+    frame = run.predictions
+    if run.audit is None or frame is None:
+        return None
+    found = {pair.b for finding in run.audit.leaks for pair in finding.pairs}
+    shared = set(frame.loc[frame["path"].isin(found), "group"])
+    return Exposure(len(shared), int(frame["group"].isin(shared).sum()))
+
+
 def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
     """Return the metric that a verdict is built on; ``None`` where none has a value."""
     for name in LEADING_METRICS:
@@ -126,6 +142,8 @@ def units(run: Run) -> str:
 
 def unit_name(run: Run) -> str:
     """Return what a group is: ``patient`` where each patient is one group."""
+    if not has_units(run):
+        return "image"
     return "patient" if run.judged.n_patients == run.judged.n_groups else "group"
 
 
@@ -146,14 +164,15 @@ def _why_none(run: Run) -> str:
 
 
 def _seen(run: Run) -> str:
-    if run.split == "external":
-        return " from an outside data set"
     found = exposure(run)
+    outside = " from an outside data set" if run.split == "external" else ""
+    if outside and not (found and found.n_groups):
+        return outside
     if found is None:
         return f" (split “{run.split}”)"
     if found.n_groups:
         return (
-            f", {count(found.n_groups)} of which {_unit_plural(run, found.n_groups)} "
+            f"{outside}, {count(found.n_groups)} of which {_unit_plural(run, found.n_groups)} "
             "the model also saw in training"
         )
     other = " — but the leak audit found shared material" if run.audit and run.audit.leaks else ""
@@ -199,7 +218,8 @@ def threshold_text(run: Run) -> str:
     if threshold.value is None and threshold.target_recall is None:
         return ""
     where = "" if threshold.value is None else f"{threshold.value:.3f}, chosen on "
-    text = f"{where}{threshold.source}"
+    text = f"{where}{source_words(threshold.source)}"
     if threshold.target_recall is not None:
-        text += f" for a recall of at least {threshold.target_recall:.2f}"
+        of = "the lower end of the recall's interval" if threshold.bound == "lower" else "a recall"
+        text += f" for {of} of at least {threshold.target_recall:.2f}"
     return text

@@ -11,7 +11,7 @@ from PIL import UnidentifiedImageError
 
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
 from eosin.core.types import Image
-from eosin.reporting.formatting import count, number, quantity, shorten
+from eosin.reporting.formatting import ABSENT, count, number, quantity, shorten
 from eosin.reporting.gathering import Run
 from eosin.reporting.rendering import render, write_page
 from eosin.reporting.tables import Table, text_table
@@ -110,7 +110,8 @@ def write_audit_page(
         anchor, told = f"finding-{number_}", _left(left, pairs)
         entries.append((anchor, _title(finding), finding.message, pairs, told))
     facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
-    facts += [("Leaks", count(len(report.leaks))), ("Findings", count(len(report.findings)))]
+    leaks = count(len(report.leaks)) if report.splits else ABSENT
+    facts += [("Leaks", leaks), ("Findings", count(len(report.findings)))]
     html = render(
         "audit.html.j2",
         name=name,
@@ -142,6 +143,9 @@ def _left(left: int, pairs: list[TilePair]) -> str:
 def _verdict(report: AuditReport) -> str:
     if report.leaks:
         return f"{quantity(len(report.leaks), 'leak')}: a test result would flatter."
+    if not report.splits:
+        twice = "what is in it twice is below" if report.findings else "nothing is in it twice"
+        return f"The table has no split: leaks between parts were not looked for; {twice}."
     if report.findings:
         return "No leak between the parts; what was noted is below."
     return "Nothing was found that is in the table twice."

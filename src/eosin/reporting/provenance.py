@@ -9,6 +9,7 @@ from typing import Any
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.model import Embedding, ModelInfo, TransferStage
 from eosin.reporting.exploration import part_name
+from eosin.reporting.exposure import UNKNOWN_OVERLAP
 from eosin.reporting.formatting import (
     ABSENT,
     count,
@@ -111,7 +112,7 @@ def _finding(run: Run, finding: Finding) -> FindingView:
 def audit_words(run: Run) -> str:
     """Say in one sentence what the audit found."""
     if run.audit is None:
-        return "This run holds no leak audit."
+        return UNKNOWN_OVERLAP if run.split == "external" else "This run holds no leak audit."
     n = {key: sum(finding.severity == key for finding in run.audit.findings) for key in _SEVERITIES}
     looked = (
         f"The audit looked at {quantity(run.audit.n_images, 'image')} in "
@@ -122,12 +123,13 @@ def audit_words(run: Run) -> str:
         for key, word in (("leak", "leak"), ("warning", "warning"), ("note", "note"))
         if n[key]
     ]
-    reach = " ".join(run.audit.reach) or _REACH
+    # Earlier runs hold it as Markdown.
+    reach = " ".join(run.audit.reach).replace("`", "")
     if not found:
-        return f"{looked} and found nothing that is shared between the parts. {reach}"
+        return f"{looked} and found nothing that is shared between the parts. {reach or _REACH}"
     if not n["leak"]:
-        return f"{looked} and found no leak between the parts; {listing(found)} below. {reach}"
-    reach = " ".join(run.audit.reach)
+        below = f"no leak between the parts; {listing(found)} below"
+        return f"{looked} and found {below}. {reach or _REACH}"
     flatters = f"{looked} and found {listing(found)}. A leak makes a test result flattering."
     return f"{flatters} {reach}".rstrip()
 

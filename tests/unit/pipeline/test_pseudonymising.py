@@ -8,7 +8,7 @@ import pytest
 
 from eosin.artifacts.pseudonyms import Pseudonyms
 from eosin.pipeline.identifiers import Identifiers
-from eosin.pipeline.pseudonymising import hide_json, hide_table
+from eosin.pipeline.pseudonymising import hide_json, hide_skipped, hide_table
 from eosin.pipeline.remnants import find_remnants
 
 ROOT = Path("/data/set")
@@ -103,6 +103,33 @@ def test_json_hides_by_key_however_short_and_sorts(known):
     assert finding["message"] == "2 groups stand in both train and test (3 of 7 images)"
     assert finding["pairs"][0]["a"] == known.cell("image", "benign/Anna_Huber/tile-17a.png", ROOT)
     assert "mueller" not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    "path", ["Miller, Anna/scan 3.png", "B O'Neil/O'Neil.png|", "Miller Anna/a b.h5#2"]
+)
+def test_a_reason_tells_neither_the_image_s_name_nor_its_folder_s(known, path):
+    file, why = path.strip("|").partition("#")[0], "is not an image that can be read"
+    skipped = [(path, f"Dr. Jane Roe/{file} {why}")]
+    ((cell, reason),) = hide_skipped(skipped, known)
+    assert reason == f"{cell.strip('|').partition('#')[0]} {why}"
+    table = hide_table(pd.DataFrame(skipped, columns=["path", "reason"]), known)
+    assert table.to_numpy().tolist() == [[cell, reason]]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "2 groups stand in both train and test",
+        "2 groups stand more than once in the table",
+        "2 images stand in both train and test as near copies",
+        "run: a: 2 groups stand in both 0-1 and 0-2",
+    ],
+)
+def test_an_audit_s_message_loses_names_that_hold_a_colon(known, head):
+    finding = {"kind": "same_group", "severity": "leak", "pairs": []}
+    told = finding | {"message": f"{head}: Moe: B, Roe: A (3 of 7 test images)"}
+    assert hide_json(told, known)["message"] == f"{head} (3 of 7 test images)"
 
 
 def test_an_image_has_one_pseudonym_wherever_its_path_starts(known):

@@ -8,10 +8,13 @@ from html.parser import HTMLParser
 import pytest
 
 from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.metrics import Metric
 from eosin.artifacts.model import TransferStage
-from eosin.reporting.card import card_of, write_card
+from eosin.reporting.card import answers, card_of, write_card
+from eosin.reporting.card.failures import failure_points
 from eosin.reporting.card.items import ITEMS
 from eosin.reporting.card.licences import consequence, licences
+from eosin.reporting.card.sections import abstention
 from eosin.reporting.gathering import gather
 
 #: What keeps a section of the card from telling anything.
@@ -138,14 +141,19 @@ def test_every_answer_comes_from_the_run(whole):
     full, nothing = gather(whole), hollow(whole)
     asked = [item for item in ITEMS if item.tell]
     assert [item.name for item in asked if item.tell(nothing)] == []
-    assert [item.name for item in asked if not item.tell(full)] == ["Test on outside data"]
+    assert [item.name for item in asked if not item.tell(full)] == []
+    # What a run is judged on is of its own source: how it differs, only its authors know.
+    (differences,) = (item for item in ITEMS if "16" in item.tripod.split(", "))
+    assert differences.tell is None
 
 
 def test_answers_are_counted(whole):
     words = card_of(gather(whole)).sections[-1].words[0]
     n, answered, partly, rest = map(int, re.findall(r"\b\d{1,2}\b", words)[:4])
     assert (n, answered + partly + rest) == (len(ITEMS), len(ITEMS))
-    assert rest == sum(item.tell is None for item in ITEMS) + 1
+    assert rest == sum(item.tell is None for item in ITEMS)
+    table = card_of(gather(whole)).sections[-1].tables[1]
+    assert {row[-1].text for row in table.rows} == {"the study's authors"}
 
 
 def test_known_failures_are_those_of_the_run(whole):
@@ -158,7 +166,51 @@ def test_known_failures_are_those_of_the_run(whole):
     assert "1 image could not be read" in told
     assert "covered 81 % in simulation" in told
     for part in ("class", "subtype", "magnification", "site"):
-        assert f"Worst {part}: " in told
+        assert f"By the most probable class: worst {part} " in told
+
+
+def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
+    run = gather(whole)
+    always = run.judged.threshold.model_copy(update={"value": 0.0})
+    at = run.judged.at_threshold | {"specificity": Metric(value=0.16, low=0.12, high=0.22)}
+    judged = run.judged.model_copy(update={"threshold": always, "at_threshold": at})
+    run = dataclasses.replace(run, metrics={run.split: judged})
+    benign = run.predictions[run.predictions["label"] == "benign"]
+    (told,) = (words for words in failure_points(run) if words.startswith("At the locked"))
+    assert told == (
+        "At the locked threshold 84 of 100 benign are called malignant (specificity 0.16"
+        f" (0.12–0.22)); {benign['patient'].nunique()} of 6 patients had more than half of the"
+        " images judged wrongly; it abstains on 25.0\N{NO-BREAK SPACE}%."
+    )
+
+
+@pytest.mark.parametrize(
+    ("refused", "own", "point"),
+    [
+        (None, "'s own rule was calibrated on all folds.", "it may abstain"),
+        ("too few groups", " itself never abstains: too few groups.", "it never abstains"),
+    ],
+)
+def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(
+    made, tmp_path, refused, own, point
+):
+    told = gather(made.fabricate(tmp_path / "run", made.Plan(protocol="folds")))
+    measured = told.judged.abstention
+    crossed = measured.rule.model_copy(update={"reason": "too few in fold 1", "source": "others"})
+    rule = crossed.model_copy(update={"reason": refused, "source": "all folds"})
+    judged = told.judged.model_copy(
+        update={"abstention": measured.model_copy(update={"rule": crossed})}
+    )
+    run = dataclasses.replace(
+        told,
+        metrics={"oof": judged},
+        model=told.model.model_copy(update={"abstention": rule}),
+    )
+    (words,) = abstention(run).words
+    assert words == f"In the folds nothing was abstained: too few in fold 1. The model{own}"
+    assert answers.refusals(run).endswith(point)
+    never = [text for text in failure_points(run) if text.startswith("It never abstains")]
+    assert never == ([f"It never abstains: {refused}."] if refused else [])
 
 
 @pytest.mark.parametrize(

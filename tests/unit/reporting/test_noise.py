@@ -1,9 +1,18 @@
 """Words about pairs follow intervals of whole groups, never tests of single images."""
 
 import pytest
+from matplotlib.figure import Figure
 
-from eosin.artifacts.comparison import ComparedPair, IndependentTest, PairedMetric
+from eosin.artifacts.comparison import (
+    ComparedPair,
+    ComparedRun,
+    Cost,
+    IndependentTest,
+    PairedMetric,
+)
 from eosin.artifacts.metrics import Metric
+from eosin.reporting.costs import _cost_cells
+from eosin.reporting.figures import pareto
 from eosin.reporting.noise import difference_text, outcome, p_text, signed, turned
 
 
@@ -36,6 +45,35 @@ def test_a_pair_turned_round():
     assert turned(pair, "auc", "a") is pair.metrics["auc"]
     gap = turned(pair, "auc", "b").difference
     assert (gap.value, gap.low, gap.high) == (-0.05, -0.11, 0.01)
+
+
+def run(name, params):
+    metric = Metric(value=0.9, low=0.8, high=0.95)
+    cost = Cost(params=params, macs=4 * params, onnx_bytes=3 * params)
+    return ComparedRun(
+        name=name, model="m", preprocessing="p", protocol="by group", split="test", seed=0,
+        n_judged=9, n_seen_groups=0, n_leaks=0, simulated=False, at_threshold={}, networks=1,
+        image={"auc": metric}, judged=cost, deployed=cost, training_seconds=None, device=None,
+    )  # fmt: skip
+
+
+def ticks(*params):
+    """What the axis of the weights names, of runs with so many."""
+    axes = Figure().add_subplot()
+    pareto._draw(axes, "auc", [run(str(one), one) for one in params], "params", 1e-6)
+    low, high = axes.get_xlim()
+    return [place for place in axes.get_xticks() if low <= place <= high]
+
+
+def test_a_wide_axis_names_few_costs_and_a_narrow_one_several():
+    assert 3 <= len(ticks(20, 300_000, 30_000_000)) <= 8
+    assert 3 <= len(ticks(1_000_000, 9_000_000)) <= 8
+
+
+def test_what_is_small_is_not_told_as_nothing():
+    found = _cost_cells(run("a", 400).deployed)
+    assert found[:3] == ["400", "0.0016", "0.0012"]
+    assert _cost_cells(run("a", 4_000_000).deployed)[1:3] == ["16.0", "12.00"]
 
 
 def test_differences_and_p_values_as_text():

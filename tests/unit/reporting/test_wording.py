@@ -1,13 +1,19 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from eosin.artifacts.metrics import Metric
+from eosin.artifacts.metrics import Metric, NetBenefit
 from eosin.artifacts.model import Planes, Preprocessing, Window
+from eosin.artifacts.profile import Drift
+from eosin.evaluation.drift import compare, describe_values
 from eosin.inference.preprocess import to_picture
 from eosin.reporting import exploration, write_report
+from eosin.reporting.card import answers
+from eosin.reporting.drift import drift_table
 from eosin.reporting.exposure import caution, threshold_text, verdict
+from eosin.reporting.figures import decisions
 from eosin.reporting.gathering import gather
 from eosin.reporting.provenance import audit_words, dataset_facts, model_facts, rerun_commands
 from eosin.reporting.tiles import COLOUR_NAMES, colour_words
@@ -71,6 +77,20 @@ def test_a_number_without_an_interval_is_not_told_as_if_it_had_one(run):
     assert why == "4 groups of 'benign': an interval needs at least 5."
 
 
+def test_gaps_of_a_decision_curve_are_told():
+    def point(threshold, gain):
+        return NetBenefit(threshold=threshold, model=0.2 + gain, everyone=0.2)
+
+    # A hair above “act on all” is not above it.
+    gains = [0.1, 5e-17, 0.1, 0.1, 0.1, -0.1, 0.1, 0.1]
+    curve = [point(0.1 * place, gain) for place, gain in enumerate(gains, 1)]
+    assert decisions._where_best(curve) == (
+        "Here that is between 30.0\u00a0% and 50.0\u00a0%, between 70.0\u00a0% and 80.0\u00a0% "
+        "and at 10.0\u00a0%."
+    )
+    assert decisions._where_best([point(0.5, -0.1)]) == "Here it nowhere is."
+
+
 def test_images_without_a_group_are_a_caution_and_are_not_listed(run):
     forget_groups(run)
     told = gather(run)
@@ -92,6 +112,36 @@ def test_each_fold_s_threshold_is_told_and_no_threshold_is_not(run):
     none = {"value": None, "source": "no positive class", "target_recall": None}
     edit(run / "metrics.json", lambda m: m["test"].update(threshold=none))
     assert threshold_text(gather(run)) == ""
+
+
+def test_a_threshold_by_the_lower_end_is_told_as_such(run):
+    edit(run / "metrics.json", lambda m: m["test"]["threshold"].update(bound="lower"))
+    of = "the lower end of the recall's interval of at least 0.90"
+    assert threshold_text(gather(run)) == f"0.430, chosen on the validation part for {of}"
+
+
+def test_where_no_group_is_known_nothing_is_said_of_groups(run):
+    forget_groups(run)
+    told = gather(run)
+    assert exploration.split_words(told).startswith("No group is known, so images were divided")
+    assert answers.disjoint(told) == "image; whether patients are apart is not known"
+    assert answers.uncertainty(told).endswith("resampling 72 images")
+
+
+def test_a_distance_in_the_least_spread_that_matters_is_told_as_such(run):
+    groups = [str(number) for number in range(12)]
+    same, larger = (describe_values(np.full(12, side), groups) for side in (100.0, 120.0))
+    shift = compare("side_px", same, larger)
+    classes = {"benign": 0.5, "malignant": 0.5}
+    drift = Drift(
+        verdict=shift.verdict,
+        shifts={"side_px": shift},
+        training_classes=classes,
+        outside_classes=classes,
+    )
+    table = drift_table(dataclasses.replace(gather(run), drift=drift))
+    assert "(of the size: 10 %). Another size is never more than shifted." in table.caption
+    assert [cell.text for cell in table.rows[0]][3::3] == ["2.00", "shifted"]
 
 
 def test_what_a_data_set_declares_is_told_in_words(run):
@@ -139,6 +189,11 @@ def test_colours_are_called_what_they_are(index):
 
 def test_finding_no_leak_says_what_was_not_looked_for(run):
     assert audit_words(gather(run)).endswith("not near-duplicates.")
+
+
+def test_the_reach_of_an_earlier_audit_is_no_markdown(run):
+    edit(run / "audit.json", lambda a: a.update(reach=["Not sought: `eosin data audit` does."]))
+    assert audit_words(gather(run)).endswith("Not sought: eosin data audit does.")
 
 
 def test_an_ensemble_names_its_members_network(run):

@@ -10,7 +10,14 @@ from eosin.reporting.balance import balance_words
 from eosin.reporting.calibration import calibration_words
 from eosin.reporting.card.failures import failure_points
 from eosin.reporting.card.sections import chosen, recipe_facts
-from eosin.reporting.exposure import exposure, leading_metric, leading_name, unit_name, units
+from eosin.reporting.exposure import (
+    exposure,
+    has_units,
+    leading_metric,
+    leading_name,
+    unit_name,
+    units,
+)
 from eosin.reporting.formatting import (
     count,
     listing,
@@ -112,6 +119,8 @@ def disjoint(run: Run) -> str:
         return ""
     if found.n_groups:
         return f"image; {quantity(found.n_groups, unit)} on both sides"
+    if not has_units(run):
+        return "image; whether patients are apart is not known"
     return f"{unit}; none on both sides"
 
 
@@ -152,13 +161,6 @@ def uncertainty(run: Run) -> str:
     return (
         f"95 % bootstrap intervals from resampling {quantity(run.judged.n_groups, unit_name(run))}"
     )
-
-
-def external(run: Run) -> str:
-    """Tell what it reaches on outside images."""
-    judged = run.metrics.get("external")
-    lead = leading_metric(judged.image) if judged else None
-    return f"{metric_label(lead[0], short=True)} {metric_text(lead[1])}" if lead else ""
 
 
 def balance(run: Run) -> str:

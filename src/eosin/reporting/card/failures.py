@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from eosin.artifacts.metrics import MetricBlock
 from eosin.artifacts.predictions import PREFIX
-from eosin.reporting import abstention, exploration
+from eosin.reporting import abstention, decisions, exploration
 from eosin.reporting.card.cautions import leak_kinds
 from eosin.reporting.card.outline import Section
-from eosin.reporting.exposure import caution, exposure
+from eosin.reporting.exposure import caution, exposure, threshold_text
 from eosin.reporting.formatting import count, metric_text, quantity, share, times
 from eosin.reporting.gathering import Run
 
 #: A probability from which a prediction counts as sure of itself.
 SURE = 0.9
+#: What is judged there, where the model itself decides at its threshold.
+_TOP = "By the most probable class: "
 
 
 def failures(run: Run) -> Section:
@@ -32,6 +35,7 @@ def failure_points(run: Run) -> list[str]:
         _worst(run, "site", "site", judged.by_site, "accuracy"),
         _sure_and_wrong(run),
         _lost_patients(run),
+        _at_threshold(run),
         _target_missed(run),
         _no_abstention(run),
         _interval(run),
@@ -59,7 +63,7 @@ def _worst(run: Run, what: str, column: str, blocks: dict[str, MetricBlock], nam
         n = f", {quantity(sizes[key], 'image')}" if key in sizes else ""
         return f"{written} ({name} {metric_text(known[key])}{n})"
 
-    return f"Worst {what}: {told(order[0])}; best: {told(order[-1])}."
+    return f"{_TOP}worst {what} {told(order[0])}, best {told(order[-1])}."
 
 
 def _sure_and_wrong(run: Run) -> str:
@@ -72,19 +76,46 @@ def _sure_and_wrong(run: Run) -> str:
     if not len(sure):
         return f"No prediction has a probability of {SURE:g} or more."
     return (
-        f"Sure and wrong: of {quantity(len(sure), 'image')} judged with a probability of at least"
+        f"{_TOP}of {quantity(len(sure), 'image')} judged with a probability of at least"
         f" {SURE:g}, {count(wrong)} ({share(wrong / len(sure))}) were judged wrongly."
     )
 
 
 def _lost_patients(run: Run) -> str:
+    lost = "" if run.predictions is None else _mostly_wrong(run, run.predictions["predicted"])
+    return f"{_TOP}{lost}." if lost else ""
+
+
+def _mostly_wrong(run: Run, decided: Any) -> str:
+    """Count patients of whom most images are decided wrongly; empty where there is none."""
     frame = run.predictions
-    if frame is None or run.judged.n_patients is None:
+    if run.judged.n_patients is None:
         return ""
-    right = (frame["label"] == frame["predicted"]).groupby(frame["patient"]).mean()
+    right = (frame["label"] == decided).groupby(frame["patient"]).mean()
     lost = int((right < 0.5).sum())
-    text = f"Of {quantity(len(right), 'patient')}, {count(lost)} had more than half of the images"
-    return f"{text} judged wrongly." if lost else ""
+    text = f"{count(lost)} of {quantity(len(right), 'patient')} had more than half of the images"
+    return f"{text} judged wrongly" if lost else ""
+
+
+def _at_threshold(run: Run) -> str:
+    """Tell how the model's own decisions fail; empty where it has no threshold."""
+    judged, threshold = run.judged, run.judged.threshold
+    specificity, positive = judged.at_threshold.get("specificity"), judged.positive
+    is_cut = threshold.value is not None or (run.split == "oof" and bool(threshold_text(run)))
+    if not is_cut or positive is None or specificity is None or specificity.value is None:
+        return ""
+    negative = decisions.negative_class(run)
+    told = [
+        f"{100 * (1 - specificity.value):.0f} of 100 {negative} are called {positive}"
+        f" (specificity {metric_text(specificity)})"
+    ]
+    if threshold.value is not None and run.predictions is not None:
+        called = run.predictions[PREFIX + positive] >= threshold.value
+        told.append(_mostly_wrong(run, called.map({True: positive, False: negative})))
+    rate = judged.abstention.abstention_rate.value if judged.abstention else None
+    told.append(f"it abstains on {share(rate)}" if rate else "")
+    at = "At the locked threshold" if threshold.value is not None else "At the folds' thresholds"
+    return f"{at} {'; '.join(text for text in told if text)}."
 
 
 def _target_missed(run: Run) -> str:

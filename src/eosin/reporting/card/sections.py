@@ -176,11 +176,7 @@ def calibration(run: Run) -> Section:
 
 def abstention(run: Run) -> Section:
     """Tell when the model abstains, and what that promises."""
-    words = abstaining.abstention_words(run)
-    own, rule = run.model.abstention if run.model else None, abstaining.rule_of(run)
-    if own is not None and rule is not None and own.source != rule.source:
-        words.append(f"The model's own rule was calibrated on {own.source}.")
-    table = abstaining.coverage_table(run)
+    words, table = abstaining.abstention_words(run), abstaining.coverage_table(run)
     return Section(
         "Abstention",
         words=(" ".join(words),) if words else (),
