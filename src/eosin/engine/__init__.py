@@ -2,18 +2,18 @@
 
 Read in this order: :mod:`~eosin.engine.layers`, :mod:`~eosin.engine.convolution`,
 :mod:`~eosin.engine.pooling`, :mod:`~eosin.engine.normalisation`, :mod:`~eosin.engine.losses`,
-:mod:`~eosin.engine.optimisers`, :mod:`~eosin.engine.network`, :mod:`~eosin.engine.training`.
+:mod:`~eosin.engine.optimisers`, :mod:`~eosin.engine.training`, :mod:`~eosin.engine.network`.
 """
 
 from eosin.engine.architectures import digit_cnn, light_cnn
 from eosin.engine.convolution import Conv2d
 from eosin.engine.layers import Dense, Dropout, Flatten, Layer, LeakyReLU, ReLU
 from eosin.engine.losses import cross_entropy, softmax
-from eosin.engine.network import Network
+from eosin.engine.network import Network, judge
 from eosin.engine.normalisation import BatchNorm
 from eosin.engine.optimisers import SGD, Adam, Optimiser
 from eosin.engine.pooling import MaxPool2d
-from eosin.engine.training import Plan, Schedule, fit, judge, shuffled
+from eosin.engine.training import Plan, Schedule, shuffled
 
 __all__ = [
     "SGD",
@@ -33,7 +33,6 @@ __all__ = [
     "Schedule",
     "cross_entropy",
     "digit_cnn",
-    "fit",
     "judge",
     "light_cnn",
     "shuffled",

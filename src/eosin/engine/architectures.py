@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eosin.core.errors import RecipeError
 from eosin.engine.convolution import Conv2d
 from eosin.engine.layers import Dense, Flatten, ReLU
 from eosin.engine.network import Network
@@ -25,6 +26,11 @@ def light_cnn(
     dtype: type[np.floating] = np.float32,
 ) -> Network:
     """Return the BreakHis network: 319,106 parameters at two classes and 224 pixels."""
+    if hidden_activation not in ("none", "relu"):
+        raise RecipeError(
+            "'model.arguments.hidden_activation' must be 'none' or 'relu', "
+            f"got {hidden_activation!r}"
+        )
     layers = [
         Conv2d(16, 3, stride=4),  # (56, 56, 16)
         ReLU(),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from eosin.core.errors import RecipeError
 from eosin.core.types import FloatArray, IntArray
 
 
 def softmax(logits: FloatArray) -> FloatArray:
     """Return probabilities (B, K), each row summing to one."""
     # The largest logit becomes 0, so that no exponential overflows.
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers: FloatArray = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
 
 
 def cross_entropy(
@@ -29,16 +31,22 @@ def cross_entropy(
 
     Returns:
         The loss; shape (B, K).
+
+    Raises:
+        RecipeError: Not every row has one class of the K.
     """
-    rows = np.arange(len(targets))
+    rows, classes = logits.shape
+    if targets.shape != (rows,) or not ((targets >= 0) & (targets < classes)).all():
+        raise RecipeError(f"`targets` must be {rows} class indices from 0 to {classes - 1}")
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     log_probabilities = shifted - log_sum
-    weights = np.ones(len(targets), logits.dtype)
+    weights = np.ones(rows, logits.dtype)
     if class_weights is not None:
         weights = np.asarray(class_weights, logits.dtype)[targets]
     weights = weights / weights.sum()
     gradient = np.exp(log_probabilities)
-    gradient[rows, targets] -= 1
-    loss = -float(weights @ log_probabilities[rows, targets])
+    true = (np.arange(rows), targets)
+    gradient[true] -= 1
+    loss = -float(weights @ log_probabilities[true])
     return loss, gradient * weights[:, None]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from eosin.core.errors import ArtifactError, RecipeError, TrainingError
-from eosin.core.files import atomic_path
+from eosin.core.errors import RecipeError, TrainingError
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine.layers import Layer, Shape
 from eosin.engine.losses import cross_entropy, softmax
 from eosin.engine.optimisers import Optimiser
+from eosin.engine.training import Batches, Plan, Row, Watch, score
+from eosin.engine.weights import check_state, read_weights, write_weights
 
 
 class Network:
@@ -40,6 +41,7 @@ class Network:
         seed: int = 0,
         dtype: type[np.floating] = np.float32,
     ) -> None:
+        _hold_memory()
         self.shape, self.seed, self.dtype = tuple(shape), seed, np.dtype(dtype)
         self.layers: dict[str, Layer] = {}
         self.shapes: dict[str, Shape] = {}
@@ -49,6 +51,8 @@ class Network:
             counted[kind] += 1
             name = f"{kind}{counted[kind]}"
             shape = layer.build(shape, generator(seed, "weights", name), self.dtype)
+            # Nothing lies before the first layer: its input's derivative is never computed.
+            layer.wants_input = bool(self.layers)
             self.layers[name], self.shapes[name] = layer, shape
 
     @property
@@ -83,19 +87,26 @@ class Network:
 
         Returns:
             Shape (B, K).
+
+        Raises:
+            RecipeError: The examples have another shape.
         """
+        inputs = self._check(inputs)
         for layer in self.layers.values():
             inputs = layer.forward(inputs, training=training)
         return inputs
 
+    def _check(self, inputs: FloatArray) -> FloatArray:
+        if inputs.shape[1:] != self.shape:
+            raise RecipeError(f"examples must have the shape {self.shape}, got {inputs.shape[1:]}")
+        return np.asarray(inputs, self.dtype)
+
     def backward(self, gradient: FloatArray) -> None:
         """Fill every layer's gradients, from the loss's derivative by the logits, (B, K)."""
-        first = next(iter(self.layers.values()))
         passed: FloatArray | None = gradient
         for layer in reversed(self.layers.values()):
             if passed is not None:
-                # Nothing lies before the first layer: its input's derivative is never computed.
-                passed = layer.backward(passed, wants_input=layer is not first)
+                passed = layer.backward(passed)
 
     def step(
         self,
@@ -122,22 +133,21 @@ class Network:
             TrainingError: The loss is no number; named are the step and the layer.
         """
         number = optimiser.steps + 1
-        for name, layer in self.layers.items():
-            layer.random = generator(self.seed, "dropout", name, number)
         logits = self.forward(inputs, training=True)
         loss, gradient = cross_entropy(logits, targets, class_weights)
         if l2:
-            loss += l2 / (2 * len(inputs)) * self._squares()
+            squares = sum(float(np.vdot(value, value)) for value in self._decaying().values())
+            loss += l2 / (2 * len(inputs)) * squares
         if not np.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {number}: {self._find_fault(inputs)}",
-                mend="Lower train.lr, or clip the gradient",
+                mend="Lower train.lr",
             )
         self.backward(gradient)
         gradients = self.gradients
         if l2:
             for name, value in self._decaying().items():
-                gradients[name] += value.dtype.type(l2 / len(inputs)) * value
+                gradients[name] += l2 / len(inputs) * value
         optimiser.step(self.parameters, gradients)
         return loss, logits
 
@@ -147,9 +157,6 @@ class Network:
             for layer, found in self.layers.items()
             for name in found.decays
         }
-
-    def _squares(self) -> float:
-        return sum(float(np.vdot(value, value)) for value in self._decaying().values())
 
     def _find_fault(self, inputs: FloatArray) -> str:
         """Name the first thing that is no finite number."""
@@ -162,21 +169,65 @@ class Network:
             inputs = layer.forward(inputs, training=True)
             if not np.isfinite(inputs).all():
                 return f"what comes out of {name} is not finite"
-        return "the penalty on the weights is not finite"
+        return "the logits or the penalty on the weights are too large"
+
+    def fit(
+        self,
+        batches: Batches,
+        optimiser: Optimiser,
+        plan: Plan,
+        *,
+        evaluate: Callable[[Network], Row],
+        on_row: Callable[[Row], None] | None = None,
+        on_step: Callable[[FloatArray, IntArray], None] | None = None,
+    ) -> list[Row]:
+        """Train by a plan, and end in the state of the best evaluation.
+
+        Args:
+            batches: The batches of an epoch, counted from 0.
+            optimiser: Its learning rate is the initial one.
+            plan: Epochs, evaluations, schedule, stopping.
+            evaluate: Scores on images that are not trained on, ``val_…`` each.
+            on_row: Told of every evaluation.
+            on_step: Told the logits and targets of every batch.
+
+        Returns:
+            One row an evaluation: ``step``, ``epoch``, ``lr``, ``loss`` and ``accuracy`` of the
+            training batches since the last one, and what ``evaluate`` returned.
+        """
+        initial, rows, watch = optimiser.lr, list[Row](), Watch(plan.monitor, plan.patience)
+        seen = list[tuple[float, int, int]]()
+        for epoch, is_due, inputs, targets in plan.walk(batches):
+            loss, logits = self.step(
+                inputs, targets, optimiser, class_weights=plan.class_weights, l2=plan.l2
+            )
+            if on_step is not None:
+                on_step(logits, targets)
+            seen.append((loss, int((logits.argmax(axis=1) == targets).sum()), len(targets)))
+            if not is_due:
+                continue
+            row = {"step": optimiser.steps, "epoch": epoch, "lr": optimiser.lr, **score(seen)}
+            rows.append(row | evaluate(self))
+            seen.clear()
+            if on_row is not None:
+                on_row(rows[-1])
+            optimiser.lr = plan.schedule.rate(initial, len(rows))
+            if watch.look(rows[-1], self.state):
+                break
+        if watch.state:
+            self.load_state(watch.state)
+        return rows
 
     def predict(self, inputs: FloatArray, *, batch_size: int = 32) -> FloatArray:
         """Return probabilities (N, K) of examples (N, *shape)."""
         if not len(inputs):
             return np.zeros((0, *next(reversed(self.shapes.values()))), self.dtype)
-        parts = [
-            softmax(self.forward(inputs[start : start + batch_size]))
-            for start in range(0, len(inputs), batch_size)
-        ]
-        return np.concatenate(parts)
+        starts = range(0, len(inputs), batch_size)
+        return np.concatenate([softmax(self.forward(inputs[i : i + batch_size])) for i in starts])
 
     def feature_maps(self, inputs: FloatArray) -> dict[str, FloatArray]:
         """Return what every layer makes of examples (B, *shape), by its name, in evaluation."""
-        made = {}
+        inputs, made = self._check(inputs), {}
         for name, layer in self.layers.items():
             inputs = layer.forward(inputs, training=False)
             made[name] = inputs
@@ -188,23 +239,13 @@ class Network:
         Raises:
             ArtifactError: A name or a shape is not the network's own.
         """
-        wanted = self.state
-        if wanted.keys() != state.keys():
-            odd = sorted(wanted.keys() ^ state.keys())[0]
-            what = "is missing" if odd in wanted else "has no place in this network"
-            raise ArtifactError(f"weights: {odd!r} {what}")
-        for name, value in wanted.items():
-            if state[name].shape != value.shape:
-                raise ArtifactError(
-                    f"weights: {name!r} must have the shape {value.shape}, got {state[name].shape}"
-                )
-        for name, value in wanted.items():
+        check_state(self.state, state)
+        for name, value in self.state.items():
             value[...] = state[name]
 
     def save(self, path: Path) -> None:
         """Write the weights as npz: numbers only, no objects."""
-        with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **self.state)
+        write_weights(path, self.state)
 
     def load(self, path: Path) -> None:
         """Read weights that :meth:`save` wrote.
@@ -212,26 +253,26 @@ class Network:
         Raises:
             ArtifactError: The file is absent, damaged or another network's.
         """
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                state = {name: found[name] for name in found.files}
-        except (OSError, ValueError, EOFError) as error:
-            raise ArtifactError(f"{path} cannot be read as weights: {error}") from error
-        self.load_state(state)
+        self.load_state(read_weights(path))
 
     def count_params(self) -> int:
         """Return how many numbers are learnt."""
         return sum(value.size for value in self.parameters.values())
 
 
-def check_examples(inputs: FloatArray, targets: IntArray, shape: Shape) -> None:
-    """Refuse examples that a network does not take.
+def judge(network: Network, inputs: FloatArray, targets: IntArray, *, batch_size: int = 256) -> Row:
+    """Return ``val_loss`` and ``val_accuracy`` on examples (N, *shape), at least one."""
+    starts = range(0, len(targets), batch_size)
+    logits = np.concatenate([network.forward(inputs[i : i + batch_size]) for i in starts])
+    loss, _ = cross_entropy(logits, targets)
+    return {"val_loss": loss, "val_accuracy": float((logits.argmax(axis=1) == targets).mean())}
 
-    Raises:
-        RecipeError: Saying what was wanted and what came.
+
+def _hold_memory() -> None:
+    """Let what a step frees stay with the process for the next one, where the C library is glibc.
+
+    A step fills and frees some 100 MB. glibc hands large blocks back to the system, which clears
+    each page before it lends it again: a twentieth of a step. What counts as large grows with the
+    largest block ever freed, up to 32 MiB, so one is freed here, untouched.
     """
-    if inputs.shape[1:] != shape or len(inputs) != len(targets) or not len(inputs):
-        raise RecipeError(
-            f"examples must have the shape (N, {', '.join(map(str, shape))}) and one target each, "
-            f"got {inputs.shape} and {len(targets)} targets"
-        )
+    np.empty(31 * 2**20, np.uint8)

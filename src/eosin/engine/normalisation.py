@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from eosin.core.types import FloatArray
-from eosin.engine.layers import Layer, Shape, kept, sum_rows
+from eosin.engine.layers import Layer, Shape, kept, spread_channels, sum_channels
 
 
 class BatchNorm(Layer):
@@ -27,7 +27,6 @@ class BatchNorm(Layer):
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
         """Begin as the identity."""
-        del random
         channels = shape[-1]
         self.parameters = {"weight": np.ones(channels, dtype), "bias": np.zeros(channels, dtype)}
         self.buffers = {"mean": np.zeros(channels, dtype), "variance": np.ones(channels, dtype)}
@@ -35,52 +34,40 @@ class BatchNorm(Layer):
 
     def forward(self, inputs: FloatArray, *, training: bool) -> FloatArray:
         """Map (B, …, C) to the same shape."""
-        table = inputs.reshape(-1, inputs.shape[-1])  # (N, C)
+        n = inputs.size // inputs.shape[-1]
+        mean = sum_channels(inputs) / n if training else self.buffers["mean"]
+        centred = inputs - spread_channels(mean, inputs)
+        variance = sum_channels(centred, centred) / n if training else self.buffers["variance"]
         if training:
-            mean, variance = self._measure(table)
-        else:
-            mean, variance = self.buffers["mean"], self.buffers["variance"]
-        deviation = np.sqrt(variance + inputs.dtype.type(self.epsilon))
-        factor = self.parameters["weight"] / deviation
-        outputs = table * factor
-        outputs += self.parameters["bias"] - mean * factor
-        self._kept = (table, mean, deviation) if training else None
-        return outputs.reshape(inputs.shape)
+            self._follow(mean, variance, n)
+        self._centred = centred if training else None
+        self._deviation = np.sqrt(variance + self.epsilon)
+        factor = self.parameters["weight"] / self._deviation
+        outputs: FloatArray = centred * spread_channels(factor, inputs)
+        outputs += spread_channels(self.parameters["bias"], inputs)
+        return outputs
 
-    def _measure(self, table: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return mean and variance of the batch, and let the running ones follow."""
-        n = len(table)
-        mean = sum_rows(table) / n
-        centred = table - mean
-        # In one pass, without a second table of squares.
-        variance = np.einsum("nc,nc->c", centred, centred) / n
+    def _follow(self, mean: FloatArray, variance: FloatArray, n: int) -> None:
+        """Let the running statistics follow a batch of n pixels."""
         # PyTorch keeps the unbiased variance for evaluation.
         unbiased = variance * (n / max(n - 1, 1))
         for name, value in (("mean", mean), ("variance", unbiased)):
-            old = self.buffers[name]
-            self.buffers[name] = old + old.dtype.type(self.momentum) * (value - old)
-        return mean, variance
+            self.buffers[name] += self.momentum * (value - self.buffers[name])
 
-    def backward(self, gradient: FloatArray, *, wants_input: bool = True) -> FloatArray | None:
+    def backward(self, gradient: FloatArray) -> FloatArray:
         """Go back through mean and variance, too.
 
         With x̂ = (x − mean) / deviation and g the derivative by what came out, the derivative by x
-        is weight / deviation · (g − mean(g) − x̂ · mean(g · x̂)): per channel a factor on g, one on x
-        and a constant.
+        is weight / deviation · (g − mean(g) − x̂ · mean(g · x̂)): per channel a factor on g, one on
+        x − mean and a constant.
         """
-        if self._kept is None:
-            return kept(None)
-        table, mean, deviation = self._kept
-        given = gradient.reshape(table.shape)
-        n = len(table)
-        total = sum_rows(given)
-        along = (np.einsum("nc,nc->c", given, table) - mean * total) / deviation  # Σ g · x̂
+        centred, deviation = kept(self._centred), self._deviation
+        n = gradient.size // gradient.shape[-1]
+        total = sum_channels(gradient)
+        along = sum_channels(gradient, centred) / deviation  # Σ g · x̂
         self.gradients = {"weight": along, "bias": total}
-        if not wants_input:
-            return None
         factor = self.parameters["weight"] / deviation
-        slope = -factor * along / (n * deviation)
-        passed = table * slope
-        passed += factor * given
-        passed -= factor * total / n + slope * mean
-        return passed.reshape(gradient.shape)
+        passed: FloatArray = centred * spread_channels(-factor * along / (n * deviation), gradient)
+        passed += gradient * spread_channels(factor, gradient)
+        passed -= spread_channels(factor * total / n, gradient)
+        return passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -57,10 +58,10 @@ class SGD(Optimiser):
     def _move(self, name: str, value: FloatArray, gradient: FloatArray) -> None:
         if self.momentum:
             velocity = self._remembered(name, value)
-            velocity *= value.dtype.type(self.momentum)
+            velocity *= self.momentum
             velocity += gradient
             gradient = velocity
-        value -= value.dtype.type(self.lr) * gradient
+        value -= self.lr * gradient
 
 
 class Adam(Optimiser):
@@ -79,15 +80,15 @@ class Adam(Optimiser):
         self.betas, self.epsilon = betas, epsilon
 
     def _move(self, name: str, value: FloatArray, gradient: FloatArray) -> None:
-        kind = value.dtype.type
         first, second = (self._remembered(f"{name}.{order}", value) for order in ("m", "v"))
         for moment, beta, seen in zip(
             (first, second), self.betas, (gradient, gradient * gradient), strict=True
         ):
-            moment *= kind(beta)
-            moment += kind(1 - beta) * seen
+            moment *= beta
+            moment += (1 - beta) * seen
         # Both moments begin at zero: the corrections undo what that costs in the first steps.
         correction = [1 - beta**self.steps for beta in self.betas]
-        scale = np.sqrt(second) * kind(1 / np.sqrt(correction[1]))
-        scale += kind(self.epsilon)
-        value -= kind(self.lr / correction[0]) * first / scale
+        scale = np.sqrt(second)
+        scale /= math.sqrt(correction[1])
+        scale += self.epsilon
+        value -= self.lr / correction[0] * first / scale

@@ -25,7 +25,6 @@ class MaxPool2d(Layer):
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
         """Return the shape that comes out."""
-        del random, dtype
         if len(shape) != 3 or min(shape[:2]) < self.size:
             raise RecipeError(f"windows of {self.size} px do not fit into {shape}")
         return (shape[0] // self.size, shape[1] // self.size, shape[2])
@@ -45,15 +44,13 @@ class MaxPool2d(Layer):
         height, width = (side // s * s for side in images.shape[1:3])
         return [images[:, i:height:s, j:width:s] for i in range(s) for j in range(s)]
 
-    def backward(self, gradient: FloatArray, *, wants_input: bool = True) -> FloatArray | None:
+    def backward(self, gradient: FloatArray) -> FloatArray:
         """Give each window's derivative to the number that came out."""
-        if not wants_input:
-            return None
         inputs, outputs = (kept(value) for value in self._kept)
         passed = np.zeros(inputs.shape, gradient.dtype)
-        is_free = np.ones(outputs.shape, dtype=bool)
+        left = gradient.copy()
         for place, target in zip(self._places(inputs), self._places(passed), strict=True):
-            chosen = (place == outputs) & is_free
-            np.multiply(gradient, chosen, out=target)
-            is_free &= ~chosen
+            np.multiply(left, place == outputs, out=target)
+            # What one place was given, no later one with the same number gets.
+            left -= target
         return passed

@@ -1,11 +1,11 @@
-"""The training loop: evaluations inside an epoch, the step schedule, early stopping, history.
+"""What a training keeps to: batches, evaluations inside an epoch, step schedule, early stopping.
 
 As in P3, everything is counted in evaluations, of which it makes twenty an epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,9 +13,6 @@ import numpy as np
 from eosin.core.errors import RecipeError
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, IntArray
-from eosin.engine.losses import cross_entropy
-from eosin.engine.network import Network, check_examples
-from eosin.engine.optimisers import Optimiser
 
 #: The batches of an epoch: examples (B, *shape) and class indices (B,).
 Batches = Callable[[int], Iterable[tuple[FloatArray, IntArray]]]
@@ -49,7 +46,7 @@ class Plan:
     Attributes:
         epochs: At most so many passes.
         steps: Batches in an epoch.
-        evaluations: Evaluations in an epoch, evenly spread.
+        evaluations: Evaluations in an epoch, evenly spread, at most one a step.
         schedule: Of the learning rate.
         patience: Evaluations without gain before training stops; ``None`` never stops early.
         monitor: The score that chooses the best state and stops early.
@@ -66,10 +63,13 @@ class Plan:
     class_weights: FloatArray | None = None
     l2: float = 0.0
 
-    @property
-    def every(self) -> int:
-        """Steps between two evaluations."""
-        return max(1, self.steps // self.evaluations)
+    def walk(self, batches: Batches) -> Iterator[tuple[int, bool, FloatArray, IntArray]]:
+        """Yield epoch, whether an evaluation is due, inputs and targets of every step."""
+        for epoch in range(self.epochs):
+            done = 0
+            for number, (inputs, targets) in enumerate(batches(epoch), start=1):
+                before, done = done, number * self.evaluations // self.steps
+                yield epoch, done > before, inputs, targets
 
 
 class Watch:
@@ -83,92 +83,28 @@ class Watch:
     def __init__(self, monitor: str, patience: int | None) -> None:
         self._sign = -1.0 if monitor in _LOWER_IS_BETTER else 1.0
         self._monitor, self._patience = monitor, patience
-        self.best: float | None = None
+        self.best = float("-inf")
         self.waited = 0
         self.state: dict[str, FloatArray] = {}
 
-    def look(self, row: Row, network: Network) -> None:
-        """Keep the network's state if its score is the best yet."""
+    def look(self, row: Row, state: Mapping[str, FloatArray]) -> bool:
+        """Keep a copy of the state if its score is the best yet; return whether patience is out."""
         if self._monitor not in row:
             raise RecipeError(f"no evaluation tells {self._monitor!r}, only {', '.join(row)}")
         value = self._sign * row[self._monitor]
-        if self.best is None or value > self.best:
+        if value > self.best:
             self.best, self.waited = value, 0
-            self.state = {name: array.copy() for name, array in network.state.items()}
+            self.state = {name: array.copy() for name, array in state.items()}
         else:
             self.waited += 1
-
-    @property
-    def is_over(self) -> bool:
-        """Whether training should stop."""
         return self._patience is not None and self.waited >= self._patience
 
 
-def fit(
-    network: Network,
-    batches: Batches,
-    optimiser: Optimiser,
-    plan: Plan,
-    *,
-    evaluate: Callable[[Network], Row],
-    on_row: Callable[[Row], None] | None = None,
-) -> list[Row]:
-    """Train a network and leave it in the state of its best evaluation.
-
-    Args:
-        network: Fresh, or trained before.
-        batches: The batches of an epoch, counted from 0.
-        optimiser: Its learning rate is the initial one.
-        plan: Epochs, evaluations, schedule, stopping.
-        evaluate: Scores on images that are not trained on, ``val_…`` each.
-        on_row: Told of every evaluation.
-
-    Returns:
-        One row an evaluation: ``step``, ``epoch``, ``lr``, ``loss`` and ``accuracy`` of the
-        training batches since the last one, and what ``evaluate`` returned.
-
-    Raises:
-        TrainingError: The loss is no number.
-    """
-    initial, rows, watch = optimiser.lr, list[Row](), Watch(plan.monitor, plan.patience)
-    for epoch in range(plan.epochs):
-        tally = _Tally()
-        for number, (inputs, targets) in enumerate(batches(epoch), start=1):
-            loss, logits = network.step(
-                inputs, targets, optimiser, class_weights=plan.class_weights, l2=plan.l2
-            )
-            tally.add(loss, logits, targets)
-            if number % plan.every:
-                continue
-            row = {"step": optimiser.steps, "epoch": epoch, "lr": optimiser.lr, **tally.scores()}
-            rows.append(row | evaluate(network))
-            tally = _Tally()
-            if on_row is not None:
-                on_row(rows[-1])
-            watch.look(rows[-1], network)
-            optimiser.lr = plan.schedule.rate(initial, len(rows))
-            if watch.is_over:
-                break
-        if watch.is_over:
-            break
-    if watch.state:
-        network.load_state(watch.state)
-    return rows
-
-
-class _Tally:
-    """Loss and hits of the training batches since the last evaluation."""
-
-    def __init__(self) -> None:
-        self._loss, self._hits, self._seen = 0.0, 0, 0
-
-    def add(self, loss: float, logits: FloatArray, targets: IntArray) -> None:
-        self._loss += loss * len(targets)
-        self._hits += int((logits.argmax(axis=1) == targets).sum())
-        self._seen += len(targets)
-
-    def scores(self) -> Row:
-        return {"loss": self._loss / self._seen, "accuracy": self._hits / self._seen}
+def score(seen: Sequence[tuple[float, int, int]]) -> Row:
+    """Return loss and accuracy of batches, given each one's mean loss, hits and examples."""
+    losses, hits, counts = np.array(seen).T
+    n = counts.sum()
+    return {"loss": float(losses @ counts / n), "accuracy": float(hits.sum() / n)}
 
 
 def shuffled(inputs: FloatArray, targets: IntArray, batch_size: int, seed: int) -> Batches:
@@ -188,15 +124,3 @@ def shuffled(inputs: FloatArray, targets: IntArray, batch_size: int, seed: int) 
             yield inputs[rows], targets[rows]
 
     return epoch_batches
-
-
-def judge(network: Network, inputs: FloatArray, targets: IntArray, *, batch_size: int = 256) -> Row:
-    """Return ``val_loss`` and ``val_accuracy`` on examples that are not trained on."""
-    check_examples(inputs, targets, network.shape)
-    loss, hits = 0.0, 0
-    for start in range(0, len(targets), batch_size):
-        wanted = targets[start : start + batch_size]
-        logits = network.forward(inputs[start : start + batch_size])
-        loss += cross_entropy(logits, wanted)[0] * len(wanted)
-        hits += int((np.argmax(logits, axis=1) == wanted).sum())
-    return {"val_loss": loss / len(targets), "val_accuracy": hits / len(targets)}
