@@ -14,6 +14,7 @@ import io
 import shutil
 import tempfile
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.files import write_bytes, write_text
 from eosin.reporting.comparison import facts, metric_table
 from eosin.reporting.costs import cost_table, fronts_words, light_words, questions_table
-from eosin.reporting.figures.pareto import pareto_figure
+from eosin.reporting.figures.pareto import pareto_figures
+from eosin.reporting.figures.style import Picture
 from eosin.reporting.noise import cautions, headline, meaning, networks_note
 from eosin.reporting.pairs import INDEPENDENT, matrix, pair_table, range_table, ranges_words
 from eosin.reporting.tables import Table
@@ -65,9 +67,8 @@ def draw() -> dict[Path, bytes]:
     """Return the Pareto plots by where they belong."""
     figures = {}
     for entry in read_pages()["comparison"]:
-        picture = pareto_figure(_read(entry["name"]))
-        if picture is not None:
-            figures[DOCS / _figure(entry["name"])] = _small(picture.png)
+        for picture in pareto_figures(_read(entry["name"])):
+            figures[DOCS / _figure(entry["name"], picture)] = _small(picture.png)
     return figures
 
 
@@ -83,14 +84,16 @@ def _read(name: str) -> Comparison:
     return read_document(STORE / f"{name}.json", Comparison)
 
 
-def _figure(name: str) -> str:
-    return f"images/comparison-{name}.png"
+def _figure(name: str, picture: Picture) -> str:
+    return f"images/comparison-{name}-{picture.name}.png"
 
 
 def _section(entry: dict[str, Any]) -> list[str]:
     found = _read(entry["name"])
-    picture = pareto_figure(found)
-    figure = f"![{picture.alt}]({_figure(entry['name'])})" if picture else ""
+    figures = [
+        [f"![{picture.alt}]({_figure(entry['name'], picture)})", picture.caption]
+        for picture in pareto_figures(found)
+    ]
     ranges = [_markdown(range_table(test)) for test in found.ranges]
     questions = questions_table(found)
     return [
@@ -100,8 +103,7 @@ def _section(entry: dict[str, Any]) -> list[str]:
         _markdown(metric_table(found)),
         _markdown(cost_table(found)),
         networks_note(found.runs),
-        figure,
-        picture.caption if picture else "",
+        *chain.from_iterable(figures),
         fronts_words(found),
         "### Each two runs",
         _markdown(matrix(found)),

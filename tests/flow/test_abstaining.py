@@ -14,10 +14,12 @@ from eosin.artifacts.versioned import read_document
 CLASSES = ["benign", "malignant"]
 
 
-def expected_by(quantiles, table):
-    """Whether not exactly one class is probable enough, from the table alone."""
-    held = sum(1 - table[PREFIX + name] <= quantiles[name] for name in CLASSES)
-    return (held != 1).tolist()
+def expected_by(quantiles, table, threshold):
+    """Whether not the decided class alone is probable enough, from the table alone."""
+    held = {name: 1 - table[PREFIX + name] <= quantiles[name] for name in CLASSES}
+    is_malignant = table[PREFIX + "malignant"] >= threshold
+    alone = np.where(is_malignant, held["malignant"], held["benign"]) & (sum(held.values()) == 1)
+    return (~alone).tolist()
 
 
 def test_held_out_predictions_are_abstained_on_by_the_other_folds(folds_run):
@@ -37,10 +39,13 @@ def test_held_out_predictions_are_abstained_on_by_the_other_folds(folds_run):
             scores = np.sort(1 - rows[PREFIX + name])
             reached = np.arange(1, len(rows) + 1) / sizes.iloc[0] / (n_groups + 1)
             quantiles[name] = scores[np.argmax(reached >= 0.55 - 1e-9)]
-        assert own["abstained"].tolist() == expected_by(quantiles, own)
+        info = read_document(ModelFolder(run.fold(0, int(fold)).model).info, ModelInfo)
+        assert own["abstained"].tolist() == expected_by(quantiles, own, info.threshold.value)
     assert 0 < table["abstained"].sum() < len(table)
     assert told.abstention.abstention_rate.value == table["abstained"].mean()
-    assert told.abstention.n_empty + told.abstention.n_several == table["abstained"].sum()
+    found = told.abstention
+    n_abstained = found.n_empty + found.n_several + found.n_contradicted
+    assert n_abstained == table["abstained"].sum()
 
 
 def test_the_joined_model_abstains_by_all_held_out_predictions(command, folds_run, tmp_path):
@@ -50,7 +55,9 @@ def test_the_joined_model_abstains_by_all_held_out_predictions(command, folds_ru
     told = command("predict", folds_run, folds_run / "samples", "-o", tmp_path / "preds.csv")
     assert told.status == 0
     table = pd.read_csv(tmp_path / "preds.csv")
-    assert table["abstained"].tolist() == expected_by(info.abstention.quantiles, table)
+    assert table["abstained"].tolist() == expected_by(
+        info.abstention.quantiles, table, info.threshold.value
+    )
     n = table["abstained"].sum()
     assert n > 0
     assert f"abstained on {n} of {len(table)} images" in told.err

@@ -49,7 +49,9 @@ def test_the_page_is_made_from_the_document_alone(compared, tmp_path):
     page = write_comparison_page(again).read_text(encoding="utf-8")
     assert page == compared.page.read_text(encoding="utf-8")
     assert 'src="http' not in page
-    assert page.count("<img") == 1
+    # The ranking metric, accuracy, recall.
+    assert page.count("<img") == 3
+    assert page.count(", weights ") == 3 * len(compared.comparison.runs)
     assert "Within noise means that the 95 % interval of the paired difference holds 0" in page
     assert compared.comparison == read_document(again / "comparison.json", Comparison)
 

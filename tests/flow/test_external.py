@@ -9,8 +9,12 @@ import pytest
 from PIL import Image
 
 import eosin
+from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.versioned import read_document
+from eosin.core.errors import UsageError
+from eosin.reporting.exposure import exposure
+from eosin.reporting.gathering import gather
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,9 @@ def test_drift_is_told_where_it_is(command, tiny_run, abroad, tmp_path):
     told = command(*line, "--map", "tumour=malignant", "-o", tmp_path / "a")
     assert told.status == 0, told.err
     assert "drift: far off in" in told.out
+    # Other pictures of patients of the same names: perhaps the same patients.
+    assert "groups stand in both model's training and outside" in told.out
+    assert "the same name may mean another patient" in told.out
     assert "report.html" in told.out
     drift = read_document(tmp_path / "a" / "drift.json", Drift)
     assert drift.shifts["red"].verdict == "far off"
@@ -73,12 +80,31 @@ def test_drift_is_told_where_it_is(command, tiny_run, abroad, tmp_path):
     assert set(given) == {"benign", "tumour"}
 
 
-def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path):
+def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path, command):
     frame = pd.read_csv(tiny_run / "manifest.csv", dtype=str, keep_default_na=False)
     frame["path"] = [str((tiny_run / path).resolve()) for path in frame["path"]]
     frame.to_csv(tmp_path / "same.csv", index=False)
     made = eosin.evaluate(tiny_run, data=tmp_path / "same.csv", output=tmp_path / "same")
     assert made.drift.verdict == "as in training"
+    # And are no outside images: by the name of the file, or of its copy under another name.
+    frame["path"] = [shutil.copy(p, tmp_path / f"{n}.png") for n, p in enumerate(frame["path"])]
+    frame.assign(patient="", group="").to_csv(tmp_path / "copies.csv", index=False)
+    copies = eosin.evaluate(tiny_run, data=tmp_path / "copies.csv", output=tmp_path / "copies")
+    train = frame["split"] != "test"
+    for one, n in ((made, frame.loc[train, "patient"].nunique()), (copies, int(train.sum()))):
+        assert one.audit == read_document(one.folder / "audit.json", AuditReport)
+        assert exposure(gather(one.folder)).n_groups == n
+        told = f"from an outside data set, {n} of which"
+        assert told in (one.folder / "report.html").read_text()
+    # The test part alone, which no training saw, shares nothing.
+    frame[~train].to_csv(tmp_path / "test.csv", index=False)
+    told = command("evaluate", tiny_run, "--data", tmp_path / "test.csv", "-o", tmp_path / "t")
+    assert "overlap: no image or group of the model's training" in told.out
+    told = command("evaluate", tiny_run, "--data", tmp_path / "same.csv", "-o", tmp_path / "u",
+                   "--pseudonymise")  # fmt: skip
+    assert "caution  " in told.out
+    assert "this flatters" in told.out
+    assert not [p for p in set(frame["patient"]) if p in (tmp_path / "u/audit.json").read_text()]
     # Of its own images a run tells none.
     assert not (tiny_run / "drift.json").exists()
     assert 'id="drift"' not in (tiny_run / "report.html").read_text()
@@ -93,8 +119,29 @@ def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(
     told = command("evaluate", model, "--data", abroad, *labels, "-o", tmp_path / "a")
     assert told.status == 0, told.err
     assert "drift: unknown: the model carries no profile" in told.out
+    assert "others of these patients, is unknown" in told.out
+    assert "others of these patients, is unknown" in (tmp_path / "a" / "report.html").read_text()
     assert json.loads((tmp_path / "a" / "drift.json").read_text())["shifts"] == {}
     assert "no profile of its training images" in (tmp_path / "a" / "report.html").read_text()
+
+
+def test_a_stated_prevalence_holds_for_outside_images_too(tiny_run, abroad, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    recipe = (run / "recipe.toml").read_text()
+    assert "[evaluate]" in recipe
+    (run / "recipe.toml").write_text(recipe.replace("[evaluate]", "[evaluate]\nprevalence = 0.02"))
+    options = {"data": abroad, "labels": {"tumour": "malignant"}}
+
+    def stated(place, name, **further):
+        made = eosin.evaluate(place, output=tmp_path / name, **options, **further)
+        found = made.metrics["external"].decisions
+        return found.prevalence, found.is_stated
+
+    assert stated(run, "a") == (0.02, True)
+    assert stated(tiny_run / "model", "b") == (0.5, False)
+    assert stated(tiny_run / "model", "c", prevalence=0.1) == (0.1, True)
+    with pytest.raises(UsageError, match="must lie between 0 and 1, got 10"):
+        stated(tiny_run / "model", "d", prevalence=10)
 
 
 def test_a_map_belongs_to_an_outside_manifest(command, tiny_run):

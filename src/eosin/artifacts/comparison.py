@@ -70,6 +70,7 @@ class ComparedRun(Document):
         deployed: What its model folder takes, which joins the folds' networks.
         training_seconds: Wall time of its training and of those before it.
         device: What trained it.
+        is_head: Whether it is a head on features, whose costs leave out what makes these.
     """
 
     name: str
@@ -89,11 +90,17 @@ class ComparedRun(Document):
     deployed: Cost
     training_seconds: float | None
     device: str | None
+    is_head: bool = False
 
     @property
     def is_flattered(self) -> bool:
         """Whether it was judged on what its training saw."""
         return bool(self.n_seen_groups) or self.n_leaks > 0
+
+    @property
+    def is_weighed(self) -> bool:
+        """Whether what it reaches may be held against its costs."""
+        return not (self.is_flattered or self.is_head)
 
 
 class PairedMetric(Document):
@@ -235,6 +242,7 @@ class Comparison(VersionedDocument):
         platform: What the latencies were measured on.
         threads: Threads that they were measured with.
         metric: The metric that runs are ranked by.
+        asked: The metric that was asked for, where it is undefined for a run; else empty.
         metrics: All that are compared.
         positive: The positive class of a binary task.
         n_images: Images in common.
@@ -249,7 +257,8 @@ class Comparison(VersionedDocument):
         pairs: Each two runs, the better first.
         ranges: Empty without replicates in common.
         light_large: Null where all runs are of one size, or the size is not known.
-        fronts: By cost, the runs that no other beats in both; those that are flattered left out.
+        fronts: By cost, the runs that no other beats in both; those that are flattered, and heads
+            on features, left out.
     """
 
     eosin: str
@@ -257,6 +266,7 @@ class Comparison(VersionedDocument):
     platform: str
     threads: int
     metric: str
+    asked: str = ""
     metrics: list[str]
     positive: str | None
     n_images: int

@@ -145,7 +145,8 @@ class Decisions(Document):
     Attributes:
         false_positives: Negative images called positive, per 100 negative images.
         prevalence: Share of the positive class that the predictive values hold for.
-        is_stated: Whether the recipe states it; otherwise it is that of the judged images.
+        is_stated: Whether the recipe or ``evaluate`` states it; otherwise it is that of the judged
+            images.
         ppv: Share of positive among those called positive, at that prevalence.
         npv: Share of negative among those called negative, at that prevalence.
         curve: Net benefit by threshold, at the prevalence of the judged images.
@@ -160,7 +161,7 @@ class Decisions(Document):
 
 
 class Abstention(Document):
-    """When a model abstains: where its conformal set holds no class, or more than one.
+    """When a model abstains: where its conformal set holds not the decided class alone.
 
     Attributes:
         alpha: Share of images of each class whose label the set may miss.
@@ -189,6 +190,7 @@ class AbstentionMetrics(Document):
         kept: Metrics of the decisions (at the threshold, where there is one) on the rest.
         n_empty: Images whose set is empty.
         n_several: Images whose set holds more than one class.
+        n_contradicted: Images whose set holds one class, and another is decided.
     """
 
     rule: Abstention
@@ -198,6 +200,7 @@ class AbstentionMetrics(Document):
     kept: MetricBlock
     n_empty: int
     n_several: int
+    n_contradicted: int = 0
 
 
 class SplitMetrics(Document):

@@ -28,6 +28,7 @@ from eosin.metrics import (
     summarise_by_class,
     summarise_predictive_values,
 )
+from eosin.metrics.conformal import contradicts
 
 #: What is told of the images that a model does not abstain on.
 _KEPT = ("accuracy", "balanced_accuracy", "recall", "specificity", "precision", "f1")
@@ -141,6 +142,7 @@ def describe_abstention(judged: Judged, draw: Draw) -> AbstentionMetrics | None:
         kept=to_block(summarise(kept, names=_KEPT, **draw)),
         n_empty=int((held == 0).sum()),
         n_several=int((held > 1).sum()),
+        n_contradicted=int(contradicts(sets, judged.decided).sum()),
     )
 
 

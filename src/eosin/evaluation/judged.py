@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,10 +10,14 @@ import pandas as pd
 
 from eosin.artifacts.metrics import Abstention, Threshold
 from eosin.core.types import BoolArray, FloatArray, IntArray, Samples
-from eosin.evaluation.locking import cross_calibrate
+from eosin.evaluation.locking import cross_calibrate, join_thresholds
 from eosin.inference.classifier import Classifier, conformal_sets, decide
 from eosin.metrics import Predictions, softmax
+from eosin.metrics.conformal import abstains
 from eosin.recipe.schema import EvaluateSection
+
+#: Where the thresholds of pooled folds come from.
+_THRESHOLDS = "each fold's own, chosen on its inner validation part"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Judged:
         """Which rows the model abstains on, shape (N,)."""
         if self.sets is None:
             return np.zeros(len(self.samples), dtype=bool)
-        return np.asarray(self.sets.sum(axis=1) != 1)
+        return abstains(self.sets, self.decided)
 
     def predictions(self, predicted: IntArray, rows: BoolArray | None = None) -> Predictions:
         """Return what is measured: a decision (N,) on all rows, or on those selected (N,)."""
@@ -117,22 +120,9 @@ def pool_folds(parts: Sequence[Judged], section: EvaluateSection) -> Judged:
         samples=replace(parts[0].samples, frame=frame),
         probabilities=np.concatenate([part.probabilities for part in parts]),
         decided=np.concatenate([part.decided for part in parts]),
-        threshold=_pool_thresholds([part.threshold for part in parts]),
+        threshold=join_thresholds([part.threshold for part in parts], _THRESHOLDS, "folds"),
         uncalibrated=np.concatenate(raw) if len(raw) == len(parts) else None,
         temperature_source="each fold's own, fitted on its inner validation part",
         abstention=rule,
         sets=sets,
-    )
-
-
-def _pool_thresholds(thresholds: Sequence[Threshold]) -> Threshold:
-    first = next((one for one in thresholds if one.value is not None), thresholds[0])
-    reasons = Counter(one.reason for one in thresholds if one.reason)
-    told = [f"{n} of {len(thresholds)} folds: {reason}" for reason, n in reasons.items()]
-    return Threshold(
-        value=None,
-        source="each fold's own, chosen on its inner validation part",
-        target_recall=first.target_recall,
-        bound=first.bound,
-        reason="; ".join(told) or None,
     )

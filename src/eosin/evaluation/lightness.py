@@ -46,7 +46,7 @@ def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]
     """Return, for each cost, the runs that no other matches in both and beats in one.
 
     Args:
-        runs: Those judged on what their training saw never count.
+        runs: Those judged on what their training saw, and heads on features, never count.
         metric: The metric, of which more is better.
     """
     fronts = {}
@@ -56,7 +56,7 @@ def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]
             for run in runs
             if (spent := cost_of(run, cost)) is not None
             and (value := run.image[metric].value) is not None
-            and not run.is_flattered
+            and run.is_weighed
         ]
         fronts[cost] = [
             name
@@ -73,13 +73,13 @@ def light_against_large(runs: Sequence[ComparedRun], metric: str) -> LightAgains
     """Ask P3's question of the smallest run against the largest, by their weights.
 
     Args:
-        runs: Those judged on what their training saw are not asked.
+        runs: Those judged on what their training saw, and heads on features, are not asked.
         metric: What decides between runs of one size: more is better.
 
     Returns:
         ``None`` where no two runs of known size differ in it.
     """
-    known = [run for run in runs if run.deployed.params and not run.is_flattered]
+    known = [run for run in runs if run.deployed.params and run.is_weighed]
     if not known:
         return None
     best = sorted(known, key=lambda run: -(run.image[metric].value or 0.0))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +62,7 @@ def lock_threshold(
         positive=positive,
         class_names=samples.class_names,
     )
-    draw = {"resamples": section.resamples, "seed": seed}
+    draw: dict[str, Any] = {"resamples": section.resamples, "seed": seed}
     bound = section.recall_bound
     if bound == "lower":
         safer = choose_threshold_by_bound(predictions, target, **draw)
@@ -78,6 +80,29 @@ def lock_threshold(
         bound=bound,
         recall=Metric.of(recall),
         reason=missed,
+    )
+
+
+def join_thresholds(thresholds: Sequence[Threshold], source: str, members: str) -> Threshold:
+    """Say what the thresholds of several models promise together; the value is left open.
+
+    Args:
+        thresholds: One a model, at least one.
+        source: Where they come from, for the record.
+        members: What the models are, in words: ``folds``.
+    """
+    known = [one for one in thresholds if one.value is not None]
+    recalls = [one.target_recall for one in known if one.target_recall is not None]
+    reasons = Counter(one.reason for one in thresholds if one.reason)
+    told = [f"{n} of {len(thresholds)} {members}: {reason}" for reason, n in reasons.items()]
+    # A bound that one of them did not reach is not promised by all.
+    reached = bool(known) and all(one.bound == "lower" for one in known)
+    return Threshold(
+        value=None,
+        source=source,
+        target_recall=min(recalls, default=None),
+        bound="lower" if reached else "point",
+        reason="; ".join(told) or None,
     )
 
 
@@ -130,7 +155,7 @@ def cross_calibrate(
     repeats = _repeats(pooled)
     rules, sets = [], []
     for samples, probabilities in folds:
-        others = (repeats == _repeats(samples)[0]) & ~np.isin(pooled.groups, samples.groups)
+        others = (repeats == _repeats(samples)[0]) & ~_is_in(pooled, samples)
         rule = lock_abstention(pooled.where(others), said[others], section, _CROSSED)
         rules += [rule] if rule is not None else []
         if rule is not None and rule.quantiles is not None:
@@ -145,6 +170,12 @@ def cross_calibrate(
         reason=scarcest.reason,
     )
     return common, np.concatenate(sets) if len(sets) == len(folds) else None
+
+
+def _is_in(pooled: Samples, samples: Samples) -> BoolArray:
+    """Return which rows are of a group of ``samples``, shape (N,)."""
+    # By hash: NumPy compares each name with each.
+    return np.asarray(pooled.frame["group"].isin(set(samples.frame["group"])))
 
 
 def _repeats(samples: Samples) -> IntArray:

@@ -96,6 +96,28 @@ def prediction_sets(probabilities: FloatArray, quantiles: Sequence[float]) -> Bo
     return sets
 
 
+def contradicts(sets: BoolArray, decided: IntArray) -> BoolArray:
+    """Return where a set holds one class, and another is decided, shape (N,).
+
+    Args:
+        sets: Which classes are in the set of each image, (N, K).
+        decided: Class index decided, (N,); a threshold may decide for what the set leaves out.
+    """
+    told: BoolArray = (sets.sum(axis=1) == 1) & ~sets[np.arange(len(sets)), decided]
+    return told
+
+
+def abstains(sets: BoolArray, decided: IntArray) -> BoolArray:
+    """Return where a set holds anything but the decided class alone, shape (N,).
+
+    Args:
+        sets: Which classes are in the set of each image, (N, K).
+        decided: Class index decided, (N,).
+    """
+    told: BoolArray = (sets.sum(axis=1) != 1) | contradicts(sets, decided)
+    return told
+
+
 def _quantile(scores: FloatArray, codes: IntArray, alpha: float) -> float:
     """Return the least score up to which lie 1 - alpha of the weight of G groups and one more."""
     _, group, sizes = np.unique(codes, return_inverse=True, return_counts=True)

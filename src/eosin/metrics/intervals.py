@@ -35,6 +35,8 @@ FEW_GROUPS = 40
 GOOD_COVERAGE = 0.93
 #: A larger share of undefined resamples: no interval.
 MAX_UNDEFINED = 0.05
+#: Sums that differ by no more differ by rounding alone.
+_ROUNDING = 1e-12
 #: The 97.5 % quantile of the normal distribution.
 _Z = 1.959963984540054
 #: What lies one deviation to either side of a normal distribution's middle.
@@ -75,21 +77,24 @@ class Support:
         comparable: The number of groups of an evenly filled set with as many groups in its
             smallest class: what the coverage is looked up by.
         of: Ends the phrase "12 groups": empty, or `` of 'malignant'``.
+        most: The largest value that the metric can have.
     """
 
     n_groups: int
     by_class: tuple[tuple[str, int], ...]
     comparable: int
     of: str = ""
+    most: float = 1.0
 
 
 def support(predictions: Predictions, name: str, positive: int | None) -> Support:
     """Count the groups that a metric rests on.
 
     Recall of one class speaks of that class alone and specificity of the others alone: five
-    groups there are enough. All other metrics need each class. Accuracy, the Brier score and
-    the calibration error are means over all rows, so that all groups count for their coverage;
-    the rest are no better known than their smallest class.
+    groups there are enough. Accuracy, the Brier score and the calibration error are means over
+    all rows, so that all groups count for their coverage, and a class without a row, as in a
+    subtype, limits nothing. The other metrics need each class and are no better known than their
+    smallest.
 
     Args:
         predictions: What is judged.
@@ -110,12 +115,22 @@ def support(predictions: Predictions, name: str, positive: int | None) -> Suppor
         who, count = per_class[positive if name == "recall" else 1 - positive]
         return Support(count, ((who, count),), count, f" of {who}")
     if name in ("accuracy", "brier", "ece"):
-        return Support(total, tuple(per_class), total)
+        present = tuple(entry for entry in per_class if entry[1])
+        # Squared errors of one class, or the sum of all classes'.
+        most = 2.0 if name == "brier" and predictions.positive is None else 1.0
+        return Support(total, present, total, most=most)
     even = min(count for _, count in per_class) * len(per_class) + len(per_class) - 1
     return Support(total, tuple(per_class), min(total, even))
 
 
-def estimate(value: float, samples: FloatArray, name: str, rests_on: Support) -> Estimate:
+def estimate(
+    value: float,
+    samples: FloatArray,
+    name: str,
+    rests_on: Support,
+    *,
+    simulated_as: str | None = None,
+) -> Estimate:
     """Put an interval around a defined value, or say why there is none.
 
     Args:
@@ -123,16 +138,17 @@ def estimate(value: float, samples: FloatArray, name: str, rests_on: Support) ->
         samples: The metric in each resample, NaN where undefined, shape (R,).
         name: The metric, for its scale and its coverage.
         rests_on: The groups behind it.
+        simulated_as: What its coverage is looked up by, where that is not its name.
     """
     defined = samples[~np.isnan(samples)]
     refused = _refuse(1 - len(defined) / len(samples), rests_on)
-    if refused is None and defined.min() == defined.max():
+    if refused is None and not _varies(defined):
         # Nothing varies, which says that errors are rare, not that there are none.
         refused = "the same in every resample: no interval from resampling"
     if refused is not None:
         return Estimate(value, reason=refused)
     low, high = _interval(value, defined, name, rests_on)
-    return Estimate(value, low, high, _remark(name, rests_on))
+    return Estimate(value, low, high, _remark(simulated_as or name, rests_on))
 
 
 def estimate_difference(
@@ -153,15 +169,15 @@ def estimate_difference(
     defined = ~np.isnan(samples[0]) & ~np.isnan(samples[1])
     refused = _refuse(1 - float(defined.mean()), rests_on)
     drawn = [sample[defined] for sample in samples]
-    if refused is None and np.ptp(drawn[0] - drawn[1]) == 0:
+    if refused is None and not _varies(drawn[0] - drawn[1]):
         refused = "the same in every resample: no interval from resampling"
     if refused is not None:
         return Estimate(value, reason=refused)
     one, other = (
-        (point, point) if np.ptp(sample) == 0 else _interval(point, sample, name, rests_on)
+        _interval(point, sample, name, rests_on) if _varies(sample) else (point, point)
         for point, sample in zip(values, drawn, strict=True)
     )
-    both_vary = np.ptp(drawn[0]) > 0 and np.ptp(drawn[1]) > 0
+    both_vary = _varies(drawn[0]) and _varies(drawn[1])
     correlation = float(np.corrcoef(drawn[0], drawn[1])[0, 1]) if both_vary else 0.0
 
     def reach(own: float, others: float) -> float:
@@ -171,6 +187,10 @@ def estimate_difference(
     low = value - reach(values[0] - one[0], other[1] - values[1])
     high = value + reach(one[1] - values[0], values[1] - other[0])
     return Estimate(value, low, high, _remark(f"{name}_difference", rests_on))
+
+
+def _varies(samples: FloatArray) -> bool:
+    return bool(np.ptp(samples) > _ROUNDING)
 
 
 def _refuse(missing: float, rests_on: Support) -> str | None:
@@ -202,7 +222,7 @@ def _interval(
         # A few groups decide an area near 1: its deviation misses how skewed the samples are.
         spread = max(spread, float(logit(high) - logit(low)) / 2)
     ends = top * expit(logit(share) + reach * spread * np.array([-1.0, 1.0]))
-    return float(ends[0]), float(ends[1])
+    return float(ends[0]), min(rests_on.most, float(ends[1]))
 
 
 def _remark(name: str, rests_on: Support) -> str | None:

@@ -152,16 +152,16 @@ def _decide(
 ) -> dict[str, Estimate]:
     """Judge one decision a patient; every patient has one class."""
     by_vote, by_mean = table.decisions(predictions)
-    decided = {}
+    draw, decided = {"resamples": resamples, "seed": seed}, {}
     for name, decisions in zip(_VOTES, (by_vote, by_mean), strict=True):
-        measured = summarise(decisions, resamples=resamples, seed=seed, names=("accuracy",))
+        measured = summarise(decisions, **draw, names=("accuracy",), simulated_as=name)
         right = int((decisions.predicted == decisions.targets).sum())
         # Wilson's interval takes units as independent, which patients of one group are not.
         share = wilson(right, len(table)) if decisions.n_groups == len(table) else Estimate(None)
         ends = None if share.low is None or share.high is None else (share.low, share.high)
         decided[name] = replace(measured["accuracy"], n=len(table), wilson=ends)
     if predictions.positive is not None:
-        area = summarise(by_mean, resamples=resamples, seed=seed, names=("auc",))["auc"]
+        area = summarise(by_mean, **draw, names=("auc",), simulated_as=_AREA)["auc"]
         decided[_AREA] = replace(area, n=len(table))
     return decided
 

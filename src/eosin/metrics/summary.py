@@ -24,6 +24,7 @@ def summarise(
     resamples: int = 2000,
     seed: int = 0,
     names: Sequence[str] = METRIC_NAMES,
+    simulated_as: str | None = None,
 ) -> dict[str, Estimate]:
     """Measure predictions, with 95 % intervals by the clustered bootstrap.
 
@@ -32,6 +33,7 @@ def summarise(
         resamples: How many resamples of the groups to draw.
         seed: The run's seed; the same seed and the same grouping give the same resamples.
         names: Which metrics, out of :data:`METRIC_NAMES`.
+        simulated_as: What the coverage of their intervals is looked up by; their names by default.
 
     Returns:
         One estimate a name. An undefined value is ``None`` with a reason, and so are the ends
@@ -44,7 +46,10 @@ def summarise(
     positive = predictions.positive
     ranked = range(predictions.n_classes) if positive is None else (positive,)
     points, samples = _measure(predictions, names, METRIC_NAMES, ranked, resamples, seed)
-    return {name: _conclude(predictions, name, positive, points, samples) for name in names}
+    return {
+        name: _conclude(predictions, name, positive, points, samples, simulated_as)
+        for name in names
+    }
 
 
 def summarise_by_class(
@@ -100,6 +105,7 @@ def _conclude(
     positive: int | None,
     points: dict[str, FloatArray],
     samples: dict[str, FloatArray],
+    simulated_as: str | None = None,
 ) -> Estimate:
     """Turn numbers into an estimate with its reasons."""
     if name not in points:
@@ -108,7 +114,8 @@ def _conclude(
     value = float(point[0])
     if np.isnan(value):
         return Estimate(None, reason=_why_undefined(predictions, name, positive))
-    return estimate(value, sample, name, support(predictions, name, positive))
+    rests_on = support(predictions, name, positive)
+    return estimate(value, sample, name, rests_on, simulated_as=simulated_as)
 
 
 def _reduce(measured: FloatArray, positive: int | None) -> FloatArray:

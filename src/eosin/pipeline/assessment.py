@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
@@ -23,12 +24,13 @@ from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import SPLITS, Samples, change_parts
 from eosin.datasets.audit import FileHashes
-from eosin.datasets.images import Skipped, without, write_skipped
+from eosin.datasets.images import without, write_skipped
 from eosin.evaluation import Judged, judge, judged_by, pool_folds
 from eosin.inference.classifier import Classifier
 from eosin.pipeline.embedding import load_features
 from eosin.pipeline.images import ImageBank, load_bank
 from eosin.pipeline.outside import EXTERNAL, read_outside
+from eosin.pipeline.overlap import audit_overlap
 from eosin.pipeline.pages import leaving
 from eosin.pipeline.profiling import find_drift
 from eosin.pipeline.record import default_output
@@ -50,12 +52,15 @@ class Assessment:
         metrics: Measurements by split.
         n_skipped: Images that could not be read.
         drift: How outside images differ from those of the training; nothing of own ones.
+        audit: What outside images share with the training; nothing of own ones, and where the
+            folder does not tell what the model was trained on.
     """
 
     folder: Path
     metrics: dict[str, SplitMetrics]
     n_skipped: int
     drift: Drift | None = None
+    audit: AuditReport | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +69,7 @@ class _Part:
 
     judged: Judged
     logits: pd.DataFrame
-    skipped: Skipped
+    hashes: FileHashes
     treated: list[Treated]
     drift: Drift | None
 
@@ -77,6 +82,7 @@ def evaluate(
     label: str = "label",
     split: str = "test",
     features: Path | None = None,
+    prevalence: float | None = None,
     output: Path | None = None,
     allow_skipped: bool = False,
     pseudonymise: bool = False,
@@ -93,6 +99,8 @@ def evaluate(
         split: Which split of the run's own manifest; ``oof`` judges every fold of a run with
             folds by its own model.
         features: For a head on features, their table; by default the run's own.
+        prevalence: Share of the positive class that predictive values are to hold for; by default
+            what the run's recipe states, else that of the judged images.
         output: Where to; ``runs/evaluate-<UTC time>`` by default.
         allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
         pseudonymise: Whether patients, groups and paths get pseudonyms in all that is written.
@@ -106,9 +114,11 @@ def evaluate(
         with leaving(target, say) as inside:
             made = evaluate(
                 run_or_model, data=data, labels=labels, label=label, split=split,
-                features=features, output=inside, say=say,
+                features=features, prevalence=prevalence, output=inside, say=say,
             )  # fmt: skip
-        return replace(made, folder=target, metrics=read_metrics(RunFolder(target).metrics))
+        left = RunFolder(target)
+        audit = read_document(left.audit, AuditReport) if left.audit.exists() else None
+        return replace(made, folder=target, metrics=read_metrics(left.metrics), audit=audit)
     del allow_skipped
     place = Path(run_or_model)
     run = RunFolder(place)
@@ -119,7 +129,11 @@ def evaluate(
         raise UsageError(
             f"{place} is a model folder, which knows no images", mend="Name a manifest with --data"
         )
-    section, seed = _own_judging(run) if data is None else (EvaluateSection(), 0)
+    section, seed = _own_judging(run)
+    if prevalence is not None:
+        if not 0.0 < prevalence < 1.0:
+            raise UsageError(f"the prevalence must lie between 0 and 1, got {prevalence:g}")
+        section = section.model_copy(update={"prevalence": prevalence})
     folder = Path(output or default_output("evaluate"))
     check_output(folder)
     if data is not None:
@@ -136,7 +150,10 @@ def evaluate(
     if len(found) > 1:
         judged = pool_folds([part.judged for part in found], section)
     metrics = {parts[0][2]: judge(judged, section, seed)}
-    return _write(RunFolder(prepare_output(folder)), judged, metrics, found)
+    audit = None
+    if data is not None:
+        audit = audit_overlap(run, info.preprocessing, (samples, found[0].hashes), folder)
+    return _write(RunFolder(prepare_output(folder)), judged, metrics, found, audit)
 
 
 def _find_model(run: RunFolder) -> Path:
@@ -226,7 +243,7 @@ def _judge_part(model: Path, samples: Samples, split: str, features: Path | None
     return _Part(
         judged=replace(judged, samples=placed),
         logits=logits_table(placed, logits),
-        skipped=hashes.unreadable,
+        hashes=hashes,
         treated=find_unchanged(bank.store, images.rows, placed),
         drift=drift,
     )
@@ -255,7 +272,11 @@ def _absolute(samples: Samples, cell: str) -> str:
 
 
 def _write(
-    folder: RunFolder, judged: Judged, metrics: dict[str, SplitMetrics], parts: list[_Part]
+    folder: RunFolder,
+    judged: Judged,
+    metrics: dict[str, SplitMetrics],
+    parts: list[_Part],
+    audit: AuditReport | None,
 ) -> Assessment:
     frame = judged.samples.frame
     if not set(frame["split"]) <= set(SPLITS):
@@ -267,13 +288,15 @@ def _write(
     write_table(folder.predictions, table)
     logits = pd.concat([part.logits for part in parts], ignore_index=True)
     write_logits(folder.logits, logits.assign(path=placed.frame["path"]))
-    skipped = [one for part in parts for one in part.skipped]
+    skipped = [one for part in parts for one in part.hashes.unreadable]
     write_skipped(folder.skipped, skipped)
     write_stain(folder, [one for part in parts for one in part.treated], Path())
     drift = parts[0].drift
     if drift is not None:
         write_document(folder.drift, drift)
+    if audit is not None:
+        write_document(folder.audit, audit)
     # Last: a folder with metrics is a finished one.
     write_metrics(folder.metrics, metrics)
     write_report(folder.root)
-    return Assessment(folder.root, metrics, len(skipped), drift)
+    return Assessment(folder.root, metrics, len(skipped), drift, audit)

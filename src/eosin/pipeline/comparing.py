@@ -17,6 +17,7 @@ from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency
 from eosin.artifacts.layout import ComparisonFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.metrics import METRIC_NAMES
+from eosin.artifacts.model import Embedding
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import UnknownNameError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
@@ -77,7 +78,8 @@ def compare(
     Args:
         runs: At least two run folders of one label set, or folders that ``evaluate`` made.
         output: Where to; ``runs/compare-<UTC time>`` by default.
-        metric: What they are ranked by; accuracy where it is undefined for one of them.
+        metric: What they are ranked by; accuracy where it is undefined for one of them, which
+            the page says.
         pseudonymise: Whether patients, groups and paths get pseudonyms, be they in a run's name.
 
     Raises:
@@ -102,7 +104,9 @@ def compare(
         _describe(judgement, contender, found, latencies, resamples)
         for judgement, contender, found in zip(judgements, shared.contenders, models, strict=True)
     ]
-    metric = metric if all(run.image[metric].value is not None for run in told) else "accuracy"
+    asked = ""
+    if any(run.image[metric].value is None for run in told):
+        asked, metric = metric, "accuracy"
     metrics = list(dict.fromkeys([metric, *_METRICS]))
     with progress_bar("Comparing pairs") as advance:
         ranked = _ranked(shared.contenders, told, metric)
@@ -115,6 +119,7 @@ def compare(
         platform=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         threads=THREADS,
         metric=metric,
+        asked=asked,
         metrics=metrics,
         positive=judgements[0].positive,
         n_images=len(shared.frame),
@@ -185,6 +190,7 @@ def _describe(
         deployed=cost(models.deployed),
         training_seconds=training_seconds(run),
         device=None if run.environment is None else run.environment.device,
+        is_head=run.model is not None and isinstance(run.model.preprocessing, Embedding),
     )
 
 

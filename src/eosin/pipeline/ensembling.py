@@ -16,7 +16,7 @@ import numpy as np
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
-from eosin.artifacts.metrics import Abstention, SplitMetrics, Threshold, write_metrics
+from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.predictions import logits_table
 from eosin.artifacts.run import Environment, SamplesIndex
@@ -139,7 +139,7 @@ def _judge(members: Sequence[Member], shared: Shared) -> Judged:
     threshold = mean_threshold([member.info for member in members], f"the members' {_THRESHOLDS}")
     if shared.split == "oof":
         source = f"for each image the mean of its networks' {_THRESHOLDS}"
-        threshold = Threshold(value=None, source=source, target_recall=threshold.target_recall)
+        threshold = threshold.model_copy(update={"value": None, "source": source})
     return Judged(
         samples=replace(samples, frame=frame),
         probabilities=mean[:, :-1],

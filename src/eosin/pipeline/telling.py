@@ -11,33 +11,55 @@ from eosin.artifacts.metrics import Metric, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
 from eosin.artifacts.profile import Drift, explain_quantity
 from eosin.core.types import SPLITS, Samples
+from eosin.reporting.exposure import UNKNOWN_OVERLAP
+from eosin.reporting.formatting import quantity
 
 _TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 _INDENT = " " * 21
 _MOST_PAIRS = 3
 _MOST_CLASSES = 8
+_ALONE = (
+    "no patient or group is known, so each image stands for itself: where images share one, "
+    "intervals are too narrow"
+)
 #: What ``predict`` says of an image whose stain it could normalise.
 NORMALISED = "normalised"
 
 
 def tell_metric(metric: Metric) -> str:
-    """Return ``0.83 (0.70–0.94)``, or why there is no number."""
+    """Return ``0.83 (0.70–0.94)``, or why there is no number; why no interval stands elsewhere."""
     if metric.value is None:
         return f"undefined ({metric.reason})"
     if metric.low is None or metric.high is None:
-        return f"{metric.value:.3f} (no interval: {metric.reason})"
+        return f"{metric.value:.3f} (no interval)"
     return f"{metric.value:.3f} ({metric.low:.3f}–{metric.high:.3f})"
 
 
 def tell_split(name: str, split: SplitMetrics) -> list[str]:
     """Return the headline of one split: on how many, and the main metrics with intervals."""
-    patients = "unknown patients" if split.n_patients is None else f"{split.n_patients} patients"
-    lines = [f"{name}: {split.n_images} images, {patients}, {split.n_groups} groups"]
+    patients = "unknown patients"
+    if split.n_patients is not None:
+        patients = quantity(split.n_patients, "patient")
+    images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
+    lines = [f"{name}: {images}, {patients}, {groups}"]
     lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in _TOLD]
     lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
+    return lines + _tell_support(split)
+
+
+def _tell_support(split: SplitMetrics) -> list[str]:
+    """Say what intervals rest on, and once for each reason why there is none."""
     told = [split.image[metric] for metric in _TOLD]
-    support = next((m.reason for m in told if m.value is not None and m.reason), "")
-    return [*lines, f"  rests on           {support}"] if support else lines
+    if split.threshold.target_recall is not None:
+        told += [split.at_threshold[metric] for metric in ("recall", "specificity")]
+    known = [metric for metric in told if metric.value is not None and metric.reason]
+    support = [str(metric.reason) for metric in known if metric.low is not None][:1]
+    lacks = dict.fromkeys(str(metric.reason) for metric in known if metric.low is None)
+    lines = [f"  rests on           {reason}" for reason in support]
+    lines += [f"  no interval        {reason}" for reason in lacks]
+    if split.n_patients is None and split.n_groups == split.n_images:
+        lines.append(f"  caution            {_ALONE}")
+    return lines
 
 
 def _tell_threshold(split: SplitMetrics) -> list[str]:
@@ -114,6 +136,21 @@ def tell_drift(drift: Drift) -> list[str]:
         told = f"{one.verdict:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
         lines.append(f"  {explain_quantity(name, drift.predicted):<24} {told}")
     return lines
+
+
+def tell_overlap(audit: AuditReport | None) -> list[str]:
+    """Return what outside images share with a model's training, or that nobody knows."""
+    if audit is None:
+        return [f"caution  {UNKNOWN_OVERLAP}"]
+    if not audit.findings:
+        return ["overlap: no image or group of the model's training among the outside images"]
+    told = [f"caution  {finding.message}" for finding in audit.findings]
+    if audit.leaks:
+        return [
+            *told,
+            "         this flatters: the model was trained on some of what it is judged on",
+        ]
+    return [*told, f"         {audit.reach[-1]}"]
 
 
 def tell_members(members: Iterable[EnsembleMember]) -> list[str]:

@@ -8,7 +8,7 @@ from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import ComparisonFolder
 from eosin.artifacts.versioned import read_document
 from eosin.reporting.costs import cost_table, fronts_words, light_words, questions_table
-from eosin.reporting.figures.pareto import pareto_figure
+from eosin.reporting.figures.pareto import pareto_figures
 from eosin.reporting.formatting import count, listing, metric_label, quantity
 from eosin.reporting.noise import (
     cautions,
@@ -41,7 +41,6 @@ def write_comparison_page(folder: Path) -> Path:
     """
     place = ComparisonFolder(Path(folder))
     comparison = read_document(place.document, Comparison)
-    picture = pareto_figure(comparison)
     html = render(
         "comparison.html.j2",
         name=place.root.resolve().name,
@@ -54,7 +53,7 @@ def write_comparison_page(folder: Path) -> Path:
         cost_table=cost_table(comparison),
         networks_note=networks_note(comparison.runs),
         fronts=fronts_words(comparison),
-        figures=[picture] if picture else [],
+        figures=pareto_figures(comparison),
         matrix=matrix(comparison),
         pair_table=pair_table(comparison),
         is_long=len(comparison.pairs) > _MOST_PAIRS,

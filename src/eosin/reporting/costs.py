@@ -7,7 +7,7 @@ from eosin.artifacts.comparison import (
     Cost,
     Criterion,
 )
-from eosin.reporting.formatting import ABSENT, count, duration, listing, quantity
+from eosin.reporting.formatting import ABSENT, amount, count, duration, listing, quantity
 from eosin.reporting.noise import (
     label,
     ranked,
@@ -41,9 +41,9 @@ def _cost_cells(cost: Cost) -> list[str]:
         told = f"{1e3 * time.median:.1f} ({1e3 * time.low:.1f}–{1e3 * time.high:.1f})"
     return [
         ABSENT if cost.params is None else count(cost.params),
-        ABSENT if cost.macs is None else f"{cost.macs / 1e6:,.1f}",
+        ABSENT if cost.macs is None else amount(cost.macs / 1e6, 1),
         *(
-            ABSENT if size is None else f"{size / 1e6:,.2f}"
+            ABSENT if size is None else amount(size / 1e6, 2)
             for size in (cost.onnx_bytes, cost.safetensors_bytes)
         ),
         told,

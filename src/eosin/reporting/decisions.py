@@ -99,10 +99,11 @@ def prevalence_words(run: Run) -> str:
         return ""
     text = f"Predictive values hold where {share(decisions.prevalence)} of images are {positive},"
     if decisions.is_stated:
-        return f"{text} as the recipe states."
+        return f"{text} as stated."
     return (
         f"{text} as among these. Where {positive} is rarer, more of the images called {positive}"
-        " are false: state the prevalence of your practice in the recipe, as evaluate.prevalence."
+        " are false: state the prevalence of your practice, in the recipe as evaluate.prevalence or"
+        " to `eosin evaluate` as --prevalence."
     )
 
 

@@ -105,6 +105,11 @@ def share(value: float | None) -> str:
     return ABSENT if value is None else f"{100 * value:.1f}\u00a0%"
 
 
+def amount(value: float, digits: int) -> str:
+    """Write a size with so many digits, ``"1,919.6"``, or with those that it has: ``"0.0012"``."""
+    return f"{value:.2g}" if 0 < value < 10.0**-digits else f"{value:,.{digits}f}"
+
+
 def quantity(n: int, one: str, many: str | None = None) -> str:
     """Write a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
     return f"{count(n)} {one if n == 1 else many or one + 's'}"

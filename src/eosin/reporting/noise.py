@@ -9,6 +9,7 @@ from eosin.artifacts.comparison import ComparedPair, ComparedRun, Comparison, Pa
 from eosin.artifacts.metrics import Metric
 from eosin.reporting.formatting import (
     ABSENT,
+    amount,
     count,
     listing,
     metric_label,
@@ -195,6 +196,8 @@ def meaning(comparison: Comparison) -> list[str]:
 def cautions(comparison: Comparison) -> list[tuple[str, str]]:
     """Return what a reader must know before any number, each with a heading."""
     found = [_seen(comparison, run) for run in comparison.runs if run.is_flattered]
+    found += [_head(run) for run in comparison.runs if run.is_head]
+    found += [_fallback(comparison)] if comparison.asked else []
     left = {run.name: run.n_judged - comparison.n_images for run in comparison.runs}
     told = [f"{count(n)} of {name}" for name, n in left.items() if n]
     if told:
@@ -205,8 +208,13 @@ def cautions(comparison: Comparison) -> list[tuple[str, str]]:
                 f"on; left out are {listing(told)}. The figures of a run's own page are of all.",
             )
         )
-    reasons = {run.image[comparison.metric].reason for run in comparison.runs} - {None}
-    found += [("Few groups.", _sentence(one)) for one in sorted(map(str, reasons))]
+    ranking = [run.image[comparison.metric] for run in comparison.runs]
+    reasons = {
+        ("Few groups." if one.low is not None else "No interval.", _sentence(one.reason))
+        for one in ranking
+        if one.reason
+    }
+    found += sorted(reasons)
     if comparison.n_groups == comparison.n_images:
         found.append(
             (
@@ -221,13 +229,35 @@ def cautions(comparison: Comparison) -> list[tuple[str, str]]:
 def _seen(comparison: Comparison, run: ComparedRun) -> tuple[str, str]:
     each = unit(comparison) if comparison.n_groups != comparison.n_images else "group"
     if run.n_seen_groups:
-        what = f"saw other images of {quantity(run.n_seen_groups, f'judged {each}')} in training"
+        other = "" if run.split == "external" else "other "
+        groups = quantity(run.n_seen_groups, f"judged {each}")
+        what = f"saw {other}images of {groups} in training"
     else:
         what = "was judged on material that its audit found in training as well"
     return (
         f"{run.name} {what}.",
         "Its figures flatter: part of them is recognising a slide, a stain or a patient. It is "
         "shown beside the others and counts neither for the headline nor for the front.",
+    )
+
+
+def _head(run: ComparedRun) -> tuple[str, str]:
+    return (
+        f"{run.name} is a head on features.",
+        "Its costs are of the head alone; what makes its features is not counted. It counts "
+        "neither for the front nor for the question of light against large.",
+    )
+
+
+def _fallback(comparison: Comparison) -> tuple[str, str]:
+    """Say why runs are ranked by another metric than was asked for."""
+    found = {run.name: run.image[comparison.asked] for run in comparison.runs}
+    why = {name: metric.reason or "" for name, metric in found.items() if metric.value is None}
+    reasons = "; ".join(sorted(set(why.values()) - {""}))
+    return (
+        f"Ranked by {metric_label(comparison.metric, short=True).lower()}.",
+        f"{metric_label(comparison.asked, short=True)} is undefined for {listing(why)}"
+        f"{f' ({reasons})' if reasons else ''}.",
     )
 
 
@@ -258,7 +288,7 @@ def tell_comparison(comparison: Comparison) -> list[str]:
         size = run.deployed.onnx_bytes
         time = run.deployed.latency
         told = [f"{label(comparison)} {metric_text(run.image[comparison.metric])}"]
-        told += [f"{size / 1e6:.1f} MB"] if size else []
+        told += [f"{amount(size / 1e6, 1)} MB"] if size else []
         told += [f"{1e3 * time.median:.1f} ms an image"] if time else []
         told += ["flattered: it saw what it was judged on"] if run.is_flattered else []
         lines.append(f"  {run.name:<{width}}  {', '.join(told)}")

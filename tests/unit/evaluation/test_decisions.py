@@ -1,5 +1,6 @@
 """Calibration, decisions and abstention of a judged split; thresholds by bound; folds joined."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.metrics import Threshold
 from eosin.evaluation import Judged, judge, lock_abstention, lock_threshold, pool_folds
+from eosin.evaluation.locking import cross_calibrate
 from eosin.metrics import prediction_sets
 from eosin.recipe.schema import EvaluateSection
 
@@ -100,7 +102,7 @@ def test_abstention_is_judged_on_every_image_and_decisions_on_the_rest():
     samples, probabilities = table(n_groups=20)
     rule = lock_abstention(*table(n_groups=20, seed=1), SECTION, "val")
     sets = prediction_sets(probabilities, list(rule.quantiles.values()))
-    told = judged_at(samples, probabilities, abstention=rule, sets=sets)
+    told = judged_at(samples, probabilities, 0.5, abstention=rule, sets=sets)
     found = judge(told, SECTION, 0).abstention
     inside = sets[np.arange(len(sets)), samples.targets]
     held, decided = sets.sum(axis=1), told.decided
@@ -116,6 +118,25 @@ def test_abstention_is_judged_on_every_image_and_decisions_on_the_rest():
     right = (decided == samples.targets)[held == 1]
     assert found.kept["accuracy"].value == right.mean() > (decided == samples.targets).mean()
     np.testing.assert_array_equal(told.abstained, held != 1)
+    assert found.n_contradicted == 0
+
+
+def test_a_decision_against_its_own_set_is_no_decision():
+    samples, probabilities = table(n_groups=20)
+    rule = lock_abstention(*table(n_groups=20, seed=1), SECTION, "val")
+    sets = prediction_sets(probabilities, list(rule.quantiles.values()))
+    # So low that much is called malignant whose set holds benign alone.
+    told = judged_at(samples, probabilities, 0.05, abstention=rule, sets=sets)
+    alone = sets.sum(axis=1) == 1
+    against = alone & ~sets[np.arange(len(sets)), told.decided]
+    assert 0 < against.sum() < alone.sum()
+    np.testing.assert_array_equal(told.abstained, ~alone | against)
+    found = judge(told, SECTION, 0).abstention
+    assert found.n_contradicted == against.sum()
+    n_abstained = found.n_empty + found.n_several + found.n_contradicted
+    assert found.abstention_rate.value == n_abstained / len(samples)
+    right = (told.decided == samples.targets)[alone & ~against]
+    assert found.kept["accuracy"].value == right.mean()
 
 
 def test_a_refused_rule_has_no_numbers_but_its_reason():
@@ -186,7 +207,9 @@ def test_each_fold_abstains_by_what_the_others_of_its_repeat_said():
     assert pooled.abstention.quantiles is None
     assert pooled.abstention.reason is None
     assert pooled.abstention.n_groups == {"benign": 10, "malignant": 10}
-    assert pooled.abstained.sum() == (pooled.sets.sum(axis=1) != 1).sum() > 0
+    held = pooled.sets.sum(axis=1)
+    against = ~pooled.sets[np.arange(len(held)), pooled.decided]
+    assert pooled.abstained.sum() == ((held != 1) | against).sum() > 0
     assert (pooled.threshold.value, pooled.threshold.target_recall) == (None, 0.9)
     assert pooled.temperature is None
     np.testing.assert_array_equal(pooled.decided, np.concatenate([part.decided for part in parts]))
@@ -201,6 +224,25 @@ def test_another_drawing_of_the_folds_and_shared_groups_calibrate_nothing():
     assert pool_folds(folds(shared=True)[:3], SECTION).abstention.reason.startswith("0 groups")
     without = SECTION.model_copy(update={"abstain": False})
     assert pool_folds(folds(), without).abstention is None
+
+
+def test_folds_of_many_groups_are_pooled_at_once():
+    parts = [table(6000, 1, seed=seed, first=10_000 * seed) for seed in (0, 1)]
+    start = time.perf_counter()
+    _, sets = cross_calibrate(parts, SECTION)
+    assert len(sets) == 12_000
+    assert time.perf_counter() - start < 1.0
+
+
+def test_a_bound_that_one_fold_missed_is_not_claimed():
+    parts = [
+        replace(one, threshold=one.threshold.model_copy(update={"bound": "lower"}))
+        for one in folds()[:3]
+    ]
+    assert pool_folds(parts, SECTION).threshold.bound == "lower"
+    missed = parts[2].threshold.model_copy(update={"bound": "point", "reason": "no interval"})
+    found = pool_folds([*parts[:2], replace(parts[2], threshold=missed)], SECTION).threshold
+    assert (found.bound, found.reason) == ("point", "1 of 3 folds: no interval")
 
 
 def test_folds_without_a_threshold_of_their_own_are_counted():

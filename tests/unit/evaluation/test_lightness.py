@@ -36,6 +36,13 @@ def test_the_front_holds_what_no_other_beats():
     assert "training_seconds" not in fronts
 
 
+def test_a_head_on_features_is_no_light_model():
+    head = run("head", 0.95, 1).model_copy(update={"is_head": True})
+    runs = [run("light", 0.8, 10), run("large", 0.9, 99), head]
+    assert find_fronts(runs, "auc")["params"] == ["light", "large"]
+    assert light_against_large(runs, "auc").light == "light"
+
+
 def answers(light, large):
     found = light_against_large([light, large], "auc")
     return {one.name: one.is_met for one in found.criteria}

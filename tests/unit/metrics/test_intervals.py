@@ -11,6 +11,7 @@ from scipy.stats import binom, binomtest, t
 
 from eosin import metrics
 from eosin.core.errors import DataError
+from eosin.core.types import Estimate
 from eosin.metrics import (
     METRIC_NAMES,
     Predictions,
@@ -176,6 +177,45 @@ def test_fewer_than_five_groups_in_a_class_give_no_interval():
     # The negatives alone are enough for what speaks of them alone.
     assert ours["specificity"].low is not None
     assert ours["specificity"].reason.startswith("30 groups of 'benign': nominal 95 % intervals")
+
+
+def test_a_class_without_a_row_limits_no_mean_over_rows():
+    alone = separate(30, 0)
+    ours = summarise(alone, resamples=200)
+    for name in ("accuracy", "brier", "ece"):
+        assert ours[name].low < ours[name].value < ours[name].high
+    assert ours["accuracy"].reason.startswith("30 groups: nominal 95 % intervals")
+    assert ours["balanced_accuracy"].value is None
+    few = summarise(separate(4, 0), resamples=200)["accuracy"]
+    assert few.reason == "4 groups of 'benign': an interval needs at least 5"
+
+
+def test_a_brier_score_ends_where_it_can_be():
+    # Nine groups surely wrong, three surely right: the mean of (p - y)² cannot pass 1.
+    targets = np.repeat([0, 1] * 6, 5)
+    p = np.where(np.arange(60) < 45, 1 - targets, targets).astype(float)
+    both = np.stack([1 - p, p], axis=1)
+    options = {"predicted": both.argmax(axis=1), "groups": np.arange(60) // 5}
+    ours = summarise(Predictions(both, targets, positive=1, **options), names=("brier",))["brier"]
+    assert 0 < ours.low < ours.value == 0.75 < ours.high <= 1
+    # Summed over all classes it may reach 2.
+    summed = summarise(Predictions(both, targets, **options), names=("brier",))["brier"]
+    assert 1 < summed.value < summed.high <= 2
+
+
+def test_what_differs_by_rounding_alone_does_not_vary():
+    # Twelve groups, of each 7 of 10 right: some sums come out a hair beside 0.7.
+    rates = Predictions(
+        np.tile([[0.3, 0.7]], (120, 1)), np.tile([0, 1], 60), np.tile([0, 1], 60),
+        np.arange(120) // 10, positive=1,
+    )  # fmt: skip
+    rests_on = support(rates, "accuracy", 1)
+    samples = 0.7 + np.array([-2.2e-16, 0, 2.2e-16] * 50)
+    reason = "the same in every resample: no interval from resampling"
+    assert intervals.estimate(0.7, samples, "accuracy", rests_on) == Estimate(0.7, reason=reason)
+    other = 0.5 + np.zeros(150)
+    gap = estimate_difference((0.7, 0.5), (samples, other), "accuracy", rests_on)
+    assert (gap.low, gap.reason) == (None, reason)
 
 
 def test_fewer_than_forty_groups_say_the_measured_coverage():

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 from eosin.artifacts.metrics import Metric
 from eosin.core.errors import DataError
 from eosin.metrics import Predictions, count_patients, summarise_patients
+from eosin.metrics.intervals import measured_coverage
 
 #: Patient, target, probability of class 1. Decided at one half.
 ROWS = [
@@ -126,6 +127,16 @@ def test_votes_have_the_number_of_patients_and_wilsons_interval():
     assert ours["recognition_rate"].wilson is None
     entry = Metric.of(ours["majority_vote_accuracy"]).model_dump()
     assert (entry["n"], entry["wilson"]) == (4, ours["majority_vote_accuracy"].wilson)
+
+
+def test_votes_tell_their_own_coverage():
+    ours = summarise_patients(*table(many(20)), resamples=300)
+    told = [name for name, one in ours.items() if one.low is not None and "vote" in name]
+    assert told
+    for name in told:
+        row = measured_coverage(name, 20)
+        assert row["coverage"] != measured_coverage("accuracy", 20)["coverage"]
+        assert f"intervals covered {100 * row['coverage']:.0f} %" in ours[name].reason
 
 
 def test_groups_of_several_patients_are_drawn_together():

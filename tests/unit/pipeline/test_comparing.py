@@ -230,6 +230,26 @@ def test_seeds_of_one_recipe_are_replicates(write_run, compare):
     assert [row.name for row in test.rows] == ["ernet18-1", "light_cnn-1"]
 
 
+def test_another_metric_than_was_asked_for_is_said(write_run, compare):
+    benign = np.arange(72) % 2 == 0
+    found = compare(write_run("a", rows=benign), write_run("b", rows=benign, noise=1))
+    assert (found.metric, found.asked) == ("accuracy", "auc")
+    told = dict(cautions(found))
+    assert told["Ranked by accuracy."] == "AUC is undefined for a and b (no image of 'malignant')."
+    # Twelve groups are few; none of a class that no image has are no reason.
+    assert [head for head in told if "groups" in head] == ["Few groups."]
+
+
+def test_few_groups_are_told_from_too_few_and_heads_from_networks(write_run, compare):
+    found = compare(write_run("a", rows=slice(24)), write_run("b", rows=slice(24), noise=1))
+    told = dict(cautions(found))
+    assert "Few groups." not in told
+    assert told["No interval."] == "4 groups of 'benign': an interval needs at least 5."
+    head = found.runs[0].model_copy(update={"is_head": True})
+    told = dict(cautions(found.model_copy(update={"runs": [head, found.runs[1]]})))
+    assert "what makes its features is not counted" in told["a is a head on features."]
+
+
 def test_what_cannot_be_compared_is_refused(write_run, compare, tmp_path):
     a = write_run("a")
     with pytest.raises(UsageError, match="at least two runs, got 1"):

@@ -50,6 +50,30 @@ def told_after_the_metrics(metrics):
     return tell_split("test", metrics)[6:]
 
 
+def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
+    lost = Metric(value=0.8, reason="3 groups of 'benign': an interval needs at least 5")
+    names = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "ece")
+    known = of(0.8).model_copy(update={"reason": "90 groups: nominal 95 %"})
+    told = split().model_copy(
+        update={
+            "image": dict.fromkeys(names, lost) | {"recall": known},
+            "at_threshold": {"recall": known, "specificity": lost},
+            "n_patients": None,
+            "n_groups": 90,
+        }
+    )
+    lines = tell_split("test", told)
+    assert lines[1] == "  auc                0.800 (no interval)"
+    assert lines[-3:-1] == [
+        "  rests on           90 groups: nominal 95 %",
+        "  no interval        3 groups of 'benign': an interval needs at least 5",
+    ]
+    assert lines[-1].startswith("  caution            no patient or group is known")
+    assert sum("an interval needs" in line for line in lines) == 1
+    alone = split().model_copy(update={"n_images": 1, "n_patients": 1, "n_groups": 1})
+    assert tell_split("test", alone)[0] == "test: 1 image, 1 patient, 1 group"
+
+
 def test_a_split_of_before_tells_its_threshold_alone():
     assert told_after_the_metrics(split()) == [
         "  at threshold       0.400: recall 0.910 (0.860–0.960), specificity 0.700 (0.650–0.750)"

@@ -165,7 +165,9 @@ def test_only_metrics(run, tmp_path):
     (bare / "metrics.json").write_text(json.dumps({"format_version": "1.0", "external": external}))
     page = page_of(bare)
     assert "No headline number: no image of benign" in page.text
-    assert "This run holds no leak audit." in page.text
+    assert (
+        "whether the model saw these images, or others of these patients, is unknown" in page.text
+    )
     assert "72 images of 6 groups" in page.text
 
 

@@ -4,7 +4,7 @@ from eosin.datasets.audit.album import Album, Alike, Match, find_alike
 from eosin.datasets.audit.hashes import FileHash, FileHashes, fingerprint, hash_files
 from eosin.datasets.audit.inspection import audit_samples, merge_audits
 from eosin.datasets.audit.sketches import sketch, to_grey
-from eosin.datasets.audit.stages import audit_stage
+from eosin.datasets.audit.stages import audit_outside, audit_stage
 
 __all__ = [
     "Album",
@@ -12,6 +12,7 @@ __all__ = [
     "FileHash",
     "FileHashes",
     "Match",
+    "audit_outside",
     "audit_samples",
     "audit_stage",
     "find_alike",

@@ -1,12 +1,13 @@
-"""Whether an earlier training saw what a later one is judged on."""
+"""Whether an earlier training saw what a later one, or a model from outside, is judged on."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
-from eosin.artifacts.audit import Finding
+from eosin.artifacts.audit import AuditReport, Finding
 from eosin.artifacts.manifest import relocated
 from eosin.core.types import Samples
 from eosin.datasets.audit.album import Alike
@@ -17,6 +18,15 @@ from eosin.datasets.bundles import single_images
 _COLUMNS = ("path", "label", "group", "cluster", "accession")
 #: Names that mean the same thing only within one data set.
 _OWN_NAMES = ("group", "cluster", "accession")
+#: Parts in the order in which the audit names them.
+_TRAINED, _OUTSIDE = "model's training", "outside"
+_LOOKED = (
+    "The outside images were compared with those that the model was trained and chosen on: by "
+    "file, by pixels, and by the names of groups. Changed copies were not looked for."
+)
+_NAMES_ALONE = (
+    "No image is shared, only names: in another data set the same name may mean another patient."
+)
 
 
 def audit_stage(
@@ -61,6 +71,42 @@ def audit_stage(
     table = replace(target, frame=frame)
     report = audit_samples(table, hashes=FileHashes(files), alike=near)
     return [finding for finding in report.findings if finding.severity == "leak"]
+
+
+def audit_outside(
+    trained: tuple[Samples, FileHashes], outside: tuple[Samples, FileHashes], root: Path
+) -> AuditReport:
+    """Look for outside images, and their groups, among those that a model was trained on.
+
+    Args:
+        trained: What the training saw.
+        outside: What is judged.
+        root: The folder that paths of the report start from.
+
+    Returns:
+        The leaks; warnings where not one image is shared but names of groups are.
+    """
+    tables, files = [], {}
+    for part, (samples, hashes) in zip((_TRAINED, _OUTSIDE), (trained, outside), strict=True):
+        own = single_images(samples)
+        # An image without a patient has its path as its group, which is relative to a folder.
+        group = own.frame["group"].where(own.frame["group"] != own.frame["path"], "")
+        moved = relocated(replace(own, frame=own.frame.assign(group=group)), root)
+        for cell, place in zip(own.frame["path"], moved.frame["path"], strict=True):
+            if (found := hashes.of_file(cell)) is not None:
+                files[place] = found
+        table = _columns(moved, part)
+        alone = f"{part}: " + table["path"]
+        tables.append(table.assign(group=table["group"].where(table["group"] != "", alone)))
+    frame = pd.concat(tables, ignore_index=True)
+    report = audit_samples(replace(outside[0], frame=frame, root=root), hashes=FileHashes(files))
+    leaks, reach = report.leaks, [_LOOKED]
+    lost = len(trained[1].unreadable)
+    reach += [f"{lost:,} images of the training could not be read."] if lost else []
+    if leaks and all(leak.kind.removeprefix("same_") in _OWN_NAMES for leak in leaks):
+        leaks = [leak.model_copy(update={"severity": "warning"}) for leak in leaks]
+        reach.append(_NAMES_ALONE)
+    return report.model_copy(update={"findings": leaks, "reach": tuple(reach)})
 
 
 def _columns(samples: Samples, part: str) -> pd.DataFrame:

@@ -5,6 +5,8 @@ Net benefit is that of Vickers and Elkin, Medical Decision Making 26(6), 2006.
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from eosin.artifacts.metrics import NetBenefit, SplitMetrics
 from eosin.reporting.figures.style import (
     COLOURS,
@@ -15,10 +17,14 @@ from eosin.reporting.figures.style import (
     new_figure,
     to_picture,
 )
-from eosin.reporting.formatting import share
+from eosin.reporting.formatting import listing, quantity, share
 
 #: Thresholds whose net benefits are told in words.
 _TOLD = (0.1, 0.25, 0.5, 0.75)
+#: Stretches of thresholds that are told by name.
+_MOST_STRETCHES = 3
+#: A hair above "act on all" is none.
+_ROUNDING = 1e-12
 
 
 def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
@@ -54,10 +60,24 @@ def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
 
 
 def _where_best(curve: list[NetBenefit]) -> str:
-    best = [point.threshold for point in curve if point.model > max(point.everyone, 0.0)]
-    if not best:
+    """Say in which stretches of thresholds the model's line is the highest, the longest first."""
+    stretches = [list(points) for is_best, points in groupby(curve, key=_is_best) if is_best]
+    stretches.sort(key=lambda points: -len(points))
+    if not stretches:
         return "Here it nowhere is."
-    return f"Here that is between {share(min(best))} and {share(max(best))}."
+    told = [
+        f"between {share(points[0].threshold)} and {share(points[-1].threshold)}"
+        if len(points) > 1
+        else f"at {share(points[0].threshold)}"
+        for points in stretches[:_MOST_STRETCHES]
+    ]
+    rest = sum(len(points) for points in stretches[_MOST_STRETCHES:])
+    told += [f"at {quantity(rest, 'more threshold')}"] if rest else []
+    return f"Here that is {listing(told)}."
+
+
+def _is_best(point: NetBenefit) -> bool:
+    return point.model > max(point.everyone, 0.0) + _ROUNDING
 
 
 def _in_words(curve: list[NetBenefit]) -> str:

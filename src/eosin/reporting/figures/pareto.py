@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from eosin.artifacts.comparison import ComparedRun, Comparison
 from eosin.core.types import FloatArray
-from eosin.evaluation.lightness import cost_of
+from eosin.evaluation.lightness import cost_of, find_fronts
 from eosin.reporting.figures.style import (
     MARKERS,
     MUTED,
@@ -28,6 +28,7 @@ from eosin.reporting.formatting import metric_label, metric_text
 
 #: Cost, what its axis says, and the factor to that unit.
 _PANELS = (
+    ("params", "Weights, M", 1e-6),
     ("onnx_bytes", "Model file, MB", 1e-6),
     ("macs", "Multiply-accumulates, M", 1e-6),
     ("latency", "One image on the processor, ms", 1e3),
@@ -35,13 +36,22 @@ _PANELS = (
 )
 #: Costs further apart than this stand on a logarithmic axis.
 _WIDE = 4.0
+#: Decades from which on the axis names powers of ten alone.
+_MANY_DECADES = 3
 #: Points nearer than this share of the axis are drawn side by side.
 _NEAR = 0.03
 
 
-def pareto_figure(comparison: Comparison) -> Picture | None:
-    """Draw the ranking metric against each cost that two runs or more are known to have."""
-    runs = [run for run in comparison.runs if run.image[comparison.metric].value is not None]
+def pareto_figures(comparison: Comparison) -> list[Picture]:
+    """Draw the ranking metric, accuracy and recall against the costs, a figure a metric."""
+    names = dict.fromkeys((comparison.metric, "accuracy", "recall"))
+    found = [_pareto_figure(comparison, name) for name in names]
+    return [picture for picture in found if picture is not None]
+
+
+def _pareto_figure(comparison: Comparison, metric: str) -> Picture | None:
+    """Draw a metric against each cost that two runs or more are known to have."""
+    runs = [run for run in comparison.runs if run.image[metric].value is not None]
     panels = [
         panel for panel in _PANELS if sum(cost_of(run, panel[0]) is not None for run in runs) > 1
     ]
@@ -54,31 +64,31 @@ def pareto_figure(comparison: Comparison) -> Picture | None:
         FigureCanvasAgg(figure)
         for place, (cost, title, factor) in enumerate(panels):
             axes = figure.add_subplot(n_rows, n_columns, place + 1)
-            _draw(axes, comparison, runs, cost, factor)
+            _draw(axes, metric, runs, cost, factor)
             axes.set_xlabel(title)
-            axes.set_ylabel(metric_label(comparison.metric, short=True))
+            axes.set_ylabel(metric_label(metric, short=True))
         figure.legend(
             handles=[_handle(run, order) for order, run in enumerate(runs)],
             loc="outside upper left",
             ncols=min(3, len(runs)),
         )
-        return to_picture(figure, "pareto", alt=_alt(comparison, runs), caption=_caption(runs))
+        return to_picture(
+            figure, f"pareto-{metric}", alt=_alt(metric, runs), caption=_caption(metric, runs)
+        )
 
 
 def _style(run: ComparedRun, order: int) -> dict[str, Any]:
     # Past the palette the pairing shifts, so that no two runs look alike.
     marker = MARKERS[(order + order // len(MARKERS)) % len(MARKERS)]
     style = {**look(order), "linestyle": "", "marker": marker}
-    return {**style, "markerfacecolor": "white"} if run.is_flattered else style
+    return {**style, "markerfacecolor": "white"} if not run.is_weighed else style
 
 
 def _handle(run: ComparedRun, order: int) -> Line2D:
     return Line2D([], [], label=series_label(run.name, 30), markersize=7, **_style(run, order))
 
 
-def _draw(
-    axes: Axes, comparison: Comparison, runs: Sequence[ComparedRun], cost: str, factor: float
-) -> None:
+def _draw(axes: Axes, name: str, runs: Sequence[ComparedRun], cost: str, factor: float) -> None:
     known = [
         (order, run, factor * spent)
         for order, run in enumerate(runs)
@@ -89,7 +99,7 @@ def _draw(
     places = _side_by_side(np.log(costs) if is_log else costs)
     drawn = np.exp(places) if is_log else places
     for (order, run, _), place in zip(known, drawn, strict=True):
-        metric = run.image[comparison.metric]
+        metric = run.image[name]
         value = float(metric.value or 0.0)
         style = _style(run, order)
         if metric.low is not None and metric.high is not None:
@@ -98,15 +108,16 @@ def _draw(
             )
         axes.plot(place, value, markersize=8, zorder=4, **style)
     front = sorted(
-        (float(place), float(run.image[comparison.metric].value or 0.0))
+        (float(place), float(run.image[name].value or 0.0))
         for (_, run, _), place in zip(known, drawn, strict=True)
-        if run.name in comparison.fronts.get(cost, [])
+        if run.name in find_fronts(runs, name).get(cost, [])
     )
     if front:
         _draw_front(axes, front, float(costs.max()), is_log=is_log)
     if is_log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        is_wide = np.log10(costs.max() / costs.min()) >= _MANY_DECADES
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5), numticks=8))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     elif costs.max() > 0:
@@ -142,8 +153,8 @@ def _side_by_side(values: FloatArray) -> FloatArray:
     return placed
 
 
-def _alt(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
-    label = metric_label(comparison.metric, short=True)
+def _alt(metric: str, runs: Sequence[ComparedRun]) -> str:
+    label = metric_label(metric, short=True)
     told = []
     for run in runs:
         costs = [
@@ -151,18 +162,21 @@ def _alt(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
             for cost, title, factor in _PANELS
             if (spent := cost_of(run, cost)) is not None
         ]
-        told.append(
-            f"{run.name}: {label} {metric_text(run.image[comparison.metric])}, {', '.join(costs)}"
-        )
+        told.append(f"{run.name}: {label} {metric_text(run.image[metric])}, {', '.join(costs)}")
     return f"{label} against costs. {'; '.join(told)}."
 
 
-def _caption(runs: Sequence[ComparedRun]) -> str:
+def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     text = (
-        "What is reached against what would be deployed, with 95 % intervals. The dashed line is "
-        "the front: no run beyond it reaches as much for less. Points that share a cost stand side "
-        "by side."
+        f"{metric_label(metric, short=True)} against what would be deployed, with 95 % "
+        "intervals. The dashed line is the front: no run beyond it reaches as much for less. "
+        "Points that share a cost stand side by side."
     )
     if any(run.is_flattered for run in runs):
         text += " Hollow: judged on what its training saw, which counts for no front."
+    if any(run.is_head for run in runs):
+        text += (
+            " Hollow, too: heads on features; their costs leave out what makes the features, and"
+            " they count for no front."
+        )
     return text
