@@ -58,9 +58,10 @@ def make_peer(images: FloatArray, targets: IntArray) -> tuple[Step, Step]:
     from eosin.networks.light_cnn import LightCNN
 
     torch.set_num_threads(THREADS)
-    network = LightCNN()
+    # Channels last, as Eosin trains with PyTorch: half the time of PyTorch's default.
+    network = LightCNN().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    seen = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    seen = torch.from_numpy(images).permute(0, 3, 1, 2)
     wanted = torch.from_numpy(targets)
 
     def step() -> None:
@@ -82,6 +83,7 @@ def take_turns(ours: Step, peer: Step, steps: int) -> dict[str, list[tuple[float
     spent: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
     for turn in range(TURNS + 1):
         for name, step in (("ours", ours), ("peer", peer)):
+            step()  # the other's threads come to rest, the caches fill
             wall, processor = time.perf_counter(), time.process_time()
             for _ in range(steps):
                 step()

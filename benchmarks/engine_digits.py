@@ -117,7 +117,7 @@ def write_results(trained: dict[str, list[Trained]], sizes: tuple[int, int], tes
         f"MNIST, one epoch of {sizes[0]:,} digits in batches of {BATCH}, {EVALUATIONS} "
         f"evaluations, seed {SEED}: best accuracy on {sizes[1]:,} validation digits, accuracy of "
         f"that state on {len(test.targets):,} test digits with Wilson's 95 % interval, and seconds "
-        "of the epoch, its evaluations included, on two cores that other programs used, too.",
+        "of the epoch, its evaluations included, on two cores.",
         "python -m benchmarks.engine_digits",
         ["optimiser", "lr", "validation", "in P3", "test"]
         + [f"s, {n} thread{'s' * (n > 1)}" for n in THREADS]

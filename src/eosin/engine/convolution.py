@@ -7,9 +7,9 @@ The way back to the input is a convolution, too. im2col is known for a scatter t
 by the table is added onto the image patch by patch. Gathering once more, see
 :meth:`Conv2d._pass_back`, takes 0.5 to 0.85 of its time at the BreakHis network's second layer.
 
-Where a training step of that network goes (224 px, batches of 32, one thread, ``python -m
-benchmarks.engine``): 47 % matrix products, 12 % gathering patches, 7 % what else convolutions do
-(bias, edges of zeros, blocks put in place), 18 % batch normalisation, 16 % all the rest.
+Where a training step of that network goes (224 px, batches of 32, two threads, ``python -m
+benchmarks.engine``): 45 % matrix products, 14 % gathering patches, 7 % what else convolutions do
+(bias, edges of zeros, blocks put in place), 19 % batch normalisation, 15 % all the rest.
 """
 
 from __future__ import annotations
