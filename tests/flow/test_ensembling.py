@@ -228,7 +228,7 @@ def test_an_image_that_changed_between_the_trainings(command, tiny_run, tmp_path
 def test_a_file_that_is_not_the_mean_is_no_model(command, monkeypatch, tiny_run, tmp_path):
     other = shutil.copytree(tiny_run, tmp_path / "other")
     change(other, temperature=3.0)
-    monkeypatch.setattr("eosin.pipeline.pooling.merge_onnx", copy_first)
+    monkeypatch.setattr("eosin.exporting.merging.merge_onnx", copy_first)
     told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
     assert told.status == 1
     assert "the ensemble differs from the mean of its members by" in told.complaint
@@ -247,7 +247,7 @@ def test_what_is_stopped_half_way_is_no_run(command, monkeypatch, tiny_run, smal
     told = command("ensemble", tiny_run, small_run, "-o", tmp_path / "e")
     assert told.status == 1
     assert command("report", tmp_path / "e").status == 1
-    monkeypatch.setattr("eosin.pipeline.pooling.merge_onnx", stop)
+    monkeypatch.setattr("eosin.exporting.merging.merge_onnx", stop)
     assert command("ensemble", tiny_run, small_run, "-o", tmp_path / "f").status == 1
     with pytest.raises(eosin.EosinError, match="no model folder"):
         Classifier(tmp_path / "f" / "model")
