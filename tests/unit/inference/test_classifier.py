@@ -135,9 +135,7 @@ def test_several_classes_are_decided_by_arg_max(model):
 
 def test_it_abstains_unless_the_set_holds_the_decided_class_alone(model):
     paths, info = ModelFolder(model), info_with(model, abstention=None)
-    info = info.model_copy(
-        update={"threshold": info.threshold.model_copy(update={"value": 0.5})}
-    )
+    info = info.model_copy(update={"threshold": info.threshold.model_copy(update={"value": 0.5})})
     write_document(paths.info, info)
     probabilities = np.array([[0.95, 0.05], [0.7, 0.3], [0.55, 0.45], [0.2, 0.8]])
     assert not Classifier(model).abstains(probabilities).any()
