@@ -9,6 +9,7 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import read_history, read_predictions
+from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.inference.classifier import Classifier
 
@@ -75,6 +76,12 @@ def test_folds_with_and_without_pytorch(process, command, recipe_file, tmp_path)
     tables = [read_predictions(run.predictions) for run in (bare, full)]
     for name in ("prob_benign", "prob_malignant"):
         np.testing.assert_allclose(*(table[name] for table in tables), atol=1e-4)
+    # Each fold tells its own time; the run's is their sum.
+    own, *folds = (
+        read_document(run.environment, Environment).seconds["train"]
+        for run in (full, full.fold(0, 0), full.fold(0, 1))
+    )
+    assert own == pytest.approx(sum(folds), abs=0.02)
     # The model that averages the folds: in the engine, and in ONNX Runtime.
     info = read_document(ModelFolder(full.model).info, ModelInfo)
     size = info.preprocessing.input_px
