@@ -115,3 +115,11 @@ def test_another_network_is_refused(command, recipe_file, tmp_path):
     told = command("train", recipe_file(model=model), "-o", tmp_path / "run")
     assert told.status == 2
     assert "no model of the NumPy engine is called 'vgg16'. Known: light_cnn" in told.complaint
+
+
+def test_a_training_that_diverges_ends_in_one_line(command, recipe_file, tmp_path):
+    recipe = recipe_file(**NUMPY, train={"lr": 1e30})
+    told = command("train", recipe, "-o", tmp_path / "run")
+    assert told.status == 1
+    assert "the loss is nan at step 2: what comes out of " in told.complaint
+    assert "RuntimeWarning" not in told.err

@@ -108,6 +108,8 @@ class Network:
             if passed is not None:
                 passed = layer.backward(passed)
 
+    # A loss that is no number is told in one line, and not by NumPy's warnings before it.
+    @np.errstate(over="ignore", invalid="ignore")
     def step(
         self,
         inputs: FloatArray,
