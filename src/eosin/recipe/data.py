@@ -67,7 +67,10 @@ class DataSection(Section):
         manifest: a manifest (CSV or Parquet), relative to the recipe.
         root: The data set's folder; else ``$EOSIN_DATA/<dataset>``. ``$NAME`` and ``~`` expand.
         options: Arguments of the data set (the phantom's, for example).
-        label: The manifest's column that holds the class.
+        path: The manifest's column that holds the image reference.
+        label: The column that holds the class.
+        patient: The column that holds the patient.
+        group: The column that holds the unit that must not cross a split.
         positive: The positive class of a binary task; adapters have a default.
         magnifications: Keep only these; all by default.
         fuse: Make bundles of a slide's images, one a magnification, in the order of
@@ -80,6 +83,10 @@ class DataSection(Section):
         percentiles: Of each channel's counts in the training images: what becomes 0 and 255.
         audit: What the leak audit looks for: ``copies`` (the same image, be it mirrored, turned,
             saved anew or resized), or ``full`` (near-duplicates by their content, too).
+        repair: Join into one group, before the split is drawn, what the leak audit finds to belong
+            together: near-duplicates, sections of one accession, alike names.
+        alike_names: Names of patients or groups that differ only in spelling (case, leading zeros,
+            ``.0``) stop a strict run (``refuse``), or are kept apart (``distinct``).
         cache: Keep decoded images for the next run; ``false`` keeps them in a temporary folder.
         split: How samples are divided.
     """
@@ -88,7 +95,10 @@ class DataSection(Section):
     manifest: str | None = None
     root: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    path: str = "path"
     label: str = "label"
+    patient: str = "patient"
+    group: str = "group"
     positive: str | None = None
     magnifications: tuple[str, ...] = ()
     fuse: bool = False
@@ -98,6 +108,8 @@ class DataSection(Section):
     channels: tuple[str | Annotated[int, Field(ge=0)], ...] = ()
     percentiles: tuple[Percentile, Percentile] = (0.1, 99.9)
     audit: Literal["copies", "full"] = "copies"
+    repair: bool = False
+    alike_names: Literal["refuse", "distinct"] = "refuse"
     cache: bool = True
     split: SplitSection = SplitSection()
 

@@ -1,0 +1,38 @@
+"""Names as people write them: cleaned, compared, and recognised as unknown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Characters that no reader sees at the ends of a cell: zero-width ones and byte-order marks.
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+#: Written-out forms of "not known", in lower case.
+_UNKNOWN = frozenset(
+    {"", "na", "n/a", "#n/a", "<na>", "n.a.", "nan", "nat", "none", "null", "nil", "unknown"}
+    | {"unk", "not known", "not available", "missing", "undefined", "?", "-", "--", "–", "."}
+)
+# Zeros that lead a run of digits, but not the decimals of a number: 007 is 7, 1.05 is not 1.5.
+_LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
+_WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
+
+
+def clean_name(text: str) -> str:
+    """Return a name without surrounding blanks and in Unicode's composed form (NFC)."""
+    return unicodedata.normalize("NFC", text).strip().strip(_INVISIBLE).strip()
+
+
+def spelling_key(text: str) -> str:
+    """Return what two spellings of one name share.
+
+    Spellings that differ by surrounding blanks, Unicode form, case, leading zeros or a trailing
+    ``.0`` have the same key: ``P01``, ``p1`` and ``P01 ``; ``7``, ``007`` and ``7.0``.
+    """
+    name = unicodedata.normalize("NFC", clean_name(text).casefold())
+    whole = _WHOLE_NUMBER.fullmatch(name)
+    return _LEADING_ZEROS.sub("", whole.group(1) if whole else name)
+
+
+def is_unknown(text: str) -> bool:
+    """Return whether a cell is empty or writes out that its value is not known (``NA``, ``?``)."""
+    return clean_name(text).casefold() in _UNKNOWN

@@ -1,0 +1,42 @@
+import unicodedata
+
+import pytest
+
+from eosin.core.text import clean_name, is_unknown, spelling_key
+
+
+@pytest.mark.parametrize("text", ["P01", " P01", "P01\t", "P01\u00a0", "\ufeffP01", "P01\u200b "])
+def test_blanks_around_a_name_are_removed(text):
+    assert clean_name(text) == "P01"
+
+
+def test_both_unicode_forms_become_the_composed_one():
+    composed = "M\u00fcller"
+    decomposed = unicodedata.normalize("NFD", composed)
+    assert decomposed != composed
+    assert clean_name(decomposed) == clean_name(composed) == composed
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [("P01", "p01", "P01 ", "P1"), ("7", "007", "7.0", "7.00"), ("14-0022AB", "14-22ab")],
+)
+def test_spellings_of_one_name_share_a_key(spellings):
+    assert len({spelling_key(text) for text in spellings}) == 1
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [("P01", "P10"), ("1.05", "1.5"), ("7", "70"), ("0", ""), ("P1", "Q1"), ("0", "1")]
+)
+def test_different_names_keep_different_keys(a, b):
+    assert spelling_key(a) != spelling_key(b)
+
+
+@pytest.mark.parametrize("text", ["", " ", "NA", "nan", "N/A", "Unknown", "?", "null", " none "])
+def test_written_out_unknowns_are_recognised(text):
+    assert is_unknown(text)
+
+
+@pytest.mark.parametrize("text", ["0", "P01", "Nan Li", "Nadia", "no"])
+def test_names_are_not_taken_for_unknown(text):
+    assert not is_unknown(text)
