@@ -304,9 +304,9 @@ def make_manifest(
     """
     from eosin.pipeline.inspection import make_manifest as make
     from eosin.pipeline.telling import tell_samples
-    from eosin.recipe.reading import parse_overrides
+    from eosin.recipe import parse_overrides
 
-    samples, told = make(name, root, output, options=parse_overrides(options or ()))
+    samples, told = make(name, root, output, options=parse_overrides(options or (), schema=None))
     typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
 
 
