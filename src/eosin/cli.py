@@ -359,6 +359,14 @@ def audit(
         typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
+    repair: Annotated[
+        Path | None,
+        typer.Option(
+            "--repair",
+            metavar="NEW.csv",
+            help="New table with the groups joined that belong together; it is audited again.",
+        ),
+    ] = None,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
@@ -370,7 +378,9 @@ def audit(
     from eosin.pipeline.auditing import audit_manifest
     from eosin.pipeline.telling import tell_audit
 
-    found, skipped = audit_manifest(manifest, output=output, quick=quick, pseudonymise=pseudonymise)
+    found, skipped = audit_manifest(
+        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise, say=say
+    )
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))
