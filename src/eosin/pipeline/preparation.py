@@ -23,7 +23,13 @@ from eosin.core.networks import check_arguments
 from eosin.core.places import cache_folder
 from eosin.core.types import Samples
 from eosin.datasets.audit import Album, Alike, FileHashes, audit_samples, find_alike, fingerprint
-from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, find_root
+from eosin.datasets.base import (
+    LEFT_OUT,
+    DataSetFacts,
+    collect_samples,
+    declared_facts,
+    find_root,
+)
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
@@ -206,6 +212,8 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
     """
     check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
+    if left_out := samples.frame.attrs.get(LEFT_OUT):
+        say(left_out)
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
