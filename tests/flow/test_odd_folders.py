@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -132,3 +133,49 @@ def test_an_image_of_few_pixels_ends_nothing(
     assert command("data", "audit", manifest, "--quick").status == 0
     recipe = recipe_file(data={"dataset": "folder", "root": str(images)}, drop=("options",))
     assert command("train", recipe, "--plan").status == 0
+
+
+@POSIX
+def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_done(
+    images, model, command, tmp_path
+):
+    locked = images / "benign" / next(os.walk(images / "benign"))[1][0]
+    lines = (
+        ["predict", model, images, "-o", tmp_path / "p.csv"],
+        ["data", "check", images],
+        ["data", "manifest", "folder", images, "-o", tmp_path / "m.csv"],
+    )
+    for line in lines:  # as an administrator, so that everything is imported
+        assert command(*line).status == 0
+    (tmp_path / "m.csv").unlink()
+    n_files = len(pd.read_csv(tmp_path / "p.csv"))
+    n_locked = len(list(locked.rglob("*.png")))
+    with as_somebody(tmp_path, locked):
+        predicted, checked, made = (command(*line) for line in lines)
+    assert [predicted.status, checked.status, made.status] == [1, 1, 1]
+    assert len(pd.read_csv(tmp_path / "p.csv")) == n_files - n_locked
+    assert str(locked) in checked.out
+    assert str(locked) in made.complaint
+
+
+@contextmanager
+def as_somebody(place, locked):
+    """Work as a user to whom one folder is closed, in a place of their own."""
+    locked.chmod(0)
+    if os.geteuid() != 0:
+        try:
+            yield
+        finally:
+            locked.chmod(0o700)
+        return
+    for above in (place, *place.parents[:3]):  # pytest's own folders are the user's alone
+        above.chmod(above.stat().st_mode | 0o055)
+    place.chmod(0o777)
+    for path in place.glob("*.csv"):
+        path.chmod(0o666)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        locked.chmod(0o700)
