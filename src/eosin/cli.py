@@ -241,10 +241,12 @@ def predict(
     result = run_model(model, paths, output=output, pseudonymise=pseudonymise)
     typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
     say(result.intended_use)
+    if result.left_out:
+        say(result.left_out)
     for line in [*tell_unchanged(result.table), *tell_abstained(result.table)]:
         say(line)
     for path, reason in result.skipped if output is None else ():
-        say(f"skipped {path}: {reason}")
+        say(f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}")
     where = Path("the lines above") if output is None else output.parent / "skipped.csv"
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
 

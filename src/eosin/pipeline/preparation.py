@@ -34,7 +34,13 @@ from eosin.datasets.audit import (
     list_joined,
     unify_spelling,
 )
-from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, find_root
+from eosin.datasets.base import (
+    LEFT_OUT,
+    DataSetFacts,
+    collect_samples,
+    declared_facts,
+    find_root,
+)
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
@@ -228,6 +234,8 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
     """
     check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
+    if left_out := samples.frame.attrs.get(LEFT_OUT):
+        say(left_out)
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
