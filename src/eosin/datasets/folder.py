@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
+from eosin.core.text import clean_name
 from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
 from eosin.datasets.listing import list_files
 from eosin.datasets.options import check_options
@@ -49,7 +50,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
             f"{root} holds no images in class folders",
             mend="Lay them out as ROOT/<class>/<patient>/image.png",
         )
-    if {label.lower() for _, label, _ in rows} <= _PARTS:
+    if {clean_name(label).casefold() for _, label, _ in rows} <= _PARTS:
         raise DataError(
             f"{root} is divided into {', '.join(sorted({row[1] for row in rows}))}: these are "
             "parts, not classes",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.versioned import write_document
 from eosin.core.files import check_output, prepare_output
@@ -24,7 +26,14 @@ from eosin.reporting.leaks import pictured, write_audit_page
 
 
 def audit_manifest(
-    path: Path, *, output: Path | None = None, quick: bool = False, pseudonymise: bool = False
+    path: Path,
+    *,
+    output: Path | None = None,
+    quick: bool = False,
+    pseudonymise: bool = False,
+    label: str = "label",
+    columns: Columns | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[AuditReport, Skipped]:
     """Audit a manifest for leaks across its splits.
 
@@ -36,6 +45,9 @@ def audit_manifest(
         quick: Look for copies only, not for the same tissue turned by any angle, enlarged or
             shifted; so it is, too, where a part that this needs is not installed.
         pseudonymise: Whether patients, groups and paths get pseudonyms.
+        label: The column that holds the class.
+        columns: The columns that hold the image reference, the patient and the group.
+        say: Told what was changed when the manifest was read.
 
     Returns:
         The findings; ``(path, reason)`` of images that could not be read, whose names and groups
@@ -45,7 +57,10 @@ def audit_manifest(
         EosinError: The manifest does not fit, no image can be read, or the folder cannot take the
             files.
     """
-    samples = read_manifest(path, allow_one_class=True)
+    samples = read_manifest(path, label=label, allow_one_class=True, columns=columns or Columns())
+    if say is not None:
+        for note in samples.notes:
+            say(f"{samples.name}: {note}")
     if output is not None:
         check_output(output)
     content = not quick

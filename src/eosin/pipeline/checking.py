@@ -12,6 +12,7 @@ import pandas as pd
 
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.model import Planes
+from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
@@ -51,7 +52,7 @@ def check_images(
     """
     if not path.exists() and "#" not in path.name:
         raise DataError(f"{path} does not exist")
-    if path.suffix in {".csv", ".parquet"}:
+    if is_table(path):
         samples = read_manifest(path, allow_one_class=True)
     else:
         frame = pd.DataFrame({"path": list_images([path])}, dtype=object)
