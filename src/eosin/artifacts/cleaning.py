@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError, close_matches
@@ -29,7 +30,7 @@ _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testi
 _SPLIT_NAMES |= {name: name for name in SPLITS}
 _NUMBER = re.compile(r"\+?(\d+(?:[.,]\d*)?|[.,]\d+)([eE][-+]?\d{1,3})?", re.ASCII)
 _MAGNIFICATION = re.compile(r"(\d+(?:[.,]\d+)?)\s*[x×]?", re.ASCII | re.IGNORECASE)
-_MOST_NAMED = 4
+_MOST_SHOWN = 3
 
 
 def clean_cells(frame: Any, label: str, name: str) -> list[str]:
@@ -76,31 +77,35 @@ def _one_magnification(text: str) -> str:
 
 
 def _clean_names(frame: Any, column: str) -> Iterator[str]:
-    """Clean the names in a column; yield a sentence for each kind of change."""
-    counts = Counter(frame[column])
-    names = {cell: clean_name(cell) for cell in counts}
-    changed = [cell for cell, name in names.items() if name != cell]
-    if changed:
-        frame[column] = frame[column].map(names)
-    other_form = [cell for cell in changed if unicodedata.normalize("NFC", cell) != cell]
-    blanks = [cell for cell in changed if cell not in other_form and names[cell]]
-    if blanks:
-        yield f"column {column!r}: blanks around {_named(blanks, counts)} removed"
-    if other_form:
-        yield f"column {column!r}: {_named(other_form, counts)} brought into Unicode's form NFC"
+    """Clean the names in a column; yield a sentence for each kind of change.
+
+    The sentences show no name: it may be a patient's.
+    """
+    names = {cell: clean_name(cell) for cell in set(frame[column])}
+    changed = {cell for cell, name in names.items() if name != cell}
+    if not changed:
+        return
+    other_form = {cell for cell in changed if unicodedata.normalize("NFC", cell) != cell}
+    for cells, how in (
+        ({cell for cell in changed - other_form if names[cell]}, "blanks around names removed"),
+        (other_form, "Unicode forms of names made one (NFC)"),
+    ):
+        if cells:
+            yield f"column {column!r}: {how} in {_rows(frame, frame[column].isin(cells))}"
+    frame[column] = frame[column].map(names)
 
 
 def _empty_unknown(frame: Any, column: str) -> Iterator[str]:
-    counts = Counter(frame[column])
-    unknown = [cell for cell in counts if cell and is_unknown(cell)]
+    unknown = sorted(cell for cell in set(frame[column]) if cell and is_unknown(cell))
     if unknown:
-        frame[column] = frame[column].map(lambda cell: "" if is_unknown(cell) else cell)
-        yield f"column {column!r}: {_named(unknown, counts)} counted as unknown"
+        mask = frame[column].isin(unknown)
+        shown = ", ".join(map(repr, unknown))
+        yield f"column {column!r}: {shown} counted as unknown in {_rows(frame, mask)}"
+        frame[column] = frame[column].mask(mask, "")
 
 
 def _clean_splits(frame: Any, name: str) -> Iterator[str]:
-    counts = Counter(frame["split"])
-    odd = sorted(cell for cell in counts if cell and cell not in SPLITS)
+    odd = sorted(cell for cell in set(frame["split"]) if cell and cell not in SPLITS)
     known = {cell: _SPLIT_NAMES.get(cell.casefold(), "") for cell in odd}
     for cell, split in known.items():
         if not split:
@@ -112,7 +117,7 @@ def _clean_splits(frame: Any, name: str) -> Iterator[str]:
     if known:
         frame["split"] = frame["split"].map(lambda cell: known.get(cell, cell))
         pairs = ", ".join(f"{cell!r} as {split!r}" for cell, split in known.items())
-        yield f"column 'split': {pairs}"
+        yield f"column 'split': {pairs} read"
 
 
 def _note_contradictions(frame: Any) -> Iterator[str]:
@@ -121,15 +126,12 @@ def _note_contradictions(frame: Any) -> Iterator[str]:
         if key not in frame or "patient" not in frame:
             continue
         known = frame[(frame[key] != "") & (frame["patient"] != "")]
-        n_patients = known.groupby(key, sort=False)["patient"].nunique()
-        several = n_patients[n_patients > 1].index
-        if len(several):
-            first = known[known[key] == several[0]]["patient"].unique()
-            plural = f"{what} is" if len(several) == 1 else f"{what}s are"
-            yield (
-                f"{len(several):,} {plural} listed under several patients, such as {several[0]!r} "
-                f"under {first[0]!r} and {first[1]!r}"
-            )
+        n_patients = known.groupby(key, sort=False)["patient"].transform("nunique")
+        mask = (n_patients > 1).reindex(frame.index, fill_value=False)
+        if mask.any():
+            n = frame[key][mask].nunique()
+            plural = f"{what} is" if n == 1 else f"{what}s are"
+            yield f"{n:,} {plural} listed under several patients, in {_rows(frame, mask)}"
 
 
 def _clean_mpp(frame: Any, name: str) -> None:
@@ -151,13 +153,15 @@ def _clean_mpp(frame: Any, name: str) -> None:
 
 def _first_row(frame: Any, column: str, cell: str) -> str:
     positions = [i for i, other in enumerate(frame[column]) if other == cell]
-    more = f" and {len(positions) - 1} more" if len(positions) > 1 else ""
+    more = f" and {len(positions) - 1:,} more" if len(positions) > 1 else ""
     return f" in row {row_number(frame, positions[0])}{more}"
 
 
-def _named(cells: list[str], counts: Mapping[str, int]) -> str:
-    """Return cells as they are written, with the number of their rows."""
-    shown = ", ".join(map(repr, sorted(cells)[:_MOST_NAMED]))
-    shown += f" and {len(cells) - _MOST_NAMED} more" if len(cells) > _MOST_NAMED else ""
-    rows = sum(counts[cell] for cell in cells)
-    return f"{shown} ({'1 row' if rows == 1 else f'{rows:,} rows'})"
+def _rows(frame: Any, mask: Any) -> str:
+    """Return the number of rows, and the first ones of a table that was read."""
+    positions = np.flatnonzero(np.asarray(mask))
+    count = "1 row" if len(positions) == 1 else f"{len(positions):,} rows"
+    if frame.index.name is None:
+        return count
+    first = ", ".join(str(row_number(frame, int(position))) for position in positions[:_MOST_SHOWN])
+    return f"{count} ({first}{', …' if len(positions) > _MOST_SHOWN else ''})"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eosin.core.errors import ManifestError, close_matches
+from eosin.core.text import is_unknown
 
 _ENDING = r"(s|(id|ids|no|nr|num|number|code|key|uid|uuid|identifier|name|names|index|barcode))*"
 _NEAR = {
@@ -123,7 +124,9 @@ def _check_passed_over(frame: Any, columns: Columns, name: str) -> None:
     independent = f"{columns.independence} if the images are independent"
     if not has_patients and (near := find_near("patient", filled)):
         either = "" if has_groups else f", or {independent}"
-        raise _passed_over(name, "patient", near, columns.option("patient", near[0]) + either)
+        raise _passed_over(
+            frame, name, "patient", near, columns.option("patient", near[0]) + either
+        )
     if has_groups or columns.group != "group":
         return
     other = independent
@@ -134,17 +137,20 @@ def _check_passed_over(frame: Any, columns: Columns, name: str) -> None:
         repeated = [column for column in filled if frame[column].nunique() < len(frame)]
         near = find_near("slide", repeated)
     if near:
-        raise _passed_over(name, "group", near, f"{columns.option('group', near[0])}, or {other}")
+        raise _passed_over(
+            frame, name, "group", near, f"{columns.option('group', near[0])}, or {other}"
+        )
 
 
 def _is_filled(frame: Any, column: str) -> bool:
-    return column in frame and bool((frame[column].astype(str).str.strip() != "").any())
+    return column in frame and not all(is_unknown(str(cell)) for cell in set(frame[column]))
 
 
-def _passed_over(name: str, key: str, near: list[str], hint: str) -> ManifestError:
-    shown = " and ".join(map(repr, near[:3]))
+def _passed_over(frame: Any, name: str, key: str, near: list[str], hint: str) -> ManifestError:
+    lack = "an empty column" if key in frame and len(frame) else "no column"
+    unit = "slide" if find_near("slide", near[:1]) else key
     return ManifestError(
-        f"{name}: the column {key!r} is missing or empty, but {shown} looks like it: passed over, "
-        f"images of one {key} could be in several splits",
+        f"{name}: the table has {lack} {key!r}, but a column {' and '.join(map(repr, near[:3]))}; "
+        f"without it, images of one {unit} could be in several splits",
         mend=f"Add {hint}",
     )

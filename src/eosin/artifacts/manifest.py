@@ -121,7 +121,7 @@ def make_samples(
     for fallback in ("patient", "path"):
         frame["group"] = frame["group"].where(frame["group"] != "", frame[fallback])
     return Samples(
-        frame=frame.reset_index(drop=True),
+        frame=frame.reset_index(drop=True).astype(object),
         root=Path(root),
         class_names=_class_names(frame, positive, name, class_names, allow_one_class),
         positive=positive,

@@ -196,7 +196,12 @@ def _read_workbook(path: Path, data: bytes) -> list[_Row]:
 
     try:
         sheets = pd.read_excel(
-            io.BytesIO(data), sheet_name=None, header=None, dtype=object, engine="calamine"
+            io.BytesIO(data),
+            sheet_name=None,
+            header=None,
+            dtype=object,
+            na_filter=False,  # a class may be called NA
+            engine="calamine",
         )
     except (CalamineError, ValueError, KeyError, OSError) as error:
         raise ManifestError(
