@@ -54,6 +54,11 @@ def resolve_paths(frame: Any, root: Path, name: str) -> list[str]:
     )
 
 
+def plain_path(cell: str) -> str:
+    """Return a path in one writing: no surrounding blanks, slashes, composed Unicode (NFC)."""
+    return clean_name(cell).replace("\\", "/")
+
+
 def _is_plain(cell: str) -> bool:
     """Return whether a cell can only be the file of exactly this name."""
     return cell.isascii() and "\\" not in cell and " /" not in cell and cell == cell.strip()

@@ -15,9 +15,11 @@ import gzip
 import io
 import lzma
 import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,10 @@ _MARKS = (  # UTF-32's mark begins with UTF-16's
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+#: The line that Excel takes the separator from.
+_SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?(?:\r\n|\r|\n)', re.IGNORECASE)
+#: Bytes that are looked at to learn the form of a large table.
+_SNIFFED = 1 << 20
 _SAVE_AS = "Save the table as CSV UTF-8 or .xlsx"
 #: A row of cells and its number in the table.
 _Row = tuple[int, list[str]]
@@ -94,6 +100,34 @@ def read_table(path: Path) -> Any:
         raise ManifestError(f"the table {path} does not exist") from None
     except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ManifestError(f"the table {path} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How the text of a table is written.
+
+    Attributes:
+        encoding: Its encoding.
+        delimiter: What separates the columns.
+        skipped_lines: Lines before the header.
+    """
+
+    encoding: str
+    delimiter: str
+    skipped_lines: int = 0
+
+
+def sniff_text(path: Path) -> TextForm:
+    """Return the form of a text table that is too large to be read at once, by its beginning."""
+    with path.open("rb") as stream:
+        data = stream.read(_SNIFFED)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    text = data.decode(encoding, "ignore")
+    stated = _SEPARATOR_LINE.match(text)
+    if stated:
+        return TextForm(encoding, stated.group(1) or ",", 1)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return TextForm(encoding, _find_delimiter(header))
 
 
 def row_number(frame: Any, position: int) -> int:
@@ -153,16 +187,13 @@ def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
 
 def _split_text(path: Path, text: str) -> list[_Row]:
     """Split text into numbered rows of cells; rows without any content are left out."""
-    first, _, rest = text.lstrip("\ufeff").partition("\n")
-    stated = first.strip().strip('"').casefold()
-    if stated.startswith("sep=") and len(stated) <= len("sep=") + 1:
-        delimiter, text = first.strip("\r\n").strip('"')[len("sep=") :] or ",", rest
-    else:
-        delimiter = ""
+    text = text.lstrip("\ufeff")
+    stated = _SEPARATOR_LINE.match(text)
+    text = text[stated.end() :] if stated else text
     header = next((line for line in text.splitlines() if line.strip(" \t,;")), "")
-    delimiter = delimiter or _find_delimiter(header)
+    delimiter = (stated and stated.group(1)) or _find_delimiter(header)
     reader = csv.reader(
-        io.StringIO(text.lstrip("\ufeff"), newline=""),
+        io.StringIO(text, newline=""),
         delimiter=delimiter,
         skipinitialspace=f"{delimiter} " in header,
         strict=True,
