@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eosin.core.errors import ManifestError, close_matches
-from eosin.core.text import is_unknown
+from eosin.core.text import clean_name, is_unknown
 
 _ENDING = r"(s|(id|ids|no|nr|num|number|code|key|uid|uuid|identifier|name|names|index|barcode))*"
 _NEAR = {
@@ -81,6 +81,7 @@ def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> 
     if columns:
         own = {"patient": columns.patient, "group": columns.group}
         mapped |= {key: column for key, column in own.items() if column != key}
+    mapped = {key: clean_name(column) for key, column in mapped.items()}
     for key, column in mapped.items():
         if column not in frame:
             raise _missing(frame, columns, key, column, name)

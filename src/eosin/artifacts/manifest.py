@@ -28,7 +28,7 @@ from eosin.artifacts.pseudonyms import looks_like_pseudonym
 from eosin.artifacts.tables import NOTES, read_table, row_number
 from eosin.core.errors import ManifestError, close_matches
 from eosin.core.files import atomic_path
-from eosin.core.text import spelling_key
+from eosin.core.text import clean_name, spelling_key
 from eosin.core.types import BUNDLED, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
@@ -106,6 +106,7 @@ def make_samples(
     """
     frame, notes = frame.copy(), [str(note) for note in frame.attrs.get(NOTES, ())]
     frame.attrs = {}
+    label, positive = clean_name(label), positive and clean_name(positive)
     take_columns(frame, columns, label, name)
     if len(frame) == 0:
         raise ManifestError(f"{name}: the table has no rows")

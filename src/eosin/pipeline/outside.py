@@ -18,6 +18,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import Embedding, ModelInfo, Planes
 from eosin.core.errors import DataError, ImageError, ManifestError, UsageError, close_matches
+from eosin.core.text import clean_name
 from eosin.core.types import Samples
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.quality import decode_stored
@@ -43,7 +44,7 @@ def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     for pair in pairs:
-        theirs, sign, ours = (part.strip() for part in pair.rpartition("="))
+        theirs, sign, ours = map(clean_name, pair.rpartition("="))
         if not sign or not theirs:
             raise UsageError(
                 f"--map takes THEIRS=OURS, got {pair!r}", mend="For example: --map tumour=malignant"
