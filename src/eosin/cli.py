@@ -35,6 +35,15 @@ AllowSkipped = Annotated[
     bool, typer.Option("--allow-skipped", help="Exit 0 although files could not be read.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of labels.")]
+PathColumn = Annotated[str, typer.Option("--path", help="Column of image paths.")]
+PatientColumn = Annotated[str, typer.Option("--patient", help="Column of patients.")]
+GroupColumn = Annotated[
+    str, typer.Option("--group", help="Column of the unit that must not cross a split.")
+]
+Independent = Annotated[
+    bool, typer.Option("--independent", help="No two images are of one patient or slide.")
+]
 Pseudonymise = Annotated[
     bool, typer.Option("--pseudonymise", help="Pseudonyms for patients, groups and paths.")
 ]
@@ -151,7 +160,11 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", help="An outside label's class, THEIRS=OURS; THEIRS= leaves it out."),
     ] = None,
-    label: Annotated[str, typer.Option(help="Outside column of labels.")] = "label",
+    label: LabelColumn = "label",
+    path_column: PathColumn = "path",
+    patient: PatientColumn = "patient",
+    group: GroupColumn = "group",
+    independent: Independent = False,
     split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
     features: Annotated[Path | None, typer.Option(help="Table, for a head on features.")] = None,
     prevalence: Annotated[
@@ -162,12 +175,14 @@ def evaluate(
     allow_skipped: AllowSkipped = False,
 ) -> None:
     """Judge a model on a split or on an outside manifest."""
+    from eosin.artifacts.columns import Columns
     from eosin.pipeline.assessment import evaluate as judge
     from eosin.pipeline.outside import parse_labels
     from eosin.pipeline.telling import tell_drift, tell_overlap, tell_split
 
     result = judge(
-        run_or_model, data=data, labels=parse_labels(pairs or []), label=label, split=split,
+        run_or_model, data=data, labels=parse_labels(pairs or []), label=label,
+        columns=Columns(path_column, patient, group, independent), split=split,
         features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise, say=say,
     )  # fmt: skip
     for name, metrics in result.metrics.items():
@@ -360,6 +375,11 @@ def audit(
         Path | None,
         typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
     ] = None,
+    label: LabelColumn = "label",
+    path_column: PathColumn = "path",
+    patient: PatientColumn = "patient",
+    group: GroupColumn = "group",
+    independent: Independent = False,
     quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
     repair: Annotated[
         Path | None,
@@ -377,12 +397,14 @@ def audit(
 
     Leaves with status 1 where there is any, and where a file cannot be read.
     """
+    from eosin.artifacts.columns import Columns
     from eosin.pipeline.auditing import audit_manifest
     from eosin.pipeline.telling import tell_audit
 
     found, skipped = audit_manifest(
-        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise, say=say
-    )
+        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
+        label=label, columns=Columns(path_column, patient, group, independent), say=say,
+    )  # fmt: skip
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))

@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.breakhis_names import parse_breakhis_name
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
@@ -83,8 +83,8 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
         )
     table = pd.DataFrame(rows, dtype=object)
     table["mpp"] = _scales(root, table)
-    table.attrs[NOTES] = [f"{count_images(odd)} with other names: left out"] if odd else []
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
+    notes = [f"{count_images(odd)} with other names: left out"] if odd else []
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
     return table
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, DataSet, DataSetFacts
+from eosin.core.text import clean_name
+from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
@@ -51,15 +52,15 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
             ". ".join(filter(None, [f"{root} holds no images in class folders", left_out])),
             mend="Lay them out as ROOT/<class>/<patient>/image.png",
         )
-    if {label.lower() for _, label, _ in rows} <= _PARTS:
+    if {clean_name(label).casefold() for _, label, _ in rows} <= _PARTS:
         raise DataError(
             f"{root} is divided into {', '.join(sorted({row[1] for row in rows}))}: these are "
             "parts, not classes",
             mend="Name one of them, or write a manifest that tells the part in a column split",
         )
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
-    table.attrs[NOTES] = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
-    table.attrs[LEFT_OUT] = left_out
+    notes = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
+    table.attrs[NOTES] = [*notes, *filter(None, [left_out])]
     return table
 
 

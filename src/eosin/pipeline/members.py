@@ -120,7 +120,8 @@ def _read(name: str, run: RunFolder, output: Path) -> Member:
             mend="Only runs on images can be averaged",
         )
     environment = read_document(run.environment, Environment)
-    samples = relocated(read_manifest(run.manifest, allowed=info.class_names), output)
+    own = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
+    samples = relocated(own, output)
     is_folds = run.folds.is_dir()
     return Member(
         name=name,
@@ -154,7 +155,10 @@ def _check_finished(run: RunFolder) -> None:
 def _fold_divisions(name: str, run: RunFolder, output: Path) -> tuple[tuple[str, Samples], ...]:
     folds = sorted(path for path in run.folds.iterdir() if RunFolder(path).manifest.exists())
     return tuple(
-        (f"{name}, fold {fold.name}", relocated(read_manifest(RunFolder(fold).manifest), output))
+        (
+            f"{name}, fold {fold.name}",
+            relocated(read_manifest(RunFolder(fold).manifest, verbatim=True), output),
+        )
         for fold in folds
     )
 

@@ -37,7 +37,7 @@ def audit_overlap(
     found = None
     for place in (run, *map(RunFolder, places)):
         if place.manifest.exists():
-            samples = _seen(read_manifest(place.manifest, allow_one_class=True))
+            samples = _seen(read_manifest(place.manifest, allow_one_class=True, verbatim=True))
             trained = samples, _hash(run, samples, preprocessing)
             report = audit_outside(trained, outside, root)
             found = report if found is None else found.joined(report.findings)

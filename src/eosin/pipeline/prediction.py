@@ -14,6 +14,7 @@ import pandas as pd
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.artifacts.predictions import PREFIX
+from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, UsageError
 from eosin.core.files import check_writable
 from eosin.core.progress import progress_bar
@@ -154,7 +155,7 @@ def _list_cells(paths: list[Path], preprocessing: Preprocessing) -> tuple[ImageL
     cells: list[str] = []
     units: list[str] = []
     for path in paths:
-        if path.suffix not in {".csv", ".parquet"}:
+        if not is_table(path):
             raise _wants_table(path, preprocessing, unit)
         # Nothing is known of the classes: the slide, or the image, stands for its label.
         label = "slide" if preprocessing.magnifications else "path"
