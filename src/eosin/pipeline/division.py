@@ -59,7 +59,8 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
         LeakError: Naming the first leak.
     """
     if not audit.leaks:
-        say("Audit: no leak found")
+        what = f"copies found. {audit.unchecked}" if audit.unchecked else "leak found"
+        say(f"Audit: no {what}")
         return
     first = audit.leaks[0].message
     if recipe.data.split.is_strict and not allow_leak:

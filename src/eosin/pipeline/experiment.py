@@ -98,7 +98,7 @@ def train(
     run, resolved = _choose_run(recipe, overrides, output, resume, say)
     watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
-        prepared = prepare(resolved, say)
+        prepared = prepare(resolved, say, is_new=resume is None)
     unread = {run.skipped: len(prepared.skipped)}
     if resume is not None and run.metrics.exists():
         check_same_data(run, prepared)
@@ -174,7 +174,7 @@ def plan(
     if resume is not None:
         find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume, say)
-    prepared = prepare(resolved, say)
+    prepared = prepare(resolved, say, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division, say)
     session = open_session(resolved, prepared, say, Stopwatch())
