@@ -241,10 +241,12 @@ def predict(
     result = run_model(model, paths, output=output, pseudonymise=pseudonymise)
     typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
     say(result.intended_use)
+    if result.left_out:
+        say(result.left_out)
     for line in [*tell_unchanged(result.table), *tell_abstained(result.table)]:
         say(line)
     for path, reason in result.skipped if output is None else ():
-        say(f"skipped {path}: {reason}")
+        say(f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}")
     where = Path("the lines above") if output is None else output.parent / "skipped.csv"
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
 
@@ -361,6 +363,14 @@ def audit(
         typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
+    repair: Annotated[
+        Path | None,
+        typer.Option(
+            "--repair",
+            metavar="NEW.csv",
+            help="New table with the groups joined that belong together; it is audited again.",
+        ),
+    ] = None,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
@@ -372,7 +382,9 @@ def audit(
     from eosin.pipeline.auditing import audit_manifest
     from eosin.pipeline.telling import tell_audit
 
-    found, skipped = audit_manifest(manifest, output=output, quick=quick, pseudonymise=pseudonymise)
+    found, skipped = audit_manifest(
+        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise, say=say
+    )
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
-from eosin.datasets.listing import list_files
+from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, DataSet, DataSetFacts
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice
 from eosin.datasets.tables import count_images
 
@@ -41,16 +41,18 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     check_options("folder", options, ["layout"])
     layout = take_choice(options, "layout", _LAYOUTS[0], _LAYOUTS)
     rows, loose = [], 0
-    for path in list_files(root):
+    found = list_files(root)
+    for path in found.files:
         above = path.split("/")[:-1]
         if len(above) > _LAYOUTS.index(layout):
             first, second = above[0], above[1] if len(above) > 1 else ""
             rows.append((path, *((first, second) if layout == _LAYOUTS[0] else (second, first))))
         else:
             loose += 1
+    left_out = describe_left_out(found.left_out)
     if not rows:
         raise DataError(
-            f"{root} holds no images in class folders",
+            ". ".join(filter(None, [f"{root} holds no images in class folders", left_out])),
             mend=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
             "image.png",
         )
@@ -59,6 +61,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         _refuse_patients_as_classes(root, rows)
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
     table.attrs[NOTES] = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
+    table.attrs[LEFT_OUT] = left_out
     return table
 
 
