@@ -323,7 +323,9 @@ def make_manifest(
     from eosin.pipeline.telling import tell_samples
     from eosin.recipe import parse_overrides
 
-    samples, told = make(name, root, output, options=parse_overrides(options or (), schema=None))
+    # As in a recipe, so that one hint works in both places.
+    texts = [text.removeprefix("data.options.") for text in options or ()]
+    samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
     typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
 
 

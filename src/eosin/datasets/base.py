@@ -162,8 +162,9 @@ def collect_samples(
 
     dataset = DATASETS.get(name)
     table = dataset.collect(root, options)
-    if positive is None and label == "label" and dataset.facts.positive in set(table["label"]):
-        positive = dataset.facts.positive
+    own, labels = dataset.facts.positive, set(table["label"])
+    if positive is None and label == "label" and own in labels and len(labels) == 2:
+        positive = own
     return make_samples(
         table, root=root, label=label, positive=positive, name=name, columns=columns
     )

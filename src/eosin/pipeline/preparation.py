@@ -55,6 +55,7 @@ from eosin.pipeline.refusals import (
     check_balance,
     check_embedding,
     check_modality,
+    check_positive,
     check_stain,
     check_standardising,
 )
@@ -250,14 +251,22 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
     return samples
 
 
-def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
+def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepared:
     """List the recipe's images and read those that the cache does not hold yet.
+
+    Args:
+        recipe: Resolved.
+        say: Called with what is being done.
+        is_new: Whether a run starts with them, so that what a recipe must settle is asked for; a
+            run of an earlier version goes on as it was started.
 
     Raises:
         EosinError: A name, folder or manifest is wrong, or no image can be read.
     """
     check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
+    if is_new:
+        check_positive(samples, recipe.data.positive)
     for note in samples.notes:
         say(f"{samples.name}: {note}")
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
