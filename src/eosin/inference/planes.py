@@ -7,7 +7,6 @@ refused by name: which of them to take is the user's to say, by saving it.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,14 @@ import tifffile
 from eosin.core.errors import ImageError
 from eosin.core.types import Pixels
 from eosin.inference.containers import read_item
-from eosin.inference.decode import decode_image, how_stored, opened_image
+from eosin.inference.decode import decode_image, how_stored, opened_image, select_page
 from eosin.inference.limits import Limits, read_limits
+from eosin.inference.tiff import describe
 
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _PLAIN_MODES = frozenset({"L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"})
 #: What tifffile calls axes that can be channels: channel, sample, sequence, unknown.
 _CHANNEL_AXES = frozenset("CSIQ")
-# What it finds odd it would print amid the user's own lines; a program that logs still hears it.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def decode_planes(path: Path, index: int | None = None) -> Pixels:
@@ -56,6 +54,7 @@ def decode_planes(path: Path, index: int | None = None) -> Pixels:
 
 def _read_plain(path: Path, limits: Limits) -> Pixels:
     with opened_image(path, limits) as image:
+        select_page(path, image, limits)
         if image.mode not in _PLAIN_MODES:
             raise ImageError(
                 f"{path} has pixels of the kind {image.mode!r}; grey or RGB of 8 or 16 bits is "
@@ -82,7 +81,7 @@ def _read_tiff(path: Path, limits: Limits) -> Pixels:
     except ImageError:
         raise
     except Exception as error:  # tifffile raises what a damaged file makes it stumble over
-        raise ImageError(f"{path} cannot be decoded: {_reason(error)}") from error
+        raise ImageError(f"{path} cannot be decoded: {describe(error)}") from error
     return np.moveaxis(_drop_single(values, axes), _channel_axis(values, axes), -1)
 
 
@@ -103,11 +102,6 @@ def _read_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) ->
             image.seek(int(page.index))
             planes.append(np.asarray(image).astype(series.dtype.newbyteorder("=")))
     return np.stack(planes).reshape(series.shape)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -> None:
