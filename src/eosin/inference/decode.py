@@ -24,6 +24,7 @@ from eosin.core.types import Image, Pixels
 from eosin.inference.containers import read_item
 from eosin.inference.depth import check_range, reduce_to_eight_bits, stated_bits
 from eosin.inference.limits import PIXELS_VARIABLE, Limits, read_limits
+from eosin.inference.signatures import describe_foreign
 from eosin.inference.tiff import is_tiff, read_colours
 
 #: Raised whenever a change here changes decoded pixels: caches are keyed by it.
@@ -157,7 +158,9 @@ def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
     except UnidentifiedImageError:
-        raise _UnknownFormatError(f"{path} {_sniff(path)}") from None
+        raise _UnknownFormatError(
+            f"{path} {describe_foreign(path) or 'is not an image that can be read'}"
+        ) from None
     except PillowImage.DecompressionBombError:
         raise ImageError(
             f"{path} is larger than {limits.max_pixels} pixels ({PIXELS_VARIABLE} sets this)"
@@ -168,21 +171,6 @@ def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
 
 class _UnknownFormatError(ImageError):
     """None of the formats that Pillow reads."""
-
-
-def _sniff(path: Path) -> str:
-    """Return what a file is that is no image."""
-    with path.open("rb") as stream:
-        head = stream.read(512)
-    if not head:
-        return "is empty"
-    if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS; `git lfs pull` fetches the image"
-    if head.lstrip()[:1] == b"<":
-        return "is a web page or XML, not an image"
-    if head[4:12] in {b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"}:
-        return "is a HEIC or AVIF image, which is not read; save it as PNG or TIFF"
-    return "is not an image that can be read"
 
 
 def _reason(error: Exception) -> str:
