@@ -35,6 +35,15 @@ AllowSkipped = Annotated[
     bool, typer.Option("--allow-skipped", help="Exit 0 although files could not be read.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of labels.")]
+PathColumn = Annotated[str, typer.Option("--path", help="Column of image paths.")]
+PatientColumn = Annotated[str, typer.Option("--patient", help="Column of patients.")]
+GroupColumn = Annotated[
+    str, typer.Option("--group", help="Column of the unit that must not cross a split.")
+]
+Independent = Annotated[
+    bool, typer.Option("--independent", help="No two images are of one patient or slide.")
+]
 Pseudonymise = Annotated[
     bool, typer.Option("--pseudonymise", help="Pseudonyms for patients, groups and paths.")
 ]
@@ -151,7 +160,11 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", help="An outside label's class, THEIRS=OURS; THEIRS= leaves it out."),
     ] = None,
-    label: Annotated[str, typer.Option(help="Outside column of labels.")] = "label",
+    label: LabelColumn = "label",
+    path_column: PathColumn = "path",
+    patient: PatientColumn = "patient",
+    group: GroupColumn = "group",
+    independent: Independent = False,
     split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
     features: Annotated[Path | None, typer.Option(help="Table, for a head on features.")] = None,
     prevalence: Annotated[
@@ -162,12 +175,14 @@ def evaluate(
     allow_skipped: AllowSkipped = False,
 ) -> None:
     """Judge a model on a split or on an outside manifest."""
+    from eosin.artifacts.columns import Columns
     from eosin.pipeline.assessment import evaluate as judge
     from eosin.pipeline.outside import parse_labels
     from eosin.pipeline.telling import tell_drift, tell_overlap, tell_split
 
     result = judge(
-        run_or_model, data=data, labels=parse_labels(pairs or []), label=label, split=split,
+        run_or_model, data=data, labels=parse_labels(pairs or []), label=label,
+        columns=Columns(path_column, patient, group, independent), split=split,
         features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise, say=say,
     )  # fmt: skip
     for name, metrics in result.metrics.items():
@@ -241,10 +256,12 @@ def predict(
     result = run_model(model, paths, output=output, pseudonymise=pseudonymise)
     typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
     say(result.intended_use)
+    if result.left_out:
+        say(result.left_out)
     for line in [*tell_unchanged(result.table), *tell_abstained(result.table)]:
         say(line)
     for path, reason in result.skipped if output is None else ():
-        say(f"skipped {path}: {reason}")
+        say(f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}")
     where = Path("the lines above") if output is None else output.parent / "skipped.csv"
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
 
@@ -304,9 +321,11 @@ def make_manifest(
     """
     from eosin.pipeline.inspection import make_manifest as make
     from eosin.pipeline.telling import tell_samples
-    from eosin.recipe.reading import parse_overrides
+    from eosin.recipe import parse_overrides
 
-    samples, told = make(name, root, output, options=parse_overrides(options or ()))
+    # As in a recipe, so that one hint works in both places.
+    texts = [text.removeprefix("data.options.") for text in options or ()]
+    samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
     typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
 
 
@@ -358,6 +377,11 @@ def audit(
         Path | None,
         typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
     ] = None,
+    label: LabelColumn = "label",
+    path_column: PathColumn = "path",
+    patient: PatientColumn = "patient",
+    group: GroupColumn = "group",
+    independent: Independent = False,
     quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
     repair: Annotated[
         Path | None,
@@ -375,12 +399,14 @@ def audit(
 
     Leaves with status 1 where there is any, and where a file cannot be read.
     """
+    from eosin.artifacts.columns import Columns
     from eosin.pipeline.auditing import audit_manifest
     from eosin.pipeline.telling import tell_audit
 
     found, skipped = audit_manifest(
-        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise, say=say
-    )
+        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
+        label=label, columns=Columns(path_column, patient, group, independent), say=say,
+    )  # fmt: skip
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")
     typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))

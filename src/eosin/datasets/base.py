@@ -8,16 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eosin.artifacts.columns import Columns
+from eosin.artifacts.tables import NOTES as NOTES
 from eosin.core.errors import DataError
 from eosin.core.registry import Registry
 from eosin.core.types import Samples
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
-
-
-#: Where in ``table.attrs`` an adapter puts sentences on what is odd, but no error.
-NOTES = "notes"
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,8 @@ class DataSet:
         facts: What it says of itself.
         collect: From its root folder and its options to a manifest table (see
             :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
-            error, is said in sentences under ``table.attrs[NOTES]``.
+            error, is in sentences under ``table.attrs[NOTES]``, with what the walk over its files
+            left out.
         needs_root: Whether it reads a folder that the user has; the phantom makes its own.
     """
 
@@ -141,7 +140,13 @@ def find_root(name: str, root: str | None) -> Path:
 
 
 def collect_samples(
-    name: str, root: Path, options: Mapping[str, Any], *, label: str, positive: str | None
+    name: str,
+    root: Path,
+    options: Mapping[str, Any],
+    *,
+    label: str,
+    positive: str | None,
+    columns: Columns | None = None,
 ) -> Samples:
     """Run a data set's adapter.
 
@@ -151,11 +156,15 @@ def collect_samples(
         options: The adapter's own arguments.
         label: The column that holds the class.
         positive: The positive class; the data set's own by default, where ``label`` is untouched.
+        columns: Where the patient and the group are; an adapter's own by default.
     """
     from eosin.artifacts.manifest import make_samples
 
     dataset = DATASETS.get(name)
     table = dataset.collect(root, options)
-    if positive is None and label == "label" and dataset.facts.positive in set(table["label"]):
-        positive = dataset.facts.positive
-    return make_samples(table, root=root, label=label, positive=positive, name=name)
+    own, labels = dataset.facts.positive, set(table["label"])
+    if positive is None and label == "label" and own in labels and len(labels) == 2:
+        positive = own
+    return make_samples(
+        table, root=root, label=label, positive=positive, name=name, columns=columns
+    )

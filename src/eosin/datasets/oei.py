@@ -16,7 +16,7 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
-from eosin.datasets.listing import list_files
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
 
@@ -39,7 +39,8 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
     """
     check_options("oei", options)
     rows, odd = [], 0
-    for path in list_files(root):
+    found = list_files(root)
+    for path in found.files:
         label = _KNOWN.get(re.sub("[^a-z0-9]", "", path.split("/")[0].lower()))
         if label is None or "/" not in path:
             odd += 1
@@ -51,9 +52,11 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
             mend="Name the folder that holds one folder a cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
-    table.attrs[NOTES] = ["no plates or dishes are known: each image is its own group"]
+    notes = ["no plates or dishes are known: each image is its own group"]
+    notes += filter(None, [describe_left_out(found.left_out)])
+    table.attrs[NOTES] = notes
     if odd:
-        table.attrs[NOTES].append(f"{count_images(odd)} outside the known class folders: left out")
+        notes.append(f"{count_images(odd)} outside the known class folders: left out")
     return table
 
 

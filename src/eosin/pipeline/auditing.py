@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from eosin.artifacts.audit import AuditReport, JoinedGroups
+from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import OutputError, UsageError
@@ -45,6 +46,8 @@ def audit_manifest(
     quick: bool = False,
     repair: Path | None = None,
     pseudonymise: bool = False,
+    label: str = "label",
+    columns: Columns | None = None,
     say: Say = silent,
 ) -> tuple[AuditReport, Skipped]:
     """Audit a manifest for leaks across its splits.
@@ -59,7 +62,9 @@ def audit_manifest(
         repair: New CSV or Parquet file for the table with the groups joined that belong together;
             the findings are then those of this table. Its rows keep their ``split``.
         pseudonymise: Whether patients, groups and paths get pseudonyms.
-        say: Told what is being done.
+        label: The column that holds the class.
+        columns: The columns that hold the image reference, the patient and the group.
+        say: Called with what was changed on reading, and with what is being done.
 
     Returns:
         The findings; ``(path, reason)`` of images that could not be read, whose names and groups
@@ -71,7 +76,9 @@ def audit_manifest(
     """
     if repair is not None:
         _check_repair(repair, pseudonymise=pseudonymise)
-    samples = read_manifest(path, allow_one_class=True)
+    samples = read_manifest(path, label=label, allow_one_class=True, columns=columns or Columns())
+    for note in samples.notes:
+        say(f"{samples.name}: {note}")
     if output is not None:
         check_output(output)
     content = not quick

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +33,8 @@ from eosin.pipeline.preparation import (
     resolve_root,
     silent,
 )
-from eosin.pipeline.record import default_output
+from eosin.pipeline.record import default_output, resume_command
+from eosin.pipeline.relocation import note_place
 from eosin.pipeline.resuming import (
     check_same_data,
     check_same_recipe,
@@ -45,9 +45,9 @@ from eosin.pipeline.resuming import (
 )
 from eosin.pipeline.session import Session, Stopwatch, open_session, write_inputs
 from eosin.pipeline.stages import plan_stage, prepare_stages, run_stages
-from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
+from eosin.recipe import Recipe, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.data import DataSection
-from eosin.recipe.reading import merge
+from eosin.recipe.overrides import override
 from eosin.recipe.schema import EMBEDDING
 from eosin.reporting import write_report
 from eosin.training.loggers import check_loggers
@@ -95,13 +95,15 @@ def train(
         EosinError: With its cause and mend in one line.
     """
     del allow_skipped  # the run is the same; the command's exit status is not
-    run, resolved = _choose_run(recipe, overrides, output, resume)
+    run, resolved = _choose_run(recipe, overrides, output, resume, say)
     watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
-        prepared = prepare(resolved, say)
+        prepared = prepare(resolved, say, is_new=resume is None)
+    if resume is not None:
+        check_same_data(run, prepared)
     unread = {run.skipped: len(prepared.skipped)}
     if resume is not None and run.metrics.exists():
-        check_same_data(run, prepared)
+        note_place(run, resolved, prepared.samples)
         say(f"{run.root} is complete")
         metrics = read_metrics(run.metrics)
     else:
@@ -141,7 +143,7 @@ def _seconds_before(run: RunFolder) -> dict[str, float]:
 @contextmanager
 def _resumable(run: RunFolder) -> Iterator[None]:
     """Say how to go on where the user or a full disk stops the work."""
-    go_on = f"eosin train --resume {shlex.quote(str(run.root))}"
+    go_on = resume_command(run.root)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -173,8 +175,8 @@ def plan(
     """
     if resume is not None:
         find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume)
-    prepared = prepare(resolved, say)
+    resolved = _resolve(recipe, overrides, resume, say)
+    prepared = prepare(resolved, say, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division, say)
     session = open_session(resolved, prepared, say, Stopwatch())
@@ -185,7 +187,10 @@ def plan(
 
 
 def _resolve(
-    recipe: Recipe | Path | str | None, overrides: Iterable[str], resume: Path | None
+    recipe: Recipe | Path | str | None,
+    overrides: Iterable[str],
+    resume: Path | None,
+    say: Say = silent,
 ) -> Recipe:
     """Read the recipe with its paths made absolute, so that the run folder can be re-run."""
     if recipe is None:
@@ -193,9 +198,9 @@ def _resolve(
             raise RecipeError("no recipe was given", mend="eosin train RECIPE, or --resume RUN")
         recipe = RunFolder(Path(resume)).recipe
     if isinstance(recipe, Recipe):
-        resolved = recipe_from_dict(merge(recipe.model_dump(), parse_overrides(overrides)))
+        resolved = recipe_from_dict(override(recipe.model_dump(), overrides, say))
     else:
-        resolved = read_recipe(Path(recipe), overrides)
+        resolved = read_recipe(Path(recipe), overrides, say)
     check_names(resolved)
     check_loggers(resolved.train.loggers)
     transfer = resolved.transfer
@@ -231,6 +236,7 @@ def _choose_run(
     overrides: Iterable[str],
     output: Path | None,
     resume: Path | None,
+    say: Say,
 ) -> tuple[RunFolder, Recipe]:
     """Settle where the run goes and what it does, before any image is read.
 
@@ -241,15 +247,19 @@ def _choose_run(
         OutputError: The folder cannot take the run.
     """
     if resume is None:
-        resolved = _resolve(recipe, overrides, None)
+        resolved = _resolve(recipe, overrides, None, say)
         run = RunFolder(Path(output or default_output(resolved.name)))
         clean_unbegun(run.root)
-        check_output(run.root)
+        resumed = f", or resume the run in it: {resume_command(run.root)}"
+        check_output(run.root, or_else=resumed if run.recipe.exists() else "")
         return run, resolved
     if output is not None:
-        raise UsageError("-o and --resume exclude each other", mend="A resumed run stays in place")
+        raise UsageError(
+            "-o and --resume exclude each other",
+            mend=f"A resumed run stays in place: {resume_command(Path(resume))}",
+        )
     run = find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume)
+    resolved = _resolve(recipe, overrides, resume, say)
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved
@@ -257,7 +267,7 @@ def _choose_run(
 
 def _open_run(run: RunFolder, recipe: Recipe, prepared: Prepared, *, resuming: bool) -> None:
     if resuming:
-        check_same_data(run, prepared)
+        note_place(run, recipe, prepared.samples)
         clean_partial(run.root)
     else:
         # First: a folder with a recipe can be resumed, whenever it is killed after this.

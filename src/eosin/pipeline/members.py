@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.types import Samples
+from eosin.pipeline.record import resume_command
+from eosin.pipeline.relocation import find_images, find_moved_paths
 
 #: The parts of which a run's predictions come from networks that were not trained on them.
 HELD_OUT = ("test", "oof")
@@ -120,7 +121,8 @@ def _read(name: str, run: RunFolder, output: Path) -> Member:
             mend="Only runs on images can be averaged",
         )
     environment = read_document(run.environment, Environment)
-    samples = relocated(read_manifest(run.manifest, allowed=info.class_names), output)
+    noted = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
+    samples = relocated(find_images(run, noted), output)
     is_folds = run.folds.is_dir()
     return Member(
         name=name,
@@ -147,15 +149,19 @@ def _check_finished(run: RunFolder) -> None:
     missing = [path for path in (*needed, ModelFolder(run.model).info) if not path.exists()]
     if missing:
         lacks = f"{run.root} is no finished run with a model: it has no {missing[0].name}"
-        go_on = f"Go on with: eosin train --resume {shlex.quote(str(run.root))}"
+        go_on = f"Go on with: {resume_command(run.root)}"
         raise ArtifactError(lacks, mend=go_on if run.recipe.exists() else None)
 
 
 def _fold_divisions(name: str, run: RunFolder, output: Path) -> tuple[tuple[str, Samples], ...]:
-    folds = sorted(path for path in run.folds.iterdir() if RunFolder(path).manifest.exists())
+    folds = [RunFolder(path) for path in sorted(run.folds.iterdir())]
     return tuple(
-        (f"{name}, fold {fold.name}", relocated(read_manifest(RunFolder(fold).manifest), output))
+        (
+            f"{name}, fold {fold.root.name}",
+            relocated(find_images(fold, read_manifest(fold.manifest, verbatim=True)), output),
+        )
         for fold in folds
+        if fold.manifest.exists()
     )
 
 
@@ -166,6 +172,8 @@ def _held_out(run: RunFolder, info: ModelInfo, output: Path, *, is_folds: bool) 
     missing = [name for name in probabilities if name not in frame]
     if missing:
         raise ArtifactError(f"{run.predictions} lacks the column {missing[0]!r}")
+    if moved := find_moved_paths(run):
+        frame = frame.assign(path=[moved.get(path, path) for path in frame["path"]])
     frame = relocated(Samples(frame, run.root, info.class_names), output).frame
     frame["threshold"] = float("nan") if info.threshold.value is None else info.threshold.value
     if is_folds:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from eosin.artifacts.audit import AuditReport, Finding, JoinedGroups
+from eosin.artifacts.cleaning import clean_magnification
+from eosin.artifacts.columns import Columns
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.manifest import check_label_spelling, read_manifest
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
@@ -34,7 +36,12 @@ from eosin.datasets.audit import (
     list_joined,
     unify_spelling,
 )
-from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, find_root
+from eosin.datasets.base import (
+    DataSetFacts,
+    collect_samples,
+    declared_facts,
+    find_root,
+)
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
@@ -48,6 +55,7 @@ from eosin.pipeline.refusals import (
     check_balance,
     check_embedding,
     check_modality,
+    check_positive,
     check_stain,
     check_standardising,
 )
@@ -163,7 +171,12 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
     """
     if section.manifest is not None:
         manifest = resolve_manifest(section.manifest)
-        samples = read_manifest(manifest, label=section.label, positive=section.positive)
+        samples = read_manifest(
+            manifest,
+            label=section.label,
+            positive=section.positive,
+            columns=_columns(section, independent=not section.split.is_strict),
+        )
         facts = _facts_beside(manifest, samples.name)
     else:
         name = str(section.dataset)
@@ -174,14 +187,31 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
         if root is None:
             raise AssertionError("a named data set has a root")
         samples = collect_samples(
-            name, root, options, label=section.label, positive=section.positive
+            name,
+            root,
+            options,
+            label=section.label,
+            positive=section.positive,
+            columns=_columns(section, independent=True),
         )
         facts = declared_facts(name, options).as_dict()
+    if section.alike_names == "refuse":
+        check_label_spelling(samples)
     if section.modality is not None:
         facts = {**facts, "modality": section.modality}
     if section.channel_names:
         facts = {**facts, "channels": list(section.channel_names)}
     return _narrow(samples, section), facts
+
+
+def _columns(section: DataSection, *, independent: bool) -> Columns:
+    return Columns(
+        path=section.path,
+        patient=section.patient,
+        group=section.group,
+        independent=independent,
+        in_recipe=True,
+    )
 
 
 def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
@@ -206,7 +236,8 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
                 f"'data.magnifications' is set, but {samples.name} has no column 'magnification'",
                 mend="Leave the key out, or add the column",
             )
-        keep &= samples.frame["magnification"].isin(section.magnifications).to_numpy()
+        wanted = set(map(clean_magnification, section.magnifications))
+        keep &= samples.frame["magnification"].isin(wanted).to_numpy()
     if not keep.any():
         known = set(samples.frame["magnification"])
         raise RecipeError(
@@ -220,14 +251,24 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
     return samples
 
 
-def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
+def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepared:
     """List the recipe's images and read those that the cache does not hold yet.
+
+    Args:
+        recipe: Resolved.
+        say: Called with what is being done.
+        is_new: Whether a run starts with them, so that what a recipe must settle is asked for; a
+            run of an earlier version goes on as it was started.
 
     Raises:
         EosinError: A name, folder or manifest is wrong, or no image can be read.
     """
     check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
+    if is_new:
+        check_positive(samples, recipe.data.positive)
+    for note in samples.notes:
+        say(f"{samples.name}: {note}")
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:

@@ -144,7 +144,8 @@ def tell_overlap(audit: AuditReport | None) -> list[str]:
     if audit is None:
         return [f"caution  {UNKNOWN_OVERLAP}"]
     if not audit.findings:
-        return ["overlap: no image or group of the model's training among the outside images"]
+        told = ["overlap: no image or group of the model's training among the outside images"]
+        return told + ([f"not checked: {audit.unchecked}"] if audit.unchecked else [])
     told = [f"caution  {finding.message}" for finding in audit.findings]
     if audit.leaks:
         return [
@@ -172,7 +173,7 @@ def tell_audit(audit: AuditReport) -> list[str]:
     if audit.n_groups == audit.n_images:
         lines.append(
             "every image is its own group: where patients have several images, name them in a "
-            "column `patient`, or one on both sides of a split is not found"
+            "column `patient`"
         )
     lines += list_joined(audit.repair)
     for finding in audit.findings:
@@ -183,7 +184,11 @@ def tell_audit(audit: AuditReport) -> list[str]:
             lines.append(f"           {pair.a}  ~  {pair.b}{how}")
         if len(finding.pairs) > _MOST_PAIRS:
             lines.append(f"           … and {len(finding.pairs) - _MOST_PAIRS} more pairs")
-    lines += [] if audit.findings else ["nothing found"]
+    if audit.unchecked:
+        lines += [] if audit.findings else ["no copies found"]
+        lines.append(f"not checked: {audit.unchecked}")
+    elif not audit.findings:
+        lines.append("nothing found")
     return [*lines, *audit.reach]
 
 

@@ -185,7 +185,7 @@ def _manifest(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return read_manifest(path).frame
+        return read_manifest(path, verbatim=True).frame
     except ManifestError:
         # An outside manifest may hold one class only, which is enough to judge it: the page then
         # takes its counts from the predictions.

@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from eosin.core.text import approximate_time, clean_name, is_unknown, spelling_key
+from eosin.core.text import approximate_time, clean_name, is_unknown, printable, spelling_key
 
 
 @pytest.mark.parametrize("text", ["P01", " P01", "P01\t", "P01\u00a0", "\ufeffP01", "P01\u200b "])
@@ -47,3 +47,17 @@ def test_names_are_not_taken_for_unknown(text):
 )
 def test_a_rough_time_is_written_in_its_unit(seconds, text):
     assert approximate_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tumour.png", "tumour.png"),
+        ("M\u00fcller|#.png", "M\u00fcller|#.png"),
+        ("tum\udcf6r.png", r"tum\xf6r.png"),
+        ("a\ud800", r"a\ud800"),
+    ],
+)
+def test_names_that_are_no_text_are_escaped(name, text):
+    assert printable(name) == text
+    assert printable(text) == text
