@@ -9,7 +9,7 @@ candidates the few are verified that pass a screening of local features.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Neighbours of each image by its embedding, and pairs that are verified at most.
 _NEIGHBOURS, _MOST_PAIRS = 20, 1_000_000
+#: Neighbours that an image is screened against at a time: 80 KiB of distances each.
+_TOGETHER = 64
 #: Images that the time is estimated on.
 _SAMPLE = 64
 _COPIES = (
@@ -218,7 +220,8 @@ def _screen(
     """Return the pairs that may show the same; those that are known to be one are left out."""
     roots = np.array([known.root(row) for row in range(len(known))])
     pairs = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]
-    rows, total, start = np.unique(pairs), len(np.unique(pairs)) + len(pairs), time.perf_counter()
+    rows, start = np.unique(pairs), time.perf_counter()
+    done, total = 0, len(rows) + len(pairs)
     for done in geometry.prepare(rows):
         if done == _SAMPLE and say is not None:
             per_image = (time.perf_counter() - start) / done
@@ -227,13 +230,21 @@ def _screen(
         if progress is not None:
             progress(done, total)
     passed = np.zeros(len(pairs), dtype=bool)
-    by_first = np.argsort(pairs[:, 0], kind="stable")
-    for own in np.split(by_first, np.flatnonzero(np.diff(pairs[by_first, 0])) + 1):
-        if len(own):
-            passed[own] = geometry.screen(int(pairs[own[0], 0]), pairs[own, 1])
-            if progress is not None:
-                progress(len(rows) + int(own[-1]) + 1, total)
+    for some in _chunk(pairs):
+        passed[some] = geometry.screen(int(pairs[some[0], 0]), pairs[some, 1])
+        done += len(some)
+        if progress is not None:
+            progress(done, total)
     return pairs[passed]
+
+
+def _chunk(pairs: IntArray) -> Iterator[IntArray]:
+    """Yield positions of pairs with one first row, some at a time."""
+    order = np.argsort(pairs[:, 0], kind="stable")
+    firsts = pairs[order, 0]
+    for own in np.split(order, np.flatnonzero(firsts[1:] != firsts[:-1]) + 1):
+        for start in range(0, len(own), _TOGETHER):
+            yield own[start : start + _TOGETHER]
 
 
 def _time_pairs(geometry: Geometry, rows: IntArray) -> float:
