@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -52,7 +55,8 @@ def _call(arguments: list[str], *, debug: bool) -> int:
     try:
         from eosin.cli import app
 
-        status = app(arguments, prog_name="eosin", standalone_mode=False)
+        with _warnings_on_stderr():
+            status = app(arguments, prog_name="eosin", standalone_mode=False)
     except BrokenPipeError:
         # The reader of our output left (`eosin … | head`): nothing to say, nobody to tell.
         for stream in (sys.stdout, sys.stderr):
@@ -65,6 +69,31 @@ def _call(arguments: list[str], *, debug: bool) -> int:
     if status == _INTERRUPTED:
         return _fail("interrupted; nothing is half-written", 1)
     return status if isinstance(status, int) else 0
+
+
+class _WarningLines(logging.Handler):
+    """Prints each kind of warning once, as one line."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._printed: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # By the text before its arguments are filled in: a run with folds has five models.
+        if record.msg not in self._printed:
+            self._printed.add(record.msg)
+            sys.stderr.write(f"warning: {' '.join(record.getMessage().splitlines())}\n")
+
+
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Print what Eosin logs as a warning."""
+    logger, handler = logging.getLogger("eosin"), _WarningLines()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _diagnose(error: BaseException) -> tuple[str, int]:

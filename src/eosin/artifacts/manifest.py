@@ -26,6 +26,8 @@ from eosin.core.files import atomic_path
 from eosin.core.types import BUNDLED, SPLITS, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
+#: Endings of the files that :func:`read_manifest` reads.
+TABLE_SUFFIXES = frozenset({".csv", ".parquet"})
 OPTIONAL = ("patient", "group", "slide", "magnification", "mpp", "split", "fold", "site", "cluster")
 
 
