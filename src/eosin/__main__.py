@@ -15,6 +15,7 @@ import typer
 
 from eosin.core.errors import EosinError
 from eosin.core.files import mend_of
+from eosin.core.places import cache_folder
 
 _GLOBAL_FLAGS = ("--debug", "--offline")
 # What Typer returns after Ctrl-C.
@@ -30,6 +31,9 @@ _TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx"})
 # neighbours a training step of the light CNN took 230 ms, and 5.7 ms with this limit (4.4 ms on an
 # idle machine either way). It must be set before torch is imported; a user's own value stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+# Matplotlib's list of fonts lies with all else that can be made again: $EOSIN_CACHE moves it, and
+# the user's home stays as it was. In a user's own Python program it is the user's to choose.
+os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -50,6 +50,18 @@ def test_an_empty_home_stays_empty_after_a_prediction(
     assert [str(path.relative_to(home)) for path in home.rglob("*")] == []
 
 
+def test_what_draws_keeps_its_fonts_in_eosin_s_own_cache(environment, tiny_run, tmp_path):
+    variables, home = environment
+    cache = tmp_path / "cache"
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    line = eosin_line("report", run)
+    variables["EOSIN_CACHE"] = str(cache)
+    done = subprocess.run(line, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(home.rglob("*")) == []
+    assert [path.name for path in cache.iterdir()] == ["matplotlib"]
+
+
 def test_the_switch_is_set_for_python_and_for_child_processes():
     assert eosin.__name__
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
