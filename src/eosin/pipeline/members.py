@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
@@ -111,6 +112,7 @@ def name_runs(places: Sequence[Path]) -> list[str]:
 def _read(name: str, run: RunFolder, output: Path) -> Member:
     _check_finished(run)
     info = read_document(ModelFolder(run.model).info, ModelInfo)
+    verify_files(ModelFolder(run.model), info)
     if not run.recipe.exists():
         raise ArtifactError(
             f"{run.root} is an ensemble of chosen runs itself", mend="Name those runs in its place"
