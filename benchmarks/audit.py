@@ -78,7 +78,7 @@ def list_set(name: str, n_images: int = IMAGES) -> list[str]:
         file = next(iter(sorted((DATA / name).rglob("*images*idx3*"))))
         cells = [f"{file}#{index}" for index in range(60_000)]
     else:
-        cells = sorted(list_images([DATA / name]))
+        cells = sorted(list_images([DATA / name]).cells)
     chosen = np.random.default_rng(SEED).permutation(len(cells))[:n_images]
     return [cells[place] for place in chosen]
 

@@ -256,10 +256,12 @@ def predict(
     result = run_model(model, paths, output=output, pseudonymise=pseudonymise)
     typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
     say(result.intended_use)
+    if result.left_out:
+        say(result.left_out)
     for line in [*tell_unchanged(result.table), *tell_abstained(result.table)]:
         say(line)
     for path, reason in result.skipped if output is None else ():
-        say(f"skipped {path}: {reason}")
+        say(f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}")
     where = Path("the lines above") if output is None else output.parent / "skipped.csv"
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
 
@@ -319,9 +321,9 @@ def make_manifest(
     """
     from eosin.pipeline.inspection import make_manifest as make
     from eosin.pipeline.telling import tell_samples
-    from eosin.recipe.reading import parse_overrides
+    from eosin.recipe import parse_overrides
 
-    samples, told = make(name, root, output, options=parse_overrides(options or ()))
+    samples, told = make(name, root, output, options=parse_overrides(options or (), schema=None))
     typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
 
 
@@ -379,6 +381,14 @@ def audit(
     group: GroupColumn = "group",
     independent: Independent = False,
     quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
+    repair: Annotated[
+        Path | None,
+        typer.Option(
+            "--repair",
+            metavar="NEW.csv",
+            help="New table with the groups joined that belong together; it is audited again.",
+        ),
+    ] = None,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
@@ -392,8 +402,8 @@ def audit(
     from eosin.pipeline.telling import tell_audit
 
     found, skipped = audit_manifest(
-        manifest, output=output, quick=quick, pseudonymise=pseudonymise, label=label,
-        columns=Columns(path_column, patient, group, independent), say=say,
+        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
+        label=label, columns=Columns(path_column, patient, group, independent), say=say,
     )  # fmt: skip
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")

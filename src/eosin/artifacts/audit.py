@@ -15,6 +15,7 @@ Kind = Literal[
     "identical_bytes",
     "identical_pixels",
     "near_duplicate",
+    "alike_names",
     "label_conflict",
 ]
 Severity = Literal["leak", "warning", "note"]
@@ -37,7 +38,8 @@ class Pair(Document):
         split_a: The split (or fold) of the one; null without splits.
         split_b: The split of the other.
         score: 1.0 for an exact match; the similarity otherwise.
-        how: What distinguishes two near-duplicates, in words, such as ``mirrored``.
+        how: What distinguishes two near-duplicates, in words, such as ``mirrored``; of
+            ``alike_names`` both spellings and the rows they are in.
     """
 
     a: str
@@ -64,6 +66,40 @@ class SplitSize(Document):
     n_groups: int
 
 
+class GroupLink(Document):
+    """One reason why two groups belong together.
+
+    Attributes:
+        kind: The kind of finding that connects them.
+        a: Path of an image of the one.
+        b: Path of an image of the other.
+        group_a: The one group, as it was named before.
+        group_b: The other.
+        how: Both spellings of ``alike_names``; what distinguishes two near-duplicates.
+    """
+
+    kind: Kind
+    a: str
+    b: str
+    group_a: str
+    group_b: str
+    how: str | None = None
+
+
+class JoinedGroups(Document):
+    """A group that a repair made of several.
+
+    Attributes:
+        group: Its name.
+        groups: The names of those that it was made of.
+        links: One reason for each join: one fewer than groups.
+    """
+
+    group: str
+    groups: list[str]
+    links: list[GroupLink]
+
+
 class AuditReport(VersionedDocument):
     """The whole of ``audit.json``.
 
@@ -74,6 +110,7 @@ class AuditReport(VersionedDocument):
         findings: Leaks first.
         reach: What near-duplicates were looked for and what was not, in sentences; empty where
             only names, groups and exact copies were compared.
+        repair: The groups that were joined before the audit.
     """
 
     n_images: int
@@ -81,6 +118,7 @@ class AuditReport(VersionedDocument):
     splits: dict[str, SplitSize]
     findings: list[Finding]
     reach: tuple[str, ...] = ()
+    repair: tuple[JoinedGroups, ...] = ()
 
     @property
     def leaks(self) -> list[Finding]:

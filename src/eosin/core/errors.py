@@ -24,6 +24,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from eosin.core.text import printable
+
 
 class EosinError(Exception):
     """An expected failure, told to the user in one line.
@@ -36,9 +38,10 @@ class EosinError(Exception):
     exit_status = 1
 
     def __init__(self, message: str, *, mend: str | None = None) -> None:
-        self.message = message
-        self.mend = mend
-        super().__init__(f"{message}. {mend}" if mend else message)
+        # Names of files need not be text; what is printed and written must be.
+        self.message = printable(message)
+        self.mend = printable(mend) if mend else mend
+        super().__init__(f"{self.message}. {self.mend}" if mend else self.message)
 
 
 class UsageError(EosinError):

@@ -14,7 +14,22 @@ _UNKNOWN = frozenset(
 )
 # Zeros that lead a run of digits, but not the decimals of a number: 007 is 7, 1.05 is not 1.5.
 _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
+
+
+def printable(name: object) -> str:
+    r"""Return a file's name as text that every file format takes: ``tum\xf6r.png``.
+
+    Bytes that are not UTF-8 are escaped; any other name comes back as it is.
+    """
+    return _SURROGATE.sub(_escape, str(name))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    # Python keeps a byte that is no UTF-8 as such a code (PEP 383).
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def clean_name(text: str) -> str:

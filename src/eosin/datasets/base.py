@@ -18,6 +18,10 @@ from eosin.core.types import Samples
 DATA_VARIABLE = "EOSIN_DATA"
 
 
+#: Where a table carries a line on what the walk over its folder left out.
+LEFT_OUT = "left_out"
+
+
 @dataclass(frozen=True)
 class Count:
     """How many images the complete data set has, as published.
@@ -81,7 +85,8 @@ class DataSet:
         facts: What it says of itself.
         collect: From its root folder and its options to a manifest table (see
             :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
-            error, is said in sentences under ``table.attrs[NOTES]``.
+            error, is said in sentences under ``table.attrs[NOTES]``; what the walk over its files
+            left out, in a line under ``table.attrs[LEFT_OUT]``.
         needs_root: Whether it reads a folder that the user has; the phantom makes its own.
     """
 

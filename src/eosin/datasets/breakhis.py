@@ -18,9 +18,9 @@ import pandas as pd
 from PIL import Image
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.breakhis_names import parse_breakhis_name
-from eosin.datasets.listing import list_files
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
 
@@ -58,7 +58,8 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     """
     check_options("breakhis", options)
     rows, odd = [], 0
-    for path in list_files(root, [".png"]):
+    found = list_files(root, [".png"])
+    for path in found.files:
         name = parse_breakhis_name(path.rpartition("/")[2])
         if name is None:
             odd += 1
@@ -83,6 +84,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     table = pd.DataFrame(rows, dtype=object)
     table["mpp"] = _scales(root, table)
     table.attrs[NOTES] = [f"{count_images(odd)} with other names: left out"] if odd else []
+    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
     return table
 
 

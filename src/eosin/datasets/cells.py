@@ -101,7 +101,7 @@ def _add_split(table: Any, test_plates: tuple[str, ...]) -> None:
 
 
 def _notes(root: Path, file: Path, table: Any) -> list[str]:
-    there = set(list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES))
+    there = set(list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES).files)
     named = {cell.partition("#")[0] for cell in table["path"]}
     notes = []
     if absent := sum(cell.partition("#")[0] not in there for cell in table["path"]):

@@ -15,8 +15,8 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
-from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
-from eosin.datasets.listing import list_files
+from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, DataSet, DataSetFacts
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
 
@@ -39,15 +39,17 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     """
     check_options("folder", options)
     rows, loose = [], 0
-    for path in list_files(root):
+    found = list_files(root)
+    for path in found.files:
         label, *below = path.split("/")
         if below:
             rows.append((path, label, below[0] if len(below) > 1 else ""))
         else:
             loose += 1
+    left_out = describe_left_out(found.left_out)
     if not rows:
         raise DataError(
-            f"{root} holds no images in class folders",
+            ". ".join(filter(None, [f"{root} holds no images in class folders", left_out])),
             mend="Lay them out as ROOT/<class>/<patient>/image.png",
         )
     if {clean_name(label).casefold() for _, label, _ in rows} <= _PARTS:
@@ -58,6 +60,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         )
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
     table.attrs[NOTES] = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
+    table.attrs[LEFT_OUT] = left_out
     return table
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
-from eosin.datasets.listing import list_files
+from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
 
@@ -40,7 +40,8 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     """
     check_options("idc", options)
     # The published archive holds every patient twice, once in a folder of its own name.
-    paths = sorted(list_files(root, [".png"]), key=lambda path: (path.count("/"), path))
+    found = list_files(root, [".png"])
+    paths = sorted(found.files, key=lambda path: (path.count("/"), path))
     rows, seen, copies, odd, moved = [], set(), 0, 0, 0
     for path in paths:
         name = path.rpartition("/")[2]
@@ -62,6 +63,7 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     columns = ["path", "label", "patient", "group", "x", "y"]
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
     table.attrs[NOTES] = _notes(copies, odd, moved)
+    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
     return table
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pandas as pd
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.types import Samples, parts_of
+from eosin.datasets.listing import describe_left_out, walk_folder
 from eosin.inference.containers import count_items, is_container
 from eosin.inference.decode import IMAGE_SUFFIXES
 
@@ -42,40 +45,61 @@ def write_skipped(path: Path, skipped: Skipped) -> None:
         write_table(path, pd.DataFrame(skipped, columns=["path", "reason"]))
 
 
-def list_images(paths: Iterable[Path]) -> list[str]:
+@dataclass(frozen=True)
+class ImageList:
+    """Single images that paths stand for.
+
+    Attributes:
+        cells: Path cells as a manifest has them.
+        skipped: Folders that cannot be listed, each with its reason.
+        left_out: How many files were left out, by reason or ending.
+    """
+
+    cells: list[str]
+    skipped: Skipped
+    left_out: Counter[str]
+
+
+def list_images(paths: Iterable[Path]) -> ImageList:
     """Expand files, folders and containers into single images.
 
     Args:
-        paths: Folders are searched, each sorted; an h5 or idx file stands for all its images,
-            ``file#index`` for one of them.
-
-    Returns:
-        Path cells as a manifest has them.
+        paths: Folders are walked as for training (:mod:`eosin.datasets.listing`); an h5 or idx
+            file stands for all its images, ``file#index`` for one of them.
 
     Raises:
         DataError: Nothing was found.
     """
     given = list(paths)
-    found = [cell for path in given for cell in _expand(path)]
-    if not found:
-        raise DataError(
-            f"no image file was found in {', '.join(str(path) for path in given)}",
-            mend=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are looked for",
-        )
+    found = ImageList([], [], Counter())
+    for path in given:
+        if path.is_dir():
+            below = walk_folder(path)
+            found.cells.extend(str(path / file) for file in below.files)
+            found.skipped.extend(
+                (folder, f"the folder cannot be listed: {reason}")
+                for folder, reason in below.unlisted
+            )
+            found.left_out.update(below.left_out)
+        else:
+            found.cells.extend(_expand(path))
+    if not found.cells:
+        raise _nothing_found(given, found)
     return found
 
 
+def _nothing_found(given: list[Path], found: ImageList) -> DataError:
+    where = ", ".join(str(path) for path in given)
+    reasons = [f"{folder}: {reason}" for folder, reason in found.skipped[:1]]
+    reasons += filter(None, [describe_left_out(found.left_out)])
+    return DataError(
+        ". ".join([f"no image file was found in {where}", *reasons]),
+        mend=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are looked for",
+    )
+
+
 def _expand(path: Path) -> Iterator[str]:
-    if path.is_dir():
-        # A name with a leading dot is a system's own file, such as macOS's `._image.png`.
-        yield from (
-            str(file)
-            for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES
-            and not file.name.startswith(".")
-            and not file.is_dir()
-        )
-    elif is_container(path) and path.is_file():
+    if is_container(path) and path.is_file():
         try:
             yield from (f"{path}#{index}" for index in range(count_items(path)))
         except ImageError:

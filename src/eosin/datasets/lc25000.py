@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
-from eosin.datasets.listing import list_files
+from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice, take_file
 from eosin.datasets.tables import count_images, read_text_table
 
@@ -44,7 +44,8 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     part = take_choice(options, "part", "all", ("lung", "colon", "all"))
     wanted = {name for name in CLASSES if part in {"all", name.split("_")[0]}}
     rows, odd = [], 0
-    for path in list_files(root, _SUFFIXES):
+    found = list_files(root, _SUFFIXES)
+    for path in found.files:
         label = (f"{root.name}/{path}").split("/")[-2]
         if label in wanted:
             rows.append((path, label))
@@ -59,6 +60,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     if odd:
         notes.append(f"{count_images(odd)} outside the known class folders: left out")
     table.attrs[NOTES] = notes
+    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
     return table
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
-from eosin.datasets.listing import list_files
+from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, DataSet, DataSetFacts
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
 
@@ -39,7 +39,8 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
     """
     check_options("oei", options)
     rows, odd = [], 0
-    for path in list_files(root):
+    found = list_files(root)
+    for path in found.files:
         label = _KNOWN.get(re.sub("[^a-z0-9]", "", path.split("/")[0].lower()))
         if label is None or "/" not in path:
             odd += 1
@@ -51,6 +52,7 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
             mend="Name the folder that holds one folder a cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
+    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
     table.attrs[NOTES] = ["no plates or dishes are known: each image is its own group"]
     if odd:
         table.attrs[NOTES].append(f"{count_images(odd)} outside the known class folders: left out")

@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError, RecipeError
-from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
-from eosin.datasets.listing import list_files
+from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice
 from eosin.datasets.pcam_h5 import CLASSES, PARTS, collect_official, find_official
 from eosin.datasets.tables import count_images
@@ -61,7 +61,8 @@ def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
 
 def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     rows, left_out = [], 0
-    paths = list_files(root)
+    found = list_files(root)
+    paths = found.files
     has_parts = any(path.split("/")[0] in _PARTS for path in paths)
     for path in paths:
         above = path.split("/")[:-1]
@@ -81,6 +82,7 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     if left_out:
         notes.append(f"{count_images(left_out)} outside the class folders 0 and 1: left out")
     table = pd.DataFrame(rows, columns=["path", "label", "part"], dtype=object)
+    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
     return (table if has_parts else table.drop(columns="part")), notes
 
 

@@ -68,7 +68,7 @@ def _check_labels(path: Path, labels: Any) -> None:
 
 def _notes(root: Path, table: Any) -> list[str]:
     named = set(table["path"])
-    there = {f"train/{path}" for path in list_files(root / "train", [".tif"])}
+    there = {f"train/{path}" for path in list_files(root / "train", [".tif"]).files}
     notes = ["no slides are known: each image is its own group"]
     if absent := len(named - there):
         first = min(named - there)
@@ -76,7 +76,7 @@ def _notes(root: Path, table: Any) -> list[str]:
     if extra := len(there - named):
         notes.append(f"{count_images(extra)} of train not in {_TABLE}: left out")
     if (root / "test").is_dir():
-        unlabelled = len(list_files(root / "test", [".tif"]))
+        unlabelled = len(list_files(root / "test", [".tif"]).files)
         notes.append(f"{count_images(unlabelled)} of test left out: they have no labels")
     return notes
 

@@ -26,8 +26,11 @@ from eosin.inference.limits import PIXELS_VARIABLE, Limits, read_limits
 
 #: Raised whenever a change here changes decoded pixels: caches are keyed by it.
 DECODER_VERSION = 2
-#: Suffixes that a folder is searched for.
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+#: Suffixes that a folder is searched for: those of all formats that are read.
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp"}
+    | {".jp2", ".j2k", ".ppm", ".pgm", ".pnm"}
+)
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 #: What Pillow may take a file for, whatever its name: it would hand an EPS to Ghostscript.

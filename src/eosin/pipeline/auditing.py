@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.audit import AuditReport, JoinedGroups
 from eosin.artifacts.columns import Columns
-from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.artifacts.versioned import write_document
+from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import Image, Samples
-from eosin.datasets.audit import FileHashes, audit_samples, find_alike, hash_files
+from eosin.datasets.audit import (
+    FileHashes,
+    audit_samples,
+    describe_repair,
+    find_alike,
+    hash_files,
+    join_groups,
+)
 from eosin.datasets.images import Skipped, without, write_skipped
 from eosin.pipeline.albums import Gallery, find_lack, gather_album, make_embedder
 from eosin.pipeline.checking import read_picture
+from eosin.pipeline.preparation import Say, silent
 from eosin.pipeline.pseudonymising import (
     hide_document,
     hide_pictures,
@@ -24,16 +33,22 @@ from eosin.pipeline.pseudonymising import (
 )
 from eosin.reporting.leaks import pictured, write_audit_page
 
+#: A table's first row below its header, as spreadsheets count.
+_FIRST_ROW = 2
+#: Joined groups that a sentence names.
+_NAMED = 3
+
 
 def audit_manifest(
     path: Path,
     *,
     output: Path | None = None,
     quick: bool = False,
+    repair: Path | None = None,
     pseudonymise: bool = False,
     label: str = "label",
     columns: Columns | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Say = silent,
 ) -> tuple[AuditReport, Skipped]:
     """Audit a manifest for leaks across its splits.
 
@@ -44,10 +59,12 @@ def audit_manifest(
             it.
         quick: Look for copies only, not for the same tissue turned by any angle, enlarged or
             shifted; so it is, too, where a part that this needs is not installed.
+        repair: New CSV or Parquet file for the table with the groups joined that belong together;
+            the findings are then those of this table. Its rows keep their ``split``.
         pseudonymise: Whether patients, groups and paths get pseudonyms.
         label: The column that holds the class.
         columns: The columns that hold the image reference, the patient and the group.
-        say: Told what was changed when the manifest was read.
+        say: Told what is being done, and what was changed when the manifest was read.
 
     Returns:
         The findings; ``(path, reason)`` of images that could not be read, whose names and groups
@@ -57,10 +74,11 @@ def audit_manifest(
         EosinError: The manifest does not fit, no image can be read, or the folder cannot take the
             files.
     """
+    if repair is not None:
+        _check_repair(repair, pseudonymise=pseudonymise)
     samples = read_manifest(path, label=label, allow_one_class=True, columns=columns or Columns())
-    if say is not None:
-        for note in samples.notes:
-            say(f"{samples.name}: {note}")
+    for note in samples.notes:
+        say(f"{samples.name}: {note}")
     if output is not None:
         check_output(output)
     content = not quick
@@ -71,7 +89,15 @@ def audit_manifest(
     album = gather_album(samples, hashes, gallery, content=content)
     with progress_bar("Comparing images") as advance:
         alike = find_alike(album, progress=advance)
-    report = _with_unread(audit_samples(samples, hashes=hashes, alike=alike), hashes)
+    joined: list[JoinedGroups] = []
+    if repair is not None:
+        samples, joined = join_groups(samples, hashes=hashes, alike=alike)
+        _write_repaired(repair, samples)
+        say(f"wrote {repair}")
+    report = audit_samples(samples, hashes=hashes, alike=alike, first_row=_FIRST_ROW)
+    if repair is not None:
+        report = _with_repair(report, joined, samples)
+    report = _with_unread(report, hashes)
     name, pictures = path.resolve().name, _pictures(samples, report) if output is not None else {}
     skipped = hashes.unreadable
     if pseudonymise:
@@ -85,6 +111,48 @@ def audit_manifest(
         write_audit_page(folder / "audit.html", report, name, pictures)
         write_skipped(folder / "skipped.csv", skipped)
     return report, skipped
+
+
+def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
+    """Refuse, before any image is read, a repaired table that could not be written.
+
+    Raises:
+        UsageError: It should have pseudonyms, or another format.
+        OutputError: There is such a file.
+    """
+    if pseudonymise:
+        raise UsageError(
+            "--repair and --pseudonymise exclude each other: a manifest names its images",
+            mend="Repair first, then audit the new table with --pseudonymise",
+        )
+    if repair.suffix not in {".csv", ".parquet"}:
+        raise UsageError(f"--repair needs a name that ends in .csv or .parquet, got {repair}")
+    if repair.exists():
+        raise OutputError(f"{repair} exists already", mend="Choose another name for --repair")
+
+
+def _write_repaired(repair: Path, samples: Samples) -> None:
+    """Write a table; an image that is its own group has an empty one, wherever the file lies."""
+    group = samples.frame["group"].where(samples.frame["group"] != samples.frame["path"], "")
+    write_manifest(repair, replace(samples, frame=samples.frame.assign(group=group)))
+
+
+def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Samples) -> AuditReport:
+    """Add what was joined, and which joined groups the table's own split still separates."""
+    reach = [describe_repair(joined) or "Repair: no two groups belong together."]
+    split = samples.frame.get("split")
+    if split is not None:
+        parts = split[split != ""].groupby(samples.frame["group"]).unique()
+        apart = [one.group for one in joined if len(parts.get(one.group, ())) > 1]
+        if apart:
+            named = ", ".join(f"{name} ({' and '.join(parts[name])})" for name in apart[:_NAMED])
+            named += ", …" if len(apart) > _NAMED else ""
+            reach.append(
+                "Repair moves no row: the column split still separates "
+                f"{len(apart):,} of the joined groups: {named}. Draw the split anew "
+                "(--set data.split.protocol=grouped), or change the column."
+            )
+    return report.model_copy(update={"reach": (*reach, *report.reach), "repair": tuple(joined)})
 
 
 def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:

@@ -10,6 +10,7 @@ from eosin.artifacts.model import Planes, Preprocessing
 from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
 from eosin.core.types import Samples
 from eosin.inference.bundles import bundle_preprocessing
+from eosin.inference.failures import isolated
 from eosin.inference.planes import decode_planes
 from eosin.inference.preprocess import make_preprocessing
 from eosin.pipeline.backends import find_backend
@@ -79,7 +80,8 @@ def _look(samples: Samples) -> tuple[int, Any]:
     reason = ""
     for cell in dict.fromkeys(spread + cells):
         try:
-            image = decode_planes(*samples.locate(cell))
+            with isolated(cell):
+                image = decode_planes(*samples.locate(cell))
         except ImageError as error:
             reason = reason or str(error)
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
+from eosin.core.text import printable
 from eosin.core.types import TOGETHER, Image, Pixels, Samples, parts_of
-from eosin.datasets.images import list_images
+from eosin.datasets.images import ImageList, list_images
+from eosin.datasets.listing import describe_left_out
 from eosin.datasets.quality import (
     FLAGS,
     QualityReport,
@@ -52,17 +55,17 @@ def check_images(
     """
     if not path.exists() and "#" not in path.name:
         raise DataError(f"{path} does not exist")
-    if is_table(path):
-        samples = read_manifest(path, allow_one_class=True)
-    else:
-        frame = pd.DataFrame({"path": list_images([path])}, dtype=object)
-        samples = Samples(frame=frame, root=Path(), class_names=())
+    samples, listed = _list_samples(path)
     if output is not None:
         check_output(output)
     with progress_bar("Checking images") as advance:
-        found = measure_samples(samples, advance=advance)
+        found = measure_samples(samples, cells=listed.cells, advance=advance)
+    found = {printable(cell): one for cell, one in {**found, **dict(listed.skipped)}.items()}
     report = judge(found, magnifications=_magnifications(samples))
-    name, pictures = path.resolve().name, _pictures(samples, report) if output is not None else {}
+    name = printable(path.resolve().name)
+    pictures = _pictures(samples, listed.cells, report) if output is not None else {}
+    if left_out := describe_left_out(listed.left_out):
+        report = replace(report, notes=(*report.notes, left_out))
     if pseudonymise:
         known = know_samples(samples)
         name, pictures = "images", hide_pictures(pictures, known, samples.root)
@@ -73,6 +76,16 @@ def check_images(
         write_table(folder / "quality.csv", report.table)
         write_quality_page(folder / "quality.html", report, name, pictures)
     return report
+
+
+def _list_samples(path: Path) -> tuple[Samples, ImageList]:
+    """Return a table of the images of a path, and the path cells of single images."""
+    if is_table(path):
+        samples = read_manifest(path, allow_one_class=True)
+        return samples, ImageList(samples.image_cells, [], Counter())
+    listed = list_images([path])
+    frame = pd.DataFrame({"path": [printable(cell) for cell in listed.cells]}, dtype=object)
+    return Samples(frame=frame, root=Path(), class_names=()), listed
 
 
 def _magnifications(samples: Samples) -> dict[str, str]:
@@ -87,9 +100,10 @@ def _magnifications(samples: Samples) -> dict[str, str]:
     }
 
 
-def _pictures(samples: Samples, report: QualityReport) -> dict[str, Image]:
+def _pictures(samples: Samples, cells: list[str], report: QualityReport) -> dict[str, Image]:
     """Read what the page shows once more: a pass over 100,000 images keeps none of them."""
-    found = {cell: read_picture(samples, cell) for cell in pictured(report)}
+    files = {printable(cell): cell for cell in cells}
+    found = {name: read_picture(samples, files[name]) for name in pictured(report)}
     return {cell: picture for cell, picture in found.items() if picture is not None}
 
 
@@ -122,7 +136,10 @@ def _light_up(planes: Pixels) -> Image:
 def tell_quality(report: QualityReport) -> list[str]:
     """Return how many images have which flag, and a few names of each, the worst first."""
     n_images, n_unreadable = len(report.table), len(report.unreadable)
-    lines = [f"{file}: {reason}" for file, reason in report.unreadable]
+    lines = [
+        reason if reason.startswith(file) else f"{file}: {reason}"
+        for file, reason in report.unreadable
+    ]
     lines.append(f"{n_images} image{'' if n_images == 1 else 's'}, {n_unreadable} unreadable")
     for flag in FLAGS:
         rows = report.flagged(flag)

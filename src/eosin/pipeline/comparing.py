@@ -223,9 +223,7 @@ def _protocol(judgement: Judgement) -> str:
     split = run.recipe.data.split
     if split.protocol == "folds":
         return f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
-    return {"grouped": "by group", "image": "by image", "column": "as the manifest says"}[
-        split.protocol
-    ]
+    return "as the manifest says" if split.protocol == "column" else f"by {split.unit}"
 
 
 def _table(comparison: Comparison) -> Any:

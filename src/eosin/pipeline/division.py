@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
-from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.audit import AuditReport, Finding
 from eosin.artifacts.run import SplitReport
 from eosin.core.errors import LeakError
 from eosin.core.types import Samples
 from eosin.datasets.audit import merge_audits
 from eosin.datasets.splits import Fold, fold_samples, pool_reports, split_samples
 from eosin.pipeline.preparation import Prepared, Say
+from eosin.recipe.data import DataSection
 from eosin.recipe.schema import Recipe
 
 
@@ -55,16 +57,60 @@ def divide(recipe: Recipe, prepared: Prepared) -> Division:
 def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say) -> None:
     """Refuse a strict training whose split leaks; say it of any other.
 
+    Names that differ only in spelling stop a strict training even where this split happens to keep
+    them together.
+
     Raises:
         LeakError: Naming the first leak.
     """
-    if not audit.leaks:
+    found = audit.leaks + [
+        one for one in audit.findings if one.kind == "alike_names" and one.severity != "leak"
+    ]
+    if not found:
         say("Audit: no leak found")
         return
-    first = audit.leaks[0].message
+    first = found[0]
     if recipe.data.split.is_strict and not allow_leak:
+        what = "the split leaks" if audit.leaks else "names differ only in spelling"
         raise LeakError(
-            f"the split leaks: {first}",
-            mend="Mend the groups (`eosin data audit` lists every pair), or pass --allow-leak",
+            f"{what}: {first.message}{_locate(first)}",
+            mend=f"{_suggest(recipe.data, first)}, or pass --allow-leak",
         )
-    say(f"Audit: this split leaks, its result will flatter: {first}")
+    if audit.leaks:
+        say(f"Audit: this split leaks, its result will flatter: {first.message}")
+    else:
+        say(f"Audit: no leak found, but names differ only in spelling: {first.message}")
+
+
+def _locate(finding: Finding) -> str:
+    """Return the images of the first pair where the message names none: of alike names."""
+    if finding.kind != "alike_names":
+        return ""
+    pair = finding.pairs[0]
+    return f", for example {pair.a} and {pair.b}"
+
+
+def _suggest(data: DataSection, finding: Finding) -> str:
+    """Return what removes a leak, options as they are typed."""
+    if any((pair.split_a or "").startswith("stage ") for pair in finding.pairs):
+        return "Leave these images or groups out of the stage's data"
+    ways = []
+    if data.split.protocol == "column":
+        ways.append("draw the split by group (--set data.split.protocol=grouped)")
+        if finding.kind != "same_group" and not data.repair:
+            ways[0] = "draw the split by group and join what belongs together (--set "
+            ways[0] += "data.split.protocol=grouped --set data.repair=true)"
+    elif not data.repair:
+        ways.append("join what belongs together (--set data.repair=true)")
+    if finding.kind == "alike_names":
+        if data.manifest is not None:
+            table = shlex.quote(data.manifest)
+            ways.append(
+                f"write a repaired table (eosin data audit {table} --repair NEW.csv, then train "
+                "with --set data.manifest=NEW.csv)"
+            )
+        ways.append("keep the names apart (--set data.alike_names=distinct)")
+    if not ways:
+        ways = ["correct the groups of the table"]
+    text = ", or ".join(ways)
+    return text[0].upper() + text[1:]

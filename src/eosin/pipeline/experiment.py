@@ -45,9 +45,9 @@ from eosin.pipeline.resuming import (
 )
 from eosin.pipeline.session import Session, Stopwatch, open_session, write_inputs
 from eosin.pipeline.stages import plan_stage, prepare_stages, run_stages
-from eosin.recipe import Recipe, parse_overrides, read_recipe, recipe_from_dict, recipe_to_toml
+from eosin.recipe import Recipe, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.data import DataSection
-from eosin.recipe.reading import merge
+from eosin.recipe.overrides import override
 from eosin.recipe.schema import EMBEDDING
 from eosin.reporting import write_report
 from eosin.training.loggers import check_loggers
@@ -95,7 +95,7 @@ def train(
         EosinError: With its cause and mend in one line.
     """
     del allow_skipped  # the run is the same; the command's exit status is not
-    run, resolved = _choose_run(recipe, overrides, output, resume)
+    run, resolved = _choose_run(recipe, overrides, output, resume, say)
     watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
         prepared = prepare(resolved, say)
@@ -173,7 +173,7 @@ def plan(
     """
     if resume is not None:
         find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume)
+    resolved = _resolve(recipe, overrides, resume, say)
     prepared = prepare(resolved, say)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division, say)
@@ -185,7 +185,10 @@ def plan(
 
 
 def _resolve(
-    recipe: Recipe | Path | str | None, overrides: Iterable[str], resume: Path | None
+    recipe: Recipe | Path | str | None,
+    overrides: Iterable[str],
+    resume: Path | None,
+    say: Say = silent,
 ) -> Recipe:
     """Read the recipe with its paths made absolute, so that the run folder can be re-run."""
     if recipe is None:
@@ -193,9 +196,9 @@ def _resolve(
             raise RecipeError("no recipe was given", mend="eosin train RECIPE, or --resume RUN")
         recipe = RunFolder(Path(resume)).recipe
     if isinstance(recipe, Recipe):
-        resolved = recipe_from_dict(merge(recipe.model_dump(), parse_overrides(overrides)))
+        resolved = recipe_from_dict(override(recipe.model_dump(), overrides, say))
     else:
-        resolved = read_recipe(Path(recipe), overrides)
+        resolved = read_recipe(Path(recipe), overrides, say)
     check_names(resolved)
     check_loggers(resolved.train.loggers)
     transfer = resolved.transfer
@@ -231,6 +234,7 @@ def _choose_run(
     overrides: Iterable[str],
     output: Path | None,
     resume: Path | None,
+    say: Say,
 ) -> tuple[RunFolder, Recipe]:
     """Settle where the run goes and what it does, before any image is read.
 
@@ -241,7 +245,7 @@ def _choose_run(
         OutputError: The folder cannot take the run.
     """
     if resume is None:
-        resolved = _resolve(recipe, overrides, None)
+        resolved = _resolve(recipe, overrides, None, say)
         run = RunFolder(Path(output or default_output(resolved.name)))
         clean_unbegun(run.root)
         check_output(run.root)
@@ -249,7 +253,7 @@ def _choose_run(
     if output is not None:
         raise UsageError("-o and --resume exclude each other", mend="A resumed run stays in place")
     run = find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume)
+    resolved = _resolve(recipe, overrides, resume, say)
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved

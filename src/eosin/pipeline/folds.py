@@ -69,7 +69,8 @@ def _fold_recipe(session: Session, positive: str | None) -> Recipe:
     Trainings on other data are shared by all folds: it begins where the last of them ended.
     """
     recipe = session.recipe
-    split = recipe.data.split.model_copy(update={"protocol": "column", "by": "group"})
+    by = "image" if recipe.data.split.by == "image" else "group"
+    split = recipe.data.split.model_copy(update={"protocol": "column", "by": by})
     data = recipe.data.model_copy(
         update={
             "dataset": None,

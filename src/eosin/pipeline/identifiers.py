@@ -45,7 +45,8 @@ _PATHS = re.compile(
     r"(?P<web>https?://\S+)"
     r"|(?<![\w.:/~-])(?:[A-Za-z]:[\\/]|~?/|\\\\)[\w.@+-]+(?:[\\/]+[\w.@#+-]+)+"
     r"|(?<![\w.:/~-])(?:[\w.@+-]+/)+[\w@+-][\w.@+-]*"
-    r"\.(?:png|jpe?g|tiff?|bmp|h5|hdf5|gz|csv|parquet|npy|npz|safetensors)\b(?:#\d+)?"
+    r"\.(?:png|jpe|jpe?g|jfif|tiff?|bmp|dib|gif|webp|jp2|j2k|p[gnp]m|"
+    r"h5|hdf5|gz|csv|parquet|npy|npz|safetensors)\b(?:#\d+)?"
 )
 
 
@@ -97,7 +98,7 @@ class Identifiers:
         if group and group not in self._groups:
             # A group that is the patient, or the image itself, stays so.
             kind = "patient" if group == patient else "group"
-            is_image = group == path or self._find(_file(group)) is not None
+            is_image = group == path or self._find(file_of(group)) is not None
             self._groups[group] = (
                 change_parts(group, lambda part: self.image(part, root))
                 if is_image
@@ -106,15 +107,15 @@ class Identifiers:
             self._named.setdefault(group, self._groups[group])
 
     def _learn_image(self, cell: str, spelt: str, unit: str) -> None:
-        file = _file(spelt)
-        known = self._images.get(file) or (None if unit else self._find(_file(cell)))
+        file = file_of(spelt)
+        known = self._images.get(file) or (None if unit else self._find(file_of(cell)))
         if known is not None and not unit:
             return
         if known is None:
             known = self._images[file] = self._pseudonyms.of_file("image", file)
             self._by_name.setdefault(PurePosixPath(file).name, []).append(file)
             self._named[file] = known
-        place = PurePosixPath(_file(cell))
+        place = PurePosixPath(file_of(cell))
         pieces = {place.name: known, place.stem: PurePosixPath(known).stem}
         # Whose folder it is, is not known of an image that no patient and no group is told of.
         pieces |= dict.fromkeys(place.parts[:-1] if unit else (), "")
@@ -158,15 +159,15 @@ class Identifiers:
         """
         if kind == "group" and value in self._groups:
             return self._groups[value]
-        if kind == "image" or (kind == "group" and self._find(_file(value)) is not None):
+        if kind == "image" or (kind == "group" and self._find(file_of(value)) is not None):
             return change_parts(value, lambda part: self.image(part, root))
         return self._pseudonyms.of(kind, value) if value else ""
 
     def image(self, cell: str, root: Path = Path()) -> str:
         """Return the pseudonym of one image; ``#index`` stays, it tells only an order."""
-        file, mark, index = self._absolute(cell, root).partition("#")
-        known = self._images.get(file) or self._find(_file(cell))
-        return (known or self._pseudonyms.of_file("image", file)) + mark + index
+        file, index = _split(self._absolute(cell, root))
+        known = self._images.get(file) or self._find(file_of(cell))
+        return (known or self._pseudonyms.of_file("image", file)) + index
 
     def file(self, path: str) -> str:
         """Return the pseudonym of a file or folder that is no image."""
@@ -178,13 +179,13 @@ class Identifiers:
 
     def _absolute(self, cell: str, root: Path) -> str:
         """Return a path cell from the root of the disk."""
-        file, mark, index = cell.partition("#")
+        file, index = _split(cell)
         folder, slash, name = file.rpartition("/")
         place = str(root / (folder + slash))
         if place not in self._folders:
             # A file system is asked for each folder once, not for each of 300,000 files.
             self._folders[place] = Path(os.path.realpath(place)).as_posix().rstrip("/")
-        return f"{self._folders[place]}/{name}{mark}{index}"
+        return f"{self._folders[place]}/{name}{index}"
 
     def _find(self, file: str) -> str | None:
         """Return the pseudonym of the one image whose path ends so, whatever folder it is from."""
@@ -226,9 +227,16 @@ class Identifiers:
                     break
 
 
-def _file(cell: str) -> str:
+def file_of(cell: str) -> str:
     """Return the file that a cell names, without the image's index."""
-    return cell.partition("#")[0]
+    return _split(cell)[0]
+
+
+def _split(cell: str) -> tuple[str, str]:
+    """Return the file that a cell names, and ``#index`` if it has one."""
+    file, mark, index = cell.rpartition("#")
+    # Any other "#" is part of the name, which may be a patient's.
+    return (file, mark + index) if index.isascii() and index.isdecimal() and mark else (cell, "")
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:

@@ -17,6 +17,7 @@ from eosin.core.progress import progress_bar
 from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.datasets.audit import FileHash, FileHashes
 from eosin.datasets.cache import ImageStore, Item, StoreSettings, fill_store
+from eosin.datasets.listing import check_text
 from eosin.inference.decode import DECODER_VERSION
 from eosin.inference.preprocess import (
     decode_for,
@@ -194,12 +195,14 @@ def load_bank(
 
     Raises:
         UsageError: What is wanted are features.
+        DataError: The folder's name is not UTF-8.
     """
     if isinstance(preprocessing, Embedding):
         raise UsageError(
             f"the model takes features such as those of {preprocessing.table}, not images",
             mend="Name a table of them",
         )
+    check_text(samples.root)
     cells = samples.image_cells
     items = [Item(cell, *samples.locate(cell)) for cell in cells]
     private = None if keep else tempfile.TemporaryDirectory(prefix="eosin-")

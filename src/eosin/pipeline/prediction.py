@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,15 @@ from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, UsageError
 from eosin.core.files import check_writable
 from eosin.core.progress import progress_bar
+from eosin.core.text import printable
 from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.datasets.bundles import bundle_samples
-from eosin.datasets.images import Skipped, list_images, write_skipped
+from eosin.datasets.images import ImageList, Skipped, list_images, write_skipped
+from eosin.datasets.listing import describe_left_out
 from eosin.inference.classifier import Classifier
-from eosin.inference.preprocess import normalise_stain
 from eosin.inference.vectors import SUFFIXES, read_features
 from eosin.pipeline.pseudonymising import hide_skipped, hide_table, know_samples
-from eosin.pipeline.reading import read_cells, stains_of_units
+from eosin.pipeline.reading import normalise_cells, read_cells, stains_of_units
 from eosin.pipeline.staining import check_units
 from eosin.pipeline.telling import NORMALISED
 from eosin.stain import Source
@@ -42,11 +44,13 @@ class PredictionResult:
             was judged as it is. A pandas table.
         skipped: ``(path, reason)`` of what could not be read.
         intended_use: What the model says of itself.
+        left_out: One line on the files of folders that were left out; empty if there were none.
     """
 
     table: Any
     skipped: Skipped
     intended_use: str
+    left_out: str = ""
 
 
 def predict(
@@ -81,17 +85,18 @@ def predict(
         _check_table(Path(output))
     given = [Path(path) for path in paths]
     skipped: Skipped = []
+    left_out = ""
     if isinstance(classifier.info.preprocessing, Embedding):
         table = _predict_features(classifier, given)
     else:
-        table, skipped = _predict_images(classifier, given)
+        table, skipped, left_out = _predict_images(classifier, given)
     if pseudonymise:
         known = know_samples(Samples(table, Path(), classifier.info.class_names))
         table, skipped = hide_table(table, known), hide_skipped(skipped, known)
     if output is not None:
         write_table(Path(output), table)
         write_skipped(Path(output).parent / "skipped.csv", skipped)
-    return PredictionResult(table, skipped, classifier.info.intended_use)
+    return PredictionResult(table, skipped, classifier.info.intended_use, left_out)
 
 
 def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
@@ -111,11 +116,12 @@ def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
     return pd.concat(tables, ignore_index=True)
 
 
-def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Skipped]:
+def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Skipped, str]:
     preprocessing = classifier.info.preprocessing
-    files, units = _list_cells(paths, preprocessing)
+    listed, units = _list_cells(paths, preprocessing)
+    files, skipped = listed.cells, listed.skipped
     sources = stains_of_units(files, units, preprocessing) if units else {}
-    tables, skipped = [], []
+    tables = []
     with progress_bar("Predicting") as advance:
         for start in range(0, len(files), _CHUNK):
             chunk = files[start : start + _CHUNK]
@@ -129,10 +135,11 @@ def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Ski
             f"none of the {len(files)} files can be read: {skipped[0][1]}",
             mend="`eosin data check` lists each with its reason",
         )
-    return table, skipped
+    skipped = [(printable(cell), reason) for cell, reason in skipped]
+    return table, skipped, describe_left_out(listed.left_out)
 
 
-def _list_cells(paths: list[Path], preprocessing: Preprocessing) -> tuple[list[str], list[str]]:
+def _list_cells(paths: list[Path], preprocessing: Preprocessing) -> tuple[ImageList, list[str]]:
     """List what is judged: single images, or the bundles of a table's slides.
 
     Returns:
@@ -158,7 +165,7 @@ def _list_cells(paths: list[Path], preprocessing: Preprocessing) -> tuple[list[s
         cells += [change_parts(cell, _from(path.parent)) for cell in samples.frame["path"]]
         if unit is not None:
             units += list(samples.frame[unit])
-    return cells, units
+    return ImageList(cells, [], Counter()), units
 
 
 def _wants_table(path: Path, preprocessing: Preprocessing, unit: str | None) -> UsageError:
@@ -192,9 +199,8 @@ def _predict_chunk(
 ) -> tuple[Any, Skipped]:
     preprocessing = classifier.info.preprocessing
     kept, images, skipped = read_cells(files, preprocessing)
-    done = normalise_stain(
-        images, preprocessing, [sources[file] for file in kept] if sources else None
-    )
+    kept, done, failed = normalise_cells(kept, images, preprocessing, sources)
+    skipped += failed
     table = _tabulate(classifier, kept, classifier.logits(done.images))
     if preprocessing.stain is not None:
         table["stain"] = [reason or NORMALISED for reason in done.reasons]
@@ -205,7 +211,7 @@ def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> A
     """Return a row of the result for each path, logits of shape (N, K)."""
     names = classifier.info.class_names
     probabilities = classifier.probabilities(logits)
-    table = pd.DataFrame({"path": cells})
+    table = pd.DataFrame({"path": [printable(cell) for cell in cells]})
     for index, name in enumerate(names):
         table[PREFIX + name] = probabilities[:, index]
     table["predicted"] = [names[index] for index in np.argmax(probabilities, axis=1)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.audit import AuditReport, Finding
+from eosin.artifacts.audit import AuditReport, Finding, JoinedGroups
 from eosin.artifacts.cleaning import clean_magnification
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.layout import RunFolder
@@ -24,8 +24,25 @@ from eosin.core.errors import RecipeError, close_matches
 from eosin.core.networks import check_arguments
 from eosin.core.places import cache_folder
 from eosin.core.types import Samples
-from eosin.datasets.audit import Album, Alike, FileHashes, audit_samples, find_alike, fingerprint
-from eosin.datasets.base import DataSetFacts, collect_samples, declared_facts, find_root
+from eosin.datasets.audit import (
+    Album,
+    Alike,
+    FileHashes,
+    audit_samples,
+    describe_repair,
+    find_alike,
+    fingerprint,
+    join_groups,
+    list_joined,
+    unify_spelling,
+)
+from eosin.datasets.base import (
+    LEFT_OUT,
+    DataSetFacts,
+    collect_samples,
+    declared_facts,
+    find_root,
+)
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.catalogue import DATASETS
 from eosin.datasets.images import Skipped, without
@@ -68,6 +85,8 @@ class Prepared:
         notes: What the audit of any split must add.
         album: What near-duplicates are looked for in.
         alike: What was found there, whatever the split.
+        named: Columns whose names the audit compares by spelling.
+        joined: Groups that were joined because they belong together.
     """
 
     samples: Samples
@@ -79,11 +98,20 @@ class Prepared:
     notes: tuple[Finding, ...] = ()
     album: Album = field(default_factory=Album)
     alike: Alike = field(default_factory=Alike)
+    named: tuple[str, ...] = ("patient", "group")
+    joined: tuple[JoinedGroups, ...] = ()
 
     def audit(self, samples: Samples) -> AuditReport:
         """Look for leaks between the parts of the samples; they carry a ``split`` column."""
-        found = audit_samples(samples, hashes=self.hashes, alike=self.alike)
-        return found.model_copy(update={"findings": [*found.findings, *self.notes]})
+        found = audit_samples(samples, hashes=self.hashes, alike=self.alike, named=self.named)
+        repaired = describe_repair(self.joined)
+        return found.model_copy(
+            update={
+                "findings": [*found.findings, *self.notes],
+                "reach": (repaired, *found.reach) if repaired else found.reach,
+                "repair": self.joined,
+            }
+        )
 
 
 def check_names(recipe: Recipe) -> None:
@@ -233,6 +261,8 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
     samples, facts = gather_samples(recipe.data, recipe.seed)
     for note in samples.notes:
         say(f"{samples.name}: {note}")
+    if left_out := samples.frame.attrs.get(LEFT_OUT):
+        say(left_out)
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
@@ -247,6 +277,17 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
         say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
     album = make_album(bank, hashes, content=recipe.data.audit == "full", say=say)
+    alike, named = find_alike(album), _find_named(recipe.data)
+    joined: list[JoinedGroups] = []
+    if recipe.data.repair:
+        readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)
+        if "site" in named and "site" in readable.frame:
+            readable = unify_spelling(readable, "site")
+        for line in [
+            describe_repair(joined) or "Repair: no two groups belong together",
+            *list_joined(joined),
+        ]:
+            say(line)
     return Prepared(
         samples=readable,
         facts=facts,
@@ -256,5 +297,14 @@ def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
         bank=bank,
         notes=notes,
         album=album,
-        alike=find_alike(album),
+        alike=alike,
+        named=named,
+        joined=tuple(joined),
     )
+
+
+def _find_named(section: DataSection) -> tuple[str, ...]:
+    """Return the columns whose names must not differ in spelling alone."""
+    if section.alike_names == "distinct":
+        return ()
+    return ("patient", "group", "site") if section.split.by == "site" else ("patient", "group")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.artifacts.versioned import Document
 from eosin.core.types import Image, Samples, parts_of
-from eosin.pipeline.identifiers import HARMLESS, IDENTIFYING, Identifiers
+from eosin.pipeline.identifiers import HARMLESS, IDENTIFYING, Identifiers, file_of
 from eosin.recipe.schema import EMBEDDING, TRAINING
 
 D = TypeVar("D", bound=Document)
@@ -114,6 +114,8 @@ def _hide_mapping(
         changed |= {side: known.cell("image", value[side], root) for side in "ab"}
     if {"kind", "severity", "message"} <= value.keys():
         changed["message"] = _hide_message(str(value["message"]), known)
+        if value["kind"] == "alike_names":  # spellings as short as "7" escape a search of text
+            changed["pairs"] = [{**pair, "how": None} for pair in changed.get("pairs", [])]
     return dict(sorted(changed.items())) if kind else changed
 
 
@@ -162,10 +164,10 @@ def hide_skipped(
 def _hide_reason(reason: str, cell: str, known: Identifiers, root: Path) -> str:
     """Take an image's name out of why it cannot be read; what stands before it is its folder."""
     for part in parts_of(cell):
-        name = PurePosixPath(part.partition("#")[0]).name
+        name = PurePosixPath(file_of(part)).name
         if name and name in reason:
             rest = reason.rpartition(name)[2]
-            return known.image(part, root).partition("#")[0] + known.text(rest)
+            return file_of(known.image(part, root)) + known.text(rest)
     return known.text(reason)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -14,9 +14,10 @@ from eosin.core.errors import ImageError
 from eosin.core.types import Image
 from eosin.datasets.images import Skipped, split_cell
 from eosin.inference.bundles import read_bundle
-from eosin.inference.preprocess import read_image
+from eosin.inference.failures import isolated
+from eosin.inference.preprocess import normalise_stain, read_image
 from eosin.pipeline.staining import TILES_PER_UNIT, spread_tiles
-from eosin.stain import Source, normaliser_of
+from eosin.stain import Normalised, Source, normaliser_of
 
 
 def read_cells(
@@ -41,12 +42,52 @@ def read_cells(
     skipped: Skipped = []
     for cell in cells:
         try:
-            images.append(read_bundle(cell, preprocessing, read_one))
+            with isolated(cell):
+                images.append(read_bundle(cell, preprocessing, read_one))
             kept.append(cell)
         except ImageError as error:
             skipped.append((cell, str(error)))
     shape = (0, *preprocessing.input_px, len(preprocessing.channels))
     return kept, np.stack(images) if images else np.empty(shape, dtype=np.uint8), skipped
+
+
+def normalise_cells(
+    cells: Sequence[str],
+    images: Image,
+    preprocessing: Preprocessing,
+    sources: Mapping[str, Source],
+) -> tuple[list[str], Normalised, Skipped]:
+    """Normalise the stain of images that were read.
+
+    Args:
+        cells: N path cells.
+        images: As :func:`read_cells` returns them.
+        preprocessing: Of the model; without a stain reference images come back as they are.
+        sources: The stain of each cell's slide or patient; empty where each image has its own.
+
+    Returns:
+        The cells that could be normalised; their images; the others, each with its reason.
+    """
+
+    def normalise(start: int, stop: int) -> Normalised:
+        mine = [sources[cell] for cell in cells[start:stop]] if sources else None
+        return normalise_stain(images[start:stop], preprocessing, mine)
+
+    with suppress(ImageError), isolated(f"{len(cells)} images"):
+        return list(cells), normalise(0, len(cells)), []
+    kept: list[str] = []
+    done: list[Normalised] = []
+    skipped: Skipped = []
+    for place, cell in enumerate(cells):
+        try:
+            with isolated(cell):
+                done.append(normalise(place, place + 1))
+            kept.append(cell)
+        except ImageError as error:
+            skipped.append((cell, str(error)))
+    changed = [one.images for one in done]
+    reasons = tuple(reason for one in done for reason in one.reasons)
+    return kept, Normalised(np.concatenate([images[:0], *changed]), reasons), skipped
 
 
 def stains_of_units(
@@ -79,4 +120,6 @@ def _tiles(cells: Iterable[str], preprocessing: Preprocessing) -> Iterator[Image
     """Yield the single images that can be read."""
     for cell in cells:
         with suppress(ImageError):
-            yield read_image(*split_cell(cell), preprocessing)
+            with isolated(cell):
+                tile = read_image(*split_cell(cell), preprocessing)
+            yield tile

@@ -11,6 +11,7 @@ from eosin.artifacts.metrics import Metric, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
 from eosin.artifacts.profile import Drift, explain_quantity
 from eosin.core.types import SPLITS, Samples
+from eosin.datasets.audit import list_joined
 from eosin.reporting.exposure import UNKNOWN_OVERLAP
 from eosin.reporting.formatting import quantity
 
@@ -173,10 +174,12 @@ def tell_audit(audit: AuditReport) -> list[str]:
             "every image is its own group: where patients have several images, name them in a "
             "column `patient`, or one on both sides of a split is not found"
         )
+    lines += list_joined(audit.repair)
     for finding in audit.findings:
         lines.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
         for pair in finding.pairs[:_MOST_PAIRS]:
-            how = f"  ({pair.how}, {pair.score:.2f})" if pair.how else ""
+            score = "" if finding.kind == "alike_names" else f", {pair.score:.2f}"
+            how = f"  ({pair.how}{score})" if pair.how else ""
             lines.append(f"           {pair.a}  ~  {pair.b}{how}")
         if len(finding.pairs) > _MOST_PAIRS:
             lines.append(f"           … and {len(finding.pairs) - _MOST_PAIRS} more pairs")

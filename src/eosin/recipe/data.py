@@ -6,57 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eosin.recipe.section import PositiveInt, Section, Share
+from eosin.recipe.section import PositiveInt, Section
+from eosin.recipe.split import SplitSection as SplitSection
 
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
-
-
-class SplitSection(Section):
-    """How samples are divided.
-
-    Attributes:
-        protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
-            ``column``: the manifest's ``split``, and where it marks no ``val``, a grouped share
-            of ``train``; ``folds``: ``k`` grouped folds.
-        by: Unit of ``folds``: ``group``; ``site``, one fold a site, each held out in turn; or
-            ``image`` as published.
-        stratify: Keep class shares as well as the groups allow.
-        train: Share of the images for training.
-        val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
-            taken from the training part.
-        test: Share for judging.
-        k: Folds.
-        repeats: How often the folds are drawn anew.
-    """
-
-    protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
-    by: Literal["group", "site", "image"] = "group"
-    stratify: bool = True
-    train: Share = 0.7
-    val: Share = 0.1
-    test: Share = 0.2
-    k: Annotated[int, Field(ge=2, le=50)] = 5
-    repeats: Annotated[int, Field(ge=1, le=100)] = 1
-
-    @model_validator(mode="after")
-    def _check_shares(self) -> Self:
-        total = self.train + self.val + self.test
-        if self.protocol in {"grouped", "image"} and abs(total - 1.0) > 1e-6:
-            raise ValueError(f"train + val + test must be 1, got {total:g}")
-        if self.protocol in {"grouped", "image"} and min(self.train, self.val, self.test) <= 0:
-            raise ValueError("train, val and test must each be above 0")
-        if self.protocol == "folds" and self.val <= 0:
-            raise ValueError("folds need an inner validation part: val must be above 0")
-        if self.by != "group" and self.protocol != "folds":
-            raise ValueError(f'`by = "{self.by}"` belongs to the protocol "folds"')
-        if self.by == "site" and self.repeats != 1:
-            raise ValueError("each site is held out once: `repeats` must be 1")
-        return self
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether a leak between the parts is a fault rather than the published protocol."""
-        return self.protocol != "image" and self.by != "image"
 
 
 class DataSection(Section):

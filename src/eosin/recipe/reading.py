@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from eosin.core.errors import RecipeError, close_matches
+from eosin.recipe.overrides import merge, override, parse_overrides
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
+__all__ = ["merge", "parse_overrides", "read_recipe", "recipe_from_dict"]
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+
+def read_recipe(
+    path: Path, overrides: Iterable[str] = (), say: Callable[[str], None] | None = None
+) -> Recipe:
     """Read a recipe.
 
     Args:
         path: A TOML file. Relative ``data.manifest`` and ``data.root`` start from its folder.
-        overrides: ``section.key=value`` each, the value in TOML; see :func:`parse_overrides`.
+        overrides: ``section.key=value`` each; see :func:`parse_overrides`.
+        say: Called with a sentence for each section whose keys the overrides drop.
 
     Raises:
         RecipeError: The file is absent, no TOML, or has an unknown key or a value out of range.
@@ -35,7 +41,7 @@ def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     except (OSError, ValueError) as error:
         raise RecipeError(f"the recipe {path} is not valid TOML: {error}") from error
     _anchor_all(data, path.parent.resolve())
-    return recipe_from_dict(merge(data, parse_overrides(overrides)), source=str(path))
+    return recipe_from_dict(override(data, overrides, say), source=str(path))
 
 
 def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
@@ -65,72 +71,6 @@ def _anchor_paths(section: dict[str, Any], keys: tuple[str, ...], folder: Path) 
         value = section.get(key)
         if isinstance(value, str) and not value.startswith(("$", "~")):
             section[key] = str(folder / value)
-
-
-class _Whole(dict[str, Any]):
-    """A table given as one value: it takes the place of the old one instead of adding to it."""
-
-
-def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """Turn ``a.b=value`` texts into a nested dictionary.
-
-    A value is read as TOML; what is no TOML value is taken as text, so that
-    ``train.optimizer=sgd`` needs no quotes. ``data.options={}`` empties the table,
-    ``data.options.seed=1`` changes one key of it.
-
-    Raises:
-        RecipeError: A text has no ``=`` or no key.
-    """
-    tree: dict[str, Any] = {}
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise RecipeError(f"--set wants key=value, got {text!r}", mend="e.g. train.lr=0.001")
-        try:
-            parsed = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed = value
-        *sections, leaf = key.strip().split(".")
-        branch = tree
-        for name in sections:
-            branch = branch.setdefault(name, {})
-            if not isinstance(branch, dict):
-                raise RecipeError(f"--set {key}: {name!r} already has a value")
-        branch[leaf] = _Whole(parsed) if isinstance(parsed, dict) else parsed
-    return tree
-
-
-def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``extra`` laid over it, section by section."""
-    merged = dict(base)
-    for key, value in extra.items():
-        mine = merged.get(key)
-        if isinstance(value, _Whole):
-            merged[key] = dict(value)
-        elif isinstance(mine, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(mine, value)
-        elif isinstance(mine, list | tuple) and isinstance(value, Mapping):
-            merged[key] = _merge_items(key, mine, value)
-        else:
-            merged[key] = value
-    # The two sources of samples exclude each other: naming one on the command line drops the other.
-    for new, old in (("manifest", "dataset"), ("dataset", "manifest")):
-        if extra.get(new) is not None and old not in extra and {new, old} <= merged.keys():
-            merged.pop(old)
-    return merged
-
-
-def _merge_items(key: str, items: Sequence[Any], extra: Mapping[str, Any]) -> list[Any]:
-    """Lay ``--set a.0.b=value`` over the items of a list, which are counted from 0."""
-    merged = list(items)
-    for place, value in extra.items():
-        if not (place.isdecimal() and int(place) < len(merged)):
-            known = f"0 to {len(merged) - 1}" if merged else "none"
-            raise RecipeError(f"--set {key}.{place}: the recipe's items are {known}")
-        item = merged[int(place)]
-        is_table = isinstance(item, Mapping) and isinstance(value, Mapping)
-        merged[int(place)] = merge(item, value) if is_table else value
-    return merged
 
 
 def recipe_from_dict(data: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:

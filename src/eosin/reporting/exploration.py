@@ -192,6 +192,8 @@ def split_words(run: Run) -> str:
     apart = "No group crosses the split"
     if not has_units(run):
         apart = "No group is known, so images were divided one by one"
+    elif run.recipe is not None and run.recipe.data.split.unit == "image":
+        apart = "Images were divided one by one, as the recipe asks: a group may be on both sides"
     ways = {
         "grouped": f"{apart} (protocol “grouped”)",
         "image": "Images were divided one by one, as published (protocol “image”):"

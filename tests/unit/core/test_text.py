@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from eosin.core.text import clean_name, is_unknown, spelling_key
+from eosin.core.text import clean_name, is_unknown, printable, spelling_key
 
 
 @pytest.mark.parametrize("text", ["P01", " P01", "P01\t", "P01\u00a0", "\ufeffP01", "P01\u200b "])
@@ -40,3 +40,17 @@ def test_written_out_unknowns_are_recognised(text):
 @pytest.mark.parametrize("text", ["0", "P01", "Nan Li", "Nadia", "no"])
 def test_names_are_not_taken_for_unknown(text):
     assert not is_unknown(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tumour.png", "tumour.png"),
+        ("M\u00fcller|#.png", "M\u00fcller|#.png"),
+        ("tum\udcf6r.png", r"tum\xf6r.png"),
+        ("a\ud800", r"a\ud800"),
+    ],
+)
+def test_names_that_are_no_text_are_escaped(name, text):
+    assert printable(name) == text
+    assert printable(text) == text

@@ -215,7 +215,8 @@ class TestTable:
     def test_progress_reaches_its_end(self):
         told = []
         audit_samples(make_samples(CLEAN), progress=lambda *step: told.append(step))
-        assert told[-1] == (7, 7)
+        done, total = told[-1]
+        assert done == total > 0
 
 
 rows_strategy = st.lists(

@@ -59,7 +59,7 @@ def test_files_and_folders_are_expanded(samples, tmp_path):
     (tmp_path / "._a.png").write_bytes(b"of the system")
     Image.new("RGB", (4, 4)).save(tmp_path / "sub" / "e.JPG", format="JPEG")
     (tmp_path / "notes.txt").write_text("")
-    found = list_images([tmp_path / "notes.txt", tmp_path])
+    found = list_images([tmp_path / "notes.txt", tmp_path]).cells
     names = [Path(cell).relative_to(tmp_path).as_posix() for cell in found]
     # What is named is taken as it is; folders are searched for images.
     assert names == ["notes.txt", "a.png", "b.png", "c.png", "sub/e.JPG"]
@@ -73,17 +73,17 @@ def test_nothing_found_is_an_error(tmp_path):
 def test_a_missing_file_is_listed_so_that_the_others_are_finished(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     given = [tmp_path / "none.png", tmp_path]
-    assert list_images(given) == [str(tmp_path / "none.png"), str(tmp_path / "a.png")]
+    assert list_images(given).cells == [str(tmp_path / "none.png"), str(tmp_path / "a.png")]
 
 
 def test_a_container_stands_for_all_its_images(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = np.zeros((3, 4, 4), dtype=np.uint8)
-    cells = list_images([tmp_path / "x.h5"])
+    cells = list_images([tmp_path / "x.h5"]).cells
     assert cells == [f"{tmp_path / 'x.h5'}#{index}" for index in range(3)]
     assert split_cell(cells[2]) == (tmp_path / "x.h5", 2)
     (tmp_path / "broken.h5").write_bytes(b"nothing")
-    assert list_images([tmp_path / "broken.h5"]) == [f"{tmp_path / 'broken.h5'}#0"]
+    assert list_images([tmp_path / "broken.h5"]).cells == [f"{tmp_path / 'broken.h5'}#0"]
 
 
 def test_a_hash_mark_in_a_name_is_no_index():
@@ -95,4 +95,4 @@ def test_a_hash_mark_in_a_name_is_no_index():
 def test_a_folder_that_is_called_like_an_image_is_searched_and_not_listed(tmp_path):
     (tmp_path / "slide.tif").mkdir()
     Image.new("RGB", (2, 2)).save(tmp_path / "slide.tif" / "a.png")
-    assert list_images([tmp_path]) == [str(tmp_path / "slide.tif" / "a.png")]
+    assert list_images([tmp_path]).cells == [str(tmp_path / "slide.tif" / "a.png")]

@@ -171,7 +171,7 @@ def cells(tmp_path):
 
 
 def samples_of(folder):
-    frame = pd.DataFrame({"path": list_images([folder])}, dtype=object)
+    frame = pd.DataFrame({"path": list_images([folder]).cells}, dtype=object)
     return Samples(frame=frame, root=folder, class_names=())
 
 
@@ -198,7 +198,7 @@ def test_grey_images_of_16_bits_keep_all_of_them(tmp_path):
 def test_images_in_a_container_and_broken_ones_are_told_in_order(tmp_path, sharp):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = np.stack([draw_tissue(n) for n in range(3)])
-    cells = [*list_images([tmp_path / "x.h5"]), str(tmp_path / "none.png")]
+    cells = [*list_images([tmp_path / "x.h5"]).cells, str(tmp_path / "none.png")]
     samples = Samples(pd.DataFrame({"path": cells}, dtype=object), tmp_path, ())
     seen = []
     found = measure_samples(samples, advance=lambda done, total: seen.append((done, total)))
@@ -219,7 +219,7 @@ def test_nothing_readable_is_a_table_of_reasons():
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["breakhis-700x460", "pcam/valid/1"])
 def test_of_real_images_the_planted_faults_are_flagged(data_root, name):
-    cells = list_images([data_root / name])[:120]
+    cells = list_images([data_root / name]).cells[:120]
     found = measure_samples(Samples(pd.DataFrame({"path": cells}, dtype=object), data_root, ()))
     image, _ = decode_stored(Path(cells[3]))
     faults = {"blurred": blur(image, 2), "saturated": expose(image, 2), "odd_size": image[:, :40]}

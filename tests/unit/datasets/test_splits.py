@@ -618,3 +618,31 @@ class TestBreakHis:
             divided, report = split_samples(breakhis, GROUPED, seed)
             assert_sound(breakhis, divided)
             assert report.deviation < 0.02
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        SplitSection(by="image"),
+        SplitSection(protocol="column", by="image", val=0.3),
+        SplitSection(protocol="folds", k=3, val=0.3, by="image"),
+    ],
+)
+def test_images_that_are_declared_independent_are_divided_one_by_one(section):
+    """One patient is too few to hold out; its images are not."""
+
+    def first(section):
+        if section.protocol == "folds":
+            return fold_samples(table, section, 0)[0].samples
+        return split_samples(table, section, 0)[0]
+
+    table = make_table({"p0": {"a": 8, "b": 8}})
+    if section.protocol == "column":
+        is_test = [path.endswith(("0.png", "1.png")) for path in table.frame["path"]]
+        table = replace(table, frame=table.frame.assign(split=np.where(is_test, "test", "train")))
+    with pytest.raises(SplitError):
+        first(section.model_copy(update={"by": "group"}))
+    divided = first(section)
+    assert set(divided.frame["split"]) == set(SPLITS)
+    # The group that is known stays known: audit and intervals go by it.
+    assert set(divided.groups) == {"p0"}

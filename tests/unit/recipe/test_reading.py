@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eosin.core.errors import RecipeError
 from eosin.recipe import read_recipe, recipe_from_dict
-from eosin.recipe.reading import merge, parse_overrides
+from eosin.recipe.overrides import merge, override, parse_overrides
 
 BASE = {"name": "a", "data": {"dataset": "phantom"}, "model": {"name": "light_cnn"}}
 
@@ -105,6 +105,34 @@ def test_naming_one_source_drops_the_other(recipe_file):
         ("evaluate.temperature=false", {"evaluate": {"temperature": False}}),
         ("description=a=b", {"description": "a=b"}),
         ("description=", {"description": ""}),
+        # The field decides how a value is read, not its form.
+        ("description=1", {"description": "1"}),
+        ("name=2024", {"name": "2024"}),
+        ("data.root=2024", {"data": {"root": "2024"}}),
+        ("data.positive=1", {"data": {"positive": "1"}}),
+        ("data.positive=1.0", {"data": {"positive": "1.0"}}),
+        ("data.positive=true", {"data": {"positive": "true"}}),
+        ("data.positive=nan", {"data": {"positive": "nan"}}),
+        ("data.positive=007", {"data": {"positive": "007"}}),
+        ('data.positive="1"', {"data": {"positive": "1"}}),
+        ("data.positive='a b'", {"data": {"positive": "a b"}}),
+        ("data.positive=[1]", {"data": {"positive": "[1]"}}),
+        ("data.positive=", {"data": {"positive": None}}),
+        ("train.patience=", {"train": {"patience": None}}),
+        ("train.patience=3", {"train": {"patience": 3}}),
+        ("data.magnifications=40", {"data": {"magnifications": ["40"]}}),
+        ("data.magnifications=[40]", {"data": {"magnifications": ["40"]}}),
+        ("data.magnifications=[040, 40X]", {"data": {"magnifications": ["040", "40X"]}}),
+        ("data.magnifications=40,100", {"data": {"magnifications": ["40", "100"]}}),
+        ("data.magnifications=[]", {"data": {"magnifications": []}}),
+        ("data.magnifications=", {"data": {"magnifications": []}}),
+        ("data.channels=[0, 'actin']", {"data": {"channels": [0, "actin"]}}),
+        ("data.channels=DNA,1", {"data": {"channels": ["DNA", 1]}}),
+        ("train.betas=0.5,0.9", {"train": {"betas": [0.5, 0.9]}}),
+        ("data.split.by= image", {"data": {"split": {"by": "image"}}}),
+        ("data.options.seed=1", {"data": {"options": {"seed": 1}}}),
+        ("data.options.judge=valid", {"data": {"options": {"judge": "valid"}}}),
+        ("data.cache=false", {"data": {"cache": False}}),
     ],
 )
 def test_one_override(text, tree):
@@ -114,6 +142,71 @@ def test_one_override(text, tree):
 def test_overrides_add_up_and_the_last_wins():
     texts = ["train.lr=1", "train.epochs=2", "train.lr=3"]
     assert parse_overrides(texts) == {"train": {"lr": 3, "epochs": 2}}
+
+
+def test_options_of_a_data_set_are_no_fields_of_a_recipe():
+    assert parse_overrides(["name=3"], schema=None) == {"name": 3}
+
+
+FOLDS = {"protocol": "folds", "k": 3, "val": 0.15, "by": "image"}
+WHOLE = {"protocol": "folds", "k": 4, "train": 0.6, "val": 0.1, "test": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("split", "overrides", "wanted"),
+    [
+        (FOLDS, ["protocol=grouped"], {"train": 0.7, "val": 0.1, "test": 0.2, "by": "group"}),
+        (FOLDS, ["protocol=column"], {"val": 0.15, "by": "group"}),
+        (FOLDS, ["protocol=folds"], {"val": 0.15, "k": 3, "by": "image"}),
+        (FOLDS, ["protocol=grouped", "train=0.6", "test=0.25"], {"val": 0.15, "test": 0.25}),
+        (FOLDS, ["protocol=grouped", "by=image"], {"by": "image", "train": 0.7}),
+        (WHOLE, ["protocol=image"], {"train": 0.6, "val": 0.1, "test": 0.3}),
+        (WHOLE, ["val=0.2"], {"val": 0.2, "k": 4}),
+        ({"val": 0.3, "train": 0.5, "test": 0.2}, ["protocol=folds"], {"val": 0.3, "k": 5}),
+        ({"protocol": "folds", "by": "site"}, ["protocol=column"], {"by": "group"}),
+        ({}, ["protocol=folds", "k=3"], {"k": 3}),
+    ],
+)
+def test_another_protocol_starts_the_section_anew(recipe_file, split, overrides, wanted):
+    path = recipe_file({**BASE, "data": {"dataset": "phantom", "split": split}})
+    section = read_recipe(path, [f"data.split.{text}" for text in overrides]).data.split
+    assert {key: getattr(section, key) for key in wanted} == wanted
+    # The same from Python, of a recipe that was read before.
+    recipe = read_recipe(path)
+    again = override(recipe.model_dump(), [f"data.split.{text}" for text in overrides])
+    assert recipe_from_dict(again).data.split.model_dump() == section.model_dump()
+
+
+def test_what_is_dropped_is_said_in_one_line(recipe_file):
+    path = recipe_file({**BASE, "data": {"dataset": "phantom", "split": FOLDS}})
+    said = []
+    read_recipe(path, ["data.split.protocol=grouped"], said.append)
+    assert len(said) == 1
+    assert "k = 3" in said[0]
+    assert "val = 0.15" in said[0]
+    read_recipe(path, ["data.split.val=0.2", "train.epochs=1"], said.append)
+    assert len(said) == 1
+    read_recipe(recipe_file(BASE), ["data.split.protocol=folds"], said.append)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["protocol=grouped", "k=5"], "k"),
+        (["protocol=image", "repeats=1"], "repeats"),
+        (["protocol=column", "test=0.2"], "test"),
+        (["protocol=folds", "train=0.7"], "train"),
+    ],
+)
+def test_a_key_that_the_protocol_does_not_use_is_refused_by_name(recipe_file, overrides, key):
+    path = recipe_file({**BASE, "data": {"dataset": "phantom", "split": FOLDS}})
+    with pytest.raises(RecipeError, match=rf"data\.split\.{key}\b"):
+        read_recipe(path, [f"data.split.{text}" for text in overrides])
+    staged = [f"transfer.stage.1.data.split.{text}" for text in overrides]
+    if "protocol=folds" not in overrides:
+        with pytest.raises(RecipeError, match=rf"transfer\.stage\.1\.data\.split\.{key}\b"):
+            read_recipe(recipe_file(CHAIN), staged)
 
 
 @pytest.mark.parametrize("text", ["train.lr", "=3", " =3", ""])

@@ -83,7 +83,16 @@ def test_a_seed_is_a_whole_number_of_31_bits(seed):
         ({"train": 0.8, "val": 0.0, "test": 0.2}, "must each be above 0"),
         ({"protocol": "image", "train": 0.9}, "must be 1, got 1.2"),
         ({"protocol": "folds", "val": 0.0}, "inner validation part"),
-        ({"by": "image"}, 'belongs to the protocol "folds"'),
+        ({"by": "site"}, 'belongs to the protocol "folds"'),
+        ({"protocol": "grouped", "k": 5}, "k: the protocol 'grouped' does not use it"),
+        ({"repeats": 1}, "repeats: the protocol 'grouped' does not use it"),
+        ({"protocol": "image", "k": 3}, "k: the protocol 'image' does not use it"),
+        ({"protocol": "column", "train": 0.7}, "train: the protocol 'column' does not use it"),
+        ({"protocol": "folds", "test": 0.2}, "test: the protocol 'folds' does not use it"),
+        (
+            {"protocol": "folds", "train": 0.3, "val": 0.1, "test": 0.2},
+            "train: the protocol 'folds' does not use it",
+        ),
         ({"protocol": "folds", "k": 1}, "greater than or equal to 2"),
         ({"train": 1.0}, "less than 1"),
     ],
@@ -94,10 +103,20 @@ def test_a_split_that_cannot_be_is_refused(split, wanted):
     assert wanted in str(caught.value)
 
 
-def test_shares_do_not_count_where_the_table_or_the_folds_divide():
+def test_shares_that_add_up_may_stand_beside_any_protocol():
+    shares = {"train": 0.5, "val": 0.2, "test": 0.3}
     for protocol in ("column", "folds"):
-        section = {"protocol": protocol, "train": 0.3}
-        assert make(data={"dataset": "phantom", "split": section}).data.split.train == 0.3
+        section = {"protocol": protocol, **shares}
+        assert make(data={"dataset": "phantom", "split": section}).data.split.train == 0.5
+
+
+def test_a_section_that_names_every_key_is_read_as_an_earlier_version_wrote_it():
+    section = {"protocol": "column", "by": "group", "stratify": True, "train": 0.6, "val": 0.2}
+    section |= {"test": 0.3, "k": 2, "repeats": 3}
+    recipe = make(data={"dataset": "phantom", "split": section})
+    assert recipe.data.split.val == 0.2
+    # What it does not use is not written again.
+    assert set(recipe.model_dump()["data"]["split"]) == {"protocol", "by", "stratify", "val"}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +127,9 @@ def test_shares_do_not_count_where_the_table_or_the_folds_divide():
         ({"protocol": "folds"}, True),
         ({"protocol": "folds", "by": "image"}, False),
         ({"protocol": "image"}, False),
+        ({"by": "image"}, False),
+        ({"protocol": "column", "by": "image"}, False),
+        ({"protocol": "image", "by": "image"}, False),
     ],
 )
 def test_only_a_split_by_image_may_leak(split, is_strict):

@@ -3,6 +3,12 @@
 from eosin.datasets.audit.album import Album, Alike, Match, find_alike
 from eosin.datasets.audit.hashes import FileHash, FileHashes, fingerprint, hash_files
 from eosin.datasets.audit.inspection import audit_samples, merge_audits
+from eosin.datasets.audit.repair import (
+    describe_repair,
+    join_groups,
+    list_joined,
+    unify_spelling,
+)
 from eosin.datasets.audit.sketches import sketch, to_grey
 from eosin.datasets.audit.stages import audit_outside, audit_stage
 
@@ -15,10 +21,14 @@ __all__ = [
     "audit_outside",
     "audit_samples",
     "audit_stage",
+    "describe_repair",
     "find_alike",
     "fingerprint",
     "hash_files",
+    "join_groups",
+    "list_joined",
     "merge_audits",
     "sketch",
     "to_grey",
+    "unify_spelling",
 ]

@@ -15,6 +15,7 @@ from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
 from eosin.core.progress import Advance
 from eosin.core.types import Pixels, Samples, parts_of
+from eosin.inference.failures import isolated
 from eosin.inference.planes import decode_any
 
 #: Hashing and decoding release the interpreter's lock.
@@ -128,12 +129,13 @@ def _hash_image(
     path: Path, index: int | None, content: str | None, show: Callable[[Pixels], None] | None
 ) -> FileHash:
     try:
-        image = decode_any(path, index)
+        with isolated(path):
+            image = decode_any(path, index)
+            if show is not None:
+                show(image)
+            return FileHash(content, hash_pixels(image))
     except ImageError as error:
         return FileHash(content, None, str(error))
-    if show is not None:
-        show(image)
-    return FileHash(content, hash_pixels(image))
 
 
 def hash_pixels(image: Pixels) -> str:

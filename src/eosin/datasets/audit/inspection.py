@@ -8,6 +8,8 @@ What is looked for, and when it is told:
   nothing is said: that images of one patient stay together is what a good split does.
 - ``near_duplicate``: images that show the same without being the same, across splits a leak,
   inside one a note. What another image links is told once, by the pair that is most alike.
+- ``alike_names``: names of patients or groups that differ only in spelling, across splits a leak,
+  inside one a note.
 - ``label_conflict``: one image, or two near-duplicates, under two labels, anywhere, is a warning.
 
 Accessions come from a column of that name and, besides, from BreakHis file names: a table that is
@@ -36,6 +38,8 @@ def audit_samples(
     *,
     hashes: FileHashes | None = None,
     alike: Alike | None = None,
+    named: Sequence[str] = ("patient", "group"),
+    first_row: int | None = None,
     progress: Advance | None = None,
 ) -> AuditReport:
     """Look for material that stands on both sides of a split, or twice in the table.
@@ -48,13 +52,15 @@ def audit_samples(
             under other names are not looked for.
         alike: What a search among its images found (see
             :func:`~eosin.datasets.audit.find_alike`); without it near-duplicates are not told.
+        named: Columns whose names are compared by spelling.
+        first_row: Number of the table's first row, where it is a file's: findings then name rows.
         progress: Told how many kinds are done.
 
     Returns:
         The findings, leaks first; one for each kind and pair of splits, with one example pair of
         images for each shared thing.
     """
-    table = AuditTable(single_images(samples), hashes)
+    table = AuditTable(single_images(samples), hashes, named, first_row)
     searches = list(table.searches())
     likenesses = table.search_likenesses(alike or Alike())
     findings: list[Finding] = []
@@ -69,7 +75,8 @@ def audit_samples(
         if search.kind == "label_conflict":
             findings += _make_findings(table, "near_duplicate", likenesses["near_duplicate"])
             overlaps = _together(overlaps, likenesses["label_conflict"])
-        findings += _make_findings(table, search.kind, overlaps)
+        shown = {parts: table.describe(search, own) for parts, own in overlaps.items()}
+        findings += _make_findings(table, search.kind, shown)
         if progress is not None:
             progress(done, len(searches))
     return AuditReport(
@@ -158,4 +165,5 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
         },
         findings=_sorted(found.values()),
         reach=tuple(dict.fromkeys(words for report in reports for words in report.reach)),
+        repair=reports[0].repair,
     )

@@ -17,12 +17,14 @@ _NOUNS: dict[Kind, tuple[str, str]] = {
     "identical_bytes": ("image", "images"),
     "identical_pixels": ("image", "images"),
     "near_duplicate": ("image", "images"),
+    "alike_names": ("name", "names"),
     "label_conflict": ("image", "images"),
 }
 _HOW: dict[Kind, str] = {
     "identical_bytes": " as exact copies under different names",
     "identical_pixels": " with exactly the same pixels in different files",
     "near_duplicate": " as near copies",
+    "alike_names": " in two spellings",
     "label_conflict": " under different labels",
 }
 

@@ -11,11 +11,12 @@ from itertools import product
 from pathlib import PurePosixPath
 
 from eosin.artifacts.audit import Kind
-from eosin.core.types import SPLITS, Samples
+from eosin.core.types import SPLITS, Samples, parts_of
 from eosin.datasets.audit.album import Alike
 from eosin.datasets.audit.hashes import FileHash, FileHashes
 from eosin.datasets.audit.likenesses import Link, find_likenesses
 from eosin.datasets.audit.overlaps import Overlap, PartPair
+from eosin.datasets.audit.spellings import describe_spellings, find_spellings
 from eosin.datasets.breakhis_names import parse_breakhis_name
 
 Entries = Iterable[tuple[int, str]]
@@ -23,12 +24,16 @@ Entries = Iterable[tuple[int, str]]
 
 @dataclass(frozen=True)
 class Search:
-    """One kind of overlap to look for; see :func:`find_overlaps` for what the fields mean."""
+    """One kind of overlap to look for; see :func:`find_overlaps` for what the fields mean.
+
+    ``names`` are the spellings that a search for ``alike_names`` compares, one per row.
+    """
 
     kind: Kind
     entries: Entries
     apart: Sequence[Hashable] | None = None
     inside: bool = False
+    names: Sequence[str] = ()
 
 
 class AuditTable:
@@ -37,20 +42,31 @@ class AuditTable:
     Args:
         samples: The table.
         hashes: Of its files, if they were read.
+        named: Columns whose names are compared by spelling.
+        first_row: Number of the first row as the user counts; nothing where rows are not those of
+            a file.
     """
 
-    def __init__(self, samples: Samples, hashes: FileHashes | None) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        hashes: FileHashes | None,
+        named: Sequence[str] = (),
+        first_row: int | None = None,
+    ) -> None:
         self._frame = samples.frame
+        self._name_columns = named
+        self._first_row = first_row
         self._root = str(samples.root)
         self.paths: list[str] = list(samples.frame["path"])
         self.labels: list[str] = list(samples.frame["label"])
         self.groups: list[str] = list(samples.frame["group"])
         self._hashes = hashes
         self.parts = self._find_parts()
-        named = set(self.parts) - {None}
+        present = set(self.parts) - {None}
         # What is judged comes last: an earlier training's stage stands before ``test``.
-        self.named_parts = sorted(part for part in named - {*SPLITS} if part is not None)
-        self.named_parts += [part for part in SPLITS if part in named]
+        self.named_parts = sorted(part for part in present - {*SPLITS} if part is not None)
+        self.named_parts += [part for part in SPLITS if part in present]
 
     def _find_parts(self) -> list[str | None]:
         """Return the split of each row, else its fold, else nothing."""
@@ -87,7 +103,32 @@ class AuditTable:
         pixels = ((row, found.pixels) for row, found in hashed if found.pixels)
         content_of = [found.content if found else None for found in self.image_hashes]
         yield Search("identical_pixels", pixels, apart=content_of, inside=True)
+        for names in self._find_names():
+            entries, units = find_spellings(names, self.groups)
+            yield Search("alike_names", entries, apart=units, inside=True, names=names)
         yield Search("label_conflict", self.pictures, apart=self.labels, inside=True)
+
+    def _find_names(self) -> list[list[str]]:
+        """Return the columns whose names are compared, without what another of them holds.
+
+        A group that is an image's path is a file: ``a.png`` and ``A.png`` are two.
+        """
+        columns: list[list[str]] = []
+        for column in (name for name in self._name_columns if name in self._frame):
+            cells = [str(cell) for cell in self._frame[column]]
+            if column == "group":
+                cells = [
+                    "" if path in parts_of(group) or group in others else group
+                    for group, path, *others in zip(cells, self.paths, *columns, strict=True)
+                ]
+            columns.append(cells)
+        return [cells for cells in columns if any(cells)]
+
+    def describe(self, search: Search, overlaps: Iterable[Overlap]) -> list[Overlap]:
+        """Return overlaps as a finding shows them: names with both spellings and their rows."""
+        if search.kind != "alike_names":
+            return list(overlaps)
+        return describe_spellings(overlaps, search.names, search.entries, self._first_row)
 
     def _group_apart(self) -> list[Hashable]:
         """An image that is its own group is told as ``same_path``, not again as a group."""
@@ -144,7 +185,7 @@ class AuditTable:
 
     def name_of(self, kind: Kind, overlap: Overlap) -> str:
         """Return what to call one shared thing in a message."""
-        if kind in {"same_group", "same_accession", "same_cluster"}:
+        if kind in {"same_group", "same_accession", "same_cluster", "alike_names"}:
             return overlap.key
         a, b = (PurePosixPath(self.paths[row]).name for row in (overlap.a, overlap.b))
         if kind == "label_conflict":

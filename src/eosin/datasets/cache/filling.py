@@ -27,6 +27,7 @@ from eosin.datasets.cache.reading import (
 )
 from eosin.datasets.cache.store import ImageStore
 from eosin.datasets.cache.writing import StoreWriter, open_index
+from eosin.inference.failures import isolated
 
 
 def fill_store(
@@ -154,7 +155,8 @@ def _find_mended(
     def is_readable(key: Key) -> bool:
         item = request.items[key]
         try:
-            fit(decode(item.file, item.index))
+            with isolated(item.file):
+                fit(decode(item.file, item.index))
         except ImageError:
             return False
         return True

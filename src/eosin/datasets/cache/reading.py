@@ -18,6 +18,7 @@ from eosin.core.files import sha256_file
 from eosin.datasets.audit.hashes import hash_pixels
 from eosin.datasets.cache.index import NONE, FileState, ImageState, Key
 from eosin.datasets.cache.items import Item, StoreSettings
+from eosin.inference.failures import isolated
 
 Decode = Callable[[Path, int | None], npt.NDArray[Any]]
 Fit = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -127,9 +128,10 @@ class Reader:
     def _decode(self, key: Key, item: Item, state: FileState) -> Reading:
         pixels = None
         try:
-            image = self.decode(item.file, item.index)
-            pixels = hash_pixels(image)
-            fitted = np.ascontiguousarray(self.fit(image))
+            with isolated(item.file):
+                image = self.decode(item.file, item.index)
+                pixels = hash_pixels(image)
+                fitted = np.ascontiguousarray(self.fit(image))
         except ImageError as error:
             return Reading(key, state, ImageState(state.content, None, str(error), pixels))
         if fitted.shape != self.settings.shape or fitted.dtype != self.settings.dtype:
@@ -142,7 +144,8 @@ class Reader:
     def _why_unreadable(self, item: Item) -> str:
         """Let the decoder say what is wrong with a file whose bytes cannot be read."""
         try:
-            self.decode(item.file, item.index)
+            with isolated(item.file):
+                self.decode(item.file, item.index)
         except ImageError as error:
             return str(error)
         return f"{item.file} changes while it is read"

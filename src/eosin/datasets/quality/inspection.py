@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from eosin.core.errors import ImageError
 from eosin.core.progress import Advance
 from eosin.core.types import Samples
 from eosin.datasets.quality.measures import Measures, decode_stored, measure_image
+from eosin.inference.failures import isolated
 
 #: Decoding, hashing and most of NumPy release the interpreter's lock.
 _THREADS = 2
 
 
 def measure_samples(
-    samples: Samples, *, advance: Advance | None = None
+    samples: Samples, *, cells: Sequence[str] | None = None, advance: Advance | None = None
 ) -> dict[str, Measures | str]:
     """Decode and measure every image once.
 
     Args:
         samples: The table; of bundles every image by itself.
+        cells: Path cells of single images; those of the table by default.
         advance: Told how many images are done.
 
     Returns:
         By the image's cell, in the table's order: its numbers, or why it cannot be read.
     """
-    cells = samples.image_cells
+    cells = samples.image_cells if cells is None else cells
 
     def measure(cell: str) -> Measures | str:
         try:
-            image, is_rgb = decode_stored(*samples.locate(cell))
+            with isolated(cell):
+                image, is_rgb = decode_stored(*samples.locate(cell))
+                return measure_image(image, is_rgb=is_rgb)
         except ImageError as error:
             return str(error)
-        return measure_image(image, is_rgb=is_rgb)
 
     found: dict[str, Measures | str] = {}
     with ThreadPoolExecutor(_THREADS) as pool:

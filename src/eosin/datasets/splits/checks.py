@@ -7,8 +7,9 @@ import numpy as np
 from eosin.core.errors import SplitError
 from eosin.core.types import SPLITS, IntArray, Samples
 
-_FLATTERING = (
-    "or divide by image, which is flattering: one patient's images then stand on both sides"
+_BY_IMAGE = (
+    "or divide by image, which is flattering where images share a patient: "
+    "--set data.split.by=image"
 )
 
 
@@ -55,11 +56,12 @@ def _why(folds: int | None, parts: int) -> str:
 def _mend(by: str, n_units: int, folds: int | None) -> str:
     ways = []
     if folds is not None and n_units >= 3:
-        ways.append(f"Use {'fewer folds' if n_units < folds else 'three folds'}: k = {n_units}")
+        few = "fewer folds" if n_units < folds else "three folds"
+        ways.append(f"Use {few}: k = {n_units} (--set data.split.k={n_units})")
     source = "patients" if by == "group" else "images"
     ways += [f"Add {source} of this class", "merge it with another class"]
     text = ", ".join(ways[:1] + [way[0].lower() + way[1:] for way in ways[1:]])
-    return f"{text}, {_FLATTERING}" if by == "group" else text.replace(", merge", ", or merge")
+    return f"{text}, {_BY_IMAGE}" if by == "group" else text.replace(", merge", ", or merge")
 
 
 def check_column(samples: Samples, *, draws_val: bool = False) -> None:
@@ -77,7 +79,7 @@ def check_column(samples: Samples, *, draws_val: bool = False) -> None:
         raise SplitError(
             f"{samples.name}: the protocol 'column' needs a column `split` with "
             f"{', '.join(SPLITS)}, but there is none",
-            mend='Add it, or let Eosin divide: data.split.protocol = "grouped"',
+            mend="Add it, or let Eosin divide: --set data.split.protocol=grouped",
         )
     splits = np.asarray(samples.frame["split"], dtype=object)
     n_empty = int((splits == "").sum())
@@ -127,7 +129,7 @@ def check_sites(samples: Samples) -> None:
     if "site" not in samples.frame:
         raise SplitError(
             f'{samples.name}: by = "site" needs a column `site`, but there is none',
-            mend='Add it, or divide by patient: data.split.by = "group"',
+            mend="Add it, or divide by patient: --set data.split.by=group",
         )
     sites = np.asarray(samples.frame["site"], dtype=object)
     n_empty = int((sites == "").sum())
@@ -140,7 +142,7 @@ def check_sites(samples: Samples) -> None:
         raise SplitError(
             f"{samples.name}: the column `site` holds {sites[0]!r} alone, but two are needed: "
             f"one is held out, the others train",
-            mend='Add images of another site, or divide by patient: data.split.by = "group"',
+            mend="Add images of another site, or divide by patient: --set data.split.by=group",
         )
     first: dict[str, str] = {}
     for group, site in zip(samples.groups, sites, strict=True):
@@ -158,5 +160,5 @@ def refuse_division(samples: Samples, counts: IntArray, parts: str) -> SplitErro
     return SplitError(
         f"{samples.name}: no division of the {len(counts)} groups was found in which {parts} "
         f"hold every class; {fewest!r} has the fewest groups",
-        mend=f"Add patients of the class {fewest!r}, merge it with another class, {_FLATTERING}",
+        mend=f"Add patients of the class {fewest!r}, merge it with another class, {_BY_IMAGE}",
     )

@@ -23,7 +23,7 @@ def split_samples(
 
     Args:
         samples: The table; groups are taken from its ``group`` column.
-        section: Protocol ``grouped``, ``image`` or ``column``.
+        section: Protocol ``grouped``, ``image`` or ``column``; the unit that is divided.
         seed: The run's seed; ``column`` needs it only to draw a validation part.
 
     Returns:
@@ -38,7 +38,7 @@ def split_samples(
         raise ValueError("folds are drawn by fold_samples, not by split_samples")
     if section.protocol == "column":
         return _use_column(samples, section, seed)
-    units = find_units(samples, "group" if section.protocol == "grouped" else "image")
+    units = find_units(samples, section.unit)
     check_classes(samples, units.counts, units.by)
     shares = (section.train, section.val, section.test)
     parts = units.divide(
@@ -63,7 +63,7 @@ def _use_column(samples: Samples, section: SplitSection, seed: int) -> tuple[Sam
     splits = np.array(samples.frame["split"], dtype=object)
     in_train = splits == "train"
     train = samples.where(in_train)
-    units = find_units(train, "group")
+    units = find_units(train, section.unit)
     check_classes(train, units.counts, units.by, parts=2)
     parts = units.divide(
         np.arange(len(units.counts)),

@@ -108,7 +108,8 @@ def partition(run: Run) -> str:
     told = [f"{name} {share(part.got)}" for name, part in report.parts.items()]
     if report.protocol == "folds":
         told = [f"{len(got)} parts of {share(min(got))} to {share(max(got))}"]
-    by = f" by {run.recipe.data.split.by}" if run.recipe and report.protocol == "folds" else ""
+    unit = run.recipe.data.split.unit if run.recipe else "group"
+    by = f" by {unit}" if report.protocol == "folds" or unit != "group" else ""
     return f"protocol “{report.protocol}”{by}: {', '.join(told)} of the images"
 
 

@@ -215,17 +215,36 @@ def test_a_fit_of_another_shape_is_the_caller_s_mistake(workshop):
         workshop.read()
 
 
-def test_an_unexpected_error_keeps_what_was_read(workshop):
-    for number in range(60):
-        workshop.draw(f"{number}.raw", number)
+def test_an_unexpected_error_of_one_image_is_its_reason_alone(workshop):
     cells = [f"{number}.raw" for number in range(60)]
+    for number, cell in enumerate(cells):
+        workshop.draw(cell, number)
 
     def decode(path, index):
         if path.name == "59.raw":
             raise RuntimeError("a bug")
         return workshop.decoder(path, index)
 
-    with pytest.raises(RuntimeError, match="a bug"):
+    _, entries = workshop.fill(*cells, decode=decode)
+    assert [entry.row is None for entry in entries] == [False] * 59 + [True]
+    assert "a bug" in entries[-1].reason
+    workshop.decoder.calls.clear()
+    images, _ = workshop.read(*cells)  # tried again, and the others are kept
+    assert len(workshop.decoder.calls) in {1, 2}
+    assert np.array_equal(images, [pixels_of(n) for n in range(60)])
+
+
+def test_lack_of_memory_ends_the_reading_and_keeps_what_was_read(workshop):
+    cells = [f"{number}.raw" for number in range(60)]
+    for number, cell in enumerate(cells):
+        workshop.draw(cell, number)
+
+    def decode(path, index):
+        if path.name == "59.raw":
+            raise MemoryError
+        return workshop.decoder(path, index)
+
+    with pytest.raises(MemoryError):
         workshop.fill(*cells, decode=decode)
     workshop.decoder.calls.clear()
     images, _ = workshop.read(*cells)

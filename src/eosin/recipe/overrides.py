@@ -1,0 +1,184 @@
+"""``--set key=value``: the field decides how a value is read."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from eosin.core.errors import RecipeError
+from eosin.recipe.schema import Recipe
+from eosin.recipe.split import restart_split
+
+
+class _Whole(dict[str, Any]):
+    """A table given as one value: it takes the place of the old one instead of adding to it."""
+
+
+def override(
+    recipe: Mapping[str, Any], overrides: Iterable[str], say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Lay ``--set`` texts over a recipe.
+
+    Args:
+        recipe: Its nested dictionary, which is not changed.
+        overrides: ``section.key=value`` each; see :func:`parse_overrides`.
+        say: Called with a sentence for each section whose keys were dropped.
+
+    Raises:
+        RecipeError: A text has no key, or sets a key that the split's protocol does not use.
+    """
+    extra = parse_overrides(overrides)
+    return merge(_restart_splits(recipe, extra, "", say), extra)
+
+
+def _restart_splits(base: Any, extra: Any, where: str, say: Callable[[str], None] | None) -> Any:
+    """Return ``base`` with every ``data.split`` that ``extra`` changes begun anew."""
+    if not isinstance(extra, Mapping) or isinstance(extra, _Whole):
+        return base
+    if where.endswith("data.split"):
+        kept, sentence = restart_split(base if isinstance(base, Mapping) else {}, extra, where)
+        if sentence and say is not None:
+            say(sentence)
+        return kept
+    if isinstance(base, list | tuple):
+        return [
+            _restart_splits(item, extra.get(str(place)), f"{where}.{place}", say)
+            for place, item in enumerate(base)
+        ]
+    changed = dict(base) if isinstance(base, Mapping) else {}
+    for key in extra:
+        inner = _restart_splits(changed.get(key), extra[key], f"{where}.{key}".strip("."), say)
+        if inner is not None:
+            changed[key] = inner
+    return changed if changed or base is not None else None
+
+
+def parse_overrides(
+    overrides: Iterable[str], schema: type[BaseModel] | None = Recipe
+) -> dict[str, Any]:
+    """Turn ``a.b=value`` texts into a nested dictionary.
+
+    The field that a key names decides how its value is read: a text is taken as typed, with or
+    without quotes (``data.positive=1``); a list may lack brackets and quotes
+    (``data.magnifications=40,100``); nothing behind the sign unsets a key that may be left out.
+    Everything else, such as ``data.options``, is TOML; what is no TOML value is text.
+    ``data.options={}`` empties the table, ``data.options.seed=1`` changes one key of it.
+
+    Args:
+        overrides: The texts.
+        schema: What the keys are fields of; none of a data set's own options.
+
+    Raises:
+        RecipeError: A text has no ``=`` or no key.
+    """
+    tree: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"--set wants key=value, got {text!r}", mend="e.g. train.lr=0.001")
+        *sections, leaf = path = key.strip().split(".")
+        branch = tree
+        for name in sections:
+            branch = branch.setdefault(name, {})
+            if not isinstance(branch, dict):
+                raise RecipeError(f"--set {key}: {name!r} already has a value")
+        parsed = _read_value(value.strip(), _annotation_at(schema, path))
+        branch[leaf] = _Whole(parsed) if isinstance(parsed, dict) else parsed
+    return tree
+
+
+def _annotation_at(schema: type[BaseModel] | None, path: Sequence[str]) -> Any:
+    """Return the annotation of a field; ``Any`` where the schema does not know it."""
+    found: Any = schema
+    for name in path:
+        if get_origin(found) is tuple:
+            found = get_args(found)[0]  # an item of a list, by its place
+        elif isinstance(found, type) and issubclass(found, BaseModel):
+            field = found.model_fields.get(name)
+            found = Any if field is None else field.annotation
+        else:
+            return Any
+    return found
+
+
+def _read_value(text: str, annotation: Any) -> Any:
+    """Read a value as the field of this annotation takes it."""
+    kinds = _alternatives(annotation)
+    if type(None) in kinds and not text:
+        return None
+    items = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple), None)
+    if items is not None:
+        return _read_list(text, items)
+    parsed = _parse_toml(text)
+    is_text = str in kinds or any(get_origin(kind) is Literal for kind in kinds)
+    if is_text and not isinstance(parsed, str) and not (int in kinds and _is_int(parsed)):
+        return text
+    return text if parsed is None else parsed
+
+
+def _read_list(text: str, items: Any) -> list[Any]:
+    """Read a list with or without brackets and quotes."""
+    parsed = _parse_toml(text if text.startswith("[") else f"[{text}]")
+    if isinstance(parsed, list) and all(isinstance(item, str) for item in parsed):
+        return parsed
+    inner = text.removeprefix("[").removesuffix("]")
+    return [_read_value(part.strip(), items) for part in inner.split(",") if part.strip()]
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _parse_toml(text: str) -> Any:
+    """Return the TOML value that a text is; nothing where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return what an annotation allows, unions and ``Annotated`` taken apart."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if origin in {Union, types.UnionType}:
+        return tuple(kind for one in get_args(annotation) for kind in _alternatives(one))
+    return (annotation,)
+
+
+def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``extra`` laid over it, section by section."""
+    merged = dict(base)
+    for key, value in extra.items():
+        mine = merged.get(key)
+        if isinstance(value, _Whole):
+            merged[key] = dict(value)
+        elif isinstance(mine, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(mine, value)
+        elif isinstance(mine, list | tuple) and isinstance(value, Mapping):
+            merged[key] = _merge_items(key, mine, value)
+        else:
+            merged[key] = value
+    # The two sources of samples exclude each other: naming one on the command line drops the other.
+    for new, old in (("manifest", "dataset"), ("dataset", "manifest")):
+        if extra.get(new) is not None and old not in extra and {new, old} <= merged.keys():
+            merged.pop(old)
+    return merged
+
+
+def _merge_items(key: str, items: Sequence[Any], extra: Mapping[str, Any]) -> list[Any]:
+    """Lay ``--set a.0.b=value`` over the items of a list, which are counted from 0."""
+    merged = list(items)
+    for place, value in extra.items():
+        if not (place.isdecimal() and int(place) < len(merged)):
+            known = f"0 to {len(merged) - 1}" if merged else "none"
+            raise RecipeError(f"--set {key}.{place}: the recipe's items are {known}")
+        item = merged[int(place)]
+        is_table = isinstance(item, Mapping) and isinstance(value, Mapping)
+        merged[int(place)] = merge(item, value) if is_table else value
+    return merged

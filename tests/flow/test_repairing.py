@@ -1,0 +1,140 @@
+"""Names that differ only in spelling, and the repair of groups, as a user meets them."""
+
+import csv
+import json
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def write_table(tmp_path):
+    """Write a manifest of noisy images, one per row ``(patient, split)``; returns its path."""
+
+    def write(*rows, same=(), name="table.csv", columns=("patient", "split")):
+        rng = np.random.default_rng(0)
+        made = [rng.integers(0, 255, (48, 48, 3), dtype=np.uint8) for _ in rows]
+        for a, b in same:
+            made[b] = np.ascontiguousarray(made[a][:, ::-1])
+        lines = [",".join(("path", "label", *columns))]
+        for number, (row, image) in enumerate(zip(rows, made, strict=True)):
+            smooth = Image.fromarray(image).resize((12, 12)).resize((96, 96))
+            smooth.save(tmp_path / f"{number}.png")
+            lines.append(",".join((f"{number}.png", "ab"[number // 2 % 2], *row)))
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        return tmp_path / name
+
+    return write
+
+
+#: Ten patients with two classes in each, two spelled in two ways, in no split.
+SPELLED = [(patient,) for p in range(8) for patient in [f"P{p:02d}"] * 4]
+SPELLED[1] = ("p0",)
+
+
+@pytest.fixture
+def recipe(recipe_file):
+    def write(table, **data):
+        return recipe_file(
+            data={
+                "manifest": str(table), "positive": "b", "split": {"protocol": "grouped"}, **data,
+            },
+            drop=("dataset", "root"),
+        )  # fmt: skip
+
+    return write
+
+
+def read(path):
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works(
+    command, write_table, recipe, tmp_path
+):
+    table = write_table(*SPELLED, columns=("patient",))
+    told = command("train", recipe(table), "-o", tmp_path / "run")
+    assert told.status == 1
+    assert "'P00'" in told.complaint
+    assert "'p0'" in told.complaint
+    assert not (tmp_path / "run").exists()
+    for way in ("data.repair=true", "data.alike_names=distinct"):
+        assert f"--set {way}" in told.complaint
+        run = tmp_path / way.partition("=")[0]
+        assert command("train", recipe(table), "--set", way, "-o", run).status == 0
+    assert f"eosin data audit {shlex.quote(str(table))} --repair NEW.csv" in told.complaint
+    new = tmp_path / "NEW.csv"
+    assert command("data", "audit", table, "--quick", "--repair", new).status == 0
+    run = tmp_path / "new"
+    told = command("train", recipe(table), "--set", f"data.manifest={new}", "-o", run)
+    assert told.status == 0
+
+
+def test_a_repair_in_a_training_is_listed_and_audited(command, write_table, recipe, tmp_path):
+    table = write_table(*SPELLED, same=[(4, 9)], columns=("patient",))
+    run = tmp_path / "run"
+    told = command("train", recipe(table), "-o", run)
+    assert told.status == 1
+    told = command("train", recipe(table, repair=True), "-o", run)
+    assert told.status == 0
+    assert "P00, p0" in told.err
+    audit = json.loads((run / "audit.json").read_text())
+    assert [f for f in audit["findings"] if f["severity"] == "leak"] == []
+    kinds = {one["group"]: {link["kind"] for link in one["links"]} for one in audit["repair"]}
+    assert kinds == {"P00": {"alike_names"}, "P01": {"near_duplicate"}}
+    split_of = {row["group"]: row["split"] for row in read(run / "manifest.csv")}
+    assert "P02" not in split_of
+    assert "Repair joined 4 groups into 2" in (run / "report.html").read_text()
+    assert command("train", "--resume", run).status == 0
+
+
+def test_a_repaired_table_joins_groups_and_keeps_the_rest(command, write_table, tmp_path):
+    rows = [("P1",), ("p01",), ("P2",), ("P3",), ("",), ("",), ("",), ("P4",)]
+    table = write_table(*rows, same=[(2, 3), (4, 5)], columns=("patient",))
+    new = tmp_path / "sub" / "new.csv"
+    told = command("data", "audit", table, "--quick", "--repair", new, "-o", tmp_path / "audit")
+    assert told.status == 0
+    assert "alike_names: 'P1' and 'p01'" in told.out
+    found = read(new)
+    assert [row["path"] for row in found] == [f"../{n}.png" for n in range(8)]
+    assert [row["patient"] for row in found] == [row[0] for row in rows]
+    groups = [row["group"] for row in found]
+    assert groups == ["P1", "P1", "P2", "P2", "joined-1", "joined-1", "", "P4"]
+    report = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert {one["group"] for one in report["repair"]} == {"P1", "P2", "joined-1"}
+    assert not [f for f in report["findings"] if f["severity"] == "leak"]
+
+
+def test_a_split_that_separates_what_was_joined_is_named(command, write_table, tmp_path):
+    table = write_table(("P1", "train"), ("P2", "train"), ("p1", "test"), ("P4", "test"))
+    told = command("data", "audit", table, "--quick", "--repair", tmp_path / "new.csv")
+    assert told.status == 1
+    assert "P1 (train and test)" in told.out
+    assert [row["split"] for row in read(tmp_path / "new.csv")] == ["train"] * 2 + ["test"] * 2
+
+
+def test_rows_and_spellings_are_named(command, write_table):
+    table = write_table(("P1", "train"), ("P2", "train"), ("p1", "test"), ("P4", "test"))
+    told = command("data", "audit", table, "--quick")
+    assert told.status == 1
+    assert "'P1' in row 2; 'p1' in row 4" in told.out
+    told = command("data", "audit", table, "--quick", "--pseudonymise")
+    assert "'p1'" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [(("--repair", "table.csv"), 1), (("--repair", "new.txt"), 2),
+     (("--repair", "new.csv", "--pseudonymise"), 2)],
+)  # fmt: skip
+def test_what_a_repair_refuses(command, write_table, tmp_path, monkeypatch, options, status):
+    monkeypatch.chdir(tmp_path)
+    table = write_table(("P1", "train"), ("P2", "test"))
+    before = table.read_bytes()
+    told = command("data", "audit", table, "--quick", *options)
+    assert told.status == status
+    assert told.complaint
+    assert table.read_bytes() == before

@@ -1,0 +1,142 @@
+"""Alike names as a finding, and the repair that joins groups that belong together."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from eosin.core.types import Samples
+from eosin.datasets.audit import (
+    Alike,
+    FileHash,
+    FileHashes,
+    Match,
+    audit_samples,
+    describe_repair,
+    join_groups,
+    unify_spelling,
+)
+
+
+def make_samples(*rows, **columns):
+    """Each row is ``"path patient split"``; an unknown patient (``-``) leaves the image alone."""
+    cells = [row.split() for row in rows]
+    patients = ["" if cell[1] == "-" else cell[1] for cell in cells]
+    frame = pd.DataFrame(
+        {
+            "path": [cell[0] for cell in cells],
+            "label": "a",
+            "patient": patients,
+            "group": [p or cell[0] for p, cell in zip(patients, cells, strict=True)],
+            "split": [cell[2] if len(cell) > 2 else "" for cell in cells],
+            **columns,
+        },
+        dtype=object,
+    )
+    return Samples(frame=frame, root=Path(), class_names=("a", "b"))
+
+
+def names_of(samples, **options):
+    report = audit_samples(samples, **options)
+    return [finding for finding in report.findings if finding.kind == "alike_names"]
+
+
+class TestAlikeNames:
+    def test_across_splits_a_leak_with_both_spellings_and_rows(self):
+        samples = make_samples("1.png P01 train", "2.png P02 train", "3.png p1 test")
+        (finding,) = names_of(samples, first_row=2)
+        assert finding.severity == "leak"
+        assert "'P01' and 'p1'" in finding.message
+        (pair,) = finding.pairs
+        assert (pair.a, pair.b, pair.split_a, pair.split_b) == ("1.png", "3.png", "train", "test")
+        assert pair.how == "'P01' in row 2; 'p1' in row 4"
+
+    def test_inside_one_split_a_note(self):
+        (finding,) = names_of(make_samples("1.png 7 train", "2.png 007 train", "3.png 7.0 train"))
+        assert finding.severity == "note"
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            ("1.png P01 train", "2.png P02 test", "3.png P10 val"),
+            ("a.png - train", "A.png - test", "x/01.png - train", "x/1.png - test"),
+            ("1.png 1.05 train", "2.png 1.5 test"),
+        ],
+        ids=["other patients", "files without a patient", "decimals"],
+    )
+    def test_other_names_are_no_finding(self, rows):
+        assert names_of(make_samples(*rows)) == []
+
+    def test_spellings_in_one_group_need_no_joining(self):
+        samples = make_samples("1.png P01 train", "2.png p01 train", group=["g", "g"])
+        assert names_of(samples) == []
+
+    def test_groups_are_compared_where_they_are_not_the_patients(self):
+        samples = make_samples("1.png P1 train", "2.png P2 test", group=["S-01", "s-1"])
+        (finding,) = names_of(samples)
+        assert "'S-01' and 's-1'" in finding.message
+
+    def test_only_the_columns_that_are_asked_for_are_compared(self):
+        samples = make_samples("1.png P1 train", "2.png P2 test", site=["Aachen", "aachen"])
+        assert names_of(samples) == []
+        assert names_of(samples, named=("patient", "group", "site"))[0].severity == "leak"
+        assert names_of(make_samples("1.png P1 train", "2.png p1 test"), named=()) == []
+
+
+def hashes_of(**pixels):
+    return FileHashes({f"{name}.png": FileHash(name, value) for name, value in pixels.items()})
+
+
+class TestRepair:
+    def test_every_kind_joins_groups_without_any_split(self):
+        samples = make_samples(
+            "a.png P1", "b.png p01", "c.png P2", "d.png P3", "e.png P4", "f.png P5", "g.png P6",
+            "h.png P7", accession=["", "", "9", "9", "", "", "", ""],
+            cluster=["", "", "", "", "k", "k", "", ""],
+        )  # fmt: skip
+        repaired, joined = join_groups(
+            samples,
+            hashes=hashes_of(a="1", b="2", c="3", d="4", e="5", f="6", g="7", h="7"),
+            alike=Alike((Match("d.png", "e.png", 0.9, "mirrored"),)),
+        )
+        assert list(repaired.frame["group"]) == ["P1", "P1", *["P2"] * 4, "P6", "P6"]
+        assert list(repaired.frame["patient"]) == list(samples.frame["patient"])
+        kinds = {one.group: [link.kind for link in one.links] for one in joined}
+        assert kinds == {
+            "P1": ["alike_names"],
+            "P2": ["same_accession", "same_cluster", "near_duplicate"],
+            "P6": ["identical_pixels"],
+        }
+        assert all(len(one.links) == len(one.groups) - 1 for one in joined)
+        assert "8 groups into 3" in describe_repair(joined)
+
+    def test_images_without_a_patient_get_a_group_of_another_name(self):
+        samples = make_samples("a.png -", "b.png -", "c.png -", "d.png joined-1")
+        repaired, _ = join_groups(samples, hashes=hashes_of(a="1", b="1", c="2", d="3"))
+        assert list(repaired.frame["group"]) == ["joined-2", "joined-2", "c.png", "joined-1"]
+
+    def test_the_order_of_rows_does_not_matter(self):
+        rows = [f"{n}.png {p}" for n, p in enumerate(["P1", "p1", "Q", "q", "R", "P01", "-", "-"])]
+        hashes = hashes_of(**{"6": "x", "7": "x", "2": "y", "4": "y"})
+
+        def groups_of(rows):
+            frame = join_groups(make_samples(*rows), hashes=hashes)[0].frame
+            return dict(zip(frame["path"], frame["group"], strict=True))
+
+        assert groups_of(rows[::-1]) == groups_of(rows)
+
+    def test_nothing_to_join_leaves_the_table_as_it_is(self):
+        samples = make_samples("a.png P1", "b.png P2")
+        repaired, joined = join_groups(samples)
+        assert joined == []
+        assert repaired.frame.to_dict("records") == samples.frame.to_dict("records")
+        assert describe_repair(joined) == ""
+
+    def test_after_a_repair_alike_names_are_no_finding(self):
+        samples = make_samples("1.png P01 train", "2.png p1 train", "3.png Q test")
+        assert names_of(samples)
+        assert names_of(join_groups(samples)[0]) == []
+
+    def test_one_spelling_for_sites(self):
+        samples = make_samples("1.png P1", "2.png P2", "3.png P3", site=["Aachen", "aachen", ""])
+        assert list(unify_spelling(samples, "site").frame["site"]) == ["Aachen", "Aachen", ""]
