@@ -109,3 +109,12 @@ def test_images_without_a_patient_or_a_class_are_told(tmp_path):
         "no patient folder for 1: each such image is its own group",
         "1 image beside the class folders: left out",
     ]
+
+
+def test_folders_that_differ_by_a_blank_or_unicode_form_are_one(draw):
+    names = ("a/P1/x.png", "a /P1 /y.png", "b/Mu\u0308ller/x.png", "b/M\u00fcller/y.png")
+    samples = collect_samples("folder", draw(*names), {}, label="label", positive=None)
+    assert samples.class_names == ("a", "b")
+    assert sorted(set(samples.frame["group"])) == ["M\u00fcller", "P1"]
+    assert all(samples.resolve(path).exists() for path in samples.frame["path"])
+    assert len(samples.notes) == 3
