@@ -105,9 +105,9 @@ def make_samples(
         ManifestError: A column or a cell is missing or odd, or a label is unknown.
     """
     frame, notes = frame.copy(), [str(note) for note in frame.attrs.get(NOTES, ())]
-    frame.attrs = {}
+    frame.attrs = {key: value for key, value in frame.attrs.items() if key != NOTES}
     label, positive = clean_name(label), positive and clean_name(positive)
-    take_columns(frame, columns, label, name)
+    notes += take_columns(frame, columns, label, name)
     if len(frame) == 0:
         raise ManifestError(f"{name}: the table has no rows")
     for column in ("patient", "group"):
