@@ -244,25 +244,24 @@ def report(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    paths: Annotated[list[Path], typer.Argument(help="Images, folders; or a table.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders; tables with `path`.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are no older predictions.")
+    ] = False,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
 ) -> None:
-    """Tell probabilities and decisions for images. Research use only."""
-    from eosin.pipeline.prediction import predict as run_model
-    from eosin.pipeline.telling import tell_abstained, tell_unchanged
+    """Predict class probabilities and decisions for images. Research use only."""
+    from eosin.pipeline import prediction
 
-    result = run_model(model, paths, output=output, pseudonymise=pseudonymise)
-    typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
-    say(result.intended_use)
-    if result.left_out:
-        say(result.left_out)
-    for line in [*tell_unchanged(result.table), *tell_abstained(result.table)]:
+    result = prediction.predict(
+        model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise
+    )
+    printed, notes, where = prediction.tell_result(result)
+    typer.echo(printed)
+    for line in notes:
         say(line)
-    for path, reason in result.skipped if output is None else ():
-        say(f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}")
-    where = Path("the lines above") if output is None else output.parent / "skipped.csv"
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
 
 
@@ -323,7 +322,9 @@ def make_manifest(
     from eosin.pipeline.telling import tell_samples
     from eosin.recipe import parse_overrides
 
-    samples, told = make(name, root, output, options=parse_overrides(options or (), schema=None))
+    # As in a recipe, so that one hint works in both places.
+    texts = [text.removeprefix("data.options.") for text in options or ()]
+    samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
     typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
 
 

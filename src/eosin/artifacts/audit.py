@@ -110,6 +110,7 @@ class AuditReport(VersionedDocument):
         findings: Leaks first.
         reach: What near-duplicates were looked for and what was not, in sentences; empty where
             only names, groups and exact copies were compared.
+        n_unknown_patients: Images whose patient is not known; null in files of earlier versions.
         repair: The groups that were joined before the audit.
     """
 
@@ -118,7 +119,23 @@ class AuditReport(VersionedDocument):
     splits: dict[str, SplitSize]
     findings: list[Finding]
     reach: tuple[str, ...] = ()
+    n_unknown_patients: int | None = None
     repair: tuple[JoinedGroups, ...] = ()
+
+    @property
+    def unchecked(self) -> str:
+        """A sentence on what could not be checked for want of patients; empty if all are known."""
+        n = self.n_unknown_patients
+        if n is None:  # of an earlier version
+            n = self.n_images if self.n_groups == self.n_images else 0
+        if not n:
+            return ""
+        which = f"all {n:,} images" if n == self.n_images else f"{n:,} of {self.n_images:,} images"
+        which = "the only image" if self.n_images == 1 else which
+        return (
+            f"The patient of {which} is unknown: whether images of one patient are in more than "
+            "one subset was not checked"
+        )
 
     @property
     def leaks(self) -> list[Finding]:

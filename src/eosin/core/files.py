@@ -139,8 +139,12 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
 
 
-def check_output(folder: Path) -> None:
+def check_output(folder: Path, *, or_else: str = "") -> None:
     """Refuse, before the work and without making anything, a folder that cannot take its output.
+
+    Args:
+        folder: New or empty.
+        or_else: What else the user can do where the folder is not empty, after a comma.
 
     Raises:
         OutputError: It is a file, not empty, or cannot be made or written.
@@ -151,7 +155,7 @@ def check_output(folder: Path) -> None:
             raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(
-                f"{folder} is not empty", mend="Choose another folder with -o, or --resume it"
+                f"{folder} is not empty", mend=f"Choose another folder with -o{or_else}"
             )
     check_writable(folder)
 

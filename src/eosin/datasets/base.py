@@ -18,10 +18,6 @@ from eosin.core.types import Samples
 DATA_VARIABLE = "EOSIN_DATA"
 
 
-#: Where a table carries a line on what the walk over its folder left out.
-LEFT_OUT = "left_out"
-
-
 @dataclass(frozen=True)
 class Count:
     """How many images the complete data set has, as published.
@@ -85,8 +81,8 @@ class DataSet:
         facts: What it says of itself.
         collect: From its root folder and its options to a manifest table (see
             :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
-            error, is said in sentences under ``table.attrs[NOTES]``; what the walk over its files
-            left out, in a line under ``table.attrs[LEFT_OUT]``.
+            error, is in sentences under ``table.attrs[NOTES]``, with what the walk over its files
+            left out.
         needs_root: Whether it reads a folder that the user has; the phantom makes its own.
     """
 
@@ -166,8 +162,9 @@ def collect_samples(
 
     dataset = DATASETS.get(name)
     table = dataset.collect(root, options)
-    if positive is None and label == "label" and dataset.facts.positive in set(table["label"]):
-        positive = dataset.facts.positive
+    own, labels = dataset.facts.positive, set(table["label"])
+    if positive is None and label == "label" and own in labels and len(labels) == 2:
+        positive = own
     return make_samples(
         table, root=root, label=label, positive=positive, name=name, columns=columns
     )

@@ -10,6 +10,7 @@ patient's accession 22549, and 82 slide folders are only 70 accessions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import pandas as pd
 from PIL import Image
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.breakhis_names import parse_breakhis_name
+from eosin.datasets.foreign import refuse_foreign_folders
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
@@ -35,6 +37,12 @@ _SUBTYPES = {
     "MC": "mucinous_carcinoma",
     "PC": "papillary_carcinoma",
 }
+#: Folders of the published archive and of its copies.
+_FOLDERS = re.compile(
+    r".*breakhis.*|histology_slides|breast|SOB(_.*)?|(benign|malignant)(_\w+)?|"
+    rf"[BM]|{'|'.join((*_SUBTYPES, *_SUBTYPES.values()))}|phyllodes_tumou?r",
+    re.IGNORECASE,
+)
 # 6.5 µm camera pixel behind a 3.3x relay lens and the objective, for the original 700 × 460
 # field. An anisotropically resized copy has no single value: the manifest leaves it empty.
 _MPP = {"40": 0.49, "100": 0.20, "200": 0.10, "400": 0.05}
@@ -54,20 +62,23 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table with subtype, magnification, slide and accession.
 
     Raises:
-        DataError: No file below ``root`` is named as BreakHis names its files.
+        DataError: No file below ``root`` is named as BreakHis names its files, or folders name
+            other classes.
     """
     check_options("breakhis", options)
-    rows, odd = [], 0
+    rows, odd, moved = [], 0, 0
     found = list_files(root, [".png"])
     for path in found.files:
         name = parse_breakhis_name(path.rpartition("/")[2])
         if name is None:
             odd += 1
             continue
+        label = _CLASSES[name.class_letter]
+        moved += bool((set(_CLASSES.values()) - {label}) & set(path.split("/")))
         rows.append(
             {
                 "path": path,
-                "label": _CLASSES[name.class_letter],
+                "label": label,
                 "subtype": _SUBTYPES[name.subtype_code],
                 "patient": name.accession,
                 "group": name.accession,
@@ -79,12 +90,19 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} holds no BreakHis image (SOB_<B|M>_<type>-<yy>-<id>-<mag>-<seq>.png)",
-            mend="Name the folder that holds BreaKHis_v1",
+            mend="Name the folder that holds BreaKHis_v1, or read class folders with "
+            "--set data.dataset=folder",
         )
+    paths = (row["path"] for row in rows)
+    refuse_foreign_folders("breakhis", root, paths, _FOLDERS, " and ".join(_CLASSES.values()))
     table = pd.DataFrame(rows, dtype=object)
     table["mpp"] = _scales(root, table)
-    table.attrs[NOTES] = [f"{count_images(odd)} with other names: left out"] if odd else []
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
+    counts = (
+        (odd, "with other names: left out"),
+        (moved, "in the folder of the other class: the name is believed"),
+    )
+    notes = [f"{count_images(count)} {what}" for count, what in counts if count]
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
     return table
 
 

@@ -1,13 +1,14 @@
 """Any folder with one subfolder a class, and optionally one a patient below it.
 
-``ROOT/<class>/image.png`` or ``ROOT/<class>/<patient>/…/image.png``. Where there is no patient
-level, every image is its own group: the run then cannot promise that no patient crosses a split,
-and the audit says so.
+``ROOT/<class>/image.png`` or ``ROOT/<class>/<patient>/…/image.png``; with the option ``layout``,
+``ROOT/<patient>/<class>/…/image.png``. Where there is no patient level, every image is its own
+group: the run then cannot promise that no patient crosses a split, and the audit says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
-from eosin.datasets.options import check_options
+from eosin.datasets.options import check_options, take_choice
 from eosin.datasets.tables import count_images
 
+_LAYOUTS = ("class/patient", "patient/class")
 #: Folders of these names hold the parts of a data set, whose classes lie one level below.
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
@@ -29,7 +31,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
 
     Args:
         root: The folder that holds one subfolder a class.
-        options: None are known.
+        options: ``layout``: ``"class/patient"`` (default) or ``"patient/class"``.
 
     Returns:
         A manifest table; ``patient`` is the folder below the class, if there is one.
@@ -37,31 +39,72 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     Raises:
         DataError: There is no class folder, or no image, or what should be classes are parts.
     """
-    check_options("folder", options)
+    check_options("folder", options, ["layout"])
+    layout = take_choice(options, "layout", _LAYOUTS[0], _LAYOUTS)
     rows, loose = [], 0
     found = list_files(root)
     for path in found.files:
-        label, *below = path.split("/")
-        if below:
-            rows.append((path, label, below[0] if len(below) > 1 else ""))
+        above = path.split("/")[:-1]
+        if len(above) > _LAYOUTS.index(layout):
+            first, second = above[0], above[1] if len(above) > 1 else ""
+            rows.append((path, *((first, second) if layout == _LAYOUTS[0] else (second, first))))
         else:
             loose += 1
     left_out = describe_left_out(found.left_out)
     if not rows:
         raise DataError(
             ". ".join(filter(None, [f"{root} holds no images in class folders", left_out])),
-            mend="Lay them out as ROOT/<class>/<patient>/image.png",
+            mend=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
+            "image.png",
         )
-    if {clean_name(label).casefold() for _, label, _ in rows} <= _PARTS:
+    _refuse_parts(root, rows)
+    if "layout" not in options:
+        _refuse_patients_as_classes(root, rows)
+    table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
+    notes = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
+    table.attrs[NOTES] = [*notes, *filter(None, [left_out])]
+    return table
+
+
+def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse folders of parts: alone, or beside others where they hold the same classes.
+
+    Raises:
+        DataError: Naming the parts.
+    """
+    below = defaultdict[str, set[str]](set)
+    for _, first, second in rows:
+        below[first].add(second)
+    parts = sorted(name for name in below if clean_name(name).casefold() in _PARTS)
+    shared = set.intersection(*(below[name] for name in parts)) - {""} if parts else set[str]()
+    if parts and (len(parts) == len(below) or (len(parts) > 1 and len(shared) > 1)):
         raise DataError(
-            f"{root} is divided into {', '.join(sorted({row[1] for row in rows}))}: these are "
-            "parts, not classes",
+            f"{root} is divided into {', '.join(parts)}: these are parts, not classes",
             mend="Name one of them, or write a manifest that tells the part in a column split",
         )
-    table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
-    table.attrs[NOTES] = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
-    table.attrs[LEFT_OUT] = left_out
-    return table
+
+
+def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse a tree ``ROOT/<patient>/<class>``: many folders that hold the same few names.
+
+    Raises:
+        DataError: Naming the folders, with the option that reads the tree.
+    """
+    pairs = {(first, second) for _, first, second in rows if second}
+    firsts, seconds = sorted({row[1] for row in rows}), sorted({second for _, second in pairs})
+    few = 2 <= len(seconds) < len(firsts) and (len(seconds) == 2 or len(firsts) >= 4 * len(seconds))
+    if not few or 2 * len(pairs) < len(firsts) * len(seconds):
+        return
+    raise DataError(
+        f"{root} holds {len(firsts)} folders ({_some(firsts)}), which all hold the same few "
+        f"({_some(seconds)}): they look like patients, and these like classes",
+        mend="Read it so: --set data.options.layout=patient/class or keep the folders as "
+        "classes: --set data.options.layout=class/patient",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
 
 
 def _notes(loose: int, unknown: int, total: int) -> list[str]:

@@ -16,12 +16,15 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.foreign import refuse_foreign_folders
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
 
 CLASSES = ("normal", "idc")
+#: Folders of the published archive: itself, and the patients.
+_FOLDERS = re.compile(r"IDC_regular.*|idc\d*|\d+")
 _NAME = re.compile(r"(?P<patient>\d+)_idx\d+_x(?P<x>\d+)_y(?P<y>\d+)_class(?P<digit>[01])\.png")
 
 
@@ -36,7 +39,7 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table; the group is the patient, ``x`` and ``y`` the place in the slide.
 
     Raises:
-        DataError: No file is named as IDC names its patches.
+        DataError: No file is named as IDC names its patches, or folders name other classes.
     """
     check_options("idc", options)
     # The published archive holds every patient twice, once in a folder of its own name.
@@ -58,12 +61,14 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} holds no IDC patch (<patient>_idx5_x<x>_y<y>_class<0|1>.png)",
-            mend="Name the folder that holds one folder a patient",
+            mend="Name the folder that holds one folder a patient, or read class folders with "
+            "--set data.dataset=folder",
         )
+    refuse_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
     columns = ["path", "label", "patient", "group", "x", "y"]
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
-    table.attrs[NOTES] = _notes(copies, odd, moved)
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
+    left_out = describe_left_out(found.left_out)
+    table.attrs[NOTES] = [*_notes(copies, odd, moved), *filter(None, [left_out])]
     return table
 
 

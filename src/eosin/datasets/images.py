@@ -17,6 +17,8 @@ from eosin.datasets.listing import describe_left_out, walk_folder
 from eosin.inference.containers import count_items, is_container
 from eosin.inference.decode import IMAGE_SUFFIXES
 
+#: How the reason of an image ends that is not there.
+_ABSENT = "does not exist"
 Skipped = list[tuple[str, str]]
 
 
@@ -32,9 +34,10 @@ def without(samples: Samples, skipped: Skipped) -> Samples:
     cells = samples.frame["path"]
     keep = np.array([unreadable.isdisjoint(parts_of(cell)) for cell in cells], dtype=bool)
     if not keep.any():
+        absent = all(reason.endswith(_ABSENT) for _, reason in skipped)
         raise DataError(
             f"none of the {len(samples)} images can be read: {skipped[0][1]}",
-            mend="Do the paths start from the right folder?",
+            mend=f"Paths start from {samples.root}: are the images there?" if absent else None,
         )
     return samples.where(keep)
 

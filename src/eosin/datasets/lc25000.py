@@ -16,7 +16,7 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice, take_file
 from eosin.datasets.tables import count_images, read_text_table
@@ -60,8 +60,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     notes = _add_clusters(table, take_file(root, options, "clusters", _TABLE), wanted)
     if odd:
         notes.append(f"{count_images(odd)} outside the known class folders: left out")
-    table.attrs[NOTES] = notes
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
     return table
 
 

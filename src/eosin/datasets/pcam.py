@@ -19,7 +19,7 @@ import pandas as pd
 
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.text import clean_name
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice
 from eosin.datasets.pcam_h5 import CLASSES, PARTS, collect_official, find_official
@@ -82,8 +82,8 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     notes = ["no slides are known: each image is its own group"]
     if left_out:
         notes.append(f"{count_images(left_out)} outside the class folders 0 and 1: left out")
+    notes += filter(None, [describe_left_out(found.left_out)])
     table = pd.DataFrame(rows, columns=["path", "label", "part"], dtype=object)
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
     return (table if has_parts else table.drop(columns="part")), notes
 
 

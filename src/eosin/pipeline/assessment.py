@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,7 +33,8 @@ from eosin.pipeline.outside import EXTERNAL, read_outside
 from eosin.pipeline.overlap import audit_overlap
 from eosin.pipeline.pages import leaving
 from eosin.pipeline.profiling import find_drift
-from eosin.pipeline.record import default_output
+from eosin.pipeline.record import default_output, resume_command
+from eosin.pipeline.relocation import find_needed_images
 from eosin.pipeline.stain_records import Treated, find_unchanged, write_stain
 from eosin.pipeline.staining import check_units
 from eosin.recipe import read_recipe
@@ -177,7 +177,7 @@ def _find_model(run: RunFolder) -> Path:
     if run.recipe.exists():
         raise ArtifactError(
             f"the run {run.root} is not finished: it has no model yet",
-            mend=f"Go on with: eosin train --resume {shlex.quote(str(run.root))}",
+            mend=f"Go on with: {resume_command(run.root)}",
         )
     what = "is no run or model folder" if run.root.exists() else "does not exist"
     raise ArtifactError(
@@ -201,7 +201,9 @@ def _own_features(run: RunFolder) -> Path | None:
 
 def _own_split(run: RunFolder, split: str) -> Samples:
     info = read_document(ModelFolder(run.model).info, ModelInfo)
-    samples = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
+    noted = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
+    is_on_features = isinstance(info.preprocessing, Embedding)
+    samples = noted if is_on_features else find_needed_images(run, noted)
     if "split" not in samples.frame:
         raise ManifestError(
             f"{run.manifest} has no split",

@@ -64,7 +64,7 @@ def audit_manifest(
         pseudonymise: Whether patients, groups and paths get pseudonyms.
         label: The column that holds the class.
         columns: The columns that hold the image reference, the patient and the group.
-        say: Told what is being done, and what was changed when the manifest was read.
+        say: Called with what was changed on reading, and with what is being done.
 
     Returns:
         The findings; ``(path, reason)`` of images that could not be read, whose names and groups

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from eosin.evaluation.comparison import Contender
 from eosin.metrics import Predictions
 from eosin.metrics.predictions import encode
 from eosin.pipeline.members import name_runs
+from eosin.pipeline.relocation import find_moved_paths
 from eosin.reporting.gathering import JUDGED_FIRST, Run, gather
 
 
@@ -98,6 +99,9 @@ def _read(name: str, place: Path, base: Path) -> Judgement:
         )
     if run.predictions is None:
         raise ArtifactError(f"{place} has no predictions of the split {run.split!r}")
+    if moved := find_moved_paths(run.folder):
+        paths = [moved.get(path, path) for path in run.predictions["path"]]
+        run = replace(run, predictions=run.predictions.assign(path=paths))
     frame = relocated(Samples(run.predictions, run.root, run.class_names), base).frame
     return Judgement(name, run, frame.assign(threshold=_thresholds(run)))
 

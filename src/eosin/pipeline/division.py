@@ -66,8 +66,9 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
     found = audit.leaks + [
         one for one in audit.findings if one.kind == "alike_names" and one.severity != "leak"
     ]
+    nothing = "no copies found" if audit.unchecked else "no leak found"
     if not found:
-        say("Audit: no leak found")
+        say(". ".join(filter(None, [f"Audit: {nothing}", audit.unchecked])))
         return
     first = found[0]
     if recipe.data.split.is_strict and not allow_leak:
@@ -79,7 +80,7 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
     if audit.leaks:
         say(f"Audit: this split leaks, its result will flatter: {first.message}")
     else:
-        say(f"Audit: no leak found, but names differ only in spelling: {first.message}")
+        say(f"Audit: {nothing}, but names differ only in spelling: {first.message}")
 
 
 def _locate(finding: Finding) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +33,8 @@ from eosin.pipeline.preparation import (
     resolve_root,
     silent,
 )
-from eosin.pipeline.record import default_output
+from eosin.pipeline.record import default_output, resume_command
+from eosin.pipeline.relocation import note_place
 from eosin.pipeline.resuming import (
     check_same_data,
     check_same_recipe,
@@ -98,10 +98,12 @@ def train(
     run, resolved = _choose_run(recipe, overrides, output, resume, say)
     watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
-        prepared = prepare(resolved, say)
+        prepared = prepare(resolved, say, is_new=resume is None)
+    if resume is not None:
+        check_same_data(run, prepared)
     unread = {run.skipped: len(prepared.skipped)}
     if resume is not None and run.metrics.exists():
-        check_same_data(run, prepared)
+        note_place(run, resolved, prepared.samples)
         say(f"{run.root} is complete")
         metrics = read_metrics(run.metrics)
     else:
@@ -141,7 +143,7 @@ def _seconds_before(run: RunFolder) -> dict[str, float]:
 @contextmanager
 def _resumable(run: RunFolder) -> Iterator[None]:
     """Say how to go on where the user or a full disk stops the work."""
-    go_on = f"eosin train --resume {shlex.quote(str(run.root))}"
+    go_on = resume_command(run.root)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -174,7 +176,7 @@ def plan(
     if resume is not None:
         find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume, say)
-    prepared = prepare(resolved, say)
+    prepared = prepare(resolved, say, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division, say)
     session = open_session(resolved, prepared, say, Stopwatch())
@@ -248,10 +250,14 @@ def _choose_run(
         resolved = _resolve(recipe, overrides, None, say)
         run = RunFolder(Path(output or default_output(resolved.name)))
         clean_unbegun(run.root)
-        check_output(run.root)
+        resumed = f", or resume the run in it: {resume_command(run.root)}"
+        check_output(run.root, or_else=resumed if run.recipe.exists() else "")
         return run, resolved
     if output is not None:
-        raise UsageError("-o and --resume exclude each other", mend="A resumed run stays in place")
+        raise UsageError(
+            "-o and --resume exclude each other",
+            mend=f"A resumed run stays in place: {resume_command(Path(resume))}",
+        )
     run = find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume, say)
     check_same_recipe(run, resolved)
@@ -261,7 +267,7 @@ def _choose_run(
 
 def _open_run(run: RunFolder, recipe: Recipe, prepared: Prepared, *, resuming: bool) -> None:
     if resuming:
-        check_same_data(run, prepared)
+        note_place(run, recipe, prepared.samples)
         clean_partial(run.root)
     else:
         # First: a folder with a recipe can be resumed, whenever it is killed after this.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
@@ -18,6 +18,8 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.types import Samples
+from eosin.pipeline.record import resume_command
+from eosin.pipeline.relocation import find_images, find_moved_paths
 
 #: The parts of which a run's predictions come from networks that were not trained on them.
 HELD_OUT = ("test", "oof")
@@ -110,6 +112,7 @@ def name_runs(places: Sequence[Path]) -> list[str]:
 def _read(name: str, run: RunFolder, output: Path) -> Member:
     _check_finished(run)
     info = read_document(ModelFolder(run.model).info, ModelInfo)
+    verify_files(ModelFolder(run.model), info)
     if not run.recipe.exists():
         raise ArtifactError(
             f"{run.root} is an ensemble of chosen runs itself", mend="Name those runs in its place"
@@ -120,8 +123,8 @@ def _read(name: str, run: RunFolder, output: Path) -> Member:
             mend="Only runs on images can be averaged",
         )
     environment = read_document(run.environment, Environment)
-    own = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
-    samples = relocated(own, output)
+    noted = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
+    samples = relocated(find_images(run, noted), output)
     is_folds = run.folds.is_dir()
     return Member(
         name=name,
@@ -148,18 +151,19 @@ def _check_finished(run: RunFolder) -> None:
     missing = [path for path in (*needed, ModelFolder(run.model).info) if not path.exists()]
     if missing:
         lacks = f"{run.root} is no finished run with a model: it has no {missing[0].name}"
-        go_on = f"Go on with: eosin train --resume {shlex.quote(str(run.root))}"
+        go_on = f"Go on with: {resume_command(run.root)}"
         raise ArtifactError(lacks, mend=go_on if run.recipe.exists() else None)
 
 
 def _fold_divisions(name: str, run: RunFolder, output: Path) -> tuple[tuple[str, Samples], ...]:
-    folds = sorted(path for path in run.folds.iterdir() if RunFolder(path).manifest.exists())
+    folds = [RunFolder(path) for path in sorted(run.folds.iterdir())]
     return tuple(
         (
-            f"{name}, fold {fold.name}",
-            relocated(read_manifest(RunFolder(fold).manifest, verbatim=True), output),
+            f"{name}, fold {fold.root.name}",
+            relocated(find_images(fold, read_manifest(fold.manifest, verbatim=True)), output),
         )
         for fold in folds
+        if fold.manifest.exists()
     )
 
 
@@ -170,6 +174,8 @@ def _held_out(run: RunFolder, info: ModelInfo, output: Path, *, is_folds: bool) 
     missing = [name for name in probabilities if name not in frame]
     if missing:
         raise ArtifactError(f"{run.predictions} lacks the column {missing[0]!r}")
+    if moved := find_moved_paths(run):
+        frame = frame.assign(path=[moved.get(path, path) for path in frame["path"]])
     frame = relocated(Samples(frame, run.root, info.class_names), output).frame
     frame["threshold"] = float("nan") if info.threshold.value is None else info.threshold.value
     if is_folds:

@@ -11,6 +11,7 @@ from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.core.types import Samples
 from eosin.datasets.audit import FileHashes, audit_outside, hash_files
 from eosin.pipeline.images import load_bank
+from eosin.pipeline.relocation import find_images
 from eosin.recipe import read_recipe
 
 #: The parts of a manifest that a model learns from or is chosen by.
@@ -37,7 +38,8 @@ def audit_overlap(
     found = None
     for place in (run, *map(RunFolder, places)):
         if place.manifest.exists():
-            samples = _seen(read_manifest(place.manifest, allow_one_class=True, verbatim=True))
+            noted = read_manifest(place.manifest, allow_one_class=True, verbatim=True)
+            samples = _seen(find_images(place, noted))
             trained = samples, _hash(run, samples, preprocessing)
             report = audit_outside(trained, outside, root)
             found = report if found is None else found.joined(report.findings)

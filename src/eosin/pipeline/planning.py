@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.types import Samples
@@ -36,6 +38,10 @@ class Plan:
         n_images: Readable images.
         n_groups: Units that do not cross the split.
         n_skipped: Unreadable images.
+        classes: Images of each class.
+        positive: The positive class of a binary task.
+        n_patients: Known patients.
+        n_unknown_patients: Images whose patient is not known.
         split: What the split wanted and got.
         device: Where it would be trained.
         params: Learnable weights.
@@ -55,6 +61,10 @@ class Plan:
     n_images: int
     n_groups: int
     n_skipped: int
+    classes: dict[str, int]
+    positive: str | None
+    n_patients: int
+    n_unknown_patients: int
     split: SplitReport
     device: str
     params: int
@@ -79,6 +89,8 @@ class Plan:
         return [
             f"data       {self.n_images} images, {self.n_groups} groups, "
             f"{self.n_skipped} unreadable",
+            f"classes    {self._classes()}",
+            f"patients   {self._patients()}",
             f"split      {self.split.protocol}: {parts}",
             f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs an image",
             f"device     {self.device}",
@@ -94,6 +106,17 @@ class Plan:
             f"disk       about {_mebibytes(self._sum('run_bytes'))} for the run, "
             f"{_mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
         ]
+
+    def _classes(self) -> str:
+        sizes = ", ".join(f"{name} {n:,}" for name, n in self.classes.items())
+        return f"{sizes} (positive: {self.positive})" if self.positive else sizes
+
+    def _patients(self) -> str:
+        n, unknown = self.n_patients, self.n_unknown_patients
+        if not unknown:
+            return f"{n:,}"
+        known = f"{n:,}; unknown" if n else "unknown"
+        return f"{known} for {unknown:,} of {self.n_images:,} images"
 
     def _sum(self, name: str) -> Any:
         return sum(getattr(plan, name) for plan in (self, *(stage for _, stage in self.stages)))
@@ -148,10 +171,16 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     if is_head_only := needs_features_only(inputs):
         n_embedded = len(embedded_part(inputs)) + len(inputs.val)
         seconds = trainings * n_embedded * probe.judge_image_s
+    names, targets = prepared.samples.class_names, prepared.samples.targets
+    patients = prepared.samples.frame["patient"]
     return Plan(
         n_images=len(prepared.samples),
         n_groups=int(prepared.samples.frame["group"].nunique()),
         n_skipped=len(prepared.skipped),
+        classes=dict(zip(names, np.bincount(targets, minlength=len(names)).tolist(), strict=True)),
+        positive=prepared.samples.positive,
+        n_patients=patients[patients != ""].nunique(),
+        n_unknown_patients=int((patients == "").sum()),
         split=split,
         device=session.placement.description,
         params=params,

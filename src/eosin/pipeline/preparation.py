@@ -37,7 +37,6 @@ from eosin.datasets.audit import (
     unify_spelling,
 )
 from eosin.datasets.base import (
-    LEFT_OUT,
     DataSetFacts,
     collect_samples,
     declared_facts,
@@ -56,6 +55,7 @@ from eosin.pipeline.refusals import (
     check_balance,
     check_embedding,
     check_modality,
+    check_positive,
     check_stain,
     check_standardising,
 )
@@ -251,18 +251,24 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
     return samples
 
 
-def prepare(recipe: Recipe, say: Say = silent) -> Prepared:
+def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepared:
     """List the recipe's images and read those that the cache does not hold yet.
+
+    Args:
+        recipe: Resolved.
+        say: Called with what is being done.
+        is_new: Whether a run starts with them, so that what a recipe must settle is asked for; a
+            run of an earlier version goes on as it was started.
 
     Raises:
         EosinError: A name, folder or manifest is wrong, or no image can be read.
     """
     check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
+    if is_new:
+        check_positive(samples, recipe.data.positive)
     for note in samples.notes:
         say(f"{samples.name}: {note}")
-    if left_out := samples.frame.attrs.get(LEFT_OUT):
-        say(left_out)
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
+from eosin.core.types import Samples
+from eosin.recipe import format_override
 from eosin.recipe.schema import Recipe, StainSection, TransferSection
 from eosin.recipe.section import Section
 from eosin.stain import METHODS
@@ -54,6 +56,33 @@ def _refuse(key: str, table: Path) -> None:
         f"{table.name}",
         mend="Leave it out",
     )
+
+
+def check_positive(samples: Samples, positive: str | None) -> None:
+    """Refuse, before any image is read, a task whose positive class is open or has no meaning.
+
+    Args:
+        samples: With their classes and, of two, the positive one if it is known.
+        positive: The recipe's own.
+
+    Raises:
+        RecipeError: Of two classes, none is positive; or of more, one is.
+    """
+    names = samples.class_names
+    if len(names) == 2 and samples.positive is None:
+        ways = " or ".join(format_override("data.positive", name) for name in names)
+        raise RecipeError(
+            f"'data.positive' is needed: {samples.name} has the two classes "
+            f"{names[0]!r} and {names[1]!r}, and recall, threshold and AUC belong to the "
+            "positive one",
+            mend=f"Choose it: {ways}",
+        )
+    if len(names) > 2 and positive is not None:
+        raise RecipeError(
+            f"'data.positive' is {positive!r}, but {samples.name} has {len(names)} classes: "
+            f"{', '.join(map(repr, names))}",
+            mend="Merge classes in the table, or leave it out: --set data.positive=",
+        )
 
 
 def check_stain(stain: StainSection) -> None:

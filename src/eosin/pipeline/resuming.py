@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, OutputError, RecipeError
 from eosin.core.files import clean_partial
 from eosin.pipeline.preparation import Prepared
+from eosin.pipeline.record import resume_command
 from eosin.recipe import Recipe, read_recipe
 
 if sys.platform != "win32":
@@ -47,7 +47,7 @@ def find_run(folder: Path) -> RunFolder:
     if folder.resolve().parent == whole.folds and whole.recipe.exists():
         raise ArtifactError(
             f"{folder} is a fold of the run {whole.root}",
-            mend=f"Go on with: eosin train --resume {shlex.quote(str(whole.root))}",
+            mend=f"Go on with: {resume_command(whole.root)}",
         )
     return run
 
@@ -96,15 +96,27 @@ def _is_half_a_recipe(path: Path) -> bool:
 def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     """Refuse to go on with a run that was started from another recipe.
 
+    Where the images are may change: :func:`check_same_data` compares the images themselves.
+
     Raises:
         RecipeError: Naming the first key that differs.
     """
-    changed = _first_difference(read_recipe(run.recipe).model_dump(), recipe.model_dump())
+    before, after = (_without_places(one) for one in (read_recipe(run.recipe), recipe))
+    changed = _first_difference(before, after)
     if changed is not None:
         raise RecipeError(
             f"{run.root} was started with another recipe: {changed}",
-            mend="Resume without a recipe, or start a new run",
+            mend=f"Resume it as it was: {resume_command(run.root)} or start a new run with -o",
         )
+
+
+def _without_places(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's values without the folders and tables of its images."""
+    values = recipe.model_dump()
+    for section in (values["data"], *(stage["data"] for stage in values["transfer"]["stage"])):
+        for key in ("root", "manifest"):
+            section[key] = section[key] is not None
+    return values
 
 
 def _first_difference(before: object, after: object, key: str = "") -> str | None:

@@ -152,13 +152,14 @@ def audit_members(members: Sequence[Member], shared: Shared) -> AuditReport:
             leaks = audit_samples(table.where(kept.to_numpy())).leaks
             findings += _told(name, (leak for leak in leaks if leak.pairs[0].split_b == "test"))
         findings += _told(member.name, _own_leaks(member, shared.samples, judged))
-    paths = pd.concat([member.samples.frame[["path", "group"]] for member in members])
+    paths = pd.concat([member.samples.frame[["path", "group", "patient"]] for member in members])
     n_judged = SplitSize(n_images=len(judged), n_groups=len(set(shared.samples.groups)))
     return AuditReport(
         n_images=int(paths["path"].nunique()),
         n_groups=int(paths["group"].nunique()),
         splits={shared.split: n_judged},
         findings=findings,
+        n_unknown_patients=int((paths.groupby("path")["patient"].max() == "").sum()),
     )
 
 

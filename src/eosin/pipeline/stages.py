@@ -15,6 +15,7 @@ from eosin.pipeline.kept import fingerprint_stage, keep_stage, take_stage
 from eosin.pipeline.origins import Start
 from eosin.pipeline.planning import Plan, make_plan
 from eosin.pipeline.preparation import Prepared, Say, prepare
+from eosin.pipeline.relocation import note_place
 from eosin.pipeline.resuming import check_same_data, check_same_recipe, record_data
 from eosin.pipeline.session import Stopwatch, open_session
 from eosin.recipe import Recipe, read_recipe, recipe_to_toml
@@ -140,6 +141,7 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
     if place.recipe.exists():
         check_same_recipe(place, _started_there(recipe, place) if stage.number > 1 else recipe)
         check_same_data(place, stage.prepared)
+        note_place(place, _started_there(recipe, place), stage.prepared.samples)
         clean_partial(place.root)
     fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division)
     if place.metrics.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,6 +91,12 @@ def parse_overrides(
         parsed = _read_value(value.strip(), _annotation_at(schema, path))
         branch[leaf] = _Whole(parsed) if isinstance(parsed, dict) else parsed
     return tree
+
+
+def format_override(key: str, value: str) -> str:
+    """Return ``--set key=value`` for a field of text, quoted so that it can be typed as printed."""
+    text = value if _read_value(value.strip(), str) == value else json.dumps(value)
+    return f"--set {shlex.quote(f'{key}={text}')}"
 
 
 def _annotation_at(schema: type[BaseModel] | None, path: Sequence[str]) -> Any:

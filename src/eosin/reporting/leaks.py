@@ -117,6 +117,7 @@ def write_audit_page(
         name=name,
         simulated=False,
         verdict=_verdict(report),
+        unchecked=report.unchecked,
         facts=facts,
         parts=_parts(report),
         reach=report.reach,
@@ -147,7 +148,11 @@ def _verdict(report: AuditReport) -> str:
         twice = "what is in it twice is below" if report.findings else "nothing is in it twice"
         return f"The table has no split: leaks between parts were not looked for; {twice}."
     if report.findings:
+        if report.unchecked:
+            return "No copies across the parts; what was noted is below."
         return "No leak between the parts; what was noted is below."
+    if report.unchecked:
+        return "No image is in the table twice."
     return "Nothing was found that is in the table twice."
 
 

@@ -111,6 +111,7 @@ def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
         "figures": figures,
         "verdict": verdict(run),
         "caution": caution(run),
+        "unchecked": run.audit.unchecked if run.audit else "",
         "units": units(run),
         "has_units": has_units(run),
         "has_patients": run.judged.n_patients is not None,

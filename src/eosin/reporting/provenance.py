@@ -125,10 +125,13 @@ def audit_words(run: Run) -> str:
     ]
     # Earlier runs hold it as Markdown.
     reach = " ".join(run.audit.reach).replace("`", "")
+    if not found and run.audit.unchecked:
+        return f"{looked} and found no copies. {run.audit.unchecked}. {reach or _REACH}"
     if not found:
         return f"{looked} and found nothing that is shared between the parts. {reach or _REACH}"
     if not n["leak"]:
-        below = f"no leak between the parts; {listing(found)} below"
+        what = "copies" if run.audit.unchecked else "leak"
+        below = f"no {what} between the parts; {listing(found)} below"
         return f"{looked} and found {below}. {reach or _REACH}"
     flatters = f"{looked} and found {listing(found)}. A leak makes a test result flattering."
     return f"{flatters} {reach}".rstrip()

@@ -151,7 +151,7 @@ def test_a_full_folder_or_a_file_is_no_output_folder(tmp_path):
     (tmp_path / "a.txt").write_text("mine")
     with pytest.raises(OutputError, match="is not empty") as caught:
         prepare_output(tmp_path)
-    assert "--resume" in caught.value.mend
+    assert caught.value.mend == "Choose another folder with -o"
     with pytest.raises(OutputError, match="is a file, not a folder"):
         prepare_output(tmp_path / "a.txt")
     assert (tmp_path / "a.txt").read_text() == "mine"

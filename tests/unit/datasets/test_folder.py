@@ -50,7 +50,7 @@ def test_what_cannot_be_a_data_set_is_refused(draw, tmp_path):
     draw("top.png")
     with pytest.raises(DataError, match="holds no images in class folders"):
         collect_folder(tmp_path, {})
-    with pytest.raises(UsageError, match="folder takes no options, got 'x'"):
+    with pytest.raises(UsageError, match="folder has no such option"):
         collect_folder(tmp_path, {"x": 1})
     with pytest.raises(ManifestError, match="at least two classes are needed, got only 'a'"):
         collect_samples("folder", draw("a/x.png"), {}, label="label", positive=None)
@@ -118,3 +118,42 @@ def test_folders_that_differ_by_a_blank_or_unicode_form_are_one(draw):
     assert sorted(set(samples.frame["group"])) == ["M\u00fcller", "P1"]
     assert all(samples.resolve(path).exists() for path in samples.frame["path"])
     assert len(samples.notes) == 3
+
+
+def test_parts_beside_other_folders_are_no_classes_either(draw):
+    classes = [f"{part}/{label}/x.png" for part in ("train", "test") for label in "ab"]
+    root = draw(*classes, "extra/z.png")
+    with pytest.raises(DataError, match="parts, not classes"):
+        collect_folder(root, {})
+    one = draw("one/test/x.png", "one/control/y.png") / "one"
+    assert set(collect_folder(one, {})["label"]) == {"test", "control"}
+
+
+def test_patients_that_hold_classes_are_not_taken_for_classes(draw):
+    paths = [f"{patient}/{label}/{patient}.png" for patient in range(4) for label in ("0", "1")]
+    root = draw(*paths[1:])  # a patient may lack a class
+    with pytest.raises(DataError, match="look like patients") as caught:
+        collect_folder(root, {})
+    assert "--set data.options.layout=patient/class" in caught.value.mend
+    table = collect_folder(root, {"layout": "patient/class"})
+    assert set(table["label"]) == {"0", "1"}
+    assert set(table["patient"]) == {"0", "1", "2", "3"}
+    kept = collect_folder(root, {"layout": "class/patient"})
+    assert set(kept["label"]) == {"0", "1", "2", "3"}
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        # Every patient in both classes, as often as not.
+        [f"{label}/p{n}/x.png" for label in ("benign", "tumour") for n in range(8)],
+        # More classes than patients in each, but not the same patients.
+        [f"c{n}/p{n}{k}/x.png" for n in range(5) for k in range(3)],
+        # No patients at all, or one level that says nothing.
+        [f"c{n}/x.png" for n in range(6)],
+        [f"c{n}/images/x.png" for n in range(6)],
+    ],
+)
+def test_classes_that_hold_patients_stay_classes(draw, paths):
+    table = collect_folder(draw(*paths), {})
+    assert set(table["label"]) == {path.split("/")[0] for path in paths}

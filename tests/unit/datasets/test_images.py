@@ -10,6 +10,7 @@ from PIL import Image
 
 from eosin.artifacts.manifest import make_samples
 from eosin.core.errors import DataError
+from eosin.core.types import Samples
 from eosin.datasets.images import (
     list_images,
     split_cell,
@@ -96,3 +97,20 @@ def test_a_folder_that_is_called_like_an_image_is_searched_and_not_listed(tmp_pa
     (tmp_path / "slide.tif").mkdir()
     Image.new("RGB", (2, 2)).save(tmp_path / "slide.tif" / "a.png")
     assert list_images([tmp_path]).cells == [str(tmp_path / "slide.tif" / "a.png")]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "asks"),
+    [
+        (["x.png does not exist", "y.png does not exist"], True),
+        (["x.png does not exist", "y.png is cut"], False),
+        (["x.png has one pixel row"], False),
+    ],
+)
+def test_only_images_that_are_absent_raise_the_question_where_paths_start(reasons, asks):
+    cells = [f"{name}.png" for name in "xy"[: len(reasons)]]
+    frame = pd.DataFrame({"path": cells, "label": "a", "group": cells}, dtype=object)
+    with pytest.raises(DataError) as caught:
+        without(Samples(frame, Path("/data"), ("a",)), list(zip(cells, reasons, strict=True)))
+    assert bool(caught.value.mend) is asks
+    assert not asks or "/data" in caught.value.mend

@@ -19,9 +19,13 @@ from eosin.pipeline.telling import tell_abstained, tell_audit, tell_split
 def test_an_audit_that_cannot_know_of_patients_says_so():
     told = tell_audit(AuditReport(n_images=3, n_groups=3, splits={}, findings=[]))
     assert any("every image is its own group" in line for line in told)
-    assert told[-1] == "nothing found"
-    known = tell_audit(AuditReport(n_images=3, n_groups=2, splits={}, findings=[]))
-    assert known == ["3 images, 2 groups", "nothing found"]
+    assert "nothing found" not in told
+    assert "patient of all 3 images is unknown" in told[-1]
+    report = AuditReport(n_images=3, n_groups=2, splits={}, findings=[], n_unknown_patients=0)
+    assert tell_audit(report) == ["3 images, 2 groups", "nothing found"]
+    some = tell_audit(report.model_copy(update={"n_unknown_patients": 1}))
+    assert "nothing found" not in some
+    assert "1 of 3 images" in some[-1]
 
 
 def of(value, half=0.05):

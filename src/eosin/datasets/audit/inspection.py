@@ -85,6 +85,7 @@ def audit_samples(
         splits={part: _size(table, part) for part in table.named_parts},
         findings=_sorted(findings),
         reach=() if alike is None else alike.reach,
+        n_unknown_patients=table.n_unknown_patients,
     )
 
 
@@ -165,5 +166,6 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
         },
         findings=_sorted(found.values()),
         reach=tuple(dict.fromkeys(words for report in reports for words in report.reach)),
+        n_unknown_patients=max(report.n_unknown_patients or 0 for report in reports),
         repair=reports[0].repair,
     )

@@ -18,7 +18,7 @@ from eosin.datasets.audit.hashes import FileHashes
 from eosin.datasets.audit.inspection import audit_samples
 from eosin.datasets.bundles import single_images
 
-_COLUMNS = ("path", "label", "group", "cluster", "accession")
+_COLUMNS = ("path", "label", "patient", "group", "cluster", "accession")
 #: Names that mean the same thing only within one data set.
 _OWN_NAMES = ("group", "cluster", "accession")
 #: Begins the group of an image of which no group is known.

@@ -75,6 +75,13 @@ class AuditTable:
                 return [f"{prefix}{cell}" if cell != "" else None for cell in self._frame[column]]
         return [None] * len(self.paths)
 
+    @property
+    def n_unknown_patients(self) -> int:
+        """Images whose patient is not known."""
+        if "patient" not in self._frame:
+            return len(self.paths)
+        return int((self._frame["patient"] == "").sum())
+
     @cached_property
     def files(self) -> list[str]:
         """Each path in one spelling, so that ``a/../b.png`` is ``b.png``."""

@@ -10,7 +10,8 @@ from eosin.reporting.members import members_of
 
 def cautions(run: Run) -> list[str]:
     """List them, the gravest first; empty where the model itself was judged strictly."""
-    return [text for text in (not_strict(run), _leaks(run), _not_itself(run)) if text]
+    texts = (not_strict(run), _unchecked(run), _leaks(run), _not_itself(run))
+    return [text for text in texts if text]
 
 
 def not_strict(run: Run) -> str:
@@ -34,6 +35,11 @@ def not_strict(run: Run) -> str:
             " judged on were also trained on"
         )
     return f"{text}. Every figure here flatters it by an amount that nobody knows."
+
+
+def _unchecked(run: Run) -> str:
+    """Name what the audit could not check; empty where :func:`not_strict` says it already."""
+    return f"{run.audit.unchecked}." if run.audit and run.audit.unchecked and has_units(run) else ""
 
 
 def _is_by_image(run: Run) -> bool:

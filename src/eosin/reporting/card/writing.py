@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eosin.artifacts.integrity import replacing
 from eosin.artifacts.layout import ModelFolder
 from eosin.core.files import write_text
 from eosin.reporting.card import sections
@@ -52,8 +53,10 @@ def save_card(run: Run) -> None:
     if run.model is None:
         return
     card, folder = card_of(run), ModelFolder(run.folder.model)
-    write_page(folder.card, render("card.html.j2", card=card, simulated=card.simulated))
-    write_text(folder.card_text, to_markdown(card))
+    page, text = render("card.html.j2", card=card, simulated=card.simulated), to_markdown(card)
+    with replacing(folder, folder.card, folder.card_text):
+        write_page(folder.card, page)
+        write_text(folder.card_text, text)
 
 
 def card_of(run: Run) -> Card:

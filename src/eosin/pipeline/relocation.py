@@ -1,0 +1,161 @@
+"""A run whose folder or whose images were moved: its images found again, the new place noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
+from eosin.artifacts.predictions import write_logits
+from eosin.artifacts.run import Environment, SamplesIndex
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.core.errors import ArtifactError
+from eosin.core.files import write_text
+from eosin.core.types import Samples
+from eosin.pipeline.record import resume_command
+from eosin.recipe import Recipe, read_recipe, recipe_to_toml
+
+#: So many images are looked for; a few that were deleted since do not mean that all are elsewhere.
+_LOOKED_FOR = 9
+
+
+def find_images(run: RunFolder, samples: Samples) -> Samples:
+    """Return a run's samples where their images are now.
+
+    A manifest's paths start from the run folder. If that was moved alone, they lead nowhere; the
+    run also knows the folder of the data, and each image's path below it.
+
+    Args:
+        run: The run, or a fold of one.
+        samples: Its manifest.
+
+    Returns:
+        The samples as they are, or with another root and other paths. Where the images are in
+        neither place, the samples as they are.
+    """
+    if _is_there(samples):
+        return samples
+    whole = _whole_run(run)
+    if not whole.inputs.exists() or not whole.environment.exists():
+        return samples
+    paths = pd.read_parquet(whole.inputs, columns=["path"])["path"].astype(object)
+    if len(paths) != len(samples):
+        return samples
+    root = Path(read_document(whole.environment, Environment).data_root)
+    moved = replace(samples, frame=samples.frame.assign(path=paths.to_numpy()), root=root)
+    return moved if _is_there(moved) else samples
+
+
+def find_needed_images(run: RunFolder, samples: Samples) -> Samples:
+    """Return a run's samples where their images are now, as :func:`find_images` does.
+
+    Raises:
+        ArtifactError: They are in neither place; with the command that tells the run where.
+    """
+    found = find_images(run, samples)
+    if _is_there(found):
+        return found
+    first = samples.resolve(samples.image_cells[0]).resolve()
+    raise ArtifactError(
+        f"the images of {run.root} were moved or deleted: {first} does not exist",
+        mend=f"Show the run where they are: {_resume_command(_whole_run(run))}",
+    )
+
+
+def find_moved_paths(run: RunFolder) -> dict[str, str]:
+    """Return the new absolute path of each image of a moved run; nothing where none moved."""
+    if not run.manifest.exists():
+        return {}
+    samples = read_manifest(run.manifest, allow_one_class=True)
+    found = find_images(run, samples)
+    if found is samples:
+        return {}
+    cells = zip(samples.frame["path"], found.frame["path"], strict=True)
+    return {old: str(found.root / new) for old, new in cells}
+
+
+def _is_there(samples: Samples) -> bool:
+    cells = samples.image_cells
+    return any(samples.resolve(c).exists() for c in cells[:: max(1, len(cells) // _LOOKED_FOR)])
+
+
+def _whole_run(run: RunFolder) -> RunFolder:
+    """Return the run that a fold belongs to; any other run itself."""
+    whole = RunFolder(run.root.resolve().parent.parent)
+    is_fold = run.root.resolve().parent == whole.folds and whole.recipe.exists()
+    return whole if is_fold else run
+
+
+def _resume_command(run: RunFolder) -> str:
+    by_table = run.recipe.exists() and read_recipe(run.recipe).data.manifest is not None
+    place = "data.manifest=FILE" if by_table else "data.root=FOLDER"
+    return f"{resume_command(run.root)} --set {place}"
+
+
+def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
+    """Write into a run's files where its images are now, if that has changed.
+
+    Args:
+        run: The run; its folds follow.
+        recipe: The resolved recipe, with the new place.
+        samples: The images that it names: the same ones in the same order.
+    """
+    if read_recipe(run.recipe).model_dump() == recipe.model_dump() and _is_noted(run, samples):
+        return
+    write_text(run.recipe, recipe_to_toml(recipe))
+    for place in (run, *_folds(run)):
+        if place.manifest.exists():
+            _move_paths(place, samples)
+        if place.environment.exists():
+            environment = read_document(place.environment, Environment)
+            moved = environment.model_copy(update={"data_root": str(samples.root)})
+            write_document(place.environment, moved)
+
+
+def _is_noted(run: RunFolder, samples: Samples) -> bool:
+    """Return whether a run's manifest leads to the images."""
+    if not run.manifest.exists():
+        return True
+    noted = read_manifest(run.manifest, allow_one_class=True)
+    return list(noted.frame["path"]) == list(relocated(samples, run.root).frame["path"])
+
+
+def _folds(run: RunFolder) -> Iterator[RunFolder]:
+    if run.folds.is_dir():
+        yield from (RunFolder(path) for path in sorted(run.folds.iterdir()) if path.is_dir())
+
+
+def _move_paths(run: RunFolder, samples: Samples) -> None:
+    """Give every table of a run folder that names images their new paths."""
+    noted = read_manifest(run.manifest, allow_one_class=True)
+    cells = relocated(samples, run.root).frame["path"]
+    moved = dict(zip(noted.frame["path"], cells, strict=True))
+    frame = noted.frame.assign(path=list(cells))
+    write_manifest(run.manifest, replace(noted, frame=frame, root=run.root))
+    for path in (run.predictions, run.logits):
+        if path.exists():
+            _move_table(path, moved)
+    if run.samples_index.exists():
+        index = read_document(run.samples_index, SamplesIndex)
+        pictures = [
+            picture.model_copy(update={"path": moved.get(picture.path, picture.path)})
+            for picture in index.pictures
+        ]
+        write_document(run.samples_index, index.model_copy(update={"pictures": pictures}))
+
+
+def _move_table(path: Path, moved: Mapping[str, str]) -> None:
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+        write_logits(path, table.assign(path=_renamed(table["path"], moved)))
+    else:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        write_table(path, table.assign(path=_renamed(table["path"], moved)))
+
+
+def _renamed(cells: pd.Series, moved: Mapping[str, str]) -> list[str]:
+    return [moved.get(cell, cell) for cell in cells]
