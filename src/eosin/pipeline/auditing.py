@@ -11,7 +11,7 @@ from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
-from eosin.core.progress import progress_bar
+from eosin.core.progress import progress_bar, with_estimate
 from eosin.core.types import Image, Samples
 from eosin.datasets.audit import (
     FileHashes,
@@ -84,11 +84,12 @@ def audit_manifest(
     content = not quick
     gallery = Gallery(make_embedder() if content and not find_lack() else None)
     with progress_bar("Reading images") as advance:
-        hashes = hash_files(samples, look=gallery.add, progress=advance)
+        timed = with_estimate(advance, say, "Reading {total} images")
+        hashes = hash_files(samples, look=gallery.add, progress=timed)
     without(samples, hashes.unreadable)  # refuses a table of which nothing can be read
     album = gather_album(samples, hashes, gallery, content=content)
     with progress_bar("Comparing images") as advance:
-        alike = find_alike(album, progress=advance)
+        alike = find_alike(album, progress=advance, say=say)
     joined: list[JoinedGroups] = []
     if repair is not None:
         samples, joined = join_groups(samples, hashes=hashes, alike=alike)

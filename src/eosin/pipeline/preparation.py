@@ -282,8 +282,8 @@ def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepa
         notes = note_absent(hashes)
         say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
-    album = make_album(bank, hashes, content=recipe.data.audit == "full", say=say)
-    alike, named = find_alike(album), _find_named(recipe.data)
+    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full", say=say)
+    alike, named = find_alike(album, say=say), _find_named(recipe.data)
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
         readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)

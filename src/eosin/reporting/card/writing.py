@@ -14,6 +14,7 @@ from eosin.reporting.card.items import reporting_items
 from eosin.reporting.card.licences import licences
 from eosin.reporting.card.markdown import to_markdown
 from eosin.reporting.card.outline import Card
+from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
 from eosin.reporting.gathering import Run, gather
 from eosin.reporting.rendering import render, write_page
@@ -63,7 +64,8 @@ def card_of(run: Run) -> Card:
     """Return what the card says."""
     told = [make(run) for make in _PARTS]
     return Card(
-        name=run.name,
+        name=title(run),
+        description=description(run),
         simulated=run.simulated,
         cautions=tuple(cautions(run)),
         verdict=verdict(run),
