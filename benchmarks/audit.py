@@ -1,7 +1,8 @@
 """What the leak audit finds of planted copies, what it finds where nothing was planted, its cost.
 
 ``python -m benchmarks.audit PART…`` with the parts ``copies``, ``alarms``, ``clusters`` (each some
-minutes) and ``growth`` (ten minutes; 100,000 patches are made in ``-o DIR``) writes
+minutes), ``growth`` (ten minutes; 100,000 patches are made in ``-o DIR``) and ``content`` (ten
+minutes; 10,000 images of 224 px are made there) writes
 ``docs/results/tables/audit-<part>.json``. LC25000's tile clusters are read for the score alone.
 """
 
@@ -39,6 +40,7 @@ AS_THEY_ARE = (*COPIED, "mcf7-fluorescence", "mnist")
 #: Images of a set, and how many of them are copied.
 IMAGES, PLANTED = 4000, 200
 SIZES = (10_000, 30_000, 100_000)
+CONTENT_SIZES = (1_000, 3_000, 10_000)
 SEED = 0
 
 Picture = PillowImage.Image
@@ -155,24 +157,30 @@ def split_clusters() -> Iterator[list[str]]:
         for match in false:
             print("different clusters:", match)
         for seed in range(3):
-            crossing, flagged, pairs = _judge_split(samples, hashes, alike, cluster, seed)
+            crossing, flagged, pairs = judge_split(samples, hashes, alike, cluster, seed)
             wrong = sum(cluster[a] != cluster[b] for a, b in pairs)
             yield [
-                how, str(seed), _tell_share(crossing, flagged),
-                _tell_share(crossing - tuned, flagged),
+                how, str(seed), tell_share(crossing, flagged),
+                tell_share(crossing - tuned, flagged),
                 f"{wrong} of {len(pairs)}", f"{len(false)} of {len(alike.matches)}",
                 f"{seconds:.0f}",
             ]  # fmt: skip
 
 
-def _tell_share(crossing: set[str], flagged: set[str]) -> str:
+def tell_share(crossing: set[str], flagged: set[str]) -> str:
+    """Write how many of the clusters that cross are flagged."""
     n_found = len(crossing & flagged)
     return f"{n_found} of {len(crossing)} ({100 * n_found / len(crossing):.1f} %)"
 
 
-def _judge_split(
+def judge_split(
     samples: Samples, hashes: FileHashes, alike: Alike, cluster: dict[str, str], seed: int
 ) -> tuple[set[str], set[str], list[tuple[str, str]]]:
+    """Split at random by image 70/10/20.
+
+    Returns:
+        The clusters that cross, those that are flagged, and the flagged pairs.
+    """
     draw = np.random.default_rng(seed).permutation(len(samples)) / len(samples)
     split = np.where(draw < 0.7, "train", np.where(draw < 0.8, "val", "test"))
     divided = samples.frame.assign(split=split)
@@ -241,15 +249,73 @@ def measure_growth(folder: Path) -> Iterator[list[str]]:
     print(f"{path} can be removed")
 
 
+def make_images(folder: Path) -> list[str]:
+    """Write 10,000 images of 224 px: LC25000, BreakHis, and PCam enlarged; return them shuffled."""
+    place = folder / "content-224"
+    place.mkdir(exist_ok=True)
+    sets = ("lc25000", "breakhis-200x-224", "pcam")
+    cells = [cell for name in sets for cell in sorted(list_images([DATA / name]))]
+    cells = cells[: CONTENT_SIZES[-1]]
+    paths = [place / f"{number:05d}.jpg" for number in range(len(cells))]
+    for cell, path in zip(cells, paths, strict=True):
+        if not path.exists():
+            with PillowImage.open(cell) as opened:
+                image = opened.convert("RGB").resize((224, 224), PillowImage.Resampling.BICUBIC)
+            image.save(path, quality=90)
+    return [str(paths[n]) for n in np.random.default_rng(SEED).permutation(len(paths))]
+
+
+def measure_content(cells: list[str]) -> None:
+    """Print what the audit by content takes, step by step; run in a process of its own."""
+    marks = [(time.perf_counter(), time.process_time())]
+    _, _, album = look(cells, Gallery(make_embedder()))
+    marks.append((time.perf_counter(), time.process_time()))
+    rows, texture = find_textured(album.pictures)
+    find_copies(album.pictures[rows], texture)
+    marks.append((time.perf_counter(), time.process_time()))
+    pairs = rank_pairs(album.vectors[rows], None)  # type: ignore[index]
+    marks.append((time.perf_counter(), time.process_time()))
+    matches = find_alike(album, say=lambda words: print(words, file=sys.stderr)).matches
+    marks.append((time.perf_counter(), time.process_time()))
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
+    # The search repeats the two steps before it.
+    steps[3] = tuple(steps[3][k] - steps[1][k] - steps[2][k] for k in (0, 1))  # type: ignore[call-overload]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    told = {"steps": steps, "peak_gib": peak, "pairs": len(pairs), "matches": len(matches)}
+    print(json.dumps(told))
+
+
+def measure_content_growth(folder: Path) -> Iterator[list[str]]:
+    """Run every size in a process of its own."""
+    make_images(folder)
+    for size in CONTENT_SIZES:
+        command = [sys.executable, "-m", "benchmarks.audit", "--content", str(size)]
+        done = subprocess.run(
+            [*command, "-o", str(folder)], check=True, stdout=subprocess.PIPE, text=True
+        )
+        told = json.loads(done.stdout.splitlines()[-1])
+        wall, cpu = (sum(step[k] for step in told["steps"]) for k in (0, 1))
+        each = [f"{step[1]:.0f}" for step in told["steps"]]
+        yield [
+            f"{size:,}", f"{told['pairs']:,}", f"{told['matches']:,}", *each, f"{cpu:.0f}",
+            f"{wall:.0f}", f"{told['peak_gib']:.2f}",
+        ]  # fmt: skip
+    print(f"{folder / 'content-224'} can be removed")
+
+
 def main() -> None:
     """Measure the parts that are asked for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("parts", nargs="*", choices=["copies", "alarms", "clusters", "growth", []])
+    parser.add_argument("parts", nargs="*", choices=[*TABLES, []])
     parser.add_argument("-o", "--output", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--size", type=int)
+    parser.add_argument("--content", type=int)
     chosen = parser.parse_args()
     if chosen.size:
         measure_size(make_patches(chosen.output), chosen.size)
+        return
+    if chosen.content:
+        measure_content(make_images(chosen.output)[: chosen.content])
         return
     for part in chosen.parts:
         caption, columns, rows = TABLES[part]
@@ -289,6 +355,24 @@ TABLES: dict[str, tuple[str, list[str], Callable[[Path], Iterator[list[str]]]]] 
         "CPU and wall seconds on two shared cores and peak memory.",
         ["patches", "read, hash, embed", "copies", "candidates", "CPU s", "wall s", "GiB"],
         measure_growth,
+    ),
+    "content": (
+        "Search by content among images of 224 px (LC25000, BreakHis, and PCam enlarged): "
+        "candidate pairs, matches, CPU seconds of each step, in all CPU and wall seconds on two "
+        "shared cores, and peak memory.",
+        [
+            "images",
+            "pairs",
+            "matches",
+            "read, hash, embed",
+            "copies",
+            "candidates",
+            "screen, verify",
+            "CPU s",
+            "wall s",
+            "GiB",
+        ],
+        measure_content_growth,
     ),
 }
 

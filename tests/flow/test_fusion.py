@@ -140,7 +140,7 @@ def test_one_magnification_is_enough_and_a_broken_image_takes_its_bundle_along(
     found = pd.read_csv(tmp_path / "p.csv")
     assert list(found["path"]) == [f"|||{tmp_path / '0.png'}"]
     assert np.isfinite(found[PROBABILITIES].to_numpy()).all()
-    assert "1.png" in (tmp_path / "skipped.csv").read_text()
+    assert "1.png" in (tmp_path / "p.skipped.csv").read_text()
 
 
 def test_a_folder_of_loose_images_is_refused_with_the_mend(fused, slides, command):

@@ -4,7 +4,9 @@ Columns: ``path`` (relative to the manifest, else absolute; ``file#index`` addre
 inside a container), ``label``, ``patient`` (empty if unknown), ``group`` (the unit that must not
 cross a split; by default the patient, else the image itself), optional ``slide``,
 ``magnification``, ``mpp``, ``split``, ``fold``, ``site``, ``cluster``, ``accession``. Any further
-column passes through. All cells are text, so that ``007`` stays ``007``.
+column passes through. All cells are text, so that ``007`` stays ``007``. Names are cleaned and
+written-out unknowns emptied (:mod:`eosin.artifacts.cleaning`), paths written as the files are
+called (:mod:`eosin.artifacts.paths`).
 
 A ``|`` in ``path`` stands between the images of a bundle (:mod:`eosin.datasets.bundles`): then
 every row is one, of equally many places.
@@ -18,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from eosin.artifacts.cleaning import clean_cells
+from eosin.artifacts.columns import Columns, take_columns
+from eosin.artifacts.paths import resolve_paths
 from eosin.artifacts.pseudonyms import looks_like_pseudonym
+from eosin.artifacts.tables import NOTES, read_table, row_number
 from eosin.core.errors import ManifestError, close_matches
 from eosin.core.files import atomic_path
-from eosin.core.types import BUNDLED, SPLITS, Samples, change_parts, parts_of
+from eosin.core.text import clean_name, spelling_key
+from eosin.core.types import BUNDLED, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("patient", "group", "slide", "magnification", "mpp", "split", "fold", "site", "cluster")
@@ -37,47 +43,37 @@ def read_manifest(
     name: str | None = None,
     allowed: tuple[str, ...] | None = None,
     allow_one_class: bool = False,
+    columns: Columns | None = None,
+    verbatim: bool = False,
 ) -> Samples:
-    """Read a manifest from CSV or Parquet.
+    """Read a manifest from any kind of table.
 
     Args:
-        path: The table.
+        path: The table, see :func:`eosin.artifacts.tables.read_table`.
         label: The column that holds the class, e.g. ``subtype``.
         positive: The positive class of a binary task; refused where it is no label.
         name: What to call the samples; the file's stem by default.
         allowed: The labels that are allowed, in order; sorted from the table by default.
         allow_one_class: Whether a table of a single class will do (to check or audit it).
+        columns: Where the image reference, the patient and the group are; columns that are nearly
+            called so are refused. ``None``: in those of the usual names, whatever others there are.
+        verbatim: Whether Eosin wrote the table: its cells are taken as they are.
 
     Raises:
         ManifestError: The table is absent, unreadable, empty, or lacks a needed column or cell.
     """
     path = Path(path)
-    frame = _read_table(path)
-    if allowed is None and allow_one_class and label in frame:
-        allowed = tuple(sorted(set(frame[label]) - {""}))
     return make_samples(
-        frame,
+        read_table(path),
         root=path.parent,
         label=label,
         positive=positive,
         name=name or path.stem,
         class_names=allowed,
+        allow_one_class=allow_one_class,
+        columns=columns,
+        verbatim=verbatim,
     )
-
-
-def _read_table(path: Path) -> Any:
-    if not path.exists():
-        raise ManifestError(f"the manifest {path} does not exist")
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path).astype("string").fillna("")
-        else:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise ManifestError(f"the manifest {path} is empty") from None
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"the manifest {path} cannot be read: {error}") from error
-    return frame.astype(object)
 
 
 def make_samples(
@@ -88,8 +84,11 @@ def make_samples(
     positive: str | None = None,
     name: str = "samples",
     class_names: tuple[str, ...] | None = None,
+    allow_one_class: bool = False,
+    columns: Columns | None = None,
+    verbatim: bool = False,
 ) -> Samples:
-    """Check a table of samples and fill in what may be left out.
+    """Check and clean a table of samples, and fill in what may be left out.
 
     Args:
         frame: A pandas table, see the module's header.
@@ -98,47 +97,77 @@ def make_samples(
         positive: The positive class, if the task has one.
         name: What to call the samples.
         class_names: The labels that are allowed, in order; sorted from the table by default.
+        allow_one_class: Whether a single class will do.
+        columns: As for :func:`read_manifest`.
+        verbatim: As for :func:`read_manifest`.
 
     Raises:
-        ManifestError: A column or a cell is missing, or a label is unknown.
+        ManifestError: A column or a cell is missing or odd, or a label is unknown.
     """
-    _check_columns(frame, label, name)
-    frame = frame.copy()
-    frame["label"] = frame[label]
-    for column in ("path", "label"):
-        empty = np.flatnonzero(frame[column].astype(str).str.strip() == "")
-        if empty.size:
-            raise ManifestError(
-                f"{name}: row {int(empty[0]) + 2} has no {column} ({empty.size} such rows)"
-            )
+    frame, notes = frame.copy(), [str(note) for note in frame.attrs.get(NOTES, ())]
+    frame.attrs = {key: value for key, value in frame.attrs.items() if key != NOTES}
+    label, positive = clean_name(label), positive and clean_name(positive)
+    notes += take_columns(frame, columns, label, name)
+    if len(frame) == 0:
+        raise ManifestError(f"{name}: the table has no rows")
+    for column in ("patient", "group"):
+        if column not in frame:
+            frame[column] = ""
+    if not verbatim:
+        notes += _clean(frame, Path(root), label, name)
+    _check_filled(frame, name)
     _check_bundles(frame, name)
     _check_indices(frame, name)
-    if "patient" not in frame:
-        frame["patient"] = ""
-    if "group" not in frame:
-        frame["group"] = ""
     # An unknown group is the patient; an unknown patient leaves the image as its own group.
     for fallback in ("patient", "path"):
         frame["group"] = frame["group"].where(frame["group"] != "", frame[fallback])
-    _check_splits(frame, name)
     return Samples(
-        frame=frame.reset_index(drop=True),
+        frame=frame.reset_index(drop=True).astype(object),
         root=Path(root),
-        class_names=_class_names(frame, positive, name, class_names),
+        class_names=_class_names(frame, positive, name, class_names, allow_one_class),
         positive=positive,
         name=name,
+        notes=tuple(notes),
     )
 
 
-def _check_columns(frame: Any, label: str, name: str) -> None:
-    for column in (*REQUIRED[:1], label):
-        if column not in frame:
+def _clean(frame: Any, root: Path, label: str, name: str) -> list[str]:
+    """Clean all cells, in place; an image that is its own group stays so under another path."""
+    alone = frame["group"] == frame["path"]
+    notes = clean_cells(frame, label, name)
+    notes += resolve_paths(frame, root, name)
+    frame["group"] = frame["group"].where(~alone, frame["path"])
+    return notes
+
+
+def _check_filled(frame: Any, name: str) -> None:
+    for column in REQUIRED:
+        empty = np.flatnonzero(frame[column].astype(str).str.strip() == "")
+        if empty.size:
+            row = row_number(frame, int(empty[0]))
+            raise ManifestError(f"{name}: row {row} has no {column} ({empty.size} such rows)")
+
+
+def check_label_spelling(samples: Samples) -> None:
+    """Refuse classes that differ only in spelling, such as ``Benign`` and ``benign``.
+
+    Raises:
+        ManifestError: Naming both, and their rows.
+    """
+    seen: dict[str, str] = {}
+    for label in sorted(set(samples.frame["label"])):
+        other = seen.setdefault(spelling_key(label), label)
+        if other != label:
+            counts = samples.frame["label"].value_counts()
+            few, many = sorted((label, other), key=lambda one: (counts[one], one))
+            first = int(np.flatnonzero(samples.frame["label"] == few)[0])
             raise ManifestError(
-                f"{name}: the column {column!r} is missing",
-                mend=close_matches(column, [str(known) for known in frame.columns]),
+                f"{samples.name}: the classes {many!r} ({counts[many]:,} images) and {few!r} "
+                f"({counts[few]:,} images, first {samples.frame['path'].iloc[first]}) differ only "
+                "in spelling",
+                mend="Use one spelling, or add --set data.alike_names=distinct if they are "
+                "different classes",
             )
-    if len(frame) == 0:
-        raise ManifestError(f"{name}: the table has no rows")
 
 
 def _check_bundles(frame: Any, name: str) -> None:
@@ -163,21 +192,16 @@ def _check_indices(frame: Any, name: str) -> None:
             )
 
 
-def _check_splits(frame: Any, name: str) -> None:
-    if "split" not in frame:
-        return
-    odd = sorted(set(frame["split"]) - {*SPLITS, ""})
-    if odd:
-        raise ManifestError(
-            f"{name}: `split` must be one of {', '.join(SPLITS)}, got {odd[0]!r}",
-            mend=close_matches(odd[0], SPLITS),
-        )
-
-
 def _class_names(
-    frame: Any, positive: str | None, name: str, allowed: tuple[str, ...] | None
+    frame: Any,
+    positive: str | None,
+    name: str,
+    allowed: tuple[str, ...] | None,
+    allow_one_class: bool,
 ) -> tuple[str, ...]:
     found = sorted(set(frame["label"]))
+    if allowed is None and allow_one_class:
+        return tuple(found)
     if allowed is not None:
         unknown = [label for label in found if label not in allowed]
         if unknown:

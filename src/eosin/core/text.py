@@ -51,3 +51,11 @@ def spelling_key(text: str) -> str:
 def is_unknown(text: str) -> bool:
     """Return whether a cell is empty or writes out that its value is not known (``NA``, ``?``)."""
     return clean_name(text).casefold() in _UNKNOWN
+
+
+def approximate_time(seconds: float) -> str:
+    """Return a rough time in words: ``45 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 90:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -88,6 +88,7 @@ class Samples:
         class_names: The labels in the order of the network's outputs.
         positive: The positive class of a binary task, if it has one.
         name: What the table is called in messages and reports.
+        notes: Sentences on what was changed or left out when the table was read.
     """
 
     frame: Any
@@ -95,6 +96,7 @@ class Samples:
     class_names: tuple[str, ...]
     positive: str | None = None
     name: str = "samples"
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -8,18 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eosin.artifacts.columns import Columns
+from eosin.artifacts.tables import NOTES as NOTES
 from eosin.core.errors import DataError
 from eosin.core.registry import Registry
 from eosin.core.types import Samples
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
-
-
-#: Where in ``table.attrs`` an adapter puts sentences on what is odd, but no error.
-NOTES = "notes"
-#: Where a table carries a line on what the walk over its folder left out.
-LEFT_OUT = "left_out"
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,8 @@ class DataSet:
         facts: What it says of itself.
         collect: From its root folder and its options to a manifest table (see
             :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
-            error, is said in sentences under ``table.attrs[NOTES]``; what the walk over its files
-            left out, in a line under ``table.attrs[LEFT_OUT]``.
+            error, is in sentences under ``table.attrs[NOTES]``, with what the walk over its files
+            left out.
         needs_root: Whether it reads a folder that the user has; the phantom makes its own.
     """
 
@@ -145,7 +141,13 @@ def find_root(name: str, root: str | None) -> Path:
 
 
 def collect_samples(
-    name: str, root: Path, options: Mapping[str, Any], *, label: str, positive: str | None
+    name: str,
+    root: Path,
+    options: Mapping[str, Any],
+    *,
+    label: str,
+    positive: str | None,
+    columns: Columns | None = None,
 ) -> Samples:
     """Run a data set's adapter.
 
@@ -155,6 +157,7 @@ def collect_samples(
         options: The adapter's own arguments.
         label: The column that holds the class.
         positive: The positive class; the data set's own by default, where ``label`` is untouched.
+        columns: Where the patient and the group are; an adapter's own by default.
     """
     from eosin.artifacts.manifest import make_samples
 
@@ -163,4 +166,6 @@ def collect_samples(
     own, labels = dataset.facts.positive, set(table["label"])
     if positive is None and label == "label" and own in labels and len(labels) == 2:
         positive = own
-    return make_samples(table, root=root, label=label, positive=positive, name=name)
+    return make_samples(
+        table, root=root, label=label, positive=positive, name=name, columns=columns
+    )

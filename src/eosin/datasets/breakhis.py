@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.breakhis_names import parse_breakhis_name
 from eosin.datasets.foreign import refuse_foreign_folders
 from eosin.datasets.listing import describe_left_out, list_files
@@ -97,12 +97,12 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     refuse_foreign_folders("breakhis", root, paths, _FOLDERS, " and ".join(_CLASSES.values()))
     table = pd.DataFrame(rows, dtype=object)
     table["mpp"] = _scales(root, table)
-    notes = (
+    counts = (
         (odd, "with other names: left out"),
         (moved, "in the folder of the other class: the name is believed"),
     )
-    table.attrs[NOTES] = [f"{count_images(count)} {what}" for count, what in notes if count]
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
+    notes = [f"{count_images(count)} {what}" for count, what in counts if count]
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
     return table
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.cleaning import clean_magnification
 from eosin.core.errors import ManifestError
 from eosin.core.types import BUNDLED, TOGETHER, Samples, parts_of
 
@@ -44,6 +45,7 @@ def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
             slide's images differ in label, patient, group, split or the like, or the rows are
             other bundles.
     """
+    magnifications = [clean_magnification(one) for one in magnifications]
     if is_bundled(samples):
         _check_bundles(samples, magnifications)
         return samples
@@ -131,7 +133,7 @@ def _check_bundles(samples: Samples, magnifications: Sequence[str]) -> None:
     told = samples.frame.get("magnification", [])
     fits = places == len(magnifications) and len(told) == len(samples)
     if not fits or any(
-        cell != _present(parts_of(path), magnifications)
+        clean_magnification(cell) != _present(parts_of(path), magnifications)
         for path, cell in zip(samples.frame["path"], told, strict=True)
     ):
         raise ManifestError(

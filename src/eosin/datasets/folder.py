@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, DataSet, DataSetFacts
+from eosin.core.text import clean_name
+from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice
 from eosin.datasets.tables import count_images
@@ -60,8 +61,8 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     if "layout" not in options:
         _refuse_patients_as_classes(root, rows)
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
-    table.attrs[NOTES] = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
-    table.attrs[LEFT_OUT] = left_out
+    notes = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
+    table.attrs[NOTES] = [*notes, *filter(None, [left_out])]
     return table
 
 
@@ -74,7 +75,7 @@ def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     below = defaultdict[str, set[str]](set)
     for _, first, second in rows:
         below[first].add(second)
-    parts = sorted(name for name in below if name.lower() in _PARTS)
+    parts = sorted(name for name in below if clean_name(name).casefold() in _PARTS)
     shared = set.intersection(*(below[name] for name in parts)) - {""} if parts else set[str]()
     if parts and (len(parts) == len(below) or (len(parts) > 1 and len(shared) > 1)):
         raise DataError(

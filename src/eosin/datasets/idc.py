@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.foreign import refuse_foreign_folders
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
@@ -67,8 +67,8 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     refuse_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
     columns = ["path", "label", "patient", "group", "x", "y"]
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
-    table.attrs[NOTES] = _notes(copies, odd, moved)
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
+    left_out = describe_left_out(found.left_out)
+    table.attrs[NOTES] = [*_notes(copies, odd, moved), *filter(None, [left_out])]
     return table
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.core.text import clean_name
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice, take_file
 from eosin.datasets.tables import count_images, read_text_table
@@ -46,7 +47,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     rows, odd = [], 0
     found = list_files(root, _SUFFIXES)
     for path in found.files:
-        label = (f"{root.name}/{path}").split("/")[-2]
+        label = clean_name(f"{root.name}/{path}".split("/")[-2])
         if label in wanted:
             rows.append((path, label))
         odd += label not in CLASSES
@@ -59,8 +60,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     notes = _add_clusters(table, take_file(root, options, "clusters", _TABLE), wanted)
     if odd:
         notes.append(f"{count_images(odd)} outside the known class folders: left out")
-    table.attrs[NOTES] = notes
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
     return table
 
 
@@ -75,7 +75,7 @@ def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
     clusters = _read_clusters(path)
     # By class and file name: the table may have been made from another folder of the tree.
     keys = [
-        (label, cell.rpartition("/")[2])
+        (label, clean_name(cell.rpartition("/")[2]))
         for cell, label in zip(table["path"], table["label"], strict=True)
     ]
     table["cluster"] = [f"{key[0]}/{clusters[key]}" if key in clusters else "" for key in keys]
@@ -94,7 +94,7 @@ def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
     table = read_text_table(path, ["path", "class", "cluster"])
     clusters: dict[tuple[str, str], str] = {}
     for cell, label, cluster in zip(table["path"], table["class"], table["cluster"], strict=True):
-        key = (label, cell.replace("\\", "/").rpartition("/")[2])
+        key = (label, clean_name(cell.replace("\\", "/").rpartition("/")[2]))
         if clusters.setdefault(key, cluster) != cluster:
             raise DataError(f"{path}: {cell} is in the clusters {clusters[key]} and {cluster}")
         if not cluster:

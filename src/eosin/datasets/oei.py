@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, DataSet, DataSetFacts
+from eosin.datasets.base import DATASETS, NOTES, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options
 from eosin.datasets.tables import count_images
@@ -52,10 +52,11 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
             mend="Name the folder that holds one folder a cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
-    table.attrs[NOTES] = ["no plates or dishes are known: each image is its own group"]
+    notes = ["no plates or dishes are known: each image is its own group"]
+    notes += filter(None, [describe_left_out(found.left_out)])
+    table.attrs[NOTES] = notes
     if odd:
-        table.attrs[NOTES].append(f"{count_images(odd)} outside the known class folders: left out")
+        notes.append(f"{count_images(odd)} outside the known class folders: left out")
     return table
 
 

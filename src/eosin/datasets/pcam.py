@@ -18,7 +18,8 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError, RecipeError
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSet, DataSetFacts
+from eosin.core.text import clean_name
+from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice
 from eosin.datasets.pcam_h5 import CLASSES, PARTS, collect_official, find_official
@@ -63,9 +64,9 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     rows, left_out = [], 0
     found = list_files(root)
     paths = found.files
-    has_parts = any(path.split("/")[0] in _PARTS for path in paths)
+    has_parts = any(clean_name(path.split("/")[0]) in _PARTS for path in paths)
     for path in paths:
-        above = path.split("/")[:-1]
+        above = list(map(clean_name, path.split("/")[:-1]))
         part = _PARTS.get(above[0], "") if has_parts and above else ""
         label = _FOLDERS.get(above[int(has_parts)]) if len(above) > int(has_parts) else None
         if label is None or (has_parts and not part):
@@ -81,8 +82,8 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     notes = ["no slides are known: each image is its own group"]
     if left_out:
         notes.append(f"{count_images(left_out)} outside the class folders 0 and 1: left out")
+    notes += filter(None, [describe_left_out(found.left_out)])
     table = pd.DataFrame(rows, columns=["path", "label", "part"], dtype=object)
-    table.attrs[LEFT_OUT] = describe_left_out(found.left_out)
     return (table if has_parts else table.drop(columns="part")), notes
 
 

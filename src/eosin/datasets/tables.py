@@ -6,17 +6,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from eosin.artifacts.tables import read_table
 from eosin.core.errors import DataError, close_matches
+from eosin.core.text import clean_name
 
 
 def read_text_table(path: Path, needed: Collection[str]) -> Any:
-    """Read a CSV file.
+    """Read a table of a data set.
 
     Args:
-        path: The file; may be compressed, as its suffix says.
-        needed: Columns that it must have.
+        path: The file, see :func:`eosin.artifacts.tables.read_table`.
+        needed: Columns that it must have; the names in them are cleaned, paths are left as written.
 
     Returns:
         A pandas table of text.
@@ -24,23 +24,18 @@ def read_text_table(path: Path, needed: Collection[str]) -> Any:
     Raises:
         DataError: It is absent, no table, empty, or lacks a column.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"the table {path} does not exist") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"the table {path} is empty") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"the table {path} cannot be read: {error}") from error
+    table = read_table(path)
     for column in needed:
         if column not in table:
             columns = [str(known) for known in table.columns]
             raise DataError(
                 f"the table {path} has no column {column!r}", mend=close_matches(column, columns)
             )
+        if column != "path":
+            table[column] = table[column].map(clean_name)
     if len(table) == 0:
         raise DataError(f"the table {path} has no rows")
-    return table.astype(object)
+    return table.reset_index(drop=True)
 
 
 def count_images(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eosin.core.types import Samples
-from eosin.datasets.base import DATASETS, LEFT_OUT, NOTES, Count, DataSetFacts
+from eosin.datasets.base import DATASETS, Count, DataSetFacts
 from eosin.datasets.tables import count_images
 
 
@@ -24,8 +24,7 @@ def verify(name: str, samples: Samples) -> list[str]:
     """
     facts = DATASETS.get(name).facts
     frame = samples.frame
-    notes = [str(note) for note in frame.attrs.get(NOTES, ())]
-    notes += filter(None, [frame.attrs.get(LEFT_OUT)])
+    notes = list(samples.notes)
     labels = set(frame["label"])
     if facts.classes and not labels & set(facts.classes):
         # Labels of another column, such as BreakHis's subtype: nothing is published for those.

@@ -1,9 +1,9 @@
 """Reading one brightfield image into 8-bit RGB.
 
 Alpha is laid over white, as a microscope's background; EXIF orientation is applied; grey, palette
-and CMYK become RGB; of 16 bits the upper eight are kept. Files of several channels that are no
-colours are refused by name: :mod:`eosin.inference.planes` reads those. How large an image may be
-is said in :mod:`eosin.inference.limits`.
+and CMYK become RGB; of the bits that a file of 16 uses the upper eight are kept
+(:mod:`eosin.inference.depth`). Files of several channels that are no colours are refused by name:
+:mod:`eosin.inference.planes` reads those. :mod:`eosin.inference.limits` limits the size.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from PIL import ImageFile, ImageOps, UnidentifiedImageError
 from eosin.core.errors import EosinError, ImageError
 from eosin.core.types import Image, Pixels
 from eosin.inference.containers import read_item
+from eosin.inference.depth import check_range, reduce_to_eight_bits, stated_bits
 from eosin.inference.limits import PIXELS_VARIABLE, Limits, read_limits
+from eosin.inference.signatures import describe_foreign
+from eosin.inference.tiff import is_tiff, read_colours
 
 #: Raised whenever a change here changes decoded pixels: caches are keyed by it.
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 #: Suffixes that a folder is searched for: those of all formats that are read.
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp"}
@@ -35,8 +38,13 @@ _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", 
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 #: What Pillow may take a file for, whatever its name: it would hand an EPS to Ghostscript.
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+#: Kinds of pixels that are not read, by Pillow's mode.
+_KINDS = {"F": "floating-point", "I": "32-bit or signed", "LAB": "CIELAB", "HSV": "HSV"}
 # TIFF's tags of bits per sample, photometric interpretation, samples per pixel and arrangement.
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 258, 262, 277, 284
+# Its tags of what a page is, the new one and the old, and what they say of smaller copies.
+_NEW_SUBFILE, _SUBFILE = 254, 255
+_REDUCED_OR_MASK, _REDUCED = 1 | 4, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _ONE_PLANE_EACH = 2
 
@@ -52,19 +60,75 @@ def decode_image(path: Path, index: int | None = None) -> Image:
         The image, uint8, shape (H, W, 3), RGB, 0–255.
 
     Raises:
-        ImageError: It is absent, no image, truncated, too large, or has several channels that are
-            no colours.
+        ImageError: It is absent, no image, truncated, too large, has several channels that are
+            no colours, or 16 bits of which it is not known how many are used.
     """
     if index is not None:
         return _item_to_rgb(path, read_item(path, index))
     limits = read_limits()
-    with opened_image(path, limits) as image:
-        _check(path, image)
-        tags = dict(getattr(image, "tag_v2", {}))
-        upright = ImageOps.exif_transpose(image)
-        if image.mode in _SIXTEEN_BIT_MODES:
-            return _grey_to_rgb(_sixteen_to_eight_bits(np.asarray(upright), tags))
-        return np.asarray(_to_rgb(upright), dtype=np.uint8)
+    try:
+        with opened_image(path, limits) as image:
+            select_page(path, image, limits)
+            _check(path, image)
+            return _decode(path, image, limits)
+    except _UnknownFormatError:
+        # Of TIFF Pillow knows the most common kinds alone.
+        if not is_tiff(path):
+            raise
+        return _read_deep(path, limits)
+
+
+def _decode(path: Path, image: PillowImage.Image, limits: Limits) -> Image:
+    tags = dict(getattr(image, "tag_v2", {}))
+    if image.mode in _SIXTEEN_BIT_MODES:
+        values = np.asarray(ImageOps.exif_transpose(image))
+        return _to_rgb_array(_grey_to_eight_bits(path, values, tags, stated_bits(path, image)))
+    if _is_deep(image, tags):
+        stated = stated_bits(path, image)
+        # Of raw planes behind each other Pillow keeps the lower eight bits, which are noise.
+        if image.format == "TIFF" and (_is_split(image, tags) or stated not in {None, 16}):
+            return _read_deep(path, limits, page=image.tell())
+        if stated != 16 and image.mode != "CMYK":  # whose 0 is white
+            colours = np.asarray(image)[..., : 1 if image.mode == "LA" else 3]
+            check_range(path, 256 * int(colours.max(initial=0)) + 255)
+    return np.asarray(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+
+
+def _read_deep(path: Path, limits: Limits, page: int = 0) -> Image:
+    values, stated = read_colours(path, limits, page)
+    return _to_rgb_array(reduce_to_eight_bits(path, values, stated))
+
+
+def select_page(path: Path, image: PillowImage.Image, limits: Limits) -> None:
+    """Turn to the one page of a file that is not a smaller copy of another.
+
+    Args:
+        path: The file.
+        image: The same, opened with Pillow.
+        limits: How large a page may be.
+
+    Raises:
+        ImageError: There are several, or none.
+    """
+    n_pages = getattr(image, "n_frames", 1)
+    # A phone's JPEG holds previews behind its image.
+    if n_pages == 1 or image.format == "MPO":
+        return
+    pages = [page for page in range(n_pages) if not _is_reduced(image, page)]
+    if len(pages) != 1:
+        raise ImageError(f"{path} holds {len(pages) or n_pages} pages; one image per file is read")
+    image.seek(pages[0])
+    limits.check_size(path, *image.size)
+
+
+def _is_reduced(image: PillowImage.Image, page: int) -> bool:
+    """Return whether a TIFF's page says that it is a smaller copy, or a mask, of another."""
+    if image.format != "TIFF":
+        return False
+    image.seek(page)
+    tags = getattr(image, "tag_v2", {})
+    kind, old_kind = int(tags.get(_NEW_SUBFILE, 0)), int(tags.get(_SUBFILE, 0))
+    return bool(kind & _REDUCED_OR_MASK) or old_kind == _REDUCED
 
 
 @contextmanager
@@ -94,13 +158,19 @@ def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path} is not an image that can be read") from None
+        raise _UnknownFormatError(
+            f"{path} {describe_foreign(path) or 'is not an image that can be read'}"
+        ) from None
     except PillowImage.DecompressionBombError:
         raise ImageError(
             f"{path} is larger than {limits.max_pixels} pixels ({PIXELS_VARIABLE} sets this)"
         ) from None
     except Exception as error:  # Pillow raises what a damaged file makes it stumble over
         raise ImageError(f"{path} cannot be decoded: {_reason(error)}") from error
+
+
+class _UnknownFormatError(ImageError):
+    """None of the formats that Pillow reads."""
 
 
 def _reason(error: Exception) -> str:
@@ -152,12 +222,8 @@ _quiet = _Quiet()
 
 def _check(path: Path, image: PillowImage.Image) -> None:
     if image.mode not in _EIGHT_BIT_MODES | _SIXTEEN_BIT_MODES:
-        raise ImageError(
-            f"{path} has pixels of the kind {image.mode!r}; 8 or 16 bits a channel are read"
-        )
-    pages = getattr(image, "n_frames", 1)
-    if pages > 1:
-        raise ImageError(f"{path} holds {pages} pages; a file of one image is needed")
+        kind = _KINDS.get(image.mode, image.mode)
+        raise ImageError(f"{path} has {kind} pixels; 8 or 16 bits per channel are read")
     tags = getattr(image, "tag_v2", {})
     samples = int(tags.get(_SAMPLES, 1))
     # Pillow opens such a file as grey and shows its first channel without a word.
@@ -165,22 +231,18 @@ def _check(path: Path, image: PillowImage.Image) -> None:
         raise ImageError(
             f"{path} has {samples} channels that are no colours; a brightfield image is needed"
         )
-    # Pillow takes the lower eight bits of such a file, which are noise.
-    if (
-        tags.get(_PLANAR) == _ONE_PLANE_EACH
-        and samples > 1
-        and max(tags.get(_BITS, (8,))) > 8
-        and how_stored(image).codec_name == "raw"
-    ):
-        raise ImageError(
-            f"{path} keeps 16 bits a colour, one colour behind the other, uncompressed; it is read "
-            "when it is compressed, or its colours lie side by side"
-        )
 
 
-def to_eight_bits(values: Pixels) -> Image:
-    """Keep the upper eight of 16 bits; 8-bit values come back as they are."""
-    return values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)
+def _is_deep(image: PillowImage.Image, tags: dict[int, Any]) -> bool:
+    """Return whether colours of 16 bits were, or will be, reduced to 8 by Pillow."""
+    if image.format == "TIFF":
+        return bool(max(tags.get(_BITS, (8,))) > 8)
+    return image.format == "PNG" and "16" in str(how_stored(image).args)
+
+
+def _is_split(image: PillowImage.Image, tags: dict[int, Any]) -> bool:
+    """Return whether colours lie one plane behind the other, not compressed."""
+    return tags.get(_PLANAR) == _ONE_PLANE_EACH and how_stored(image).codec_name == "raw"
 
 
 def how_stored(image: PillowImage.Image) -> Any:
@@ -188,29 +250,29 @@ def how_stored(image: PillowImage.Image) -> Any:
     return cast(ImageFile.ImageFile, image).tile[0]
 
 
-def _sixteen_to_eight_bits(values: Pixels, tags: dict[int, Any]) -> Image:
+def _grey_to_eight_bits(
+    path: Path, values: Pixels, tags: dict[int, Any], stated: int | None
+) -> Image:
     """Keep the upper eight of the bits that a grey image has, as light as it is to be seen."""
     (bits,) = tags.get(_BITS, (16,))
-    grey: Image = (values >> (bits - 8)).astype(np.uint8)
+    # Packed values of 12 bits fill their range; those in 16 may not.
+    grey = reduce_to_eight_bits(path, values, bits if bits < 16 else stated)
     # Pillow turns 8 bits around by itself, 16 bits not.
     return 255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
 
 
-def _grey_to_rgb(values: Image) -> Image:
-    return np.repeat(values[..., None], 3, axis=-1)
+def _to_rgb_array(values: Image) -> Image:
+    """Repeat a grey image (H, W) for three colours; RGB comes back as it is."""
+    return np.repeat(values[..., None], 3, axis=-1) if values.ndim == 2 else values
 
 
 def _item_to_rgb(path: Path, item: Pixels) -> Image:
     """Turn an image of a container, (H, W) or (H, W, C), into RGB."""
     read_limits().check_size(path, item.shape[1], item.shape[0])
-    values = to_eight_bits(item)
-    if values.ndim == 2:
-        return _grey_to_rgb(values)
-    if values.shape[2] == 1:
-        return _grey_to_rgb(values[..., 0])
-    if values.shape[2] != 3:
-        raise ImageError(f"{path} holds images of {values.shape[2]} channels; 1 or 3 are needed")
-    return values
+    if item.ndim == 3 and item.shape[2] not in {1, 3}:
+        raise ImageError(f"{path} holds images of {item.shape[2]} channels; 1 or 3 are needed")
+    values = reduce_to_eight_bits(path, item)
+    return _to_rgb_array(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)
 
 
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:

@@ -8,6 +8,7 @@ but :mod:`eosin.inference.containers` calls these, one thread at a time.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ import numpy.typing as npt
 from eosin.core.errors import ImageError
 from eosin.core.types import Pixels
 from eosin.inference.limits import read_limits
+from eosin.inference.signatures import describe_foreign
 
 #: A row of chunks above this is not kept; each image is then unpacked by itself.
 MAX_BLOCK_BYTES = 256 * 1024**2
+_TRUNCATED = re.compile(r"truncated file: eof = (\d+).*stored_eof = (\d+)")
+#: Colours, with alpha; no image is so small.
+_MOST_COLOURS = 4
 _IMAGE_KEY, _LABEL_KEY = "x", "y"
 
 
@@ -101,9 +106,19 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except (OSError, RuntimeError) as error:
-        # The first line of HDF5's own message says which: no signature, truncated, not allowed.
-        reason = str(error).splitlines()[0].strip()
-        raise ImageError(f"{path} cannot be opened as HDF5: {reason}") from error
+        raise ImageError(f"{path} {_explain(path, error)}") from error
+
+
+def _explain(path: Path, error: Exception) -> str:
+    """Return why a file does not open, as the end of a sentence."""
+    # The first line of HDF5's own message says which: no signature, truncated, not allowed.
+    reason = str(error).splitlines()[0].strip()
+    if match := _TRUNCATED.search(reason):
+        there, stored = (int(number) for number in match.groups())
+        return f"is cut off: {there:,} of {stored:,} bytes are there; download it again"
+    if foreign := describe_foreign(path):
+        return foreign
+    return f"cannot be opened as HDF5: {reason}"
 
 
 def _is_images(data: h5py.Dataset) -> bool:
@@ -136,9 +151,11 @@ def _choose(path: Path, file: h5py.File, key: str, fits: Any, what: str) -> h5py
     if len(fitting) == 1:
         return fitting[0]
     keys = ", ".join(_tell(data) for data in found.values()) or "none"
+    if not fitting:
+        raise ImageError(f"{path} holds no {what} (arrays: {keys})")
     raise ImageError(
-        f"{path} does not say which array holds the {what}: there is no {key!r}, and "
-        f"{len(fitting)} could be it (arrays: {keys})"
+        f"{path} has no array {key!r}, and {len(fitting)} others could hold the {what} "
+        f"(arrays: {keys})"
     )
 
 
@@ -151,6 +168,13 @@ def _check_images(path: Path, data: h5py.Dataset) -> None:
         raise ImageError(f"{path}: {_tell(data)} has {data.ndim} dimensions; images have 3 or 4")
     if data.dtype.type not in {np.uint8, np.uint16}:
         raise ImageError(f"{path}: {_tell(data)} must be uint8 or uint16 to be read as images")
+    if data.shape[0] == 0:
+        raise ImageError(f"{path}: {_tell(data)} holds no images")
+    if data.ndim == 4 and data.shape[1] in {1, 3} and min(data.shape[2:]) > _MOST_COLOURS:
+        raise ImageError(
+            f"{path}: {_tell(data)} has its channels first; images are read as "
+            "number × height × width × channels"
+        )
     limits = read_limits()
     limits.check_size(path, data.shape[2], data.shape[1])
     if data.ndim == 4:

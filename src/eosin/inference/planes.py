@@ -7,27 +7,42 @@ refused by name: which of them to take is the user's to say, by saving it.
 
 from __future__ import annotations
 
-import logging
+import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 from eosin.core.errors import ImageError
+from eosin.core.text import clean_name
 from eosin.core.types import Pixels
 from eosin.inference.containers import read_item
-from eosin.inference.decode import decode_image, how_stored, opened_image
+from eosin.inference.decode import decode_image, how_stored, opened_image, select_page
 from eosin.inference.limits import Limits, read_limits
+from eosin.inference.tiff import describe
 
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _PLAIN_MODES = frozenset({"L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"})
+# In OME's metadata, without a parser of XML: files come from anywhere.
+_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b.*?</(?:\w+:)?Pixels>", re.DOTALL)
+_CHANNEL = re.compile(r"<(?:\w+:)?Channel\b([^>]*)>")
+_NAME = re.compile(r"""\bName=(["'])(.*?)\1""")
+_LAB = (
+    tifffile.PHOTOMETRIC.CIELAB,
+    tifffile.PHOTOMETRIC.ICCLAB,
+    tifffile.PHOTOMETRIC.ITULAB,
+)
 #: What tifffile calls axes that can be channels: channel, sample, sequence, unknown.
 _CHANNEL_AXES = frozenset("CSIQ")
-# What it finds odd it would print amid the user's own lines; a program that logs still hears it.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def decode_planes(path: Path, index: int | None = None) -> Pixels:
+    """Decode every channel as :func:`decode_channels` does, in the order of the file."""
+    return decode_channels(path, index)[0]
+
+
+def decode_channels(path: Path, index: int | None = None) -> tuple[Pixels, tuple[str, ...]]:
     """Decode every channel of a file, or of one image of a container.
 
     Args:
@@ -35,27 +50,32 @@ def decode_planes(path: Path, index: int | None = None) -> Pixels:
         index: Which image of a container; nothing for a file of one image.
 
     Returns:
-        uint8 or uint16, shape (H, W, C), as stored.
+        uint8 or uint16, shape (H, W, C), as stored; the names of the channels, where OME's
+        metadata give each of them one of its own.
 
     Raises:
         ImageError: It is absent, no image, truncated, too large, of another depth, or has time
             points or focal planes.
     """
     limits = read_limits()
+    names: tuple[str, ...] = ()
     if index is not None:
         planes = read_item(path, index)
     elif path.suffix.lower() in _TIFF_SUFFIXES:
-        planes = _read_tiff(path, limits)
+        planes, names = _read_tiff(path, limits)
     else:
         planes = _read_plain(path, limits)
     planes = planes[..., None] if planes.ndim == 2 else planes
     limits.check_size(path, planes.shape[1], planes.shape[0])
     limits.check_channels(path, planes.shape[2])
-    return np.ascontiguousarray(planes)
+    distinct = {name.casefold() for name in names}
+    is_named = len(names) == len(distinct) == planes.shape[2]
+    return np.ascontiguousarray(planes), names if is_named else ()
 
 
 def _read_plain(path: Path, limits: Limits) -> Pixels:
     with opened_image(path, limits) as image:
+        select_page(path, image, limits)
         if image.mode not in _PLAIN_MODES:
             raise ImageError(
                 f"{path} has pixels of the kind {image.mode!r}; grey or RGB of 8 or 16 bits is "
@@ -70,20 +90,32 @@ def _read_plain(path: Path, limits: Limits) -> Pixels:
     return values.astype(np.uint16) if values.dtype.itemsize > 1 else values
 
 
-def _read_tiff(path: Path, limits: Limits) -> Pixels:
+def _read_tiff(path: Path, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             _check_series(path, series, limits)
             values = _read_series(path, series, limits)
             axes = series.axes
+            names = _channel_names(file.ome_metadata)
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
     except ImageError:
         raise
     except Exception as error:  # tifffile raises what a damaged file makes it stumble over
-        raise ImageError(f"{path} cannot be decoded: {_reason(error)}") from error
-    return np.moveaxis(_drop_single(values, axes), _channel_axis(values, axes), -1)
+        raise ImageError(f"{path} cannot be decoded: {describe(error)}") from error
+    planes = np.moveaxis(_drop_single(values, axes), _channel_axis(values, axes), -1)
+    return planes, names
+
+
+def _channel_names(ome: str | None) -> tuple[str, ...]:
+    """Return the names that OME's metadata give the channels of a file's first image."""
+    pixels = _PIXELS.search(ome or "")
+    if pixels is None:
+        return ()
+    found = [_NAME.search(channel) for channel in _CHANNEL.findall(pixels.group())]
+    names = tuple(clean_name(unescape(match.group(2))) if match else "" for match in found)
+    return names if all(names) else ()
 
 
 def _read_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -> Pixels:
@@ -105,11 +137,6 @@ def _read_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) ->
     return np.stack(planes).reshape(series.shape)
 
 
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -> None:
     """Look at what the header says before anything is decoded."""
     if series.dtype is None or series.dtype.type not in {np.uint8, np.uint16}:
@@ -122,6 +149,8 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -
         raise ImageError(
             f"{path} has the axes {told}; one plane at one time is needed, with channels as C"
         )
+    if series.keyframe.photometric in _LAB:
+        raise ImageError(f"{path} has CIELAB pixels, which are no channels")
     limits.check_size(path, sizes["X"], sizes["Y"])
     limits.check_channels(path, sizes[others[0]] if others else 1)
     limits.check_bytes(path, series.nbytes)

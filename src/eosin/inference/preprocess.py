@@ -14,7 +14,7 @@ from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
 from eosin.core.types import BoolArray, FloatArray, Image, Pixels
 from eosin.inference.decode import decode_image
-from eosin.inference.planes import decode_planes
+from eosin.inference.planes import decode_channels
 from eosin.stain import Normalised, Source, normaliser_of
 
 Style = Literal["unit", "centred", "caffe", "imagenet"]
@@ -98,7 +98,7 @@ def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> P
     planes = preprocessing.planes
     if planes is None:
         return decode_image(path, index)
-    found = decode_planes(path, index)
+    found, names = decode_channels(path, index)
     bits = 8 * found.dtype.itemsize
     if (found.shape[2], bits) != (planes.n_stored, planes.bits):
         raise ImageError(
@@ -106,7 +106,28 @@ def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> P
             f"{_channels(planes.n_stored)} of {planes.bits} bits are needed "
             f"(the network sees {', '.join(preprocessing.channels)})"
         )
-    return np.ascontiguousarray(found[..., list(planes.chosen)])
+    places = _places_by_name(path, names, preprocessing.channels) or planes.chosen
+    return np.ascontiguousarray(found[..., list(places)])
+
+
+def _places_by_name(
+    path: Path, stored: Sequence[str], wanted: Sequence[str]
+) -> tuple[int, ...] | None:
+    """Return where the wanted channels are in a file that names its own.
+
+    Nothing where the file names none of them: then the order is all that is known.
+
+    Raises:
+        ImageError: It names some of them and not the others.
+    """
+    place_of = {name.casefold(): place for place, name in enumerate(stored)}
+    places = [place_of.get(name.casefold()) for name in wanted]
+    known = tuple(place for place in places if place is not None)
+    if known and len(known) < len(wanted):
+        raise ImageError(
+            f"{path} names its channels {', '.join(stored)}; the network sees {', '.join(wanted)}"
+        )
+    return known or None
 
 
 def _channels(count: int) -> str:

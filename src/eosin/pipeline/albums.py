@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec as find_module
 from threading import Lock
 from typing import Any
@@ -12,11 +13,11 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from eosin.artifacts.model import Embedding
-from eosin.core.progress import progress_bar
-from eosin.core.types import FloatArray, Image, Pixels, Samples
+from eosin.core.progress import progress_bar, with_estimate
+from eosin.core.types import FloatArray, Image, Pixels, Samples, parts_of
 from eosin.datasets.audit import Album, FileHashes, sketch, to_grey
 from eosin.datasets.cache import ImageStore
-from eosin.inference.classifier import OnnxNetwork
+from eosin.inference.onnx import OnnxNetwork
 from eosin.inference.planes import decode_any
 from eosin.pipeline.images import ImageBank
 
@@ -40,13 +41,19 @@ _PARTS = {
 
 
 def make_album(
-    bank: ImageBank, hashes: FileHashes, *, content: bool, say: Callable[[str], None]
+    bank: ImageBank,
+    hashes: FileHashes,
+    samples: Samples,
+    *,
+    content: bool,
+    say: Callable[[str], None],
 ) -> Album:
     """Make small pictures of decoded images.
 
     Args:
         bank: The images, their stain as it was.
         hashes: Of their pixels: what has the same is looked at once.
+        samples: The table, with the images' groups.
         content: Whether images of the same tissue are looked for, too.
         say: Told what takes long.
     """
@@ -60,17 +67,28 @@ def make_album(
     if content:
         say(f"{_TURNED}: {lack}" if lack else f"Comparing {len(cells)} images by their features")
     with progress_bar("Looking for copies") as advance:
+        timed = with_estimate(advance, say, "Looking for copies of {total} images")
         for start in range(0, len(rows), _BATCH):
             some = slice(start, start + _BATCH)
             for cell, image in zip(cells[some], store.take(rows[some]), strict=True):
                 gallery.add(cell, image)
-            advance(min(start + _BATCH, len(rows)), len(rows))
+            timed(min(start + _BATCH, len(rows)), len(rows))
 
     def read(row: int) -> Pixels:
         image: Pixels = store.take(rows[row : row + 1])[0]
         return image
 
-    return gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
+    album = gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
+    return replace(album, groups=_find_groups(cells, samples))
+
+
+def _find_groups(cells: Sequence[str], samples: Samples) -> tuple[str, ...]:
+    """Return the group of each image; of one with several, the first."""
+    group: dict[str, str] = {}
+    for path, own in zip(samples.frame["path"], samples.frame["group"], strict=True):
+        for part in parts_of(path):
+            group.setdefault(part, own)
+    return tuple(group[cell] for cell in cells)
 
 
 def _distinct(hashes: FileHashes, cells: Sequence[str] | dict[str, int]) -> list[str]:
@@ -216,4 +234,5 @@ def gather_album(samples: Samples, hashes: FileHashes, gallery: Gallery, *, cont
         return decode_any(*samples.locate(cells[row]))
 
     lack = find_lack()
-    return gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
+    album = gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
+    return replace(album, groups=_find_groups(cells, samples))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.columns import Columns
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
@@ -80,6 +81,7 @@ def evaluate(
     data: Path | None = None,
     labels: Mapping[str, str] | None = None,
     label: str = "label",
+    columns: Columns | None = None,
     split: str = "test",
     features: Path | None = None,
     prevalence: float | None = None,
@@ -96,6 +98,8 @@ def evaluate(
         labels: Of an outside manifest: the model's class for each label that is called otherwise
             there; empty leaves its rows out.
         label: The column of an outside manifest that holds the labels.
+        columns: The columns of an outside manifest that hold the image reference, the patient and
+            the group, where they are called otherwise.
         split: Which split of the run's own manifest; ``oof`` judges every fold of a run with
             folds by its own model.
         features: For a head on features, their table; by default the run's own.
@@ -113,7 +117,7 @@ def evaluate(
         target = Path(output or default_output("evaluate"))
         with leaving(target, say) as inside:
             made = evaluate(
-                run_or_model, data=data, labels=labels, label=label, split=split,
+                run_or_model, data=data, labels=labels, label=label, columns=columns, split=split,
                 features=features, prevalence=prevalence, output=inside, say=say,
             )  # fmt: skip
         left = RunFolder(target)
@@ -123,9 +127,10 @@ def evaluate(
     place = Path(run_or_model)
     run = RunFolder(place)
     model = _find_model(run)
-    if data is None and (labels or label != "label"):
+    if data is None and (labels or label != "label" or columns not in {None, Columns()}):
         raise UsageError(
-            "--map and --label are of an outside manifest", mend="Name it with --data MANIFEST.csv"
+            "--map, --label and the other columns are of external data",
+            mend="Name it with --data MANIFEST.csv",
         )
     if data is None and not run.manifest.exists():
         raise UsageError(
@@ -141,7 +146,9 @@ def evaluate(
     check_output(folder)
     if data is not None:
         info = read_document(ModelFolder(model).info, ModelInfo)
-        samples = read_outside(Path(data), info, labels=labels, label=label, say=say)
+        samples = read_outside(
+            Path(data), info, labels=labels, label=label, columns=columns, say=say
+        )
         parts = [(model, samples, EXTERNAL)]
     elif run.folds.is_dir():
         parts = _fold_parts(run, split)
@@ -196,7 +203,7 @@ def _own_features(run: RunFolder) -> Path | None:
 
 def _own_split(run: RunFolder, split: str) -> Samples:
     info = read_document(ModelFolder(run.model).info, ModelInfo)
-    noted = read_manifest(run.manifest, allowed=info.class_names)
+    noted = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
     is_on_features = isinstance(info.preprocessing, Embedding)
     samples = noted if is_on_features else find_needed_images(run, noted)
     if "split" not in samples.frame:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from eosin.artifacts.audit import AuditReport, JoinedGroups
+from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
-from eosin.core.progress import progress_bar
+from eosin.core.progress import progress_bar, with_estimate
 from eosin.core.types import Image, Samples
 from eosin.datasets.audit import (
     FileHashes,
@@ -45,6 +46,8 @@ def audit_manifest(
     quick: bool = False,
     repair: Path | None = None,
     pseudonymise: bool = False,
+    label: str = "label",
+    columns: Columns | None = None,
     say: Say = silent,
 ) -> tuple[AuditReport, Skipped]:
     """Audit a manifest for leaks across its splits.
@@ -59,7 +62,9 @@ def audit_manifest(
         repair: New CSV or Parquet file for the table with the groups joined that belong together;
             the findings are then those of this table. Its rows keep their ``split``.
         pseudonymise: Whether patients, groups and paths get pseudonyms.
-        say: Told what is being done.
+        label: The column that holds the class.
+        columns: The columns that hold the image reference, the patient and the group.
+        say: Called with what was changed on reading, and with what is being done.
 
     Returns:
         The findings; ``(path, reason)`` of images that could not be read, whose names and groups
@@ -71,17 +76,20 @@ def audit_manifest(
     """
     if repair is not None:
         _check_repair(repair, pseudonymise=pseudonymise)
-    samples = read_manifest(path, allow_one_class=True)
+    samples = read_manifest(path, label=label, allow_one_class=True, columns=columns or Columns())
+    for note in samples.notes:
+        say(f"{samples.name}: {note}")
     if output is not None:
         check_output(output)
     content = not quick
     gallery = Gallery(make_embedder() if content and not find_lack() else None)
     with progress_bar("Reading images") as advance:
-        hashes = hash_files(samples, look=gallery.add, progress=advance)
+        timed = with_estimate(advance, say, "Reading {total} images")
+        hashes = hash_files(samples, look=gallery.add, progress=timed)
     without(samples, hashes.unreadable)  # refuses a table of which nothing can be read
     album = gather_album(samples, hashes, gallery, content=content)
     with progress_bar("Comparing images") as advance:
-        alike = find_alike(album, progress=advance)
+        alike = find_alike(album, progress=advance, say=say)
     joined: list[JoinedGroups] = []
     if repair is not None:
         samples, joined = join_groups(samples, hashes=hashes, alike=alike)

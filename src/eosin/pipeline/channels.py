@@ -11,7 +11,7 @@ from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
 from eosin.core.types import Samples
 from eosin.inference.bundles import bundle_preprocessing
 from eosin.inference.failures import isolated
-from eosin.inference.planes import decode_planes
+from eosin.inference.planes import decode_channels
 from eosin.inference.preprocess import make_preprocessing
 from eosin.pipeline.backends import find_backend
 from eosin.recipe.schema import Recipe
@@ -52,8 +52,8 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
                 mend="Use 'unit', 'centred' or 'imagenet' for fluorescence",
             )
         style = "unit"
-    n_stored, bits = _look(samples)
-    stored = _stored_names(n_stored, facts.get("channels", ()), recipe.data.channel_names)
+    n_stored, bits, named = _look(samples)
+    stored = _stored_names(n_stored, facts.get("channels", ()), recipe.data.channel_names, named)
     chosen = _choose(recipe.data.channels, stored)
     planes = Planes(chosen=chosen, n_stored=len(stored), bits=bits)
     names = [stored[place] for place in chosen]
@@ -69,23 +69,27 @@ def _refuse_fluorescence_keys(recipe: Recipe) -> None:
             )
 
 
-def _look(samples: Samples) -> tuple[int, Any]:
-    """Return how many channels and bits most of a few files have; any one may be odd.
+def _look(samples: Samples) -> tuple[int, Any, tuple[str, ...]]:
+    """Return how many channels and bits most of a few files have, and their names if they agree.
+
+    Any one file may be odd.
 
     They are spread over the table, as what lies side by side may be odd in the same way.
     """
     cells = list(samples.frame["path"])
     spread = cells[:: max(1, len(cells) // _LOOKED_AT)]
     kinds: Counter[tuple[int, int]] = Counter()
+    orders: list[tuple[str, ...]] = []
     reason = ""
     for cell in dict.fromkeys(spread + cells):
         try:
             with isolated(cell):
-                image = decode_planes(*samples.locate(cell))
+                image, names = decode_channels(*samples.locate(cell))
         except ImageError as error:
             reason = reason or str(error)
             continue
         kinds[image.shape[2], 8 * image.dtype.itemsize] += 1
+        orders.append(names)
         if kinds.total() == _LOOKED_AT:
             break
     if not kinds:
@@ -93,16 +97,25 @@ def _look(samples: Samples) -> tuple[int, Any]:
             f"none of the {len(samples)} images can be read: {reason}",
             mend="Do the paths start from the right folder?",
         )
-    return kinds.most_common(1)[0][0]
+    same = len({frozenset(map(str.casefold, names)) for names in orders}) == 1
+    return *kinds.most_common(1)[0][0], orders[0] if same else ()
 
 
-def _stored_names(count: int, known: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Return a name for each of a file's channels: the recipe's, the data set's, or its place."""
+def _stored_names(
+    count: int, known: Sequence[str], given: Sequence[str], named: Sequence[str]
+) -> list[str]:
+    """Return a name for each of a file's channels.
+
+    The recipe's, the data set's, the files' own, or the channel's place.
+    """
     if given and len(given) != count:
         raise RecipeError(
             f"'data.channel_names' names {len(given)} channels, but the files have {count}"
         )
-    return list(known) if len(known) == count else [str(place) for place in range(count)]
+    for names in (known, named):
+        if len(names) == count:
+            return list(names)
+    return [str(place) for place in range(count)]
 
 
 def _choose(wanted: Sequence[str | int], stored: Sequence[str]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.model import Planes
+from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
@@ -79,7 +80,7 @@ def check_images(
 
 def _list_samples(path: Path) -> tuple[Samples, ImageList]:
     """Return a table of the images of a path, and the path cells of single images."""
-    if path.suffix in {".csv", ".parquet"}:
+    if is_table(path):
         samples = read_manifest(path, allow_one_class=True)
         return samples, ImageList(samples.image_cells, [], Counter())
     listed = list_images([path])

@@ -104,7 +104,8 @@ def _suggest(data: DataSection, finding: Finding) -> str:
     elif not data.repair:
         ways.append("join what belongs together (--set data.repair=true)")
     if finding.kind == "alike_names":
-        if data.manifest is not None:
+        columns = (data.path, data.label, data.patient, data.group)
+        if data.manifest is not None and columns == ("path", "label", "patient", "group"):
             table = shlex.quote(data.manifest)
             ways.append(
                 f"write a repaired table (eosin data audit {table} --repair NEW.csv, then train "

@@ -240,6 +240,8 @@ def _settings(preprocessing: Preprocessing) -> StoreSettings:
             "resize": preprocessing.resize,
             "interpolation": preprocessing.interpolation,
             "channels": None if planes is None else list(planes.chosen),
+            # Files may name their channels, in any order.
+            **({} if planes is None else {"names": list(preprocessing.channels)}),
             "of": None if planes is None else planes.n_stored,
         },
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
@@ -110,6 +111,7 @@ def name_runs(places: Sequence[Path]) -> list[str]:
 def _read(name: str, run: RunFolder, output: Path) -> Member:
     _check_finished(run)
     info = read_document(ModelFolder(run.model).info, ModelInfo)
+    verify_files(ModelFolder(run.model), info)
     if not run.recipe.exists():
         raise ArtifactError(
             f"{run.root} is an ensemble of chosen runs itself", mend="Name those runs in its place"
@@ -120,8 +122,8 @@ def _read(name: str, run: RunFolder, output: Path) -> Member:
             mend="Only runs on images can be averaged",
         )
     environment = read_document(run.environment, Environment)
-    samples = find_images(run, read_manifest(run.manifest, allowed=info.class_names))
-    samples = relocated(samples, output)
+    noted = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
+    samples = relocated(find_images(run, noted), output)
     is_folds = run.folds.is_dir()
     return Member(
         name=name,
@@ -157,7 +159,7 @@ def _fold_divisions(name: str, run: RunFolder, output: Path) -> tuple[tuple[str,
     return tuple(
         (
             f"{name}, fold {fold.root.name}",
-            relocated(find_images(fold, read_manifest(fold.manifest)), output),
+            relocated(find_images(fold, read_manifest(fold.manifest, verbatim=True)), output),
         )
         for fold in folds
         if fold.manifest.exists()

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import Embedding, ModelInfo, Planes
 from eosin.core.errors import DataError, ImageError, ManifestError, UsageError, close_matches
+from eosin.core.text import clean_name
 from eosin.core.types import Samples
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.quality import decode_stored
@@ -42,7 +44,7 @@ def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     for pair in pairs:
-        theirs, sign, ours = (part.strip() for part in pair.rpartition("="))
+        theirs, sign, ours = map(clean_name, pair.rpartition("="))
         if not sign or not theirs:
             raise UsageError(
                 f"--map takes THEIRS=OURS, got {pair!r}", mend="For example: --map tumour=malignant"
@@ -58,6 +60,7 @@ def read_outside(
     *,
     labels: Mapping[str, str] | None = None,
     label: str = "label",
+    columns: Columns | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Samples:
     """Read an outside manifest for a model.
@@ -68,7 +71,8 @@ def read_outside(
         labels: The model's class for each label of the table that is called otherwise; empty
             leaves its rows out.
         label: The column that holds the labels.
-        say: Told how many rows are left out.
+        columns: The columns that hold the image reference, the patient and the group.
+        say: Told what was changed in reading, and how many rows are left out.
 
     Returns:
         The samples under the split name ``external``, with the model's classes; bundles where the
@@ -77,7 +81,12 @@ def read_outside(
     Raises:
         EosinError: Labels, channels or scale do not fit the model.
     """
-    samples = read_manifest(manifest, label=label, allow_one_class=True)
+    samples = read_manifest(
+        manifest, label=label, allow_one_class=True, columns=columns or Columns()
+    )
+    if say is not None:
+        for note in samples.notes:
+            say(f"{samples.name}: {note}")
     samples = _map_labels(samples, info, dict(labels or {}), say)
     samples = bundle_samples(samples, info.preprocessing.magnifications)
     if not isinstance(info.preprocessing, Embedding):

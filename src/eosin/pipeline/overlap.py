@@ -38,7 +38,7 @@ def audit_overlap(
     found = None
     for place in (run, *map(RunFolder, places)):
         if place.manifest.exists():
-            noted = read_manifest(place.manifest, allow_one_class=True)
+            noted = read_manifest(place.manifest, allow_one_class=True, verbatim=True)
             samples = _seen(find_images(place, noted))
             trained = samples, _hash(run, samples, preprocessing)
             report = audit_outside(trained, outside, root)

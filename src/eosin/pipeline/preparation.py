@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from eosin.artifacts.audit import AuditReport, Finding, JoinedGroups
+from eosin.artifacts.cleaning import clean_magnification
+from eosin.artifacts.columns import Columns
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.manifest import check_label_spelling, read_manifest
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
@@ -35,8 +37,6 @@ from eosin.datasets.audit import (
     unify_spelling,
 )
 from eosin.datasets.base import (
-    LEFT_OUT,
-    NOTES,
     DataSetFacts,
     collect_samples,
     declared_facts,
@@ -171,7 +171,12 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
     """
     if section.manifest is not None:
         manifest = resolve_manifest(section.manifest)
-        samples = read_manifest(manifest, label=section.label, positive=section.positive)
+        samples = read_manifest(
+            manifest,
+            label=section.label,
+            positive=section.positive,
+            columns=_columns(section, independent=not section.split.is_strict),
+        )
         facts = _facts_beside(manifest, samples.name)
     else:
         name = str(section.dataset)
@@ -182,14 +187,31 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
         if root is None:
             raise AssertionError("a named data set has a root")
         samples = collect_samples(
-            name, root, options, label=section.label, positive=section.positive
+            name,
+            root,
+            options,
+            label=section.label,
+            positive=section.positive,
+            columns=_columns(section, independent=True),
         )
         facts = declared_facts(name, options).as_dict()
+    if section.alike_names == "refuse":
+        check_label_spelling(samples)
     if section.modality is not None:
         facts = {**facts, "modality": section.modality}
     if section.channel_names:
         facts = {**facts, "channels": list(section.channel_names)}
     return _narrow(samples, section), facts
+
+
+def _columns(section: DataSection, *, independent: bool) -> Columns:
+    return Columns(
+        path=section.path,
+        patient=section.patient,
+        group=section.group,
+        independent=independent,
+        in_recipe=True,
+    )
 
 
 def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
@@ -214,9 +236,10 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
                 f"'data.magnifications' is set, but {samples.name} has no column 'magnification'",
                 mend="Leave the key out, or add the column",
             )
-        keep &= samples.frame["magnification"].isin(section.magnifications).to_numpy()
+        wanted = set(map(clean_magnification, section.magnifications))
+        keep &= samples.frame["magnification"].isin(wanted).to_numpy()
     if not keep.any():
-        known = set(samples.frame["magnification"])
+        known = set(samples.frame["magnification"]) - {""}
         raise RecipeError(
             f"'data.magnifications': no image was taken at {', '.join(section.magnifications)}",
             mend=close_matches(section.magnifications[0], known),
@@ -244,10 +267,8 @@ def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepa
     samples, facts = gather_samples(recipe.data, recipe.seed)
     if is_new:
         check_positive(samples, recipe.data.positive)
-    for note in samples.frame.attrs.get(NOTES, ()):
-        say(f"Note: {note}")
-    if left_out := samples.frame.attrs.get(LEFT_OUT):
-        say(left_out)
+    for note in samples.notes:
+        say(f"{samples.name}: {note}")
     say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
@@ -261,8 +282,8 @@ def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepa
         notes = note_absent(hashes)
         say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
-    album = make_album(bank, hashes, content=recipe.data.audit == "full", say=say)
-    alike, named = find_alike(album), _find_named(recipe.data)
+    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full", say=say)
+    alike, named = find_alike(album, say=say), _find_named(recipe.data)
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
         readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)

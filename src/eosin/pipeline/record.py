@@ -102,7 +102,8 @@ def _git_commit() -> str | None:
 def _git(*arguments: str) -> Any:
     try:
         done = subprocess.run(  # noqa: S603 -- fixed arguments, no shell
-            ["git", *arguments],  # noqa: S607 -- whichever git the user has
+            # Without its locks: a training writes nothing into the user's own repository.
+            ["git", "--no-optional-locks", *arguments],  # noqa: S607 -- whichever git the user has
             capture_output=True,
             text=True,
             timeout=10,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.versioned import read_document
@@ -76,6 +77,7 @@ def _chain(start: Start, loaded: Loaded) -> list[TransferStage]:
     info = None
     if start.source == str(before.weights) and before.info.exists():
         info = read_document(before.info, ModelInfo)
+        verify_files(before, info)
     # A model is passed on: of a file its name is told, not where it lay.
     told = loaded.source if start.source == IMAGENET else Path(start.source).name
     link = TransferStage(

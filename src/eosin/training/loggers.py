@@ -255,8 +255,7 @@ class _MlflowLog:
 
 
 def _import_mlflow() -> Any:
-    """Import MLflow, kept from telling its makers of it, and allowed to write files."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    """Import MLflow, allowed to write files."""
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow = import_companion("mlflow")
     logging.getLogger("mlflow").setLevel(logging.ERROR)

@@ -72,8 +72,8 @@ def test_words_that_pandas_takes_for_nothing_stay(manifest):
         ("path,label\na,x\n,y\n", "row 3 has no path (1 such rows)"),
         ("path,label\na,x\nb, \nc,\n", "row 3 has no label (2 such rows)"),
         ("path,label\na,x\nb,x\n", "at least two classes are needed, got only 'x'"),
-        ("path,label,split\na,x,train\nb,y,valid\n", "must be one of train, val, test, got"),
-        (b"path,label\n\xff,x\n", "cannot be read"),
+        ("path,label,split\na,x,train\nb,y,dev\n", "must be one of train, val, test, got"),
+        (b"path,label\n\x81,x\n", "the encoding of"),
         ('path,label\n"a,x\n', "cannot be read"),
     ],
 )
@@ -86,9 +86,9 @@ def test_a_table_that_cannot_be_used_is_refused(manifest, text, refusal):
 def test_an_absent_or_foreign_file_is_refused(manifest, tmp_path):
     with pytest.raises(ManifestError, match="does not exist"):
         read_manifest(tmp_path / "none.csv")
-    with pytest.raises(ManifestError, match="cannot be read"):
+    with pytest.raises(ManifestError, match="is a folder"):
         read_manifest(tmp_path)
-    with pytest.raises(ManifestError, match="cannot be read"):
+    with pytest.raises(ManifestError, match="'path' is missing"):
         read_manifest(manifest(b"no parquet", "m.parquet"))
 
 

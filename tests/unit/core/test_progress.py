@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from eosin.core import progress
-from eosin.core.progress import progress_bar
+from eosin.core.progress import progress_bar, with_estimate
 
 
 class Terminal(io.StringIO):
@@ -52,3 +52,18 @@ def test_longer_work_is_drawn_on_stderr(open_terminal, monkeypatch, capsys):
     assert "Working" in terminal.getvalue()
     assert "1/2" in terminal.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_the_time_of_long_work_is_said_once_and_of_short_work_not(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for per_item, expected in ((1.0, ["Reading 4,000 images: about 67 min"]), (0.001, [])):
+        said, steps = [], []
+        report = with_estimate(
+            lambda *step, steps=steps: steps.append(step), said.append, "Reading {total} images"
+        )
+        for done in range(1, 101):
+            now[0] += per_item if done > 20 else 100.0  # libraries are loaded with the first
+            report(done, 4000)
+        assert said == expected
+        assert steps[-1] == (100, 4000)

@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from eosin.core.text import clean_name, is_unknown, printable, spelling_key
+from eosin.core.text import approximate_time, clean_name, is_unknown, printable, spelling_key
 
 
 @pytest.mark.parametrize("text", ["P01", " P01", "P01\t", "P01\u00a0", "\ufeffP01", "P01\u200b "])
@@ -40,6 +40,13 @@ def test_written_out_unknowns_are_recognised(text):
 @pytest.mark.parametrize("text", ["0", "P01", "Nan Li", "Nadia", "no"])
 def test_names_are_not_taken_for_unknown(text):
     assert not is_unknown(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3, "5 s"), (44, "45 s"), (170, "3 min"), (5400, "1.5 h")]
+)
+def test_a_rough_time_is_written_in_its_unit(seconds, text):
+    assert approximate_time(seconds) == text
 
 
 @pytest.mark.parametrize(

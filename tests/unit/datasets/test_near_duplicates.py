@@ -2,6 +2,8 @@
 
 import importlib.util
 import io
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +242,34 @@ class TestGeometry:
         assert (match.a, match.b) == ("2", "6")
         assert match.how.startswith("mirrored, turned by 20°, scaled by 0.6")
         assert find_alike(album).matches == ()
+
+    def test_images_of_one_group_are_compared_as_copies_only(self):
+        large = [make_tissue(seed, 160) for seed in range(6)]
+        turned = Image.fromarray(large[2]).rotate(20, Image.Resampling.BICUBIC)
+        images = [*large, np.asarray(turned.crop((30, 30, 130, 130))), large[4][:, ::-1]]
+        vectors = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+        album = replace(make_album(images), vectors=vectors, read=lambda row: images[row])
+        pairs = {(m.a, m.b) for m in find_alike(album).matches}
+        assert pairs == {("2", "6"), ("4", "7")}
+        apart = replace(album, groups=tuple("abcdefgh"))
+        assert {(m.a, m.b) for m in find_alike(apart).matches} == pairs
+        alike = find_alike(replace(album, groups=tuple("abcdefce")))
+        assert [(m.a, m.b) for m in alike.matches] == [("4", "7")]
+        assert any("one group" in words for words in alike.reach)
+
+    def test_long_work_is_announced_with_its_time(self, monkeypatch):
+        images = [make_tissue(seed, 64) for seed in range(70)]
+        vectors = np.random.default_rng(0).normal(size=(70, 4)).astype(np.float32)
+        album = replace(make_album(images), vectors=vectors, read=lambda row: images[row])
+        said: list[str] = []
+        find_alike(album, say=said.append)
+        assert said == []
+        clock = itertools.count(step=60.0)
+        monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+        find_alike(album, say=said.append)
+        (line,) = said
+        assert "of 70 images" in line
+        assert line.endswith((" min", " h"))
 
     def test_a_pair_in_doubt_is_decided_by_the_images(self, tissue, monkeypatch):
         monkeypatch.setattr("eosin.datasets.audit.copies._LARGEST_DOUBT", 0.003)

@@ -67,6 +67,12 @@ class TestAlikeNames:
     def test_other_names_are_no_finding(self, rows):
         assert names_of(make_samples(*rows)) == []
 
+    def test_groups_that_are_paths_from_another_folder_are_files(self):
+        samples = make_samples(
+            "../a1.png - train", "../a01.png - test", group=["a1.png", "a01.png"]
+        )
+        assert names_of(samples) == []
+
     def test_spellings_in_one_group_need_no_joining(self):
         samples = make_samples("1.png P01 train", "2.png p01 train", group=["g", "g"])
         assert names_of(samples) == []

@@ -23,7 +23,7 @@ def test_cells_stay_text(tmp_path):
         (b"", "is empty"),
         (b"id,label\n", "has no rows"),
         (b"ID,label\n1,2\n", "has no column 'id'"),
-        (b"id\n\xff\xfe\n", "cannot be read"),
+        (b"id\n\x81\n", "encoding"),
         (b'id\n"1\n2', "cannot be read"),
     ],
 )

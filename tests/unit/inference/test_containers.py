@@ -232,11 +232,16 @@ def test_a_chunk_that_inflates_enormously_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({}, r"no 'x', and 0 could be it \(arrays: none\)"),
+        ({}, r"holds no images \(arrays: none\)"),
         ({"y": np.zeros(3, np.uint8)}, "arrays: y uint8 3"),
-        ({"a": np.zeros((2, 3, 3), np.uint8), "b": np.zeros((2, 3, 3), np.uint8)}, "2 could be it"),
+        (
+            {"a": np.zeros((2, 3, 3), np.uint8), "b": np.zeros((2, 3, 3), np.uint8)},
+            "2 others",
+        ),
         ({"x": np.zeros((2, 3, 3), np.float32)}, "x float32 2 × 3 × 3 must be uint8 or uint16"),
         ({"x": np.zeros((2, 3, 3), np.int16)}, "must be uint8 or uint16"),
+        ({"x": np.zeros((2, 3, 9, 9), np.uint8)}, "has its channels first"),
+        ({"x": np.zeros((0, 9, 9, 3), np.uint8)}, "holds no images"),
         ({"x": np.zeros((2, 3), np.uint8)}, "has 2 dimensions; images have 3 or 4"),
         ({"x": np.zeros((2, 1, 3, 3, 1), np.uint8)}, "has 5 dimensions"),
         ({"x": np.zeros((2, 0, 3), np.uint8)}, "has no pixels"),
@@ -277,7 +282,13 @@ def test_a_damaged_h5_file_is_told(images, write_h5):
     path = write_h5(x=np.repeat(images, 50, axis=0), compression="gzip", chunks=(50, 6, 5))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ImageError, match=r"cannot be opened as HDF5: .*truncated"):
+    with pytest.raises(ImageError, match=r"is cut off: [\d,]+ of [\d,]+ bytes"):
+        read_item(path, 0)
+    path.write_bytes(b"<html>Quota exceeded</html>")
+    with pytest.raises(ImageError, match="web page"):
+        read_item(path, 0)
+    path.write_bytes(gzip.compress(whole))
+    with pytest.raises(ImageError, match="packed with gzip"):
         read_item(path, 0)
     path.write_bytes(b"no HDF5 at all")
     with pytest.raises(ImageError, match=r"cannot be opened as HDF5: .*signature"):
@@ -314,7 +325,7 @@ def test_what_is_no_label_is_told(images, write_h5, tmp_path):
         (tmp_path / "a.idx", "10 × 6 × 5 numbers"),
         (write_h5("b.h5", y=np.zeros((3, 2), np.uint8)), "does not hold one whole number an image"),
         (write_h5("c.h5", y=np.zeros(3, np.float32)), "does not hold one whole number an image"),
-        (write_h5("d.h5", x=images), "which array holds the labels"),
+        (write_h5("d.h5", x=images), "holds no labels"),
     ):
         with pytest.raises(ImageError, match=reason):
             read_labels(path)

@@ -114,9 +114,9 @@ def test_the_decoded_array_can_outlive_the_file(tmp_path):
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
 def test_of_16_bits_the_upper_eight_are_kept(tmp_path, colour_type, channels):
     has_alpha = colour_type in {4, 6}
-    pixel = b"\x12\x34" * (channels - has_alpha) + b"\xff\xff" * has_alpha
+    pixel = b"\x52\x34" * (channels - has_alpha) + b"\xff\xff" * has_alpha
     (tmp_path / "a.png").write_bytes(png(4, 16, colour_type, (b"\x00" + pixel * 4) * 4))
-    np.testing.assert_array_equal(decode_image(tmp_path / "a.png"), np.full((4, 4, 3), 0x12))
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.png"), np.full((4, 4, 3), 0x52))
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -150,10 +150,10 @@ def test_an_image_inside_a_container(tmp_path):
         decode_image(tmp_path / "two.h5", 0)
 
 
-@pytest.mark.parametrize("mode", ["F", "I"])
-def test_deep_grey_is_refused_by_its_kind(tmp_path, mode):
+@pytest.mark.parametrize(("mode", "kind"), [("F", "floating-point"), ("I", "32-bit")])
+def test_deep_grey_is_refused_by_its_kind(tmp_path, mode, kind):
     Image.new(mode, (3, 2)).save(tmp_path / "a.tif")
-    with pytest.raises(ImageError, match=f"pixels of the kind '{mode}"):
+    with pytest.raises(ImageError, match=kind):
         decode_image(tmp_path / "a.tif")
 
 
@@ -252,11 +252,7 @@ def test_colours_of_16_bits_one_behind_the_other(tmp_path, compression):
     planes = np.moveaxis(RGB, -1, 0).astype(np.uint16) << 8
     options = {"photometric": "rgb", "planarconfig": "separate", "compression": compression}
     tifffile.imwrite(path, planes, **options)
-    if compression:
-        np.testing.assert_array_equal(decode_image(path), RGB)
-    else:
-        with pytest.raises(ImageError, match="16 bits a colour, one colour behind the other"):
-            decode_image(path)
+    np.testing.assert_array_equal(decode_image(path), RGB)
 
 
 def test_whatever_pillow_stumbles_over_is_told_as_a_broken_image(tmp_path):

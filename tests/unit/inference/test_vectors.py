@@ -149,3 +149,26 @@ def test_a_row_that_would_be_two_images_is_refused(write, tmp_path):
     samples = manifest(tmp_path, "one/v.png", "two/v.png")
     with pytest.raises(DataError, match=r"one row stands for .*one/v\.png and for .*two/v\.png"):
         match_rows(table, samples)
+
+
+@pytest.mark.parametrize(
+    ("before", "separator", "encoding"),
+    [("", ";", "utf-8-sig"), ("sep=;\r\n", ";", "utf-8"), ("", "\t", "utf-16")],
+)
+def test_text_as_spreadsheets_save_it_is_read(tmp_path, frame, before, separator, encoding):
+    path = tmp_path / "features.csv"
+    text = before + frame.to_csv(index=False, sep=separator, lineterminator="\r\n")
+    path.write_bytes(text.encode(encoding))
+    table = read_features(path)
+    assert table.columns == ("f2", "f0", "f1")
+    np.testing.assert_allclose(table.values, VALUES[:, [2, 0, 1]], rtol=1e-6)
+
+
+def test_rows_are_found_whatever_way_their_paths_are_written(write, tmp_path):
+    table = read_features(write(path=["b\\v.png", "b/w.png ", "b/Mu\u0308.png", "b/y.png", "z"]))
+    manifest = pd.DataFrame(
+        {"path": ["b/v.png", "b/w.png", "b/Mü.png", "b\\y.png"], "label": ["x", "y"] * 2},
+        dtype=object,
+    )
+    rows = match_rows(table, make_samples(manifest, root=tmp_path))
+    assert list(rows.values()) == [0, 1, 2, 3]

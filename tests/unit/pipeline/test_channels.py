@@ -6,7 +6,8 @@ import pytest
 import tifffile
 
 from eosin.artifacts.manifest import make_samples
-from eosin.core.errors import DataError, RecipeError
+from eosin.core.errors import DataError, ImageError, RecipeError
+from eosin.inference.preprocess import decode_for
 from eosin.pipeline.channels import resolve_preprocessing
 from eosin.recipe import recipe_from_dict
 
@@ -102,3 +103,44 @@ def test_one_odd_file_does_not_say_what_all_are(tmp_path):
         tifffile.imwrite(tmp_path / name, counts, photometric="minisblack")
     frame = pd.DataFrame({"path": names, "label": list("xyxy")})
     assert resolve(make_samples(frame, root=tmp_path)).planes.n_stored == 3
+
+
+def write_named(path, names, **options):
+    """A file whose channel of a name holds the name's length everywhere."""
+    counts = np.stack([np.full((6, 6), len(name), dtype=np.uint16) for name in names])
+    metadata = {"axes": "CYX", "Channel": {"Name": list(names)}}
+    tifffile.imwrite(path, counts, photometric="minisblack", ome=True, metadata=metadata, **options)
+
+
+def read_first(path, made):
+    return decode_for(path, None, made)[0, 0].tolist()
+
+
+def test_channels_that_files_name_are_found_by_name_in_any_order(samples, tmp_path):
+    made = resolve(samples, channels=("tubulin", "DNA"))
+    for order in (("DNA", "actin", "tubulin"), ("tubulin", "dna ", "Actin")):
+        write_named(tmp_path / "b.ome.tif", order)
+        assert read_first(tmp_path / "b.ome.tif", made)[0] == len("tubulin")
+        assert read_first(tmp_path / "b.ome.tif", made)[1] in {len("DNA"), len("dna ")}
+
+
+def test_channels_that_a_file_names_otherwise_are_found_by_their_order(samples, tmp_path):
+    write_named(tmp_path / "b.ome.tif", ("DAPI", "FITC-", "Cy5-long"))
+    assert read_first(tmp_path / "b.ome.tif", resolve(samples)) == [4, 5, 8]
+
+
+def test_a_file_that_names_some_of_the_channels_is_refused(samples, tmp_path):
+    write_named(tmp_path / "b.ome.tif", ("DNA", "FITC", "tubulin"))
+    with pytest.raises(ImageError, match="DNA, FITC, tubulin"):
+        decode_for(tmp_path / "b.ome.tif", None, resolve(samples))
+
+
+def test_without_declared_names_those_of_the_files_count(tmp_path):
+    write_named(tmp_path / "a.ome.tif", ("DAPI", "FITC-"))
+    write_named(tmp_path / "b.ome.tif", ("FITC-", "DAPI"))
+    frame = pd.DataFrame({"path": ["a.ome.tif", "b.ome.tif"], "label": ["x", "y"]})
+    samples = make_samples(frame, root=tmp_path)
+    made = resolve(samples, {"modality": "fluorescence", "channels": ()})
+    assert made.channels == ("DAPI", "FITC-")
+    for path in ("a.ome.tif", "b.ome.tif"):
+        assert read_first(tmp_path / path, made) == [4, 5]

@@ -13,6 +13,10 @@ class Components:
     def __init__(self, size: int) -> None:
         self._above = list(range(size))
 
+    def __len__(self) -> int:
+        """Return how many numbers there are."""
+        return len(self._above)
+
     def root(self, one: int) -> int:
         """Return the number that stands for all that ``one`` is joined with."""
         above = self._above

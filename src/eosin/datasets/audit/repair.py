@@ -19,7 +19,7 @@ from eosin.core.types import Samples
 from eosin.datasets.audit.album import Alike
 from eosin.datasets.audit.components import Components
 from eosin.datasets.audit.hashes import FileHashes
-from eosin.datasets.audit.table import AuditTable
+from eosin.datasets.audit.table import AuditTable, names_image
 from eosin.datasets.bundles import single_images
 
 #: Joined groups, and names of one, that lines list.
@@ -100,11 +100,13 @@ def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
 
 def _name_groups(components: list[list[str]], samples: Samples) -> dict[str, list[str]]:
     """Return a name for each set of groups: its first, or a number where all are single images."""
-    paths, taken = set(samples.frame["path"]), set(samples.frame["group"])
+    columns = (samples.frame[column] for column in ("group", "path"))
+    images = {group for group, path in zip(*columns, strict=True) if names_image(group, path)}
+    taken = set(samples.frame["group"])
     named: dict[str, list[str]] = {}
     count = 0
     for groups in sorted(components):
-        known = [group for group in groups if group not in paths]
+        known = [group for group in groups if group not in images]
         name = known[0] if known else ""
         while not name:
             count += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, Finding
 from eosin.artifacts.manifest import relocated
+from eosin.core.text import spelling_key
 from eosin.core.types import Samples
 from eosin.datasets.audit.album import Alike
 from eosin.datasets.audit.hashes import FileHashes
@@ -18,6 +21,8 @@ from eosin.datasets.bundles import single_images
 _COLUMNS = ("path", "label", "patient", "group", "cluster", "accession")
 #: Names that mean the same thing only within one data set.
 _OWN_NAMES = ("group", "cluster", "accession")
+#: Begins the group of an image of which no group is known.
+_ALONE = "\0"
 #: Parts in the order in which the audit names them.
 _TRAINED, _OUTSIDE = "model's training", "outside"
 _LOOKED = (
@@ -65,7 +70,9 @@ def audit_stage(
         if (found := stage[1].of_file(cell)) is not None:
             files[place] = found
     judged_images = _columns(single_images(target), "test")
-    frame = pd.concat([mine, judged_images], ignore_index=True)
+    # An image without a group has its path as one, from the folder of its own table.
+    paths = {*own.frame["path"], *judged_images["path"]}
+    frame = _join_spellings(pd.concat([mine, judged_images], ignore_index=True), paths)
     matches = alike.matches if alike is not None else ()
     near = Alike(tuple(replace(one, a=places.get(one.a, one.a)) for one in matches))
     table = replace(target, frame=frame)
@@ -96,9 +103,11 @@ def audit_outside(
             if (found := hashes.of_file(cell)) is not None:
                 files[place] = found
         table = _columns(moved, part)
-        alone = f"{part}: " + table["path"]
+        alone = f"{_ALONE}{part}: " + table["path"]
         tables.append(table.assign(group=table["group"].where(table["group"] != "", alone)))
     frame = pd.concat(tables, ignore_index=True)
+    alone_names = {name for name in frame["group"] if name.startswith(_ALONE)}
+    frame = _join_spellings(frame, alone_names)
     report = audit_samples(replace(outside[0], frame=frame, root=root), hashes=FileHashes(files))
     leaks, reach = report.leaks, [_LOOKED]
     lost = len(trained[1].unreadable)
@@ -107,6 +116,28 @@ def audit_outside(
         leaks = [leak.model_copy(update={"severity": "warning"}) for leak in leaks]
         reach.append(_NAMES_ALONE)
     return report.model_copy(update={"findings": leaks, "reach": tuple(reach)})
+
+
+def _join_spellings(frame: pd.DataFrame, apart: Collection[str]) -> pd.DataFrame:
+    """Give names that differ only in spelling one name, which shows them: ``P01 = p01``.
+
+    Args:
+        frame: The images of both sides.
+        apart: Names of images that are their own group: they hold a path, which has no spelling.
+    """
+    for column in _OWN_NAMES:
+        spellings: dict[str, set[str]] = defaultdict(set)
+        for name in set(frame[column]).difference(apart, {""}):
+            spellings[spelling_key(name)].add(name)
+        joined = {
+            name: " = ".join(sorted(names))
+            for names in spellings.values()
+            if len(names) > 1
+            for name in names
+        }
+        if joined:
+            frame[column] = frame[column].map(lambda name: joined.get(name, name))  # noqa: B023
+    return frame
 
 
 def _columns(samples: Samples, part: str) -> pd.DataFrame:

@@ -22,6 +22,17 @@ from eosin.datasets.breakhis_names import parse_breakhis_name
 Entries = Iterable[tuple[int, str]]
 
 
+def names_image(group: str, path: str) -> bool:
+    """Return whether a group is a path of the image itself, be it from another folder.
+
+    Args:
+        group: Of an image, or of the bundle that it is part of.
+        path: The image's cell.
+    """
+    name = path.rpartition("/")[2]
+    return any(part.rpartition("/")[2] == name for part in parts_of(group))
+
+
 @dataclass(frozen=True)
 class Search:
     """One kind of overlap to look for; see :func:`find_overlaps` for what the fields mean.
@@ -118,14 +129,14 @@ class AuditTable:
     def _find_names(self) -> list[list[str]]:
         """Return the columns whose names are compared, without what another of them holds.
 
-        A group that is an image's path is a file: ``a.png`` and ``A.png`` are two.
+        A group that names an image is a file: ``a.png`` and ``A.png`` are two.
         """
         columns: list[list[str]] = []
         for column in (name for name in self._name_columns if name in self._frame):
             cells = [str(cell) for cell in self._frame[column]]
             if column == "group":
                 cells = [
-                    "" if path in parts_of(group) or group in others else group
+                    "" if names_image(group, path) or group in others else group
                     for group, path, *others in zip(cells, self.paths, *columns, strict=True)
                 ]
             columns.append(cells)

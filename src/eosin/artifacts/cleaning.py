@@ -1,0 +1,168 @@
+"""Cleaning the cells of a table of samples: names, unknown values, numbers, splits.
+
+A name is stripped of surrounding blanks and brought into Unicode's composed form (NFC), wherever it
+comes from: a table or a folder. Names that then still differ, be it by case alone, stay different
+here; :func:`eosin.core.text.spelling_key` compares those.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.tables import row_number
+from eosin.core.errors import ManifestError, close_matches
+from eosin.core.text import clean_name, is_unknown
+from eosin.core.types import SPLITS, TOGETHER
+
+#: Columns whose written-out unknowns (``NA``, ``unknown``) are the same as an empty cell.
+_UNKNOWABLE = (
+    *("patient", "group", "slide", "site", "cluster", "accession"),
+    *("magnification", "mpp", "split", "fold"),
+)
+#: Least and most µm per pixel that a microscope's image can have.
+MPP_RANGE = (0.01, 100.0)
+_SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_SPLIT_NAMES |= {name: name for name in SPLITS}
+_NUMBER = re.compile(r"\+?(\d+(?:[.,]\d*)?|[.,]\d+)([eE][-+]?\d{1,3})?", re.ASCII)
+_MAGNIFICATION = re.compile(r"(\d+(?:[.,]\d+)?)\s*[x×]?", re.ASCII | re.IGNORECASE)
+_MOST_SHOWN = 3
+
+
+def clean_cells(frame: Any, label: str, name: str) -> list[str]:
+    """Clean, in place, every column of a table whose cells Eosin reads, but for paths.
+
+    Args:
+        frame: The table; all cells are text.
+        label: The column that ``label`` was copied from.
+        name: What the table is called in messages.
+
+    Returns:
+        Sentences on what was changed.
+
+    Raises:
+        ManifestError: A cell of ``mpp`` is no number in its range, or ``split`` names no split.
+    """
+    notes: list[str] = []
+    for column in dict.fromkeys(("label", label, *_UNKNOWABLE)):
+        if column not in frame or column == "path":
+            continue
+        notes += _clean_names(frame, column)
+        if column in _UNKNOWABLE:
+            notes += _empty_unknown(frame, column)
+    if "magnification" in frame:
+        spellings = {cell: clean_magnification(cell) for cell in set(frame["magnification"])}
+        frame["magnification"] = frame["magnification"].map(spellings)
+    if "split" in frame:
+        notes += _clean_splits(frame, name)
+    if "mpp" in frame:
+        _clean_mpp(frame, name)
+    return [*dict.fromkeys(notes), *_note_contradictions(frame)]
+
+
+def clean_magnification(text: str) -> str:
+    """Return a magnification in one spelling: ``40``, ``40.0``, ``40x`` and ``40 X`` are ``40``.
+
+    What is no number, such as ``low``, stays as it is; so do the parts of ``40+100`` each.
+    """
+    return TOGETHER.join(_one_magnification(part) for part in clean_name(text).split(TOGETHER))
+
+
+def _one_magnification(text: str) -> str:
+    found = _MAGNIFICATION.fullmatch(clean_name(text))
+    return f"{float(found.group(1).replace(',', '.')):g}" if found else clean_name(text)
+
+
+def _clean_names(frame: Any, column: str) -> Iterator[str]:
+    """Clean the names in a column; yield a sentence for each kind of change.
+
+    The sentences show no name: it may be a patient's.
+    """
+    names = {cell: clean_name(cell) for cell in set(frame[column])}
+    changed = {cell for cell, name in names.items() if name != cell}
+    if not changed:
+        return
+    other_form = {cell for cell in changed if unicodedata.normalize("NFC", cell) != cell}
+    for cells, how in (
+        ({cell for cell in changed - other_form if names[cell]}, "blanks around names removed"),
+        (other_form, "Unicode forms of names made one (NFC)"),
+    ):
+        if cells:
+            yield f"column {column!r}: {how} in {_rows(frame, frame[column].isin(cells))}"
+    frame[column] = frame[column].map(names)
+
+
+def _empty_unknown(frame: Any, column: str) -> Iterator[str]:
+    unknown = sorted(cell for cell in set(frame[column]) if cell and is_unknown(cell))
+    if unknown:
+        mask = frame[column].isin(unknown)
+        shown = ", ".join(map(repr, unknown))
+        yield f"column {column!r}: {shown} counted as unknown in {_rows(frame, mask)}"
+        frame[column] = frame[column].mask(mask, "")
+
+
+def _clean_splits(frame: Any, name: str) -> Iterator[str]:
+    odd = sorted(cell for cell in set(frame["split"]) if cell and cell not in SPLITS)
+    known = {cell: _SPLIT_NAMES.get(cell.casefold(), "") for cell in odd}
+    for cell, split in known.items():
+        if not split:
+            raise ManifestError(
+                f"{name}: `split` must be one of {', '.join(SPLITS)}, got {cell!r}"
+                f"{_first_row(frame, 'split', cell)}",
+                mend=close_matches(cell, SPLITS),
+            )
+    if known:
+        frame["split"] = frame["split"].map(lambda cell: known.get(cell, cell))
+        pairs = ", ".join(f"{cell!r} as {split!r}" for cell, split in known.items())
+        yield f"column 'split': {pairs} read"
+
+
+def _note_contradictions(frame: Any) -> Iterator[str]:
+    """Yield a sentence where one image or one slide is listed under two patients."""
+    for key, what in (("path", "image"), ("slide", "slide")):
+        if key not in frame or "patient" not in frame:
+            continue
+        known = frame[(frame[key] != "") & (frame["patient"] != "")]
+        n_patients = known.groupby(key, sort=False)["patient"].transform("nunique")
+        mask = (n_patients > 1).reindex(frame.index, fill_value=False)
+        if mask.any():
+            n = frame[key][mask].nunique()
+            plural = f"{what} is" if n == 1 else f"{what}s are"
+            yield f"{n:,} {plural} listed under several patients, in {_rows(frame, mask)}"
+
+
+def _clean_mpp(frame: Any, name: str) -> None:
+    """Write µm per pixel as plain numbers, or refuse the first cell that is none."""
+    low, high = MPP_RANGE
+    numbers = {"": ""}
+    for cell in set(frame["mpp"]) - {""}:
+        found = _NUMBER.fullmatch(clean_name(cell))
+        value = float(clean_name(cell).replace(",", ".")) if found else None
+        if value is None or not low <= value <= high:
+            raise ManifestError(
+                f"{name}: `mpp` must be a number of µm per pixel from {low:g} to {high:g}, "
+                f"got {cell!r}{_first_row(frame, 'mpp', cell)}",
+                mend="Write the number alone, such as 0.25, or leave the cell empty if unknown",
+            )
+        numbers[cell] = str(int(value)) if value.is_integer() else repr(value)
+    frame["mpp"] = frame["mpp"].map(numbers)
+
+
+def _first_row(frame: Any, column: str, cell: str) -> str:
+    positions = [i for i, other in enumerate(frame[column]) if other == cell]
+    more = f" and {len(positions) - 1:,} more" if len(positions) > 1 else ""
+    return f" in row {row_number(frame, positions[0])}{more}"
+
+
+def _rows(frame: Any, mask: Any) -> str:
+    """Return the number of rows, and the first ones of a table that was read."""
+    positions = np.flatnonzero(np.asarray(mask))
+    count = "1 row" if len(positions) == 1 else f"{len(positions):,} rows"
+    if frame.index.name is None:
+        return count
+    first = ", ".join(str(row_number(frame, int(position))) for position in positions[:_MOST_SHOWN])
+    return f"{count} ({first}{', …' if len(positions) > _MOST_SHOWN else ''})"

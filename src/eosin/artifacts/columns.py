@@ -1,0 +1,172 @@
+"""Columns of a user's table: which holds the image, the class, the patient and the group.
+
+A column that is nearly called ``patient`` (``patient_id``, ``Patient``, ``case``, ``subject``) must
+not be passed over: the split would be made by image, and one patient's images would be in both the
+training and the test part without anybody noticing.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from eosin.core.errors import ManifestError, close_matches
+from eosin.core.text import clean_name, is_unknown
+
+_ENDING = r"(s|(id|ids|no|nr|num|number|code|key|uid|uuid|identifier|name|names|index|barcode))*"
+_NEAR = {
+    "path": r"(image|img|file|full|rel|relative|tile|patch|picture|photo|slide)?"
+    r"(path|file|filename|image|img|filepath|imagepath|fname|uri|url|location|picture)",
+    "label": r"(true|image|class|gold|gt)?(label|class|target|diagnosis|category|dx|y|groundtruth|"
+    r"gt|tumou?rtype|histology|outcome)",
+    "patient": r"(pseudo|anon|bcr|tcga)?(patient|patienten|subject|case|participant|donor|proband|"
+    r"person|individual|pat|pt|pid|mrn)(submitter)?",
+    "group": r"(group|grp)",
+    # A slide is less than a patient, but one that crosses a split is a leak all the same.
+    "slide": r"(slide|wsi|specimen|sample|biopsy|block)",
+}
+_PATTERNS = {key: re.compile(rf"(id)?{words}{_ENDING}") for key, words in _NEAR.items()}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a user's table.
+
+    Attributes:
+        path: The column that holds the image reference.
+        patient: The column that holds the patient.
+        group: The column that holds the unit that must not cross a split.
+        independent: Whether the user states that images are independent, whatever the columns are
+            called.
+        in_recipe: Whether hints name the keys of a recipe, else the options of a command.
+    """
+
+    path: str = "path"
+    patient: str = "patient"
+    group: str = "group"
+    independent: bool = False
+    in_recipe: bool = False
+
+    def option(self, key: str, column: str) -> str:
+        """Return what to add to the command line so that a column is used."""
+        if self.in_recipe:
+            return f"--set {shlex.quote(f'data.{key}={column}')}"
+        return f"--{key} {shlex.quote(column)}"
+
+    @property
+    def independence(self) -> str:
+        """What to add to the command line where images are independent."""
+        return "--set data.split.by=image" if self.in_recipe else "--independent"
+
+
+def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> list[str]:
+    """Copy, in place, the columns that hold what Eosin needs to those that it reads.
+
+    Args:
+        frame: The table.
+        columns: Where what is; ``None`` takes the columns of the usual names and looks for no
+            others.
+        label: The column that holds the class.
+        name: What the table is called in messages.
+
+    Returns:
+        Sentences on what is known of the images, but not used.
+
+    Raises:
+        ManifestError: A column is missing, or one is nearly called ``patient`` or ``group`` and
+            would be passed over.
+    """
+    mapped = {"path": columns.path if columns else "path", "label": label}
+    if columns:
+        own = {"patient": columns.patient, "group": columns.group}
+        mapped |= {key: column for key, column in own.items() if column != key}
+    mapped = {key: clean_name(column) for key, column in mapped.items()}
+    for key, column in mapped.items():
+        if column not in frame:
+            raise _missing(frame, columns, key, column, name)
+    cells = {key: frame[column] for key, column in mapped.items()}
+    for key, series in cells.items():
+        frame[key] = series
+    if columns is None or columns.independent:
+        return []
+    _check_passed_over(frame, columns, name)
+    if _is_filled(frame, "patient") or _is_filled(frame, "group") or not _repeats(frame, "slide"):
+        return []
+    return [
+        "no patient or group is known, and images of one slide count as independent; "
+        f"{columns.option('group', 'slide')} keeps them together"
+    ]
+
+
+def _missing(
+    frame: Any, columns: Columns | None, key: str, column: str, name: str
+) -> ManifestError:
+    known = [str(one) for one in frame.columns]
+    near = find_near(key, known) if column == key else []
+    if near and columns:
+        hint = f"Add {columns.option(key, near[0])}"
+    elif near:
+        hint = f"Rename the column {near[0]!r} to {key!r}"
+    else:
+        hint = close_matches(column, known)
+    return ManifestError(f"{name}: the column {column!r} is missing", mend=hint)
+
+
+def find_near(key: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns whose names mean nearly the same as ``key``, the nearest first."""
+    near = [column for column in columns if _PATTERNS[key].fullmatch(_key(column))]
+    return sorted(near, key=lambda column: not _key(column).startswith(key))
+
+
+def _key(column: str) -> str:
+    """Return a column's name without case, accents and punctuation."""
+    plain = unicodedata.normalize("NFKD", column).casefold()
+    return "".join(char for char in plain if char.isalnum() and char.isascii())
+
+
+def _check_passed_over(frame: Any, columns: Columns, name: str) -> None:
+    """Refuse a table whose patients or groups are in a column that nobody would read."""
+    has_patients, has_groups = _is_filled(frame, "patient"), _is_filled(frame, "group")
+    filled = [str(column) for column in frame if _is_filled(frame, column)]
+    independent = f"{columns.independence} if the images are independent"
+    if not has_patients and (near := find_near("patient", filled)):
+        either = "" if has_groups else f", or {independent}"
+        raise _passed_over(
+            frame, name, "patient", near, columns.option("patient", near[0]) + either
+        )
+    if has_groups or columns.group != "group":
+        return
+    other = independent
+    if has_patients:
+        other = f"{columns.option('group', 'patient')} to keep all images of a patient together"
+    near = find_near("group", filled)
+    if not near and not has_patients:
+        # No split is drawn outside a recipe, and `slide` is a column that is read.
+        ours = () if columns.in_recipe else ("slide",)
+        near = find_near("slide", [c for c in filled if c not in ours and _repeats(frame, c)])
+    if near:
+        raise _passed_over(
+            frame, name, "group", near, f"{columns.option('group', near[0])}, or {other}"
+        )
+
+
+def _is_filled(frame: Any, column: str) -> bool:
+    return column in frame and not all(is_unknown(str(cell)) for cell in set(frame[column]))
+
+
+def _repeats(frame: Any, column: str) -> bool:
+    return _is_filled(frame, column) and frame[column].nunique() < len(frame)
+
+
+def _passed_over(frame: Any, name: str, key: str, near: list[str], hint: str) -> ManifestError:
+    lack = "an empty column" if key in frame and len(frame) else "no column"
+    unit = "slide" if find_near("slide", near[:1]) else key
+    return ManifestError(
+        f"{name}: the table has {lack} {key!r}, but a column {' and '.join(map(repr, near[:3]))}; "
+        f"without it, images of one {unit} could be in several splits",
+        mend=f"Add {hint}",
+    )

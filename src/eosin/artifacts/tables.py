@@ -1,0 +1,335 @@
+"""Tables as people save them: one reader for text, workbooks and Parquet. All cells are text.
+
+Text may be UTF-8 (with or without a byte-order mark), UTF-16 or Windows-1252; its columns may be
+separated by commas, semicolons or tabs; its rows may end in any of the usual ways. The contents
+decide, not the name: a workbook or a Parquet file that is called ``.csv`` is read as what it is.
+Cells are left exactly as they are written; :mod:`eosin.artifacts.cleaning` cleans names in them.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import datetime
+import gzip
+import io
+import lzma
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.core.errors import ManifestError
+from eosin.core.text import clean_name
+
+#: Where in ``table.attrs`` stand sentences on what is odd, but no error.
+NOTES = "notes"
+#: Endings of the files that are read as tables.
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm", ".xls", ".ods"})
+#: The name of an index that holds row numbers as a spreadsheet shows them: the header is row 1.
+_ROW = "row"
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
+_DELIMITERS = (",", ";", "\t")
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+#: First bytes of files that are no tables, what they are, and what to do.
+_NO_TABLES = (
+    (b"<!doctype html", "an HTML page", "Download the table itself, not the page that shows it"),
+    (b"<html", "an HTML page", "Download the table itself, not the page that shows it"),
+    (b"<?xml", "an XML file", "Save it as CSV UTF-8 or .xlsx"),
+    (b"version https://git-lfs", "a Git LFS pointer", "Get the file itself: git lfs pull"),
+    (b"%pdf", "a PDF", "Save the table as CSV UTF-8 or .xlsx"),
+    (b"{\\rtf", "a rich-text document", "Save the table as CSV UTF-8 or .xlsx"),
+)
+_MARKS = (  # UTF-32's mark begins with UTF-16's
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+#: The line that Excel takes the separator from.
+_SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?(?:\r\n|\r|\n)', re.IGNORECASE)
+#: Bytes that are looked at to learn the form of a large table.
+_SNIFFED = 1 << 20
+_SAVE_AS = "Save the table as CSV UTF-8 or .xlsx"
+#: A row of cells and its number in the table.
+_Row = tuple[int, list[str]]
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file's name is that of a table; ``.csv.gz`` is one, too."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if suffixes and suffixes[-1] in _UNPACK:
+        suffixes.pop()
+    return bool(suffixes) and suffixes[-1] in TABLE_SUFFIXES
+
+
+def read_table(path: Path) -> Any:
+    """Read a table from CSV, TSV, a workbook or Parquet.
+
+    Args:
+        path: The file; its contents, not its name, decide how it is read.
+
+    Returns:
+        A pandas table of text; its index holds the row numbers as a spreadsheet shows them.
+        Column names are cleaned. What the reader assumed is in ``attrs[NOTES]``.
+
+    Raises:
+        ManifestError: It does not exist, is empty, is no table, has two columns of one name, or a
+            row does not fit the header.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ManifestError(
+            f"{path} is a folder, but a table is needed",
+            mend="`eosin data manifest` makes a table from a folder",
+        )
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        raise ManifestError(f"the table {path} does not exist") from None
+    except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ManifestError(f"the table {path} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How the text of a table is written.
+
+    Attributes:
+        encoding: Its encoding.
+        delimiter: What separates the columns.
+        skipped_lines: Lines before the header.
+    """
+
+    encoding: str
+    delimiter: str
+    skipped_lines: int = 0
+
+
+def sniff_text(path: Path) -> TextForm:
+    """Return the form of a text table that is too large to be read at once, by its beginning."""
+    with path.open("rb") as stream:
+        data = stream.read(_SNIFFED)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    text = data.decode(encoding, "ignore")
+    stated = _SEPARATOR_LINE.match(text)
+    if stated:
+        return TextForm(encoding, stated.group(1) or ",", 1)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return TextForm(encoding, _find_delimiter(header))
+
+
+def row_number(frame: Any, position: int) -> int:
+    """Return the number of a row as a spreadsheet shows it.
+
+    Args:
+        frame: A table, read by :func:`read_table` or made otherwise.
+        position: Of the row, from 0.
+    """
+    return int(frame.index[position]) if frame.index.name == _ROW else position + 2
+
+
+def _read(path: Path) -> Any:
+    suffix = path.suffix.lower()
+    data = path.read_bytes()
+    if suffix in _UNPACK:
+        data = _UNPACK[suffix](data)
+    if not data.strip():
+        raise ManifestError(f"the table {path} is empty")
+    if data.startswith(b"PAR1"):
+        return _read_parquet(path, data)
+    if data.startswith(_WORKBOOKS):
+        return _make_frame(path, _read_workbook(path, data))
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for start, what, hint in _NO_TABLES:
+        if head.startswith(start):
+            raise ManifestError(f"{path} is {what}, not a table", mend=hint)
+    text, notes = _decode(path, data)
+    frame = _make_frame(path, _split_text(path, text))
+    frame.attrs[NOTES] = notes
+    return frame
+
+
+def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
+    """Decode text by its byte-order mark, else as UTF-8, else as Windows-1252."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding), []
+    if b"\0" in data:
+        zeros = data[:400:2].count(0), data[1:400:2].count(0)  # UTF-16 without its mark
+        if max(zeros) < len(data[:400]) // 4:
+            raise ManifestError(f"{path} is a binary file, not a table", mend=_SAVE_AS)
+        return data.decode("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"), []
+    try:
+        return data.decode("utf-8"), []
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("cp1252"), ["not UTF-8: read as Windows-1252"]
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"the encoding of {path} is not known (byte {error.start} is neither UTF-8 nor "
+            "Windows-1252)",
+            mend=_SAVE_AS,
+        ) from None
+
+
+def _split_text(path: Path, text: str) -> list[_Row]:
+    """Split text into numbered rows of cells; rows without any content are left out."""
+    text = text.lstrip("\ufeff")
+    stated = _SEPARATOR_LINE.match(text)
+    text = text[stated.end() :] if stated else text
+    header = next((line for line in text.splitlines() if line.strip(" \t,;")), "")
+    delimiter = (stated and stated.group(1)) or _find_delimiter(header)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=f"{delimiter} " in header,
+        strict=True,
+    )
+    try:
+        rows = [
+            (number, row)
+            for number, row in enumerate(reader, 1)
+            if row and (row[0] or any(map(str.strip, row)))
+        ]
+    except csv.Error as error:
+        raise ManifestError(
+            f"the table {path} cannot be read: quotes open and close at odd places before line "
+            f"{reader.line_num} ({error})",
+            mend=_SAVE_AS,
+        ) from error
+    if rows and len(rows[-1][1]) < len(rows[0][1]) and not text.endswith(("\n", "\r")):
+        raise ManifestError(
+            f"{path} is cut off in row {rows[-1][0]}: it has {len(rows[-1][1])} of "
+            f"{len(rows[0][1])} cells",
+            mend="Copy or download the table again",
+        )
+    return rows
+
+
+def _find_delimiter(header: str) -> str:
+    """Return what separates the columns: what occurs most in the header, outside quotes."""
+    bare = "".join(header.split('"')[::2])
+    return max(_DELIMITERS, key=bare.count)
+
+
+def _read_workbook(path: Path, data: bytes) -> list[_Row]:
+    """Read the only sheet of a workbook that looks like a table."""
+    from python_calamine import CalamineError
+
+    try:
+        sheets = pd.read_excel(
+            io.BytesIO(data),
+            sheet_name=None,
+            header=None,
+            dtype=object,
+            na_filter=False,  # a class may be called NA
+            engine="calamine",
+        )
+    except (CalamineError, ValueError, KeyError, OSError) as error:
+        raise ManifestError(
+            f"{path} starts like a workbook (or a zip archive), but cannot be read as one: {error}",
+            mend=_SAVE_AS,
+        ) from error
+    found = {str(name): _sheet_rows(sheet) for name, sheet in sheets.items()}
+    tables = {name: rows for name, rows in found.items() if len(rows) > 1 and len(rows[0][1]) > 1}
+    if len(tables) > 1:
+        raise ManifestError(
+            f"{path} has {len(tables)} sheets with tables: {', '.join(map(repr, tables))}",
+            mend="Keep one sheet, or save the one that is meant as CSV UTF-8",
+        )
+    return next(iter(tables.values())) if tables else next(iter(found.values()), [])
+
+
+def _sheet_rows(sheet: Any) -> list[_Row]:
+    rows = [(n, [_as_text(cell) for cell in row]) for n, row in enumerate(sheet.to_numpy(), 1)]
+    return [(n, row) for n, row in rows if any(cell.strip() for cell in row)]
+
+
+def _read_parquet(path: Path, data: bytes) -> Any:
+    # pyarrow takes 0.1 s to import, and most tables are text
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = parquet.read_table(pa.BufferReader(data))
+    header = _name_columns(path, table.column_names)
+    cells = [[_as_text(cell) for cell in column.to_pylist()] for column in table.columns]
+    frame = pd.DataFrame(dict(zip(header, cells, strict=True)), dtype=object)
+    return frame.drop(columns=[name for name in header if name.startswith("__index_level_")])
+
+
+def _as_text(cell: Any) -> str:
+    """Return a typed cell as text: a whole number without decimals, a day in ISO form."""
+    if cell is None or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "replace")
+    if isinstance(cell, datetime.datetime):
+        is_day = cell.time() == datetime.time() and cell.tzinfo is None
+        return cell.date().isoformat() if is_day else cell.isoformat()
+    return str(cell)
+
+
+def _make_frame(path: Path, rows: Sequence[_Row]) -> Any:
+    """Make a table of numbered rows, of which the first is the header."""
+    if not rows:
+        raise ManifestError(f"the table {path} is empty")
+    (_, names), *body = rows
+    header = _name_columns(path, names)
+    cells = [_fit_row(path, number, row, names) for number, row in body]
+    index = pd.Index([number for number, _ in body], name=_ROW, dtype=int)
+    frame = pd.DataFrame(cells, index=index, columns=header, dtype=object)
+    unnamed = [column for column, name in zip(header, names, strict=True) if not clean_name(name)]
+    blank = [column for column in unnamed if not any(map(str.strip, frame[column]))]
+    return frame.drop(columns=blank)
+
+
+def _name_columns(path: Path, names: Iterable[str]) -> list[str]:
+    header = [clean_name(name) or f"Unnamed: {index}" for index, name in enumerate(names)]
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise ManifestError(
+            f"the table {path} has more than one column called {' and '.join(map(repr, twice))}",
+            mend="Rename or remove all but one",
+        )
+    return header
+
+
+def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[str]:
+    """Return a row with a cell for each column; only cells without a name may lack.
+
+    Raises:
+        ManifestError: It has too few or too many cells, or repeats the header.
+    """
+    if len(row) == len(names) and row[0].strip() != names[0].strip():
+        return row  # nearly every row of most tables
+    named = max(index for index, name in enumerate(names, 1) if name.strip())
+    filled = len(row)
+    while filled > len(names) and not row[filled - 1].strip():
+        filled -= 1
+    if not named <= filled <= len(names):
+        raise ManifestError(
+            f"{path}: row {number} has {filled} cell{'' if filled == 1 else 's'}, but the header "
+            f"has {named}",
+            mend="Put quotes around cells that contain the separator, or save the table as .xlsx",
+        )
+    if list(map(clean_name, row[:named])) == list(map(clean_name, names[:named])):
+        raise ManifestError(
+            f"{path}: row {number} repeats the header",
+            mend="Remove that row; it comes from joining two tables",
+        )
+    return [*row[:filled], *[""] * (len(names) - filled)]

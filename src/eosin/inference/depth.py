@@ -1,0 +1,105 @@
+"""Bit depth of brightfield images: files of 16 bits per channel that hold fewer.
+
+Cameras of 10, 12 and 14 bits are saved as 16 bits, often without scaling. The depth is what the
+file states: TIFF's MaxSampleValue, OME's SignificantBits, PNG's sBIT. Where it states none, all 16
+bits are taken to be used; an image that then uses less than a quarter of the range is refused, for
+it would be read as black.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from eosin.core.errors import ImageError
+from eosin.core.types import Image, Pixels
+
+#: Largest value that a camera of 14 bits counts: of 16 bits a quarter of the range.
+QUARTER = 2**14 - 1
+# TIFF's tags.
+_DESCRIPTION, _MAX_SAMPLE = 270, 281
+_SIGNIFICANT = re.compile(r'SignificantBits="(\d+)"')
+#: A PNG's small chunks stand before its pixels.
+_HEAD_BYTES = 65_536
+
+
+def stated_bits(path: Path, image: PillowImage.Image) -> int | None:
+    """Return the bits per channel that a file of 16 says it uses; nothing where it says nothing.
+
+    Args:
+        path: The file.
+        image: The same, opened with Pillow.
+    """
+    if image.format == "PNG":
+        return _within(_png_bits(path))
+    return stated_by_tags(getattr(image, "tag_v2", {}))
+
+
+def stated_by_tags(tags: Any) -> int | None:
+    """Return the bits per channel that a TIFF's tags, by number, state; nothing without."""
+    largest = tags.get(_MAX_SAMPLE)
+    if largest is not None:
+        return _within(int(np.max(largest)).bit_length())
+    match = _SIGNIFICANT.search(str(tags.get(_DESCRIPTION, "")))
+    return _within(int(match.group(1))) if match else None
+
+
+def _within(bits: int | None) -> int | None:
+    return bits if bits is not None and 8 <= bits <= 16 else None
+
+
+def _png_bits(path: Path) -> int | None:
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    place = 8
+    while place + 8 <= len(head):
+        length, kind = struct.unpack(">I4s", head[place : place + 8])
+        if kind == b"sBIT":
+            return max(head[place + 8 : place + 8 + length], default=None)
+        if kind == b"IDAT":
+            break
+        place += length + 12
+    return None
+
+
+def reduce_to_eight_bits(path: Path, values: Pixels, stated: int | None = None) -> Image:
+    """Keep the upper eight of the bits that an image uses.
+
+    Args:
+        path: Where it is from, for the message.
+        values: uint8, which comes back as it is, or uint16.
+        stated: The bits per channel that the file states, 8–16.
+
+    Raises:
+        ImageError: The depth is not stated, and less than a quarter of the range is used.
+    """
+    if values.dtype == np.uint8:
+        return values
+    largest = int(values.max(initial=0))
+    if stated is None or largest.bit_length() > stated:
+        check_range(path, largest)
+        stated = 16
+    return (values >> (stated - 8)).astype(np.uint8)
+
+
+def check_range(path: Path, largest: int) -> None:
+    """Refuse 16-bit values that would be read as black.
+
+    Args:
+        path: Where they are from.
+        largest: The largest of them; 0 is black at any depth.
+
+    Raises:
+        ImageError: They use less than a quarter of the range.
+    """
+    if 0 < largest <= QUARTER:
+        raise ImageError(
+            f"{path} uses only {largest.bit_length()} of its 16 bits per channel and does not "
+            "state its bit depth; it would be read too dark",
+            mend="Save it with values scaled to 16 bits, or as 8 bits",
+        )
