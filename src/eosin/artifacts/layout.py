@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,11 @@ class RunFolder:
     def report(self) -> Path:
         """The self-contained HTML page."""
         return self.root / "report.html"
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the run, quoted so that it can be typed as printed."""
+        return f"eosin train --resume {shlex.quote(str(self.root))}"
 
     @property
     def checkpoints(self) -> Path:

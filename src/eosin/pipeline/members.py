@@ -18,7 +18,6 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.types import Samples
-from eosin.pipeline.record import resume_command
 from eosin.pipeline.relocation import find_images, find_moved_paths
 
 #: The parts of which a run's predictions come from networks that were not trained on them.
@@ -77,7 +76,7 @@ def read_members(runs: Sequence[Path | str], output: Path) -> list[Member]:
     if len(places) < 2:
         raise UsageError(
             f"an ensemble needs at least two runs, got {len(places)}",
-            mend="eosin ensemble RUN RUN… -o DIR",
+            mend="Name two or more: eosin ensemble RUN RUN -o DIR",
         )
     members = [
         _read(name, RunFolder(place), output)
@@ -151,7 +150,7 @@ def _check_finished(run: RunFolder) -> None:
     missing = [path for path in (*needed, ModelFolder(run.model).info) if not path.exists()]
     if missing:
         lacks = f"{run.root} is no finished run with a model: it has no {missing[0].name}"
-        go_on = f"Go on with: {resume_command(run.root)}"
+        go_on = f"Go on with: {run.resume_command}"
         raise ArtifactError(lacks, mend=go_on if run.recipe.exists() else None)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,11 +90,6 @@ def describe(*, seconds: dict[str, float], **told: Any) -> Environment:
 def default_output(name: str) -> Path:
     """Return ``runs/<name>-<UTC time>``."""
     return Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-
-
-def resume_command(run: Path) -> str:
-    """Return the command that goes on with a run."""
-    return f"eosin train --resume {shlex.quote(str(run))}"
 
 
 def _git_commit() -> str | None:

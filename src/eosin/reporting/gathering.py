@@ -177,9 +177,10 @@ def _check_run(folder: RunFolder) -> None:
     if not folder.root.is_dir():
         raise ArtifactError(f"the run folder {folder.root} does not exist")
     if not folder.metrics.exists():
+        finish = f"Finish the run: {folder.resume_command}"
         raise ArtifactError(
             f"{folder.root} is no finished run folder: it has no {folder.metrics.name}",
-            mend="Name a folder made by train or evaluate, or finish a stopped run with --resume",
+            mend=finish if folder.recipe.exists() else "Name a folder made by train or evaluate",
         )
 
 

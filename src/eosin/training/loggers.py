@@ -250,7 +250,7 @@ class _MlflowLog:
         except mlflow.MlflowException as error:
             raise OutputError(
                 f"MLflow could not log to {self._address or self._folder}: {error.message}",
-                mend="Training goes on from its last checkpoint with --resume",
+                mend="Make it reachable again, or log into files: unset MLFLOW_TRACKING_URI",
             ) from error
 
 
