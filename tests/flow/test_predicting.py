@@ -36,6 +36,7 @@ def test_the_record_beside_the_table_names_model_engine_and_threshold(
     assert record.model == "model"
     assert record.model_sha256 == sha256_file(model / "model.json")
     assert record.weights_sha256 == info["weights_sha256"]
+    assert record.network_sha256 == sha256_file(model / "model.onnx")
     assert record.threshold.value == info["threshold"]["value"]
     assert record.threshold.source == info["threshold"]["source"]
     assert record.temperature == info["temperature"]

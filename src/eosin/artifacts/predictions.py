@@ -50,6 +50,8 @@ class PredictionRecord(VersionedDocument):
         model: Name of the model folder, with that of its run.
         model_sha256: Of ``model.json``, which lists the SHA-256 of the model's other files.
         weights_sha256: As in ``model.json``.
+        network_sha256: Of the file that was run, ``model.onnx`` or ``model.safetensors``: it stays
+            the same where ``model.json`` and cards are written again.
         engine: Name and version of what ran the network.
         class_names: Labels in the order of the probabilities.
         positive: The positive class of a binary task.
@@ -70,6 +72,7 @@ class PredictionRecord(VersionedDocument):
     model: str
     model_sha256: str
     weights_sha256: str
+    network_sha256: str
     engine: str
     class_names: tuple[str, ...]
     positive: str | None

@@ -148,6 +148,7 @@ def _describe(
     # Every run calls its model folder alike: the run's name distinguishes it.
     run = RunFolder(place.parent)
     is_run_s = place == run.model and run.metrics.exists()
+    network = folder.onnx if folder.onnx.exists() else folder.weights
     return PredictionRecord(
         table=None,
         table_sha256=None,
@@ -155,6 +156,7 @@ def _describe(
         model=f"{place.parent.name}/{place.name}" if is_run_s else place.name,
         model_sha256=sha256_file(folder.info),
         weights_sha256=info.weights_sha256,
+        network_sha256=(info.files or {}).get(network.name) or sha256_file(network),
         engine=classifier.engine,
         class_names=info.class_names,
         positive=info.positive,

@@ -209,7 +209,7 @@ def tell_prediction(record: PredictionRecord) -> str:
     """Return how many images were predicted, by which model and engine, in which time."""
     images = quantity(record.n_images, "image")
     return (
-        f"{images} predicted by {record.model} (SHA-256 {record.model_sha256[:12]}) "
+        f"{images} predicted by {record.model} (SHA-256 {record.network_sha256[:12]}) "
         f"with {record.engine} in {duration(record.seconds)}"
     )
 
