@@ -216,21 +216,18 @@ def report(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    paths: Annotated[list[Path], typer.Argument(help="Images, folders; tables with `path`.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders, tables (column path).")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are no older predictions.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
 ) -> None:
     """Predict class probabilities and decisions for images. Research use only."""
-    from eosin.pipeline import prediction
+    from eosin.pipeline.prediction import predict as run_model
+    from eosin.pipeline.prediction import tell_result
 
-    result = prediction.predict(
-        model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise
-    )
-    printed, notes, where = prediction.tell_result(result)
+    result = run_model(model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise)
+    printed, notes, where = tell_result(result)
     typer.echo(printed)
     for line in notes:
         say(line)

@@ -105,7 +105,7 @@ def test_a_table_with_columns_of_the_user_s_own_is_not_an_older_prediction(
     pd.read_csv(output).assign(comment="seen by hand").to_csv(output, index=False)
     told = command(*line)
     assert told.status == 1
-    assert "exists and is no table of predictions" in told.complaint
+    assert "exists and is not an earlier table of predictions" in told.complaint
 
 
 def test_the_record_of_another_table_of_the_same_name_is_kept(command, model, two, tmp_path):

@@ -100,7 +100,7 @@ def test_a_repaired_table_joins_groups_and_keeps_the_rest(command, write_table, 
     assert "alike_names: 'P1' and 'p01'" in told.out
     found = read(new)
     assert [row["path"] for row in found] == [f"../{n}.png" for n in range(8)]
-    assert [row["patient"] for row in found] == [row[0] for row in rows]
+    assert [row["patient"] for row in found] == ["P1", "P1", "P2", "P3", "", "", "", "P4"]
     groups = [row["group"] for row in found]
     assert groups == ["P1", "P1", "P2", "P2", "joined-1", "joined-1", "", "P4"]
     report = json.loads((tmp_path / "audit" / "audit.json").read_text())

@@ -64,7 +64,7 @@ def _check_unlisted(folder: ModelFolder, listed: Mapping[str, str]) -> None:
 def _verify(folder: ModelFolder, name: str, expected: str) -> None:
     path = folder.root / name
     if Path(name).name != name:
-        raise ArtifactError(f"{folder.info} lists {name!r}, which is no file beside it")
+        raise ArtifactError(f"{folder.info} lists {name!r}, which is not a file beside it")
     if not path.is_file():
         raise ArtifactError(
             f"{path} is missing: {folder.info.name} lists it", mend=_hint(folder, path)

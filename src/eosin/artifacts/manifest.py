@@ -105,7 +105,7 @@ def make_samples(
         ManifestError: A column or a cell is missing or odd, or a label is unknown.
     """
     frame, notes = frame.copy(), [str(note) for note in frame.attrs.get(NOTES, ())]
-    frame.attrs = {key: value for key, value in frame.attrs.items() if key != NOTES}
+    frame.attrs = {}
     label, positive = clean_name(label), positive and clean_name(positive)
     notes += take_columns(frame, columns, label, name)
     if len(frame) == 0:

@@ -8,6 +8,7 @@ one tile; its numbers start anew in each class, so a group is ``<class>/<cluster
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,14 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
             mend="Name the folder that holds lung_colon_image_set",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
-    notes = _add_clusters(table, take_file(root, options, "clusters", _TABLE), wanted)
+    clusters = take_file(root, options, "clusters", _TABLE)
+    notes = _add_clusters(table, clusters, wanted)
+    left_out = found.left_out
+    if clusters.is_file() and root in clusters.parents:
+        left_out = left_out - Counter({clusters.suffix.lower(): 1})  # it was read
     if odd:
         notes.append(f"{count_images(odd)} outside the known class folders: left out")
-    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(left_out)])]
     return table
 
 

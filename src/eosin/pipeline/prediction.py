@@ -102,7 +102,7 @@ def predict(
         update={
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 3),
-            "inputs": [str(path) for path in given],
+            "inputs": [printable(path) for path in given],
         }
     )
     if pseudonymise:

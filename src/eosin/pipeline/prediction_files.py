@@ -19,7 +19,7 @@ _SUFFIXES = (".csv", ".parquet")
 
 
 def check_files(files: PredictionFiles, *, overwrite: bool = False) -> None:
-    """Refuse, before the work, files that cannot be written or that would be lost.
+    """Check, before the work, that the files can be written and that nothing would be lost.
 
     Args:
         files: What shall be written. An older table of predictions is replaced, and with it the
@@ -27,7 +27,7 @@ def check_files(files: PredictionFiles, *, overwrite: bool = False) -> None:
         overwrite: Whether anything else of these names is replaced as well.
 
     Raises:
-        UsageError: The table's name is none of a table.
+        UsageError: The name does not end in ``.csv`` or ``.parquet``.
         OutputError: Something is there already, or the folder cannot be written.
     """
     table = files.table
@@ -38,7 +38,7 @@ def check_files(files: PredictionFiles, *, overwrite: bool = False) -> None:
         return
     is_older = is_prediction_table(table)
     if table.exists() and not is_older:
-        raise _refuse(table, "is no table of predictions")
+        raise _refuse(table, "is not an earlier table of predictions")
     if files.skipped.exists() and not (is_older and _is_list(files.skipped)):
         raise _refuse(files.skipped, f"does not belong to {table.name}")
     if files.record.exists() and not (is_older and _is_record(files)):

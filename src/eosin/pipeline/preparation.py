@@ -34,7 +34,6 @@ from eosin.datasets.audit import (
     fingerprint,
     join_groups,
     list_joined,
-    unify_spelling,
 )
 from eosin.datasets.base import (
     DataSetFacts,
@@ -287,8 +286,6 @@ def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepa
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
         readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)
-        if "site" in named and "site" in readable.frame:
-            readable = unify_spelling(readable, "site")
         for line in [
             describe_repair(joined) or "Repair: no two groups belong together",
             *list_joined(joined),

@@ -76,7 +76,7 @@ def test_a_file_that_the_model_does_not_have_is_refused(folder, name):
 
 def test_a_list_cannot_name_files_elsewhere(folder):
     edit(folder, files={**listed(folder), "../model/model.onnx": "0" * 64})
-    with pytest.raises(ArtifactError, match="is no file beside it"):
+    with pytest.raises(ArtifactError, match="is not a file beside it"):
         verify(folder)
 
 

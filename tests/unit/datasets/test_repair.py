@@ -14,7 +14,6 @@ from eosin.datasets.audit import (
     audit_samples,
     describe_repair,
     join_groups,
-    unify_spelling,
 )
 
 
@@ -106,7 +105,7 @@ class TestRepair:
             alike=Alike((Match("d.png", "e.png", 0.9, "mirrored"),)),
         )
         assert list(repaired.frame["group"]) == ["P1", "P1", *["P2"] * 4, "P6", "P6"]
-        assert list(repaired.frame["patient"]) == list(samples.frame["patient"])
+        assert list(repaired.frame["patient"]) == ["P1", "P1", *list(samples.frame["patient"])[2:]]
         kinds = {one.group: [link.kind for link in one.links] for one in joined}
         assert kinds == {
             "P1": ["alike_names"],
@@ -145,4 +144,7 @@ class TestRepair:
 
     def test_one_spelling_for_sites(self):
         samples = make_samples("1.png P1", "2.png P2", "3.png P3", site=["Aachen", "aachen", ""])
-        assert list(unify_spelling(samples, "site").frame["site"]) == ["Aachen", "Aachen", ""]
+        repaired, _ = join_groups(samples, named=("patient", "group", "site"))
+        assert list(repaired.frame["site"]) == ["Aachen", "Aachen", ""]
+        assert list(repaired.frame["patient"]) == ["P1", "P2", "P3"]
+        assert list(join_groups(samples)[0].frame["site"]) == list(samples.frame["site"])

@@ -7,7 +7,6 @@ from eosin.datasets.audit.repair import (
     describe_repair,
     join_groups,
     list_joined,
-    unify_spelling,
 )
 from eosin.datasets.audit.sketches import sketch, to_grey
 from eosin.datasets.audit.stages import audit_outside, audit_stage
@@ -30,5 +29,4 @@ __all__ = [
     "merge_audits",
     "sketch",
     "to_grey",
-    "unify_spelling",
 ]

@@ -1,8 +1,9 @@
 """Repair of groups: what belongs together becomes one group.
 
 Groups are joined that share a file, an accession, a cluster of tiles, exact copies or
-near-duplicates, or whose names differ only in spelling, wherever in the table they are. Rows stay
-where they are: a table's own ``split`` column is not changed.
+near-duplicates, or whose names differ only in spelling, wherever in the table they are. Patients
+whose names differ only in spelling get one name, so that they are counted once. Rows stay where
+they are: a table's own ``split`` column is not changed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def join_groups(
         samples: The table.
         hashes: Of its files; without them exact copies under other names join nothing.
         alike: Near-duplicates among its images.
-        named: Columns whose names are compared by spelling.
+        named: Columns whose names are compared by spelling; beside ``group``, names in two
+            spellings get the first in order.
 
     Returns:
         The table with joined groups, which does not depend on the order of its rows; each group
@@ -67,7 +69,10 @@ def join_groups(
         JoinedGroups(group=name, groups=own, links=reasons[name]) for name, own in names.items()
     ]
     cells = [new.get(cell, cell) for cell in samples.frame["group"]]
-    return _with_column(samples, "group", cells), joined
+    samples = _with_column(samples, "group", cells)
+    for column in (name for name in named if name != "group" and name in samples.frame):
+        samples = _unify_spelling(samples, column)
+    return samples, joined
 
 
 def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
@@ -115,8 +120,7 @@ def _name_groups(components: list[list[str]], samples: Samples) -> dict[str, lis
     return named
 
 
-def unify_spelling(samples: Samples, column: str) -> Samples:
-    """Return the table with one spelling, the first in order, for names that differ in it alone."""
+def _unify_spelling(samples: Samples, column: str) -> Samples:
     cells = list(samples.frame[column])
     spelled: dict[str, str] = {}
     for name in sorted(set(cells)):
