@@ -55,7 +55,8 @@ def _strings(tree):
 def collect_hints():
     """Return ``file: text`` of every text in the source that offers something to type."""
     # These declare the options, and say where help is.
-    paths = sorted({*SOURCE.rglob("*.py")} - {SOURCE / "cli.py", SOURCE / "__main__.py"})
+    declaring = {SOURCE / "cli.py", SOURCE / "__main__.py", *(SOURCE / "commands").glob("*.py")}
+    paths = sorted({*SOURCE.rglob("*.py")} - declaring)
     return [
         f"{path.relative_to(SOURCE).as_posix()}: {text}"
         for path in paths
@@ -264,6 +265,13 @@ def without_split(run):
 
 
 SCENARIOS = [
+    # Columns under other names: mapped, or the images declared independent.
+    Scenario(
+        "columns.py: --set {}",
+        lambda w: w.plan(
+            f"data.manifest={w.table(change=lambda t: t.rename(columns={'patient': 'case id'}))}"
+        ),
+    ),
     Scenario(
         "Name other images with --data",
         lambda w: ["evaluate", without_split(w.copy_run())],
@@ -414,7 +422,12 @@ MENTIONED = {
     "-o goes with --pseudonymise": "test_pseudonymising",
     "Leave --features out": "test_embedding",
     "with --features TABLE": "test_embedding",
-    "are of an outside manifest": "the message, not the hint",
+    "the other columns are of external data": "the message, not the hint",
+    "makes a table from a folder": "names a command",
+    "add --overwrite to replace it": "typed where predictions are written twice",
+    "Write the card again": "typed where a model folder is damaged",
+    "--no-optional-locks": "an option of git",
+    "columns.py: --set data.split.by=image": "with artifacts/columns.py: --set {}",
     "takes THEIRS=OURS, got": "the message, not the hint",
     "--map leaves no row": "the message, not the hint",
     "--map names {}": "the message, not the hint",
