@@ -11,7 +11,7 @@ export PYTHONUTF8 := 1
 # Tests run side by side, a process a core.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test test-all check format results clean
+.PHONY: help demo test test-all check format lock results clean
 
 help:
 	@echo "make demo      install what is needed and run 'eosin demo' (-> runs/demo)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-all  the same, with the slow tests"
 	@echo "make check     ruff, mypy, import-linter, typos"
 	@echo "make format    rewrite the code in the house's format"
+	@echo "make lock      write base.lock: the base install with hashes"
 	@echo "make clean     remove the environment and caches"
 
 $(BIN)/python:
@@ -53,6 +54,15 @@ test-all: check
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# In an environment of its own: pip cannot write hashes of files for other platforms.
+lock:
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
+	sed -n '/^#/p' base.lock > $(VENV)/base.lock
+	$(VENV)/lock/bin/uv pip compile pyproject.toml --constraints constraints.txt --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet >> $(VENV)/base.lock
+	mv $(VENV)/base.lock base.lock
 
 clean:
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -8,6 +8,11 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import Any
 
+from eosin.core.offline import disable_telemetry
+
+# Here, because every import of a part of Eosin comes through here first.
+disable_telemetry()
+
 #: Verb → module that holds it. Loaded on first use: `import eosin` must not import torch.
 _VERBS = {
     "compare": "eosin.pipeline.comparing",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 
 from eosin.core.errors import EosinError
 from eosin.core.files import mend_of
+from eosin.core.places import cache_folder
 
 _GLOBAL_FLAGS = ("--debug", "--offline")
 # What Typer returns after Ctrl-C.
@@ -27,6 +31,9 @@ _TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx"})
 # neighbours a training step of the light CNN took 230 ms, and 5.7 ms with this limit (4.4 ms on an
 # idle machine either way). It must be set before torch is imported; a user's own value stands.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+# Matplotlib's list of fonts lies with all else that can be made again: $EOSIN_CACHE moves it, and
+# the user's home stays as it was. In a user's own Python program it is the user's to choose.
+os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -52,7 +59,8 @@ def _call(arguments: list[str], *, debug: bool) -> int:
     try:
         from eosin.cli import app
 
-        status = app(arguments, prog_name="eosin", standalone_mode=False)
+        with _warnings_on_stderr():
+            status = app(arguments, prog_name="eosin", standalone_mode=False)
     except BrokenPipeError:
         # The reader of our output left (`eosin … | head`): nothing to say, nobody to tell.
         for stream in (sys.stdout, sys.stderr):
@@ -65,6 +73,31 @@ def _call(arguments: list[str], *, debug: bool) -> int:
     if status == _INTERRUPTED:
         return _fail("interrupted; nothing is half-written", 1)
     return status if isinstance(status, int) else 0
+
+
+class _WarningLines(logging.Handler):
+    """Prints each kind of warning once, as one line."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._printed: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # By the text before its arguments are filled in: a run with folds has five models.
+        if record.msg not in self._printed:
+            self._printed.add(record.msg)
+            sys.stderr.write(f"warning: {' '.join(record.getMessage().splitlines())}\n")
+
+
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Print what Eosin logs as a warning."""
+    logger, handler = logging.getLogger("eosin"), _WarningLines()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _diagnose(error: BaseException) -> tuple[str, int]:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from eosin.commands.data import data
+from eosin.commands.options import (
+    AllowSkipped,
+    AsJson,
+    GroupColumn,
+    Independent,
+    LabelColumn,
+    Output,
+    PathColumn,
+    PatientColumn,
+    Pseudonymise,
+    say,
+    tell_skipped,
+)
 
 app = typer.Typer(
     name="eosin",
@@ -20,33 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data = typer.Typer(
-    help="Known data sets, manifests, image checks, leak audit.", no_args_is_help=True
-)
 app.add_typer(data, name="data")
-
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "-o", "--output", help="New or empty folder; by default runs/ with the name and time."
-    ),
-]
-AllowSkipped = Annotated[
-    bool, typer.Option("--allow-skipped", help="Exit 0 although files could not be read.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LabelColumn = Annotated[str, typer.Option("--label", help="Column of labels.")]
-PathColumn = Annotated[str, typer.Option("--path", help="Column of image paths.")]
-PatientColumn = Annotated[str, typer.Option("--patient", help="Column of patients.")]
-GroupColumn = Annotated[
-    str, typer.Option("--group", help="Column of the unit that must not cross a split.")
-]
-Independent = Annotated[
-    bool, typer.Option("--independent", help="No two images are of one patient or slide.")
-]
-Pseudonymise = Annotated[
-    bool, typer.Option("--pseudonymise", help="Pseudonyms for patients, groups and paths.")
-]
 
 
 @app.callback()
@@ -56,21 +43,6 @@ def main(
 ) -> None:
     """Take the options of every command; the entry point has acted upon them already."""
     del debug, offline
-
-
-def say(sentence: str) -> None:
-    """Tell what is being done, beside the results."""
-    typer.echo(sentence, err=True)
-
-
-def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
-    """Say how many files were skipped and leave with status 1 unless that is allowed."""
-    if n_skipped:
-        files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
-        lists = " and ".join(map(str, where))
-        typer.echo(f"{files} could not be read: see {lists}", err=True)
-        if not allowed:
-            raise typer.Exit(1)
 
 
 @app.command()
@@ -244,89 +216,22 @@ def report(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    paths: Annotated[list[Path], typer.Argument(help="Images, folders; or a table.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders, tables (column path).")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
 ) -> None:
-    """Tell probabilities and decisions for images. Research use only."""
+    """Predict class probabilities and decisions for images. Research use only."""
     from eosin.pipeline.prediction import predict as run_model
-    from eosin.pipeline.telling import tell_abstained, tell_unchanged
+    from eosin.pipeline.prediction import tell_result
 
-    result = run_model(model, paths, output=output, pseudonymise=pseudonymise)
-    typer.echo(result.table.to_csv(index=False).rstrip() if output is None else f"wrote {output}")
-    say(result.intended_use)
-    if result.left_out:
-        say(result.left_out)
-    for line in [*tell_unchanged(result.table), *tell_abstained(result.table)]:
+    result = run_model(model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise)
+    printed, notes, where = tell_result(result)
+    typer.echo(printed)
+    for line in notes:
         say(line)
-    for path, reason in result.skipped if output is None else ():
-        say(f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}")
-    where = Path("the lines above") if output is None else output.parent / "skipped.csv"
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
-
-
-@data.command("list")
-def list_data() -> None:
-    """List the known data sets."""
-    from eosin.pipeline.inspection import list_datasets
-    from eosin.pipeline.telling import tell_datasets
-
-    typer.echo("\n".join(tell_datasets(list_datasets())))
-
-
-@data.command("fetch")
-def fetch(
-    name: Annotated[str, typer.Argument(help="Public data set.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder; by default $EOSIN_DATA/NAME.")
-    ] = None,
-    accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept its licence without being asked.")
-    ] = False,
-    keep_archive: Annotated[
-        bool, typer.Option("--keep-archive", help="Keep archives once they are unpacked.")
-    ] = False,
-) -> None:
-    """Download a public data set; go on where it was cut."""
-    from eosin.pipeline.fetching import fetch_dataset
-
-    confirm = functools.partial(typer.confirm, err=True) if sys.stdin.isatty() else None
-    result = fetch_dataset(
-        name,
-        output,
-        accept_licence=accept_licence,
-        keep_archive=keep_archive,
-        confirm=confirm,
-        say=say,
-    )
-    told = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
-    typer.echo(f"{name} is in {result.folder} ({told}): {result.unpacks_to}")
-    typer.echo(f"next: {result.next_step}")
-
-
-@data.command("manifest")
-def make_manifest(
-    name: Annotated[str, typer.Argument(help="Known data set.")],
-    root: Annotated[Path, typer.Argument(help="Its folder.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
-    options: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the data set. Repeatable."),
-    ] = None,
-) -> None:
-    """Write a manifest from a data set's own folder tree.
-
-    Tells what of the published data set is missing.
-    """
-    from eosin.pipeline.inspection import make_manifest as make
-    from eosin.pipeline.telling import tell_samples
-    from eosin.recipe import parse_overrides
-
-    # As in a recipe, so that one hint works in both places.
-    texts = [text.removeprefix("data.options.") for text in options or ()]
-    samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
-    typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
 
 
 @app.command()
@@ -345,88 +250,3 @@ def convert(
 
     made = run_convert(file, output=output, licence=licence)
     typer.echo(f"wrote {made.path}: {made.n_tensors} tensors, {made.n_values:,} values")
-
-
-@data.command("check")
-def check(
-    path: Annotated[Path, typer.Argument(help="Image, folder or manifest.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="New or empty folder for a table and a gallery."),
-    ] = None,
-    pseudonymise: Pseudonymise = False,
-    as_json: AsJson = False,
-) -> None:
-    """List unreadable files, and flag images of doubtful quality.
-
-    Leaves with status 1 where a file cannot be read; flags are advice.
-    """
-    from eosin.pipeline.checking import check_images, quality_json, tell_quality
-
-    found = check_images(path, output=output, pseudonymise=pseudonymise)
-    typer.echo(json.dumps(quality_json(found)) if as_json else "\n".join(tell_quality(found)))
-    if output is not None:
-        say(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
-    raise typer.Exit(1 if found.unreadable else 0)
-
-
-@data.command("audit")
-def audit(
-    manifest: Annotated[Path, typer.Argument(help="Manifest.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
-    ] = None,
-    label: LabelColumn = "label",
-    path_column: PathColumn = "path",
-    patient: PatientColumn = "patient",
-    group: GroupColumn = "group",
-    independent: Independent = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
-    repair: Annotated[
-        Path | None,
-        typer.Option(
-            "--repair",
-            metavar="NEW.csv",
-            help="New table with the groups joined that belong together; it is audited again.",
-        ),
-    ] = None,
-    pseudonymise: Pseudonymise = False,
-    allow_skipped: AllowSkipped = False,
-    as_json: AsJson = False,
-) -> None:
-    """Find the same material on both sides of a split.
-
-    Leaves with status 1 where there is any, and where a file cannot be read.
-    """
-    from eosin.artifacts.columns import Columns
-    from eosin.pipeline.auditing import audit_manifest
-    from eosin.pipeline.telling import tell_audit
-
-    found, skipped = audit_manifest(
-        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
-        label=label, columns=Columns(path_column, patient, group, independent), say=say,
-    )  # fmt: skip
-    for path, reason in skipped:
-        say(f"not compared by its pixels: {path}: {reason}")
-    typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))
-    where = Path("the lines above") if output is None else output / "skipped.csv"
-    tell_skipped(len(skipped), where, allowed=allow_skipped)
-    raise typer.Exit(1 if found.leaks else 0)
-
-
-@data.command("cache")
-def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove what no process uses.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List the images and stages kept on the disk, or remove them."""
-    from eosin.pipeline import caching
-
-    if not clear:
-        stores, stages = caching.list_cache(), caching.list_kept()
-        typer.echo("\n".join(caching.tell_cache(stores, stages, as_json=as_json)))
-        return
-    found, stages = caching.clear_cache()
-    typer.echo("\n".join(caching.tell_cleared(found, stages, as_json=as_json)))
-    raise typer.Exit(1 if found.in_use else 0)

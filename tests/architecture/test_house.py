@@ -134,6 +134,18 @@ def test_only_the_door_imports_torchvision_and_lightning(sources):
     assert found == set()
 
 
+def test_only_one_file_imports_onnxruntime(sources):
+    found = {
+        path.as_posix()
+        for path, tree in sources.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+        if name.partition(".")[0] == "onnxruntime"
+    }
+    assert found == {"inference/onnx.py"}
+
+
 def test_every_package_says_what_it_is(sources):
     silent = [str(path) for path, tree in sources.items() if not ast.get_docstring(tree)]
     assert silent == []

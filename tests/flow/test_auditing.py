@@ -45,7 +45,12 @@ def make_recipe(manifest, audit):
         {
             "name": "turned",
             "seed": 1,
-            "data": {"manifest": str(manifest), "audit": audit, "split": {"protocol": "column"}},
+            "data": {
+                "manifest": str(manifest),
+                "positive": "b",
+                "audit": audit,
+                "split": {"protocol": "column"},
+            },
             "model": {"name": "light_cnn", "input_px": 64, "preprocessing": "unit"},
             "train": {"epochs": 1, "batch_size": 8, "device": "cpu"},
             "evaluate": {"resamples": 100},

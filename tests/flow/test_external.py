@@ -115,6 +115,9 @@ def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(
 ):
     model = shutil.copytree(tiny_run / "model", tmp_path / "model")
     (model / "profile.json").unlink()
+    info = json.loads((model / "model.json").read_text())
+    del info["files"]  # nor a list of its files
+    (model / "model.json").write_text(json.dumps(info))
     labels = ("--map", "tumour=malignant")
     told = command("evaluate", model, "--data", abroad, *labels, "-o", tmp_path / "a")
     assert told.status == 0, told.err

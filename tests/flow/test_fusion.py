@@ -140,7 +140,7 @@ def test_one_magnification_is_enough_and_a_broken_image_takes_its_bundle_along(
     found = pd.read_csv(tmp_path / "p.csv")
     assert list(found["path"]) == [f"|||{tmp_path / '0.png'}"]
     assert np.isfinite(found[PROBABILITIES].to_numpy()).all()
-    assert "1.png" in (tmp_path / "skipped.csv").read_text()
+    assert "1.png" in (tmp_path / "p.skipped.csv").read_text()
 
 
 def test_a_folder_of_loose_images_is_refused_with_the_mend(fused, slides, command):
@@ -153,7 +153,8 @@ def test_a_folder_of_loose_images_is_refused_with_the_mend(fused, slides, comman
 def test_a_run_s_bundles_train_again_but_no_network_of_single_images(fused, values):
     recipe = values("fusion:light_cnn")
     split = {"protocol": "column"}
-    recipe["data"] = {"manifest": str(fused / "manifest.csv"), "split": split}
+    recipe["data"] = {"manifest": str(fused / "manifest.csv"), "positive": "malignant"}
+    recipe["data"]["split"] = split
     with pytest.raises(ManifestError, match="every row is a bundle of 4 images"):
         eosin.plan(recipe_from_dict(recipe))
     recipe["data"] |= {"magnifications": ALL, "fuse": True}

@@ -122,8 +122,8 @@ def test_a_run_that_is_not_finished(command, tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda model: _remove(model, "onnx", "safetensors"), "safetensors does not exist"),
-        (lambda model: (model / "model.onnx").write_bytes(b"none"), "does not load"),
+        (lambda model: _remove(model, "onnx", "safetensors"), "safetensors is missing: model.json"),
+        (lambda model: (model / "model.onnx").write_bytes(b"none"), "is not the file"),
         (lambda model: (model / "model.json").write_text("{"), "cannot be read as JSON"),
         (lambda model: _version(model, "2.0"), "is in format 2.0; this Eosin reads format 1."),
         (lambda model: _drop(model, "threshold"), "does not fit its schema at threshold"),

@@ -22,6 +22,17 @@ def save(path, height=40, width=40, seed=0):
         Image.fromarray(pixels).save(stream, format="PNG")
 
 
+@pytest.fixture
+def folder_recipe(recipe_file, images):
+    """Write the tiny recipe for the copied class folders; returns its path."""
+
+    def write():
+        data = {"dataset": "folder", "root": str(images), "positive": "malignant"}
+        return recipe_file(data=data, drop=("options",))
+
+    return write
+
+
 def is_escaped(name):
     return name.isascii() and "\\x" in name
 
@@ -53,9 +64,9 @@ def test_training_prediction_and_check_see_the_same_files(images, model, command
         assert "1 .heic" in told
 
 
-def test_training_says_what_it_left_out(recipe_file, command, images):
+def test_training_says_what_it_left_out(folder_recipe, command, images):
     (images / "benign" / "x.heic").touch()
-    recipe = recipe_file(data={"dataset": "folder", "root": str(images)}, drop=("options",))
+    recipe = folder_recipe()
     told = command("train", recipe, "--plan")
     assert told.status == 0, told.err
     assert "1 .heic" in told.err
@@ -67,12 +78,13 @@ def test_names_that_are_not_utf8_are_read_and_escaped(images, model, command, tm
     save(folder + b"/good\xe9.png")
     with open(folder + b"/bad\xe9.png", "wb") as stream:  # noqa: PTH123
         stream.write(b"no image")
-    for table in ("p.csv", "p.parquet"):
+    for table in ("p.csv", "q.parquet"):
         told = command("predict", model, images, "-o", tmp_path / table)
         assert told.status == 1
         assert "1 file" in told.err
     found = pd.read_csv(tmp_path / "p.csv")
-    assert list(pd.read_parquet(tmp_path / "p.parquet")["path"]) == list(found["path"])
+    assert command("predict", model, images, "-o", tmp_path / os.fsdecode(b"\xe9.csv")).status == 1
+    assert list(pd.read_parquet(tmp_path / "q.parquet")["path"]) == list(found["path"])
     assert sum(map(is_escaped, found["path"])) == 1
     (lacking,) = eosin.predict(model, [images]).skipped
     assert is_escaped(lacking[0])
@@ -99,7 +111,8 @@ def test_a_folder_whose_name_is_not_utf8_is_refused_for_training_alone(
     table = folder / "m.csv"
     rows = [f"{path.relative_to(folder)},{path.parts[-3]}" for path in folder.rglob("*.png")]
     table.write_text("\n".join(["path,label", *rows]))
-    recipe = recipe_file(data={"manifest": str(tmp_path / "x.csv")}, drop=("dataset", "options"))
+    data = {"manifest": str(tmp_path / "x.csv"), "positive": "malignant"}
+    recipe = recipe_file(data=data, drop=("dataset", "options"))
     told = command("train", recipe, "--plan", "--set", f"data.manifest={table}")
     assert told.status == 1
     assert "UTF-8" in told.complaint
@@ -123,7 +136,7 @@ def test_marks_of_manifests_in_names_hinder_neither_prediction_nor_check(
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 40), (40, 3), (1, 50), (3, 3), (2, 2)])
 def test_an_image_of_few_pixels_ends_nothing(
-    images, model, command, tmp_path, height, width, recipe_file
+    images, model, command, tmp_path, height, width, folder_recipe
 ):
     save(images / "benign" / "few.png", height, width)
     assert command("predict", model, images, "-o", tmp_path / "p.csv").status == 0
@@ -131,7 +144,7 @@ def test_an_image_of_few_pixels_ends_nothing(
     manifest = tmp_path / "m.csv"
     assert command("data", "manifest", "folder", images, "-o", manifest).status == 0
     assert command("data", "audit", manifest, "--quick").status == 0
-    recipe = recipe_file(data={"dataset": "folder", "root": str(images)}, drop=("options",))
+    recipe = folder_recipe()
     assert command("train", recipe, "--plan").status == 0
 
 

@@ -10,7 +10,7 @@ import tomli_w
 from safetensors.numpy import load_file
 
 import eosin
-from eosin.core.errors import LeakError
+from eosin.core.errors import ArtifactError, LeakError
 from eosin.core.files import sha256_file
 from eosin.recipe import recipe_from_dict
 
@@ -231,6 +231,33 @@ def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
     for key in start:
         same = (start[key] == end[key]).all()
         assert same == key.startswith("features."), key
+
+
+def test_a_source_that_was_damaged_is_no_start(finished, chain, tmp_path):
+    model = shutil.copytree(finished / "model", tmp_path / "model")
+    source = model / "model.safetensors"
+    data = bytearray(source.read_bytes())
+    data[-1] ^= 0x40  # a number of its weights
+    source.write_bytes(data)
+    recipe = recipe_from_dict(chain(0, source=str(source)))
+    with pytest.raises(ArtifactError, match=r"model\.safetensors is not the file"):
+        eosin.train(recipe, output=tmp_path / "run")
+
+
+def test_a_kept_stage_that_was_damaged_is_trained_anew(chain, finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("EOSIN_CACHE", str(tmp_path / "cache"))
+    values = chain(1)
+    values["data"] = {**values["data"], "cache": True}
+    said = []
+    for name in ("first", "second", "third"):
+        run = eosin.train(recipe_from_dict(values), output=tmp_path / name, say=said.append).run
+        if name == "first":
+            (kept,) = (tmp_path / "cache" / "stages").iterdir()
+            network = kept / "model" / "model.onnx"
+            network.write_bytes(network.read_bytes() + b"\0")
+    assert sum("stage 1, one: training" in line for line in said) == 2
+    assert sum("taken over from the cache" in line for line in said) == 1
+    assert (weights(run)["features.0.weight"] != 0).any()
 
 
 def test_the_page_tells_the_chain_in_words(finished):

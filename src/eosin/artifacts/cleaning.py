@@ -55,7 +55,8 @@ def clean_cells(frame: Any, label: str, name: str) -> list[str]:
         if column in _UNKNOWABLE:
             notes += _empty_unknown(frame, column)
     if "magnification" in frame:
-        frame["magnification"] = frame["magnification"].map(clean_magnification)
+        spellings = {cell: clean_magnification(cell) for cell in set(frame["magnification"])}
+        frame["magnification"] = frame["magnification"].map(spellings)
     if "split" in frame:
         notes += _clean_splits(frame, name)
     if "mpp" in frame:

@@ -63,7 +63,7 @@ class Columns:
         return "--set data.split.by=image" if self.in_recipe else "--independent"
 
 
-def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> None:
+def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> list[str]:
     """Copy, in place, the columns that hold what Eosin needs to those that it reads.
 
     Args:
@@ -72,6 +72,9 @@ def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> 
             others.
         label: The column that holds the class.
         name: What the table is called in messages.
+
+    Returns:
+        Sentences on what is known of the images, but not used.
 
     Raises:
         ManifestError: A column is missing, or one is nearly called ``patient`` or ``group`` and
@@ -88,8 +91,15 @@ def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> 
     cells = {key: frame[column] for key, column in mapped.items()}
     for key, series in cells.items():
         frame[key] = series
-    if columns and not columns.independent:
-        _check_passed_over(frame, columns, name)
+    if columns is None or columns.independent:
+        return []
+    _check_passed_over(frame, columns, name)
+    if _is_filled(frame, "patient") or _is_filled(frame, "group") or not _repeats(frame, "slide"):
+        return []
+    return [
+        "no patient or group is known, and images of one slide count as independent; "
+        f"{columns.option('group', 'slide')} keeps them together"
+    ]
 
 
 def _missing(
@@ -135,8 +145,9 @@ def _check_passed_over(frame: Any, columns: Columns, name: str) -> None:
         other = f"{columns.option('group', 'patient')} to keep all images of a patient together"
     near = find_near("group", filled)
     if not near and not has_patients:
-        repeated = [column for column in filled if frame[column].nunique() < len(frame)]
-        near = find_near("slide", repeated)
+        # No split is drawn outside a recipe, and `slide` is a column that is read.
+        ours = () if columns.in_recipe else ("slide",)
+        near = find_near("slide", [c for c in filled if c not in ours and _repeats(frame, c)])
     if near:
         raise _passed_over(
             frame, name, "group", near, f"{columns.option('group', near[0])}, or {other}"
@@ -145,6 +156,10 @@ def _check_passed_over(frame: Any, columns: Columns, name: str) -> None:
 
 def _is_filled(frame: Any, column: str) -> bool:
     return column in frame and not all(is_unknown(str(cell)) for cell in set(frame[column]))
+
+
+def _repeats(frame: Any, column: str) -> bool:
+    return _is_filled(frame, column) and frame[column].nunique() < len(frame)
 
 
 def _passed_over(frame: Any, name: str, key: str, near: list[str], hint: str) -> ManifestError:

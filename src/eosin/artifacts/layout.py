@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +111,11 @@ class RunFolder:
         return self.root / "report.html"
 
     @property
+    def resume_command(self) -> str:
+        """The command that resumes the run, quoted so that it can be typed as printed."""
+        return f"eosin train --resume {shlex.quote(str(self.root))}"
+
+    @property
     def checkpoints(self) -> Path:
         """What ``--resume`` needs."""
         return self.root / "checkpoints"
@@ -196,6 +202,32 @@ class ModelFolder:
     def onnx(self) -> Path:
         """The network for ONNX Runtime: ``images`` (N, C, H, W) float32 → ``logits`` (N, K)."""
         return self.root / "model.onnx"
+
+    @property
+    def listed(self) -> tuple[Path, ...]:
+        """The files whose SHA-256 :attr:`info` lists, where they are there."""
+        return (self.weights, self.onnx, self.profile, self.card, self.card_text)
+
+
+@dataclass(frozen=True)
+class PredictionFiles:
+    """Paths of what ``predict`` writes.
+
+    Args:
+        table: The table of predictions, ``NAME.csv`` or ``NAME.parquet``.
+    """
+
+    table: Path
+
+    @property
+    def skipped(self) -> Path:
+        """Files that could not be read, each with its reason; absent where there is none."""
+        return self.table.with_name(f"{self.table.stem}.skipped.csv")
+
+    @property
+    def record(self) -> Path:
+        """Model, threshold, counts and time of the predictions."""
+        return self.table.with_name(f"{self.table.stem}.json")
 
 
 #: Where the demonstration and ``reproduce`` put the two protocols.

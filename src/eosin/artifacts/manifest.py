@@ -107,7 +107,7 @@ def make_samples(
     frame, notes = frame.copy(), [str(note) for note in frame.attrs.get(NOTES, ())]
     frame.attrs = {}
     label, positive = clean_name(label), positive and clean_name(positive)
-    take_columns(frame, columns, label, name)
+    notes += take_columns(frame, columns, label, name)
     if len(frame) == 0:
         raise ManifestError(f"{name}: the table has no rows")
     for column in ("patient", "group"):

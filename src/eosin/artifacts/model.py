@@ -188,6 +188,7 @@ class ModelInfo(VersionedDocument):
         params: Learnable weights.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
+        files: SHA-256 of every file beside it, by name; null in models of before 0.2.
         licence: Of the model.
         intended_use: Always begins with "Research use only"; says where the data are simulated.
     """
@@ -213,6 +214,7 @@ class ModelInfo(VersionedDocument):
     params: int
     macs: int | None = None
     weights_sha256: str
+    files: dict[str, str] | None = None
     licence: str
     intended_use: str = RESEARCH_USE_ONLY
 

@@ -1,4 +1,4 @@
-"""Schema of ``predictions.csv``, ``logits.parquet`` and ``history.csv``."""
+"""Tables of predictions, logits and histories, and the record beside what ``predict`` writes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from eosin.artifacts.manifest import write_table
+from eosin.artifacts.metrics import Threshold
+from eosin.artifacts.versioned import VersionedDocument
 from eosin.core.errors import ArtifactError
 from eosin.core.types import FloatArray, Samples
 
@@ -28,6 +31,73 @@ HISTORY_COLUMNS = (
     "val_recall",
     "val_auc",
 )
+
+
+#: Columns of a table that ``predict`` writes, beside the probabilities.
+_PREDICTED = ("path", "predicted", "decision")
+_PREDICTED_MORE = ("abstained", "stain")
+#: What ``predict`` says of an image whose stain it could normalise.
+NORMALISED = "normalised"
+
+
+class PredictionRecord(VersionedDocument):
+    """Schema of ``NAME.json`` beside the table of predictions ``NAME.csv``.
+
+    Attributes:
+        table: Name of the table's file; null where none was written.
+        table_sha256: Of the table.
+        eosin: Version of Eosin.
+        model: Name of the model folder, with that of its run.
+        model_sha256: Of ``model.json``, which lists the SHA-256 of the model's other files.
+        weights_sha256: As in ``model.json``.
+        network_sha256: Of the file that was run, ``model.onnx`` or ``model.safetensors``: it stays
+            the same where ``model.json`` and cards are written again.
+        engine: Name and version of what ran the network.
+        class_names: Labels in the order of the probabilities.
+        positive: The positive class of a binary task.
+        threshold: Decision threshold and its source.
+        temperature: Divisor of the logits before the soft-max.
+        temperature_source: Where it was fitted.
+        n_images: Rows of the table.
+        n_skipped: Files that could not be read.
+        n_abstained: Rows on which the model abstains.
+        started: Coordinated universal time, ISO 8601.
+        seconds: Wall time from there to the last prediction.
+        inputs: What was to be predicted, as named; null under pseudonyms.
+    """
+
+    table: str | None
+    table_sha256: str | None
+    eosin: str
+    model: str
+    model_sha256: str
+    weights_sha256: str
+    network_sha256: str
+    engine: str
+    class_names: tuple[str, ...]
+    positive: str | None
+    threshold: Threshold
+    temperature: float
+    temperature_source: str
+    n_images: int
+    n_skipped: int
+    n_abstained: int
+    started: str
+    seconds: float
+    inputs: list[str] | None
+
+
+def is_prediction_table(path: Path) -> bool:
+    """Return whether a file is a table that ``predict`` wrote, without columns of anybody else."""
+    try:
+        if path.suffix == ".parquet":
+            columns = set(pq.read_schema(path).names)
+        else:
+            columns = set(pd.read_csv(path, nrows=0).columns)
+    except (OSError, ValueError):
+        return False
+    rest = columns.difference(_PREDICTED, _PREDICTED_MORE)
+    return columns.issuperset(_PREDICTED) and bool(rest) and all(c.startswith(PREFIX) for c in rest)
 
 
 def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained: Any = None) -> Any:

@@ -199,7 +199,11 @@ def _split_text(path: Path, text: str) -> list[_Row]:
         strict=True,
     )
     try:
-        rows = [(number, row) for number, row in enumerate(reader, 1) if any(map(str.strip, row))]
+        rows = [
+            (number, row)
+            for number, row in enumerate(reader, 1)
+            if row and (row[0] or any(map(str.strip, row)))
+        ]
     except csv.Error as error:
         raise ManifestError(
             f"the table {path} cannot be read: quotes open and close at odd places before line "
@@ -311,6 +315,8 @@ def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[
     Raises:
         ManifestError: It has too few or too many cells, or repeats the header.
     """
+    if len(row) == len(names) and row[0].strip() != names[0].strip():
+        return row  # nearly every row of most tables
     named = max(index for index, name in enumerate(names, 1) if name.strip())
     filled = len(row)
     while filled > len(names) and not row[filled - 1].strip():

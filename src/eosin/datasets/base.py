@@ -121,7 +121,7 @@ def find_root(name: str, root: str | None) -> Path:
         if "$" in str(folder):
             raise DataError(
                 f"data.root is {root!r}, but that environment variable is not set",
-                mend=f"Set it, or give the folder: --set data.root={name}",
+                mend="Set it, or give the folder: --set data.root=FOLDER",
             )
     elif base := os.environ.get(DATA_VARIABLE):
         folder = Path(base).expanduser() / name
@@ -132,9 +132,10 @@ def find_root(name: str, root: str | None) -> Path:
         )
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
+        elsewhere = f"Set ${DATA_VARIABLE}, or give" if root is None else "Give"
         raise DataError(
             f"the folder {folder} of the data set {name!r} {what}",
-            mend=f"Set ${DATA_VARIABLE}, or give the folder: --set data.root=FOLDER",
+            mend=f"{elsewhere} the folder: --set data.root=FOLDER",
         )
     return folder.resolve()
 

@@ -8,6 +8,7 @@ one tile; its numbers start anew in each class, so a group is ``<class>/<cluster
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
+from eosin.core.text import clean_name
 from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice, take_file
@@ -46,7 +48,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     rows, odd = [], 0
     found = list_files(root, _SUFFIXES)
     for path in found.files:
-        label = (f"{root.name}/{path}").split("/")[-2]
+        label = clean_name(f"{root.name}/{path}".split("/")[-2])
         if label in wanted:
             rows.append((path, label))
         odd += label not in CLASSES
@@ -56,10 +58,14 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
             mend="Name the folder that holds lung_colon_image_set",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
-    notes = _add_clusters(table, take_file(root, options, "clusters", _TABLE), wanted)
+    clusters = take_file(root, options, "clusters", _TABLE)
+    notes = _add_clusters(table, clusters, wanted)
+    left_out = found.left_out
+    if clusters.is_file() and root in clusters.parents:
+        left_out = left_out - Counter({clusters.suffix.lower(): 1})  # it was read
     if odd:
         notes.append(f"{count_images(odd)} outside the known class folders: left out")
-    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(left_out)])]
     return table
 
 
@@ -74,7 +80,7 @@ def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
     clusters = _read_clusters(path)
     # By class and file name: the table may have been made from another folder of the tree.
     keys = [
-        (label, cell.rpartition("/")[2])
+        (label, clean_name(cell.rpartition("/")[2]))
         for cell, label in zip(table["path"], table["label"], strict=True)
     ]
     table["cluster"] = [f"{key[0]}/{clusters[key]}" if key in clusters else "" for key in keys]
@@ -93,7 +99,7 @@ def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
     table = read_text_table(path, ["path", "class", "cluster"])
     clusters: dict[tuple[str, str], str] = {}
     for cell, label, cluster in zip(table["path"], table["class"], table["cluster"], strict=True):
-        key = (label, cell.replace("\\", "/").rpartition("/")[2])
+        key = (label, clean_name(cell.replace("\\", "/").rpartition("/")[2]))
         if clusters.setdefault(key, cluster) != cluster:
             raise DataError(f"{path}: {cell} is in the clusters {clusters[key]} and {cluster}")
         if not cluster:

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError, RecipeError
+from eosin.core.text import clean_name
 from eosin.datasets.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
 from eosin.datasets.listing import describe_left_out, list_files
 from eosin.datasets.options import check_options, take_choice
@@ -63,9 +64,9 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     rows, left_out = [], 0
     found = list_files(root)
     paths = found.files
-    has_parts = any(path.split("/")[0] in _PARTS for path in paths)
+    has_parts = any(clean_name(path.split("/")[0]) in _PARTS for path in paths)
     for path in paths:
-        above = path.split("/")[:-1]
+        above = list(map(clean_name, path.split("/")[:-1]))
         part = _PARTS.get(above[0], "") if has_parts and above else ""
         label = _FOLDERS.get(above[int(has_parts)]) if len(above) > int(has_parts) else None
         if label is None or (has_parts and not part):

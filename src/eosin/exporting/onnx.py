@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 from eosin.core.errors import TrainingError
 from eosin.core.files import atomic_path
 from eosin.core.types import FloatArray
-from eosin.inference.classifier import MAX_PROBABILITY_GAP, OnnxNetwork
+from eosin.inference.classifier import MAX_PROBABILITY_GAP
+from eosin.inference.onnx import OnnxNetwork
 from eosin.metrics import softmax
 
 #: ONNX's operator set.

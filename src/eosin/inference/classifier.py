@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
@@ -14,6 +15,7 @@ from eosin.core.errors import ArtifactError
 from eosin.core.progress import Advance
 from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
 from eosin.inference.engine import ENGINE, EngineNetwork, architecture_of
+from eosin.inference.onnx import OnnxNetwork
 from eosin.inference.preprocess import to_input
 from eosin.metrics.calibration import softmax
 from eosin.metrics.conformal import abstains, prediction_sets
@@ -33,9 +35,11 @@ class Classifier:
 
     Attributes:
         info: What ``model.json`` says.
+        engine: Name and version of what runs the network.
 
     Raises:
-        ArtifactError: The folder is no model folder or its network does not load.
+        ArtifactError: The folder is no model folder, a file in it is not the one that
+            ``model.json`` lists, or its network does not load or is of another shape.
     """
 
     def __init__(
@@ -47,8 +51,12 @@ class Classifier:
                 f"{folder} is no model folder: it has no {paths.info.name}",
                 mend="Name RUN/model, or train one with `eosin train`",
             )
-        self.info = read_document(paths.info, ModelInfo) if info is None else info
-        self._network = _open_network(paths, self.info, threads)
+        if info is None:
+            info = read_document(paths.info, ModelInfo)
+            verify_files(paths, info)
+        self.info = info
+        self._network = _open_network(paths, info, threads)
+        self.engine = self._network.engine
 
     def logits(self, images: ImageSource, *, advance: Advance | None = None) -> FloatArray:
         """Run the network on resized images.
@@ -110,7 +118,9 @@ def _open_network(
     """Open the ONNX file; of P3's network without one, the weights in the NumPy engine."""
     if not paths.onnx.exists() and architecture_of(info) in ENGINE:
         return EngineNetwork(paths.weights, info)
-    return OnnxNetwork(paths.onnx, threads=threads)
+    network = OnnxNetwork(paths.onnx, threads=threads)
+    network.check_shape(info)
+    return network
 
 
 def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:
@@ -141,36 +151,3 @@ def _views(inputs: FloatArray) -> list[FloatArray]:
         for seen in (inputs, inputs[..., ::-1])
         for turn in turns
     ]
-
-
-class OnnxNetwork:
-    """``model.onnx`` in ONNX Runtime: ``images`` (N, C, H, W) float32 → ``logits`` (N, K).
-
-    Args:
-        path: The ONNX file.
-        threads: Threads inside an operator; ONNX Runtime's own choice by default.
-
-    Raises:
-        ArtifactError: The file is absent or does not load.
-    """
-
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        import onnxruntime  # slow to import and not needed to read a folder
-
-        if not path.exists():
-            raise ArtifactError(f"{path} does not exist", mend="Train again, or copy the folder")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise ArtifactError(f"{path} does not load in ONNX Runtime: {error}") from error
-
-    def run(self, images: FloatArray) -> FloatArray:
-        """Return the logits (N, K) of prepared images (N, C, H, W)."""
-        (logits,) = self._session.run(["logits"], {"images": images})
-        return np.asarray(logits)

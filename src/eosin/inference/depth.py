@@ -19,8 +19,8 @@ from PIL import Image as PillowImage
 from eosin.core.errors import ImageError
 from eosin.core.types import Image, Pixels
 
-#: Largest value that a camera of 14 bits counts, in a file of 16.
-_DARKEST_TOP = 2**14 - 1
+#: Largest value that a camera of 14 bits counts: of 16 bits a quarter of the range.
+QUARTER = 2**14 - 1
 # TIFF's tags.
 _DESCRIPTION, _MAX_SAMPLE = 270, 281
 _SIGNIFICANT = re.compile(r'SignificantBits="(\d+)"')
@@ -97,7 +97,7 @@ def check_range(path: Path, largest: int) -> None:
     Raises:
         ImageError: They use less than a quarter of the range.
     """
-    if 0 < largest <= _DARKEST_TOP:
+    if 0 < largest <= QUARTER:
         raise ImageError(
             f"{path} uses only {largest.bit_length()} of its 16 bits per channel and does not "
             "state its bit depth; it would be read too dark",

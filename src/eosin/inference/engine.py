@@ -37,9 +37,14 @@ class EngineNetwork:
         path: The weights, of one network or of an ensemble.
         info: What ``model.json`` says.
 
+    Attributes:
+        engine: Its name.
+
     Raises:
         ArtifactError: The weights are absent, damaged or another network's.
     """
+
+    engine = "NumPy engine"
 
     def __init__(self, path: Path, info: ModelInfo) -> None:
         arrays = read_arrays(path)
@@ -50,6 +55,8 @@ class EngineNetwork:
                 self._run = _runner(_build(arrays, info))
         except ArtifactError as error:
             raise ArtifactError(f"{path} does not fit the network: {error.message}") from error
+        except KeyError as error:
+            raise ArtifactError(f"{path} does not fit the network: it has no {error}") from error
 
     def run(self, images: FloatArray) -> FloatArray:
         """Return the logits (N, K) of prepared images (N, C, H, W)."""

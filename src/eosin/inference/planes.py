@@ -28,6 +28,11 @@ _PLAIN_MODES = frozenset({"L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"})
 _PIXELS = re.compile(r"<(?:\w+:)?Pixels\b.*?</(?:\w+:)?Pixels>", re.DOTALL)
 _CHANNEL = re.compile(r"<(?:\w+:)?Channel\b([^>]*)>")
 _NAME = re.compile(r"""\bName=(["'])(.*?)\1""")
+_LAB = (
+    tifffile.PHOTOMETRIC.CIELAB,
+    tifffile.PHOTOMETRIC.ICCLAB,
+    tifffile.PHOTOMETRIC.ITULAB,
+)
 #: What tifffile calls axes that can be channels: channel, sample, sequence, unknown.
 _CHANNEL_AXES = frozenset("CSIQ")
 
@@ -144,6 +149,8 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -
         raise ImageError(
             f"{path} has the axes {told}; one plane at one time is needed, with channels as C"
         )
+    if series.keyframe.photometric in _LAB:
+        raise ImageError(f"{path} has CIELAB pixels, which are no channels")
     limits.check_size(path, sizes["X"], sizes["Y"])
     limits.check_channels(path, sizes[others[0]] if others else 1)
     limits.check_bytes(path, series.nbytes)

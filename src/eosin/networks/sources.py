@@ -99,7 +99,8 @@ def read_file(path: Path) -> Weights:
     if path.suffix != ".safetensors":
         raise ArtifactError(
             f"{path} is no .safetensors file",
-            mend="'eosin convert' makes one of a .pth or .pt file",
+            mend="'eosin convert' makes one of a .pth or .pt file: "
+            "eosin convert FILE -o FILE.safetensors",
         )
     tensors, metadata = _read_safetensors(path)
     licence = metadata.get("licence") or metadata.get("license")

@@ -17,7 +17,7 @@ from eosin.core.progress import progress_bar, with_estimate
 from eosin.core.types import FloatArray, Image, Pixels, Samples, parts_of
 from eosin.datasets.audit import Album, FileHashes, sketch, to_grey
 from eosin.datasets.cache import ImageStore
-from eosin.inference.classifier import OnnxNetwork
+from eosin.inference.onnx import OnnxNetwork
 from eosin.inference.planes import decode_any
 from eosin.pipeline.images import ImageBank
 

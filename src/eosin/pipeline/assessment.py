@@ -33,7 +33,7 @@ from eosin.pipeline.outside import EXTERNAL, read_outside
 from eosin.pipeline.overlap import audit_overlap
 from eosin.pipeline.pages import leaving
 from eosin.pipeline.profiling import find_drift
-from eosin.pipeline.record import default_output, resume_command
+from eosin.pipeline.record import default_output
 from eosin.pipeline.relocation import find_needed_images
 from eosin.pipeline.stain_records import Treated, find_unchanged, write_stain
 from eosin.pipeline.staining import check_units
@@ -129,11 +129,13 @@ def evaluate(
     model = _find_model(run)
     if data is None and (labels or label != "label" or columns not in {None, Columns()}):
         raise UsageError(
-            "--map, --label and the other columns are of external data", mend="Name it with --data"
+            "--map, --label and the other columns are of external data",
+            mend="Name it with --data MANIFEST.csv",
         )
     if data is None and not run.manifest.exists():
         raise UsageError(
-            f"{place} is a model folder, which knows no images", mend="Name a manifest with --data"
+            f"{place} is a model folder, which knows no images",
+            mend="Name a manifest with --data MANIFEST.csv",
         )
     section, seed = _own_judging(run)
     if prevalence is not None:
@@ -177,7 +179,7 @@ def _find_model(run: RunFolder) -> Path:
     if run.recipe.exists():
         raise ArtifactError(
             f"the run {run.root} is not finished: it has no model yet",
-            mend=f"Go on with: {resume_command(run.root)}",
+            mend=f"Go on with: {run.resume_command}",
         )
     what = "is no run or model folder" if run.root.exists() else "does not exist"
     raise ArtifactError(
@@ -207,7 +209,7 @@ def _own_split(run: RunFolder, split: str) -> Samples:
     if "split" not in samples.frame:
         raise ManifestError(
             f"{run.manifest} has no split",
-            mend="Name other images with --data",
+            mend="Name other images with --data MANIFEST.csv",
         )
     part = samples.part(split)
     if len(part) == 0:
@@ -271,7 +273,7 @@ def _load(
     if features is None:
         raise UsageError(
             f"this model takes features such as those of {preprocessing.table}",
-            mend="Name the table that has them for these images with --features",
+            mend="Name the table that has them for these images with --features TABLE",
         )
     return load_features(samples, features, columns=preprocessing.channels)
 

@@ -80,7 +80,7 @@ def read_judgements(runs: Sequence[Path | str]) -> list[Judgement]:
     if len(places) < 2:
         raise UsageError(
             f"a comparison needs at least two runs, got {len(places)}",
-            mend="eosin compare RUN RUN… -o DIR",
+            mend="Name two or more: eosin compare RUN RUN -o DIR",
         )
     names = zip(name_runs(places), places, strict=True)
     found = [_read(name, place, places[0]) for name, place in names]
@@ -95,7 +95,7 @@ def _read(name: str, place: Path, base: Path) -> Judgement:
     if run.split not in JUDGED_FIRST:
         raise ArtifactError(
             f"{place} was judged on {run.split!r} only, which its training knew",
-            mend="Judge it on its test part with `eosin evaluate`",
+            mend="Evaluate its run on the test part: eosin evaluate RUN -o DIR",
         )
     if run.predictions is None:
         raise ArtifactError(f"{place} has no predictions of the split {run.split!r}")
@@ -148,8 +148,8 @@ def find_shared(judgements: Sequence[Judgement]) -> Shared:
     if not paths:
         raise ArtifactError(
             f"no image was judged in all of {', '.join(each.name for each in judgements)}",
-            mend="Train them on the same data with the same split and seed, or with folds; or judge"
-            " them on one manifest with `eosin evaluate --data`",
+            mend="Train them on the same data with the same split and seed, or with folds; or "
+            "evaluate each on one manifest: eosin evaluate RUN --data MANIFEST.csv -o DIR",
         )
     tables = [each.rows.drop_duplicates("path").set_index("path").loc[paths] for each in judgements]
     for each, table in zip(judgements[1:], tables[1:], strict=True):

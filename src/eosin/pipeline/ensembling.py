@@ -20,7 +20,7 @@ from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.predictions import logits_table
 from eosin.artifacts.run import Environment, SamplesIndex
-from eosin.artifacts.versioned import read_document, write_document
+from eosin.artifacts.versioned import write_document
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import ImageSource, IntArray, Samples
 from eosin.datasets.images import without
@@ -28,7 +28,7 @@ from eosin.evaluation import Judged, judge
 from eosin.pipeline.fitting import write_predictions
 from eosin.pipeline.images import load_bank
 from eosin.pipeline.members import Member, read_members
-from eosin.pipeline.modelling import SUMMARY, summarise_model
+from eosin.pipeline.modelling import SUMMARY, finish_model
 from eosin.pipeline.pictures import find_mistakes, mistakes
 from eosin.pipeline.pooling import (
     NOTABLE_GAP,
@@ -108,17 +108,14 @@ def ensemble(
     write_predictions(run, [judged], [logits_table(judged.samples, logits)])
     say(f"Merging {len(members)} models into one file")
     with watch.stage("merge"):
-        gap = _write_model(ModelFolder(run.model), members, told, shared)
-        summarise_model(
-            ModelFolder(run.model),
-            {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]},
-        )
-    profile_samples(ModelFolder(run.model), manifest, judged)
+        info, gap = _write_model(ModelFolder(run.model), members, told, shared)
+    profile_samples(ModelFolder(run.model), info.preprocessing, manifest, judged)
+    measured = shared.split if shared.split == "test" else _NOT_ITSELF
+    finish_model(ModelFolder(run.model), info, {measured: splits[shared.split]})
     if gap > NOTABLE_GAP:
         say(tell_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, judged, members[0].info.preprocessing)
-    reference = read_document(ModelFolder(run.model).info, ModelInfo).preprocessing.stain
-    carry_stain(run, members[0].run, reference, judged.samples)
+    carry_stain(run, members[0].run, info.preprocessing.stain, judged.samples)
     write_document(run.environment, _environment(members, watch))
     # Last: a run folder with metrics is a finished one.
     write_metrics(run.metrics, splits)
@@ -197,7 +194,7 @@ def _manifest(members: Sequence[Member], shared: Shared) -> Samples:
 
 def _write_model(
     folder: ModelFolder, members: Sequence[Member], told: Sequence[EnsembleMember], shared: Shared
-) -> float:
+) -> tuple[ModelInfo, float]:
     infos = [member.info for member in members]
     some = some_of(shared.samples)
 

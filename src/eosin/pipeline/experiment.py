@@ -33,7 +33,7 @@ from eosin.pipeline.preparation import (
     resolve_root,
     silent,
 )
-from eosin.pipeline.record import default_output, resume_command
+from eosin.pipeline.record import default_output
 from eosin.pipeline.relocation import note_place
 from eosin.pipeline.resuming import (
     check_same_data,
@@ -143,7 +143,7 @@ def _seconds_before(run: RunFolder) -> dict[str, float]:
 @contextmanager
 def _resumable(run: RunFolder) -> Iterator[None]:
     """Say how to go on where the user or a full disk stops the work."""
-    go_on = resume_command(run.root)
+    go_on = run.resume_command
     try:
         yield
     except KeyboardInterrupt as error:
@@ -195,7 +195,10 @@ def _resolve(
     """Read the recipe with its paths made absolute, so that the run folder can be re-run."""
     if recipe is None:
         if resume is None:
-            raise RecipeError("no recipe was given", mend="eosin train RECIPE, or --resume RUN")
+            raise RecipeError(
+                "no recipe was given",
+                mend="Name one: eosin train RECIPE or eosin train --resume RUN",
+            )
         recipe = RunFolder(Path(resume)).recipe
     if isinstance(recipe, Recipe):
         resolved = recipe_from_dict(override(recipe.model_dump(), overrides, say))
@@ -250,13 +253,13 @@ def _choose_run(
         resolved = _resolve(recipe, overrides, None, say)
         run = RunFolder(Path(output or default_output(resolved.name)))
         clean_unbegun(run.root)
-        resumed = f", or resume the run in it: {resume_command(run.root)}"
+        resumed = f", or resume the run in it: {run.resume_command}"
         check_output(run.root, or_else=resumed if run.recipe.exists() else "")
         return run, resolved
     if output is not None:
         raise UsageError(
             "-o and --resume exclude each other",
-            mend=f"A resumed run stays in place: {resume_command(Path(resume))}",
+            mend=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
         )
     run = find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume, say)

@@ -21,7 +21,7 @@ from eosin.evaluation import Judged, judge, judged_by, lock_abstention, lock_thr
 from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
 from eosin.pipeline.backends import find_backend
-from eosin.pipeline.modelling import summarise_model, write_info
+from eosin.pipeline.modelling import finish_model
 from eosin.pipeline.origins import Origin
 from eosin.pipeline.pictures import ShownAs, write_pictures
 from eosin.pipeline.profiling import write_profile
@@ -70,11 +70,11 @@ def fit_split(
         backend = find_backend(recipe.model)
         draft = backend.write(network, ModelFolder(run.model), origin, session.bank.of(val))
     with watch.stage("judge"):
-        judged, logits = _judge_parts(session, run, draft, {"val": val, "test": test})
+        info, judged, logits = _judge_parts(session, run, draft, {"val": val, "test": test})
         splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
         write_predictions(run, list(judged.values()), logits)
-        summarise_model(ModelFolder(run.model), splits)
         write_profile(ModelFolder(run.model), session.bank, train, judged["val"])
+        finish_model(ModelFolder(run.model), info, splits)
         rows = session.bank.of(samples).rows
         write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
         shown = ShownAs(POLICIES.get(recipe.augment.policy), copies, recipe.seed)
@@ -197,7 +197,7 @@ def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> O
 
 def _judge_parts(
     session: Session, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
-) -> tuple[dict[str, Judged], list[Any]]:
+) -> tuple[ModelInfo, dict[str, Judged], list[Any]]:
     """Calibrate on validation, lock threshold and abstention, then look at the test part once."""
     evaluate = session.recipe.evaluate
     classifier = Classifier(run.model, info=draft)
@@ -208,17 +208,17 @@ def _judge_parts(
         n_groups = len(set(val.groups))
         temperature, fitted_on = fit_temperature(logits["val"], val.targets, n_groups), "val"
     probabilities = softmax(logits["val"], temperature)
-    write_info(
-        ModelFolder(run.model),
-        draft,
-        temperature=temperature,
-        temperature_source=fitted_on,
-        threshold=lock_threshold(val, probabilities, evaluate, "val", session.recipe.seed),
-        abstention=lock_abstention(val, probabilities, evaluate, "val"),
+    info = draft.model_copy(
+        update={
+            "temperature": temperature,
+            "temperature_source": fitted_on,
+            "threshold": lock_threshold(val, probabilities, evaluate, "val", session.recipe.seed),
+            "abstention": lock_abstention(val, probabilities, evaluate, "val"),
+        }
     )
-    classifier = Classifier(run.model)
+    classifier = Classifier(run.model, info=info)
     judged = {name: judged_by(classifier, part, logits[name]) for name, part in parts.items()}
-    return judged, [logits_table(part, logits[name]) for name, part in parts.items()]
+    return info, judged, [logits_table(part, logits[name]) for name, part in parts.items()]
 
 
 def write_predictions(run: RunFolder, judged: list[Judged], logits: list[Any]) -> None:

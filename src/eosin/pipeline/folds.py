@@ -16,7 +16,7 @@ from eosin.datasets.splits import Fold
 from eosin.evaluation import Judged, judge, judged_by, lock_abstention, pool_folds
 from eosin.inference.classifier import Classifier
 from eosin.pipeline.fitting import copies_of, fit_split, write_predictions
-from eosin.pipeline.modelling import summarise_model
+from eosin.pipeline.modelling import finish_model
 from eosin.pipeline.pictures import ShownAs, write_pictures
 from eosin.pipeline.pooling import write_ensemble
 from eosin.pipeline.profiling import write_profile
@@ -104,11 +104,11 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
         rule = lock_abstention(judged.samples, judged.probabilities, session.recipe.evaluate)
     splits = {OUT_OF_FOLD: pooled}
     with session.watch.stage("export"):
-        session = write_ensemble(session, folds, run, rule)
+        session, info = write_ensemble(session, folds, run, rule)
     write_predictions(run, [judged], [logits])
-    summarise_model(ModelFolder(run.model), {MEMBERS: pooled})
     # Every image was trained on in its turn.
     write_profile(ModelFolder(run.model), session.bank, judged.samples, judged)
+    finish_model(ModelFolder(run.model), info, {MEMBERS: pooled})
     places = [run.fold(fold.repeat, fold.fold) for fold in folds]
     pool_stain(run, places, OUT_OF_FOLD)
     augment = session.recipe.augment

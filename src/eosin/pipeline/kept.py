@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eosin.artifacts.layout import RunFolder
-from eosin.core.errors import OutputError
+from eosin.artifacts.integrity import verify_files
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.versioned import read_document
+from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import sha256_file, write_text
 from eosin.core.places import cache_folder
 from eosin.pipeline.division import Division
@@ -84,8 +87,14 @@ def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as temporary:
             copy = RunFolder(Path(shutil.copytree(kept.root, Path(temporary) / "stage")))
+            model = ModelFolder(copy.model)
+            verify_files(model, read_document(model.info, ModelInfo))
             write_text(copy.recipe, recipe_to_toml(recipe))
             copy.root.rename(place.root)
+    except ArtifactError:
+        # Damaged: one that is trained anew takes its place.
+        shutil.rmtree(kept.root, ignore_errors=True)
+        return False
     except (OSError, OutputError):
         # Another process clears the cache, or the disk is full: the training will tell.
         return False

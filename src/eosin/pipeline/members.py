@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
@@ -17,7 +18,6 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.types import Samples
-from eosin.pipeline.record import resume_command
 from eosin.pipeline.relocation import find_images, find_moved_paths
 
 #: The parts of which a run's predictions come from networks that were not trained on them.
@@ -76,7 +76,7 @@ def read_members(runs: Sequence[Path | str], output: Path) -> list[Member]:
     if len(places) < 2:
         raise UsageError(
             f"an ensemble needs at least two runs, got {len(places)}",
-            mend="eosin ensemble RUN RUN… -o DIR",
+            mend="Name two or more: eosin ensemble RUN RUN -o DIR",
         )
     members = [
         _read(name, RunFolder(place), output)
@@ -111,6 +111,7 @@ def name_runs(places: Sequence[Path]) -> list[str]:
 def _read(name: str, run: RunFolder, output: Path) -> Member:
     _check_finished(run)
     info = read_document(ModelFolder(run.model).info, ModelInfo)
+    verify_files(ModelFolder(run.model), info)
     if not run.recipe.exists():
         raise ArtifactError(
             f"{run.root} is an ensemble of chosen runs itself", mend="Name those runs in its place"
@@ -149,7 +150,7 @@ def _check_finished(run: RunFolder) -> None:
     missing = [path for path in (*needed, ModelFolder(run.model).info) if not path.exists()]
     if missing:
         lacks = f"{run.root} is no finished run with a model: it has no {missing[0].name}"
-        go_on = f"Go on with: {resume_command(run.root)}"
+        go_on = f"Go on with: {run.resume_command}"
         raise ArtifactError(lacks, mend=go_on if run.recipe.exists() else None)
 
 

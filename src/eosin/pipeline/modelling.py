@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from eosin.artifacts.integrity import write_model
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.metrics import Abstention, SplitMetrics, Threshold
+from eosin.artifacts.metrics import SplitMetrics, Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo
-from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.files import sha256_file
 from eosin.pipeline.origins import Origin
 from eosin.pipeline.scale import network_mpp
@@ -51,27 +53,13 @@ def draft_info(
     )
 
 
-def write_info(
-    folder: ModelFolder,
-    draft: ModelInfo,
-    *,
-    temperature: float,
-    temperature_source: str,
-    threshold: Threshold,
-    abstention: Abstention | None,
-) -> None:
-    """Write ``model.json`` with the temperature, the threshold and the abstention locked."""
-    changed = {
-        "temperature": temperature,
-        "temperature_source": temperature_source,
-        "threshold": threshold,
-        "abstention": abstention,
-    }
-    write_document(folder.info, draft.model_copy(update=changed))
+def finish_model(folder: ModelFolder, info: ModelInfo, splits: Mapping[str, SplitMetrics]) -> None:
+    """Write ``model.json``, last of the files that compute: the folder is a model's from then on.
 
-
-def summarise_model(folder: ModelFolder, splits: dict[str, SplitMetrics]) -> None:
-    """Note the headline metrics of each judged split in ``model.json``."""
-    info = read_document(folder.info, ModelInfo)
+    Args:
+        folder: With weights, ONNX file and profile.
+        info: All but the headline metrics and the files' SHA-256.
+        splits: Measurements by what they are called in ``model.json``.
+    """
     metrics = {name: {key: split.image[key] for key in SUMMARY} for name, split in splits.items()}
-    write_document(folder.info, info.model_copy(update={"metrics": metrics}))
+    write_model(folder, info.model_copy(update={"metrics": metrics}))

@@ -11,7 +11,7 @@ import numpy as np
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Abstention, Threshold
 from eosin.artifacts.model import ModelInfo, Planes, Preprocessing, Window
-from eosin.artifacts.versioned import read_document, write_document
+from eosin.artifacts.versioned import read_document
 from eosin.artifacts.weights import Arrays, read_arrays, write_arrays
 from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.files import sha256_file
@@ -35,8 +35,8 @@ COMPARED_IMAGES = 64
 
 def write_ensemble(
     session: Session, folds: Sequence[Fold], run: RunFolder, abstention: Abstention | None
-) -> Session:
-    """Make ``RUN/model`` of a run with folds.
+) -> tuple[Session, ModelInfo]:
+    """Make ``RUN/model`` of a run with folds, but for its ``model.json``.
 
     Args:
         session: Recipe, images, device.
@@ -45,7 +45,7 @@ def write_ensemble(
         abstention: When the model abstains.
 
     Returns:
-        The session with images as the ensemble reads them.
+        The session with images as the ensemble reads them; what ``model.json`` shall hold.
     """
     model, some = session.recipe.model, some_of(folds[0].samples)
     places = [ModelFolder(run.fold(fold.repeat, fold.fold).model) for fold in folds]
@@ -65,12 +65,12 @@ def write_ensemble(
             "abstention": abstention,
         }
     )
-    gap = write_mean(
+    info, gap = write_mean(
         ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
     )
     if gap > NOTABLE_GAP:
         session.say(tell_gap(gap, len(some)))
-    return replace(session, bank=session.bank.reading(joined))
+    return replace(session, bank=session.bank.reading(joined)), info
 
 
 def write_mean(
@@ -78,17 +78,18 @@ def write_mean(
     places: Sequence[ModelFolder],
     draft: ModelInfo,
     images: Callable[[Preprocessing], ImageSource],
-) -> float:
-    """Write a model folder whose probabilities are the mean of others'.
+) -> tuple[ModelInfo, float]:
+    """Write weights and network of a model folder whose probabilities are the mean of others'.
 
     Args:
-        folder: Where to; ``model.json`` comes last.
+        folder: Where to; until ``model.json`` follows it is no model's.
         places: The members.
         draft: What ``model.json`` says beyond what follows from the members.
         images: The same real images as each preprocessing reads them.
 
     Returns:
-        The largest difference of a probability from the mean of the members' own.
+        What ``model.json`` shall hold; the largest difference of a probability from the mean of
+        the members' own.
 
     Raises:
         TrainingError: They differ although all read images alike.
@@ -127,8 +128,7 @@ def write_mean(
         )
     key = "max_probability_gap" if exact else "max_member_gap"
     parity = {key: gap, "n_images": len(images(joined))}
-    write_document(folder.info, draft.model_copy(update={"parity": parity}))
-    return gap
+    return draft.model_copy(update={"parity": parity}), gap
 
 
 def _merge(

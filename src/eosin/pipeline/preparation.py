@@ -238,7 +238,7 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
         wanted = set(map(clean_magnification, section.magnifications))
         keep &= samples.frame["magnification"].isin(wanted).to_numpy()
     if not keep.any():
-        known = set(samples.frame["magnification"])
+        known = set(samples.frame["magnification"]) - {""}
         raise RecipeError(
             f"'data.magnifications': no image was taken at {', '.join(section.magnifications)}",
             mend=close_matches(section.magnifications[0], known),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.model import Embedding, ModelInfo
+from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.artifacts.profile import Distribution, Drift, Profile
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.progress import progress_bar
@@ -42,17 +42,20 @@ def write_profile(model: ModelFolder, bank: ImageBank, train: Samples, judged: J
     write_document(model.profile, profile.model_copy(update={"predicted_on": on}))
 
 
-def profile_samples(model: ModelFolder, samples: Samples, judged: Judged) -> None:
+def profile_samples(
+    model: ModelFolder, preprocessing: Preprocessing, samples: Samples, judged: Judged
+) -> None:
     """Write the profile of a model whose images are not at hand: they are read as it reads them.
 
     Args:
         model: The model folder.
+        preprocessing: How the model reads an image.
         samples: Of its training part, where they have one, else all that it was trained on.
         judged: What it said of images that it was not trained on.
     """
     has_parts = "split" in samples.frame and (samples.frame["split"] == "train").any()
     some = choose_some(samples.part("train") if has_parts else samples)
-    bank, hashes = load_bank(some, read_document(model.info, ModelInfo).preprocessing)
+    bank, hashes = load_bank(some, preprocessing)
     write_profile(model, bank, without(some, hashes.unreadable), judged)
 
 

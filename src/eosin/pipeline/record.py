@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,11 +92,6 @@ def default_output(name: str) -> Path:
     return Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def resume_command(run: Path) -> str:
-    """Return the command that goes on with a run."""
-    return f"eosin train --resume {shlex.quote(str(run))}"
-
-
 def _git_commit() -> str | None:
     commit = _git("rev-parse", "--short=12", "HEAD")
     if commit is None:
@@ -108,7 +102,8 @@ def _git_commit() -> str | None:
 def _git(*arguments: str) -> Any:
     try:
         done = subprocess.run(  # noqa: S603 -- fixed arguments, no shell
-            ["git", *arguments],  # noqa: S607 -- whichever git the user has
+            # Without its locks: a training writes nothing into the user's own repository.
+            ["git", "--no-optional-locks", *arguments],  # noqa: S607 -- whichever git the user has
             capture_output=True,
             text=True,
             timeout=10,

@@ -13,9 +13,12 @@ from typing import Any
 import tomli_w
 from PIL import Image, UnidentifiedImageError
 
+from eosin.artifacts.integrity import list_again, verify_files
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_table
+from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.pseudonyms import Pseudonyms
+from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, OutputError, UsageError
 from eosin.core.files import (
     atomic_path,
@@ -120,7 +123,7 @@ def _files(run: Path) -> Iterator[Path]:
 
 def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
     """Copy every file of a known kind; returns the names of the others."""
-    left_out = []
+    left_out, models = [], []
     copy.mkdir()
     for path in _files(run):
         name = path.relative_to(run)
@@ -132,6 +135,12 @@ def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
             _copy_weights(path, target)
         elif not _rewrite(path, target, known):
             left_out.append(name.as_posix())
+        if path == model.info:
+            # What is rewritten is listed anew, but only what the model was saved with.
+            verify_files(model, read_document(path, ModelInfo))
+            models.append(ModelFolder(target.parent))
+    for place in models:
+        list_again(place)
     return left_out
 
 

@@ -16,7 +16,6 @@ from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
 from eosin.core.files import write_text
 from eosin.core.types import Samples
-from eosin.pipeline.record import resume_command
 from eosin.recipe import Recipe, read_recipe, recipe_to_toml
 
 #: So many images are looked for; a few that were deleted since do not mean that all are elsewhere.
@@ -93,7 +92,7 @@ def _whole_run(run: RunFolder) -> RunFolder:
 def _resume_command(run: RunFolder) -> str:
     by_table = run.recipe.exists() and read_recipe(run.recipe).data.manifest is not None
     place = "data.manifest=FILE" if by_table else "data.root=FOLDER"
-    return f"{resume_command(run.root)} --set {place}"
+    return f"{run.resume_command} --set {place}"
 
 
 def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:

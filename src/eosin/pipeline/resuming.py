@@ -19,7 +19,6 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, OutputError, RecipeError
 from eosin.core.files import clean_partial
 from eosin.pipeline.preparation import Prepared
-from eosin.pipeline.record import resume_command
 from eosin.recipe import Recipe, read_recipe
 
 if sys.platform != "win32":
@@ -47,7 +46,7 @@ def find_run(folder: Path) -> RunFolder:
     if folder.resolve().parent == whole.folds and whole.recipe.exists():
         raise ArtifactError(
             f"{folder} is a fold of the run {whole.root}",
-            mend=f"Go on with: {resume_command(whole.root)}",
+            mend=f"Go on with: {whole.resume_command}",
         )
     return run
 
@@ -106,7 +105,7 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     if changed is not None:
         raise RecipeError(
             f"{run.root} was started with another recipe: {changed}",
-            mend=f"Resume it as it was: {resume_command(run.root)} or start a new run with -o",
+            mend=f"Resume it as it was: {run.resume_command} or start a new run with -o",
         )
 
 

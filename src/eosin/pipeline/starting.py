@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.versioned import read_document
@@ -66,16 +67,27 @@ def start_network(
     )
     if start.source == RANDOM:
         return network, []
+    before = _read_source(start)
     loaded = load_pretrained(network, find_spec(recipe.model.name), start.source)
-    return network, _chain(start, loaded)
+    return network, _chain(start, before, loaded)
 
 
-def _chain(start: Start, loaded: Loaded) -> list[TransferStage]:
-    """Put what a source tells of itself behind what it has behind itself."""
+def _read_source(start: Start) -> ModelInfo | None:
+    """Return what the model folder that a source lies in says; nothing of any other source.
+
+    Raises:
+        ArtifactError: The weights are not those that the model was saved with.
+    """
     before = ModelFolder(Path(start.source).parent)
-    info = None
-    if start.source == str(before.weights) and before.info.exists():
-        info = read_document(before.info, ModelInfo)
+    if start.source != str(before.weights) or not before.info.exists():
+        return None
+    info = read_document(before.info, ModelInfo)
+    verify_files(before, info)
+    return info
+
+
+def _chain(start: Start, info: ModelInfo | None, loaded: Loaded) -> list[TransferStage]:
+    """Put what a source tells of itself behind what it has behind itself."""
     # A model is passed on: of a file its name is told, not where it lay.
     told = loaded.source if start.source == IMAGENET else Path(start.source).name
     link = TransferStage(

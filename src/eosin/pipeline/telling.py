@@ -9,11 +9,12 @@ from typing import Any
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.metrics import Metric, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
+from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.artifacts.profile import Drift, explain_quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.datasets.audit import list_joined
 from eosin.reporting.exposure import UNKNOWN_OVERLAP
-from eosin.reporting.formatting import quantity
+from eosin.reporting.formatting import duration, quantity
 
 _TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 _INDENT = " " * 21
@@ -23,8 +24,6 @@ _ALONE = (
     "no patient or group is known, so each image stands for itself: where images share one, "
     "intervals are too narrow"
 )
-#: What ``predict`` says of an image whose stain it could normalise.
-NORMALISED = "normalised"
 
 
 def tell_metric(metric: Metric) -> str:
@@ -204,6 +203,15 @@ def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def tell_prediction(record: PredictionRecord) -> str:
+    """Return how many images were predicted, by which model and engine, in which time."""
+    images = quantity(record.n_images, "image")
+    return (
+        f"{images} predicted by {record.model} (SHA-256 {record.network_sha256[:12]}) "
+        f"with {record.engine} in {duration(record.seconds)}"
+    )
 
 
 def tell_abstained(table: Any) -> list[str]:

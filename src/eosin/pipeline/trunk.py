@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eosin.exporting.onnx import write_onnx
-from eosin.inference.classifier import OnnxNetwork
+from eosin.inference.onnx import OnnxNetwork
 from eosin.networks import build_network, find_spec
 from eosin.networks.pretrained import load_pretrained
 

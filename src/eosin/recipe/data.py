@@ -17,7 +17,7 @@ class DataSection(Section):
 
     Attributes:
         dataset: Registered data set whose own folder tree is read; or
-        manifest: a manifest (CSV or Parquet), relative to the recipe.
+        manifest: a manifest (CSV, Excel or Parquet, see docs/data.md), relative to the recipe.
         root: The data set's folder; else ``$EOSIN_DATA/<dataset>``. ``$NAME`` and ``~`` expand.
         options: Arguments of the data set (the phantom's, for example).
         path: The manifest's column that holds the image reference.

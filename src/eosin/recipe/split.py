@@ -25,8 +25,8 @@ class SplitSection(Section):
     """How samples are divided.
 
     A key that the protocol does not use is refused. Two exceptions: a section that names every key
-    was written by an earlier version; and ``train``, ``val`` and ``test`` that add up to 1 may
-    stand beside any protocol, for ``--set data.split.protocol=image``.
+    was written by an earlier version; and the shares may stand beside any protocol, for
+    ``--set data.split.protocol=image``.
 
     Attributes:
         protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
@@ -58,7 +58,7 @@ class SplitSection(Section):
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        unused = _unused(given, self.protocol)
+        unused = [key for key in _unused(given, self.protocol) if key not in SHARES]
         if unused and not self.model_fields_set.issuperset(type(self).model_fields):
             raise ValueError(f"{_refusal(unused[0], self.protocol)}: leave it out")
         return self

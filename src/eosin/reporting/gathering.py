@@ -64,7 +64,8 @@ class Run:
         split: The split that the page is about.
         metrics: Measurements by split.
         recipe: The resolved recipe.
-        recipe_text: The same as written.
+        recipe_text: The same as written, without the description of its author, which is of the
+            recipe before it was changed on the command line.
         environment: Versions, device, data set facts.
         split_report: What the split wanted and got.
         balance: What an epoch of the training showed.
@@ -150,7 +151,7 @@ def gather(root: Path) -> Run:
         split=split,
         metrics=metrics,
         recipe=recipe,
-        recipe_text=folder.recipe.read_text(encoding="utf-8") if recipe else "",
+        recipe_text=_recipe_text(folder.recipe) if recipe else "",
         environment=_optional(folder.environment, Environment),
         split_report=_optional(folder.split, SplitReport),
         stain=_optional(folder.stain, StainRecord),
@@ -167,13 +168,19 @@ def gather(root: Path) -> Run:
     )
 
 
+def _recipe_text(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("description = "))
+
+
 def _check_run(folder: RunFolder) -> None:
     if not folder.root.is_dir():
         raise ArtifactError(f"the run folder {folder.root} does not exist")
     if not folder.metrics.exists():
+        finish = f"Finish the run: {folder.resume_command}"
         raise ArtifactError(
             f"{folder.root} is no finished run folder: it has no {folder.metrics.name}",
-            mend="Name a folder made by train or evaluate, or finish a stopped run with --resume",
+            mend=finish if folder.recipe.exists() else "Name a folder made by train or evaluate",
         )
 
 

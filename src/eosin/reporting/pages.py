@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from eosin.reporting import abstention, calibration, decisions, exploration, provenance
 from eosin.reporting.balance import balance_table, balance_words
 from eosin.reporting.card import save_card
+from eosin.reporting.description import description, title
 from eosin.reporting.drift import drift_figures, drift_table, drift_words
 from eosin.reporting.exposure import (
     caution,
@@ -109,6 +110,8 @@ def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
     return {
         "run": run,
         "figures": figures,
+        "title": title(run),
+        "description": description(run),
         "verdict": verdict(run),
         "caution": caution(run),
         "unchecked": run.audit.unchecked if run.audit else "",

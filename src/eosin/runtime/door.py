@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import warnings
 from types import ModuleType
 from typing import Any
 
 from eosin.core.errors import MissingPartError
-
-# The hub's client would tell the hub which tool runs it, and ask there how to find out.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 # Kept alive for as long as the process: dropping the library would drop the declaration.
 _declared: list[Any] = []

@@ -250,13 +250,12 @@ class _MlflowLog:
         except mlflow.MlflowException as error:
             raise OutputError(
                 f"MLflow could not log to {self._address or self._folder}: {error.message}",
-                mend="Training goes on from its last checkpoint with --resume",
+                mend="Make it reachable again, or log into files: unset MLFLOW_TRACKING_URI",
             ) from error
 
 
 def _import_mlflow() -> Any:
-    """Import MLflow, kept from telling its makers of it, and allowed to write files."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    """Import MLflow, allowed to write files."""
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow = import_companion("mlflow")
     logging.getLogger("mlflow").setLevel(logging.ERROR)

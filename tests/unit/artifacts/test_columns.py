@@ -46,6 +46,13 @@ def test_slides_stop_where_nothing_else_groups(tmp_path, name):
     assert read(frame.assign(patient="P"), tmp_path).frame["group"].nunique() == 1
 
 
+def test_slides_that_do_not_group_are_noted_where_no_split_is_drawn(tmp_path):
+    frame = table(slide=["1", "1", "2"])
+    assert "--group slide" in read(frame, tmp_path, Columns()).notes[0]
+    assert not read(frame, tmp_path, Columns(independent=True)).notes
+    assert not read(table(slide=["1", "2", "3"]), tmp_path, Columns()).notes
+
+
 @pytest.mark.parametrize("name", ["patient_age", "subject_sex", "casein", "comment", "batch", "id"])
 def test_other_columns_do_not_stop(tmp_path, name):
     assert len(read(table(**{name: ["1", "1", "2"]}), tmp_path)) == 3

@@ -3,7 +3,7 @@
 import pytest
 
 from eosin.core.errors import DataError, RecipeError
-from eosin.datasets.base import NOTES
+from eosin.datasets.base import NOTES, collect_samples
 from eosin.datasets.cells import collect_cells
 
 ROWS = (
@@ -123,3 +123,11 @@ def test_the_real_cells(data_root):
     assert table["group"].nunique() == 25
     assert table["split"].value_counts().to_dict() == {"train": 661, "test": 539}
     assert table.attrs[NOTES] == []
+
+
+def test_plates_that_differ_by_a_blank_are_one(tmp_path):
+    rows = ["path,class,plate,field", "a.tif,x,P1 ,1", "b.tif,y,P1,1 ", "c.tif,y , P1,2"]
+    (tmp_path / "cells.csv").write_text("\n".join(rows))
+    samples = collect_samples("cells", tmp_path, {"group": "field"}, label="label", positive=None)
+    assert list(samples.frame["group"]) == ["P1/1", "P1/1", "P1/2"]
+    assert samples.class_names == ("x", "y")

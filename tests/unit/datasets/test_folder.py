@@ -148,3 +148,12 @@ def test_patients_that_hold_classes_are_not_taken_for_classes(draw):
 def test_classes_that_hold_patients_stay_classes(draw, paths):
     table = collect_folder(draw(*paths), {})
     assert set(table["label"]) == {path.split("/")[0] for path in paths}
+
+
+def test_folders_that_differ_by_a_blank_or_unicode_form_are_one(draw):
+    names = ("a/P1/x.png", "a /P1 /y.png", "b/Mu\u0308ller/x.png", "b/M\u00fcller/y.png")
+    samples = collect_samples("folder", draw(*names), {}, label="label", positive=None)
+    assert samples.class_names == ("a", "b")
+    assert sorted(set(samples.frame["group"])) == ["M\u00fcller", "P1"]
+    assert all(samples.resolve(path).exists() for path in samples.frame["path"])
+    assert len(samples.notes) == 3

@@ -115,3 +115,12 @@ def test_the_real_tree(data_root):
     assert (table.groupby("group").size() == 5).all()
     assert (table.groupby("group")["label"].nunique() == 1).all()
     assert table.attrs[NOTES] == []
+
+
+def test_names_are_compared_without_blanks_and_in_one_unicode_form(tmp_path):
+    file = tmp_path / "lung_n " / "mu\u0308.jpeg"
+    file.parent.mkdir()
+    file.touch()
+    write_clusters(tmp_path, {"lung_n\\m\u00fc.jpeg": ("lung_n ", " 7")})
+    table = collect_lc25000(tmp_path, {})
+    assert list(table["group"]) == ["lung_n/7"]

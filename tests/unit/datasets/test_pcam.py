@@ -164,3 +164,9 @@ def test_class_folders_without_parts(tmp_path):
     samples = collect_samples("pcam", tmp_path, {}, label="label", positive=None)
     assert samples.positive == "tumour"
     assert verify("pcam", samples)[0] == "all: 2 of 327,680 images"
+
+
+def test_blanks_around_the_names_of_folders_do_not_count(tmp_path):
+    table = collect_pcam(draw_folders(tmp_path, "train /0", "train /1 ", "test/0", "test/1"), {})
+    assert len(table) == 4
+    assert sorted(table["split"]) == ["test", "test", "train", "train"]

@@ -227,3 +227,12 @@ def test_of_real_images_the_planted_faults_are_flagged(data_root, name):
     flags = judge(found).table.set_index("path")["flags"]
     assert all(flag in flags[flag].split(";") for flag in faults), flags[list(faults)]
     assert (flags[cells] != "").mean() <= 0.02
+
+
+def test_images_of_fewer_bits_than_their_file_are_noted(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    Image.fromarray(values * 16).save(tmp_path / "b.png")
+    frame = pd.DataFrame({"path": ["a.png", "b.png"]}, dtype=object)
+    report = judge(measure_samples(Samples(frame=frame, root=tmp_path, class_names=())))
+    assert sum("1 image uses less than a quarter" in note for note in report.notes) == 1

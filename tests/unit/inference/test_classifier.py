@@ -5,12 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
+from eosin.artifacts.integrity import write_model
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Abstention, Threshold
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
-from eosin.inference.classifier import Classifier, OnnxNetwork, decide
+from eosin.inference.classifier import Classifier, decide
+from eosin.inference.onnx import OnnxNetwork
 from eosin.inference.preprocess import to_input
 
 SINGLE_PRECISION = 1e-5  # of logits around 1, in float32, across batch sizes
@@ -169,7 +171,39 @@ def test_a_folder_that_is_none_is_refused(model, tmp_path):
     with pytest.raises(ArtifactError, match=r"is no model folder: it has no model\.json"):
         Classifier(tmp_path)
     ModelFolder(model).onnx.write_bytes(b"no network")
+    with pytest.raises(ArtifactError, match=r"model\.onnx is not the file"):
+        Classifier(model)
+    write_model(ModelFolder(model), read_document(ModelFolder(model).info, ModelInfo))
     with pytest.raises(ArtifactError, match="does not load in ONNX Runtime"):
+        Classifier(model)
+
+
+def test_a_network_of_another_shape_is_refused_whatever_is_listed(model, tmp_path):
+    paths = ModelFolder(model)
+    info = read_document(paths.info, ModelInfo)
+    names = (*info.class_names, "third")
+    write_model(paths, info.model_copy(update={"class_names": names, "positive": None}))
+    with pytest.raises(ArtifactError, match=r"`logits` is \(n, 2\), but .* needs \(N, 3\)"):
+        Classifier(model)
+    smaller = info.preprocessing.model_copy(update={"input_px": (32, 32)})
+    write_model(paths, info.model_copy(update={"preprocessing": smaller}))
+    with pytest.raises(ArtifactError, match=r"`images` is \(n, 3, 64, 64\)"):
+        Classifier(model)
+    # The same in the NumPy engine.
+    paths.onnx.unlink()
+    write_model(paths, info.model_copy(update={"class_names": names, "positive": None}))
+    with pytest.raises(ArtifactError, match=r"model\.safetensors does not fit the network"):
+        Classifier(model)
+    write_model(
+        paths,
+        info.model_copy(
+            update={
+                "architecture": "ensemble",
+                "arguments": {"architecture": "light_cnn", "members": 2},
+            }
+        ),
+    )
+    with pytest.raises(ArtifactError, match="has no 'temperatures'"):
         Classifier(model)
 
 
@@ -179,11 +213,15 @@ def test_p3_s_network_without_its_onnx_file_runs_in_the_numpy_engine(model):
     images = np.random.default_rng(0).integers(0, 256, (3, *info.preprocessing.input_px, 3))
     images = images.astype(np.uint8)
     expected = Classifier(model).logits(images)
+    assert Classifier(model).engine.startswith("ONNX Runtime ")
     paths.onnx.unlink()
+    write_model(paths, info)
+    assert Classifier(model).engine == "NumPy engine"
     np.testing.assert_allclose(Classifier(model).logits(images), expected, rtol=1e-4, atol=1e-4)
     paths.weights.unlink()
+    write_model(paths, info)
     with pytest.raises(ArtifactError, match=r"model\.safetensors does not exist"):
         Classifier(model)
-    write_document(paths.info, info.model_copy(update={"architecture": "vgg16"}))
+    write_model(paths, info.model_copy(update={"architecture": "vgg16"}))
     with pytest.raises(ArtifactError, match=r"model\.onnx does not exist"):
         Classifier(model)

@@ -80,8 +80,9 @@ def test_colours_of_another_kind_are_named(tmp_path, dtype, kind, bigtiff):
 
 def test_cielab_is_named(tmp_path):
     Image.fromarray(RGB).convert("LAB").save(tmp_path / "a.tif")
-    with pytest.raises(ImageError, match="CIELAB"):
-        decode_image(tmp_path / "a.tif")
+    for decode in (decode_image, decode_planes, decode_any):
+        with pytest.raises(ImageError, match="CIELAB"):
+            decode(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(

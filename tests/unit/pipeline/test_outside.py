@@ -147,3 +147,10 @@ def test_a_model_knows_its_scale_where_all_images_share_one(table, size, mpp, ex
     # Where a scale is unknown nothing is refused.
     manifest = table(["benign", "malignant"], size=size)
     assert len(read_outside(manifest, info(mpp=0.1))) == 2
+
+
+def test_labels_to_map_are_cleaned_as_those_of_a_table():
+    assert parse_labels(["benign =benign", "Mu\u0308=tumour"]) == {
+        "benign": "benign",
+        "M\u00fc": "tumour",
+    }

@@ -51,3 +51,16 @@ def test_what_a_members_stage_saw_of_judged_images_is_a_leak_of_the_ensemble(tmp
         ("near_duplicate", "stage one", "s1.png", "t2.png"),
     }
     assert _own_leaks(member, judged, {"t3.png"}) == []
+
+
+def test_a_group_of_a_stage_is_known_by_any_spelling(tmp_path):
+    stage = make_samples(tmp_path, ["s1.png", "s2.png", "01.png"], "train")
+    judged = make_samples(tmp_path, ["t1.png", "1.png"], "test")
+    # The last of each is its own group: numbers of files are no spellings of one name.
+    for samples, groups in ((stage, ["P07", "P8", "01.png"]), (judged, ["p7", "1.png"])):
+        samples.frame["group"] = groups
+    nothing = FileHashes({})
+    (leak,) = audit_stage("one", (stage, nothing), (judged, nothing), is_same_source=True)
+    assert [(pair.a, pair.b) for pair in leak.pairs] == [("s1.png", "t1.png")]
+    assert "P07 = p7" in leak.message
+    assert audit_stage("one", (stage, nothing), (judged, nothing), is_same_source=False) == []

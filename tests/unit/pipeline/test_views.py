@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from eosin.artifacts.integrity import write_model
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document, write_document
@@ -38,8 +39,9 @@ def test_an_ensemble_averages_views_as_its_members_do(
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     whole = ModelFolder(tmp_path / "whole")
     whole.root.mkdir()
-    gap = write_mean(whole, places, draft, lambda _: images)
-    info = read_document(whole.info, ModelInfo)
+    info, gap = write_mean(whole, places, draft, lambda _: images)
+    assert not whole.info.exists()  # not a model's before its profile is there, too
+    write_model(whole, info)
     assert info.test_time == "dihedral"
     assert info.parity == {told: gap, "n_images": 5}
     # Where members are calibrated after their views are averaged, one graph cannot follow.

@@ -87,12 +87,7 @@ def test_a_seed_is_a_whole_number_of_31_bits(seed):
         ({"protocol": "grouped", "k": 5}, "k: the protocol 'grouped' does not use it"),
         ({"repeats": 1}, "repeats: the protocol 'grouped' does not use it"),
         ({"protocol": "image", "k": 3}, "k: the protocol 'image' does not use it"),
-        ({"protocol": "column", "train": 0.7}, "train: the protocol 'column' does not use it"),
-        ({"protocol": "folds", "test": 0.2}, "test: the protocol 'folds' does not use it"),
-        (
-            {"protocol": "folds", "train": 0.3, "val": 0.1, "test": 0.2},
-            "train: the protocol 'folds' does not use it",
-        ),
+        ({"protocol": "column", "repeats": 2}, "repeats: the protocol 'column' does not use it"),
         ({"protocol": "folds", "k": 1}, "greater than or equal to 2"),
         ({"train": 1.0}, "less than 1"),
     ],
@@ -103,11 +98,10 @@ def test_a_split_that_cannot_be_is_refused(split, wanted):
     assert wanted in str(caught.value)
 
 
-def test_shares_that_add_up_may_stand_beside_any_protocol():
-    shares = {"train": 0.5, "val": 0.2, "test": 0.3}
+def test_shares_do_not_count_where_the_table_or_the_folds_divide():
     for protocol in ("column", "folds"):
-        section = {"protocol": protocol, **shares}
-        assert make(data={"dataset": "phantom", "split": section}).data.split.train == 0.5
+        section = {"protocol": protocol, "train": 0.3}
+        assert make(data={"dataset": "phantom", "split": section}).data.split.train == 0.3
 
 
 def test_a_section_that_names_every_key_is_read_as_an_earlier_version_wrote_it():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def audit_stage(
         if (found := stage[1].of_file(cell)) is not None:
             files[place] = found
     judged_images = _columns(single_images(target), "test")
-    frame = _join_spellings(pd.concat([mine, judged_images], ignore_index=True))
+    # An image without a group has its path as one, from the folder of its own table.
+    paths = {*own.frame["path"], *judged_images["path"]}
+    frame = _join_spellings(pd.concat([mine, judged_images], ignore_index=True), paths)
     matches = alike.matches if alike is not None else ()
     near = Alike(tuple(replace(one, a=places.get(one.a, one.a)) for one in matches))
     table = replace(target, frame=frame)
@@ -102,7 +105,9 @@ def audit_outside(
         table = _columns(moved, part)
         alone = f"{_ALONE}{part}: " + table["path"]
         tables.append(table.assign(group=table["group"].where(table["group"] != "", alone)))
-    frame = _join_spellings(pd.concat(tables, ignore_index=True))
+    frame = pd.concat(tables, ignore_index=True)
+    alone_names = {name for name in frame["group"] if name.startswith(_ALONE)}
+    frame = _join_spellings(frame, alone_names)
     report = audit_samples(replace(outside[0], frame=frame, root=root), hashes=FileHashes(files))
     leaks, reach = report.leaks, [_LOOKED]
     lost = len(trained[1].unreadable)
@@ -113,16 +118,17 @@ def audit_outside(
     return report.model_copy(update={"findings": leaks, "reach": tuple(reach)})
 
 
-def _join_spellings(frame: pd.DataFrame) -> pd.DataFrame:
+def _join_spellings(frame: pd.DataFrame, apart: Collection[str]) -> pd.DataFrame:
     """Give names that differ only in spelling one name, which shows them: ``P01 = p01``.
 
-    The name of an image that is its own group holds a path, which no other spelling shares.
+    Args:
+        frame: The images of both sides.
+        apart: Names of images that are their own group: they hold a path, which has no spelling.
     """
     for column in _OWN_NAMES:
         spellings: dict[str, set[str]] = defaultdict(set)
-        for name in set(frame[column]) - {""} - set(frame["path"]):
-            if not name.startswith(_ALONE):
-                spellings[spelling_key(name)].add(name)
+        for name in set(frame[column]).difference(apart, {""}):
+            spellings[spelling_key(name)].add(name)
         joined = {
             name: " = ".join(sorted(names))
             for names in spellings.values()

@@ -80,6 +80,7 @@ def judge(
     known = {path: one for path, one in found.items() if isinstance(one, Measures)}
     table = _tabulate(known)
     flags, notes = _find_flags(table, list(known.values()), magnifications or {}, limits)
+    notes += _note_depth(sum(one.is_dark for one in known.values()))
     table["flags"] = [
         ";".join(flag for flag in FLAGS if flags[flag][row]) for row in range(len(table))
     ]
@@ -90,6 +91,17 @@ def judge(
     for name in ("height", "width"):
         table[name] = table[name].astype("Int64")
     return QualityReport(table[list(_COLUMNS)].round(_DECIMALS), limits, tuple(notes))
+
+
+def _note_depth(number: int) -> list[str]:
+    if not number:
+        return []
+    use = (
+        "1 image uses less than a quarter of its"
+        if number == 1
+        else (f"{number:,} images use less than a quarter of their")
+    )
+    return [f"{use} 16 bits: brightfield models read that only where the file states its bit depth"]
 
 
 def _tabulate(known: Mapping[str, Measures]) -> Any:

@@ -20,6 +20,7 @@ from eosin.core.errors import ImageError
 from eosin.core.types import BoolArray, FloatArray, Image, Pixels
 from eosin.datasets.audit.hashes import hash_pixels
 from eosin.inference.decode import decode_image
+from eosin.inference.depth import QUARTER
 from eosin.inference.planes import decode_planes
 from eosin.stain import find_ink
 
@@ -44,6 +45,7 @@ class Measures:
         focus: Fine detail over coarse, ≥ 0; ``None`` where it is undefined.
         at_bottom: Share of values that are 0, of all channels.
         at_top: Share of values at the upper end; of fluorescence in the worst channel.
+        is_dark: Whether values of 16 bits use less than a quarter of the range, and some of it.
         tissue: Share of pixels that are tissue, 0–1; ``None`` of fluorescence.
         ink: Share of pixels that have a pen's colour, 0–1; ``None`` of fluorescence.
     """
@@ -57,6 +59,7 @@ class Measures:
     focus: float | None
     at_bottom: float
     at_top: float
+    is_dark: bool
     tissue: float | None
     ink: float | None
 
@@ -113,6 +116,7 @@ def measure_image(image: Pixels, *, is_rgb: bool = True) -> Measures:
         focus=measure_focus(channels.sum(axis=0, dtype=np.int32)[None] if is_rgb else channels),
         at_bottom=1 - np.count_nonzero(flat) / flat.size,
         at_top=float(top.mean() if is_rgb else top.max()),
+        is_dark=image.dtype != np.uint8 and 0 < int(highest.max()) <= QUARTER,
         tissue=None if ink is None else _share(_find_tissue(channels) & ~ink),
         ink=None if ink is None else _share(ink),
     )

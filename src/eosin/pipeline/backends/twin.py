@@ -5,7 +5,7 @@ from __future__ import annotations
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.exporting.onnx import write_onnx
-from eosin.inference.classifier import OnnxNetwork
+from eosin.inference.onnx import OnnxNetwork
 from eosin.networks import build_network
 from eosin.training.checkpoints import load_weights
 

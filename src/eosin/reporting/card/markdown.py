@@ -16,7 +16,7 @@ def to_markdown(card: Card) -> str:
     lines = [f"# {_plain(card.name)}: model card", f"> **{RESEARCH_USE_ONLY}**"]
     lines += [f"> **{SIMULATED}**"] if card.simulated else []
     lines += [f"**{_plain(text)}**" for text in card.cautions]
-    lines.append(_plain(card.verdict))
+    lines += [_plain(text) for text in (card.description, card.verdict) if text]
     for section in card.sections:
         lines += _section(section)
     return "\n\n".join(lines) + "\n"

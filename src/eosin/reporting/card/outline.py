@@ -42,6 +42,7 @@ class Card:
 
     Attributes:
         name: What the model is called.
+        description: What was trained on what, in sentences; empty if unknown.
         simulated: Whether it learned from simulated images.
         cautions: What must be known before any number is read, in sentences.
         verdict: How good it is, in one sentence.
@@ -49,6 +50,7 @@ class Card:
     """
 
     name: str
+    description: str
     simulated: bool
     cautions: tuple[str, ...]
     verdict: str

@@ -9,6 +9,7 @@ from eosin.reporting import decisions, exploration, provenance
 from eosin.reporting.balance import balance_words
 from eosin.reporting.calibration import calibration_words
 from eosin.reporting.card.outline import Section
+from eosin.reporting.description import data_words
 from eosin.reporting.exposure import split_name, units
 from eosin.reporting.formatting import count, listing, quantity
 from eosin.reporting.gathering import Run
@@ -63,7 +64,7 @@ def use(run: Run) -> Section:
     model = run.model
     if model is None:
         return Section("Use")
-    seen = run.dataset.get("title") or "those of its manifest"
+    seen = data_words(run)
     is_fluorescent = model.modality == "fluorescence"
     differing = "cells, dyes or microscope" if is_fluorescent else "tissue, stain or scanner"
     points = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eosin.artifacts.integrity import replacing
 from eosin.artifacts.layout import ModelFolder
 from eosin.core.files import write_text
 from eosin.reporting.card import sections
@@ -13,6 +14,7 @@ from eosin.reporting.card.items import reporting_items
 from eosin.reporting.card.licences import licences
 from eosin.reporting.card.markdown import to_markdown
 from eosin.reporting.card.outline import Card
+from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
 from eosin.reporting.gathering import Run, gather
 from eosin.reporting.rendering import render, write_page
@@ -52,15 +54,18 @@ def save_card(run: Run) -> None:
     if run.model is None:
         return
     card, folder = card_of(run), ModelFolder(run.folder.model)
-    write_page(folder.card, render("card.html.j2", card=card, simulated=card.simulated))
-    write_text(folder.card_text, to_markdown(card))
+    page, text = render("card.html.j2", card=card, simulated=card.simulated), to_markdown(card)
+    with replacing(folder, folder.card, folder.card_text):
+        write_page(folder.card, page)
+        write_text(folder.card_text, text)
 
 
 def card_of(run: Run) -> Card:
     """Return what the card says."""
     told = [make(run) for make in _PARTS]
     return Card(
-        name=run.name,
+        name=title(run),
+        description=description(run),
         simulated=run.simulated,
         cautions=tuple(cautions(run)),
         verdict=verdict(run),

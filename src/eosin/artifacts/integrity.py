@@ -1,0 +1,126 @@
+"""SHA-256 of the files of a model folder: listed in ``model.json``, checked when it is opened."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.versioned import write_document
+from eosin.core.errors import ArtifactError
+from eosin.core.files import read_json, sha256_file, write_json
+
+_LOG = logging.getLogger(__name__)
+_KEY = "files"
+
+
+def write_model(folder: ModelFolder, info: ModelInfo) -> None:
+    """Write ``model.json`` with the SHA-256 of every file beside it, which are all written."""
+    files = {path.name: sha256_file(path) for path in folder.listed if path.exists()}
+    write_document(folder.info, info.model_copy(update={_KEY: files}))
+
+
+def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
+    """Check that the files of a model folder are those that its ``model.json`` lists.
+
+    A model of an older version lists its weights alone: a warning is logged.
+
+    Args:
+        folder: The model folder.
+        info: What its ``model.json`` says.
+
+    Raises:
+        ArtifactError: A file is missing, is another one, or computes without being listed.
+    """
+    listed = info.files
+    if listed is None:
+        _LOG.warning(
+            "%s was written by an older Eosin and lists no checksums, so the files beside it are "
+            "not verified; a model trained anew has them",
+            folder.info,
+        )
+        has_weights = folder.weights.exists()
+        listed = {folder.weights.name: info.weights_sha256} if has_weights else {}
+    else:
+        _check_unlisted(folder, listed)
+    for name, expected in listed.items():
+        _verify(folder, name, expected)
+
+
+def _check_unlisted(folder: ModelFolder, listed: Mapping[str, str]) -> None:
+    """Refuse a file that would compute, or be compared with, and that is not the model's."""
+    for path in (folder.onnx, folder.weights, folder.profile):
+        if path.exists() and path.name not in listed:
+            raise ArtifactError(
+                f"{path} does not belong to this model: {folder.info.name} does not list it",
+                mend=f"Remove it, or {_copy_again()}",
+            )
+
+
+def _verify(folder: ModelFolder, name: str, expected: str) -> None:
+    path = folder.root / name
+    if Path(name).name != name:
+        raise ArtifactError(f"{folder.info} lists {name!r}, which is not a file beside it")
+    if not path.is_file():
+        raise ArtifactError(
+            f"{path} is missing: {folder.info.name} lists it", mend=_hint(folder, path)
+        )
+    found = sha256_file(path)
+    if found != expected:
+        raise ArtifactError(
+            f"{path} is not the file that the model was saved with: its SHA-256 is {found[:12]}…, "
+            f"{folder.info.name} lists {expected[:12]}…",
+            mend=_hint(folder, path),
+        )
+
+
+def _hint(folder: ModelFolder, path: Path) -> str:
+    """Return how to get a file back: of a run the cards are made again, all else is copied."""
+    run = RunFolder(folder.root.parent)
+    is_card = path in {folder.card, folder.card_text}
+    if is_card and run.model == folder.root and run.metrics.exists():
+        return f"Write the card again: eosin report {shlex.quote(str(run.root))}"
+    again = _copy_again()
+    return again[0].upper() + again[1:]
+
+
+def _copy_again() -> str:
+    return "copy the whole model folder again from where it was made"
+
+
+@contextmanager
+def replacing(folder: ModelFolder, *paths: Path) -> Iterator[None]:
+    """Replace files of a finished model folder; ``model.json`` lists them anew at the end.
+
+    While that is under way it does not list them: a killed process leaves a model that opens.
+    Nothing is listed in a model of an older version.
+    """
+    _list_files(folder, {path.name: None for path in paths})
+    yield
+    _list_files(folder, {path.name: sha256_file(path) for path in paths})
+
+
+def list_again(folder: ModelFolder) -> None:
+    """List the files of a rewritten copy of a model folder, as far as the original listed them."""
+    listed = read_json(folder.info).get(_KEY) or {}
+    paths = {name: folder.root / name for name in listed}
+    _list_files(
+        folder,
+        {name: sha256_file(path) if path.exists() else None for name, path in paths.items()},
+    )
+
+
+def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
+    """Change entries of a ``model.json`` that lists files; ``None`` removes one."""
+    # As plain values: keys that a newer version added are kept.
+    values = read_json(folder.info)
+    if values.get(_KEY) is None:
+        return
+    listed = {**values[_KEY], **changes}
+    kept = {name: digest for name, digest in listed.items() if digest is not None}
+    if kept != values[_KEY]:
+        write_json(folder.info, {**values, _KEY: kept})

@@ -1,0 +1,46 @@
+"""Options that several verbs share, and lines on stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="New or empty folder; by default runs/ with the name and time."
+    ),
+]
+AllowSkipped = Annotated[
+    bool, typer.Option("--allow-skipped", help="Exit 0 although files could not be read.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of labels.")]
+PathColumn = Annotated[str, typer.Option("--path", help="Column of image paths.")]
+PatientColumn = Annotated[str, typer.Option("--patient", help="Column of patients.")]
+GroupColumn = Annotated[
+    str, typer.Option("--group", help="Column of the unit that must not cross a split.")
+]
+Independent = Annotated[
+    bool, typer.Option("--independent", help="No two images are of one patient or slide.")
+]
+Pseudonymise = Annotated[
+    bool, typer.Option("--pseudonymise", help="Pseudonyms for patients, groups and paths.")
+]
+
+
+def say(sentence: str) -> None:
+    """Tell what is being done, beside the results."""
+    typer.echo(sentence, err=True)
+
+
+def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
+    """Say how many files were skipped and leave with status 1 unless that is allowed."""
+    if n_skipped:
+        files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
+        lists = " and ".join(map(str, where))
+        typer.echo(f"{files} could not be read: see {lists}", err=True)
+        if not allowed:
+            raise typer.Exit(1)

@@ -1,0 +1,117 @@
+"""Title and description of an experiment, from its resolved recipe and what was run.
+
+A recipe's own name and description are its author's: they stay in ``recipe.toml``, for a setting
+that was changed on the command line makes them false.
+"""
+
+from __future__ import annotations
+
+from eosin.recipe import Recipe
+from eosin.recipe.schema import EMBEDDING
+from eosin.reporting.exposure import has_units, unit_name
+from eosin.reporting.formatting import listing, quantity, times
+from eosin.reporting.gathering import Run
+
+#: Classes that a title names; more are counted.
+_MOST_CLASSES = 4
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def title(run: Run) -> str:
+    """Return what a run's page and card are called: the network, and the data or the classes.
+
+    A run without a recipe (an evaluation, an ensemble) is called as its folder.
+    """
+    if run.recipe is None:
+        return run.name
+    network = _network(run.recipe)
+    if _is_published(run):
+        return f"{network} on {run.dataset['name']}"
+    names = run.class_names
+    classes = listing(names) if len(names) <= _MOST_CLASSES else f"{len(names)} classes"
+    return f"{network}: {classes}" if names else network
+
+
+def description(run: Run) -> str:
+    """Return what was trained on what, how it was divided and prepared; empty without a recipe."""
+    recipe = run.recipe
+    if recipe is None:
+        return ""
+    return " ".join(
+        (
+            f"{_network(recipe)} {_origin(recipe)} on {data_words(run)}.",
+            f"{_capitalised(_division(run, recipe))}.",
+            f"{_capitalised(_preparation(recipe))}; seed {recipe.seed}.",
+        )
+    )
+
+
+def data_words(run: Run) -> str:
+    """Return which images a run is of, and how many, in words."""
+    data = run.recipe.data if run.recipe else None
+    if _is_published(run):
+        words = str(run.dataset.get("title") or run.dataset["name"])
+    elif data is not None and data.manifest is not None:
+        words = "the images of a manifest"
+    else:
+        words = "images in class folders" if data and data.dataset == "folder" else "own images"
+    taken = listing(map(times, data.magnifications)) if data else ""
+    return f"{words}{f' at {taken}' if taken else ''}{_size(run)}"
+
+
+def _is_published(run: Run) -> bool:
+    """Return whether the images are of a data set with a name of its own."""
+    return bool(run.dataset.get("name")) and run.dataset.get("licence", "unknown") != "unknown"
+
+
+def _size(run: Run) -> str:
+    if run.manifest is None:
+        return ""
+    patients = run.manifest["patient"].replace("", None).nunique()
+    of = f" of {quantity(patients, 'patient')}" if patients else ""
+    return f" ({quantity(len(run.manifest), 'image')}{of})"
+
+
+def _network(recipe: Recipe) -> str:
+    return f"{EMBEDDING} head" if recipe.model.table is not None else recipe.model.name
+
+
+def _origin(recipe: Recipe) -> str:
+    transfer = recipe.transfer
+    start = {"none": "random weights", "imagenet": "ImageNet weights"}.get(
+        transfer.source, "stored weights"
+    )
+    stages = f" by way of {listing(stage.name for stage in transfer.stage)}"
+    frozen = "" if transfer.freeze == "none" else f" (frozen: {transfer.freeze})"
+    return f"trained from {start}{stages if transfer.stage else ''}{frozen}"
+
+
+def _division(run: Run, recipe: Recipe) -> str:
+    split = recipe.data.split
+    by_image = split.protocol == "image" or split.by == "image" or not has_units(run)
+    unit = "image" if by_image else unit_name(run)
+    if split.protocol == "column":
+        return "split as the manifest says"
+    if split.protocol == "folds":
+        if split.by == "site":
+            return f"leave-one-site-out cross-validation over {quantity(len(run.folds), 'site')}"
+        repeats = f", drawn {split.repeats} times" if split.repeats > 1 else ""
+        return f"{split.k}-fold cross-validation by {unit}{repeats}"
+    # Whole patients seldom give the shares that were asked for.
+    parts = run.split_report.parts if run.split_report else {}
+    shares = {part: parts[part].got if part in parts else getattr(split, part) for part in _PARTS}
+    words = (f"{_PARTS[part]} ({100 * got:.0f} %)" for part, got in shares.items())
+    return f"split by {unit} into {listing(words)}"
+
+
+def _preparation(recipe: Recipe) -> str:
+    stain, augment = recipe.stain, recipe.augment
+    of = "no stain normalisation"
+    if stain.is_on:
+        of = f"stain normalised by {stain.method} for each {stain.unit}"
+    policy = "no augmentation" if augment.policy == "none" else f"augmentation {augment.policy}"
+    return f"{of}; {policy}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,502 @@
+"""Every hint that can be typed works when typed as printed.
+
+Hints are collected from the source. Each needs a line in ``SCENARIOS`` that provokes it: what is
+typed, where placeholders such as FOLDER lead, and which part of the source it stands for.
+"""
+
+import ast
+import re
+import shlex
+import shutil
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tomli_w
+
+import eosin
+from eosin.recipe import recipe_from_dict
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "eosin"
+VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|report|train"
+#: What somebody would type.
+TYPED = re.compile(rf"(?<![-\w])(--[a-z]+\b|-o\b|eosin (?:{VERBS})\b|pip install\b|export [A-Z{{])")
+#: Options whose value is the next word.
+VALUED = {"--set", "--map", "--data", "--label", "--resume", "--features", "--split", "-o"}
+
+
+# --- what the source offers ---
+
+
+def _strings(tree):
+    """Yield every text of a module but docstrings; of an f-string the whole, ``{}`` for values."""
+    inner, docstrings = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inner |= {id(part) for part in ast.walk(node) if part is not node}
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            docstrings.add(id(first.value))
+    for node in ast.walk(tree):
+        if id(node) in inner | docstrings:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = (p.value if isinstance(p, ast.Constant) else "{}" for p in node.values)
+            yield "".join(map(str, parts))
+
+
+def collect_hints():
+    """Return ``file: text`` of every text in the source that offers something to type."""
+    # These declare the options, and say where help is.
+    declaring = {SOURCE / "cli.py", SOURCE / "__main__.py", *(SOURCE / "commands").glob("*.py")}
+    paths = sorted({*SOURCE.rglob("*.py")} - declaring)
+    return [
+        f"{path.relative_to(SOURCE).as_posix()}: {text}"
+        for path in paths
+        for text in _strings(ast.parse(path.read_text(encoding="utf-8")))
+        if TYPED.search(text) and not re.fullmatch(r"-{1,2}[a-z]+(=.*)?", text)
+    ]
+
+
+# --- what is typed ---
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One hint provoked.
+
+    Attributes:
+        hint: A part of the hint in the source that no other hint has.
+        line: The command that is refused, a function of the workshop.
+        fill: What the user puts in the place of FOLDER and the like.
+        then: Words added to what is typed, to make it quick.
+        before: Changes the workshop first.
+        only: Which of several suggestions is typed, counted from 0; all of them one by one else.
+        n_replaced: Words at the end of the line that the hint takes the place of.
+    """
+
+    hint: str
+    line: Callable
+    fill: dict = field(default_factory=dict)
+    then: tuple = ()
+    before: Callable | None = None
+    only: int | None = None
+    n_replaced: int = 0
+
+
+def suggestions(text):
+    """Return what a hint offers to type: whole commands, or options to add to the last one."""
+    text = text.replace("`", " ")
+    found = []
+    for piece in re.split(r"\s(?:or|and)\s|; |, (?=--|eosin|or )", text):
+        start = TYPED.search(piece)
+        if start is None:
+            continue
+        try:
+            words = shlex.split(piece[start.start() :])
+        except ValueError:
+            continue
+        if words[0] == "eosin":
+            found.append([word.rstrip(",.:;)") for word in words])
+            continue
+        options, rest = [], words
+        while rest and rest[0].startswith("-"):
+            n = 2 if rest[0] in VALUED else 1
+            options += [word.rstrip(",.;)") for word in rest[:n]]
+            rest = rest[n:]
+        if options:
+            found.append(options)
+    return found
+
+
+# --- where it is typed ---
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What scenarios work with.
+
+    Attributes:
+        recipe: A recipe that plans in a second; its images lie in ``images``.
+        images: ``ROOT/<class>/<patient>/*.png``.
+        here: An empty folder, which is the working folder.
+        run: A finished run.
+        other: Another one that was tested on the same images.
+        phantom: The images of ``run``.
+    """
+
+    recipe: Path
+    images: Path
+    here: Path
+    run: Path
+    other: Path
+    phantom: Path
+
+    @property
+    def model(self):
+        return self.run / "model"
+
+    def plan(self, *texts, recipe=None):
+        """The words of ``train --plan`` with overrides."""
+        settings = [word for text in texts for word in ("--set", text)]
+        return ["train", recipe or self.recipe, "--plan", *settings]
+
+    def table(self, name="table.csv", change=lambda table: table):
+        """Write a manifest of the images; returns its path."""
+        files = sorted(self.images.rglob("*.png"))
+        rows = [(str(file), file.parts[-3], file.parts[-2]) for file in files]
+        table = change(pd.DataFrame(rows, columns=["path", "label", "patient"]))
+        table.to_csv(self.here / name, index=False)
+        return self.here / name
+
+    def tree(self, name, layout):
+        """Copy the images into another layout; returns its root."""
+        for place, file in enumerate(sorted(self.images.rglob("*.png"))):
+            label, patient = file.parts[-3], file.parts[-2]
+            to = self.here / name / layout.format(label=label, patient=patient, n=place)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, to)
+        return self.here / name
+
+    def copy_run(self, name="run"):
+        """Copy the finished run, to be broken."""
+        return Path(shutil.copytree(self.run, self.here / name))
+
+    def outside(self, *labels):
+        """Write an external table with these labels in turn; returns its path."""
+        return self.table(
+            "outside.csv", lambda t: t.assign(label=[labels[n % len(labels)] for n in t.index])
+        )
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, tiny_phantom, tiny_run):
+    folder = tmp_path_factory.mktemp("hints") / "images"
+    for label in ("benign", "malignant"):
+        for file in sorted((tiny_phantom / label).rglob("*.png")):
+            to = folder / label / file.parts[-2] / file.name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, to)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory, tiny_phantom, tiny_run, tiny_values):
+    values = tiny_values(tiny_phantom, seed=9)
+    values["data"] = {"manifest": str(tiny_run / "manifest.csv"), "positive": "malignant"}
+    values["data"]["split"] = {"protocol": "column"}
+    values["model"]["backend"] = "numpy"
+    values["train"]["epochs"] = 1
+    return eosin.train(recipe_from_dict(values), output=tmp_path_factory.mktemp("runs") / "b").run
+
+
+@pytest.fixture
+def workshop(images, other, tiny_run, tiny_phantom, tiny_values, tmp_path, monkeypatch):
+    values = tiny_values(images)
+    values["data"] = {"dataset": "folder", "root": str(images), "positive": "malignant"}
+    values["data"]["split"] = {"train": 0.5, "val": 0.2, "test": 0.3}
+    values["model"] |= {"input_px": 52, "backend": "numpy"}
+    values["train"]["epochs"] = 1
+    here = tmp_path / "a folder"  # a blank wants quotes
+    here.mkdir()
+    (here / "recipe.toml").write_text(tomli_w.dumps(values))
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("EOSIN_DATA", raising=False)
+    return Workshop(here / "recipe.toml", images, here, tiny_run, other, tiny_phantom)
+
+
+def other_folds(w):
+    return w.plan("data.split.protocol=folds", "data.split.val=0.4", "data.split.k=40")
+
+
+def one_patient_each(table):
+    return table.assign(patient=table["label"])
+
+
+def few(table):
+    """Three patients, each in both classes: there are few ways to divide them."""
+    return table.assign(patient=[f"p{n % 3}" for n in range(len(table))])
+
+
+def three(table):
+    return table.assign(
+        label=[["a", "b", "malignant"][n % 3] for n in range(len(table))], patient=""
+    ).assign(group=[f"g{n // 3}" for n in range(len(table))])
+
+
+def idc_tree(w):
+    """Images that are named as IDC names its patches, in class folders of other names."""
+    return w.tree("idc", "{label}/{n}_idx5_x{n}_y1_class0.png")
+
+
+def breakhis_tree(w):
+    return w.tree("own", "{label}/{patient}/{n}.png")
+
+
+def cut(run):
+    (run / "metrics.json").unlink()
+    return run
+
+
+def without_model(run):
+    shutil.rmtree(run / "model")
+    return run
+
+
+def elsewhere(run):
+    """Let a run's images be where nobody finds them."""
+    table = pd.read_csv(run / "manifest.csv", dtype=str)
+    table.assign(path="gone/" + table["path"]).to_csv(run / "manifest.csv", index=False)
+    (run / "checkpoints" / "inputs.parquet").unlink()
+    return run
+
+
+def without_split(run):
+    table = pd.read_csv(run / "manifest.csv", dtype=str).drop(columns="split")
+    table.to_csv(run / "manifest.csv", index=False)
+    return run
+
+
+SCENARIOS = [
+    # Columns under other names: mapped, or the images declared independent.
+    Scenario(
+        "columns.py: --set {}",
+        lambda w: w.plan(
+            f"data.manifest={w.table(change=lambda t: t.rename(columns={'patient': 'case id'}))}"
+        ),
+    ),
+    Scenario(
+        "Name other images with --data",
+        lambda w: ["evaluate", without_split(w.copy_run())],
+        {"MANIFEST.csv": "outside.csv"},
+        before=lambda w: w.outside("benign", "malignant"),
+    ),
+    # What a recipe says.
+    Scenario(
+        "the data set's own tree",
+        lambda w: w.plan(f"data.root={idc_tree(w)}", "data.dataset=idc"),
+        {"FOLDER": "images"},
+        only=0,
+    ),
+    Scenario(
+        "Name the folder that holds one folder a patient", lambda w: w.plan("data.dataset=idc")
+    ),
+    Scenario("Name the folder that holds BreaKHis_v1", lambda w: w.plan("data.dataset=breakhis")),
+    Scenario("Set ${}, or give the folder", lambda w: w.plan("data.root="), {"FOLDER": "images"}),
+    Scenario(
+        "{} the folder: --set data.root=FOLDER",
+        lambda w: w.plan("data.root=/none"),
+        {"FOLDER": "images"},
+    ),
+    Scenario(
+        "Set it, or give the folder", lambda w: w.plan("data.root=$NO_SUCH/x"), {"FOLDER": "images"}
+    ),
+    Scenario(
+        "layout=patient/class",
+        lambda w: w.plan(f"data.root={w.tree('t', '{patient}/{label}/{n}.png')}"),
+        only=0,
+    ),
+    Scenario(
+        "divide by image", lambda w: w.plan(f"data.manifest={w.table(change=one_patient_each)}")
+    ),
+    Scenario("Use {}: k = {}", other_folds, only=0),
+    Scenario("let Eosin divide", lambda w: w.plan("data.split.protocol=column")),
+    Scenario(
+        "Add it, or divide by patient",
+        lambda w: w.plan(
+            "data.split.protocol=folds",
+            "data.split.k=3",
+            "data.split.by=site",
+            "data.split.val=0.4",
+        ),
+    ),
+    Scenario(
+        "Add images of another site",
+        lambda w: w.plan(
+            f"data.manifest={w.table(change=lambda t: t.assign(site='A'))}",
+            "data.split.protocol=folds",
+            "data.split.k=3",
+            "data.split.by=site",
+            "data.split.val=0.4",
+        ),
+    ),
+    Scenario(
+        "Use at most {}: repeats",
+        lambda w: w.plan(
+            f"data.manifest={w.table(change=few)}",
+            "data.split.protocol=folds",
+            "data.split.k=3",
+            "data.split.val=0.5",
+            "data.split.repeats=30",
+        ),
+    ),
+    Scenario(
+        "choose a protocol that uses it", lambda w: w.plan("data.split.k=3", "data.split.val=0.4")
+    ),
+    Scenario("overrides.py: --set {}", lambda w: w.plan("data.positive=")),
+    Scenario(
+        "leave it out: --set data.positive=",
+        lambda w: w.plan(f"data.manifest={w.table(change=three)}"),
+    ),
+    # Runs and models.
+    Scenario(
+        "Name one: eosin train RECIPE",
+        lambda w: ["train", "--plan"],
+        {"RECIPE": "recipe.toml", "RUN": "run"},
+        then=("--plan",),
+        before=lambda w: w.copy_run(),
+    ),
+    Scenario(
+        "layout.py: eosin train --resume {}",
+        lambda w: ["evaluate", cut(without_model(w.copy_run()))],
+    ),
+    Scenario("-o and --resume exclude", lambda w: ["train", "--resume", w.copy_run(), "-o", "x"]),
+    Scenario(
+        "layout.py: eosin train --resume {}", lambda w: ["train", w.recipe, "-o", w.copy_run()]
+    ),
+    Scenario(
+        "Resume it as it was",
+        lambda w: ["train", "--resume", w.copy_run(), "--set", "seed=9"],
+        only=0,
+    ),
+    Scenario("{} --set {}", lambda w: ["evaluate", elsewhere(w.copy_run())], {"FOLDER": "PHANTOM"}),
+    Scenario(
+        "Name it with --data",
+        lambda w: ["evaluate", w.run, "--label", "label"[::-1]],
+        {"MANIFEST.csv": "outside.csv"},
+        before=lambda w: w.table("outside.csv", lambda t: t.assign(lebal=t["label"])),
+    ),
+    Scenario(
+        "Name a manifest with --data",
+        lambda w: ["evaluate", w.model],
+        {"MANIFEST.csv": "outside.csv"},
+        before=lambda w: w.outside("benign", "malignant"),
+    ),
+    Scenario(
+        "outside.py: --map {}",
+        lambda w: ["evaluate", w.model, "--data", w.outside("benign =", "it's")],
+        {"CLASS": "malignant"},
+    ),
+    Scenario(
+        "For example: --map tumour=malignant",
+        lambda w: ["evaluate", w.model, "--data", w.outside("benign", "tumour"), "--map", "tumour"],
+        n_replaced=2,
+    ),
+    Scenario(
+        "Name two or more: eosin ensemble", lambda w: ["ensemble", w.run], {"RUN": "two runs"}
+    ),
+    Scenario("Name two or more: eosin compare", lambda w: ["compare", w.run], {"RUN": "two runs"}),
+]
+
+#: What is mentioned, or typed where no command could be refused first, and why that is enough.
+MENTIONED = {
+    "on another disk": "`eosin data cache --clear` runs in test_command_line",
+    "or choose another": "files: -o is tried with a full folder",
+    "Choose another": "-o is tried with a full folder",
+    "choose another": "-o is tried with a full folder",
+    "Move it away": "a download that is in the way: test_fetching",
+    "Choose a folder beside it": "test_pseudonymising",
+    "which --offline or EOSIN_OFFLINE forbids": "says what forbids it",
+    "Give a folder with -o": "test_fetching, which has a server",
+    "Give --accept-licence": "test_fetching, which has a server",
+    "To go on: eosin data fetch": "test_fetching, which has a server",
+    "eosin data manifest {} {}": "printed after a download: test_fetching",
+    "`eosin train` made": "names what made a folder",
+    "Name RUN/model": "names what makes a model",
+    'data.audit = "full"': "says what a run did not look for",
+    "exclude each other": "the message, not the hint",
+    "--repair": "test_repairing",
+    "audit the new table with --pseudonymise": "test_repairing",
+    "draw the split by group and join": "test_repairing",
+    "data.repair=true": "test_repairing",
+    "data.split.protocol=grouped": "test_repairing",
+    "data.alike_names=distinct": "test_repairing",
+    "--allow-leak": "test_whole_way",
+    "-o goes with --pseudonymise": "test_pseudonymising",
+    "Leave --features out": "test_embedding",
+    "with --features TABLE": "test_embedding",
+    "the other columns are of external data": "the message, not the hint",
+    "makes a table from a folder": "names a command",
+    "add --overwrite to replace it": "typed where predictions are written twice",
+    "Write the card again": "typed where a model folder is damaged",
+    "--no-optional-locks": "an option of git",
+    "columns.py: --set data.split.by=image": "with artifacts/columns.py: --set {}",
+    "takes THEIRS=OURS, got": "the message, not the hint",
+    "--map leaves no row": "the message, not the hint",
+    "--map names {}": "the message, not the hint",
+    "--map {}={}": "the message, not the hint",
+    "wants a .csv": "the message, not the hint",
+    "wants key=value": "the message, not the hint",
+    "the recipe's items are": "the message, not the hint",
+    "already has a value": "the message, not the hint",
+    "--set {}.{}": "the message, not the hint",
+    "`eosin data check` lists": "names a command",
+    "Evaluate its run": "an evaluation of another split, typed in test_judging",
+    "evaluate each on one manifest": "typed in test_external",
+    "FILE.safetensors": "test_converting",
+    "ensembling.py: eosin ensemble": "recorded in environment.json",
+    "session.py: eosin train": "recorded in environment.json",
+    "provenance.py": "test_a_page_s_commands_make_the_run_again",
+    "sections.py": "advice of the model card",
+    "decisions.py": "advice of the page",
+    "inspection.py: export": "doctor: test_command_line",
+    "names another": "doctor: test_command_line",
+}
+
+
+def test_every_hint_has_a_scenario():
+    known = [scenario.hint for scenario in SCENARIOS] + list(MENTIONED)
+    hints = [hint for hint in collect_hints() if "pip install" not in hint]
+    assert len(hints) > 40
+    new = [hint for hint in hints if not any(part in hint for part in known)]
+    assert not new, "add a line to SCENARIOS for each of these"
+    gone = [part for part in known if not any(part in hint for hint in collect_hints())]
+    assert not gone, "the source does not offer these any more"
+
+
+def test_what_is_to_be_installed_is_an_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].keys()
+    named = [re.findall(r"eosin\[(\w+)\]", hint) for hint in collect_hints()]
+    assert {extra for found in named for extra in found} <= set(extras)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.hint)
+def test_a_hint_works_when_typed_as_printed(scenario, command, workshop):
+    if scenario.before:
+        scenario.before(workshop)
+    line = [str(word) for word in scenario.line(workshop)]
+    told = command(*line)
+    assert told.status in {1, 2}, told.out
+    kept = line[: len(line) - scenario.n_replaced]
+    found = suggestions(told.complaint.partition(". ")[2])
+    assert found, told.complaint
+    for typed in found if scenario.only is None else [found[scenario.only]]:
+        words = list(fill_in(typed, scenario.fill, workshop))
+        again = words[1:] if words[0] == "eosin" else [*kept, *words]
+        done = command(*again, *scenario.then)
+        assert done.status == 0, (again, done.err)
+
+
+def fill_in(words, fill, workshop):
+    """Put paths in the place of FOLDER and the like, and of a bare ``-o``."""
+    known = {"images": workshop.images, "PHANTOM": workshop.phantom}
+    runs = iter((workshop.run, workshop.other))
+    for word in words:
+        if word == "DIR":
+            yield "made"
+        elif word == "RUN" and fill.get("RUN") == "two runs":
+            yield str(next(runs))
+        else:
+            for name, value in fill.items():
+                word = word.replace(name, str(known.get(value, value)))
+            yield word
+    if words[-1] == "-o":
+        yield "made"

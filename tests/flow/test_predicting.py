@@ -1,0 +1,213 @@
+"""What ``predict`` takes and writes: tables, the record beside the predictions, no lost work."""
+
+import json
+import shlex
+import shutil
+from datetime import datetime
+
+import pandas as pd
+import pytest
+
+from eosin.artifacts.predictions import PredictionRecord
+from eosin.artifacts.versioned import read_document
+from eosin.core.files import sha256_file
+
+MINE = "path,label,patient\nx.png,benign,P01\n"
+
+
+@pytest.fixture
+def two(images):
+    """The paths of two images of one class, and of one of the other."""
+    benign, malignant = (sorted((images / name).rglob("*.png")) for name in ("benign", "malignant"))
+    return [*benign[:2], malignant[0]]
+
+
+def test_the_record_beside_the_table_names_model_engine_and_threshold(
+    command, model, images, two, cut, tmp_path
+):
+    cut(two[0])
+    output = tmp_path / "out" / "preds.csv"
+    told = command("predict", model, images / "benign", "-o", output)
+    assert told.status == 1
+    record = read_document(output.with_name("preds.json"), PredictionRecord)
+    info = json.loads((model / "model.json").read_text())
+    table = pd.read_csv(output)
+    assert (record.table, record.table_sha256) == ("preds.csv", sha256_file(output))
+    assert record.model == "model"
+    assert record.model_sha256 == sha256_file(model / "model.json")
+    assert record.weights_sha256 == info["weights_sha256"]
+    assert record.network_sha256 == sha256_file(model / "model.onnx")
+    assert record.threshold.value == info["threshold"]["value"]
+    assert record.threshold.source == info["threshold"]["source"]
+    assert record.temperature == info["temperature"]
+    assert (record.n_images, record.n_skipped) == (len(table), 1)
+    assert record.n_abstained == table["abstained"].sum()
+    assert record.inputs == [str(images / "benign")]
+    assert datetime.fromisoformat(record.started).utcoffset().total_seconds() == 0
+    assert record.seconds > 0
+    # The engine is printed, too: ONNX Runtime here, NumPy where there is no ONNX file.
+    assert record.engine.startswith("ONNX Runtime ")
+    assert record.engine in told.err
+
+
+def test_under_pseudonyms_no_path_is_recorded(command, model, two, tmp_path):
+    output = tmp_path / "preds.csv"
+    assert command("predict", model, *two, "--pseudonymise", "-o", output).status == 0
+    text = (tmp_path / "preds.json").read_text()
+    assert json.loads(text)["inputs"] is None
+    assert str(tmp_path) not in text
+    assert two[0].stem not in text
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_two_predictions_in_one_folder_keep_their_own_lists(
+    command, model, images, two, cut, tmp_path, suffix
+):
+    out = tmp_path / "out"
+    cut(two[0])
+    for name in ("benign", "malignant", "benign"):
+        command("predict", model, images / name, "-o", out / f"{name}{suffix}")
+    listed = pd.read_csv(out / "benign.skipped.csv")
+    assert list(listed["path"]) == [str(two[0])]
+    assert {path.name for path in out.iterdir()} == {
+        f"benign{suffix}", "benign.json", "benign.skipped.csv", f"malignant{suffix}",
+        "malignant.json",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.json", "p.skipped.csv"])
+@pytest.mark.parametrize("content", [MINE, "path,reason\nmine,kept by hand\n", "my own notes\n"])
+def test_a_file_that_is_no_older_prediction_is_not_overwritten_unasked(
+    command, model, two, tmp_path, name, content
+):
+    mine = tmp_path / "a folder" / name
+    mine.parent.mkdir()
+    mine.write_text(content)
+    line = ("predict", model, two[0], "-o", mine.parent / "p.csv")
+    told = command(*line)
+    assert told.status == 1
+    assert f"{mine} exists" in told.complaint
+    assert [path.name for path in mine.parent.iterdir()] == [name]
+    assert mine.read_text() == content
+    # What the hint offers works.
+    assert "--overwrite" in told.complaint
+    assert command(*line, "--overwrite").status == 0
+    assert len(pd.read_csv(mine.parent / "p.csv")) == 1
+    assert not (mine.parent / "p.skipped.csv").exists()
+
+
+def test_a_table_with_columns_of_the_user_s_own_is_not_an_older_prediction(
+    command, model, two, tmp_path
+):
+    output = tmp_path / "p.csv"
+    line = ("predict", model, two[0], "-o", output)
+    assert command(*line).status == 0
+    assert command(*line).status == 0
+    pd.read_csv(output).assign(comment="seen by hand").to_csv(output, index=False)
+    told = command(*line)
+    assert told.status == 1
+    assert "exists and is not an earlier table of predictions" in told.complaint
+
+
+def test_the_record_of_another_table_of_the_same_name_is_kept(command, model, two, tmp_path):
+    assert command("predict", model, two[0], "-o", tmp_path / "p.csv").status == 0
+    told = command("predict", model, two[0], "-o", tmp_path / "p.parquet")
+    assert told.status == 1
+    assert "p.json exists and does not belong to p.parquet" in told.complaint
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_of_images_is_predicted_as_the_images_are(
+    command, model, images, two, tmp_path, suffix
+):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    rows = [f"../images/{path.relative_to(images).as_posix()}" for path in two]
+    # No label; a further column; in no order.
+    frame = pd.DataFrame({"case": ["007", "7", "x"], "path": rows[::-1]})
+    table = folder / f"unlabelled{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(table, index=False)
+    else:
+        frame.to_parquet(table, index=False)
+    assert command("predict", model, *two, "-o", tmp_path / "one.csv").status == 0
+    told = command("predict", model, table, "-o", tmp_path / "two.csv")
+    assert told.status == 0, told.err
+    one, two_ = pd.read_csv(tmp_path / "one.csv"), pd.read_csv(tmp_path / "two.csv")
+    assert [path.rsplit("/", 1)[1] for path in two_["path"]] == [path.name for path in two[::-1]]
+    probabilities = ["prob_benign", "prob_malignant"]
+    found = two_[probabilities].to_numpy()[::-1]
+    assert found == pytest.approx(one[probabilities].to_numpy(), abs=1e-6)
+    # A table and an image in one line.
+    told = command("predict", model, table, two[0])
+    assert told.status == 0
+    assert len(told.out.splitlines()) == 1 + 4
+
+
+def test_a_table_that_names_no_images_is_refused_by_its_column(command, model, tmp_path):
+    table = tmp_path / "train labels.csv"
+    table.write_text("id,label\n1,benign\n")
+    told = command("predict", model, table)
+    assert told.status == 1
+    assert "the column 'path' is missing" in told.complaint
+
+
+def test_a_table_of_another_scale_is_refused(command, model, two, tmp_path):
+    info = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**info, "mpp": 0.5}))
+    table = tmp_path / "table.csv"
+    pd.DataFrame({"path": map(str, two), "mpp": "0.5"}).to_csv(table, index=False)
+    assert command("predict", model, table).status == 0
+    pd.DataFrame({"path": map(str, two), "mpp": "2"}).to_csv(table, index=False)
+    told = command("predict", model, table)
+    assert told.status == 1
+    assert "µm per pixel" in told.complaint
+
+
+def test_a_model_file_of_another_training_is_refused_by_every_verb(
+    command, model, tiny_run, two, tmp_path
+):
+    run = shutil.copytree(tiny_run, tmp_path / "a run")
+    info = run / "model" / "model.json"
+    # One that `compare` does not take for the same.
+    info.write_text(json.dumps({**json.loads(info.read_text()), "weights_sha256": "0" * 64}))
+    network = run / "model" / "model.onnx"
+    network.write_bytes(network.read_bytes() + b"\0")
+    for line in (
+        ("predict", run, two[0]),
+        ("evaluate", run, "-o", tmp_path / "e"),
+        ("evaluate", run / "model", "--data", run / "manifest.csv", "-o", tmp_path / "e"),
+        ("ensemble", run, tiny_run, "-o", tmp_path / "e"),
+        ("compare", run, tiny_run, "-o", tmp_path / "c"),
+        ("report", run, "--pseudonymise", "-o", tmp_path / "r"),
+    ):
+        told = command(*line)
+        assert told.status == 1, line
+        assert f"{network} is not the file" in told.complaint, line
+    assert not (tmp_path / "e").exists()
+
+
+def test_an_edited_card_is_made_again_by_the_line_that_the_hint_names(
+    command, tiny_run, two, tmp_path
+):
+    run = shutil.copytree(tiny_run, tmp_path / "a run")
+    (run / "model" / "card.md").write_text("Validated at our site.")
+    told = command("predict", run, two[0])
+    assert told.status == 1
+    verb = shlex.split(told.complaint.rpartition("again: eosin ")[2])
+    assert command(*verb).status == 0
+    assert command("predict", run, two[0]).status == 0
+
+
+def test_an_older_model_is_warned_of_once(command, folds_run, two, tmp_path):
+    run = shutil.copytree(folds_run, tmp_path / "run")
+    for path in run.rglob("model.json"):
+        values = json.loads(path.read_text())
+        values.pop("files")
+        path.write_text(json.dumps(values))
+    told = command("predict", run, two[0])
+    assert told.status == 0
+    assert told.err.count("lists no checksums") == 1
+    told = command("evaluate", run, "--split", "oof", "-o", tmp_path / "e")
+    assert told.status == 0, told.err
+    assert told.err.count("warning: ") == 1
