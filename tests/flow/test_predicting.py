@@ -109,6 +109,19 @@ def test_a_table_with_columns_of_the_user_s_own_is_not_an_older_prediction(
     assert "exists and is not an earlier table of predictions" in told.complaint
 
 
+def test_a_record_whose_table_was_removed_does_not_stop_the_next_prediction(
+    command, model, two, tmp_path
+):
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    line = ("predict", model, two[0], broken, "--allow-skipped", "-o", tmp_path / "p.csv")
+    assert command(*line).status == 0
+    (tmp_path / "p.csv").unlink()
+    assert {path.name for path in tmp_path.glob("p.*")} == {"p.json", "p.skipped.csv"}
+    assert command(*line).status == 0
+    assert (tmp_path / "p.csv").exists()
+
+
 def test_the_record_of_another_table_of_the_same_name_is_kept(command, model, two, tmp_path):
     assert command("predict", model, two[0], "-o", tmp_path / "p.csv").status == 0
     told = command("predict", model, two[0], "-o", tmp_path / "p.parquet")

@@ -36,13 +36,15 @@ def check_files(files: PredictionFiles, *, overwrite: bool = False) -> None:
     check_writable(table.parent)
     if overwrite:
         return
-    is_older = is_prediction_table(table)
-    if table.exists() and not is_older:
+    if table.exists() and not is_prediction_table(table):
         raise _refuse(table, "is not an earlier table of predictions")
+    is_recorded = _is_record(files)
+    if files.record.exists() and not is_recorded:
+        raise _refuse(files.record, f"does not belong to {table.name}")
+    # The record may outlive its table, which was moved or removed.
+    is_older = table.exists() or is_recorded
     if files.skipped.exists() and not (is_older and _is_list(files.skipped)):
         raise _refuse(files.skipped, f"does not belong to {table.name}")
-    if files.record.exists() and not (is_older and _is_record(files)):
-        raise _refuse(files.record, f"does not belong to {table.name}")
 
 
 def _refuse(path: Path, reason: str) -> OutputError:
