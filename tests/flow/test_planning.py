@@ -100,7 +100,7 @@ def test_of_many_images_the_tables_count(tiny_values, tiny_phantom):
 def test_the_lines_say_it_for_every_fold(command, folds_run):
     told = command("train", folds_run / "recipe.toml", "--plan")
     assert told.status == 0
-    lines = dict(line.split(maxsplit=1) for line in told.out.splitlines()[:8])
+    lines = dict(line.split(maxsplit=1) for line in told.out.splitlines()[:10])
     assert list(lines) == [
         *("data", "split", "model", "device", "training", "time", "memory", "disk")
     ]

@@ -89,6 +89,8 @@ class Plan:
         return [
             f"data       {self.n_images} images, {self.n_groups} groups, "
             f"{self.n_skipped} unreadable",
+            f"classes    {self._classes()}",
+            f"patients   {self._patients()}",
             f"split      {self.split.protocol}: {parts}",
             f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs an image",
             f"device     {self.device}",
@@ -103,8 +105,6 @@ class Plan:
             f"memory     {self._memory()}",
             f"disk       about {_mebibytes(self._sum('run_bytes'))} for the run, "
             f"{_mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
-            f"classes    {self._classes()}",
-            f"patients   {self._patients()}",
         ]
 
     def _classes(self) -> str:
