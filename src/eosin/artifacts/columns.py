@@ -59,7 +59,7 @@ class Columns:
 
     @property
     def independence(self) -> str:
-        """What to add to the command line where images are independent."""
+        """Option that declares the images independent."""
         return "--set data.split.by=image" if self.in_recipe else "--independent"
 
 

@@ -104,7 +104,7 @@ def read_table(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class TextForm:
-    """How the text of a table is written.
+    """Encoding and separator of a table's text.
 
     Attributes:
         encoding: Its encoding.

@@ -79,7 +79,7 @@ def make_manifest(
 ) -> None:
     """Write a manifest from a data set's own folder tree.
 
-    Tells what of the published data set is missing.
+    Prints what of the published data set is missing.
     """
     from eosin.pipeline.inspection import make_manifest as make
     from eosin.pipeline.telling import tell_samples

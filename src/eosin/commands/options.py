@@ -32,7 +32,7 @@ Pseudonymise = Annotated[
 
 
 def say(sentence: str) -> None:
-    """Tell what is being done, beside the results."""
+    """Print progress to stderr, beside the results."""
     typer.echo(sentence, err=True)
 
 

@@ -76,8 +76,8 @@ def with_estimate(advance: Advance, say: Callable[[str], None], description: str
     The rate is measured on the first items, without those during which libraries are loaded.
 
     Args:
-        advance: Told of progress as before.
-        say: Told the sentence ``"Reading 4,200 images: about 3 min"``.
+        advance: Called with progress as before.
+        say: Called with the sentence ``"Reading 4,200 images: about 3 min"``.
         description: What is being done, with ``{total}`` for the number of items.
     """
     first: list[tuple[float, int]] = []

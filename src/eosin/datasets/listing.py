@@ -151,7 +151,7 @@ def _is_hidden(name: str) -> bool:
 
 
 class _Walk:
-    """What a walk has found so far."""
+    """Files and left-out counts of a walk in progress."""
 
     def __init__(self, endings: tuple[str, ...]) -> None:
         self.files: list[str] = []

@@ -72,7 +72,7 @@ def read_outside(
             leaves its rows out.
         label: The column that holds the labels.
         columns: The columns that hold the image reference, the patient and the group.
-        say: Told what was changed in reading, and how many rows are left out.
+        say: Called with what was changed in reading, and with the number of rows left out.
 
     Returns:
         The samples under the split name ``external``, with the model's classes; bundles where the

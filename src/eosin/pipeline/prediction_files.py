@@ -1,4 +1,4 @@
-"""What ``predict`` writes: a table, the list of skipped files, a record of how it was made."""
+"""Output files of ``predict``: the table, the list of skipped files, the record."""
 
 from __future__ import annotations
 

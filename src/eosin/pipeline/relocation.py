@@ -53,7 +53,7 @@ def find_needed_images(run: RunFolder, samples: Samples) -> Samples:
     """Return a run's samples where their images are now, as :func:`find_images` does.
 
     Raises:
-        ArtifactError: They are in neither place; with the command that tells the run where.
+        ArtifactError: They are in neither place; with the command that names their place.
     """
     found = find_images(run, samples)
     if _is_there(found):

@@ -87,7 +87,7 @@ def _read_source(start: Start) -> ModelInfo | None:
 
 
 def _chain(start: Start, info: ModelInfo | None, loaded: Loaded) -> list[TransferStage]:
-    """Put what a source tells of itself behind what it has behind itself."""
+    """Return the transfer chain of a source, with the source as its last link."""
     # A model is passed on: of a file its name is told, not where it lay.
     told = loaded.source if start.source == IMAGENET else Path(start.source).name
     link = TransferStage(

@@ -22,7 +22,7 @@ _USED: dict[str, frozenset[str]] = {
 
 
 class SplitSection(Section):
-    """How samples are divided.
+    """Split of the samples.
 
     A key that the protocol does not use is refused. Two exceptions: a section that names every key
     was written by an earlier version; and the shares may stand beside any protocol, for
@@ -41,7 +41,7 @@ class SplitSection(Section):
         train: Share of the images for training.
         val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
             taken from the training part.
-        test: Share for judging.
+        test: Share for evaluation.
         k: Folds.
         repeats: How often the folds are drawn anew.
     """
@@ -90,7 +90,7 @@ class SplitSection(Section):
 
     @property
     def is_strict(self) -> bool:
-        """Whether a leak between the parts is a fault rather than the published protocol."""
+        """Strictness: a leak between the parts is a fault rather than the published protocol."""
         return self.protocol != "image" and self.by != "image"
 
     @property

@@ -130,8 +130,8 @@ def find_alike(
     Args:
         album: The images.
         first: Only pairs of one of the first so many and one of the others; all by default.
-        progress: Told how many pairs are compared by content.
-        say: Told how long that takes, before it starts.
+        progress: Called with the number of pairs that are compared by content.
+        say: Called with the time that this takes, before it starts.
     """
     rows, texture = find_textured(album.pictures)
     split = None if first is None else int(np.searchsorted(rows, first))
