@@ -3,6 +3,7 @@
 import builtins
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -98,6 +99,19 @@ def test_the_whole_way(catalogue, fetch, folder):
     assert pages["table.csv"].served == len(TABLE)
 
 
+def test_the_next_step_is_typed_as_printed(catalogue, command, tmp_path, monkeypatch):
+    table = b"path,class,cluster\nlung_n/a.png,lung_n,1\nlung_aca/b.png,lung_aca,1\n"
+    images = {f"tree/{name}": noise(99) for name in ("lung_n/a.png", "lung_aca/b.png")}
+    catalogue({"tree.tar.gz": make_tar(images), "clusters.csv": table}, name="lc25000")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "a folder"
+    told = command("data", "fetch", "lc25000", "-o", folder, "--accept-licence")
+    words = shlex.split(told.out.partition("next: eosin ")[2])
+    told = command(*words)
+    assert told.status == 0, told.err
+    assert len((tmp_path / words[-1]).read_text().splitlines()) == 3
+
+
 def test_a_second_fetch_downloads_nothing_and_asks_nothing(catalogue, fetch, command, folder):
     pages = catalogue()
     fetch()
@@ -134,6 +148,11 @@ def test_what_was_changed_on_the_disk_is_told_with_both_sums(catalogue, fetch, f
     assert "has changed since it was fetched" in told.complaint
     assert told.complaint.count("sha256:") == 2
     assert (folder / victim).read_bytes() == b"spoilt"
+    assert "Move it away to fetch it again, or choose another folder with -o" in told.complaint
+    assert fetch(folder=folder.with_name("another")).status == 0
+    thing = folder / victim.split("/")[0]
+    thing.rename(folder.with_name("away"))
+    assert fetch().status == 0
 
 
 def test_what_was_deleted_is_fetched_again(catalogue, fetch, folder):
@@ -191,6 +210,8 @@ def test_a_file_of_unknown_origin_is_not_taken_for_the_real_one(catalogue, fetch
     folder.mkdir()
     (folder / "table.csv").write_bytes(TABLE)
     assert "neither a record nor a published checksum" in fetch().complaint
+    (folder / "table.csv").rename(folder.with_name("away.csv"))
+    assert fetch().status == 0
 
 
 def test_a_folder_in_the_way_is_not_touched(catalogue, fetch, folder):
@@ -201,6 +222,10 @@ def test_a_folder_in_the_way_is_not_touched(catalogue, fetch, folder):
     assert told.status == 1
     assert "is there already" in told.complaint
     assert listed(folder / "tree") == ["mine.txt"]
+    assert "Move it away, or choose another folder with -o" in told.complaint
+    assert fetch(folder=folder.with_name("another")).status == 0
+    (folder / "tree").rename(folder.with_name("away"))
+    assert fetch().status == 0
 
 
 @pytest.mark.parametrize(
@@ -251,6 +276,7 @@ def test_without_a_terminal_the_licence_needs_the_flag(catalogue, command, folde
     assert "--accept-licence" in told.complaint
     assert pages["table.csv"].asked == []
     assert not folder.exists()
+    assert command("data", "fetch", "tiny", "-o", folder, "--accept-licence").status == 0
 
 
 def test_offline_opens_no_socket(catalogue, fetch, monkeypatch):
@@ -268,6 +294,8 @@ def test_the_folder_is_named_or_found(catalogue, command, monkeypatch, tmp_path)
     told = command("data", "fetch", "tiny", "--accept-licence")
     assert told.status == 2
     assert "Give a folder with -o, or set $EOSIN_DATA" in told.complaint
+    where = tmp_path / "own"
+    assert command("data", "fetch", "tiny", "--accept-licence", "-o", where).status == 0
     monkeypatch.setenv("EOSIN_DATA", str(tmp_path / "all"))
     assert command("data", "fetch", "tiny", "--accept-licence").status == 0
     assert (tmp_path / "all" / "tiny" / "tree" / "a.png").exists()
@@ -294,6 +322,8 @@ def test_another_data_set_s_folder_is_refused(catalogue, fetch, command, folder)
     catalogue({"table.csv": TABLE}, name="other")
     told = command("data", "fetch", "other", "-o", folder, "--accept-licence")
     assert "holds the data set 'tiny', not 'other'" in told.complaint
+    another = folder.with_name("another")
+    assert command("data", "fetch", "other", "-o", another, "--accept-licence").status == 0
 
 
 def test_what_does_not_fit_is_refused_before_it_is_begun(catalogue, fetch, monkeypatch):
@@ -393,14 +423,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests 
 from eosin.datasets.download.source import RemoteFile, Source
 from eosin.datasets.download.sources import SOURCES
 file = RemoteFile("big.bin", (sys.argv[1],))
-SOURCES.add("tiny", Source("tiny", "Tiny", "http://x", "CC0", "Doe", "big", files=(file,)))
+terms = {"licence": "CC BY 4.0", "citation": "Doe 2020", "unpacks_to": "big"}
+SOURCES.add("tiny", Source("tiny", "Tiny", "http://x", files=(file,), **terms))
 from eosin.__main__ import run
 run(["data", "fetch", "tiny", "-o", sys.argv[2], "--accept-licence"])
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_fetch_keeps_its_part_and_goes_on(catalogue, server, fetch, folder, how):  # noqa: F811
+def test_a_stopped_fetch_keeps_its_part_and_goes_on(
+    catalogue,
+    server,  # noqa: F811
+    fetch,
+    command,
+    folder,
+    how,
+):
     data = noise(400_000)
     pages = catalogue({"big.bin": data}, checksums=False)
     pages["big.bin"].slow_s, pages["big.bin"].slow_from = 0.005, 200_000
@@ -415,14 +453,14 @@ def test_a_stopped_fetch_keeps_its_part_and_goes_on(catalogue, server, fetch, fo
     assert running.returncode != 0
     if how == signal.SIGINT:
         assert said.splitlines()[-1].startswith("eosin: stopped; ")
-        assert f"eosin data fetch tiny -o {folder}" in said
+        words = shlex.split(said.partition("To go on: eosin ")[2])
         assert "Traceback" not in said
     kept = part.stat().st_size
     assert kept > 0
     assert not (folder / "big.bin").exists()
     pages["big.bin"].slow_s = 0
     before = pages["big.bin"].asked.copy()
-    told = fetch()
+    told = command(*words) if how == signal.SIGINT else fetch()
     assert told.status == 0, told.err
     assert pages["big.bin"].asked[len(before)] == (f"bytes={kept}-", '"one"')
     assert (folder / "big.bin").read_bytes() == data

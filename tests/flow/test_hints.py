@@ -1,10 +1,12 @@
 """Every hint that can be typed works when typed as printed.
 
 Hints are collected from the source. Each needs a line in ``SCENARIOS`` that provokes it: what is
-typed, where placeholders such as FOLDER lead, and which part of the source it stands for.
+typed, where placeholders such as FOLDER lead, and which part of the source it stands for. Or it is
+typed by a test that ``ELSEWHERE`` names.
 """
 
 import ast
+import functools
 import re
 import shlex
 import shutil
@@ -13,9 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
+import torch
+from PIL import Image
 
 import eosin
 from eosin.recipe import recipe_from_dict
@@ -24,9 +29,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
 VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|report|train"
 #: What somebody would type.
-TYPED = re.compile(rf"(?<![-\w])(--[a-z]+\b|-o\b|eosin (?:{VERBS})\b|pip install\b|export [A-Z{{])")
+TYPED = re.compile(
+    rf"(?<![-\w])(--[a-z]+\b|--\{{\}}|-o\b|eosin (?:{VERBS})\b|pip install\b|export [A-Z{{])"
+)
 #: Options whose value is the next word.
-VALUED = {"--set", "--map", "--data", "--label", "--resume", "--features", "--split", "-o"}
+VALUED = {
+    "--set", "--map", "--data", "--label", "--patient", "--resume", "--features", "--split", "-o",
+}  # fmt: skip
 
 
 # --- what the source offers ---
@@ -52,6 +61,7 @@ def _strings(tree):
             yield "".join(map(str, parts))
 
 
+@functools.cache
 def collect_hints():
     """Return ``file: text`` of every text in the source that offers something to type."""
     # These declare the options, and say where help is.
@@ -80,6 +90,9 @@ class Scenario:
         before: Changes the workshop first.
         only: Which of several suggestions is typed, counted from 0; all of them one by one else.
         n_replaced: Words at the end of the line that the hint takes the place of.
+        named: What the user names where the hint ends with an option that needs a value.
+        retry: Whether the refused line works after what was typed.
+        status: With which what is typed leaves.
     """
 
     hint: str
@@ -89,13 +102,16 @@ class Scenario:
     before: Callable | None = None
     only: int | None = None
     n_replaced: int = 0
+    named: str = "made"
+    retry: bool = False
+    status: int = 0
 
 
 def suggestions(text):
     """Return what a hint offers to type: whole commands, or options to add to the last one."""
     text = text.replace("`", " ")
     found = []
-    for piece in re.split(r"\s(?:or|and)\s|; |, (?=--|eosin|or )", text):
+    for piece in re.split(r"\s(?:or|and)\s|; |, (?=--|eosin|or |then )", text):
         start = TYPED.search(piece)
         if start is None:
             continue
@@ -147,6 +163,14 @@ class Workshop:
         """The words of ``train --plan`` with overrides."""
         settings = [word for text in texts for word in ("--set", text)]
         return ["train", recipe or self.recipe, "--plan", *settings]
+
+    def train(self, *texts):
+        """The words of ``train`` with overrides."""
+        return [word for word in self.plan(*texts) if word != "--plan"]
+
+    def audit(self, *words):
+        """The words of ``data audit`` of a table of the images."""
+        return ["data", "audit", self.table(), "--quick", *words]
 
     def table(self, name="table.csv", change=lambda table: table):
         """Write a manifest of the images; returns its path."""
@@ -212,8 +236,61 @@ def workshop(images, other, tiny_run, tiny_phantom, tiny_values, tmp_path, monke
     return Workshop(here / "recipe.toml", images, here, tiny_run, other, tiny_phantom)
 
 
+def spoil_card(run):
+    (run / "model" / "card.md").write_text("spoilt")
+    return run
+
+
+def parted(table):
+    """Patients that a column divides among all parts."""
+    return table.assign(split=[["train", "val", "test"][n % 3] for n in range(len(table))])
+
+
+def copied(table):
+    """A split that keeps patients whole, of which two share an image."""
+    patients = sorted(set(table["patient"]))
+    parts = {one: ["train", "val", "test"][n % 3] for n, one in enumerate(patients)}
+    rows = table.assign(split=table["patient"].map(parts))
+    first = rows.groupby("patient").head(1)
+    same = first[first["label"] == "benign"].head(2)
+    copy = Path(same["path"].iloc[0]).read_bytes()
+    path = Path("copy.png")
+    path.write_bytes(copy)
+    rows.loc[same.index[1], "path"] = str(path.resolve())
+    return rows
+
+
+def noisy(w, name):
+    """Write a table of images that no run knows."""
+    rng = np.random.default_rng(1)
+    for n in range(8):
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(f"{n}.png")
+    lines = [f"{n}.png,{('benign', 'malignant')[n % 2]},q{n}" for n in range(8)]
+    (w.here / name).write_text("\n".join(["path,label,patient", *lines]) + "\n")
+    return w.here / name
+
+
+def judged(w, **options):
+    """Evaluate a finished run; returns the folder."""
+    return eosin.evaluate(output=w.here / "judged", **options).folder
+
+
+def foreign_weights(w):
+    torch.save({"a": torch.ones(1)}, w.here / "w.pth")
+    return w.here / "w.pth"
+
+
+def broken_image(w):
+    (w.here / "broken.png").write_bytes(b"nothing of the kind")
+    return w.here / "broken.png"
+
+
 def other_folds(w):
     return w.plan("data.split.protocol=folds", "data.split.val=0.4", "data.split.k=40")
+
+
+def cased(table):
+    return table.rename(columns={"patient": "case id"})
 
 
 def one_patient_each(table):
@@ -268,9 +345,17 @@ SCENARIOS = [
     # Columns under other names: mapped, or the images declared independent.
     Scenario(
         "columns.py: --set {}",
-        lambda w: w.plan(
-            f"data.manifest={w.table(change=lambda t: t.rename(columns={'patient': 'case id'}))}"
-        ),
+        lambda w: w.plan(f"data.manifest={w.table(change=cased)}"),
+        only=0,
+    ),
+    Scenario(
+        "columns.py: --set data.split.by=image",
+        lambda w: w.plan(f"data.manifest={w.table(change=cased)}"),
+        only=1,
+    ),
+    Scenario(
+        "columns.py: --{} {}",
+        lambda w: ["evaluate", w.model, "--data", w.table(change=cased)],
     ),
     Scenario(
         "Name other images with --data",
@@ -393,72 +478,181 @@ SCENARIOS = [
         "Name two or more: eosin ensemble", lambda w: ["ensemble", w.run], {"RUN": "two runs"}
     ),
     Scenario("Name two or more: eosin compare", lambda w: ["compare", w.run], {"RUN": "two runs"}),
+    Scenario(
+        "Name RUN/model, or train",
+        lambda w: ["predict", w.here, w.images],
+        {"RECIPE": "recipe.toml"},
+        then=("--plan",),
+    ),
+    Scenario(
+        "Write the card again",
+        lambda w: ["predict", spoil_card(w.copy_run()), w.images],
+        retry=True,
+    ),
+    Scenario("See the reason of each", lambda w: ["predict", w.model, broken_image(w)], status=1),
+    Scenario(
+        "Name another file with -o",
+        lambda w: ["predict", w.model, w.images, "-o", w.table()],
+        named="new.csv",
+    ),
+    Scenario(
+        "FILE.safetensors",
+        lambda w: w.train(f"transfer.source={foreign_weights(w)}", "model.backend=pytorch"),
+        {"FILE": "w.pth"},
+    ),
+    Scenario(
+        "conversion.py: Choose another name",
+        lambda w: ["convert", foreign_weights(w), "-o", foreign_weights(w)],
+        named="new.safetensors",
+    ),
+    Scenario(
+        "Evaluate its run",
+        lambda w: ["compare", w.run, judged(w, run_or_model=w.run, split="val")],
+        {"RUN": "finished"},
+    ),
+    Scenario(
+        "evaluate each on one manifest",
+        lambda w: [
+            "compare",
+            w.run,
+            judged(w, run_or_model=w.other / "model", data=noisy(w, "o.csv")),
+        ],
+        {"RUN": "finished", "MANIFEST.csv": "o.csv"},
+    ),
+    Scenario("a copy without names", lambda w: ["report", w.copy_run(), "-o", "made"]),
+    Scenario(
+        "Choose a folder beside it",
+        lambda w: ["report", w.copy_run(), "--pseudonymise", "-o", "run/below"],
+    ),
+    # Tables, and what is written.
+    Scenario(
+        "Make a table of its class folders", lambda w: ["evaluate", w.model, "--data", w.images]
+    ),
+    Scenario("Choose another with -o", lambda w: w.audit("-o", w.recipe)),
+    Scenario("Choose another folder with -o{}", lambda w: w.audit("-o", w.here)),
+    Scenario(
+        "Choose another file with -o",
+        lambda w: ["data", "manifest", "folder", w.images, "-o", w.table()],
+        named="new.csv",
+    ),
+    Scenario(
+        "Choose another name for --repair",
+        lambda w: w.audit("--repair", w.table()),
+        named="new.csv",
+    ),
+    Scenario(
+        "Use one spelling, or add",
+        lambda w: w.plan(
+            "data.positive=",
+            f"data.manifest={w.table(change=lambda t: three(t).replace({'a': 'b ', 'b': 'B'}))}",
+        ),
+    ),
+    # A split that leaks.
+    Scenario(
+        "draw the split by group (",
+        lambda w: w.train(f"data.manifest={w.table(change=parted)}", "data.split.protocol=column"),
+        only=0,
+    ),
+    Scenario(
+        "or pass --allow-leak",
+        lambda w: w.train(f"data.manifest={w.table(change=parted)}", "data.split.protocol=column"),
+        only=1,
+    ),
+    Scenario(
+        "draw the split by group and join",
+        lambda w: w.train(f"data.manifest={w.table(change=copied)}", "data.split.protocol=column"),
+        only=0,
+    ),
 ]
 
-#: What is mentioned, or typed where no command could be refused first, and why that is enough.
-MENTIONED = {
-    "on another disk": "`eosin data cache --clear` runs in test_command_line",
-    "or choose another": "files: -o is tried with a full folder",
-    "Choose another": "-o is tried with a full folder",
-    "choose another": "-o is tried with a full folder",
-    "Move it away": "a download that is in the way: test_fetching",
-    "Choose a folder beside it": "test_pseudonymising",
-    "which --offline or EOSIN_OFFLINE forbids": "says what forbids it",
-    "Give a folder with -o": "test_fetching, which has a server",
-    "Give --accept-licence": "test_fetching, which has a server",
-    "To go on: eosin data fetch": "test_fetching, which has a server",
-    "eosin data manifest {} {}": "printed after a download: test_fetching",
-    "`eosin train` made": "names what made a folder",
-    "Name RUN/model": "names what makes a model",
-    'data.audit = "full"': "says what a run did not look for",
-    "exclude each other": "the message, not the hint",
-    "--repair": "test_repairing",
-    "audit the new table with --pseudonymise": "test_repairing",
-    "draw the split by group and join": "test_repairing",
-    "data.repair=true": "test_repairing",
-    "data.split.protocol=grouped": "test_repairing",
-    "data.alike_names=distinct": "test_repairing",
-    "--allow-leak": "test_whole_way",
-    "-o goes with --pseudonymise": "test_pseudonymising",
-    "Leave --features out": "test_embedding",
-    "with --features TABLE": "test_embedding",
-    "the other columns are of external data": "the message, not the hint",
-    "makes a table from a folder": "names a command",
-    "add --overwrite to replace it": "typed where predictions are written twice",
-    "Write the card again": "typed where a model folder is damaged",
-    "--no-optional-locks": "an option of git",
-    "columns.py: --set data.split.by=image": "with artifacts/columns.py: --set {}",
-    "takes THEIRS=OURS, got": "the message, not the hint",
-    "--map leaves no row": "the message, not the hint",
-    "--map names {}": "the message, not the hint",
-    "--map {}={}": "the message, not the hint",
-    "wants a .csv": "the message, not the hint",
-    "wants key=value": "the message, not the hint",
-    "the recipe's items are": "the message, not the hint",
-    "already has a value": "the message, not the hint",
-    "--set {}.{}": "the message, not the hint",
-    "`eosin data check` lists": "names a command",
-    "Evaluate its run": "an evaluation of another split, typed in test_judging",
-    "evaluate each on one manifest": "typed in test_external",
-    "FILE.safetensors": "test_converting",
-    "ensembling.py: eosin ensemble": "recorded in environment.json",
-    "session.py: eosin train": "recorded in environment.json",
-    "provenance.py": "test_a_page_s_commands_make_the_run_again",
-    "sections.py": "advice of the model card",
-    "decisions.py": "advice of the page",
-    "inspection.py: export": "doctor: test_command_line",
-    "names another": "doctor: test_command_line",
+#: Typed by tests of their own: what a hint changes in a line, or where it is printed, is special.
+ELSEWHERE = {
+    "Move it away to fetch it again": "flow/test_fetching.py::"
+    "test_what_was_changed_on_the_disk_is_told_with_both_sums",
+    "Move it away, or choose": "flow/test_fetching.py::test_a_folder_in_the_way_is_not_touched",
+    "ledger.py: Choose": "flow/test_fetching.py::test_another_data_set_s_folder_is_refused",
+    "Give a folder with -o": "flow/test_fetching.py::test_the_folder_is_named_or_found",
+    "Give --accept-licence": "flow/test_fetching.py::"
+    "test_without_a_terminal_the_licence_needs_the_flag",
+    "To go on: eosin data fetch": "flow/test_fetching.py::"
+    "test_a_stopped_fetch_keeps_its_part_and_goes_on",
+    "eosin data manifest {} {}": "flow/test_fetching.py::test_the_next_step_is_typed_as_printed",
+    "core/files.py: Free some space": "flow/test_writing.py::test_other_verbs_on_a_full_disk",
+    "The folder is read-only": "flow/test_writing.py::"
+    "test_a_read_only_folder_is_refused_before_the_work",
+    "data cache --clear": "unit/datasets/cache/test_listing.py::test_the_command_clears_stores",
+    "with --features TABLE": "flow/test_embedding.py::"
+    "test_an_outside_manifest_needs_features_of_its_own",
+    "Leave --features out": "flow/test_printed_commands.py::test_features_are_left_out",
+    "join what belongs together (": "flow/test_repairing.py::"
+    "test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works",
+    "write a repaired table": "flow/test_repairing.py::"
+    "test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works",
+    "keep the names apart": "flow/test_repairing.py::"
+    "test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works",
+    "Repair moves no row": "flow/test_printed_commands.py::"
+    "test_a_split_that_separates_joined_groups_is_drawn_anew",
+    "audit the new table with --pseudonymise": "flow/test_printed_commands.py::"
+    "test_a_repaired_table_is_audited_with_pseudonyms",
+    "eosin data audit MANIFEST.csv, or training": "flow/test_printed_commands.py::"
+    "test_what_the_audit_did_not_look_for_is_looked_for",
+    "Name the folder of your data": "flow/test_printed_commands.py::test_what_doctor_prints",
+    "Name another folder with": "flow/test_printed_commands.py::test_what_doctor_prints",
+    "session.py: eosin train": "flow/test_printed_commands.py::"
+    "test_the_commands_of_a_run_s_page_train_it_again",
+    "provenance.py: eosin train": "flow/test_printed_commands.py::"
+    "test_the_commands_of_a_run_s_page_train_it_again",
+    "provenance.py: eosin evaluate": "flow/test_printed_commands.py::"
+    "test_the_commands_of_an_evaluation_s_page_make_it_again",
+    "provenance.py: eosin report": "flow/test_printed_commands.py::"
+    "test_the_commands_of_an_evaluation_s_page_make_it_again",
+    "provenance.py: eosin ensemble": "flow/test_printed_commands.py::"
+    "test_the_commands_of_an_ensemble_s_page_make_it_again",
+    "ensembling.py: eosin ensemble": "flow/test_printed_commands.py::"
+    "test_the_commands_of_an_ensemble_s_page_make_it_again",
+    "sections.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
+    "decisions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
+}
+
+#: Texts that offer nothing to type, or what a test cannot type, and why.
+EXCUSED = {
+    "exclude each other: a": "states what was wrong",
+    "--repair needs a name": "states what was wrong",
+    "the other columns are of external data": "states what was wrong",
+    "takes THEIRS=OURS, got": "states what was wrong",
+    "--map leaves no row": "states what was wrong",
+    "--map names {}": "states what was wrong",
+    "--map {}={}": "states what was wrong",
+    "wants a .csv": "states what was wrong",
+    "wants key=value": "states what was wrong",
+    "the recipe's items are": "states what was wrong",
+    "already has a value": "states what was wrong",
+    "split.py: --set {}.{}": "states what was wrong",
+    "which --offline or EOSIN_OFFLINE forbids": "states what was wrong",
+    "`eosin train` made": "states where a folder came from",
+    "--no-optional-locks": "an option of git, which Eosin calls",
+    "weights.py: Free some space": "needs a full disk; -o is as in core/files.py",
+    "amounts.py: Free some space": "needs a full disk; -o is as in core/files.py",
+    "Your quota is used up": "needs a disk with quotas",
+    "You may not write there": "needs a user who is no administrator; test_writing then meets it",
 }
 
 
 def test_every_hint_has_a_scenario():
-    known = [scenario.hint for scenario in SCENARIOS] + list(MENTIONED)
+    known = [scenario.hint for scenario in SCENARIOS] + [*ELSEWHERE, *EXCUSED]
     hints = [hint for hint in collect_hints() if "pip install" not in hint]
     assert len(hints) > 40
     new = [hint for hint in hints if not any(part in hint for part in known)]
     assert not new, "add a line to SCENARIOS for each of these"
     gone = [part for part in known if not any(part in hint for hint in collect_hints())]
     assert not gone, "the source does not offer these any more"
+
+
+def test_the_tests_that_type_the_others_exist():
+    for place in ELSEWHERE.values():
+        file, _, name = place.partition("::")
+        tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+        assert name in {node.name for node in ast.walk(tree) if hasattr(node, "name")}, place
 
 
 def test_what_is_to_be_installed_is_an_extra():
@@ -479,15 +673,18 @@ def test_a_hint_works_when_typed_as_printed(scenario, command, workshop):
     found = suggestions(told.complaint.partition(". ")[2])
     assert found, told.complaint
     for typed in found if scenario.only is None else [found[scenario.only]]:
-        words = list(fill_in(typed, scenario.fill, workshop))
+        words = list(fill_in(typed, scenario, workshop))
         again = words[1:] if words[0] == "eosin" else [*kept, *words]
         done = command(*again, *scenario.then)
-        assert done.status == 0, (again, done.err)
+        assert done.status == scenario.status, (again, done.err)
+    if scenario.retry:
+        assert command(*line).status == 0
 
 
-def fill_in(words, fill, workshop):
-    """Put paths in the place of FOLDER and the like, and of a bare ``-o``."""
-    known = {"images": workshop.images, "PHANTOM": workshop.phantom}
+def fill_in(words, scenario, workshop):
+    """Put paths in the place of FOLDER and the like, and name what a last option needs."""
+    fill = scenario.fill
+    known = {"images": workshop.images, "PHANTOM": workshop.phantom, "finished": workshop.run}
     runs = iter((workshop.run, workshop.other))
     for word in words:
         if word == "DIR":
@@ -498,5 +695,5 @@ def fill_in(words, fill, workshop):
             for name, value in fill.items():
                 word = word.replace(name, str(known.get(value, value)))
             yield word
-    if words[-1] == "-o":
-        yield "made"
+    if words[-1] in {"-o", "--repair"}:
+        yield scenario.named

@@ -154,7 +154,7 @@ def test_a_copy_that_would_hold_an_identifier_is_not_kept(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["{run}", "-o", "{out}"], "-o goes with --pseudonymise"),
+        (["{run}", "-o", "{out}"], "--pseudonymise"),
         (["{run}", "--pseudonymise", "-o", "{run}/copy"], "is inside of"),
         (["{out}", "--pseudonymise", "-o", "{out}-2"], "no finished run folder"),
     ],

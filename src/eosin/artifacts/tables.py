@@ -16,6 +16,7 @@ import io
 import lzma
 import math
 import re
+import shlex
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -92,7 +93,8 @@ def read_table(path: Path) -> Any:
     if path.is_dir():
         raise ManifestError(
             f"{path} is a folder, but a table is needed",
-            mend="`eosin data manifest` makes a table from a folder",
+            mend="Make a table of its class folders: eosin data manifest folder "
+            f"{shlex.quote(str(path))} -o MANIFEST.csv",
         )
     try:
         return _read(path)

@@ -49,7 +49,7 @@ class Classifier:
         if info is None and not paths.info.exists():
             raise ArtifactError(
                 f"{folder} is no model folder: it has no {paths.info.name}",
-                mend="Name RUN/model, or train one with `eosin train`",
+                mend="Name RUN/model, or train a model: eosin train RECIPE",
             )
         if info is None:
             info = read_document(paths.info, ModelInfo)

@@ -110,7 +110,7 @@ def find_lack() -> str:
 
 
 def _tell_reach(lack: str) -> tuple[str, ...]:
-    mend = lack or 'eosin data audit, or data.audit = "full" in the recipe, does'
+    mend = lack or "eosin data audit MANIFEST.csv, or training with --set data.audit=full, does"
     return (f"{_TURNED}: {mend}.",)
 
 

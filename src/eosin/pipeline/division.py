@@ -99,8 +99,10 @@ def _suggest(data: DataSection, finding: Finding) -> str:
     if data.split.protocol == "column":
         ways.append("draw the split by group (--set data.split.protocol=grouped)")
         if finding.kind != "same_group" and not data.repair:
-            ways[0] = "draw the split by group and join what belongs together (--set "
-            ways[0] += "data.split.protocol=grouped --set data.repair=true)"
+            ways[0] = (
+                "draw the split by group and join what belongs together "
+                "(--set data.split.protocol=grouped --set data.repair=true)"
+            )
     elif not data.repair:
         ways.append("join what belongs together (--set data.repair=true)")
     if finding.kind == "alike_names":

@@ -7,6 +7,7 @@ and those that all runs held out are averaged.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -251,7 +252,7 @@ def _write_mistakes(run: RunFolder, judged: Judged, preprocessing: Preprocessing
 def _environment(members: Sequence[Member], watch: Stopwatch) -> Environment:
     first = members[0].environment
     return describe(
-        command=f"eosin ensemble {' '.join(member.name for member in members)}",
+        command=f"eosin ensemble {shlex.join(member.name for member in members)}",
         device="cpu (ONNX Runtime)",
         precision="32-true",
         seed=_SEED,

@@ -97,7 +97,7 @@ def _data_places() -> list[Check]:
             Check(
                 f"${DATA_VARIABLE}",
                 "not set: data sets need data.root",
-                f"export {DATA_VARIABLE}=FOLDER, with one folder a data set",
+                f"Name the folder of your data sets: export {DATA_VARIABLE}=FOLDER",
             )
         ]
     checks = [Check(f"${DATA_VARIABLE}", base)]
@@ -109,7 +109,11 @@ def _data_places() -> list[Check]:
             checks.append(Check(f"data: {name}", str(folder)))
         else:
             checks.append(
-                Check(f"data: {name}", f"not at {folder}", "--set data.root=FOLDER names another")
+                Check(
+                    f"data: {name}",
+                    f"not at {folder}",
+                    "Name another folder with --set data.root=FOLDER",
+                )
             )
     return checks
 

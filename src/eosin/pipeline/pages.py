@@ -45,7 +45,8 @@ def report(
         return release(folder, copy, load_pseudonyms(say), report, say)
     if output is not None:
         raise UsageError(
-            "a run's page is written into its own folder", mend="-o goes with --pseudonymise"
+            "a run's page is written into its own folder",
+            mend="To write a copy without names into another folder, add --pseudonymise",
         )
     if (folder / STRICT).is_dir() and (folder / AS_PUBLISHED).is_dir():
         for name in (STRICT, AS_PUBLISHED):

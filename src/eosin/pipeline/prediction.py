@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -212,7 +213,7 @@ def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Ski
     if len(table) == 0:
         raise DataError(
             f"none of the {len(files)} files can be read: {skipped[0][1]}",
-            mend="`eosin data check` lists each with its reason",
+            mend=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}",
         )
     skipped = [(printable(cell), reason) for cell, reason in skipped]
     return table, skipped, describe_left_out(listed.left_out)

@@ -97,7 +97,7 @@ def write_environment(run: RunFolder, session: Session) -> None:
     environment = describe_run(
         session.recipe,
         session.prepared,
-        command=f"eosin train {session.recipe.name}",
+        command=f"eosin train {run.recipe.name}",
         device=session.placement.description,
         precision=session.placement.precision,
         seconds=session.watch.seconds,

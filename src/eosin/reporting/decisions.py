@@ -103,7 +103,7 @@ def prevalence_words(run: Run) -> str:
     return (
         f"{text} as among these. Where {positive} is rarer, more of the images called {positive}"
         " are false: state the prevalence of your practice, in the recipe as evaluate.prevalence or"
-        " to `eosin evaluate` as --prevalence."
+        " with eosin evaluate RUN --prevalence SHARE."
     )
 
 

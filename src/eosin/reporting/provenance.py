@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -307,7 +308,7 @@ def environment_facts(run: Run) -> Facts:
 def rerun_commands(run: Run) -> list[str]:
     """Return the commands that make this run anew, from inside its folder."""
     if members := members_of(run):
-        return [f"eosin ensemble {' '.join(one.run for one in members)} -o ANEW"]
+        return [f"eosin ensemble {shlex.join(one.run for one in members)} -o ANEW"]
     if run.recipe is None:
         return ["eosin evaluate MODEL --data MANIFEST.csv -o ANEW", "eosin report ANEW"]
     return ["eosin train recipe.toml -o ../anew"]

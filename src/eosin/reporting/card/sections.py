@@ -70,8 +70,8 @@ def use(run: Run) -> Section:
     points = [
         "Not for diagnosis, nor for any other decision on a patient.",
         f"Not for images of another kind than it learned from ({seen}): other {differing}"
-        " may change what it says without a sign of it. eosin evaluate --data tells how it does on"
-        " yours.",
+        " may change what it says without a sign of it. To measure it on yours: eosin evaluate"
+        " MODEL --data MANIFEST.csv",
         f"Not for images of anything but {listing(model.class_names)}: whatever is shown to it is"
         " given one of these.",
         f"It judges single {_judges(model.preprocessing)}, not slides or patients.",
