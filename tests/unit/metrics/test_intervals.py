@@ -334,9 +334,9 @@ def test_a_hundred_thousand_predictions_are_affordable(n_groups):
     given = make(100_000, 2, positive=1)
     groups = np.arange(100_000) % n_groups
     given = Predictions(given.probabilities, given.targets, given.predicted, groups, positive=1)
-    start = time.perf_counter()
+    start = time.process_time()
     ours = summarise(given)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     print(f"\n2,000 resamples of 100,000 rows in {n_groups} groups: {seconds:.1f} s")  # noqa: T201
     assert all(estimate.low is not None for estimate in ours.values())
     assert seconds < 20
