@@ -107,7 +107,9 @@ def train(
     from eosin.pipeline.telling import tell_audit, tell_split
 
     if plan:
-        found, audit = experiment.plan(recipe, overrides=overrides or (), resume=resume, say=say)
+        found, audit = experiment.plan(
+            recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak, say=say
+        )
         typer.echo("\n".join([*found.lines(), *tell_audit(audit)]))
         return
     result = experiment.train(

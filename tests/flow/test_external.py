@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -99,15 +100,29 @@ def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path, command):
     # The test part alone, which no training saw, shares nothing.
     frame[~train].to_csv(tmp_path / "test.csv", index=False)
     told = command("evaluate", tiny_run, "--data", tmp_path / "test.csv", "-o", tmp_path / "t")
-    assert "overlap: no image or group of the model's training" in told.out
+    assert "overlap: none found" in told.out
     told = command("evaluate", tiny_run, "--data", tmp_path / "same.csv", "-o", tmp_path / "u",
                    "--pseudonymise")  # fmt: skip
     assert "caution  " in told.out
-    assert "this flatters" in told.out
+    assert "over-optimistic" in told.out
     assert not [p for p in set(frame["patient"]) if p in (tmp_path / "u/audit.json").read_text()]
     # Of its own images a run tells none.
     assert not (tiny_run / "drift.json").exists()
     assert 'id="drift"' not in (tiny_run / "report.html").read_text()
+
+
+def test_an_overlap_that_could_not_be_looked_for_is_no_absence(command, tiny_run, abroad, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    frame = pd.read_csv(run / "manifest.csv", dtype=str, keep_default_na=False)
+    frame["path"] = [str((tiny_run / path).resolve()) for path in frame["path"]]
+    n_gone = int((frame["split"] != "test").sum()) - 1
+    gone = frame.index[frame["split"] != "test"][1:]
+    frame.loc[gone, "path"] = [f"gone/{n}.png" for n in gone]
+    frame.to_csv(run / "manifest.csv", index=False)
+    labels = ("--map", "tumour=malignant")
+    told = command("evaluate", run, "--data", abroad, *labels, "-o", tmp_path / "a")
+    assert told.status == 0, told.err
+    assert f"{n_gone} images of the training could not be read" in told.out
 
 
 def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(

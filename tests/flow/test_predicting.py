@@ -109,6 +109,17 @@ def test_a_table_with_columns_of_the_user_s_own_is_not_an_older_prediction(
     assert "exists and is not an earlier table of predictions" in told.complaint
 
 
+def test_the_table_that_is_predicted_is_never_overwritten(command, model, two, tmp_path):
+    table = tmp_path / "mine.csv"
+    pd.DataFrame({"path": [str(path) for path in two], "note": "mine"}).to_csv(table, index=False)
+    before = table.read_text()
+    for options in ((), ("--overwrite",)):
+        told = command("predict", model, table, "-o", table, *options)
+        assert told.status == 2
+        assert "--overwrite" not in told.complaint
+        assert table.read_text() == before
+
+
 def test_a_record_whose_table_was_removed_does_not_stop_the_next_prediction(
     command, model, two, tmp_path
 ):

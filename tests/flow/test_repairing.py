@@ -52,6 +52,29 @@ def read(path):
         return list(csv.DictReader(stream))
 
 
+def test_a_plan_shows_that_the_training_would_stop(command, write_table, recipe):
+    table = write_table(*SPELLED, columns=("patient",))
+    told = command("train", recipe(table), "--plan")
+    assert told.status == 0
+    assert "would stop" in told.err
+    assert "--set data.repair=true" in told.err
+    told = command("train", recipe(table), "--plan", "--allow-leak")
+    assert "would stop" not in told.err
+
+
+def test_a_training_shows_an_image_under_two_labels(command, write_table, recipe, tmp_path):
+    patients = [(f"P{n // 4:02d}",) for n in range(32)]
+    table = write_table(*patients, columns=("patient",))
+    rows = table.read_text().splitlines()
+    other = {"a": "b", "b": "a"}[rows[1].split(",")[1]]
+    table.write_text("\n".join([*rows, f"0.png,{other},P00"]) + "\n")
+    options = ("--set", "train.epochs=1", "-o", tmp_path / "run")
+    told = command("train", recipe(table), *options)
+    assert told.status == 0, told.err
+    assert "Audit warning" in told.err
+    assert "0.png" in told.err
+
+
 def test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works(
     command, write_table, recipe, tmp_path
 ):

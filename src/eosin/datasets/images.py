@@ -36,7 +36,7 @@ def without(samples: Samples, skipped: Skipped) -> Samples:
     if not keep.any():
         absent = all(reason.endswith(_ABSENT) for _, reason in skipped)
         raise DataError(
-            f"none of the {len(samples)} images can be read: {skipped[0][1]}",
+            f"no image can be read ({len(samples)} tried): {skipped[0][1]}",
             mend=f"Paths start from {samples.root}: are the images there?" if absent else None,
         )
     return samples.where(keep)

@@ -66,6 +66,8 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
     found = audit.leaks + [
         one for one in audit.findings if one.kind == "alike_names" and one.severity != "leak"
     ]
+    for warning in (one for one in audit.findings if one.severity == "warning"):
+        say(f"Audit warning: {warning.message}")
     nothing = "no copies found" if audit.unchecked else "no leak found"
     if not found:
         say(". ".join(filter(None, [f"Audit: {nothing}", audit.unchecked])))

@@ -12,7 +12,13 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document, write_document
-from eosin.core.errors import InterruptedRunError, OutputError, RecipeError, UsageError
+from eosin.core.errors import (
+    InterruptedRunError,
+    LeakError,
+    OutputError,
+    RecipeError,
+    UsageError,
+)
 from eosin.core.files import (
     check_output,
     check_writable,
@@ -163,6 +169,7 @@ def plan(
     *,
     overrides: Iterable[str] = (),
     resume: Path | None = None,
+    allow_leak: bool = False,
     say: Say = silent,
 ) -> tuple[Plan, AuditReport]:
     """Say what ``train`` would do, need and take; only the image cache is written.
@@ -171,7 +178,8 @@ def plan(
         recipe: A recipe or its TOML file; may be left out where a run is named.
         overrides: ``section.key=value`` each.
         resume: A run folder: what all of that run takes, however far it is.
-        say: Told what is being done.
+        allow_leak: Whether the training would continue despite leakage.
+        say: Called with what is being done, and with why the training would stop.
     """
     if resume is not None:
         find_run(Path(resume))
@@ -183,7 +191,12 @@ def plan(
     samples = division.folds[0].samples if division.folds else division.samples
     found = make_plan(session, samples, division.report, max(1, len(division.folds)))
     before = tuple((stage.section.name, plan_stage(stage, say)) for stage in stages)
-    return replace(found, stages=before), division.audit.joined(leaks)
+    audit = division.audit.joined(leaks)
+    try:
+        stop_at_leak(resolved, audit, allow_leak, silent)
+    except LeakError as error:
+        say(f"The training would stop: {error}")
+    return replace(found, stages=before), audit
 
 
 def _resolve(

@@ -94,10 +94,11 @@ def predict(
     del allow_skipped
     started, clock = datetime.now(UTC), time.perf_counter()
     files = None if output is None else PredictionFiles(Path(output))
+    given = [Path(path) for path in paths]
     if files is not None:
-        check_files(files, overwrite=overwrite)
+        check_files(files, inputs=given, overwrite=overwrite)
     folder = _find_model(Path(model))
-    classifier, given = Classifier(folder), [Path(path) for path in paths]
+    classifier = Classifier(folder)
     table, skipped, left_out = _predict_all(classifier, given)
     record = _describe(ModelFolder(folder), classifier, table, skipped).model_copy(
         update={
@@ -212,7 +213,7 @@ def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Ski
     table = pd.concat(tables, ignore_index=True)
     if len(table) == 0:
         raise DataError(
-            f"none of the {len(files)} files can be read: {skipped[0][1]}",
+            f"no file can be read: {skipped[0][1]}",
             mend=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}",
         )
     skipped = [(printable(cell), reason) for cell, reason in skipped]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from eosin.datasets.images import Skipped, write_skipped
 _SUFFIXES = (".csv", ".parquet")
 
 
-def check_files(files: PredictionFiles, *, overwrite: bool = False) -> None:
+def check_files(
+    files: PredictionFiles, *, inputs: Iterable[Path] = (), overwrite: bool = False
+) -> None:
     """Check, before the work, that the files can be written and that nothing would be lost.
 
     Args:
         files: What shall be written. An older table of predictions is replaced, and with it the
             list and the record that belong to it.
+        inputs: What is predicted; none of it is ever overwritten.
         overwrite: Whether anything else of these names is replaced as well.
 
     Raises:
@@ -34,6 +38,8 @@ def check_files(files: PredictionFiles, *, overwrite: bool = False) -> None:
     if table.is_dir() or table.suffix not in _SUFFIXES:
         raise UsageError(f"-o wants a .csv or .parquet file, got {table}")
     check_writable(table.parent)
+    if any(path.exists() and path.resolve() == table.resolve() for path in inputs):
+        raise UsageError(f"{table} is the table to predict", mend="Name another file with -o")
     if overwrite:
         return
     if table.exists() and not is_prediction_table(table):

@@ -139,19 +139,16 @@ def tell_drift(drift: Drift) -> list[str]:
 
 
 def tell_overlap(audit: AuditReport | None) -> list[str]:
-    """Return what outside images share with a model's training, or that nobody knows."""
+    """Return the lines on train-test overlap with external data, and on what was not compared."""
     if audit is None:
         return [f"caution  {UNKNOWN_OVERLAP}"]
-    if not audit.findings:
-        told = ["overlap: no image or group of the model's training among the outside images"]
-        return told + ([f"not checked: {audit.unchecked}"] if audit.unchecked else [])
-    told = [f"caution  {finding.message}" for finding in audit.findings]
+    lines = [f"caution  {finding.message}" for finding in audit.findings]
     if audit.leaks:
-        return [
-            *told,
-            "         this flatters: the model was trained on some of what it is judged on",
-        ]
-    return [*told, f"         {audit.reach[-1]}"]
+        lines.append("         results are over-optimistic: the model was trained on some of these")
+    if not lines:
+        lines.append("overlap: none found between the model's training and the external data")
+    lines += [f"         {sentence}" for sentence in audit.reach]
+    return [*lines, *([f"not checked: {audit.unchecked}"] if audit.unchecked else [])]
 
 
 def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
@@ -168,7 +165,8 @@ def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
 def tell_audit(audit: AuditReport) -> list[str]:
     """Return the audit's findings, a line each, with some example pairs."""
     parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
-    lines = [f"{audit.n_images} images, {audit.n_groups} groups" + (f" ({parts})" if parts else "")]
+    sizes = f"{quantity(audit.n_images, 'image')}, {quantity(audit.n_groups, 'group')}"
+    lines = [sizes + (f" ({parts})" if parts else "")]
     if audit.n_groups == audit.n_images:
         lines.append(
             "every image is its own group: where patients have several images, name them in a "
