@@ -254,7 +254,7 @@ def make_images(folder: Path) -> list[str]:
     place = folder / "content-224"
     place.mkdir(exist_ok=True)
     sets = ("lc25000", "breakhis-200x-224", "pcam")
-    cells = [cell for name in sets for cell in sorted(list_images([DATA / name]))]
+    cells = [cell for name in sets for cell in sorted(list_images([DATA / name]).cells)]
     cells = cells[: CONTENT_SIZES[-1]]
     paths = [place / f"{number:05d}.jpg" for number in range(len(cells))]
     for cell, path in zip(cells, paths, strict=True):

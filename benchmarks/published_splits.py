@@ -56,7 +56,7 @@ def name_images() -> list[str]:
 
 def list_real_images() -> list[str]:
     """Return the images at 200X that are there, of the same four classes."""
-    paths = sorted(list_images([DATA / "breakhis-200x-224"]))
+    paths = sorted(list_images([DATA / "breakhis-200x-224"]).cells)
     return [path for path in paths if any(f"SOB_{kind}-" in path for kind in SLIDES)]
 
 

@@ -236,11 +236,6 @@ def workshop(images, other, tiny_run, tiny_phantom, tiny_values, tmp_path, monke
     return Workshop(here / "recipe.toml", images, here, tiny_run, other, tiny_phantom)
 
 
-def spoil_card(run):
-    (run / "model" / "card.md").write_text("spoilt")
-    return run
-
-
 def parted(table):
     """Patients that a column divides among all parts."""
     return table.assign(split=[["train", "val", "test"][n % 3] for n in range(len(table))])
@@ -484,11 +479,6 @@ SCENARIOS = [
         {"RECIPE": "recipe.toml"},
         then=("--plan",),
     ),
-    Scenario(
-        "Write the card again",
-        lambda w: ["predict", spoil_card(w.copy_run()), w.images],
-        retry=True,
-    ),
     Scenario("See the reason of each", lambda w: ["predict", w.model, broken_image(w)], status=1),
     Scenario(
         "Name another file with -o",
@@ -583,6 +573,8 @@ ELSEWHERE = {
     "data cache --clear": "unit/datasets/cache/test_listing.py::test_the_command_clears_stores",
     "with --features TABLE": "flow/test_embedding.py::"
     "test_an_outside_manifest_needs_features_of_its_own",
+    "Write the card again": "flow/test_predicting.py::"
+    "test_an_edited_card_is_warned_of_and_made_again_by_the_line_that_the_hint_names",
     "Leave --features out": "flow/test_printed_commands.py::test_features_are_left_out",
     "join what belongs together (": "flow/test_repairing.py::"
     "test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works",

@@ -151,6 +151,23 @@ def test_a_copy_that_would_hold_an_identifier_is_not_kept(tiny_run, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_names_that_a_repair_joined_do_not_leave(run, tmp_path):
+    audit = json.loads((run / "audit.json").read_text())
+    a, b = pd.read_csv(run / "manifest.csv")["path"][:2]
+    link = {"kind": "alike_names", "a": a, "b": b, "group_a": "meier_01", "group_b": "Meier_1"}
+    link["how"] = "'meier_01' and 'Meier_1'"
+    audit["repair"] = [{"group": "Meier_1", "groups": ["Meier_1", "meier_01"], "links": [link]}]
+    (run / "audit.json").write_text(json.dumps(audit))
+    recipe = (run / "recipe.toml").read_text()
+    recipe = recipe.replace('description = "', 'description = "without meier_01. ')
+    (run / "recipe.toml").write_text(recipe)
+    release(run, tmp_path / "copy", load_pseudonyms(), no_page)
+    assert not holding(tmp_path / "copy", b"eier_")
+    found = json.loads((tmp_path / "copy" / "audit.json").read_text())["repair"][0]
+    assert found["links"][0]["a"].startswith("image-")
+    assert {found["links"][0][f"group_{side}"] for side in "ab"} == set(found["groups"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

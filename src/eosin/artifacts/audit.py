@@ -39,7 +39,8 @@ class Pair(Document):
         split_b: The split of the other.
         score: 1.0 for an exact match; the similarity otherwise.
         how: What distinguishes two near-duplicates, in words, such as ``mirrored``; of
-            ``alike_names`` both spellings and the rows they are in.
+            ``alike_names`` both spellings and the rows they are in; of ``same_group`` that the two
+            are one patient in two groups.
     """
 
     a: str

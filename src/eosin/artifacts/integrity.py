@@ -27,14 +27,16 @@ def write_model(folder: ModelFolder, info: ModelInfo) -> None:
 def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
     """Check that the files of a model folder are those that its ``model.json`` lists.
 
-    A model of an older version lists its weights alone: a warning is logged.
+    A warning is logged for a model of an older version, which lists its weights alone, and for a
+    card that was changed or is missing: cards are for people, nothing is computed from them.
 
     Args:
         folder: The model folder.
         info: What its ``model.json`` says.
 
     Raises:
-        ArtifactError: A file is missing, is another one, or computes without being listed.
+        ArtifactError: Another file than a card is missing or is another one, or a file computes
+            without being listed.
     """
     listed = info.files
     if listed is None:
@@ -47,8 +49,38 @@ def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
         listed = {folder.weights.name: info.weights_sha256} if has_weights else {}
     else:
         _check_unlisted(folder, listed)
+    cards = {folder.card.name, folder.card_text.name}
     for name, expected in listed.items():
-        _verify(folder, name, expected)
+        if name not in cards:
+            _verify(folder, name, expected)
+    _check_cards(folder, {name: listed[name] for name in sorted(cards & listed.keys())})
+
+
+def _check_cards(folder: ModelFolder, listed: Mapping[str, str]) -> None:
+    """Log one warning where cards are missing, changed or cannot be read."""
+    missing = [name for name in listed if not (folder.root / name).exists()]
+    changed = [
+        name for name in listed if name not in missing and not _is_same(folder.root / name, listed)
+    ]
+    states = [
+        f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {state}"
+        for names, state in ((missing, "missing"), (changed, "changed"))
+        if names
+    ]
+    if states:
+        _LOG.warning(
+            "%s: %s since the model was saved; the model itself is unchanged. %s",
+            folder.root,
+            ", ".join(states),
+            _card_hint(folder),
+        )
+
+
+def _is_same(path: Path, listed: Mapping[str, str]) -> bool:
+    try:
+        return sha256_file(path) == listed[path.name]
+    except OSError:
+        return False
 
 
 def _check_unlisted(folder: ModelFolder, listed: Mapping[str, str]) -> None:
@@ -67,29 +99,27 @@ def _verify(folder: ModelFolder, name: str, expected: str) -> None:
         raise ArtifactError(f"{folder.info} lists {name!r}, which is not a file beside it")
     if not path.is_file():
         raise ArtifactError(
-            f"{path} is missing: {folder.info.name} lists it", mend=_hint(folder, path)
+            f"{path} is missing: {folder.info.name} lists it", mend=_copy_again(start="Copy")
         )
     found = sha256_file(path)
     if found != expected:
         raise ArtifactError(
             f"{path} is not the file that the model was saved with: its SHA-256 is {found[:12]}…, "
             f"{folder.info.name} lists {expected[:12]}…",
-            mend=_hint(folder, path),
+            mend=_copy_again(start="Copy"),
         )
 
 
-def _hint(folder: ModelFolder, path: Path) -> str:
-    """Return how to get a file back: of a run the cards are made again, all else is copied."""
+def _card_hint(folder: ModelFolder) -> str:
+    """Return how to get a card back: inside a run it is made again, elsewhere it is copied."""
     run = RunFolder(folder.root.parent)
-    is_card = path in {folder.card, folder.card_text}
-    if is_card and run.model == folder.root and run.metrics.exists():
+    if run.model == folder.root and run.metrics.exists():
         return f"Write the card again: eosin report {shlex.quote(str(run.root))}"
-    again = _copy_again()
-    return again[0].upper() + again[1:]
+    return "Do not trust the card, or copy it again from where the model was made"
 
 
-def _copy_again() -> str:
-    return "copy the whole model folder again from where it was made"
+def _copy_again(start: str = "copy") -> str:
+    return f"{start} the whole model folder again from where it was made"
 
 
 @contextmanager

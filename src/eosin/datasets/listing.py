@@ -106,13 +106,6 @@ def check_text(path: Path) -> None:
         )
 
 
-def list_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted, without hidden ones."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
-    return sorted(name for name in names if not _is_hidden(name))
-
-
 def describe_left_out(left_out: Mapping[str, int]) -> str:
     """Return one line on what a walk left out; empty where it left out nothing.
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from eosin.artifacts.audit import AuditReport, JoinedGroups
 from eosin.artifacts.columns import Columns
-from eosin.artifacts.manifest import read_manifest, write_manifest
+from eosin.artifacts.manifest import make_samples, write_manifest
+from eosin.artifacts.tables import read_table, row_number
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
@@ -33,8 +34,6 @@ from eosin.pipeline.pseudonymising import (
 )
 from eosin.reporting.leaks import pictured, write_audit_page
 
-#: A table's first row below its header, as spreadsheets count.
-_FIRST_ROW = 2
 #: Joined groups that a sentence names.
 _NAMED = 3
 
@@ -76,7 +75,15 @@ def audit_manifest(
     """
     if repair is not None:
         _check_repair(repair, pseudonymise=pseudonymise)
-    samples = read_manifest(path, label=label, allow_one_class=True, columns=columns or Columns())
+    table = read_table(path)
+    samples = make_samples(
+        table,
+        root=path.parent,
+        label=label,
+        name=path.stem,
+        allow_one_class=True,
+        columns=columns or Columns(),
+    )
     for note in samples.notes:
         say(f"{samples.name}: {note}")
     if output is not None:
@@ -95,7 +102,8 @@ def audit_manifest(
         samples, joined = join_groups(samples, hashes=hashes, alike=alike)
         _write_repaired(repair, samples)
         say(f"wrote {repair}")
-    report = audit_samples(samples, hashes=hashes, alike=alike, first_row=_FIRST_ROW)
+    numbers = [row_number(table, position) for position in range(len(table))]
+    report = audit_samples(samples, hashes=hashes, alike=alike, numbers=numbers)
     if repair is not None:
         report = _with_repair(report, joined, samples)
     report = _with_unread(report, hashes)

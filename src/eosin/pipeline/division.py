@@ -15,6 +15,8 @@ from eosin.pipeline.preparation import Prepared, Say
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import Recipe
 
+_DISTINCT = "keep the names apart (--set data.alike_names=distinct)"
+
 
 @dataclass(frozen=True)
 class Division:
@@ -96,11 +98,13 @@ def _locate(finding: Finding) -> str:
 def _suggest(data: DataSection, finding: Finding) -> str:
     """Return what removes a leak, options as they are typed."""
     if any((pair.split_a or "").startswith("stage ") for pair in finding.pairs):
-        return "Leave these images or groups out of the stage's data"
+        distinct = f", or {_DISTINCT}" if finding.kind == "alike_names" else ""
+        return f"Leave these images or groups out of the stage's data{distinct}"
     ways = []
     if data.split.protocol == "column":
         ways.append("draw the split by group (--set data.split.protocol=grouped)")
-        if finding.kind != "same_group" and not data.repair:
+        is_one_group = finding.kind == "same_group" and not any(pair.how for pair in finding.pairs)
+        if not is_one_group and not data.repair:
             ways[0] = (
                 "draw the split by group and join what belongs together "
                 "(--set data.split.protocol=grouped --set data.repair=true)"
@@ -115,7 +119,7 @@ def _suggest(data: DataSection, finding: Finding) -> str:
                 f"write a repaired table (eosin data audit {table} --repair NEW.csv, then train "
                 "with --set data.manifest=NEW.csv)"
             )
-        ways.append("keep the names apart (--set data.alike_names=distinct)")
+        ways.append(_DISTINCT)
     if not ways:
         ways = ["correct the groups of the table"]
     text = ", or ".join(ways)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +23,8 @@ IDENTIFYING = {
     "duplicate_of": "image",
     "patient": "patient",
     "group": "group",
+    "group_a": "group",
+    "group_b": "group",
     "slide": "slide",
     "site": "site",
     "cluster": "cluster",
@@ -84,6 +86,18 @@ class Identifiers:
         columns = [column for column in IDENTIFYING if column in frame]
         for cells in frame[columns].astype(str).to_dict("records"):
             self._learn_row(cells, root)
+        self._settle()
+
+    def learn_groups(self, names: Iterable[str]) -> None:
+        """Take in names of groups that no table has any more, after the tables.
+
+        Args:
+            names: The names; those of images that were groups of their own are known already.
+        """
+        for name in names:
+            if name and name not in self._groups and self._find(file_of(name)) is None:
+                self._groups[name] = self._pseudonyms.of("group", name)
+                self._named.setdefault(name, self._groups[name])
         self._settle()
 
     def _learn_row(self, cells: dict[str, str], root: Path) -> None:

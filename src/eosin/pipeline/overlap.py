@@ -41,9 +41,13 @@ def audit_overlap(
             noted = read_manifest(place.manifest, allow_one_class=True, verbatim=True)
             samples = _seen(find_images(place, noted))
             trained = samples, _hash(run, samples, preprocessing)
-            report = audit_outside(trained, outside, root)
+            report = audit_outside(trained, outside, root, distinct=_is_distinct(run))
             found = report if found is None else found.joined(report.findings)
     return found
+
+
+def _is_distinct(run: RunFolder) -> bool:
+    return run.recipe.exists() and read_recipe(run.recipe).data.alike_names == "distinct"
 
 
 def _seen(samples: Samples) -> Samples:

@@ -20,6 +20,9 @@ _FILES = frozenset({"data_root", "root", "manifest", "reference", "source"})
 _EMPTY = frozenset({"git"})
 #: Columns of numbers, however they were read.
 _NUMBERS = ("prob_", "logit_")
+#: Keys beside ``a`` and ``b`` where these name images; keys of a group that a repair made.
+_PAIRS = (("split_a", "split_b"), ("group_a", "group_b"))
+_JOINED = frozenset({"group", "groups", "links"})
 #: What an audit's message says beside the names that it lists, which may hold a colon, too.
 _MESSAGE = re.compile(
     r"(?P<head>[^\n]*? stands? (?:in both|more than once in) [^\n]*?): [^\n]* "
@@ -95,9 +98,14 @@ def hide_json(value: Any, known: Identifiers, root: Path = Path(), key: str = ""
 def _names_images(item: Any) -> bool:
     return (
         isinstance(item, Mapping)
-        and ({"a", "b", "split_a"} <= item.keys() or "path" in item)
+        and (_is_pair(item) or "path" in item or item.keys() >= _JOINED)
         and ("file" not in item)
     )
+
+
+def _is_pair(item: Mapping[str, Any]) -> bool:
+    """Return whether a mapping names two images: a pair of a finding, or a link of two groups."""
+    return any({"a", "b", *sides} <= item.keys() for sides in _PAIRS)
 
 
 def _hide_mapping(
@@ -110,11 +118,13 @@ def _hide_mapping(
         )
         for name, item in value.items()
     }
-    if {"a", "b", "split_a", "split_b"} <= value.keys():
+    if _is_pair(value):
         changed |= {side: known.cell("image", value[side], root) for side in "ab"}
+        if value.get("kind") == "alike_names":  # spellings as short as "7" escape a search of text
+            changed["how"] = None
     if {"kind", "severity", "message"} <= value.keys():
         changed["message"] = _hide_message(str(value["message"]), known)
-        if value["kind"] == "alike_names":  # spellings as short as "7" escape a search of text
+        if value["kind"] == "alike_names":
             changed["pairs"] = [{**pair, "how": None} for pair in changed.get("pairs", [])]
     return dict(sorted(changed.items())) if kind else changed
 

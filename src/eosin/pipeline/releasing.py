@@ -13,6 +13,7 @@ from typing import Any
 import tomli_w
 from PIL import Image, UnidentifiedImageError
 
+from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.integrity import list_again, verify_files
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_table
@@ -99,7 +100,7 @@ def _check(run: Path, output: Path) -> None:
 
 
 def know(run: Path, pseudonyms: Pseudonyms) -> Identifiers:
-    """Return what the tables of a run folder know of patients and images."""
+    """Return what the tables and audits of a run folder know of patients and images."""
     known = Identifiers(pseudonyms)
     tables = [path for path in _files(run) if path.suffix in _TABLES]
     names = ("manifest", "predictions")
@@ -109,7 +110,16 @@ def know(run: Path, pseudonyms: Pseudonyms) -> Identifiers:
         frame = read_frame(path)
         if knows_images(frame):
             known.learn(frame, path.parent)
+    known.learn_groups(_joined_groups(run))
     return known
+
+
+def _joined_groups(run: Path) -> Iterator[str]:
+    """Yield the names of groups that a repair joined: the tables have those of the joined ones."""
+    for path in _files(run):
+        if path.name == RunFolder(run).audit.name:
+            for one in read_document(path, AuditReport).repair:
+                yield from one.groups
 
 
 def _files(run: Path) -> Iterator[Path]:

@@ -70,6 +70,7 @@ def prepare_stages(
             (division.judged, prepared.hashes),
             is_same_source=_may_share_groups(section.data, recipe.data),
             alike=find_alike(mine.album.joined(prepared.album), len(mine.album)),
+            distinct=recipe.data.alike_names == "distinct",
         )
     return stages, leaks
 

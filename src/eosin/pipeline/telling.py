@@ -176,7 +176,8 @@ def tell_audit(audit: AuditReport) -> list[str]:
     for finding in audit.findings:
         lines.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
         for pair in finding.pairs[:_MOST_PAIRS]:
-            score = "" if finding.kind == "alike_names" else f", {pair.score:.2f}"
+            is_named = finding.kind in {"alike_names", "same_group"}
+            score = "" if is_named else f", {pair.score:.2f}"
             how = f"  ({pair.how}{score})" if pair.how else ""
             lines.append(f"           {pair.a}  ~  {pair.b}{how}")
         if len(finding.pairs) > _MOST_PAIRS:

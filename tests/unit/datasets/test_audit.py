@@ -212,6 +212,19 @@ class TestTable:
         report = audit_samples(make_samples([*CLEAN, *rows_of("test/1.png")]))
         assert AuditReport.model_validate_json(report.model_dump_json()) == report
 
+    def test_a_patient_in_two_groups_is_a_leak_across_splits_and_else_nothing(self):
+        rows = [
+            {"split": split, "path": f"{n}.png", "patient": patient, "group": f"G{n}"}
+            for n, (split, patient) in enumerate(
+                [("train", "P1"), ("test", "P1"), ("train", "P2"), ("train", "P2")]
+            )
+        ]
+        finding = only(audit_samples(make_samples(rows)))
+        assert (finding.kind, finding.severity) == ("same_group", "leak")
+        assert ends(finding) == [("0.png", "1.png")]
+        assert "P1" in finding.message
+        assert "P2" not in finding.message
+
     def test_progress_reaches_its_end(self):
         told = []
         audit_samples(make_samples(CLEAN), progress=lambda *step: told.append(step))

@@ -43,12 +43,12 @@ def names_of(samples, **options):
 class TestAlikeNames:
     def test_across_splits_a_leak_with_both_spellings_and_rows(self):
         samples = make_samples("1.png P01 train", "2.png P02 train", "3.png p1 test")
-        (finding,) = names_of(samples, first_row=2)
+        (finding,) = names_of(samples, numbers=[2, 3, 6])
         assert finding.severity == "leak"
         assert "'P01' and 'p1'" in finding.message
         (pair,) = finding.pairs
         assert (pair.a, pair.b, pair.split_a, pair.split_b) == ("1.png", "3.png", "train", "test")
-        assert pair.how == "'P01' in row 2; 'p1' in row 4"
+        assert pair.how == "'P01' in row 2; 'p1' in row 6"
 
     def test_inside_one_split_a_note(self):
         (finding,) = names_of(make_samples("1.png 7 train", "2.png 007 train", "3.png 7.0 train"))
@@ -80,6 +80,24 @@ class TestAlikeNames:
         samples = make_samples("1.png P1 train", "2.png P2 test", group=["S-01", "s-1"])
         (finding,) = names_of(samples)
         assert "'S-01' and 's-1'" in finding.message
+
+    def test_a_group_stands_for_the_patient_where_none_is_known(self):
+        samples = make_samples("1.png P1 train", "2.png - test", group=["P1", "p1"])
+        (finding,) = names_of(samples)
+        assert finding.severity == "leak"
+        repaired, _ = join_groups(samples)
+        assert list(repaired.frame["group"]) == ["P1", "P1"]
+
+    def test_numbers_of_other_groups_are_no_patients(self):
+        # Two wards of several patients each: ward 01 holds no patient 1.
+        samples = make_samples(
+            "1.png 2 train", "2.png 3 train", "3.png 1 test", group=["01", "01", "02"]
+        )
+        assert names_of(samples) == []
+        assert audit_samples(samples).findings == []
+        samples.frame["group"] = ["1", "1", "2"]
+        assert audit_samples(samples).findings == []
+        assert join_groups(samples)[1] == []
 
     def test_only_the_columns_that_are_asked_for_are_compared(self):
         samples = make_samples("1.png P1 train", "2.png P2 test", site=["Aachen", "aachen"])
@@ -115,10 +133,24 @@ class TestRepair:
         assert all(len(one.links) == len(one.groups) - 1 for one in joined)
         assert "8 groups into 3" in describe_repair(joined)
 
-    def test_images_without_a_patient_get_a_group_of_another_name(self):
-        samples = make_samples("a.png -", "b.png -", "c.png -", "d.png joined-1")
-        repaired, _ = join_groups(samples, hashes=hashes_of(a="1", b="1", c="2", d="3"))
-        assert list(repaired.frame["group"]) == ["joined-2", "joined-2", "c.png", "joined-1"]
+    def test_images_without_a_patient_get_a_group_named_after_what_they_show(self):
+        def group_of(first, second):
+            samples = make_samples("a.png -", "b.png -", "c.png -")
+            alike = Alike((Match("a.png", "b.png", 0.9, "mirrored"),))
+            hashes = hashes_of(a=first, b=second, c="3")
+            one, other, alone = join_groups(samples, hashes=hashes, alike=alike)[0].frame["group"]
+            assert one == other
+            assert alone == "c.png"
+            return one
+
+        assert group_of("1", "2") == group_of("2", "1")
+        assert group_of("1", "2") != group_of("1", "4")
+
+    def test_groups_of_one_patient_are_joined(self):
+        samples = make_samples("1.png P1", "2.png P1", "3.png P2", group=["G1", "G2", "G3"])
+        repaired, joined = join_groups(samples)
+        assert list(repaired.frame["group"]) == ["G1", "G1", "G3"]
+        assert [link.kind for one in joined for link in one.links] == ["same_group"]
 
     def test_the_order_of_rows_does_not_matter(self):
         rows = [f"{n}.png {p}" for n, p in enumerate(["P1", "p1", "Q", "q", "R", "P01", "-", "-"])]
@@ -142,9 +174,11 @@ class TestRepair:
         assert names_of(samples)
         assert names_of(join_groups(samples)[0]) == []
 
-    def test_one_spelling_for_sites(self):
+    def test_one_spelling_for_sites_which_join_no_patients(self):
         samples = make_samples("1.png P1", "2.png P2", "3.png P3", site=["Aachen", "aachen", ""])
-        repaired, _ = join_groups(samples, named=("patient", "group", "site"))
+        repaired, joined = join_groups(samples, named=("patient", "group", "site"))
+        assert joined == []
+        assert list(repaired.frame["group"]) == ["P1", "P2", "P3"]
         assert list(repaired.frame["site"]) == ["Aachen", "Aachen", ""]
         assert list(repaired.frame["patient"]) == ["P1", "P2", "P3"]
         assert list(join_groups(samples)[0].frame["site"]) == list(samples.frame["site"])

@@ -157,3 +157,30 @@ def test_the_last_look_finds_a_planted_identifier(known, tmp_path, name, content
     assert list(find_remnants(tmp_path, known)) == []
     (tmp_path / name).write_bytes(content)
     assert [found.name for found, _ in find_remnants(tmp_path, known)] == [name]
+
+
+def test_a_repair_loses_the_names_that_its_groups_had_before(known):
+    link = {"kind": "alike_names", "a": "benign/B2/tile-18b.png", "b": "malignant/20017/a.h5#3"}
+    link |= {"group_a": "7", "group_b": "07", "how": "'7' and '07'"}
+    joined = {"group": "7", "groups": ["07", "7"], "links": [link]}
+    known.learn_groups(["07", "7", "Annegret_B"])
+    (found,) = hide_json({"repair": [joined]}, known, ROOT)["repair"]
+    (shown,) = found["links"]
+    assert shown["how"] is None
+    assert sorted((shown["group_a"], shown["group_b"])) == found["groups"]
+    assert {shown["a"].partition("-")[0], shown["b"].partition("-")[0]} == {"image"}
+    assert found["group"] in found["groups"]
+    assert "Annegret" not in known.text("first of Annegret_B, then others")
+
+
+def test_joined_groups_and_their_links_stand_in_the_order_of_pseudonyms(known):
+    def join(name):
+        links = [{"kind": "near_duplicate", "a": f"{name}{n}", "b": "x", "group_a": name,
+                  "group_b": "x", "how": "mirrored"} for n in range(9)]  # fmt: skip
+        return {"group": name, "groups": [name], "links": links}
+
+    found = hide_json({"repair": [join(f"P{n}") for n in range(9)]}, known, ROOT)["repair"]
+    assert found == sorted(found, key=str)
+    for one in found:
+        assert one["links"] == sorted(one["links"], key=str)
+        assert {link["how"] for link in one["links"]} == {"mirrored"}

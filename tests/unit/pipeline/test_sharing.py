@@ -1,5 +1,6 @@
 """What an ensemble's members knew of the images that it is judged on."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -9,7 +10,15 @@ from eosin.artifacts.audit import AuditReport, Finding, Pair
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.versioned import write_document
 from eosin.core.types import Samples
-from eosin.datasets.audit import Alike, FileHashes, Match, audit_stage
+from eosin.datasets.audit import (
+    Alike,
+    FileHash,
+    FileHashes,
+    Match,
+    audit_outside,
+    audit_stage,
+    join_groups,
+)
 from eosin.pipeline.sharing import _own_leaks
 
 
@@ -62,5 +71,52 @@ def test_a_group_of_a_stage_is_known_by_any_spelling(tmp_path):
     nothing = FileHashes({})
     (leak,) = audit_stage("one", (stage, nothing), (judged, nothing), is_same_source=True)
     assert [(pair.a, pair.b) for pair in leak.pairs] == [("s1.png", "t1.png")]
-    assert "P07 = p7" in leak.message
+    assert "'P07' and 'p7'" in leak.message
     assert audit_stage("one", (stage, nothing), (judged, nothing), is_same_source=False) == []
+    distinct = audit_stage(
+        "one", (stage, nothing), (judged, nothing), is_same_source=True, distinct=True
+    )
+    assert distinct == []
+
+
+def place(folder, *rows):
+    """Samples of one side; each row is ``"path patient"``, an unknown patient is ``-``."""
+    names, patients = zip(*(row.split() for row in rows), strict=True)
+    samples = make_samples(folder, list(names), "")
+    patients = ["" if patient == "-" else patient for patient in patients]
+    groups = [patient or name for patient, name in zip(patients, names, strict=True)]
+    return replace(samples, frame=samples.frame.assign(patient=patients, group=groups))
+
+
+def compare(main, other, tmp_path):
+    """Return the kinds of what is found of a stage, and of external data."""
+    nothing = FileHashes({})
+    of_stage = audit_stage("one", (other, nothing), (main, nothing), is_same_source=True)
+    outside = audit_outside((main, nothing), (other, nothing), tmp_path)
+    return [one.kind for one in of_stage], [one.kind for one in outside.findings]
+
+
+def test_a_repair_hides_no_patient_of_a_stage_or_of_external_data(tmp_path):
+    main = place(tmp_path / "a", "1.png P1", "2.png P10", "3.png P3")
+    other = place(tmp_path / "b", "1.png P10", "2.png P99")
+    joined, _ = join_groups(main, alike=Alike((Match("1.png", "2.png", 0.9, "mirrored"),)))
+    assert list(joined.frame["group"]) == ["P1", "P1", "P3"]
+    assert compare(joined, other, tmp_path) == (["same_group"], ["same_group"])
+
+
+def test_two_tables_that_are_repaired_apart_share_no_group(tmp_path):
+    alike = Alike((Match("1.png", "2.png", 0.9, "mirrored"),))
+    sides = []
+    for folder in "ab":
+        files = {f"{n}.png": FileHash(f"{folder}{n}", f"{folder}{n}") for n in "12"}
+        table = place(tmp_path / folder, "1.png -", "2.png -", "3.png -")
+        sides.append(join_groups(table, hashes=FileHashes(files), alike=alike)[0])
+    assert compare(*sides, tmp_path) == ([], [])
+
+
+def test_names_that_a_recipe_keeps_apart_are_apart_in_external_data(tmp_path):
+    main, other = place(tmp_path / "a", "1.png P1"), place(tmp_path / "b", "2.png p01")
+    assert compare(main, other, tmp_path) == (["alike_names"], ["alike_names"])
+    nothing = FileHashes({})
+    found = audit_outside((main, nothing), (other, nothing), tmp_path, distinct=True)
+    assert found.findings == []

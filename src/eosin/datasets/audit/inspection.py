@@ -5,7 +5,8 @@ What is looked for, and when it is told:
 - ``same_path``, ``identical_bytes``, ``identical_pixels``: across splits a leak, inside one a
   note. A pair is told once, by the first of the three that holds.
 - ``same_group``, ``same_accession``, ``same_cluster``: across splits a leak. Inside one split
-  nothing is said: that images of one patient stay together is what a good split does.
+  nothing is said: that images of one patient stay together is what a good split does. A patient
+  with several groups is compared, too.
 - ``near_duplicate``: images that show the same without being the same, across splits a leak,
   inside one a note. What another image links is told once, by the pair that is most alike.
 - ``alike_names``: names of patients or groups that differ only in spelling, across splits a leak,
@@ -22,7 +23,7 @@ from collections.abc import Iterable, Sequence
 
 from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, SplitSize
 from eosin.core.progress import Advance
-from eosin.core.types import Samples
+from eosin.core.types import Samples, parts_of
 from eosin.datasets.audit.album import Alike
 from eosin.datasets.audit.hashes import FileHashes
 from eosin.datasets.audit.messages import describe
@@ -39,7 +40,7 @@ def audit_samples(
     hashes: FileHashes | None = None,
     alike: Alike | None = None,
     named: Sequence[str] = ("patient", "group"),
-    first_row: int | None = None,
+    numbers: Sequence[int] | None = None,
     progress: Advance | None = None,
 ) -> AuditReport:
     """Look for material that stands on both sides of a split, or twice in the table.
@@ -53,14 +54,17 @@ def audit_samples(
         alike: What a search among its images found (see
             :func:`~eosin.datasets.audit.find_alike`); without it near-duplicates are not told.
         named: Columns whose names are compared by spelling.
-        first_row: Number of the table's first row, where it is a file's: findings then name rows.
+        numbers: Numbers of the table's rows, where they are a file's: findings then name rows.
         progress: Told how many kinds are done.
 
     Returns:
         The findings, leaks first; one for each kind and pair of splits, with one example pair of
         images for each shared thing.
     """
-    table = AuditTable(single_images(samples), hashes, named, first_row)
+    if numbers is not None:
+        cells = zip(numbers, samples.frame["path"], strict=True)
+        numbers = [number for number, cell in cells for part in parts_of(cell) if part]
+    table = AuditTable(single_images(samples), hashes, named, numbers)
     searches = list(table.searches())
     likenesses = table.search_likenesses(alike or Alike())
     findings: list[Finding] = []

@@ -1,13 +1,14 @@
 """Repair of groups: what belongs together becomes one group.
 
-Groups are joined that share a file, an accession, a cluster of tiles, exact copies or
+Groups are joined that share a patient, a file, an accession, a cluster of tiles, exact copies or
 near-duplicates, or whose names differ only in spelling, wherever in the table they are. Patients
-whose names differ only in spelling get one name, so that they are counted once. Rows stay where
-they are: a table's own ``split`` column is not changed.
+whose names differ only in spelling get one name, so that they are counted once; so do sites, which
+join nothing. Rows stay where they are: a table's own ``split`` column is not changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,13 +21,13 @@ from eosin.core.types import Samples
 from eosin.datasets.audit.album import Alike
 from eosin.datasets.audit.components import Components
 from eosin.datasets.audit.hashes import FileHashes
-from eosin.datasets.audit.table import AuditTable, names_image
+from eosin.datasets.audit.table import AuditTable
 from eosin.datasets.bundles import single_images
 
 #: Joined groups, and names of one, that lines list.
 _LISTED = 8
-#: Kinds of finding that are not reasons to join groups.
-_NO_REASON: tuple[Kind, ...] = ("same_group", "label_conflict")
+#: Columns whose names are reasons to join groups: two patients of one site are still two.
+_JOINING = ("patient", "group")
 
 
 def join_groups(
@@ -49,7 +50,8 @@ def join_groups(
         The table with joined groups, which does not depend on the order of its rows; each group
         that was made of several, with one reason for each join.
     """
-    table = AuditTable(single_images(samples), hashes, named)
+    joining = [column for column in named if column in _JOINING]
+    table = AuditTable(single_images(samples), hashes, joining)
     number = {group: n for n, group in enumerate(sorted(set(table.groups)))}
     connected, links = Components(len(number)), []
     for link in _find_links(table, alike or Alike()):
@@ -60,7 +62,7 @@ def join_groups(
     members: dict[int, list[str]] = defaultdict(list)
     for group, n in number.items():
         members[connected.root(n)].append(group)
-    names = _name_groups([m for m in members.values() if len(m) > 1], samples)
+    names = _name_groups([m for m in members.values() if len(m) > 1], table)
     new = {group: name for name, own in names.items() for group in own}
     reasons: dict[str, list[GroupLink]] = defaultdict(list)
     for link in links:
@@ -90,7 +92,7 @@ def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
         )
 
     for search in table.searches():
-        if search.kind in _NO_REASON:
+        if search.kind == "label_conflict":
             continue
         first: dict[str, int] = {}
         for row, key in search.entries:
@@ -103,21 +105,27 @@ def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
             yield link("near_duplicate", match.a, match.b, match.how)
 
 
-def _name_groups(components: list[list[str]], samples: Samples) -> dict[str, list[str]]:
-    """Return a name for each set of groups: its first, or a number where all are single images."""
-    columns = (samples.frame[column] for column in ("group", "path"))
-    images = {group for group, path in zip(*columns, strict=True) if names_image(group, path)}
-    taken = set(samples.frame["group"])
+def _name_groups(components: list[list[str]], table: AuditTable) -> dict[str, list[str]]:
+    """Return a name for each set of groups: its first, or a hash where all are single images.
+
+    The hash is of what the images show, so that another table's group has another name, and this
+    one's keeps its own wherever the files lie.
+    """
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, group in enumerate(table.groups):
+        rows_of[group].append(row)
     named: dict[str, list[str]] = {}
-    count = 0
     for groups in sorted(components):
-        known = [group for group in groups if group not in images]
-        name = known[0] if known else ""
-        while not name:
-            count += 1
-            name = "" if f"joined-{count}" in taken else f"joined-{count}"
-        named[name] = groups
+        known = [one for one in groups if all(table.group_names[row] for row in rows_of[one])]
+        rows = [row for group in groups for row in rows_of[group]]
+        named[known[0] if known else f"joined-{_hash_images(table, rows)}"] = groups
     return named
+
+
+def _hash_images(table: AuditTable, rows: list[int]) -> str:
+    hashes = [(table.image_hashes[row], table.paths[row]) for row in rows]
+    shown = sorted((found and found.pixels) or path for found, path in hashes)
+    return hashlib.sha256("\n".join(shown).encode()).hexdigest()[:12]
 
 
 def _unify_spelling(samples: Samples, column: str) -> Samples:

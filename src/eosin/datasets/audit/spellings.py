@@ -68,7 +68,7 @@ def describe_spellings(
     overlaps: Iterable[Overlap],
     names: Sequence[str],
     entries: Iterable[tuple[int, str]],
-    first_row: int | None,
+    numbers: Sequence[int] | None,
 ) -> list[Overlap]:
     """Return examples of a finding with both spellings as their key and the rows in words.
 
@@ -76,8 +76,8 @@ def describe_spellings(
         overlaps: Of a search by spelling key.
         names: A name per row.
         entries: All rows of the search and their keys.
-        first_row: Number of the table's first row as its user counts; images are counted where
-            the rows are not those of a file.
+        numbers: Numbers of the table's rows as its user counts; images are counted where the rows
+            are not those of a file.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, _ in entries:
@@ -85,15 +85,16 @@ def describe_spellings(
     shown = []
     for one in overlaps:
         both = (names[one.a], names[one.b])
-        how = "; ".join(f"{name!r} {_list_rows(rows_of[name], first_row)}" for name in both)
+        how = "; ".join(f"{name!r} {_list_rows(rows_of[name], numbers)}" for name in both)
         shown.append(Overlap(" and ".join(map(repr, both)), one.a, one.b, one.rows, how=how))
     return shown
 
 
-def _list_rows(rows: list[int], first_row: int | None) -> str:
-    if first_row is None:
+def _list_rows(rows: list[int], numbers: Sequence[int] | None) -> str:
+    if numbers is None:
         return f"in {len(rows):,} image{'' if len(rows) == 1 else 's'}"
-    listed = [str(row + first_row) for row in rows[:_LISTED]]
-    if len(rows) > _LISTED:
-        listed.append(f"… ({len(rows):,} in all)")
-    return f"in row{'' if len(rows) == 1 else 's'} {', '.join(listed)}"
+    found = list(dict.fromkeys(numbers[row] for row in rows))
+    listed = [str(number) for number in found[:_LISTED]]
+    if len(found) > _LISTED:
+        listed.append(f"… ({len(found):,} in all)")
+    return f"in row{'' if len(found) == 1 else 's'} {', '.join(listed)}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import PurePosixPath
 
 from eosin.artifacts.audit import Kind
+from eosin.core.text import spelling_key
 from eosin.core.types import SPLITS, Samples, parts_of
 from eosin.datasets.audit.album import Alike
 from eosin.datasets.audit.hashes import FileHash, FileHashes
@@ -20,6 +21,8 @@ from eosin.datasets.audit.spellings import describe_spellings, find_spellings
 from eosin.datasets.breakhis_names import parse_breakhis_name
 
 Entries = Iterable[tuple[int, str]]
+
+_TWO_GROUPS = "one patient in two groups"
 
 
 def names_image(group: str, path: str) -> bool:
@@ -54,8 +57,8 @@ class AuditTable:
         samples: The table.
         hashes: Of its files, if they were read.
         named: Columns whose names are compared by spelling.
-        first_row: Number of the first row as the user counts; nothing where rows are not those of
-            a file.
+        numbers: Numbers of the rows as the user counts, shape (N,); nothing where the rows are not
+            those of a file.
     """
 
     def __init__(
@@ -63,11 +66,11 @@ class AuditTable:
         samples: Samples,
         hashes: FileHashes | None,
         named: Sequence[str] = (),
-        first_row: int | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> None:
         self._frame = samples.frame
         self._name_columns = named
-        self._first_row = first_row
+        self._numbers = numbers
         self._root = str(samples.root)
         self.paths: list[str] = list(samples.frame["path"])
         self.labels: list[str] = list(samples.frame["label"])
@@ -112,7 +115,7 @@ class AuditTable:
     def searches(self) -> Iterator[Search]:
         """Yield every kind to look for, in the order in which they are told."""
         yield Search("same_path", enumerate(self.files), inside=True)
-        yield Search("same_group", enumerate(self.groups), apart=self._group_apart())
+        yield Search("same_group", self._find_groups(), apart=self._group_apart())
         yield Search("same_accession", self._accessions())
         yield Search("same_cluster", self._column("cluster"))
         hashed = [(row, found) for row, found in enumerate(self.image_hashes) if found]
@@ -126,27 +129,62 @@ class AuditTable:
             yield Search("alike_names", entries, apart=units, inside=True, names=names)
         yield Search("label_conflict", self.pictures, apart=self.labels, inside=True)
 
-    def _find_names(self) -> list[list[str]]:
-        """Return the columns whose names are compared, without what another of them holds.
+    @cached_property
+    def group_names(self) -> list[str]:
+        """The group of each row; nothing where it is the image itself, whose name is a file's."""
+        rows = zip(self.groups, self.paths, strict=True)
+        return ["" if names_image(group, path) else group for group, path in rows]
 
-        A group that names an image is a file: ``a.png`` and ``A.png`` are two.
-        """
+    @cached_property
+    def _patients(self) -> list[str]:
+        """The patient of each row; where none is known, its group stands for the patient."""
+        if "patient" not in self._frame:
+            return self.group_names
+        rows = zip(self._frame["patient"], self.group_names, strict=True)
+        return [str(patient) or group for patient, group in rows]
+
+    def _find_groups(self) -> Iterator[tuple[int, str]]:
+        """Yield the group of each row, and its patient where that one has several groups."""
+        groups_of: dict[str, set[str]] = defaultdict(set)
+        for patient, group in zip(self._patients, self.groups, strict=True):
+            groups_of[patient].add(group)
+        for row, (patient, group) in enumerate(zip(self._patients, self.groups, strict=True)):
+            yield row, group
+            if patient and len(groups_of[patient]) > 1:
+                yield row, f"patient {patient}"
+
+    def _find_names(self) -> list[list[str]]:
+        """Return the columns whose names are compared, of groups those that name no patient."""
         columns: list[list[str]] = []
-        for column in (name for name in self._name_columns if name in self._frame):
-            cells = [str(cell) for cell in self._frame[column]]
-            if column == "group":
-                cells = [
-                    "" if names_image(group, path) or group in others else group
-                    for group, path, *others in zip(cells, self.paths, *columns, strict=True)
-                ]
-            columns.append(cells)
+        for column in self._name_columns:
+            if column == "patient":
+                columns.append(self._patients)
+            elif column == "group":
+                columns.append(self._find_other_groups())
+            else:
+                columns.append([str(cell) for cell in self._frame.get(column, ())])
         return [cells for cells in columns if any(cells)]
+
+    def _find_other_groups(self) -> list[str]:
+        """Return the group of each row, empty where all spellings of it are names of patients.
+
+        A group is a patient's where one of its images is: a repair names groups after one of their
+        patients. Other numbers of groups may be those of wards or plates.
+        """
+        rows = zip(self.group_names, self._patients, strict=True)
+        own = {group for group, patient in rows if group == patient}
+        other = {spelling_key(group) for group in set(self.group_names) - own}
+        keys = {group: spelling_key(group) for group in set(self.group_names)}
+        return [group if keys[group] in other else "" for group in self.group_names]
 
     def describe(self, search: Search, overlaps: Iterable[Overlap]) -> list[Overlap]:
         """Return overlaps as a finding shows them: names with both spellings and their rows."""
+        if search.kind == "same_group":
+            pairs = ((one, self.groups[one.a] == self.groups[one.b]) for one in overlaps)
+            return [one if same else replace(one, how=_TWO_GROUPS) for one, same in pairs]
         if search.kind != "alike_names":
             return list(overlaps)
-        return describe_spellings(overlaps, search.names, search.entries, self._first_row)
+        return describe_spellings(overlaps, search.names, search.entries, self._numbers)
 
     def _group_apart(self) -> list[Hashable]:
         """An image that is its own group is told as ``same_path``, not again as a group."""

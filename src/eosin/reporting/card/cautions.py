@@ -59,9 +59,17 @@ def _leaks(run: Run) -> str:
 
 
 def leak_kinds(run: Run) -> list[str]:
-    """List the kinds of leaks; those of a shared group are told by :func:`not_strict`."""
+    """List the kinds of leaks; groups that are shared are reported by :func:`not_strict`.
+
+    A patient whose groups are on two sides shares no group.
+    """
     leaks = run.audit.leaks if run.audit else []
-    return list(dict.fromkeys(leak.kind for leak in leaks if leak.kind != "same_group"))
+    found = (
+        leak.kind
+        for leak in leaks
+        if leak.kind != "same_group" or any(pair.how for pair in leak.pairs)
+    )
+    return list(dict.fromkeys(found))
 
 
 def _not_itself(run: Run) -> str:
