@@ -34,6 +34,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 # Matplotlib's list of fonts lies with all else that can be made again: $EOSIN_CACHE moves it, and
 # the user's home stays as it was. In a user's own Python program it is the user's to choose.
 os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+# Where the cache cannot be written it takes a temporary folder, which is no news for the user.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def run(arguments: list[str] | None = None) -> None:

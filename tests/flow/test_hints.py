@@ -589,6 +589,8 @@ ELSEWHERE = {
     "eosin data audit MANIFEST.csv, or training": "flow/test_printed_commands.py::"
     "test_what_the_audit_did_not_look_for_is_looked_for",
     "Name the folder of your data": "flow/test_printed_commands.py::test_what_doctor_prints",
+    "Name a folder that can be written": "flow/test_printed_commands.py::"
+    "test_doctor_names_a_cache_that_cannot_be_written",
     "Name another folder with": "flow/test_printed_commands.py::test_what_doctor_prints",
     "session.py: eosin train": "flow/test_printed_commands.py::"
     "test_the_commands_of_a_run_s_page_train_it_again",

@@ -115,6 +115,15 @@ def test_what_doctor_prints(command, tiny_phantom, tmp_path, monkeypatch, recipe
     assert told.status == 0, told.err
 
 
+def test_doctor_names_a_cache_that_cannot_be_written(command, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("EOSIN_DATA", str(tmp_path))
+    monkeypatch.setenv("EOSIN_CACHE", str(tmp_path / "file" / "cache"))
+    found = re.search(r"export (\w+)=FOLDER$", command("doctor").out, re.MULTILINE)
+    monkeypatch.setenv(found[1], str(tmp_path / "cache"))
+    assert "export" not in command("doctor").out
+
+
 @pytest.mark.parametrize("line", [["train", "--no-such"], ["data", "audit"], ["nothing"]])
 def test_a_wrong_command_line_names_its_help(command, line):
     words = re.search("See `eosin (.*)`", command(*line).complaint)[1].split()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.manifest import write_manifest
-from eosin.core.errors import DataError, RecipeError
+from eosin.core.errors import DataError, OutputError, RecipeError
 from eosin.core.files import check_writable
 from eosin.core.places import cache_folder
 from eosin.core.types import Samples
@@ -53,10 +53,7 @@ def doctor() -> list[Check]:
     checks += [_package(name, needed=False) for name in _TRAIN]
     checks += [_logger(name) for name in _LOGGERS]
     checks += [_devices(), *_data_places()]
-    cache = cache_folder()
-    state = "there" if cache.is_dir() else "made when needed"
-    checks.append(Check("cache", f"{cache} ({state}); $EOSIN_CACHE chooses another"))
-    return checks
+    return [*checks, _cache()]
 
 
 def _package(name: str, *, needed: bool) -> Check:
@@ -88,6 +85,20 @@ def _devices() -> Check:
     if torch.backends.mps.is_available():
         found.append("mps")
     return Check("devices", ", ".join(found))
+
+
+def _cache() -> Check:
+    cache = cache_folder()
+    try:
+        check_writable(cache)
+    except OutputError:
+        return Check(
+            "cache",
+            f"{cache} cannot be written",
+            "Name a folder that can be written: export EOSIN_CACHE=FOLDER",
+        )
+    state = "there" if cache.is_dir() else "made when needed"
+    return Check("cache", f"{cache} ({state}); $EOSIN_CACHE chooses another")
 
 
 def _data_places() -> list[Check]:
