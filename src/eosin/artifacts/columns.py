@@ -24,7 +24,7 @@ _NEAR = {
     "label": r"(true|image|class|gold|gt)?(label|class|target|diagnosis|category|dx|y|groundtruth|"
     r"gt|tumou?rtype|histology|outcome)",
     "patient": r"(pseudo|anon|bcr|tcga)?(patient|patienten|subject|case|participant|donor|proband|"
-    r"person|individual|pat|pt|pid|mrn)(submitter)?",
+    r"person|individual|pat|pt|pid|mrn|subj|mouse|animal|(study|record)(?=id|no|nr|num))(submitter)?",
     "group": r"(group|grp)",
     # A slide is less than a patient, but one that crosses a split is a leak all the same.
     "slide": r"(slide|wsi|specimen|sample|biopsy|block)",

@@ -212,13 +212,33 @@ def _split_text(path: Path, text: str) -> list[_Row]:
             f"{reader.line_num} ({error})",
             mend=_SAVE_AS,
         ) from error
-    if rows and len(rows[-1][1]) < len(rows[0][1]) and not text.endswith(("\n", "\r")):
+    if not text.endswith(("\n", "\r")):
+        _refuse_cut_off(path, rows)
+    return rows
+
+
+def _refuse_cut_off(path: Path, rows: Sequence[_Row]) -> None:
+    """Refuse a table whose last row, without a line's end, has fewer cells than all others.
+
+    Raises:
+        ManifestError: Naming the row.
+    """
+    if len(rows) < 2:
+        return
+    (_, header), *body, (number, last) = rows
+    # A header may end in separators that no row has.
+    least = min((len(row) for _, row in body), default=0)
+    wanted = max(_count_named(header), min(least, len(header)))
+    if len(last) < wanted:
         raise ManifestError(
-            f"{path} is cut off in row {rows[-1][0]}: it has {len(rows[-1][1])} of "
-            f"{len(rows[0][1])} cells",
+            f"{path} is cut off in row {number}: it has {len(last)} of {wanted} cells",
             mend="Copy or download the table again",
         )
-    return rows
+
+
+def _count_named(header: Sequence[str]) -> int:
+    """Return the number of columns up to the last that has a name."""
+    return max((index for index, name in enumerate(header, 1) if name.strip()), default=0)
 
 
 def _find_delimiter(header: str) -> str:
@@ -319,7 +339,7 @@ def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[
     """
     if len(row) == len(names) and row[0].strip() != names[0].strip():
         return row  # nearly every row of most tables
-    named = max(index for index, name in enumerate(names, 1) if name.strip())
+    named = _count_named(names)
     filled = len(row)
     while filled > len(names) and not row[filled - 1].strip():
         filled -= 1

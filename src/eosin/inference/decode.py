@@ -28,7 +28,7 @@ from eosin.inference.signatures import describe_foreign
 from eosin.inference.tiff import is_tiff, read_colours
 
 #: Raised whenever a change here changes decoded pixels: caches are keyed by it.
-DECODER_VERSION = 3
+DECODER_VERSION = 4
 #: Suffixes that a folder is searched for: those of all formats that are read.
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp"}
@@ -90,8 +90,22 @@ def _decode(path: Path, image: PillowImage.Image, limits: Limits) -> Image:
             return _read_deep(path, limits, page=image.tell())
         if stated != 16 and image.mode != "CMYK":  # whose 0 is white
             colours = np.asarray(image)[..., : 1 if image.mode == "LA" else 3]
-            check_range(path, 256 * int(colours.max(initial=0)) + 255)
+            upper = int(colours.max(initial=0))
+            check_range(path, 256 * upper + 255 if upper else _largest_of_dark(path, image, limits))
     return np.asarray(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+
+
+def _largest_of_dark(path: Path, image: PillowImage.Image, limits: Limits) -> int:
+    """Return the largest value of 16-bit colours whose upper eight bits are all 0."""
+    if image.format == "TIFF":
+        return int(read_colours(path, limits, image.tell())[0].max(initial=0))
+    with opened_image(path, limits) as again:
+        stored = how_stored(again)
+        if stored.args.startswith("LA"):  # Pillow does not unpack its lower bits
+            return 255
+        # A PNG's bytes are in big-endian order: read the other way, the lower ones are kept.
+        again.tile = [stored._replace(args=stored.args.replace("16B", "16L"))]  # type: ignore[attr-defined]
+        return int(np.asarray(again)[..., :3].max(initial=0))
 
 
 def _read_deep(path: Path, limits: Limits, page: int = 0) -> Image:

@@ -1,9 +1,9 @@
 """Bit depth of brightfield images: files of 16 bits per channel that hold fewer.
 
 Cameras of 10, 12 and 14 bits are saved as 16 bits, often without scaling. The depth is what the
-file states: TIFF's MaxSampleValue, OME's SignificantBits, PNG's sBIT. Where it states none, all 16
-bits are taken to be used; an image that then uses less than a quarter of the range is refused, for
-it would be read as black.
+file states: TIFF's MaxSampleValue of 2^n - 1, OME's SignificantBits, PNG's sBIT. Where it states
+none, all 16 bits are taken to be used; an image that then uses less than a quarter of the range is
+refused, for it would be read as black.
 """
 
 from __future__ import annotations
@@ -41,10 +41,14 @@ def stated_bits(path: Path, image: PillowImage.Image) -> int | None:
 
 
 def stated_by_tags(tags: Any) -> int | None:
-    """Return the bits per channel that a TIFF's tags, by number, state; nothing without."""
-    largest = tags.get(_MAX_SAMPLE)
-    if largest is not None:
-        return _within(int(np.max(largest)).bit_length())
+    """Return the bits per channel that a TIFF's tags, by number, state; nothing without.
+
+    Many programs write the image's own maximum as MaxSampleValue, which says nothing of the depth:
+    only a largest value of 2^n - 1 is taken as a statement.
+    """
+    largest = int(np.max(tags.get(_MAX_SAMPLE, 0)))
+    if largest & (largest + 1) == 0 and (bits := _within(largest.bit_length())):
+        return bits
     match = _SIGNIFICANT.search(str(tags.get(_DESCRIPTION, "")))
     return _within(int(match.group(1))) if match else None
 

@@ -24,7 +24,8 @@ def read(frame, tmp_path, columns=ASK, **options):
     [
         *["patient_id", "Patient", "PatientID", "patientId", "PATIENT", "Patient ID"],
         *["Patienten-Nr.", "patients", "case", "case_id", "case_submitter_id"],
-        *["subject", "subject_id", "donor", "pid"],
+        *["subject", "subject_id", "donor", "pid", "subj", "mouse", "mouse_id", "animal_no"],
+        *["study_id", "record_id"],
     ],
 )
 def test_a_column_that_is_nearly_patient_stops(tmp_path, name):
@@ -53,7 +54,9 @@ def test_slides_that_do_not_group_are_noted_where_no_split_is_drawn(tmp_path):
     assert not read(table(slide=["1", "2", "3"]), tmp_path, Columns()).notes
 
 
-@pytest.mark.parametrize("name", ["patient_age", "subject_sex", "casein", "comment", "batch", "id"])
+@pytest.mark.parametrize(
+    "name", ["patient_age", "subject_sex", "casein", "comment", "batch", "id", "study"]
+)
 def test_other_columns_do_not_stop(tmp_path, name):
     assert len(read(table(**{name: ["1", "1", "2"]}), tmp_path)) == 3
 

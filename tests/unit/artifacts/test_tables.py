@@ -145,3 +145,16 @@ def test_a_truncated_archive_is_refused(save):
 def test_endings_of_tables(tmp_path):
     assert all(is_table(tmp_path / f"m{end}") for end in (".csv", ".TSV", ".xlsx", ".csv.gz"))
     assert not any(is_table(tmp_path / name) for name in ("m.png", "m", "m.tif.gz", "m.h5"))
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("rows", [["a,x,1"], ["a,x,1", "b,y,2"], ["a,x,1,", "b,y,2,"]])
+def test_a_header_that_ends_in_separators_does_not_make_rows_cut_off(save, rows, end):
+    table = read_table(save("\n".join(["path,label,patient,,", *rows]) + end))
+    assert list(table.columns) == ["path", "label", "patient"]
+    assert len(table) == len(rows)
+
+
+def test_a_row_that_is_shorter_than_all_others_is_cut_off(save):
+    with pytest.raises(ManifestError, match="cut off in row 3: it has 3 of 5 cells"):
+        read_table(save("path,label,patient,,\na,x,12,,\nb,y,1"))

@@ -128,3 +128,32 @@ def test_images_of_containers_are_held_to_the_same_rule(tmp_path, channels):
 def test_where_nothing_is_known_of_an_image_its_counts_are_kept(tmp_path):
     Image.fromarray(deep(12, 1)).save(tmp_path / "a.png")
     np.testing.assert_array_equal(decode_any(tmp_path / "a.png")[..., 0], deep(12, 1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bright", [1, 2, 4, 8])
+def test_the_image_s_own_largest_value_is_no_statement_of_depth(tmp_path, channels, bright):
+    values = deep(12, channels) // 2 * bright
+    largest = int(values.max())
+    tag = (281, "H", channels, (largest,) * channels if channels > 1 else largest, True)
+    path = write(tmp_path / "a.tif", values, extratags=[tag])
+    if largest < 16_384:
+        with pytest.raises(ImageError, match=f"only {largest.bit_length()} of its 16 bits"):
+            decode_image(path)
+    else:
+        plain = write(tmp_path / "b.tif", values)
+        np.testing.assert_array_equal(decode_image(path), decode_image(plain))
+
+
+def test_significant_bits_count_beside_the_image_s_own_largest_value(tmp_path):
+    metadata, tag = {"axes": "YX", "SignificantBits": 12}, (281, "H", 1, 4080, True)
+    path = write(tmp_path / "a.ome.tif", deep(12, 1), ome=True, metadata=metadata, extratags=[tag])
+    np.testing.assert_array_equal(decode_image(path), wanted(1))
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"byteorder": ">"}])
+@pytest.mark.parametrize("write_it", [write, write_png])
+def test_black_colours_are_black_at_any_depth(tmp_path, write_it, options):
+    options = options if write_it is write else {}
+    path = write_it(tmp_path / "a.img", np.zeros((4, 5, 3), dtype=np.uint16), **options)
+    assert not decode_image(path).any()
