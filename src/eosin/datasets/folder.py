@@ -26,14 +26,15 @@ from eosin.datasets.tables import count_images
 _LAYOUTS = ("class/patient", "patient/class")
 #: Folders of these names hold the parts of a data set, whose classes lie one level below.
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-#: A name that ends in a number: what stands before it, without punctuation, and the number.
-_NUMBERED = re.compile(r"(.*?)[\W_]*(\d+)")
+#: What stands before a number, and the number; a long one may have letters (``22549AB``).
+_NUMBERED = re.compile(r"(.*?)[\W_]*(\d+|\d{4,}(?!x)[a-z]{1,2})")
+_PUNCTUATION = re.compile(r"[\W_]+")
 _FEWEST_PATIENTS = 3
 #: Least digits of a number that is no class's under any prefix.
 _PATIENT_DIGITS = 3
 _PATIENT_WORDS = frozenset(
     {"p", "pat", "patient", "patients", "pt", "pid", "case", "subject", "subj", "sub", "id"}
-    | {"donor", "patient_id", "case_id", "subject_id"}
+    | {"donor", "patient id", "case id", "subject id"}
 )
 _CLASS_WORDS = frozenset(
     {"class", "cls", "c", "label", "grade", "g", "gleason", "stage", "type", "subtype", "score"}
@@ -148,7 +149,8 @@ def _are_patients(names: Sequence[str]) -> bool:
     matches = [match for match in found if match]
     if len(matches) < max(_FEWEST_PATIENTS, len(names)):
         return False
-    prefixes, numbers = {match[1] for match in matches}, [match[2] for match in matches]
+    prefixes = {_PUNCTUATION.sub(" ", match[1]) for match in matches}
+    numbers = [match[2] for match in matches]
     if len(prefixes) > 1:
         return False
     prefix = prefixes.pop()

@@ -167,7 +167,8 @@ def test_folders_that_differ_by_a_blank_or_unicode_form_are_one(draw):
         ["patient_12", "patient_3", "patient_4"],
         ["Case 1", "Case 2", "case 3"],
         ["10253", "10254", "9036"],
-        ["SOB_B_A-14-22549", "SOB_B_A-14-29960", "SOB_B_A-14-22704"],
+        ["SOB_B_A-14-22549AB", "SOB_B_A_14-29960D", "SOB_B_A-14-22704"],
+        ["patient_id_1", "patient_id-2", "Patient ID 3"],
         [f"PT{n}" for n in range(1, 8)],
     ],
 )
@@ -188,6 +189,7 @@ def test_patients_of_one_class_are_not_taken_for_classes(draw, names, below):
         [str(n) for n in range(10)],
         ["00", "01", "02", "10"],
         ["40", "100", "200", "400"],
+        ["40X", "100X", "200X", "1000X"],
         [f"class{n}" for n in range(12)],
         ["class_001", "class_002", "class_003"],
         ["grade1", "grade2", "grade3"],
