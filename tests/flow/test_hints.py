@@ -383,6 +383,7 @@ SCENARIOS = [
         lambda w: w.plan(f"data.root={w.tree('t', '{patient}/{label}/{n}.png')}"),
         only=0,
     ),
+    Scenario("If the classes are", lambda w: w.plan(f"data.root={w.images / 'benign'}"), only=0),
     Scenario(
         "divide by image", lambda w: w.plan(f"data.manifest={w.table(change=one_patient_each)}")
     ),

@@ -311,3 +311,14 @@ def test_paths_with_spaces_and_other_letters(command, recipe_file, images, tmp_p
     told = command("data", "manifest", "folder", root, "-o", made)
     assert told.status == 1
     assert "exists already" in told.complaint
+
+
+def test_a_column_split_may_hold_anything_where_no_split_is_read(
+    command, tiny_run, manifest, tmp_path
+):
+    path = manifest(spoil("split", "holdout", slice(0, 3)))
+    assert command("data", "check", path).status == 0
+    assert command("predict", tiny_run, path, "-o", tmp_path / "p.csv").status == 0
+    told = command("data", "audit", path, "--quick")
+    assert told.status == 1
+    assert "'holdout'" in told.complaint

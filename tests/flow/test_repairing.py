@@ -133,6 +133,50 @@ def test_a_repaired_table_joins_groups_and_keeps_the_rest(command, write_table, 
     assert not [f for f in report["findings"] if f["severity"] == "leak"]
 
 
+def test_a_repaired_table_holds_the_user_s_own_columns_as_they_were(command, tmp_path, write_table):
+    rows = [("P1", "s1", "40x "), ("p01", "s2", "40"), ("P2", "s3", "NA"), ("", "s4", "")]
+    table = write_table(*rows, columns=("subtype", "slide", "magnification"))
+    text = table.read_text().replace("path,label,subtype,", "file,label,pid,")
+    text = text.replace("magnification\n", "magnification,kind\n").replace("png,b", "png, b")
+    lines = text.splitlines()
+    lines[1:] = [f"{line},{'xy'[n % 2]}" for n, line in enumerate(lines[1:])]
+    table.write_text("\n".join(lines))
+    columns = ("--label", "kind", "--path", "file", "--patient", "pid")
+    new = tmp_path / "sub" / "new.csv"
+    told = command("data", "audit", table, "--quick", "--repair", new, *columns)
+    assert told.status == 0
+    before, after = read(table), read(new)
+    assert list(after[0]) == [*before[0], "group"]
+    for column in ("label", "slide", "magnification", "kind"):
+        assert [row[column] for row in after] == [row[column] for row in before]
+    assert [row["file"] for row in after] == [f"../{n}.png" for n in range(4)]
+    assert [row["pid"] for row in after] == ["P1", "P1", "P2", ""]
+    assert [row["group"] for row in after] == ["P1", "P1", "P2", ""]
+    assert command("data", "audit", new, "--quick", *columns).status == 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "group", "written"),
+    [
+        (("patient", "batch"), "batch", "batch"),
+        (("patient", "slide"), "patient", "group"),
+        (("patient", "group"), "patient", "repaired_group"),
+    ],
+)
+def test_joined_groups_are_written_where_they_hide_no_column(
+    command, write_table, tmp_path, columns, group, written
+):
+    table = write_table(("P1", "g"), ("P2", "h"), ("P3", "k"), same=[(0, 1)], columns=columns)
+    new = tmp_path / "new.csv"
+    told = command("data", "audit", table, "--quick", "--repair", new, "--group", group)
+    assert f"its groups are in the column {written!r}" in told.err
+    before, after = read(table), read(new)
+    assert len({row[written] for row in after}) == 2
+    for column in {*before[0]} - {written}:
+        kept = [row[column] for row in before]
+        assert [row[column] for row in after] == kept
+
+
 def test_a_split_that_separates_what_was_joined_is_named(command, write_table, tmp_path):
     table = write_table(("P1", "train"), ("P2", "train"), ("p1", "test"), ("P4", "test"))
     told = command("data", "audit", table, "--quick", "--repair", tmp_path / "new.csv")

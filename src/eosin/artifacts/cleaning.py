@@ -33,13 +33,14 @@ _MAGNIFICATION = re.compile(r"(\d+(?:[.,]\d+)?)\s*[x×]?", re.ASCII | re.IGNOREC
 _MOST_SHOWN = 3
 
 
-def clean_cells(frame: Any, label: str, name: str) -> list[str]:
+def clean_cells(frame: Any, label: str, name: str, *, reads_split: bool = True) -> list[str]:
     """Clean, in place, every column of a table whose cells Eosin reads, but for paths.
 
     Args:
         frame: The table; all cells are text.
         label: The column that ``label`` was copied from.
         name: What the table is called in messages.
+        reads_split: Whether the column ``split`` is used; else it may hold anything.
 
     Returns:
         Sentences on what was changed.
@@ -57,7 +58,7 @@ def clean_cells(frame: Any, label: str, name: str) -> list[str]:
     if "magnification" in frame:
         spellings = {cell: clean_magnification(cell) for cell in set(frame["magnification"])}
         frame["magnification"] = frame["magnification"].map(spellings)
-    if "split" in frame:
+    if reads_split and "split" in frame:
         notes += _clean_splits(frame, name)
     if "mpp" in frame:
         _clean_mpp(frame, name)

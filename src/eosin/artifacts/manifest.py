@@ -45,6 +45,7 @@ def read_manifest(
     allow_one_class: bool = False,
     columns: Columns | None = None,
     verbatim: bool = False,
+    reads_split: bool = True,
 ) -> Samples:
     """Read a manifest from any kind of table.
 
@@ -58,6 +59,7 @@ def read_manifest(
         columns: Where the image reference, the patient and the group are; columns that are nearly
             called so are refused. ``None``: in those of the usual names, whatever others there are.
         verbatim: Whether Eosin wrote the table: its cells are taken as they are.
+        reads_split: Whether the column ``split`` is used; else it may hold anything.
 
     Raises:
         ManifestError: The table is absent, unreadable, empty, or lacks a needed column or cell.
@@ -73,6 +75,7 @@ def read_manifest(
         allow_one_class=allow_one_class,
         columns=columns,
         verbatim=verbatim,
+        reads_split=reads_split,
     )
 
 
@@ -87,6 +90,7 @@ def make_samples(
     allow_one_class: bool = False,
     columns: Columns | None = None,
     verbatim: bool = False,
+    reads_split: bool = True,
 ) -> Samples:
     """Check and clean a table of samples, and fill in what may be left out.
 
@@ -100,6 +104,7 @@ def make_samples(
         allow_one_class: Whether a single class will do.
         columns: As for :func:`read_manifest`.
         verbatim: As for :func:`read_manifest`.
+        reads_split: As for :func:`read_manifest`.
 
     Raises:
         ManifestError: A column or a cell is missing or odd, or a label is unknown.
@@ -114,7 +119,7 @@ def make_samples(
         if column not in frame:
             frame[column] = ""
     if not verbatim:
-        notes += _clean(frame, Path(root), label, name)
+        notes += _clean(frame, Path(root), label, name, reads_split)
     _check_filled(frame, name)
     _check_bundles(frame, name)
     _check_indices(frame, name)
@@ -131,10 +136,10 @@ def make_samples(
     )
 
 
-def _clean(frame: Any, root: Path, label: str, name: str) -> list[str]:
+def _clean(frame: Any, root: Path, label: str, name: str, reads_split: bool) -> list[str]:
     """Clean all cells, in place; an image that is its own group stays so under another path."""
     alone = frame["group"] == frame["path"]
-    notes = clean_cells(frame, label, name)
+    notes = clean_cells(frame, label, name, reads_split=reads_split)
     notes += resolve_paths(frame, root, name)
     frame["group"] = frame["group"].where(~alone, frame["path"])
     return notes

@@ -7,6 +7,8 @@ group: the run then cannot promise that no patient crosses a split, and the audi
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,20 @@ from eosin.datasets.tables import count_images
 _LAYOUTS = ("class/patient", "patient/class")
 #: Folders of these names hold the parts of a data set, whose classes lie one level below.
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+#: What stands before a number, and the number; a long one may have letters (``22549AB``).
+_NUMBERED = re.compile(r"(.*?)[\W_]*(\d+|\d{4,}(?!x)[a-z]{1,2})")
+_PUNCTUATION = re.compile(r"[\W_]+")
+_FEWEST_PATIENTS = 3
+#: Least digits of a number that is no class's under any prefix.
+_PATIENT_DIGITS = 3
+_PATIENT_WORDS = frozenset(
+    {"p", "pat", "patient", "patients", "pt", "pid", "case", "subject", "subj", "sub", "id"}
+    | {"donor", "patient id", "case id", "subject id"}
+)
+_CLASS_WORDS = frozenset(
+    {"class", "cls", "c", "label", "grade", "g", "gleason", "stage", "type", "subtype", "score"}
+    | {"level", "cluster", "category", "group", "tissue"}
+)
 
 
 def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
@@ -37,7 +53,8 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table; ``patient`` is the folder below the class, if there is one.
 
     Raises:
-        DataError: There is no class folder, or no image, or what should be classes are parts.
+        DataError: There is no class folder, or no image, or what should be classes are parts or
+            patients.
     """
     check_options("folder", options, ["layout"])
     layout = take_choice(options, "layout", _LAYOUTS[0], _LAYOUTS)
@@ -60,6 +77,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     _refuse_parts(root, rows)
     if "layout" not in options:
         _refuse_patients_as_classes(root, rows)
+        _refuse_flat_patients(root, rows)
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
     notes = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
     table.attrs[NOTES] = [*notes, *filter(None, [left_out])]
@@ -101,6 +119,45 @@ def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]
         mend="Read it so: --set data.options.layout=patient/class or keep the folders as "
         "classes: --set data.options.layout=class/patient",
     )
+
+
+def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse a tree ``ROOT/<patient>``, such as one class's folder of the whole tree.
+
+    Raises:
+        DataError: Naming the folders, with the option that reads the tree.
+    """
+    folders = sorted({first for _, first, _ in rows})
+    if len({second for _, _, second in rows}) > 1 or not _are_patients(folders):
+        return
+    above = shlex.quote(f"data.root={root.resolve().parent}")
+    raise DataError(
+        f"{root} holds {len(folders)} folders ({_some(folders)}): they look like patients, not "
+        "classes",
+        mend=f"If the classes are the folders beside {root.name}, add --set {above}; to keep the "
+        "patients' folders as classes, add --set data.options.layout=class/patient",
+    )
+
+
+def _are_patients(names: Sequence[str]) -> bool:
+    """Return whether folders are numbered as patients are, and not as classes, grades or digits.
+
+    Three or more names consist of one prefix and a number each. The prefix is a word for a
+    patient, or all numbers have three digits or more and the prefix is no word for a class.
+    """
+    found = [_NUMBERED.fullmatch(clean_name(name).casefold()) for name in names]
+    matches = [match for match in found if match]
+    if len(matches) < max(_FEWEST_PATIENTS, len(names)):
+        return False
+    prefixes = {_PUNCTUATION.sub(" ", match[1]) for match in matches}
+    numbers = [match[2] for match in matches]
+    if len(prefixes) > 1:
+        return False
+    prefix = prefixes.pop()
+    if prefix in _PATIENT_WORDS:
+        # pT1 to pT4 are stages of tumours.
+        return prefix != "pt" or not set(numbers) <= set("01234")
+    return prefix not in _CLASS_WORDS and min(map(len, numbers)) >= _PATIENT_DIGITS
 
 
 def _some(names: Sequence[str]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from eosin.artifacts.audit import AuditReport, JoinedGroups
 from eosin.artifacts.columns import Columns
-from eosin.artifacts.manifest import make_samples, write_manifest
+from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.tables import read_table, row_number
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import OutputError, UsageError
@@ -32,6 +31,7 @@ from eosin.pipeline.pseudonymising import (
     hide_skipped,
     know_samples,
 )
+from eosin.pipeline.repairing import write_repaired
 from eosin.reporting.leaks import pictured, write_audit_page
 
 #: Joined groups that a sentence names.
@@ -99,9 +99,10 @@ def audit_manifest(
         alike = find_alike(album, progress=advance, say=say)
     joined: list[JoinedGroups] = []
     if repair is not None:
-        samples, joined = join_groups(samples, hashes=hashes, alike=alike)
-        _write_repaired(repair, samples)
-        say(f"wrote {repair}")
+        before = samples
+        samples, joined = join_groups(before, hashes=hashes, alike=alike)
+        column = write_repaired(repair, path, before, samples, columns or Columns(), label)
+        say(f"wrote {repair}; its groups are in the column {column!r}")
     numbers = [row_number(table, position) for position in range(len(table))]
     report = audit_samples(samples, hashes=hashes, alike=alike, numbers=numbers)
     if repair is not None:
@@ -138,12 +139,6 @@ def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
         raise UsageError(f"--repair needs a name that ends in .csv or .parquet, got {repair}")
     if repair.exists():
         raise OutputError(f"{repair} exists already", mend="Choose another name for --repair")
-
-
-def _write_repaired(repair: Path, samples: Samples) -> None:
-    """Write a table; an image that is its own group has an empty one, wherever the file lies."""
-    group = samples.frame["group"].where(samples.frame["group"] != samples.frame["path"], "")
-    write_manifest(repair, replace(samples, frame=samples.frame.assign(group=group)))
 
 
 def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Samples) -> AuditReport:

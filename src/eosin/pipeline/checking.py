@@ -81,7 +81,7 @@ def check_images(
 def _list_samples(path: Path) -> tuple[Samples, ImageList]:
     """Return a table of the images of a path, and the path cells of single images."""
     if is_table(path):
-        samples = read_manifest(path, allow_one_class=True)
+        samples = read_manifest(path, allow_one_class=True, reads_split=False)
         return samples, ImageList(samples.image_cells, [], Counter())
     listed = list_images([path])
     frame = pd.DataFrame({"path": [printable(cell) for cell in listed.cells]}, dtype=object)

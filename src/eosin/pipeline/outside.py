@@ -82,7 +82,11 @@ def read_outside(
         EosinError: Labels, channels or scale do not fit the model.
     """
     samples = read_manifest(
-        manifest, label=label, allow_one_class=True, columns=columns or Columns()
+        manifest,
+        label=label,
+        allow_one_class=True,
+        columns=columns or Columns(),
+        reads_split=False,  # all of it is external
     )
     if say is not None:
         for note in samples.notes:

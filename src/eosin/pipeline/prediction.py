@@ -263,7 +263,7 @@ def _read_table(path: Path, info: ModelInfo, unit: str | None) -> Samples:
     magnifications = info.preprocessing.magnifications
     # Nothing is known of the classes: the slide, or the image, stands for its label.
     label = "slide" if magnifications else "path"
-    samples = read_manifest(path, label=label, allow_one_class=True)
+    samples = read_manifest(path, label=label, allow_one_class=True, reads_split=False)
     check_units(samples, unit or "tile")
     samples = bundle_samples(samples, magnifications)
     check_scale(samples, info)

@@ -157,3 +157,50 @@ def test_folders_that_differ_by_a_blank_or_unicode_form_are_one(draw):
     assert sorted(set(samples.frame["group"])) == ["M\u00fcller", "P1"]
     assert all(samples.resolve(path).exists() for path in samples.frame["path"])
     assert len(samples.notes) == 3
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["P01", "P02", "P10"],
+        ["p1", "p2", "p3"],
+        ["patient_12", "patient_3", "patient_4"],
+        ["Case 1", "Case 2", "case 3"],
+        ["10253", "10254", "9036"],
+        ["SOB_B_A-14-22549AB", "SOB_B_A_14-29960D", "SOB_B_A-14-22704"],
+        ["patient_id_1", "patient_id-2", "Patient ID 3"],
+        [f"PT{n}" for n in range(1, 8)],
+    ],
+)
+@pytest.mark.parametrize("below", ["", "images/"])
+def test_patients_of_one_class_are_not_taken_for_classes(draw, names, below):
+    root = draw(*(f"a tree/benign/{name}/{below}x.png" for name in names)) / "a tree" / "benign"
+    with pytest.raises(DataError, match="look like patients, not classes") as caught:
+        collect_folder(root, {})
+    assert f"--set 'data.root={root.parent}'" in caught.value.mend
+    assert "--set data.options.layout=class/patient" in caught.value.mend
+    assert set(collect_folder(root, {"layout": "class/patient"})["label"]) == set(names)
+    assert set(collect_folder(root.parent, {})["patient"]) == set(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [str(n) for n in range(10)],
+        ["00", "01", "02", "10"],
+        ["40", "100", "200", "400"],
+        ["40X", "100X", "200X", "1000X"],
+        [f"class{n}" for n in range(12)],
+        ["class_001", "class_002", "class_003"],
+        ["grade1", "grade2", "grade3"],
+        ["pT1", "pT2", "pT3", "pT4"],
+        ["her2_0", "her2_1", "her2_2", "her2_3"],
+        ["01_TUMOR", "02_STROMA", "03_COMPLEX"],
+        ["p1", "p2"],
+        ["p1", "p2", "p3", "other"],
+        ["P01", "N02", "N03"],
+    ],
+)
+def test_numbered_classes_stay_classes(draw, names):
+    table = collect_folder(draw(*(f"{name}/x.png" for name in names)), {})
+    assert set(table["label"]) == set(names)
