@@ -128,6 +128,31 @@ def run_stages(
     return start
 
 
+def note_stage_places(run: RunFolder, recipe: Recipe, say: Say) -> None:
+    """Note in the stages of a finished run where their images are now.
+
+    The images of a stage are read only where the recipe names another place than the stage does:
+    a finished run does not need them.
+
+    Args:
+        run: The whole run.
+        recipe: Its recipe, with the new places.
+        say: Told what is being done.
+
+    Raises:
+        ArtifactError: Other images are in the new place.
+    """
+    for number, section in enumerate(recipe.transfer.stage, start=1):
+        place = run.stage(number, section.name)
+        if not place.recipe.exists() or read_recipe(place.recipe).data == section.data:
+            continue
+        one = _started_there(stage_recipe(recipe, section), place)
+        say(f"Stage {section.name}:")
+        prepared = prepare(one, say)
+        check_same_data(place, prepared)
+        note_place(place, one, prepared.samples)
+
+
 def _started_there(recipe: Recipe, place: RunFolder) -> Recipe:
     """Return the recipe with the start as it was told: the whole run may have been moved."""
     told = {"source": read_recipe(place.recipe).transfer.source}
