@@ -32,6 +32,7 @@ from eosin.pipeline.preparation import (
     resolve_manifest,
     resolve_root,
     silent,
+    tell_repair,
 )
 from eosin.pipeline.record import default_output
 from eosin.pipeline.relocation import note_place
@@ -99,6 +100,7 @@ def train(
     watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
         prepared = prepare(resolved, say, is_new=resume is None)
+    tell_repair(prepared, say)
     if resume is not None:
         check_same_data(run, prepared)
     unread = {run.skipped: len(prepared.skipped)}

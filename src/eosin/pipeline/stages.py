@@ -14,7 +14,7 @@ from eosin.pipeline.fitting import fit_split
 from eosin.pipeline.kept import fingerprint_stage, keep_stage, take_stage
 from eosin.pipeline.origins import Start
 from eosin.pipeline.planning import Plan, make_plan
-from eosin.pipeline.preparation import Prepared, Say, prepare
+from eosin.pipeline.preparation import Prepared, Say, prepare, tell_repair
 from eosin.pipeline.relocation import note_place
 from eosin.pipeline.resuming import check_same_data, check_same_recipe, record_data
 from eosin.pipeline.session import Stopwatch, open_session
@@ -63,6 +63,7 @@ def prepare_stages(
         one = stage_recipe(recipe, section)
         say(f"Stage {section.name}:")
         mine = prepare(one, say)
+        tell_repair(mine, say)
         stages.append(Stage(number, section, one, mine, divide(one, mine)))
         leaks += audit_stage(
             section.name,
