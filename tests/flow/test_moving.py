@@ -62,6 +62,19 @@ def test_a_run_whose_images_were_moved_is_shown_where_they_are(command, place, t
     assert command("train", run / "recipe.toml", "--plan").status == 0
 
 
+def test_images_in_a_folder_of_another_case_are_found_by_the_hint(command, place, tmp_path):
+    run, images = place / "run", place / "images"
+    if (place / "IMAGES").exists():
+        pytest.skip("this file system does not distinguish case")
+    images.rename(place / "Images")
+    told = command("evaluate", run, "-o", tmp_path / "no")
+    assert told.status == 1
+    typed = [word.replace("FOLDER", str(place / "Images")) for word in resume_hint(told)]
+    told = command(*typed)
+    assert told.status == 0, told.err
+    assert command("evaluate", run, "-o", tmp_path / "again").status == 0
+
+
 def test_a_stopped_run_goes_on_with_images_in_another_place(command, place, tmp_path):
     run = place / "run"
     (run / "metrics.json").unlink()
@@ -128,3 +141,14 @@ def test_folds_that_were_moved_find_their_images(command, folds_run, tmp_path):
         assert all(
             (folder / path).is_file() for path in pd.read_csv(folder / "manifest.csv")["path"]
         )
+
+
+def test_folds_that_a_killed_process_did_not_reach_follow_later(command, folds_run, tmp_path):
+    run = shutil.copytree(folds_run, tmp_path / "far" / "away" / "run")
+    assert command("train", "--resume", run).status == 0
+    fold = sorted((run / "folds").iterdir())[-1]
+    for name in ("manifest.csv", "predictions.csv"):
+        shutil.copy(folds_run / "folds" / fold.name / name, fold / name)
+    assert command("train", "--resume", run).status == 0
+    for name in ("manifest.csv", "predictions.csv"):
+        assert all((fold / path).is_file() for path in pd.read_csv(fold / name)["path"])

@@ -114,6 +114,16 @@ def test_a_repair_in_a_training_is_listed_and_audited(command, write_table, reci
     assert command("train", "--resume", run).status == 0
 
 
+def test_a_plan_lists_what_a_repair_joins_once(command, write_table, recipe):
+    table = write_table(*SPELLED, same=[(4, 9)], columns=("patient",))
+    told = command("train", recipe(table, repair=True), "--plan")
+    assert told.status == 0
+    lines = (told.out + told.err).splitlines()
+    assert len([line for line in lines if line.startswith("Repair joined")]) == 1
+    joined = [line for line in lines if line.startswith("joined ")]
+    assert len(joined) == len(set(joined)) == 2
+
+
 def test_a_repaired_table_joins_groups_and_keeps_the_rest(command, write_table, tmp_path):
     rows = [("P1",), ("p01",), ("P2",), ("P3",), ("",), ("",), ("",), ("P4",)]
     table = write_table(*rows, same=[(2, 3), (4, 5)], columns=("patient",))

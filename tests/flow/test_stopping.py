@@ -1,6 +1,7 @@
 """Ctrl-C and a killed process in mid-epoch: what was finished is kept, and resuming goes on."""
 
 import importlib.util
+import json
 import shlex
 import shutil
 import signal
@@ -211,6 +212,43 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
     assert told() == "images, labels or groups are others"
     change()
     assert command("train", "--resume", run).status == 0
+
+
+def as_noted_verbatim(run, **columns):
+    """Let a run have noted its table as version 0.1 did: cells as they stand, another sum."""
+    notes = run / "checkpoints" / "inputs.parquet"
+    pd.read_parquet(notes).assign(**columns).to_parquet(notes, index=False)
+    environment = run / "environment.json"
+    found = json.loads(environment.read_text())
+    environment.write_text(json.dumps({**found, "data_fingerprint": "0" * 64}))
+
+
+def test_a_run_of_an_earlier_version_goes_on_after_cells_are_cleaned(command, listed, tmp_path):
+    recipe, change, _ = listed
+    run = tmp_path / "run"
+
+    def number(table):
+        names = sorted(table["group"].unique())
+        patient = [str(names.index(name) + 1) for name in table["group"]]
+        return table.assign(group="", patient=patient, magnification="40x", mpp="0.50", site=" A")
+
+    change(number)
+    assert command("train", recipe, "-o", run).status == 0
+    noted = pd.read_parquet(run / "checkpoints" / "inputs.parquet")
+    assert set(noted["magnification"]) == {"40"}
+    floats = noted["patient"] + ".0"
+    as_noted_verbatim(run, patient=floats, group=floats, magnification="40x", mpp="0.50", site=" A")
+    assert command("train", "--resume", run).status == 0
+    (run / "metrics.json").unlink()
+    assert command("train", "--resume", run).status == 0
+    # Groups that cleaning joins: what is finished stays, what is not would have another split.
+    groups = noted["group"].where(noted.index > 0, noted["group"] + " ")
+    as_noted_verbatim(run, patient=groups, group=groups)
+    assert command("train", "--resume", run).status == 0
+    (run / "metrics.json").unlink()
+    told = command("train", "--resume", run)
+    assert told.status == 1
+    assert f"the group of {noted['path'][0]} was '{groups[0]}', is" in told.complaint
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows locks no folder")

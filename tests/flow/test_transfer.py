@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import pandas as pd
 import pytest
 import tomli_w
 from safetensors.numpy import load_file
@@ -12,7 +13,7 @@ from safetensors.numpy import load_file
 import eosin
 from eosin.core.errors import ArtifactError, LeakError
 from eosin.core.files import sha256_file
-from eosin.recipe import recipe_from_dict
+from eosin.recipe import read_recipe, recipe_from_dict
 
 OTHER = {"patients": 8, "images_per_patient": 3, "size_px": 64}
 
@@ -114,6 +115,32 @@ def test_finished_stages_are_not_trained_again(finished, tmp_path, command):
     assert "stage 1, one: done before" in told.out + told.err
     assert "stage 2, two: done before" in told.out + told.err
     assert sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors") == before
+
+
+def test_stages_of_a_finished_run_follow_their_moved_images(
+    chain, finished, stage_folders, tmp_path, command
+):
+    run = shutil.copytree(finished, tmp_path / "moved")
+    values = chain(freeze="backbone")
+    new = shutil.copytree(stage_folders[1], tmp_path / "new")
+    values["transfer"]["stage"][1]["data"]["root"] = str(new)
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(values))
+    first = (run / "stages" / "1-one" / "manifest.csv").read_bytes()
+    told = command("train", path, "--resume", run)
+    assert told.status == 0, told.err
+    stage = run / "stages" / "2-two"
+    assert read_recipe(stage / "recipe.toml").data.root == str(new)
+    places = [(stage / cell).resolve() for cell in pd.read_csv(stage / "manifest.csv")["path"]]
+    assert all(place.is_relative_to(new) for place in places)
+    assert (run / "stages" / "1-one" / "manifest.csv").read_bytes() == first
+    # What is there must be what the stage was trained on.
+    other = shutil.copytree(stage_folders[0], tmp_path / "other")
+    values["transfer"]["stage"][1]["data"]["root"] = str(other)
+    values["transfer"]["stage"][1]["data"]["dataset"] = "phantom"
+    path.write_text(tomli_w.dumps(values))
+    assert command("train", path, "--resume", run).status == 1
+    assert read_recipe(stage / "recipe.toml").data.root == str(new)
 
 
 def test_an_equal_stage_is_trained_once_for_all_runs(chain, finished, tmp_path, command):

@@ -38,6 +38,7 @@ from eosin.pipeline.preparation import (
     resolve_manifest,
     resolve_root,
     silent,
+    tell_repair,
 )
 from eosin.pipeline.record import default_output
 from eosin.pipeline.relocation import note_place
@@ -50,7 +51,7 @@ from eosin.pipeline.resuming import (
     work_alone,
 )
 from eosin.pipeline.session import Session, Stopwatch, open_session, write_inputs
-from eosin.pipeline.stages import plan_stage, prepare_stages, run_stages
+from eosin.pipeline.stages import note_stage_places, plan_stage, prepare_stages, run_stages
 from eosin.recipe import Recipe, read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.data import DataSection
 from eosin.recipe.overrides import override
@@ -105,10 +106,12 @@ def train(
     watch = Stopwatch(_seconds_before(run))
     with watch.stage("read images"):
         prepared = prepare(resolved, say, is_new=resume is None)
+    tell_repair(prepared, say)
     if resume is not None:
         check_same_data(run, prepared)
     unread = {run.skipped: len(prepared.skipped)}
     if resume is not None and run.metrics.exists():
+        note_stage_places(run, resolved, say)
         note_place(run, resolved, prepared.samples)
         say(f"{run.root} is complete")
         metrics = read_metrics(run.metrics)

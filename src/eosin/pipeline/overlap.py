@@ -35,15 +35,33 @@ def audit_overlap(
     if not run.manifest.exists():
         return None
     places = sorted(run.stages.iterdir()) if run.stages.is_dir() else []
-    found = None
+    found = []
     for place in (run, *map(RunFolder, places)):
         if place.manifest.exists():
             noted = read_manifest(place.manifest, allow_one_class=True, verbatim=True)
             samples = _seen(find_images(place, noted))
             trained = samples, _hash(run, samples, preprocessing)
-            report = audit_outside(trained, outside, root, distinct=_is_distinct(run))
-            found = report if found is None else found.joined(report.findings)
-    return found
+            found.append(audit_outside(trained, outside, root, distinct=_is_distinct(run)))
+    return _join_reports(found)
+
+
+def _join_reports(reports: list[AuditReport]) -> AuditReport:
+    """Return what outside images share with any of several trainings, leaks first.
+
+    What a report adds because it found shared names alone is true of all only where none has a
+    leak; it comes last, as in each.
+    """
+    findings = [finding for report in reports for finding in report.findings]
+    is_leaking = any(report.leaks for report in reports)
+    names_alone = {one.reach[-1] for one in reports if one.findings and not one.leaks}
+    reach = dict.fromkeys(line for report in reports for line in report.reach)
+    kept = [line for line in reach if line not in names_alone]
+    return reports[0].model_copy(
+        update={
+            "findings": sorted(findings, key=lambda finding: finding.severity != "leak"),
+            "reach": (*kept, *(() if is_leaking else sorted(names_alone))),
+        }
+    )
 
 
 def _is_distinct(run: RunFolder) -> bool:

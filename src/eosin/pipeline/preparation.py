@@ -113,6 +113,13 @@ class Prepared:
         )
 
 
+def tell_repair(prepared: Prepared, say: Say) -> None:
+    """Say which groups were joined; a plan prints them with its audit instead."""
+    if prepared.joined:
+        for line in (describe_repair(prepared.joined), *list_joined(prepared.joined)):
+            say(line)
+
+
 def check_names(recipe: Recipe) -> None:
     """Refuse, before any data is read, names and arguments that nothing is registered under.
 
@@ -286,11 +293,8 @@ def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepa
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
         readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)
-        for line in [
-            describe_repair(joined) or "Repair: no two groups belong together",
-            *list_joined(joined),
-        ]:
-            say(line)
+        if not joined:
+            say("Repair: no two groups belong together")
     return Prepared(
         samples=readable,
         facts=facts,

@@ -69,7 +69,7 @@ def find_moved_paths(run: RunFolder) -> dict[str, str]:
     """Return the new absolute path of each image of a moved run; nothing where none moved."""
     if not run.manifest.exists():
         return {}
-    samples = read_manifest(run.manifest, allow_one_class=True)
+    samples = _read_noted(run)
     found = find_images(run, samples)
     if found is samples:
         return {}
@@ -98,28 +98,38 @@ def _resume_command(run: RunFolder) -> str:
 def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
     """Write into a run's files where its images are now, if that has changed.
 
+    The files by which a change is noticed are written last, so that a killed process does not leave
+    a run that looks as if all were noted.
+
     Args:
         run: The run; its folds follow.
         recipe: The resolved recipe, with the new place.
         samples: The images that it names: the same ones in the same order.
     """
-    if read_recipe(run.recipe).model_dump() == recipe.model_dump() and _is_noted(run, samples):
+    places = (*_folds(run), run)
+    is_same = read_recipe(run.recipe).model_dump() == recipe.model_dump()
+    if is_same and all(_is_noted(place, samples) for place in places):
         return
-    write_text(run.recipe, recipe_to_toml(recipe))
-    for place in (run, *_folds(run)):
-        if place.manifest.exists():
-            _move_paths(place, samples)
+    for place in places:
         if place.environment.exists():
             environment = read_document(place.environment, Environment)
             moved = environment.model_copy(update={"data_root": str(samples.root)})
             write_document(place.environment, moved)
+        if place.manifest.exists():
+            _move_paths(place, samples)
+    write_text(run.recipe, recipe_to_toml(recipe))
+
+
+def _read_noted(run: RunFolder) -> Samples:
+    """Read a run's own manifest; its paths are compared as they are."""
+    return read_manifest(run.manifest, allow_one_class=True, verbatim=True)
 
 
 def _is_noted(run: RunFolder, samples: Samples) -> bool:
     """Return whether a run's manifest leads to the images."""
     if not run.manifest.exists():
         return True
-    noted = read_manifest(run.manifest, allow_one_class=True)
+    noted = _read_noted(run)
     return list(noted.frame["path"]) == list(relocated(samples, run.root).frame["path"])
 
 
@@ -130,11 +140,9 @@ def _folds(run: RunFolder) -> Iterator[RunFolder]:
 
 def _move_paths(run: RunFolder, samples: Samples) -> None:
     """Give every table of a run folder that names images their new paths."""
-    noted = read_manifest(run.manifest, allow_one_class=True)
+    noted = _read_noted(run)
     cells = relocated(samples, run.root).frame["path"]
     moved = dict(zip(noted.frame["path"], cells, strict=True))
-    frame = noted.frame.assign(path=list(cells))
-    write_manifest(run.manifest, replace(noted, frame=frame, root=run.root))
     for path in (run.predictions, run.logits):
         if path.exists():
             _move_table(path, moved)
@@ -145,6 +153,8 @@ def _move_paths(run: RunFolder, samples: Samples) -> None:
             for picture in index.pictures
         ]
         write_document(run.samples_index, index.model_copy(update={"pictures": pictures}))
+    frame = noted.frame.assign(path=list(cells))
+    write_manifest(run.manifest, replace(noted, frame=frame, root=run.root))
 
 
 def _move_table(path: Path, moved: Mapping[str, str]) -> None:

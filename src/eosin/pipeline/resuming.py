@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow.parquet import read_schema
 
+from eosin.artifacts.cleaning import clean_cells
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import OPTIONAL, write_table
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
-from eosin.core.errors import ArtifactError, OutputError, RecipeError
+from eosin.core.errors import ArtifactError, ManifestError, OutputError, RecipeError
 from eosin.core.files import clean_partial
 from eosin.pipeline.preparation import Prepared
 from eosin.recipe import Recipe, read_recipe
@@ -28,6 +30,10 @@ if sys.platform != "win32":
 _DIGITS = 16
 #: What of a manifest decides about split, audit and judging, beside the path.
 _NAMED = tuple(dict.fromkeys(("label", "group", *OPTIONAL, "accession")))
+#: Those of them that a split is drawn from.
+_DIVIDING = tuple(name for name in _NAMED if name not in {"magnification", "mpp"})
+#: Columns of the notes that the fingerprint is over.
+_FINGERPRINTED = {"path", "label", "group", "content"}
 
 
 def find_run(folder: Path) -> RunFolder:
@@ -142,7 +148,9 @@ def check_same_data(run: RunFolder, prepared: Prepared) -> None:
     before = read_document(run.environment, Environment).data_fingerprint
     # The fingerprint knows neither the manifest's own split nor the order of its rows.
     changes = _changes(run, prepared)
-    if before == prepared.fingerprint and not changes:
+    # That of an earlier version is over names as they were before cleaning; where what it is over
+    # is noted in full, the notes decide.
+    if not changes and (before == prepared.fingerprint or _is_noted_in_full(run)):
         return
     what = changes[0] if changes else "images, labels or groups are others"
     more = f" (and {len(changes) - 1} more changes)" if len(changes) > 2 else ""
@@ -176,6 +184,11 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
     now_table = _data(prepared)[list(was_table)].astype(object)
     if was_table.equals(now_table):
         return []
+    cleaned = _clean_noted(was_table, now_table)
+    if run.metrics.exists() or _divides_equally(was_table, cleaned):
+        was_table = cleaned
+    if was_table.equals(now_table):
+        return []
     names = [str(name) for name in was_table if name != "path"]
     before, after = _by_path(was_table), _by_path(now_table)
     found = [f"{path} is gone, or cannot be read any more" for path in before.keys() - after.keys()]
@@ -187,6 +200,45 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
             found += _differences(path, names, was, now)
     # Order and augmentation go by an image's place in the table.
     return sorted(found) or ["the rows are in another order"]
+
+
+def _is_noted_in_full(run: RunFolder) -> bool:
+    """Return whether a run noted all that the fingerprint is over."""
+    return run.inputs.exists() and set(read_schema(run.inputs).names) >= _FINGERPRINTED
+
+
+def _clean_noted(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Clean what a run noted as tables are cleaned today; an earlier version took cells verbatim.
+
+    Args:
+        was: What the run noted.
+        now: The same columns of today's table.
+    """
+    cleaned = was.copy()
+    with suppress(ManifestError):  # an odd cell stays: today's table has another, or is refused
+        clean_cells(cleaned, "label", "the run's table")
+    if list(was["path"]) == list(now["path"]):
+        for column in cleaned.columns.difference(["path", "content"]):
+            # Of whole numbers in a column of floats, earlier versions noted "7.0".
+            integers = cleaned[column].str.removesuffix(".0")
+            cleaned[column] = cleaned[column].where(integers != now[column], now[column])
+    if "group" in was:
+        cleaned["group"] = cleaned["group"].mask(was["group"] == was["path"], was["path"])
+        for fallback in (name for name in ("patient", "path") if name in cleaned):
+            empty = cleaned["group"] == ""
+            cleaned["group"] = cleaned["group"].mask(empty, cleaned[fallback])
+    return cleaned.astype(object)
+
+
+def _divides_equally(was: pd.DataFrame, cleaned: pd.DataFrame) -> bool:
+    """Return whether cleaning changed neither which rows are together nor the order of names.
+
+    Else a run that is not finished would go on with another split than it was started with.
+    """
+    return all(
+        (was[column].rank(method="dense") == cleaned[column].rank(method="dense")).all()
+        for column in was.columns.intersection(list(_DIVIDING))
+    )
 
 
 def _by_path(table: Any) -> dict[str, list[tuple[str, ...]]]:

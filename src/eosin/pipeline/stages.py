@@ -14,7 +14,7 @@ from eosin.pipeline.fitting import fit_split
 from eosin.pipeline.kept import fingerprint_stage, keep_stage, take_stage
 from eosin.pipeline.origins import Start
 from eosin.pipeline.planning import Plan, make_plan
-from eosin.pipeline.preparation import Prepared, Say, prepare
+from eosin.pipeline.preparation import Prepared, Say, prepare, tell_repair
 from eosin.pipeline.relocation import note_place
 from eosin.pipeline.resuming import check_same_data, check_same_recipe, record_data
 from eosin.pipeline.session import Stopwatch, open_session
@@ -63,6 +63,7 @@ def prepare_stages(
         one = stage_recipe(recipe, section)
         say(f"Stage {section.name}:")
         mine = prepare(one, say)
+        tell_repair(mine, say)
         stages.append(Stage(number, section, one, mine, divide(one, mine)))
         leaks += audit_stage(
             section.name,
@@ -127,6 +128,31 @@ def run_stages(
         weights = str(ModelFolder(place.model).weights)
         start = Start(weights, stage.section.name, stage.section.freeze)
     return start
+
+
+def note_stage_places(run: RunFolder, recipe: Recipe, say: Say) -> None:
+    """Note in the stages of a finished run where their images are now.
+
+    The images of a stage are read only where the recipe names another place than the stage does:
+    a finished run does not need them.
+
+    Args:
+        run: The whole run.
+        recipe: Its recipe, with the new places.
+        say: Told what is being done.
+
+    Raises:
+        ArtifactError: Other images are in the new place.
+    """
+    for number, section in enumerate(recipe.transfer.stage, start=1):
+        place = run.stage(number, section.name)
+        if not place.recipe.exists() or read_recipe(place.recipe).data == section.data:
+            continue
+        one = _started_there(stage_recipe(recipe, section), place)
+        say(f"Stage {section.name}:")
+        prepared = prepare(one, say)
+        check_same_data(place, prepared)
+        note_place(place, one, prepared.samples)
 
 
 def _started_there(recipe: Recipe, place: RunFolder) -> Recipe:
