@@ -1,6 +1,7 @@
 """Tables as users have them, from the command line: read, or stopped with a line that works."""
 
 import shlex
+import shutil
 
 import pandas as pd
 import pytest
@@ -134,7 +135,15 @@ def test_the_same_patients_in_another_spelling_are_found(command, table, tiny_ru
         )
     told = command("evaluate", tiny_run, "--data", spelled, "-o", images / "out")
     assert told.status == 0, told.err
-    assert "groups stand in both model's training and outside" in told.out
+    assert "names stand in both model's training and outside" in told.out
     own = pd.read_csv(tiny_run / "manifest.csv", dtype=str)
     patient = min(own["patient"][own["split"] != "test"])
-    assert " = ".join(sorted((patient, patient.swapcase()))) in told.out
+    assert f"{patient!r} and {patient.swapcase()!r}" in told.out
+    apart = shutil.copytree(tiny_run, images / "apart")
+    recipe = (apart / "recipe.toml").read_text()
+    (apart / "recipe.toml").write_text(
+        recipe.replace('alike_names = "refuse"', 'alike_names = "distinct"')
+    )
+    told = command("evaluate", apart, "--data", spelled, "-o", images / "out2")
+    assert told.status == 0, told.err
+    assert "model's training and outside" not in told.out
