@@ -120,7 +120,7 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump()
     for section in (values["data"], *(stage["data"] for stage in values["transfer"]["stage"])):
         for key in ("root", "manifest"):
-            section[key] = section[key] is not None
+            section[key] = "not given" if section[key] is None else "given"
     return values
 
 
