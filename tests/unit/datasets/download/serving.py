@@ -136,13 +136,15 @@ def send(handler, page, body):
         if page.slow_s and sent >= page.slow_from:
             piece = piece[:1]
             time.sleep(page.slow_s)
+        # Counted first: the client may be done with the last piece before this thread goes on.
+        page.served += len(piece)
         try:
             handler.wfile.write(piece)
             handler.wfile.flush()
         except OSError:  # the client left
+            page.served -= len(piece)
             return
         sent += len(piece)
-        page.served += len(piece)
 
 
 def sha256(data):
