@@ -1,7 +1,8 @@
-"""Files that are either whole or absent.
+"""Files that are either whole or absent, and that are read only if they are files.
 
 Everything is written beside its target under a temporary name and renamed, so that a killed
-process or a full disk never leaves half a file that looks whole.
+process or a full disk never leaves half a file that looks whole. What is read is checked before
+it is opened: a named pipe would wait for a writer, a device may never end.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,70 @@ _MENDS = {
     errno.EACCES: "You may not write there: choose another folder with -o",
     errno.EPERM: "You may not write there: choose another folder with -o",
 }
+
+#: Bytes that a JSON document may have; of ours the largest, an audit's, has a few hundred a pair.
+_MAX_JSON_BYTES = 256 << 20
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def check_file(path: Path, *, pipe: bool = False) -> None:
+    """Check that a path leads to a regular file, before a library opens it by its name.
+
+    Args:
+        path: What is to be opened.
+        pipe: Whether a pipe will do: a table or recipe that the user named may be a process's
+            output, as in ``eosin data audit <(zcat samples.csv.gz)``.
+
+    Raises:
+        OSError: It leads to none, and why; ``strerror`` says what is there in its place.
+    """
+    try:
+        status = Path(path).stat()
+    except ValueError as error:  # a NUL, or a surrogate that stands for no byte
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+    _check_regular(status, path, pipe=pipe)
+
+
+def open_file(path: Path, *, pipe: bool = False) -> BufferedReader:
+    """Open a regular file to read its bytes; returns at once, whatever the path leads to.
+
+    Args:
+        path: The file.
+        pipe: As in :func:`check_file`; a pipe is waited for.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file; ``strerror`` says what it is.
+    """
+    check_file(path, pipe=pipe)
+    # Without waiting, for what may have taken the file's place since.
+    no_wait = 0 if pipe else getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDONLY | no_wait | getattr(os, "O_BINARY", 0)
+    stream = os.fdopen(os.open(path, flags), "rb")
+    try:
+        _check_regular(os.fstat(stream.fileno()), path, pipe=pipe)
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def read_file(path: Path, *, pipe: bool = False) -> bytes:
+    """Return the bytes of a file (arguments and errors as of :func:`open_file`)."""
+    with open_file(path, pipe=pipe) as stream:
+        return stream.read()
+
+
+def _check_regular(status: os.stat_result, path: Path, *, pipe: bool) -> None:
+    if not (stat.S_ISREG(status.st_mode) or (pipe and stat.S_ISFIFO(status.st_mode))):
+        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no file")
+        number = errno.EISDIR if kind == "a folder" else errno.EINVAL
+        raise OSError(number, f"it is {kind}, not a file", str(path))
 
 
 @contextmanager
@@ -131,13 +198,21 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        ArtifactError: It is absent or not JSON.
+        ArtifactError: It is absent, no file, too large or not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_file(path) as stream:
+            data = stream.read(_MAX_JSON_BYTES + 1)
+        if len(data) > _MAX_JSON_BYTES:
+            raise ArtifactError(f"{path} is too large: at most {_MAX_JSON_BYTES:,} bytes are read")
+        return json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+    except RecursionError:
+        raise ArtifactError(f"{path} cannot be read as JSON: it is nested too deeply") from None
+    except ValueError as error:
         raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
 
 
@@ -195,7 +270,7 @@ def write_probe(folder: Path) -> None:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as hexadecimal digits."""
-    with Path(path).open("rb") as stream:
+    with open_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

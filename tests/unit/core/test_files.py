@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ from eosin.core import files
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import (
     atomic_path,
+    check_file,
     clean_partial,
+    open_file,
     prepare_output,
+    read_file,
     read_json,
     sha256_file,
     write_bytes,
@@ -130,15 +135,9 @@ def test_json_is_for_people_too(tmp_path):
     assert json.loads(text) == read_json(tmp_path / "a.json")
 
 
-def test_unreadable_json_is_an_artifact_error(tmp_path):
+def test_absent_json_is_an_artifact_error(tmp_path):
     with pytest.raises(ArtifactError, match="does not exist"):
         read_json(tmp_path / "a.json")
-    for broken in (b'{"a": ', b"\xff\xfe", b""):
-        (tmp_path / "b.json").write_bytes(broken)
-        with pytest.raises(ArtifactError, match="cannot be read as JSON"):
-            read_json(tmp_path / "b.json")
-    with pytest.raises(ArtifactError, match="cannot be read as JSON"):
-        read_json(tmp_path)
 
 
 def test_an_output_folder_is_made(tmp_path):
@@ -182,3 +181,73 @@ def test_only_what_a_killed_process_left_is_cleaned(tmp_path):
     clean_partial(tmp_path)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)
+
+
+@pytest.fixture(params=["pipe", "socket", "device", "folder", "NUL", "surrogate"])
+def no_file(request, tmp_path, monkeypatch):
+    """A path that leads to something else than a file."""
+    monkeypatch.chdir(tmp_path)  # a socket's path may not be long
+    match request.param:
+        case "pipe":
+            os.mkfifo("pipe")
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind("socket")
+        case "device":
+            return Path("/dev/zero")
+        case "folder":
+            Path("folder").mkdir()
+        case "NUL":
+            return Path("a\0b.png")
+        case "surrogate":
+            return Path("a\ud800b.png")
+    return Path(request.param)
+
+
+@pytest.mark.parametrize("read", [check_file, open_file, read_file, sha256_file])
+def test_only_files_are_opened(read, no_file):
+    with pytest.raises(OSError, match=r"not a file|no file can have this name"):
+        read(no_file)
+
+
+def test_a_document_that_is_no_file_is_refused(no_file):
+    with pytest.raises(ArtifactError, match=r"not a file|no file can have this name"):
+        read_json(no_file)
+
+
+def test_a_pipe_that_the_user_named_is_read_to_its_end(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=(b"a" * 100_000,)).start()
+    assert read_file(pipe, pipe=True) == b"a" * 100_000
+
+
+def test_an_endless_device_is_no_pipe():
+    with pytest.raises(OSError, match="it is a device, not a file"):
+        read_file(Path("/dev/zero"), pipe=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b"1" * 5_000, b'{"a": ' * 50_000, b"\xff\xfe", b"{", b""],
+    ids=["deep list", "long number", "deep object", "no text", "cut off", "empty"],
+)
+def test_a_document_that_is_no_json_is_refused(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="cannot be read as JSON"):
+        read_json(path)
+
+
+def test_a_document_that_an_editor_saved_with_a_mark_is_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(path) == {"a": 1}
+
+
+def test_a_document_of_any_size_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "a.json"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(ArtifactError, match="too large"):
+        read_json(path)
