@@ -45,7 +45,7 @@ def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
     own = (listed or {}).get(folder.weights.name, info.weights_sha256)
     if own != info.weights_sha256:
         raise ArtifactError(
-            f"{folder.info} lists two SHA-256 of {folder.weights.name}: weights_sha256 is not files'",
+            f"{folder.info}: weights_sha256 is not what files lists of {folder.weights.name}",
             mend=_copy_again(start="Copy"),
         )
     if listed is None:
@@ -176,4 +176,7 @@ def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
     listed = {**values[_KEY], **changes}
     kept = {name: digest for name, digest in listed.items() if digest is not None}
     if kept != values[_KEY]:
-        write_json(folder.info, {**values, _KEY: kept})
+        try:
+            write_json(folder.info, {**values, _KEY: kept})
+        except ValueError as error:  # in a key that no version of ours writes
+            raise ArtifactError(f"{folder.info} holds a number that is not finite") from error

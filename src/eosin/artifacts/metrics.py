@@ -125,6 +125,12 @@ class Threshold(Document):
     recall: Metric | None = None
     reason: Text | None = None
 
+    @model_validator(mode="after")
+    def _check_recall(self) -> Self:
+        if self.recall is not None:
+            _check_shares({"recall": self.recall})
+        return self
+
 
 class ReliabilityBin(Document):
     """One bin of the calibration error: a range of the top label's probability.

@@ -345,6 +345,9 @@ class ModelInfo(VersionedDocument):
         has_planes = self.preprocessing.planes is not None
         if has_planes != is_fluorescence and not isinstance(self.preprocessing, Embedding):
             raise ValueError(f"modality {self.modality} does not fit preprocessing.planes")
+        side = self.arguments.get("input_px", 1)
+        if type(side) is not int or side < 1:
+            raise ValueError("arguments.input_px should be a whole number of pixels")
         if self.architecture == "ensemble":
             members = self.arguments.get("members")
             if not isinstance(members, list):

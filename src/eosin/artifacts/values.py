@@ -43,6 +43,8 @@ def _check_text(text: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("it should be text, but holds half a character") from None
+    if any(letter < " " and letter not in "\t\n\r" for letter in text):
+        raise ValueError("it should hold no control characters")
     return text
 
 

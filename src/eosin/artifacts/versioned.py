@@ -72,7 +72,8 @@ def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
     except ValidationError as error:
         # The first says enough; of a long list only the first misfit was looked for.
         first = error.errors(include_url=False)[0]
-        where = ".".join(_shorten(part) for part in [*within, *_find_keys(data, first["loc"])])
+        keys = _find_keys(data, first["loc"], is_missing=first["type"] == "missing")
+        where = ".".join(map(_shorten, [*within, *keys]))
         came = "" if first["type"] in {"missing", "value_error"} else _describe(first["input"])
         wanted = first["msg"].removeprefix("Value error, ").replace("Input should", "it should")
         raise ArtifactError(
@@ -81,15 +82,14 @@ def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
         ) from error
 
 
-def _find_keys(data: Any, places: Sequence[int | str]) -> list[int | str]:
+def _find_keys(data: Any, places: Sequence[int | str], *, is_missing: bool) -> list[int | str]:
     """Return the keys of a place, without what pydantic calls the alternatives of a union."""
     keys: list[int | str] = []
     for number, place in enumerate(places):
         try:
             data = data[place]
         except (LookupError, TypeError):
-            # The last one is a key that is missing.
-            if number < len(places) - 1 or not isinstance(data, dict):
+            if not (is_missing and number == len(places) - 1):
                 continue
         keys.append(place)
     return keys

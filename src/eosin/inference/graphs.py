@@ -16,7 +16,7 @@ from eosin.core.files import open_file
 #: Bytes of a file; a message of protocol buffers cannot have more.
 MAX_BYTES = 2**31 - 1
 #: Fields of a file; of our networks the largest, of 3,300 operators, has 31,000.
-_MAX_FIELDS = 2_000_000
+_MAX_FIELDS = 1_500_000
 _NESTED = 2  # the wire type of messages, texts and packed numbers
 _FIXED = {1: 8, 5: 4}
 
@@ -145,21 +145,25 @@ class _Walk:
 
     def _fields(self, place: int, end: int) -> Iterator[Field]:
         """Yield the fields of a message; of a number, its value in place of its start."""
+        data = self._data
         while place < end:
             self._left -= 1
             if self._left < 0:
                 raise ValueError(f"it has more than {_MAX_FIELDS:,} fields")
-            key, place = self._number(place)
+            key, place = data[place], place + 1
+            if key > 0x7F:
+                key, place = self._number(place - 1)
             number, kind = key >> 3, key & 7
             if kind == 0:
                 value, place = self._number(place)
                 yield number, kind, value, place
                 continue
+            length = _FIXED.get(kind, 0)
             if kind == _NESTED:
-                length, place = self._number(place)
-            elif kind in _FIXED:
-                length = _FIXED[kind]
-            else:
+                length, place = data[place], place + 1
+                if length > 0x7F:
+                    length, place = self._number(place - 1)
+            elif not length:
                 raise ValueError(f"it has a field of the unknown kind {kind}")
             if number == 0 or place + length > end:
                 raise ValueError("it is cut short or damaged")
