@@ -313,7 +313,7 @@ class ModelInfo(VersionedDocument):
     data_licence: Text
     simulated: Flag
     metrics: DictOf[MetricBlock] = Field(default_factory=dict)
-    parity: DictOf[Count | NotNegative] = Field(default_factory=dict)
+    parity: DictOf[NotNegative | Count] = Field(default_factory=dict)
     params: Count
     macs: Count | None = None
     weights_sha256: Text

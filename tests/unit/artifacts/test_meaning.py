@@ -28,6 +28,7 @@ STAIN = {
     "stain_matrix": [[0.6, 0.8, 0.0], [0.0, 0.8, 0.6]],
     "max_concentrations": [1.5, 1.0],
 }
+REINHARD = {"method": "reinhard", "lab_mean": [60.0, 10.0, -5.0], "lab_std": [9.0, 5.0, 4.0]}
 MODEL = {
     "format_version": "1.0",
     "architecture": "light_cnn",
@@ -211,6 +212,9 @@ def test_a_number_out_of_range_is_refused_with_its_key(tmp_path, path, value):
         (("preprocessing", "stain", "stain_matrix", 0), [0, 0, 0]),
         (("preprocessing", "stain", "stain_matrix", 1), [0.6, 0.8, 0.0]),
         (("preprocessing", "stain", "i0"), 0),
+        (("preprocessing", "stain", "max_concentrations"), [1.0, 1e300]),
+        (("preprocessing", "stain"), {**REINHARD, "lab_mean": [1e300, 0.0, 0.0]}),
+        (("preprocessing", "stain"), {**REINHARD, "lab_std": [0.0, 1.0, 1.0]}),
         (("modality",), "fluorescence"),
         (("metrics", "test", "auc"), {"value": 0.8, "low": 0.9, "high": 0.7}),
         (("metrics", "test", "auc", "value"), 5),
