@@ -293,6 +293,8 @@ class ModelInfo(VersionedDocument):
         intended_use: Always begins with "Research use only"; says where the data are simulated.
     """
 
+    MAX_BYTES = 16 << 20
+
     architecture: Name
     arguments: DictOf[Plain]
     class_names: Annotated[TupleOf[Name], Field(min_length=2)]

@@ -373,3 +373,9 @@ def test_metrics_that_do_not_fit_are_told_in_one_line(found, tmp_path):
 def test_a_part_of_a_file_is_told_with_the_keys_that_lead_to_it(tmp_path):
     with pytest.raises(ArtifactError, match=r"at test\.findings: "):
         check_fit(tmp_path, AuditReport, {**AUDIT, "findings": 5}, "test")
+
+
+def test_a_document_of_many_bytes_is_not_parsed(tmp_path):
+    (tmp_path / "model.json").write_bytes(b"[" + b"[]," * 6_000_000 + b"[]]")
+    with pytest.raises(ArtifactError, match="too large"):
+        read_document(tmp_path / "model.json", ModelInfo)
