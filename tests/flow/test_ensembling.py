@@ -157,7 +157,7 @@ def test_folds_are_averaged_as_held_out_by_fold(command, folds_run, tiny_run, tm
 
 def test_a_member_of_other_classes_is_named(command, tiny_run, tmp_path):
     other = shutil.copytree(tiny_run, tmp_path / "other")
-    change(other, class_names=["benign", "tumour"], positive="tumour")
+    change(other, class_names=["benign", "tumour"], positive="tumour", abstention=None)
     for name in ("manifest.csv", "predictions.csv"):
         text = (other / name).read_text().replace("malignant", "tumour")
         (other / name).write_text(text)

@@ -42,12 +42,6 @@ def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
             without being listed.
     """
     listed = info.files
-    own = (listed or {}).get(folder.weights.name, info.weights_sha256)
-    if own != info.weights_sha256:
-        raise ArtifactError(
-            f"{folder.info}: weights_sha256 is not what files lists of {folder.weights.name}",
-            mend=_copy_again(start="Copy"),
-        )
     if listed is None:
         _LOG.warning(
             "%s was written by an older Eosin and lists no checksums, so the files beside it are "
