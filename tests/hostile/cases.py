@@ -67,6 +67,8 @@ class FileJobs:
             if answer.status == 2 or not table.exists():
                 # Nothing to list: a folder without images, a name that is no argument.
                 return None if answer.status and "eosin: " in answer.err else "no quality.csv"
+            if isinstance(_count(table), str):
+                return _count(table)
             rows = rows_of(table)
             reasons = [row for row in rows if row["reason"]]
             shutil.rmtree(out)
@@ -124,3 +126,106 @@ def write_manifest(path, rows):
         writer = csv.writer(stream)
         writer.writerow(["path", "label"])
         writer.writerows(rows)
+
+
+class FolderJobs:
+    """Jobs over hostile model folders, run folders, recipes and tables.
+
+    Args:
+        root: The corpus.
+        scratch: A folder for outputs.
+        model: A sound model folder.
+        images: A folder of sound images.
+    """
+
+    def __init__(self, root, scratch, model, images):
+        self._root, self._scratch = root, Path(scratch)
+        self._model, self._images = model, images
+        self._numbers = itertools.count()
+
+    def of(self, draft, path):
+        """Return the jobs of one item."""
+        kind = draft.family.partition("-")[0]
+        return {"model": self._models, "run": self._runs, "recipe": self._recipes}.get(
+            kind, self._tables
+        )(draft, path)
+
+    def _new(self):
+        return self._scratch / f"folder-{next(self._numbers)}"
+
+    def _job(self, draft, path, verb, argv, done, statuses=(1,)):
+        def check(answer):
+            wrong = done(answer) if answer.status == 0 else None
+            if draft.refused and answer.status not in statuses:
+                return wrong or f"accepted without a word (status {answer.status})"
+            if answer.status and "eosin: " not in answer.err:
+                return wrong or "no line of cause"
+            if draft.refused and draft.names not in answer.err:
+                return f"{draft.names} is not named"
+            return wrong
+
+        return Job(display(path, self._root), verb, argv, check)
+
+    def _models(self, draft, path):
+        table = self._new() / "p.csv"
+        n_images = len(list(self._images.iterdir()))
+
+        def done(answer):
+            del answer
+            rows = rows_of(table)
+            shutil.rmtree(table.parent)
+            sums = [sum(float(row[key]) for key in row if key.startswith("prob_")) for row in rows]
+            if len(rows) != n_images:
+                return f"{len(rows)} rows"
+            return None if all(abs(one - 1) < 1e-6 for one in sums) else f"sums {sums}"
+
+        argv = ["predict", path, self._images, "-o", table]
+        return [self._job(draft, path, "predict", argv, done)]
+
+    def _runs(self, draft, path):
+        before = snapshot(path)
+
+        def done(answer):
+            del answer
+            changed = {name for name, state in snapshot(path).items() if before.get(name) != state}
+            written = ("report.html", "figures", "model/card")
+            foreign = [name for name in changed if not name.startswith(written)]
+            return f"also wrote {foreign}" if foreign else None
+
+        return [self._job(draft, path, "report", ["report", path], done)]
+
+    def _recipes(self, draft, path):
+        argv = ["train", path, "--plan"]
+        return [self._job(draft, path, "train --plan", argv, lambda answer: None, statuses=(2,))]
+
+    def _tables(self, draft, path):
+        out = self._new()
+
+        def done(answer):
+            del answer
+            found = [place for place in (out / "q", out / "a", out / "e") if place.exists()]
+            for place in found:
+                for table in place.glob("*.csv"):
+                    rows_of(table)
+                shutil.rmtree(place)
+            return None if found else "nothing written"
+
+        return [
+            self._job(draft, path, "check", ["data", "check", path, "-o", out / "q"], done),
+            self._job(draft, path, "audit", ["data", "audit", path, "-o", out / "a"], done),
+            self._job(draft, path, "evaluate",
+                      ["evaluate", self._model, "--data", path, "-o", out / "e"], done),
+        ]  # fmt: skip
+
+
+def snapshot(folder):
+    """Return size and time of change of all that lies below a folder, by its name."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            path = os.path.join(place, name)  # noqa: PTH118
+            state = os.lstat(path)
+            size = 0 if name in folders else state.st_size
+            when = 0 if name in folders else state.st_mtime_ns
+            found[os.path.relpath(path, folder)] = (state.st_mode, size, when)
+    return found

@@ -17,12 +17,16 @@ class Draft:
         name: Of the file, unique in its family.
         content: Bytes, or a function that makes what lies at the path it is given.
         sampled: Whether the sample has it, where it is not the family's first.
+        refused: Whether a verb must refuse it, however it does so.
+        names: What the refusal must name, if anything.
     """
 
     family: str
     name: str
     content: object
     sampled: bool = False
+    refused: bool = False
+    names: str = ""
 
     def write(self, folder):
         """Write the file below ``folder``; returns its path, or nothing where none can be made."""

@@ -553,12 +553,14 @@ def _lying_ppm():
 # Bombs
 
 
-def squeeze(n_bytes, *, raw=False, fill=b"\0"):
-    """Return ``n_bytes`` of one value, deflated."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, -15 if raw else 15)
-    block = fill * (1 << 20)
-    parts = [packer.compress(block) for _ in range(n_bytes >> 20)]
-    return b"".join([*parts, packer.compress(fill * (n_bytes % (1 << 20))), packer.flush()])
+def squeeze(n_bytes):
+    """Return zeros, deflated; of one block of a megabyte, which is repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    end = packer.compress(bytes(n_bytes % (1 << 20))) + packer.flush()
+    # Adler-32 of zeros: the sum stays 1, and the sum of sums counts.
+    checksum = struct.pack(">HH", n_bytes % 65521, 1)
+    return b"\x78\xda" + block * (n_bytes >> 20) + end + checksum
 
 
 def _bombs():
@@ -590,8 +592,8 @@ def _bombs():
     packbits = b"\x81\0" * (side * side * 3 // 128)
     changes = {**large, 259: (3, [32773]), 279: (4, [len(packbits)])}
     yield Draft(family, "tiff-packbits.tif", tiff(changes, data=packbits))
-    for file_format, suffix in (("JPEG", "jpg"), ("GIF", "gif"), ("WEBP", "webp")):
-        picture = Image.new("L" if suffix == "gif" else "RGB", (side, side))
+    for file_format, suffix in (("JPEG", "jpg"), ("GIF", "gif")):
+        picture = Image.new("L", (side, side))
         yield Draft(family, f"{suffix}-49-million.{suffix}", _saver(picture, file_format))
     yield Draft(family, "jpeg-65500.jpg", _saver(Image.new("L", (65500, 700)), "JPEG"))
 
