@@ -19,7 +19,8 @@ class Environment(VersionedDocument):
         packages: Version of each package that computes something.
         device: What trained the network, e.g. ``"cpu (2 threads)"``.
         precision: e.g. ``"32-true"``.
-        git: Commit of the working tree, with ``+changes`` where it is not clean; null outside one.
+        git: Commit of the working tree that the command ran in, null outside one. Whether files
+            were changed since is not known; earlier versions noted that as ``+changes``.
         seed: The recipe's seed.
         data_root: The folder that relative paths start from.
         data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
