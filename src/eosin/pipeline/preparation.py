@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.networks import check_arguments
-from eosin.core.places import cache_folder
+from eosin.core.places import cache_folder, expand_path
 from eosin.core.types import Samples
 from eosin.datasets.audit import (
     Album,
@@ -157,7 +156,7 @@ def resolve_root(section: DataSection, seed: int) -> Path | None:
     if DATASETS.get(section.dataset).needs_root:
         return find_root(section.dataset, section.root)
     if section.root is not None:
-        return Path(os.path.expandvars(section.root)).expanduser().resolve()
+        return expand_path(section.root).resolve()
     key = json.dumps({"seed": seed, **section.options}, sort_keys=True, default=str)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     return cache_folder() / section.dataset / digest
@@ -165,7 +164,7 @@ def resolve_root(section: DataSection, seed: int) -> Path | None:
 
 def resolve_manifest(path: str) -> Path:
     """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand."""
-    return Path(os.path.expandvars(path)).expanduser().resolve()
+    return expand_path(path).resolve()
 
 
 def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:
