@@ -23,6 +23,8 @@ _MAX_READS, _READS_OF_GIF = 500_000, 1_000_000
 #: Megabytes before the pixels. Pillow joins a JPEG's blocks each to those before; a TIFF may hold
 #: the layers of its program.
 _MAX_HEADER_MB, _OF_JPEG, _OF_TIFF = 32, 8, 256
+#: A smaller file exceeds no bound by much, and is read as fast as any.
+_SMALL_BYTES = 1 << 20
 #: So long are reads of a PNG that are of anything but pixels; they are no more than its header.
 _LONG_READ = 1 << 19
 _GIF, _JPEG, _PNG, _WEBP = b"GIF8", b"\xff\xd8", b"\x89PNG", b"RIFF"
@@ -64,7 +66,13 @@ class BoundedReader(BufferedReader):
         self._is_header = False
 
 
-def open_bounded(path: Path, limits: Limits) -> BoundedReader:
+def end_header(stream: BufferedReader) -> None:
+    """Let what is read from now on be pixels, where that is bounded."""
+    if isinstance(stream, BoundedReader):
+        stream.end_header()
+
+
+def open_bounded(path: Path, limits: Limits) -> BufferedReader:
     """Open an image file for a library to read.
 
     Of a TIFF a part is read; another file must not be larger than an image may be.
@@ -79,9 +87,11 @@ def open_bounded(path: Path, limits: Limits) -> BoundedReader:
     """
     stream = open_file(path)
     try:
+        n_bytes = os.fstat(stream.fileno()).st_size
+        if n_bytes < _SMALL_BYTES:
+            return stream
         magic = stream.peek(len(MAGIC[0]))[: len(MAGIC[0])]
         if magic not in MAGIC:
-            n_bytes = os.fstat(stream.fileno()).st_size
             limits.check_file(path, n_bytes)
             reserve_memory(n_bytes)
         return BoundedReader(stream, path, magic)

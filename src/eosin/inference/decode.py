@@ -20,7 +20,7 @@ from PIL import ImageFile, ImageOps, UnidentifiedImageError
 from eosin.core.errors import EosinError, ImageError
 from eosin.core.files import read_file
 from eosin.core.types import Image, Pixels
-from eosin.inference.bounded import open_bounded
+from eosin.inference.bounded import end_header, open_bounded
 from eosin.inference.containers import read_item
 from eosin.inference.depth import check_range, reduce_to_eight_bits, stated_bits
 from eosin.inference.limits import MAX_PAGES, PIXELS_VARIABLE, Limits, read_limits
@@ -196,7 +196,7 @@ def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
             open_bounded(path, limits) as stream,
             PillowImage.open(stream, formats=_FORMATS) as image,
         ):
-            stream.end_header()
+            end_header(stream)
             limits.check_size(path, *image.size)
             # Pillow keeps a colour in four bytes.
             reserve_memory(4 * image.width * image.height)
