@@ -210,17 +210,21 @@ def write_json(path: Path, data: Any) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: The file.
+        max_bytes: Its largest size; in memory it can become 25 times as large.
 
     Raises:
         ArtifactError: It is absent, no file, too large or not JSON.
     """
     try:
         with open_file(path) as stream:
-            data = stream.read(_MAX_JSON_BYTES + 1)
-        if len(data) > _MAX_JSON_BYTES:
-            raise ArtifactError(f"{path} is too large: at most {_MAX_JSON_BYTES:,} bytes are read")
+            data = stream.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise ArtifactError(f"{path} is too large: at most {max_bytes:,} bytes are read")
         return json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
