@@ -8,9 +8,13 @@ variable                  default      refuses
 ========================  ===========  =====================================================
 ``EOSIN_MAX_PIXELS``      50,000,000   an image of more pixels (width × height): it is a slide
 ``EOSIN_MAX_CHANNELS``    32           a file of more channels
-``EOSIN_MAX_BYTES``       1 GiB        an image of more bytes once it is unpacked, or a gzipped idx
-                                       file, which is unpacked as a whole
+``EOSIN_MAX_BYTES``       512 MiB      an image of more bytes once it is unpacked, or a gzipped idx
+                                       file, which is unpacked as a whole; a larger file that is
+                                       no TIFF
 ========================  ===========  =====================================================
+
+With the defaults a process stays below 1.5 GB whatever single files come: decoding and measuring
+take up to three times an image's bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from eosin.core.errors import ImageError, UsageError
 PIXELS_VARIABLE = "EOSIN_MAX_PIXELS"
 CHANNELS_VARIABLE = "EOSIN_MAX_CHANNELS"
 BYTES_VARIABLE = "EOSIN_MAX_BYTES"
+#: Pages of a file that are looked through for the one that is no smaller copy of another.
+MAX_PAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Limits:
 
     max_pixels: int = 50_000_000
     max_channels: int = 32
-    max_bytes: int = 1024**3
+    max_bytes: int = 512 * 1024**2
 
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Refuse an image that is too large, or has no pixels.
@@ -75,6 +81,18 @@ class Limits:
         if n_bytes > self.max_bytes:
             raise ImageError(
                 f"{path} unpacks to {n_bytes} bytes; at most {self.max_bytes} are read "
+                f"({BYTES_VARIABLE} sets this)"
+            )
+
+    def check_file(self, path: Path, n_bytes: int) -> None:
+        """Refuse a file that is larger than any image in it may be.
+
+        Raises:
+            ImageError: It is.
+        """
+        if n_bytes > self.max_bytes:
+            raise ImageError(
+                f"{path} has {n_bytes} bytes; at most {self.max_bytes} are read "
                 f"({BYTES_VARIABLE} sets this)"
             )
 
