@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Protocol
 
 from eosin.core.errors import ImageError
-from eosin.core.types import IntArray, Pixels
+from eosin.core.files import check_file
+from eosin.core.types import MOST_INDEX, IntArray, Pixels
 from eosin.inference.hdf5 import Hdf5Images, read_hdf5_labels
 from eosin.inference.idx import IdxImages, read_idx_labels
 
@@ -68,6 +71,8 @@ class _Opened:
         kept = self._files.get(path)
         if kept is None or (kept.size, kept.mtime_ns) != (state.st_size, state.st_mtime_ns):
             self.drop(path)
+            if not _is_hdf5(path):  # unpacked as soon as it is opened
+                self.shrink(keep=0, most_bytes=_MAX_KEPT_BYTES // 4)
             kept = _Kept(state.st_size, state.st_mtime_ns, _open(path))
             self._files[path] = kept
             self.shrink()
@@ -77,10 +82,11 @@ class _Opened:
             raise ImageError(kept.images.message, mend=kept.images.mend)
         return kept.images
 
-    def shrink(self) -> None:
-        """Close what was not read for longest, but never the newest."""
-        while len(self._files) > 1 and (
-            len(self._files) > _MAX_KEPT or self._kept_bytes() > _MAX_KEPT_BYTES
+    def shrink(self, keep: int = 1, most_bytes: int | None = None) -> None:
+        """Close what was not read for longest, but for the newest ``keep``."""
+        most_bytes = _MAX_KEPT_BYTES if most_bytes is None else most_bytes
+        while len(self._files) > keep and (
+            len(self._files) > _MAX_KEPT or self._kept_bytes() > most_bytes
         ):
             self.drop(next(iter(self._files)))
 
@@ -111,7 +117,7 @@ def count_items(path: Path) -> int:
     Raises:
         ImageError: It is absent, damaged, or holds no images.
     """
-    with _opened.lock:
+    with _opened.lock, _enough_memory(path):
         held = path in _opened
         count = _opened.get(path).shape[0]
         if not held:
@@ -133,14 +139,13 @@ def read_item(path: Path, index: int) -> Pixels:
     Raises:
         ImageError: The file is absent, damaged or holds no images, or not so many.
     """
-    with _opened.lock:
+    with _opened.lock, _enough_memory(path):
         images = _opened.get(path)
         count = images.shape[0]
         if not 0 <= index < count:
-            raise ImageError(f"{path} holds {count} images, index {index} was asked for")
-        item = images.read(index)
-        _opened.shrink()
-        return item
+            asked = index if index < MOST_INDEX else f"{MOST_INDEX} or more"
+            raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
+        return images.read(index)
 
 
 def read_labels(path: Path) -> IntArray:
@@ -155,11 +160,19 @@ def read_labels(path: Path) -> IntArray:
     Raises:
         ImageError: It is absent, damaged, or holds something else.
     """
-    with _opened.lock:
-        if _is_hdf5(path):
-            return read_hdf5_labels(path)
+    with _opened.lock, _enough_memory(path):
         _check_known(path)
-        return read_idx_labels(path)
+        return read_hdf5_labels(path) if _is_hdf5(path) else read_idx_labels(path)
+
+
+@contextmanager
+def _enough_memory(path: Path) -> Iterator[None]:
+    """Turn a lack of memory into this file's failure, which the next read may not have."""
+    try:
+        yield
+    except MemoryError:
+        _opened.drop(path)
+        raise ImageError(f"{path} needs more memory than is free") from None
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -167,16 +180,28 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _check_known(path: Path) -> None:
+    """Refuse what has not a container's name, or is no file, before a library opens it."""
     if not is_container(path):
         raise ImageError(
             f"{path} is no file of many images",
             mend=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
         )
+    with _explained(path):
+        check_file(path)
 
 
 def _look(path: Path) -> os.stat_result:
-    try:
+    with _explained(path):
         return path.stat()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of a file into an ImageError."""
+    try:
+        yield
+    except ValueError as error:  # a NUL, or a surrogate that stands for no byte
+        raise ImageError(f"{path!s} cannot be read: no file can have this name") from error
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
     except OSError as error:
