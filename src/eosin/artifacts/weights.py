@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from eosin.core.errors import ArtifactError, OutputError
-from eosin.core.files import atomic_path
+from eosin.core.files import atomic_path, check_file
 from eosin.core.types import FloatArray
 
 #: By name.
@@ -67,8 +67,10 @@ def told_when_read(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
+    except MemoryError:
+        raise ArtifactError(f"{path} needs more memory than is free") from None
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
 
 
@@ -98,6 +100,7 @@ def read_arrays(path: Path) -> Arrays:
         ArtifactError: The file is absent or damaged.
     """
     with told_when_read(path):
+        check_file(path)
         found: Arrays = load_file(path)
     return found
 

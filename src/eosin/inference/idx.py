@@ -20,15 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.core.errors import ImageError
-from eosin.core.files import open_file
+from eosin.core.files import check_unpacked, open_file
 from eosin.core.types import Pixels
 from eosin.inference.limits import check_count, read_limits
 
 _KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 4
 _STEP = 1024**2
-#: How much smaller than its contents a file may be, looked at above some bytes. Images hardly pack.
-_MOST_PACKED, _HARMLESS_BYTES = 100, 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -153,19 +151,13 @@ def _load(path: Path, *, whole: bool) -> tuple[Header, memoryview | None]:
             _check_length(path, header, path.stat().st_size - header.n_bytes)
             return header, None
         read_limits().check_bytes(path, header.body_bytes)
-        _check_packing(path, header.body_bytes)
+        try:
+            check_unpacked(path, header.body_bytes if _is_packed(path) else 0)
+        except ValueError as error:
+            raise ImageError(f"{path} is not unpacked: {error}") from None
         body = _read_body(file, header.body_bytes)
         _check_length(path, header, len(body))
         return header, body
-
-
-def _check_packing(path: Path, n_bytes: int) -> None:
-    packed = path.stat().st_size
-    if n_bytes > max(_HARMLESS_BYTES, _MOST_PACKED * packed):
-        raise ImageError(
-            f"{path} would unpack to {n_bytes} bytes from {packed}: at most {_MOST_PACKED} times "
-            "as many are unpacked"
-        )
 
 
 def _read_body(file: BinaryIO, expected: int) -> memoryview:

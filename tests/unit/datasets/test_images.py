@@ -140,7 +140,7 @@ def test_an_odd_index_is_the_image_s_own_failure(index, reason, tmp_path):
 
 
 def test_zeros_lead_an_index_however_many(tmp_path):
-    frame = pd.DataFrame({"path": [f"a.h5#{'0' * 5000}2"], "label": ["x"]})
+    frame = pd.DataFrame({"path": [f"a.h5#{'0' * 5000}2", "b.png"], "label": ["x", "y"]})
     samples = make_samples(frame, root=tmp_path)
     assert samples.locate(samples.frame["path"][0]) == (tmp_path / "a.h5", 2)
 

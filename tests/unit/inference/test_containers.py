@@ -203,7 +203,7 @@ def test_a_header_s_claim_takes_no_memory(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(gzip.compress(claim) if name.endswith(".gz") else claim)
     tracemalloc.start()
-    with pytest.raises(ImageError, match="360000000 bytes"):
+    with pytest.raises(ImageError, match=r"360,?000,?000 bytes"):
         count_items(path)
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
@@ -590,5 +590,5 @@ def test_a_small_idx_file_that_says_what_it_unpacks_to_is_refused(tmp_path):
     path = tmp_path / "a.idx.gz"
     claim = struct.pack(">BBBB3I", 0, 0, 8, 3, 100, 1000, 1000)
     path.write_bytes(gzip.compress(claim + bytes(100_000_000), compresslevel=1))
-    with pytest.raises(ImageError, match="would unpack to 100000000 bytes"):
+    with pytest.raises(ImageError, match="would unpack to 100,000,000 bytes"):
         count_items(path)
