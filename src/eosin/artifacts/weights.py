@@ -72,6 +72,8 @@ def told_when_read(path: Path) -> Iterator[None]:
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
+    except (AttributeError, TypeError) as error:
+        raise ArtifactError(f"{path} holds numbers of a kind that NumPy has not") from error
 
 
 def write_arrays(

@@ -86,7 +86,7 @@ def read_npz(path: Path) -> dict[str, Any]:
             with np.load(stream, allow_pickle=False) as found:
                 return {name: found[name] for name in found.files}
         except _DAMAGE as error:
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0][:200]
             raise ValueError(reason or "it is damaged") from error
 
 
@@ -101,7 +101,10 @@ def _check_member(archive: ZipFile, member: ZipInfo) -> None:
             if version == (1, 0)
             else np.lib.format.read_array_header_2_0
         )
-        shape, _, dtype = read_header(stream)
+        try:
+            shape, _, dtype = read_header(stream)
+        except MemoryError:  # Python's parser, of what is nested too deeply
+            raise ValueError(f"{member.filename!r} has a damaged header") from None
         n_bytes = math.prod(shape) * dtype.itemsize
         fits = min(shape, default=0) >= 0 and n_bytes == member.file_size - stream.tell()
         if not fits and not dtype.hasobject:  # NumPy refuses objects by name

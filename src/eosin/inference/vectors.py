@@ -160,7 +160,7 @@ def _chunks(path: Path) -> Iterator[Any]:
     if path.suffix == ".parquet":
         with pyarrow.parquet.ParquetFile(path) as file:
             _check_names(file.schema_arrow.names)
-            check_unpacked(path, 4 * file.metadata.num_rows * file.metadata.num_columns // 10)
+            check_unpacked(path, 4 * file.metadata.num_rows * file.metadata.num_columns)
             for batch in file.iter_batches(batch_size=_ROWS):
                 yield batch.to_pandas(split_blocks=True, ignore_metadata=True)
     else:

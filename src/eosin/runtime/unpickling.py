@@ -7,6 +7,7 @@ all but tensors and plain containers; everything else in Eosin is safetensors or
 from __future__ import annotations
 
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,7 +54,8 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 check_unpacked(path, sum(member.file_size for member in archive.infolist()))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of odd pickles, on stderr
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except UnpicklingError as error:
