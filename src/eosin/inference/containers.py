@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -117,9 +115,12 @@ def count_items(path: Path) -> int:
     Raises:
         ImageError: It is absent, damaged, or holds no images.
     """
-    with _opened.lock, _enough_memory(path):
+    with _opened.lock:
         held = path in _opened
-        count = _opened.get(path).shape[0]
+        try:
+            count = _opened.get(path).shape[0]
+        except MemoryError:
+            raise _short_of_memory(path) from None
         if not held:
             # Nobody reads yet: an HDF5 file that is held open cannot be written anew.
             _opened.drop(path)
@@ -139,13 +140,16 @@ def read_item(path: Path, index: int) -> Pixels:
     Raises:
         ImageError: The file is absent, damaged or holds no images, or not so many.
     """
-    with _opened.lock, _enough_memory(path):
-        images = _opened.get(path)
-        count = images.shape[0]
-        if not 0 <= index < count:
-            asked = index if index < MOST_INDEX else f"{MOST_INDEX} or more"
-            raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
-        return images.read(index)
+    with _opened.lock:
+        try:
+            images = _opened.get(path)
+            count = images.shape[0]
+            if not 0 <= index < count:
+                asked = index if index < MOST_INDEX else f"{MOST_INDEX} or more"
+                raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
+            return images.read(index)
+        except MemoryError:
+            raise _short_of_memory(path) from None
 
 
 def read_labels(path: Path) -> IntArray:
@@ -160,19 +164,18 @@ def read_labels(path: Path) -> IntArray:
     Raises:
         ImageError: It is absent, damaged, or holds something else.
     """
-    with _opened.lock, _enough_memory(path):
+    with _opened.lock:
         _check_known(path)
-        return read_hdf5_labels(path) if _is_hdf5(path) else read_idx_labels(path)
+        try:
+            return read_hdf5_labels(path) if _is_hdf5(path) else read_idx_labels(path)
+        except MemoryError:
+            raise _short_of_memory(path) from None
 
 
-@contextmanager
-def _enough_memory(path: Path) -> Iterator[None]:
-    """Turn a lack of memory into this file's failure, which the next read may not have."""
-    try:
-        yield
-    except MemoryError:
-        _opened.drop(path)
-        raise ImageError(f"{path} needs more memory than is free") from None
+def _short_of_memory(path: Path) -> ImageError:
+    """Let go of a file, and return its failure, which the next read may not have."""
+    _opened.drop(path)
+    return ImageError(f"{path} needs more memory than is free")
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -186,26 +189,26 @@ def _check_known(path: Path) -> None:
             f"{path} is no file of many images",
             mend=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
         )
-    with _explained(path):
+    try:
         check_file(path)
+    except OSError as error:
+        raise _explain(path, error) from error
 
 
 def _look(path: Path) -> os.stat_result:
-    with _explained(path):
-        return path.stat()
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of a file into an ImageError."""
     try:
-        yield
-    except ValueError as error:  # a NUL, or a surrogate that stands for no byte
-        raise ImageError(f"{path!s} cannot be read: no file can have this name") from error
-    except FileNotFoundError:
-        raise ImageError(f"{path} does not exist") from None
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}") from error
+        return path.stat()
+    except (OSError, ValueError) as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: Path, error: OSError | ValueError) -> ImageError:
+    """Return what the operating system says of a file as an ImageError."""
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{path} does not exist")
+    # Else a NUL, or a surrogate that stands for no byte.
+    reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
+    return ImageError(f"{path} cannot be read: {reason}")
 
 
 def _open(path: Path) -> _Images | ImageError:

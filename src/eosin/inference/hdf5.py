@@ -78,7 +78,7 @@ class Hdf5Images:
     def read(self, index: int) -> Pixels:
         """Return a copy of one image."""
         number, place = divmod(index, self._per_block)
-        with _explained(self._path, f": image {index} is damaged"):
+        try:
             if self._per_block == 1:
                 item = np.ascontiguousarray(self._data[index])
             else:
@@ -87,8 +87,13 @@ class Hdf5Images:
                     self._block = self._data[first : first + self._per_block]
                     self._block_number = number
                 item = self._block[place].copy()
-            if (item == self._fill).all() and not self._is_written(index):
-                raise ImageError(f"{self._path}: image {index} was never written")
+            if item.item(0) == self._fill and (item == self._fill).all():
+                self._check_written(index)
+        except _ERRORS as error:
+            # HDF5 reports a lack of memory as a failure of its filter: then this raises, too.
+            np.empty(2 * self._kept_bytes, np.uint8)
+            reason = _reason(error)
+            raise ImageError(f"{self._path}: image {index} is damaged: {reason}") from error
         return item
 
     def close(self) -> None:
@@ -111,6 +116,10 @@ class Hdf5Images:
         name = h5py.h5i.get_name(self._data.id)
         self._data.id.close()  # an array that is open keeps the cache that it was opened with
         self._data = h5py.Dataset(h5py.h5d.open(self._file.id, name, cache))
+
+    def _check_written(self, index: int) -> None:
+        if not self._is_written(index):
+            raise ImageError(f"{self._path}: image {index} was never written")
 
     def _is_written(self, index: int) -> bool:
         """Return whether any of an image lies in the file; what does not reads as a fill value."""
