@@ -38,6 +38,8 @@ _ANYWHERE = {
 
 #: Bytes that a JSON document may have; of ours the largest, an audit's, has a few hundred a pair.
 _MAX_JSON_BYTES = 256 << 20
+#: How many times its size a packed file may hold, looked at above some bytes.
+_MOST_UNPACKED, _HARMLESS_BYTES = 100, 64 << 20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -99,6 +101,23 @@ def _check_regular(status: os.stat_result, path: Path, *, pipe: bool) -> None:
         kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no file")
         number = errno.EISDIR if kind == "a folder" else errno.EINVAL
         raise OSError(number, f"it is {kind}, not a file", str(path))
+
+
+def check_unpacked(path: Path, n_bytes: int) -> None:
+    """Refuse a packed file whose contents are out of proportion to it.
+
+    Args:
+        path: The file.
+        n_bytes: What it says that it unpacks to.
+
+    Raises:
+        ValueError: It is over 100 times as much, and more than 64 MiB.
+    """
+    packed = path.stat().st_size
+    if n_bytes > max(_HARMLESS_BYTES, _MOST_UNPACKED * packed):
+        raise ValueError(
+            f"it would unpack to {n_bytes:,} bytes, over {_MOST_UNPACKED} times its {packed:,}"
+        )
 
 
 @contextmanager
