@@ -25,6 +25,8 @@ class Environment(VersionedDocument):
         data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
         dataset: Facts that the adapter declares: title, licence, citation, simulated.
         seconds: Wall time of each stage of the run.
+        files: SHA-256 of the files of the finished run that its pages and later verbs read, by
+            path in the run folder; null while it is not finished, and in runs of before 0.2.
     """
 
     eosin: str
@@ -41,6 +43,7 @@ class Environment(VersionedDocument):
     data_fingerprint: str
     dataset: dict[str, Any]
     seconds: dict[str, float]
+    files: dict[str, str] | None = None
 
 
 class SplitPart(Document):
