@@ -71,7 +71,7 @@ def test_every_verb_names_the_damaged_file(run, tiny_run, command, tmp_path, nam
         assert str(run / name) in told.complaint, line
 
 
-@pytest.mark.parametrize("name", ["predictions.csv", "manifest.csv"])
+@pytest.mark.parametrize("name", ["predictions.csv", "manifest.csv", "recipe.toml"])
 def test_a_run_that_lists_no_files_is_checked_by_its_numbers(run, command, name):
     path = run / "environment.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "files": None}))

@@ -195,8 +195,9 @@ def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None
 
 def damaged(path: Path, reason: str) -> ArtifactError:
     """Return the refusal of a file of a run folder."""
+    told = reason.strip().partition("\n")[0].rstrip(".")
     return ArtifactError(
-        f"{path} is damaged or was changed: {reason}",
+        f"{path} is damaged or was changed: {told}",
         mend="Copy it again from where the run was made",
     )
 

@@ -171,9 +171,16 @@ def read_run_recipe(folder: RunFolder) -> Recipe:
         ArtifactError: It is absent or damaged.
     """
     try:
-        return read_recipe(folder.recipe)
-    except RecipeError as error:
-        raise damaged(folder.recipe, error.message) from error
+        text = read_file(folder.recipe).decode("utf-8-sig")
+        recipe = read_recipe(folder.recipe)
+    except OSError as error:
+        raise damaged(folder.recipe, str(error.strerror or error)) from error
+    except (RecipeError, ValueError) as error:
+        raise damaged(folder.recipe, getattr(error, "message", str(error))) from error
+    # Every section is written out; this is the last that all versions have.
+    if not text.endswith("\n") or "\n[evaluate]" not in text:
+        raise damaged(folder.recipe, "it is cut off")
+    return recipe
 
 
 def _gather(folder: RunFolder) -> Run:
