@@ -101,7 +101,7 @@ _ODD = {
     "huge": 1e308, "long": _LONG, "negative": -3, "zero": 0, "true": True, "null": None,
 }  # fmt: skip
 #: Values that are odd everywhere.
-_NEVER = ("nan", "inf", "least", "text", "list", "true")
+_NEVER = ("nan", "inf", "least", "text", "list")
 
 
 def _numbers(model, info):
@@ -122,7 +122,9 @@ _HARMLESS = {
     (("preprocessing", "mean", 0), "zero"), (("preprocessing", "mean", 0), "negative"),
     (("threshold", "value"), "zero"), (("threshold", "target_recall"), "null"),
     (("threshold", "value"), "null"), (("threshold", "target_recall"), "zero"),
-    (("preprocessing", "scale"), "negative"),
+    (("preprocessing", "scale"), "negative"), (("preprocessing", "scale"), "true"),
+    (("preprocessing", "mean", 0), "true"), (("preprocessing", "std", 1), "true"),
+    (("threshold", "value"), "true"), (("threshold", "target_recall"), "true"), (("temperature",), "true"),
 }  # fmt: skip
 
 
