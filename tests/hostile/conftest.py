@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from tests.hostile.cases import FileJobs, FolderJobs
 from tests.hostile.containers import container_drafts
 from tests.hostile.documents import manifest_drafts, model_drafts, recipe_drafts, run_drafts
@@ -66,7 +65,9 @@ def corpus(places, tiny_run, sound_images):
             recipe_drafts(recipe),
             manifest_drafts(images),
         )
-        return Corpus(root, _write(choose(drafts), root), _write(choose(documents if folders else ()), root))
+        return Corpus(
+            root, _write(choose(drafts), root), _write(choose(documents if folders else ()), root)
+        )
 
     return write
 

@@ -45,19 +45,15 @@ class Draft:
 
 def damaged(family, stem, suffix, data, *, n_flips=5, n_heads=4):
     """Yield a file cut, overwritten and with bits turned, each a draft."""
-    chance = random.Random(f"{SEED}{family}{stem}")
+    chance = random.Random(f"{SEED}{family}{stem}")  # noqa: S311 -- no secret
     size = len(data)
     for cut in sorted({1, 4, 12, 30, size // 4, size // 2, 9 * size // 10, size - 1}):
         yield Draft(family, f"{stem}-cut-{cut:06d}{suffix}", data[:cut])
     for number in range(n_flips):
-        yield Draft(
-            family, f"{stem}-flip-{number}{suffix}", turn(data, chance, 4**number, 0, size)
-        )
+        yield Draft(family, f"{stem}-flip-{number}{suffix}", turn(data, chance, 4**number, 0, size))
     for number in range(n_heads):
         end = min(size, 96)
-        yield Draft(
-            family, f"{stem}-head-{number}{suffix}", turn(data, chance, 1 + number, 4, end)
-        )
+        yield Draft(family, f"{stem}-head-{number}{suffix}", turn(data, chance, 1 + number, 4, end))
     third = size // 3
     yield Draft(family, f"{stem}-zeros{suffix}", data[:third] + bytes(third) + data[2 * third :])
     yield Draft(family, f"{stem}-ones{suffix}", data[:third] + b"\xff" * third + data[2 * third :])

@@ -255,10 +255,10 @@ _KEPT = []
 def _answer(argv):
     from eosin.__main__ import run
 
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as raw, _captured(out, raw):
+    new = tempfile.TemporaryFile
+    with new() as out, new() as err, new() as raw, _captured(out, raw):
         sys.stdout = io.TextIOWrapper(os.fdopen(os.dup(1), "wb"), encoding="utf-8")
-        err_file = tempfile.TemporaryFile()
-        sys.stderr = io.TextIOWrapper(err_file, encoding="utf-8", errors="backslashreplace")
+        sys.stderr = io.TextIOWrapper(err, encoding="utf-8", errors="backslashreplace")
         logging.lastResort = logging.StreamHandler(_Past())
         _reset_peak()
         started = time.monotonic()
@@ -272,12 +272,16 @@ def _answer(argv):
         seconds = time.monotonic() - started
         sys.stdout.flush()
         sys.stderr.flush()
-        printed = [_text(stream) for stream in (out, err_file, raw)]
+        printed = [_text(stream) for stream in (out, err, raw)]
         sys.stdout.close()
     return {
-        "status": status, "out": printed[0], "err": printed[1], "raw": printed[2],
-        "seconds": seconds, "peak_mb": _peak_mb(),
-    }  # fmt: skip
+        "status": status,
+        "out": printed[0],
+        "err": printed[1],
+        "raw": printed[2],
+        "seconds": seconds,
+        "peak_mb": _peak_mb(),
+    }
 
 
 @contextlib.contextmanager
