@@ -846,7 +846,7 @@ def manifest_drafts(images):
         "utf16-bare": sound.encode("utf-16-le"),
         "utf32": sound.encode("utf-32"),
         "mark": b"\xef\xbb\xbf" + data,
-        "latin": odd("caf\udce9.png"),
+        "latin": odd("lait\udce9.png"),
         "surrogates": odd("\udced\udca0\udc80.png"),
         "binary": random.Random(SEED).randbytes(9000),
         "cell-huge": odd("x" * 10_000_000),

@@ -539,28 +539,28 @@ def _extended(data, side, flags=0):
 def _lying_jp2():
     data = save(draw(), "JPEG2000")
     header, stream = data.index(b"ihdr"), data.index(b"\xff\x4f\xff\x51")
-    siz = stream + 4
+    sizes = stream + 4
     most = 2**32 - 1
     for name, lie in (
         ("header-huge", _put(data, header + 4, ">II", most, most)),
         ("header-0", _put(data, header + 4, ">II", 0, 0)),
         ("header-components", _put(data, header + 12, ">H", 16384)),
-        ("size-huge", _put(data, siz + 4, ">II", most, most)),
-        ("size-7000", _put(data, siz + 4, ">II", 7000, 7000)),
-        ("size-0", _put(data, siz + 4, ">II", 0, 0)),
-        ("offset", _put(data, siz + 12, ">II", most, most)),
-        ("tile-1", _put(data, siz + 20, ">II", 1, 1)),
-        ("tile-0", _put(data, siz + 20, ">II", 0, 0)),
-        ("tile-1-size-7000", _put(_put(data, siz + 4, ">II", 7000, 7000), siz + 20, ">II", 1, 1)),
-        ("components-0", _put(data, siz + 36, ">H", 0)),
-        ("components-16384", _put(data, siz + 36, ">H", 16384)),
-        ("depth", _put(data, siz + 38, ">B", 255)),
-        ("step-0", _put(data, siz + 39, ">BB", 0, 0)),
+        ("size-huge", _put(data, sizes + 4, ">II", most, most)),
+        ("size-7000", _put(data, sizes + 4, ">II", 7000, 7000)),
+        ("size-0", _put(data, sizes + 4, ">II", 0, 0)),
+        ("offset", _put(data, sizes + 12, ">II", most, most)),
+        ("tile-1", _put(data, sizes + 20, ">II", 1, 1)),
+        ("tile-0", _put(data, sizes + 20, ">II", 0, 0)),
+        ("tile-1-size-7000", _put(_put(data, sizes + 4, ">II", 7000, 7000), sizes + 20, ">II", 1, 1)),
+        ("components-0", _put(data, sizes + 36, ">H", 0)),
+        ("components-16384", _put(data, sizes + 36, ">H", 16384)),
+        ("depth", _put(data, sizes + 38, ">B", 255)),
+        ("step-0", _put(data, sizes + 39, ">BB", 0, 0)),
         ("box-0", _put(data, header - 4, ">I", 0)),
         ("box-1", _put(data, header - 4, ">I", 1)),
         ("box-7", _put(data, header - 4, ">I", 7)),
         ("box-huge", _put(data, header - 4, ">I", most)),
-        ("both-7000", _put(_put(data, header + 4, ">II", 7000, 7000), siz + 4, ">II", 7000, 7000)),
+        ("both-7000", _put(_put(data, header + 4, ">II", 7000, 7000), sizes + 4, ">II", 7000, 7000)),
     ):
         yield Draft("lying-jp2", f"{name}.jp2", lie)
     raw = data[stream:]
