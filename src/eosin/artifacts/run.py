@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
+from eosin.artifacts.values import (
+    Count,
+    DictOf,
+    Flag,
+    Integer,
+    ListOf,
+    NotNegative,
+    Plain,
+    Probability,
+)
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 
@@ -33,15 +43,15 @@ class Environment(VersionedDocument):
     command: str
     python: str
     platform: str
-    packages: dict[str, str]
+    packages: DictOf[str]
     device: str
     precision: str
     git: str | None
-    seed: int
+    seed: Integer
     data_root: str
     data_fingerprint: str
-    dataset: dict[str, Any]
-    seconds: dict[str, float]
+    dataset: DictOf[Plain]
+    seconds: DictOf[NotNegative]
 
 
 class SplitPart(Document):
@@ -57,12 +67,12 @@ class SplitPart(Document):
         site: The site that the part is, where each is held out in turn.
     """
 
-    wanted: float | None
-    got: float
-    n_images: int
-    n_groups: int
-    groups: list[str]
-    by_class: dict[str, int]
+    wanted: Probability | None
+    got: Probability
+    n_images: Count
+    n_groups: Count
+    groups: ListOf[str]
+    by_class: DictOf[Count]
     site: str | None = None
 
 
@@ -77,9 +87,9 @@ class SplitReport(VersionedDocument):
     """
 
     protocol: str
-    stratified: bool
-    deviation: float
-    parts: dict[str, SplitPart]
+    stratified: Flag
+    deviation: NotNegative
+    parts: DictOf[SplitPart]
 
 
 class ClassBalance(Document):
@@ -92,10 +102,10 @@ class ClassBalance(Document):
         weight: The class's weight in the loss.
     """
 
-    images: int
-    shown: float
-    synthetic: int
-    weight: float
+    images: Count
+    shown: NotNegative
+    synthetic: Count
+    weight: NotNegative
 
 
 class BalanceReport(VersionedDocument):
@@ -112,9 +122,9 @@ class BalanceReport(VersionedDocument):
 
     method: str
     loss: str
-    focal_gamma: float | None
-    copies: int | None
-    classes: dict[str, ClassBalance]
+    focal_gamma: NotNegative | None
+    copies: Count | None
+    classes: DictOf[ClassBalance]
 
     @property
     def is_plain(self) -> bool:
@@ -149,11 +159,11 @@ class SamplePicture(Document):
     magnification: str = ""
     split: str | None = None
     predicted: str | None = None
-    probability: float | None = None
-    pair: int | None = None
+    probability: Probability | None = None
+    pair: Count | None = None
 
 
 class SamplesIndex(VersionedDocument):
     """Schema of ``samples/index.json``."""
 
-    pictures: list[SamplePicture]
+    pictures: ListOf[SamplePicture]

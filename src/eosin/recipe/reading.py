@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -126,16 +127,15 @@ def check_values(data: Mapping[str, Any], source: str) -> None:
         source: What it was read from, for the message.
 
     Raises:
-        RecipeError: Tables nested deeper than any section, or text that cannot be written: with
-            the character NUL, or a byte that is not UTF-8.
+        RecipeError: Tables nested deeper than any section, or a value that TOML has no form of.
     """
     todo: list[tuple[str, Any, int]] = [("", data, 0)]
     while todo:
         key, value, depth = todo.pop()
         if depth > MOST_LEVELS:
             raise RecipeError(f"{source} is nested too deeply: {shorten(key)!r}")
-        if isinstance(value, str) and not is_text(value):
-            raise RecipeError(f"{source}: {shorten(key)!r} is not UTF-8 text: {shorten(value)!r}")
+        if fault := _fault_of(value):
+            raise RecipeError(f"{source}: {shorten(key)!r} {fault}")
         if isinstance(value, Mapping):
             bad = next((name for name in value if not is_text(str(name))), None)
             if bad is not None:
@@ -143,6 +143,18 @@ def check_values(data: Mapping[str, Any], source: str) -> None:
             todo += [(f"{key}.{name}".strip("."), value[name], depth + 1) for name in value]
         elif isinstance(value, list | tuple):
             todo += [(f"{key}.{place}", item, depth + 1) for place, item in enumerate(value)]
+
+
+def _fault_of(value: Any) -> str | None:
+    """Return why TOML has no form of a value; nothing where it has one."""
+    if isinstance(value, str):
+        return None if is_text(value) else f"is not UTF-8 text: {shorten(repr(value))}"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "is a number of more than 64 bits"
+    if isinstance(value, list | tuple) and None in value:
+        return "is a list that lacks a value"
+    known = (bool, int, float, date, time, Mapping, list, tuple, BaseModel, type(None))
+    return None if isinstance(value, known) else f"is of the type {type(value).__name__}"
 
 
 def _explain(error: ValidationError, source: str) -> RecipeError:

@@ -190,3 +190,9 @@ def test_what_is_nested_too_deeply_is_refused_from_python_as_well():
     with pytest.raises(RecipeError, match="nested"):
         recipe_from_dict({**BASE, "model": {"name": "light_cnn", "arguments": deep}})
     assert parse_overrides(["data.options.a.b=1"]) == {"data": {"options": {"a": {"b": 1}}}}
+
+
+@pytest.mark.parametrize("value", [[None], [[None]], b"x", {1, 2}, object(), 2**63, range(3), 1j])
+def test_a_value_that_toml_has_no_form_of_is_refused(value):
+    with pytest.raises(RecipeError, match=r"'model\.arguments\.x"):
+        recipe_from_dict({**BASE, "model": {"name": "light_cnn", "arguments": {"x": value}}})
