@@ -73,12 +73,12 @@ def corpus(places, tiny_run, sound_images):
 
 
 def sample_of(drafts):
-    """Return the first draft of each family, and those that are marked."""
-    first = defaultdict(list)
+    """Return the marked drafts of each family, or its first."""
+    families = defaultdict(list)
     for draft in drafts:
-        if draft.sampled or not first[draft.family]:
-            first[draft.family].append(draft)
-    return list(itertools.chain.from_iterable(first.values()))
+        families[draft.family].append(draft)
+    marked = ([one for one in each if one.sampled] or each[:1] for each in families.values())
+    return list(itertools.chain.from_iterable(marked))
 
 
 def _write(drafts, root):

@@ -551,7 +551,10 @@ def _lying_jp2():
         ("offset", _put(data, sizes + 12, ">II", most, most)),
         ("tile-1", _put(data, sizes + 20, ">II", 1, 1)),
         ("tile-0", _put(data, sizes + 20, ">II", 0, 0)),
-        ("tile-1-size-7000", _put(_put(data, sizes + 4, ">II", 7000, 7000), sizes + 20, ">II", 1, 1)),
+        (
+            "tile-1-size-7000",
+            _put(_put(data, sizes + 4, ">II", 7000, 7000), sizes + 20, ">II", 1, 1),
+        ),
         ("components-0", _put(data, sizes + 36, ">H", 0)),
         ("components-16384", _put(data, sizes + 36, ">H", 16384)),
         ("depth", _put(data, sizes + 38, ">B", 255)),
@@ -560,7 +563,10 @@ def _lying_jp2():
         ("box-1", _put(data, header - 4, ">I", 1)),
         ("box-7", _put(data, header - 4, ">I", 7)),
         ("box-huge", _put(data, header - 4, ">I", most)),
-        ("both-7000", _put(_put(data, header + 4, ">II", 7000, 7000), sizes + 4, ">II", 7000, 7000)),
+        (
+            "both-7000",
+            _put(_put(data, header + 4, ">II", 7000, 7000), sizes + 4, ">II", 7000, 7000),
+        ),
     ):
         yield Draft("lying-jp2", f"{name}.jp2", lie)
     raw = data[stream:]
