@@ -107,7 +107,7 @@ class FileJobs:
             shutil.rmtree(out, ignore_errors=True)
             return None if done or "eosin: " in answer.err else "no audit.json"
 
-        argv = ["data", "audit", manifest, "-o", out]
+        argv = ["data", "audit", manifest, "--quick", "-o", out]
         return Job(display(path, self._root), "audit", argv, check)
 
 
@@ -207,7 +207,9 @@ class FolderJobs:
 
         return [
             self._job(draft, path, "check", ["data", "check", path, "-o", out / "q"], done),
-            self._job(draft, path, "audit", ["data", "audit", path, "-o", out / "a"], done),
+            self._job(
+                draft, path, "audit", ["data", "audit", path, "--quick", "-o", out / "a"], done
+            ),
             self._job(
                 draft,
                 path,

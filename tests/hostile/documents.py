@@ -237,7 +237,7 @@ def _meanings(model, info):
             "classes-line",
             "channels-twice",
             "test-time",
-        }
+        , "architecture", "arguments-odd", "temperature-source"}
         yield Draft(
             "model-meaning", name, _with_info(model, _put(info, place, value)), refused=refused
         )
@@ -257,7 +257,7 @@ def _broken_documents(model):
     profile = (model / "profile.json").read_bytes()
     for name, content in _broken_json(sound):
         maker = _copied(model, functools.partial(_spoil, "model.json", content))
-        refused = name not in {"mark", "utf16-mark"}
+        refused = name not in {"mark", "utf16-mark", "large"}
         yield Draft("model-json", name, maker, refused=refused)
     twice = sound.rstrip()[:-1] + b', "temperature": NaN}'
     maker = _copied(model, functools.partial(_spoil, "model.json", twice))

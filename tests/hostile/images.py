@@ -540,6 +540,7 @@ def _lying_jp2():
     data = save(draw(), "JPEG2000")
     header, stream = data.index(b"ihdr"), data.index(b"\xff\x4f\xff\x51")
     sizes = stream + 4
+    large = _put(data, sizes + 4, ">II", 7000, 7000)
     most = 2**32 - 1
     for name, lie in (
         ("header-huge", _put(data, header + 4, ">II", most, most)),

@@ -59,7 +59,7 @@ def run_batches(places, found, model, sound, seconds):
     named = [path for path in listed if not set(str(path)) & set("\r\n|#\0")]
     names = [name for name in named if str(name).isprintable()]
     write_manifest(out / "m.csv", [(path, "benign") for path in [*names, *sound.iterdir()]])
-    command(places, "data", "audit", out / "m.csv", "-o", out / "a", seconds=seconds)
+    command(places, "data", "audit", out / "m.csv", "--quick", "-o", out / "a", seconds=seconds)
     assert (out / "a" / "audit.json").exists()
     command(places, "evaluate", model, "--data", out / "m.csv", "-o", out / "e", seconds=seconds)
     judged = rows_of(out / "e" / "predictions.csv"), rows_of(out / "e" / "skipped.csv")
