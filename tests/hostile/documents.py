@@ -237,7 +237,10 @@ def _meanings(model, info):
             "classes-line",
             "channels-twice",
             "test-time",
-        , "architecture", "arguments-odd", "temperature-source"}
+            "architecture",
+            "arguments-odd",
+            "temperature-source",
+        }
         yield Draft(
             "model-meaning", name, _with_info(model, _put(info, place, value)), refused=refused
         )

@@ -554,7 +554,7 @@ def _lying_jp2():
         ("tile-0", _put(data, sizes + 20, ">II", 0, 0)),
         (
             "tile-1-size-7000",
-            _put(_put(data, sizes + 4, ">II", 7000, 7000), sizes + 20, ">II", 1, 1),
+            _put(large, sizes + 20, ">II", 1, 1),
         ),
         ("components-0", _put(data, sizes + 36, ">H", 0)),
         ("components-16384", _put(data, sizes + 36, ">H", 16384)),
@@ -566,7 +566,7 @@ def _lying_jp2():
         ("box-huge", _put(data, header - 4, ">I", most)),
         (
             "both-7000",
-            _put(_put(data, header + 4, ">II", 7000, 7000), sizes + 4, ">II", 7000, 7000),
+            _put(large, header + 4, ">II", 7000, 7000),
         ),
     ):
         yield Draft("lying-jp2", f"{name}.jp2", lie)
