@@ -169,11 +169,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
             return tensors, file.metadata() or {}
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
+    except MemoryError:
+        raise ArtifactError(f"{path} needs more memory than is free") from None
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
