@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from eosin.artifacts.values import Count, DictOf, ListOf, Number, TupleOf
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 Kind = Literal[
@@ -47,7 +48,7 @@ class Pair(Document):
     b: str
     split_a: str | None
     split_b: str | None
-    score: float
+    score: Number
     how: str | None = None
 
 
@@ -57,14 +58,14 @@ class Finding(Document):
     kind: Kind
     severity: Severity
     message: str
-    pairs: list[Pair]
+    pairs: ListOf[Pair]
 
 
 class SplitSize(Document):
     """How many images and groups a split holds."""
 
-    n_images: int
-    n_groups: int
+    n_images: Count
+    n_groups: Count
 
 
 class GroupLink(Document):
@@ -97,8 +98,8 @@ class JoinedGroups(Document):
     """
 
     group: str
-    groups: list[str]
-    links: list[GroupLink]
+    groups: ListOf[str]
+    links: ListOf[GroupLink]
 
 
 class AuditReport(VersionedDocument):
@@ -115,13 +116,13 @@ class AuditReport(VersionedDocument):
         repair: The groups that were joined before the audit.
     """
 
-    n_images: int
-    n_groups: int
-    splits: dict[str, SplitSize]
-    findings: list[Finding]
-    reach: tuple[str, ...] = ()
-    n_unknown_patients: int | None = None
-    repair: tuple[JoinedGroups, ...] = ()
+    n_images: Count
+    n_groups: Count
+    splits: DictOf[SplitSize]
+    findings: ListOf[Finding]
+    reach: TupleOf[str] = ()
+    n_unknown_patients: Count | None = None
+    repair: TupleOf[JoinedGroups] = ()
 
     @property
     def unchecked(self) -> str:

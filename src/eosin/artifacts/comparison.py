@@ -7,6 +7,16 @@ from typing import Literal
 from pydantic import Field
 
 from eosin.artifacts.metrics import Metric, MetricBlock
+from eosin.artifacts.values import (
+    Count,
+    DictOf,
+    Flag,
+    Integer,
+    ListOf,
+    NotNegative,
+    Number,
+    Probability,
+)
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 #: What a run is weighed against its metrics by, as they are called in ``fronts``.
@@ -24,10 +34,10 @@ class Latency(Document):
         images: Whether ``real`` images were judged, or ``random`` pixels.
     """
 
-    median: float
-    low: float
-    high: float
-    rounds: list[float]
+    median: NotNegative
+    low: Number
+    high: Number
+    rounds: ListOf[Number]
     images: Literal["real", "random"]
 
 
@@ -42,10 +52,10 @@ class Cost(Document):
         latency: On this machine's processor.
     """
 
-    params: int | None = None
-    macs: int | None = None
-    onnx_bytes: int | None = None
-    safetensors_bytes: int | None = None
+    params: Count | None = None
+    macs: Count | None = None
+    onnx_bytes: Count | None = None
+    safetensors_bytes: Count | None = None
     latency: Latency | None = None
 
 
@@ -78,19 +88,19 @@ class ComparedRun(Document):
     preprocessing: str
     protocol: str
     split: str
-    seed: int | None
-    n_judged: int
-    n_seen_groups: int | None
-    n_leaks: int
-    simulated: bool
+    seed: Integer | None
+    n_judged: Count
+    n_seen_groups: Count | None
+    n_leaks: Count
+    simulated: Flag
     image: MetricBlock
     at_threshold: MetricBlock
-    networks: int
+    networks: Count
     judged: Cost
     deployed: Cost
-    training_seconds: float | None
+    training_seconds: NotNegative | None
     device: str | None
-    is_head: bool = False
+    is_head: Flag = False
 
     @property
     def is_flattered(self) -> bool:
@@ -113,8 +123,8 @@ class PairedMetric(Document):
     """
 
     difference: Metric
-    p: float | None
-    p_holm: float | None = None
+    p: Probability | None
+    p_holm: Probability | None = None
 
 
 class IndependentTest(Document):
@@ -129,11 +139,11 @@ class IndependentTest(Document):
         difference: DeLong's difference of the areas, with its interval.
     """
 
-    p: float
-    p_holm: float | None = None
-    exact: float | None = None
-    only_one: int | None = None
-    only_other: int | None = None
+    p: Probability
+    p_holm: Probability | None = None
+    exact: Probability | None = None
+    only_one: Count | None = None
+    only_other: Count | None = None
     difference: Metric | None = None
 
 
@@ -150,7 +160,7 @@ class ComparedPair(Document):
 
     one: str
     other: str
-    metrics: dict[str, PairedMetric]
+    metrics: DictOf[PairedMetric]
     mcnemar: IndependentTest
     delong: IndependentTest | None
 
@@ -166,7 +176,7 @@ class RangeRow(Document):
     """
 
     name: str
-    mean: float
+    mean: Number
     tukey: str
     duncan: str
 
@@ -188,13 +198,13 @@ class RangeTest(Document):
 
     factor: Literal["run", "model", "preprocessing"]
     metric: str
-    blocks: list[str]
-    n_each: int
-    mean_square: float
-    freedom: int
-    tukey: float
-    duncan: list[float]
-    rows: list[RangeRow]
+    blocks: ListOf[str]
+    n_each: Count
+    mean_square: NotNegative
+    freedom: Count
+    tukey: NotNegative
+    duncan: ListOf[Number]
+    rows: ListOf[RangeRow]
 
 
 class Criterion(Document):
@@ -212,11 +222,11 @@ class Criterion(Document):
 
     name: Literal["recall", "f1", "bytes", "seconds", "smaller", "faster"]
     of: Literal["argmax", "threshold", "judged", "deployed"]
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    limit: float
-    is_met: bool | None
+    value: Number | None
+    low: Number | None = None
+    high: Number | None = None
+    limit: Number
+    is_met: Flag | None
 
 
 class LightAgainstLarge(Document):
@@ -230,7 +240,7 @@ class LightAgainstLarge(Document):
 
     light: str
     large: str
-    criteria: list[Criterion]
+    criteria: ListOf[Criterion]
 
 
 class Comparison(VersionedDocument):
@@ -264,24 +274,24 @@ class Comparison(VersionedDocument):
     eosin: str
     created: str
     platform: str
-    threads: int
+    threads: Count
     metric: str
     asked: str = ""
-    metrics: list[str]
+    metrics: ListOf[str]
     positive: str | None
-    n_images: int
-    n_patients: int | None
-    n_groups: int
-    n_repeated: int = 0
-    matched_by_content: int = 0
-    resamples: int
-    flips: int
-    seed: int
-    runs: list[ComparedRun]
-    pairs: list[ComparedPair]
-    ranges: list[RangeTest] = Field(default_factory=list)
+    n_images: Count
+    n_patients: Count | None
+    n_groups: Count
+    n_repeated: Count = 0
+    matched_by_content: Count = 0
+    resamples: Count
+    flips: Count
+    seed: Integer
+    runs: ListOf[ComparedRun]
+    pairs: ListOf[ComparedPair]
+    ranges: ListOf[RangeTest] = Field(default_factory=list)
     light_large: LightAgainstLarge | None = None
-    fronts: dict[str, list[str]] = Field(default_factory=dict)
+    fronts: DictOf[ListOf[str]] = Field(default_factory=dict)
 
     def run(self, name: str) -> ComparedRun:
         """Return the run of a name."""

@@ -5,6 +5,7 @@ Those of a finished run, but for its model, its figures and its pages, are in ``
 
 from __future__ import annotations
 
+import errno
 import logging
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +17,12 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
-from eosin.core.files import read_json, sha256_file, write_json
+from eosin.core.files import check_file, read_json, sha256_file, write_json
 
 _LOG = logging.getLogger(__name__)
 _KEY = "files"
+#: An ensemble of 25 networks of VGG-16's size has 13 GiB.
+_MAX_BYTES = 16 << 30
 
 
 def write_model(folder: ModelFolder, info: ModelInfo) -> None:
@@ -43,6 +46,12 @@ def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
             without being listed.
     """
     listed = info.files
+    own = (listed or {}).get(folder.weights.name, info.weights_sha256)
+    if own != info.weights_sha256:
+        raise ArtifactError(
+            f"{folder.info}: weights_sha256 is not what files lists of {folder.weights.name}",
+            mend=_copy_again(start="Copy"),
+        )
     if listed is None:
         _LOG.warning(
             "%s was written by an older Eosin and lists no checksums, so the files beside it are "
@@ -82,7 +91,7 @@ def _check_cards(folder: ModelFolder, listed: Mapping[str, str]) -> None:
 
 def _is_same(path: Path, listed: Mapping[str, str]) -> bool:
     try:
-        return sha256_file(path) == listed[path.name]
+        return _sha256(path) == listed[path.name]
     except OSError:
         return False
 
@@ -101,17 +110,31 @@ def _verify(folder: ModelFolder, name: str, expected: str) -> None:
     path = folder.root / name
     if Path(name).name != name:
         raise ArtifactError(f"{folder.info} lists {name!r}, which is not a file beside it")
-    if not path.is_file():
+    try:
+        found = _sha256(path)
+    except FileNotFoundError:
         raise ArtifactError(
             f"{path} is missing: {folder.info.name} lists it", mend=_copy_again(start="Copy")
-        )
-    found = sha256_file(path)
+        ) from None
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be read: {error.strerror}", mend=_copy_again(start="Copy")
+        ) from error
     if found != expected:
         raise ArtifactError(
             f"{path} is not the file that the model was saved with: its SHA-256 is {found[:12]}…, "
             f"{folder.info.name} lists {expected[:12]}…",
             mend=_copy_again(start="Copy"),
         )
+
+
+def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a file; raises ``OSError``, also for a size that no model has."""
+    check_file(path)
+    if path.stat().st_size > _MAX_BYTES:
+        told = f"it has more than {_MAX_BYTES >> 30} GiB"
+        raise OSError(errno.EFBIG, told, str(path))
+    return sha256_file(path)
 
 
 def _card_hint(folder: ModelFolder) -> str:
@@ -157,7 +180,10 @@ def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
     listed = {**values[_KEY], **changes}
     kept = {name: digest for name, digest in listed.items() if digest is not None}
     if kept != values[_KEY]:
-        write_json(folder.info, {**values, _KEY: kept})
+        try:
+            write_json(folder.info, {**values, _KEY: kept})
+        except ValueError as error:  # in a key that no version of ours writes
+            raise ArtifactError(f"{folder.info} holds a number that is not finite") from error
 
 
 def list_run_files(run: RunFolder) -> None:

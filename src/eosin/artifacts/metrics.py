@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_serializer
+from pydantic import AfterValidator, Field, model_serializer, model_validator
 
 from eosin.artifacts.layout import FORMAT_VERSION
-from eosin.artifacts.versioned import Document, check_version
-from eosin.core.errors import ArtifactError
+from eosin.artifacts.values import (
+    Count,
+    DictOf,
+    Flag,
+    ListOf,
+    Name,
+    NotNegative,
+    Number,
+    Positive,
+    Probability,
+    Text,
+    check_order,
+)
+from eosin.artifacts.versioned import Document, check_fit, check_version
 from eosin.core.files import read_json, write_json
 from eosin.core.types import Estimate
 
@@ -27,6 +39,7 @@ METRIC_NAMES = (
     "brier",
     "ece",
 )
+_ROUNDING = 1e-6
 
 
 class Metric(Document):
@@ -41,12 +54,19 @@ class Metric(Document):
         wilson: Wilson's score interval of a share of independent units, such as patients.
     """
 
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    reason: str | None = None
-    n: int | None = None
-    wilson: tuple[float, float] | None = None
+    value: Number | None
+    low: Number | None = None
+    high: Number | None = None
+    reason: Text | None = None
+    n: Count | None = None
+    wilson: tuple[Probability, Probability] | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        check_order(self.low, self.value, self.high)
+        if self.wilson is not None:
+            check_order(self.wilson[0], None, self.wilson[1])
+        return self
 
     @classmethod
     def of(cls, estimate: Estimate) -> Metric:
@@ -60,14 +80,30 @@ class Metric(Document):
         return entry | {name: told for name, told in further.items() if told is not None}
 
 
-MetricBlock = dict[str, Metric]
+def _check_shares(block: dict[str, Metric]) -> dict[str, Metric]:
+    for name in METRIC_NAMES:
+        value = block[name].value if name in block else None
+        most = 2 if name == "brier" else 1
+        if value is not None and not -_ROUNDING <= value <= most + _ROUNDING:
+            raise ValueError(f"{name} should lie between 0 and {most}, got {value}")
+    return block
+
+
+MetricBlock = Annotated[DictOf[Metric], AfterValidator(_check_shares)]
 
 
 class Confusion(Document):
     """Counts of images, truth in rows and prediction in columns."""
 
-    labels: list[str]
-    matrix: list[list[int]]
+    labels: ListOf[Name]
+    matrix: ListOf[ListOf[Count]]
+
+    @model_validator(mode="after")
+    def _check_square(self) -> Self:
+        n = len(self.labels)
+        if [len(row) for row in self.matrix] != [n] * n:
+            raise ValueError(f"matrix should have {n} rows of {n} counts, one a label")
+        return self
 
 
 class Threshold(Document):
@@ -82,12 +118,18 @@ class Threshold(Document):
         reason: Why there is none, or why the wish could not be met.
     """
 
-    value: float | None
-    source: str
-    target_recall: float | None
+    value: Probability | None
+    source: Text
+    target_recall: Probability | None
     bound: Literal["point", "lower"] = "point"
     recall: Metric | None = None
-    reason: str | None = None
+    reason: Text | None = None
+
+    @model_validator(mode="after")
+    def _check_recall(self) -> Self:
+        if self.recall is not None:
+            _check_shares({"recall": self.recall})
+        return self
 
 
 class ReliabilityBin(Document):
@@ -101,11 +143,16 @@ class ReliabilityBin(Document):
         accuracy: Share of them that are right; null in an empty bin.
     """
 
-    low: float
-    high: float
-    n: int
-    confidence: float | None
-    accuracy: float | None
+    low: Number
+    high: Number
+    n: Count
+    confidence: NotNegative | None
+    accuracy: NotNegative | None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        check_order(self.low, None, self.high)
+        return self
 
 
 class Calibration(Document):
@@ -119,9 +166,9 @@ class Calibration(Document):
             logits are not at hand.
     """
 
-    temperature: float | None
-    source: str
-    bins: list[ReliabilityBin]
+    temperature: Positive | None
+    source: Text
+    bins: ListOf[ReliabilityBin]
     uncalibrated: MetricBlock = Field(default_factory=dict)
 
 
@@ -134,9 +181,9 @@ class NetBenefit(Document):
         everyone: Net benefit of acting on every image; acting on none has 0.
     """
 
-    threshold: float
-    model: float
-    everyone: float
+    threshold: Probability
+    model: Number
+    everyone: Number
 
 
 class Decisions(Document):
@@ -153,11 +200,11 @@ class Decisions(Document):
     """
 
     false_positives: Metric
-    prevalence: float
-    is_stated: bool
+    prevalence: Probability
+    is_stated: Flag
     ppv: Metric
     npv: Metric
-    curve: list[NetBenefit]
+    curve: ListOf[NetBenefit]
 
 
 class Abstention(Document):
@@ -172,11 +219,11 @@ class Abstention(Document):
         reason: Why it was refused; null where it was not.
     """
 
-    alpha: float
-    quantiles: dict[str, float] | None
-    n_groups: dict[str, int]
-    source: str
-    reason: str | None = None
+    alpha: Annotated[float, Field(strict=True, gt=0, lt=1)]
+    quantiles: DictOf[Probability] | None
+    n_groups: DictOf[Count]
+    source: Text
+    reason: Text | None = None
 
 
 class AbstentionMetrics(Document):
@@ -195,12 +242,12 @@ class AbstentionMetrics(Document):
 
     rule: Abstention
     coverage: Metric
-    coverage_by_class: dict[str, Metric]
+    coverage_by_class: DictOf[Metric]
     abstention_rate: Metric
     kept: MetricBlock
-    n_empty: int
-    n_several: int
-    n_contradicted: int = 0
+    n_empty: Count
+    n_several: Count
+    n_contradicted: Count = 0
 
 
 class SplitMetrics(Document):
@@ -225,19 +272,19 @@ class SplitMetrics(Document):
         abstention: By conformal prediction; null where the model has no rule for it.
     """
 
-    n_images: int
-    n_patients: int | None
-    n_groups: int
-    positive: str | None
+    n_images: Count
+    n_patients: Count | None
+    n_groups: Count
+    positive: Name | None
     image: MetricBlock
     at_threshold: MetricBlock
     patient: MetricBlock
-    by_magnification: dict[str, MetricBlock]
-    by_class: dict[str, MetricBlock]
-    by_site: dict[str, MetricBlock]
+    by_magnification: DictOf[MetricBlock]
+    by_class: DictOf[MetricBlock]
+    by_site: DictOf[MetricBlock]
     confusion: Confusion
     threshold: Threshold
-    by_subtype: dict[str, MetricBlock] = Field(default_factory=dict)
+    by_subtype: DictOf[MetricBlock] = Field(default_factory=dict)
     calibration: Calibration | None = None
     decisions: Decisions | None = None
     abstention: AbstentionMetrics | None = None
@@ -256,11 +303,8 @@ def read_metrics(path: Path) -> dict[str, SplitMetrics]:
         ArtifactError: It is absent, of another major version, or does not fit its schema.
     """
     data = check_version(path, read_json(path))
-    try:
-        return {
-            name: SplitMetrics.model_validate(block)
-            for name, block in data.items()
-            if name != "format_version"
-        }
-    except ValueError as error:
-        raise ArtifactError(f"{path} does not fit its schema: {error}") from error
+    return {
+        name: check_fit(path, SplitMetrics, block, name)
+        for name, block in data.items()
+        if name != "format_version"
+    }

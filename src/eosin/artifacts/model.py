@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from eosin.artifacts.metrics import Abstention, Metric, Threshold
+from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
 from eosin.artifacts.stain import StainReference
+from eosin.artifacts.values import (
+    AtLeastOne,
+    Count,
+    DictOf,
+    Flag,
+    ListOf,
+    Name,
+    NotNegative,
+    Number,
+    Plain,
+    Positive,
+    Probability,
+    Side,
+    Text,
+    TupleOf,
+)
 from eosin.artifacts.versioned import Document, VersionedDocument
+
+_RGB = ["B", "G", "R"]
+#: Beyond, an input would overflow single precision.
+_LARGEST_INPUT = 1e30
+#: Divisor of logits; fitted ones lie between 0.1 and 10.
+Temperature = Annotated[float, Field(strict=True, ge=1e-3, le=1e3)]
+_Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
 
@@ -21,13 +44,23 @@ class Window(Document):
 
     Attributes:
         low: Count that becomes 0, a number a channel.
-        high: Count that becomes 255, a number a channel; above ``low``.
+        high: Count that becomes 255, a number a channel; not below ``low``.
         percentiles: Which percentiles they are.
     """
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    percentiles: tuple[float, float]
+    low: TupleOf[Number]
+    high: TupleOf[Number]
+    percentiles: tuple[_Percent, _Percent]
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if len(self.low) != len(self.high):
+            raise ValueError("low and high should have a number a channel each")
+        if any(high < low for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"high should not be below low, got {self.high} and {self.low}")
+        if not self.percentiles[0] < self.percentiles[1]:
+            raise ValueError(f"percentiles should ascend, got {self.percentiles}")
+        return self
 
 
 class Planes(Document):
@@ -40,10 +73,23 @@ class Planes(Document):
         window: From counts to 8-bit values; nothing until it is fitted.
     """
 
-    chosen: tuple[int, ...]
-    n_stored: int
+    chosen: TupleOf[Count]
+    n_stored: AtLeastOne
     bits: Literal[8, 16]
     window: Window | None = None
+
+    @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        if (
+            len(set(self.chosen)) != len(self.chosen)
+            or max(self.chosen, default=0) >= self.n_stored
+        ):
+            raise ValueError(
+                f"chosen should name different channels below {self.n_stored}, got {self.chosen}"
+            )
+        if self.window is not None and len(self.window.low) != len(self.chosen):
+            raise ValueError(f"window should have a number for each of {len(self.chosen)} channels")
+        return self
 
 
 class Preprocessing(Document):
@@ -69,16 +115,51 @@ class Preprocessing(Document):
         std: Divisor after that, a number a channel.
     """
 
-    input_px: tuple[int, int]
-    channels: tuple[str, ...]
+    input_px: tuple[Side, Side]
+    channels: Annotated[TupleOf[Name], Field(min_length=1)]
     planes: Planes | None = None
-    magnifications: tuple[str, ...] = ()
+    magnifications: TupleOf[Name] = ()
     resize: Literal["stretch", "none"] = "stretch"
     interpolation: Literal["bilinear"] = "bilinear"
     stain: StainReference | None = None
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    scale: Number
+    mean: TupleOf[Number]
+    std: TupleOf[Positive]
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> Self:
+        if self.planes is None:
+            self._check_colours()
+        elif self.stain is not None or self.magnifications:
+            raise ValueError("fluorescence has neither stain nor magnifications")
+        elif len(self.planes.chosen) != len(self.channels):
+            raise ValueError(f"planes.chosen should have a place for each of {self.channels}")
+        elif len(set(self.channels)) != len(self.channels):
+            raise ValueError(f"channels should have different names, got {self.channels}")
+        return self
+
+    def _check_colours(self) -> None:
+        """Check that the channels are red, green and blue, of a bundle once an image."""
+        n_images = len(self.magnifications) or 1
+        colours = [sorted(self.channels[place : place + 3]) for place in range(0, 3 * n_images, 3)]
+        if len(self.channels) != 3 * n_images or colours != [_RGB] * n_images:
+            each = " for each of its magnifications" if self.magnifications else ""
+            raise ValueError(f"channels of brightfield should be R, G and B{each}")
+
+    @model_validator(mode="after")
+    def _check_normalisation(self) -> Self:
+        # Of features one number stands for all.
+        allowed = {len(self.channels), 1} if isinstance(self, Embedding) else {len(self.channels)}
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in allowed:
+                raise ValueError(
+                    f"{name} should have a number for each of {len(self.channels)} channels, "
+                    f"got {len(values)}"
+                )
+        largest = 255 * abs(self.scale) + max(map(abs, self.mean))
+        if self.scale == 0 or largest / min(self.std) > _LARGEST_INPUT:
+            raise ValueError("scale, mean and std should make finite inputs that differ")
+        return self
 
 
 class Embedding(Preprocessing):
@@ -93,13 +174,26 @@ class Embedding(Preprocessing):
         table_sha256: Of the table.
     """
 
-    input_px: tuple[int, int] = (1, 1)
+    input_px: tuple[Side, Side] = (1, 1)
     resize: Literal["stretch", "none"] = "none"
-    scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    table: str
-    table_sha256: str
+    scale: Number = 1.0
+    mean: TupleOf[Number] = (0.0,)
+    std: TupleOf[Positive] = (1.0,)
+    table: Text
+    table_sha256: Text
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> Self:
+        if self.input_px != (1, 1) or self.planes or self.stain or self.magnifications:
+            raise ValueError("features should have input_px 1 × 1 and nothing of images")
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError("channels should have different names")
+        return self
+
+
+def _kind_of(value: Any) -> str:
+    is_table = "table" in value if isinstance(value, dict) else isinstance(value, Embedding)
+    return "features" if is_table else "images"
 
 
 class TransferStage(Document):
@@ -117,15 +211,15 @@ class TransferStage(Document):
         weights_sha256: Of the weights' file.
     """
 
-    stage: str
-    source: str
-    data_fingerprint: str | None = None
-    licence: str | None = None
-    frozen: str | None = None
-    matched: int
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    weights_sha256: str
+    stage: Text
+    source: Text
+    data_fingerprint: Text | None = None
+    licence: Text | None = None
+    frozen: Text | None = None
+    matched: Count
+    missing: TupleOf[Text] = ()
+    unexpected: TupleOf[Text] = ()
+    weights_sha256: Text
 
 
 class EnsembleMember(Document):
@@ -144,16 +238,22 @@ class EnsembleMember(Document):
         metrics: Headline metrics on the images that the ensemble was judged on.
     """
 
-    run: str
-    architecture: str
-    arguments: dict[str, Any]
-    input_px: tuple[int, int]
-    temperature: float
-    threshold: float | None
-    params: int
-    weights_sha256: str
-    transfer_chain: list[TransferStage] = Field(default_factory=list)
-    metrics: dict[str, Metric] = Field(default_factory=dict)
+    run: Text
+    architecture: Name
+    arguments: DictOf[Plain]
+    input_px: tuple[Side, Side]
+    temperature: Temperature
+    threshold: Probability | None
+    params: Count
+    weights_sha256: Text
+    transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    metrics: MetricBlock = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        if self.architecture == "ensemble":
+            _check_folds(self.arguments)
+        return self
 
 
 class ModelInfo(VersionedDocument):
@@ -193,33 +293,83 @@ class ModelInfo(VersionedDocument):
         intended_use: Always begins with "Research use only"; says where the data are simulated.
     """
 
-    architecture: str
-    arguments: dict[str, Any]
-    class_names: tuple[str, ...]
-    positive: str | None
-    preprocessing: Embedding | Preprocessing
-    mpp: float | None
+    architecture: Name
+    arguments: DictOf[Plain]
+    class_names: Annotated[TupleOf[Name], Field(min_length=2)]
+    positive: Name | None
+    preprocessing: Annotated[
+        Annotated[Embedding, Tag("features")] | Annotated[Preprocessing, Tag("images")],
+        Discriminator(_kind_of),
+    ]
+    mpp: Positive | None
     modality: Literal["brightfield", "fluorescence"] = "brightfield"
     threshold: Threshold
-    temperature: float = Field(gt=0)
-    temperature_source: str = ""
+    temperature: Temperature
+    temperature_source: Text = ""
     abstention: Abstention | None = None
     test_time: Literal["none", "dihedral"] = "none"
-    transfer_chain: list[TransferStage] = Field(default_factory=list)
-    data_fingerprint: str
-    data_licence: str
-    simulated: bool
-    metrics: dict[str, dict[str, Metric]] = Field(default_factory=dict)
-    parity: dict[str, float | int] = Field(default_factory=dict)
-    params: int
-    macs: int | None = None
-    weights_sha256: str
-    files: dict[str, str] | None = None
-    licence: str
-    intended_use: str = RESEARCH_USE_ONLY
+    transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    data_fingerprint: Text
+    data_licence: Text
+    simulated: Flag
+    metrics: DictOf[MetricBlock] = Field(default_factory=dict)
+    parity: DictOf[Count | NotNegative] = Field(default_factory=dict)
+    params: Count
+    macs: Count | None = None
+    weights_sha256: Text
+    files: DictOf[Text] | None = None
+    licence: Text
+    intended_use: Text = RESEARCH_USE_ONLY
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        names = self.class_names
+        if len(set(names)) != len(names):
+            raise ValueError(f"class_names should be different, got {_listed(names)}")
+        if self.positive is not None and self.positive not in names:
+            raise ValueError(
+                f"positive should be one of {_listed(names)}, got {self.positive[:80]!r}"
+            )
+        if self.threshold.value is not None and (self.positive is None or len(names) != 2):
+            raise ValueError("threshold.value needs a positive class, one of two")
+        rule = self.abstention
+        if rule is not None and not {*rule.n_groups} <= {*names}:
+            raise ValueError(f"abstention.n_groups should be of {_listed(names)}")
+        if rule is not None and rule.quantiles is not None and {*rule.quantiles} != {*names}:
+            raise ValueError(f"abstention.quantiles should be those of {_listed(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        is_fluorescence = self.modality == "fluorescence"
+        has_planes = self.preprocessing.planes is not None
+        if has_planes != is_fluorescence and not isinstance(self.preprocessing, Embedding):
+            raise ValueError(f"modality {self.modality} does not fit preprocessing.planes")
+        side = self.arguments.get("input_px", 1)
+        if type(side) is not int or side < 1:
+            raise ValueError("arguments.input_px should be a whole number of pixels")
+        if self.architecture == "ensemble":
+            members = self.arguments.get("members")
+            if not isinstance(members, list):
+                _check_folds(self.arguments)
+            elif len(self.members) < 2:
+                raise ValueError("arguments.members should be at least two")
+        return self
 
     @property
     def members(self) -> list[EnsembleMember]:
         """The runs that an ensemble of chosen runs averages; empty for any other model."""
         found = self.arguments.get("members") if self.architecture == "ensemble" else None
         return [EnsembleMember.model_validate(m) for m in found] if isinstance(found, list) else []
+
+
+def _check_folds(arguments: dict[str, Any]) -> None:
+    """Check what an ensemble of folds says of its members."""
+    count, network = arguments.get("members"), arguments.get("architecture")
+    if type(count) is not int or count < 1 or not isinstance(network, str):
+        raise ValueError("an ensemble's arguments should have architecture and members, 1 or more")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -16,6 +16,7 @@ from eosin.artifacts.integrity import damaged
 from eosin.artifacts.manifest import read_written, write_table
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.tables import row_number
+from eosin.artifacts.values import Count, ListOf, NotNegative, Positive, TupleOf
 from eosin.artifacts.versioned import VersionedDocument
 from eosin.core.files import open_file
 from eosin.core.types import FloatArray, Samples
@@ -83,17 +84,17 @@ class PredictionRecord(VersionedDocument):
     weights_sha256: str
     network_sha256: str
     engine: str
-    class_names: tuple[str, ...]
+    class_names: TupleOf[str]
     positive: str | None
     threshold: Threshold
-    temperature: float
+    temperature: Positive
     temperature_source: str
-    n_images: int
-    n_skipped: int
-    n_abstained: int
+    n_images: Count
+    n_skipped: Count
+    n_abstained: Count
     started: str
-    seconds: float
-    inputs: list[str] | None
+    seconds: NotNegative
+    inputs: ListOf[str] | None
 
 
 def is_prediction_table(path: Path) -> bool:

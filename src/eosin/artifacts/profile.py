@@ -5,10 +5,11 @@ Plain numbers alone: no name, no path, no patient stands in either.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from eosin.artifacts.values import AtLeastOne, DictOf, NotNegative, Number, Probability, Text
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 Verdict = Literal["as in training", "shifted", "far off", "not judged"]
@@ -52,12 +53,18 @@ class Distribution(Document):
         quantiles: At 0, 1, … 100 per cent.
     """
 
-    n_images: int
-    n_groups: int
-    mean: float
-    spread: float
-    group_spread: float | None
-    quantiles: tuple[float, ...] = Field(min_length=101, max_length=101)
+    n_images: AtLeastOne
+    n_groups: AtLeastOne
+    mean: Number
+    spread: NotNegative
+    group_spread: NotNegative | None
+    quantiles: Annotated[tuple[Number, ...], Field(min_length=101, max_length=101)]
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if sorted(self.quantiles) != list(self.quantiles):
+            raise ValueError("quantiles should ascend")
+        return self
 
 
 class Profile(VersionedDocument):
@@ -75,10 +82,10 @@ class Profile(VersionedDocument):
     """
 
     measured: Literal["brightfield", "fluorescence", "features"]
-    appearance: dict[str, Distribution]
+    appearance: DictOf[Distribution]
     prediction: Distribution | None = None
-    predicted_on: str | None = None
-    classes: dict[str, float]
+    predicted_on: Text | None = None
+    classes: DictOf[Probability]
 
 
 class Shift(Document):
@@ -99,9 +106,9 @@ class Shift(Document):
 
     training: Distribution
     outside: Distribution
-    distance: float
-    beyond: float
-    chance: float | None
+    distance: NotNegative
+    beyond: Probability
+    chance: Probability | None
     verdict: Verdict
 
 
@@ -118,8 +125,8 @@ class Drift(VersionedDocument):
     """
 
     verdict: Verdict | Literal["unknown"]
-    reason: str = ""
-    shifts: dict[str, Shift] = Field(default_factory=dict)
-    predicted: str | None = None
-    training_classes: dict[str, float] = Field(default_factory=dict)
-    outside_classes: dict[str, float] = Field(default_factory=dict)
+    reason: Text = ""
+    shifts: DictOf[Shift] = Field(default_factory=dict)
+    predicted: Text | None = None
+    training_classes: DictOf[Probability] = Field(default_factory=dict)
+    outside_classes: DictOf[Probability] = Field(default_factory=dict)

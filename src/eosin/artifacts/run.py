@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
+from eosin.artifacts.values import (
+    Count,
+    DictOf,
+    Flag,
+    Integer,
+    ListOf,
+    NotNegative,
+    Plain,
+    Probability,
+)
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 
@@ -19,7 +29,8 @@ class Environment(VersionedDocument):
         packages: Version of each package that computes something.
         device: What trained the network, e.g. ``"cpu (2 threads)"``.
         precision: e.g. ``"32-true"``.
-        git: Commit of the working tree, with ``+changes`` where it is not clean; null outside one.
+        git: Commit of the working tree that the command ran in, null outside one. Whether files
+            were changed since is not known; earlier versions noted that as ``+changes``.
         seed: The recipe's seed.
         data_root: The folder that relative paths start from.
         data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
@@ -34,15 +45,15 @@ class Environment(VersionedDocument):
     command: str
     python: str
     platform: str
-    packages: dict[str, str]
+    packages: DictOf[str]
     device: str
     precision: str
     git: str | None
-    seed: int
+    seed: Integer
     data_root: str
     data_fingerprint: str
-    dataset: dict[str, Any]
-    seconds: dict[str, float]
+    dataset: DictOf[Plain]
+    seconds: DictOf[NotNegative]
     files: dict[str, str] | None = None
 
 
@@ -59,12 +70,12 @@ class SplitPart(Document):
         site: The site that the part is, where each is held out in turn.
     """
 
-    wanted: float | None
-    got: float
-    n_images: int
-    n_groups: int
-    groups: list[str]
-    by_class: dict[str, int]
+    wanted: Probability | None
+    got: Probability
+    n_images: Count
+    n_groups: Count
+    groups: ListOf[str]
+    by_class: DictOf[Count]
     site: str | None = None
 
 
@@ -79,9 +90,9 @@ class SplitReport(VersionedDocument):
     """
 
     protocol: str
-    stratified: bool
-    deviation: float
-    parts: dict[str, SplitPart]
+    stratified: Flag
+    deviation: NotNegative
+    parts: DictOf[SplitPart]
 
 
 class ClassBalance(Document):
@@ -94,10 +105,10 @@ class ClassBalance(Document):
         weight: The class's weight in the loss.
     """
 
-    images: int
-    shown: float
-    synthetic: int
-    weight: float
+    images: Count
+    shown: NotNegative
+    synthetic: Count
+    weight: NotNegative
 
 
 class BalanceReport(VersionedDocument):
@@ -114,9 +125,9 @@ class BalanceReport(VersionedDocument):
 
     method: str
     loss: str
-    focal_gamma: float | None
-    copies: int | None
-    classes: dict[str, ClassBalance]
+    focal_gamma: NotNegative | None
+    copies: Count | None
+    classes: DictOf[ClassBalance]
 
     @property
     def is_plain(self) -> bool:
@@ -151,11 +162,11 @@ class SamplePicture(Document):
     magnification: str = ""
     split: str | None = None
     predicted: str | None = None
-    probability: float | None = None
-    pair: int | None = None
+    probability: Probability | None = None
+    pair: Count | None = None
 
 
 class SamplesIndex(VersionedDocument):
     """Schema of ``samples/index.json``."""
 
-    pictures: list[SamplePicture]
+    pictures: ListOf[SamplePicture]

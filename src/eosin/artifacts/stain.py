@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from eosin.artifacts.values import (
+    AtLeastOne,
+    Count,
+    DictOf,
+    ListOf,
+    NotNegative,
+    Number,
+    Positive,
+    Text,
+)
 from eosin.artifacts.versioned import Document, VersionedDocument
 
-Triple = tuple[float, float, float]
+Triple = tuple[Number, Number, Number]
+Spreads = tuple[Positive, Positive, Positive]
+#: How far a stain vector's length may be from 1.
+_ROUNDING = 0.01
 
 
 class _Reference(Document):
@@ -22,9 +36,9 @@ class _Reference(Document):
     """
 
     unit: Literal["tile", "slide", "patient"] = "tile"
-    fitted_on: str = "images"
-    n_images: int = 1
-    n_units: int = 1
+    fitted_on: Text = "images"
+    n_images: AtLeastOne = 1
+    n_units: AtLeastOne = 1
 
 
 class SeparationReference(_Reference):
@@ -44,11 +58,21 @@ class SeparationReference(_Reference):
 
     method: Literal["macenko", "vahadane"]
     stain_matrix: tuple[Triple, Triple]
-    max_concentrations: tuple[float, float]
-    i0: float = 240.0
-    beta: float = 0.15
-    alpha: float = 1.0
-    sparsity: float = 0.1
+    max_concentrations: tuple[Positive, Positive]
+    i0: Annotated[float, Field(strict=True, ge=1, le=256)] = 240.0
+    beta: NotNegative = 0.15
+    alpha: Annotated[float, Field(strict=True, ge=0, lt=50)] = 1.0
+    sparsity: NotNegative = 0.1
+
+    @model_validator(mode="after")
+    def _check_vectors(self) -> Self:
+        lengths = [math.hypot(*vector) for vector in self.stain_matrix]
+        if any(abs(length - 1) > _ROUNDING for length in lengths):
+            told = " and ".join(f"{length:.3g}" for length in lengths)
+            raise ValueError(f"stain_matrix should hold vectors of length 1, got {told}")
+        if self.stain_matrix[0] == self.stain_matrix[1]:
+            raise ValueError("stain_matrix should hold two different vectors")
+        return self
 
 
 class ColourReference(_Reference):
@@ -62,7 +86,7 @@ class ColourReference(_Reference):
 
     method: Literal["reinhard"] = "reinhard"
     lab_mean: Triple
-    lab_std: Triple
+    lab_std: Spreads
 
 
 StainReference = Annotated[SeparationReference | ColourReference, Field(discriminator="method")]
@@ -76,8 +100,8 @@ class StainPart(Document):
         unchanged: By reason, how many came back as they were.
     """
 
-    n_images: int
-    unchanged: dict[str, int]
+    n_images: Count
+    unchanged: DictOf[Count]
 
 
 class UnchangedImage(Document):
@@ -104,5 +128,5 @@ class StainRecord(VersionedDocument):
     """
 
     reference: StainReference
-    parts: dict[str, StainPart]
-    unchanged: list[UnchangedImage]
+    parts: DictOf[StainPart]
+    unchanged: ListOf[UnchangedImage]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +12,15 @@ from eosin.artifacts.layout import FORMAT_VERSION
 from eosin.core.errors import ArtifactError
 from eosin.core.files import read_json, write_json
 
+_LONGEST = 80
+
 
 class Document(BaseModel):
     """A frozen piece of an artifact; keys that a newer minor version added are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class VersionedDocument(Document):
@@ -28,6 +33,7 @@ class VersionedDocument(Document):
     format_version: str = FORMAT_VERSION
 
 
+B = TypeVar("B", bound=Document)
 D = TypeVar("D", bound=VersionedDocument)
 
 
@@ -39,13 +45,71 @@ def check_version(path: Path, data: Any) -> dict[str, Any]:
     """
     if not isinstance(data, dict):
         raise ArtifactError(f"{path} should hold a JSON object, got {type(data).__name__}")
-    found = str(data.get("format_version", "none"))
-    if found.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+    found = data.get("format_version", "none")
+    if str(found).partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise ArtifactError(
-            f"{path} is in format {found}; this Eosin reads format {FORMAT_VERSION}",
+            f"{path} is in format {_shorten(found)}; this Eosin reads format {FORMAT_VERSION}",
             mend="Use the version of Eosin that wrote it",
         )
     return data
+
+
+def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
+    """Return what a part of a JSON file says.
+
+    Args:
+        path: The file, for the message.
+        kind: Its schema.
+        data: The part.
+        within: The keys that lead to it.
+
+    Raises:
+        ArtifactError: It does not fit its schema; the message names the key, what is wanted there
+            and what came.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        # The first says enough; of a long list only the first misfit was looked for.
+        first = error.errors(include_url=False)[0]
+        keys = _find_keys(data, first["loc"], is_missing=first["type"] == "missing")
+        where = ".".join(map(_shorten, [*within, *keys]))
+        came = "" if first["type"] in {"missing", "value_error"} else _describe(first["input"])
+        wanted = first["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+        raise ArtifactError(
+            f"{path} does not fit its schema{f' at {where}' if where else ''}: {wanted}{came}",
+            mend="Copy it again from where it was made, or make it anew",
+        ) from error
+
+
+def _find_keys(data: Any, places: Sequence[int | str], *, is_missing: bool) -> list[int | str]:
+    """Return the keys of a place, without what pydantic calls the alternatives of a union."""
+    keys: list[int | str] = []
+    for number, place in enumerate(places):
+        try:
+            data = data[place]
+        except (LookupError, TypeError):
+            if not (is_missing and number == len(places) - 1):
+                continue
+        keys.append(place)
+    return keys
+
+
+def _describe(came: Any) -> str:
+    if isinstance(came, dict | list | tuple):
+        return f", got {'an object' if isinstance(came, dict) else 'a list'} of {len(came)}"
+    return f", got {'null' if came is None else _shorten(came, quoted=isinstance(came, str))}"
+
+
+def _shorten(value: object, *, quoted: bool = False) -> str:
+    """Return a value as a short piece of one line."""
+    try:
+        text = str(value)
+    except ValueError:  # a whole number of thousands of digits
+        return "a very large number"
+    plain = text[:_LONGEST].encode("unicode_escape").decode() if not text.isprintable() else text
+    shown = plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}…"
+    return repr(shown) if quoted else shown
 
 
 def read_document(path: Path, kind: type[D]) -> D:
@@ -54,13 +118,7 @@ def read_document(path: Path, kind: type[D]) -> D:
     Raises:
         ArtifactError: It is absent, of another major version, or does not fit its schema.
     """
-    data = check_version(path, read_json(path))
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ArtifactError(f"{path} does not fit its schema at {where}: {first['msg']}") from error
+    return check_fit(path, kind, check_version(path, read_json(path)))
 
 
 def write_document(path: Path, document: VersionedDocument) -> None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from eosin.core.errors import ArtifactError, OutputError
-from eosin.core.files import atomic_path
+from eosin.core.files import atomic_path, check_file
 from eosin.core.types import FloatArray
 
 #: By name.
@@ -67,8 +67,11 @@ def told_when_read(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from error
+    # NumPy lacks some of its types.
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
 
 
@@ -98,6 +101,7 @@ def read_arrays(path: Path) -> Arrays:
         ArtifactError: The file is absent or damaged.
     """
     with told_when_read(path):
+        check_file(path)
         found: Arrays = load_file(path)
     return found
 
@@ -157,6 +161,8 @@ def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatA
         state[f"{layers[module]}.{parts.get(part, part)}"] = value
     side, channels = _last_maps(state)
     rows = state["dense1.weight"]
+    if rows.shape[:1] != (channels * side * side,):
+        raise ArtifactError(f"weights: 'dense1.weight' has the shape {rows.shape}")
     maps = rows.reshape(channels, side, side, -1).transpose(1, 2, 0, 3)
     return state | {"dense1.weight": maps.reshape(rows.shape)}
 
@@ -167,4 +173,8 @@ def _last_maps(state: Mapping[str, FloatArray]) -> tuple[int, int]:
         channels, inputs = state["conv2d3.bias"].size, len(state["dense1.weight"])
     except KeyError as error:
         raise ArtifactError(f"weights: {error.args[0]!r} is missing") from None
+    except TypeError:
+        raise ArtifactError("weights: 'dense1.weight' is a single number") from None
+    if channels == 0:
+        raise ArtifactError("weights: 'conv2d3.bias' is empty")
     return math.isqrt(inputs // channels), channels

@@ -29,6 +29,13 @@ _MENDS = {
     errno.EPERM: "You may not write there: choose another folder with -o",
 }
 
+_ANYWHERE = {
+    errno.EMFILE: "Too many files are open: raise the limit, e.g. ulimit -n 4096",
+    errno.ENFILE: "Too many files are open on this machine: close other programs",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+    errno.ELOOP: "Remove the link: it leads back to itself",
+}
+
 #: Bytes that a JSON document may have; of ours the largest, an audit's, has a few hundred a pair.
 _MAX_JSON_BYTES = 256 << 20
 _KINDS = (
@@ -113,8 +120,17 @@ def explain_os_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def mend_of(error: OSError) -> str | None:
-    """Return what the user can do about a refusal of the operating system, where that is known."""
-    return _MENDS.get(error.errno or 0)
+    """Return what the user can do about a refusal to write, where that is known."""
+    return _MENDS.get(error.errno or 0) or _ANYWHERE.get(error.errno or 0)
+
+
+def hint_of(error: OSError) -> str | None:
+    """Return what the user can do about a refusal to read or to write, where that is known."""
+    path = error.filename
+    is_unreadable = error.errno in {errno.EACCES, errno.EPERM} and isinstance(path, str | bytes)
+    if is_unreadable and not os.access(path, os.R_OK):
+        return "You may not read it: ask its owner, or change its permissions"
+    return mend_of(error)
 
 
 @contextmanager
@@ -228,7 +244,8 @@ def check_output(folder: Path, *, or_else: str = "") -> None:
     """
     folder = Path(folder)
     with explain_os_errors("write into", folder):
-        if folder.exists() and not folder.is_dir():
+        # A link to nothing, or to itself, stands in the way as well.
+        if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(

@@ -55,6 +55,7 @@ class Classifier:
             info = read_document(paths.info, ModelInfo)
             verify_files(paths, info)
         self.info = info
+        self._folder = paths.root
         self._network = _open_network(paths, info, threads)
         self.engine = self._network.engine
 
@@ -66,13 +67,17 @@ class Classifier:
             advance: Told how many are done.
 
         Returns:
-            Float64, shape (N, K). Raw; with test-time views, the logarithm of the mean of the
-            views' probabilities.
+            Float64, shape (N, K), finite. Raw; with test-time views, the logarithm of the mean of
+            the views' probabilities.
+
+        Raises:
+            ArtifactError: The network fails, or gives what is no number.
         """
         parts: list[FloatArray] = [np.empty((0, len(self.info.class_names)))]
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
             parts.append(self._judge(to_input(batch, self.info.preprocessing)))
+            self._check_finite(parts[-1])
             if advance is not None:
                 advance(min(start + _BATCH, len(images)), len(images))
         return np.concatenate(parts).astype(np.float64)
@@ -83,6 +88,15 @@ class Classifier:
         judged = [self._network.run(view).astype(np.float64) for view in _views(inputs)]
         mean: FloatArray = logsumexp(log_softmax(judged, axis=-1), axis=0) - np.log(len(judged))
         return mean
+
+    def _check_finite(self, logits: FloatArray) -> None:
+        n_odd = int((~np.isfinite(logits)).any(axis=1).sum())
+        if n_odd:
+            raise ArtifactError(
+                f"the network of {self._folder} gives no finite numbers for {n_odd} of "
+                f"{len(logits)} images: it, or its preprocessing, is damaged",
+                mend="Copy the whole model folder again from where it was made",
+            )
 
     def probabilities(self, logits: FloatArray) -> FloatArray:
         """Calibrate logits (N, K) into probabilities (N, K) with the model's temperature."""

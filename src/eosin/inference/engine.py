@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from scipy.special import log_softmax, logsumexp
 
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.weights import from_twin, read_arrays
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, RecipeError
 from eosin.core.types import FloatArray
 from eosin.engine import Network, light_cnn
 from eosin.inference.rescaling import Rescale
@@ -21,6 +20,7 @@ from eosin.inference.rescaling import Rescale
 Run = Callable[[FloatArray], FloatArray]
 #: What the engine builds: P3's network.
 ENGINE = {"light_cnn": light_cnn}
+_ARGUMENTS = ("hidden_activation",)
 _MEMBER = "members.{}."
 _RESCALE = "rescales.{}."
 
@@ -49,6 +49,7 @@ class EngineNetwork:
     def __init__(self, path: Path, info: ModelInfo) -> None:
         arrays = read_arrays(path)
         try:
+            _check_finite(arrays)
             if info.architecture == "ensemble":
                 self._run = _join_members(arrays, info)
             else:
@@ -60,17 +61,38 @@ class EngineNetwork:
 
     def run(self, images: FloatArray) -> FloatArray:
         """Return the logits (N, K) of prepared images (N, C, H, W)."""
-        return self._run(images)
+        # What overflows is refused with its logits.
+        with np.errstate(all="ignore"):
+            return self._run(images)
+
+
+def _check_finite(arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    for name, values in arrays.items():
+        # An ensemble's values may be left unclipped.
+        is_bound = name.startswith("rescales.") and name.endswith((".low", ".high"))
+        if values.dtype.kind not in "fi":
+            raise ArtifactError(f"{name!r} holds {values.dtype}, not numbers")
+        if (np.isnan(values) if is_bound else ~np.isfinite(values)).any():
+            raise ArtifactError(f"{name!r} holds what is no finite number")
 
 
 def _build(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Network:
-    told: dict[str, Any] = dict(info.arguments)
-    for key in ("architecture", "members"):
-        told.pop(key, None)
-    told.setdefault("input_px", info.preprocessing.input_px[0])
-    network = ENGINE[architecture_of(info)](
-        num_classes=len(info.class_names), in_channels=len(info.preprocessing.channels), **told
-    )
+    side, width = info.preprocessing.input_px
+    if side != width or info.arguments.get("input_px", side) != side:
+        raise ArtifactError(
+            f"it takes square images, its arguments {info.arguments.get('input_px', side)!r} "
+            f"pixels, its preprocessing {side} × {width}"
+        )
+    told = {key: info.arguments[key] for key in _ARGUMENTS if key in info.arguments}
+    try:
+        network = ENGINE[architecture_of(info)](
+            num_classes=len(info.class_names),
+            in_channels=len(info.preprocessing.channels),
+            input_px=side,
+            **told,
+        )
+    except RecipeError as error:  # its arguments come from a recipe where it is trained
+        raise ArtifactError(error.message) from error
     network.load_state(from_twin(arrays))
     return network
 
@@ -82,7 +104,12 @@ def _runner(network: Network) -> Run:
 
 def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Run:
     """Return the logarithm of the mean probability, as the ONNX file of an ensemble does."""
-    temperatures = arrays["temperatures"].tolist()
+    temperatures = arrays["temperatures"].ravel().tolist()
+    if not temperatures or min(temperatures) <= 0:
+        raise ArtifactError("its temperatures are not above 0, one a member")
+    count = info.arguments.get("members")
+    if count != (len(count) if isinstance(count, list) else len(temperatures)):
+        raise ArtifactError(f"it has {len(temperatures)} members, its arguments say {count!r}")
     members: list[Run] = []
     for number in range(len(temperatures)):
         weights = _part(arrays, _MEMBER.format(number))
@@ -109,6 +136,9 @@ def _part(
 def _rescaled(run: Run, scale: Mapping[str, npt.NDArray[np.generic]]) -> Run:
     if not scale:
         return run
-    names = ("factor", "offset", "low", "high")
-    rescale = Rescale(scale["order"].tolist(), *(scale[name].ravel().tolist() for name in names))
+    order = [int(place) for place in scale["order"].ravel().tolist()]
+    values = {name: scale[name].ravel().tolist() for name in ("factor", "offset", "low", "high")}
+    if sorted(order) != list(range(len(order))) or {*map(len, values.values())} != {len(order)}:
+        raise ArtifactError("its rescaling is not one of each channel")
+    rescale = Rescale(order, *values.values())
     return lambda images: run(rescale(images))

@@ -1,17 +1,35 @@
 """ONNX Runtime behind a model folder; the only file that imports it.
 
-Its telemetry is switched off before any part of Eosin is imported (``core.offline``).
+Its telemetry is switched off before any part of Eosin is imported (``core.offline``). What it logs
+is silenced: the cause of a failure is in the error.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from eosin.artifacts.model import ModelInfo
 from eosin.core.errors import ArtifactError
 from eosin.core.types import FloatArray
+from eosin.inference.graphs import check_graph
+
+#: Above what it logs of errors; those are raised as well.
+_FATAL = 4
+_COPY_AGAIN = "Copy the whole model folder again from where it was made"
+#: What it says where memory is short.
+_NO_MEMORY = re.compile("allocate memory|bad.?alloc", re.IGNORECASE)
+#: Where in its own source an error was raised.
+_SOURCE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ [^\n]*? (?=[A-Z])")
+_LONGEST = 300
+_FLOAT = "tensor(float)"
 
 
 class OnnxNetwork:
@@ -25,29 +43,31 @@ class OnnxNetwork:
         engine: Name and version of the library.
 
     Raises:
-        ArtifactError: The file is absent or does not load.
+        ArtifactError: The file is absent, does not load, or holds what no network of ours has.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        import onnxruntime  # slow to import and not needed to read a folder
-
         if not path.exists():
             raise ArtifactError(f"{path} does not exist", mend="Train again, or copy the folder")
+        try:
+            check_graph(path)
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+        onnxruntime = _import_library()
         self.engine = f"ONNX Runtime {onnxruntime.__version__}"
         self._path = path
+        self._n_logits: int | None = None
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = _FATAL
         if threads is not None:
             options.intra_op_num_threads = threads
-        try:
+        with self._explained("load"):
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise ArtifactError(f"{path} does not load in ONNX Runtime: {error}") from error
 
     def check_shape(self, info: ModelInfo) -> None:
-        """Compare the file's inputs and outputs, where their sizes are fixed, with ``model.json``.
+        """Compare the file's inputs and outputs with ``model.json``, sizes where they are fixed.
 
         Raises:
             ArtifactError: They differ; the message names both.
@@ -57,29 +77,104 @@ class OnnxNetwork:
             "logits": ("N", len(info.class_names)),
         }
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
-        found = {value.name: tuple(value.shape) for value in values}
+        found = {value.name: value for value in values}
         for name, shape in expected.items():
-            if name not in found or not _fits(found[name], shape):
-                here = _shape_text(found[name]) if name in found else "absent"
+            here = _describe(found[name]) if name in found else "absent"
+            if name not in found or found[name].type != _FLOAT or not _fits(found[name], shape):
                 raise ArtifactError(
                     f"{self._path} is the network of another model: `{name}` is {here}, but "
                     f"model.json needs {_shape_text(shape)}",
-                    mend="Copy the whole model folder again from where it was made",
+                    mend=_COPY_AGAIN,
                 )
+        if len(values) > len(expected):
+            other = next(value.name for value in reversed(values) if value.name not in expected)
+            raise ArtifactError(
+                f"{self._path} is no classifier of Eosin's: beside images and logits it has "
+                f"`{other[:_LONGEST]}`",
+                mend=_COPY_AGAIN,
+            )
+        self._n_logits = len(info.class_names)
 
     def run(self, images: FloatArray) -> FloatArray:
-        """Return the logits (N, K) of prepared images (N, C, H, W)."""
-        (logits,) = self._session.run(["logits"], {"images": images})
-        return np.asarray(logits)
+        """Return the logits (N, K) of prepared images (N, C, H, W).
+
+        Raises:
+            ArtifactError: The network fails, or gives something else.
+        """
+        with self._explained("run"):
+            (logits,) = self._session.run(["logits"], {"images": images})
+        found = np.asarray(logits)
+        if self._n_logits is not None and found.shape != (len(images), self._n_logits):
+            raise ArtifactError(
+                f"{self._path} gives logits of shape {found.shape}, but model.json needs "
+                f"{(len(images), self._n_logits)}",
+                mend=_COPY_AGAIN,
+            )
+        return found
+
+    @contextmanager
+    def _explained(self, action: str) -> Iterator[None]:
+        """Say in one line why ONNX Runtime could not do something."""
+        try:
+            yield
+        except Exception as error:  # onnxruntime's errors share no base class
+            reason = " ".join(_SOURCE.sub("", str(error)).split())
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(reason):
+                raise ArtifactError(
+                    f"{self._path} needs more memory than is free",
+                    mend="Close other programs, or use a machine with more memory",
+                ) from error
+            raise ArtifactError(
+                f"{self._path} does not {action} in ONNX Runtime: {reason[:_LONGEST]}"
+            ) from error
 
 
-def _fits(found: tuple[int | str | None, ...], expected: tuple[int | str, ...]) -> bool:
-    """Return whether two shapes agree wherever both have a number."""
-    return len(found) == len(expected) and all(
+def _import_library() -> Any:
+    """Import ONNX Runtime, slow and not needed to read a folder, without its raw log lines.
+
+    It looks for a GPU's files while it is imported, before its logger can be set.
+    """
+    if "onnxruntime" not in sys.modules:
+        with _silent_stderr():
+            import onnxruntime
+        onnxruntime.set_default_logger_severity(_FATAL)
+    return sys.modules["onnxruntime"]
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send what libraries write to the standard error's descriptor nowhere."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # the process has none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _fits(found: Any, expected: tuple[int | str, ...]) -> bool:
+    """Return whether a value's shape agrees with another wherever both have a number."""
+    shape = tuple(found.shape or ())
+    return len(shape) == len(expected) and all(
         mine == other or not (isinstance(mine, int) and isinstance(other, int))
-        for mine, other in zip(found, expected, strict=True)
+        for mine, other in zip(shape, expected, strict=True)
     )
 
 
+def _describe(found: Any) -> str:
+    kind = "" if found.type == _FLOAT else f" of {found.type}"
+    return f"{_shape_text(tuple(found.shape or ()))}{kind}"
+
+
 def _shape_text(shape: tuple[int | str | None, ...]) -> str:
-    return f"({', '.join('N' if size is None else str(size) for size in shape)})"
+    sizes = ["N" if size is None else str(size)[:20] for size in shape[:8]]
+    return f"({', '.join(sizes)})"

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, RecipeError
+from eosin.core.files import check_file
 from eosin.core.networks import NetworkSpec
 from eosin.core.offline import is_offline
 from eosin.runtime.door import import_companion
@@ -162,13 +163,14 @@ def fetch_file(repository: str, name: str) -> Path:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
+        check_file(path)
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
 
 

@@ -1,8 +1,10 @@
 """A model folder judges images; a folder that is none is refused by name."""
 
+import os
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 
 from eosin.artifacts.integrity import write_model
@@ -10,7 +12,9 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Abstention, Threshold
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document, write_document
+from eosin.artifacts.weights import read_arrays, write_arrays
 from eosin.core.errors import ArtifactError
+from eosin.core.files import sha256_file
 from eosin.inference.classifier import Classifier, decide
 from eosin.inference.onnx import OnnxNetwork
 from eosin.inference.preprocess import to_input
@@ -181,8 +185,9 @@ def test_a_folder_that_is_none_is_refused(model, tmp_path):
 def test_a_network_of_another_shape_is_refused_whatever_is_listed(model, tmp_path):
     paths = ModelFolder(model)
     info = read_document(paths.info, ModelInfo)
-    names = (*info.class_names, "third")
-    write_model(paths, info.model_copy(update={"class_names": names, "positive": None}))
+    nothing = Threshold(value=None, source="no positive class", target_recall=None)
+    three = {"class_names": (*info.class_names, "third"), "positive": None, "threshold": nothing}
+    write_model(paths, info.model_copy(update=three))
     with pytest.raises(ArtifactError, match=r"`logits` is \(n, 2\), but .* needs \(N, 3\)"):
         Classifier(model)
     smaller = info.preprocessing.model_copy(update={"input_px": (32, 32)})
@@ -191,7 +196,7 @@ def test_a_network_of_another_shape_is_refused_whatever_is_listed(model, tmp_pat
         Classifier(model)
     # The same in the NumPy engine.
     paths.onnx.unlink()
-    write_model(paths, info.model_copy(update={"class_names": names, "positive": None}))
+    write_model(paths, info.model_copy(update=three))
     with pytest.raises(ArtifactError, match=r"model\.safetensors does not fit the network"):
         Classifier(model)
     write_model(
@@ -224,4 +229,138 @@ def test_p3_s_network_without_its_onnx_file_runs_in_the_numpy_engine(model):
         Classifier(model)
     write_model(paths, info.model_copy(update={"architecture": "vgg16"}))
     with pytest.raises(ArtifactError, match=r"model\.onnx does not exist"):
+        Classifier(model)
+
+
+def exported(
+    *, inputs=("images",), kind=onnx.TensorProto.FLOAT, shape=("n", 2), further=(), factor=None
+):
+    """A network whose inputs and outputs are not those of ``model.json``."""
+    sizes = ["n", "c", "h", "w"]
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("ReduceMean", [inputs[0], "axes"], ["mean"], keepdims=0),
+            onnx.helper.make_node("Cast", ["mean"], ["logits"], to=kind)
+            if factor is None
+            else onnx.helper.make_node("MatMul", ["mean", "factor"], ["logits"]),
+            *(onnx.helper.make_node("Identity", ["mean"], [name]) for name in further),
+        ],
+        "graph",
+        [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, sizes) for n in inputs],
+        [
+            onnx.helper.make_tensor_value_info("logits", kind, shape),
+            *(
+                onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["n", "c"])
+                for n in further
+            ),
+        ],
+        [
+            onnx.helper.make_tensor("axes", onnx.TensorProto.INT64, [2], [2, 3]),
+            onnx.helper.make_tensor("factor", onnx.TensorProto.FLOAT, [3, 2], [factor or 0] * 6),
+        ],
+    )
+    opsets = [onnx.helper.make_opsetid("", 20)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (exported(kind=onnx.TensorProto.DOUBLE), "tensor\\(double\\)"),
+        (exported(shape=("n", 2, 1)), "`logits` is"),
+        (exported(inputs=("pictures",)), "`images` is absent"),
+        (exported(inputs=("images", "more")), "`more`"),
+        (exported(further=("more",)), "`more`"),
+    ],
+)
+def test_inputs_and_outputs_unlike_model_json_are_refused(model, network, words):
+    paths = ModelFolder(model)
+    paths.onnx.write_bytes(network)
+    write_model(paths, info_with(model))
+    with pytest.raises(ArtifactError, match=words):
+        Classifier(model)
+
+
+def test_sizes_that_the_file_leaves_open_are_compared_at_the_first_run(model, images):
+    paths = ModelFolder(model)
+    paths.onnx.write_bytes(exported(shape=("n", "k")))
+    write_model(paths, info_with(model))
+    with pytest.raises(ArtifactError, match=r"logits of shape \(2, 3\), but .* needs \(2, 2\)"):
+        Classifier(model).logits(images[:2])
+
+
+@pytest.mark.parametrize("engine", ["onnx", "numpy"])
+def test_logits_that_are_no_numbers_are_refused(model, images, engine, recwarn):
+    paths, info = ModelFolder(model), info_with(model)
+    if engine == "numpy":
+        paths.onnx.unlink()
+        arrays = dict(read_arrays(paths.weights))
+        arrays["classifier.3.weight"] = np.full_like(arrays["classifier.3.weight"], 3e38)
+        write_arrays(paths.weights, arrays)
+        info = info.model_copy(update={"weights_sha256": sha256_file(paths.weights)})
+        write_model(paths, info)
+    else:
+        paths.onnx.write_bytes(exported(factor=np.inf))
+        write_model(paths, info)
+    classifier = Classifier(model)
+    with pytest.raises(ArtifactError, match=r"no finite numbers for \d of 2 images"):
+        classifier.logits(images[:2])
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("classifier.3.bias", lambda array: array * np.nan),
+        ("features.0.weight", lambda array: array[:, :1]),
+        ("features.7.bias", lambda array: array[:0]),
+        ("classifier.1.weight", lambda array: array.sum()),
+        ("classifier.1.weight", lambda array: array[:, :7]),
+        ("classifier.3.weight", lambda array: array > 0),
+    ],
+)
+def test_weights_that_do_not_fit_the_numpy_engine_are_refused(model, name, change):
+    paths = ModelFolder(model)
+    paths.onnx.unlink()
+    arrays = dict(read_arrays(paths.weights))
+    write_arrays(paths.weights, arrays | {name: np.asarray(change(arrays[name]))})
+    update = {"weights_sha256": sha256_file(paths.weights)}
+    write_model(paths, info_with(model).model_copy(update=update))
+    with pytest.raises(ArtifactError, match=r"model\.safetensors does not fit"):
+        Classifier(model)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"input_px": 10**6}, {"input_px": 32}, {"hidden_activation": 5}]
+)
+def test_arguments_that_do_not_fit_the_numpy_engine_are_refused(model, arguments):
+    paths, info = ModelFolder(model), info_with(model)
+    paths.onnx.unlink()
+    write_model(paths, info.model_copy(update={"arguments": info.arguments | arguments}))
+    with pytest.raises(ArtifactError, match="does not fit the network"):
+        Classifier(model)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.onnx", "model.safetensors", "profile.json"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "folder", "device"])
+def test_what_is_no_file_is_refused_at_once(model, tmp_path, name, kind):
+    path = model / name
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        target = path if kind == "pipe" else tmp_path / "pipe"
+        os.mkfifo(target)
+        if target != path:
+            path.symlink_to(target)
+    with pytest.raises(ArtifactError, match="not a file"):
+        Classifier(model)
+
+
+def test_a_file_larger_than_any_model_is_not_read(model):
+    with (model / "model.safetensors").open("wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(ArtifactError, match="GiB"):
         Classifier(model)

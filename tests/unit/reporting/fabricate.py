@@ -470,7 +470,7 @@ def _model(plan: Plan) -> ModelInfo:
             std=(0.5, 0.5, 0.5),
         ),
         mpp=None,
-        threshold=Threshold(value=0.43, source="val", target_recall=0.9),
+        threshold=_threshold(plan),
         temperature=1.23,
         data_fingerprint="ab12" * 16,
         data_licence="CC0-1.0",

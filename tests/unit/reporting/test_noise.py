@@ -17,7 +17,7 @@ from eosin.reporting.noise import difference_text, outcome, p_text, signed, turn
 
 
 def entry(low, high, p_holm):
-    gap = Metric(value=0.05, low=low, high=high)
+    gap = Metric(value=0.05 if low is None else (low + high) / 2, low=low, high=high)
     return PairedMetric(difference=gap, p=p_holm, p_holm=p_holm)
 
 

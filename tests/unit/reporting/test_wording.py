@@ -64,7 +64,10 @@ def fluorescent(channels):
 
 def show_channels(run, channels):
     told = fluorescent(channels).model_dump(mode="json")
-    edit(run / "model/model.json", lambda model: model.update(preprocessing=told))
+    edit(
+        run / "model/model.json",
+        lambda model: model.update(preprocessing=told, modality="fluorescence"),
+    )
 
 
 def test_a_number_without_an_interval_is_not_told_as_if_it_had_one(run):

@@ -1,0 +1,182 @@
+"""What an ONNX file would run: looked through before ONNX Runtime reads it, without its library.
+
+The file is a message of protocol buffers. Its fields are walked in place, their contents passed
+over: nothing is unpacked, no field is read twice, and their number is bounded.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from eosin.core.errors import ArtifactError
+from eosin.core.files import open_file
+
+#: Bytes of a file; a message of protocol buffers cannot have more.
+MAX_BYTES = 2**31 - 1
+#: Fields of a file; of our networks the largest, of 3,300 operators, has 31,000.
+_MAX_FIELDS = 1_500_000
+_NESTED = 2  # the wire type of messages, texts and packed numbers
+_FIXED = {1: 8, 5: 4}
+
+# Fields of onnx.proto3, by message.
+_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
+_GRAPH_NODE, _GRAPH_TENSOR, _GRAPH_SPARSE = 1, 5, 15
+_NODE_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS = 5, 10
+_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
+_TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
+_OWN_DOMAINS = (b"", b"ai.onnx")
+
+#: Number and wire type of a field; where its content starts and ends.
+Field = tuple[int, int, int, int]
+
+
+def check_graph(path: Path) -> None:
+    """Refuse an ONNX file that does more than compute one layer after the other.
+
+    Refused are operators that run graphs of their own (``If``, ``Loop``, ``Scan``), functions,
+    operators that are none of ONNX's, and weights in other files. No network that Eosin exports
+    has any of these.
+
+    Raises:
+        ArtifactError: The file has one, or is no ONNX file.
+        OSError: It cannot be read.
+    """
+    with open_file(path) as stream:
+        size = stream.seek(0, 2)
+        if not 0 < size <= MAX_BYTES:
+            raise ArtifactError(f"{path} has {size:,} bytes, not 1 to {MAX_BYTES:,}")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            try:
+                found = _Walk(data).find_odd()
+            except (IndexError, ValueError) as error:
+                told = f"{path} does not load in ONNX Runtime: it is no ONNX file ({error})"
+                raise ArtifactError(told) from None
+    if found:
+        raise ArtifactError(
+            f"{path} holds {found}, which no network of Eosin's has",
+            mend="Use the model that Eosin saved",
+        )
+
+
+class _Walk:
+    """One pass over the fields of a file.
+
+    Args:
+        data: The file's bytes.
+    """
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self._left = _MAX_FIELDS
+
+    def find_odd(self) -> str:
+        """Return what is refused, in words; empty where nothing is.
+
+        Raises:
+            ValueError: The bytes are no message, or have too many fields.
+            IndexError: They end inside a number.
+        """
+        graphs = 0
+        for number, kind, start, end in self._fields(0, len(self._data)):
+            if number == _MODEL_FUNCTIONS:
+                return "a function of its own"
+            if number == _MODEL_GRAPH and kind == _NESTED:
+                graphs += 1
+                if found := self._look_at_graph(start, end):
+                    return found
+        if graphs != 1:
+            raise ValueError(f"it holds {graphs or 'no'} graph{'s' if graphs else ''}")
+        return ""
+
+    def _look_at_graph(self, start: int, end: int) -> str:
+        for number, kind, first, last in self._fields(start, end):
+            if kind != _NESTED:
+                continue
+            found = ""
+            if number == _GRAPH_NODE:
+                found = self._look_at_node(first, last)
+            elif number == _GRAPH_TENSOR:
+                found = self._look_at_tensor(first, last)
+            elif number == _GRAPH_SPARSE:
+                found = "sparse weights"
+            if found:
+                return found
+        return ""
+
+    def _look_at_node(self, start: int, end: int) -> str:
+        operator, domain, found = b"", b"", ""
+        for number, kind, first, last in self._fields(start, end):
+            if kind != _NESTED:
+                continue
+            if number == _NODE_TYPE:
+                operator = self._data[first : min(last, first + 80)]
+            elif number == _NODE_DOMAIN:
+                domain = self._data[first : min(last, first + 80)]
+            elif number == _NODE_ATTRIBUTE and not found:
+                found = self._look_at_attribute(first, last)
+        name = operator.decode("ascii", "replace")
+        if domain not in _OWN_DOMAINS:
+            return f"the operator {name} of {domain.decode('ascii', 'replace')!r}"
+        if found == "graph":
+            return f"the operator {name}, which runs a graph of its own"
+        return found
+
+    def _look_at_attribute(self, start: int, end: int) -> str:
+        for number, kind, first, last in self._fields(start, end):
+            if kind != _NESTED:
+                continue
+            if number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
+                return "graph"
+            is_tensor = number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS)
+            if is_tensor and (found := self._look_at_tensor(first, last)):
+                return found
+        return ""
+
+    def _look_at_tensor(self, start: int, end: int) -> str:
+        fields = self._fields(start, end)
+        has_other = any(
+            number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and first != 0)
+            for number, _, first, _ in fields
+        )
+        return "weights that lie in another file" if has_other else ""
+
+    def _fields(self, place: int, end: int) -> Iterator[Field]:
+        """Yield the fields of a message; of a number, its value in place of its start."""
+        data = self._data
+        while place < end:
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError(f"it has more than {_MAX_FIELDS:,} fields")
+            key, place = data[place], place + 1
+            if key > 0x7F:
+                key, place = self._number(place - 1)
+            number, kind = key >> 3, key & 7
+            if kind == 0:
+                value, place = self._number(place)
+                yield number, kind, value, place
+                continue
+            length = _FIXED.get(kind, 0)
+            if kind == _NESTED:
+                length, place = data[place], place + 1
+                if length > 0x7F:
+                    length, place = self._number(place - 1)
+            elif not length:
+                raise ValueError(f"it has a field of the unknown kind {kind}")
+            if number == 0 or place + length > end:
+                raise ValueError("it is cut short or damaged")
+            yield number, kind, place, place + length
+            place += length
+
+    def _number(self, place: int) -> tuple[int, int]:
+        """Return the number at a place, of at most ten bytes, and where it ends."""
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self._data[place]
+            place += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, place
+        raise ValueError("it is cut short or damaged")
