@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eosin.artifacts.bounds import MAX_OWN_CELLS, read_bounded, read_parquet
+from eosin.artifacts.bounds import read_bounded, read_parquet
 from eosin.artifacts.cleaning import clean_cells
 from eosin.artifacts.columns import Columns, take_columns
 from eosin.artifacts.integrity import damaged
@@ -362,7 +362,7 @@ def read_written(path: Path, *, columns: list[str] | None = None) -> Any:
     try:
         data = read_bounded(path)
         if path.suffix == ".parquet":
-            return read_parquet(path, data, columns, MAX_OWN_CELLS).to_pandas()
+            return read_parquet(path, data, columns, own=True).to_pandas()
         return _split_written(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None

@@ -25,10 +25,10 @@ from typing import Any
 import pandas as pd
 
 from eosin.artifacts.bounds import (
-    MAX_CELLS,
-    MAX_COLUMNS,
     PACKED_SUFFIXES,
+    check_columns,
     check_workbook,
+    max_cells,
     read_bounded,
     read_parquet,
     too_large,
@@ -227,12 +227,12 @@ def _split_text(path: Path, text: str) -> list[_Row]:
         strict=True,
     )
     rows: list[_Row] = []
-    n_cells = 0
+    n_cells, most = 0, max_cells()
     try:
         for number, row in enumerate(reader, 1):
             n_cells += len(row)
-            if n_cells > MAX_CELLS:
-                raise too_large(path, f"{MAX_CELLS:,} cells")
+            if n_cells > most:
+                raise too_large(path, f"{most:,} cells")
             if row and (row[0] or any(map(str.strip, row))):
                 rows.append((number, row))
     except csv.Error as error:
@@ -360,8 +360,7 @@ def _make_frame(path: Path, rows: Sequence[_Row]) -> Any:
 
 def _name_columns(path: Path, names: Iterable[str]) -> list[str]:
     header = [clean_name(name) or f"Unnamed: {index}" for index, name in enumerate(names)]
-    if len(header) > MAX_COLUMNS:
-        raise too_large(path, f"{MAX_COLUMNS:,} columns")
+    check_columns(path, len(header))
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise ManifestError(

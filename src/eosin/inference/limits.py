@@ -19,11 +19,11 @@ take up to three times an image's bytes.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from eosin.core.errors import ImageError, UsageError
+from eosin.core.errors import ImageError
+from eosin.core.places import read_setting
 
 PIXELS_VARIABLE = "EOSIN_MAX_PIXELS"
 CHANNELS_VARIABLE = "EOSIN_MAX_CHANNELS"
@@ -117,16 +117,7 @@ def read_limits() -> Limits:
         UsageError: A variable holds no positive whole number.
     """
     return Limits(
-        max_pixels=_read(PIXELS_VARIABLE, Limits.max_pixels),
-        max_channels=_read(CHANNELS_VARIABLE, Limits.max_channels),
-        max_bytes=_read(BYTES_VARIABLE, Limits.max_bytes),
+        max_pixels=read_setting(PIXELS_VARIABLE, Limits.max_pixels),
+        max_channels=read_setting(CHANNELS_VARIABLE, Limits.max_channels),
+        max_bytes=read_setting(BYTES_VARIABLE, Limits.max_bytes),
     )
-
-
-def _read(name: str, default: int) -> int:
-    text = os.environ.get(name)
-    if text is None:
-        return default
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise UsageError(f"${name} must be a whole number above 0, got {text!r}")
-    return int(text)

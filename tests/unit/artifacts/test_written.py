@@ -145,7 +145,7 @@ def test_altered_bytes_are_a_manifest_or_are_refused(folder, data):
 
 
 def test_what_a_table_unpacks_to_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(bounds, "MAX_BYTES", 1 << 20)
+    monkeypatch.setenv("EOSIN_MAX_CELLS", "37449")  # 1 MiB
     zeros = b"path,label\n" + bytes(1 << 22)
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(zeros))
     (tmp_path / "a.csv.bz2").write_bytes(bz2.compress(zeros))
