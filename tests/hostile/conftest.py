@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from tests.hostile.cases import FileJobs, FolderJobs
 from tests.hostile.containers import container_drafts
 from tests.hostile.documents import manifest_drafts, model_drafts, recipe_drafts, run_drafts
@@ -66,18 +65,20 @@ def corpus(places, tiny_run, sound_images):
             recipe_drafts(recipe),
             manifest_drafts(images),
         )
-        return Corpus(root, _write(choose(drafts), root), _write(choose(documents if folders else ()), root))
+        return Corpus(
+            root, _write(choose(drafts), root), _write(choose(documents if folders else ()), root)
+        )
 
     return write
 
 
 def sample_of(drafts):
-    """Return the first draft of each family, and those that are marked."""
-    first = defaultdict(list)
+    """Return the marked drafts of each family, or its first."""
+    families = defaultdict(list)
     for draft in drafts:
-        if draft.sampled or not first[draft.family]:
-            first[draft.family].append(draft)
-    return list(itertools.chain.from_iterable(first.values()))
+        families[draft.family].append(draft)
+    marked = ([one for one in each if one.sampled] or each[:1] for each in families.values())
+    return list(itertools.chain.from_iterable(marked))
 
 
 def _write(drafts, root):

@@ -1,5 +1,7 @@
 """Hostile model folders, run folders, recipes and manifests."""
 
+# ruff: noqa: S311 -- damage is drawn from a seed
+
 import bz2
 import copy
 import functools
@@ -22,7 +24,6 @@ import pandas as pd
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
-
 from tests.hostile.containers import gz
 from tests.hostile.drafts import SEED, Draft, hole, link, turn
 
@@ -90,26 +91,49 @@ def _with_file(model, name, content, *, listed=True):
 
 #: Numbers of model.json that compute, or are printed, and that must be refused when they are odd.
 _PLACES = (
-    ("arguments", "input_px"), ("preprocessing", "input_px", 0), ("preprocessing", "input_px", 1),
-    ("preprocessing", "scale"), ("preprocessing", "mean", 0), ("preprocessing", "std", 1),
-    ("threshold", "value"), ("threshold", "target_recall"), ("temperature",),
-    ("abstention", "alpha"), ("abstention", "n_groups", "benign"), ("params",), ("macs",),
-    ("parity", "max_probability_gap"), ("metrics", "test", "auc", "value"),
-)  # fmt: skip
+    ("arguments", "input_px"),
+    ("preprocessing", "input_px", 0),
+    ("preprocessing", "input_px", 1),
+    ("preprocessing", "scale"),
+    ("preprocessing", "mean", 0),
+    ("preprocessing", "std", 1),
+    ("threshold", "value"),
+    ("threshold", "target_recall"),
+    ("temperature",),
+    ("abstention", "alpha"),
+    ("abstention", "n_groups", "benign"),
+    ("params",),
+    ("macs",),
+    ("parity", "max_probability_gap"),
+    ("metrics", "test", "auc", "value"),
+)
 _ODD = {
-    "nan": float("nan"), "inf": float("inf"), "least": float("-inf"), "text": "5x", "list": [1],
-    "huge": 1e308, "long": _LONG, "negative": -3, "zero": 0, "true": True, "null": None,
-}  # fmt: skip
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "least": float("-inf"),
+    "text": "5x",
+    "list": [1],
+    "huge": 1e308,
+    "long": _LONG,
+    "negative": -3,
+    "zero": 0,
+    "true": True,
+    "null": None,
+}
 #: Values that are odd everywhere.
-_NEVER = ("nan", "inf", "least", "text", "list", "true")
+_NEVER = ("nan", "inf", "least", "text", "list")
 
 
 def _numbers(model, info):
     for place in _PLACES:
         for kind, value in _ODD.items():
             if kind in {"zero", "null", "huge", "negative", "long"} and place[0] in {
-                "params", "macs", "parity", "metrics", "abstention",
-            }:  # fmt: skip
+                "params",
+                "macs",
+                "parity",
+                "metrics",
+                "abstention",
+            }:
                 continue
             name = f"{'.'.join(map(str, place))}-{kind}"
             # Arguments of an architecture build it anew; what runs is the network itself.
@@ -119,11 +143,20 @@ def _numbers(model, info):
 
 
 _HARMLESS = {
-    (("preprocessing", "mean", 0), "zero"), (("preprocessing", "mean", 0), "negative"),
-    (("threshold", "value"), "zero"), (("threshold", "target_recall"), "null"),
-    (("threshold", "value"), "null"), (("threshold", "target_recall"), "zero"),
+    (("preprocessing", "mean", 0), "zero"),
+    (("preprocessing", "mean", 0), "negative"),
+    (("threshold", "value"), "zero"),
+    (("threshold", "target_recall"), "null"),
+    (("threshold", "value"), "null"),
+    (("threshold", "target_recall"), "zero"),
     (("preprocessing", "scale"), "negative"),
-}  # fmt: skip
+    (("preprocessing", "scale"), "true"),
+    (("preprocessing", "mean", 0), "true"),
+    (("preprocessing", "std", 1), "true"),
+    (("threshold", "value"), "true"),
+    (("threshold", "target_recall"), "true"),
+    (("temperature",), "true"),
+}
 
 
 def _put(info, place, value):
@@ -195,12 +228,27 @@ def _meanings(model, info):
         ("mpp-negative", ("mpp",), -1.0),
         ("mpp-nan", ("mpp",), float("nan")),
     ):
-        refused = name not in {"classes-blank", "use-line", "use-long", "files-null", "threshold-null",
-                               "classes-line", "channels-twice", "test-time"}  # fmt: skip
-        yield Draft("model-meaning", name, _with_info(model, _put(info, place, value)), refused=refused)
+        refused = name not in {
+            "classes-blank",
+            "use-line",
+            "use-long",
+            "files-null",
+            "threshold-null",
+            "classes-line",
+            "channels-twice",
+            "test-time",
+            "architecture",
+            "arguments-odd",
+            "temperature-source",
+        }
+        yield Draft(
+            "model-meaning", name, _with_info(model, _put(info, place, value)), refused=refused
+        )
     for key in info:
         refused = key in {"format_version", "class_names", "preprocessing", "temperature"}
-        yield Draft("model-key", f"without-{key}", _with_info(model, _drop(info, key)), refused=refused)
+        yield Draft(
+            "model-key", f"without-{key}", _with_info(model, _drop(info, key)), refused=refused
+        )
     for key in info["preprocessing"]:
         maker = _with_info(model, _drop(info, "preprocessing", key))
         yield Draft("model-key", f"without-preprocessing-{key}", maker)
@@ -212,7 +260,7 @@ def _broken_documents(model):
     profile = (model / "profile.json").read_bytes()
     for name, content in _broken_json(sound):
         maker = _copied(model, functools.partial(_spoil, "model.json", content))
-        refused = name not in {"mark", "utf16-mark"}
+        refused = name not in {"mark", "utf16-mark", "large"}
         yield Draft("model-json", name, maker, refused=refused)
     twice = sound.rstrip()[:-1] + b', "temperature": NaN}'
     maker = _copied(model, functools.partial(_spoil, "model.json", twice))
@@ -264,7 +312,9 @@ def _networks(model):
     for cut in (0, 1, 100, len(data) // 2, len(data) - 1):
         yield _onnx(model, f"cut-{cut}", data[:cut])
     for number in range(6):
-        yield _onnx(model, f"flip-{number}", turn(data, chance, 4**number, 0, len(data)), refused=False)
+        yield _onnx(
+            model, f"flip-{number}", turn(data, chance, 4**number, 0, len(data)), refused=False
+        )
     yield _onnx(model, "text", b"no network\n")
     yield _onnx(model, "deep", _nested_protobuf())
     maker = _with_file(model, "model.onnx", data + b"\0", listed=False)
@@ -275,16 +325,45 @@ def _networks(model):
     (length,) = struct.unpack("<Q", weights[:8])
     header = json.loads(weights[8 : 8 + length])
     for name, content in (
-        ("empty", b""), ("cut", weights[: len(weights) // 2]), ("length-huge", struct.pack("<Q", 2**63) + weights[8:]),
-        ("length-0", bytes(8) + weights[8:]), ("header-text", _safetensors(b"no json")),
-        ("header-deep", _safetensors(b"[" * _DEEP)), ("header-empty", _safetensors(b"{}")),
-        ("offsets", _safetensors(json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 2**60]}}).encode())),
-        ("shape", _safetensors(json.dumps({"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}).encode())),
-        ("pickle", b"cos\nsystem\n(S'touch UNPICKLED'\ntR."), ("nan", weights[: 8 + length] + b"\xff" * (len(weights) - 8 - length)),
-        ("fewer", _safetensors(json.dumps(dict(list(header.items())[:3])).encode(), weights[8 + length :])),
-    ):  # fmt: skip
+        ("empty", b""),
+        ("cut", weights[: len(weights) // 2]),
+        ("length-huge", struct.pack("<Q", 2**63) + weights[8:]),
+        ("length-0", bytes(8) + weights[8:]),
+        ("header-text", _safetensors(b"no json")),
+        ("header-deep", _safetensors(b"[" * _DEEP)),
+        ("header-empty", _safetensors(b"{}")),
+        (
+            "offsets",
+            _safetensors(
+                json.dumps(
+                    {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 2**60]}}
+                ).encode()
+            ),
+        ),
+        (
+            "shape",
+            _safetensors(
+                json.dumps(
+                    {"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}
+                ).encode()
+            ),
+        ),
+        ("pickle", b"cos\nsystem\n(S'touch UNPICKLED'\ntR."),
+        ("nan", weights[: 8 + length] + b"\xff" * (len(weights) - 8 - length)),
+        (
+            "fewer",
+            _safetensors(
+                json.dumps(dict(list(header.items())[:3])).encode(), weights[8 + length :]
+            ),
+        ),
+    ):
         yield Draft("model-weights", name, _with_file(model, "model.safetensors", content))
-        yield Draft("model-weights", f"{name}-alone", _alone(_with_file(model, "model.safetensors", content)), refused=name != "nan")
+        yield Draft(
+            "model-weights",
+            f"{name}-alone",
+            _alone(_with_file(model, "model.safetensors", content)),
+            refused=name != "nan",
+        )
 
 
 def _onnx(model, name, content, *, refused=True):
@@ -326,8 +405,11 @@ def _varint(number):
 def _graphs(data):
     """Yield networks of another shape, or that do what no classifier of images needs."""
     for name, size, classes, channels in (
-        ("size-32", 32, 2, 3), ("classes-5", 64, 5, 3), ("classes-1", 64, 1, 3), ("channels-1", 64, 2, 1),
-    ):  # fmt: skip
+        ("size-32", 32, 2, 3),
+        ("classes-5", 64, 5, 3),
+        ("classes-1", 64, 1, 3),
+        ("channels-1", 64, 2, 1),
+    ):
         yield f"other-{name}", _flat(size, classes, channels)
     yield "input-name", _flat(64, 2, 3, given="pictures")
     yield "output-name", _flat(64, 2, 3, made="answers")
@@ -367,8 +449,18 @@ def _packed(nodes, initializers, given, made, functions=()):
     return model.SerializeToString()
 
 
-def _flat(size, classes, channels, *, given="images", made="logits", kind=TensorProto.FLOAT,
-          place=None, claimed=None, operator="MatMul"):  # fmt: skip
+def _flat(
+    size,
+    classes,
+    channels,
+    *,
+    given="images",
+    made="logits",
+    kind=TensorProto.FLOAT,
+    place=None,
+    claimed=None,
+    operator="MatMul",
+):
     """A network of one layer."""
     kind_of_numbers = np.float64 if kind == TensorProto.DOUBLE else np.float32
     weights = numpy_helper.from_array(
@@ -384,7 +476,10 @@ def _flat(size, classes, channels, *, given="images", made="logits", kind=Tensor
         helper.make_node("Flatten", [given], ["flat"]),
         helper.make_node(operator, ["flat", "w"], [made]),
     ]
-    ends = [_values(given, ["N", channels, size, size], kind)], [_values(made, ["N", classes], kind)]
+    ends = (
+        [_values(given, ["N", channels, size, size], kind)],
+        [_values(made, ["N", classes], kind)],
+    )
     return _packed(nodes, [weights], *ends)
 
 
@@ -408,9 +503,13 @@ def _loop():
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["x"], ["y"])],
         "body",
-        [_values("i", [], TensorProto.INT64), _values("go", [], TensorProto.BOOL), _values("x", ["N", 2])],
+        [
+            _values("i", [], TensorProto.INT64),
+            _values("go", [], TensorProto.BOOL),
+            _values("x", ["N", 2]),
+        ],
         [_values("on", [], TensorProto.BOOL), _values("y", ["N", 2])],
-    )  # fmt: skip
+    )
     weights += [
         numpy_helper.from_array(np.array(2**62, np.int64), "most"),
         numpy_helper.from_array(np.array(True), "yes"),
@@ -422,12 +521,16 @@ def _loop():
 def _branch():
     nodes, weights = _head()
     branches = [
-        helper.make_graph([helper.make_node("Identity", ["once"], [name])], name, [], [_values(name, ["N", 2])])
+        helper.make_graph(
+            [helper.make_node("Identity", ["once"], [name])], name, [], [_values(name, ["N", 2])]
+        )
         for name in ("a", "b")
-    ]  # fmt: skip
+    ]
     weights.append(numpy_helper.from_array(np.array(True), "yes"))
     nodes.append(
-        helper.make_node("If", ["yes"], ["logits"], then_branch=branches[0], else_branch=branches[1])
+        helper.make_node(
+            "If", ["yes"], ["logits"], then_branch=branches[0], else_branch=branches[1]
+        )
     )
     return _packed(nodes, weights, *_ends())
 
@@ -435,8 +538,11 @@ def _branch():
 def _scan():
     nodes, weights = _head()
     body = helper.make_graph(
-        [helper.make_node("Identity", ["row"], ["done"])], "body", [_values("row", [2])], [_values("done", [2])]
-    )  # fmt: skip
+        [helper.make_node("Identity", ["row"], ["done"])],
+        "body",
+        [_values("row", [2])],
+        [_values("done", [2])],
+    )
     nodes.append(helper.make_node("Scan", ["once"], ["logits"], body=body, num_scan_inputs=1))
     return _packed(nodes, weights, *_ends())
 
@@ -446,13 +552,21 @@ def _function():
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["x"], ["y"])],
         "body",
-        [_values("i", [], TensorProto.INT64), _values("go", [], TensorProto.BOOL), _values("x", None)],
+        [
+            _values("i", [], TensorProto.INT64),
+            _values("go", [], TensorProto.BOOL),
+            _values("x", None),
+        ],
         [_values("on", [], TensorProto.BOOL), _values("y", None)],
-    )  # fmt: skip
+    )
     own = helper.make_function(
-        "own", "Twist", ["a", "m", "c"], ["b"],
-        [helper.make_node("Loop", ["m", "c", "a"], ["b"], body=body)], [helper.make_opsetid("", 17)],
-    )  # fmt: skip
+        "own",
+        "Twist",
+        ["a", "m", "c"],
+        ["b"],
+        [helper.make_node("Loop", ["m", "c", "a"], ["b"], body=body)],
+        [helper.make_opsetid("", 17)],
+    )
     nodes, weights = _head()
     weights += [
         numpy_helper.from_array(np.array(2**62, np.int64), "most"),
@@ -493,24 +607,45 @@ def _special_parts(model):
 
 
 _SPECIAL = {
-    "pipe": os.mkfifo, "zero": link("/dev/zero"), "folder": Path.mkdir, "dangling": link("nowhere"),
-    "stdin": link("/dev/stdin"), "hole": hole(b"{"),
-}  # fmt: skip
+    "pipe": os.mkfifo,
+    "zero": link("/dev/zero"),
+    "folder": Path.mkdir,
+    "dangling": link("nowhere"),
+    "stdin": link("/dev/stdin"),
+    "hole": hole(b"{"),
+}
 
 
 # Run folders
 
 #: Files of a run folder that its report is made of.
 RUN_FILES = (
-    "audit.json", "balance.json", "environment.json", "history.csv", "logits.parquet", "manifest.csv",
-    "metrics.json", "predictions.csv", "recipe.toml", "split.json", "samples/index.json",
-    "samples/example-00.jpg", "model/model.json", "model/profile.json",
-)  # fmt: skip
+    "audit.json",
+    "balance.json",
+    "environment.json",
+    "history.csv",
+    "logits.parquet",
+    "manifest.csv",
+    "metrics.json",
+    "predictions.csv",
+    "recipe.toml",
+    "split.json",
+    "samples/index.json",
+    "samples/example-00.jpg",
+    "model/model.json",
+    "model/profile.json",
+)
 #: Of these what no report can do without, or must not show when it is damaged.
 _NEEDED = {
-    "metrics.json", "recipe.toml", "manifest.csv", "history.csv", "predictions.csv", "audit.json",
-    "environment.json", "split.json",
-}  # fmt: skip
+    "metrics.json",
+    "recipe.toml",
+    "manifest.csv",
+    "history.csv",
+    "predictions.csv",
+    "audit.json",
+    "environment.json",
+    "split.json",
+}
 
 
 def run_drafts(run):
@@ -524,20 +659,35 @@ def run_drafts(run):
         half = sound[: len(sound) // 2].rstrip(b"\r\n")
         half = half[: half.rindex(b",")] if name.endswith(".csv") else half
         damage = {
-            "cut": half, "emptied": b"", "binary": random.Random(SEED).randbytes(3000),
-            "swapped": (run / ("recipe.toml" if name != "recipe.toml" else "metrics.json")).read_bytes(),
-            "pipe": os.mkfifo, "zero": link("/dev/zero"), "folder": Path.mkdir,
-        }  # fmt: skip
+            "cut": half,
+            "emptied": b"",
+            "binary": random.Random(SEED).randbytes(3000),
+            "swapped": (
+                run / ("recipe.toml" if name != "recipe.toml" else "metrics.json")
+            ).read_bytes(),
+            "pipe": os.mkfifo,
+            "zero": link("/dev/zero"),
+            "folder": Path.mkdir,
+        }
         if name.endswith(".json"):
             damage |= {"list": b"[]", "deep": b"[" * _DEEP, "object": b'{"format_version": "1.0"}'}
-            damage |= {"newer": sound.replace(b'"1.0"', b'"9.0"', 1), "nan": _first_number(sound, b"NaN")}
+            damage |= {
+                "newer": sound.replace(b'"1.0"', b'"9.0"', 1),
+                "nan": _first_number(sound, b"NaN"),
+            }
         if name.endswith(".csv"):
             damage |= {"header": sound.splitlines()[0], "nul": sound.replace(b",", b",\0", 3)}
             damage |= {"words": _words(sound)}
         for kind, content in damage.items():
             maker = _run_with(run, name, content)
             refused = name in _NEEDED and kind not in {"newer", "nan", "words", "nul", "object"}
-            yield Draft("run", f"{name.replace('/', '-')}-{kind}", maker, refused=refused, names=Path(name).name)
+            yield Draft(
+                "run",
+                f"{name.replace('/', '-')}-{kind}",
+                maker,
+                refused=refused,
+                names=Path(name).name,
+            )
         yield Draft("run", f"{name.replace('/', '-')}-absent", _run_with(run, name, None))
     yield Draft("run-odd", "empty", Path.mkdir, refused=True)
     yield Draft("run-odd", "file", b"no folder", refused=True)
@@ -550,7 +700,7 @@ def _run_with(run, name, content):
         shutil.copytree(run, path, ignore=ignored, copy_function=os.link)
         for card in ("card.html", "card.md"):  # the report writes them anew
             shutil.copy(run / "model" / card, path / "model" / f"{card}.new")
-            os.replace(path / "model" / f"{card}.new", path / "model" / card)
+            (path / "model" / f"{card}.new").replace(path / "model" / card)
         (path / name).unlink()
         if content is not None:
             _replace(path / name, content)
@@ -579,39 +729,72 @@ def recipe_drafts(sound):
     """
     data = sound.encode()
     for name, content in {
-        "empty": b"", "cut": data[: len(data) // 3], "nul": data.replace(b"tiny", b"ti\0ny", 1),
-        "utf16": sound.encode("utf-16"), "latin": data.replace(b"tiny", b"t\xefny", 1),
-        "deep-list": data + b"\nx = " + b"[" * _DEEP, "deep-table": data + b"\n[" + b"a." * 20_000 + b"a]\n",
-        "deep-inline": data + b"\nx = " + b"{a=" * _DEEP, "digits": data.replace(b"seed = 3", b"seed = " + b"9" * 100_000),
+        "empty": b"",
+        "cut": data[: len(data) // 3],
+        "nul": data.replace(b"tiny", b"ti\0ny", 1),
+        "utf16": sound.encode("utf-16"),
+        "latin": data.replace(b"tiny", b"t\xefny", 1),
+        "deep-list": data + b"\nx = " + b"[" * _DEEP,
+        "deep-table": data + b"\n[" + b"a." * 20_000 + b"a]\n",
+        "deep-inline": data + b"\nx = " + b"{a=" * _DEEP,
+        "digits": data.replace(b"seed = 3", b"seed = " + b"9" * 100_000),
         "digits-real": data.replace(b"lr = 0.001", b"lr = 0." + b"9" * 100_000 + b"e99999"),
-        "key-long": data + b"\n" + b"k" * 1_000_000 + b" = 1\n", "value-long": data.replace(b'"tiny"', b'"' + b"v" * 1_000_000 + b'"'),
-        "surrogate": data.replace(b'"tiny"', b'"\\ud800"', 1), "bytes": data.replace(b'"tiny"', b'"\xed\xa0\x80"', 1),
-        "section-list": data.replace(b"[train]", b"[[train]]", 1), "section-twice": data + b"\n[train]\nepochs = 1\n",
-        "section-value": b"train = 5\n" + data.replace(b"[train]", b"[other]", 1), "section-unknown": data + b"\n[trian]\n",
-        "key-unknown": data.replace(b"epochs", b"epoch", 1), "json": b'{"name": "tiny"}', "xml": b"<recipe/>",
-        "binary": random.Random(SEED).randbytes(3000), "yaml": b"name: tiny\n", "name-path": data.replace(b'"tiny"', b'"../../x"', 1),
-        "name-nul": data.replace(b'"tiny"', b'"a\\u0000b"', 1), "root-nul": _set(data, b"root", b'"a\\u0000b"'),
-        "zeros": bytes(1000), "keys-many": data + b"".join(b"\nx%d = 1" % n for n in range(20_000)),
-    }.items():  # fmt: skip
+        "key-long": data + b"\n" + b"k" * 1_000_000 + b" = 1\n",
+        "value-long": data.replace(b'"tiny"', b'"' + b"v" * 1_000_000 + b'"'),
+        "surrogate": data.replace(b'"tiny"', b'"\\ud800"', 1),
+        "bytes": data.replace(b'"tiny"', b'"\xed\xa0\x80"', 1),
+        "section-list": data.replace(b"[train]", b"[[train]]", 1),
+        "section-twice": data + b"\n[train]\nepochs = 1\n",
+        "section-value": b"train = 5\n" + data.replace(b"[train]", b"[other]", 1),
+        "section-unknown": data + b"\n[trian]\n",
+        "key-unknown": data.replace(b"epochs", b"epoch", 1),
+        "json": b'{"name": "tiny"}',
+        "xml": b"<recipe/>",
+        "binary": random.Random(SEED).randbytes(3000),
+        "yaml": b"name: tiny\n",
+        "name-path": data.replace(b'"tiny"', b'"../../x"', 1),
+        "name-nul": data.replace(b'"tiny"', b'"a\\u0000b"', 1),
+        "root-nul": _set(data, b"root", b'"a\\u0000b"'),
+        "zeros": bytes(1000),
+        "keys-many": data + b"".join(b"\nx%d = 1" % n for n in range(20_000)),
+    }.items():
         yield Draft("recipe", f"{name}.toml", content, refused=True)
     yield Draft("recipe", "mark.toml", b"\xef\xbb\xbf" + data, sampled=True)
     yield Draft("recipe", "name-escape.toml", data.replace(b'"tiny"', b'"\\u001b[31m"', 1))
     for key, values in {
         b"seed": (b"-1", b'"3"', b"3.5", b"true", b"[]", b"nan", b"99999999999999999999"),
-        b"epochs": (b"0", b"-5", b"1.5", b"inf", b'"2"'), b"batch_size": (b"0", b"-8", b"{}"),
-        b"lr": (b"nan", b"inf", b"-0.1", b'"fast"', b"true"), b"input_px": (b"0", b"-64", b"1e9", b"[64]"),
-        b"resamples": (b"-1", b"nan"), b"optimizer": (b"5", b'"psychic"', b"[]"),
-        b"alpha": (b"nan", b"7", b"-1"), b"device": (b'"toaster"', b"7"), b"path": (b"7", b'""'),
-        b"protocol": (b'"none at all"', b"1"), b"monitor": (b'"luck"',), b"loss": (b'"grief"', b"1"),
-        b"focal_gamma": (b"nan", b"-1"), b"weight_decay": (b"inf", b"-1"), b"target_recall": (b"nan", b"2"),
-        b"patients": (b"-1", b'"ten"', b"nan"), b"size_px": (b"0", b"-64"), b"dataset": (b'"nothing"', b"1"),
-        b"policy": (b'"chaos"', b"2"), b"channels": (b'"R"', b"[1]"), b"percentiles": (b"[nan, 1]", b"[9]"),
-    }.items():  # fmt: skip
+        b"epochs": (b"0", b"-5", b"1.5", b"inf", b'"2"'),
+        b"batch_size": (b"0", b"-8", b"{}"),
+        b"lr": (b"nan", b"inf", b"-0.1", b'"fast"', b"true"),
+        b"input_px": (b"0", b"-64", b"1e9", b"[64]"),
+        b"resamples": (b"-1", b"nan"),
+        b"optimizer": (b"5", b'"psychic"', b"[]"),
+        b"alpha": (b"nan", b"7", b"-1"),
+        b"device": (b'"toaster"', b"7"),
+        b"path": (b"7", b'""'),
+        b"protocol": (b'"none at all"', b"1"),
+        b"monitor": (b'"luck"',),
+        b"loss": (b'"grief"', b"1"),
+        b"focal_gamma": (b"nan", b"-1"),
+        b"weight_decay": (b"inf", b"-1"),
+        b"target_recall": (b"nan", b"2"),
+        b"patients": (b"-1", b'"ten"', b"nan"),
+        b"size_px": (b"0", b"-64"),
+        b"dataset": (b'"nothing"', b"1"),
+        b"policy": (b'"chaos"', b"2"),
+        b"channels": (b'"R"', b"[1]"),
+        b"percentiles": (b"[nan, 1]", b"[9]"),
+    }.items():
         for number, value in enumerate(values):
             name = f"{key.decode()}-{number}.toml"
             yield Draft("recipe-value", name, _set(data, key, value), refused=True)
-    for name, content in (("pipe", os.mkfifo), ("folder", Path.mkdir), ("zero", link("/dev/zero")),
-                          ("dangling", link("nowhere")), ("hole", hole(b"x = 1\n"))):  # fmt: skip
+    for name, content in (
+        ("pipe", os.mkfifo),
+        ("folder", Path.mkdir),
+        ("zero", link("/dev/zero")),
+        ("dangling", link("nowhere")),
+        ("hole", hole(b"x = 1\n")),
+    ):
         refused = name not in {"pipe"}
         yield Draft("recipe-special", f"{name}.toml", content, refused=refused)
 
@@ -646,36 +829,97 @@ def manifest_drafts(images):
         return more(f"{cell},{label}")
 
     for name, content in {
-        "empty": b"", "blank": b"\n\n \n", "header": b"path,label\n", "no-header": "\n".join(rows).encode(),
-        "cut": data[:-4], "columns-twice": data.replace(b"path,label", b"path,path"), "label-twice": b"path,label,label\n" + first.encode() + b",a\n",
-        "case-twice": b"path,label,Path\n" + first.encode() + b",x\n", "nul": data.replace(b",a", b",\0a", 1),
-        "nul-path": odd("a\0b.png"), "carriage": data.replace(b"\n", b"\r"), "carriage-cell": odd('"a\rb.png"'),
-        "line-cell": odd('"a\nINJECTED.png"'), "quote-open": data + b'"open,a\n', "quote-inside": odd('a"b.png'),
-        "quotes-many": odd('"' * 99_999), "utf16": sound.encode("utf-16"), "utf16-bare": sound.encode("utf-16-le"),
-        "utf32": sound.encode("utf-32"), "mark": b"\xef\xbb\xbf" + data, "latin": odd("caf\udce9.png"),
-        "surrogates": odd("\udced\udca0\udc80.png"), "binary": random.Random(SEED).randbytes(9000),
-        "cell-huge": odd("x" * 10_000_000), "cell-long": odd("x" * 5000), "cells-many": odd("x" + "," * 1_000_000),
-        "columns-many": b",".join(b"c%d" % n for n in range(20_000)) + b"\n", "rows-long": more(*["x.png,a"] * 20_000),
-        "formula": odd("=cmd|' /C calc'!A0", "=1+1"), "formula-at": odd("@SUM(1)", "+1"), "label-formula": more(f"{first}", f"{images[1]},=1+1"),
-        "zero": odd("/dev/zero"), "stdin": odd("/dev/stdin"), "pipe": odd("pipe.png"), "folder": odd("."), "itself": odd("itself.csv"),
-        "above": odd("../" * 200 + "etc/passwd"), "url": odd("http://localhost/x.png"), "file-url": odd("file:///dev/zero"),
-        "home": odd("~/x.png"), "variable": odd("$HOME/x.png"), "index-digits": odd("a.h5#" + "9" * 5000), "index-negative": odd("a.h5#-1"),
-        "index-unicode": odd("a.h5#²"), "index-arabic": odd("a.h5#٣"), "index-pipe": odd("pipe.h5#0"), "index-zero": odd("zero.h5#0"),
-        "index-idx": odd("a.idx#" + "9" * 30), "index-of-image": odd(f"{images[0]}#0"), "bundle": odd(f"{images[0]}|{images[1]}"),
-        "bundle-empty": odd("|||"), "bundle-zero": odd(f"{images[0]}|/dev/zero"), "label-empty": odd(images[0], ""),
-        "label-long": odd(images[0], "y" * 100_000), "label-line": odd(images[0], '"a\nINJECTED"'), "label-bidi": odd(images[0], "\u202ea"),
-        "label-html": odd(images[0], "<script>alert(1)</script>"), "label-surrogate": odd(images[0], "\udced\udca0\udc80"),
-        "label-nan": odd(images[0], "nan"), "label-number": b"path,label\n" + b"\n".join(f"{i},{n}".encode() for n, i in enumerate(images)),
-        "labels-many": more(*[f"{images[0]},c{n}" for n in range(3000)]), "ragged": data + b"x\n", "ragged-more": data + b"a,b,c,d\n",
-        "semicolons": data.replace(b",", b";"), "separator": b"sep=\x00\n" + data, "separator-word": b"sep=abc\n" + data,
-        "html": b"<!DOCTYPE html><html></html>", "xml": b"<?xml version='1.0'?><a/>", "pickle": b"\x80\x04cos\nsystem\n", "json": b'[{"path": 1}]',
-        "split-odd": b"path,label,split\n" + b"\n".join(f"{i},a,{s}".encode() for i, s in zip(images, ("train", "\udcff".encode("utf-8", "surrogateescape").decode("latin1"), "", "x"), strict=True)),
-        "fold-odd": b"path,label,fold\n" + f"{images[0]},a,99999999999999999999\n{images[1]},b,-1\n".encode(),
+        "empty": b"",
+        "blank": b"\n\n \n",
+        "header": b"path,label\n",
+        "no-header": "\n".join(rows).encode(),
+        "cut": data[:-4],
+        "columns-twice": data.replace(b"path,label", b"path,path"),
+        "label-twice": b"path,label,label\n" + first.encode() + b",a\n",
+        "case-twice": b"path,label,Path\n" + first.encode() + b",x\n",
+        "nul": data.replace(b",a", b",\0a", 1),
+        "nul-path": odd("a\0b.png"),
+        "carriage": data.replace(b"\n", b"\r"),
+        "carriage-cell": odd('"a\rb.png"'),
+        "line-cell": odd('"a\nINJECTED.png"'),
+        "quote-open": data + b'"open,a\n',
+        "quote-inside": odd('a"b.png'),
+        "quotes-many": odd('"' * 99_999),
+        "utf16": sound.encode("utf-16"),
+        "utf16-bare": sound.encode("utf-16-le"),
+        "utf32": sound.encode("utf-32"),
+        "mark": b"\xef\xbb\xbf" + data,
+        "latin": odd("lait\udce9.png"),
+        "surrogates": odd("\udced\udca0\udc80.png"),
+        "binary": random.Random(SEED).randbytes(9000),
+        "cell-huge": odd("x" * 10_000_000),
+        "cell-long": odd("x" * 5000),
+        "cells-many": odd("x" + "," * 1_000_000),
+        "columns-many": b",".join(b"c%d" % n for n in range(20_000)) + b"\n",
+        "rows-long": more(*["x.png,a"] * 20_000),
+        "formula": odd("=cmd|' /C calc'!A0", "=1+1"),
+        "formula-at": odd("@SUM(1)", "+1"),
+        "label-formula": more(f"{first}", f"{images[1]},=1+1"),
+        "zero": odd("/dev/zero"),
+        "stdin": odd("/dev/stdin"),
+        "pipe": odd("pipe.png"),
+        "folder": odd("."),
+        "itself": odd("itself.csv"),
+        "above": odd("../" * 200 + "etc/passwd"),
+        "url": odd("http://localhost/x.png"),
+        "file-url": odd("file:///dev/zero"),
+        "home": odd("~/x.png"),
+        "variable": odd("$HOME/x.png"),
+        "index-digits": odd("a.h5#" + "9" * 5000),
+        "index-negative": odd("a.h5#-1"),
+        "index-unicode": odd("a.h5#²"),
+        "index-arabic": odd("a.h5#٣"),
+        "index-pipe": odd("pipe.h5#0"),
+        "index-zero": odd("zero.h5#0"),
+        "index-idx": odd("a.idx#" + "9" * 30),
+        "index-of-image": odd(f"{images[0]}#0"),
+        "bundle": odd(f"{images[0]}|{images[1]}"),
+        "bundle-empty": odd("|||"),
+        "bundle-zero": odd(f"{images[0]}|/dev/zero"),
+        "label-empty": odd(images[0], ""),
+        "label-long": odd(images[0], "y" * 100_000),
+        "label-line": odd(images[0], '"a\nINJECTED"'),
+        "label-bidi": odd(images[0], "\u202ea"),
+        "label-html": odd(images[0], "<script>alert(1)</script>"),
+        "label-surrogate": odd(images[0], "\udced\udca0\udc80"),
+        "label-nan": odd(images[0], "nan"),
+        "label-number": b"path,label\n"
+        + b"\n".join(f"{i},{n}".encode() for n, i in enumerate(images)),
+        "labels-many": more(*[f"{images[0]},c{n}" for n in range(3000)]),
+        "ragged": data + b"x\n",
+        "ragged-more": data + b"a,b,c,d\n",
+        "semicolons": data.replace(b",", b";"),
+        "separator": b"sep=\x00\n" + data,
+        "separator-word": b"sep=abc\n" + data,
+        "html": b"<!DOCTYPE html><html></html>",
+        "xml": b"<?xml version='1.0'?><a/>",
+        "pickle": b"\x80\x04cos\nsystem\n",
+        "json": b'[{"path": 1}]',
+        "split-odd": b"path,label,split\n"
+        + b"\n".join(
+            f"{i},a,{s}".encode()
+            for i, s in zip(
+                images,
+                ("train", "\udcff".encode("utf-8", "surrogateescape").decode("latin1"), "", "x"),
+                strict=True,
+            )
+        ),
+        "fold-odd": b"path,label,fold\n"
+        + f"{images[0]},a,99999999999999999999\n{images[1]},b,-1\n".encode(),
         "mpp-odd": b"path,label,mpp\n" + f"{images[0]},a,nan\n{images[1]},b,-1e999\n".encode(),
-        "magnification-odd": b"path,label,magnification\n" + f"{images[0]},a,{'9' * 5000}\n{images[1]},b,40+\n".encode(),
-        "escape": odd("\x1b[31m.png"), "tabs": data.replace(b",", b"\t"), "spaces": data.replace(b",", b" , "),
-        "ends": data.replace(b"\n", b"\r\r\n"), "vertical": odd("a\x0bb\x1cc\x85d.png"),
-    }.items():  # fmt: skip
+        "magnification-odd": b"path,label,magnification\n"
+        + f"{images[0]},a,{'9' * 5000}\n{images[1]},b,40+\n".encode(),
+        "escape": odd("\x1b[31m.png"),
+        "tabs": data.replace(b",", b"\t"),
+        "spaces": data.replace(b",", b" , "),
+        "ends": data.replace(b"\n", b"\r\r\n"),
+        "vertical": odd("a\x0bb\x1cc\x85d.png"),
+    }.items():
         yield Draft("manifest", f"{name}.csv", content)
     yield from _packed_manifests(sound)
     yield from _special_tables()
@@ -689,8 +933,13 @@ def _packed_manifests(sound):
     frame.to_excel(book, index=False)
     packed = gzip.compress(data, mtime=0)
     chance = random.Random(SEED)
-    for suffix, content in ((".parquet", columns.getvalue()), (".xlsx", book.getvalue()), (".csv.gz", packed),
-                            (".csv.bz2", bz2.compress(data)), (".csv.xz", lzma.compress(data))):  # fmt: skip
+    for suffix, content in (
+        (".parquet", columns.getvalue()),
+        (".xlsx", book.getvalue()),
+        (".csv.gz", packed),
+        (".csv.bz2", bz2.compress(data)),
+        (".csv.xz", lzma.compress(data)),
+    ):
         stem = f"packed{suffix.replace('.', '-')}"
         size = len(content)
         for cut in (0, 4, size // 2, size - 1):
@@ -700,9 +949,13 @@ def _packed_manifests(sound):
             yield Draft("table", f"{stem}-flip-{number}{suffix}", turned)
         yield Draft("table", f"{stem}-text{suffix}", b"no such file\n")
     yield Draft("table", "fits-not.csv", columns.getvalue())
-    yield Draft("table", "footer.parquet", b"PAR1" + b"\xff" * 40 + struct.pack("<I", 2**31 - 1) + b"PAR1")
+    yield Draft(
+        "table", "footer.parquet", b"PAR1" + b"\xff" * 40 + struct.pack("<I", 2**31 - 1) + b"PAR1"
+    )
     yield Draft("table", "nested.parquet", _parquet({"path": [["a"]], "label": [{"a": 1}]}))
-    yield Draft("table", "numbers.parquet", _parquet({"path": [1.5, float("nan")], "label": [1, 2]}))
+    yield Draft(
+        "table", "numbers.parquet", _parquet({"path": [1.5, float("nan")], "label": [1, 2]})
+    )
     yield Draft("table", "bytes.parquet", _parquet({"path": [b"\xff", b"\0"], "label": ["a", "b"]}))
     yield Draft("table", "no-rows.parquet", _parquet({"path": [], "label": []}))
     yield Draft("table-bomb", "rows.parquet", _many_rows)
@@ -714,7 +967,9 @@ def _packed_manifests(sound):
     yield Draft("table-bomb", "book.xlsx", _book_bomb(book.getvalue()))
     yield Draft("table-bomb", "book-cells.xlsx", _wide_book(book.getvalue()))
     yield Draft("table-bomb", "laughs.xlsx", _laughing_book(book.getvalue()))
-    yield Draft("table-bomb", "zip-name.xlsx", _zip({"../../outside": b"x", "xl/workbook.xml": b"<a/>"}))
+    yield Draft(
+        "table-bomb", "zip-name.xlsx", _zip({"../../outside": b"x", "xl/workbook.xml": b"<a/>"})
+    )
     yield Draft("table-bomb", "old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\xff" * 3000)
     yield Draft("table-bomb", "open.ods", _zip({"content.xml": b"<a>" * 100_000, "mimetype": b"x"}))
 

@@ -16,7 +16,7 @@ class Draft:
         family: Kind of attack or format; one of each family is in the sample.
         name: Of the file, unique in its family.
         content: Bytes, or a function that makes what lies at the path it is given.
-        sampled: Whether the sample has it, where it is not the family's first.
+        sampled: Whether the sample has it, of a family that has none the first.
         refused: Whether a verb must refuse it, however it does so.
         names: What the refusal must name, if anything.
     """
@@ -45,19 +45,17 @@ class Draft:
 
 def damaged(family, stem, suffix, data, *, n_flips=5, n_heads=4):
     """Yield a file cut, overwritten and with bits turned, each a draft."""
-    chance = random.Random(f"{SEED}{family}{stem}")
+    chance = random.Random(f"{SEED}{family}{stem}")  # noqa: S311 -- no secret
     size = len(data)
     for cut in sorted({1, 4, 12, 30, size // 4, size // 2, 9 * size // 10, size - 1}):
-        yield Draft(family, f"{stem}-cut-{cut:06d}{suffix}", data[:cut])
+        sampled = cut == size // 2
+        yield Draft(family, f"{stem}-cut-{cut:06d}{suffix}", data[:cut], sampled=sampled)
     for number in range(n_flips):
-        yield Draft(
-            family, f"{stem}-flip-{number}{suffix}", turn(data, chance, 4**number, 0, size)
-        )
+        turned = turn(data, chance, 4**number, 0, size)
+        yield Draft(family, f"{stem}-flip-{number}{suffix}", turned, sampled=number == 1)
     for number in range(n_heads):
         end = min(size, 96)
-        yield Draft(
-            family, f"{stem}-head-{number}{suffix}", turn(data, chance, 1 + number, 4, end)
-        )
+        yield Draft(family, f"{stem}-head-{number}{suffix}", turn(data, chance, 1 + number, 4, end))
     third = size // 3
     yield Draft(family, f"{stem}-zeros{suffix}", data[:third] + bytes(third) + data[2 * third :])
     yield Draft(family, f"{stem}-ones{suffix}", data[:third] + b"\xff" * third + data[2 * third :])

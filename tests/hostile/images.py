@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image
-
 from tests.hostile.drafts import SEED, Draft, damaged, hole, link
 
 #: Just below what is read at most: 49 million pixels.
@@ -46,9 +45,17 @@ def image_drafts():
     """Yield every hostile image file as a draft."""
     yield from _damaged_images()
     for make in (
-        _lying_png, _lying_jpeg, _lying_tiff, _cyclic_tiff, _lying_others, _bombs, _foreign,
-        _special, _holes, _names,
-    ):  # fmt: skip
+        _lying_png,
+        _lying_jpeg,
+        _lying_tiff,
+        _cyclic_tiff,
+        _lying_others,
+        _bombs,
+        _foreign,
+        _special,
+        _holes,
+        _names,
+    ):
         yield from make()
 
 
@@ -113,21 +120,28 @@ def png(width, height, *, bits=8, colour=2, interlace=0, extra=b"", data=None):
     """Return a PNG whose header need not fit its pixels."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlace)
     data = zlib.compress(bytes(32 * 121)) if data is None else data
-    return (
-        _MAGIC_PNG + chunk(b"IHDR", header) + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    )
+    return _MAGIC_PNG + chunk(b"IHDR", header) + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def _lying_png():
     family = "lying-png"
     sizes = (
-        (0, 40), (40, 0), (2**31 - 1, 2**31 - 1), (2**32 - 1, 1), (100_000, 100_000), (7000, 7000),
-        (1, 50_000_000), (40, 33), (1, 1),
-    )  # fmt: skip
+        (0, 40),
+        (40, 0),
+        (2**31 - 1, 2**31 - 1),
+        (2**32 - 1, 1),
+        (100_000, 100_000),
+        (7000, 7000),
+        (1, 50_000_000),
+        (40, 33),
+        (1, 1),
+    )
     for width, height in sizes:
         yield Draft(family, f"size-{width}x{height}.png", png(width, height))
     for bits, colour in ((3, 2), (16, 3), (99, 2), (8, 1), (8, 7), (8, 255), (1, 6), (0, 0)):
-        yield Draft(family, f"bits-{bits}-colour-{colour}.png", png(40, 32, bits=bits, colour=colour))
+        yield Draft(
+            family, f"bits-{bits}-colour-{colour}.png", png(40, 32, bits=bits, colour=colour)
+        )
     yield Draft(family, "interlace-9.png", png(40, 32, interlace=9))
     yield Draft(family, "palette-absent.png", png(40, 32, colour=3))
     palette = chunk(b"PLTE", bytes(3 * 300))
@@ -234,9 +248,16 @@ def _many_scans():
 
 _TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 12: 8, 13: 4, 16: 8}
 _RGB = {
-    256: (3, [40]), 257: (3, [32]), 258: (3, [8, 8, 8]), 259: (3, [1]), 262: (3, [2]),
-    273: (4, [8]), 277: (3, [3]), 278: (3, [32]), 279: (4, [40 * 32 * 3]),
-}  # fmt: skip
+    256: (3, [40]),
+    257: (3, [32]),
+    258: (3, [8, 8, 8]),
+    259: (3, [1]),
+    262: (3, [2]),
+    273: (4, [8]),
+    277: (3, [3]),
+    278: (3, [32]),
+    279: (4, [40 * 32 * 3]),
+}
 _STRIP = 40 * 32 * 3
 
 
@@ -373,7 +394,9 @@ def _laughing_ome():
     lines = ["<?xml version='1.0'?><!DOCTYPE OME [<!ENTITY a 'ha'>"]
     for before, name in itertools.pairwise("abcdefghij"):
         lines.append(f"<!ENTITY {name} '{f'&{before};' * 10}'>")
-    lines.append("]><OME xmlns='http://www.openmicroscopy.org/Schemas/OME/2016-06'><Image ID='&j;'>")
+    lines.append(
+        "]><OME xmlns='http://www.openmicroscopy.org/Schemas/OME/2016-06'><Image ID='&j;'>"
+    )
     lines.append("<Pixels SizeX='99999999' SizeY='99999999' SizeC='3' Type='uint8'/></Image></OME>")
     return "".join(lines).encode() + b"\0"
 
@@ -444,16 +467,26 @@ def _put(data, place, form, *values):
 def _lying_bmp():
     data = save(draw(), "BMP")
     for name, place, form, value in (
-        ("width-0", 18, "<i", 0), ("width-huge", 18, "<i", 2**31 - 1),
-        ("width-negative", 18, "<i", -40), ("height-0", 22, "<i", 0),
-        ("height-huge", 22, "<i", 2**31 - 1), ("height-least", 22, "<i", -(2**31)),
-        ("offset-beyond", 10, "<I", 2**32 - 1), ("header-0", 14, "<I", 0),
-        ("header-huge", 14, "<I", 2**32 - 1), ("header-12", 14, "<I", 12),
-        ("bits-0", 28, "<H", 0), ("bits-99", 28, "<H", 99), ("bits-1", 28, "<H", 1),
-        ("bits-8", 28, "<H", 8), ("compression-99", 30, "<I", 99), ("compression-png", 30, "<I", 5),
-        ("compression-rle", 30, "<I", 1), ("colours-huge", 46, "<I", 2**31),
+        ("width-0", 18, "<i", 0),
+        ("width-huge", 18, "<i", 2**31 - 1),
+        ("width-negative", 18, "<i", -40),
+        ("height-0", 22, "<i", 0),
+        ("height-huge", 22, "<i", 2**31 - 1),
+        ("height-least", 22, "<i", -(2**31)),
+        ("offset-beyond", 10, "<I", 2**32 - 1),
+        ("header-0", 14, "<I", 0),
+        ("header-huge", 14, "<I", 2**32 - 1),
+        ("header-12", 14, "<I", 12),
+        ("bits-0", 28, "<H", 0),
+        ("bits-99", 28, "<H", 99),
+        ("bits-1", 28, "<H", 1),
+        ("bits-8", 28, "<H", 8),
+        ("compression-99", 30, "<I", 99),
+        ("compression-png", 30, "<I", 5),
+        ("compression-rle", 30, "<I", 1),
+        ("colours-huge", 46, "<I", 2**31),
         ("planes-9", 26, "<H", 9),
-    ):  # fmt: skip
+    ):
         yield Draft("lying-bmp", f"{name}.bmp", _put(data, place, form, value))
     rle = _put(_put(_put(data, 28, "<H", 8), 30, "<I", 1), 18, "<ii", 7000, 7000)
     yield Draft("lying-bmp", "rle-49-million.bmp", rle[:54] + bytes(1024) + b"\xff\0" * 1000)
@@ -506,28 +539,35 @@ def _extended(data, side, flags=0):
 def _lying_jp2():
     data = save(draw(), "JPEG2000")
     header, stream = data.index(b"ihdr"), data.index(b"\xff\x4f\xff\x51")
-    siz = stream + 4
+    sizes = stream + 4
+    large = _put(data, sizes + 4, ">II", 7000, 7000)
     most = 2**32 - 1
     for name, lie in (
         ("header-huge", _put(data, header + 4, ">II", most, most)),
         ("header-0", _put(data, header + 4, ">II", 0, 0)),
         ("header-components", _put(data, header + 12, ">H", 16384)),
-        ("size-huge", _put(data, siz + 4, ">II", most, most)),
-        ("size-7000", _put(data, siz + 4, ">II", 7000, 7000)),
-        ("size-0", _put(data, siz + 4, ">II", 0, 0)),
-        ("offset", _put(data, siz + 12, ">II", most, most)),
-        ("tile-1", _put(data, siz + 20, ">II", 1, 1)),
-        ("tile-0", _put(data, siz + 20, ">II", 0, 0)),
-        ("tile-1-size-7000", _put(_put(data, siz + 4, ">II", 7000, 7000), siz + 20, ">II", 1, 1)),
-        ("components-0", _put(data, siz + 36, ">H", 0)),
-        ("components-16384", _put(data, siz + 36, ">H", 16384)),
-        ("depth", _put(data, siz + 38, ">B", 255)),
-        ("step-0", _put(data, siz + 39, ">BB", 0, 0)),
+        ("size-huge", _put(data, sizes + 4, ">II", most, most)),
+        ("size-7000", _put(data, sizes + 4, ">II", 7000, 7000)),
+        ("size-0", _put(data, sizes + 4, ">II", 0, 0)),
+        ("offset", _put(data, sizes + 12, ">II", most, most)),
+        ("tile-1", _put(data, sizes + 20, ">II", 1, 1)),
+        ("tile-0", _put(data, sizes + 20, ">II", 0, 0)),
+        (
+            "tile-1-size-7000",
+            _put(large, sizes + 20, ">II", 1, 1),
+        ),
+        ("components-0", _put(data, sizes + 36, ">H", 0)),
+        ("components-16384", _put(data, sizes + 36, ">H", 16384)),
+        ("depth", _put(data, sizes + 38, ">B", 255)),
+        ("step-0", _put(data, sizes + 39, ">BB", 0, 0)),
         ("box-0", _put(data, header - 4, ">I", 0)),
         ("box-1", _put(data, header - 4, ">I", 1)),
         ("box-7", _put(data, header - 4, ">I", 7)),
         ("box-huge", _put(data, header - 4, ">I", most)),
-        ("both-7000", _put(_put(data, header + 4, ">II", 7000, 7000), siz + 4, ">II", 7000, 7000)),
+        (
+            "both-7000",
+            _put(large, header + 4, ">II", 7000, 7000),
+        ),
     ):
         yield Draft("lying-jp2", f"{name}.jp2", lie)
     raw = data[stream:]
@@ -539,14 +579,31 @@ def _lying_ppm():
     pixels = draw().tobytes()
     for number, head in enumerate(
         (
-            b"P6 99999999 99999999 255\n", b"P6 0 32 255\n", b"P6 -40 32 255\n", b"P6 40 32 0\n",
-            b"P6 40 32 65535\n", b"P6 40 32 70000\n", b"P6 40 32 99999999999\n", b"P6 7000 7000 255\n",
-            b"P3 40 32 255\n", b"P1 40 32\n", b"P2 40 32 255\nseven", b"P4 7000 7000\n", b"P7\n",
-            b"P6 " + b"9" * 5000 + b" 1 255\n", b"P6 4x0 32 255\n", b"Pf 40 32 -1.0\n", b"PyRGB\n",
-            b"P6 40 32 255\n#" + b"c" * 2_000_000 + b"\n", b"P6" + b" " * 2_000_000 + b"40 32 255\n",
-            b"P0CMYK\n40 32 255\n", b"P6 40.5 32 255\n", b"P5 1 50000000 255\n", b"P6\n",
+            b"P6 99999999 99999999 255\n",
+            b"P6 0 32 255\n",
+            b"P6 -40 32 255\n",
+            b"P6 40 32 0\n",
+            b"P6 40 32 65535\n",
+            b"P6 40 32 70000\n",
+            b"P6 40 32 99999999999\n",
+            b"P6 7000 7000 255\n",
+            b"P3 40 32 255\n",
+            b"P1 40 32\n",
+            b"P2 40 32 255\nseven",
+            b"P4 7000 7000\n",
+            b"P7\n",
+            b"P6 " + b"9" * 5000 + b" 1 255\n",
+            b"P6 4x0 32 255\n",
+            b"Pf 40 32 -1.0\n",
+            b"PyRGB\n",
+            b"P6 40 32 255\n#" + b"c" * 2_000_000 + b"\n",
+            b"P6" + b" " * 2_000_000 + b"40 32 255\n",
+            b"P0CMYK\n40 32 255\n",
+            b"P6 40.5 32 255\n",
+            b"P5 1 50000000 255\n",
+            b"P6\n",
         )
-    ):  # fmt: skip
+    ):
         yield Draft("lying-ppm", f"head-{number:02d}.ppm", head + pixels)
 
 
@@ -570,8 +627,12 @@ def _bombs():
     yield Draft(family, "png-49-million.png", png(side, side, data=rgb), sampled=True)
     yield Draft(family, "png-49-million-deep.png", png(side, side, bits=16, data=deep))
     yield Draft(family, "png-49-million-alpha.png", png(side, side, colour=6, data=deep))
-    yield Draft(family, "png-49-million-deep-alpha.png", png(side, side, bits=16, colour=6, data=deep))
-    yield Draft(family, "png-49-million-bits.png", png(side, side, bits=1, colour=0, data=rgb[:9000]))
+    yield Draft(
+        family, "png-49-million-deep-alpha.png", png(side, side, bits=16, colour=6, data=deep)
+    )
+    yield Draft(
+        family, "png-49-million-bits.png", png(side, side, bits=1, colour=0, data=rgb[:9000])
+    )
     yield Draft(family, "png-line.png", png(49_999_999, 1, data=rgb))
     large = {256: (4, [side]), 257: (4, [side]), 278: (4, [side]), 259: (3, [8])}
     flat, double = squeeze(side * side * 3), squeeze(side * side * 6)
@@ -614,25 +675,46 @@ class _Bait:
 
 def _foreign():
     family = "foreign"
-    svg = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(1)</script></svg>'
+    svg = (
+        b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(1)</script></svg>'
+    )
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 32\n(%pipe%touch UNPICKLED) (w) file\n"
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("../../outside.png", b"x")
     kinds = {
-        "empty": b"", "byte": b"\0", "newline": b"\n", "text": b"This is text.\n" * 40,
-        "svg": svg, "eps": eps, "html": b"<!DOCTYPE html><html><body>404</body></html>",
-        "pickle": pickle.dumps(_Bait()), "pickle-0": pickle.dumps(_Bait(), protocol=0),
-        "pdf": b"%PDF-1.7\n", "zip": zipped.getvalue(), "gzip": gzip.compress(save(draw(), "PNG")),
-        "elf": b"\x7fELF" + bytes(60), "lfs": b"version https://git-lfs.github.com/spec/v1\noid x\n",
-        "dicom": bytes(128) + b"DICM" + bytes(60), "json": b"[" * 100_000, "zeros": bytes(100_000),
-        "ones": b"\xff" * 100_000, "surrogates": b"\xed\xa0\x80" * 100, "utf16": "text".encode("utf-16"),
-        "icns": b"icns\0\0\0\x08", "ico": b"\0\0\1\0\1\0" + bytes(40), "psd": b"8BPS\0\1" + bytes(40),
-        "xbm": b"#define x_width 9999999\n#define x_height 9999999\n", "fits": b"SIMPLE  =    T" * 90,
-        "mp4": b"\0\0\0\x18ftypmp42" + bytes(90), "heic": b"\0\0\0\x18ftypheic" + bytes(90),
-        "avif": b"\0\0\0\x18ftypavif" + bytes(90), "dds": b"DDS |" + b"\xff" * 128,
-        "h5": b"\x89HDF\r\n\x1a\n" + bytes(90), "npy": b"\x93NUMPY\1\0" + bytes(90),
-    }  # fmt: skip
+        "empty": b"",
+        "byte": b"\0",
+        "newline": b"\n",
+        "text": b"This is text.\n" * 40,
+        "svg": svg,
+        "eps": eps,
+        "html": b"<!DOCTYPE html><html><body>404</body></html>",
+        "pickle": pickle.dumps(_Bait()),
+        "pickle-0": pickle.dumps(_Bait(), protocol=0),
+        "pdf": b"%PDF-1.7\n",
+        "zip": zipped.getvalue(),
+        "gzip": gzip.compress(save(draw(), "PNG")),
+        "elf": b"\x7fELF" + bytes(60),
+        "lfs": b"version https://git-lfs.github.com/spec/v1\noid x\n",
+        "dicom": bytes(128) + b"DICM" + bytes(60),
+        "json": b"[" * 100_000,
+        "zeros": bytes(100_000),
+        "ones": b"\xff" * 100_000,
+        "surrogates": b"\xed\xa0\x80" * 100,
+        "utf16": "text".encode("utf-16"),
+        "icns": b"icns\0\0\0\x08",
+        "ico": b"\0\0\1\0\1\0" + bytes(40),
+        "psd": b"8BPS\0\1" + bytes(40),
+        "xbm": b"#define x_width 9999999\n#define x_height 9999999\n",
+        "fits": b"SIMPLE  =    T" * 90,
+        "mp4": b"\0\0\0\x18ftypmp42" + bytes(90),
+        "heic": b"\0\0\0\x18ftypheic" + bytes(90),
+        "avif": b"\0\0\0\x18ftypavif" + bytes(90),
+        "dds": b"DDS |" + b"\xff" * 128,
+        "h5": b"\x89HDF\r\n\x1a\n" + bytes(90),
+        "npy": b"\x93NUMPY\1\0" + bytes(90),
+    }
     for place, (kind, data) in enumerate(kinds.items()):
         suffix = (".png", ".jpg", ".tif", ".bmp", ".webp", ".gif", ".jp2", ".ppm")[place % 8]
         yield Draft(family, f"{kind}{suffix}", data)
@@ -661,13 +743,23 @@ def _special():
     yield Draft(family, "pipe.tif", os.mkfifo)
     yield Draft(family, "socket.png", _bind)
     for name, target in (
-        ("zero.png", "/dev/zero"), ("stdin.png", "/dev/stdin"), ("random.jpg", "/dev/urandom"),
-        ("null.png", "/dev/null"), ("terminal.png", "/dev/tty"), ("full.tif", "/dev/full"),
-        ("descriptor.png", "/proc/self/fd/0"), ("memory.png", "/proc/self/mem"),
-        ("map.png", "/proc/self/maps"), ("dangling.png", "nowhere.png"), ("itself.png", "itself.png"),
-        ("cycle-a.png", "cycle-b.png"), ("cycle-b.png", "cycle-a.png"), ("pipe-link.png", "pipe.png"),
-        ("above.png", ".."), ("password.png", "/etc/passwd"),
-    ):  # fmt: skip
+        ("zero.png", "/dev/zero"),
+        ("stdin.png", "/dev/stdin"),
+        ("random.jpg", "/dev/urandom"),
+        ("null.png", "/dev/null"),
+        ("terminal.png", "/dev/tty"),
+        ("full.tif", "/dev/full"),
+        ("descriptor.png", "/proc/self/fd/0"),
+        ("memory.png", "/proc/self/mem"),
+        ("map.png", "/proc/self/maps"),
+        ("dangling.png", "nowhere.png"),
+        ("itself.png", "itself.png"),
+        ("cycle-a.png", "cycle-b.png"),
+        ("cycle-b.png", "cycle-a.png"),
+        ("pipe-link.png", "pipe.png"),
+        ("above.png", ".."),
+        ("password.png", "/etc/passwd"),
+    ):
         yield Draft(family, name, link(target))
     yield Draft(family, "folder.png", Path.mkdir)
     yield Draft(family, "folder.tif", Path.mkdir)
@@ -683,27 +775,86 @@ def _bind(path):
 def _holes():
     family = "hole"
     heads = {
-        "png": save(draw(), "PNG")[:-12], "jpg": save(draw(), "JPEG")[:-2], "bmp": save(draw(), "BMP"),
-        "gif": save(draw(), "GIF")[:-1], "webp": save(draw(), "WEBP"), "tif": tiff(), "ppm": b"P6 ",
+        "png": save(draw(), "PNG")[:-12],
+        "jpg": save(draw(), "JPEG")[:-2],
+        "bmp": save(draw(), "BMP"),
+        "gif": save(draw(), "GIF")[:-1],
+        "webp": save(draw(), "WEBP"),
+        "tif": tiff(),
+        "ppm": b"P6 ",
         "jp2": save(draw(), "JPEG2000"),
-    }  # fmt: skip
+    }
     for suffix, head in heads.items():
         yield Draft(family, f"terabyte.{suffix}", hole(head))
         yield Draft(family, f"terabyte-of-zeros.{suffix}", hole(b""))
 
 
 _NAMES = (
-    "carriage\rreturn", "line\nINJECTED: yes", "both\r\nINJECTED", "tab\tin", "=1+1", "+1", "-rf",
-    "@SUM(1)", "=cmd|' /C calc'!A0", "--output=x", "-o", "quote\"in", "'quotes'", "comma,in",
-    "semi;colon", "back\\slash", "hash#0", "left|right", "percent%00", "$(touch UNPICKLED)",
-    "`touch UNPICKLED`", "{braces}", "%s%n", "<img src=x onerror=alert(1)>", "&amp;<b>",
-    "[x](javascript:alert(1))", "![x](http:x)", "\x1b[31mred", "bell\x07", "back\x08", "del\x7f",
-    "\u202egnp.bidi", "\u2066isolate\u2069", "zero\u200bwidth", "\ufeffmark", "nel\u0085INJECTED",
-    "separator\u2028INJECTED", "nfd-e\u0301", "emoji-\U0001f9ec", " leading", "trailing ", "..two",
-    "a" * 250, "ä" * 125, "con", "~", "*", "?", "[a-z]", "\udce9latin", "\udcff\udcfe", "\udced\udca0\udc80",
-    "form\x0cINJECTED", "vertical\x0bINJECTED", "file\x1cINJECTED", "nan", "True", "007", "1e5",
-    "2024-01-01", "null", "|", "#", "a|b|c",
-)  # fmt: skip
+    "carriage\rreturn",
+    "line\nINJECTED: yes",
+    "both\r\nINJECTED",
+    "tab\tin",
+    "=1+1",
+    "+1",
+    "-rf",
+    "@SUM(1)",
+    "=cmd|' /C calc'!A0",
+    "--output=x",
+    "-o",
+    'quote"in',
+    "'quotes'",
+    "comma,in",
+    "semi;colon",
+    "back\\slash",
+    "hash#0",
+    "left|right",
+    "percent%00",
+    "$(touch UNPICKLED)",
+    "`touch UNPICKLED`",
+    "{braces}",
+    "%s%n",
+    "<img src=x onerror=alert(1)>",
+    "&amp;<b>",
+    "[x](javascript:alert(1))",
+    "![x](http:x)",
+    "\x1b[31mred",
+    "bell\x07",
+    "back\x08",
+    "del\x7f",
+    "\u202egnp.bidi",
+    "\u2066isolate\u2069",
+    "zero\u200bwidth",
+    "\ufeffmark",
+    "nel\u0085INJECTED",
+    "separator\u2028INJECTED",
+    "nfd-e\u0301",
+    "emoji-\U0001f9ec",
+    " leading",
+    "trailing ",
+    "..two",
+    "a" * 250,
+    "ä" * 125,
+    "con",
+    "~",
+    "*",
+    "?",
+    "[a-z]",
+    "\udce9latin",
+    "\udcff\udcfe",
+    "\udced\udca0\udc80",
+    "form\x0cINJECTED",
+    "vertical\x0bINJECTED",
+    "file\x1cINJECTED",
+    "nan",
+    "True",
+    "007",
+    "1e5",
+    "2024-01-01",
+    "null",
+    "|",
+    "#",
+    "a|b|c",
+)
 
 
 def _names():

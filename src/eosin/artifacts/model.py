@@ -293,6 +293,8 @@ class ModelInfo(VersionedDocument):
         intended_use: Always begins with "Research use only"; says where the data are simulated.
     """
 
+    MAX_BYTES = 16 << 20
+
     architecture: Name
     arguments: DictOf[Plain]
     class_names: Annotated[TupleOf[Name], Field(min_length=2)]
@@ -313,7 +315,7 @@ class ModelInfo(VersionedDocument):
     data_licence: Text
     simulated: Flag
     metrics: DictOf[MetricBlock] = Field(default_factory=dict)
-    parity: DictOf[Count | NotNegative] = Field(default_factory=dict)
+    parity: DictOf[NotNegative | Count] = Field(default_factory=dict)
     params: Count
     macs: Count | None = None
     weights_sha256: Text

@@ -81,6 +81,8 @@ class Profile(VersionedDocument):
         classes: Share of each class among the training images.
     """
 
+    MAX_BYTES = 16 << 20
+
     measured: Literal["brightfield", "fluorescence", "features"]
     appearance: DictOf[Distribution]
     prediction: Distribution | None = None

@@ -13,6 +13,7 @@ from eosin.artifacts.values import (
     NotNegative,
     Plain,
     Probability,
+    Text,
 )
 from eosin.artifacts.versioned import Document, VersionedDocument
 
@@ -36,6 +37,8 @@ class Environment(VersionedDocument):
         data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
         dataset: Facts that the adapter declares: title, licence, citation, simulated.
         seconds: Wall time of each stage of the run.
+        files: SHA-256 of the files of the finished run that its pages and later verbs read, by
+            path in the run folder; null while it is not finished, and in runs of before 0.2.
     """
 
     eosin: str
@@ -52,6 +55,7 @@ class Environment(VersionedDocument):
     data_fingerprint: str
     dataset: DictOf[Plain]
     seconds: DictOf[NotNegative]
+    files: DictOf[Text] | None = None
 
 
 class SplitPart(Document):

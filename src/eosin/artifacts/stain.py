@@ -14,13 +14,14 @@ from eosin.artifacts.values import (
     ListOf,
     NotNegative,
     Number,
-    Positive,
     Text,
 )
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 Triple = tuple[Number, Number, Number]
-Spreads = tuple[Positive, Positive, Positive]
+#: Far beyond any colour, near enough for single precision.
+_Axis = Annotated[float, Field(strict=True, ge=-1e3, le=1e3)]
+_Amount = Annotated[float, Field(strict=True, gt=0, le=1e3)]
 #: How far a stain vector's length may be from 1.
 _ROUNDING = 0.01
 
@@ -58,7 +59,7 @@ class SeparationReference(_Reference):
 
     method: Literal["macenko", "vahadane"]
     stain_matrix: tuple[Triple, Triple]
-    max_concentrations: tuple[Positive, Positive]
+    max_concentrations: tuple[_Amount, _Amount]
     i0: Annotated[float, Field(strict=True, ge=1, le=256)] = 240.0
     beta: NotNegative = 0.15
     alpha: Annotated[float, Field(strict=True, ge=0, lt=50)] = 1.0
@@ -85,8 +86,8 @@ class ColourReference(_Reference):
     """
 
     method: Literal["reinhard"] = "reinhard"
-    lab_mean: Triple
-    lab_std: Spreads
+    lab_mean: tuple[_Axis, _Axis, _Axis]
+    lab_std: tuple[_Amount, _Amount, _Amount]
 
 
 StainReference = Annotated[SeparationReference | ColourReference, Field(discriminator="method")]

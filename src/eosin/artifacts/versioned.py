@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,6 +29,9 @@ class VersionedDocument(Document):
     Attributes:
         format_version: ``major.minor``; a reader refuses another major.
     """
+
+    #: Bytes of a file that is read at most.
+    MAX_BYTES: ClassVar[int] = 256 << 20
 
     format_version: str = FORMAT_VERSION
 
@@ -118,7 +121,7 @@ def read_document(path: Path, kind: type[D]) -> D:
     Raises:
         ArtifactError: It is absent, of another major version, or does not fit its schema.
     """
-    return check_fit(path, kind, check_version(path, read_json(path)))
+    return check_fit(path, kind, check_version(path, read_json(path, max_bytes=kind.MAX_BYTES)))
 
 
 def write_document(path: Path, document: VersionedDocument) -> None:

@@ -38,6 +38,8 @@ _ANYWHERE = {
 
 #: Bytes that a JSON document may have; of ours the largest, an audit's, has a few hundred a pair.
 _MAX_JSON_BYTES = 256 << 20
+#: How many times its size a packed file may hold, looked at above some bytes.
+_MOST_UNPACKED, _HARMLESS_BYTES = 100, 64 << 20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -99,6 +101,23 @@ def _check_regular(status: os.stat_result, path: Path, *, pipe: bool) -> None:
         kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no file")
         number = errno.EISDIR if kind == "a folder" else errno.EINVAL
         raise OSError(number, f"it is {kind}, not a file", str(path))
+
+
+def check_unpacked(path: Path, n_bytes: int) -> None:
+    """Refuse a packed file whose contents are out of proportion to it.
+
+    Args:
+        path: The file.
+        n_bytes: What it says that it unpacks to.
+
+    Raises:
+        ValueError: It is over 100 times as much, and more than 64 MiB.
+    """
+    packed = path.stat().st_size
+    if n_bytes > max(_HARMLESS_BYTES, _MOST_UNPACKED * packed):
+        raise ValueError(
+            f"it would unpack to {n_bytes:,} bytes, over {_MOST_UNPACKED} times its {packed:,}"
+        )
 
 
 @contextmanager
@@ -210,17 +229,21 @@ def write_json(path: Path, data: Any) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: The file.
+        max_bytes: Its largest size; in memory it can become 25 times as large.
 
     Raises:
         ArtifactError: It is absent, no file, too large or not JSON.
     """
     try:
         with open_file(path) as stream:
-            data = stream.read(_MAX_JSON_BYTES + 1)
-        if len(data) > _MAX_JSON_BYTES:
-            raise ArtifactError(f"{path} is too large: at most {_MAX_JSON_BYTES:,} bytes are read")
+            data = stream.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise ArtifactError(f"{path} is too large: at most {max_bytes:,} bytes are read")
         return json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None

@@ -1,4 +1,4 @@
-"""Where Eosin keeps what it can make again, and what it cannot."""
+"""What the environment sets: where Eosin keeps its files, and how much it reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from eosin.core.errors import OutputError
+from eosin.core.errors import OutputError, UsageError
+from eosin.core.text import shorten
 
 
 def expand_path(text: str) -> Path:
@@ -34,3 +35,18 @@ def settings_folder() -> Path:
     if str(base).startswith("~"):
         raise OutputError("the home folder is not known", mend="Set XDG_CONFIG_HOME to a folder")
     return base / "eosin"
+
+
+def read_setting(name: str, default: int) -> int:
+    """Return a bound that a variable of the environment sets.
+
+    Raises:
+        UsageError: It is no whole number above 0.
+    """
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    digits = text.strip()
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= 18 and int(digits) > 0):
+        raise UsageError(f"${name} must be a whole number above 0, got {shorten(repr(text))}")
+    return int(digits)

@@ -17,6 +17,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import check_label_spelling, read_manifest
 from eosin.artifacts.run import Environment
+from eosin.artifacts.tables import is_pipe
 from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
@@ -163,8 +164,18 @@ def resolve_root(section: DataSection, seed: int) -> Path | None:
 
 
 def resolve_manifest(path: str) -> Path:
-    """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand."""
-    return expand_path(path).resolve()
+    """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand.
+
+    Raises:
+        RecipeError: It is a pipe.
+    """
+    place = expand_path(path)
+    if is_pipe(place):
+        raise RecipeError(
+            f"{path} is a pipe, which can be read once; a run reads its table again to be resumed",
+            mend="Write the table into a file and name that",
+        )
+    return place.resolve()
 
 
 def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:

@@ -28,6 +28,7 @@ STAIN = {
     "stain_matrix": [[0.6, 0.8, 0.0], [0.0, 0.8, 0.6]],
     "max_concentrations": [1.5, 1.0],
 }
+REINHARD = {"method": "reinhard", "lab_mean": [60.0, 10.0, -5.0], "lab_std": [9.0, 5.0, 4.0]}
 MODEL = {
     "format_version": "1.0",
     "architecture": "light_cnn",
@@ -211,6 +212,9 @@ def test_a_number_out_of_range_is_refused_with_its_key(tmp_path, path, value):
         (("preprocessing", "stain", "stain_matrix", 0), [0, 0, 0]),
         (("preprocessing", "stain", "stain_matrix", 1), [0.6, 0.8, 0.0]),
         (("preprocessing", "stain", "i0"), 0),
+        (("preprocessing", "stain", "max_concentrations"), [1.0, 1e300]),
+        (("preprocessing", "stain"), {**REINHARD, "lab_mean": [1e300, 0.0, 0.0]}),
+        (("preprocessing", "stain"), {**REINHARD, "lab_std": [0.0, 1.0, 1.0]}),
         (("modality",), "fluorescence"),
         (("metrics", "test", "auc"), {"value": 0.8, "low": 0.9, "high": 0.7}),
         (("metrics", "test", "auc", "value"), 5),
@@ -369,3 +373,9 @@ def test_metrics_that_do_not_fit_are_told_in_one_line(found, tmp_path):
 def test_a_part_of_a_file_is_told_with_the_keys_that_lead_to_it(tmp_path):
     with pytest.raises(ArtifactError, match=r"at test\.findings: "):
         check_fit(tmp_path, AuditReport, {**AUDIT, "findings": 5}, "test")
+
+
+def test_a_document_of_many_bytes_is_not_parsed(tmp_path):
+    (tmp_path / "model.json").write_bytes(b"[" + b"[]," * 6_000_000 + b"[]]")
+    with pytest.raises(ArtifactError, match="too large"):
+        read_document(tmp_path / "model.json", ModelInfo)
