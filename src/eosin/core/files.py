@@ -15,7 +15,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def check_file(path: Path, *, pipe: bool = False) -> None:
         OSError: It leads to none, and why; ``strerror`` says what is there in its place.
     """
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116 (four times as fast: every image comes by here)
     except ValueError as error:  # a NUL, or a surrogate that stands for no byte
         raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
     _check_regular(status, path, pipe=pipe)
@@ -81,7 +81,7 @@ def open_file(path: Path, *, pipe: bool = False) -> BufferedReader:
     # Without waiting, for what may have taken the file's place since.
     no_wait = 0 if pipe else getattr(os, "O_NONBLOCK", 0)
     flags = os.O_RDONLY | no_wait | getattr(os, "O_BINARY", 0)
-    stream = os.fdopen(os.open(path, flags), "rb")
+    stream: BufferedReader = BufferedReader(FileIO(os.open(path, flags)))
     try:
         _check_regular(os.fstat(stream.fileno()), path, pipe=pipe)
     except OSError:
