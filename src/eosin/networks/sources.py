@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, RecipeError
-from eosin.core.files import check_file, open_file
+from eosin.core.files import open_file
 from eosin.core.networks import NetworkSpec
 from eosin.core.offline import is_offline
 from eosin.runtime.door import import_companion
@@ -163,7 +163,7 @@ def fetch_file(repository: str, name: str) -> Path:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
-        check_file(path)
+        open_file(path).close()  # safetensors waits for a pipe, and says little of why it failed
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
