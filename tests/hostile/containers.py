@@ -105,12 +105,12 @@ def _huge(file):
 
 
 def _huge_deep(file):
-    file.create_dataset("x", (10, 7000, 7000, 3), "u2", chunks=(1, 1000, 1000, 3))
+    file.create_dataset("x", (2, 7000, 7000, 3), "u2", chunks=(1, 1000, 1000, 3))
 
 
 def _large_chunk(file):
-    """30,000 images in one chunk: 829 MB, of which little is stored."""
-    shape = (30_000, 96, 96, 3)
+    """300 images in one chunk: 829 MB, of which little is stored."""
+    shape = (300, 960, 960, 3)
     data = file.create_dataset("x", shape, "u1", chunks=shape, compression="gzip")
     data.id.write_direct_chunk((0, 0, 0, 0), squeeze(int(np.prod(shape))))
 

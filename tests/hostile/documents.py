@@ -367,7 +367,8 @@ def _networks(model):
 
 
 def _onnx(model, name, content, *, refused=True):
-    return Draft("model-onnx", name, _with_file(model, "model.onnx", content), refused=refused)
+    maker = _with_file(model, "model.onnx", content)
+    return Draft("model-onnx", name, maker, refused=refused, sampled=name in {"loop", "external"})
 
 
 def _alone(maker):
@@ -598,7 +599,8 @@ def _special_parts(model):
         refused = name in {"model.json", "model.onnx"}
         for kind, content in _SPECIAL.items():
             maker = _copied(model, functools.partial(_spoil, name, content))
-            yield Draft("model-special", f"{name}-{kind}", maker, refused=refused)
+            sampled = (name, kind) in {("model.json", "pipe"), ("model.onnx", "zero")}
+            yield Draft("model-special", f"{name}-{kind}", maker, refused=refused, sampled=sampled)
     yield Draft("model-special", "empty", Path.mkdir, refused=True)
     yield Draft("model-special", "pipe", os.mkfifo, refused=True)
     yield Draft("model-special", "file", b"no folder", refused=True)
@@ -647,6 +649,8 @@ _NEEDED = {
     "split.json",
 }
 
+_SAMPLED = {"history.csv", "manifest.csv", "metrics.json", "recipe.toml"}
+
 
 def run_drafts(run):
     """Yield hostile copies of a run folder.
@@ -687,6 +691,7 @@ def run_drafts(run):
                 maker,
                 refused=refused,
                 names=Path(name).name,
+                sampled=name in _SAMPLED and kind == "cut",
             )
         yield Draft("run", f"{name.replace('/', '-')}-absent", _run_with(run, name, None))
     yield Draft("run-odd", "empty", Path.mkdir, refused=True)
@@ -758,7 +763,8 @@ def recipe_drafts(sound):
         "zeros": bytes(1000),
         "keys-many": data + b"".join(b"\nx%d = 1" % n for n in range(20_000)),
     }.items():
-        yield Draft("recipe", f"{name}.toml", content, refused=True)
+        sampled = name in {"deep-list", "digits", "utf16"}
+        yield Draft("recipe", f"{name}.toml", content, refused=True, sampled=sampled)
     yield Draft("recipe", "mark.toml", b"\xef\xbb\xbf" + data, sampled=True)
     yield Draft("recipe", "name-escape.toml", data.replace(b'"tiny"', b'"\\u001b[31m"', 1))
     for key, values in {
@@ -789,14 +795,13 @@ def recipe_drafts(sound):
             name = f"{key.decode()}-{number}.toml"
             yield Draft("recipe-value", name, _set(data, key, value), refused=True)
     for name, content in (
-        ("pipe", os.mkfifo),
+        # A pipe is waited for: a recipe may be a process's output.
         ("folder", Path.mkdir),
         ("zero", link("/dev/zero")),
         ("dangling", link("nowhere")),
         ("hole", hole(b"x = 1\n")),
     ):
-        refused = name not in {"pipe"}
-        yield Draft("recipe-special", f"{name}.toml", content, refused=refused)
+        yield Draft("recipe-special", f"{name}.toml", content, refused=True)
 
 
 def _set(data, key, value):
@@ -920,7 +925,8 @@ def manifest_drafts(images):
         "ends": data.replace(b"\n", b"\r\r\n"),
         "vertical": odd("a\x0bb\x1cc\x85d.png"),
     }.items():
-        yield Draft("manifest", f"{name}.csv", content)
+        sampled = name in {"carriage-cell", "columns-twice", "index-digits", "zero"}
+        yield Draft("manifest", f"{name}.csv", content, sampled=sampled)
     yield from _packed_manifests(sound)
     yield from _special_tables()
 

@@ -230,7 +230,7 @@ def _lying_jpeg():
     yield Draft(family, "comments.jpg", start + _segment(0xFE, b"x" * 65000) * 200 + rest)
     yield Draft(family, "mpo.jpg", data + data)
     yield Draft(family, "filled.jpg", start + b"\xff" * 3_000_000 + rest)
-    yield Draft("jpeg-scans", "scans.jpg", _many_scans(), sampled=False)
+    yield Draft("jpeg-scans", "scans.jpg", _many_scans())
 
 
 def _many_scans():
@@ -624,7 +624,7 @@ def _bombs():
     family, side = "bomb", _LARGE
     rgb, deep = squeeze(side * (3 * side + 1)), squeeze(side * (6 * side + 1))
     yield Draft(family, "png-60000.png", png(60_000, 60_000, data=rgb))
-    yield Draft(family, "png-49-million.png", png(side, side, data=rgb), sampled=True)
+    yield Draft(family, "png-49-million.png", png(side, side, data=rgb))
     yield Draft(family, "png-49-million-deep.png", png(side, side, bits=16, data=deep))
     yield Draft(family, "png-49-million-alpha.png", png(side, side, colour=6, data=deep))
     yield Draft(
@@ -649,7 +649,7 @@ def _bombs():
         yield Draft(family, f"{name}.tif", content)
     one = squeeze(256 << 20)
     small = {259: (3, [8]), 279: (4, [len(one)])}
-    yield Draft(family, "tiff-strip-of-256-mb.tif", tiff(small, data=one))
+    yield Draft(family, "tiff-strip-of-256-mb.tif", tiff(small, data=one), sampled=True)
     packbits = b"\x81\0" * (side * side * 3 // 128)
     changes = {**large, 259: (3, [32773]), 279: (4, [len(packbits)])}
     yield Draft(family, "tiff-packbits.tif", tiff(changes, data=packbits))
