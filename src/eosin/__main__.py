@@ -14,8 +14,10 @@ from typing import Any
 import typer
 
 from eosin.core.errors import EosinError
-from eosin.core.files import mend_of
+from eosin.core.files import hint_of
+from eosin.core.memory import is_lack_of_memory
 from eosin.core.places import cache_folder
+from eosin.core.text import one_line, shorten
 
 _GLOBAL_FLAGS = ("--debug", "--offline")
 # What Typer returns after Ctrl-C.
@@ -24,6 +26,12 @@ _INTERRUPTED = 130
 _CommandLineError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+_NO_MEMORY = (
+    "memory ran out. Use fewer or smaller images, a smaller train.batch_size, or a machine with "
+    "more memory"
+)
+#: Characters of a line on stderr, whatever a file's name or content puts into it.
+_LONGEST_LINE = 2000
 _TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx"})
 
 # GNU OpenMP's threads spin while they wait for each other, by default for milliseconds. Where other
@@ -58,6 +66,9 @@ def run(arguments: list[str] | None = None) -> None:
 
 
 def _call(arguments: list[str], *, debug: bool) -> int:
+    nul = next((argument for argument in arguments if "\0" in argument), None)
+    if nul is not None:
+        return _fail(f"an argument has the character NUL, which no name can have: {nul}", 2)
     try:
         from eosin.cli import app
 
@@ -88,7 +99,7 @@ class _WarningLines(logging.Handler):
         # By the text before its arguments are filled in: a run with folds has five models.
         if record.msg not in self._printed:
             self._printed.add(record.msg)
-            sys.stderr.write(f"warning: {' '.join(record.getMessage().splitlines())}\n")
+            sys.stderr.write(f"warning: {one_line(_joined(record.getMessage()))}\n")
 
 
 @contextmanager
@@ -106,22 +117,26 @@ def _diagnose(error: BaseException) -> tuple[str, int]:
     """Return what to say of an error, and the exit status."""
     match error:
         case EosinError():
-            return _one_line(error), error.exit_status
+            return _joined(str(error)), error.exit_status
         case _CommandLineError():
             return _correct(error), getattr(error, "exit_code", 2)
+        case _ if is_lack_of_memory(error):
+            return _NO_MEMORY, 1
         case KeyboardInterrupt() | typer.Abort():
             return "interrupted; nothing is half-written", 1
-        case MemoryError():
-            return "memory ran out. Use fewer or smaller images, or a machine with more memory", 1
         case ImportError() if str(error.name).partition(".")[0] in _TRAIN_EXTRA:
             from eosin.runtime.door import missing_train_extra
 
             return str(missing_train_extra()), 1
         case OSError():
             where = f" ({error.filename})" if error.filename else ""
-            mend = mend_of(error)
-            return f"{error.strerror or error}{where}{f'. {mend}' if mend else ''}", 1
-    cause = _one_line(error) or "no message"
+            hint = hint_of(error)
+            return f"{error.strerror or error}{where}{f'. {hint}' if hint else ''}", 1
+        case RuntimeError() if "ymlink loop" in str(error):  # of Path.resolve, before Python 3.13
+            return f"{_joined(str(error))}. Remove the link: it leads back to itself", 1
+        case RuntimeError() if "can't start new thread" in str(error):
+            return "no more threads can be started: raise the limit (ulimit -u)", 1
+    cause = _joined(str(error)) or "no message"
     return f"internal error: {type(error).__name__}: {cause}. --debug shows where", 1
 
 
@@ -137,13 +152,14 @@ def _correct(error: Any) -> str:
     return f"{text}{'' if text.endswith('?') else '.'} See `{path} --help`"
 
 
-def _one_line(error: BaseException) -> str:
-    """Return the text of an error; libraries break theirs over several lines."""
-    return " ".join(str(error).splitlines())
+def _joined(text: str) -> str:
+    """Return the lines of a text as one; libraries break theirs over several."""
+    return " ".join(text.splitlines())
 
 
 def _fail(text: str, status: int) -> int:
-    sys.stderr.write(f"eosin: {text}\n")
+    lines = "\n".join(one_line(shorten(line, _LONGEST_LINE)) for line in text.split("\n"))
+    sys.stderr.write(f"eosin: {lines}\n")
     return status
 
 

@@ -20,9 +20,11 @@ from eosin.commands.options import (
     PathColumn,
     PatientColumn,
     Pseudonymise,
+    echo,
     say,
     tell_skipped,
 )
+from eosin.core.memory import check_memory
 
 app = typer.Typer(
     name="eosin",
@@ -43,6 +45,7 @@ def main(
 ) -> None:
     """Take the options of every command; the entry point has acted upon them already."""
     del debug, offline
+    check_memory()
 
 
 @app.command()
@@ -53,8 +56,8 @@ def demo(output: Output = None) -> None:
 
     result = run_demo(output, say=say)
     for name, run in (("strict", result.strict), ("as-published", result.as_published)):
-        typer.echo("\n".join(tell_split(f"{name} test", run.metrics["test"])))
-    typer.echo(f"report {result.page}")
+        echo(tell_split(f"{name} test", run.metrics["test"]))
+    echo(f"report {result.page}")
 
 
 @app.command()
@@ -64,9 +67,9 @@ def doctor() -> None:
 
     checks = look()
     for check in checks:
-        typer.echo(f"{check.topic:<18} {check.found}")
+        echo(f"{check.topic:<18} {check.found}")
         if check.mend:
-            typer.echo(f"{'':<18} → {check.mend}")
+            echo(f"{'':<18} → {check.mend}")
     raise typer.Exit(1 if any(check.needed for check in checks) else 0)
 
 
@@ -77,12 +80,12 @@ def models(as_json: AsJson = False) -> None:
 
     found = list_models()
     if as_json:
-        typer.echo(json.dumps([asdict(line) for line in found]))
+        echo(json.dumps([asdict(line) for line in found]))
         return
-    typer.echo(f"{'name':<20}{'paper':<16}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
+    echo(f"{'name':<20}{'paper':<16}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
     for m in found:
         size = f"{m.name:<20}{m.paper:<16}{m.input_px:>6}{m.params:>13,}{m.macs / 1e6:>9,.1f}"
-        typer.echo(f"{size}  {'yes' if m.offline_weights else 'no'}")
+        echo(f"{size}  {'yes' if m.offline_weights else 'no'}")
 
 
 @app.command()
@@ -110,7 +113,7 @@ def train(
         found, audit = experiment.plan(
             recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak, say=say
         )
-        typer.echo("\n".join([*found.lines(), *tell_audit(audit)]))
+        echo([*found.lines(), *tell_audit(audit)])
         return
     result = experiment.train(
         recipe,
@@ -121,8 +124,8 @@ def train(
         say=say,
     )
     for name, split in result.metrics.items():
-        typer.echo("\n".join(tell_split(name, split)))
-    typer.echo(f"report {result.run / 'report.html'}")
+        echo(tell_split(name, split))
+    echo(f"report {result.run / 'report.html'}")
     tell_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
 
 
@@ -160,13 +163,13 @@ def evaluate(
         features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise, say=say,
     )  # fmt: skip
     for name, metrics in result.metrics.items():
-        typer.echo("\n".join(tell_split(name, metrics)))
+        echo(tell_split(name, metrics))
     if result.drift is not None:
-        typer.echo("\n".join(tell_drift(result.drift)))
+        echo(tell_drift(result.drift))
     if data is not None:
-        typer.echo("\n".join(tell_overlap(result.audit)))
-    typer.echo(f"metrics {result.folder / 'metrics.json'}")
-    typer.echo(f"report {result.folder / 'report.html'}")
+        echo(tell_overlap(result.audit))
+    echo(f"metrics {result.folder / 'metrics.json'}")
+    echo(f"report {result.folder / 'report.html'}")
     tell_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
 
 
@@ -181,8 +184,8 @@ def ensemble(
 
     result = join(runs, output=output, say=say)
     for name, metrics in result.metrics.items():
-        typer.echo("\n".join([*tell_split(name, metrics), *tell_members(result.members)]))
-    typer.echo(f"report {result.run / 'report.html'}")
+        echo([*tell_split(name, metrics), *tell_members(result.members)])
+    echo(f"report {result.run / 'report.html'}")
 
 
 @app.command()
@@ -197,8 +200,8 @@ def compare(
     from eosin.reporting.noise import tell_comparison
 
     result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
-    typer.echo("\n".join(tell_comparison(result.comparison)))
-    typer.echo(f"page {result.page}")
+    echo(tell_comparison(result.comparison))
+    echo(f"page {result.page}")
 
 
 @app.command()
@@ -212,7 +215,7 @@ def report(
     """Make a run's HTML page again, from the run folder alone."""
     from eosin.pipeline.pages import report as write
 
-    typer.echo(f"report {write(run, pseudonymise=pseudonymise, output=output, say=say)}")
+    echo(f"report {write(run, pseudonymise=pseudonymise, output=output, say=say)}")
 
 
 @app.command()
@@ -230,7 +233,7 @@ def predict(
 
     result = run_model(model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise)
     printed, notes, where = tell_result(result)
-    typer.echo(printed)
+    echo(printed.split("\n"))
     for line in notes:
         say(line)
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
@@ -251,4 +254,4 @@ def convert(
     from eosin.pipeline.conversion import convert as run_convert
 
     made = run_convert(file, output=output, licence=licence)
-    typer.echo(f"wrote {made.path}: {made.n_tensors} tensors, {made.n_values:,} values")
+    echo(f"wrote {made.path}: {made.n_tensors} tensors, {made.n_values:,} values")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import eosin
+from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.model import ModelInfo
@@ -161,6 +162,7 @@ def test_a_member_of_other_classes_is_named(command, tiny_run, tmp_path):
     for name in ("manifest.csv", "predictions.csv"):
         text = (other / name).read_text().replace("malignant", "tumour")
         (other / name).write_text(text)
+    list_run_files(RunFolder(other))
     told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
     assert told.status == 1
     assert "differ in their classes: benign, tumour against benign, malignant" in told.complaint
@@ -209,6 +211,7 @@ def test_runs_that_share_no_held_out_image(command, tiny_run, tmp_path):
     frame = pd.read_csv(other / "predictions.csv", dtype=str)
     frame["split"] = frame["split"].map({"val": "test", "test": "val"})
     frame.to_csv(other / "predictions.csv", index=False)
+    list_run_files(RunFolder(other))
     told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
     assert told.status == 1
     assert "no image is held out in every run" in told.complaint

@@ -11,6 +11,8 @@ from PIL import Image
 
 import eosin
 from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import UsageError
@@ -119,6 +121,7 @@ def test_an_overlap_that_could_not_be_looked_for_is_no_absence(command, tiny_run
     gone = frame.index[frame["split"] != "test"][1:]
     frame.loc[gone, "path"] = [f"gone/{n}.png" for n in gone]
     frame.to_csv(run / "manifest.csv", index=False)
+    list_run_files(RunFolder(run))
     labels = ("--map", "tumour=malignant")
     told = command("evaluate", run, "--data", abroad, *labels, "-o", tmp_path / "a")
     assert told.status == 0, told.err
@@ -148,6 +151,7 @@ def test_a_stated_prevalence_holds_for_outside_images_too(tiny_run, abroad, tmp_
     recipe = (run / "recipe.toml").read_text()
     assert "[evaluate]" in recipe
     (run / "recipe.toml").write_text(recipe.replace("[evaluate]", "[evaluate]\nprevalence = 0.02"))
+    list_run_files(RunFolder(run))
     options = {"data": abroad, "labels": {"tumour": "malignant"}}
 
     def stated(place, name, **further):

@@ -23,6 +23,8 @@ import torch
 from PIL import Image
 
 import eosin
+from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.layout import RunFolder
 from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -326,6 +328,7 @@ def elsewhere(run):
     """Let a run's images be where nobody finds them."""
     table = pd.read_csv(run / "manifest.csv", dtype=str)
     table.assign(path="gone/" + table["path"]).to_csv(run / "manifest.csv", index=False)
+    list_run_files(RunFolder(run))
     (run / "checkpoints" / "inputs.parquet").unlink()
     return run
 
@@ -333,6 +336,7 @@ def elsewhere(run):
 def without_split(run):
     table = pd.read_csv(run / "manifest.csv", dtype=str).drop(columns="split")
     table.to_csv(run / "manifest.csv", index=False)
+    list_run_files(RunFolder(run))
     return run
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.predictions import read_predictions
 
@@ -32,6 +34,7 @@ def test_a_hospital_without_pytorch(process, tiny_run, tmp_path):
     manifest = pd.read_csv(run / "manifest.csv", dtype=str, keep_default_na=False)
     manifest["path"] = [str((tiny_run / path).resolve()) for path in manifest["path"]]
     manifest.to_csv(run / "manifest.csv", index=False)
+    list_run_files(RunFolder(run))
     told = process(WITHOUT_TORCH, run, tmp_path)
     assert told.status == 1
     assert told.err.splitlines()[-1] == (

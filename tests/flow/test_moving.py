@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 import eosin
+from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
@@ -36,6 +38,7 @@ def place(trained, tmp_path):
     for name in ("recipe.toml", "environment.json"):
         file = folder / "run" / name
         file.write_text(file.read_text().replace(str(trained), str(folder)))
+    list_run_files(RunFolder(folder / "run"))
     return folder
 
 

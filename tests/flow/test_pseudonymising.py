@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.core.errors import OutputError
@@ -161,6 +162,7 @@ def test_names_that_a_repair_joined_do_not_leave(run, tmp_path):
     recipe = (run / "recipe.toml").read_text()
     recipe = recipe.replace('description = "', 'description = "without meier_01. ')
     (run / "recipe.toml").write_text(recipe)
+    list_run_files(RunFolder(run))
     release(run, tmp_path / "copy", load_pseudonyms(), no_page)
     assert not holding(tmp_path / "copy", b"eier_")
     found = json.loads((tmp_path / "copy" / "audit.json").read_text())["repair"][0]

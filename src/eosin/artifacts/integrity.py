@@ -1,17 +1,21 @@
-"""SHA-256 of the files of a model folder: listed in ``model.json``, checked when it is opened."""
+"""SHA-256 of files, checked before they are read: a model folder's are in ``model.json``.
+
+Those of a finished run, but for its model, its figures and its pages, are in ``environment.json``.
+"""
 
 from __future__ import annotations
 
 import errno
 import logging
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo
-from eosin.artifacts.versioned import write_document
+from eosin.artifacts.run import Environment
+from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
 from eosin.core.files import check_file, read_json, sha256_file, write_json
 
@@ -174,3 +178,52 @@ def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
             write_json(folder.info, {**values, _KEY: kept})
         except ValueError as error:  # in a key that no version of ours writes
             raise ArtifactError(f"{folder.info} holds a number that is not finite") from error
+
+
+def list_run_files(run: RunFolder) -> None:
+    """Note in ``environment.json`` the SHA-256 of the files of a run, which are all written."""
+    environment = read_document(run.environment, Environment)
+    files = {
+        path.relative_to(run.root).as_posix(): sha256_file(path)
+        for path in run.listed
+        if path.exists()
+    }
+    write_document(run.environment, environment.model_copy(update={"files": files}))
+
+
+def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None:
+    """Check that files of a run are those that it was finished with.
+
+    A file that is not there is not missed: what needs it says so. Nothing is known of a run that
+    is not finished, nor of one of an older version.
+
+    Args:
+        run: The run folder.
+        paths: The files; by default all that are listed.
+
+    Raises:
+        ArtifactError: One is another file, or cannot be read.
+    """
+    if not run.environment.exists():
+        return
+    listed = read_document(run.environment, Environment).files or {}
+    places = {path.relative_to(run.root).as_posix(): path for path in paths or run.listed}
+    for name, path in places.items():
+        if name in listed and path.exists() and _digest(path) != listed[name]:
+            raise damaged(path, f"its SHA-256 is not the one that {run.environment.name} lists")
+
+
+def damaged(path: Path, reason: str) -> ArtifactError:
+    """Return the refusal of a file of a run folder."""
+    told = reason.strip().partition("\n")[0].rstrip(".")
+    return ArtifactError(
+        f"{path} is damaged or was changed: {told}",
+        mend="Copy it again from where the run was made",
+    )
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise damaged(path, str(error.strerror or error)) from error

@@ -96,6 +96,16 @@ class RunFolder:
         return self.samples / "index.json"
 
     @property
+    def listed(self) -> tuple[Path, ...]:
+        """The files whose SHA-256 :attr:`environment` lists, where they are there."""
+        pictures = sorted(self.samples.glob("*.*")) if self.samples.is_dir() else []
+        return (
+            *(self.recipe, self.manifest, self.split, self.audit, self.balance, self.stain),
+            *(self.history, self.predictions, self.logits, self.metrics, self.skipped),
+            *(path for path in pictures if path.is_file() and not path.name.startswith(".")),
+        )
+
+    @property
     def figures(self) -> Path:
         """The report's figures as PNG."""
         return self.root / "figures"

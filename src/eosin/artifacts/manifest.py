@@ -14,24 +14,32 @@ every row is one, of equally many places.
 
 from __future__ import annotations
 
+import csv
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from eosin.artifacts.bounds import read_bounded, read_parquet
 from eosin.artifacts.cleaning import clean_cells
 from eosin.artifacts.columns import Columns, take_columns
+from eosin.artifacts.integrity import damaged
 from eosin.artifacts.paths import resolve_paths
 from eosin.artifacts.pseudonyms import looks_like_pseudonym
-from eosin.artifacts.tables import NOTES, read_table, row_number
-from eosin.core.errors import ManifestError, close_matches
+from eosin.artifacts.tables import NOTES, ROW, folder_of, lines_of, read_table, row_number
+from eosin.core.errors import ArtifactError, ManifestError, close_matches
 from eosin.core.files import atomic_path
-from eosin.core.text import clean_name, spelling_key
+from eosin.core.text import clean_name, printable, spelling_key
 from eosin.core.types import BUNDLED, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
+#: Of an index behind ``#``; no file has more images.
+_MOST_DIGITS = 18
+#: Characters of a cell that a message shows.
+_MOST_SHOWN = 200
 OPTIONAL = ("patient", "group", "slide", "magnification", "mpp", "split", "fold", "site", "cluster")
 
 
@@ -63,20 +71,28 @@ def read_manifest(
 
     Raises:
         ManifestError: The table is absent, unreadable, empty, or lacks a needed column or cell.
+        ArtifactError: The same of a table that Eosin wrote.
     """
     path = Path(path)
-    return make_samples(
-        read_table(path),
-        root=path.parent,
-        label=label,
-        positive=positive,
-        name=name or path.stem,
-        class_names=allowed,
-        allow_one_class=allow_one_class,
-        columns=columns,
-        verbatim=verbatim,
-        reads_split=reads_split,
-    )
+    # A run's own manifest is a file; one that the user names may be a pipe.
+    table = read_written(path) if verbatim else read_table(path, pipe=True)
+    try:
+        return make_samples(
+            table,
+            root=folder_of(path),
+            label=label,
+            positive=positive,
+            name=name or path.stem,
+            class_names=allowed,
+            allow_one_class=allow_one_class,
+            columns=columns,
+            verbatim=verbatim,
+            reads_split=reads_split,
+        )
+    except ManifestError as error:
+        if verbatim:
+            raise damaged(path, error.message) from error
+        raise
 
 
 def make_samples(
@@ -115,6 +131,7 @@ def make_samples(
     notes += take_columns(frame, columns, label, name)
     if len(frame) == 0:
         raise ManifestError(f"{name}: the table has no rows")
+    _check_text(frame, name)
     for column in ("patient", "group"):
         if column not in frame:
             frame[column] = ""
@@ -143,6 +160,23 @@ def _clean(frame: Any, root: Path, label: str, name: str, reads_split: bool) -> 
     notes += resolve_paths(frame, root, name)
     frame["group"] = frame["group"].where(~alone, frame["path"])
     return notes
+
+
+def _check_text(frame: Any, name: str) -> None:
+    """Refuse cells that no file, name or table can hold: with a NUL, or with half a character."""
+    for column, cells in frame.items():
+        if _is_text("\n".join(map(str, cells))):
+            continue
+        position = next(n for n, cell in enumerate(cells) if not _is_text(str(cell)))
+        raise ManifestError(
+            f"{name}: row {row_number(frame, position)} has a character in {column!r} that is no "
+            "text (NUL, or a lone surrogate)",
+            mend="Write the cell again, or remove the column",
+        )
+
+
+def _is_text(text: str) -> bool:
+    return "\0" not in text and printable(text) == text
 
 
 def _check_filled(frame: Any, name: str) -> None:
@@ -190,9 +224,9 @@ def _check_indices(frame: Any, name: str) -> None:
     """Refuse a ``#`` that no index follows: it stands for images inside a container."""
     for cell in (part for path in frame["path"] for part in parts_of(path)):
         _, mark, index = cell.partition("#")
-        if mark and not (index.isascii() and index.isdecimal()):
+        if mark and not (index.isascii() and index.isdecimal() and len(index) <= _MOST_DIGITS):
             raise ManifestError(
-                f"{name}: the path {cell!r} needs a whole number behind '#'",
+                f"{name}: the path {cell[:_MOST_SHOWN]!r} needs a whole number behind '#'",
                 mend="`file#index` names an image inside an h5 or idx file; rename other files",
             )
 
@@ -270,9 +304,88 @@ def _relocate(cell: str, root: Path, base: Path, folders: dict[str, str]) -> str
 
 
 def write_table(path: Path, frame: Any) -> None:
-    """Write a pandas table as CSV or Parquet (by suffix), whole or not at all."""
-    with atomic_path(Path(path)) as temporary:
-        if Path(path).suffix == ".parquet":
+    """Write a pandas table as CSV or Parquet (by suffix), whole or not at all.
+
+    Names that are no text, such as those of files in another encoding, are written escaped.
+    """
+    try:
+        _write_table(Path(path), frame)
+    except UnicodeEncodeError:
+        _write_table(Path(path), frame.rename(columns=printable).map(_printable))
+
+
+def _write_table(path: Path, frame: Any) -> None:
+    with atomic_path(path) as temporary:
+        if path.suffix == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:
-            frame.to_csv(temporary, index=False, lineterminator="\n")
+            temporary.write_bytes(csv_text(frame).encode("utf-8"))
+
+
+def _printable(cell: Any) -> Any:
+    return printable(cell) if isinstance(cell, str) else cell
+
+
+def csv_text(frame: Any) -> str:
+    r"""Return a pandas table as CSV that any reader splits into the same cells.
+
+    Readers take a lone carriage return for the end of a row, and the `csv` module does not quote
+    it: where a cell has one, all text is quoted.
+    """
+    is_broken = any(
+        isinstance(cell, str) and "\r" in cell
+        for name, cells in frame.items()
+        for cell in (name, *(() if _is_number(cells) else cells))
+    )
+    quoting = csv.QUOTE_NONNUMERIC if is_broken else csv.QUOTE_MINIMAL
+    return str(frame.to_csv(index=False, lineterminator="\n", quoting=quoting))
+
+
+def _is_number(cells: Any) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(cells.dtype))
+
+
+def read_written(path: Path, *, columns: list[str] | None = None) -> Any:
+    """Read a table that :func:`write_table` wrote, cell by cell as it was written.
+
+    Args:
+        path: A ``.csv`` file, whose cells are text, or a ``.parquet`` file.
+        columns: Of a Parquet file, the columns to read; all by default.
+
+    Returns:
+        A pandas table; of a CSV file its index holds the row numbers as a spreadsheet shows them.
+
+    Raises:
+        ArtifactError: It is absent, no regular file, too large, or not what was written.
+    """
+    path = Path(path)
+    try:
+        data = read_bounded(path)
+        if path.suffix == ".parquet":
+            return read_parquet(path, data, columns, own=True).to_pandas()
+        return _split_written(data.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist") from None
+    except OSError as error:
+        raise damaged(path, str(error.strerror or error)) from error
+    except ManifestError as error:
+        raise damaged(path, error.message) from error
+    except (ValueError, LookupError, csv.Error) as error:
+        raise damaged(path, str(error)) from error
+
+
+def _split_written(text: str) -> Any:
+    if not text.endswith("\n"):
+        raise ValueError("it is empty" if not text else "it is cut off: its last row has no end")
+    if "\0" in text:
+        raise ValueError("it has NUL characters")
+    rows = csv.reader(lines_of(text), strict=True)
+    header, *body = rows
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise ValueError(f"it has more than one column {twice[0]!r}")
+    odd = next((n for n, row in enumerate(body, 2) if len(row) != len(header)), None)
+    if odd is not None:
+        raise ValueError(f"row {odd} has {len(body[odd - 2])} cells, the header {len(header)}")
+    index = pd.RangeIndex(2, len(body) + 2, name=ROW)
+    return pd.DataFrame(body, columns=header, index=index, dtype=object)

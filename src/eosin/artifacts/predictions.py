@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eosin.artifacts.manifest import write_table
+from eosin.artifacts.integrity import damaged
+from eosin.artifacts.manifest import read_written, write_table
 from eosin.artifacts.metrics import Threshold
+from eosin.artifacts.tables import row_number
 from eosin.artifacts.values import Count, ListOf, NotNegative, Positive, TupleOf
 from eosin.artifacts.versioned import VersionedDocument
-from eosin.core.errors import ArtifactError
+from eosin.core.files import open_file
 from eosin.core.types import FloatArray, Samples
 
 #: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds.
 LEADING = ("path", "label", "patient", "group", "magnification", "split", "repeat", "fold")
 PREFIX = "prob_"
+#: What the probabilities of a row may add up to beside 1; those of single precision come nearer.
+_MAX_GAP = 1e-3
+#: Bytes in which the first row of a table is looked for.
+_MAX_HEADER = 1 << 20
 HISTORY_COLUMNS = (
     "step",
     "epoch",
@@ -90,15 +99,21 @@ class PredictionRecord(VersionedDocument):
 
 def is_prediction_table(path: Path) -> bool:
     """Return whether a file is a table that ``predict`` wrote, without columns of anybody else."""
-    try:
-        if path.suffix == ".parquet":
-            columns = set(pq.read_schema(path).names)
-        else:
-            columns = set(pd.read_csv(path, nrows=0).columns)
-    except (OSError, ValueError):
-        return False
+    columns = set(read_header(path))
     rest = columns.difference(_PREDICTED, _PREDICTED_MORE)
     return columns.issuperset(_PREDICTED) and bool(rest) and all(c.startswith(PREFIX) for c in rest)
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the names of a table's columns; nothing of a file that is no such table."""
+    try:
+        with open_file(path) as stream:
+            if path.suffix == ".parquet":
+                return list(pq.read_schema(stream).names)
+            lines = io.TextIOWrapper(io.BytesIO(stream.read(_MAX_HEADER)), "utf-8-sig", newline="")
+            return next(csv.reader(lines, strict=True), [])
+    except (OSError, ValueError, csv.Error, pa.ArrowException):
+        return []
 
 
 def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained: Any = None) -> Any:
@@ -130,19 +145,54 @@ def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained:
 def read_predictions(path: Path) -> Any:
     """Read ``predictions.csv``; ids stay text.
 
+    Returns:
+        A pandas table: ``prob_<class>`` are numbers from 0 to 1, ``abstained`` is a truth value,
+        all else is text.
+
     Raises:
-        ArtifactError: It is absent or lacks the contract's columns.
+        ArtifactError: It is absent or damaged, lacks the contract's columns, or holds a class or a
+            probability that is none.
     """
-    try:
-        header = pd.read_csv(path, nrows=0).columns
-        text = {c: str for c in header if not c.startswith(PREFIX) and c != "abstained"}
-        frame = pd.read_csv(path, dtype=text, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    frame = read_written(path)
     missing = {"path", "label", "predicted"} - set(frame.columns)
-    if missing:
-        raise ArtifactError(f"{path} lacks the column {sorted(missing)[0]!r}")
-    return frame
+    names = [name for name in frame if name.startswith(PREFIX)]
+    if missing or not names:
+        raise damaged(path, f"it lacks the column {sorted(missing or {PREFIX + '<class>'})[0]!r}")
+    for name in names:
+        frame[name] = _numbers(path, frame, name)
+    values = frame[names].to_numpy(dtype=np.float64)
+    # Also where one is not a number.
+    odd = ~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= _MAX_GAP))
+    if odd.any():
+        row = row_number(frame, int(np.flatnonzero(odd)[0]))
+        raise damaged(path, f"the probabilities of row {row} are not from 0 to 1 with the sum 1")
+    _check_cells(path, frame, "predicted", {name.removeprefix(PREFIX) for name in names})
+    _check_cells(path, frame, "path", None)
+    if "abstained" in frame:
+        _check_cells(path, frame, "abstained", {"True", "False"})
+        frame["abstained"] = frame["abstained"] == "True"
+    return frame.reset_index(drop=True)
+
+
+def _check_cells(path: Path, frame: Any, column: str, allowed: set[str] | None) -> None:
+    """Refuse a cell that is not allowed, or an empty one."""
+    odd = (frame[column] == "") if allowed is None else ~frame[column].isin(allowed)
+    if odd.any():
+        position = int(np.flatnonzero(odd)[0])
+        row, cell = row_number(frame, position), frame[column].iloc[position]
+        raise damaged(path, f"{column!r} of row {row} is {cell!r}")
+
+
+def _numbers(path: Path, frame: Any, name: str) -> list[float]:
+    """Return a column as numbers, NaN where a cell is empty."""
+    numbers = []
+    for position, cell in enumerate(frame[name]):
+        try:
+            numbers.append(float(cell) if cell else np.nan)
+        except ValueError:
+            row = row_number(frame, position)
+            raise damaged(path, f"{name!r} of row {row} is {cell!r}, not a number") from None
+    return numbers
 
 
 def logits_table(samples: Samples, logits: FloatArray) -> Any:
@@ -165,8 +215,17 @@ def write_history(path: Path, rows: list[dict[str, float | int | None]]) -> None
 
 
 def read_history(path: Path) -> Any:
-    """Read ``history.csv`` as a table of numbers."""
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    """Read ``history.csv`` as a table of numbers, NaN where nothing was measured.
+
+    Raises:
+        ArtifactError: It is absent or damaged.
+    """
+    frame = read_written(path)
+    unknown = [name for name in frame if name not in HISTORY_COLUMNS]
+    if unknown or not {"step", "epoch"} <= set(frame):
+        raise damaged(path, f"its columns are {', '.join(map(repr, frame))}")
+    table = pd.DataFrame({name: _numbers(path, frame, name) for name in frame})
+    steps = table["step"]
+    if not (steps.diff().iloc[1:] > 0).all() or steps.isna().any():
+        raise damaged(path, "its steps do not increase")
+    return table

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import write_private
-from eosin.core.places import settings_folder
+from eosin.core.places import expand_path, settings_folder
 
 #: Names the key's file in place of the one in the user's settings.
 KEY_VARIABLE = "EOSIN_PSEUDONYM_KEY"
@@ -71,7 +71,7 @@ def looks_like_pseudonym(cell: str) -> bool:
 def key_file() -> Path:
     """Return where the key is: ``$EOSIN_PSEUDONYM_KEY``, else in the user's settings."""
     if chosen := os.environ.get(KEY_VARIABLE):
-        return Path(chosen).expanduser()
+        return expand_path(chosen)
     return settings_folder() / "pseudonym.key"
 
 

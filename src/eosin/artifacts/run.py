@@ -13,6 +13,7 @@ from eosin.artifacts.values import (
     NotNegative,
     Plain,
     Probability,
+    Text,
 )
 from eosin.artifacts.versioned import Document, VersionedDocument
 
@@ -29,12 +30,15 @@ class Environment(VersionedDocument):
         packages: Version of each package that computes something.
         device: What trained the network, e.g. ``"cpu (2 threads)"``.
         precision: e.g. ``"32-true"``.
-        git: Commit of the working tree, with ``+changes`` where it is not clean; null outside one.
+        git: Commit of the working tree that the command ran in, null outside one. Whether files
+            were changed since is not known; earlier versions noted that as ``+changes``.
         seed: The recipe's seed.
         data_root: The folder that relative paths start from.
         data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
         dataset: Facts that the adapter declares: title, licence, citation, simulated.
         seconds: Wall time of each stage of the run.
+        files: SHA-256 of the files of the finished run that its pages and later verbs read, by
+            path in the run folder; null while it is not finished, and in runs of before 0.2.
     """
 
     eosin: str
@@ -51,6 +55,7 @@ class Environment(VersionedDocument):
     data_fingerprint: str
     dataset: DictOf[Plain]
     seconds: DictOf[NotNegative]
+    files: DictOf[Text] | None = None
 
 
 class SplitPart(Document):

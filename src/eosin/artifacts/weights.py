@@ -67,12 +67,15 @@ def told_when_read(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
+    except MemoryError:
+        raise ArtifactError(f"{path} needs more memory than is free") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from error
-    # NumPy lacks some of its types.
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
+    except (AttributeError, TypeError) as error:
+        raise ArtifactError(f"{path} holds numbers of a kind that NumPy has not") from error
 
 
 def write_arrays(

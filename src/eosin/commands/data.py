@@ -19,6 +19,7 @@ from eosin.commands.options import (
     PathColumn,
     PatientColumn,
     Pseudonymise,
+    echo,
     say,
     tell_skipped,
 )
@@ -34,7 +35,7 @@ def list_data() -> None:
     from eosin.pipeline.inspection import list_datasets
     from eosin.pipeline.telling import tell_datasets
 
-    typer.echo("\n".join(tell_datasets(list_datasets())))
+    echo(tell_datasets(list_datasets()))
 
 
 @data.command("fetch")
@@ -63,8 +64,8 @@ def fetch(
         say=say,
     )
     told = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
-    typer.echo(f"{name} is in {result.folder} ({told}): {result.unpacks_to}")
-    typer.echo(f"next: {result.next_step}")
+    echo(f"{name} is in {result.folder} ({told}): {result.unpacks_to}")
+    echo(f"next: {result.next_step}")
 
 
 @data.command("manifest")
@@ -88,7 +89,7 @@ def make_manifest(
     # As in a recipe, so that one hint works in both places.
     texts = [text.removeprefix("data.options.") for text in options or ()]
     samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
-    typer.echo("\n".join([f"wrote {output}: {tell_samples(samples)}", *told]))
+    echo([f"wrote {output}: {tell_samples(samples)}", *told])
 
 
 @data.command("check")
@@ -108,7 +109,7 @@ def check(
     from eosin.pipeline.checking import check_images, quality_json, tell_quality
 
     found = check_images(path, output=output, pseudonymise=pseudonymise)
-    typer.echo(json.dumps(quality_json(found)) if as_json else "\n".join(tell_quality(found)))
+    echo(json.dumps(quality_json(found)) if as_json else tell_quality(found))
     if output is not None:
         say(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
     raise typer.Exit(1 if found.unreadable else 0)
@@ -153,7 +154,8 @@ def audit(
     )  # fmt: skip
     for path, reason in skipped:
         say(f"not compared by its pixels: {path}: {reason}")
-    typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(tell_audit(found)))
+    document = json.dumps(found.model_dump(mode="json"), indent=2).split("\n")
+    echo(document if as_json else tell_audit(found))
     where = Path("the lines above") if output is None else output / "skipped.csv"
     tell_skipped(len(skipped), where, allowed=allow_skipped)
     raise typer.Exit(1 if found.leaks else 0)
@@ -169,8 +171,8 @@ def cache(
 
     if not clear:
         stores, stages = caching.list_cache(), caching.list_kept()
-        typer.echo("\n".join(caching.tell_cache(stores, stages, as_json=as_json)))
+        echo(caching.tell_cache(stores, stages, as_json=as_json))
         return
     found, stages = caching.clear_cache()
-    typer.echo("\n".join(caching.tell_cleared(found, stages, as_json=as_json)))
+    echo(caching.tell_cleared(found, stages, as_json=as_json))
     raise typer.Exit(1 if found.in_use else 0)

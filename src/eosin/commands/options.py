@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from eosin.core.text import one_line
 
 Output = Annotated[
     Path | None,
@@ -31,9 +34,15 @@ Pseudonymise = Annotated[
 ]
 
 
+def echo(lines: str | Iterable[str], *, err: bool = False) -> None:
+    """Print a line, or several; control characters in names are escaped."""
+    listed = [lines] if isinstance(lines, str) else lines
+    typer.echo("\n".join(map(one_line, listed)), err=err)
+
+
 def say(sentence: str) -> None:
     """Print progress to stderr, beside the results."""
-    typer.echo(sentence, err=True)
+    echo(sentence, err=True)
 
 
 def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
@@ -41,6 +50,6 @@ def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
     if n_skipped:
         files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
         lists = " and ".join(map(str, where))
-        typer.echo(f"{files} could not be read: see {lists}", err=True)
+        echo(f"{files} could not be read: see {lists}", err=True)
         if not allowed:
             raise typer.Exit(1)

@@ -15,7 +15,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,17 @@ _MENDS = {
     errno.EPERM: "You may not write there: choose another folder with -o",
 }
 
+_ANYWHERE = {
+    errno.EMFILE: "Too many files are open: raise the limit, e.g. ulimit -n 4096",
+    errno.ENFILE: "Too many files are open on this machine: close other programs",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+    errno.ELOOP: "Remove the link: it leads back to itself",
+}
+
 #: Bytes that a JSON document may have; of ours the largest, an audit's, has a few hundred a pair.
 _MAX_JSON_BYTES = 256 << 20
+#: How many times its size a packed file may hold, looked at above some bytes.
+_MOST_UNPACKED, _HARMLESS_BYTES = 100, 64 << 20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -52,7 +61,7 @@ def check_file(path: Path, *, pipe: bool = False) -> None:
         OSError: It leads to none, and why; ``strerror`` says what is there in its place.
     """
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116 (four times as fast: every image comes by here)
     except ValueError as error:  # a NUL, or a surrogate that stands for no byte
         raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
     _check_regular(status, path, pipe=pipe)
@@ -72,7 +81,7 @@ def open_file(path: Path, *, pipe: bool = False) -> BufferedReader:
     # Without waiting, for what may have taken the file's place since.
     no_wait = 0 if pipe else getattr(os, "O_NONBLOCK", 0)
     flags = os.O_RDONLY | no_wait | getattr(os, "O_BINARY", 0)
-    stream = os.fdopen(os.open(path, flags), "rb")
+    stream: BufferedReader = BufferedReader(FileIO(os.open(path, flags)))
     try:
         _check_regular(os.fstat(stream.fileno()), path, pipe=pipe)
     except OSError:
@@ -94,6 +103,23 @@ def _check_regular(status: os.stat_result, path: Path, *, pipe: bool) -> None:
         raise OSError(number, f"it is {kind}, not a file", str(path))
 
 
+def check_unpacked(path: Path, n_bytes: int) -> None:
+    """Refuse a packed file whose contents are out of proportion to it.
+
+    Args:
+        path: The file.
+        n_bytes: What it says that it unpacks to.
+
+    Raises:
+        ValueError: It is over 100 times as much, and more than 64 MiB.
+    """
+    packed = path.stat().st_size
+    if n_bytes > max(_HARMLESS_BYTES, _MOST_UNPACKED * packed):
+        raise ValueError(
+            f"it would unpack to {n_bytes:,} bytes, over {_MOST_UNPACKED} times its {packed:,}"
+        )
+
+
 @contextmanager
 def explain_os_errors(action: str, path: Path) -> Iterator[None]:
     """Turn the operating system's refusal to write into one line with a mend.
@@ -113,8 +139,17 @@ def explain_os_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def mend_of(error: OSError) -> str | None:
-    """Return what the user can do about a refusal of the operating system, where that is known."""
-    return _MENDS.get(error.errno or 0)
+    """Return what the user can do about a refusal to write, where that is known."""
+    return _MENDS.get(error.errno or 0) or _ANYWHERE.get(error.errno or 0)
+
+
+def hint_of(error: OSError) -> str | None:
+    """Return what the user can do about a refusal to read or to write, where that is known."""
+    path = error.filename
+    is_unreadable = error.errno in {errno.EACCES, errno.EPERM} and isinstance(path, str | bytes)
+    if is_unreadable and not os.access(path, os.R_OK):
+        return "You may not read it: ask its owner, or change its permissions"
+    return mend_of(error)
 
 
 @contextmanager
@@ -232,7 +267,8 @@ def check_output(folder: Path, *, or_else: str = "") -> None:
     """
     folder = Path(folder)
     with explain_os_errors("write into", folder):
-        if folder.exists() and not folder.is_dir():
+        # A link to nothing, or to itself, stands in the way as well.
+        if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(

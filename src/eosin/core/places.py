@@ -1,20 +1,52 @@
-"""Where Eosin keeps what it can make again, and what it cannot."""
+"""What the environment sets: where Eosin keeps its files, and how much it reads."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+
+from eosin.core.errors import OutputError, UsageError
+from eosin.core.text import shorten
+
+
+def expand_path(text: str) -> Path:
+    """Return a path with ``$NAME`` and ``~`` filled in; what is not known stays as it is."""
+    # Path.expanduser raises where a user is not known.
+    return Path(os.path.expanduser(os.path.expandvars(text)))  # noqa: PTH111
 
 
 def cache_folder() -> Path:
     """Return ``$EOSIN_CACHE``, else the platform's cache folder for this user."""
     if chosen := os.environ.get("EOSIN_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "eosin"
+        return expand_path(chosen)
+    base = expand_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    # In a container a user may have no home; what is cached can be made again.
+    return (Path(tempfile.gettempdir()) if str(base).startswith("~") else base) / "eosin"
 
 
 def settings_folder() -> Path:
-    """Return the platform's settings folder for this user."""
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "eosin"
+    """Return the platform's settings folder for this user.
+
+    Raises:
+        OutputError: The user has no home folder.
+    """
+    base = expand_path(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
+    if str(base).startswith("~"):
+        raise OutputError("the home folder is not known", mend="Set XDG_CONFIG_HOME to a folder")
+    return base / "eosin"
+
+
+def read_setting(name: str, default: int) -> int:
+    """Return a bound that a variable of the environment sets.
+
+    Raises:
+        UsageError: It is no whole number above 0.
+    """
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    digits = text.strip()
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= 18 and int(digits) > 0):
+        raise UsageError(f"${name} must be a whole number above 0, got {shorten(repr(text))}")
+    return int(digits)

@@ -15,6 +15,10 @@ _UNKNOWN = frozenset(
 # Zeros that lead a run of digits, but not the decimals of a number: 007 is 7, 1.05 is not 1.5.
 _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: What moves a terminal's cursor, starts its commands, ends a line or turns the reading direction.
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 
 
@@ -26,10 +30,29 @@ def printable(name: object) -> str:
     return _SURROGATE.sub(_escape, str(name))
 
 
+def one_line(text: object) -> str:
+    r"""Return text as one line for a terminal: control characters are escaped, ``\x1b[2J``.
+
+    Names of files and classes may be somebody else's, and may hold any character.
+    """
+    return _CONTROLS.sub(_escape, str(text))
+
+
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
-    # Python keeps a byte that is no UTF-8 as such a code (PEP 383).
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+    if 0xDC80 <= code <= 0xDCFF:  # Python keeps a byte that is no UTF-8 as such a code (PEP 383)
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def is_text(name: str) -> bool:
+    """Return whether a text can be written: it is UTF-8 and has no character NUL."""
+    return _SURROGATE.search(name) is None and "\0" not in name
+
+
+def shorten(text: str, most: int = 120) -> str:
+    """Return a text of at most so many characters, for a message: its beginning and its end."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2 - 3) :]}"
 
 
 def clean_name(text: str) -> str:

@@ -39,6 +39,9 @@ SPLITS = ("train", "val", "test")
 #: between those that the bundle has.
 BUNDLED, TOGETHER = "|", "+"
 
+#: No file holds so many images: a larger index is read as this.
+MOST_INDEX = 10**18
+
 
 def parts_of(cell: str) -> list[str]:
     """Return the images that a ``path`` cell names, one a magnification of a bundle.
@@ -72,6 +75,15 @@ class Estimate:
     reason: str | None = None
     n: int | None = None
     wilson: tuple[float, float] | None = None
+
+
+def read_index(text: str) -> int | None:
+    """Return the index that stands behind a ``#``, at most ``MOST_INDEX``; None if it is none."""
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    # Python reads no number of more than 4,300 digits.
+    digits = text.lstrip("0")
+    return int(digits or 0) if len(digits) < len(str(MOST_INDEX)) else MOST_INDEX
 
 
 @dataclass(frozen=True)
@@ -125,9 +137,8 @@ class Samples:
     def locate(self, path: str) -> tuple[Path, int | None]:
         """Return the file that a ``path`` cell names, and the index of the image inside it."""
         file, _, index = path.partition("#")
-        if index.isascii() and index.isdecimal():
-            return self.root / file, int(index)
-        return self.root / path, None
+        number = read_index(index)
+        return (self.root / path, None) if number is None else (self.root / file, number)
 
     def where(self, mask: BoolArray) -> Samples:
         """Return the rows that ``mask`` (N,) selects, with a fresh index."""

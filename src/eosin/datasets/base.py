@@ -11,6 +11,7 @@ from typing import Any
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.tables import NOTES as NOTES
 from eosin.core.errors import DataError
+from eosin.core.places import expand_path
 from eosin.core.registry import Registry
 from eosin.core.types import Samples
 
@@ -117,14 +118,14 @@ def find_root(name: str, root: str | None) -> Path:
         DataError: Neither is given, or the folder does not exist.
     """
     if root is not None:
-        folder = Path(os.path.expandvars(root)).expanduser()
+        folder = expand_path(root)
         if "$" in str(folder):
             raise DataError(
                 f"data.root is {root!r}, but that environment variable is not set",
                 mend="Set it, or give the folder: --set data.root=FOLDER",
             )
     elif base := os.environ.get(DATA_VARIABLE):
-        folder = Path(base).expanduser() / name
+        folder = expand_path(base) / name
     else:
         raise DataError(
             f"where the images of {name!r} lie is not known",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,15 @@ import pandas as pd
 
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, ImageError
-from eosin.core.types import Samples, parts_of
+from eosin.core.types import Samples, parts_of, read_index
 from eosin.datasets.listing import describe_left_out, walk_folder
 from eosin.inference.containers import count_items, is_container
 from eosin.inference.decode import IMAGE_SUFFIXES
 
 #: How the reason of an image ends that is not there.
 _ABSENT = "does not exist"
+#: Images of one container that are listed: their names alone take 120 bytes each.
+_MOST_LISTED = 2_000_000
 Skipped = list[tuple[str, str]]
 
 
@@ -54,7 +56,7 @@ class ImageList:
 
     Attributes:
         cells: Path cells as a manifest has them.
-        skipped: Folders that cannot be listed, each with its reason.
+        skipped: Folders and containers that cannot be listed, each with its reason.
         left_out: How many files were left out, by reason or ending.
     """
 
@@ -85,7 +87,7 @@ def list_images(paths: Iterable[Path]) -> ImageList:
             )
             found.left_out.update(below.left_out)
         else:
-            found.cells.extend(_expand(path))
+            _expand(path, found)
     if not found.cells:
         raise _nothing_found(given, found)
     return found
@@ -101,20 +103,32 @@ def _nothing_found(given: list[Path], found: ImageList) -> DataError:
     )
 
 
-def _expand(path: Path) -> Iterator[str]:
-    if is_container(path) and path.is_file():
-        try:
-            yield from (f"{path}#{index}" for index in range(count_items(path)))
-        except ImageError:
-            yield f"{path}#0"  # listed with its reason when it is read
-    else:
+def _expand(path: Path, found: ImageList) -> None:
+    if not (is_container(path) and path.is_file()):
         # A file that is not there is listed with the unreadable ones: a batch is finished.
-        yield str(path)
+        found.cells.append(str(path))
+        return
+    try:
+        count = count_items(path)
+    except ImageError:
+        count = 1  # listed with its reason when it is read
+    if count > _MOST_LISTED:
+        reason = f"{path} holds {count:,} images; at most {_MOST_LISTED:,} of a file are listed"
+        found.skipped.append((str(path), f"{reason}: name those that are meant in a table"))
+    else:
+        found.cells.extend(f"{path}#{index}" for index in range(count))
 
 
 def split_cell(cell: str) -> tuple[Path, int | None]:
-    """Return the file that a path cell names, and the index of the image inside it."""
+    """Return the file that a path cell names, and the index of the image inside it.
+
+    Raises:
+        ImageError: Behind a container's ``#`` stands no index.
+    """
     file, mark, index = cell.rpartition("#")
-    if mark and index.isdecimal() and is_container(Path(file)):
-        return Path(file), int(index)
-    return Path(cell), None
+    if not mark or not is_container(Path(file)):
+        return Path(cell), None
+    number = read_index(index)
+    if number is None and Path(file).exists() and not Path(cell).exists():
+        raise ImageError(f"{cell} needs a whole number behind '#': the first image is {file}#0")
+    return (Path(cell), None) if number is None else (Path(file), number)

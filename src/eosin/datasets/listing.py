@@ -125,12 +125,11 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
 
 
 _HIDDEN_FILE, _HIDDEN_FOLDER = "hidden file", "hidden folder"
-_REPEATED, _SPECIAL = "link to a folder listed already", "special file (no regular file)"
+_REPEATED = "link to a folder listed already"
 _PLURALS = {
     _HIDDEN_FILE: "hidden files",
     _HIDDEN_FOLDER: "hidden folders",
     _REPEATED: "links to folders listed already",
-    _SPECIAL: "special files (no regular files)",
 }
 _REASONS = tuple(_PLURALS)
 
@@ -192,10 +191,9 @@ class _Walk:
             self.left_out[_HIDDEN_FILE] += 1
         elif not name.lower().endswith(self._endings):
             self.left_out[_ending(name)] += 1
-        elif _is_regular(entry):
-            self.files.append(lead + name)
         else:
-            self.left_out[_SPECIAL] += 1
+            # Of whatever kind: reading it names what is no file, or is not there.
+            self.files.append(lead + name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -203,14 +201,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
-
-
-def _is_regular(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a file, or a link that leads nowhere: reading it names that."""
-    try:
-        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-    except OSError:
-        return True
 
 
 def _ending(name: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from eosin.core.errors import RecipeError, UsageError, close_matches
+from eosin.core.places import expand_path
 
 
 def check_options(name: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:
@@ -74,7 +74,7 @@ def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) ->
     Raises:
         RecipeError: The option is given, but there is no such file.
     """
-    file = root / Path(os.path.expandvars(take_text(options, key, default))).expanduser()
+    file = root / expand_path(take_text(options, key, default))
     if key in options and not file.is_file():
         raise RecipeError(f"'data.options.{key}': there is no file {file}")
     return file

@@ -58,7 +58,8 @@ def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:
         _collect_part(folder, lead, part, notes) for part in PARTS if _is_whole(folder, part, notes)
     ]
     if not tables:
-        raise DataError(f"{folder} has no part with images and labels: {notes[0]}")
+        reason = notes[0] if notes else f"none of its {_STEM}*.h5 is a file of a known part"
+        raise DataError(f"{folder} has no part with images and labels: {reason}")
     table = pd.concat(tables, ignore_index=True)
     return (
         table if (table["slide"] != "").any() else table.drop(columns=["slide", "x", "y"])

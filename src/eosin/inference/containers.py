@@ -16,7 +16,8 @@ from threading import RLock
 from typing import Protocol
 
 from eosin.core.errors import ImageError
-from eosin.core.types import IntArray, Pixels
+from eosin.core.files import check_file
+from eosin.core.types import MOST_INDEX, IntArray, Pixels
 from eosin.inference.hdf5 import Hdf5Images, read_hdf5_labels
 from eosin.inference.idx import IdxImages, read_idx_labels
 
@@ -68,6 +69,8 @@ class _Opened:
         kept = self._files.get(path)
         if kept is None or (kept.size, kept.mtime_ns) != (state.st_size, state.st_mtime_ns):
             self.drop(path)
+            if not _is_hdf5(path):  # unpacked as soon as it is opened
+                self.shrink(keep=0, most_bytes=_MAX_KEPT_BYTES // 4)
             kept = _Kept(state.st_size, state.st_mtime_ns, _open(path))
             self._files[path] = kept
             self.shrink()
@@ -77,10 +80,11 @@ class _Opened:
             raise ImageError(kept.images.message, mend=kept.images.mend)
         return kept.images
 
-    def shrink(self) -> None:
-        """Close what was not read for longest, but never the newest."""
-        while len(self._files) > 1 and (
-            len(self._files) > _MAX_KEPT or self._kept_bytes() > _MAX_KEPT_BYTES
+    def shrink(self, keep: int = 1, most_bytes: int | None = None) -> None:
+        """Close what was not read for longest, but for the newest ``keep``."""
+        most_bytes = _MAX_KEPT_BYTES if most_bytes is None else most_bytes
+        while len(self._files) > keep and (
+            len(self._files) > _MAX_KEPT or self._kept_bytes() > most_bytes
         ):
             self.drop(next(iter(self._files)))
 
@@ -113,7 +117,10 @@ def count_items(path: Path) -> int:
     """
     with _opened.lock:
         held = path in _opened
-        count = _opened.get(path).shape[0]
+        try:
+            count = _opened.get(path).shape[0]
+        except MemoryError:
+            raise _short_of_memory(path) from None
         if not held:
             # Nobody reads yet: an HDF5 file that is held open cannot be written anew.
             _opened.drop(path)
@@ -134,13 +141,15 @@ def read_item(path: Path, index: int) -> Pixels:
         ImageError: The file is absent, damaged or holds no images, or not so many.
     """
     with _opened.lock:
-        images = _opened.get(path)
-        count = images.shape[0]
-        if not 0 <= index < count:
-            raise ImageError(f"{path} holds {count} images, index {index} was asked for")
-        item = images.read(index)
-        _opened.shrink()
-        return item
+        try:
+            images = _opened.get(path)
+            count = images.shape[0]
+            if not 0 <= index < count:
+                asked = index if index < MOST_INDEX else f"{MOST_INDEX} or more"
+                raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
+            return images.read(index)
+        except MemoryError:
+            raise _short_of_memory(path) from None
 
 
 def read_labels(path: Path) -> IntArray:
@@ -156,10 +165,17 @@ def read_labels(path: Path) -> IntArray:
         ImageError: It is absent, damaged, or holds something else.
     """
     with _opened.lock:
-        if _is_hdf5(path):
-            return read_hdf5_labels(path)
         _check_known(path)
-        return read_idx_labels(path)
+        try:
+            return read_hdf5_labels(path) if _is_hdf5(path) else read_idx_labels(path)
+        except MemoryError:
+            raise _short_of_memory(path) from None
+
+
+def _short_of_memory(path: Path) -> ImageError:
+    """Let go of a file, and return its failure, which the next read may not have."""
+    _opened.drop(path)
+    return ImageError(f"{path} needs more memory than is free")
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -167,20 +183,32 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _check_known(path: Path) -> None:
+    """Refuse what has not a container's name, or is no file, before a library opens it."""
     if not is_container(path):
         raise ImageError(
             f"{path} is no file of many images",
             mend=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
         )
+    try:
+        check_file(path)
+    except OSError as error:
+        raise _explain(path, error) from error
 
 
 def _look(path: Path) -> os.stat_result:
     try:
         return path.stat()
-    except FileNotFoundError:
-        raise ImageError(f"{path} does not exist") from None
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: Path, error: OSError | ValueError) -> ImageError:
+    """Return what the operating system says of a file as an ImageError."""
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{path} does not exist")
+    # Else a NUL, or a surrogate that stands for no byte.
+    reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
+    return ImageError(f"{path} cannot be read: {reason}")
 
 
 def _open(path: Path) -> _Images | ImageError:

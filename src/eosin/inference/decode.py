@@ -8,11 +8,9 @@ and CMYK become RGB; of the bits that a file of 16 uses the upper eight are kept
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -20,12 +18,16 @@ from PIL import Image as PillowImage
 from PIL import ImageFile, ImageOps, UnidentifiedImageError
 
 from eosin.core.errors import EosinError, ImageError
+from eosin.core.files import read_file
 from eosin.core.types import Image, Pixels
+from eosin.inference.bounded import end_header, open_bounded
 from eosin.inference.containers import read_item
 from eosin.inference.depth import check_range, reduce_to_eight_bits, stated_bits
-from eosin.inference.limits import PIXELS_VARIABLE, Limits, read_limits
+from eosin.inference.limits import MAX_PAGES, PIXELS_VARIABLE, Limits, read_limits
+from eosin.inference.memory import reserve_memory
 from eosin.inference.signatures import describe_foreign
-from eosin.inference.tiff import is_tiff, read_colours
+from eosin.inference.silence import silence
+from eosin.inference.tiff import check_tiles, is_tiff, read_colours
 
 #: Raised whenever a change here changes decoded pixels: caches are keyed by it.
 DECODER_VERSION = 4
@@ -45,6 +47,14 @@ _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 258, 262, 277, 284
 # Its tags of what a page is, the new one and the old, and what they say of smaller copies.
 _NEW_SUBFILE, _SUBFILE = 254, 255
 _REDUCED_OR_MASK, _REDUCED = 1 | 4, 2
+_STRIP_OFFSETS, _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 273, 322, 323, 324
+#: Marks a scan of a JPEG, and stands nowhere in its packed pixels. A progressive one has about
+#: ten, each of which goes over all pixels.
+_SCAN, _MAX_SCANNED_PX = b"\xff\xda", 2_000_000_000
+#: Pixels that are written as text: Pillow reads a million of them a second.
+_MAX_PLAIN_PX = 1_000_000
+#: Tags of all pages of a TIFF together; a page of a microscope has some twenty.
+_MAX_TAGS = 100_000
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _ONE_PLANE_EACH = 2
 
@@ -124,25 +134,46 @@ def select_page(path: Path, image: PillowImage.Image, limits: Limits) -> None:
     Raises:
         ImageError: There are several, or none.
     """
-    n_pages = getattr(image, "n_frames", 1)
     # A phone's JPEG holds previews behind its image.
-    if n_pages == 1 or image.format == "MPO":
+    if image.format == "MPO" or not getattr(image, "is_animated", False):
         return
-    pages = [page for page in range(n_pages) if not _is_reduced(image, page)]
+    if image.format == "GIF":  # whose frames are counted by reading all of them
+        raise ImageError(f"{path} holds at least 2 pages; one image per file is read")
+    if image.format != "TIFF":
+        n_pages = getattr(image, "n_frames", 1)
+        raise ImageError(f"{path} holds {n_pages} pages; one image per file is read")
+    reduced = _list_pages(path, image)
+    pages = [page for page, is_reduced in enumerate(reduced) if not is_reduced]
     if len(pages) != 1:
-        raise ImageError(f"{path} holds {len(pages) or n_pages} pages; one image per file is read")
+        n_pages = len(pages) or len(reduced)
+        raise ImageError(f"{path} holds {n_pages} pages; one image per file is read")
     image.seek(pages[0])
     limits.check_size(path, *image.size)
+    _check_layout(path, image)
 
 
-def _is_reduced(image: PillowImage.Image, page: int) -> bool:
-    """Return whether a TIFF's page says that it is a smaller copy, or a mask, of another."""
-    if image.format != "TIFF":
-        return False
-    image.seek(page)
-    tags = getattr(image, "tag_v2", {})
-    kind, old_kind = int(tags.get(_NEW_SUBFILE, 0)), int(tags.get(_SUBFILE, 0))
-    return bool(kind & _REDUCED_OR_MASK) or old_kind == _REDUCED
+def _list_pages(path: Path, image: PillowImage.Image) -> list[bool]:
+    """Return of each page of a TIFF whether it says that it is a smaller copy, or a mask.
+
+    Raises:
+        ImageError: There are more pages, or more tags in them, than an image has.
+    """
+    reduced: list[bool] = []
+    n_tags = 0
+    while True:
+        try:
+            image.seek(len(reduced))
+        except EOFError:
+            return reduced
+        tags = getattr(image, "tag_v2", {})
+        n_tags += len(tags)
+        if len(reduced) == MAX_PAGES or n_tags > _MAX_TAGS:
+            raise ImageError(
+                f"{path} holds more than {MAX_PAGES} pages, or {_MAX_TAGS} tags; one image per "
+                "file is read"
+            )
+        kind, old_kind = int(tags.get(_NEW_SUBFILE, 0)), int(tags.get(_SUBFILE, 0))
+        reduced.append(bool(kind & _REDUCED_OR_MASK) or old_kind == _REDUCED)
 
 
 @contextmanager
@@ -161,13 +192,17 @@ def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
         # Opened here: Pillow maps a file of which it knows the name, and then mixes up the pixels
         # of an uncompressed grey TIFF that lies on its side.
         with (
-            _quiet,
-            path.open("rb") as stream,
+            silence,
+            open_bounded(path, limits) as stream,
             PillowImage.open(stream, formats=_FORMATS) as image,
         ):
+            end_header(stream)
             limits.check_size(path, *image.size)
+            # Pillow keeps a colour in four bytes.
+            reserve_memory(4 * image.width * image.height)
+            _check_layout(path, image)
             yield image
-    except EosinError:
+    except (EosinError, MemoryError):
         raise
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
@@ -204,34 +239,34 @@ def _raise_bomb_limit(limits: Limits) -> None:
         PillowImage.MAX_IMAGE_PIXELS = limits.max_pixels
 
 
-class _Quiet:
-    """Silences warnings while any thread decodes; re-entered at will.
+def _check_layout(path: Path, image: PillowImage.Image) -> None:
+    """Check that what Pillow is to unpack is in proportion to the pixels that come of it.
 
-    Odd tags are none of our business, and a bomb is refused by its size. The filters of warnings
-    belong to the whole process: threads that each put back what they found leave it deaf.
+    Raises:
+        ImageError: Decoding would take gigabytes or minutes.
     """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._entered = 0
-        self._caught: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._entered == 0:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.simplefilter("ignore")
-            self._entered += 1
-
-    def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self._entered -= 1
-            if self._entered == 0:
-                self._caught.__exit__(None, None, None)
+    n_pixels = image.width * image.height
+    if getattr(image, "tile", None) and how_stored(image).codec_name == "ppm_plain":
+        if n_pixels > _MAX_PLAIN_PX:
+            raise ImageError(
+                f"{path} holds {n_pixels} pixels as text; at most {_MAX_PLAIN_PX} are read so",
+                mend="Save it as PNG",
+            )
+    elif image.format == "TIFF":
+        tags = getattr(image, "tag_v2", {})
+        check_tiles(path, (image.height, image.width), _tile_shape(tags), _count_tiles(tags))
+    elif image.format == "JPEG" and "progressive" in image.info:
+        n_scans = read_file(path).count(_SCAN)
+        if n_scans * n_pixels > _MAX_SCANNED_PX:
+            raise ImageError(f"{path} stores its pixels in {n_scans} scans, which take too long")
 
 
-_quiet = _Quiet()
+def _tile_shape(tags: Any) -> tuple[int, int]:
+    return int(tags.get(_TILE_LENGTH, 1)), int(tags.get(_TILE_WIDTH, 1))
+
+
+def _count_tiles(tags: Any) -> int:
+    return max(len(tags.get(tag, ())) for tag in (_STRIP_OFFSETS, _TILE_OFFSETS))
 
 
 def _check(path: Path, image: PillowImage.Image) -> None:
@@ -291,7 +326,7 @@ def _item_to_rgb(path: Path, item: Pixels) -> Image:
 
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
     if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         white = PillowImage.new("RGBA", rgba.size, (255, 255, 255, 255))
         return PillowImage.alpha_composite(white, rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")

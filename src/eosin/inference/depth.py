@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from eosin.core.errors import ImageError
+from eosin.core.files import open_file
 from eosin.core.types import Image, Pixels
 
 #: Largest value that a camera of 14 bits counts: of 16 bits a quarter of the range.
@@ -58,7 +59,7 @@ def _within(bits: int | None) -> int | None:
 
 
 def _png_bits(path: Path) -> int | None:
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         head = stream.read(_HEAD_BYTES)
     place = 8
     while place + 8 <= len(head):

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.core.errors import ImageError
+from eosin.core.files import check_unpacked, open_file
 from eosin.core.types import Pixels
-from eosin.inference.limits import read_limits
+from eosin.inference.limits import check_count, read_limits
 
 _KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 4
@@ -71,10 +72,11 @@ class IdxImages:
         if self._header.dtype.kind != "u":
             kind = self._header.dtype.name
             raise ImageError(f"{path} holds {kind} numbers; images of 8 bits without sign are read")
-        if len(self._header.shape) < 3 or not self._header.item_bytes:
-            told = " × ".join(map(str, self._header.shape))
-            raise ImageError(f"{path} holds {told} numbers, not images (N × H × W)")
         self.shape = self._header.shape
+        if len(self.shape) < 3 or not self._header.item_bytes:
+            told = " × ".join(map(str, self.shape))
+            raise ImageError(f"{path} holds {told} numbers, not images (N × H × W)")
+        check_count(path, self.shape[0])
 
     @property
     def kept_bytes(self) -> int:
@@ -125,15 +127,20 @@ def _is_packed(path: Path) -> bool:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file, inflating it where it is gzipped; what goes wrong becomes an ImageError."""
     try:
-        with gzip.open(path) if _is_packed(path) else path.open("rb") as file:
-            yield cast(BinaryIO, file)
+        with open_file(path) as stream:
+            if not _is_packed(path):
+                yield stream
+                return
+            with gzip.GzipFile(fileobj=stream) as file:
+                yield cast(BinaryIO, file)
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
     except EOFError:
         raise ImageError(f"{path} is truncated") from None
     except (OSError, zlib.error) as error:
         what = "is damaged" if isinstance(error, zlib.error) else "cannot be read"
-        raise ImageError(f"{path} {what}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path} {what}: {reason}") from error
 
 
 def _load(path: Path, *, whole: bool) -> tuple[Header, memoryview | None]:
@@ -144,6 +151,10 @@ def _load(path: Path, *, whole: bool) -> tuple[Header, memoryview | None]:
             _check_length(path, header, path.stat().st_size - header.n_bytes)
             return header, None
         read_limits().check_bytes(path, header.body_bytes)
+        try:
+            check_unpacked(path, header.body_bytes if _is_packed(path) else 0)
+        except ValueError as error:
+            raise ImageError(f"{path} is not unpacked: {error}") from None
         body = _read_body(file, header.body_bytes)
         _check_length(path, header, len(body))
         return header, body

@@ -8,22 +8,30 @@ variable                  default      refuses
 ========================  ===========  =====================================================
 ``EOSIN_MAX_PIXELS``      50,000,000   an image of more pixels (width × height): it is a slide
 ``EOSIN_MAX_CHANNELS``    32           a file of more channels
-``EOSIN_MAX_BYTES``       1 GiB        an image of more bytes once it is unpacked, or a gzipped idx
-                                       file, which is unpacked as a whole
+``EOSIN_MAX_BYTES``       512 MiB      an image of more bytes once it is unpacked; a gzipped idx
+                                       file or a row of chunks of an h5 file, unpacked as a whole;
+                                       a larger file that is no TIFF
 ========================  ===========  =====================================================
+
+With the defaults a process stays below 1.5 GB whatever single files come: decoding and measuring
+take up to three times an image's bytes.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from eosin.core.errors import ImageError, UsageError
+from eosin.core.errors import ImageError
+from eosin.core.places import read_setting
 
 PIXELS_VARIABLE = "EOSIN_MAX_PIXELS"
 CHANNELS_VARIABLE = "EOSIN_MAX_CHANNELS"
 BYTES_VARIABLE = "EOSIN_MAX_BYTES"
+#: Pages of a file that are looked through for the one that is no smaller copy of another.
+MAX_PAGES = 1000
+#: So many images are no strain, however small the file that claims to hold them.
+_FEW_IMAGES = 4096
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Limits:
 
     max_pixels: int = 50_000_000
     max_channels: int = 32
-    max_bytes: int = 1024**3
+    max_bytes: int = 512 * 1024**2
 
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Refuse an image that is too large, or has no pixels.
@@ -78,6 +86,29 @@ class Limits:
                 f"({BYTES_VARIABLE} sets this)"
             )
 
+    def check_file(self, path: Path, n_bytes: int) -> None:
+        """Refuse a file that is larger than any image in it may be.
+
+        Raises:
+            ImageError: It is.
+        """
+        if n_bytes > self.max_bytes:
+            raise ImageError(
+                f"{path} has {n_bytes} bytes; at most {self.max_bytes} are read "
+                f"({BYTES_VARIABLE} sets this)"
+            )
+
+
+def check_count(path: Path, count: int) -> None:
+    """Refuse a container that says it holds more images than it has bytes.
+
+    Raises:
+        ImageError: It does.
+    """
+    size = path.stat().st_size
+    if count > max(size, _FEW_IMAGES):
+        raise ImageError(f"{path} is damaged: {size:,} bytes cannot hold {count:,} images")
+
 
 def read_limits() -> Limits:
     """Return the limits that the environment sets, or the defaults.
@@ -86,16 +117,7 @@ def read_limits() -> Limits:
         UsageError: A variable holds no positive whole number.
     """
     return Limits(
-        max_pixels=_read(PIXELS_VARIABLE, Limits.max_pixels),
-        max_channels=_read(CHANNELS_VARIABLE, Limits.max_channels),
-        max_bytes=_read(BYTES_VARIABLE, Limits.max_bytes),
+        max_pixels=read_setting(PIXELS_VARIABLE, Limits.max_pixels),
+        max_channels=read_setting(CHANNELS_VARIABLE, Limits.max_channels),
+        max_bytes=read_setting(BYTES_VARIABLE, Limits.max_bytes),
     )
-
-
-def _read(name: str, default: int) -> int:
-    text = os.environ.get(name)
-    if text is None:
-        return default
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise UsageError(f"${name} must be a whole number above 0, got {text!r}")
-    return int(text)

@@ -15,18 +15,21 @@ import numpy as np
 import tifffile
 
 from eosin.core.errors import ImageError
+from eosin.core.files import check_file
 from eosin.core.text import clean_name
 from eosin.core.types import Pixels
 from eosin.inference.containers import read_item
 from eosin.inference.decode import decode_image, how_stored, opened_image, select_page
 from eosin.inference.limits import Limits, read_limits
-from eosin.inference.tiff import describe
+from eosin.inference.memory import reserve_memory
+from eosin.inference.tiff import bound_unpacking, check_page_tiles, check_pages, opened_tiff
 
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _PLAIN_MODES = frozenset({"L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"})
 # In OME's metadata, without a parser of XML: files come from anywhere.
 _PIXELS = re.compile(r"<(?:\w+:)?Pixels\b.*?</(?:\w+:)?Pixels>", re.DOTALL)
 _CHANNEL = re.compile(r"<(?:\w+:)?Channel\b([^>]*)>")
+_FILE_NAME = re.compile(r"""\bFileName=(["'])(.*?)\1""")
 _NAME = re.compile(r"""\bName=(["'])(.*?)\1""")
 _LAB = (
     tifffile.PHOTOMETRIC.CIELAB,
@@ -91,21 +94,31 @@ def _read_plain(path: Path, limits: Limits) -> Pixels:
 
 
 def _read_tiff(path: Path, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
-    try:
-        with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            _check_series(path, series, limits)
-            values = _read_series(path, series, limits)
-            axes = series.axes
-            names = _channel_names(file.ome_metadata)
-    except FileNotFoundError:
-        raise ImageError(f"{path} does not exist") from None
-    except ImageError:
-        raise
-    except Exception as error:  # tifffile raises what a damaged file makes it stumble over
-        raise ImageError(f"{path} cannot be decoded: {describe(error)}") from error
+    with opened_tiff(path) as file:
+        check_pages(path)
+        _check_parts(path, file.ome_metadata)
+        series = file.series[0]
+        _check_series(path, series, limits)
+        bound_unpacking(series.keyframe)
+        values = _read_series(path, series, limits)
+        axes = series.axes
+        names = _channel_names(file.ome_metadata)
     planes = np.moveaxis(_drop_single(values, axes), _channel_axis(values, axes), -1)
     return planes, names
+
+
+def _check_parts(path: Path, ome: str | None) -> None:
+    """Check the other files that OME's metadata name before they are opened for their channels."""
+    for name in {unescape(match[2]) for match in _FILE_NAME.finditer(ome or "")}:
+        part = path.parent / name
+        try:
+            check_file(part)
+        except FileNotFoundError:
+            continue  # whose channels are then black
+        except OSError as error:
+            raise ImageError(
+                f"{path} names {part} as a part of it, which cannot be read: {error.strerror}"
+            ) from error
 
 
 def _channel_names(ome: str | None) -> tuple[str, ...]:
@@ -153,7 +166,9 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -
         raise ImageError(f"{path} has CIELAB pixels, which are no channels")
     limits.check_size(path, sizes["X"], sizes["Y"])
     limits.check_channels(path, sizes[others[0]] if others else 1)
+    check_page_tiles(path, series.keyframe)
     limits.check_bytes(path, series.nbytes)
+    reserve_memory(series.nbytes)
 
 
 def _drop_single(values: Pixels, axes: str) -> Pixels:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eosin.core.files import open_file
+
 _HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"})
 _HEAD_BYTES = 512
 
 
 def describe_foreign(path: Path) -> str:
     """Return what a file is by its first bytes, as the end of a sentence; empty if unknown."""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         head = stream.read(_HEAD_BYTES)
     if not head:
         return "is empty"

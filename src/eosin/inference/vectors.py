@@ -7,23 +7,26 @@ a manifest, and text, are no features. ``.npz`` holds the arrays ``path`` (N,) a
 
 from __future__ import annotations
 
+import csv
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.parquet
 
 from eosin.artifacts.manifest import OPTIONAL, REQUIRED
 from eosin.artifacts.paths import plain_path
 from eosin.artifacts.tables import sniff_text
 from eosin.core.errors import DataError, close_matches
-from eosin.core.files import sha256_file
+from eosin.core.files import check_file, check_unpacked, sha256_file
 from eosin.core.types import FloatArray, IntArray, Samples
+from eosin.engine.weights import read_npz
 
 SUFFIXES = (".parquet", ".csv", ".npz")
 #: Columns that a table may share with a manifest: a label among the features would be a leak.
@@ -32,6 +35,9 @@ NO_FEATURES = frozenset({*REQUIRED, *OPTIONAL, "accession"})
 #: What pandas calls an index that was written along.
 _INDEX = ("Unnamed: ", "__index_level_")
 _ROWS = 4096
+_MAX_COLUMNS = 100_000
+#: Characters of a header that are looked at for names that come twice.
+_MAX_HEADER = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +97,18 @@ def read_features(
             f"{path} is no table of features: it must end in {', '.join(SUFFIXES)}",
             mend="docs/transfer.md shows how to write one",
         )
-    if not path.is_file():
-        raise DataError(f"the table of features {path} does not exist")
     try:
+        check_file(path)
         if path.suffix == ".npz":
             found, cells, values = _read_arrays(path, columns)
         else:
             found, cells, values = _read_columns(path, columns, NO_FEATURES.union(apart))
-    except (OSError, ValueError, BadZipFile) as error:
-        reason = str(error).partition("\n")[0]
+    except FileNotFoundError:
+        raise DataError(f"the table of features {path} does not exist") from None
+    except MemoryError:
+        raise DataError(f"the table of features {path} needs more memory than is free") from None
+    except (OSError, ValueError, TypeError, KeyError, pyarrow.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise DataError(f"the table of features {path} cannot be read: {reason}") from error
     if len(cells) == 0:
         raise DataError(f"{path} has no rows")
@@ -111,10 +120,10 @@ _Read = tuple[tuple[str, ...], list[str], FloatArray]
 
 
 def _read_arrays(path: Path, wanted: Sequence[str] | None) -> _Read:
-    with np.load(path, allow_pickle=False) as arrays:
-        if not {"path", "features"} <= set(arrays):
-            raise ValueError(f"arrays 'path' and 'features' are wanted, got {sorted(arrays)}")
-        cells, values = arrays["path"], arrays["features"]
+    arrays = read_npz(path)
+    if not {"path", "features"} <= set(arrays):
+        raise ValueError(f"arrays 'path' and 'features' are wanted, got {sorted(arrays)}")
+    cells, values = arrays["path"], arrays["features"]
     if values.ndim != 2 or values.dtype.kind not in "fiu" or cells.shape != values.shape[:1]:
         raise ValueError(
             f"features must be numbers of shape (N, D) with N paths, got {values.dtype} "
@@ -149,11 +158,16 @@ def _read_columns(path: Path, wanted: Sequence[str] | None, apart: Collection[st
 def _chunks(path: Path) -> Iterator[Any]:
     """Yield tables of some rows, of which the first may be empty."""
     if path.suffix == ".parquet":
-        file = pyarrow.parquet.ParquetFile(path)
-        for batch in file.iter_batches(batch_size=_ROWS):
-            yield batch.to_pandas(split_blocks=True)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            _check_names(file.schema_arrow.names)
+            check_unpacked(path, 4 * file.metadata.num_rows * file.metadata.num_columns)
+            for batch in file.iter_batches(batch_size=_ROWS):
+                yield batch.to_pandas(split_blocks=True, ignore_metadata=True)
     else:
         form = sniff_text(path)
+        with path.open(encoding=form.encoding, errors="replace", newline="") as stream:
+            lines = (stream.readline(_MAX_HEADER) for _ in range(form.skipped_lines + 1))
+            _check_names(next(csv.reader([list(lines)[-1]], delimiter=form.delimiter), []))
         with pd.read_csv(
             path,
             dtype={"path": str},
@@ -163,6 +177,14 @@ def _chunks(path: Path) -> Iterator[Any]:
             skiprows=form.skipped_lines,
         ) as reader:
             yield from reader
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if len(names) > _MAX_COLUMNS:
+        raise ValueError(f"it has {len(names):,} columns; at most {_MAX_COLUMNS:,} are read")
+    twice = [name for name, count in Counter(names).items() if count > 1 and name.strip()]
+    if twice:
+        raise ValueError(f"it has more than one column {twice[0]!r}")
 
 
 def _choose(chunk: Any, wanted: Sequence[str] | None, apart: Collection[str]) -> tuple[str, ...]:

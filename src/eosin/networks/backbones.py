@@ -25,6 +25,7 @@ from torch import nn
 
 from eosin.core.errors import ArtifactError, RecipeError, UnknownNameError, close_matches
 from eosin.core.networks import NetworkSpec
+from eosin.core.places import expand_path
 from eosin.networks.classifier import Classifier
 from eosin.networks.registry import FAMILIES
 from eosin.networks.sources import HUB, fetch_file
@@ -180,7 +181,7 @@ def _least_px(values: Mapping[str, Any]) -> int:
 
 def _configuration(rest: str) -> Configuration:
     if rest.startswith(FOLDER):
-        return _read_folder(Path(rest.removeprefix(FOLDER)).expanduser(), hub=None)
+        return _read_folder(expand_path(rest.removeprefix(FOLDER)), hub=None)
     if rest.startswith(HUB):
         return _read_folder(_hub_folder(rest.removeprefix(HUB)), hub=rest)
     models = import_companion("timm.models")

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, RecipeError
+from eosin.core.files import open_file
 from eosin.core.networks import NetworkSpec
 from eosin.core.offline import is_offline
 from eosin.runtime.door import import_companion
@@ -162,16 +163,19 @@ def fetch_file(repository: str, name: str) -> Path:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
+        open_file(path).close()  # safetensors waits for a pipe, and says little of why it failed
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
+    except MemoryError:
+        raise ArtifactError(f"{path} needs more memory than is free") from None
     except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ import pandas as pd
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.columns import Columns
+from eosin.artifacts.integrity import check_run_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
@@ -37,9 +38,9 @@ from eosin.pipeline.record import default_output
 from eosin.pipeline.relocation import find_needed_images
 from eosin.pipeline.stain_records import Treated, find_unchanged, write_stain
 from eosin.pipeline.staining import check_units
-from eosin.recipe import read_recipe
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
+from eosin.reporting.gathering import hinting, read_run_recipe
 
 _OUT_OF_FOLD = "oof"
 
@@ -137,7 +138,9 @@ def evaluate(
             f"{place} is a model folder, which knows no images",
             mend="Name a manifest with --data MANIFEST.csv",
         )
-    section, seed = _own_judging(run)
+    with hinting():
+        check_run_files(run, (run.recipe, run.manifest))
+        section, seed = _own_judging(run)
     if prevalence is not None:
         if not 0.0 < prevalence < 1.0:
             raise UsageError(f"the prevalence must lie between 0 and 1, got {prevalence:g}")
@@ -191,13 +194,13 @@ def _own_judging(run: RunFolder) -> tuple[EvaluateSection, int]:
     """Return how the run judged itself, so that judging it again gives the same intervals."""
     if not run.recipe.exists():
         return EvaluateSection(), 0
-    recipe = read_recipe(run.recipe)
+    recipe = read_run_recipe(run)
     return recipe.evaluate, recipe.seed
 
 
 def _own_features(run: RunFolder) -> Path | None:
     """Return the table of features that a run was trained on; nothing where it saw images."""
-    table = read_recipe(run.recipe).model.table if run.recipe.exists() else None
+    table = read_run_recipe(run).model.table if run.recipe.exists() else None
     return None if table is None else Path(table)
 
 
@@ -231,6 +234,7 @@ def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
         raise ArtifactError(f"{run.folds} holds no folds")
     parts = []
     for fold in folds:
+        check_run_files(fold, (fold.manifest,))
         samples = _own_split(fold, "test")
         frame = samples.frame.copy()
         frame["split"] = _OUT_OF_FOLD

@@ -7,7 +7,7 @@ from pathlib import Path
 from eosin.artifacts.audit import AuditReport, JoinedGroups
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import make_samples
-from eosin.artifacts.tables import read_table, row_number
+from eosin.artifacts.tables import folder_of, read_table, row_number
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
@@ -75,10 +75,10 @@ def audit_manifest(
     """
     if repair is not None:
         _check_repair(repair, pseudonymise=pseudonymise)
-    table = read_table(path)
+    table = read_table(path, pipe=True)
     samples = make_samples(
         table,
-        root=path.parent,
+        root=folder_of(path),
         label=label,
         name=path.stem,
         allow_one_class=True,
@@ -101,7 +101,7 @@ def audit_manifest(
     if repair is not None:
         before = samples
         samples, joined = join_groups(before, hashes=hashes, alike=alike)
-        column = write_repaired(repair, path, before, samples, columns or Columns(), label)
+        column = write_repaired(repair, table, before, samples, columns or Columns(), label)
         say(f"wrote {repair}; its groups are in the column {column!r}")
     numbers = [row_number(table, position) for position in range(len(table))]
     report = audit_samples(samples, hashes=hashes, alike=alike, numbers=numbers)

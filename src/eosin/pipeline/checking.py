@@ -29,6 +29,7 @@ from eosin.datasets.quality import (
     judge,
     measure_samples,
 )
+from eosin.inference.failures import isolated
 from eosin.inference.preprocess import make_preprocessing, to_picture
 from eosin.pipeline.pseudonymising import hide_pictures, hide_table, know_samples
 from eosin.reporting.quality import measured, pictured, write_quality_page
@@ -115,12 +116,14 @@ def read_picture(samples: Samples, cell: str) -> Image | None:
         read any more.
     """
     try:
-        image, is_rgb = decode_stored(*samples.locate(cell))
+        with isolated(cell):
+            image, is_rgb = decode_stored(*samples.locate(cell))
+            step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
+            # A copy: of a view the whole image would stay.
+            small = image[::step, ::step].copy()
+            return small if is_rgb else _light_up(small)
     except ImageError:
         return None
-    step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
-    small = image[::step, ::step]
-    return small if is_rgb else _light_up(small)
 
 
 def _light_up(planes: Pixels) -> Image:

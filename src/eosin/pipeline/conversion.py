@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from eosin.artifacts.weights import to_twin, write_arrays
-from eosin.core.errors import OutputError
-from eosin.core.files import check_writable, sha256_file
+from eosin.core.errors import ArtifactError, OutputError
+from eosin.core.files import check_file, check_writable, sha256_file
 from eosin.engine.weights import read_weights
 
 
@@ -41,9 +42,15 @@ def convert(file: Path, *, output: Path | None = None, licence: str | None = Non
     """
     file = Path(file)
     path = Path(output) if output is not None else file.with_suffix(".safetensors")
-    if path.exists():
+    if os.path.lexists(path):
         raise OutputError(f"{path} exists", mend="Choose another name with -o")
     check_writable(path.parent)
+    try:
+        check_file(file)
+    except FileNotFoundError:
+        raise ArtifactError(f"{file} does not exist") from None
+    except OSError as error:
+        raise ArtifactError(f"{file} cannot be read: {error.strerror}") from error
     told = {"source": file.name, **({"licence": licence} if licence else {})}
     if file.suffix == ".npz":
         arrays = to_twin(read_weights(file))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
@@ -120,6 +121,7 @@ def ensemble(
     write_document(run.environment, _environment(members, watch))
     # Last: a run folder with metrics is a finished one.
     write_metrics(run.metrics, splits)
+    list_run_files(run)
     write_report(run.root)
     return EnsembleResult(run.root, splits, told, gap)
 

@@ -20,6 +20,7 @@ from eosin.core.errors import (
 )
 from eosin.core.files import check_writable, explain_os_errors
 from eosin.core.offline import is_offline
+from eosin.core.places import expand_path
 from eosin.datasets.base import DATA_VARIABLE
 from eosin.datasets.download.amounts import check_space, tell_bytes
 from eosin.datasets.download.delivery import (
@@ -115,7 +116,7 @@ def _find_folder(source: Source, output: Path | None) -> Path:
     if output is not None:
         return output
     if base := os.environ.get(DATA_VARIABLE):
-        return Path(base).expanduser() / source.name
+        return expand_path(base) / source.name
     raise UsageError(
         f"where to put the data set {source.name!r} is not known",
         mend=f"Give a folder with -o, or set ${DATA_VARIABLE}",

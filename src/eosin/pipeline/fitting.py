@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import relocated, write_table
 from eosin.artifacts.metrics import SplitMetrics, write_metrics
@@ -82,6 +83,7 @@ def fit_split(
     write_environment(run, session)
     # Last: a run folder with metrics is a finished one.
     write_metrics(run.metrics, splits)
+    list_run_files(run)
     return splits
 
 

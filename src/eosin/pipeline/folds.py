@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import SplitMetrics, write_metrics
 from eosin.artifacts.predictions import logits_table
@@ -116,6 +117,7 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
     write_pictures(run, folds[0].samples, judged, session.bank, shown)
     write_environment(run, session)
     write_metrics(run.metrics, splits)
+    list_run_files(run)
     return splits
 
 

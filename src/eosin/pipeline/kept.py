@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eosin.artifacts.integrity import verify_files
+from eosin.artifacts.integrity import check_run_files, list_run_files, verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
@@ -89,7 +89,9 @@ def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
             copy = RunFolder(Path(shutil.copytree(kept.root, Path(temporary) / "stage")))
             model = ModelFolder(copy.model)
             verify_files(model, read_document(model.info, ModelInfo))
+            check_run_files(copy)
             write_text(copy.recipe, recipe_to_toml(recipe))
+            list_run_files(copy)
             copy.root.rename(place.root)
     except ArtifactError:
         # Damaged: one that is trained anew takes its place.

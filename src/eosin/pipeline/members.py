@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from eosin.artifacts.integrity import verify_files
+from eosin.artifacts.integrity import check_run_files, damaged, verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.manifest import read_manifest, relocated
+from eosin.artifacts.manifest import read_manifest, read_written, relocated
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import PREFIX, read_predictions
 from eosin.artifacts.run import Environment
@@ -19,6 +17,7 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.types import Samples
 from eosin.pipeline.relocation import find_images, find_moved_paths
+from eosin.reporting.gathering import hinting
 
 #: The parts of which a run's predictions come from networks that were not trained on them.
 HELD_OUT = ("test", "oof")
@@ -110,6 +109,12 @@ def name_runs(places: Sequence[Path]) -> list[str]:
 
 def _read(name: str, run: RunFolder, output: Path) -> Member:
     _check_finished(run)
+    with hinting():
+        return _gather(name, run, output)
+
+
+def _gather(name: str, run: RunFolder, output: Path) -> Member:
+    check_run_files(run)
     info = read_document(ModelFolder(run.model).info, ModelInfo)
     verify_files(ModelFolder(run.model), info)
     if not run.recipe.exists():
@@ -156,6 +161,8 @@ def _check_finished(run: RunFolder) -> None:
 
 def _fold_divisions(name: str, run: RunFolder, output: Path) -> tuple[tuple[str, Samples], ...]:
     folds = [RunFolder(path) for path in sorted(run.folds.iterdir())]
+    for fold in folds:
+        check_run_files(fold, (fold.manifest,))
     return tuple(
         (
             f"{name}, fold {fold.root.name}",
@@ -168,11 +175,12 @@ def _fold_divisions(name: str, run: RunFolder, output: Path) -> tuple[tuple[str,
 
 def _held_out(run: RunFolder, info: ModelInfo, output: Path, *, is_folds: bool) -> Any:
     frame = read_predictions(run.predictions)
-    frame = frame[frame["split"].isin(HELD_OUT)]
     probabilities = [PREFIX + name for name in info.class_names]
-    missing = [name for name in probabilities if name not in frame]
+    needed = ["split", *probabilities, *(("repeat", "fold") if is_folds else ())]
+    missing = [name for name in needed if name not in frame]
     if missing:
-        raise ArtifactError(f"{run.predictions} lacks the column {missing[0]!r}")
+        raise damaged(run.predictions, f"it lacks the column {missing[0]!r}")
+    frame = frame[frame["split"].isin(HELD_OUT)]
     if moved := find_moved_paths(run):
         frame = frame.assign(path=[moved.get(path, path) for path in frame["path"]])
     frame = relocated(Samples(frame, run.root, info.class_names), output).frame
@@ -188,8 +196,10 @@ def _held_out(run: RunFolder, info: ModelInfo, output: Path, *, is_folds: bool) 
 def _contents(run: RunFolder, data_root: Path, output: Path) -> dict[str, str]:
     if not run.inputs.exists():
         return {}
-    noted = Samples(pd.read_parquet(run.inputs).astype(str), data_root, ())
-    frame = relocated(noted, output).frame
+    table = read_written(run.inputs)
+    if not {"path", "content"} <= set(table):
+        raise damaged(run.inputs, "it lacks the column 'path' or 'content'")
+    frame = relocated(Samples(table.astype(str), data_root, ()), output).frame
     return dict(zip(frame["path"], frame["content"], strict=True))
 
 

@@ -22,6 +22,7 @@ from eosin.core.text import clean_name
 from eosin.core.types import Samples
 from eosin.datasets.bundles import bundle_samples
 from eosin.datasets.quality import decode_stored
+from eosin.inference.failures import isolated
 from eosin.inference.planes import decode_planes
 from eosin.pipeline.scale import check_scale
 
@@ -167,7 +168,8 @@ def _check_kind(samples: Samples, info: ModelInfo) -> None:
     odd = ""
     for cell in cells[:: max(1, len(cells) // _LOOKED_AT)]:
         try:
-            found = _find_other_kind(*samples.locate(cell), planes)
+            with isolated(cell):
+                found = _find_other_kind(*samples.locate(cell), planes)
         except ImageError:
             continue  # told with its reason when all are read
         if not found:

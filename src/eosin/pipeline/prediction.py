@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
-from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.manifest import csv_text, read_manifest
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
-from eosin.artifacts.tables import is_table
+from eosin.artifacts.tables import folder_of, is_table
 from eosin.core.errors import DataError, UsageError
 from eosin.core.files import sha256_file
 from eosin.core.progress import progress_bar
@@ -132,7 +132,7 @@ def tell_result(result: PredictionResult) -> tuple[str, list[str], Path]:
         f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}"
         for path, reason in result.skipped
     ]
-    return result.table.to_csv(index=False).rstrip(), notes, Path("the lines above")
+    return csv_text(result.table).rstrip(), notes, Path("the lines above")
 
 
 def _find_model(place: Path) -> Path:
@@ -238,7 +238,7 @@ def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str
     for path in paths:
         if is_table(path):
             samples = _read_table(path, info, unit)
-            cells += [change_parts(cell, _from(path.parent)) for cell in samples.frame["path"]]
+            cells += [change_parts(cell, _from(folder_of(path))) for cell in samples.frame["path"]]
             units += list(samples.frame[unit]) if unit is not None else []
         elif preprocessing.magnifications or unit is not None:
             raise _wants_table(path, preprocessing, unit)

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from eosin.artifacts.layout import PredictionFiles
 from eosin.artifacts.manifest import write_table
-from eosin.artifacts.predictions import PredictionRecord, is_prediction_table
+from eosin.artifacts.predictions import PredictionRecord, is_prediction_table, read_header
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError, OutputError, UsageError
 from eosin.core.files import check_writable, explain_os_errors, sha256_file
@@ -61,10 +59,7 @@ def _refuse(path: Path, reason: str) -> OutputError:
 
 
 def _is_list(path: Path) -> bool:
-    try:
-        return list(pd.read_csv(path, nrows=0).columns) == ["path", "reason"]
-    except (OSError, ValueError):
-        return False
+    return read_header(path) == ["path", "reason"]
 
 
 def _is_record(files: PredictionFiles) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,12 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import check_label_spelling, read_manifest
 from eosin.artifacts.run import Environment
+from eosin.artifacts.tables import is_pipe
 from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.networks import check_arguments
-from eosin.core.places import cache_folder
+from eosin.core.places import cache_folder, expand_path
 from eosin.core.types import Samples
 from eosin.datasets.audit import (
     Album,
@@ -157,15 +157,25 @@ def resolve_root(section: DataSection, seed: int) -> Path | None:
     if DATASETS.get(section.dataset).needs_root:
         return find_root(section.dataset, section.root)
     if section.root is not None:
-        return Path(os.path.expandvars(section.root)).expanduser().resolve()
+        return expand_path(section.root).resolve()
     key = json.dumps({"seed": seed, **section.options}, sort_keys=True, default=str)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     return cache_folder() / section.dataset / digest
 
 
 def resolve_manifest(path: str) -> Path:
-    """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand."""
-    return Path(os.path.expandvars(path)).expanduser().resolve()
+    """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand.
+
+    Raises:
+        RecipeError: It is a pipe.
+    """
+    place = expand_path(path)
+    if is_pipe(place):
+        raise RecipeError(
+            f"{path} is a pipe, which can be read once; a run reads its table again to be resumed",
+            mend="Write the table into a file and name that",
+        )
+    return place.resolve()
 
 
 def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:

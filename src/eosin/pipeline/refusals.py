@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
+from eosin.core.places import expand_path
 from eosin.core.types import Samples
 from eosin.recipe import format_override
 from eosin.recipe.schema import Recipe, StainSection, TransferSection
@@ -94,7 +94,7 @@ def check_stain(stain: StainSection) -> None:
     """
     if stain.is_on:
         METHODS.get(stain.method)
-    if stain.file is not None and not Path(os.path.expandvars(stain.file)).expanduser().is_file():
+    if stain.file is not None and not expand_path(stain.file).is_file():
         raise RecipeError(f"'stain.reference': the image {stain.file} does not exist")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import tempfile
@@ -11,27 +12,35 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from eosin.artifacts.audit import AuditReport
-from eosin.artifacts.integrity import list_again, verify_files
+from eosin.artifacts.integrity import (
+    check_run_files,
+    list_again,
+    list_run_files,
+    verify_files,
+)
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ModelFolder, RunFolder
-from eosin.artifacts.manifest import write_table
+from eosin.artifacts.manifest import read_written, write_table
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.pseudonyms import Pseudonyms
+from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, OutputError, UsageError
 from eosin.core.files import (
     atomic_path,
     check_output,
     explain_os_errors,
+    read_file,
     read_json,
     write_json,
     write_text,
 )
 from eosin.pipeline.identifiers import Identifiers
 from eosin.pipeline.pseudonymising import hide_json, hide_table, knows_images
-from eosin.pipeline.remnants import find_remnants, read_frame
+from eosin.pipeline.remnants import find_remnants
+from eosin.reporting.tiles import MOST_PX
 
 _TABLES = (".csv", ".parquet")
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
@@ -107,7 +116,7 @@ def know(run: Path, pseudonyms: Pseudonyms) -> Identifiers:
     # A manifest tells most; lists of skipped files tell of no patient.
     tables.sort(key=lambda path: names.index(path.stem) if path.stem in names else len(names))
     for path in tables:
-        frame = read_frame(path)
+        frame = read_written(path)
         if knows_images(frame):
             known.learn(frame, path.parent)
     known.learn_groups(_joined_groups(run))
@@ -133,7 +142,7 @@ def _files(run: Path) -> Iterator[Path]:
 
 def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
     """Copy every file of a known kind; returns the names of the others."""
-    left_out, models = [], []
+    left_out, models, runs = [], [], []
     copy.mkdir()
     for path in _files(run):
         name = path.relative_to(run)
@@ -149,15 +158,20 @@ def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
             # What is rewritten is listed anew, but only what the model was saved with.
             verify_files(model, read_document(path, ModelInfo))
             models.append(ModelFolder(target.parent))
+        if path == folder.environment and read_document(path, Environment).files is not None:
+            check_run_files(folder)
+            runs.append(RunFolder(target.parent))
     for place in models:
         list_again(place)
+    for run_copy in runs:
+        list_run_files(run_copy)
     return left_out
 
 
 def _rewrite(path: Path, target: Path, known: Identifiers) -> bool:
     """Write one file with pseudonyms; returns whether it is of a kind that can be."""
     if path.suffix in _TABLES:
-        write_table(target, hide_table(read_frame(path), known, path.parent))
+        write_table(target, hide_table(read_written(path), known, path.parent))
     elif path.suffix == ".json":
         write_json(target, hide_json(read_json(path), known, path.parent))
     elif path.suffix == ".toml":
@@ -171,8 +185,8 @@ def _rewrite(path: Path, target: Path, known: Identifiers) -> bool:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(read_file(path).decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read as TOML: {error}") from error
 
 
@@ -180,12 +194,15 @@ def _copy_picture(path: Path, target: Path) -> bool:
     """Copy a picture's pixels, without what a file can say beside them."""
     kind = _PICTURES[path.suffix]
     try:
-        with Image.open(path) as image, atomic_path(target) as temporary:
-            image.load()
-            image.info.clear()
-            image.save(temporary, format=kind, **({"quality": "keep"} if kind == "JPEG" else {}))
-    except (ValueError, UnidentifiedImageError):
+        image = Image.open(io.BytesIO(read_file(path)), formats=[kind])
+        if max(image.size) > MOST_PX:
+            return False
+        image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
+    image.info.clear()
+    with atomic_path(target) as temporary:
+        image.save(temporary, format=kind, **({"quality": "keep"} if kind == "JPEG" else {}))
     return True
 
 
@@ -193,7 +210,7 @@ def _copy_weights(path: Path, target: Path) -> None:
     """Copy weights; the folders of the network's code are crossed out, byte for byte."""
     with atomic_path(target) as temporary:
         if path.suffix == ".onnx":
-            data = path.read_bytes()
+            data = read_file(path)
             temporary.write_bytes(_SOURCE.sub(lambda match: b"-" * len(match.group()), data))
         else:
             shutil.copyfile(path, temporary)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from eosin.artifacts.integrity import damaged, list_run_files
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
-from eosin.artifacts.predictions import write_logits
+from eosin.artifacts.manifest import (
+    read_manifest,
+    read_written,
+    relocated,
+    write_manifest,
+    write_table,
+)
 from eosin.artifacts.run import Environment, SamplesIndex
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
@@ -41,7 +48,7 @@ def find_images(run: RunFolder, samples: Samples) -> Samples:
     whole = _whole_run(run)
     if not whole.inputs.exists() or not whole.environment.exists():
         return samples
-    paths = pd.read_parquet(whole.inputs, columns=["path"])["path"].astype(object)
+    paths = read_written(whole.inputs, columns=["path"])["path"].astype(object)
     if len(paths) != len(samples):
         return samples
     root = Path(read_document(whole.environment, Environment).data_root)
@@ -79,7 +86,9 @@ def find_moved_paths(run: RunFolder) -> dict[str, str]:
 
 def _is_there(samples: Samples) -> bool:
     cells = samples.image_cells
-    return any(samples.resolve(c).exists() for c in cells[:: max(1, len(cells) // _LOOKED_FOR)])
+    some = cells[:: max(1, len(cells) // _LOOKED_FOR)]
+    # Unlike Path.exists, without an error where a name is too long for a file.
+    return any(os.path.exists(samples.resolve(cell)) for cell in some)  # noqa: PTH110
 
 
 def _whole_run(run: RunFolder) -> RunFolder:
@@ -113,11 +122,15 @@ def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
     for place in places:
         if place.environment.exists():
             environment = read_document(place.environment, Environment)
-            moved = environment.model_copy(update={"data_root": str(samples.root)})
-            write_document(place.environment, moved)
+            # Listed again at the end: a process that is killed leaves files that are not listed.
+            changes = {"data_root": str(samples.root), "files": None}
+            write_document(place.environment, environment.model_copy(update=changes))
         if place.manifest.exists():
             _move_paths(place, samples)
     write_text(run.recipe, recipe_to_toml(recipe))
+    for place in places:
+        if place.environment.exists() and place.metrics.exists():
+            list_run_files(place)
 
 
 def _read_noted(run: RunFolder) -> Samples:
@@ -158,12 +171,10 @@ def _move_paths(run: RunFolder, samples: Samples) -> None:
 
 
 def _move_table(path: Path, moved: Mapping[str, str]) -> None:
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-        write_logits(path, table.assign(path=_renamed(table["path"], moved)))
-    else:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        write_table(path, table.assign(path=_renamed(table["path"], moved)))
+    table = read_written(path)
+    if "path" not in table:
+        raise damaged(path, "it lacks the column 'path'")
+    write_table(path, table.assign(path=_renamed(table["path"], moved)))
 
 
 def _renamed(cells: pd.Series, moved: Mapping[str, str]) -> list[str]:

@@ -9,10 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from eosin.core.errors import ArtifactError
-from eosin.core.files import read_json
+from eosin.artifacts.manifest import read_written
+from eosin.core.files import read_file, read_json
 from eosin.pipeline.identifiers import IDENTIFYING, Identifiers
 
 _PICTURE = re.compile(r"data:[a-z]+/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=]*")
@@ -41,7 +39,7 @@ def find_remnants(folder: Path, known: Identifiers) -> Iterator[tuple[Path, str]
 
 def _remnants(path: Path, known: Identifiers) -> Iterator[str]:
     if path.suffix in {".csv", ".parquet"}:
-        yield from _open_cells(read_frame(path), known)
+        yield from _open_cells(read_written(path), known)
     elif path.suffix == ".json":
         yield from _open_values(read_json(path), known)
     least = 0
@@ -53,39 +51,25 @@ def _remnants(path: Path, known: Identifiers) -> Iterator[str]:
         yield from (found for _, _, found in known.find(text) if len(found) >= least)
 
 
-def read_frame(path: Path) -> Any:
-    """Read a table as it stands: the cells of a CSV are text.
-
-    Raises:
-        ArtifactError: It cannot be read.
-    """
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
-
-
 def _texts(path: Path) -> Iterator[str] | None:
     """Return the texts of a file whose form is known, else nothing."""
     if path.suffix in {".csv", ".parquet"}:
-        frame = read_frame(path)
+        frame = read_written(path)
         told = [str(cell) for column in frame for cell in frame[column].unique()]
         return iter([*map(str, frame.columns), *told])
     if path.suffix == ".json":
         return _strings(read_json(path))
     if path.suffix == ".toml":
-        return _strings(tomllib.loads(path.read_text(encoding="utf-8")))
+        return _strings(tomllib.loads(read_file(path).decode("utf-8")))
     if path.suffix == ".html":
-        return iter([html.unescape(_PICTURE.sub("", path.read_text(encoding="utf-8")))])
+        return iter([html.unescape(_PICTURE.sub("", read_file(path).decode("utf-8")))])
     if path.suffix in {".md", ".txt"}:
-        return iter([path.read_text(encoding="utf-8")])
+        return iter([read_file(path).decode("utf-8")])
     return None
 
 
 def _runs(path: Path) -> Iterator[re.Match[bytes]]:
-    return _PRINTABLE.finditer(path.read_bytes())
+    return _PRINTABLE.finditer(read_file(path))
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import relocated, write_table
-from eosin.artifacts.tables import read_table
 from eosin.core.text import clean_name
 from eosin.core.types import Samples
 
@@ -15,7 +15,7 @@ _OTHER_NAME = "repaired_group"
 
 
 def write_repaired(
-    path: Path, source: Path, before: Samples, after: Samples, columns: Columns, label: str
+    path: Path, source: Any, before: Samples, after: Samples, columns: Columns, label: str
 ) -> str:
     """Write a user's table with joined groups; all else in it stays as it is written.
 
@@ -24,7 +24,7 @@ def write_repaired(
 
     Args:
         path: The new CSV or Parquet file.
-        source: The user's table.
+        source: The user's table, as :func:`eosin.artifacts.tables.read_table` returns it.
         before: The samples read from it.
         after: The same samples, repaired; the rows are in the same order.
         columns: The columns of ``source`` that hold the image reference, the patient and the group.
@@ -33,7 +33,7 @@ def write_repaired(
     Returns:
         The column that holds the groups.
     """
-    table = read_table(source)
+    table = source.copy()
     image, patient = clean_name(columns.path), clean_name(columns.patient)
     moved = relocated(after, path.parent).frame
     table[image] = list(moved["path"])

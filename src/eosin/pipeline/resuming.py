@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyarrow.parquet import read_schema
 
 from eosin.artifacts.cleaning import clean_cells
+from eosin.artifacts.integrity import check_run_files, damaged
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import OPTIONAL, write_table
+from eosin.artifacts.manifest import OPTIONAL, read_written, write_table
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, ManifestError, OutputError, RecipeError
 from eosin.core.files import clean_partial
 from eosin.pipeline.preparation import Prepared
 from eosin.recipe import Recipe, read_recipe
+from eosin.reporting.gathering import hinting, read_run_recipe
 
 if sys.platform != "win32":
     import fcntl
@@ -54,6 +55,10 @@ def find_run(folder: Path) -> RunFolder:
             f"{folder} is a fold of the run {whole.root}",
             mend=f"Go on with: {whole.resume_command}",
         )
+    with hinting():
+        read_run_recipe(run)
+        if run.metrics.exists():
+            check_run_files(run)
     return run
 
 
@@ -179,7 +184,10 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
     """Return a sentence for every image that is gone, new, or otherwise than it was."""
     if not run.inputs.exists():
         return []
-    was_table = pd.read_parquet(run.inputs).astype(object)
+    was_table = read_written(run.inputs).astype(object)
+    unknown = [str(name) for name in was_table if name not in {"path", "content", *_NAMED}]
+    if unknown or not {"path", "content"} <= set(was_table):
+        raise damaged(run.inputs, f"its columns are {', '.join(map(repr, was_table))}")
     # A run of an earlier version noted fewer columns.
     now_table = _data(prepared)[list(was_table)].astype(object)
     if was_table.equals(now_table):
@@ -204,7 +212,7 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
 
 def _is_noted_in_full(run: RunFolder) -> bool:
     """Return whether a run noted all that the fingerprint is over."""
-    return run.inputs.exists() and set(read_schema(run.inputs).names) >= _FINGERPRINTED
+    return run.inputs.exists() and set(read_written(run.inputs)) >= _FINGERPRINTED
 
 
 def _clean_noted(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,10 @@ import pandas as pd
 
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.core.errors import DataError, ImageError
+from eosin.core.threads import map_threads
 from eosin.core.types import FloatArray, Samples, parts_of
 from eosin.inference.decode import opened_image
+from eosin.inference.failures import isolated
 from eosin.inference.limits import read_limits
 from eosin.inference.preprocess import decode_for
 
@@ -25,7 +26,6 @@ _SAME = 0.01
 _ORIENTATION, _UPRIGHT = 0x0112, 4
 #: More files tell no more of a table's sizes; they are taken from all groups in turn.
 MOST_MEASURED = 1000
-_THREADS = 4
 
 
 def choose_some(samples: Samples) -> Samples:
@@ -49,12 +49,12 @@ def measure_sizes(samples: Samples, preprocessing: Preprocessing) -> FloatArray:
     def measure(cell: str) -> tuple[float, float]:
         first = next(filter(None, parts_of(cell)))
         try:
-            return _measure_size(*samples.locate(first), preprocessing)
-        except (ImageError, OSError, ValueError, SyntaxError):
+            with isolated(first):
+                return _measure_size(*samples.locate(first), preprocessing)
+        except ImageError:
             return np.nan, np.nan
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(measure, samples.frame["path"]))
+    found = list(map_threads(measure, samples.frame["path"]))
     return np.array(found, dtype=np.float64).reshape(-1, 2)
 
 

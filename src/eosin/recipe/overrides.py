@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tomllib
 import types
@@ -12,8 +13,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from eosin.core.errors import RecipeError
+from eosin.core.text import shorten
 from eosin.recipe.schema import Recipe
 from eosin.recipe.split import restart_split
+
+#: Tables in tables; a recipe has five.
+MOST_LEVELS = 32
+_LONG_KEY = re.compile(r"(?:\.[ \t]*[^.\s=,\[\]{}]{1,999}[ \t]*){100}")
 
 
 class _Whole(dict[str, Any]):
@@ -81,13 +87,17 @@ def parse_overrides(
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise RecipeError(f"--set wants key=value, got {text!r}", mend="e.g. train.lr=0.001")
+            raise RecipeError(
+                f"--set wants key=value, got {shorten(text)!r}", mend="e.g. train.lr=0.001"
+            )
         *sections, leaf = path = key.strip().split(".")
+        if len(path) > MOST_LEVELS:
+            raise RecipeError(f"--set {shorten(key)} is nested too deeply")
         branch = tree
         for name in sections:
             branch = branch.setdefault(name, {})
             if not isinstance(branch, dict):
-                raise RecipeError(f"--set {key}: {name!r} already has a value")
+                raise RecipeError(f"--set {shorten(key)}: {shorten(name)!r} already has a value")
         parsed = _read_value(value.strip(), _annotation_at(schema, path))
         branch[leaf] = _Whole(parsed) if isinstance(parsed, dict) else parsed
     return tree
@@ -144,9 +154,22 @@ def _is_int(value: Any) -> bool:
 def _parse_toml(text: str) -> Any:
     """Return the TOML value that a text is; nothing where it is none."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return load_toml(f"value = {text}")["value"]
+    except (ValueError, RecursionError):  # a number of 5,000 digits, or 1,000 brackets
         return None
+
+
+def load_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML document.
+
+    Raises:
+        RecursionError: Tables are nested too deeply.
+        ValueError: It is none.
+    """
+    # The parser's time grows with the square of a key's parts.
+    if _LONG_KEY.search(text):
+        raise RecursionError("a key has too many parts")
+    return tomllib.loads(text)
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -182,11 +205,12 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 def _merge_items(key: str, items: Sequence[Any], extra: Mapping[str, Any]) -> list[Any]:
     """Lay ``--set a.0.b=value`` over the items of a list, which are counted from 0."""
     merged = list(items)
+    known = {str(place): place for place in range(len(merged))}
     for place, value in extra.items():
-        if not (place.isdecimal() and int(place) < len(merged)):
-            known = f"0 to {len(merged) - 1}" if merged else "none"
-            raise RecipeError(f"--set {key}.{place}: the recipe's items are {known}")
-        item = merged[int(place)]
+        if place not in known:
+            listed = f"0 to {len(merged) - 1}" if merged else "none"
+            raise RecipeError(f"--set {key}.{shorten(place)}: the recipe's items are {listed}")
+        item = merged[known[place]]
         is_table = isinstance(item, Mapping) and isinstance(value, Mapping)
-        merged[int(place)] = merge(item, value) if is_table else value
+        merged[known[place]] = merge(item, value) if is_table else value
     return merged

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from eosin.core.errors import RecipeError, close_matches
-from eosin.recipe.overrides import merge, override, parse_overrides
+from eosin.core.files import open_file
+from eosin.core.text import is_text, shorten
+from eosin.recipe.overrides import MOST_LEVELS, load_toml, merge, override, parse_overrides
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
 __all__ = ["merge", "parse_overrides", "read_recipe", "recipe_from_dict"]
+
+#: Bytes of a recipe that are read; the largest of ours has 3,000.
+_MOST_BYTES = 1 << 20
 
 
 def read_recipe(
@@ -22,7 +27,8 @@ def read_recipe(
     """Read a recipe.
 
     Args:
-        path: A TOML file. Relative ``data.manifest`` and ``data.root`` start from its folder.
+        path: A TOML file. Relative ``data.manifest`` and ``data.root`` start from its folder; of a
+            named pipe, which lies in none, from the working folder.
         overrides: ``section.key=value`` each; see :func:`parse_overrides`.
         say: Called with a sentence for each section whose keys the overrides drop.
 
@@ -30,18 +36,45 @@ def read_recipe(
         RecipeError: The file is absent, no TOML, or has an unknown key or a value out of range.
     """
     path = Path(path)
+    data = _read_toml(path)
+    check_values(data, str(path))
+    # What a process wrote (`eosin train <(…)`) lies in no folder of the user's.
+    _anchor_all(data, Path.cwd() if path.is_fifo() else path.parent.resolve())
+    return recipe_from_dict(override(data, overrides, say), source=str(path))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        RecipeError: It cannot be read, and why.
+    """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_file(path, pipe=True) as stream:
+            content = stream.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise RecipeError(f"the recipe {path} does not exist") from None
     except IsADirectoryError:
         raise RecipeError(
             f"{path} is a folder, not a recipe", mend="Name the TOML file inside it"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
+    if len(content) > _MOST_BYTES:
+        raise RecipeError(f"the recipe {path} is too large: at most {_MOST_BYTES:,} bytes are read")
+    try:
+        # Windows' editors write line ends of two bytes and a byte-order mark.
+        return load_toml(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"the recipe {path} is not valid TOML: it is not UTF-8 ({error.reason} at byte "
+            f"{error.start:,})",
+            mend="Save it as UTF-8",
+        ) from None
+    except RecursionError:
+        raise RecipeError(f"the recipe {path} is nested too deeply") from None
+    except ValueError as error:
         raise RecipeError(f"the recipe {path} is not valid TOML: {error}") from error
-    _anchor_all(data, path.parent.resolve())
-    return recipe_from_dict(override(data, overrides, say), source=str(path))
 
 
 def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
@@ -50,7 +83,7 @@ def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
     transfer = transfer if isinstance(transfer, dict) else {}
     stages = transfer.get("stage")
     stages = stages if isinstance(stages, list) else []
-    sections = [recipe.get("data"), *(stage.get("data") for stage in stages if stage)]
+    sections = [recipe.get("data"), *(s.get("data") for s in stages if isinstance(s, dict))]
     for section in sections:
         if isinstance(section, dict):
             _anchor_paths(section, ("manifest", "root"), folder)
@@ -79,16 +112,55 @@ def recipe_from_dict(data: Mapping[str, Any], *, source: str = "the recipe") -> 
     Raises:
         RecipeError: Naming the key, what was wanted and close matches.
     """
+    check_values(data, source)
     try:
         return Recipe.model_validate(dict(data))
     except ValidationError as error:
         raise _explain(error, source) from None
 
 
+def check_values(data: Mapping[str, Any], source: str) -> None:
+    """Refuse what no recipe holds, so that whatever follows may rely on it.
+
+    Args:
+        data: A nested dictionary.
+        source: What it was read from, for the message.
+
+    Raises:
+        RecipeError: Tables nested deeper than any section, or a value that TOML has no form of.
+    """
+    todo: list[tuple[str, Any, int]] = [("", data, 0)]
+    while todo:
+        key, value, depth = todo.pop()
+        if depth > MOST_LEVELS:
+            raise RecipeError(f"{source} is nested too deeply: {shorten(key)!r}")
+        if fault := _fault_of(value):
+            raise RecipeError(f"{source}: {shorten(key)!r} {fault}")
+        if isinstance(value, Mapping):
+            bad = next((name for name in value if not is_text(str(name))), None)
+            if bad is not None:
+                raise RecipeError(f"{source}: a key is not UTF-8 text: {shorten(str(bad))!r}")
+            todo += [(f"{key}.{name}".strip("."), value[name], depth + 1) for name in value]
+        elif isinstance(value, list | tuple):
+            todo += [(f"{key}.{place}", item, depth + 1) for place, item in enumerate(value)]
+
+
+def _fault_of(value: Any) -> str | None:
+    """Return why TOML has no form of a value; nothing where it has one."""
+    if isinstance(value, str):
+        return None if is_text(value) else f"is not UTF-8 text: {shorten(repr(value))}"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "is a number of more than 64 bits"
+    if isinstance(value, list | tuple) and None in value:
+        return "is a list that lacks a value"
+    known = (bool, int, float, date, time, Mapping, list, tuple, BaseModel, type(None))
+    return None if isinstance(value, known) else f"is of the type {type(value).__name__}"
+
+
 def _explain(error: ValidationError, source: str) -> RecipeError:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
-    key = ".".join(path)
+    key = shorten(".".join(path))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
@@ -99,7 +171,7 @@ def _explain(error: ValidationError, source: str) -> RecipeError:
         return RecipeError(f"{source}: the key {key!r} is missing{more}")
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:] if reason else reason
-    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+    got = "" if first["type"] == "value_error" else f", got {shorten(repr(first['input']))}"
     where = f"{key!r}: " if key else ""
     return RecipeError(f"{source}: {where}{reason}{got}{more}")
 

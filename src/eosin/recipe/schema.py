@@ -169,7 +169,7 @@ class ScheduleSection(Section):
 
     name: Literal["constant", "plateau", "step", "cosine"] = "constant"
     factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
-    patience: Annotated[int, Field(ge=0)] = 2
+    patience: Annotated[int, Field(ge=0, lt=2**31)] = 2
     every: PositiveInt = 5
     min_lr: Annotated[float, Field(ge=0.0)] = 0.0
 
@@ -214,7 +214,7 @@ class TrainSection(Section):
     """
 
     epochs: PositiveInt = 15
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, lt=2**31)] = 32
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: PositiveFloat = 1e-3
     betas: tuple[Share, Share] = (0.9, 0.999)
@@ -232,7 +232,7 @@ class TrainSection(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     compile: bool = False
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     clip_gradient: PositiveFloat | None = None
     batch_norm: Literal["running", "recalibrated"] = "running"
     checkpoint_minutes: Annotated[float, Field(ge=0.0)] = 5.0

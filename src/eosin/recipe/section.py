@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
+#: Up to what libraries take as a size: 32 bits with a sign.
+PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class Section(BaseModel):

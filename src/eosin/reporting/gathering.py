@@ -7,14 +7,16 @@ leaves its section out.
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.integrity import check_run_files, damaged
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.manifest import read_manifest, read_written
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import PREFIX, read_history, read_predictions
@@ -22,7 +24,9 @@ from eosin.artifacts.profile import Drift
 from eosin.artifacts.run import BalanceReport, Environment, SamplePicture, SamplesIndex, SplitReport
 from eosin.artifacts.stain import StainRecord
 from eosin.artifacts.versioned import D, read_document
-from eosin.core.errors import ArtifactError, ManifestError
+from eosin.core.errors import ArtifactError, RecipeError
+from eosin.core.files import read_file
+from eosin.core.types import SPLITS
 from eosin.recipe import Recipe, read_recipe
 
 #: The split that a page is about, the first that the run has.
@@ -140,11 +144,51 @@ def gather(root: Path) -> Run:
     """
     folder = RunFolder(Path(root))
     _check_run(folder)
+    with hinting():
+        check_run_files(folder)
+        run = _gather(folder)
+        _check_counts(run)
+    return run
+
+
+@contextmanager
+def hinting() -> Iterator[None]:
+    """Add a hint to the refusal of a file of a run folder that has none."""
+    try:
+        yield
+    except ArtifactError as error:
+        if error.mend is not None:
+            raise
+        raise ArtifactError(
+            error.message, mend="Copy it again from where the run was made"
+        ) from error
+
+
+def read_run_recipe(folder: RunFolder) -> Recipe:
+    """Read the recipe that a run keeps.
+
+    Raises:
+        ArtifactError: It is absent or damaged.
+    """
+    try:
+        text = read_file(folder.recipe).decode("utf-8-sig")
+        recipe = read_recipe(folder.recipe)
+    except OSError as error:
+        raise damaged(folder.recipe, str(error.strerror or error)) from error
+    except (RecipeError, ValueError) as error:
+        raise damaged(folder.recipe, getattr(error, "message", str(error))) from error
+    # Every section is written out; this is the last that all versions have.
+    if not text.endswith("\n") or "\n[evaluate]" not in text:
+        raise damaged(folder.recipe, "it is cut off")
+    return recipe
+
+
+def _gather(folder: RunFolder) -> Run:
     metrics = read_metrics(folder.metrics)
     if not metrics:
-        raise ArtifactError(f"{folder.metrics} holds no split")
+        raise damaged(folder.metrics, "it holds no split")
     split = next((name for name in JUDGED_FIRST if name in metrics), next(iter(metrics)))
-    recipe = read_recipe(folder.recipe) if folder.recipe.exists() else None
+    recipe = read_run_recipe(folder) if folder.recipe.exists() else None
     return Run(
         root=folder.root,
         name=recipe.name if recipe else folder.root.resolve().name,
@@ -169,7 +213,7 @@ def gather(root: Path) -> Run:
 
 
 def _recipe_text(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = read_file(path).decode("utf-8-sig").splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("description = "))
 
 
@@ -191,12 +235,10 @@ def _optional(path: Path, kind: type[D]) -> D | None:
 def _manifest(path: Path) -> Any:
     if not path.exists():
         return None
-    try:
-        return read_manifest(path, verbatim=True).frame
-    except ManifestError:
-        # An outside manifest may hold one class only, which is enough to judge it: the page then
-        # takes its counts from the predictions.
-        return None
+    samples = read_manifest(path, verbatim=True, allow_one_class=True)
+    # An outside manifest may hold one class only, which is enough to judge it: the page then
+    # takes its counts from the predictions.
+    return samples.frame if len(samples.class_names) > 1 else None
 
 
 def _predictions(path: Path, split: str, class_names: list[str]) -> Any:
@@ -205,7 +247,7 @@ def _predictions(path: Path, split: str, class_names: list[str]) -> Any:
     frame = read_predictions(path)
     missing = [name for name in class_names if PREFIX + name not in frame]
     if missing:
-        raise ArtifactError(f"{path} lacks the column {PREFIX + missing[0]!r}")
+        raise damaged(path, f"it lacks the column {PREFIX + missing[0]!r}")
     for column in ("patient", "group", "magnification"):
         if column not in frame:
             frame[column] = ""
@@ -220,30 +262,28 @@ def _history(path: Path) -> Any:
     if not path.exists():
         return None
     frame = read_history(path)
-    return frame if len(frame) and "step" in frame else None
+    return frame if len(frame) else None
 
 
 def _pictures(folder: RunFolder) -> tuple[SamplePicture, ...]:
     index = _optional(folder.samples_index, SamplesIndex)
     if index is None:
         return ()
-    # A name with a folder in it could reach outside the run: only plain names are shown.
-    return tuple(
-        picture
-        for picture in index.pictures
-        if Path(picture.file).name == picture.file and (folder.samples / picture.file).is_file()
-    )
+    for picture in index.pictures:
+        # A name with a folder in it could reach outside the run.
+        plain = Path(picture.file).name
+        if plain in {"", ".."} or plain != picture.file or "\\" in plain:
+            raise damaged(folder.samples_index, f"{picture.file!r} is no file beside it")
+    return tuple(one for one in index.pictures if (folder.samples / one.file).exists())
 
 
 def _skipped(path: Path) -> tuple[Skipped, ...]:
     if not path.exists():
         return ()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, ValueError, csv.Error) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
-    return tuple(Skipped(row.get("path") or "", row.get("reason") or "") for row in rows)
+    frame = read_written(path)
+    if not {"path", "reason"} <= set(frame):
+        raise damaged(path, "it lacks the column 'path' or 'reason'")
+    return tuple(map(Skipped, frame["path"], frame["reason"]))
 
 
 def _folds(folder: RunFolder) -> tuple[Fold, ...]:
@@ -262,6 +302,32 @@ def _is_fold(name: str) -> bool:
 
 
 def _fold(folder: RunFolder) -> Fold:
+    check_run_files(folder, (folder.metrics, folder.history))
     metrics = read_metrics(folder.metrics) if folder.metrics.exists() else {}
     judged = next((metrics[name] for name in JUDGED_FIRST if name in metrics), None)
     return Fold(folder.root.name, judged, _history(folder.history), folder.report.exists())
+
+
+def _check_counts(run: Run) -> None:
+    """Compare the tables with the numbers of rows that other documents know.
+
+    Raises:
+        ArtifactError: One has another number, as a file has that was cut off between two rows.
+    """
+    judged, folder = run.judged, run.folder
+    if run.predictions is not None and run.predictions["path"].nunique() != judged.n_images:
+        found = run.predictions["path"].nunique()
+        raise damaged(
+            folder.predictions,
+            f"it has {found:,} images of {run.split!r}, {folder.metrics.name} {judged.n_images:,}",
+        )
+    if run.manifest is None or run.split_report is None or "split" not in run.manifest:
+        return
+    counts = run.manifest["split"].value_counts()
+    for name, part in run.split_report.parts.items():
+        if name in SPLITS and counts.get(name, 0) != part.n_images:
+            raise damaged(
+                folder.manifest,
+                f"it has {counts.get(name, 0):,} images of {name!r}, {folder.split.name} "
+                f"{part.n_images:,}",
+            )

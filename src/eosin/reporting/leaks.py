@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
 from eosin.core.types import Image
@@ -15,7 +14,7 @@ from eosin.reporting.formatting import ABSENT, count, number, quantity, shorten
 from eosin.reporting.gathering import Run
 from eosin.reporting.rendering import render, write_page
 from eosin.reporting.tables import Table, text_table
-from eosin.reporting.tiles import Tile, make_tile
+from eosin.reporting.tiles import Tile, make_tile, read_picture
 
 #: Pairs of a finding that the page of ``data audit`` shows; all are in ``audit.json``.
 _MOST_SHOWN = 12
@@ -79,11 +78,7 @@ def run_pairs(run: Run, finding: Finding) -> list[TilePair]:
         if tuple(path for path, _ in sides) not in wanted:
             continue
         for path, file in sides:
-            try:
-                with PillowImage.open(run.folder.samples / file) as opened:
-                    found[path] = opened.convert("RGB")
-            except (OSError, ValueError, UnidentifiedImageError):
-                continue
+            found[path] = read_picture(run.folder.samples / file)
     return pair_tiles(finding, found)
 
 

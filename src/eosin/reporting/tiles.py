@@ -6,15 +6,20 @@ import base64
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from eosin.artifacts.integrity import damaged
 from eosin.artifacts.run import SamplePicture
+from eosin.core.files import read_file
 from eosin.reporting.formatting import listing, number, times
 from eosin.reporting.gathering import Run
 
 #: Larger pictures are made smaller: a page should go into an e-mail.
 _LARGEST_PX = 192
+#: Edge of a picture of a run folder, of which all are smaller.
+MOST_PX = 2048
 #: At most so many of one role.
 _MOST = 36
 #: What the colours are called in which :func:`eosin.inference.preprocess.to_picture` lays
@@ -62,16 +67,32 @@ def colour_words(run: Run) -> str:
 
 
 def tiles(run: Run, role: str) -> list[Tile]:
-    """Return the tiles of one role; files that do not decode are left out."""
-    return [tile for picture in run.role(role)[:_MOST] if (tile := _tile(run, picture)) is not None]
+    """Return the tiles of one role.
+
+    Raises:
+        ArtifactError: A picture is damaged.
+    """
+    return [_tile(run, picture) for picture in run.role(role)[:_MOST]]
 
 
-def _tile(run: Run, picture: SamplePicture) -> Tile | None:
+def read_picture(path: Path) -> Image.Image:
+    """Read a small picture of a run folder, RGB.
+
+    Raises:
+        ArtifactError: It is none, or a large one.
+    """
     try:
-        with Image.open(run.folder.samples / picture.file) as opened:
-            image = opened.convert("RGB")
-    except (OSError, ValueError, UnidentifiedImageError):
-        return None
+        with Image.open(io.BytesIO(read_file(path)), formats=("PNG", "JPEG")) as opened:
+            if max(opened.size) > MOST_PX:
+                raise damaged(path, f"it has {opened.width:,} x {opened.height:,} pixels")
+            return opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # Pillow's reader of PNG raises SyntaxError for a damaged chunk.
+        raise damaged(path, str(getattr(error, "strerror", None) or error)) from error
+
+
+def _tile(run: Run, picture: SamplePicture) -> Tile:
+    image = read_picture(run.folder.samples / picture.file)
     title, lines = _words(picture)
     return make_tile(image, alt=_alt(picture), title=title, lines=lines)
 

@@ -7,6 +7,8 @@ all but tensors and plain containers; everything else in Eosin is safetensors or
 from __future__ import annotations
 
 import struct
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 
 from eosin.core.errors import ArtifactError
+from eosin.core.files import check_file, check_unpacked
 
 #: Under which a training's checkpoint keeps the weights beside its other state.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -29,6 +32,7 @@ _DAMAGE = (
     RuntimeError,
     TypeError,
     ValueError,
+    zipfile.BadZipFile,
     struct.error,
 )
 
@@ -46,15 +50,23 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
         ArtifactError: The file is absent, damaged, holds more than tensors, or no state dict.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        check_file(path)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                check_unpacked(path, sum(member.file_size for member in archive.infolist()))
+        with warnings.catch_warnings(action="ignore"):  # of odd pickles, on stderr
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except UnpicklingError as error:
         raise ArtifactError(
             f"{path} is damaged, or holds more than tensors and plain values"
         ) from error
+    except MemoryError:
+        raise ArtifactError(f"{path} needs more memory than is free") from None
     except _DAMAGE as error:
-        reason = (str(error) or "it ends too soon").splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error) or "it ends too soon"
+        reason = reason.splitlines()[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
     return _find_tensors(path, content)
 

@@ -69,10 +69,10 @@ def test_round_trip_keeps_text_and_numbers(samples, tmp_path):
 
 def test_a_foreign_table_is_refused(tmp_path):
     path = tmp_path / "p.csv"
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(ArtifactError, match="does not exist"):
         read_predictions(path)
     path.write_text("")
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(ArtifactError, match=r"p\.csv .* empty"):
         read_predictions(path)
     path.write_text("path,label\na,b\n")
     with pytest.raises(ArtifactError, match="lacks the column 'predicted'"):
@@ -94,5 +94,41 @@ def test_history_leaves_empty_what_was_not_measured(tmp_path):
     assert list(back.columns) == list(HISTORY_COLUMNS)
     assert back["val_auc"].isna().all()
     assert back["loss"][0] == 0.5
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(ArtifactError, match="does not exist"):
         read_history(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0.75", "nan"),
+        ("0.75", "inf"),
+        ("0.75", "1.75"),
+        ("0.75", "-0.75"),
+        ("0.75", "0.7"),
+        ("0.75", "none"),
+        ("0.75", ""),
+        ("True", "maybe"),
+        (",b,True", ",c,True"),
+        ("prob_b", "prob_a"),
+        ("x.png", ""),
+        ("prob_a,prob_b", "a,b"),
+    ],
+)
+def test_predictions_that_cannot_be_are_named(tmp_path, old, new):
+    path = tmp_path / "predictions.csv"
+    text = "path,label,split,prob_a,prob_b,predicted,abstained\nx.png,a,test,0.25,0.75,b,True\n"
+    path.write_text(text)
+    assert len(read_predictions(path)) == 1
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ArtifactError, match=r"predictions\.csv"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["step,epoch\n4,0\n4,1\n", "step,epoch\nx,0\n", "step,other\n4,0\n"]
+)
+def test_a_history_that_cannot_be_is_named(tmp_path, text):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(ArtifactError, match=r"history\.csv"):
+        read_history(tmp_path / "history.csv")

@@ -1,5 +1,6 @@
 """Reading the images of a table, and setting aside what cannot be read."""
 
+import struct
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from eosin.artifacts.manifest import make_samples
-from eosin.core.errors import DataError
+from eosin.core.errors import DataError, ImageError
 from eosin.core.types import Samples
 from eosin.datasets.images import (
     list_images,
@@ -17,6 +18,7 @@ from eosin.datasets.images import (
     without,
     write_skipped,
 )
+from eosin.inference.decode import decode_image
 
 
 @pytest.fixture
@@ -114,3 +116,39 @@ def test_only_images_that_are_absent_raise_the_question_where_paths_start(reason
         without(Samples(frame, Path("/data"), ("a",)), list(zip(cells, reasons, strict=True)))
     assert bool(caught.value.mend) is asks
     assert not asks or "/data" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ("9" * 5000, "holds 3 images, index 1000000000000000000 or more"),
+        ("3", "holds 3 images, index 3"),
+        ("-1", "whole number behind '#'"),
+        ("٣", "whole number behind '#'"),
+        ("²", "whole number behind '#'"),
+        ("1.0", "whole number behind '#'"),
+        ("", "whole number behind '#'"),
+        ("1#2", "does not exist"),
+    ],
+)
+def test_an_odd_index_is_the_image_s_own_failure(index, reason, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.ones((3, 4, 4), np.uint8)
+    cell = f"{tmp_path / 'a.h5'}#{index}"
+    with pytest.raises(ImageError, match=reason):
+        decode_image(*split_cell(cell))
+
+
+def test_zeros_lead_an_index_however_many(tmp_path):
+    frame = pd.DataFrame({"path": [f"a.h5#{'0' * 5000}2", "b.png"], "label": ["x", "y"]})
+    samples = make_samples(frame, root=tmp_path)
+    assert samples.locate(samples.frame["path"][0]) == (tmp_path / "a.h5", 2)
+
+
+def test_a_container_of_too_many_images_is_listed_with_its_reason(tmp_path):
+    with (tmp_path / "a.idx").open("wb") as file:
+        file.write(struct.pack(">BBBB3I", 0, 0, 8, 3, 3_000_000, 1, 1) + bytes(3_000_000))
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "b.png")
+    found = list_images([tmp_path / "a.idx", tmp_path / "b.png"])
+    assert found.cells == [str(tmp_path / "b.png")]
+    assert "3,000,000 images" in found.skipped[0][1]

@@ -170,3 +170,9 @@ def test_blanks_around_the_names_of_folders_do_not_count(tmp_path):
     table = collect_pcam(draw_folders(tmp_path, "train /0", "train /1 ", "test/0", "test/1"), {})
     assert len(table) == 4
     assert sorted(table["split"]) == ["test", "test", "train", "train"]
+
+
+def test_files_that_are_folders_are_no_part(tmp_path):
+    (tmp_path / f"{STEM}train_x.h5").mkdir()
+    with pytest.raises(DataError, match="no part with images and labels"):
+        collect_pcam(tmp_path, {})

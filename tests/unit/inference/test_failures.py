@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from eosin.artifacts.manifest import make_samples
 from eosin.core.errors import ImageError, OutputError
 from eosin.datasets.audit import hash_files
+from eosin.inference.decode import decode_image
 from eosin.inference.failures import isolated
+from eosin.inference.planes import decode_planes
 
 
 def test_any_error_becomes_the_image_s_own_with_its_name():
@@ -30,10 +33,30 @@ def test_errors_with_a_sentence_of_their_own_stay(error):
     assert caught.value is error
 
 
-@pytest.mark.parametrize("kind", [MemoryError, KeyboardInterrupt])
-def test_what_concerns_the_whole_process_passes(kind):
-    with pytest.raises(kind), isolated("a.png"):
-        raise kind
+def test_what_concerns_the_whole_process_passes():
+    with pytest.raises(KeyboardInterrupt), isolated("a.png"):
+        raise KeyboardInterrupt
+
+
+def test_lack_of_memory_is_the_image_s_own_and_no_damage():
+    with pytest.raises(ImageError, match=r"a\.png .*more memory than is free"), isolated("a.png"):
+        raise MemoryError
+
+
+@pytest.mark.parametrize("decode", [decode_image, decode_planes])
+def test_lack_of_memory_is_not_told_as_damage(tmp_path, decode, monkeypatch):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint16))
+
+    def run_out(*_args, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", run_out)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", run_out)
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", run_out)
+    for name in ("a.png", "a.tif"):
+        with pytest.raises(MemoryError):
+            decode(tmp_path / name)
 
 
 def test_a_failure_of_what_looks_at_images_skips_one_image(tmp_path):

@@ -10,7 +10,7 @@ def test_the_defaults(monkeypatch):
     monkeypatch.delenv("EOSIN_MAX_PIXELS", raising=False)
     monkeypatch.delenv("EOSIN_MAX_CHANNELS", raising=False)
     monkeypatch.delenv("EOSIN_MAX_BYTES", raising=False)
-    assert read_limits() == Limits(max_pixels=50_000_000, max_channels=32, max_bytes=1024**3)
+    assert read_limits() == Limits(max_pixels=50_000_000, max_channels=32, max_bytes=512 * 1024**2)
 
 
 def test_the_environment_sets_them(monkeypatch):

@@ -1,11 +1,18 @@
 """Tables of features: what is read, what is refused, and which row is whose."""
 
+import os
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from eosin.artifacts.manifest import make_samples
-from eosin.core.errors import DataError
+from eosin.core.errors import ArtifactError, DataError
+from eosin.engine.weights import read_weights
 from eosin.inference import vectors
 from eosin.inference.vectors import match_rows, read_features
 
@@ -172,3 +179,62 @@ def test_rows_are_found_whatever_way_their_paths_are_written(write, tmp_path):
     )
     rows = match_rows(table, make_samples(manifest, root=tmp_path))
     assert list(rows.values()) == [0, 1, 2, 3]
+
+
+def npy_header(shape):
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (npy_header((10**10,)), "not as large as it says"),
+        (npy_header((-5, -5)), "not as large as it says"),
+        (npy_header("-" * 6000 + "1"), "damaged header"),
+        (npy_header((25_000_000,)) + bytes(100_000_000), "100 times"),
+        (b"junk", "cannot be read"),
+    ],
+)
+def test_an_array_that_lies_about_its_size_is_refused_unread(tmp_path, content, reason):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("features.npy", content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=reason):
+        read_features(tmp_path / "a.npz")
+    with pytest.raises(ArtifactError, match=reason):
+        read_weights(tmp_path / "a.npz")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+def test_a_table_of_absurd_columns_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("path" + "".join(f",f{i}" for i in range(100_001)) + "\n")
+    with pytest.raises(DataError, match="100,002 columns"):
+        read_features(path)
+    path.write_text("path,f,f\na,1,2\n")
+    with pytest.raises(DataError, match="more than one column 'f'"):
+        read_features(path)
+    twice = pyarrow.table([["a"], [1.0], [2.0]], names=["path", "f", "f"])
+    pyarrow.parquet.write_table(twice, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="more than one column 'f'"):
+        read_features(tmp_path / "a.parquet")
+
+
+def test_a_parquet_bomb_is_refused_unread(tmp_path):
+    zeros = np.zeros(2_000_000, np.float32)
+    table = pyarrow.table({"path": np.full(len(zeros), "a"), **{f"f{i}": zeros for i in range(9)}})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet", compression="zstd")
+    with pytest.raises(DataError, match="would unpack to 80,000,000 bytes"):
+        read_features(tmp_path / "a.parquet")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
+def test_what_is_no_file_is_not_opened(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a{suffix}")
+    with pytest.raises(DataError, match="it is a named pipe, not a file"):
+        read_features(tmp_path / f"a{suffix}")
+    with pytest.raises(DataError, match="no file can have this name"):
+        read_features(tmp_path / f"\0{suffix}")

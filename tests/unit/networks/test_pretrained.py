@@ -1,6 +1,7 @@
 """Weights from the package, from a file and from the hub; what they fill, and what is refused."""
 
 import dataclasses
+import os
 import socket
 import sys
 from hashlib import sha256
@@ -20,7 +21,7 @@ from eosin.core.errors import (
 )
 from eosin.networks import NETWORKS, build_network, sources
 from eosin.networks.pretrained import load_pretrained
-from eosin.networks.sources import find_package, find_weights
+from eosin.networks.sources import find_package, find_weights, read_file
 from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors
 
@@ -362,3 +363,10 @@ def test_tensors_of_another_kind_in_the_same_place_are_refused(monkeypatch):
     )
     with pytest.raises(EosinError, match=r"does not stand for backbone\.conv_stem\.weight"):
         load_pretrained(build(LITE0), LITE0, "imagenet")
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(ArtifactError, match="named pipe"):
+        read_file(tmp_path / "a.safetensors")

@@ -3,6 +3,7 @@ from html.parser import HTMLParser
 
 import matplotlib as mpl
 import pytest
+from PIL import Image
 
 from eosin.core.errors import ArtifactError
 from eosin.reporting import write_report
@@ -176,7 +177,8 @@ def test_outside_images_of_one_class(run):
     for name in ("history.csv", "split.json", "recipe.toml", "audit.json"):
         (run / name).unlink()
     metrics = json.loads((run / "metrics.json").read_text())
-    outside = {"format_version": "1.0", "external": metrics["test"]}
+    judged = metrics["test"] | {"n_images": 48}
+    outside = {"format_version": "1.0", "external": judged}
     (run / "metrics.json").write_text(json.dumps(outside))
     rows = (run / "predictions.csv").read_text().splitlines()
     kept = [
@@ -191,10 +193,16 @@ def test_outside_images_of_one_class(run):
     assert "eosin evaluate" in page.text
 
 
-def test_damaged_picture_is_left_out(run):
-    (run / "samples/mistake-16.png").write_bytes(b"no picture")
+def test_removed_picture_is_left_out_and_a_damaged_one_named(run):
+    (run / "samples/mistake-16.png").unlink()
     page = page_of(run)
     assert sum("Misjudged" in image["alt"] for image in page.all("img")) == 3
+    Image.new("1", (30_000, 30_000)).save(run / "samples/mistake-16.png")
+    with pytest.raises(ArtifactError, match=r"mistake-16\.png .* pixels"):
+        write_report(run)
+    (run / "samples/mistake-16.png").write_bytes(b"no picture")
+    with pytest.raises(ArtifactError, match=r"mistake-16\.png"):
+        write_report(run)
 
 
 def test_refusal_leaves_no_page(tmp_path):

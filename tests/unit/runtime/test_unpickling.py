@@ -1,11 +1,17 @@
 """Foreign state dicts: nothing but tensors is read, and nothing is run."""
 
+import json
+import os
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from eosin.artifacts.weights import read_arrays
 from eosin.core.errors import ArtifactError
+from eosin.engine.weights import read_weights
+from eosin.networks.sources import read_file
 from eosin.runtime.unpickling import read_pickled_tensors
 
 TENSORS = {"b.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
@@ -60,3 +66,44 @@ def test_an_absent_file_and_a_folder_are_told_apart(tmp_path):
         read_pickled_tensors(tmp_path / "absent.pth")
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_pickled_tensors(tmp_path)
+
+
+def test_a_file_that_unpacks_enormously_is_refused(tmp_path):
+    torch.save({"a": torch.ones(3)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in plain.namelist():
+            bomb.writestr(name, bytes(10**8) if name.endswith("data/0") else plain.read(name))
+    with pytest.raises(ArtifactError, match="100 times"):
+        read_pickled_tensors(tmp_path / "bomb.pth")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [
+        (read_pickled_tensors, "a.pth"),
+        (read_file, "a.safetensors"),
+        (read_arrays, "a.safetensors"),
+        (read_weights, "a.npz"),
+    ],
+)
+def test_weights_that_are_no_file_are_not_opened(tmp_path, read, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ArtifactError, match="it is a named pipe, not a file"):
+        read(tmp_path / name)
+    with pytest.raises(ArtifactError, match="no file can have this name"):
+        read(tmp_path / f"\0{name}")
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E8M0", "F4"])
+def test_numbers_that_numpy_has_not_are_refused(tmp_path, kind):
+    bits = {"BF16": 16, "F8_E8M0": 8, "F4": 4}[kind]
+    tensor = {"dtype": kind, "shape": [64 // bits], "data_offsets": [0, 8]}
+    head = json.dumps({"a": tensor}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
+    with pytest.raises(ArtifactError, match="a kind that NumPy has not"):
+        read_arrays(path)

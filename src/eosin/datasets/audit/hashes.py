@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +12,14 @@ import numpy as np
 from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
 from eosin.core.progress import Advance
+from eosin.core.threads import map_threads
 from eosin.core.types import Pixels, Samples, parts_of
 from eosin.inference.failures import isolated
+from eosin.inference.limits import Limits, read_limits
 from eosin.inference.planes import decode_any
 
-#: Hashing and decoding release the interpreter's lock.
-_THREADS = 2
-#: So many images wait for a thread at a time: each takes some KiB while it waits.
-_WAITING = 1024
+#: A file may have so many times the bytes of an image before it is not even hashed: a slide's.
+_FILE_PER_IMAGE = 8
 
 
 @dataclass(frozen=True)
@@ -97,51 +95,48 @@ def hash_files(
     files = dict(known.files) if known is not None else {}
     todo = [cell for cell in samples.image_cells if cell not in files]
     containers: dict[Path, str | None] = {}
+    limits = read_limits()
 
     def hash_one(cell: str) -> FileHash:
-        path, index = samples.locate(cell)
-        show = None if look is None else partial(look, cell)
-        if index is None:
-            return _hash_image(path, None, _hash_content(path), show)
-        if path not in containers:
-            containers[path] = _hash_content(path)
-        return _hash_image(path, index, containers[path], show)
+        content = pixels = None
+        try:
+            with isolated(cell):
+                path, index = samples.locate(cell)
+                if index is None:
+                    content = _hash_content(path, limits)
+                elif path not in containers:
+                    containers[path] = _hash_content(path)
+                content = content if index is None else containers[path]
+                image = decode_any(path, index)
+                if look is not None:
+                    look(cell, image)
+                pixels = hash_pixels(image)
+        except ImageError as error:
+            return FileHash(content, None, str(error))
+        return FileHash(content, pixels)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(todo), _WAITING):
-            some = todo[start : start + _WAITING]
-            results = zip(some, pool.map(hash_one, some), strict=True)
-            for done, (cell, result) in enumerate(results, start=start + 1):
-                files[cell] = result
-                if progress is not None:
-                    progress(done, len(todo))
+    results = zip(todo, map_threads(hash_one, todo), strict=True)
+    for done, (cell, result) in enumerate(results, start=1):
+        files[cell] = result
+        if progress is not None:
+            progress(done, len(todo))
     return FileHashes(files)
 
 
-def _hash_content(path: Path) -> str | None:
+def _hash_content(path: Path, limits: Limits | None = None) -> str | None:
+    """Return the hash of a file's bytes; of a single image's only where it may be one."""
     try:
+        if limits is not None and path.stat().st_size > _FILE_PER_IMAGE * limits.max_bytes:
+            return None
         return sha256_file(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
-
-
-def _hash_image(
-    path: Path, index: int | None, content: str | None, show: Callable[[Pixels], None] | None
-) -> FileHash:
-    try:
-        with isolated(path):
-            image = decode_any(path, index)
-            if show is not None:
-                show(image)
-            return FileHash(content, hash_pixels(image))
-    except ImageError as error:
-        return FileHash(content, None, str(error))
 
 
 def hash_pixels(image: Pixels) -> str:
     """Return the SHA-256 of an image's shape and values."""
     digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
+    digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 

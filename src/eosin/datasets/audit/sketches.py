@@ -22,6 +22,8 @@ _CELL_PX, _LEAST_DETAIL = 4, 4.0
 #: noise, and lost in a small copy; the coarser is light and shade, which other images share.
 _FINE_PX, _COARSE_PX = 1.0, 3.0
 _CHUNK = 4096
+#: Values of an image that become floats together.
+_STRIP_VALUES = 4 << 20
 
 
 def sketch(image: Pixels) -> Image:
@@ -41,9 +43,15 @@ def to_grey(image: Pixels) -> PillowImage.Image:
     """Return an image in grey; see the module."""
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return PillowImage.fromarray(np.asarray(image, dtype=np.uint8)).convert("L")
-    values = image.astype(np.float32) - image.min(axis=(0, 1))
-    share = (values / np.maximum(values.max(axis=(0, 1)), 1)).mean(axis=2)
-    return PillowImage.fromarray(np.rint(255 * share).astype(np.uint8))
+    low = image.min(axis=(0, 1))
+    spread = np.maximum(image.max(axis=(0, 1)) - low, 1).astype(np.float32)
+    grey = np.empty(image.shape[:2], dtype=np.uint8)
+    step = max(1, _STRIP_VALUES // max(1, image[0].size))
+    for start in range(0, len(image), step):
+        strip = slice(start, start + step)
+        share = ((image[strip].astype(np.float32) - low) / spread).mean(axis=2)
+        grey[strip] = np.rint(255 * share)
+    return PillowImage.fromarray(grey)
 
 
 def find_detail(pictures: npt.NDArray[np.generic]) -> FloatArray:

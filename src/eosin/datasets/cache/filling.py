@@ -10,6 +10,7 @@ from pathlib import Path
 
 from eosin.core.errors import ImageError
 from eosin.core.progress import Advance
+from eosin.core.threads import map_threads
 from eosin.datasets.cache.folders import StoreFolder, common_root, folder_of, stores_folder
 from eosin.datasets.cache.index import NONE, Index, Key
 from eosin.datasets.cache.items import Entry, Item, StoreSettings
@@ -22,7 +23,6 @@ from eosin.datasets.cache.reading import (
     Stat,
     hash_file,
     read_all,
-    run_bounded,
     stat_file,
 )
 from eosin.datasets.cache.store import ImageStore
@@ -161,7 +161,7 @@ def _find_mended(
             return False
         return True
 
-    readable = run_bounded(is_readable, refused)
+    readable = map_threads(is_readable, refused)
     return [key for key, is_mended in zip(refused, readable, strict=True) if is_mended]
 
 
@@ -201,7 +201,7 @@ def _hash_containers(
             hashed[name] = HashedFile(stat, state)
         else:
             new.append(name)
-    return hashed | dict(zip(new, run_bounded(hash_file, new), strict=True))
+    return hashed | dict(zip(new, map_threads(hash_file, new), strict=True))
 
 
 def _open(place: StoreFolder, settings: StoreSettings, index: Index) -> ImageStore:

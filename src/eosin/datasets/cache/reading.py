@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy.typing as npt
 
 from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
+from eosin.core.threads import map_threads
 from eosin.datasets.audit.hashes import hash_pixels
 from eosin.datasets.cache.index import NONE, FileState, ImageState, Key
 from eosin.datasets.cache.items import Item, StoreSettings
@@ -25,9 +24,8 @@ Fit = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 #: Size and time of the last change.
 Stat = tuple[int, int]
 
-#: Hashing and decoding release the interpreter's lock.
-_THREADS = 2
-_IN_FLIGHT = 4 * _THREADS
+#: Tasks that are begun before the first is used: each holds rows.
+_AHEAD = 8
 #: Images a task, and the bytes of their rows at most.
 _TASK_IMAGES = 16
 _TASK_BYTES = 1 << 20
@@ -57,7 +55,7 @@ def stat_file(file: str) -> Stat | None:
     """Return size and time of the last change; nothing where the file is absent."""
     try:
         found = Path(file).stat()
-    except OSError:
+    except (OSError, ValueError):  # of a name that no file can have
         return None
     return found.st_size, found.st_mtime_ns
 
@@ -110,6 +108,12 @@ class Reader:
 
     def read(self, key: Key, item: Item) -> Reading:
         """Read one image; what fails is told in the reading's reason."""
+        try:
+            return self._read(key, item)
+        except MemoryError:
+            return _refused(key, f"{item.file} needs more memory than is free")
+
+    def _read(self, key: Key, item: Item) -> Reading:
         for _ in range(_TRIES):
             if stat_file(key[0]) is None:
                 return _refused(key, f"{item.file} does not exist")
@@ -168,20 +172,5 @@ def read_all(reader: Reader, todo: Mapping[Key, Item]) -> Iterator[Reading]:
     def work(start: int) -> list[Reading]:
         return [reader.read(key, todo[key]) for key in keys[start : start + size]]
 
-    for readings in run_bounded(work, range(0, len(keys), size)):
+    for readings in map_threads(work, range(0, len(keys), size), ahead=_AHEAD):
         yield from readings
-
-
-def run_bounded(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-    """Map over tasks on a few threads, with a bounded number of them begun and not yet used."""
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="eosin-cache")
-    begun: deque[Future[Any]] = deque()
-    try:
-        for task in tasks:
-            begun.append(pool.submit(work, task))
-            if len(begun) >= _IN_FLIGHT:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -118,4 +118,5 @@ def _wait_of(response: Any) -> float:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    # Python reads no number of more than 4,300 digits.
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None

@@ -61,7 +61,7 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     asked = {"renderer": RENDERER_VERSION, **asdict(parse_options(options))}
     asked["magnifications"] = list(asked["magnifications"])
     table_path, options_path = root / "manifest.csv", root / OPTIONS_FILE
-    if table_path.exists() and options_path.exists():
+    if table_path.is_file() and options_path.exists():
         if read_json(options_path) != asked:
             raise DataError(
                 f"{root} holds a phantom of other options",

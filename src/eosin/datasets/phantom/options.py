@@ -30,6 +30,7 @@ FIELD_UM = {"40": 480.0, "100": 192.0, "200": 96.0, "400": 48.0}
 _SMALLEST_PX = 16
 _LARGEST_PX = 2048
 _LARGEST_KNOB = 10.0
+_LARGEST_COUNT, _LARGEST_SEED = 1_000_000, 2**63 - 1
 _MOST_SECTIONS = 26  # a slide id ends in one letter
 
 
@@ -69,12 +70,12 @@ class PhantomOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_count("patients", self.patients, 2)
-        _check_count("images_per_patient", self.images_per_patient, 1)
+        _check_count("patients", self.patients, 2, _LARGEST_COUNT)
+        _check_count("images_per_patient", self.images_per_patient, 1, _LARGEST_COUNT)
         _check_count("size_px", self.size_px, _SMALLEST_PX, _LARGEST_PX)
         _check_count("sections", self.sections, 1, _MOST_SECTIONS)
-        _check_count("sites", self.sites, 1)
-        _check_count("seed", self.seed, 0)
+        _check_count("sites", self.sites, 1, _LARGEST_COUNT)
+        _check_count("seed", self.seed, 0, _LARGEST_SEED)
         _check_knob("contrast", self.contrast)
         _check_knob("fingerprint", self.fingerprint)
         _check_magnifications(self.magnifications)
@@ -108,7 +109,8 @@ def mpp(magnification: str, size_px: int) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) < math.inf
 
 
 def _check_count(name: str, value: Any, low: int, high: int | None = None) -> None:
@@ -130,7 +132,7 @@ def _check_magnifications(values: Any) -> None:
     if not isinstance(values, tuple) or not values:
         raise DataError(f"`magnifications` must be a tuple of some of {known}, got {values!r}")
     for value in values:
-        if value not in FIELD_UM:
+        if not (isinstance(value, str) and value in FIELD_UM):
             raise DataError(f"`magnifications` must be of {known}, got {value!r}")
     if len(set(values)) < len(values):
         raise DataError(f"`magnifications` must not repeat itself, got {values!r}")

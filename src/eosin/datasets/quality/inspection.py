@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from eosin.core.errors import ImageError
 from eosin.core.progress import Advance
+from eosin.core.threads import map_threads
 from eosin.core.types import Samples
 from eosin.datasets.quality.measures import Measures, decode_stored, measure_image
 from eosin.inference.failures import isolated
-
-#: Decoding, hashing and most of NumPy release the interpreter's lock.
-_THREADS = 2
 
 
 def measure_samples(
@@ -39,11 +36,9 @@ def measure_samples(
             return str(error)
 
     found: dict[str, Measures | str] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for done, (cell, result) in enumerate(
-            zip(cells, pool.map(measure, cells), strict=True), start=1
-        ):
-            found[cell] = result
-            if advance is not None:
-                advance(done, len(cells))
+    results = zip(cells, map_threads(measure, cells), strict=True)
+    for done, (cell, result) in enumerate(results, start=1):
+        found[cell] = result
+        if advance is not None:
+            advance(done, len(cells))
     return found

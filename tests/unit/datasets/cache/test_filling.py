@@ -234,7 +234,7 @@ def test_an_unexpected_error_of_one_image_is_its_reason_alone(workshop):
     assert np.array_equal(images, [pixels_of(n) for n in range(60)])
 
 
-def test_lack_of_memory_ends_the_reading_and_keeps_what_was_read(workshop):
+def test_lack_of_memory_is_one_image_s_and_is_tried_again(workshop):
     cells = [f"{number}.raw" for number in range(60)]
     for number, cell in enumerate(cells):
         workshop.draw(cell, number)
@@ -244,8 +244,9 @@ def test_lack_of_memory_ends_the_reading_and_keeps_what_was_read(workshop):
             raise MemoryError
         return workshop.decoder(path, index)
 
-    with pytest.raises(MemoryError):
-        workshop.fill(*cells, decode=decode)
+    _, entries = workshop.fill(*cells, decode=decode)
+    assert [entry.reason is None for entry in entries] == 59 * [True] + [False]
+    assert "more memory than is free" in entries[-1].reason
     workshop.decoder.calls.clear()
     images, _ = workshop.read(*cells)
     assert len(workshop.decoder.calls) < 20

@@ -1,0 +1,272 @@
+"""Bounds on what a table may unpack to, checked before a library unpacks it.
+
+A file of a kilobyte can stand for gigabytes: compressed text, a workbook whose last cell is its
+only one, a Parquet file that repeats a value a billion times. ``EOSIN_MAX_CELLS`` sets how many
+cells are read, 6,000,000 by default: of ten columns, the rows of 600,000 images.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from eosin.core.errors import ManifestError
+from eosin.core.files import open_file
+from eosin.core.places import read_setting
+
+CELLS_VARIABLE = "EOSIN_MAX_CELLS"
+#: Cells of text or Parquet; with its share of a row, one takes up to 200 bytes of memory.
+_CELLS = 6_000_000
+#: Bytes that a cell may have on average, packed or unpacked.
+_CELL_BYTES = 28
+#: Cells of a Parquet table of Eosin's own are read as they are: so many for one of another table.
+_OWN = 7
+#: Columns; a workbook has as many at most.
+_MAX_COLUMNS = 16_384
+
+_UNPACK: dict[str, Callable[[io.BytesIO], Any]] = {
+    ".gz": lambda packed: gzip.GzipFile(fileobj=packed),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+#: Endings of packed text.
+PACKED_SUFFIXES = frozenset(_UNPACK)
+_LETTERS = 26
+#: More than a zip file's reader unpacks at once; only at a member's end it looks at the checksum.
+_MARGIN = 1 << 24
+#: Place of a cell or row of an Excel sheet.
+_PLACE = re.compile(rb"""\br\s*=\s*["']([A-Z]{0,3})(\d{1,10})["']""")
+#: Rows and cells of an OpenDocument sheet.
+_ODS = re.compile(rb"<table:(table-row|table-cell|covered-table-cell)\b([^>]*)>")
+_REPEATED = re.compile(rb"""number-(?:rows|columns)-repeated\s*=\s*["'](\d{1,10})""")
+_SMALLER = "Keep the columns and rows that are needed, or split the table"
+
+
+def max_cells(*, own: bool = False) -> int:
+    """Return how many cells a table may have.
+
+    Args:
+        own: Of a Parquet table that Eosin wrote.
+
+    Raises:
+        UsageError: ``EOSIN_MAX_CELLS`` is no whole number above 0.
+    """
+    return read_setting(CELLS_VARIABLE, _CELLS) * (_OWN if own else 1)
+
+
+def max_bytes() -> int:
+    """Return how many bytes a table may have, packed or unpacked."""
+    return _CELL_BYTES * max_cells()
+
+
+def _max_sheet_cells() -> int:
+    """Return how many cells a workbook's sheet may have, empty ones included."""
+    return 2 * max_cells() // 3
+
+
+def read_bounded(path: Path, *, pipe: bool = False) -> bytes:
+    """Read the bytes of a table, unpacked where its ending says that it is packed.
+
+    Args:
+        path: The file.
+        pipe: As for :func:`eosin.core.files.open_file`.
+
+    Raises:
+        ManifestError: It has more than :func:`max_bytes`, packed or unpacked.
+        OSError: It cannot be opened, or is no regular file.
+        EOFError, zlib.error, lzma.LZMAError: It is damaged.
+    """
+    most = max_bytes()
+    with open_file(path, pipe=pipe) as stream:
+        status = os.fstat(stream.fileno())
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        data = b"" if size > most else stream.read(most + 1)
+    if size > most or len(data) > most:
+        raise too_large(path, f"{most:,} bytes")
+    opener = _UNPACK.get(path.suffix.lower())
+    if opener is None:
+        return data
+    with opener(io.BytesIO(data)) as unpacked:
+        data = bytes(unpacked.read(most + 1))
+    if len(data) > most:
+        raise too_large(path, f"{most:,} bytes when unpacked")
+    return data
+
+
+def too_large(path: Path, bound: str) -> ManifestError:
+    """Return the refusal of a table that goes beyond a bound, such as ``"10 cells"``."""
+    return ManifestError(
+        f"the table {path} is too large: it has more than {bound} ({CELLS_VARIABLE} sets this)",
+        mend=_SMALLER,
+    )
+
+
+def check_columns(path: Path, n_columns: int) -> None:
+    """Check that a table has no more columns than a workbook can have.
+
+    Raises:
+        ManifestError: It has more.
+    """
+    if n_columns > _MAX_COLUMNS:
+        raise ManifestError(
+            f"the table {path} has {n_columns:,} columns; at most {_MAX_COLUMNS:,} are read",
+            mend="Keep the columns that are needed",
+        )
+
+
+def check_workbook(path: Path, data: bytes) -> None:
+    """Check what a zipped workbook unpacks to; others are no larger than their file.
+
+    Args:
+        path: The file, for messages.
+        data: Its bytes.
+
+    Raises:
+        ManifestError: A sheet, or all that is in the file, is too large.
+        ValueError, OSError: It is no readable zip file.
+    """
+    if not data.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            left = max_bytes()
+            for member in archive.infolist():
+                if member.filename.endswith(".bin") and "sheet" in member.filename.lower():
+                    raise ManifestError(
+                        f"{path} is a binary workbook (.xlsb)", mend="Save it as CSV UTF-8 or .xlsx"
+                    )
+                text = _unpack_member(archive, member, left)
+                left -= len(text)
+                if left < 0:
+                    raise too_large(path, f"{max_bytes():,} bytes when unpacked")
+                n_rows, n_columns = _sheet_size(member.filename, text)
+                if n_rows * n_columns > _max_sheet_cells():
+                    raise too_large(path, f"{_max_sheet_cells():,} cells in a sheet")
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        # Encrypted members are a RuntimeError, unknown ways of packing a NotImplementedError.
+        raise ValueError(str(error)) from error
+
+
+def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    """Return at most one byte more than ``most``, whatever size the member says that it has."""
+    member.file_size = most + _MARGIN
+    with archive.open(member) as stream:
+        return stream.read(most + 1)
+
+
+def _sheet_size(name: str, text: bytes) -> tuple[int, int]:
+    """Return rows and columns up to the last cell that is said to be there."""
+    if name == "content.xml":
+        return _ods_size(text)
+    rows = columns = 0
+    for letters, digits in _PLACE.findall(text):
+        number = 0
+        for letter in letters:
+            number = number * _LETTERS + letter - ord("A") + 1
+        rows, columns = max(rows, int(digits)), max(columns, number)
+    return rows, columns
+
+
+def _ods_size(text: bytes) -> tuple[int, int]:
+    rows = last_row = columns = 0
+    for n_repeated, width in _ods_rows(text):
+        rows += n_repeated
+        if width:
+            last_row, columns = rows, max(columns, width)
+    return last_row, columns
+
+
+def _ods_rows(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield how often each row is repeated, and its columns up to the last that is filled."""
+    repeated = place = width = 0
+    for kind, attributes in _ODS.findall(text):
+        found = _REPEATED.search(attributes)
+        n = int(found.group(1)) if found else 1
+        if kind == b"table-row":
+            yield repeated, width
+            repeated, place, width = n, 0, 0
+        else:
+            place += n
+            if not attributes.endswith(b"/") or b"value" in attributes:
+                width = place
+    yield repeated, width
+
+
+def read_parquet(
+    path: Path, data: bytes, columns: list[str] | None = None, *, own: bool = False
+) -> Any:
+    """Read a Parquet table whose cells are counted before they are made.
+
+    Args:
+        path: The file, for messages.
+        data: Its bytes.
+        columns: The columns to read; all by default.
+        own: Whether Eosin wrote it.
+
+    Returns:
+        A pyarrow table.
+
+    Raises:
+        ManifestError: It is too large.
+        OSError, ValueError, LookupError: It is damaged, or lacks a column.
+    """
+    # pyarrow takes 0.1 s to import, and most tables are text
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(pa.BufferReader(data))
+        names = [field.name for field in file.schema_arrow]
+        text = [field.name for field in file.schema_arrow if _is_text(pa, field.type)]
+        _check_parquet(
+            path, file.metadata, names if columns is None else columns, max_cells(own=own)
+        )
+        # A value that is repeated a million times is kept once until its size is known.
+        file = parquet.ParquetFile(pa.BufferReader(data), read_dictionary=text)
+        table = file.read(columns=columns)
+        if sum(map(_text_bytes, table.columns)) > max_bytes():
+            raise too_large(path, f"{max_bytes():,} bytes when unpacked")
+        plain = [
+            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for column in table.columns
+        ]
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    return pa.table(plain, names=table.column_names)
+
+
+def _text_bytes(column: Any) -> int:
+    """Return the bytes that a column of text takes once each cell has its own; 0 for others."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    lengths = (
+        compute.sum(compute.binary_length(chunk.dictionary).take(chunk.indices)).as_py()
+        for chunk in column.chunks
+    )
+    return sum(length or 0 for length in lengths)
+
+
+def _is_text(arrow: Any, kind: Any) -> bool:
+    return bool(arrow.types.is_string(kind) or arrow.types.is_binary(kind))
+
+
+def _check_parquet(path: Path, metadata: Any, columns: list[str], most: int) -> None:
+    check_columns(path, metadata.num_columns)
+    if metadata.num_rows * len(columns) > most:
+        raise too_large(path, f"{most:,} cells")
+    sizes = (metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
+    if sum(sizes) > max_bytes():
+        raise too_large(path, f"{max_bytes():,} bytes when unpacked")

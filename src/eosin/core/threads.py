@@ -1,0 +1,109 @@
+"""Mapping over tasks on a few threads, in order; no lack of memory makes it wait for ever."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Generic, TypeVar
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+#: Decoding, hashing and most of NumPy release the interpreter's lock.
+_THREADS = 2
+
+
+def map_threads(
+    work: Callable[[_Task], _Result], tasks: Iterable[_Task], *, ahead: int = 64
+) -> Iterator[_Result]:
+    """Map over tasks on two threads.
+
+    What ``concurrent.futures`` does, but where a thread cannot be started, or dies for lack of
+    memory, the calling thread does its work.
+
+    Args:
+        work: From a task to its result.
+        tasks: Taken as they are needed.
+        ahead: So many tasks are begun, at most, before the result of the first is used.
+
+    Yields:
+        The results, in the order of the tasks.
+
+    Raises:
+        Exception: What ``work`` raises, at the place of its result. Tasks that are not begun then
+            are not done.
+    """
+    queue: SimpleQueue[_Slot[_Task, _Result] | None] = SimpleQueue()
+    begun: deque[_Slot[_Task, _Result]] = deque()
+    n_threads = _start(work, queue)
+    try:
+        for task in tasks:
+            begun.append(_Slot(task))
+            queue.put(begun[-1])
+            if len(begun) >= ahead:
+                yield begun.popleft().wait(work)
+        while begun:
+            yield begun.popleft().wait(work)
+    finally:
+        for slot in begun:
+            slot.cancel()
+        for _ in range(n_threads):
+            queue.put(None)
+
+
+class _Slot(Generic[_Task, _Result]):
+    """A task and what became of it; made before the work, so that none of it takes memory then."""
+
+    __slots__ = ("_done", "_error", "_result", "_taken", "_task")
+
+    def __init__(self, task: _Task) -> None:
+        self._task = task
+        self._result: _Result
+        self._error: BaseException | None = None
+        self._taken, self._done = Lock(), Lock()
+        self._done.acquire()
+
+    def run(self, work: Callable[[_Task], _Result]) -> None:
+        """Do the task, unless another thread has begun it."""
+        if not self._taken.acquire(blocking=False):
+            return
+        try:
+            self._result = work(self._task)
+        except BaseException as error:  # noqa: BLE001 -- raised again by the thread that waits
+            self._error = error
+        finally:
+            self._done.release()
+
+    def wait(self, work: Callable[[_Task], _Result]) -> _Result:
+        """Return the result; the task is done here if no thread has begun it."""
+        self.run(work)
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def cancel(self) -> None:
+        """Prevent the task, or wait until it is done."""
+        if not self._taken.acquire(blocking=False):
+            self._done.acquire()
+
+
+def _start(
+    work: Callable[[_Task], _Result], queue: SimpleQueue[_Slot[_Task, _Result] | None]
+) -> int:
+    """Start as many threads as there is memory for; return how many."""
+
+    def serve() -> None:
+        with suppress(MemoryError):
+            while (slot := queue.get()) is not None:
+                slot.run(work)
+                del slot  # whose result is no longer this thread's
+
+    for started in range(_THREADS):
+        try:
+            Thread(target=serve, name="eosin-map", daemon=True).start()
+        except (RuntimeError, MemoryError):  # no thread can be started
+            return started
+    return _THREADS
