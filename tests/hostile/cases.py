@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 from tests.hostile.images import draw, save
-from tests.hostile.runner import Job
+from tests.hostile.runner import MOST_SECONDS, Job
 
 _CONTAINERS = (".h5", ".idx", ".idx.gz")
 
@@ -54,6 +54,27 @@ class FileJobs:
     def of(self, path):
         """Return the jobs of one file."""
         return [self._check(path), self._predict(path), self._audit(path)]
+
+    def together(self, paths):
+        """Return jobs that audit and evaluate all files as one table."""
+        out = self._new()
+        manifest = out.with_suffix(".csv")
+        rows = [*filter(is_nameable, paths), *sorted(self._good.iterdir())]
+        write_manifest(manifest, [(path, "benign") for path in rows])
+
+        def audited(answer):
+            del answer
+            return None if (out / "a" / "audit.json").exists() else "no audit.json"
+
+        def evaluated(answer):
+            del answer
+            found = [_count(out / "e" / name) for name in ("predictions.csv", "skipped.csv")]
+            return None if sum(found) == len(rows) else f"{found} of {len(rows)} rows"
+
+        argv = ["data", "audit", manifest, "--quick", "-o", out / "a"]
+        yield Job("all files", "audit", argv, audited, 10 * MOST_SECONDS)
+        argv = ["evaluate", self._model, "--data", manifest, "-o", out / "e"]
+        yield Job("all files", "evaluate", argv, evaluated, 10 * MOST_SECONDS)
 
     def _new(self):
         return self._scratch / f"out-{next(self._numbers)}"
@@ -114,6 +135,11 @@ class FileJobs:
 def is_container(path):
     """Return whether a name is that of a file of many images."""
     return str(path).endswith(_CONTAINERS)
+
+
+def is_nameable(path):
+    """Return whether a manifest's cell stands for a file of this name, and for nothing else."""
+    return str(path).isprintable() and not set(str(path)) & set("|#")
 
 
 def write_manifest(path, rows):

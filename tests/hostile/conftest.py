@@ -88,11 +88,13 @@ def _write(drafts, root):
 
 @pytest.fixture
 def file_jobs(places, tiny_run):
-    """Jobs over the files of a corpus."""
+    """Jobs over the files of a corpus: each by itself, and all in one table."""
 
-    def make(found):
+    def make(found, *, audit_each=True):
         jobs = FileJobs(found.root, places / "out", tiny_run / "model")
-        return [job for _, path in found.files for job in jobs.of(path)]
+        paths = [path for _, path in found.files]
+        each = [job for path in paths for job in jobs.of(path)]
+        return [*(job for job in each if audit_each or job.verb != "audit"), *jobs.together(paths)]
 
     return make
 

@@ -91,7 +91,7 @@ def decode_image(path: Path, index: int | None = None) -> Image:
 def _decode(path: Path, image: PillowImage.Image, limits: Limits) -> Image:
     tags = dict(getattr(image, "tag_v2", {}))
     if image.mode in _SIXTEEN_BIT_MODES:
-        values = np.asarray(ImageOps.exif_transpose(image))
+        values = np.asarray(_turn_upright(image))
         return _to_rgb_array(_grey_to_eight_bits(path, values, tags, stated_bits(path, image)))
     if _is_deep(image, tags):
         stated = stated_bits(path, image)
@@ -102,7 +102,13 @@ def _decode(path: Path, image: PillowImage.Image, limits: Limits) -> Image:
             colours = np.asarray(image)[..., : 1 if image.mode == "LA" else 3]
             upper = int(colours.max(initial=0))
             check_range(path, 256 * upper + 255 if upper else _largest_of_dark(path, image, limits))
-    return np.asarray(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+    return np.asarray(_to_rgb(_turn_upright(image)), dtype=np.uint8)
+
+
+def _turn_upright(image: PillowImage.Image) -> PillowImage.Image:
+    """Apply EXIF's orientation, in place: nearly every image is upright, and needs no copy."""
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _largest_of_dark(path: Path, image: PillowImage.Image, limits: Limits) -> int:

@@ -59,7 +59,7 @@ def _find_setters() -> list[Any]:
     """Return the functions of the libtiff that Pillow uses; none where they are out of reach."""
     try:
         # By way of Pillow's own module: the libraries that it is linked with are found through it.
-        library = ctypes.CDLL(_imaging.__file__)
+        library = ctypes.PyDLL(_imaging.__file__)
         found = [getattr(library, name) for name in _SETTERS]
     except (OSError, AttributeError):
         return []
