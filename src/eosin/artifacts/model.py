@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
 from eosin.artifacts.stain import StainReference
@@ -29,11 +29,25 @@ from eosin.artifacts.versioned import Document, VersionedDocument
 _RGB = ["B", "G", "R"]
 #: Beyond, an input would overflow single precision.
 _LARGEST_INPUT = 1e30
+#: Least difference of a black and a white input, over their offset or their divisor: below, single
+#: precision tells few of the 256 values apart.
+_LEAST_CONTRAST = 1e-3
+#: µm per pixel of an input; at the largest a whole slide is a few pixels wide.
+_Spacing = Annotated[float, Field(strict=True, gt=0, le=1e4)]
 #: Divisor of logits; fitted ones lie between 0.1 and 10.
 Temperature = Annotated[float, Field(strict=True, ge=1e-3, le=1e3)]
 _Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
+
+
+def _check_use(text: str) -> str:
+    if not text.startswith(RESEARCH_USE_ONLY):
+        raise ValueError(f"it should begin with {RESEARCH_USE_ONLY!r}")
+    return text
+
+
+_IntendedUse = Annotated[Text, Field(max_length=2000), AfterValidator(_check_use)]
 
 
 class Window(Document):
@@ -156,8 +170,9 @@ class Preprocessing(Document):
                     f"{name} should have a number for each of {len(self.channels)} channels, "
                     f"got {len(values)}"
                 )
-        largest = 255 * abs(self.scale) + max(map(abs, self.mean))
-        if self.scale == 0 or largest / min(self.std) > _LARGEST_INPUT:
+        contrast, offset = 255 * abs(self.scale), max(map(abs, self.mean))
+        is_lost = contrast < _LEAST_CONTRAST * max(offset, *self.std)
+        if is_lost or (contrast + offset) / min(self.std) > _LARGEST_INPUT:
             raise ValueError("scale, mean and std should make finite inputs that differ")
         return self
 
@@ -290,7 +305,7 @@ class ModelInfo(VersionedDocument):
         weights_sha256: Of ``model.safetensors``.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
         licence: Of the model.
-        intended_use: Always begins with "Research use only"; says where the data are simulated.
+        intended_use: Begins with :data:`RESEARCH_USE_ONLY`; says where the data are simulated.
     """
 
     MAX_BYTES = 16 << 20
@@ -303,7 +318,7 @@ class ModelInfo(VersionedDocument):
         Annotated[Embedding, Tag("features")] | Annotated[Preprocessing, Tag("images")],
         Discriminator(_kind_of),
     ]
-    mpp: Positive | None
+    mpp: _Spacing | None
     modality: Literal["brightfield", "fluorescence"] = "brightfield"
     threshold: Threshold
     temperature: Temperature
@@ -321,7 +336,7 @@ class ModelInfo(VersionedDocument):
     weights_sha256: Text
     files: DictOf[Text] | None = None
     licence: Text
-    intended_use: Text = RESEARCH_USE_ONLY
+    intended_use: _IntendedUse = RESEARCH_USE_ONLY
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ _NO_MEMORY = re.compile("allocate memory|bad.?alloc", re.IGNORECASE)
 _SOURCE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ [^\n]*? (?=[A-Z])")
 _LONGEST = 300
 _FLOAT = "tensor(float)"
+_importing = Lock()
 
 
 class OnnxNetwork:
@@ -134,31 +136,34 @@ def _import_library() -> Any:
 
     It looks for a GPU's files while it is imported, before its logger can be set.
     """
-    if "onnxruntime" not in sys.modules:
-        with _silent_stderr():
-            import onnxruntime
-        onnxruntime.set_default_logger_severity(_FATAL)
-    return sys.modules["onnxruntime"]
+    # One thread at a time: two that each put the descriptor back would leave it silent.
+    with _importing:
+        if "onnxruntime" not in sys.modules:
+            with _silent_stderr():
+                import onnxruntime
+            onnxruntime.set_default_logger_severity(_FATAL)
+        # Its name is known before it is whole, where a thread of another library imports it.
+        import onnxruntime
+    return onnxruntime
 
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Send what libraries write to the standard error's descriptor nowhere."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         kept = os.dup(2)
     except OSError:  # the process has none
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        os.dup2(nowhere, 2)
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
 
 
 def _fits(found: Any, expected: tuple[int | str, ...]) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from eosin.artifacts.audit import AuditReport, Finding, Pair
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.metrics import read_metrics
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo
 from eosin.artifacts.predictions import PredictionRecord
 from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.run import BalanceReport, Environment, SamplesIndex, SplitReport
@@ -221,7 +221,14 @@ def test_a_number_out_of_range_is_refused_with_its_key(tmp_path, path, value):
         (("arguments",), {"deep": json.loads("[" * 50 + "]" * 50)}),
         (("arguments",), {"lr": NOT_A_NUMBER}),
         (("architecture",), "ensemble"),
+        (("preprocessing", "scale"), 1e-320),
+        (("preprocessing", "std"), [1e300] * 3),
+        (("preprocessing", "mean"), [1e20, 0, 0]),
+        (("mpp",), 1e300),
         (("intended_use",), "\x1b[2J"),
+        (("intended_use",), ""),
+        (("intended_use",), "For diagnosis."),
+        (("intended_use",), RESEARCH_USE_ONLY + "y" * 1_000_000),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, path, value):

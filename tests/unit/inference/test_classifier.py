@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -364,3 +366,24 @@ def test_a_file_larger_than_any_model_is_not_read(model):
         stream.truncate(2**40)
     with pytest.raises(ArtifactError, match="GiB"):
         Classifier(model)
+
+
+THREADS = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from eosin.inference.classifier import Classifier
+before = os.fstat(2)
+with ThreadPoolExecutor(8) as pool:
+    opened = list(pool.map(Classifier, [Path(sys.argv[1])] * 8))
+assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)
+sys.stderr.write(opened[0].engine)
+"""
+
+
+def test_threads_may_open_models_at_once(model):
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, model], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.startswith("ONNX Runtime ")
+    assert done.returncode == 0
