@@ -30,5 +30,6 @@ def test_nothing_is_overwritten_and_nothing_left(command, tmp_path):
     (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
     told = command("convert", tmp_path / "bad.pth")
     assert told.status == 1
+    assert command("convert", "").status == 1
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["bad.pth", "w.pth", "w.safetensors"]

@@ -150,7 +150,7 @@ def check_workbook(path: Path, data: bytes) -> None:
                 if left < 0:
                     raise too_large(path, f"{max_bytes():,} bytes when unpacked")
                 n_rows, n_columns = _sheet_size(member.filename, text)
-                if n_rows * n_columns > _max_sheet_cells():
+                if (n_rows - 1) * n_columns > _max_sheet_cells():  # beside the header
                     raise too_large(path, f"{_max_sheet_cells():,} cells in a sheet")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         # Encrypted members are a RuntimeError, unknown ways of packing a NotImplementedError.

@@ -16,7 +16,7 @@ import numpy as np
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError, close_matches
-from eosin.core.text import clean_name, is_unknown
+from eosin.core.text import clean_name, is_name, is_text, is_unknown, shorten
 from eosin.core.types import SPLITS, TOGETHER
 
 #: Columns whose written-out unknowns (``NA``, ``unknown``) are the same as an empty cell.
@@ -167,3 +167,28 @@ def _rows(frame: Any, mask: Any) -> str:
         return count
     first = ", ".join(str(row_number(frame, int(position))) for position in positions[:_MOST_SHOWN])
     return f"{count} ({first}{', …' if len(positions) > _MOST_SHOWN else ''})"
+
+
+def check_text(frame: Any, name: str) -> None:
+    """Refuse cells that no file, name or table can hold: with a NUL, or with half a character."""
+    for column, cells in frame.items():
+        if is_text("\n".join(map(str, cells))):
+            continue
+        position = next(n for n, cell in enumerate(cells) if not is_text(str(cell)))
+        row = row_number(frame, position)
+        raise ManifestError(
+            f"{name}: row {row} has NUL or a lone surrogate, which is no text, in {column!r}",
+            mend="Write the cell again, or remove the column",
+        )
+
+
+def check_names(frame: Any, name: str) -> None:
+    """Refuse classes and magnifications that no model could be saved with."""
+    for column in {"label", "magnification"} & set(frame):
+        odd = {cell for cell in set(frame[column]) if cell and not is_name(cell)}
+        if odd:
+            row = row_number(frame, int(np.flatnonzero(frame[column].isin(odd))[0]))
+            raise ManifestError(
+                f"{name}: the {column} of row {row} is {shorten(repr(odd.pop()))}",
+                mend="Use a name of letters, without tabs and line ends, of at most 1,000",
+            )

@@ -218,7 +218,7 @@ def damaged(path: Path, reason: str) -> ArtifactError:
     told = reason.strip().partition("\n")[0].rstrip(".")
     return ArtifactError(
         f"{path} is damaged or was changed: {told}",
-        mend="Copy it again from where the run was made",
+        mend="Restore the file as the run wrote it",
     )
 
 

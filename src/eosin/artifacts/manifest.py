@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from eosin.artifacts.bounds import read_bounded, read_parquet
-from eosin.artifacts.cleaning import clean_cells
+from eosin.artifacts.cleaning import check_names, check_text, clean_cells
 from eosin.artifacts.columns import Columns, take_columns
 from eosin.artifacts.integrity import damaged
 from eosin.artifacts.paths import resolve_paths
@@ -131,13 +131,14 @@ def make_samples(
     notes += take_columns(frame, columns, label, name)
     if len(frame) == 0:
         raise ManifestError(f"{name}: the table has no rows")
-    _check_text(frame, name)
+    check_text(frame, name)
     for column in ("patient", "group"):
         if column not in frame:
             frame[column] = ""
     if not verbatim:
         notes += _clean(frame, Path(root), label, name, reads_split)
     _check_filled(frame, name)
+    check_names(frame, name)
     _check_bundles(frame, name)
     _check_indices(frame, name)
     # An unknown group is the patient; an unknown patient leaves the image as its own group.
@@ -160,23 +161,6 @@ def _clean(frame: Any, root: Path, label: str, name: str, reads_split: bool) -> 
     notes += resolve_paths(frame, root, name)
     frame["group"] = frame["group"].where(~alone, frame["path"])
     return notes
-
-
-def _check_text(frame: Any, name: str) -> None:
-    """Refuse cells that no file, name or table can hold: with a NUL, or with half a character."""
-    for column, cells in frame.items():
-        if _is_text("\n".join(map(str, cells))):
-            continue
-        position = next(n for n, cell in enumerate(cells) if not _is_text(str(cell)))
-        raise ManifestError(
-            f"{name}: row {row_number(frame, position)} has a character in {column!r} that is no "
-            "text (NUL, or a lone surrogate)",
-            mend="Write the cell again, or remove the column",
-        )
-
-
-def _is_text(text: str) -> bool:
-    return "\0" not in text and printable(text) == text
 
 
 def _check_filled(frame: Any, name: str) -> None:
@@ -224,7 +208,8 @@ def _check_indices(frame: Any, name: str) -> None:
     """Refuse a ``#`` that no index follows: it stands for images inside a container."""
     for cell in (part for path in frame["path"] for part in parts_of(path)):
         _, mark, index = cell.partition("#")
-        if mark and not (index.isascii() and index.isdecimal() and len(index) <= _MOST_DIGITS):
+        n_digits = len(index.lstrip("0"))
+        if mark and not (index.isascii() and index.isdecimal() and n_digits <= _MOST_DIGITS):
             raise ManifestError(
                 f"{name}: the path {cell[:_MOST_SHOWN]!r} needs a whole number behind '#'",
                 mend="`file#index` names an image inside an h5 or idx file; rename other files",
@@ -368,8 +353,8 @@ def read_written(path: Path, *, columns: list[str] | None = None) -> Any:
         raise ArtifactError(f"{path} does not exist") from None
     except OSError as error:
         raise damaged(path, str(error.strerror or error)) from error
-    except ManifestError as error:
-        raise damaged(path, error.message) from error
+    except ManifestError as error:  # too large
+        raise ArtifactError(error.message, mend=error.mend) from error
     except (ValueError, LookupError, csv.Error) as error:
         raise damaged(path, str(error)) from error
 
@@ -384,8 +369,8 @@ def _split_written(text: str) -> Any:
     twice = [name for name in header if header.count(name) > 1]
     if twice:
         raise ValueError(f"it has more than one column {twice[0]!r}")
-    odd = next((n for n, row in enumerate(body, 2) if len(row) != len(header)), None)
-    if odd is not None:
-        raise ValueError(f"row {odd} has {len(body[odd - 2])} cells, the header {len(header)}")
+    for number, row in enumerate(body, 2):
+        if len(row) != len(header):
+            raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
     index = pd.RangeIndex(2, len(body) + 2, name=ROW)
     return pd.DataFrame(body, columns=header, index=index, dtype=object)

@@ -169,6 +169,8 @@ def read_predictions(path: Path) -> Any:
     _check_cells(path, frame, "predicted", {name.removeprefix(PREFIX) for name in names})
     _check_cells(path, frame, "path", None)
     if "abstained" in frame:
+        # A spreadsheet writes them in capitals.
+        frame["abstained"] = frame["abstained"].str.capitalize()
         _check_cells(path, frame, "abstained", {"True", "False"})
         frame["abstained"] = frame["abstained"] == "True"
     return frame.reset_index(drop=True)
@@ -185,14 +187,14 @@ def _check_cells(path: Path, frame: Any, column: str, allowed: set[str] | None) 
 
 def _numbers(path: Path, frame: Any, name: str) -> list[float]:
     """Return a column as numbers, NaN where a cell is empty."""
-    numbers = []
-    for position, cell in enumerate(frame[name]):
-        try:
-            numbers.append(float(cell) if cell else np.nan)
-        except ValueError:
-            row = row_number(frame, position)
-            raise damaged(path, f"{name!r} of row {row} is {cell!r}, not a number") from None
-    return numbers
+    cells = frame[name]
+    numbers = pd.to_numeric(cells, errors="coerce")
+    odd = np.flatnonzero(numbers.isna() & (cells != ""))
+    if len(odd):
+        row = row_number(frame, int(odd[0]))
+        raise damaged(path, f"{name!r} of row {row} is {cells.iloc[odd[0]]!r}, not a number")
+    found: list[float] = numbers.tolist()
+    return found
 
 
 def logits_table(samples: Samples, logits: FloatArray) -> Any:

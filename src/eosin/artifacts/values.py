@@ -8,17 +8,17 @@ have a bounded number of keys, so that a hostile document costs no more than a g
 from __future__ import annotations
 
 import math
-import unicodedata
 from itertools import pairwise
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from eosin.core.text import is_name, is_text
+
 T = TypeVar("T")
 
 _MOST_KEYS = 100_000
 _DEEPEST = 16
-_LONGEST_NAME = 1_000
 #: Whole numbers beyond are no counts, and no float holds them.
 _LARGEST = 2**53
 #: A network's input of more pixels a side is no image of a tile.
@@ -32,17 +32,14 @@ def _check_keys(value: Any) -> Any:
 
 
 def _check_name(name: str) -> str:
-    _check_text(name)
-    if not name.strip() or any(unicodedata.category(letter) == "Cc" for letter in name):
-        raise ValueError("it should have letters and no control characters")
+    if not is_name(name):
+        raise ValueError("it should have letters, no control characters, and at most 1,000")
     return name
 
 
 def _check_text(text: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("it should be text, but holds half a character") from None
+    if not is_text(text):
+        raise ValueError("it should be text, without NUL and lone surrogates")
     if any(letter < " " and letter not in "\t\n\r" for letter in text):
         raise ValueError("it should hold no control characters")
     return text
@@ -85,7 +82,7 @@ Flag = Annotated[bool, Field(strict=True)]
 #: Text that every file format takes.
 Text = Annotated[str, AfterValidator(_check_text)]
 #: Of a class, a channel, a metric.
-Name = Annotated[str, Field(max_length=_LONGEST_NAME), AfterValidator(_check_name)]
+Name = Annotated[str, AfterValidator(_check_name)]
 #: Any JSON value.
 Plain = Annotated[Any, AfterValidator(_check_plain)]
 ListOf = Annotated[list[T], Field(fail_fast=True)]

@@ -1,4 +1,4 @@
-"""Weights as safetensors without PyTorch, and the NumPy engine's turned into them.
+"""Weights as safetensors without PyTorch, and the NumPy engine's npz turned into them.
 
 A network of the engine and its PyTorch twin have one safetensors file. The engine keeps channels
 last and a dense layer's inputs first; the file is PyTorch's, channels first and outputs first.

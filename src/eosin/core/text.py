@@ -15,6 +15,7 @@ _UNKNOWN = frozenset(
 # Zeros that lead a run of digits, but not the decimals of a number: 007 is 7, 1.05 is not 1.5.
 _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LONGEST_NAME = 1_000
 #: What moves a terminal's cursor, starts its commands, ends a line or turns the reading direction.
 _CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -43,6 +44,16 @@ def _escape(found: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # Python keeps a byte that is no UTF-8 as such a code (PEP 383)
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def is_name(name: str) -> bool:
+    """Return whether a text can be the name of a class, a channel or a magnification.
+
+    It is printed in tables, figures and lines, so it has no control characters, such as a tab or a
+    line's end, at most 1,000 characters, and at least one that is no blank.
+    """
+    is_plain = is_text(name) and not any(unicodedata.category(letter) == "Cc" for letter in name)
+    return is_plain and bool(name.strip()) and len(name) <= _LONGEST_NAME
 
 
 def is_text(name: str) -> bool:

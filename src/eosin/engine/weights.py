@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import lzma
-import math
-import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
 from eosin.core.errors import ArtifactError
-from eosin.core.files import atomic_path, check_unpacked, open_file
+from eosin.core.files import atomic_path
+from eosin.core.npz import read_npz
 from eosin.core.types import FloatArray
-
-#: What zipfile, its decoders and NumPy's reader of headers raise on a file that is changed or cut.
-_DAMAGE = (
-    AttributeError,
-    BadZipFile,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TokenError,
-    TypeError,
-    ValueError,
-    lzma.LZMAError,
-    struct.error,
-    zlib.error,
-)
 
 
 def check_state(wanted: Mapping[str, FloatArray], given: Mapping[str, FloatArray]) -> None:
@@ -65,47 +42,3 @@ def read_weights(path: Path) -> dict[str, FloatArray]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"{path} cannot be read as weights: {reason}") from error
-
-
-def read_npz(path: Path) -> dict[str, Any]:
-    """Read the arrays of an npz file by name.
-
-    Raises:
-        OSError: It is absent, or no file.
-        ValueError: It is damaged, holds objects, or its members are not as large as they say.
-    """
-    # Opened here, so that it is closed where NumPy finds that it is no archive.
-    with open_file(path) as stream:
-        try:
-            with ZipFile(stream) as archive:
-                members = archive.infolist()
-                check_unpacked(path, sum(member.file_size for member in members))
-                for member in members:
-                    _check_member(archive, member)
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
-        except _DAMAGE as error:
-            reason = str(error).partition("\n")[0][:200]
-            raise ValueError(reason or "it is damaged") from error
-
-
-def _check_member(archive: ZipFile, member: ZipInfo) -> None:
-    """Refuse an array whose header says another size than it has: memory is taken for it."""
-    if not member.filename.endswith(".npy"):
-        raise ValueError(f"{member.filename!r} is no array")
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        try:
-            shape, _, dtype = read_header(stream)
-        except MemoryError:  # Python's parser, of what is nested too deeply
-            raise ValueError(f"{member.filename!r} has a damaged header") from None
-        n_bytes = math.prod(shape) * dtype.itemsize
-        fits = min(shape, default=0) >= 0 and n_bytes == member.file_size - stream.tell()
-        if not fits and not dtype.hasobject:  # NumPy refuses objects by name
-            raise ValueError(f"{member.filename!r} is not as large as it says")

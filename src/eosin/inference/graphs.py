@@ -28,6 +28,11 @@ _ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS = 5, 10
 _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 _OWN_DOMAINS = (b"", b"ai.onnx")
+#: Operators whose output differs from run to run.
+_RANDOM = frozenset(
+    {b"RandomNormal", b"RandomNormalLike", b"RandomUniform", b"RandomUniformLike"}
+    | {b"Bernoulli", b"Multinomial"}
+)
 
 #: Number and wire type of a field; where its content starts and ends.
 Field = tuple[int, int, int, int]
@@ -37,8 +42,8 @@ def check_graph(path: Path) -> None:
     """Refuse an ONNX file that does more than compute one layer after the other.
 
     Refused are operators that run graphs of their own (``If``, ``Loop``, ``Scan``), functions,
-    operators that are none of ONNX's, and weights in other files. No network that Eosin exports
-    has any of these.
+    operators that are none of ONNX's or draw at random, and weights in other files. No network that
+    Eosin exports has any of these.
 
     Raises:
         ArtifactError: The file has one, or is no ONNX file.
@@ -120,6 +125,8 @@ class _Walk:
         name = operator.decode("ascii", "replace")
         if domain not in _OWN_DOMAINS:
             return f"the operator {name} of {domain.decode('ascii', 'replace')!r}"
+        if operator in _RANDOM:
+            return f"the operator {name}, which draws at random"
         if found == "graph":
             return f"the operator {name}, which runs a graph of its own"
         return found

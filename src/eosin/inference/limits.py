@@ -30,6 +30,8 @@ CHANNELS_VARIABLE = "EOSIN_MAX_CHANNELS"
 BYTES_VARIABLE = "EOSIN_MAX_BYTES"
 #: Pages of a file that are looked through for the one that is no smaller copy of another.
 MAX_PAGES = 1000
+#: Pixels; more rows than that take more memory than their pixels.
+_LONGEST_SIDE = 500_000
 #: So many images are no strain, however small the file that claims to hold them.
 _FEW_IMAGES = 4096
 
@@ -56,6 +58,10 @@ class Limits:
         """
         if width < 1 or height < 1:
             raise ImageError(f"{path} has no pixels")
+        if max(width, height) > _LONGEST_SIDE:
+            raise ImageError(
+                f"{path} has {width} × {height} pixels; at most {_LONGEST_SIDE} a side are read"
+            )
         if width * height > self.max_pixels:
             raise ImageError(
                 f"{path} has {width} × {height} pixels; at most {self.max_pixels} are read "

@@ -25,8 +25,8 @@ from eosin.artifacts.paths import plain_path
 from eosin.artifacts.tables import sniff_text
 from eosin.core.errors import DataError, close_matches
 from eosin.core.files import check_file, check_unpacked, sha256_file
+from eosin.core.npz import read_npz
 from eosin.core.types import FloatArray, IntArray, Samples
-from eosin.engine.weights import read_npz
 
 SUFFIXES = (".parquet", ".csv", ".npz")
 #: Columns that a table may share with a manifest: a label among the features would be a leak.

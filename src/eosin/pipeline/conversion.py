@@ -41,16 +41,16 @@ def convert(file: Path, *, output: Path | None = None, licence: str | None = Non
         OutputError: The output exists, or cannot be written.
     """
     file = Path(file)
-    path = Path(output) if output is not None else file.with_suffix(".safetensors")
-    if os.path.lexists(path):
-        raise OutputError(f"{path} exists", mend="Choose another name with -o")
-    check_writable(path.parent)
     try:
         check_file(file)
     except FileNotFoundError:
         raise ArtifactError(f"{file} does not exist") from None
     except OSError as error:
         raise ArtifactError(f"{file} cannot be read: {error.strerror}") from error
+    path = Path(output) if output is not None else file.with_suffix(".safetensors")
+    if os.path.lexists(path):
+        raise OutputError(f"{path} exists", mend="Choose another name with -o")
+    check_writable(path.parent)
     told = {"source": file.name, **({"licence": licence} if licence else {})}
     if file.suffix == ".npz":
         arrays = to_twin(read_weights(file))

@@ -159,9 +159,7 @@ def hinting() -> Iterator[None]:
     except ArtifactError as error:
         if error.mend is not None:
             raise
-        raise ArtifactError(
-            error.message, mend="Copy it again from where the run was made"
-        ) from error
+        raise ArtifactError(error.message, mend="Restore the file as the run wrote it") from error
 
 
 def read_run_recipe(folder: RunFolder) -> Recipe:

@@ -28,7 +28,6 @@ _DAMAGE = (
     AttributeError,
     EOFError,
     LookupError,
-    OSError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -51,9 +50,7 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         check_file(path)
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                check_unpacked(path, sum(member.file_size for member in archive.infolist()))
+        _check_size(path)
         with warnings.catch_warnings(action="ignore"):  # of odd pickles, on stderr
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -64,11 +61,26 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     except MemoryError:
         raise ArtifactError(f"{path} needs more memory than is free") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from error
     except _DAMAGE as error:
-        reason = getattr(error, "strerror", None) or str(error) or "it ends too soon"
-        reason = reason.splitlines()[0]
-        raise ArtifactError(f"{path} cannot be read: {reason}") from error
+        # Torch's own words may propose to switch weights_only off.
+        raise ArtifactError(
+            f"{path} is damaged, or torch.save did not write it ({type(error).__name__})"
+        ) from error
     return _find_tensors(path, content)
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that would unpack to a size out of proportion to its own."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        n_bytes = sum(member.file_size for member in archive.infolist())
+    try:
+        check_unpacked(path, n_bytes)
+    except ValueError as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from None
 
 
 def _find_tensors(path: Path, content: Any) -> dict[str, torch.Tensor]:

@@ -104,6 +104,24 @@ def test_a_damaged_table_of_a_run_is_named(tmp_path, data, reason):
         read_written(path)
 
 
+@pytest.mark.parametrize("column", ["label", "magnification"])
+@pytest.mark.parametrize("odd", ["tum\tour", "tum\nour", "x" * 1001], ids=["tab", "line", "long"])
+def test_a_class_that_no_model_could_name_is_refused_with_its_row(tmp_path, column, odd):
+    rows = {"path": ["a", "b"], "label": ["x", "y"], "magnification": ["40", "40"]}
+    rows[column][1] = odd
+    pd.DataFrame(rows).to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(ManifestError, match=f"the {column} of row 3 is"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_a_table_of_ours_that_is_only_large_is_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("EOSIN_MAX_CELLS", "5")
+    (tmp_path / "predictions.csv").write_text("path\n" + "a" * 200 + "\n")
+    with pytest.raises(ArtifactError, match="EOSIN_MAX_CELLS") as caught:
+        read_written(tmp_path / "predictions.csv")
+    assert "damaged" not in str(caught.value)
+
+
 def test_damaged_parquet_is_named(tmp_path):
     write_table(tmp_path / "a.parquet", pd.DataFrame({"path": ["a"] * 500}))
     whole = (tmp_path / "a.parquet").read_bytes()

@@ -76,6 +76,11 @@ def odd_files():
         "Loop": ([loop], (), {}),
         "Scan": ([scan], (), {}),
         "'own'": ([foreign], (), {}),
+        "draws at random": (
+            [helper.make_node("RandomNormal", [], ["logits"], shape=[1, 2])],
+            (),
+            {},
+        ),
         "another file": (plain_nodes(), [elsewhere], {}),
         "weights that lie in another file": ([outside], (), {}),
         "function": (plain_nodes(), [weight()], {"functions": [function]}),
@@ -128,10 +133,10 @@ def test_countless_parts_are_refused_in_seconds(tmp_path):
     path = tmp_path / "model.onnx"
     nodes = b"\x0a\x00" * 3_000_000
     path.write_bytes(b"\x3a" + bytes_of(len(nodes)) + nodes)
-    started = time.monotonic()
+    started = time.process_time()  # whatever else the machine does
     with pytest.raises(ArtifactError, match="fields"):
         check_graph(path)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def bytes_of(number):
