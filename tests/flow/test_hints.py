@@ -629,7 +629,6 @@ EXCUSED = {
     "split.py: --set {}.{}": "states what was wrong",
     "which --offline or EOSIN_OFFLINE forbids": "states what was wrong",
     "`eosin train` made": "states where a folder came from",
-    "--no-optional-locks": "an option of git, which Eosin calls",
     "weights.py: Free some space": "needs a full disk; -o is as in core/files.py",
     "amounts.py: Free some space": "needs a full disk; -o is as in core/files.py",
     "Your quota is used up": "needs a disk with quotas",

@@ -23,6 +23,7 @@ def info(mpp=None, classes=("benign", "malignant"), **preprocessing):
         class_names=classes,
         positive="malignant",
         preprocessing=make_preprocessing("unit", 32, **preprocessing),
+        modality="fluorescence" if "planes" in preprocessing else "brightfield",
         mpp=mpp,
         threshold=Threshold(value=0.5, source="val", target_recall=0.9),
         temperature=1.0,

@@ -36,10 +36,12 @@ def test_an_ensemble_averages_views_as_its_members_do(
 ):
     places = [make_member(str(n), value) for n, value in enumerate(temperatures)]
     draft = read_document(places[0].info, ModelInfo)
+    arguments = {"architecture": draft.architecture, "members": len(places)}
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     whole = ModelFolder(tmp_path / "whole")
     whole.root.mkdir()
-    info, gap = write_mean(whole, places, draft, lambda _: images)
+    mean = draft.model_copy(update={"arguments": arguments})
+    info, gap = write_mean(whole, places, mean, lambda _: images)
     assert not whole.info.exists()  # not a model's before its profile is there, too
     write_model(whole, info)
     assert info.test_time == "dihedral"
