@@ -757,7 +757,7 @@ def _special():
         ("cycle-a.png", "cycle-b.png"),
         ("cycle-b.png", "cycle-a.png"),
         ("pipe-link.png", "pipe.png"),
-        ("above.png", ".."),
+        ("around.png", "."),
         ("password.png", "/etc/passwd"),
     ):
         yield Draft(family, name, link(target))
