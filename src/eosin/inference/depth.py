@@ -27,6 +27,7 @@ _DESCRIPTION, _MAX_SAMPLE = 270, 281
 _SIGNIFICANT = re.compile(r'SignificantBits="(\d+)"')
 #: A PNG's small chunks stand before its pixels.
 _HEAD_BYTES = 65_536
+_ROWS = 256
 
 
 def stated_bits(path: Path, image: PillowImage.Image) -> int | None:
@@ -89,7 +90,11 @@ def reduce_to_eight_bits(path: Path, values: Pixels, stated: int | None = None) 
     if stated is None or largest.bit_length() > stated:
         check_range(path, largest)
         stated = 16
-    return (values >> (stated - 8)).astype(np.uint8)
+    found = np.empty(values.shape, dtype=np.uint8)
+    # A few rows at a time: a copy of a large image in 16 bits is memory that nobody needs.
+    for start in range(0, len(values), _ROWS):
+        found[start : start + _ROWS] = values[start : start + _ROWS] >> (stated - 8)
+    return found
 
 
 def check_range(path: Path, largest: int) -> None:

@@ -27,6 +27,8 @@ from eosin.inference.limits import check_count, read_limits
 _KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 4
 _STEP = 1024**2
+#: Bytes that packing may add to what cannot be packed.
+_SLACK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ def _load(path: Path, *, whole: bool) -> tuple[Header, memoryview | None]:
             check_unpacked(path, header.body_bytes if _is_packed(path) else 0)
         except ValueError as error:
             raise ImageError(f"{path} is not unpacked: {error}") from None
+        if _is_packed(path) and path.stat().st_size > header.body_bytes + _SLACK:
+            # Python reads what is behind the packed bytes one by one, in search of more of them.
+            raise ImageError(
+                f"{path} holds more than the {header.body_bytes} bytes its header says"
+            )
         body = _read_body(file, header.body_bytes)
         _check_length(path, header, len(body))
         return header, body

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 #: Up to what libraries take as a size: 32 bits with a sign.
@@ -17,3 +17,18 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``true`` in a number's place, of which pydantic would make 1."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and not {bool, Any} & _kinds_of(annotation):
+            raise ValueError(f"a truth value is not allowed here, got {str(value).lower()}")
+        return value
+
+
+def _kinds_of(annotation: Any) -> set[Any]:
+    """Return the types that a field's annotation names, ``float`` of ``float | None``."""
+    inner = [_kinds_of(one) for one in get_args(annotation)]
+    return {annotation}.union(*inner)

@@ -586,6 +586,18 @@ def test_lack_of_memory_is_one_file_s_failure_and_no_damage(images, write_h5, mo
     np.testing.assert_array_equal(read_item(path, 3), images[3])
 
 
+def test_what_is_behind_a_packed_file_is_not_searched_for_more(tmp_path):
+    path = tmp_path / "a.idx.gz"
+    packed = gzip.compress(idx_bytes(np.zeros((2, 8, 8), np.uint8)))
+    with path.open("wb") as stream:
+        stream.write(packed)
+        stream.truncate(1 << 40)
+    started = time.process_time()
+    with pytest.raises(ImageError, match="holds more than the 128 bytes"):
+        read_item(path, 0)
+    assert time.process_time() - started < 5
+
+
 def test_a_small_idx_file_that_says_what_it_unpacks_to_is_refused(tmp_path):
     path = tmp_path / "a.idx.gz"
     claim = struct.pack(">BBBB3I", 0, 0, 8, 3, 100, 1000, 1000)

@@ -166,6 +166,7 @@ def test_a_recipe_may_be_written_by_a_process(tmp_path, monkeypatch):
     [
         "transfer.stage." + "1" * 5000 + ".epochs=1", "a" + ".a" * 10_000 + "=1",
         "model.arguments.x=a\0b", "data.root=a\udcffb", "train.batch_size=" + "1" * 5000,
+        "train.lr=true", "seed=false",
         "train.epochs=1e400", "train.lr=inf", "train.lr=nan", "train.threads=1000000",
         f"train.batch_size={2**70}", f"data.limit={2**70}", "x" * 1_000_000, "=1", "model.\udcff=1",
         "transfer.stage.-1.epochs=1", "transfer.stage.²=1",
