@@ -18,6 +18,7 @@ from eosin.datasets.audit.hashes import hash_pixels
 from eosin.datasets.cache.index import NONE, FileState, ImageState, Key
 from eosin.datasets.cache.items import Item, StoreSettings
 from eosin.inference.failures import isolated
+from eosin.inference.limits import read_limits
 
 Decode = Callable[[Path, int | None], npt.NDArray[Any]]
 Fit = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -115,8 +116,13 @@ class Reader:
 
     def _read(self, key: Key, item: Item) -> Reading:
         for _ in range(_TRIES):
-            if stat_file(key[0]) is None:
+            if (before := stat_file(key[0])) is None:
                 return _refused(key, f"{item.file} does not exist")
+            try:
+                if item.index is None:  # else a terabyte is hashed before it is refused
+                    read_limits().check_file(item.file, before[0])
+            except ImageError as error:
+                return _refused(key, str(error))
             hashed = self.hashed[key[0]] if key[0] in self.hashed else hash_file(key[0])
             if hashed is None:
                 return _refused(key, self._why_unreadable(item))

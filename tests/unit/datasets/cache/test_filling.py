@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -186,6 +187,17 @@ def test_a_folder_in_place_of_a_file_gives_the_decoder_s_reason(workshop):
         _, (entry,) = workshop.read("a.raw")
         assert "cannot be read" in entry.reason
         assert (entry.row, entry.content) == (None, None)
+
+
+def test_a_file_larger_than_any_image_is_refused_before_it_is_hashed(workshop):
+    path = workshop.draw("hole", 1)
+    with path.open("r+b") as stream:
+        stream.truncate(1 << 40)
+    started = time.monotonic()
+    _, (entry, good) = workshop.read("hole", str(workshop.draw("good", 2)))
+    assert time.monotonic() - started < 5
+    assert (entry.row, good.row) == (None, 0)
+    assert "EOSIN_MAX_BYTES" in entry.reason
 
 
 def test_nothing_but_unreadable_files_gives_an_empty_store(workshop):
