@@ -75,8 +75,6 @@ def end_header(stream: BufferedReader) -> None:
 def open_bounded(path: Path, limits: Limits) -> BufferedReader:
     """Open an image file for a library to read.
 
-    Of a TIFF a part is read; another file must not be larger than an image may be.
-
     Args:
         path: The file.
         limits: How large an image may be.
@@ -90,9 +88,9 @@ def open_bounded(path: Path, limits: Limits) -> BufferedReader:
         n_bytes = os.fstat(stream.fileno()).st_size
         if n_bytes < _SMALL_BYTES:
             return stream
+        limits.check_file(path, n_bytes)
         magic = stream.peek(len(MAGIC[0]))[: len(MAGIC[0])]
-        if magic not in MAGIC:
-            limits.check_file(path, n_bytes)
+        if magic not in MAGIC:  # of a TIFF a part is read
             reserve_memory(n_bytes)
         return BoundedReader(stream, path, magic)
     except BaseException:

@@ -10,7 +10,7 @@ variable                  default      refuses
 ``EOSIN_MAX_CHANNELS``    32           a file of more channels
 ``EOSIN_MAX_BYTES``       512 MiB      an image of more bytes once it is unpacked; a gzipped idx
                                        file or a row of chunks of an h5 file, unpacked as a whole;
-                                       a larger file that is no TIFF
+                                       a larger file of one image
 ========================  ===========  =====================================================
 
 With the defaults a process stays below 1.5 GB whatever single files come: decoding and measuring
