@@ -8,6 +8,7 @@ several threads, and in a process that is forked while others read.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -20,13 +21,16 @@ from eosin.core.files import check_file
 from eosin.core.types import MOST_INDEX, IntArray, Pixels
 from eosin.inference.hdf5 import Hdf5Images, read_hdf5_labels
 from eosin.inference.idx import IdxImages, read_idx_labels
+from eosin.inference.memory import reserve_memory
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 _IDX_SUFFIXES = (".idx", ".idx.gz", "-ubyte", "-ubyte.gz")
 #: How the names of containers end.
 CONTAINER_SUFFIXES = frozenset(_HDF5_SUFFIXES + _IDX_SUFFIXES)
 _MAX_KEPT = 8
-_MAX_KEPT_BYTES = 1024**3
+_MAX_KEPT_BYTES = 512 * 1024**2
+#: Numbers of an image that is read only where its memory has been reserved.
+_LARGE = 1_000_000
 
 
 class _Images(Protocol):
@@ -140,16 +144,21 @@ def read_item(path: Path, index: int) -> Pixels:
     Raises:
         ImageError: The file is absent, damaged or holds no images, or not so many.
     """
-    with _opened.lock:
-        try:
+    try:
+        with _opened.lock:
             images = _opened.get(path)
-            count = images.shape[0]
+            count, *sides = images.shape
             if not 0 <= index < count:
                 asked = index if index < MOST_INDEX else f"{MOST_INDEX} or more"
                 raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
-            return images.read(index)
-        except MemoryError:
-            raise _short_of_memory(path) from None
+            if math.prod(sides) < _LARGE:
+                return images.read(index)
+        # Not under the lock: what is waited for may be a thread that waits for it.
+        reserve_memory(4 * math.prod(sides))
+        with _opened.lock:
+            return _opened.get(path).read(index)
+    except MemoryError:
+        raise _short_of_memory(path) from None
 
 
 def read_labels(path: Path) -> IntArray:
