@@ -52,7 +52,7 @@ def test_report_names_the_damaged_file(run, command, name, damage):
     told = command("report", run)
     assert told.status == 1
     assert str(run / name) in told.complaint
-    assert "Copy it again" in told.complaint
+    assert "as the run wrote it" in told.complaint
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "manifest.csv", "predictions.csv", "split.json"])
