@@ -7,6 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.layout import RunFolder
+
 
 @pytest.fixture
 def table(images, tiny_run):
@@ -144,6 +147,7 @@ def test_the_same_patients_in_another_spelling_are_found(command, table, tiny_ru
     (apart / "recipe.toml").write_text(
         recipe.replace('alike_names = "refuse"', 'alike_names = "distinct"')
     )
+    list_run_files(RunFolder(apart))
     told = command("evaluate", apart, "--data", spelled, "-o", images / "out2")
     assert told.status == 0, told.err
     assert "model's training and outside" not in told.out

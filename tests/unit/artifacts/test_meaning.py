@@ -154,6 +154,12 @@ def test_an_ensemble_of_folds_and_one_of_runs_are_read(tmp_path):
     assert [member.run for member in found.members] == ["a", "a"]
 
 
+def test_an_interval_need_not_hold_its_estimate(tmp_path):
+    above = {"value": 0.05, "low": 0.06, "high": 0.1}
+    found = read(tmp_path, altered(MODEL, ("metrics", "test", "ece"), above))
+    assert found.metrics["test"]["ece"].low == 0.06
+
+
 NUMBERS = [
     ("threshold", "value"),
     ("threshold", "target_recall"),

@@ -40,7 +40,7 @@ def test_never_claims_perfection_by_rounding(value, text):
         (Metric(value=0.97, low=0.92, high=0.999), "0.97 (0.92–1.00)"),
         (Metric(value=0.981, low=0.978, high=0.983), "0.981 (0.978–0.983)"),
         (Metric(value=0.9998, low=0.9997, high=0.9999), "0.9998 (0.9997–0.9999)"),
-        (Metric(value=0.00231, low=0.00214, high=0.00227), "0.0023 (0.0021–0.0023)"),
+        (Metric(value=0.00222, low=0.00214, high=0.00227), "0.0022 (0.0021–0.0023)"),
         (Metric(value=1.0, low=1.0, high=1.0), "1.00 (1.00–1.00)"),
         (Metric(value=0.99999, low=0.99998, high=1.0), ">0.999 (1.0000–1.0000)"),
         (Metric(value=None, reason="no image of benign"), "—"),

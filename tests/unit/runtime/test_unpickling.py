@@ -101,9 +101,10 @@ def test_weights_that_are_no_file_are_not_opened(tmp_path, read, name):
         read(tmp_path / f"\0{name}")
 
 
-@pytest.mark.parametrize("kind", ["BF16", "F8_E8M0", "F4"])
+# Not BF16: NumPy has it once a library that adds it has been imported.
+@pytest.mark.parametrize("kind", ["F8_E8M0", "F4"])
 def test_numbers_that_numpy_has_not_are_refused(tmp_path, kind):
-    bits = {"BF16": 16, "F8_E8M0": 8, "F4": 4}[kind]
+    bits = {"F8_E8M0": 8, "F4": 4}[kind]
     tensor = {"dtype": kind, "shape": [64 // bits], "data_offsets": [0, 8]}
     head = json.dumps({"a": tensor}).encode()
     path = tmp_path / "a.safetensors"
