@@ -1,4 +1,4 @@
-"""What the environment sets: where Eosin keeps its files, and how much it reads."""
+"""Settings of the environment: folders of Eosin's files, and bounds on what it reads."""
 
 from __future__ import annotations
 

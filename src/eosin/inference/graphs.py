@@ -1,4 +1,4 @@
-"""What an ONNX file would run: looked through before ONNX Runtime reads it, without its library.
+"""Static check of an ONNX file before ONNX Runtime reads it, without its library.
 
 The file is a message of protocol buffers. Its fields are walked in place, their contents passed
 over: nothing is unpacked, no field is read twice, and their number is bounded.

@@ -32,7 +32,7 @@ class _Budget:
 
 
 class _Held(local):
-    """What one thread holds: how deep it is in guards, and the bytes it has reserved."""
+    """State of one thread: how deep it is in guards, and the bytes it has reserved."""
 
     depth = 0
     n_bytes = 0
