@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 import eosin
 from eosin.core.errors import ArtifactError, LeakError
 from eosin.core.files import sha256_file
+from eosin.datasets.phantom.adapter import collect_phantom
 from eosin.recipe import read_recipe, recipe_from_dict
 
 OTHER = {"patients": 8, "images_per_patient": 3, "size_px": 64}
@@ -170,7 +171,8 @@ def test_an_equal_stage_is_trained_once_for_all_runs(chain, finished, tmp_path, 
 
 def test_an_image_of_a_stage_that_cannot_be_read_is_counted(chain, tmp_path, command):
     values = chain(1)
-    own = shutil.copytree(values["transfer"]["stage"][0]["data"]["root"], tmp_path / "stage")
+    own = tmp_path / "stage"
+    collect_phantom(own, {**OTHER, "seed": 11})
     next(own.rglob("*.png")).write_bytes(b"no image")
     values["transfer"]["stage"][0]["data"]["root"] = str(own)
     path = tmp_path / "recipe.toml"

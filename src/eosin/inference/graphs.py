@@ -16,7 +16,7 @@ from eosin.core.files import open_file
 #: Bytes of a file; a message of protocol buffers cannot have more.
 MAX_BYTES = 2**31 - 1
 #: Fields of a file; of our networks the largest, of 3,300 operators, has 31,000.
-_MAX_FIELDS = 1_500_000
+_MAX_FIELDS = 300_000
 _NESTED = 2  # the wire type of messages, texts and packed numbers
 _FIXED = {1: 8, 5: 4}
 
