@@ -18,25 +18,25 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 FILES = ("metrics.json", "predictions.csv", "audit.json")
 _FOLDS = ("data.split.protocol=folds", "data.split.k=3", "data.split.repeats=1")
 _GROUPED = ("data.split.protocol=grouped", "data.split.train=0.5", "data.split.test=0.25")
+_SMALL = "options={patients = 12, images_per_patient = 4, size_px = 64"
 _STAGE = (
-    '{dataset = "phantom", root = "phantom-stage", options = {patients = 12, images_per_patient = 4,'
-    " size_px = 64, seed = 1}, split = {train = 0.5, val = 0.25, test = 0.25}}"
+    f'{{dataset = "phantom", root = "phantom-stage", {_SMALL}, seed = 1}}, '
+    "split = {train = 0.5, val = 0.25, test = 0.25}}"
 )
 #: Name, recipe, and what is changed besides the data.
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "lightcnn-folds": ("lightcnn-idc", (*_FOLDS, "model.input_px=64")),
+    "lightcnn-folds": ("lightcnn-idc", _FOLDS),
     "lite0-chain": (
         "lite0-lc25000-breakhis200",
-        (*_GROUPED, "model.input_px=64", f"transfer.stage.0.data={_STAGE}", "transfer.stage.0.epochs=1"),
+        (*_GROUPED, f"transfer.stage.0.data={_STAGE}", "transfer.stage.0.epochs=1"),
     ),
-    "p1-quick": ("p1-cancervisionnet-pcam", (*_GROUPED, "model.input_px=64")),
-    "numpy-backend": ("lightcnn-idc", (*_FOLDS, "model.input_px=64", "model.backend=numpy")),
+    "p1-quick": ("p1-cancervisionnet-pcam", _GROUPED),
+    "numpy-backend": ("lightcnn-idc", (*_FOLDS, "model.backend=numpy")),
     "fusion": (
         "breakhis-fused",
-        (*_GROUPED, "model.name=fusion:light_cnn", "model.input_px=64", "transfer.source=none",
-         "transfer.freeze=none"),
+        (*_GROUPED, "model.name=fusion:light_cnn", "transfer.source=none", "transfer.freeze=none"),
     ),
-}  # fmt: skip
+}
 
 
 def train(folder: Path) -> None:
@@ -45,16 +45,17 @@ def train(folder: Path) -> None:
     for name, (recipe, changes) in CASES.items():
         if (folder / name / "report.html").exists():
             continue
-        sites = 'magnifications = ["40", "100", "200", "400"], ' if name == "fusion" else ""
-        size = "{%spatients = 12, images_per_patient = 4, size_px = 64}" % sites
+        magnifications = '["40", "100", "200", "400"]' if name == "fusion" else "[]"
+        slides = f", magnifications = {magnifications}" if name == "fusion" else ""
         settings = [
             "data.dataset=phantom",
-            f"data.root=phantom{'-slides' if sites else ''}",
-            f"data.options={size}",
+            f"data.root=phantom{'-slides' if slides else ''}",
+            f"data.{_SMALL}{slides}}}",
+            f"data.magnifications={magnifications}",
             "data.positive=malignant",
-            *([] if sites else ["data.magnifications=[]"]),
             "data.split.val=0.25",
             *changes,
+            "model.input_px=64",
             "train.epochs=2",
             "train.batch_size=8",
             "train.device=cpu",

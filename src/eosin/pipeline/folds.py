@@ -10,8 +10,10 @@ import pandas as pd
 
 from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.metrics import SplitMetrics, write_metrics
+from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
+from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.versioned import read_document
 from eosin.augment import POLICIES
 from eosin.datasets.splits import Fold
 from eosin.evaluation import Judged, judge, judged_by, lock_abstention, pool_folds
@@ -19,7 +21,14 @@ from eosin.inference.classifier import Classifier
 from eosin.pipeline.fitting import copies_of, fit_split, write_predictions
 from eosin.pipeline.modelling import finish_model
 from eosin.pipeline.pictures import ShownAs, write_pictures
-from eosin.pipeline.pooling import write_ensemble
+from eosin.pipeline.pooling import (
+    NOTABLE_GAP,
+    join_preprocessing,
+    mean_threshold,
+    some_of,
+    tell_gap,
+    write_mean,
+)
 from eosin.pipeline.profiling import write_profile
 from eosin.pipeline.session import Session, Stopwatch, write_environment
 from eosin.pipeline.stain_records import pool_stain
@@ -97,6 +106,46 @@ def _headline(metrics: SplitMetrics) -> str:
     return f"{', '.join(told)} on {metrics.n_images} images of {metrics.n_groups} groups"
 
 
+def _write_ensemble(
+    session: Session, folds: Sequence[Fold], run: RunFolder, abstention: Abstention | None
+) -> tuple[Session, ModelInfo]:
+    """Make ``RUN/model`` of a run with folds, but for its ``model.json``.
+
+    Args:
+        session: Recipe, images, device.
+        folds: All finished.
+        run: The run folder that holds them.
+        abstention: When the model abstains.
+
+    Returns:
+        The session with images as the ensemble reads them; what ``model.json`` shall hold.
+    """
+    model, some = session.recipe.model, some_of(folds[0].samples)
+    places = [ModelFolder(run.fold(fold.repeat, fold.fold).model) for fold in folds]
+    infos = [read_document(place.info, ModelInfo) for place in places]
+    joined = join_preprocessing([info.preprocessing for info in infos])
+    draft = infos[0].model_copy(
+        update={
+            "arguments": {
+                "architecture": infos[0].architecture,
+                "members": len(places),
+                "input_px": joined.input_px[0],
+                **model.arguments,
+            },
+            "threshold": mean_threshold(
+                infos, "the folds' thresholds, each chosen on its inner validation part"
+            ),
+            "abstention": abstention,
+        }
+    )
+    info, gap = write_mean(
+        ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
+    )
+    if gap > NOTABLE_GAP:
+        session.say(tell_gap(gap, len(some)))
+    return replace(session, bank=session.bank.reading(joined)), info
+
+
 def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
     session.say("Pooling the held-out predictions")
     with session.watch.stage("judge"):
@@ -105,7 +154,7 @@ def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, 
         rule = lock_abstention(judged.samples, judged.probabilities, session.recipe.evaluate)
     splits = {OUT_OF_FOLD: pooled}
     with session.watch.stage("export"):
-        session, info = write_ensemble(session, folds, run, rule)
+        session, info = _write_ensemble(session, folds, run, rule)
     write_predictions(run, [judged], [logits])
     # Every image was trained on in its turn.
     write_profile(ModelFolder(run.model), session.bank, judged.samples, judged)

@@ -15,7 +15,7 @@ from eosin.artifacts.model import Embedding, Preprocessing, Window
 from eosin.core.errors import UsageError
 from eosin.core.progress import progress_bar
 from eosin.core.types import Image, IntArray, Samples, parts_of
-from eosin.datasets.audit import FileHash, FileHashes
+from eosin.datasets.audit.hashes import FileHash, FileHashes
 from eosin.datasets.cache import ImageStore, Item, StoreSettings, fill_store
 from eosin.datasets.listing import check_text
 from eosin.inference.decode import DECODER_VERSION

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.metrics import Abstention, Threshold
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import ModelInfo, Planes, Preprocessing, Window
 from eosin.artifacts.versioned import read_document
 from eosin.artifacts.weights import Arrays, read_arrays, write_arrays
 from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.files import sha256_file
 from eosin.core.types import ImageSource, Samples
-from eosin.datasets.splits import Fold
 from eosin.evaluation.locking import join_thresholds
 from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
 from eosin.inference.engine import ENGINE, architecture_of
 from eosin.inference.preprocess import channel_affine
 from eosin.inference.rescaling import Rescale
-from eosin.pipeline.session import Session
-from eosin.pipeline.stain_fitting import join_references
+from eosin.pipeline.staining import join_references
 
 #: Above this difference of a probability a model that resizes twice is worth a warning.
 NOTABLE_GAP = 0.01
@@ -31,46 +28,6 @@ NOTABLE_GAP = 0.01
 OWN_TEMPERATURES = "each member's own validation part, inside the mean"
 #: Real images that a model is compared on with its members.
 COMPARED_IMAGES = 64
-
-
-def write_ensemble(
-    session: Session, folds: Sequence[Fold], run: RunFolder, abstention: Abstention | None
-) -> tuple[Session, ModelInfo]:
-    """Make ``RUN/model`` of a run with folds, but for its ``model.json``.
-
-    Args:
-        session: Recipe, images, device.
-        folds: All finished.
-        run: The run folder that holds them.
-        abstention: When the model abstains.
-
-    Returns:
-        The session with images as the ensemble reads them; what ``model.json`` shall hold.
-    """
-    model, some = session.recipe.model, some_of(folds[0].samples)
-    places = [ModelFolder(run.fold(fold.repeat, fold.fold).model) for fold in folds]
-    infos = [read_document(place.info, ModelInfo) for place in places]
-    joined = join_preprocessing([info.preprocessing for info in infos])
-    draft = infos[0].model_copy(
-        update={
-            "arguments": {
-                "architecture": infos[0].architecture,
-                "members": len(places),
-                "input_px": joined.input_px[0],
-                **model.arguments,
-            },
-            "threshold": mean_threshold(
-                infos, "the folds' thresholds, each chosen on its inner validation part"
-            ),
-            "abstention": abstention,
-        }
-    )
-    info, gap = write_mean(
-        ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
-    )
-    if gap > NOTABLE_GAP:
-        session.say(tell_gap(gap, len(some)))
-    return replace(session, bank=session.bank.reading(joined)), info
 
 
 def write_mean(

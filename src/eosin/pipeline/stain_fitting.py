@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.stain import ColourReference, SeparationReference, StainReference
+from eosin.artifacts.stain import StainReference
 from eosin.core.errors import DataError
 from eosin.core.seeding import generator
 from eosin.core.types import IntArray, Samples
@@ -80,28 +79,3 @@ def _whole_units(tiles: dict[str, list[int]]) -> tuple[list[int], list[str]]:
     return [row for mine in kept.values() for row in mine], [
         name for name, mine in kept.items() for _ in mine
     ]
-
-
-def join_references(references: Sequence[StainReference]) -> StainReference:
-    """Return one reference for several models of one method: the mean of theirs."""
-    first = references[0]
-    if all(other == first for other in references):
-        return first
-    told: dict[str, Any] = {
-        "fitted_on": f"the mean of {len(references)} references",
-        "n_images": sum(reference.n_images for reference in references),
-        "n_units": sum(reference.n_units for reference in references),
-    }
-    if isinstance(first, SeparationReference):
-        vectors = _mean(references, "stain_matrix")
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        told["stain_matrix"] = tuple(map(tuple, vectors.tolist()))
-        names = ["max_concentrations"]
-    elif isinstance(first, ColourReference):
-        names = ["lab_mean", "lab_std"]
-    told |= {name: tuple(_mean(references, name).tolist()) for name in names}
-    return first.model_copy(update=told)
-
-
-def _mean(references: Sequence[Any], name: str) -> Any:
-    return np.mean([getattr(reference, name) for reference in references], axis=0)

@@ -16,8 +16,7 @@ from eosin.artifacts.manifest import relocated
 from eosin.artifacts.stain import StainPart, StainRecord, StainReference, UnchangedImage
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.types import SPLITS, IntArray, Samples, parts_of
-from eosin.pipeline.stain_fitting import join_references
-from eosin.pipeline.staining import NormalisedStore
+from eosin.pipeline.staining import NormalisedStore, join_references
 
 
 @dataclass(frozen=True)

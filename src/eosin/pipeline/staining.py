@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from eosin.artifacts.stain import StainReference
+from eosin.artifacts.stain import ColourReference, SeparationReference, StainReference
 from eosin.core.errors import ManifestError, RecipeError
 from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.datasets.cache import ImageStore
@@ -176,3 +176,28 @@ def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int
         mine = [rows[part] for part in spread_tiles(cells) if part in rows]
         found |= dict.fromkeys(mine, np.array(mine[:TILES_PER_UNIT], dtype=np.int64))
     return found
+
+
+def join_references(references: Sequence[StainReference]) -> StainReference:
+    """Return one reference for several models of one method: the mean of theirs."""
+    first = references[0]
+    if all(other == first for other in references):
+        return first
+    told: dict[str, Any] = {
+        "fitted_on": f"the mean of {len(references)} references",
+        "n_images": sum(reference.n_images for reference in references),
+        "n_units": sum(reference.n_units for reference in references),
+    }
+    if isinstance(first, SeparationReference):
+        vectors = _mean(references, "stain_matrix")
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        told["stain_matrix"] = tuple(map(tuple, vectors.tolist()))
+        names = ["max_concentrations"]
+    elif isinstance(first, ColourReference):
+        names = ["lab_mean", "lab_std"]
+    told |= {name: tuple(_mean(references, name).tolist()) for name in names}
+    return first.model_copy(update=told)
+
+
+def _mean(references: Sequence[Any], name: str) -> Any:
+    return np.mean([getattr(reference, name) for reference in references], axis=0)

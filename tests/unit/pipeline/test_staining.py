@@ -8,11 +8,12 @@ from eosin.artifacts.stain import ColourReference, SeparationReference
 from eosin.core.errors import ManifestError, RecipeError
 from eosin.core.types import Samples
 from eosin.pipeline import staining
-from eosin.pipeline.stain_fitting import fit_reference, join_references
+from eosin.pipeline.stain_fitting import fit_reference
 from eosin.pipeline.staining import (
     NormalisedStore,
     check_uncut,
     check_units,
+    join_references,
     rows_of_units,
     spread_tiles,
 )
