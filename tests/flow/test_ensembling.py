@@ -14,8 +14,8 @@ from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import read_predictions
 from eosin.artifacts.versioned import read_document
+from eosin.commands import ensemble as ensembling
 from eosin.inference.classifier import Classifier
-from eosin.pipeline import ensembling
 from eosin.recipe import recipe_from_dict
 
 #: An image resized twice is not quite one resized once: 64 px, then 52 px.

@@ -99,7 +99,7 @@ def test_lack_of_memory_is_known_however_a_library_reports_it(command, monkeypat
         except type(error) as cause:
             raise ImportError("the C-extensions failed") from cause
 
-    monkeypatch.setattr("eosin.pipeline.inspection.models", fail)
+    monkeypatch.setattr("eosin.commands.doctor.models", fail)
     told = command("models")
     assert told.status == 1
     assert "memory ran out" in told.complaint

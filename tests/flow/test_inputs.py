@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from eosin.artifacts.metrics import read_metrics
-from eosin.pipeline import preparation
+from eosin.experiment import prepare as preparation
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import read_metrics
-from eosin.pipeline import folds as folding
-from eosin.pipeline.resuming import work_alone
+from eosin.experiment import crossval as folding
+from eosin.experiment.resume import work_alone
 
 # Sends a signal to itself in the second epoch's second step, where last.ckpt is of the first.
 STOPPED = """
@@ -77,7 +77,7 @@ def test_ctrl_c_while_images_are_read_leaves_nothing(command, recipe_file, tmp_p
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eosin.pipeline.preparation.load_bank", stop)
+    monkeypatch.setattr("eosin.experiment.prepare.load_bank", stop)
     told = command("train", recipe_file(), "-o", tmp_path / "run")
     assert told.status == 1
     assert "interrupted" in told.complaint
@@ -92,7 +92,7 @@ def test_ctrl_c_while_the_report_is_written(command, recipe_file, tiny_run, tmp_
     shutil.copytree(tiny_run, run)
     (run / "report.html").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("eosin.pipeline.experiment.write_report", stop)
+        patch.setattr("eosin.commands.train.write_report", stop)
         told = command("train", "--resume", run)
     assert told.status == 1
     assert "--resume" in told.complaint

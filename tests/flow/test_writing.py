@@ -124,8 +124,8 @@ def test_a_read_only_folder_is_refused_before_the_work(
     shutil.copytree(tiny_run, place / "run")
     (place / "run" / "metrics.json").unlink()
     read_only(place)
-    monkeypatch.setattr("eosin.pipeline.reading.read_image", pytest.fail)
-    monkeypatch.setattr("eosin.pipeline.preparation.load_bank", pytest.fail)
+    monkeypatch.setattr("eosin.inference.reading.read_image", pytest.fail)
+    monkeypatch.setattr("eosin.experiment.prepare.load_bank", pytest.fail)
     for line in (
         ("train", recipe_file(), "-o", place / "new"),
         ("train", "--resume", place / "run"),
@@ -149,7 +149,7 @@ def test_a_read_only_folder_is_refused_before_the_work(
 def test_an_occupied_folder_is_refused_before_the_work(
     command, recipe_file, tiny_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("eosin.pipeline.preparation.load_bank", pytest.fail)
+    monkeypatch.setattr("eosin.experiment.prepare.load_bank", pytest.fail)
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
