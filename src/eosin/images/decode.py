@@ -23,8 +23,8 @@ from eosin.core.types import Image, Pixels
 from eosin.images.bounded import end_header, open_bounded
 from eosin.images.containers import read_item
 from eosin.images.depth import check_range, reduce_to_eight_bits, stated_bits
+from eosin.images.failures import reserve_memory
 from eosin.images.limits import MAX_PAGES, PIXELS_VARIABLE, Limits, read_limits
-from eosin.images.memory import reserve_memory
 from eosin.images.signatures import describe_foreign
 from eosin.images.silence import silence
 from eosin.images.tiff import check_tiles, is_tiff, read_colours

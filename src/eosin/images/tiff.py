@@ -19,8 +19,8 @@ from eosin.core.errors import EosinError, ImageError
 from eosin.core.files import check_file, open_file
 from eosin.core.types import Pixels
 from eosin.images.depth import stated_by_tags
+from eosin.images.failures import reserve_memory
 from eosin.images.limits import MAX_PAGES, Limits
-from eosin.images.memory import reserve_memory
 from eosin.images.silence import silence
 
 _PHOTOMETRIC, _ORIENTATION = 262, 274

@@ -7,7 +7,7 @@ import pytest
 from eosin.artifacts.stain import ColourReference, SeparationReference
 from eosin.core.errors import ManifestError, RecipeError
 from eosin.core.types import Samples
-from eosin.experiment.stain_reference import fit_reference
+from eosin.experiment.stain import fit_reference
 from eosin.images import staining
 from eosin.images.staining import (
     NormalisedStore,
@@ -153,7 +153,7 @@ def test_a_reference_is_fitted_on_the_rows_of_the_training_part_alone(unit):
 
 
 def test_no_group_has_the_say_by_its_size(monkeypatch):
-    monkeypatch.setattr("eosin.experiment.stain_reference._FITTED_TILES", 4)
+    monkeypatch.setattr("eosin.experiment.stain._FITTED_TILES", 4)
     raw = Spy()
     table = samples(group=["big"] * 9 + ["a", "b", "c"])
     fit_reference(StainSection(method="reinhard"), raw, np.arange(12), table, seed=0)

@@ -25,8 +25,14 @@ from eosin.data.audit import (
     find_alike,
     sketch,
 )
-from eosin.data.audit.copies import describe, find_copies, find_limit, find_textured
-from eosin.data.audit.neighbours import find_neighbours, find_pairs
+from eosin.data.audit.near_duplicates import (
+    describe,
+    find_copies,
+    find_limit,
+    find_neighbours,
+    find_pairs,
+    find_textured,
+)
 
 SIDE = 96
 
@@ -141,8 +147,8 @@ def test_neighbours_are_those_of_all_distances(n, k, seed):
 def test_neighbours_are_the_same_in_blocks(monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
     whole = find_pairs(vectors, 4)
-    monkeypatch.setattr("eosin.data.audit.neighbours._ROWS", 13)
-    monkeypatch.setattr("eosin.data.audit.neighbours._COLUMNS", 37)
+    monkeypatch.setattr("eosin.data.audit.near_duplicates._ROWS", 13)
+    monkeypatch.setattr("eosin.data.audit.near_duplicates._COLUMNS", 37)
     np.testing.assert_array_equal(find_pairs(vectors, 4), whole)
     across = find_pairs(vectors, 4, 100)
     assert ((across[:, 0] < 100) & (across[:, 1] >= 100)).all()
@@ -272,7 +278,7 @@ class TestGeometry:
         assert line.endswith((" min", " h"))
 
     def test_a_pair_in_doubt_is_decided_by_the_images(self, tissue, monkeypatch):
-        monkeypatch.setattr("eosin.data.audit.copies._LARGEST_DOUBT", 0.003)
+        monkeypatch.setattr("eosin.data.audit.near_duplicates._LARGEST_DOUBT", 0.003)
         images = [*tissue, tissue[7][6:, : SIDE - 6]]
         album = make_album(images)
         assert find_alike(album).matches == ()
