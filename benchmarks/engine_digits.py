@@ -23,7 +23,7 @@ from benchmarks.tables import write_table
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, digit_cnn, judge, shuffled
 from eosin.engine.training import Row
-from eosin.inference.idx import IdxImages, read_idx_labels
+from eosin.images.idx import IdxImages, read_idx_labels
 from eosin.metrics import wilson
 from eosin.reporting.figures.style import COLOURS, house_style
 

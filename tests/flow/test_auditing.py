@@ -9,7 +9,7 @@ from PIL import Image
 import eosin
 from eosin.artifacts.manifest import read_manifest
 from eosin.core.errors import LeakError
-from eosin.pipeline import albums
+from eosin.experiment import audit_images as albums
 from eosin.recipe import recipe_from_dict
 
 pytest.importorskip("cv2", reason="OpenCV is not installed")

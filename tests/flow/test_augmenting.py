@@ -10,8 +10,8 @@ from eosin.artifacts.predictions import read_predictions
 from eosin.artifacts.run import SamplesIndex
 from eosin.artifacts.versioned import read_document
 from eosin.exporting.onnx import MAX_PROBABILITY_GAP
+from eosin.images.bank import load_bank
 from eosin.inference.classifier import Classifier
-from eosin.pipeline.images import load_bank
 from eosin.recipe import recipe_from_dict
 from eosin.training.inputs import augmented_input
 

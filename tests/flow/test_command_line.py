@@ -54,8 +54,8 @@ def test_a_wrong_key_or_name_is_refused_before_anything_is_made(
 
 
 def test_overrides_count_for_a_recipe_in_python_as_well(tiny_values, tiny_phantom):
+    from eosin.commands.train import train
     from eosin.core.errors import RecipeError
-    from eosin.pipeline.experiment import train
     from eosin.recipe import recipe_from_dict
 
     with pytest.raises(RecipeError, match=r"train\.ler"):

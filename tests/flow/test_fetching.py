@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pooch.core
 import pytest
-from tests.unit.datasets.download.conftest import server  # noqa: F401 -- a fixture
-from tests.unit.datasets.download.serving import make_tar, make_zip, noise, sha256, zeros
+from tests.unit.data.download.conftest import server  # noqa: F401 -- a fixture
+from tests.unit.data.download.serving import make_tar, make_zip, noise, sha256, zeros
 
+from eosin.commands.data_fetch import fetch_dataset
 from eosin.core.errors import DownloadError
-from eosin.datasets.download.ledger import write_ledger
-from eosin.datasets.download.source import RemoteFile, Source
-from eosin.datasets.download.sources import SOURCES
-from eosin.datasets.download.transfer import Patience
-from eosin.pipeline.fetching import fetch_dataset
+from eosin.data.download.ledger import write_ledger
+from eosin.data.download.source import RemoteFile, Source
+from eosin.data.download.sources import SOURCES
+from eosin.data.download.transfer import Patience
 
 IMAGES = {f"tree/{name}.png": noise(20_000, seed) for seed, name in enumerate("abc")}
 ARCHIVE = make_tar(IMAGES)
@@ -417,8 +417,8 @@ CHILD = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
-from eosin.datasets.download.source import RemoteFile, Source
-from eosin.datasets.download.sources import SOURCES
+from eosin.data.download.source import RemoteFile, Source
+from eosin.data.download.sources import SOURCES
 file = RemoteFile("big.bin", (sys.argv[1],))
 terms = {"licence": "CC BY 4.0", "citation": "Doe 2020", "unpacks_to": "big"}
 SOURCES.add("tiny", Source("tiny", "Tiny", "http://x", files=(file,), **terms))

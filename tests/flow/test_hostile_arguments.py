@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 from PIL import Image
 
-from eosin.pipeline.inspection import models
+from eosin.commands.doctor import models
 
 try:
     import resource

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from eosin.artifacts.metrics import read_metrics
-from eosin.pipeline.images import load_bank
+from eosin.images.bank import load_bank
 
 
 @pytest.fixture

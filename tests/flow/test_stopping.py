@@ -13,9 +13,9 @@ from safetensors.numpy import load_file
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import read_metrics
-from eosin.pipeline.fitting import fit_split
-from eosin.pipeline.images import load_bank
-from eosin.pipeline.resuming import work_alone
+from eosin.experiment.resume import work_alone
+from eosin.experiment.run import fit_split
+from eosin.images.bank import load_bank
 from eosin.reporting import write_report
 
 # Sends a signal to itself in the second epoch's second step, where last.ckpt is of the first.

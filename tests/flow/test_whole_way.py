@@ -20,15 +20,15 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import read_history, read_predictions
 from eosin.artifacts.run import Environment, SamplesIndex, SplitReport
 from eosin.artifacts.versioned import read_document
+from eosin.commands.train import divide
+from eosin.experiment.prepare import prepare
+from eosin.experiment.run import train_network
+from eosin.experiment.writer import Stopwatch, open_session
+from eosin.images.bank import load_bank
+from eosin.images.preprocess import to_input
 from eosin.inference.classifier import Classifier
-from eosin.inference.preprocess import to_input
 from eosin.metrics import auc, softmax
 from eosin.networks import build_network
-from eosin.pipeline.experiment import divide
-from eosin.pipeline.fitting import train_network
-from eosin.pipeline.images import load_bank
-from eosin.pipeline.preparation import prepare
-from eosin.pipeline.session import Stopwatch, open_session
 from eosin.recipe import read_recipe, recipe_from_dict
 from eosin.training.checkpoints import load_weights
 
@@ -315,7 +315,7 @@ def test_the_recipe_on_real_images(command, repository, data_root, tmp_path):
 
 
 def test_simulated_images_stay_simulated_when_a_manifest_is_used_again(tiny_run, tiny_phantom):
-    from eosin.pipeline.preparation import gather_samples
+    from eosin.experiment.prepare import gather_samples
     from eosin.recipe.data import DataSection
 
     for manifest in (tiny_run / "manifest.csv", tiny_phantom / "manifest.csv"):
@@ -326,7 +326,7 @@ def test_simulated_images_stay_simulated_when_a_manifest_is_used_again(tiny_run,
 
 def test_a_manifest_of_nobody_s_has_no_licence(tiny_run, tmp_path):
     from eosin.artifacts.manifest import read_manifest, write_manifest
-    from eosin.pipeline.preparation import gather_samples
+    from eosin.experiment.prepare import gather_samples
     from eosin.recipe.data import DataSection
 
     write_manifest(tmp_path / "own.csv", read_manifest(tiny_run / "manifest.csv"))

@@ -8,7 +8,7 @@ import pytest
 from tests.hostile.cases import is_nameable, rows_of, snapshot, write_manifest
 from tests.hostile.runner import run_jobs
 
-from eosin.inference.decode import IMAGE_SUFFIXES
+from eosin.images.decode import IMAGE_SUFFIXES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes through /proc")
 

@@ -91,7 +91,7 @@ class Samples:
     """A manifest in memory: one row an image, or a bundle of them.
 
     A bundle is one image of a slide at each magnification, ``a.png|b.png||d.png``; see
-    :mod:`eosin.datasets.bundles`.
+    :mod:`eosin.images.bundles`.
 
     Attributes:
         frame: A pandas table with at least ``path``, ``label``, ``patient``, ``group`` (all text;

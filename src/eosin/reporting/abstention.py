@@ -5,8 +5,8 @@ from __future__ import annotations
 from eosin.artifacts.metrics import Abstention, AbstentionMetrics
 from eosin.reporting.exposure import split_name
 from eosin.reporting.formatting import ABSENT, count, listing, number, quantity, share, source_words
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Cell, Footnotes, Table, headline_table
+from eosin.runs.finished import Run
 
 #: What is told of all images and of those that are decided on.
 _COMPARED = ("accuracy", "balanced_accuracy", "recall", "specificity")

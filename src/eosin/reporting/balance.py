@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from eosin.reporting.formatting import quantity
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Table, text_table
+from eosin.runs.finished import Run
 
 _METHODS = {
     "sampler": "Each epoch drew as many images as there are, each class alike often (“sampler”)",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from eosin.artifacts.metrics import Calibration
 from eosin.reporting.formatting import metric_text, number, source_words
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Table, headline_table, text_table
+from eosin.runs.finished import Run
 
 _METRICS = ("ece", "brier")
 #: Below this the two errors are called the same.

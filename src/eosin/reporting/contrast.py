@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eosin.artifacts.metrics import Metric
 from eosin.reporting.exposure import LEADING_METRICS, Exposure, leading_name, unit_name
 from eosin.reporting.formatting import count, metric_text, number, quantity, share
-from eosin.reporting.gathering import Run
+from eosin.runs.finished import Run
 
 
 @dataclass(frozen=True, eq=False)

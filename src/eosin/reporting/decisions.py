@@ -7,8 +7,8 @@ from dataclasses import replace
 from eosin.artifacts.metrics import Metric
 from eosin.reporting.exposure import split_name
 from eosin.reporting.formatting import ABSENT, metric_text, share, source_words
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Cell, Footnotes, Table
+from eosin.runs.finished import Run
 
 
 def threshold_words(run: Run) -> list[str]:

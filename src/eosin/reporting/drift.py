@@ -6,8 +6,8 @@ from eosin.artifacts.profile import Distribution, Drift, explain_quantity
 from eosin.reporting.figures.drift import capitalised, drift_figure
 from eosin.reporting.figures.style import Picture
 from eosin.reporting.formatting import ABSENT, listing, quantity, share
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Table, text_table
+from eosin.runs.finished import Run
 
 _VERDICTS = {
     "as in training": "The outside images look like those that the model was trained on.",

@@ -10,8 +10,8 @@ import pandas as pd
 from eosin.core.types import BUNDLED, SPLITS, TOGETHER, parts_of
 from eosin.reporting.exposure import has_units
 from eosin.reporting.formatting import count, quantity, share, times
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Table, text_table
+from eosin.runs.finished import Run
 
 #: More classes than this and the split's table leaves their counts to the label table.
 _MOST_CLASSES = 6

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from eosin.artifacts.model import EnsembleMember
 from eosin.reporting.formatting import count
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Cell, Footnotes, Table
+from eosin.runs.finished import Run
 
 #: What the members are held against each other by.
 _METRICS = {"auc": "AUC", "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}

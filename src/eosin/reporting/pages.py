@@ -27,7 +27,6 @@ from eosin.reporting.figures.learning import learning_figures
 from eosin.reporting.figures.ranking import precision_recall_figure, roc_figure
 from eosin.reporting.figures.style import Picture
 from eosin.reporting.formatting import listing
-from eosin.reporting.gathering import Run, gather
 from eosin.reporting.members import members_table
 from eosin.reporting.patients import patients_table
 from eosin.reporting.rendering import render, write_figures, write_page
@@ -35,6 +34,7 @@ from eosin.reporting.results import headline_tables, other_tables, part_tables
 from eosin.reporting.scores import scores_of
 from eosin.reporting.staining import stain_table
 from eosin.reporting.tiles import colour_words, tiles
+from eosin.runs.finished import Run, gather
 
 T = TypeVar("T")
 

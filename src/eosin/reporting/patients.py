@@ -6,8 +6,8 @@ import pandas as pd
 
 from eosin.reporting.exploration import MOST_ROWS
 from eosin.reporting.formatting import ABSENT, count, metric_label, number
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Cell, Footnotes, Table, text_table
+from eosin.runs.finished import Run
 
 
 def votes_table(run: Run) -> Table | None:

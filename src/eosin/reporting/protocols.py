@@ -20,11 +20,11 @@ from eosin.reporting.formatting import (
     count,
     metric_label,
 )
-from eosin.reporting.gathering import gather
 from eosin.reporting.pages import write_report
 from eosin.reporting.rendering import render, write_figures, write_page
 from eosin.reporting.scores import scores_of
 from eosin.reporting.tables import Cell, Footnotes, Table
+from eosin.runs.finished import gather
 
 #: What the two splits are called, in the order of the page.
 LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}

@@ -21,11 +21,11 @@ from eosin.reporting.formatting import (
     quantity,
     times,
 )
-from eosin.reporting.gathering import Run
 from eosin.reporting.leaks import TilePair, run_pairs
 from eosin.reporting.members import member_network, members_of
 from eosin.reporting.staining import stain_fact
 from eosin.reporting.tables import Cell, Table, text_table
+from eosin.runs.finished import Run
 
 _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
 #: Example pairs of one finding; the rest is in ``audit.json``.

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image as PillowImage
 
 from eosin.core.types import Image
-from eosin.datasets.quality import FLAGS, Flag, QualityReport, explain_flag
+from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
 from eosin.reporting.exploration import MOST_ROWS
 from eosin.reporting.formatting import ABSENT, count, quantity, share, shorten
 from eosin.reporting.rendering import render, write_page

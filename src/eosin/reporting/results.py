@@ -5,7 +5,6 @@ from __future__ import annotations
 from eosin.reporting import exploration
 from eosin.reporting.exposure import threshold_text, units
 from eosin.reporting.formatting import times
-from eosin.reporting.gathering import Run
 from eosin.reporting.patients import votes_table
 from eosin.reporting.tables import (
     CLASS_METRICS,
@@ -15,6 +14,7 @@ from eosin.reporting.tables import (
     block_table,
     headline_table,
 )
+from eosin.runs.finished import Run
 
 #: Heading of the metrics at thresholds of which there are as many as folds.
 _FOLDS_THRESHOLDS = "At each fold's locked threshold"

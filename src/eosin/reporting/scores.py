@@ -10,7 +10,7 @@ import numpy as np
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics.predictions import encode
-from eosin.reporting.gathering import Run
+from eosin.runs.finished import Run
 
 
 @dataclass(frozen=True, eq=False)

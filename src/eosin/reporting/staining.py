@@ -5,8 +5,8 @@ from __future__ import annotations
 from eosin.artifacts.stain import SeparationReference, StainReference
 from eosin.reporting.exploration import part_name
 from eosin.reporting.formatting import listing, quantity
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import Table, text_table
+from eosin.runs.finished import Run
 
 _METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"}
 

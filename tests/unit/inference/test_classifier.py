@@ -17,9 +17,9 @@ from eosin.artifacts.versioned import read_document, write_document
 from eosin.artifacts.weights import read_arrays, write_arrays
 from eosin.core.errors import ArtifactError
 from eosin.core.files import sha256_file
+from eosin.images.preprocess import to_input
 from eosin.inference.classifier import Classifier, decide
 from eosin.inference.onnx import OnnxNetwork
-from eosin.inference.preprocess import to_input
 
 SINGLE_PRECISION = 1e-5  # of logits around 1, in float32, across batch sizes
 

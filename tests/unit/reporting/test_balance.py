@@ -6,7 +6,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.run import BalanceReport, ClassBalance
 from eosin.artifacts.versioned import write_document
 from eosin.reporting.balance import balance_table, balance_words
-from eosin.reporting.gathering import gather
+from eosin.runs.finished import gather
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from eosin.reporting.card.failures import failure_points
 from eosin.reporting.card.items import ITEMS
 from eosin.reporting.card.licences import consequence, licences
 from eosin.reporting.card.sections import abstention
-from eosin.reporting.gathering import gather
+from eosin.runs.finished import gather
 
 #: What keeps a section of the card from telling anything.
 NOTHING = ("recipe", "environment", "split_report", "balance", "stain", "audit", "model")

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from eosin.artifacts.stain import StainReference
 from eosin.core.errors import DataError, UnknownNameError
-from eosin.datasets.phantom import PhantomOptions, draw_patient, render_patch
+from eosin.data.phantom import PhantomOptions, draw_patient, render_patch
 from eosin.stain import METHODS, Macenko, Vahadane, normaliser_of
 from eosin.stain.optical_density import to_density, to_grey
 from eosin.stain.separation import find_percentile

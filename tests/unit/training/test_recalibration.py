@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from eosin.inference.preprocess import make_preprocessing
+from eosin.images.preprocess import make_preprocessing
 from eosin.training.inputs import InputScaling
 from eosin.training.material import RECALIBRATED
 from eosin.training.recalibration import estimating

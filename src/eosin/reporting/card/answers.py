@@ -27,7 +27,7 @@ from eosin.reporting.formatting import (
     share,
     times,
 )
-from eosin.reporting.gathering import Run
+from eosin.runs.finished import Run
 
 #: From a run to what it answers.
 Tell = Callable[[Run], str]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from eosin.reporting.exposure import exposure, has_units, unit_name
 from eosin.reporting.formatting import count, listing, quantity
-from eosin.reporting.gathering import Run
 from eosin.reporting.members import members_of
+from eosin.runs.finished import Run
 
 
 def cautions(run: Run) -> list[str]:

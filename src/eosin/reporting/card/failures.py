@@ -12,7 +12,7 @@ from eosin.reporting.card.cautions import leak_kinds
 from eosin.reporting.card.outline import Section
 from eosin.reporting.exposure import caution, exposure, threshold_text
 from eosin.reporting.formatting import count, metric_text, quantity, share, times
-from eosin.reporting.gathering import Run
+from eosin.runs.finished import Run
 
 #: A probability from which a prediction counts as sure of itself.
 SURE = 0.9

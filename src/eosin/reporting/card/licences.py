@@ -6,8 +6,8 @@ import re
 
 from eosin.reporting.card.outline import Section
 from eosin.reporting.formatting import listing
-from eosin.reporting.gathering import Run
 from eosin.reporting.tables import text_table
+from eosin.runs.finished import Run
 
 #: What a word in a licence's name asks of whoever uses the thing.
 _ASKED = (

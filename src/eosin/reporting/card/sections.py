@@ -12,9 +12,9 @@ from eosin.reporting.card.outline import Section
 from eosin.reporting.description import data_words
 from eosin.reporting.exposure import split_name, units
 from eosin.reporting.formatting import count, listing, quantity
-from eosin.reporting.gathering import Run
 from eosin.reporting.members import members_table
 from eosin.reporting.results import headline_tables
+from eosin.runs.finished import Run
 
 Facts = provenance.Facts
 

@@ -16,8 +16,8 @@ from eosin.reporting.card.markdown import to_markdown
 from eosin.reporting.card.outline import Card
 from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
-from eosin.reporting.gathering import Run, gather
 from eosin.reporting.rendering import render, write_page
+from eosin.runs.finished import Run, gather
 
 _PARTS = (
     sections.identity,

@@ -1,0 +1,172 @@
+"""What a data set declares, and the registry that a recipe's ``data.dataset`` looks into."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from eosin.artifacts.columns import Columns
+from eosin.artifacts.tables import NOTES as NOTES
+from eosin.core.errors import DataError
+from eosin.core.places import expand_path
+from eosin.core.registry import Registry
+from eosin.core.types import Samples
+
+#: Environment variable that names the folder of all data sets.
+DATA_VARIABLE = "EOSIN_DATA"
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many images the complete data set has, as published.
+
+    Attributes:
+        images: The number.
+        label: Of which class; of all where empty.
+        part: Of which part, see :attr:`DataSetFacts.parts`; of the whole where empty.
+    """
+
+    images: int
+    label: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class DataSetFacts:
+    """What a data set says of itself; goes into ``environment.json`` and the report.
+
+    Attributes:
+        name: Registered name.
+        title: Full name.
+        modality: ``brightfield`` or ``fluorescence``.
+        licence: Licence of the images.
+        citation: Whom to cite.
+        positive: The positive class of its binary task, if it has one.
+        simulated: Whether the images are simulated.
+        classes: Its labels; none where they are whatever is found.
+        counts: The published numbers of images; :mod:`eosin.data.verification` compares.
+        parts: The column that says which published part an image belongs to.
+        channels: What the channels show, in order; none where it is not known.
+        mpp: µm per pixel, where it is one value for all.
+        homepage: Where it is described.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    modality: str = "brightfield"
+    positive: str | None = None
+    simulated: bool = False
+    classes: tuple[str, ...] = ()
+    counts: tuple[Count, ...] = ()
+    parts: str = "split"
+    channels: tuple[str, ...] = ("R", "G", "B")
+    mpp: float | None = None
+    homepage: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the facts as values that JSON knows."""
+        values = asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A registered data set.
+
+    Attributes:
+        facts: What it says of itself.
+        collect: From its root folder and its options to a manifest table (see
+            :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
+            error, is in sentences under ``table.attrs[NOTES]``, with what the walk over its files
+            left out.
+        needs_root: Whether it reads a folder that the user has; the phantom makes its own.
+    """
+
+    facts: DataSetFacts
+    collect: Callable[[Path, Mapping[str, Any]], Any]
+    needs_root: bool = True
+
+
+DATASETS: Registry[DataSet] = Registry("data set")
+
+
+def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
+    """Return the facts of a data set; ``channels`` may be told as an option.
+
+    Args:
+        name: Registered name.
+        options: The adapter's own arguments.
+    """
+    facts = DATASETS.get(name).facts
+    channels = options.get("channels")
+    return replace(facts, channels=tuple(channels)) if channels else facts
+
+
+def find_root(name: str, root: str | None) -> Path:
+    """Return the folder of a named data set.
+
+    Args:
+        name: The data set.
+        root: The recipe's ``data.root``; ``$NAME`` and ``~`` expand. Else ``$EOSIN_DATA/<name>``.
+
+    Raises:
+        DataError: Neither is given, or the folder does not exist.
+    """
+    if root is not None:
+        folder = expand_path(root)
+        if "$" in str(folder):
+            raise DataError(
+                f"data.root is {root!r}, but that environment variable is not set",
+                mend="Set it, or give the folder: --set data.root=FOLDER",
+            )
+    elif base := os.environ.get(DATA_VARIABLE):
+        folder = expand_path(base) / name
+    else:
+        raise DataError(
+            f"where the images of {name!r} lie is not known",
+            mend=f"Set ${DATA_VARIABLE}, or give the folder: --set data.root=FOLDER",
+        )
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        elsewhere = f"Set ${DATA_VARIABLE}, or give" if root is None else "Give"
+        raise DataError(
+            f"the folder {folder} of the data set {name!r} {what}",
+            mend=f"{elsewhere} the folder: --set data.root=FOLDER",
+        )
+    return folder.resolve()
+
+
+def collect_samples(
+    name: str,
+    root: Path,
+    options: Mapping[str, Any],
+    *,
+    label: str,
+    positive: str | None,
+    columns: Columns | None = None,
+) -> Samples:
+    """Run a data set's adapter.
+
+    Args:
+        name: Registered name.
+        root: Its folder.
+        options: The adapter's own arguments.
+        label: The column that holds the class.
+        positive: The positive class; the data set's own by default, where ``label`` is untouched.
+        columns: Where the patient and the group are; an adapter's own by default.
+    """
+    from eosin.artifacts.manifest import make_samples
+
+    dataset = DATASETS.get(name)
+    table = dataset.collect(root, options)
+    own, labels = dataset.facts.positive, set(table["label"])
+    if positive is None and label == "label" and own in labels and len(labels) == 2:
+        positive = own
+    return make_samples(
+        table, root=root, label=label, positive=positive, name=name, columns=columns
+    )
