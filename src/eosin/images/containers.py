@@ -57,10 +57,15 @@ class _Kept:
         return 0 if isinstance(self.images, ImageError) else self.images.kept_bytes
 
 
-class _Opened:
-    """The files that were read last."""
+class OpenedFiles:
+    """The files that were read last.
 
-    def __init__(self) -> None:
+    Args:
+        most_bytes: Of what is kept of all but the newest of them.
+    """
+
+    def __init__(self, most_bytes: int = _MAX_KEPT_BYTES) -> None:
+        self._most_bytes = most_bytes
         self.lock = RLock()
         self._files: OrderedDict[Path, _Kept] = OrderedDict()
 
@@ -74,7 +79,7 @@ class _Opened:
         if kept is None or (kept.size, kept.mtime_ns) != (state.st_size, state.st_mtime_ns):
             self.drop(path)
             if not _is_hdf5(path):  # unpacked as soon as it is opened
-                self.shrink(keep=0, most_bytes=_MAX_KEPT_BYTES // 4)
+                self.shrink(keep=0, most_bytes=self._most_bytes // 4)
             kept = _Kept(state.st_size, state.st_mtime_ns, _open(path))
             self._files[path] = kept
             self.shrink()
@@ -86,7 +91,7 @@ class _Opened:
 
     def shrink(self, keep: int = 1, most_bytes: int | None = None) -> None:
         """Close what was not read for longest, but for the newest ``keep``."""
-        most_bytes = _MAX_KEPT_BYTES if most_bytes is None else most_bytes
+        most_bytes = self._most_bytes if most_bytes is None else most_bytes
         while len(self._files) > keep and (
             len(self._files) > _MAX_KEPT or self._kept_bytes() > most_bytes
         ):
@@ -102,7 +107,7 @@ class _Opened:
             kept.images.close()
 
 
-_opened = _Opened()
+_opened = OpenedFiles()
 
 
 def is_container(path: Path) -> bool:
@@ -231,11 +236,11 @@ def _open(path: Path) -> _Images | ImageError:
 def _forget() -> None:
     """Start afresh in a forked process: its parent's files are not its own to read from."""
     global _inherited, _opened
-    _inherited, _opened = _opened, _Opened()
+    _inherited, _opened = _opened, OpenedFiles()
 
 
 # Kept, never closed, in a forked process: closing would act upon the parent's files.
-_inherited: _Opened | None = None
+_inherited: OpenedFiles | None = None
 
 if hasattr(os, "register_at_fork"):
     # Nobody is inside HDF5 while a process forks, so its lock is not inherited held.

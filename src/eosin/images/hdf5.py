@@ -26,8 +26,7 @@ from eosin.core.types import Pixels
 from eosin.images.limits import check_count, read_limits
 from eosin.images.signatures import describe_foreign
 
-#: A larger row of chunks is kept in HDF5's own cache, slower to read from, but without a copy.
-MAX_BLOCK_BYTES = 256 * 1024**2
+_BLOCK_BYTES = 256 * 1024**2
 _TRUNCATED = re.compile(r"truncated file: eof = (\d+).*stored_eof = (\d+)")
 #: Colours, with alpha; no image is so small.
 _MOST_COLOURS = 4
@@ -46,12 +45,14 @@ class Hdf5Images:
 
     Args:
         path: The file. Read is the array ``x``, else the only one of three or four dimensions.
+        block_bytes: Of a row of chunks that is unpacked into memory. A larger one is kept in HDF5's
+            own cache, slower to read from, but without a copy.
 
     Raises:
         ImageError: It cannot be read, or does not say which array holds the images.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, block_bytes: int = _BLOCK_BYTES) -> None:
         self._path = path
         self._file = _open(path)
         try:
@@ -61,7 +62,7 @@ class Hdf5Images:
                 self.shape: tuple[int, ...] = self._data.shape
                 self._per_block = 1
                 self._kept_bytes = 0
-                self._plan_blocks()
+                self._plan_blocks(block_bytes)
                 self._fill = self._data.fillvalue
         except BaseException:
             self._file.close()
@@ -100,13 +101,13 @@ class Hdf5Images:
         """Let go of the file."""
         self._file.close()
 
-    def _plan_blocks(self) -> None:
+    def _plan_blocks(self, most_bytes: int) -> None:
         """Settle how a row of chunks is kept, where that saves unpacking it again."""
         if not _is_packed(self._data):
             return
         per_block = min(self._data.chunks[0], self.shape[0])
         block_bytes = per_block * math.prod(self.shape[1:]) * self._data.dtype.itemsize
-        if block_bytes <= MAX_BLOCK_BYTES:
+        if block_bytes <= most_bytes:
             self._per_block = per_block
             self._kept_bytes = block_bytes if per_block > 1 else 0
             return

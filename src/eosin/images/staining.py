@@ -31,6 +31,7 @@ class NormalisedStore:
         raw: The store.
         reference: What they are made to look like.
         units: For each row those that tell the stain of its slide or patient, where it has one.
+        kept_bytes: Of normalised images that are kept in memory; at least one is.
 
     Attributes:
         shape: N, H, W, C.
@@ -40,7 +41,12 @@ class NormalisedStore:
     """
 
     def __init__(
-        self, raw: ImageStore, reference: StainReference, units: dict[int, IntArray]
+        self,
+        raw: ImageStore,
+        reference: StainReference,
+        units: dict[int, IntArray],
+        *,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self.raw = raw
         self.shape = raw.shape
@@ -51,7 +57,7 @@ class NormalisedStore:
         self._sources: dict[int, Source] = {}
         self._kept: dict[int, Image] = {}
         self._reasons: dict[int, str] = {}
-        self._n_kept = max(1, KEPT_BYTES // int(np.prod(raw.shape[1:])))
+        self._n_kept = max(1, kept_bytes // int(np.prod(raw.shape[1:])))
 
     def __len__(self) -> int:
         return len(self.raw)

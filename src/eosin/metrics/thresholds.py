@@ -13,10 +13,6 @@ from eosin.metrics.measurement import Measurement
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.resampling import bootstrap
 
-#: Candidates that are looked at in one pass over the resamples.
-_AT_ONCE = 256
-
-
 #: Probabilities from which one would act, where a decision curve is drawn.
 CURVE_THRESHOLDS: FloatArray = np.arange(1, 100) / 100
 
@@ -56,7 +52,12 @@ def choose_threshold(
 
 
 def choose_threshold_by_bound(
-    predictions: Predictions, target_recall: float, *, resamples: int = 2000, seed: int = 0
+    predictions: Predictions,
+    target_recall: float,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    at_once: int = 256,
 ) -> float | None:
     """Return the highest threshold at which the lower end of recall's interval is enough.
 
@@ -69,6 +70,7 @@ def choose_threshold_by_bound(
         target_recall: What the lower end must reach, above 0 and at most 1.
         resamples: How many resamples of the groups to draw.
         seed: The run's seed.
+        at_once: Candidates that are looked at in one pass over the resamples.
 
     Returns:
         The threshold; ``None`` where no interval reaches the target, or where there is none:
@@ -83,8 +85,8 @@ def choose_threshold_by_bound(
     scores, own = predictions.probabilities[:, positive], predictions.targets == positive
     highest = choose_threshold(scores, own, target_recall)
     candidates = -np.unique(-scores[own & (scores <= (highest or 0.0))])
-    for start in range(0, len(candidates), _AT_ONCE):
-        tried = candidates[start : start + _AT_ONCE]
+    for start in range(0, len(candidates), at_once):
+        tried = candidates[start : start + at_once]
         recalls = _recalls(predictions, positive, tried, resamples, seed)
         for threshold, recall in zip(tried, recalls, strict=True):
             if recall.low is not None and recall.low >= target_recall:

@@ -15,7 +15,6 @@ from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import Threshold, write_metrics
 from eosin.artifacts.predictions import predictions_table
 from eosin.artifacts.versioned import read_document
-from eosin.commands import compare as comparing
 from eosin.core.errors import ArtifactError, UnknownNameError, UsageError
 from eosin.core.files import write_text
 from eosin.core.types import Samples
@@ -92,9 +91,8 @@ def write_run(tmp_path, pictures):
 
 
 @pytest.fixture
-def compare(tmp_path, monkeypatch):
+def compare(tmp_path):
     """Compare runs; returns the document as it was written."""
-    monkeypatch.setattr(comparing, "FLIPS", 199)
 
     def call(*runs, **options):
         output = tmp_path / "out"

@@ -6,19 +6,19 @@ import pandas as pd
 import pytest
 
 from eosin.artifacts.manifest import make_samples
+from eosin.data.sources import folder  # noqa: F401 -- enters the data set
 from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet
 from eosin.data.verification import verify
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
+def told(tmp_path, replace_entry):
     """A function from counts, parts and rows of (label, part) to what is told of them."""
 
     def tell(counts, rows, parts="split", notes=(), classes=("a", "b")):
         plain = DATASETS.get("folder")
         facts = dataclasses.replace(plain.facts, classes=classes, counts=counts, parts=parts)
-        entries = {**DATASETS._entries, "folder": DataSet(facts, plain.collect)}
-        monkeypatch.setattr(DATASETS, "_entries", entries)
+        replace_entry(DATASETS, "folder", DataSet(facts, plain.collect))
         table = pd.DataFrame(rows, columns=["label", parts][: len(rows[0])], dtype=object)
         table["path"] = [f"{index}.png" for index in range(len(rows))]
         table.attrs[NOTES] = list(notes)

@@ -15,8 +15,16 @@ import numpy as np
 import pytest
 
 from eosin.core.errors import ImageError
-from eosin.images import containers, hdf5
-from eosin.images.containers import count_items, is_container, read_item, read_labels
+from eosin.images.containers import (
+    CONTAINER_SUFFIXES,
+    OpenedFiles,
+    count_items,
+    is_container,
+    read_item,
+    read_labels,
+)
+from eosin.images.hdf5 import Hdf5Images
+from eosin.images.idx import IdxImages
 
 
 def idx_bytes(array, kind=0x08):
@@ -59,7 +67,7 @@ def write_h5(tmp_path):
 )
 def test_a_container_is_known_by_its_name(name, expected):
     assert is_container(Path("folder") / name) is expected
-    assert expected == any(name.lower().endswith(end) for end in containers.CONTAINER_SUFFIXES)
+    assert expected == any(name.lower().endswith(end) for end in CONTAINER_SUFFIXES)
 
 
 @pytest.mark.parametrize("name", ["a.idx", "a-ubyte", "a.idx.gz", "a-ubyte.gz"])
@@ -109,19 +117,20 @@ def test_a_row_of_chunks_is_unpacked_once(images, write_h5, monkeypatch):
     assert reads == [slice(0, 5), slice(5, 10)]
 
 
-def test_a_large_row_of_chunks_is_unpacked_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(hdf5, "MAX_BLOCK_BYTES", 10**6)
+def test_a_large_row_of_chunks_is_unpacked_once(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         packing = {"chunks": (3000, 100, 100), "compression": "gzip", "compression_opts": 1}
         data = file.create_dataset("x", (40, 100, 100), "u1", maxshape=(None, 100, 100), **packing)
         data[:] = np.repeat(np.arange(40, dtype=np.uint8), 10**4).reshape(data.shape)
         data.resize(3000, axis=0)
+    images = Hdf5Images(tmp_path / "a.h5", block_bytes=10**6)
     started = time.process_time()
-    read_item(tmp_path / "a.h5", 0)
+    images.read(0)
     first = time.process_time() - started
     started = time.process_time()
     for index in range(40):  # each would take as long as the first
-        assert (read_item(tmp_path / "a.h5", index) == index).all()
+        assert (images.read(index) == index).all()
+    images.close()
     assert time.process_time() - started < 10 * first
 
 
@@ -358,32 +367,34 @@ def test_a_file_that_changed_is_read_anew(name, images, write_h5, tmp_path):
     assert count_items(tmp_path / name) == 9
 
 
-def test_a_broken_file_is_opened_once(tmp_path, monkeypatch):
+def test_a_broken_file_is_opened_once(tmp_path, on_entry):
     (tmp_path / "a.idx.gz").write_bytes(b"nothing")
     opened = []
-    plain = containers.IdxImages
-    monkeypatch.setattr(containers, "IdxImages", lambda path: opened.append(path) or plain(path))
     for index in range(3):
-        with pytest.raises(ImageError, match="Not a gzipped file"):
+        with (
+            on_entry(IdxImages.__init__, opened.append),
+            pytest.raises(ImageError, match="Not a gzipped file"),
+        ):
             read_item(tmp_path / "a.idx.gz", index)
     assert len(opened) == 1
 
 
 def test_few_files_are_kept_open(images, write_h5):
+    opened = OpenedFiles()
     paths = [write_h5(f"{index}.h5", x=images) for index in range(12)]
     for path in paths:
-        read_item(path, 0)
-    held = [path in containers._opened for path in paths]
+        opened.get(path)
+    held = [path in opened for path in paths]
     assert held == [False] * 4 + [True] * 8
 
 
-def test_large_arrays_are_not_kept_together(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(containers, "_MAX_KEPT_BYTES", images.nbytes)
+def test_large_arrays_are_not_kept_together(images, tmp_path):
+    opened = OpenedFiles(images.nbytes)
     paths = [tmp_path / f"{index}.idx.gz" for index in range(3)]
     for path in paths:
         path.write_bytes(gzip.compress(idx_bytes(images)))
-        read_item(path, 0)
-    assert [path in containers._opened for path in paths] == [False, False, True]
+        opened.get(path)
+    assert [path in opened for path in paths] == [False, False, True]
 
 
 def test_counting_keeps_no_file_open(images, write_h5):
@@ -574,15 +585,14 @@ def test_what_is_no_file_is_not_opened(name, tmp_path):
 
 def test_lack_of_memory_is_one_file_s_failure_and_no_damage(images, write_h5, monkeypatch):
     path = write_h5(x=images)
-    plain = containers.Hdf5Images.read
 
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(containers.Hdf5Images, "read", fail)
-    with pytest.raises(ImageError, match=r"a\.h5 needs more memory than is free"):
-        read_item(path, 3)
-    monkeypatch.setattr(containers.Hdf5Images, "read", plain)
+    with monkeypatch.context() as patch:
+        patch.setattr(h5py.Dataset, "__getitem__", fail)
+        with pytest.raises(ImageError, match=r"a\.h5 needs more memory than is free"):
+            read_item(path, 3)
     np.testing.assert_array_equal(read_item(path, 3), images[3])
 
 

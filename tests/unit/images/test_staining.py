@@ -8,7 +8,6 @@ from eosin.artifacts.stain import ColourReference, SeparationReference
 from eosin.core.errors import ManifestError, RecipeError
 from eosin.core.types import Samples
 from eosin.experiment.stain import fit_reference
-from eosin.images import staining
 from eosin.images.staining import (
     NormalisedStore,
     check_uncut,
@@ -18,7 +17,7 @@ from eosin.images.staining import (
     spread_tiles,
 )
 from eosin.recipe.schema import StainSection
-from eosin.stain import Normalised, Source
+from eosin.stain import METHODS
 
 SIDE = 24
 
@@ -41,26 +40,10 @@ class Spy:
         return self.images[rows]
 
 
-class Brightening:
-    """A method that adds 1, and knows which units it was asked about."""
-
-    def __init__(self):
-        self.estimated = []
-
-    def estimate(self, images):
-        self.estimated.append(len(list(images)))
-        return Source()
-
-    def apply(self, images, sources=None):
-        assert sources is None or len(sources) == len(images)
-        return Normalised(images + 1, tuple("empty" if not i.any() else "" for i in images))
-
-
-@pytest.fixture
-def method(monkeypatch):
-    made = Brightening()
-    monkeypatch.setattr(staining, "normaliser_of", lambda _reference: made)
-    return made
+@pytest.fixture(scope="module")
+def method():
+    """A method whose reference is the mean look of the store's first tiles."""
+    return METHODS.get("reinhard")().fit_many(Spy().images[:3])
 
 
 def samples(**columns):
@@ -71,25 +54,28 @@ def samples(**columns):
 
 def test_an_image_is_normalised_once(method):
     raw = Spy()
-    store = NormalisedStore(raw, None, {})
+    store = NormalisedStore(raw, method.reference_, {})
+    wanted = method.apply(raw.images[[4, 2, 4]]).images
+    assert (wanted != raw.images[[4, 2, 4]]).any()
     for _ in range(3):
-        assert (store.take(np.array([4, 2, 4])) == raw.images[[4, 2, 4]] + 1).all()
+        np.testing.assert_array_equal(store.take(np.array([4, 2, 4])), wanted)
     assert sorted(raw.asked) == [2, 4, 4]
 
 
-def test_beyond_what_memory_keeps_images_are_normalised_anew(method, monkeypatch):
-    monkeypatch.setattr(staining, "KEPT_BYTES", 2 * SIDE * SIDE * 3)
+def test_beyond_what_memory_keeps_images_are_normalised_anew(method):
     raw = Spy()
-    store = NormalisedStore(raw, None, {})
+    store = NormalisedStore(raw, method.reference_, {}, kept_bytes=2 * SIDE * SIDE * 3)
+    wanted = method.apply(raw.images[:4]).images
     for _ in range(2):
-        assert (store.take(np.arange(4)) == raw.images[:4] + 1).all()
+        np.testing.assert_array_equal(store.take(np.arange(4)), wanted)
     assert raw.asked == [0, 1, 2, 3, 2, 3]
 
 
 def test_reasons_are_told_for_rows_that_nobody_asked_for(method):
     raw = Spy()
     raw.images[5] = 0
-    assert NormalisedStore(raw, None, {}).reasons(np.arange(4, 7)) == ["", "empty", ""]
+    store = NormalisedStore(raw, method.reference_, {})
+    assert [bool(reason) for reason in store.reasons(np.arange(4, 7))] == [False, True, False]
 
 
 def test_the_tiles_of_a_unit_are_estimated_together_and_once(method):
@@ -102,10 +88,16 @@ def test_the_tiles_of_a_unit_are_estimated_together_and_once(method):
         6: [3, 4, 6],
         5: [5],
     }
-    store = NormalisedStore(raw, None, units)
-    store.take(np.arange(3, 8))
+    got = NormalisedStore(raw, method.reference_, units).take(np.arange(3, 8))
+    # Each is read twice: once with its unit to tell the stain, and once to be normalised.
+    assert sorted(raw.asked) == sorted(2 * [3, 4, 5, 6, 7])
     # The last has no patient and tells its own.
-    assert sorted(method.estimated) == [1, 1, 3]
+    for rows in ([3, 4, 6], [5], [7]):
+        # A unit's tiles are pooled in the order of its rows, as the store has it.
+        source = method.estimate(raw.images[units.get(rows[0], np.array(rows))])
+        for row in rows:
+            wanted = method.apply(raw.images[row : row + 1], [source]).images
+            np.testing.assert_array_equal(got[row - 3 : row - 2], wanted)
 
 
 def test_a_unit_s_stain_is_told_by_the_same_tiles_in_any_order_and_folder(method):
@@ -152,13 +144,12 @@ def test_a_reference_is_fitted_on_the_rows_of_the_training_part_alone(unit):
     assert found.n_units == (4 if unit == "tile" else 3)
 
 
-def test_no_group_has_the_say_by_its_size(monkeypatch):
-    monkeypatch.setattr("eosin.experiment.stain._FITTED_TILES", 4)
-    raw = Spy()
-    table = samples(group=["big"] * 9 + ["a", "b", "c"])
-    fit_reference(StainSection(method="reinhard"), raw, np.arange(12), table, seed=0)
-    assert len(raw.asked) == 4
-    assert set(raw.asked) >= {9, 10, 11}
+def test_no_group_has_the_say_by_its_size():
+    raw = Spy(604)
+    table = samples(group=["big"] * 601 + ["a", "b", "c"])
+    found = fit_reference(StainSection(method="reinhard"), raw, np.arange(604), table, seed=0)
+    assert len(raw.asked) == found.n_images == 512
+    assert set(raw.asked) >= {601, 602, 603}
 
 
 def test_a_bundle_s_missing_images_are_not_asked_for():

@@ -13,7 +13,6 @@ import pytest
 from eosin.artifacts.manifest import make_samples
 from eosin.core.errors import ArtifactError, DataError
 from eosin.engine.weights import read_weights
-from eosin.images import vectors
 from eosin.images.vectors import match_rows, read_features
 
 VALUES = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -32,8 +31,11 @@ def frame():
 def write(tmp_path, frame):
     """A function that writes the table, some of its columns changed."""
 
-    def make(suffix=".parquet", *, index=False, **changed):
+    def make(suffix=".parquet", *, index=False, before=0, **changed):
         path, table = tmp_path / f"features{suffix}", frame.assign(**changed)
+        if before:
+            rows = pd.concat([table.head(1)] * before).assign(path=np.arange(before).astype(str))
+            table = pd.concat([rows, table], ignore_index=True)
         if suffix == ".npz":
             np.savez(path, path=np.array(CELLS), features=VALUES)
         elif suffix == ".csv":
@@ -45,22 +47,20 @@ def write(tmp_path, frame):
     return make
 
 
-@pytest.fixture(params=[2, 4096])
-def rows_a_time(request, monkeypatch):
-    """Tables that come in several pieces, and in one."""
-    monkeypatch.setattr(vectors, "_ROWS", request.param)
+#: Rows before those that matter: a table that comes in several pieces, and one in one.
+several_pieces = pytest.mark.parametrize("before", [4094, 0])
 
 
-@pytest.mark.usefixtures("rows_a_time")
+@several_pieces
 @pytest.mark.parametrize("index", [False, True])
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_numbers_are_features_and_a_manifest_s_columns_are_none(write, suffix, index):
-    table = read_features(write(suffix, index=index))
+def test_numbers_are_features_and_a_manifest_s_columns_are_none(write, suffix, index, before):
+    table = read_features(write(suffix, index=index, before=before))
     assert table.columns == ("f2", "f0", "f1")
     assert table.values.dtype == np.float32
-    np.testing.assert_allclose(table.values, VALUES[:, [2, 0, 1]], rtol=1e-6)
-    assert list(table.rows) == CELLS
-    assert table.shape == (5, 1, 1, 3)
+    np.testing.assert_allclose(table.values[before:], VALUES[:, [2, 0, 1]], rtol=1e-6)
+    assert list(table.rows)[before:] == CELLS
+    assert table.shape == (before + 5, 1, 1, 3)
     assert table[np.array([3, 1])].shape == (2, 1, 1, 3)
 
 
@@ -84,7 +84,7 @@ def test_wanted_columns_come_in_the_model_s_order(write, suffix):
         read_features(write(suffix), columns=("f0", "f9", "f8"))
 
 
-@pytest.mark.usefixtures("rows_a_time")
+@several_pieces
 @pytest.mark.parametrize(
     ("suffix", "changed", "reason"),
     [
@@ -96,9 +96,9 @@ def test_wanted_columns_come_in_the_model_s_order(write, suffix):
         (".parquet", {"f0": "x", "f1": "x", "f2": "x"}, "no column of numbers"),
     ],
 )
-def test_what_is_no_number_or_stands_twice_is_named(write, suffix, changed, reason):
+def test_what_is_no_number_or_stands_twice_is_named(write, suffix, changed, reason, before):
     with pytest.raises(DataError, match=reason):
-        read_features(write(suffix, **changed))
+        read_features(write(suffix, before=before, **changed))
 
 
 def test_equal_rows_for_one_path_are_one(write, frame):

@@ -106,9 +106,8 @@ def test_images_without_a_group_are_a_caution_and_are_not_listed(run):
     assert exploration.groups_by_part(told) == []
 
 
-def test_groups_beyond_the_limit_are_counted(run, monkeypatch):
-    monkeypatch.setattr(exploration, "MOST_GROUPS", 3)
-    name, size, members, left_out = exploration.groups_by_part(gather(run))[0]
+def test_groups_beyond_the_limit_are_counted(run):
+    name, size, members, left_out = exploration.groups_by_part(gather(run), most=3)[0]
     assert (name, size, len(members), left_out) == ("Train", "21 groups", 3, "18")
 
 

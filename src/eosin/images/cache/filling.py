@@ -44,6 +44,7 @@ def fill_store(
     folder: Path | None = None,
     advance: Advance | None = None,
     say: Callable[[str], None] | None = None,
+    flush_s: float | None = None,
 ) -> tuple[ImageStore, list[Entry]]:
     """Open the store of some images, after reading those that it does not hold yet.
 
@@ -60,6 +61,8 @@ def fill_store(
         folder: Where stores lie; ``images`` in the cache folder by default.
         advance: Told how many of the images to be read are done.
         say: Told where another process reads the same images and is waited for.
+        flush_s: Seconds after which what was read is brought to the disk, see
+            :class:`~eosin.images.cache.writing.StoreWriter`.
 
     Returns:
         The open store, and what became of each item, in their order.
@@ -78,7 +81,10 @@ def fill_store(
         found, todo = request.look_up(index or Index())
         mended = _find_mended(request, found, decode, fit)
         if index is None or todo or mended:
-            with write_alone(place.lock, say), StoreWriter(place, settings, request.root) as writer:
+            with (
+                write_alone(place.lock, say),
+                StoreWriter(place, settings, request.root, flush_s) as writer,
+            ):
                 found = _read_missing(writer, request, mended, decode, fit, advance)
             index = writer.index
         return _open(place, settings, index), [found[key] for key in request.keys]

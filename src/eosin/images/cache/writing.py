@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
-from io import FileIO
 from types import TracebackType
 from typing import Any
 
@@ -51,6 +51,8 @@ class StoreWriter:
         folder: The store.
         settings: Shape and kind of an image.
         root: The folder of the files, for ``store.json``.
+        flush_s: Seconds after which rows and index are brought to the disk; by default 20, or so
+            many that it takes at most a twentieth of the time.
 
     Attributes:
         index: The table; its ``n_rows`` counts the rows on the disk.
@@ -59,7 +61,13 @@ class StoreWriter:
         OutputError: The store cannot be written.
     """
 
-    def __init__(self, folder: StoreFolder, settings: StoreSettings, root: str) -> None:
+    def __init__(
+        self,
+        folder: StoreFolder,
+        settings: StoreSettings,
+        root: str,
+        flush_s: float | None = None,
+    ) -> None:
         self.folder = folder
         self.settings = settings
         with explain_cache_errors("make", folder.path):
@@ -73,7 +81,8 @@ class StoreWriter:
         self._pending = bytearray()
         self._changed = False
         self._flushed = time.monotonic()
-        self._took_s = 0.0
+        self._pause_s = _FLUSH_S if flush_s is None else flush_s
+        self._is_paced = flush_s is None
 
     @property
     def known(self) -> dict[tuple[str, int], ImageState]:
@@ -95,11 +104,11 @@ class StoreWriter:
         except ArtifactError:
             self.folder.write_description(self.settings, root)
 
-    def _open_rows(self) -> FileIO:
+    def _open_rows(self) -> io.FileIO:
         path = self.folder.pixels(self.index.token)
         with explain_cache_errors("write", path):
             # Unbuffered: what a full disk refused must not be tried again when it is closed.
-            stream = FileIO(path, "r+" if path.exists() else "w+")
+            stream = io.FileIO(path, "r+" if path.exists() else "w+")
             end = self._rows * self.settings.row_bytes
             # Rows that a killed process wrote and no index names.
             stream.truncate(end)
@@ -138,7 +147,7 @@ class StoreWriter:
             self._known[content] = image
         self.index.remember(reading.key, reading.file, image)
         self._changed = True
-        if time.monotonic() - self._flushed > max(_FLUSH_S, _FLUSH_SHARE * self._took_s):
+        if time.monotonic() - self._flushed > self._pause_s:
             self.flush()
         return image
 
@@ -189,7 +198,8 @@ class StoreWriter:
         self.index.n_rows = self._rows
         self._changed = False
         self._flushed = time.monotonic()
-        self._took_s = self._flushed - start
+        if self._is_paced:
+            self._pause_s = max(_FLUSH_S, _FLUSH_SHARE * (self._flushed - start))
 
     def __enter__(self) -> StoreWriter:
         return self

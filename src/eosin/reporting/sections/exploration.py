@@ -305,10 +305,14 @@ def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dic
     return {write(str(value)): int(n) for value, n in values.value_counts().items()}
 
 
-def groups_by_part(run: Run) -> list[tuple[str, str, list[str], str]]:
+def groups_by_part(run: Run, most: int = MOST_GROUPS) -> list[tuple[str, str, list[str], str]]:
     """List each part's groups: its name, their number, their names, and how many are left out.
 
     Empty where each image is its own group: that would list the images.
+
+    Args:
+        run: The run.
+        most: Names that are listed of a part.
     """
     report = run.split_report
     if report is None or all(part.n_groups == part.n_images for part in report.parts.values()):
@@ -317,8 +321,8 @@ def groups_by_part(run: Run) -> list[tuple[str, str, list[str], str]]:
         (
             part_name(name),
             quantity(part.n_groups, "group"),
-            part.groups[:MOST_GROUPS],
-            count(part.n_groups - MOST_GROUPS) if part.n_groups > MOST_GROUPS else "",
+            part.groups[:most],
+            count(part.n_groups - most) if part.n_groups > most else "",
         )
         for name, part in report.parts.items()
     ]

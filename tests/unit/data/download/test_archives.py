@@ -14,7 +14,7 @@ from tests.unit.data.download.serving import make_tar, make_zip, noise, zeros
 
 from eosin.core.errors import DataError
 from eosin.data.download.archives import unpack
-from eosin.data.download.limits import UnpackLimits
+from eosin.data.download.limits import Allowance, UnpackLimits
 
 TREE = {"top/a.png": noise(1000), "top/deep/er/b.png": noise(2000, 1)}
 
@@ -141,16 +141,14 @@ def bomb(mib):
 
 def most_written(monkeypatch):
     """Count what is written while an archive is unpacked."""
-    from eosin.data.download import limits
-
     counted = [0]
-    count = limits.Allowance.count_bytes
+    count = Allowance.count_bytes
 
     def counting(self, size):
         count(self, size)
         counted[0] += size
 
-    monkeypatch.setattr(limits.Allowance, "count_bytes", counting)
+    monkeypatch.setattr(Allowance, "count_bytes", counting)
     return counted
 
 

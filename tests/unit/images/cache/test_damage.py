@@ -1,20 +1,20 @@
 """Stores that are damaged, of another version, or on a disk that is full."""
 
 import errno
+import io
 import os
 import shutil
 from collections import namedtuple
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.images.cache.workshop import SETTINGS, pixels_of
+from tests.unit.images.cache.workshop import SETTINGS, SHAPE, pixels_of
 
 from eosin.core.errors import OutputError
-from eosin.images.cache import index as index_module
-from eosin.images.cache import writing
 from eosin.images.cache.index import read_index
 
 CELLS = tuple(f"{number}.raw" for number in range(30))
@@ -162,24 +162,27 @@ def test_a_damaged_description_is_written_again(filled):
 def test_a_disk_that_fills_up_keeps_what_fitted(workshop, monkeypatch, room):
     for number, cell in enumerate(CELLS):
         workshop.draw(cell, number)
+    # Four rows are as much as is handed to the system in one go.
+    copies = (128, 114, 1)
+    settings = replace(SETTINGS, shape=tuple(np.multiply(SHAPE, copies).tolist()))
+    options = {"settings": settings, "fit": lambda image: np.tile(image, copies)}
 
-    class SmallDisk(writing.FileIO):
+    class SmallDisk(io.FileIO):
         def write(self, data):
-            left = room * SETTINGS.row_bytes + 5 - self.tell()
+            left = room * settings.row_bytes + 5 - self.tell()
             if left <= 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(data[:left])
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "FileIO", SmallDisk)
-        patch.setattr(writing, "_WRITE_BYTES", 4 * SETTINGS.row_bytes)
+        patch.setattr(io, "FileIO", SmallDisk)
         with pytest.raises(OutputError, match="no space left on device") as caught:
-            workshop.fill(*CELLS)
+            workshop.fill(*CELLS, **options)
     assert "EOSIN_CACHE" in caught.value.mend
     assert "eosin data cache --clear" in caught.value.mend
     workshop.decoder.calls.clear()
-    images, _ = workshop.read(*CELLS)
-    assert np.array_equal(images, WANTED)
+    images, _ = workshop.read(*CELLS, **options)
+    assert np.array_equal(images, np.tile(WANTED, (1, *copies)))
     assert len(workshop.decoder.calls) == len(CELLS) - room
 
 
@@ -191,7 +194,7 @@ def test_rows_that_do_not_reach_the_disk_are_not_named(workshop, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing.os, "fsync", refuse)
+        patch.setattr(os, "fsync", refuse)
         with pytest.raises(OutputError, match="no space left"):
             workshop.fill(*CELLS)
     assert not (workshop.place / "index.parquet").exists()
@@ -205,7 +208,7 @@ def test_an_index_that_cannot_be_written_leaves_the_one_before(filled, monkeypat
         def refuse(*_arguments, **_options):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        patch.setattr(index_module.pq, "write_table", refuse)
+        patch.setattr(pq, "write_table", refuse)
         with pytest.raises(OutputError, match="no space left") as caught:
             filled.fill(*CELLS, "new.raw")
     assert "EOSIN_CACHE" in caught.value.mend
@@ -217,7 +220,7 @@ def test_what_will_not_fit_is_refused_before_the_work(workshop, monkeypatch):
     for number, cell in enumerate(CELLS):
         workshop.draw(cell, number)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _path: usage(1, 1, 30 * 72 - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(1, 1, 30 * 72 - 1))
     with pytest.raises(OutputError, match=r"30 images need 0 MiB in .*, 0 MiB are free") as caught:
         workshop.fill(*CELLS)
     assert "EOSIN_CACHE" in caught.value.mend

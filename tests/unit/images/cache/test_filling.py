@@ -1,5 +1,6 @@
 """What is read, what is remembered, and when it is read again."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -15,7 +16,7 @@ from tests.unit.images.cache.workshop import SETTINGS, SHAPE, Decoder, Workshop,
 
 from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
-from eosin.images.cache import Entry, Item, StoreSettings, fill_store, filling, folders, reading
+from eosin.images.cache import Entry, Item, StoreSettings, fill_store
 from eosin.images.hashes import hash_pixels
 
 
@@ -259,17 +260,21 @@ def test_lack_of_memory_is_one_image_s_and_is_tried_again(workshop):
 
 def test_a_container_is_hashed_once_however_many_images_are_asked_for(workshop, monkeypatch):
     hashed = []
-    monkeypatch.setattr(
-        reading, "sha256_file", lambda path: hashed.append(path.name) or sha256_file(path)
-    )
-    workshop.draw("box.raw", *range(50))
+    digest = hashlib.file_digest
+
+    def note(stream, algorithm):
+        hashed.append(os.fstat(stream.fileno()).st_ino)
+        return digest(stream, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", note)
+    path = workshop.draw("box.raw", *range(50))
     images, entries = workshop.read(*(f"box.raw#{i}" for i in range(30)))
-    assert hashed == ["box.raw"]
+    assert hashed == [path.stat().st_ino]
     assert np.array_equal(images, [pixels_of(n) for n in range(30)])
     assert len({entry.content for entry in entries}) == 1
     # More of it: the file is as it was, so it is not hashed again.
     images, _ = workshop.read(*(f"box.raw#{i}" for i in range(50)))
-    assert hashed == ["box.raw"]
+    assert hashed == [path.stat().st_ino]
     assert len(workshop.decoder.calls) == 50
     assert np.array_equal(images, [pixels_of(n) for n in range(50)])
 
@@ -338,14 +343,10 @@ def test_a_folder_of_other_files_does_not_join_a_store_above_it(workshop):
     assert len([path for path in workshop.stores.iterdir() if path.is_dir()]) == 2
 
 
-def test_a_read_only_cache_serves_what_it_holds(workshop, monkeypatch):
+def test_a_read_only_cache_serves_what_it_holds(workshop, read_only):
     workshop.draw("a.raw", 1)
     workshop.read("a.raw")
-
-    def refuse(*_):
-        raise AssertionError("no exclusive lock is needed")
-
-    monkeypatch.setattr(filling, "write_alone", refuse)
+    read_only(workshop.stores)
     images, _ = workshop.read("a.raw")
     assert np.array_equal(images, [pixels_of(1)])
 
@@ -405,7 +406,7 @@ def test_files_without_a_common_folder_have_a_store_too(workshop, monkeypatch):
     def refuse(_paths):
         raise ValueError("Paths don't have the same drive")
 
-    monkeypatch.setattr(folders.os.path, "commonpath", refuse)
+    monkeypatch.setattr(os.path, "commonpath", refuse)
     store, entries = fill_store(
         [Item("a.raw", workshop.data / "a.raw")],
         SETTINGS,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas  # noqa: F401
 
 from eosin.core.errors import ImageError
-from eosin.images.cache import Item, StoreSettings, fill_store, writing
+from eosin.images.cache import Item, StoreSettings, fill_store
 
 SHAPE = (4, 6, 3)
 SETTINGS = StoreSettings(SHAPE, "uint8", {"decoder": 1})
@@ -99,8 +99,6 @@ def read_item(item):
 
 def fill_numbers(folder, n_images, delay_s, flush_s):
     """Fill a store with the images 0 … n − 1, in a process of its own."""
-    writing._FLUSH_S = flush_s
-    writing._FLUSH_SHARE = 0
     decoder = Decoder()
 
     def decode(path, index):
@@ -109,7 +107,12 @@ def fill_numbers(folder, n_images, delay_s, flush_s):
 
     items = [Item(f"{i}.raw", folder / "data" / f"{i}.raw", None) for i in range(n_images)]
     store, entries = fill_store(
-        items, SETTINGS, decode=decode, fit=np.ascontiguousarray, folder=folder / "stores"
+        items,
+        SETTINGS,
+        decode=decode,
+        fit=np.ascontiguousarray,
+        folder=folder / "stores",
+        flush_s=flush_s,
     )
     with store:
         images = store.take(np.array([entry.row for entry in entries]))
