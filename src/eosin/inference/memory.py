@@ -6,10 +6,13 @@ side; one that would exceed the budget waits until the others are done, and then
 
 from __future__ import annotations
 
+import ctypes
 from threading import Condition, local
 
 #: Decoded bytes of all images that are worked on at a time; a single one may have more.
 BUDGET_BYTES = 192 << 20
+#: Of an image after which glibc is asked to return what it keeps of freed memory.
+_LARGE_BYTES = 32 << 20
 
 
 class _Budget:
@@ -69,4 +72,17 @@ def release_memory() -> None:
     _held.depth -= 1
     if not _held.depth and _held.n_bytes:
         held, _held.n_bytes = _held.n_bytes, 0
+        if held >= _LARGE_BYTES:
+            _trim_heap()
         _budget.give_back(held)
+
+
+def _trim_heap() -> None:
+    """Return freed memory to the system.
+
+    glibc keeps blocks of up to 32 MB, of which Pillow and OpenJPEG make large images: hundreds of
+    megabytes on top of what the next image takes.
+    """
+    trim = getattr(ctypes.pythonapi, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
