@@ -20,7 +20,7 @@ import numpy as np
 from eosin.core.errors import ImageError
 from eosin.core.types import BoolArray, FloatArray, Image, Pixels
 from eosin.datasets.audit.hashes import hash_pixels
-from eosin.inference.decode import decode_image
+from eosin.inference.decode import decode_image, may_be_deep_grey
 from eosin.inference.depth import QUARTER
 from eosin.inference.planes import decode_planes
 from eosin.stain import find_ink
@@ -89,6 +89,8 @@ def decode_stored(path: Path, index: int | None = None) -> tuple[Pixels, bool]:
     if any(_has_colour(np.moveaxis(part, -1, 0)) for part in (image[::8, ::8], image)):
         return image, True
     try:
+        if index is None and not may_be_deep_grey(path):
+            return image, True
         planes = decode_planes(path, index)
     except ImageError:
         return image, True
