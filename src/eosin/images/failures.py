@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, local
@@ -10,6 +11,8 @@ from eosin.core.errors import EosinError, ImageError
 
 #: Decoded bytes of all images that are worked on at a time; a single one may have more.
 BUDGET_BYTES = 192 << 20
+#: Of an image after which glibc is asked to return what it keeps of freed memory.
+_LARGE_BYTES = 32 << 20
 
 
 @contextmanager
@@ -100,4 +103,17 @@ def release_memory() -> None:
     _held.depth -= 1
     if not _held.depth and _held.n_bytes:
         held, _held.n_bytes = _held.n_bytes, 0
+        if held >= _LARGE_BYTES:
+            _trim_heap()
         _budget.give_back(held)
+
+
+def _trim_heap() -> None:
+    """Return freed memory to the system.
+
+    glibc keeps blocks of up to 32 MB, of which Pillow and OpenJPEG make large images: hundreds of
+    megabytes on top of what the next image takes.
+    """
+    trim = getattr(ctypes.pythonapi, "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -21,7 +21,7 @@ from eosin.core.errors import ImageError
 from eosin.core.progress import Advance
 from eosin.core.threads import map_threads
 from eosin.core.types import BoolArray, FloatArray, Image, Pixels, Samples
-from eosin.images.decode import decode_image
+from eosin.images.decode import decode_image, may_be_deep_grey
 from eosin.images.depth import QUARTER
 from eosin.images.failures import isolated
 from eosin.images.hashes import hash_pixels
@@ -92,6 +92,8 @@ def decode_stored(path: Path, index: int | None = None) -> tuple[Pixels, bool]:
     if any(_has_colour(np.moveaxis(part, -1, 0)) for part in (image[::8, ::8], image)):
         return image, True
     try:
+        if index is None and not may_be_deep_grey(path):
+            return image, True
         planes = decode_planes(path, index)
     except ImageError:
         return image, True
