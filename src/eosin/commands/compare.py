@@ -23,6 +23,7 @@ from eosin.core.errors import UnknownNameError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
+from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import Contender, compare_pairs, measure_alone
 from eosin.evaluation.lightness import find_fronts, light_against_large
 from eosin.experiment.environment import default_output, version_of
@@ -215,7 +216,7 @@ def _preprocessing(recipe: Recipe | None) -> str:
 def _protocol(judgement: Judgement) -> str:
     """Say how the images were divided."""
     run = judgement.run
-    if run.split == "external":
+    if run.split == EXTERNAL:
         return "outside manifest"
     if run.recipe is None:
         return "unknown"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from eosin.artifacts.integrity import list_run_files
-from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
@@ -137,7 +137,7 @@ def _judge(members: Sequence[Member], shared: Shared) -> Judged:
     tables = [member.held_out.loc[frame["path"]].to_numpy(dtype=np.float64) for member in members]
     mean = np.mean(tables, axis=0)  # (N, K + 1): probabilities, then the threshold
     threshold = mean_threshold([member.info for member in members], f"the members' {_THRESHOLDS}")
-    if shared.split == "oof":
+    if shared.split == OUT_OF_FOLD:
         source = f"for each image the mean of its networks' {_THRESHOLDS}"
         threshold = threshold.model_copy(update={"value": None, "source": source})
     return Judged(
@@ -192,7 +192,7 @@ def _describe(member: Member, shared: Shared) -> EnsembleMember:
 
 def _manifest(members: Sequence[Member], shared: Shared) -> Samples:
     # With folds every image was trained on in its turn: there are no parts to tell.
-    return shared.samples if shared.split == "oof" else divide_shared(members, shared)
+    return shared.samples if shared.split == OUT_OF_FOLD else divide_shared(members, shared)
 
 
 def _write_model(

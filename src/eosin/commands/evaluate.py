@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +12,7 @@ import pandas as pd
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.integrity import check_run_files
-from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
 from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
@@ -41,8 +40,6 @@ from eosin.reporting import write_report
 from eosin.runs.finished import hinting, read_run_recipe
 from eosin.runs.overlap import audit_overlap
 from eosin.runs.relocation import find_needed_images
-
-_OUT_OF_FOLD = "oof"
 
 
 @dataclass(frozen=True)
@@ -222,14 +219,12 @@ def _own_split(run: RunFolder, split: str) -> Samples:
 
 
 def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
-    if split not in {"test", _OUT_OF_FOLD}:
+    if split not in {"test", OUT_OF_FOLD}:
         raise UsageError(
-            f"a run with folds has the split 'oof', not {split!r}",
+            f"a run with folds has the split {OUT_OF_FOLD!r}, not {split!r}",
             mend="Name one fold's run folder for its own splits",
         )
-    numbered = [path for path in run.folds.iterdir() if re.fullmatch(r"\d+-\d+", path.name)]
-    in_order = sorted(numbered, key=lambda path: [int(part) for part in path.name.split("-")])
-    folds = [RunFolder(path) for path in in_order]
+    folds = run.fold_runs()
     if not folds:
         raise ArtifactError(f"{run.folds} holds no folds")
     parts = []
@@ -237,8 +232,8 @@ def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
         check_run_files(fold, (fold.manifest,))
         samples = _own_split(fold, "test")
         frame = samples.frame.copy()
-        frame["split"] = _OUT_OF_FOLD
-        parts.append((fold.model, replace(samples, frame=frame), _OUT_OF_FOLD))
+        frame["split"] = OUT_OF_FOLD
+        parts.append((fold.model, replace(samples, frame=frame), OUT_OF_FOLD))
     return parts
 
 

@@ -112,8 +112,7 @@ def training_seconds(run: Run) -> float | None:
         # A run that was taken up again after its last fold.
         folds = [_trained(RunFolder(run.folder.folds / fold.name)) for fold in run.folds]
         own = sum(folds) if folds else None
-    stages = run.folder.stages
-    before = [_trained(RunFolder(place)) for place in stages.iterdir()] if stages.is_dir() else []
+    before = [_trained(stage) for stage in run.folder.stage_runs()]
     return None if own is None else own + sum(before)
 
 

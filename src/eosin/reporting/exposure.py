@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations
 
+from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
 from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
@@ -22,7 +23,7 @@ UNKNOWN_OVERLAP = (
 #: What a split is called in running text.
 _SPLIT_NAMES = {
     "test": "test images",
-    "oof": "held-out images of all folds",
+    OUT_OF_FOLD: "held-out images of all folds",
     "external": "outside images",
 }
 
@@ -44,7 +45,7 @@ def exposure(run: Run) -> Exposure | None:
     """Count the judged groups that training saw as well; ``None`` where the run cannot tell."""
     if run.split == "external":
         return _from_overlap(run)
-    if run.split == "oof":
+    if run.split == OUT_OF_FOLD:
         return _between_folds(run) or _from_split_report(run) or _from_audit(run)
     return _from_manifest(run) or _from_split_report(run) or _from_audit(run)
 
@@ -78,7 +79,7 @@ def _from_split_report(run: Run) -> Exposure | None:
     if run.split in parts:
         others = set().union(*(parts[name] for name in parts if name != run.split))
         return Exposure(len(parts[run.split] & others))
-    if run.split != "oof":
+    if run.split != OUT_OF_FOLD:
         return None
     shared: set[str] = set()
     for a, b in combinations(parts, 2):
@@ -176,7 +177,7 @@ def _seen(run: Run) -> str:
             "the model also saw in training"
         )
     other = " — but the leak audit found shared material" if run.audit and run.audit.leaks else ""
-    if run.split == "oof":
+    if run.split == OUT_OF_FOLD:
         return f", each judged by a model that never saw it{other}"
     return f" the model never saw{other}"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.integrity import check_run_files, damaged
-from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, read_written
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
@@ -27,10 +27,11 @@ from eosin.artifacts.versioned import D, read_document
 from eosin.core.errors import ArtifactError, RecipeError
 from eosin.core.files import read_file
 from eosin.core.types import SPLITS
+from eosin.data.external import EXTERNAL
 from eosin.recipe import Recipe, read_recipe
 
 #: The split that a page is about, the first that the run has.
-JUDGED_FIRST = ("test", "oof", "external")
+JUDGED_FIRST = ("test", OUT_OF_FOLD, EXTERNAL)
 
 
 @dataclass(frozen=True)
@@ -285,18 +286,7 @@ def _skipped(path: Path) -> tuple[Skipped, ...]:
 
 
 def _folds(folder: RunFolder) -> tuple[Fold, ...]:
-    if not folder.folds.is_dir():
-        return ()
-    names = sorted(
-        (path.name for path in folder.folds.iterdir() if path.is_dir() and _is_fold(path.name)),
-        key=lambda name: tuple(int(part) for part in name.split("-")),
-    )
-    return tuple(_fold(RunFolder(folder.folds / name)) for name in names)
-
-
-def _is_fold(name: str) -> bool:
-    repeat, dash, fold = name.partition("-")
-    return bool(dash) and repeat.isdecimal() and fold.isdecimal()
+    return tuple(map(_fold, folder.fold_runs()))
 
 
 def _fold(folder: RunFolder) -> Fold:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.integrity import check_run_files, damaged, verify_files
-from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, read_written, relocated
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import PREFIX, read_predictions
@@ -20,7 +20,7 @@ from eosin.runs.finished import hinting
 from eosin.runs.relocation import find_images, find_moved_paths
 
 #: The parts of which a run's predictions come from networks that were not trained on them.
-HELD_OUT = ("test", "oof")
+HELD_OUT = ("test", OUT_OF_FOLD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def _check_finished(run: RunFolder) -> None:
 
 
 def _fold_divisions(name: str, run: RunFolder, output: Path) -> tuple[tuple[str, Samples], ...]:
-    folds = [RunFolder(path) for path in sorted(run.folds.iterdir())]
+    folds = run.fold_runs()
     for fold in folds:
         check_run_files(fold, (fold.manifest,))
     return tuple(

@@ -34,9 +34,8 @@ def audit_overlap(
     """
     if not run.manifest.exists():
         return None
-    places = sorted(run.stages.iterdir()) if run.stages.is_dir() else []
     found = []
-    for place in (run, *map(RunFolder, places)):
+    for place in (run, *run.stage_runs()):
         if place.manifest.exists():
             noted = read_manifest(place.manifest, allow_one_class=True, verbatim=True)
             samples = _seen(find_images(place, noted))

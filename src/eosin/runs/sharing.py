@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, Finding, Pair, SplitSize
+from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
@@ -78,7 +79,7 @@ def find_shared(members: Sequence[Member]) -> Shared:
     shared = Shared(
         samples=tables[chosen],
         known=members[chosen].samples,
-        split="oof" if any(member.is_folds for member in members) else "test",
+        split=OUT_OF_FOLD if any(member.is_folds for member in members) else "test",
         n_seen=len(seen),
         n_absent=len(some - common - seen),
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import MetricBlock
 from eosin.artifacts.predictions import PREFIX
 from eosin.reporting.card.outline import Section
@@ -100,7 +101,7 @@ def leak_kinds(run: Run) -> list[str]:
 
 def _not_itself(run: Run) -> str:
     """Say that an ensemble was judged only through its members; empty where it was itself."""
-    if run.model is None or run.model.architecture != "ensemble" or run.split != "oof":
+    if run.model is None or run.model.architecture != "ensemble" or run.split != OUT_OF_FOLD:
         return ""
     if members_of(run):
         return (
@@ -241,7 +242,7 @@ def _at_threshold(run: Run) -> str:
     """Tell how the model's own decisions fail; empty where it has no threshold."""
     judged, threshold = run.judged, run.judged.threshold
     specificity, positive = judged.at_threshold.get("specificity"), judged.positive
-    is_cut = threshold.value is not None or (run.split == "oof" and bool(threshold_text(run)))
+    is_cut = threshold.value is not None or (run.split == OUT_OF_FOLD and bool(threshold_text(run)))
     if not is_cut or positive is None or specificity is None or specificity.value is None:
         return ""
     negative = decisions.negative_class(run)
