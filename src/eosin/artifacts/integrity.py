@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 _KEY = "files"
 #: An ensemble of 25 networks of VGG-16's size has 13 GiB.
 _MAX_BYTES = 16 << 30
+_RESTORE = "Restore the file as the run wrote it"
 
 
 def write_model(folder: ModelFolder, info: ModelInfo) -> None:
@@ -213,13 +214,21 @@ def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None
             raise damaged(path, f"its SHA-256 is not the one that {run.environment.name} lists")
 
 
+@contextmanager
+def hinting() -> Iterator[None]:
+    """Add a hint to the refusal of a file of a run folder that has none."""
+    try:
+        yield
+    except ArtifactError as error:
+        if error.mend is not None:
+            raise
+        raise ArtifactError(error.message, mend=_RESTORE) from error
+
+
 def damaged(path: Path, reason: str) -> ArtifactError:
     """Return the refusal of a file of a run folder."""
     told = reason.strip().partition("\n")[0].rstrip(".")
-    return ArtifactError(
-        f"{path} is damaged or was changed: {told}",
-        mend="Restore the file as the run wrote it",
-    )
+    return ArtifactError(f"{path} is damaged or was changed: {told}", mend=_RESTORE)
 
 
 def _digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
 from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: What a verdict is built on, the first that has a value.
 LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
@@ -41,7 +41,7 @@ class Exposure:
     n_images: int | None = None
 
 
-def exposure(run: Run) -> Exposure | None:
+def exposure(run: FinishedRun) -> Exposure | None:
     """Count the judged groups that training saw as well; ``None`` where the run cannot tell."""
     if run.split == "external":
         return _from_overlap(run)
@@ -50,7 +50,7 @@ def exposure(run: Run) -> Exposure | None:
     return _from_manifest(run) or _from_split_report(run) or _from_audit(run)
 
 
-def _from_manifest(run: Run) -> Exposure | None:
+def _from_manifest(run: FinishedRun) -> Exposure | None:
     frame = run.manifest
     if frame is None or "split" not in frame:
         return None
@@ -62,7 +62,7 @@ def _from_manifest(run: Run) -> Exposure | None:
     return Exposure(len(shared), int(judged["group"].isin(shared).sum()))
 
 
-def _between_folds(run: Run) -> Exposure | None:
+def _between_folds(run: FinishedRun) -> Exposure | None:
     frame = run.predictions
     if frame is None or "fold" not in frame:
         return None
@@ -72,7 +72,7 @@ def _between_folds(run: Run) -> Exposure | None:
     return Exposure(int(shared["group"].nunique()), int(shared["path"].nunique()))
 
 
-def _from_split_report(run: Run) -> Exposure | None:
+def _from_split_report(run: FinishedRun) -> Exposure | None:
     if run.split_report is None:
         return None
     parts = {name: set(part.groups) for name, part in run.split_report.parts.items()}
@@ -88,7 +88,7 @@ def _from_split_report(run: Run) -> Exposure | None:
     return Exposure(len(shared))
 
 
-def _from_audit(run: Run) -> Exposure | None:
+def _from_audit(run: FinishedRun) -> Exposure | None:
     if run.audit is None:
         return None
     # The audit gives one example pair for each group that two parts share, and an ensemble's again
@@ -99,7 +99,7 @@ def _from_audit(run: Run) -> Exposure | None:
     return Exposure(len({groups.get(path, path) for path in judged}))
 
 
-def _from_overlap(run: Run) -> Exposure | None:
+def _from_overlap(run: FinishedRun) -> Exposure | None:
     """Count the outside groups of which an image, or another one, was trained on."""
     frame = run.predictions
     if run.audit is None or frame is None:
@@ -118,18 +118,18 @@ def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
     return None
 
 
-def leading_name(name: str, run: Run) -> str:
+def leading_name(name: str, run: FinishedRun) -> str:
     """Return how the leading metric is called in a sentence."""
     label = metric_label(name, short=True)
     return f"macro {label}" if run.judged.positive is None and name == "auc" else label
 
 
-def split_name(run: Run) -> str:
+def split_name(run: FinishedRun) -> str:
     """Return what the judged split is called in running text."""
     return _SPLIT_NAMES.get(run.split, f"images of the split “{run.split}”")
 
 
-def units(run: Run) -> str:
+def units(run: FinishedRun) -> str:
     """Say on how much a run was judged, e.g. ``"110 images of 6 patients"``."""
     judged = run.judged
     is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
@@ -141,14 +141,14 @@ def units(run: Run) -> str:
     return images
 
 
-def unit_name(run: Run) -> str:
+def unit_name(run: FinishedRun) -> str:
     """Return what a group is: ``patient`` where each patient is one group."""
     if not has_units(run):
         return "image"
     return "patient" if run.judged.n_patients == run.judged.n_groups else "group"
 
 
-def verdict(run: Run) -> str:
+def verdict(run: FinishedRun) -> str:
     """Say in one sentence how good the model is, and on what."""
     lead = leading_metric(run.judged.image)
     if lead is None:
@@ -159,12 +159,12 @@ def verdict(run: Run) -> str:
     return f"{label[0].upper()}{label[1:]} {number} on {units(run)}{_seen(run)}."
 
 
-def _why_none(run: Run) -> str:
+def _why_none(run: FinishedRun) -> str:
     metric = run.judged.image.get(LEADING_METRICS[0])
     return (metric.reason if metric else None) or "nothing could be measured"
 
 
-def _seen(run: Run) -> str:
+def _seen(run: FinishedRun) -> str:
     found = exposure(run)
     outside = " from an outside data set" if run.split == "external" else ""
     if outside and not (found and found.n_groups):
@@ -182,16 +182,16 @@ def _seen(run: Run) -> str:
     return f" the model never saw{other}"
 
 
-def _unit_plural(run: Run, n: int) -> str:
+def _unit_plural(run: FinishedRun, n: int) -> str:
     return unit_name(run) if n == 1 else unit_name(run) + "s"
 
 
-def has_units(run: Run) -> bool:
+def has_units(run: FinishedRun) -> bool:
     """Whether it is known which images belong together, by patient or by another group."""
     return run.judged.n_patients is not None or run.judged.n_groups != run.judged.n_images
 
 
-def caution(run: Run) -> tuple[str, str] | None:
+def caution(run: FinishedRun) -> tuple[str, str] | None:
     """Return what limits the interval of the headline number, and why; ``None`` if nothing does."""
     lead = leading_metric(run.judged.image)
     if lead is None:
@@ -213,7 +213,7 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}."
 
 
-def threshold_text(run: Run) -> str:
+def threshold_text(run: FinishedRun) -> str:
     """Say which threshold was locked, where, and for which recall; empty where none was."""
     threshold = run.judged.threshold
     if threshold.value is None and threshold.target_recall is None:

@@ -27,7 +27,7 @@ from eosin.reporting.sections.intervals import Series, interval_figure
 from eosin.reporting.sections.ranking import overlaid_roc
 from eosin.reporting.sections.results import scores_of
 from eosin.reporting.style import Picture
-from eosin.runs.finished import Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
 #: What the two splits are called, in the order of the page.
 LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
@@ -86,7 +86,7 @@ def _gather(folder: Path) -> tuple[Protocol, Protocol]:
     strict, published = (
         Protocol(key, LABELS[key], run, exposure(run))
         for key in (STRICT, AS_PUBLISHED)
-        for run in (gather(folder / key),)
+        for run in (read_run(folder / key),)
     )
     return strict, published
 
@@ -197,7 +197,7 @@ class Protocol:
 
     key: str
     label: str
-    run: Run
+    run: FinishedRun
     seen: Exposure | None
 
 

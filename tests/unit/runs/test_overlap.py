@@ -10,6 +10,7 @@ from eosin.artifacts.manifest import make_samples, write_manifest
 from eosin.artifacts.model import Embedding
 from eosin.data.audit import hash_files
 from eosin.reporting.terminal import tell_overlap
+from eosin.runs.finished import FinishedRun
 from eosin.runs.overlap import audit_overlap
 
 #: Files are compared as they are, without a cache of decoded images.
@@ -34,7 +35,9 @@ def overlap(tmp_path):
             place.root.mkdir(parents=True)
             write_manifest(place.manifest, samples(rows))
         table = samples(outside)
-        return audit_overlap(run, AS_THEY_ARE, (table, hash_files(table)), tmp_path)
+        return audit_overlap(
+            FinishedRun(run.root), AS_THEY_ARE, (table, hash_files(table)), tmp_path
+        )
 
     return find
 

@@ -1,7 +1,6 @@
 """What an ensemble's members knew of the images that it is judged on."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,7 +18,8 @@ from eosin.data.audit import (
     audit_stage,
     join_groups,
 )
-from eosin.runs.sharing import _own_leaks
+from eosin.runs.finished import FinishedRun
+from eosin.runs.overlap import _own_leaks
 
 
 def make_samples(folder, names, split):
@@ -50,16 +50,16 @@ def test_what_a_members_stage_saw_of_judged_images_is_a_leak_of_the_ensemble(tmp
     leaks = [reversed_pairs(leak) for leak in leaks] if is_old else leaks
     run = RunFolder(tmp_path)
     write_document(run.audit, AuditReport(n_images=5, n_groups=5, splits={}, findings=leaks))
-    member = SimpleNamespace(run=run)
+    finished = FinishedRun(run.root)
 
-    found = _own_leaks(member, judged, {"t1.png", "t2.png"})
+    found = _own_leaks(finished, tmp_path, {"t1.png", "t2.png"})
     pairs = {(leak.kind, p.split_a, p.a, p.b) for leak in found for p in leak.pairs}
     assert pairs == {
         ("same_path", "stage one", "t1.png", "t1.png"),
         ("same_group", "stage one", "t1.png", "t1.png"),
         ("near_duplicate", "stage one", "s1.png", "t2.png"),
     }
-    assert _own_leaks(member, judged, {"t3.png"}) == []
+    assert _own_leaks(finished, tmp_path, {"t3.png"}) == []
 
 
 def test_a_group_of_a_stage_is_known_by_any_spelling(tmp_path):

@@ -13,7 +13,7 @@ from eosin.reporting.sections import decisions as abstaining
 from eosin.reporting.sections.calibration import calibration_words
 from eosin.reporting.sections.results import headline_tables, members_table
 from eosin.reporting.sections.training import balance_words
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 Facts = provenance.Facts
 
@@ -37,7 +37,7 @@ def chosen(facts: Facts, names: tuple[str, ...]) -> Facts:
     return [(name, told[name]) for name in names if name in told]
 
 
-def identity(run: Run) -> Section:
+def identity(run: FinishedRun) -> Section:
     """Tell what the model is: network, input, classes, files."""
     facts = chosen(provenance.model_facts(run), _IDENTITY)
     if run.model is not None:
@@ -48,7 +48,7 @@ def identity(run: Run) -> Section:
     return Section("What it is", facts=(*facts, *_files(run)))
 
 
-def _files(run: Run) -> Facts:
+def _files(run: FinishedRun) -> Facts:
     folder = ModelFolder(run.folder.model)
     sizes = [
         f"{path.name} {path.stat().st_size / 1e6:.2f} MB"
@@ -58,7 +58,7 @@ def _files(run: Run) -> Facts:
     return [("Files", ", ".join(sizes))] if sizes else []
 
 
-def use(run: Run) -> Section:
+def use(run: FinishedRun) -> Section:
     """Tell what the model may be used for, and for what it is not."""
     model = run.model
     if model is None:
@@ -84,7 +84,7 @@ def _judges(given: Preprocessing) -> str:
     return "bundles" if given.magnifications else "images"
 
 
-def data(run: Run) -> Section:
+def data(run: FinishedRun) -> Section:
     """Tell what the model learned from and was judged on, without a patient's name or a path."""
     facts = chosen(
         provenance.dataset_facts(run),
@@ -100,7 +100,7 @@ def data(run: Run) -> Section:
     return Section("Data", words=words, facts=(*facts, *told, judged))
 
 
-def training(run: Run) -> Section:
+def training(run: FinishedRun) -> Section:
     """Tell how the model was trained, or which runs it averages."""
     members = members_table(run)
     words = [text for text in (exploration.split_words(run).strip(), balance_words(run)) if text]
@@ -117,7 +117,7 @@ def training(run: Run) -> Section:
     )
 
 
-def recipe_facts(run: Run) -> Facts:
+def recipe_facts(run: FinishedRun) -> Facts:
     """List the choices of the recipe; none for an ensemble of runs."""
     if run.recipe is None:
         return []
@@ -135,7 +135,7 @@ def recipe_facts(run: Run) -> Facts:
     return [(name, value) for name, value in facts if value]
 
 
-def _regularised(run: Run) -> str:
+def _regularised(run: FinishedRun) -> str:
     train = run.recipe.train if run.recipe else None
     if train is None:
         return ""
@@ -143,12 +143,12 @@ def _regularised(run: Run) -> str:
     return listing(f"{name} {value:g}" for name, value in told if value)
 
 
-def performance(run: Run) -> Section:
+def performance(run: FinishedRun) -> Section:
     """Tell how good the model is, with intervals and on how many."""
     return Section("Performance", tables=tuple(headline_tables(run)))
 
 
-def threshold(run: Run) -> Section:
+def threshold(run: FinishedRun) -> Section:
     """Tell the locked threshold and what it means of 100 images."""
     table, prevalence = decisions.decisions_table(run), decisions.prevalence_words(run)
     words = (
@@ -167,14 +167,14 @@ def threshold(run: Run) -> Section:
     )
 
 
-def calibration(run: Run) -> Section:
+def calibration(run: FinishedRun) -> Section:
     """Tell whether probabilities mean what they say."""
     words = calibration_words(run)
     own = [] if words else chosen(provenance.model_facts(run), ("Temperature",))
     return Section("Calibration", words=(words,) if words else (), facts=tuple(own))
 
 
-def abstention(run: Run) -> Section:
+def abstention(run: FinishedRun) -> Section:
     """Tell when the model abstains, and what that promises."""
     words, table = abstaining.abstention_words(run), abstaining.coverage_table(run)
     return Section(

@@ -39,7 +39,7 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: More classes than this and the cells carry no numbers.
 _MOST_NUMBERED = 12
@@ -92,7 +92,7 @@ class Scores:
         return 0 < n < len(self.targets)
 
 
-def scores_of(run: Run) -> Scores | None:
+def scores_of(run: FinishedRun) -> Scores | None:
     """Return the judged split's predictions; ``None`` where the run has none."""
     frame = run.predictions
     if frame is None:
@@ -180,7 +180,7 @@ def _alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
     return f"Confusion matrix: {'; '.join(rows)}."
 
 
-def headline_tables(run: Run) -> list[Table]:
+def headline_tables(run: FinishedRun) -> list[Table]:
     """Build the tables of the judged split: by image, and by patient where that is known."""
     judged = run.judged
     blocks = {"Most probable class": judged.image}
@@ -198,7 +198,7 @@ def headline_tables(run: Run) -> list[Table]:
     return [headline_table(caption + kind, blocks), *([votes] if votes else [])]
 
 
-def other_tables(run: Run) -> list[Table]:
+def other_tables(run: FinishedRun) -> list[Table]:
     """Build a table for each other split of the run."""
     at = "At the locked threshold"
     return [
@@ -214,7 +214,7 @@ def other_tables(run: Run) -> list[Table]:
     ]
 
 
-def part_tables(run: Run) -> list[Table]:
+def part_tables(run: FinishedRun) -> list[Table]:
     """Build the tables by class, magnification, site and subtype, where there are any."""
     judged = run.judged
     tables = [
@@ -249,7 +249,7 @@ def part_tables(run: Run) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def votes_table(run: Run) -> Table | None:
+def votes_table(run: FinishedRun) -> Table | None:
     """Build the table of what is measured by patient; ``None`` where nothing could be.
 
     A vote is right or wrong for a patient as a whole: Wilson's interval, which needs no
@@ -272,7 +272,7 @@ def votes_table(run: Run) -> Table | None:
     return Table("The same by patient.", columns, tuple(rows), notes.notes)
 
 
-def patients_table(run: Run) -> tuple[Table | None, int]:
+def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
     """Build the table of patients by recognition rate, the worst first.
 
     Returns:
@@ -305,12 +305,12 @@ def patients_table(run: Run) -> tuple[Table | None, int]:
     return table, max(0, len(summary) - MOST_ROWS)
 
 
-def members_of(run: Run) -> list[EnsembleMember]:
+def members_of(run: FinishedRun) -> list[EnsembleMember]:
     """Return the runs that an ensemble of chosen runs averages; empty for any other run."""
     return run.model.members if run.model else []
 
 
-def members_table(run: Run) -> Table | None:
+def members_table(run: FinishedRun) -> Table | None:
     """Build the table of members beside their mean; ``None`` where the run is no ensemble."""
     members, notes = members_of(run), Footnotes()
     if not members:
