@@ -34,6 +34,9 @@ def read_members(runs: Sequence[Path | str], output: Path) -> list[FinishedRun]:
         for other in members[:position]:
             check_distinct(other, member)
         _check_alike(members[0], member)
+    for member in members:
+        with hinting():
+            _read_tables(member)
     return members
 
 
@@ -52,7 +55,10 @@ def _check_member(run: FinishedRun) -> None:
         )
     for fold in run.folds:
         check_run_files(fold.folder, (fold.folder.manifest,))
-    # Read now: what is damaged is refused before anything is computed.
+
+
+def _read_tables(run: FinishedRun) -> None:
+    """Read what is evaluated now: what is damaged is refused before anything is computed."""
     frame, _ = run.rows, (run.environment, run.divisions, run.contents)
     needed = ("split", *(("repeat", "fold") if run.has_folds else ()))
     missing = [name for name in needed if name not in frame]
