@@ -28,8 +28,13 @@ _RESTORE = "Restore the file as the run wrote it"
 
 def write_model(folder: ModelFolder, info: ModelInfo) -> None:
     """Write ``model.json`` with the SHA-256 of every file beside it, which are all written."""
-    files = {path.name: sha256_file(path) for path in folder.listed if path.exists()}
-    write_document(folder.info, info.model_copy(update={_KEY: files}))
+    write_document(folder.info, info.model_copy(update={_KEY: _hash_files(folder)}))
+
+
+def _hash_files(folder: RunFolder | ModelFolder) -> dict[str, str]:
+    """Return the SHA-256 of each file that is listed of a folder, by its path inside."""
+    listed = (path for path in folder.listed if path.exists())
+    return {path.relative_to(folder.root).as_posix(): sha256_file(path) for path in listed}
 
 
 def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
@@ -184,12 +189,7 @@ def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
 def list_run_files(run: RunFolder) -> None:
     """Note in ``environment.json`` the SHA-256 of the files of a run, which are all written."""
     environment = read_document(run.environment, Environment)
-    files = {
-        path.relative_to(run.root).as_posix(): sha256_file(path)
-        for path in run.listed
-        if path.exists()
-    }
-    write_document(run.environment, environment.model_copy(update={"files": files}))
+    write_document(run.environment, environment.model_copy(update={_KEY: _hash_files(run)}))
 
 
 def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None:

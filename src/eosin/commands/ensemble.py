@@ -20,7 +20,7 @@ from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
-from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment, SamplesIndex
 from eosin.artifacts.versioned import write_document
 from eosin.core.files import check_output, prepare_output
@@ -39,7 +39,6 @@ from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
 from eosin.experiment.model_info import SUMMARY, finish_model
 from eosin.experiment.prepare import Say, silent
-from eosin.experiment.run import write_predictions
 from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_mistakes, mistakes
 from eosin.experiment.writer import Stopwatch

@@ -13,10 +13,10 @@ from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.integrity import check_run_files, hinting
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
-from eosin.artifacts.manifest import relocated, write_manifest, write_table
+from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
-from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
+from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.profile import Drift
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
@@ -286,11 +286,7 @@ def _write(
         # What an outside or pooled table is called here is no part that a manifest may name.
         frame = frame.drop(columns="split")
     write_manifest(folder.manifest, replace(judged.samples, frame=frame))
-    placed = relocated(judged.samples, folder.root)
-    table = predictions_table(placed, judged.probabilities, abstained=judged.abstained)
-    write_table(folder.predictions, table)
-    logits = pd.concat([part.logits for part in parts], ignore_index=True)
-    write_logits(folder.logits, logits.assign(path=placed.frame["path"]))
+    write_predictions(folder, [judged], [part.logits for part in parts])
     skipped = [one for part in parts for one in part.hashes.unreadable]
     write_skipped(folder.skipped, skipped)
     write_stain(folder, [one for part in parts for one in part.treated], Path())
