@@ -126,7 +126,7 @@ def audit_shared(shared: SharedImages) -> AuditReport:
             kept = split.isin(["train", "val"]) | table.frame["path"].isin(judged)
             leaks = audit_samples(table.where(kept.to_numpy())).leaks
             findings += _told(name, (leak for leak in leaks if leak.pairs[0].split_b == "test"))
-        findings += _told(run.short_name, _own_leaks(run, shared.samples.root, judged))
+        findings += _told(run.short_name, own_leaks(run, shared.samples.root, judged))
     paths = pd.concat([run.samples.frame[["path", "group", "patient"]] for run in shared.runs])
     n_judged = SplitSize(n_images=len(judged), n_groups=len(set(shared.samples.groups)))
     return AuditReport(
@@ -153,7 +153,7 @@ def _told(name: str, leaks: Iterable[Finding]) -> list[Finding]:
     return [leak.model_copy(update={"message": f"{name}: {leak.message}"}) for leak in leaks]
 
 
-def _own_leaks(run: FinishedRun, base: Path, judged: set[str]) -> list[Finding]:
+def own_leaks(run: FinishedRun, base: Path, judged: set[str]) -> list[Finding]:
     """Return what the run's own audit found of the judged images, beyond what is found here."""
     found = []
     for leak in run.audit.leaks if run.audit else ():
