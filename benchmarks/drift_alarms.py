@@ -28,8 +28,7 @@ from eosin.artifacts.profile import Shift
 from eosin.core.seeding import generator
 from eosin.core.types import BoolArray, FloatArray, Samples
 from eosin.data.sources.base import collect_samples
-from eosin.evaluation.drift import SHIFTED, compare, describe_values
-from eosin.evaluation.profile import measure_images
+from eosin.evaluation.drift import SHIFTED, compare, describe_values, measure_images
 from eosin.images.bank import load_bank
 from eosin.images.preprocess import make_preprocessing
 from eosin.images.spacing import choose_some

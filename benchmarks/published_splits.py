@@ -23,7 +23,7 @@ from benchmarks.audit import DATA, judge_split, look, tell_share
 from benchmarks.tables import write_table
 from eosin.core.types import Samples
 from eosin.data.audit import audit_samples, find_alike
-from eosin.data.sources.breakhis_names import parse_breakhis_name
+from eosin.data.sources.breakhis import parse_breakhis_name
 from eosin.experiment.audit_images import Gallery, make_embedder
 from eosin.images.references import list_images
 

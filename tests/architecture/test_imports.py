@@ -55,7 +55,7 @@ def test_the_contracts_hold(house):
         ("inference/classifier.py", "from eosin.training import loop", "Right may import left"),
         ("core/types.py", "from eosin.recipe import Recipe", "Right may import left"),
         ("networks/registry.py", "from eosin.augment import Policy", "Right may import left"),
-        ("recipe/reading.py", "import eosin.recipe.writing, torchvision", "free of torch"),
+        ("recipe/reading.py", "import eosin.recipe.reading, torchvision", "free of torch"),
         ("utils/__init__.py", "", "Right may import left"),
     ],
 )

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 from tests.hostile.images import draw, save
-from tests.hostile.runner import MOST_SECONDS, Job
+from tests.hostile.runner import Job
 
+from eosin.images.decode import IMAGE_SUFFIXES
+
+#: Processor time of a verb over all files.
+MOST_SECONDS_TOGETHER = 600.0
 _CONTAINERS = (".h5", ".idx", ".idx.gz")
 
 
@@ -38,43 +42,68 @@ class FileJobs:
     """Jobs over hostile image files and containers.
 
     Args:
-        root: The corpus.
+        found: The corpus.
         scratch: A folder for outputs.
         model: A model folder.
     """
 
-    def __init__(self, root, scratch, model):
-        self._root, self._scratch, self._model = root, Path(scratch), model
+    def __init__(self, found, scratch, model):
+        self._root, self._paths = found.root, [path for _, path in found.files]
+        self._scratch, self._model = Path(scratch), model
         self._numbers = itertools.count()
         self._good = self._scratch / "good"
         self._good.mkdir(parents=True)
         for number in range(2):
             (self._good / f"{number}.png").write_bytes(save(draw(seed=number), "PNG"))
 
-    def of(self, path):
-        """Return the jobs of one file."""
-        return [self._check(path), self._predict(path), self._audit(path)]
+    def each(self):
+        """Yield the jobs of each file by itself."""
+        for path in self._paths:
+            yield from (self._check(path), self._predict(path), self._audit(path))
 
-    def together(self, paths):
-        """Return jobs that audit and evaluate all files as one table."""
+    def together(self):
+        """Yield a job of each verb over all files at once, none of which may be lost."""
         out = self._new()
-        manifest = out.with_suffix(".csv")
-        rows = [*filter(is_nameable, paths), *sorted(self._good.iterdir())]
+        out.mkdir()
+        listed = sum(map(is_listed, self._paths))
+        rows = [*filter(is_nameable, self._paths), *sorted(self._good.iterdir())]
+        manifest = out / "m.csv"
         write_manifest(manifest, [(path, "benign") for path in rows])
+        yield self._whole(
+            "check", ["data", "check", self._root, "-o", out / "q"], [out / "q/quality.csv"], listed
+        )
+        table = out / "p.csv"
+        yield self._whole(
+            "predict",
+            ["predict", self._model, self._root, "-o", table],
+            [table, table.with_suffix(".skipped.csv")],
+            listed,
+        )
+        yield self._whole(
+            "audit", ["data", "audit", manifest, "--quick", "-o", out / "a"], [out / "a/audit.json"]
+        )
+        yield self._whole(
+            "evaluate",
+            ["evaluate", self._model, "--data", manifest, "-o", out / "e"],
+            [out / "e" / name for name in ("predictions.csv", "skipped.csv")],
+            len(rows),
+        )
 
-        def audited(answer):
-            del answer
-            return None if (out / "a" / "audit.json").exists() else "no audit.json"
+    def _whole(self, verb, argv, written, n_rows=None):
+        def check(answer):
+            if answer.status != 1:
+                return f"status {answer.status}"
+            if not all(path.exists() for path in written):
+                return f"not all of {[path.name for path in written]} are there"
+            if n_rows is None:
+                return None
+            tables = [rows_of(path) for path in written]
+            if sum(map(len, tables)) != n_rows:
+                return f"{list(map(len, tables))} rows of {n_rows}"
+            lacking = [row for row in tables[-1] if not row["reason"]] if len(tables) > 1 else []
+            return f"{len(lacking)} skipped without a reason" if lacking else None
 
-        def evaluated(answer):
-            del answer
-            found = [_count(out / "e" / name) for name in ("predictions.csv", "skipped.csv")]
-            return None if sum(found) == len(rows) else f"{found} of {len(rows)} rows"
-
-        argv = ["data", "audit", manifest, "--quick", "-o", out / "a"]
-        yield Job("all files", "audit", argv, audited, 10 * MOST_SECONDS)
-        argv = ["evaluate", self._model, "--data", manifest, "-o", out / "e"]
-        yield Job("all files", "evaluate", argv, evaluated, 10 * MOST_SECONDS)
+        return Job("all files", verb, argv, check, MOST_SECONDS_TOGETHER)
 
     def _new(self):
         return self._scratch / f"out-{next(self._numbers)}"
@@ -133,8 +162,14 @@ class FileJobs:
 
 
 def is_container(path):
-    """Return whether a name is that of a file of many images."""
-    return str(path).endswith(_CONTAINERS)
+    """Return whether a path is that of a file, or a folder, of many images."""
+    return str(path).endswith(_CONTAINERS) or path.is_dir()
+
+
+def is_listed(path):
+    """Return whether a walk of the folder lists a path: whatever it is but a folder or hidden."""
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return is_image and not os.path.isdir(path)  # noqa: PTH112 -- links to themselves
 
 
 def is_nameable(path):
@@ -221,30 +256,22 @@ class FolderJobs:
         return [self._job(draft, path, "train --plan", argv, lambda answer: None, statuses=(2,))]
 
     def _tables(self, draft, path):
-        out = self._new()
+        for verb, argv in (
+            ("check", ["data", "check", path]),
+            ("audit", ["data", "audit", path, "--quick"]),
+            ("evaluate", ["evaluate", self._model, "--data", path]),
+        ):
+            out = self._new()  # of one job alone: jobs run at the same time
 
-        def done(answer):
-            del answer
-            found = [place for place in (out / "q", out / "a", out / "e") if place.exists()]
-            for place in found:
-                for table in place.glob("*.csv"):
+            def done(answer, out=out):
+                del answer
+                if not out.exists():
+                    return "nothing written"
+                for table in out.glob("*.csv"):
                     rows_of(table)
-                shutil.rmtree(place)
-            return None if found else "nothing written"
+                return shutil.rmtree(out)
 
-        return [
-            self._job(draft, path, "check", ["data", "check", path, "-o", out / "q"], done),
-            self._job(
-                draft, path, "audit", ["data", "audit", path, "--quick", "-o", out / "a"], done
-            ),
-            self._job(
-                draft,
-                path,
-                "evaluate",
-                ["evaluate", self._model, "--data", path, "-o", out / "e"],
-                done,
-            ),
-        ]
+            yield self._job(draft, path, verb, [*argv, "-o", out], done)
 
 
 def snapshot(folder):

@@ -88,15 +88,8 @@ def _write(drafts, root):
 
 @pytest.fixture
 def file_jobs(places, tiny_run):
-    """Jobs over the files of a corpus: each by itself, and all in one table."""
-
-    def make(found, *, audit_each=True):
-        jobs = FileJobs(found.root, places / "out", tiny_run / "model")
-        paths = [path for _, path in found.files]
-        each = [job for path in paths for job in jobs.of(path)]
-        return [*(job for job in each if audit_each or job.verb != "audit"), *jobs.together(paths)]
-
-    return make
+    """A function that returns the jobs over the files of a corpus."""
+    return lambda found: FileJobs(found, places / "out", tiny_run / "model")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ that makes no progress is killed, and another one goes on with the next command.
 """
 
 import contextlib
+import csv
 import io
 import json
 import logging
@@ -142,7 +143,10 @@ def run_jobs(jobs, cwd, n_workers=1):
 def _judge(job, answer):
     faults = answer.faults()
     if not faults:
-        wrong = job.check(answer)
+        try:
+            wrong = job.check(answer)
+        except (AssertionError, LookupError, OSError, ValueError, csv.Error) as error:
+            wrong = f"what it wrote does not read: {error!r}"
         faults = [wrong] if wrong else []
     return Outcome(job, answer, faults)
 

@@ -42,8 +42,7 @@ from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting.comparison import write_comparison_page
 from eosin.reporting.exposure import exposure
 from eosin.reporting.formatting import LOWER_IS_BETTER
-from eosin.runs.matching import Judgement, find_shared, read_judgements
-from eosin.runs.replicates import find_ranges
+from eosin.runs.matching import Judgement, find_ranges, find_shared, read_judgements
 
 #: What is compared of each two runs, beside the metric that ranks them.
 _METRICS = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")

@@ -22,7 +22,7 @@ from eosin.data.audit import (
     hash_files,
     join_groups,
 )
-from eosin.data.audit.repaired_table import write_repaired
+from eosin.data.audit.repair import write_repaired
 from eosin.experiment.audit_images import Gallery, find_lack, gather_album, make_embedder
 from eosin.experiment.prepare import Say, silent
 from eosin.images.references import Skipped, without, write_skipped

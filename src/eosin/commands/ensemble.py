@@ -34,12 +34,12 @@ from eosin.ensembling.pooling import (
     write_mean,
 )
 from eosin.evaluation import Judged, judge
-from eosin.evaluation.profile import profile_samples
+from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
 from eosin.experiment.model_info import SUMMARY, finish_model
 from eosin.experiment.prepare import Say, silent
 from eosin.experiment.run import write_predictions
-from eosin.experiment.stain_records import carry_stain
+from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_mistakes, mistakes
 from eosin.experiment.writer import Stopwatch
 from eosin.images.bank import load_bank

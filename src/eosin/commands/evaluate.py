@@ -28,10 +28,10 @@ from eosin.core.types import SPLITS, Samples, change_parts
 from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_outside
 from eosin.evaluation import Judged, judge, judged_by, pool_folds
-from eosin.evaluation.profile import find_drift
+from eosin.evaluation.drift import find_drift
 from eosin.experiment.environment import default_output
 from eosin.experiment.features import load_features
-from eosin.experiment.stain_records import Treated, find_unchanged, write_stain
+from eosin.experiment.stain import Treated, find_unchanged, write_stain
 from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import without, write_skipped
 from eosin.images.staining import check_units

@@ -21,10 +21,10 @@ from eosin.core.errors import DataError, ImageError, ManifestError, UsageError, 
 from eosin.core.text import clean_name
 from eosin.core.types import Samples
 from eosin.data.quality import decode_stored
-from eosin.images.bundles import bundle_samples
 from eosin.images.failures import isolated
 from eosin.images.planes import decode_planes
 from eosin.images.spacing import check_scale
+from eosin.images.stacks import bundle_samples
 
 #: What outside images are called where a split is named.
 EXTERNAL = "external"

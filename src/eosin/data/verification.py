@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from eosin.core.types import Samples
-from eosin.data.sources.base import DATASETS, Count, DataSetFacts
-from eosin.data.sources.tables import count_images
+from eosin.data.sources.base import DATASETS, Count, DataSetFacts, count_images
 
 
 def verify(name: str, samples: Samples) -> list[str]:

@@ -25,10 +25,10 @@ from eosin.ensembling.pooling import (
     write_mean,
 )
 from eosin.evaluation import Judged, judge, judged_by, lock_abstention, pool_folds
-from eosin.evaluation.profile import write_profile
+from eosin.evaluation.drift import write_profile
 from eosin.experiment.model_info import finish_model
 from eosin.experiment.run import copies_of, fit_split, write_predictions
-from eosin.experiment.stain_records import pool_stain
+from eosin.experiment.stain import pool_stain
 from eosin.experiment.thumbnails import ShownAs, write_pictures
 from eosin.experiment.writer import Session, Stopwatch, write_environment
 from eosin.inference.classifier import Classifier

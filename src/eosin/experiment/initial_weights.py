@@ -11,7 +11,7 @@ from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.versioned import read_document
 from eosin.core.networks import NetworkSpec
-from eosin.experiment.provenance import RANDOM, Start
+from eosin.experiment.model_info import RANDOM, Start
 from eosin.networks import build_network, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
 from eosin.networks.pretrained import Loaded, load_pretrained

@@ -1,20 +1,67 @@
-"""What ``model.json`` says: origin, calibration, threshold, headline metrics."""
+"""Where a training's network begins, and where a model comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from eosin.artifacts.integrity import write_model
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.metrics import SplitMetrics, Threshold
-from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo
+from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
 from eosin.core.files import sha256_file
-from eosin.experiment.provenance import Origin
+from eosin.core.types import Samples
 from eosin.images.spacing import network_mpp
+
+#: What the first link of a chain is called.
+SOURCE = "source"
+RANDOM = "none"
+
 
 _SIMULATED = " Trained on simulated images: it knows nothing of tissue."
 #: The headline metrics that ``model.json`` repeats.
 SUMMARY = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a backbone comes from.
+
+    Attributes:
+        source: ``none``, ``imagenet``, or a safetensors file.
+        stage: What the link is called in ``model.json``.
+        frozen: What that training left as it was; nothing where it is not one of ours.
+    """
+
+    source: str = RANDOM
+    stage: str = SOURCE
+    frozen: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from; the part of ``model.json`` that the weights don't tell.
+
+    Attributes:
+        architecture: Registered name, or ``ensemble``.
+        arguments: Its arguments.
+        samples: Labels and positive class.
+        preprocessing: From a decoded image to the input.
+        facts: What the data set says of itself.
+        fingerprint: Of the training data.
+        chain: The trainings that the backbone had behind it.
+        test_time: Views of an image that its judgement is averaged over.
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    samples: Samples
+    preprocessing: Preprocessing
+    facts: dict[str, Any]
+    fingerprint: str
+    chain: list[TransferStage] = field(default_factory=list)
+    test_time: Literal["none", "dihedral"] = "none"
 
 
 def draft_info(

@@ -56,8 +56,8 @@ from eosin.experiment.validation import (
     check_standardising,
 )
 from eosin.images.bank import ImageBank, load_bank
-from eosin.images.bundles import bundle_samples
 from eosin.images.references import Skipped, without
+from eosin.images.stacks import bundle_samples
 from eosin.images.staining import check_units
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import Recipe

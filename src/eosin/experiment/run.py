@@ -19,12 +19,10 @@ from eosin.augment import POLICIES
 from eosin.core.networks import NetworkSpec
 from eosin.core.types import Samples
 from eosin.evaluation import Judged, judge, judged_by, lock_abstention, lock_threshold
-from eosin.evaluation.profile import write_profile
+from eosin.evaluation.drift import write_profile
 from eosin.experiment.backends import find_backend
-from eosin.experiment.model_info import finish_model
-from eosin.experiment.provenance import Origin
-from eosin.experiment.stain_records import find_unchanged, write_stain
-from eosin.experiment.stain_reference import fit_reference
+from eosin.experiment.model_info import Origin, finish_model
+from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
 from eosin.experiment.thumbnails import ShownAs, write_pictures
 from eosin.experiment.writer import Session, write_environment, write_inputs
 from eosin.images.staining import check_uncut

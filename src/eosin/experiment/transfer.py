@@ -9,9 +9,9 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output, write_text
 from eosin.data.audit import audit_stage, find_alike
 from eosin.data.sources.catalogue import DATASETS
+from eosin.experiment.model_info import Start
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import Prepared, Say, prepare, tell_repair
-from eosin.experiment.provenance import Start
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division, divide, stop_at_leak

@@ -16,8 +16,8 @@ from eosin.core.files import write_text
 from eosin.core.types import Samples
 from eosin.experiment.backends import find_backend
 from eosin.experiment.environment import describe_run
+from eosin.experiment.model_info import Start
 from eosin.experiment.prepare import Prepared, Say
-from eosin.experiment.provenance import Start
 from eosin.images.bank import ImageBank
 from eosin.images.references import write_skipped
 from eosin.recipe import recipe_to_toml

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from eosin.core.errors import ImageError
 from eosin.core.files import open_file
+from eosin.images.failures import reserve_memory
 from eosin.images.limits import Limits
-from eosin.images.memory import reserve_memory
 from eosin.images.tiff import MAGIC
 
 #: Reads of one file: a JPEG takes some hundred, a PNG of 50 million pixels 200,000.

@@ -19,9 +19,9 @@ from typing import Protocol
 from eosin.core.errors import ImageError
 from eosin.core.files import check_file
 from eosin.core.types import MOST_INDEX, IntArray, Pixels
+from eosin.images.failures import reserve_memory
 from eosin.images.hdf5 import Hdf5Images, read_hdf5_labels
 from eosin.images.idx import IdxImages, read_idx_labels
-from eosin.images.memory import reserve_memory
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 _IDX_SUFFIXES = (".idx", ".idx.gz", "-ubyte", "-ubyte.gz")

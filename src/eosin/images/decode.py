@@ -23,8 +23,8 @@ from eosin.core.types import Image, Pixels
 from eosin.images.bounded import end_header, open_bounded
 from eosin.images.containers import read_item
 from eosin.images.depth import check_range, reduce_to_eight_bits, stated_bits
+from eosin.images.failures import reserve_memory
 from eosin.images.limits import MAX_PAGES, PIXELS_VARIABLE, Limits, read_limits
-from eosin.images.memory import reserve_memory
 from eosin.images.signatures import describe_foreign
 from eosin.images.silence import silence
 from eosin.images.tiff import check_tiles, is_tiff, read_colours
@@ -99,8 +99,8 @@ def _decode(path: Path, image: PillowImage.Image, limits: Limits) -> Image:
         if image.format == "TIFF" and (_is_split(image, tags) or stated not in {None, 16}):
             return _read_deep(path, limits, page=image.tell())
         if stated != 16 and image.mode != "CMYK":  # whose 0 is white
-            colours = np.asarray(image)[..., : 1 if image.mode == "LA" else 3]
-            upper = int(colours.max(initial=0))
+            n_colours = 1 if image.mode == "LA" else 3
+            upper = int(np.asarray(image)[..., :n_colours].max(initial=0))
             check_range(path, 256 * upper + 255 if upper else _largest_of_dark(path, image, limits))
     return np.asarray(_to_rgb(_turn_upright(image)), dtype=np.uint8)
 
@@ -180,6 +180,21 @@ def _list_pages(path: Path, image: PillowImage.Image) -> list[bool]:
             )
         kind, old_kind = int(tags.get(_NEW_SUBFILE, 0)), int(tags.get(_SUBFILE, 0))
         reduced.append(bool(kind & _REDUCED_OR_MASK) or old_kind == _REDUCED)
+
+
+def may_be_deep_grey(path: Path) -> bool:
+    """Return whether a file that decodes may be grey of 16 bits: Pillow says so, or reads none.
+
+    Raises:
+        ImageError: It does not decode.
+    """
+    limits = read_limits()
+    try:
+        with opened_image(path, limits) as image:
+            select_page(path, image, limits)
+            return image.mode in _SIXTEEN_BIT_MODES
+    except _UnknownFormatError:
+        return True
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from eosin.core.text import clean_name
 from eosin.core.types import Pixels
 from eosin.images.containers import read_item
 from eosin.images.decode import decode_image, how_stored, opened_image, select_page
+from eosin.images.failures import reserve_memory
 from eosin.images.limits import Limits, read_limits
-from eosin.images.memory import reserve_memory
 from eosin.images.tiff import bound_unpacking, check_page_tiles, check_pages, opened_tiff
 
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})

@@ -37,8 +37,7 @@ from eosin.core.files import (
     write_json,
     write_text,
 )
-from eosin.privacy.check import find_remnants
-from eosin.privacy.identifiers import Identifiers
+from eosin.privacy.identifiers import Identifiers, find_remnants
 from eosin.privacy.pseudonymise import hide_json, hide_table, knows_images
 from eosin.reporting.tiles import MOST_PX
 

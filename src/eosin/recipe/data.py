@@ -10,6 +10,7 @@ from eosin.recipe.section import PositiveInt, Section
 from eosin.recipe.split import SplitSection as SplitSection
 
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
+Column = Annotated[str, Field(min_length=1)]
 
 
 class DataSection(Section):
@@ -48,10 +49,10 @@ class DataSection(Section):
     manifest: str | None = None
     root: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    path: str = "path"
-    label: str = "label"
-    patient: str = "patient"
-    group: str = "group"
+    path: Column = "path"
+    label: Column = "label"
+    patient: Column = "patient"
+    group: Column = "group"
     positive: str | None = None
     magnifications: tuple[str, ...] = ()
     fuse: bool = False

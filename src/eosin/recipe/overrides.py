@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -135,7 +136,17 @@ def _read_value(text: str, annotation: Any) -> Any:
     is_text = str in kinds or any(get_origin(kind) is Literal for kind in kinds)
     if is_text and not isinstance(parsed, str) and not (int in kinds and _is_int(parsed)):
         return text
+    if parsed is None and {int, float} & set(kinds):
+        return _parse_number(text)
     return text if parsed is None else parsed
+
+
+def _parse_number(text: str) -> int | float | str:
+    """Return a number in a form that TOML does not have (``.5``, ``03``); else the text."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _read_list(text: str, items: Any) -> list[Any]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from eosin.core.text import shorten
+
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 #: Up to what libraries take as a size: 32 bits with a sign.
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
@@ -20,11 +22,15 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _check_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``true`` in a number's place, of which pydantic would make 1."""
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and not {bool, Any} & _kinds_of(annotation):
+    def _check_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``true`` and ``"3"`` in a number's place, of which pydantic would make numbers."""
+        kinds = _kinds_of(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, bool) and not {bool, Any} & kinds:
             raise ValueError(f"a truth value is not allowed here, got {str(value).lower()}")
+        items = value if isinstance(value, list | tuple) else [value]
+        text = next((item for item in items if isinstance(item, str)), None)
+        if text is not None and {int, float} & kinds and not {str, Any} & kinds:
+            raise ValueError(f"a number without quotes is wanted, got {shorten(repr(text))}")
         return value
 
 

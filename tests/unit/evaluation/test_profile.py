@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from eosin.core.types import Samples
-from eosin.evaluation.profile import measure_images
+from eosin.evaluation.drift import measure_images
 from eosin.images.spacing import MOST_MEASURED, choose_some
 
 

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from eosin.core.errors import ImageError
-from eosin.images.decode import decode_image, opened_image
+from eosin.images.decode import decode_image, may_be_deep_grey, opened_image
 from eosin.images.limits import Limits
 
 # 2 × 3 pixels, all different, so that a transposition shows.
@@ -117,6 +117,13 @@ def test_of_16_bits_the_upper_eight_are_kept(tmp_path, colour_type, channels):
     pixel = b"\x52\x34" * (channels - has_alpha) + b"\xff\xff" * has_alpha
     (tmp_path / "a.png").write_bytes(png(4, 16, colour_type, (b"\x00" + pixel * 4) * 4))
     np.testing.assert_array_equal(decode_image(tmp_path / "a.png"), np.full((4, 4, 3), 0x52))
+
+
+@pytest.mark.parametrize(("name", "bits"), [("a.png", 8), ("a.png", 16), ("a.tif", 16)])
+def test_grey_of_16_bits_is_known_from_the_header(tmp_path, name, bits):
+    values = np.full((8, 8), 2**bits - 1, np.uint16 if bits > 8 else np.uint8)
+    Image.fromarray(values).save(tmp_path / name)
+    assert may_be_deep_grey(tmp_path / name) == (bits > 8)
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])

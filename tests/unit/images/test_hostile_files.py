@@ -1,11 +1,14 @@
 """Files that were made, or damaged, so that reading them takes minutes, gigabytes or for ever."""
 
+import lzma
 import os
+import platform
 import socket
 import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 from contextlib import suppress
 
@@ -199,13 +202,66 @@ def test_tiles_that_exceed_their_image_by_far_are_refused(tmp_path, packing):
             decode(tmp_path / "a.tif")
 
 
+def pack_bits(n_bytes):
+    return b"\x81\0" * (n_bytes // 128)
+
+
+PACKERS = {8: lambda n: zlib.compress(bytes(n)), 34925: lambda n: lzma.compress(bytes(n))}
+PACKERS[32773] = pack_bits
+
+
+@pytest.mark.parametrize("packing", PACKERS)
 @pytest.mark.parametrize("part", ["all", "half"])
-def test_a_strip_unpacks_to_no_more_and_no_less_than_it_holds(tmp_path, part):
-    data = zlib.compress(bytes(1 << 20))
-    tags = grey(64, len(data), packing=8)
+def test_a_strip_unpacks_to_no_more_and_no_less_than_it_holds(tmp_path, packing, part):
+    data = PACKERS[packing](1 << 20)
+    tags = grey(64, len(data), packing=packing)
     (tmp_path / "a.tif").write_bytes(tiff_with(data if part == "all" else data[:9], tags))
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match="longer" if part == "all" else None):
         decode_planes(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("packing", [8, 32773])
+def test_unpacking_takes_a_few_times_the_pixels(tmp_path, packing):
+    side = 2048
+    data = PACKERS[packing](side * side)
+    (tmp_path / "a.tif").write_bytes(tiff_with(data, grey(side, len(data), packing=packing)))
+    tracemalloc.start()
+    try:
+        assert not decode_planes(tmp_path / "a.tif").any()
+        assert tracemalloc.get_traced_memory()[1] < 4 * side * side
+    finally:
+        tracemalloc.stop()
+
+
+def test_packbits_holds_runs_and_single_values(tmp_path):
+    values = np.repeat(np.random.default_rng(0).integers(0, 9, (64, 16), dtype=np.uint8), 4, 1)
+    values[::2] = np.arange(64)
+    Image.fromarray(values).save(tmp_path / "a.tif", compression="packbits")
+    np.testing.assert_array_equal(decode_planes(tmp_path / "a.tif")[..., 0], values)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_large_image_leaves_no_memory_behind(tmp_path):
+    Image.new("RGB", (5000, 5000)).save(tmp_path / "a.jp2")
+    code = (
+        "import re, sys; from pathlib import Path\n"
+        "from eosin.images.decode import decode_image\n"
+        "from eosin.images.failures import isolated\n"
+        "def used(): return int(re.search(r'VmRSS:\\s+(\\d+)',"
+        " Path('/proc/self/status').read_text())[1]) >> 10\n"
+        "before = used()\n"
+        "for _ in range(4):\n"
+        "    with isolated('a'): decode_image(Path(sys.argv[1]))\n"
+        "print(used() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.jp2")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert int(done.stdout) < 50
 
 
 def test_a_part_that_is_missing_is_not_filled_with_zeros(tmp_path):

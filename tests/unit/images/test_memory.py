@@ -2,8 +2,7 @@
 
 import threading
 
-from eosin.images.failures import isolated
-from eosin.images.memory import BUDGET_BYTES, reserve_memory
+from eosin.images.failures import BUDGET_BYTES, isolated, reserve_memory
 
 
 def start(work):

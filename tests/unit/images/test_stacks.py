@@ -13,8 +13,8 @@ from eosin.artifacts.manifest import make_samples, read_manifest, relocated, wri
 from eosin.core.errors import ManifestError
 from eosin.core.types import parts_of
 from eosin.data.audit import FileHash, FileHashes, audit_samples, fingerprint
-from eosin.images.bundles import bundle_samples
 from eosin.images.references import without
+from eosin.images.stacks import bundle_samples
 
 ALL = ("40", "100", "200")
 

@@ -7,7 +7,7 @@ import pytest
 from eosin.artifacts.stain import ColourReference, SeparationReference
 from eosin.core.errors import ManifestError, RecipeError
 from eosin.core.types import Samples
-from eosin.experiment.stain_reference import fit_reference
+from eosin.experiment.stain import fit_reference
 from eosin.images.staining import (
     NormalisedStore,
     check_uncut,

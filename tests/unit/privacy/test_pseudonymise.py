@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from eosin.artifacts.pseudonyms import Pseudonyms
-from eosin.privacy.check import find_remnants
-from eosin.privacy.identifiers import Identifiers
+from eosin.privacy.identifiers import Identifiers, find_remnants
 from eosin.privacy.pseudonymise import hide_json, hide_skipped, hide_table
 
 ROOT = Path("/data/set")

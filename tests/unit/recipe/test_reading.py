@@ -97,6 +97,9 @@ def test_naming_one_source_drops_the_other(recipe_file):
     [
         ("seed=3", {"seed": 3}),
         ("train.lr=1e-3", {"train": {"lr": 0.001}}),
+        ("train.lr=.001", {"train": {"lr": 0.001}}),
+        ("seed=03", {"seed": 3}),
+        ("train.epochs=many", {"train": {"epochs": "many"}}),
         (" train.lr =0.1", {"train": {"lr": 0.1}}),
         ("train.optimizer=sgd", {"train": {"optimizer": "sgd"}}),
         ('name="3"', {"name": "3"}),

@@ -9,12 +9,17 @@ from eosin.artifacts.model import Planes, Preprocessing, Window
 from eosin.artifacts.profile import Drift
 from eosin.evaluation.drift import compare, describe_values
 from eosin.images.preprocess import to_picture
-from eosin.reporting import exploration, write_report
+from eosin.reporting import write_report
 from eosin.reporting.card import answers
-from eosin.reporting.drift import drift_table
 from eosin.reporting.exposure import caution, threshold_text, verdict
-from eosin.reporting.figures import decisions
-from eosin.reporting.provenance import audit_words, dataset_facts, model_facts, rerun_commands
+from eosin.reporting.sections import decisions, exploration
+from eosin.reporting.sections.drift import drift_table
+from eosin.reporting.sections.provenance import (
+    audit_words,
+    dataset_facts,
+    model_facts,
+    rerun_commands,
+)
 from eosin.reporting.tiles import COLOUR_NAMES, colour_words
 from eosin.runs.finished import gather
 

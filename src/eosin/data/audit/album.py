@@ -18,10 +18,9 @@ import numpy as np
 from eosin.core.progress import LEAST_TOLD_S, Advance
 from eosin.core.text import approximate_time
 from eosin.core.types import FloatArray, Image, IntArray, Pixels
-from eosin.data.audit.components import Components
-from eosin.data.audit.copies import Found, find_copies, find_textured
-from eosin.data.audit.neighbours import find_pairs
-from eosin.data.audit.sketches import SKETCH_PX
+from eosin.data.audit.near_duplicates import Found, find_copies, find_pairs, find_textured
+from eosin.data.audit.overlaps import Components
+from eosin.data.audit.registration import SKETCH_PX
 
 if TYPE_CHECKING:
     from eosin.data.audit.geometry import Geometry

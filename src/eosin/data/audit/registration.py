@@ -1,8 +1,9 @@
-"""Laying one small picture over another: the best of eight views, then shift and scale.
+"""Small grey pictures of images: what copies are looked for in.
 
-The scale and shift of each axis are found by Gauss–Newton steps on both pictures (Lucas and Kanade,
-IJCAI 1981; with the fixed picture's gradients in place of the moved one's, as in Hager and
-Belhumeur, PAMI 1998), first on coarse pictures, then on fine ones, for many pairs at once.
+A section's colours become grey. Of fluorescence, whatever its depth, each channel is stretched from
+its least to its largest count and their mean is the grey: a copy whose window differs is found, a
+channel that one of the two lacks is not missed. A picture is 32 pixels wide and high, whatever
+shape the image has; it takes one KiB, so that 100,000 of them fit in memory.
 """
 
 from __future__ import annotations
@@ -11,10 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PillowImage
 from scipy import ndimage
 
-from eosin.core.types import FloatArray, Image, IntArray
-from eosin.data.audit.sketches import find_detail
+from eosin.core.types import FloatArray, Image, IntArray, Pixels
+
+SKETCH_PX = 32
+#: Side of the cells that texture is looked for in, and grey levels that tell texture from paper.
+_CELL_PX, _LEAST_DETAIL = 4, 4.0
+#: Detail is what lies between these two widths of a Gaussian, in pixels of a sketch: the finer is
+#: noise, and lost in a small copy; the coarser is light and shade, which other images share.
+_FINE_PX, _COARSE_PX = 1.0, 3.0
+_PICTURES_AT_ONCE = 4096
+#: Values of an image that become floats together.
+_STRIP_VALUES = 4 << 20
+
 
 #: What each of the eight views does to a picture.
 VIEWS = (
@@ -34,7 +46,54 @@ _LEVELS = ((1.5, 6), (0.7, 4))
 #: A picture's edge is moved by at most such a share of its half side: a crop by 5 % and a little.
 _LARGEST_MOVE = 0.16
 _DAMPING = 1e-2
-_CHUNK = 2048
+_PAIRS_AT_ONCE = 2048
+
+
+def sketch(image: Pixels) -> Image:
+    """Return the small grey picture of an image.
+
+    Args:
+        image: uint8 or uint16, shape (H, W, C); three channels of uint8 are RGB.
+
+    Returns:
+        uint8, shape (32, 32).
+    """
+    small = to_grey(image).resize((SKETCH_PX, SKETCH_PX), PillowImage.Resampling.BILINEAR)
+    return np.asarray(small)
+
+
+def to_grey(image: Pixels) -> PillowImage.Image:
+    """Return an image in grey; see the module."""
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return PillowImage.fromarray(np.asarray(image, dtype=np.uint8)).convert("L")
+    low = image.min(axis=(0, 1))
+    spread = np.maximum(image.max(axis=(0, 1)) - low, 1).astype(np.float32)
+    grey = np.empty(image.shape[:2], dtype=np.uint8)
+    step = max(1, _STRIP_VALUES // max(1, image[0].size))
+    for start in range(0, len(image), step):
+        strip = slice(start, start + step)
+        share = ((image[strip].astype(np.float32) - low) / spread).mean(axis=2)
+        grey[strip] = np.rint(255 * share)
+    return PillowImage.fromarray(grey)
+
+
+def find_detail(pictures: npt.NDArray[np.generic]) -> FloatArray:
+    """Return what is neither noise nor shade, float32, shape (N, H, W)."""
+    values = np.asarray(pictures, dtype=np.float32)
+    fine = ndimage.gaussian_filter(values, (0, _FINE_PX, _FINE_PX))
+    found: FloatArray = fine - ndimage.gaussian_filter(values, (0, _COARSE_PX, _COARSE_PX))
+    return found
+
+
+def measure_texture(pictures: Image) -> FloatArray:
+    """Return the share of each picture that has texture, 0–1, shape (N,)."""
+    shares = []
+    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+        detail = find_detail(pictures[start : start + _PICTURES_AT_ONCE])
+        cells = detail.reshape(len(detail), SKETCH_PX // _CELL_PX, _CELL_PX, -1, _CELL_PX)
+        strength = np.sqrt((cells * cells).mean(axis=(2, 4)))
+        shares.append((strength > _LEAST_DETAIL).mean(axis=(1, 2)))
+    return np.concatenate([np.zeros(0), *shares])
 
 
 @dataclass(frozen=True)
@@ -82,7 +141,7 @@ def register(pictures: Image, pairs: IntArray) -> Registration:
     """
     parts = [
         _register(pictures[some[:, 0]], pictures[some[:, 1]])
-        for some in np.split(pairs, range(_CHUNK, len(pairs), _CHUNK))
+        for some in np.split(pairs, range(_PAIRS_AT_ONCE, len(pairs), _PAIRS_AT_ONCE))
     ]
     view, scale, score = (np.concatenate(found) for found in zip(*parts, strict=True))
     return Registration(view, scale, score)

@@ -14,10 +14,15 @@ from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
 from eosin.core.types import SPLITS, Samples, parts_of
 from eosin.data.audit.album import Alike
-from eosin.data.audit.likenesses import Link, find_likenesses
-from eosin.data.audit.overlaps import Overlap, PartPair
-from eosin.data.audit.spellings import describe_spellings, find_spellings
-from eosin.data.sources.breakhis_names import parse_breakhis_name
+from eosin.data.audit.overlaps import (
+    Link,
+    Overlap,
+    PartPair,
+    describe_spellings,
+    find_likenesses,
+    find_spellings,
+)
+from eosin.data.sources.breakhis import parse_breakhis_name
 from eosin.images.hashes import FileHash, FileHashes
 
 Entries = Iterable[tuple[int, str]]

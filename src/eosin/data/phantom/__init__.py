@@ -14,8 +14,14 @@ from eosin.data.phantom.options import (
     mpp,
 )
 from eosin.data.phantom.patients import Patient, draw_patient
-from eosin.data.phantom.render import render_concentrations, render_light, render_patch
-from eosin.data.phantom.simulation import PhantomPatch, simulate, write_phantom
+from eosin.data.phantom.simulation import (
+    PhantomPatch,
+    render_concentrations,
+    render_light,
+    render_patch,
+    simulate,
+    write_phantom,
+)
 
 __all__ = [
     "FIELD_UM",

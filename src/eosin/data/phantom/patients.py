@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from eosin.core.errors import DataError
 from eosin.core.seeding import generator
-from eosin.data.phantom.camera import Optics, Scanner, draw_optics, draw_scanner
+from eosin.data.phantom.camera import Optics, Scanner, Stain, draw_optics, draw_scanner, draw_stain
 from eosin.data.phantom.options import BENIGN, MALIGNANT, SUBTYPES, PhantomOptions
-from eosin.data.phantom.staining import Stain, draw_stain
 
 # With these the classes overlap: at contrast 1 the patients' severities separate with an AUC of
 # Φ(2 · mean / (√2 · spread)).

@@ -1,4 +1,4 @@
-"""The simulated data set as a stream of images and as a folder."""
+"""From a simulated patient to a simulated photograph."""
 
 from __future__ import annotations
 
@@ -8,16 +8,79 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image as PillowImage
 
+from eosin.core.errors import DataError
 from eosin.core.files import write_bytes
+from eosin.core.seeding import generator
 from eosin.core.types import Image
-from eosin.data.phantom.options import PhantomOptions, mpp
+from eosin.data.phantom.camera import expose, transmit
+from eosin.data.phantom.fields import Float32, Grid
+from eosin.data.phantom.options import FIELD_UM, PhantomOptions, mpp
 from eosin.data.phantom.patients import Patient, draw_patient
-from eosin.data.phantom.render import render_patch
+from eosin.data.phantom.tissue import concentration_map
 
 _PNG_LEVEL = 1  # four times as fast as the default for a tenth more bytes
+
+
+def render_concentrations(
+    patient: Patient, section: int, magnification: str, index: int, size_px: int
+) -> Float32:
+    """Return the true amounts of stain behind :func:`render_patch`.
+
+    Args:
+        patient: Whose tissue.
+        section: Which of the patient's slides, from 0.
+        magnification: One of the keys of ``FIELD_UM``.
+        index: Which field, from 0.
+        size_px: Side of the image.
+
+    Returns:
+        Haematoxylin and eosin, shape (size_px, size_px, 2), 0 or more.
+
+    Raises:
+        DataError: An argument outside its range.
+    """
+    mpp(magnification, size_px)  # refuses what is out of range
+    if index < 0:
+        raise DataError(f"`index` must be at least 0, got {index}")
+    rng = _stream(patient, section, magnification, index, "tissue")
+    return concentration_map(patient, Grid(FIELD_UM[magnification], size_px), rng)
+
+
+def render_light(
+    patient: Patient, section: int, magnification: str, index: int, size_px: int
+) -> Float32:
+    """Return the light that leaves the slide, before the camera: (S, S, 3) in 0..1.
+
+    Its optical density against the section's white lies in the span of the section's stains.
+    Arguments and errors as for :func:`render_concentrations`.
+    """
+    amounts = render_concentrations(patient, section, magnification, index, size_px)
+    return transmit(amounts, patient.section_stain(section))
+
+
+def render_patch(
+    patient: Patient, section: int, magnification: str, index: int, size_px: int
+) -> Image:
+    """Return one simulated H&E photograph, shape (size_px, size_px, 3).
+
+    It is a pure function of its arguments. The same field at another size shows the same tissue.
+    Arguments and errors as for :func:`render_concentrations`.
+    """
+    light = render_light(patient, section, magnification, index, size_px)
+    rng = _stream(patient, section, magnification, index, "exposure")
+    return expose(light, patient.optics, patient.scanner, rng)
+
+
+def _stream(
+    patient: Patient, section: int, magnification: str, index: int, use: str
+) -> np.random.Generator:
+    return generator(
+        patient.seed, "phantom", "patch", patient.number, section, magnification, index, use
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,7 @@
 """Quality control: what of a set is soft, blank, clipped, inked, of an odd size, or there twice."""
 
-from eosin.data.quality.inspection import measure_samples
-from eosin.data.quality.judging import QualityReport, judge
-from eosin.data.quality.measures import Measures, decode_stored, measure_image
-from eosin.data.quality.thresholds import FLAGS, Flag, Thresholds, explain_flag
+from eosin.data.quality.measures import Measures, decode_stored, measure_image, measure_samples
+from eosin.data.quality.rules import FLAGS, Flag, QualityReport, Thresholds, explain_flag, judge
 
 __all__ = [
     "FLAGS",

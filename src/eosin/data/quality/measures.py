@@ -11,16 +11,19 @@ still depends on tissue and scanner: only images of one set compare.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from eosin.core.errors import ImageError
-from eosin.core.types import BoolArray, FloatArray, Image, Pixels
-from eosin.images.decode import decode_image
+from eosin.core.progress import Advance
+from eosin.core.threads import map_threads
+from eosin.core.types import BoolArray, FloatArray, Image, Pixels, Samples
+from eosin.images.decode import decode_image, may_be_deep_grey
 from eosin.images.depth import QUARTER
+from eosin.images.failures import isolated
 from eosin.images.hashes import hash_pixels
 from eosin.images.planes import decode_planes
 from eosin.stain import find_ink
@@ -89,6 +92,8 @@ def decode_stored(path: Path, index: int | None = None) -> tuple[Pixels, bool]:
     if any(_has_colour(np.moveaxis(part, -1, 0)) for part in (image[::8, ::8], image)):
         return image, True
     try:
+        if index is None and not may_be_deep_grey(path):
+            return image, True
         planes = decode_planes(path, index)
     except ImageError:
         return image, True
@@ -234,3 +239,35 @@ def _top_of(highest: Pixels) -> int:
     if highest.dtype == np.uint16 and largest in {2**bits - 1 for bits in (10, 12, 14)}:
         return largest
     return int(np.iinfo(highest.dtype).max)
+
+
+def measure_samples(
+    samples: Samples, *, cells: Sequence[str] | None = None, advance: Advance | None = None
+) -> dict[str, Measures | str]:
+    """Decode and measure every image once.
+
+    Args:
+        samples: The table; of bundles every image by itself.
+        cells: Path cells of single images; those of the table by default.
+        advance: Told how many images are done.
+
+    Returns:
+        By the image's cell, in the table's order: its numbers, or why it cannot be read.
+    """
+    cells = samples.image_cells if cells is None else cells
+
+    def measure(cell: str) -> Measures | str:
+        try:
+            with isolated(cell):
+                image, is_rgb = decode_stored(*samples.locate(cell))
+                return measure_image(image, is_rgb=is_rgb)
+        except ImageError as error:
+            return str(error)
+
+    found: dict[str, Measures | str] = {}
+    results = zip(cells, map_threads(measure, cells), strict=True)
+    for done, (cell, result) in enumerate(results, start=1):
+        found[cell] = result
+        if advance is not None:
+            advance(done, len(cells))
+    return found

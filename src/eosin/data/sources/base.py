@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.tables import NOTES as NOTES
-from eosin.core.errors import DataError
+from eosin.artifacts.tables import read_table
+from eosin.core.errors import DataError, RecipeError, UsageError, close_matches
 from eosin.core.places import expand_path
 from eosin.core.registry import Registry
+from eosin.core.text import clean_name
 from eosin.core.types import Samples
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
+
+
+#: Folders of parts and of magnifications divide any tree.
+_NEUTRAL = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|fold[ _-]?\d+|\d+x?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -170,3 +178,140 @@ def collect_samples(
     return make_samples(
         table, root=root, label=label, positive=positive, name=name, columns=columns
     )
+
+
+def check_options(name: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:
+    """Refuse an option that the data set does not have.
+
+    Raises:
+        UsageError: It has no such option.
+    """
+    for key in options:
+        if not known:
+            raise UsageError(f"{name} takes no options, got {key!r}")
+        if key not in known:
+            raise RecipeError(
+                f"'data.options.{key}': {name} has no such option", mend=close_matches(key, known)
+            )
+
+
+def take_text(options: Mapping[str, Any], key: str, default: str) -> str:
+    """Return an option that must be a text.
+
+    Raises:
+        RecipeError: It is something else, or empty.
+    """
+    value = options.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise RecipeError(f"'data.options.{key}' must be a text, got {value!r}")
+    return value
+
+
+def take_choice(
+    options: Mapping[str, Any], key: str, default: str, choices: Collection[str]
+) -> str:
+    """Return an option that must be one of a few.
+
+    Raises:
+        RecipeError: It is none of them.
+    """
+    value = take_text(options, key, default)
+    if value not in choices:
+        raise RecipeError(
+            f"'data.options.{key}' must be one of {', '.join(choices)}, got {value!r}",
+            mend=close_matches(value, choices),
+        )
+    return value
+
+
+def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return an option that must be a list of texts; nothing by default.
+
+    Raises:
+        RecipeError: It is something else.
+    """
+    value = options.get(key, ())
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise RecipeError(f"'data.options.{key}' must be a list of texts, got {value!r}")
+    return tuple(value)
+
+
+def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) -> Path:
+    """Return the file that an option names, from ``root`` unless it is absolute.
+
+    ``$NAME`` and ``~`` expand.
+
+    Raises:
+        RecipeError: The option is given, but there is no such file.
+    """
+    file = root / expand_path(take_text(options, key, default))
+    if key in options and not file.is_file():
+        raise RecipeError(f"'data.options.{key}': there is no file {file}")
+    return file
+
+
+def refuse_foreign_folders(
+    name: str, root: Path, paths: Iterable[str], known: re.Pattern[str], classes: str
+) -> None:
+    """Refuse a tree whose folders divide the images otherwise than the data set's own tree does.
+
+    A data set that takes class and patient from file names would pass over the classes that
+    somebody else's folders name.
+
+    Args:
+        name: The data set.
+        root: Its folder.
+        paths: Its images, relative to ``root``.
+        known: What folders of the data set's own tree are called.
+        classes: The classes that the data set would give.
+
+    Raises:
+        DataError: Two folders side by side have other names.
+    """
+    beside: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        above = path.split("/")[:-1]
+        for depth, folder in enumerate(above):
+            if not (known.fullmatch(folder) or _NEUTRAL.fullmatch(folder)):
+                beside["/".join(above[:depth])].add(folder)
+    foreign = next((sorted(names) for _, names in sorted(beside.items()) if len(names) > 1), None)
+    if foreign is not None:
+        listed = ", ".join([*foreign[:3], *(["…"] if len(foreign) > 3 else [])])
+        raise DataError(
+            f"{root} holds the folders {listed}, which are not of {name}: it takes the classes "
+            f"{classes} from the file names and would ignore the folders",
+            mend="Read the folders as classes: --set data.dataset=folder or give the data "
+            "set's own tree: --set data.root=FOLDER",
+        )
+
+
+def read_text_table(path: Path, needed: Collection[str]) -> Any:
+    """Read a table of a data set.
+
+    Args:
+        path: The file, see :func:`eosin.artifacts.tables.read_table`.
+        needed: Columns that it must have; the names in them are cleaned, paths are left as written.
+
+    Returns:
+        A pandas table of text.
+
+    Raises:
+        DataError: It is absent, no table, empty, or lacks a column.
+    """
+    table = read_table(path)
+    for column in needed:
+        if column not in table:
+            columns = [str(known) for known in table.columns]
+            raise DataError(
+                f"the table {path} has no column {column!r}", mend=close_matches(column, columns)
+            )
+        if column != "path":
+            table[column] = table[column].map(clean_name)
+    if len(table) == 0:
+        raise DataError(f"the table {path} has no rows")
+    return table.reset_index(drop=True)
+
+
+def count_images(count: int) -> str:
+    """Say a number of images: ``1 image``, ``12,000 images``."""
+    return "1 image" if count == 1 else f"{count:,} images"

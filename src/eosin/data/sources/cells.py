@@ -18,9 +18,19 @@ from typing import Any
 import numpy as np
 
 from eosin.core.errors import DataError, RecipeError, close_matches
-from eosin.data.sources.base import DATASETS, NOTES, DataSet, DataSetFacts
-from eosin.data.sources.options import check_options, take_choice, take_file, take_text, take_texts
-from eosin.data.sources.tables import count_images, read_text_table
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    read_text_table,
+    take_choice,
+    take_file,
+    take_text,
+    take_texts,
+)
 from eosin.images.containers import CONTAINER_SUFFIXES
 from eosin.images.decode import IMAGE_SUFFIXES
 from eosin.images.listing import list_files

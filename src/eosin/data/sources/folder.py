@@ -18,9 +18,15 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
-from eosin.data.sources.base import DATASETS, NOTES, DataSet, DataSetFacts
-from eosin.data.sources.options import check_options, take_choice
-from eosin.data.sources.tables import count_images
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    take_choice,
+)
 from eosin.images.listing import describe_left_out, list_files
 
 _LAYOUTS = ("class/patient", "patient/class")

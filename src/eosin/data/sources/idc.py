@@ -16,10 +16,16 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
-from eosin.data.sources.foreign import refuse_foreign_folders
-from eosin.data.sources.options import check_options
-from eosin.data.sources.tables import count_images
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    Count,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    refuse_foreign_folders,
+)
 from eosin.images.listing import describe_left_out, list_files
 
 CLASSES = ("normal", "idc")

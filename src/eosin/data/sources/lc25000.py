@@ -17,9 +17,18 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
-from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
-from eosin.data.sources.options import check_options, take_choice, take_file
-from eosin.data.sources.tables import count_images, read_text_table
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    Count,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    read_text_table,
+    take_choice,
+    take_file,
+)
 from eosin.images.listing import describe_left_out, list_files
 
 CLASSES = ("colon_aca", "colon_n", "lung_aca", "lung_n", "lung_scc")

@@ -13,8 +13,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
-from eosin.data.sources.options import check_options
+from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts, check_options
 from eosin.images.containers import count_items, read_labels
 
 _PARTS = {"train": "train", "t10k": "test"}

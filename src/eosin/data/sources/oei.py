@@ -15,9 +15,14 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.data.sources.base import DATASETS, NOTES, DataSet, DataSetFacts
-from eosin.data.sources.options import check_options
-from eosin.data.sources.tables import count_images
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+)
 from eosin.images.listing import describe_left_out, list_files
 
 CLASSES = ("MCF-10A", "MCF-7", "MDA-MB-231")

@@ -13,11 +13,17 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts
-from eosin.data.sources.options import check_options
-from eosin.data.sources.pcam import MPP
-from eosin.data.sources.pcam_h5 import CLASSES
-from eosin.data.sources.tables import count_images, read_text_table
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    Count,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    read_text_table,
+)
+from eosin.data.sources.pcam import CLASSES, MPP
 from eosin.images.listing import list_files
 
 _TABLE = "train_labels.csv"

@@ -14,7 +14,7 @@ from eosin.core.errors import SplitError
 from eosin.core.seeding import generator
 from eosin.core.types import SPLITS, IntArray, Samples
 from eosin.data.splits.checks import check_classes, check_sites, refuse_division
-from eosin.data.splits.reports import Fold, report_split
+from eosin.data.splits.protocols import Fold, report_split
 from eosin.data.splits.units import Units, find_units, with_columns
 from eosin.recipe.data import SplitSection
 

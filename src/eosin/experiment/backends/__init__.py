@@ -11,7 +11,7 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.core.networks import NetworkSpec
 from eosin.core.types import ImageSource
-from eosin.experiment.provenance import Origin, Start
+from eosin.experiment.model_info import Origin, Start
 from eosin.recipe.schema import ModelSection, Recipe, TrainSection
 from eosin.runtime.door import missing_train_extra
 from eosin.runtime.placement import Placement

@@ -17,8 +17,7 @@ from eosin.core.registry import Registry
 from eosin.core.types import ImageSource
 from eosin.engine import Network, light_cnn
 from eosin.experiment.backends import Measured
-from eosin.experiment.model_info import draft_info
-from eosin.experiment.provenance import Origin, Start
+from eosin.experiment.model_info import Origin, Start, draft_info
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.engine import EngineNetwork

@@ -9,8 +9,7 @@ from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.core.types import ImageSource
 from eosin.experiment.backends import Measured
 from eosin.experiment.initial_weights import check_freezing, start_network
-from eosin.experiment.model_info import draft_info
-from eosin.experiment.provenance import Origin, Start
+from eosin.experiment.model_info import Origin, Start, draft_info
 from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec

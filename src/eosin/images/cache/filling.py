@@ -11,10 +11,15 @@ from pathlib import Path
 from eosin.core.errors import ImageError
 from eosin.core.progress import Advance
 from eosin.core.threads import map_threads
-from eosin.images.cache.folders import StoreFolder, common_root, folder_of, stores_folder
-from eosin.images.cache.index import NONE, Index, Key
-from eosin.images.cache.items import Entry, Item, StoreSettings
-from eosin.images.cache.locks import Marker, write_alone
+from eosin.images.cache.folders import (
+    Marker,
+    StoreFolder,
+    common_root,
+    folder_of,
+    stores_folder,
+    write_alone,
+)
+from eosin.images.cache.index import NONE, Entry, Index, Item, Key, StoreSettings
 from eosin.images.cache.reading import (
     Decode,
     Fit,

@@ -1,28 +1,101 @@
-"""Which file has which row: a table in memory and its Parquet file.
-
-A file is trusted where size and time of change are as they were when it was read; an image is
-known by the content of its file. Records of a content that a file no longer has are kept: the file
-may change back, and a file that is moved finds its row by content.
-"""
+"""What is to be held, how, and what became of it."""
 
 from __future__ import annotations
 
+import json
+import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eosin.core.errors import ArtifactError
 from eosin.core.files import atomic_path
-from eosin.images.cache.items import Entry
 
 #: Of the index and of the rows; a store of another major version is made anew.
 FORMAT_VERSION = "1.0"
 #: Stands for "no index" and "no row" in the table.
 NONE = -1
+#: Absolute file and index inside it (``NONE`` for a file of one image).
+Key = tuple[str, int]
+_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("index", pa.int64()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("content", pa.string()),
+        ("row", pa.int64()),
+        ("reason", pa.string()),
+        ("pixels", pa.string()),
+    ]
+)
+#: Texts that repeat; every hash of pixels is another, and a dictionary of them would be in vain.
+_REPEATED = ["file", "content", "reason"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to hold.
+
+    Attributes:
+        cell: The manifest's ``path`` cell (``a.png`` or ``x.h5#12``); only for messages.
+        file: The file.
+        index: Which image of a container; nothing for a file of one image.
+    """
+
+    cell: str
+    file: Path
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What an image looks like in the store.
+
+    Attributes:
+        shape: H, W, C of every image.
+        dtype: Of its values.
+        reading: Everything else that changes the pixels: the decoder's version, the resize rule,
+            the channels, …; must be what JSON can hold.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: Literal["uint8", "uint16"]
+    reading: Mapping[str, Any]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one image."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def as_text(self) -> str:
+        """Return the settings as JSON, the same text for the same settings."""
+        values = {"shape": list(self.shape), "dtype": self.dtype, "reading": dict(self.reading)}
+        return json.dumps(values, sort_keys=True, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one item.
+
+    Attributes:
+        row: Its row in the store; nothing where it could not be read.
+        reason: Why it could not be read.
+        content: SHA-256 of its file's bytes; nothing where the file is absent or unreadable.
+        pixels: SHA-256 of the shape and the bytes of the decoded image before it is resized;
+            nothing where it does not decode.
+    """
+
+    row: int | None
+    reason: str | None
+    content: str | None
+    pixels: str | None
 
 
 class FileState(NamedTuple):
@@ -57,10 +130,6 @@ class ImageState(NamedTuple):
     def entry(self) -> Entry:
         """Return what the caller is told."""
         return Entry(self.row, self.reason, self.content or None, self.pixels)
-
-
-#: Absolute file and index inside it (``NONE`` for a file of one image).
-Key = tuple[str, int]
 
 
 @dataclass
@@ -100,22 +169,6 @@ class Index:
             for key, state in self.images.items()
             if state.row is not None
         }
-
-
-_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("index", pa.int64()),
-        ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("content", pa.string()),
-        ("row", pa.int64()),
-        ("reason", pa.string()),
-        ("pixels", pa.string()),
-    ]
-)
-#: Texts that repeat; every hash of pixels is another, and a dictionary of them would be in vain.
-_REPEATED = ["file", "content", "reason"]
 
 
 def write_index(path: Path, index: Index) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from eosin.core.errors import ArtifactError
-from eosin.images.cache.folders import StoreFolder, stores_folder
+from eosin.images.cache.folders import StoreFolder, own, stores_folder
 from eosin.images.cache.index import read_index
-from eosin.images.cache.locks import own
 
 _DOOMED = ".cleared-"
 

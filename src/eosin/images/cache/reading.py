@@ -14,8 +14,7 @@ import numpy.typing as npt
 from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
 from eosin.core.threads import map_threads
-from eosin.images.cache.index import NONE, FileState, ImageState, Key
-from eosin.images.cache.items import Item, StoreSettings
+from eosin.images.cache.index import NONE, FileState, ImageState, Item, Key, StoreSettings
 from eosin.images.failures import isolated
 from eosin.images.hashes import hash_pixels
 from eosin.images.limits import read_limits

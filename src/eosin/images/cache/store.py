@@ -19,9 +19,8 @@ import numpy.typing as npt
 
 from eosin.core.errors import ArtifactError
 from eosin.core.types import IntArray
-from eosin.images.cache.folders import StoreFolder
-from eosin.images.cache.items import StoreSettings
-from eosin.images.cache.locks import Marker
+from eosin.images.cache.folders import Marker, StoreFolder
+from eosin.images.cache.index import StoreSettings
 
 _MEND = "Was the cache cleared or damaged meanwhile? Run it again: what is missing is read anew"
 

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import clean_partial
 from eosin.images.cache.folders import ELSEWHERE, StoreFolder, explain_cache_errors
-from eosin.images.cache.index import ImageState, Index, read_index, write_index
-from eosin.images.cache.items import StoreSettings
+from eosin.images.cache.index import ImageState, Index, StoreSettings, read_index, write_index
 from eosin.images.cache.reading import Reading
 
 _FLUSH_S = 20.0

@@ -19,7 +19,7 @@ from eosin.reporting.card.answers import (
 )
 from eosin.reporting.card.outline import Section
 from eosin.reporting.formatting import ABSENT
-from eosin.reporting.tables import Table, text_table
+from eosin.reporting.rendering import Table, text_table
 from eosin.runs.finished import Run
 
 

@@ -23,9 +23,9 @@ from eosin.data.audit import (
     merge_audits,
 )
 from eosin.data.audit.overlaps import find_overlaps
-from eosin.data.sources.breakhis_names import parse_breakhis_name
+from eosin.data.sources.breakhis import parse_breakhis_name
 
-DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 def make_samples(rows, root=Path()):

@@ -26,8 +26,14 @@ from eosin.data.audit import (
     find_alike,
     sketch,
 )
-from eosin.data.audit.copies import describe, find_copies, find_limit, find_textured
-from eosin.data.audit.neighbours import find_neighbours, find_pairs
+from eosin.data.audit.near_duplicates import (
+    describe,
+    find_copies,
+    find_limit,
+    find_neighbours,
+    find_pairs,
+    find_textured,
+)
 
 SIDE = 96
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eosin.data.phantom import LABELS, SUBTYPES, PhantomOptions, draw_patient
-from eosin.data.phantom.staining import REFERENCE_VECTORS
+from eosin.data.phantom.camera import REFERENCE_VECTORS
 
 
 def cohort(options):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from eosin.data.sources.breakhis_names import BreakHisName, parse_breakhis_name
+from eosin.data.sources.breakhis import BreakHisName, parse_breakhis_name
 
-DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 def test_every_part_of_a_name():

@@ -3,7 +3,7 @@
 import pytest
 
 from eosin.core.errors import RecipeError, UsageError
-from eosin.data.sources.options import check_options, take_choice, take_file, take_text, take_texts
+from eosin.data.sources.base import check_options, take_choice, take_file, take_text, take_texts
 
 
 def test_unknown_options_are_refused_with_close_matches():

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from eosin.core.errors import DataError
-from eosin.data.sources.tables import count_images, read_text_table
+from eosin.data.sources.base import count_images, read_text_table
 
 
 def test_cells_stay_text(tmp_path):

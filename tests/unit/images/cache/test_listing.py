@@ -9,7 +9,8 @@ from tests.unit.images.cache.workshop import SETTINGS, SHAPE, pixels_of
 from typer.testing import CliRunner
 
 from eosin.cli.app import app
-from eosin.images.cache import clear_stores, list_stores, locks
+from eosin.images.cache import clear_stores, list_stores
+from eosin.images.cache import folders as locks
 
 
 def test_a_store_tells_what_it_holds(workshop):
