@@ -43,8 +43,9 @@ from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting.comparison import write_comparison_page
 from eosin.reporting.exposure import exposure
 from eosin.reporting.formatting import LOWER_IS_BETTER
+from eosin.runs.comparison import find_ranges, make_contenders
 from eosin.runs.finished import FinishedRun
-from eosin.runs.matching import find_ranges, find_shared, make_contenders, read_comparable
+from eosin.runs.matching import find_shared, read_comparable
 
 #: What is compared of each two runs, beside the metric that ranks them.
 _METRICS = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")

@@ -14,7 +14,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.integrity import check_run_files, hinting
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
-from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
+from eosin.artifacts.metrics import SplitMetrics, write_metrics
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.profile import Drift
@@ -118,9 +118,8 @@ def evaluate(
                 run_or_model, data=data, labels=labels, label=label, columns=columns, split=split,
                 features=features, prevalence=prevalence, output=inside, say=say,
             )  # fmt: skip
-        left = RunFolder(target)
-        audit = read_document(left.audit, AuditReport) if left.audit.exists() else None
-        return replace(made, folder=target, metrics=read_metrics(left.metrics), audit=audit)
+        left = FinishedRun(target)
+        return replace(made, folder=target, metrics=left.metrics, audit=left.audit)
     del allow_skipped
     place = Path(run_or_model)
     run = FinishedRun(place)
