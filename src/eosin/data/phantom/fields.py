@@ -1,8 +1,8 @@
 """Cheap random textures in physical coordinates.
 
-A smooth field is a sum of plane waves (a random-Fourier-feature Gaussian field), separable into
-one small matrix product on a grid. Fibres are looked up in one shared periodic tile, turned,
-stretched and bent as the stroma demands.
+A smooth field is a sum of plane waves (a random-Fourier-feature Gaussian field), separable into one
+small matrix product on a grid. Fibres are sampled from one shared periodic texture, rotated,
+stretched and bent.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _TILE_ACROSS_PX = 0.9
 
 @dataclass(frozen=True)
 class Grid:
-    """The square of pixels that a field is drawn on.
+    """Square pixel grid of a field.
 
     Attributes:
         field_um: Side of the field.
-        size_px: Pixels a side.
+        size_px: Pixels per side.
     """
 
     field_um: float
@@ -48,13 +48,13 @@ class Grid:
 
     @property
     def softness_um(self) -> float:
-        """Over how much an edge is spread: a pixel, or 1 µm where pixels are finer."""
+        """Width of an edge: one pixel, or 1 µm if pixels are finer."""
         return max(self.mpp, 1.0)
 
 
 @dataclass(frozen=True)
 class SmoothField:
-    """A zero-mean, unit-variance smooth random function of the plane.
+    """Smooth random function of the plane, with zero mean and unit variance.
 
     Attributes:
         wave: Angular frequencies in rad per µm, shape (K, 2), as (x, y).
@@ -74,7 +74,7 @@ class SmoothField:
             rng: Source of randomness.
             length_um: Correlation length.
             waves: Number of plane waves.
-            stretch: How much longer the structures are along a random axis than across it.
+            stretch: Ratio of the correlation lengths along a random axis and across it.
         """
         wave = rng.standard_normal((waves, 2)) / length_um
         angle = rng.uniform(0.0, np.pi)
@@ -135,11 +135,11 @@ def noise_pool() -> Float32:
 
 
 def sample_fibres(along_px: Float32, across_px: Float32) -> Float32:
-    """Look the fibre tile up at fractional coordinates, bilinear and periodic.
+    """Sample the fibre texture at fractional coordinates, bilinear and periodic.
 
     Args:
-        along_px: Coordinates along the fibres in tile pixels, shape (H, W), any value.
-        across_px: Coordinates across them, likewise.
+        along_px: Coordinates along the fibres in texture pixels, shape (H, W), any value.
+        across_px: Coordinates across the fibres, likewise.
     """
     tile = fibre_tile().ravel()
     left, top = np.floor(along_px), np.floor(across_px)
@@ -158,14 +158,14 @@ def sample_fibres(along_px: Float32, across_px: Float32) -> Float32:
 def lattice(
     rng: np.random.Generator, field_um: float, spacing_um: float, jitter: float, margin_um: float
 ) -> tuple[Floats, Floats]:
-    """Draw a shaken hexagonal lattice over the field and a margin around it.
+    """Draw a jittered hexagonal lattice over the field and a margin around it.
 
     Args:
         rng: Source of randomness.
         field_um: Side of the field.
-        spacing_um: Distance between neighbours before shaking.
-        jitter: Standard deviation of the shaking as a share of the spacing.
-        margin_um: How far the lattice reaches beyond the field.
+        spacing_um: Distance between neighbours before jitter.
+        jitter: Standard deviation of the jitter as a share of the spacing.
+        margin_um: Width of the margin.
 
     Returns:
         x and y in µm, each (N,).
