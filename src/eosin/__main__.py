@@ -48,13 +48,9 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command and exit with its status.
-
-    Args:
-        arguments: Arguments without the program's name; by default those of the process.
-    """
+    """Run the command and exit with its status; ``arguments`` come without the program's name."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Both may stand anywhere on the command line.
+    # Both may occur anywhere on the command line.
     debug = "--debug" in given
     if "--offline" in given:
         os.environ["EOSIN_OFFLINE"] = "1"

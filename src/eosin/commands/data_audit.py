@@ -122,12 +122,7 @@ def audit_manifest(
 
 
 def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
-    """Raise before any image is read if the repaired table could not be written.
-
-    Raises:
-        UsageError: It asks for pseudonyms, or for another format.
-        OutputError: The file exists.
-    """
+    """Raise before any image is read if the repaired table could not be written."""
     if pseudonymise:
         raise UsageError(
             "--repair and --pseudonymise exclude each other: a manifest names its images",

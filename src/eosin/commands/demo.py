@@ -49,12 +49,7 @@ class DemoResult:
 
 
 def demo_recipe(protocol: str, images: Path) -> Recipe:
-    """Return the recipe of the demonstration.
-
-    Args:
-        protocol: ``grouped`` or ``image``.
-        images: Folder of the simulated images, made if missing.
-    """
+    """Return the demonstration's recipe for ``grouped`` or ``image``, on simulated images."""
     split = {"protocol": protocol, "train": 0.5, "val": 0.2, "test": 0.3}
     return recipe_from_dict(
         {

@@ -251,11 +251,7 @@ def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str
 def _read_table(path: Path, info: ModelInfo, unit: str | None) -> Samples:
     """Read a table of images that needs no column but the path.
 
-    Args:
-        path: Table.
-        info: Content of ``model.json``.
-        unit: Column of the slide or patient whose stain is normalised as a whole; None for single
-            images.
+    ``unit`` is the column of the slide or patient whose stain is normalised as a whole.
 
     Raises:
         EosinError: A column is missing, or the images show tissue at another scale.

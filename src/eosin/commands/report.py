@@ -59,10 +59,6 @@ def report(
 def leaving(output: Path, say: Callable[[str], None] | None = None) -> Iterator[Path]:
     """Yield a temporary folder; on exit its pseudonymised copy is written to ``output``.
 
-    Args:
-        output: New or empty folder.
-        say: As for :func:`report`.
-
     Raises:
         OutputError: It cannot be written, or would still hold an identifier.
     """

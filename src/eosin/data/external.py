@@ -159,11 +159,7 @@ def _example(foreign: Sequence[str], classes: Sequence[str]) -> str:
 
 
 def _check_kind(samples: Samples, info: ModelInfo) -> None:
-    """Raise if none of the images checked has the model's channels.
-
-    Raises:
-        DataError: It names the channels of the model and of an image.
-    """
+    """Raise a DataError if none of the images checked has the model's channels."""
     planes, cells = info.preprocessing.planes, samples.image_cells
     odd = ""
     for cell in cells[:: max(1, len(cells) // _LOOKED_AT)]:

@@ -14,12 +14,8 @@ from eosin.data.sources.base import DATASETS, Count, DataSetFacts, count_images
 def verify(name: str, samples: Samples) -> list[str]:
     """Compare a data set with its declared facts: present, missing and unexpected images.
 
-    Args:
-        name: Registered name.
-        samples: Samples of its adapter, under the data set's own labels.
-
-    Returns:
-        Sentences without a full stop; none if nothing is declared and nothing is unexpected.
+    Returns sentences without a full stop; none if nothing is declared and nothing is unexpected.
+    ``samples`` are those of its adapter, under the data set's own labels.
     """
     facts = DATASETS.get(name).facts
     frame = samples.frame

@@ -63,11 +63,7 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e]{%d,}" % _LEAST_IN_BYTES)
 
 
 class Identifiers:
-    """Known identifiers: replaces them by pseudonyms, and finds them in running text.
-
-    Args:
-        pseudonyms: Pseudonyms of one key.
-    """
+    """Known identifiers: replaces them by pseudonyms, and finds them in running text."""
 
     def __init__(self, pseudonyms: Pseudonyms) -> None:
         self._pseudonyms = pseudonyms
@@ -83,12 +79,9 @@ class Identifiers:
         self._lengths: dict[str, list[int]] = {}
 
     def learn(self, frame: Any, root: Path) -> None:
-        """Add the identifiers of a table.
+        """Add the identifiers of a pandas table, whose relative paths start at ``root``.
 
-        Args:
-            frame: A pandas table with at least one column of :data:`IDENTIFYING`. Tables with
-                patients and groups come before those with images only.
-            root: Folder of its relative paths.
+        Tables with patients and groups come before those with images only.
         """
         for column in _WORDS:
             if column in frame:
@@ -99,11 +92,7 @@ class Identifiers:
         self._settle()
 
     def learn_groups(self, names: Iterable[str]) -> None:
-        """Add group names that no table holds any more; call it after the tables are added.
-
-        Args:
-            names: Group names; images that were groups of their own are known already.
-        """
+        """Add group names that no table holds any more; call it after the tables are added."""
         for name in names:
             if name and name not in self._groups and self._find(file_of(name)) is None:
                 self._groups[name] = self._pseudonyms.of("group", name)
@@ -174,12 +163,9 @@ class Identifiers:
         return len(text) >= _LEAST_LETTERS
 
     def cell(self, kind: str, value: str, root: Path = Path()) -> str:
-        """Return the pseudonym of a whole table cell; an empty one stays empty.
+        """Return the pseudonym of a whole cell of a kind of :data:`IDENTIFYING`; empty stays empty.
 
-        Args:
-            kind: A value of :data:`IDENTIFYING`.
-            value: Content of the cell.
-            root: Folder of relative paths, unless they are the end of a known one.
+        Relative paths start at ``root``, unless they are the end of a known one.
         """
         if kind == "group" and value in self._groups:
             return self._groups[value]
@@ -277,10 +263,6 @@ def find_remnants(folder: Path, known: Identifiers) -> Iterator[tuple[Path, str]
 
     Searched are file names, cells of tables, keys and text of JSON and TOML, pages without their
     images, and printable text in any other file.
-
-    Args:
-        folder: Folder to publish.
-        known: Identifiers that must not occur in it.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)

@@ -36,16 +36,11 @@ def knows_images(frame: Any) -> bool:
 
 
 def hide_table(frame: Any, known: Identifiers, root: Path = Path()) -> Any:
-    """Pseudonymise a pandas table.
+    """Pseudonymise a pandas table, whose relative paths start at ``root``.
 
     A table of images or patients keeps only its identifying and harmless columns, and is sorted by
     pseudonym: in the order of names, anyone with a list of the patients could count them off. Any
     other table is searched as running text.
-
-    Args:
-        frame: A pandas table.
-        known: Known identifiers.
-        root: Folder of its paths.
     """
     is_told = knows_images(frame)
     columns = [column for column in frame if not is_told or _may_stay(str(column))]
@@ -75,14 +70,7 @@ def _mapped(cells: Any, change: Any) -> Any:
 
 
 def hide_json(value: Any, known: Identifiers, root: Path = Path(), key: str = "") -> Any:
-    """Pseudonymise values of JSON or TOML.
-
-    Args:
-        value: Value of any type.
-        known: Known identifiers.
-        root: Folder of relative paths.
-        key: Key of the value.
-    """
+    """Pseudonymise a JSON or TOML value under ``key``; relative paths start at ``root``."""
     if key in _EMPTY:
         return None
     if isinstance(value, Mapping):

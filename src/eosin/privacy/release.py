@@ -56,17 +56,10 @@ def release(
     write_pages: Callable[[Path], Path],
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write a pseudonymised copy of a run folder atomically.
+    """Write a pseudonymised copy of a run folder atomically, and return its page.
 
-    Args:
-        run: Run folder, output folder of ``evaluate``, or folder of two protocols.
-        output: New or empty folder.
-        pseudonyms: Pseudonyms of the user's key.
-        write_pages: Function that writes the pages and cards of a run folder.
-        say: Function that logs which files were left out.
-
-    Returns:
-        The page of the copy.
+    ``run`` may also be an output folder of ``evaluate``, or the folder of two protocols;
+    ``write_pages`` writes the pages and cards of a run folder.
 
     Raises:
         ArtifactError: ``run`` is no run folder.

@@ -48,10 +48,7 @@ INDEPENDENT = (
 
 
 def write_comparison_page(folder: Path) -> Path:
-    """Write ``comparison.html`` from ``comparison.json``.
-
-    Args:
-        folder: Output folder of ``compare``.
+    """Write ``comparison.html`` from ``comparison.json`` in an output folder of ``compare``.
 
     Raises:
         ArtifactError: The folder holds no comparison.

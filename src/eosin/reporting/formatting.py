@@ -152,7 +152,7 @@ def duration(seconds: float) -> str:
 
 
 def times(magnification: str) -> str:
-    """Format a magnification, e.g. ``"200×"``, or those of a magnification stack."""
+    """Format a magnification, e.g. ``"200×"``, or those of a stack; other text stays."""
     parts = magnification.split(TOGETHER)
     if not all(part.replace(".", "", 1).isdecimal() for part in parts):
         return magnification

@@ -35,12 +35,7 @@ def pictured(report: AuditReport) -> list[str]:
 
 
 def pair_tiles(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> list[TilePair]:
-    """Return the pairs of a finding whose thumbnails both exist, side by side.
-
-    Args:
-        finding: Finding with its pairs.
-        pictures: Thumbnails by path.
-    """
+    """Return the pairs of a finding whose thumbnails, by path, both exist."""
     if finding.kind not in SHOWN_KINDS:
         return []
     pairs = [p for p in finding.pairs if p.a in pictures and p.b in pictures][:_MOST_SHOWN]
@@ -86,12 +81,8 @@ def write_audit_page(
 ) -> Path:
     """Write the self-contained HTML page of a leak audit.
 
-    Args:
-        path: HTML file to write.
-        report: Report of the audit.
-        name: Name of the table.
-        pictures: Thumbnails by path, uint8, shape (H, W, 3): those that :func:`pictured` names. A
-            pair that lacks one is in ``audit.json`` only.
+    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`pictured` names. A pair that
+    lacks one is in ``audit.json`` only.
 
     Raises:
         OutputError: The page cannot be written.

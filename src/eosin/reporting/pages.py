@@ -44,13 +44,9 @@ T = TypeVar("T")
 
 
 def write_report(run: Path) -> Path:
-    """Write a run's figures, its page and its model card, from the run folder alone.
+    """Write a run's figures, page ``report.html`` and model card, from the run folder alone.
 
-    Args:
-        run: Run folder; only its ``metrics.json`` is required.
-
-    Returns:
-        The self-contained page, ``RUN/report.html``.
+    Of the run folder only ``metrics.json`` is required.
 
     Raises:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
@@ -95,7 +91,7 @@ def _judging_figures(run: Run) -> dict[str, list[Picture]]:
         return {"judging": confusion, "calibration": [], "decisions": curve}
     curves = _present(roc_figure(scores, judged), precision_recall_figure(scores, judged))
     reliability, histogram = reliability_figure(scores, judged), histogram_figure(scores, judged)
-    # The histogram of scores stands beside the threshold, if there is one.
+    # The histogram of scores is shown beside the threshold, if there is one.
     is_cut = bool(decisions.threshold_words(run))
     return {
         "judging": [*confusion, *curves],

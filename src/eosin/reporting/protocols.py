@@ -38,15 +38,9 @@ _TITLE = "The same model under two splits"
 
 
 def write_protocols_page(folder: Path) -> Path:
-    """Join ``DIR/strict`` and ``DIR/as-published`` in one page.
+    """Join ``DIR/strict`` and ``DIR/as-published`` in one page, ``DIR/report.html``.
 
     A run without a page gets one, so that the links work.
-
-    Args:
-        folder: Folder of both run folders.
-
-    Returns:
-        The page, ``DIR/report.html``.
 
     Raises:
         ArtifactError: One of the two runs is missing or damaged.
@@ -65,11 +59,7 @@ def write_protocols_page(folder: Path) -> Path:
 
 
 def protocols_figure(folder: Path, path: Path) -> Path:
-    """Write the dot-and-interval chart of both splits, with a title of its own.
-
-    Args:
-        folder: Folder of both run folders.
-        path: PNG file to write.
+    """Write the dot-and-interval chart of both splits in ``folder``, with a title, as PNG.
 
     Raises:
         ArtifactError: A run is missing or damaged, or they have no metric to draw.
@@ -186,14 +176,7 @@ def _gap(strict: Metric | None, published: Metric | None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
-    """Run under one of the two splits.
-
-    Attributes:
-        key: ``strict`` or ``as-published``, the folder's name.
-        label: Display name.
-        run: The finished run.
-        seen: Train-test overlap of its split; ``None`` if unknown.
-    """
+    """Run under one of the two splits; ``seen`` is its train-test overlap, None if unknown."""
 
     key: str
     label: str

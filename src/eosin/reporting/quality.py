@@ -56,12 +56,8 @@ def write_quality_page(
 ) -> Path:
     """Write the self-contained HTML page of a quality check.
 
-    Args:
-        path: HTML file to write.
-        report: Report of the check.
-        name: Name of the data set.
-        pictures: Thumbnails by path, uint8, shape (H, W, 3): those that :func:`pictured` names. An
-            image without one is left out.
+    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`pictured` names. An image
+    without one is left out.
 
     Raises:
         OutputError: The page cannot be written.

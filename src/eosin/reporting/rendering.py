@@ -66,13 +66,7 @@ def write_figures(folder: Path, pictures: list[Picture]) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """Cell of a table.
-
-    Attributes:
-        text: Content.
-        mark: Letter of its footnote, empty without one.
-        href: Link target, empty without one.
-    """
+    """Cell of a table: text, letter of its footnote and link target, empty without one."""
 
     text: str
     mark: str = ""
@@ -83,12 +77,7 @@ class Cell:
 class Table:
     """Table of a page; the first column names the rows.
 
-    Attributes:
-        caption: Caption.
-        columns: Column headings.
-        rows: Cells by row.
-        notes: Footnotes: letter and text.
-        texts: Indices of columns of text, aligned left; all others are numbers.
+    ``texts`` holds the indices of columns of text, aligned left; all others are numbers.
     """
 
     caption: str
@@ -146,12 +135,7 @@ def text_table(
 
 
 def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table:
-    """Build the table of the ten metrics, one column per block.
-
-    Args:
-        caption: Caption.
-        blocks: Metrics by column heading.
-    """
+    """Build the table of the ten metrics, one column per block, by heading."""
     notes = Footnotes()
     further = [name for block in blocks.values() for name in block if name not in METRIC_NAMES]
     names = [
@@ -175,12 +159,8 @@ def block_table(
 ) -> Table | None:
     """Build a table with one row per block, e.g. per magnification; ``None`` without blocks.
 
-    Args:
-        caption: Caption.
-        first: Heading of the first column.
-        blocks: Metrics by row name.
-        wanted: Metrics to show, where any block has them.
-        sizes: Images of each row, if known.
+    ``first`` is the heading of the first column. Of the ``wanted`` metrics only those of some block
+    are shown; ``sizes`` are the images of each row, if known.
     """
     if not blocks:
         return None

@@ -93,15 +93,9 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Picture:
-    """Rendered figure.
+    """Rendered figure: PNG, text alternative with its numbers, and caption.
 
-    Attributes:
-        name: Stem of the file.
-        png: Bytes of the file.
-        alt: Text alternative, with the figure's numbers.
-        caption: Caption.
-        width_px: Width on the page; the file has twice as many pixels.
-        height_px: Height on the page.
+    Width and height are those on the page; the PNG has twice as many pixels per side.
     """
 
     name: str

@@ -114,7 +114,7 @@ def _least_covered(by_class: Mapping[str, Metric]) -> str:
 
 
 def _tell(metric: Metric, digits: str = ".3f") -> str:
-    """Format value and interval only; their limits stand with other metrics."""
+    """Format value and interval only; their limits are given with other metrics."""
     told = f"{metric.value:{digits}}"
     if metric.low is None or metric.high is None:
         return told
@@ -154,7 +154,7 @@ def tell_overlap(audit: AuditReport | None) -> list[str]:
 def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
     """Return the metrics of each ensemble member on the same images, one line each."""
     told = [
-        # The reasons for a missing interval stand with the ensemble's own.
+        # The reasons for a missing interval are given with the ensemble's own.
         (m.run, [tell_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")])
         for m in members
     ]

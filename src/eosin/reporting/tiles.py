@@ -29,16 +29,7 @@ COLOUR_NAMES = ("blue", "red", "green", "yellow", "magenta", "cyan")
 
 @dataclass(frozen=True)
 class Tile:
-    """Thumbnail with its text.
-
-    Attributes:
-        src: The image as a ``data:`` URI.
-        width: Width in pixels.
-        height: Height in pixels.
-        alt: Text alternative.
-        title: First line below it.
-        lines: Further lines.
-    """
+    """Thumbnail as a ``data:`` URI, with its text alternative, title and further lines."""
 
     src: str
     width: int

@@ -88,17 +88,7 @@ def draw_scanner(seed: int, site: int, sites: int) -> Scanner:
 
 
 def expose(light: Float32, optics: Optics, scanner: Scanner, rng: np.random.Generator) -> Image:
-    """Take a photograph of the light behind the slide.
-
-    Args:
-        light: Intensities (H, W, 3), in 0..1.
-        optics: Focus and noise of the patient.
-        scanner: Scanner of the site.
-        rng: Source of the exposure, focus and noise of this image.
-
-    Returns:
-        The image, shape (H, W, 3).
-    """
+    """Take a photograph, uint8, of the light behind the slide: intensities (H, W, 3), in 0..1."""
     scale = light.shape[0] / _REFERENCE_PX
     sigma = (optics.blur + scanner.extra_blur) * np.exp(0.15 * rng.standard_normal()) * scale
     if sigma > _LEAST_BLUR_PX:
@@ -143,22 +133,12 @@ class Stain:
         return np.array([self.haematoxylin, self.eosin])
 
     def varied(self, rng: np.random.Generator, amount: float) -> Stain:
-        """Return the stain of another section.
-
-        Args:
-            rng: Source of randomness.
-            amount: Strength of the fingerprint; a section varies by a fraction of it.
-        """
+        """Return the stain of another section, varied by a fraction of ``amount``."""
         return _scatter(self, rng, amount * _SECTION_SHARE)
 
 
 def draw_stain(rng: np.random.Generator, amount: float) -> Stain:
-    """Draw a patient's stain.
-
-    Args:
-        rng: Source of randomness.
-        amount: Strength of the fingerprint; 0 gives the reference itself.
-    """
+    """Draw a patient's stain; a fingerprint ``amount`` of 0 gives the reference itself."""
     vectors = _unit(REFERENCE_VECTORS)
     reference = Stain(
         _triple(vectors[0]), _triple(vectors[1]), (1.0, 1.0), (_WHITE, _WHITE, _WHITE)
@@ -167,15 +147,7 @@ def draw_stain(rng: np.random.Generator, amount: float) -> Stain:
 
 
 def transmit(concentration: Float32, stain: Stain) -> Float32:
-    """Return the light transmitted by stained tissue, by the Beer–Lambert law.
-
-    Args:
-        concentration: Concentrations of haematoxylin and eosin, shape (H, W, 2), 0 or more.
-        stain: Stain of the slide.
-
-    Returns:
-        Intensities (H, W, 3), in 0..1.
-    """
+    """Return the light (H, W, 3), in 0..1, behind stain concentrations (H, W, 2), 0 or more."""
     vectors = (-stain.matrix * np.array(stain.strength)[:, None]).astype(np.float32)
     light: Float32 = np.exp(concentration.reshape(-1, 2) @ vectors)
     light *= np.array(stain.white, dtype=np.float32)

@@ -56,12 +56,10 @@ class Glands:
     def place(
         self, which: npt.NDArray[np.intp], theta: Floats, share: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        """Return x, y in µm and the outward direction in rad of points on the glands.
+        """Return x, y in µm and the outward direction in rad of points on the glands ``which``.
 
-        Args:
-            which: Index of each point's gland, shape (M,).
-            theta: Polar angle in the gland's own frame, shape (M,).
-            share: Distance from the centre as a share of the outline, shape (M,).
+        ``theta`` is the polar angle in the gland's own frame, ``share`` the distance from the
+        centre relative to the outline. All have shape (M,).
         """
         reach = self.radius[which] * self.outline(which, theta) * share
         along = reach * np.cos(theta) * self.stretch[which]
@@ -81,14 +79,7 @@ class Glands:
 def draw_glands(
     rng: np.random.Generator, tissue: Morphology, field_um: float, richness: float
 ) -> Glands:
-    """Draw the glands of a field.
-
-    Args:
-        rng: Source of randomness.
-        tissue: Morphology of the glands.
-        field_um: Side of the field.
-        richness: Factor on the share of the field covered by lobules, about 1.
-    """
+    """Draw the glands of a field; ``richness`` (about 1) scales the share that lobules cover."""
     spacing = 100.0 / np.sqrt(max(tissue.glands, 0.2) * 0.866)
     spacing = max(spacing, 2.05 * tissue.gland_radius)
     x, y = lattice(rng, field_um, spacing, tissue.disorder, tissue.gland_radius)
@@ -152,7 +143,7 @@ def _window(
 def _relative_radius(
     glands: Glands, index: int, rows: tuple[int, int], columns: tuple[int, int], mpp: float
 ) -> tuple[Float32, float]:
-    """Return each pixel's distance from the centre relative to the outline, and its size in µm."""
+    """Return each pixel's distance from the centre relative to the outline, and the mean radius."""
     dx = ((np.arange(*columns) + 0.5) * mpp - glands.x[index]).astype(np.complex64)
     dy = ((np.arange(*rows) + 0.5) * mpp - glands.y[index]).astype(np.complex64)
     # Rotating into the gland's frame and undoing its stretch are linear in dx and dy.

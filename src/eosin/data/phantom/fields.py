@@ -68,13 +68,9 @@ class SmoothField:
     def draw(
         cls, rng: np.random.Generator, length_um: float, waves: int = 16, stretch: float = 1.0
     ) -> SmoothField:
-        """Draw a field.
+        """Draw a field with ``waves`` plane waves and correlation length ``length_um``.
 
-        Args:
-            rng: Source of randomness.
-            length_um: Correlation length.
-            waves: Number of plane waves.
-            stretch: Ratio of the correlation lengths along a random axis and across it.
+        ``stretch`` is the ratio of the correlation lengths along a random axis and across it.
         """
         wave = rng.standard_normal((waves, 2)) / length_um
         angle = rng.uniform(0.0, np.pi)
@@ -135,12 +131,7 @@ def noise_pool() -> Float32:
 
 
 def sample_fibres(along_px: Float32, across_px: Float32) -> Float32:
-    """Sample the fibre texture at fractional coordinates, bilinear and periodic.
-
-    Args:
-        along_px: Coordinates along the fibres in texture pixels, shape (H, W), any value.
-        across_px: Coordinates across the fibres, likewise.
-    """
+    """Sample the fibre texture at any coordinates in px, (H, W), bilinear and periodic."""
     tile = fibre_tile().ravel()
     left, top = np.floor(along_px), np.floor(across_px)
     right_share, low_share = along_px - left, across_px - top
@@ -158,17 +149,9 @@ def sample_fibres(along_px: Float32, across_px: Float32) -> Float32:
 def lattice(
     rng: np.random.Generator, field_um: float, spacing_um: float, jitter: float, margin_um: float
 ) -> tuple[Floats, Floats]:
-    """Draw a jittered hexagonal lattice over the field and a margin around it.
+    """Draw a hexagonal lattice over the field and a margin: x and y in µm, each (N,).
 
-    Args:
-        rng: Source of randomness.
-        field_um: Side of the field.
-        spacing_um: Distance between neighbours before jitter.
-        jitter: Standard deviation of the jitter as a share of the spacing.
-        margin_um: Width of the margin.
-
-    Returns:
-        x and y in µm, each (N,).
+    ``jitter`` is the standard deviation of the positions as a share of the spacing.
     """
     low, high = -margin_um, field_um + margin_um
     columns = np.arange(low, high, spacing_um) + rng.uniform(0, spacing_um)

@@ -65,10 +65,9 @@ def join(parts: list[Nuclei]) -> Nuclei:
 
 
 def stamp(nuclei: Nuclei, grid: Grid) -> tuple[Float32, Float32]:
-    """Draw nuclei onto a grid; where two overlap, the darker one is kept.
+    """Draw nuclei onto a grid: coverage in 0..1 and haematoxylin, each (S, S).
 
-    Returns:
-        Coverage in 0..1 and haematoxylin, each (size_px, size_px).
+    Where two overlap, the darker one is kept.
     """
     size_px, mpp, field_um = grid.size_px, grid.mpp, grid.field_um
     reach, x, y = 1.3 * nuclei.long, nuclei.x, nuclei.y

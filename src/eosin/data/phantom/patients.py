@@ -112,9 +112,7 @@ class Patient:
 def draw_patient(options: PhantomOptions, number: int) -> Patient:
     """Draw one patient, independent of ``options.patients`` and the order of drawing.
 
-    Args:
-        options: Options of the phantom.
-        number: Number of the patient, from 0; it may exceed ``options.patients``.
+    ``number`` counts from 0 and may exceed ``options.patients``.
 
     Raises:
         DataError: The number is negative.

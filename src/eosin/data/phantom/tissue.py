@@ -116,11 +116,7 @@ class Canvas:
 
 
 def draw_morphology(patient: Patient, rng: np.random.Generator) -> tuple[Morphology, float]:
-    """Draw one image's morphology from the patient's severity and habit.
-
-    Returns:
-        The morphology and its malignancy in 0..1.
-    """
+    """Draw one image's morphology and malignancy (0..1) from the patient's severity and habit."""
     level = malignancy(patient.severity + _SEVERITY_WOBBLE * rng.standard_normal())
     tissue = interpolate(level)
     if patient.subtype:
@@ -140,18 +136,10 @@ def draw_morphology(patient: Patient, rng: np.random.Generator) -> tuple[Morphol
 
 
 def concentration_map(patient: Patient, grid: Grid, rng: np.random.Generator) -> Float32:
-    """Draw the stain concentrations of one field of tissue.
+    """Draw the haematoxylin and eosin of one field of tissue, shape (S, S, 2), 0 or more.
 
     The draws depend on the field only, never on its pixels: the same random stream gives the same
     tissue at any size.
-
-    Args:
-        patient: Simulated patient.
-        grid: Field and its pixels.
-        rng: Source of this field's randomness.
-
-    Returns:
-        Haematoxylin and eosin, shape (S, S, 2), 0 or more.
     """
     tissue, level = draw_morphology(patient, rng)
     angle = float(rng.uniform(0, np.pi))

@@ -25,12 +25,12 @@ from eosin.runs.finished import Run
 
 @dataclass(frozen=True)
 class Item:
-    """Item of a reporting guideline.
+    """Item of a reporting guideline, named in our words.
 
     Attributes:
-        name: What it asks for, in our words.
-        tripod: Its numbers in TRIPOD+AI.
-        claim: Its numbers in CLAIM.
+        name: Item.
+        tripod: Numbers in TRIPOD+AI.
+        claim: Numbers in CLAIM.
         tell: Function that answers it from a run; ``None`` if only the study's authors can.
         left: What the authors must add to the answer; empty if it is complete.
     """

@@ -12,15 +12,7 @@ from eosin.reporting.rendering import SIMULATED, Cell, Table
 
 @dataclass(frozen=True)
 class Section:
-    """Section of the card; shown in the order of its attributes, empty ones left out.
-
-    Attributes:
-        title: Heading.
-        words: Paragraphs.
-        facts: Pairs of name and value.
-        points: List of sentences.
-        tables: Tables.
-    """
+    """Section of the card: paragraphs, facts, sentences and tables, in this order if not empty."""
 
     title: str
     words: tuple[str, ...] = ()
@@ -43,13 +35,7 @@ class Section:
 class Card:
     """Model card.
 
-    Attributes:
-        name: Name of the model.
-        description: Description of the training, in sentences; empty if unknown.
-        simulated: True if the model was trained on simulated images.
-        cautions: Cautions before any number, in sentences.
-        verdict: Performance in one sentence.
-        sections: Sections, none of them empty.
+    ``cautions`` are shown before any number; ``verdict`` is one sentence; no section is empty.
     """
 
     name: str

@@ -32,12 +32,7 @@ _PARTS = (
 
 
 def write_card(run: Path) -> None:
-    """Write the model card, from the run folder alone.
-
-    Writes nothing if the run holds no model (it evaluated one from elsewhere).
-
-    Args:
-        run: Run folder.
+    """Write the model card from the run folder alone; nothing if the run holds no model.
 
     Raises:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.

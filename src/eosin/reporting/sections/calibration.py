@@ -139,7 +139,7 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
             _draw_histogram(axes, part, edges, label, index)
         top = axes.get_ylim()[1]
         text = _draw_threshold(axes, metrics, top)
-        # The legend stands alone above the bars.
+        # Only the legend is above the bars.
         axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.32 * top))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title("Scores")

@@ -39,12 +39,7 @@ MOST_GROUPS = 1000
 
 
 def distribution_figure(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> Picture:
-    """Draw the images of each class as horizontal bars, one per subset.
-
-    Args:
-        counts: Images by subset, then class.
-        classes: Classes in order.
-    """
+    """Draw images (by subset, then class) as horizontal bars, one per subset of each class."""
     parts = list(counts)
     n_bars = len(parts) * len(classes)
     with house_style():
@@ -286,12 +281,9 @@ def split_words(run: Run) -> str:
 
 
 def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dict[str, int] | None:
-    """Count evaluated images by the values of a column; ``None`` if it is unknown.
+    """Count evaluated images by a column of the predictions, else of the manifest, if it exists.
 
-    Args:
-        run: Finished run.
-        column: Column of the predictions, else of the manifest.
-        write: Formatter of a value.
+    ``write`` formats a value of the column.
     """
     frame, told = run.predictions, run.manifest
     if frame is None:
@@ -306,13 +298,9 @@ def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dic
 
 
 def groups_by_part(run: Run, most: int = MOST_GROUPS) -> list[tuple[str, str, list[str], str]]:
-    """Return each subset's name, number of groups, their names, and how many are left out.
+    """Return each subset's name, number of groups, up to ``most`` names, and how many are left out.
 
     Empty if each image is its own group: that would list the images.
-
-    Args:
-        run: Finished run.
-        most: Most names listed per subset.
     """
     report = run.split_report
     if report is None or all(part.n_groups == part.n_images for part in report.parts.values()):

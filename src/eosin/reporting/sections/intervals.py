@@ -23,12 +23,7 @@ from eosin.reporting.style import (
 
 @dataclass(frozen=True)
 class Series:
-    """Metrics drawn as one series.
-
-    Attributes:
-        label: Name of the series.
-        metrics: Metrics by name.
-    """
+    """Metrics by name, drawn as one series."""
 
     label: str
     metrics: MetricBlock
@@ -44,12 +39,7 @@ def interval_figure(
 ) -> Picture | None:
     """Draw a dot with its 95 % interval for each metric, one series below the other.
 
-    Args:
-        series: Series, from top to bottom.
-        name: Stem of the file.
-        caption: Caption.
-        title: Title, for a figure that stands alone.
-        only: Metrics to draw, in order; all by default.
+    ``only`` selects and orders the metrics; ``title`` is for a figure that stands alone.
     """
     names = [
         metric

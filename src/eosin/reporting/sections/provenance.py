@@ -49,17 +49,7 @@ _METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"
 
 @dataclass(frozen=True)
 class FindingView:
-    """Finding of the audit, as shown on the page.
-
-    Attributes:
-        severity: ``leak``, ``warning`` or ``note``.
-        label: Severity for readers.
-        kind: Kind of finding.
-        message: Message of the audit.
-        pairs: Example pairs.
-        pictures: Thumbnails of some pairs, side by side.
-        summary: How many of how many pairs are shown.
-    """
+    """Finding of the audit as shown on the page; ``pictures`` are thumbnails of some pairs."""
 
     severity: str
     label: str

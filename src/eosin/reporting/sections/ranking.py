@@ -205,11 +205,7 @@ def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArr
 
 
 def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> Picture | None:
-    """Draw the ROC curves of several runs over each other.
-
-    Args:
-        named: Name, scores and metrics of each run.
-    """
+    """Draw the ROC curves of several runs (name, scores, metrics) over each other."""
     drawable = [
         (name, scores, metrics, scores.judged_classes[0])
         for name, scores, metrics in named

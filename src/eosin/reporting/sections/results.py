@@ -273,10 +273,9 @@ def votes_table(run: Run) -> Table | None:
 
 
 def patients_table(run: Run) -> tuple[Table | None, int]:
-    """Build the table of patients by recognition rate, the worst first.
+    """Build the table of patients by recognition rate, the worst first, and count those left out.
 
-    Returns:
-        The table, ``None`` if patients are unknown, and the number of patients left out.
+    The table is ``None`` if patients are unknown.
     """
     frame = run.predictions
     if frame is None or not (frame["patient"] != "").any():

@@ -27,10 +27,9 @@ _METHODS = {
 
 
 def learning_figures(histories: Sequence[Any]) -> list[Picture]:
-    """Draw loss, accuracy and learning rate against the evaluation step.
+    """Draw loss, accuracy and learning rate by evaluation step.
 
-    Args:
-        histories: One table per training; those of folds are drawn thin, with their mean.
+    Tables of several folds are drawn thin, with their mean.
     """
     figures = []
     for quantity_name in _TITLES:
