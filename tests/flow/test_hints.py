@@ -474,10 +474,8 @@ SCENARIOS = [
         lambda w: ["evaluate", w.model, "--data", w.outside("benign", "tumour"), "--map", "tumour"],
         n_replaced=2,
     ),
-    Scenario(
-        "Name two or more: eosin ensemble", lambda w: ["ensemble", w.run], {"RUN": "two runs"}
-    ),
-    Scenario("Name two or more: eosin compare", lambda w: ["compare", w.run], {"RUN": "two runs"}),
+    Scenario("Name two or more: eosin", lambda w: ["ensemble", w.run], {"RUN": "two runs"}),
+    Scenario("Name two or more: eosin", lambda w: ["compare", w.run], {"RUN": "two runs"}),
     Scenario(
         "Name RUN/model, or train",
         lambda w: ["predict", w.here, w.images],
