@@ -33,11 +33,9 @@ from eosin.artifacts.tables import NOTES, ROW, folder_of, lines_of, read_table, 
 from eosin.core.errors import ArtifactError, ManifestError, close_matches
 from eosin.core.files import atomic_path
 from eosin.core.text import clean_name, printable, spelling_key
-from eosin.core.types import BUNDLED, Samples, change_parts, parts_of
+from eosin.core.types import BUNDLED, MOST_INDEX, ImageReference, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
-#: Of an index behind ``#``; no file has more images.
-_MOST_DIGITS = 18
 #: Characters of a cell that a message shows.
 _MOST_SHOWN = 200
 OPTIONAL = ("patient", "group", "slide", "magnification", "mpp", "split", "fold", "site", "cluster")
@@ -207,9 +205,8 @@ def _check_bundles(frame: Any, name: str) -> None:
 def _check_indices(frame: Any, name: str) -> None:
     """Refuse a ``#`` that no index follows: it stands for images inside a container."""
     for cell in (part for path in frame["path"] for part in parts_of(path)):
-        _, mark, index = cell.partition("#")
-        n_digits = len(index.lstrip("0"))
-        if mark and not (index.isascii() and index.isdecimal() and n_digits <= _MOST_DIGITS):
+        image = ImageReference.parse(cell) if "#" in cell else None
+        if image and ("#" in image.path or not image.digits or image.index == MOST_INDEX):
             raise ManifestError(
                 f"{name}: the path {cell[:_MOST_SHOWN]!r} needs a whole number behind '#'",
                 mend="`file#index` names an image inside an h5 or idx file; rename other files",
@@ -275,8 +272,8 @@ def relocated(samples: Samples, folder: Path) -> Samples:
 
 def _relocate(cell: str, root: Path, base: Path, folders: dict[str, str]) -> str:
     """Return one cell's new spelling; ``folders`` remembers those of the folders seen."""
-    file, hash_mark, index = cell.partition("#")
-    folder, slash, name = file.rpartition("/")
+    image = ImageReference.parse(cell)
+    folder, slash, name = image.path.rpartition("/")
     if folder + slash not in folders:
         # A file system is asked for each folder once, not for each of 300,000 files.
         target = (root / (folder + slash)).resolve()
@@ -285,7 +282,7 @@ def _relocate(cell: str, root: Path, base: Path, folders: dict[str, str]) -> str
         except ValueError:  # another drive on Windows
             folders[folder + slash] = target.as_posix()
     moved = folders[folder + slash]
-    return f"{name if moved == '.' else f'{moved}/{name}'}{hash_mark}{index}"
+    return str(replace(image, path=name if moved == "." else f"{moved}/{name}"))
 
 
 def write_table(path: Path, frame: Any) -> None:

@@ -11,18 +11,20 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError
 from eosin.core.text import clean_name
-from eosin.core.types import change_parts, parts_of
+from eosin.core.types import ImageReference, change_parts, parts_of
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 #: Paths that are looked at to learn whether a table's names have another case than the files.
 _LOOKED_AT = 9
+_BLANK_INDEX = re.compile(r"#\s*([0-9]+)\s*$")
 _Listing = dict[str, set[str]]
 
 
@@ -86,10 +88,8 @@ def _check_forms(frame: Any, name: str) -> None:
 
 def _resolve_cell(root: Path, cell: str, listings: dict[Path, _Listing]) -> str:
     def resolve(part: str) -> str:
-        file, mark, index = part.rpartition("#")
-        if not mark or not index.strip().isdecimal():
-            file, mark, index = part, "", ""
-        return _resolve(root, file, listings) + mark + index.strip()
+        image = ImageReference.parse(_BLANK_INDEX.sub(r"#\1", part))
+        return str(replace(image, path=_resolve(root, image.path, listings)))
 
     return change_parts(cell, resolve)
 
@@ -155,7 +155,8 @@ def _check_case(frame: Any, root: Path, cells: list[str], name: str) -> None:
         ManifestError: Naming a path and its file.
     """
     some = range(0, len(cells), max(1, len(cells) // _LOOKED_AT))
-    files = [(i, next(filter(None, parts_of(cells[i])), "").partition("#")[0]) for i in some]
+    firsts = [(i, next(filter(None, parts_of(cells[i])), "")) for i in some]
+    files = [(i, ImageReference.parse(first).path) for i, first in firsts]
     # Unlike Path.exists, without an error where a name is too long for a file.
     if not files or any(os.path.exists(root / file) for _, file in files):  # noqa: PTH110
         return

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import write_private
 from eosin.core.places import expand_path, settings_folder
+from eosin.core.types import ImageReference
 
 #: Names the key's file in place of the one in the user's settings.
 KEY_VARIABLE = "EOSIN_PSEUDONYM_KEY"
@@ -55,7 +56,7 @@ class Pseudonyms:
 
     def __contains__(self, name: str) -> bool:
         """Tell whether a name, be it a file's or of one image in a file, was made here."""
-        return name.partition("#")[0].partition(".")[0] in self._meant
+        return ImageReference.parse(name).path.partition(".")[0] in self._meant
 
     def of_file(self, kind: str, path: str) -> str:
         """Return the same for a file, which keeps its suffix: ``image-k3f9a1c2b4d5.png``."""

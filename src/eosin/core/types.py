@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from eosin.core.errors import ImageError
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
@@ -25,6 +28,8 @@ SPLITS = ("train", "val", "test")
 BUNDLED, TOGETHER = "|", "+"
 #: No file holds so many images: a larger index is read as this.
 MOST_INDEX = 10**18
+#: How the names of files of many images end.
+CONTAINER_SUFFIXES = frozenset({".h5", ".hdf5", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz"})
 
 
 class ImageSource(Protocol):
@@ -75,13 +80,63 @@ class Estimate:
     wilson: tuple[float, float] | None = None
 
 
-def read_index(text: str) -> int | None:
-    """Return the index that stands behind a ``#``, at most ``MOST_INDEX``; None if it is none."""
-    if not (text.isascii() and text.isdecimal()):
-        return None
-    # Python reads no number of more than 4,300 digits.
-    digits = text.lstrip("0")
-    return int(digits or 0) if len(digits) < len(str(MOST_INDEX)) else MOST_INDEX
+def is_container(name: str | Path) -> bool:
+    """Return whether a file holds many images, by its name."""
+    return str(name).lower().endswith(tuple(CONTAINER_SUFFIXES))
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """One image: a file, or one of the images of a container, ``file#index``.
+
+    Attributes:
+        path: The file. Its name may hold a ``#`` that no whole number follows.
+        digits: The index as it is written, from 0; empty where the file is one image.
+    """
+
+    path: str
+    digits: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ImageReference:
+        """Return the reference that a text is."""
+        path, mark, digits = text.rpartition("#")
+        is_index = mark and digits.isascii() and digits.isdecimal()
+        return cls(path, digits) if is_index else cls(text)
+
+    def __str__(self) -> str:
+        return f"{self.path}#{self.digits}" if self.digits else self.path
+
+    @property
+    def index(self) -> int | None:
+        """The image's place in its container, at most ``MOST_INDEX``."""
+        if not self.digits:
+            return None
+        # Python reads no number of more than 4,300 digits.
+        digits = self.digits.lstrip("0")
+        return int(digits or 0) if len(digits) < len(str(MOST_INDEX)) else MOST_INDEX
+
+    def resolve(self, root: Path = Path()) -> tuple[Path, int | None]:
+        """Return the file, and the index of the image inside it.
+
+        What ends in ``#1`` but names no container is a file of that name, unless only the file
+        without it is there.
+
+        Raises:
+            ImageError: Behind a container's ``#`` stands no index.
+        """
+        whole, file = root / str(self), root / self.path
+        # Unlike those of Path, without an error where a name is too long for a file.
+        is_file, exists = os.path.isfile, os.path.exists
+        if self.digits:
+            is_inside = is_container(self.path) or (is_file(file) and not exists(whole))
+            return (file, self.index) if is_inside else (whole, None)
+        first, mark, _ = str(whole).rpartition("#")
+        if mark and is_container(first) and exists(first) and not exists(whole):
+            raise ImageError(
+                f"{whole} needs a whole number behind '#': the first image is {first}#0"
+            )
+        return whole, None
 
 
 @dataclass(frozen=True)
@@ -130,13 +185,11 @@ class Samples:
 
     def resolve(self, path: str) -> Path:
         """Return the file that a ``path`` cell names (without ``#index``)."""
-        return self.root / path.partition("#")[0]
+        return self.locate(path)[0]
 
     def locate(self, path: str) -> tuple[Path, int | None]:
         """Return the file that a ``path`` cell names, and the index of the image inside it."""
-        file, _, index = path.partition("#")
-        number = read_index(index)
-        return (self.root / path, None) if number is None else (self.root / file, number)
+        return ImageReference.parse(path).resolve(self.root)
 
     def where(self, mask: BoolArray) -> Samples:
         """Return the rows that ``mask`` (N,) selects, with a fresh index."""

@@ -12,8 +12,8 @@ import pandas as pd
 
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, ImageError
-from eosin.core.types import Samples, parts_of, read_index
-from eosin.images.containers import count_items, is_container
+from eosin.core.types import ImageReference, Samples, is_container, parts_of
+from eosin.images.containers import count_items
 from eosin.images.decode import IMAGE_SUFFIXES
 from eosin.images.listing import describe_left_out, walk_folder
 
@@ -116,19 +116,4 @@ def _expand(path: Path, found: ImageList) -> None:
         reason = f"{path} holds {count:,} images; at most {_MOST_LISTED:,} of a file are listed"
         found.skipped.append((str(path), f"{reason}: name those that are meant in a table"))
     else:
-        found.cells.extend(f"{path}#{index}" for index in range(count))
-
-
-def split_cell(cell: str) -> tuple[Path, int | None]:
-    """Return the file that a path cell names, and the index of the image inside it.
-
-    Raises:
-        ImageError: Behind a container's ``#`` stands no index.
-    """
-    file, mark, index = cell.rpartition("#")
-    if not mark or not is_container(Path(file)):
-        return Path(cell), None
-    number = read_index(index)
-    if number is None and Path(file).exists() and not Path(cell).exists():
-        raise ImageError(f"{cell} needs a whole number behind '#': the first image is {file}#0")
-    return (Path(cell), None) if number is None else (Path(file), number)
+        found.cells.extend(str(ImageReference(str(path), str(i))) for i in range(count))

@@ -12,13 +12,14 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eosin.artifacts.manifest import read_written
 from eosin.artifacts.pseudonyms import Pseudonyms
 from eosin.core.files import read_file, read_json
-from eosin.core.types import SPLITS, change_parts, parts_of
+from eosin.core.types import SPLITS, ImageReference, change_parts, parts_of
 
 #: Columns of tables, and keys of JSON, whose cells are identifiers; of which kind.
 IDENTIFYING = {
@@ -189,9 +190,9 @@ class Identifiers:
 
     def image(self, cell: str, root: Path = Path()) -> str:
         """Return the pseudonym of one image; ``#index`` stays, it tells only an order."""
-        file, index = _split(self._absolute(cell, root))
-        known = self._images.get(file) or self._find(file_of(cell))
-        return (known or self._pseudonyms.of_file("image", file)) + index
+        image = ImageReference.parse(self._absolute(cell, root))
+        known = self._images.get(image.path) or self._find(file_of(cell))
+        return str(replace(image, path=known or self._pseudonyms.of_file("image", image.path)))
 
     def file(self, path: str) -> str:
         """Return the pseudonym of a file or folder that is no image."""
@@ -203,13 +204,13 @@ class Identifiers:
 
     def _absolute(self, cell: str, root: Path) -> str:
         """Return a path cell from the root of the disk."""
-        file, index = _split(cell)
-        folder, slash, name = file.rpartition("/")
+        image = ImageReference.parse(cell)
+        folder, slash, name = image.path.rpartition("/")
         place = str(root / (folder + slash))
         if place not in self._folders:
             # A file system is asked for each folder once, not for each of 300,000 files.
             self._folders[place] = Path(os.path.realpath(place)).as_posix().rstrip("/")
-        return f"{self._folders[place]}/{name}{index}"
+        return str(replace(image, path=f"{self._folders[place]}/{name}"))
 
     def _find(self, file: str) -> str | None:
         """Return the pseudonym of the one image whose path ends so, whatever folder it is from."""
@@ -253,14 +254,7 @@ class Identifiers:
 
 def file_of(cell: str) -> str:
     """Return the file that a cell names, without the image's index."""
-    return _split(cell)[0]
-
-
-def _split(cell: str) -> tuple[str, str]:
-    """Return the file that a cell names, and ``#index`` if it has one."""
-    file, mark, index = cell.rpartition("#")
-    # Any other "#" is part of the name, which may be a patient's.
-    return (file, mark + index) if index.isascii() and index.isdecimal() and mark else (cell, "")
+    return ImageReference.parse(cell).path
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:

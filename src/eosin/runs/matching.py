@@ -19,7 +19,7 @@ from eosin.artifacts.predictions import PREFIX
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.files import sha256_file
-from eosin.core.types import BUNDLED, Samples
+from eosin.core.types import BUNDLED, ImageReference, Samples
 from eosin.evaluation.comparison import Contender, Factor, range_tests
 from eosin.metrics import Predictions
 from eosin.metrics.comparison import draw
@@ -201,7 +201,12 @@ def _contents(judgement: Judgement, common: set[str]) -> dict[str, str]:
     cells = zip(run.predictions["path"], judgement.rows["path"], strict=True)
     for own, path in dict(cells).items():
         file = run.root / own
-        if path not in common and not {"#", BUNDLED} & set(own) and file.is_file():
+        if (
+            path not in common
+            and BUNDLED not in own
+            and not ImageReference.parse(own).digits
+            and file.is_file()
+        ):
             digest = sha256_file(file)
             found[digest] = path
             twice[digest] += 1

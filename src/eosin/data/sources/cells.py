@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from eosin.core.errors import DataError, RecipeError, close_matches
+from eosin.core.types import CONTAINER_SUFFIXES, ImageReference
 from eosin.data.sources.base import (
     DATASETS,
     NOTES,
@@ -31,7 +32,6 @@ from eosin.data.sources.base import (
     take_text,
     take_texts,
 )
-from eosin.images.containers import CONTAINER_SUFFIXES
 from eosin.images.decode import IMAGE_SUFFIXES
 from eosin.images.listing import list_files
 
@@ -112,12 +112,12 @@ def _add_split(table: Any, test_plates: tuple[str, ...]) -> None:
 
 def _notes(root: Path, file: Path, table: Any) -> list[str]:
     there = set(list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES).files)
-    named = {cell.partition("#")[0] for cell in table["path"]}
+    files = [ImageReference.parse(cell).path for cell in table["path"]]
     notes = []
-    if absent := sum(cell.partition("#")[0] not in there for cell in table["path"]):
-        first = min(named - there)
+    if absent := sum(file not in there for file in files):
+        first = min(set(files) - there)
         notes.append(f"{count_images(absent)} of {file.name} not there, such as {first}")
-    if extra := len(there - named):
+    if extra := len(there - set(files)):
         notes.append(f"{count_images(extra)} not in {file.name}: left out")
     return notes
 

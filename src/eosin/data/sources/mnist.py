@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
+from eosin.core.types import ImageReference
 from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts, check_options
 from eosin.images.containers import count_items, read_labels
 
@@ -75,7 +76,7 @@ def _collect_part(root: Path, images: Path, labels: Path, split: str) -> Any:
     lead = images.relative_to(root).as_posix()
     return pd.DataFrame(
         {
-            "path": [f"{lead}#{index}" for index in range(n_images)],
+            "path": [str(ImageReference(lead, str(index))) for index in range(n_images)],
             "label": [str(digit) for digit in digits],
             "split": split,
         },

@@ -15,7 +15,7 @@ import pandas as pd
 
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.text import clean_name
-from eosin.core.types import IntArray
+from eosin.core.types import ImageReference, IntArray
 from eosin.data.sources.base import (
     DATASETS,
     NOTES,
@@ -108,7 +108,7 @@ def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
     slides = _read_slides(folder, part, targets, notes)
     return pd.DataFrame(
         {
-            "path": [f"{lead}{images.name}#{index}" for index in range(n_images)],
+            "path": [str(ImageReference(lead + images.name, str(i))) for i in range(n_images)],
             "label": np.array(CLASSES, dtype=object)[targets],
             "part": part,
             "slide": "" if slides is None else slides["wsi"],
