@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from eosin.core.networks import NetworkSpec, check_arguments
 from eosin.core.registry import Registry
@@ -74,24 +75,11 @@ def count_macs(network: nn.Module, input_px: int, in_channels: int = 3) -> int:
         input_px: Height and width of the input.
         in_channels: Channels of the input.
     """
-    total = 0
-
-    def add(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            taps = module.weight[0].numel()  # C_in / groups * kernel height * kernel width
-            total += taps * output.numel()
-        elif isinstance(module, nn.Linear):
-            total += module.in_features * output.numel()
-
-    hooks = [module.register_forward_hook(add) for module in network.modules()]
     was_training = network.training
     try:
         network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, in_channels, input_px, input_px))
     finally:
         network.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return total
+    return counter.get_total_flops() // 2
