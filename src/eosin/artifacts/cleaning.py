@@ -16,7 +16,7 @@ import numpy as np
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError, close_matches
-from eosin.core.text import clean_name, is_name, is_text, is_unknown, shorten
+from eosin.core.text import clean_name, is_name, is_text, is_unknown, quantity, shorten, some
 from eosin.core.types import SPLITS, TOGETHER
 
 #: Columns whose written-out unknowns (``NA``, ``unknown``) are the same as an empty cell.
@@ -132,8 +132,8 @@ def _note_contradictions(frame: Any) -> Iterator[str]:
         mask = (n_patients > 1).reindex(frame.index, fill_value=False)
         if mask.any():
             n = frame[key][mask].nunique()
-            plural = f"{what} is" if n == 1 else f"{what}s are"
-            yield f"{n:,} {plural} listed under several patients, in {_rows(frame, mask)}"
+            plural = quantity(n, f"{what} is", f"{what}s are")
+            yield f"{plural} listed under several patients, in {_rows(frame, mask)}"
 
 
 def _clean_mpp(frame: Any, name: str) -> None:
@@ -162,11 +162,11 @@ def _first_row(frame: Any, column: str, cell: str) -> str:
 def _rows(frame: Any, mask: Any) -> str:
     """Return the number of rows, and the first ones of a table that was read."""
     positions = np.flatnonzero(np.asarray(mask))
-    count = "1 row" if len(positions) == 1 else f"{len(positions):,} rows"
+    count = quantity(len(positions), "row")
     if frame.index.name is None:
         return count
-    first = ", ".join(str(row_number(frame, int(position))) for position in positions[:_MOST_SHOWN])
-    return f"{count} ({first}{', …' if len(positions) > _MOST_SHOWN else ''})"
+    first = [str(row_number(frame, int(position))) for position in positions[: _MOST_SHOWN + 1]]
+    return f"{count} ({some(first, _MOST_SHOWN)})"
 
 
 def check_text(frame: Any, name: str) -> None:

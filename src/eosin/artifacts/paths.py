@@ -17,7 +17,7 @@ from typing import Any
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, quantity
 from eosin.core.types import ImageReference, change_parts, parts_of
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -51,9 +51,7 @@ def resolve_paths(frame: Any, root: Path, name: str) -> list[str]:
     frame["path"] = found
     pairs = zip(cells, found, strict=True)
     n = sum(cell.count("\\") > new.count("\\") for cell, new in pairs)
-    return (
-        [f"column 'path': '\\' read as '/' ({'1 row' if n == 1 else f'{n:,} rows'})"] if n else []
-    )
+    return [f"column 'path': '\\' read as '/' ({quantity(n, 'row')})"] if n else []
 
 
 def plain_path(cell: str) -> str:

@@ -35,7 +35,7 @@ from eosin.artifacts.bounds import (
 )
 from eosin.core.errors import ManifestError
 from eosin.core.files import open_file
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, quantity
 
 #: Where in ``table.attrs`` stand sentences on what is odd, but no error.
 NOTES = "notes"
@@ -384,8 +384,7 @@ def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[
         filled -= 1
     if not named <= filled <= len(names):
         raise ManifestError(
-            f"{path}: row {number} has {filled} cell{'' if filled == 1 else 's'}, but the header "
-            f"has {named}",
+            f"{path}: row {number} has {quantity(filled, 'cell')}, but the header has {named}",
             mend="Put quotes around cells that contain the separator, or save the table as .xlsx",
         )
     if list(map(clean_name, row[:named])) == list(map(clean_name, names[:named])):

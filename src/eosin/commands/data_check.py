@@ -17,7 +17,7 @@ from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
-from eosin.core.text import printable
+from eosin.core.text import percent, printable, quantity
 from eosin.core.types import TOGETHER, Image, Pixels, Samples, parts_of
 from eosin.data.quality import (
     FLAGS,
@@ -143,7 +143,7 @@ def tell_quality(report: QualityReport) -> list[str]:
         reason if reason.startswith(file) else f"{file}: {reason}"
         for file, reason in report.unreadable
     ]
-    lines.append(f"{n_images} image{'' if n_images == 1 else 's'}, {n_unreadable} unreadable")
+    lines.append(f"{quantity(n_images, 'image')}, {n_unreadable} unreadable")
     for flag in FLAGS:
         rows = report.flagged(flag)
         if len(rows) == 0:
@@ -154,7 +154,7 @@ def tell_quality(report: QualityReport) -> list[str]:
         if len(rows) > _MOST_NAMES:
             lines.append(f"{'':<18}… and {len(rows) - _MOST_NAMES} more")
     if report.n_flagged:
-        share = f"{100 * report.n_flagged / n_images:.1f} %"
+        share = percent(report.n_flagged / n_images, 1)
         lines.append(f"{report.n_flagged} flagged ({share}): advice, no image is left out for it")
     else:
         lines.append("nothing flagged")

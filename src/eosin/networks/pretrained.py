@@ -11,6 +11,7 @@ from torch import nn
 
 from eosin.core.errors import ArtifactError
 from eosin.core.networks import NetworkSpec
+from eosin.core.text import some
 from eosin.networks.sources import HUB, Weights, find_weights
 from eosin.runtime.door import import_companion
 
@@ -151,17 +152,12 @@ def _check_share(
     count = sum(key in filled for key in wanted)
     if count < LEAST_SHARE * len(wanted):
         lacking = [key for key in wanted if key not in filled]
-        foreign = f"; it has {_name(unexpected)}" if unexpected else ""
+        foreign = f"; it has {some(unexpected, _NAMED, counted=True)}" if unexpected else ""
         raise ArtifactError(
             f"{weights.source} fills {count} of {len(wanted)} tensors of {spec.name}'s backbone, "
-            f"less than {LEAST_SHARE:.0%}: {_name(lacking)} lacking{foreign}",
+            f"less than {LEAST_SHARE:.0%}: {some(lacking, _NAMED, counted=True)} lacking{foreign}",
             mend="Is it of another network?",
         )
-
-
-def _name(keys: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return ", ".join(keys[:_NAMED]) + more
 
 
 def _check_finite(weights: Weights, tensors: Mapping[str, torch.Tensor]) -> None:

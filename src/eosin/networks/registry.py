@@ -82,4 +82,5 @@ def count_macs(network: nn.Module, input_px: int, in_channels: int = 3) -> int:
             network(torch.zeros(1, in_channels, input_px, input_px))
     finally:
         network.train(was_training)
-    return counter.get_total_flops() // 2
+    total: int = counter.get_total_flops()
+    return total // 2

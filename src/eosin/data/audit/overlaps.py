@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from eosin.core.text import spelling_key
+from eosin.core.text import quantity, spelling_key
 
 #: A pair of parts; equal for what is shared inside one.
 PartPair = tuple[str | None, str | None]
@@ -239,7 +239,7 @@ def describe_spellings(
 
 def _list_rows(rows: list[int], numbers: Sequence[int] | None) -> str:
     if numbers is None:
-        return f"in {len(rows):,} image{'' if len(rows) == 1 else 's'}"
+        return f"in {quantity(len(rows), 'image')}"
     found = list(dict.fromkeys(numbers[row] for row in rows))
     listed = [str(number) for number in found[:_LISTED]]
     if len(found) > _LISTED:

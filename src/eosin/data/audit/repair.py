@@ -21,7 +21,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from eosin.artifacts.audit import GroupLink, JoinedGroups, Kind
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import relocated, write_table
-from eosin.core.text import clean_name, spelling_key
+from eosin.core.text import clean_name, some, spelling_key
 from eosin.core.types import Samples
 from eosin.data.audit.album import Alike
 from eosin.data.audit.table import AuditTable
@@ -156,7 +156,7 @@ def list_joined(joined: Sequence[JoinedGroups]) -> list[str]:
         kinds = dict.fromkeys(link.kind for link in one.links)
         first = one.links[0]
         why = first.how if first.kind == "alike_names" else f"{first.a} ~ {first.b}"
-        named = ", ".join(one.groups[:_LISTED]) + (", …" if len(one.groups) > _LISTED else "")
+        named = some(one.groups, _LISTED)
         lines.append(f"joined   {one.group}: {named} ({', '.join(kinds)}: {why})")
     if len(joined) > _LISTED:
         lines.append(f"         … and {len(joined) - _LISTED:,} more joined groups")

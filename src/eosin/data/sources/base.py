@@ -16,7 +16,7 @@ from eosin.artifacts.tables import read_table
 from eosin.core.errors import DataError, RecipeError, UsageError, close_matches
 from eosin.core.places import expand_path
 from eosin.core.registry import Registry
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, quantity, some
 from eosin.core.types import Samples
 
 #: Environment variable that names the folder of all data sets.
@@ -276,10 +276,9 @@ def refuse_foreign_folders(
                 beside["/".join(above[:depth])].add(folder)
     foreign = next((sorted(names) for _, names in sorted(beside.items()) if len(names) > 1), None)
     if foreign is not None:
-        listed = ", ".join([*foreign[:3], *(["…"] if len(foreign) > 3 else [])])
         raise DataError(
-            f"{root} holds the folders {listed}, which are not of {name}: it takes the classes "
-            f"{classes} from the file names and would ignore the folders",
+            f"{root} holds the folders {some(foreign, 3)}, which are not of {name}: it takes the "
+            f"classes {classes} from the file names and would ignore the folders",
             mend="Read the folders as classes: --set data.dataset=folder or give the data "
             "set's own tree: --set data.root=FOLDER",
         )
@@ -314,4 +313,4 @@ def read_text_table(path: Path, needed: Collection[str]) -> Any:
 
 def count_images(count: int) -> str:
     """Say a number of images: ``1 image``, ``12,000 images``."""
-    return "1 image" if count == 1 else f"{count:,} images"
+    return quantity(count, "image")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from eosin.core.errors import DataError, RecipeError, close_matches
+from eosin.core.text import quantity
 from eosin.core.types import CONTAINER_SUFFIXES, ImageReference
 from eosin.data.sources.base import (
     DATASETS,
@@ -128,7 +129,7 @@ def _note_plates(table: Any, group: str) -> list[str]:
     plates = table["plate"].nunique()
     if plates > 2:
         return []
-    count = "1 plate" if plates == 1 else f"{plates} plates"
+    count = quantity(plates, "plate")
     return [f'only {count}: the option group = "field" makes more groups, which share plates']
 
 

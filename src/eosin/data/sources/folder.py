@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, some
 from eosin.data.sources.base import (
     DATASETS,
     NOTES,
@@ -120,8 +120,8 @@ def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]
     if not few or 2 * len(pairs) < len(firsts) * len(seconds):
         return
     raise DataError(
-        f"{root} holds {len(firsts)} folders ({_some(firsts)}), which all hold the same few "
-        f"({_some(seconds)}): they look like patients, and these like classes",
+        f"{root} holds {len(firsts)} folders ({some(firsts, 3)}), which all hold the same few "
+        f"({some(seconds, 3)}): they look like patients, and these like classes",
         mend="Read it so: --set data.options.layout=patient/class or keep the folders as "
         "classes: --set data.options.layout=class/patient",
     )
@@ -138,7 +138,7 @@ def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> N
         return
     above = shlex.quote(f"data.root={root.resolve().parent}")
     raise DataError(
-        f"{root} holds {len(folders)} folders ({_some(folders)}): they look like patients, not "
+        f"{root} holds {len(folders)} folders ({some(folders, 3)}): they look like patients, not "
         "classes",
         mend=f"If the classes are the folders beside {root.name}, add --set {above}; to keep the "
         "patients' folders as classes, add --set data.options.layout=class/patient",
@@ -164,10 +164,6 @@ def _are_patients(names: Sequence[str]) -> bool:
         # pT1 to pT4 are stages of tumours.
         return prefix != "pt" or not set(numbers) <= set("01234")
     return prefix not in _CLASS_WORDS and min(map(len, numbers)) >= _PATIENT_DIGITS
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
 
 
 def _notes(loose: int, unknown: int, total: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eosin.core.errors import SplitError
+from eosin.core.text import listing, quantity
 from eosin.core.types import SPLITS, IntArray, Samples
 
 _BY_IMAGE = (
@@ -38,9 +39,8 @@ def check_classes(
     found = (counts > 0).sum(axis=0)
     for name, n_units in zip(samples.class_names, found.tolist(), strict=True):
         if n_units < needed:
-            unit = by if n_units == 1 else f"{by}s"
             raise SplitError(
-                f"{samples.name}: the class {name!r} has {n_units} {unit}, but {needed} are "
+                f"{samples.name}: the class {name!r} has {quantity(n_units, by)}, but {needed} are "
                 f"needed: {_why(folds, parts)}",
                 mend=_mend(by, n_units, folds),
             )
@@ -48,8 +48,7 @@ def check_classes(
 
 def _why(folds: int | None, parts: int) -> str:
     if folds is None:
-        names = SPLITS[:parts]
-        return f"{', '.join(names[:-1])} and {names[-1]} must each hold one"
+        return f"{listing(SPLITS[:parts])} must each hold one"
     return f"each of the {folds} folds must hold one, and leave one each to train and val"
 
 

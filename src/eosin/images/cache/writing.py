@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import clean_partial
+from eosin.core.text import mebibytes
 from eosin.images.cache.folders import ELSEWHERE, StoreFolder, explain_cache_errors
 from eosin.images.cache.index import ImageState, Index, StoreSettings, read_index, write_index
 from eosin.images.cache.reading import Reading
@@ -31,7 +32,6 @@ _MEND = (
     "Free some space, with `eosin data cache --clear` for example, or set EOSIN_CACHE to a folder "
     "on another disk"
 )
-_MIB = 1 << 20
 
 
 def open_index(folder: StoreFolder, settings: StoreSettings) -> Index | None:
@@ -126,8 +126,8 @@ class StoreWriter:
         needed = n_images * self.settings.row_bytes
         if needed > free:
             raise OutputError(
-                f"{n_images} images need {needed / _MIB:,.0f} MiB in {self.folder.path.parent}, "
-                f"{free / _MIB:,.0f} MiB are free",
+                f"{n_images} images need {mebibytes(needed)} in {self.folder.path.parent}, "
+                f"{mebibytes(free)} are free",
                 mend=_MEND,
             )
 
