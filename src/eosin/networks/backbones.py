@@ -27,8 +27,8 @@ from eosin.core.errors import ArtifactError, RecipeError, UnknownNameError, clos
 from eosin.core.networks import NetworkSpec
 from eosin.core.places import expand_path
 from eosin.networks.classifier import Classifier
+from eosin.networks.pretrained import HUB, fetch_file
 from eosin.networks.registry import FAMILIES
-from eosin.networks.sources import HUB, fetch_file
 from eosin.runtime.door import import_companion
 
 FOLDER = "local-dir:"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from eosin.core.networks import NetworkSpec, check_rate
-from eosin.networks.registry import FAMILIES
+from eosin.networks.registry import FAMILIES, NETWORKS
 from eosin.recipe.schema import EMBEDDING
 
 
@@ -53,6 +54,65 @@ class Classifier(nn.Module):
         vector = self.backbone(images)  # (B, D)
         logits: torch.Tensor = self.head(vector)  # (B, K)
         return logits
+
+
+def register_backbone(
+    name: str,
+    make_backbone: Callable[[int], Any],
+    *,
+    paper: str,
+    stages: Mapping[str, str],
+    num_classes: int = 2,
+    min_input_px: int = 32,
+    preprocessing: Literal["centred", "imagenet"] = "imagenet",
+    head_dropout: float = 0.0,
+    hub: str | None = None,
+    added: tuple[str, ...] = (),
+    offline_weights: bool = False,
+) -> None:
+    """Register a network that is a backbone and a head.
+
+    Args:
+        name: To register it under.
+        make_backbone: From the channels of the input to the backbone, which tells the length of
+            its vector as ``num_features``. It pools globally, so that its layers are the same for
+            any size of input.
+        paper: For :class:`~eosin.core.networks.NetworkSpec`, as all that follow.
+        stages: Paths of modules below ``backbone``; the head is added.
+        num_classes: The paper's.
+        min_input_px: The smallest input.
+        preprocessing: The paper's.
+        head_dropout: The paper's.
+        hub: Name of the weights.
+        added: What they lack.
+        offline_weights: Whether they are installed.
+    """
+
+    def build(
+        num_classes: int = num_classes,
+        input_px: int = 224,
+        in_channels: int = 3,
+        head_dropout: float = head_dropout,
+    ) -> Classifier:
+        del input_px
+        backbone = make_backbone(in_channels)
+        return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
+
+    spec = NetworkSpec(
+        name=name,
+        paper=paper,
+        build=build,
+        input_px=224,
+        min_input_px=min_input_px,
+        num_classes=num_classes,
+        preprocessing=preprocessing,
+        arguments={"head_dropout": head_dropout},
+        stages={**{stage: f"backbone.{path}" for stage, path in stages.items()}, "head": "head"},
+        hub=hub,
+        added=added,
+        offline_weights=offline_weights,
+    )
+    NETWORKS.add(name, spec)
 
 
 def find_embedding(file: str) -> NetworkSpec:

@@ -23,13 +23,12 @@ What differs, or where P4 is silent:
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
 
-from eosin.core.networks import NetworkSpec
-from eosin.networks.classifier import Classifier
-from eosin.networks.registry import NETWORKS
+from eosin.networks.classifier import register_backbone
 from eosin.runtime.door import import_companion
 
 _GROWTH = 32
@@ -192,52 +191,25 @@ class SEDenseNet(nn.Module):
         return features.mean(dim=(2, 3))  # (B, 1024)
 
 
-def densenet121(
-    num_classes: int = 2,
-    input_px: int = 224,
-    in_channels: int = 3,
-    head_dropout: float = _HEAD_DROPOUT,
-) -> nn.Module:
-    """Build timm's DenseNet-121 with a head of ours; any size of input gives the same layers."""
-    del input_px
-    backbone = import_companion("timm").create_model(
+def _make_densenet(in_channels: int) -> Any:
+    return import_companion("timm").create_model(
         "densenet121", pretrained=False, num_classes=0, in_chans=in_channels
     )
-    return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
 
 
-def se_densenet121(
-    num_classes: int = 2,
-    input_px: int = 224,
-    in_channels: int = 3,
-    head_dropout: float = _HEAD_DROPOUT,
-) -> nn.Module:
-    """Build P4's network; any size of input gives the same layers."""
-    del input_px
-    backbone = SEDenseNet(in_channels)
-    return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
-
-
-_STAGES = {
-    "stem": "backbone.features.conv0",
-    **{f"dense{n}": f"backbone.features.denseblock{n}" for n in range(1, len(_LAYERS) + 1)},
-    "head": "head",
-}
-
-for _name, _build in (("densenet121", densenet121), ("se_densenet121", se_densenet121)):
-    NETWORKS.add(
+for _name, _make, _added in (
+    ("densenet121", _make_densenet, ()),
+    ("se_densenet121", SEDenseNet, (".se.",)),
+):
+    register_backbone(
         _name,
-        NetworkSpec(
-            name=_name,
-            paper="P4",
-            build=_build,
-            input_px=224,
-            min_input_px=32,
-            num_classes=2,
-            preprocessing="imagenet",
-            arguments={"head_dropout": _HEAD_DROPOUT},
-            stages=_STAGES,
-            hub="densenet121.tv_in1k",
-            added=(".se.",) if _build is se_densenet121 else (),
-        ),
+        _make,
+        paper="P4",
+        stages={
+            "stem": "features.conv0",
+            **{f"dense{n}": f"features.denseblock{n}" for n in range(1, len(_LAYERS) + 1)},
+        },
+        head_dropout=_HEAD_DROPOUT,
+        hub="densenet121.tv_in1k",
+        added=_added,
     )

@@ -47,7 +47,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from eosin.networks.resnet import register
+from eosin.networks.classifier import register_backbone
+from eosin.networks.standard import RESNET_STAGES
 
 _STEM = 64
 _EXPANSION = 4  # of a bottleneck
@@ -244,5 +245,10 @@ def _make_ernet(depth: int, in_channels: int) -> ERNet:
 
 
 for _depth in VARIANTS:
-    _make = partial(_make_ernet, _depth)
-    register(f"ernet{_depth}", paper="P2", weights=f"resnet{_depth}", make_backbone=_make)
+    register_backbone(
+        f"ernet{_depth}",
+        partial(_make_ernet, _depth),
+        paper="P2",
+        stages=RESNET_STAGES,
+        hub=f"resnet{_depth}.tv_in1k",
+    )

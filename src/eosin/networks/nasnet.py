@@ -21,20 +21,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from eosin.core.networks import NetworkSpec
-from eosin.networks.classifier import Classifier
-from eosin.networks.nasnet_cells import (
-    HalvingProjection,
-    NormalCell,
-    Projection,
-    ReductionCell,
-    Separable,
-    make_norm,
-)
-from eosin.networks.registry import NETWORKS
+from eosin.networks.classifier import register_backbone
 
 _STEM_FILTERS = 32
-_FEATURES = 1056
 
 #: Name (of Keras' block), kind and filters of every cell; a normal one gives six times its
 #: filters, a reduction cell four times.
@@ -54,6 +43,9 @@ class NASNetMobile(nn.Module):
 
     Args:
         in_channels: Channels of the input.
+
+    Attributes:
+        num_features: Length of the vector, 1,056.
     """
 
     def __init__(self, in_channels: int = 3) -> None:
@@ -75,6 +67,7 @@ class NASNetMobile(nn.Module):
                 self.cells[name] = ReductionCell(fit, earlier_channels, channels, filters)
             is_larger = kind == "reduction"
             earlier_channels, channels = channels, filters * (6 if kind == "normal" else 4)
+        self.num_features = channels
         self.apply(_initialise)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -95,36 +88,184 @@ def _initialise(module: nn.Module) -> None:
                 nn.init.xavier_uniform_(layer.weight)
 
 
-def build_nasnet_mobile(
-    num_classes: int = 2,
-    input_px: int = 224,
-    in_channels: int = 3,
-    head_dropout: float = 0.0,
-) -> Classifier:
-    """Build the network with its head; see :class:`~eosin.networks.classifier.Classifier`."""
-    del input_px  # global pooling takes any
-    return Classifier(NASNetMobile(in_channels), _FEATURES, num_classes, head_dropout)
-
-
-NETWORKS.add(
+register_backbone(
     "nasnet_mobile",
-    NetworkSpec(
-        name="nasnet_mobile",
-        paper="P5",
-        build=build_nasnet_mobile,
-        input_px=224,
-        min_input_px=32,
-        num_classes=3,
-        preprocessing="centred",
-        arguments={"head_dropout": 0.0},
-        stages={
-            "stem": "backbone.stem",
-            "normal1": "backbone.cells.normal_0",
-            "reduce1": "backbone.cells.reduce_4",
-            "normal2": "backbone.cells.normal_5",
-            "reduce2": "backbone.cells.reduce_8",
-            "normal3": "backbone.cells.normal_9",
-            "head": "head",
-        },
-    ),
+    NASNetMobile,
+    paper="P5",
+    stages={
+        "stem": "stem",
+        "normal1": "cells.normal_0",
+        "reduce1": "cells.reduce_4",
+        "normal2": "cells.normal_5",
+        "reduce2": "cells.reduce_8",
+        "normal3": "cells.normal_9",
+    },
+    num_classes=3,
+    preprocessing="centred",
 )
+
+
+class HalvingPad(nn.Module):
+    """Zeros around a map, so that a 'valid' layer of stride 2 makes ⌈n / 2⌉ of n pixels.
+
+    Args:
+        kernel: Of that layer; odd.
+    """
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.reach = kernel // 2
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Pad (B, C, H, W); an even side gets one zero less before than after."""
+        height, width = maps.shape[2:]
+        left, top = (self.reach - 1 + side % 2 for side in (width, height))
+        return functional.pad(maps, (left, self.reach, top, self.reach))
+
+
+class Separable(nn.Sequential):
+    """Twice: ReLU, depthwise and pointwise convolution, batch-norm. The first may halve the map.
+
+    Args:
+        in_channels: Channels in.
+        filters: Channels out.
+        kernel: Of the depthwise convolutions.
+        stride: Of the first of them.
+    """
+
+    def __init__(self, in_channels: int, filters: int, kernel: int, stride: int = 1) -> None:
+        layers: list[nn.Module] = [nn.ReLU()]
+        if stride == 2:
+            layers.append(HalvingPad(kernel))
+        for channels, step in ((in_channels, stride), (filters, 1)):
+            layers += [
+                nn.Conv2d(
+                    channels,
+                    channels,
+                    kernel,
+                    stride=step,
+                    padding=0 if step == 2 else kernel // 2,
+                    groups=channels,
+                    bias=False,
+                ),
+                nn.Conv2d(channels, filters, 1, bias=False),
+                make_norm(filters),
+                nn.ReLU(),
+            ]
+        super().__init__(*layers[:-1])
+
+
+class Projection(nn.Sequential):
+    """ReLU, 1 × 1 convolution, batch-norm."""
+
+    def __init__(self, in_channels: int, filters: int) -> None:
+        super().__init__(
+            nn.ReLU(), nn.Conv2d(in_channels, filters, 1, bias=False), make_norm(filters)
+        )
+
+
+class HalvingProjection(nn.Module):
+    """A projection of a map of twice the side, which it halves.
+
+    Half of the filters see every second pixel, the others the pixels diagonally between.
+
+    Args:
+        in_channels: Channels in.
+        filters: Channels out; even.
+    """
+
+    def __init__(self, in_channels: int, filters: int) -> None:
+        super().__init__()
+        self.even = nn.Conv2d(in_channels, filters // 2, 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(in_channels, filters // 2, 1, stride=2, bias=False)
+        self.norm = make_norm(filters)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return (B, filters, ⌈H / 2⌉, ⌈W / 2⌉)."""
+        active = functional.relu(maps)
+        between = functional.pad(active[:, :, 1:, 1:], (0, 1, 0, 1))
+        halved: torch.Tensor = self.norm(torch.cat([self.even(active), self.odd(between)], dim=1))
+        return halved
+
+
+class Cell(nn.Module):
+    """What both cells begin with: their two inputs brought to one size and number of channels.
+
+    Args:
+        earlier: For the output of the cell before the last.
+        in_channels: Channels of the last cell's output.
+        filters: Channels that the cell works with.
+    """
+
+    def __init__(self, earlier: nn.Module, in_channels: int, filters: int) -> None:
+        super().__init__()
+        self.earlier = earlier
+        self.last = Projection(in_channels, filters)
+
+
+class NormalCell(Cell):
+    """Figure 4, left: (B, C, H, W) and an earlier map to (B, 6 · filters, H, W)."""
+
+    def __init__(self, earlier: nn.Module, in_channels: int, filters: int) -> None:
+        super().__init__(earlier, in_channels, filters)
+        self.left1 = Separable(filters, filters, 5)
+        self.right1 = Separable(filters, filters, 3)
+        self.left2 = Separable(filters, filters, 5)
+        self.right2 = Separable(filters, filters, 3)
+        self.left5 = Separable(filters, filters, 3)
+
+    def forward(self, maps: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
+        """Join the cell's five sums with its earlier input."""
+        h, p = self.last(maps), self.earlier(earlier)
+        sums = [
+            self.left1(h) + self.right1(p),
+            self.left2(p) + self.right2(p),
+            _local_mean(h) + p,
+            2 * _local_mean(p),  # the paper adds the mean to itself
+            self.left5(h) + h,
+        ]
+        return torch.cat([p, *sums], dim=1)
+
+
+class ReductionCell(Cell):
+    """Figure 4, right: (B, C, H, W) and an earlier map to (B, 4 · filters, ⌈H / 2⌉, ⌈W / 2⌉).
+
+    Args:
+        earlier: For the output of the cell before the last.
+        earlier_channels: What that makes.
+        in_channels: Channels of the last cell's output.
+        filters: Channels that the cell works with.
+    """
+
+    def __init__(
+        self, earlier: nn.Module, earlier_channels: int, in_channels: int, filters: int
+    ) -> None:
+        super().__init__(earlier, in_channels, filters)
+        self.left1 = Separable(filters, filters, 5, stride=2)
+        self.right1 = Separable(earlier_channels, filters, 7, stride=2)
+        self.right2 = Separable(earlier_channels, filters, 7, stride=2)
+        self.right3 = Separable(earlier_channels, filters, 5, stride=2)
+        self.left5 = Separable(filters, filters, 3)
+        self.pad = HalvingPad(3)
+
+    def forward(self, maps: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
+        """Join the cell's sums but the first, which two of the others use."""
+        h, p = self.last(maps), self.earlier(earlier)
+        padded = self.pad(h)
+        largest = functional.max_pool2d(padded, 3, stride=2)
+        first = self.left1(h) + self.right1(p)
+        second = largest + self.right2(p)
+        third = functional.avg_pool2d(padded, 3, stride=2) + self.right3(p)
+        fourth = _local_mean(first) + second
+        fifth = self.left5(first) + largest
+        return torch.cat([second, third, fourth, fifth], dim=1)
+
+
+def make_norm(channels: int) -> nn.BatchNorm2d:
+    """Batch-norm with Keras' numbers for this network; its momentum 0.9997 is 1 - 0.0003."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=3e-4)
+
+
+def _local_mean(maps: torch.Tensor) -> torch.Tensor:
+    """Mean of 3 × 3 pixels, at the border of those that are there."""
+    return functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)
