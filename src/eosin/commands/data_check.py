@@ -28,9 +28,8 @@ from eosin.data.quality import (
     measure_samples,
 )
 from eosin.images.failures import isolated
-from eosin.images.listing import describe_left_out
 from eosin.images.preprocess import make_preprocessing, to_picture
-from eosin.images.references import ImageList, list_images
+from eosin.images.references import ImageList, describe_left_out, list_images
 from eosin.privacy.pseudonymise import hide_pictures, hide_table, know_samples
 from eosin.reporting.quality import measured, pictured, write_quality_page
 

@@ -20,7 +20,7 @@ from onnx import compose, helper, numpy_helper
 from eosin.core.errors import TrainingError
 from eosin.core.files import atomic_path
 from eosin.core.types import FloatArray, IntArray
-from eosin.inference.rescaling import Rescale
+from eosin.inference.engine import Rescale
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from eosin.data.sources.base import (
     count_images,
     refuse_foreign_folders,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import describe_left_out, list_files
 
 _NAME = re.compile(
     r"SOB_(?P<class_letter>[BM])_(?P<subtype_code>A|F|PT|TA|DC|LC|MC|PC)"

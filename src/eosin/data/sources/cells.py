@@ -34,7 +34,7 @@ from eosin.data.sources.base import (
     take_texts,
 )
 from eosin.images.decode import IMAGE_SUFFIXES
-from eosin.images.listing import list_files
+from eosin.images.references import list_files
 
 _OPTIONS = ("channels", "group", "label", "table", "test_plates")
 _TABLE = "cells.csv"

@@ -27,7 +27,7 @@ from eosin.data.sources.base import (
     count_images,
     take_choice,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import describe_left_out, list_files
 
 _LAYOUTS = ("class/patient", "patient/class")
 #: Folders of these names hold the parts of a data set, whose classes lie one level below.

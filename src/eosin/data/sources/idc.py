@@ -26,7 +26,7 @@ from eosin.data.sources.base import (
     count_images,
     refuse_foreign_folders,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import describe_left_out, list_files
 
 CLASSES = ("normal", "idc")
 #: Folders of the published archive: itself, and the patients.

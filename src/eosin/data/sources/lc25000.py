@@ -29,7 +29,7 @@ from eosin.data.sources.base import (
     take_choice,
     take_file,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import describe_left_out, list_files
 
 CLASSES = ("colon_aca", "colon_n", "lung_aca", "lung_n", "lung_scc")
 _TABLE = "clusters.csv"

@@ -23,7 +23,7 @@ from eosin.data.sources.base import (
     check_options,
     count_images,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import describe_left_out, list_files
 
 CLASSES = ("MCF-10A", "MCF-7", "MDA-MB-231")
 _KNOWN = {re.sub("[^a-z0-9]", "", name.lower()): name for name in CLASSES}

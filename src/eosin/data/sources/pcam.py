@@ -28,7 +28,7 @@ from eosin.data.sources.base import (
     take_choice,
 )
 from eosin.images.containers import count_items, read_labels
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import describe_left_out, list_files
 
 PARTS = ("train", "valid", "test")
 CLASSES = ("normal", "tumour")

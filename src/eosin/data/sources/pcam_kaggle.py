@@ -24,7 +24,7 @@ from eosin.data.sources.base import (
     read_text_table,
 )
 from eosin.data.sources.pcam import CLASSES, MPP
-from eosin.images.listing import list_files
+from eosin.images.references import list_files
 
 _TABLE = "train_labels.csv"
 
