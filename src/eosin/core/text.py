@@ -97,17 +97,17 @@ def approximate_time(seconds: float) -> str:
 
 
 def count(value: int) -> str:
-    """Write a count with thousands apart, e.g. ``"12,345"``."""
+    """Format a count with a thousands separator, e.g. ``"12,345"``."""
     return f"{value:,}"
 
 
 def quantity(n: int, one: str, many: str | None = None) -> str:
-    """Write a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
+    """Format a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def listing(items: Iterable[str]) -> str:
-    """Join words as a sentence does: ``"a, b and c"``."""
+    """Join items as in a sentence: ``"a, b and c"``."""
     words = list(items)
     if len(words) < 2:
         return "".join(words)
@@ -115,7 +115,7 @@ def listing(items: Iterable[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
+    """Format a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -132,10 +132,10 @@ def some(names: Sequence[str], most: int, *, counted: bool = False) -> str:
 
 
 def percent(value: float, digits: int | None = None) -> str:
-    """Write a share in per cent, ``"12.5 %"``: all its digits, or so many decimals."""
+    """Format a share in per cent, ``"12.5 %"``: all its digits, or so many decimals."""
     return f"{100 * value:g} %" if digits is None else f"{100 * value:.{digits}f} %"
 
 
 def mebibytes(n_bytes: float, digits: int = 0) -> str:
-    """Write a size in memory or in the cache, e.g. ``"1,024 MiB"``."""
+    """Format a size in memory or in the cache, e.g. ``"1,024 MiB"``."""
     return f"{n_bytes / 2**20:,.{digits}f} MiB"
