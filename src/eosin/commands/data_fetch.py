@@ -19,8 +19,7 @@ from eosin.core.errors import (
     UsageError,
 )
 from eosin.core.files import check_writable, explain_os_errors
-from eosin.core.offline import is_offline
-from eosin.core.places import expand_path
+from eosin.core.places import expand_path, is_offline
 from eosin.data.download.amounts import check_space, tell_bytes
 from eosin.data.download.delivery import (
     WORK,
