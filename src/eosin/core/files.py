@@ -121,12 +121,13 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
 
 
 @contextmanager
-def explain_os_errors(action: str, path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into one line with a mend.
+def explain_os_errors(action: str, path: Path, *, mend: str | None = None) -> Iterator[None]:
+    """Turn the operating system's refusal to write into one line with a hint.
 
     Args:
         action: What was tried, e.g. ``"write"``.
         path: On what.
+        mend: The hint; by default what helps against most such errors.
 
     Raises:
         OutputError: In place of any ``OSError`` raised inside.
@@ -135,7 +136,8 @@ def explain_os_errors(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"could not {action} {path}: {reason}", mend=mend_of(error)) from error
+        hint = mend or mend_of(error)
+        raise OutputError(f"could not {action} {path}: {reason}", mend=hint) from error
 
 
 def mend_of(error: OSError) -> str | None:

@@ -125,18 +125,20 @@ class ImageReference:
         Raises:
             ImageError: Behind a container's ``#`` stands no index.
         """
-        whole, file = root / str(self), root / self.path
         # Unlike those of Path, without an error where a name is too long for a file.
         is_file, exists = os.path.isfile, os.path.exists
+        file = root / self.path
         if self.digits:
-            is_inside = is_container(self.path) or (is_file(file) and not exists(whole))
-            return (file, self.index) if is_inside else (whole, None)
-        first, mark, _ = str(whole).rpartition("#")
-        if mark and is_container(first) and exists(first) and not exists(whole):
+            if is_container(self.path):
+                return file, self.index
+            whole = root / str(self)
+            return (file, self.index) if is_file(file) and not exists(whole) else (whole, None)
+        first, mark, _ = self.path.rpartition("#")
+        if mark and is_container(first) and exists(root / first) and not exists(file):
             raise ImageError(
-                f"{whole} needs a whole number behind '#': the first image is {first}#0"
+                f"{file} needs a whole number behind '#': the first image is {root / first}#0"
             )
-        return whole, None
+        return file, None
 
 
 @dataclass(frozen=True)
