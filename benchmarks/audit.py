@@ -28,11 +28,11 @@ from PIL import Image as PillowImage
 
 from benchmarks.tables import write_table
 from eosin.core.types import Samples
-from eosin.datasets.audit import Album, Alike, FileHashes, audit_samples, find_alike, hash_files
-from eosin.datasets.audit.album import rank_pairs
-from eosin.datasets.audit.copies import find_copies, find_textured
-from eosin.datasets.images import list_images
-from eosin.pipeline.albums import Gallery, gather_album, make_embedder
+from eosin.data.audit import Album, Alike, FileHashes, audit_samples, find_alike, hash_files
+from eosin.data.audit.album import rank_pairs
+from eosin.data.audit.near_duplicates import find_copies, find_textured
+from eosin.experiment.audit_images import Gallery, gather_album, make_embedder
+from eosin.images.references import list_images
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 COPIED = ("breakhis-200x-224", "pcam", "idc")

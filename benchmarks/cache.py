@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from eosin.core.seeding import generator
-from eosin.datasets.cache import ImageStore, Item, StoreSettings, fill_store
+from eosin.images.cache import ImageStore, Item, StoreSettings, fill_store
 
 IMAGES = 100_000
 SHAPE = (96, 96, 3)

@@ -26,7 +26,7 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
 from eosin.core.types import FloatArray, Samples
 from eosin.evaluation import Judged, judge
-from eosin.inference.preprocess import normalise_stain, read_image
+from eosin.images.preprocess import normalise_stain, read_image
 from eosin.recipe.schema import EvaluateSection
 
 EXPERIMENTS = ("stain-breakhis-lightcnn", "stain-idc-lightcnn", "stain-pcam-lightcnn")

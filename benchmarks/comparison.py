@@ -25,13 +25,25 @@ from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import ComparisonFolder
 from eosin.artifacts.versioned import read_document
 from eosin.core.files import write_bytes, write_text
-from eosin.reporting.comparison import facts, metric_table
-from eosin.reporting.costs import cost_table, fronts_words, light_words, questions_table
-from eosin.reporting.figures.pareto import pareto_figures
-from eosin.reporting.figures.style import Picture
+from eosin.reporting.comparison import (
+    INDEPENDENT,
+    facts,
+    matrix,
+    metric_table,
+    pair_table,
+    range_table,
+    ranges_words,
+)
 from eosin.reporting.noise import cautions, headline, meaning, networks_note
-from eosin.reporting.pairs import INDEPENDENT, matrix, pair_table, range_table, ranges_words
-from eosin.reporting.tables import Table
+from eosin.reporting.rendering import Table
+from eosin.reporting.sections.costs import (
+    cost_table,
+    fronts_words,
+    light_words,
+    pareto_figures,
+    questions_table,
+)
+from eosin.reporting.style import Picture
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results" / "comparisons"

@@ -20,19 +20,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image, ImageFilter
 
-import eosin.datasets.catalogue  # noqa: F401 -- registers the data sets
+import eosin.data.sources.catalogue  # noqa: F401 -- registers the data sets
 from benchmarks.stain_shift import PHANTOM, phantom_stains
 from eosin.artifacts.model import Planes
 from eosin.artifacts.predictions import PREFIX, read_predictions
 from eosin.artifacts.profile import Shift
 from eosin.core.seeding import generator
 from eosin.core.types import BoolArray, FloatArray, Samples
-from eosin.datasets.base import collect_samples
-from eosin.evaluation.drift import SHIFTED, compare, describe_values
-from eosin.inference.preprocess import make_preprocessing
-from eosin.pipeline.images import load_bank
-from eosin.pipeline.profiling import measure_images
-from eosin.pipeline.scale import choose_some
+from eosin.data.sources.base import collect_samples
+from eosin.evaluation.drift import SHIFTED, compare, describe_values, measure_images
+from eosin.images.bank import load_bank
+from eosin.images.preprocess import make_preprocessing
+from eosin.images.spacing import choose_some
 
 INPUT_PX, DRAWS = 96, 300
 FOLDERS = {

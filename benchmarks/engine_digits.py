@@ -23,9 +23,9 @@ from benchmarks.tables import write_table
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, digit_cnn, judge, shuffled
 from eosin.engine.training import Row
-from eosin.inference.idx import IdxImages, read_idx_labels
+from eosin.images.idx import IdxImages, read_idx_labels
 from eosin.metrics import wilson
-from eosin.reporting.figures.style import COLOURS, house_style
+from eosin.reporting.style import COLOURS, house_style
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 #: P3's table 2.2; its λ is 0.

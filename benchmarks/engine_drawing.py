@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from eosin.core.files import write_bytes
 from eosin.core.types import FloatArray
-from eosin.reporting.figures.style import COLOURS, to_picture
+from eosin.reporting.style import COLOURS, to_picture
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 #: Below zero blue, above orange, as everywhere on the page.

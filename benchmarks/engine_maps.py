@@ -27,8 +27,8 @@ from eosin.artifacts.weights import from_twin, read_arrays
 from eosin.core.errors import ArtifactError, DataError
 from eosin.core.types import FloatArray, Image
 from eosin.engine import Network, light_cnn, softmax
-from eosin.inference.preprocess import read_image, to_picture
-from eosin.reporting.figures.style import house_style
+from eosin.images.preprocess import read_image, to_picture
+from eosin.reporting.style import house_style
 from eosin.training.engine_loop import to_channels_last
 
 #: Layer whose maps are shown, and how many of them stand side by side.

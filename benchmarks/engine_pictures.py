@@ -31,7 +31,7 @@ from eosin.engine import (
 )
 from eosin.engine.convolution import gather
 from eosin.engine.layers import Layer
-from eosin.reporting.figures.style import COLOURS, INK, MUTED, house_style, look
+from eosin.reporting.style import COLOURS, INK, MUTED, house_style, look
 
 BLUE, ORANGE, GREEN, PINK = COLOURS[:4]
 #: Of each optimiser on its way down the valley.

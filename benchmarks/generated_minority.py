@@ -33,10 +33,10 @@ from eosin.artifacts.manifest import read_manifest, relocated, write_manifest
 from eosin.artifacts.metrics import Threshold
 from eosin.core.files import write_json
 from eosin.core.types import FloatArray, Image, Samples
-from eosin.datasets.phantom import PhantomOptions, draw_patient, render_patch
-from eosin.datasets.phantom.staining import Stain
+from eosin.data.phantom import PhantomOptions, draw_patient, render_patch
+from eosin.data.phantom.camera import Stain
 from eosin.evaluation import Judged, judge
-from eosin.inference.decode import decode_image
+from eosin.images.decode import decode_image
 from eosin.recipe import read_recipe
 from eosin.stain import Vahadane
 

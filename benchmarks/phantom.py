@@ -11,7 +11,7 @@ import json
 import statistics
 import time
 
-from eosin.datasets.phantom import FIELD_UM, PhantomOptions, draw_patient, render_patch
+from eosin.data.phantom import FIELD_UM, PhantomOptions, draw_patient, render_patch
 
 LIMIT_PER_S = 200.0
 PATIENTS = 20

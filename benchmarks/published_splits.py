@@ -22,10 +22,10 @@ import pandas as pd
 from benchmarks.audit import DATA, judge_split, look, tell_share
 from benchmarks.tables import write_table
 from eosin.core.types import Samples
-from eosin.datasets.audit import audit_samples, find_alike
-from eosin.datasets.breakhis_names import parse_breakhis_name
-from eosin.datasets.images import list_images
-from eosin.pipeline.albums import Gallery, make_embedder
+from eosin.data.audit import audit_samples, find_alike
+from eosin.data.sources.breakhis import parse_breakhis_name
+from eosin.experiment.audit_images import Gallery, make_embedder
+from eosin.images.references import list_images
 
 #: BreakHis's slides of the four classes and their images at 40X, 1,471 in all, as in its archive.
 SLIDES = {

@@ -18,8 +18,7 @@ from scipy import ndimage
 
 from benchmarks.tables import write_table
 from eosin.core.types import Pixels, Samples
-from eosin.datasets.images import list_images
-from eosin.datasets.quality import (
+from eosin.data.quality import (
     FLAGS,
     Measures,
     decode_stored,
@@ -27,6 +26,7 @@ from eosin.datasets.quality import (
     measure_image,
     measure_samples,
 )
+from eosin.images.references import list_images
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SETS = ("breakhis-200x-224", "breakhis-700x460", "lc25000", "pcam", "idc", "mcf7-fluorescence")

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from eosin.inference.decode import decode_image
+from eosin.images.decode import decode_image
 from eosin.stain import METHODS
 
 mpl.use("Agg")

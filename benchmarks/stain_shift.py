@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-import eosin.datasets.catalogue  # noqa: F401 -- registers the data sets
+import eosin.data.sources.catalogue  # noqa: F401 -- registers the data sets
 from eosin.artifacts.manifest import relocated, write_manifest
 from eosin.core.errors import DataError
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, Samples
-from eosin.datasets.base import collect_samples
-from eosin.datasets.phantom import PhantomOptions, draw_patient
-from eosin.inference.decode import decode_image
+from eosin.data.phantom import PhantomOptions, draw_patient
+from eosin.data.sources.base import collect_samples
+from eosin.images.decode import decode_image
 from eosin.stain import Macenko
 
 SEED = 0

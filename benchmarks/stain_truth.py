@@ -20,8 +20,8 @@ from torchstain.numpy.normalizers.reinhard import NumpyReinhardNormalizer
 
 from benchmarks.tables import write_table
 from eosin.core.types import FloatArray, Image
-from eosin.datasets.phantom import PhantomOptions, draw_patient, render_patch
-from eosin.inference.decode import decode_image
+from eosin.data.phantom import PhantomOptions, draw_patient, render_patch
+from eosin.images.decode import decode_image
 from eosin.stain import METHODS, Source
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))

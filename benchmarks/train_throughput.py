@@ -41,7 +41,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.augment import POLICIES
 from eosin.core.seeding import generator
 from eosin.core.types import Image, IntArray
-from eosin.inference.preprocess import make_preprocessing, to_input
+from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks import NETWORKS
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_placement, seed_torch

@@ -1,6 +1,10 @@
 """What tests of several folders share."""
 
 import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -80,3 +84,86 @@ def tiny_run(tmp_path_factory, tiny_values, tiny_phantom):
     """The run folder of a light CNN trained for two epochs; read or copy it, never change it."""
     recipe = recipe_from_dict(tiny_values(tiny_phantom))
     return eosin.train(recipe, output=tmp_path_factory.mktemp("runs") / "tiny").run
+
+
+@pytest.fixture
+def on_entry():
+    """Let something happen as a function of Eosin is entered: ``with on_entry(function, act): …``.
+
+    The function goes by its own code, so it makes no difference which module holds it or who
+    imported it. ``act`` is called with the arguments by name, in the thread of the test alone; what
+    it raises is raised in the function, as Ctrl-C would be.
+    """
+    acts, before = {}, sys.getprofile()
+
+    def watch(frame, event, _argument):
+        if event == "call" and id(frame.f_code) in acts:
+            acts[id(frame.f_code)](dict(frame.f_locals))
+
+    @contextmanager
+    def during(function, act):
+        acts[id(function.__code__)] = act
+        sys.setprofile(watch)
+        try:
+            yield
+        finally:
+            del acts[id(function.__code__)]
+            sys.setprofile(watch if acts else before)
+
+    return during
+
+
+@pytest.fixture
+def stop_at(on_entry):
+    """Press Ctrl-C as a function is entered, the n-th time: ``with stop_at(function, 2): …``."""
+
+    @contextmanager
+    def during(function, call=1):
+        left = [call]
+
+        def press(_arguments):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+        with on_entry(function, press):
+            yield
+        assert left[0] <= 0, f"{function.__name__} was entered too seldom"
+
+    return during
+
+
+@pytest.fixture
+def replace_entry(monkeypatch):
+    """A function that puts an entry into a registry until the test ends, in place of another."""
+
+    def put(registry, name, entry):
+        monkeypatch.setitem(registry._entries, name, entry)
+
+    return put
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A function that makes a folder read-only, for an administrator as well."""
+    done = []
+
+    def freeze(folder):
+        if hasattr(os, "geteuid") and os.geteuid() != 0:
+            folder.chmod(0o555)
+            return
+        for line in (
+            ["mount", "--bind", str(folder), str(folder)],
+            ["mount", "-o", "remount,bind,ro", str(folder)],
+        ):
+            if shutil.which("mount") is None:
+                pytest.skip("a folder read-only for an administrator needs mount")
+            made = subprocess.run(line, capture_output=True, text=True, check=False)
+            if made.returncode != 0:
+                pytest.skip(f"no read-only folder can be mounted here: {made.stderr.strip()}")
+            if line[1] == "--bind":
+                done.append(folder)
+
+    yield freeze
+    for folder in done:
+        subprocess.run(["umount", "-l", str(folder)], check=False)

@@ -15,17 +15,17 @@ disable_telemetry()
 
 #: Verb → module that holds it. Loaded on first use: `import eosin` must not import torch.
 _VERBS = {
-    "compare": "eosin.pipeline.comparing",
-    "convert": "eosin.pipeline.conversion",
-    "demo": "eosin.pipeline.demonstration",
-    "doctor": "eosin.pipeline.inspection",
-    "ensemble": "eosin.pipeline.ensembling",
-    "evaluate": "eosin.pipeline.assessment",
-    "models": "eosin.pipeline.inspection",
-    "plan": "eosin.pipeline.experiment",
-    "predict": "eosin.pipeline.prediction",
-    "report": "eosin.pipeline.pages",
-    "train": "eosin.pipeline.experiment",
+    "compare": "eosin.commands.compare",
+    "convert": "eosin.commands.convert",
+    "demo": "eosin.commands.demo",
+    "doctor": "eosin.commands.doctor",
+    "ensemble": "eosin.commands.ensemble",
+    "evaluate": "eosin.commands.evaluate",
+    "models": "eosin.commands.doctor",
+    "plan": "eosin.commands.train",
+    "predict": "eosin.commands.predict",
+    "report": "eosin.commands.report",
+    "train": "eosin.commands.train",
 }
 
 __all__ = [

@@ -70,7 +70,7 @@ def _call(arguments: list[str], *, debug: bool) -> int:
     if nul is not None:
         return _fail(f"an argument has the character NUL, which no name can have: {nul}", 2)
     try:
-        from eosin.cli import app
+        from eosin.cli.app import app
 
         with _warnings_on_stderr():
             status = app(arguments, prog_name="eosin", standalone_mode=False)

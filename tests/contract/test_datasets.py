@@ -13,15 +13,15 @@ import tifffile
 from PIL import Image
 
 from eosin.artifacts.manifest import read_manifest, write_manifest
+from eosin.commands.doctor import list_datasets, make_manifest
 from eosin.core.errors import EosinError
-from eosin.datasets.base import collect_samples, declared_facts
-from eosin.datasets.catalogue import DATASETS
-from eosin.datasets.verification import verify
-from eosin.inference.containers import read_item
-from eosin.inference.decode import decode_image
-from eosin.inference.planes import decode_planes
-from eosin.pipeline.inspection import list_datasets, make_manifest
-from eosin.pipeline.telling import tell_datasets, tell_samples
+from eosin.data.sources.base import collect_samples, declared_facts
+from eosin.data.sources.catalogue import DATASETS
+from eosin.data.verification import verify
+from eosin.images.containers import read_item
+from eosin.images.decode import decode_image
+from eosin.images.planes import decode_planes
+from eosin.reporting.terminal import tell_datasets, tell_samples
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.engine_pictures import PICTURES
 from benchmarks.tables import STORE, render_table
 
-from eosin.pipeline.backends import engine
+from eosin.experiment.backends import engine
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "engine.md").read_text(encoding="utf-8")

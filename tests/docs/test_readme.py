@@ -36,7 +36,7 @@ def test_make_targets_exist():
 
 
 def test_verb_table_matches_the_command():
-    from eosin.cli import app, data
+    from eosin.cli.app import app, data
 
     told = set(re.findall(r"^\| `eosin (\w+)", README, flags=re.MULTILINE))
     there = {c.name or c.callback.__name__ for c in app.registered_commands} | {"data"}

@@ -129,32 +129,6 @@ def small_disk(tmp_path):
         yield folder
 
 
-@pytest.fixture
-def read_only(tmp_path):
-    """A function that makes a folder read-only, for an administrator as well."""
-    done = []
-
-    def freeze(folder):
-        if hasattr(os, "geteuid") and os.geteuid() != 0:
-            folder.chmod(0o555)
-            return
-        for line in (
-            ["mount", "--bind", str(folder), str(folder)],
-            ["mount", "-o", "remount,bind,ro", str(folder)],
-        ):
-            if shutil.which("mount") is None:
-                pytest.skip("a folder read-only for an administrator needs mount")
-            made = subprocess.run(line, capture_output=True, text=True, check=False)
-            if made.returncode != 0:
-                pytest.skip(f"no read-only folder can be mounted here: {made.stderr.strip()}")
-            if line[1] == "--bind":
-                done.append(folder)
-
-    yield freeze
-    for folder in done:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
-
-
 def truncate(path):
     """Cut an image in half."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

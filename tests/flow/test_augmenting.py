@@ -10,28 +10,23 @@ from eosin.artifacts.predictions import read_predictions
 from eosin.artifacts.run import SamplesIndex
 from eosin.artifacts.versioned import read_document
 from eosin.exporting.onnx import MAX_PROBABILITY_GAP
+from eosin.images.bank import load_bank
 from eosin.inference.classifier import Classifier
-from eosin.pipeline.images import load_bank
 from eosin.recipe import recipe_from_dict
-from eosin.training import inputs
+from eosin.training.inputs import augmented_input
 
 SINGLE_PRECISION = 1e-5  # of probabilities
 
 
 def test_held_out_images_are_judged_as_stored_in_eight_views(
-    tiny_values, tiny_phantom, monkeypatch, tmp_path
+    tiny_values, tiny_phantom, on_entry, tmp_path
 ):
     augmented = []
-
-    def augment(images, drawn):
-        augmented.append(len(images))
-        return images
-
-    monkeypatch.setattr(inputs, "augment_bytes", augment)
     section = {"policy": "default", "test_time": "dihedral"}
     values = tiny_values(tiny_phantom, augment=section)
     values["train"] = {**values["train"], "epochs": 1}
-    run = RunFolder(eosin.train(recipe_from_dict(values), output=tmp_path / "run").run)
+    with on_entry(augmented_input, lambda given: augmented.append(len(given["images"]))):
+        run = RunFolder(eosin.train(recipe_from_dict(values), output=tmp_path / "run").run)
     samples = read_manifest(run.manifest)
     assert sum(augmented) == len(samples.part("train"))
 

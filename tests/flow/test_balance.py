@@ -9,7 +9,7 @@ import pytest
 import eosin
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import read_history
-from eosin.pipeline.experiment import plan
+from eosin.commands.train import plan
 from eosin.recipe import recipe_from_dict
 
 

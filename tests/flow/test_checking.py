@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
-from eosin.datasets.quality import FLAGS
+from eosin.data.quality import FLAGS
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What is wrong with the command line or the recipe is named, with close matches: status 2."""
 
 import json
+import os
 
 import pytest
 
@@ -53,8 +54,8 @@ def test_a_wrong_key_or_name_is_refused_before_anything_is_made(
 
 
 def test_overrides_count_for_a_recipe_in_python_as_well(tiny_values, tiny_phantom):
+    from eosin.commands.train import train
     from eosin.core.errors import RecipeError
-    from eosin.pipeline.experiment import train
     from eosin.recipe import recipe_from_dict
 
     with pytest.raises(RecipeError, match=r"train\.ler"):
@@ -120,12 +121,15 @@ def test_debug_shows_the_traceback_and_still_the_line(command, tmp_path):
     assert told.err.splitlines()[-1].startswith("eosin: ")
 
 
-def test_global_flags_may_stand_anywhere(monkeypatch):
-    monkeypatch.delenv("EOSIN_OFFLINE", raising=False)
-    seen = []
-    monkeypatch.setattr(entry, "_call", lambda rest, *, debug: seen.append((rest, debug)) or 0)
-    with pytest.raises(SystemExit) as left:
-        entry.run(["data", "--debug", "list", "--offline"])
-    assert left.value.code == 0
-    assert seen == [(["data", "list"], True)]
-    assert entry.os.environ.pop("EOSIN_OFFLINE") == "1"
+def test_global_flags_may_stand_anywhere(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("EOSIN_OFFLINE", "0")
+    for line, status in (
+        (["data", "--debug", "list", "--offline"], 0),
+        (["report", "--offline", str(tmp_path / "none"), "--debug"], 1),
+    ):
+        with pytest.raises(SystemExit) as left:
+            entry.run(line)
+        assert left.value.code == status
+        assert ("Traceback" in capsys.readouterr().err) == bool(status)
+        assert os.environ["EOSIN_OFFLINE"] == "1"
+        monkeypatch.setenv("EOSIN_OFFLINE", "0")

@@ -36,7 +36,7 @@ def test_costs_are_those_of_the_model_folders(compared, tiny_run, folds_run):
 
 
 def test_macs_of_an_older_model_are_counted(tiny_run):
-    from eosin.pipeline.costs import _count_macs
+    from eosin.exporting.costs import _count_macs
 
     info = read_document(ModelFolder(tiny_run / "model").info, ModelInfo)
     assert _count_macs(info.model_copy(update={"macs": None})) == info.macs

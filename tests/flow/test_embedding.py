@@ -12,7 +12,7 @@ from PIL import Image
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import read_metrics
-from eosin.pipeline.pictures import _pictures_of_files
+from eosin.experiment.thumbnails import _pictures_of_files
 
 N_PATIENTS, EACH, N_FEATURES = 12, 5, 8
 

@@ -17,7 +17,7 @@ from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import UsageError
 from eosin.reporting.exposure import exposure
-from eosin.reporting.gathering import gather
+from eosin.runs.finished import gather
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import pooch.core
 import pytest
-from tests.unit.datasets.download.conftest import hasty, server  # noqa: F401 -- fixtures
-from tests.unit.datasets.download.serving import make_tar, make_zip, noise, sha256, zeros
+from tests.unit.data.download.conftest import server  # noqa: F401 -- a fixture
+from tests.unit.data.download.serving import make_tar, make_zip, noise, sha256, zeros
 
+from eosin.commands.data_fetch import fetch_dataset
 from eosin.core.errors import DownloadError
-from eosin.datasets.download import delivery
-from eosin.datasets.download.source import RemoteFile, Source
-from eosin.datasets.download.sources import SOURCES
-from eosin.datasets.download.transfer import Patience
-from eosin.pipeline import fetching
-from eosin.pipeline.fetching import fetch_dataset
+from eosin.data.download.ledger import write_ledger
+from eosin.data.download.source import RemoteFile, Source
+from eosin.data.download.sources import SOURCES
+from eosin.data.download.transfer import Patience
 
 IMAGES = {f"tree/{name}.png": noise(20_000, seed) for seed, name in enumerate("abc")}
 ARCHIVE = make_tar(IMAGES)
@@ -28,14 +28,13 @@ TABLE = b"path,label\na,b\n"
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch, hasty):  # noqa: F811
-    monkeypatch.setattr(fetching, "Patience", lambda: hasty)
+def fetching_is_allowed(monkeypatch):
     monkeypatch.delenv("EOSIN_OFFLINE", raising=False)
     monkeypatch.delenv("EOSIN_DATA", raising=False)
 
 
 @pytest.fixture
-def catalogue(monkeypatch, server):  # noqa: F811
+def catalogue(replace_entry, server):  # noqa: F811
     """Serve and enter a data set `tiny` of the given files; returns its pages by name."""
 
     def enter(files=None, *, checksums=True, name="tiny", **facts):
@@ -53,7 +52,7 @@ def catalogue(monkeypatch, server):  # noqa: F811
         )
         terms = {"licence": "CC BY 4.0", "citation": "Doe 2020", "unpacks_to": "tree/", **facts}
         source = Source(name, "Tiny", "http://127.0.0.1", files=remote, **terms)
-        monkeypatch.setitem(SOURCES._entries, name, source)
+        replace_entry(SOURCES, name, source)
         return pages
 
     return enter
@@ -174,14 +173,14 @@ def test_a_wrong_checksum_deletes_the_file_and_names_both(catalogue, fetch, fold
     assert listed(folder) == ["fetched.json", *IMAGES]
 
 
-def test_a_mirror_steps_in(catalogue, fetch, folder, server, monkeypatch):  # noqa: F811
+def test_a_mirror_steps_in(catalogue, fetch, folder, server, replace_entry):  # noqa: F811
     catalogue({"table.csv": TABLE})
     source = SOURCES.get("tiny")
     file = RemoteFile(
         "table.csv", (server.url("/gone"), server.url("/table.csv")), checksum=sha256(TABLE)
     )
     moved = Source(**{**vars(source), "files": (file,)})
-    monkeypatch.setitem(SOURCES._entries, "tiny", moved)
+    replace_entry(SOURCES, "tiny", moved)
     told = fetch()
     assert told.status == 0, told.err
     assert "answered 404" in told.err
@@ -362,7 +361,7 @@ def test_two_fetches_into_one_folder_do_not_meet(catalogue, fetch, folder):
 
     catalogue()
     folder.mkdir()
-    with FileLock(folder / fetching._LOCK):
+    with FileLock(folder / ".fetching.lock"):
         assert "another eosin is fetching" in fetch().complaint
     assert fetch().status == 0
 
@@ -381,24 +380,22 @@ def test_what_another_fetch_recorded_meanwhile_is_kept(catalogue, fetch, folder)
 
 
 @pytest.mark.parametrize("checksums", [True, False])
-@pytest.mark.parametrize("step", ["hash_matches", "write_ledger", "_place"])
+@pytest.mark.parametrize("step", [pooch.core.hash_matches, write_ledger, Path.replace])
 def test_a_kill_after_the_last_byte_costs_no_second_download(
-    catalogue, fetch, folder, monkeypatch, step, checksums
+    catalogue, fetch, folder, monkeypatch, on_entry, step, checksums
 ):
-    import pooch.core
-
     class Killed(BaseException):
         pass
 
-    def kill(*_arguments, **_options):
-        raise Killed
+    def kill(given):
+        if step is not Path.replace or Path(given["target"]).name == "big.bin":
+            raise Killed
 
     data = noise(50_000)
     pages = catalogue({"big.bin": data}, checksums=checksums)
     with monkeypatch.context() as patch:
-        patch.setattr(pooch.core if step == "hash_matches" else delivery, step, kill)
         patch.setattr("shutil.rmtree", lambda *_arguments, **_options: None)  # no clearing up
-        with pytest.raises(Killed):
+        with on_entry(step, kill), pytest.raises(Killed):
             fetch_dataset("tiny", folder, accept_licence=True)
     told = fetch()
     assert told.status == 0, told.err
@@ -420,8 +417,8 @@ CHILD = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
-from eosin.datasets.download.source import RemoteFile, Source
-from eosin.datasets.download.sources import SOURCES
+from eosin.data.download.source import RemoteFile, Source
+from eosin.data.download.sources import SOURCES
 file = RemoteFile("big.bin", (sys.argv[1],))
 terms = {"licence": "CC BY 4.0", "citation": "Doe 2020", "unpacks_to": "big"}
 SOURCES.add("tiny", Source("tiny", "Tiny", "http://x", files=(file,), **terms))

@@ -10,7 +10,7 @@ import pytest
 import eosin
 from eosin.core.errors import ManifestError
 from eosin.core.types import parts_of
-from eosin.datasets.phantom import SUBTYPES
+from eosin.data.phantom import SUBTYPES
 from eosin.recipe import recipe_from_dict
 
 ALL = ["40", "100", "200", "400"]

@@ -67,7 +67,7 @@ def _strings(tree):
 def collect_hints():
     """Return ``file: text`` of every text in the source that offers something to type."""
     # These declare the options, and say where help is.
-    declaring = {SOURCE / "cli.py", SOURCE / "__main__.py", *(SOURCE / "commands").glob("*.py")}
+    declaring = {SOURCE / "__main__.py", *(SOURCE / "cli").glob("*.py")}
     paths = sorted({*SOURCE.rglob("*.py")} - declaring)
     return [
         f"{path.relative_to(SOURCE).as_posix()}: {text}"
@@ -465,7 +465,7 @@ SCENARIOS = [
         before=lambda w: w.outside("benign", "malignant"),
     ),
     Scenario(
-        "outside.py: --map {}",
+        "external.py: --map {}",
         lambda w: ["evaluate", w.model, "--data", w.outside("benign =", "it's")],
         {"CLASS": "malignant"},
     ),
@@ -496,7 +496,7 @@ SCENARIOS = [
         {"FILE": "w.pth"},
     ),
     Scenario(
-        "conversion.py: Choose another name",
+        "convert.py: Choose another name",
         lambda w: ["convert", foreign_weights(w), "-o", foreign_weights(w)],
         named="new.safetensors",
     ),
@@ -575,7 +575,7 @@ ELSEWHERE = {
     "core/files.py: Free some space": "flow/test_writing.py::test_other_verbs_on_a_full_disk",
     "The folder is read-only": "flow/test_writing.py::"
     "test_a_read_only_folder_is_refused_before_the_work",
-    "data cache --clear": "unit/datasets/cache/test_listing.py::test_the_command_clears_stores",
+    "data cache --clear": "unit/images/cache/test_listing.py::test_the_command_clears_stores",
     "with --features TABLE": "flow/test_embedding.py::"
     "test_an_outside_manifest_needs_features_of_its_own",
     "Write the card again": "flow/test_predicting.py::"
@@ -597,7 +597,7 @@ ELSEWHERE = {
     "Name a folder that can be written": "flow/test_printed_commands.py::"
     "test_doctor_names_a_cache_that_cannot_be_written",
     "Name another folder with": "flow/test_printed_commands.py::test_what_doctor_prints",
-    "session.py: eosin train": "flow/test_printed_commands.py::"
+    "writer.py: eosin train": "flow/test_printed_commands.py::"
     "test_the_commands_of_a_run_s_page_train_it_again",
     "provenance.py: eosin train": "flow/test_printed_commands.py::"
     "test_the_commands_of_a_run_s_page_train_it_again",
@@ -607,7 +607,7 @@ ELSEWHERE = {
     "test_the_commands_of_an_evaluation_s_page_make_it_again",
     "provenance.py: eosin ensemble": "flow/test_printed_commands.py::"
     "test_the_commands_of_an_ensemble_s_page_make_it_again",
-    "ensembling.py: eosin ensemble": "flow/test_printed_commands.py::"
+    "ensemble.py: eosin ensemble": "flow/test_printed_commands.py::"
     "test_the_commands_of_an_ensemble_s_page_make_it_again",
     "sections.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
     "decisions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",

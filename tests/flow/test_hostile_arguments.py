@@ -10,6 +10,8 @@ import pytest
 import tomli_w
 from PIL import Image
 
+from eosin.commands.doctor import models
+
 try:
     import resource
 except ImportError:  # Windows
@@ -92,15 +94,15 @@ def test_scarce_memory_is_named_before_a_library_ends_the_process(process, tmp_p
         RuntimeError("std::bad_alloc"),
     ],
 )  # fmt: skip
-def test_lack_of_memory_is_known_however_a_library_reports_it(command, monkeypatch, error):
-    def fail(*_arguments, **_options):
+def test_lack_of_memory_is_known_however_a_library_reports_it(command, on_entry, error):
+    def fail(_given):
         try:
             raise error
         except type(error) as cause:
             raise ImportError("the C-extensions failed") from cause
 
-    monkeypatch.setattr("eosin.pipeline.inspection.models", fail)
-    told = command("models")
+    with on_entry(models, fail):
+        told = command("models")
     assert told.status == 1
     assert "memory ran out" in told.complaint
 

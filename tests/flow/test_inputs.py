@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from eosin.artifacts.metrics import read_metrics
-from eosin.pipeline import preparation
+from eosin.images.bank import load_bank
 
 
 @pytest.fixture
@@ -260,16 +260,10 @@ def test_a_missing_file_does_not_stop_a_prediction(command, images, model, tmp_p
     assert "does not exist" in listed["reason"][0]
 
 
-def test_an_image_that_vanishes_after_it_was_listed(train_on, images, monkeypatch, tmp_path):
+def test_an_image_that_vanishes_after_it_was_listed(train_on, images, on_entry, tmp_path):
     gone = sorted((images / "malignant").rglob("*.png"))[3]
-
-    def vanish(*arguments, **options):
-        gone.unlink(missing_ok=True)
-        return load(*arguments, **options)
-
-    load = preparation.load_bank
-    monkeypatch.setattr(preparation, "load_bank", vanish)
-    told = train_on(folder=images)
+    with on_entry(load_bank, lambda _given: gone.unlink(missing_ok=True)):
+        told = train_on(folder=images)
     assert told.status == 1
     assert "1 file could not be read" in told.err
     listed = pd.read_csv(tmp_path / "run" / "skipped.csv")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKI
 FORKING = """
 import json, os, signal, sys, tempfile, time
 from pathlib import Path
-import eosin.cli, eosin.pipeline.experiment, eosin.reporting
+import eosin.cli.app, eosin.commands.train, eosin.reporting
 from eosin.exporting.onnx import write_onnx
 from eosin.networks import build_network
 from matplotlib import pyplot

@@ -9,11 +9,11 @@ import pytest
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import read_history
-from eosin.pipeline.experiment import divide, plan
-from eosin.pipeline.fitting import train_network
-from eosin.pipeline.planning import make_plan
-from eosin.pipeline.preparation import prepare, silent
-from eosin.pipeline.session import Stopwatch, open_session
+from eosin.commands.train import divide, plan
+from eosin.experiment.plan import make_plan
+from eosin.experiment.prepare import prepare, silent
+from eosin.experiment.run import train_network
+from eosin.experiment.writer import Stopwatch, open_session
 from eosin.recipe import recipe_from_dict
 
 DISK = 0.25  # of what a run takes

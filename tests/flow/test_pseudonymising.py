@@ -12,8 +12,8 @@ from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.core.errors import OutputError
-from eosin.pipeline.contenders import find_shared, read_judgements
-from eosin.pipeline.releasing import release
+from eosin.privacy.release import release
+from eosin.runs.matching import find_shared, read_judgements
 
 #: How the phantom's patients, and so its files, are called.
 PATIENT = b"P000"

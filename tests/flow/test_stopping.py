@@ -13,8 +13,10 @@ from safetensors.numpy import load_file
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import read_metrics
-from eosin.pipeline import folds as folding
-from eosin.pipeline.resuming import work_alone
+from eosin.experiment.resume import work_alone
+from eosin.experiment.run import fit_split
+from eosin.images.bank import load_bank
+from eosin.reporting import write_report
 
 # Sends a signal to itself in the second epoch's second step, where last.ckpt is of the first.
 STOPPED = """
@@ -73,26 +75,19 @@ def test_a_process_killed_in_mid_epoch(command, process, recipe_file, tiny_run, 
     resume_and_compare(command, run, tiny_run)
 
 
-def test_ctrl_c_while_images_are_read_leaves_nothing(command, recipe_file, tmp_path, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("eosin.pipeline.preparation.load_bank", stop)
-    told = command("train", recipe_file(), "-o", tmp_path / "run")
+def test_ctrl_c_while_images_are_read_leaves_nothing(command, recipe_file, tmp_path, stop_at):
+    with stop_at(load_bank):
+        told = command("train", recipe_file(), "-o", tmp_path / "run")
     assert told.status == 1
     assert "interrupted" in told.complaint
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_while_the_report_is_written(command, recipe_file, tiny_run, tmp_path, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
+def test_ctrl_c_while_the_report_is_written(command, tiny_run, tmp_path, stop_at):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     (run / "report.html").unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr("eosin.pipeline.experiment.write_report", stop)
+    with stop_at(write_report):
         told = command("train", "--resume", run)
     assert told.status == 1
     assert "--resume" in told.complaint
@@ -100,29 +95,18 @@ def test_ctrl_c_while_the_report_is_written(command, recipe_file, tiny_run, tmp_
     assert (run / "report.html").exists()
 
 
-def test_folds_are_resumed_fold_by_fold(command, folds_run, tmp_path, monkeypatch):
-    trained = []
-    fit_split = folding.fit_split
-
-    def stop_after_one(session, samples, report, run, **options):
-        if len(trained) == 1 and stopping:
-            raise KeyboardInterrupt
-        trained.append(run.root.name)
-        return fit_split(session, samples, report, run, **options)
-
-    stopping = True
-    monkeypatch.setattr(folding, "fit_split", stop_after_one)
+def test_folds_are_resumed_fold_by_fold(command, folds_run, tmp_path, stop_at, on_entry):
     run = tmp_path / "run"
-    told = command("train", folds_run / "recipe.toml", "-o", run)
+    with stop_at(fit_split, 2):
+        told = command("train", folds_run / "recipe.toml", "-o", run)
     assert told.status == 1
     assert "--resume" in told.complaint
-    assert trained == ["0-0"]
     assert not (run / "metrics.json").exists()
     first = {path: path.stat().st_mtime_ns for path in (run / "folds" / "0-0").rglob("*")}
 
-    stopping = False
-    trained.clear()
-    told = command("train", "--resume", run)
+    trained = []
+    with on_entry(fit_split, lambda given: trained.append(given["run"].root.name)):
+        told = command("train", "--resume", run)
     assert told.status == 0, told.err
     assert trained == ["0-1"]
     assert "fold 1 of 2: done before" in told.err

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 import eosin
 from eosin.core.errors import ArtifactError, LeakError
 from eosin.core.files import sha256_file
-from eosin.datasets.phantom.adapter import collect_phantom
+from eosin.data.sources.phantom import collect_phantom
 from eosin.recipe import read_recipe, recipe_from_dict
 
 OTHER = {"patients": 8, "images_per_patient": 3, "size_px": 64}

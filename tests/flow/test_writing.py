@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from eosin.artifacts.metrics import read_metrics
@@ -116,6 +117,12 @@ def test_other_verbs_on_a_full_disk(command, tiny_run, images, small_disk):
             made.unlink()
 
 
+def forbid_images(monkeypatch, cache):
+    """Let no image be opened from now on, and none lie in the cache."""
+    monkeypatch.setenv("EOSIN_CACHE", str(cache))
+    monkeypatch.setattr(Image, "open", pytest.fail)
+
+
 def test_a_read_only_folder_is_refused_before_the_work(
     command, recipe_file, tiny_run, images, tmp_path, read_only, monkeypatch
 ):
@@ -124,8 +131,7 @@ def test_a_read_only_folder_is_refused_before_the_work(
     shutil.copytree(tiny_run, place / "run")
     (place / "run" / "metrics.json").unlink()
     read_only(place)
-    monkeypatch.setattr("eosin.pipeline.reading.read_image", pytest.fail)
-    monkeypatch.setattr("eosin.pipeline.preparation.load_bank", pytest.fail)
+    forbid_images(monkeypatch, tmp_path / "cache")
     for line in (
         ("train", recipe_file(), "-o", place / "new"),
         ("train", "--resume", place / "run"),
@@ -149,7 +155,7 @@ def test_a_read_only_folder_is_refused_before_the_work(
 def test_an_occupied_folder_is_refused_before_the_work(
     command, recipe_file, tiny_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("eosin.pipeline.preparation.load_bank", pytest.fail)
+    forbid_images(monkeypatch, tmp_path / "cache")
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")

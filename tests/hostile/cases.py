@@ -10,7 +10,7 @@ import pandas as pd
 from tests.hostile.images import draw, save
 from tests.hostile.runner import Job
 
-from eosin.inference.decode import IMAGE_SUFFIXES
+from eosin.images.decode import IMAGE_SUFFIXES
 
 #: Processor time of a verb over all files.
 MOST_SECONDS_TOGETHER = 600.0

@@ -9,8 +9,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from eosin.metrics.comparison import holm
-from eosin.metrics.image_tests import delong, mcnemar
+from eosin.metrics.comparison import delong, holm, mcnemar
 from eosin.metrics.ranges import BlockError, block_error, critical_ranges, homogeneous_letters
 
 TOLERANCE = 1e-10

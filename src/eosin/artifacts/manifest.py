@@ -8,7 +8,7 @@ column passes through. All cells are text, so that ``007`` stays ``007``. Names 
 written-out unknowns emptied (:mod:`eosin.artifacts.cleaning`), paths written as the files are
 called (:mod:`eosin.artifacts.paths`).
 
-A ``|`` in ``path`` stands between the images of a bundle (:mod:`eosin.datasets.bundles`): then
+A ``|`` in ``path`` stands between the images of a bundle (:mod:`eosin.images.stacks`): then
 every row is one, of equally many places.
 """
 

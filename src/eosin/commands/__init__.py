@@ -1,1 +1,1 @@
-"""Verbs of the command line: parse, call, print."""
+"""Commands: one module a verb, named as the verb; the only layer that the command line calls."""

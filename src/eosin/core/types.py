@@ -18,6 +18,15 @@ Image = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.unsignedinteger[Any]]
 
 
+#: The parts of a single split, in the order in which they are told.
+SPLITS = ("train", "val", "test")
+#: Stands in a ``path`` cell between the images of one bundle, and in a ``magnification`` cell
+#: between those that the bundle has.
+BUNDLED, TOGETHER = "|", "+"
+#: No file holds so many images: a larger index is read as this.
+MOST_INDEX = 10**18
+
+
 class ImageSource(Protocol):
     """Images of one size, read a few at a time; an array (N, H, W, C) is one, a file another."""
 
@@ -30,17 +39,6 @@ class ImageSource(Protocol):
 
     def __getitem__(self, rows: slice | IntArray, /) -> Image:
         """Return images, uint8, shape (B, H, W, C)."""
-
-
-#: The parts of a single split, in the order in which they are told.
-SPLITS = ("train", "val", "test")
-
-#: Stands in a ``path`` cell between the images of one bundle, and in a ``magnification`` cell
-#: between those that the bundle has.
-BUNDLED, TOGETHER = "|", "+"
-
-#: No file holds so many images: a larger index is read as this.
-MOST_INDEX = 10**18
 
 
 def parts_of(cell: str) -> list[str]:
@@ -91,7 +89,7 @@ class Samples:
     """A manifest in memory: one row an image, or a bundle of them.
 
     A bundle is one image of a slide at each magnification, ``a.png|b.png||d.png``; see
-    :mod:`eosin.datasets.bundles`.
+    :mod:`eosin.images.stacks`.
 
     Attributes:
         frame: A pandas table with at least ``path``, ``label``, ``patient``, ``group`` (all text;

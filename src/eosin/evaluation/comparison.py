@@ -23,12 +23,13 @@ from eosin.metrics import Predictions, ranking_scores, summarise
 from eosin.metrics.comparison import (
     FLIPS,
     Draws,
+    delong,
     difference,
     draw,
     flip_test,
     holm,
+    mcnemar,
 )
-from eosin.metrics.image_tests import delong, mcnemar
 from eosin.metrics.ranges import block_error, critical_ranges, homogeneous_letters
 
 #: What P2 varies, and tests the ranges of.

@@ -1,6 +1,6 @@
 """Several exported networks as one file: the mean of their probabilities.
 
-The graph of :class:`eosin.networks.ensemble.Ensemble`, made of the members' own ONNX files. To
+The graph of :class:`eosin.networks.classifier.Ensemble`, made of the members' own ONNX files. To
 export the ensemble itself would trace every member a second time.
 """
 

@@ -14,9 +14,9 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
 from eosin.core.progress import Advance
 from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
+from eosin.images.preprocess import to_input
 from eosin.inference.engine import ENGINE, EngineNetwork, architecture_of
 from eosin.inference.onnx import OnnxNetwork
-from eosin.inference.preprocess import to_input
 from eosin.metrics.calibration import softmax
 from eosin.metrics.conformal import abstains, prediction_sets
 

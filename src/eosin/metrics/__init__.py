@@ -26,15 +26,19 @@ from eosin.metrics.classification import (
     specificity,
 )
 from eosin.metrics.conformal import calibrate, groups_needed, prediction_sets
-from eosin.metrics.curves import Curve, precision_recall_curve, roc_curve
-from eosin.metrics.decisions import CURVE_THRESHOLDS, net_benefit, summarise_predictive_values
 from eosin.metrics.intervals import coverage_table, wilson
 from eosin.metrics.patients import count_patients, summarise_patients
 from eosin.metrics.predictions import Predictions
-from eosin.metrics.ranking import ranking_scores
+from eosin.metrics.ranking import Curve, precision_recall_curve, ranking_scores, roc_curve
 from eosin.metrics.resampling import bootstrap, group_weights
 from eosin.metrics.summary import BY_CLASS_NAMES, summarise, summarise_by_class
-from eosin.metrics.thresholds import choose_threshold, choose_threshold_by_bound
+from eosin.metrics.thresholds import (
+    CURVE_THRESHOLDS,
+    choose_threshold,
+    choose_threshold_by_bound,
+    net_benefit,
+    summarise_predictive_values,
+)
 
 __all__ = [
     "BY_CLASS_NAMES",

@@ -18,8 +18,7 @@ from scipy.special import softmax as _softmax
 
 from eosin.core.errors import DataError
 from eosin.core.types import FloatArray, IntArray
-from eosin.metrics.checks import check_classes, check_finite, check_weights
-from eosin.metrics.counts import divide, sum_by
+from eosin.metrics.counts import check_classes, check_finite, check_weights, divide, sum_by
 
 #: Bins of equal width on [0, 1], each closed on the right, as Guo et al. use them.
 N_BINS = 15

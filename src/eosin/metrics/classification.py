@@ -17,8 +17,7 @@ import numpy as np
 from eosin.core.errors import DataError
 from eosin.core.types import FloatArray, IntArray
 from eosin.metrics import counts as formulas
-from eosin.metrics.checks import check_classes, check_finite, check_weights
-from eosin.metrics.counts import ClassCounts
+from eosin.metrics.counts import ClassCounts, check_classes, check_finite, check_weights
 from eosin.metrics.ranking import Ranking, ranking_scores
 
 

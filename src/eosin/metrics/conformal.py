@@ -21,7 +21,7 @@ import numpy.typing as npt
 from eosin.artifacts.metrics import Abstention
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics.checks import check_classes
+from eosin.metrics.counts import check_classes
 from eosin.metrics.predictions import check_probabilities, encode
 
 #: Nine tenths are nine tenths, in whatever order they are added up.

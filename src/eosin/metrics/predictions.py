@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics.checks import check_classes, check_finite
+from eosin.metrics.counts import check_classes, check_finite
 
 #: How far a row of probabilities may be from one: float32 and half-precision networks round.
 SUM_TOLERANCE = 1e-3

@@ -7,14 +7,14 @@ from scipy.sparse import csr_array
 
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, Estimate, FloatArray
-from eosin.metrics.checks import check_finite
-from eosin.metrics.counts import divide
+from eosin.metrics.counts import check_finite, divide
 from eosin.metrics.intervals import estimate, support
+from eosin.metrics.measurement import Measurement
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.resampling import bootstrap
 
-#: Candidates that are looked at in one pass over the resamples.
-_AT_ONCE = 256
+#: Probabilities from which one would act, where a decision curve is drawn.
+CURVE_THRESHOLDS: FloatArray = np.arange(1, 100) / 100
 
 
 def choose_threshold(
@@ -52,7 +52,12 @@ def choose_threshold(
 
 
 def choose_threshold_by_bound(
-    predictions: Predictions, target_recall: float, *, resamples: int = 2000, seed: int = 0
+    predictions: Predictions,
+    target_recall: float,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    at_once: int = 256,
 ) -> float | None:
     """Return the highest threshold at which the lower end of recall's interval is enough.
 
@@ -65,6 +70,7 @@ def choose_threshold_by_bound(
         target_recall: What the lower end must reach, above 0 and at most 1.
         resamples: How many resamples of the groups to draw.
         seed: The run's seed.
+        at_once: Candidates that are looked at in one pass over the resamples.
 
     Returns:
         The threshold; ``None`` where no interval reaches the target, or where there is none:
@@ -79,8 +85,8 @@ def choose_threshold_by_bound(
     scores, own = predictions.probabilities[:, positive], predictions.targets == positive
     highest = choose_threshold(scores, own, target_recall)
     candidates = -np.unique(-scores[own & (scores <= (highest or 0.0))])
-    for start in range(0, len(candidates), _AT_ONCE):
-        tried = candidates[start : start + _AT_ONCE]
+    for start in range(0, len(candidates), at_once):
+        tried = candidates[start : start + at_once]
         recalls = _recalls(predictions, positive, tried, resamples, seed)
         for threshold, recall in zip(tried, recalls, strict=True):
             if recall.low is not None and recall.low >= target_recall:
@@ -111,3 +117,104 @@ def _recalls(
         estimate(float(point), samples[:, place], "recall", rests_on)
         for place, point in enumerate(points)
     ]
+
+
+def summarise_predictive_values(
+    predictions: Predictions, prevalence: float, *, resamples: int = 2000, seed: int = 0
+) -> dict[str, Estimate]:
+    """Return the positive and negative predictive value at a prevalence.
+
+    Each resample of the groups has a recall and a specificity of its own, and its values follow
+    from both at the same prevalence.
+
+    Args:
+        predictions: Of a binary task with a positive class; at least one row.
+        prevalence: Share of the positive class, in [0, 1].
+        resamples: How many resamples of the groups to draw.
+        seed: The run's seed.
+
+    Returns:
+        ``ppv`` and ``npv``, 95 % clustered by group; ``None`` with a reason where a class has no
+        image, or nothing was called positive (or negative).
+
+    Raises:
+        DataError: There is no positive class, or the prevalence is out of range.
+    """
+    positive = predictions.positive
+    if positive is None or not 0 <= prevalence <= 1:
+        raise DataError(
+            f"a positive class and a prevalence from 0 to 1 are needed, got {prevalence}"
+        )
+    measure = Measurement(predictions, ("recall", "specificity"), ())
+    n_groups, n_rows = predictions.n_groups, len(predictions)
+    drawn = bootstrap(measure, n_groups, n_rows, resamples=resamples, seed=seed)
+    points = _by_bayes(measure(np.ones((1, n_groups))), positive, prevalence)
+    samples = _by_bayes(drawn, positive, prevalence)
+    rests_on = support(predictions, "precision", positive)
+    told = {}
+    for name, called in (("ppv", positive), ("npv", 1 - positive)):
+        value = float(points[name][0])
+        told[name] = (
+            Estimate(None, reason=_why_undefined(predictions, called))
+            if np.isnan(value)
+            else estimate(value, samples[name], "precision", rests_on)
+        )
+    return told
+
+
+def net_benefit(
+    prob_positive: FloatArray, is_positive: BoolArray, thresholds: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return what acting on a model is worth, in true positives an image.
+
+    A false positive costs the odds of the threshold: who acts from a probability of 0.1 holds
+    nine needless actions for as bad as one omission.
+
+    Args:
+        prob_positive: Probability of the positive class, shape (N,), N at least 1.
+        is_positive: Which images are positive, (N,).
+        thresholds: Probabilities from which one would act, each in (0, 1), (T,).
+
+    Returns:
+        Net benefit of acting where the probability is at least the threshold, and of acting on
+        every image, both (T,).
+
+    Raises:
+        DataError: Shapes differ, nothing is there, or a threshold is out of range.
+    """
+    scores = check_finite(np.asarray(prob_positive, dtype=np.float64))
+    positive = np.asarray(is_positive, dtype=bool)
+    cuts = np.asarray(thresholds, dtype=np.float64)
+    if scores.ndim != 1 or scores.shape != positive.shape or not len(scores):
+        raise DataError(f"`is_positive` must have the shape {scores.shape}, got {positive.shape}")
+    if not ((cuts > 0) & (cuts < 1)).all():
+        raise DataError("`thresholds` must lie between 0 and 1")
+    hits, false = (_count_from(scores[own], cuts) for own in (positive, ~positive))
+    odds, n = cuts / (1 - cuts), len(scores)
+    share = positive.mean()
+    return (hits - false * odds) / n, share - (1 - share) * odds
+
+
+def _count_from(scores: FloatArray, cuts: FloatArray) -> FloatArray:
+    """Count the scores that are at least each cut."""
+    below = np.searchsorted(np.sort(scores), cuts, side="left")
+    return (len(scores) - below).astype(np.float64)
+
+
+def _by_bayes(
+    measured: dict[str, FloatArray], positive: int, prevalence: float
+) -> dict[str, FloatArray]:
+    """Return both predictive values of recall and specificity, each (R, 2); NaN if undefined."""
+    recall, specificity = (measured[name][:, positive] for name in ("recall", "specificity"))
+    hits, misses = recall * prevalence, (1 - recall) * prevalence
+    right, false = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)
+    return {"ppv": divide(hits, hits + false), "npv": divide(right, right + misses)}
+
+
+def _why_undefined(predictions: Predictions, called: int) -> str:
+    for index in range(predictions.n_classes):
+        if not (predictions.targets == index).any():
+            return f"no image of {predictions.class_name(index)}"
+    if not (predictions.predicted == called).any():
+        return f"nothing was predicted as {predictions.class_name(called)}"
+    return "undefined at this prevalence"

@@ -5,7 +5,6 @@ from eosin.networks import (
     cancervisionnet,
     densenet,
     efficientnet,
-    embedding,
     ernet,
     fusion,
     inception,
@@ -15,6 +14,7 @@ from eosin.networks import (
     resnet,
     vgg,
 )
+from eosin.networks import classifier as embedding
 from eosin.networks.registry import (
     NETWORKS,
     build_network,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import PurePath
+
 import torch
 from torch import nn
 
-from eosin.core.networks import check_rate
+from eosin.core.networks import NetworkSpec, check_rate
+from eosin.networks.registry import FAMILIES
+from eosin.recipe.schema import EMBEDDING
 
 
 class Classifier(nn.Module):
@@ -48,3 +53,66 @@ class Classifier(nn.Module):
         vector = self.backbone(images)  # (B, D)
         logits: torch.Tensor = self.head(vector)  # (B, K)
         return logits
+
+
+def find_embedding(file: str) -> NetworkSpec:
+    """Describe the head on a table of features; it is named by the file, not by its place."""
+    return NetworkSpec(
+        name=f"{EMBEDDING}:{PurePath(file).name}",
+        paper="none",
+        build=build_embedding,
+        input_px=1,
+        min_input_px=1,
+        num_classes=2,
+        preprocessing="unit",
+        arguments={"head_dropout": 0.0},
+        stages={"backbone": "backbone", "head": "head"},
+        is_fixed=True,
+    )
+
+
+def build_embedding(
+    num_classes: int = 2, input_px: int = 1, in_channels: int = 1, head_dropout: float = 0.0
+) -> Classifier:
+    """Build a head; its input is (B, D, 1, 1).
+
+    Args:
+        num_classes: Outputs.
+        input_px: Always 1.
+        in_channels: D, features an image.
+        head_dropout: Dropout rate before the dense layer.
+    """
+    del input_px
+    return Classifier(nn.Flatten(), in_channels, num_classes, head_dropout)
+
+
+FAMILIES.add(EMBEDDING, find_embedding)
+
+
+class Ensemble(nn.Module):
+    """Mean of probabilities.
+
+    Args:
+        members: Networks of one input and one label set.
+        temperatures: Divisor of each member's logits.
+    """
+
+    temperatures: torch.Tensor
+
+    def __init__(self, members: Sequence[nn.Module], temperatures: Sequence[float]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.register_buffer("temperatures", torch.tensor(temperatures, dtype=torch.float32))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logarithm of the mean probability.
+
+        Args:
+            images: float32, shape (B, C, H, W).
+
+        Returns:
+            Shape (B, K).
+        """
+        logits = torch.stack([member(images) for member in self.members])  # (M, B, K)
+        scaled = torch.log_softmax(logits / self.temperatures[:, None, None], dim=-1)
+        return torch.logsumexp(scaled, dim=0) - torch.log(torch.tensor(float(len(self.members))))

@@ -1,9 +1,8 @@
 """Every knob of an experiment: one frozen tree, read from TOML."""
 
 from eosin.recipe.overrides import format_override, parse_overrides
-from eosin.recipe.reading import read_recipe, recipe_from_dict
+from eosin.recipe.reading import read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.recipe.schema import Recipe
-from eosin.recipe.writing import recipe_to_toml
 
 __all__ = [
     "Recipe",

@@ -7,15 +7,14 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.files import open_file
 from eosin.core.text import is_text, shorten
-from eosin.recipe.overrides import MOST_LEVELS, load_toml, merge, override, parse_overrides
+from eosin.recipe.overrides import MOST_LEVELS, load_toml, override
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
-
-__all__ = ["merge", "parse_overrides", "read_recipe", "recipe_from_dict"]
 
 #: Bytes of a recipe that are read; the largest of ours has 3,000.
 _MOST_BYTES = 1 << 20
@@ -190,3 +189,19 @@ def _known_keys(path: list[str]) -> list[str]:
 
 def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """Return the resolved recipe as TOML, every default written out.
+
+    A null has no form in TOML: such a key is left out and means its default.
+    """
+    return tomli_w.dumps(_without_none(recipe.model_dump(mode="json")))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

@@ -10,7 +10,7 @@ from eosin.recipe import Recipe
 from eosin.recipe.schema import EMBEDDING
 from eosin.reporting.exposure import has_units, unit_name
 from eosin.reporting.formatting import listing, quantity, times
-from eosin.reporting.gathering import Run
+from eosin.runs.finished import Run
 
 #: Classes that a title names; more are counted.
 _MOST_CLASSES = 4

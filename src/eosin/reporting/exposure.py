@@ -8,7 +8,7 @@ from itertools import combinations
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
 from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
-from eosin.reporting.gathering import Run
+from eosin.runs.finished import Run
 
 #: What a verdict is built on, the first that has a value.
 LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")

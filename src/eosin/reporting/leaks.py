@@ -11,10 +11,9 @@ from PIL import Image as PillowImage
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
 from eosin.core.types import Image
 from eosin.reporting.formatting import ABSENT, count, number, quantity, shorten
-from eosin.reporting.gathering import Run
-from eosin.reporting.rendering import render, write_page
-from eosin.reporting.tables import Table, text_table
+from eosin.reporting.rendering import Table, render, text_table, write_page
 from eosin.reporting.tiles import Tile, make_tile, read_picture
+from eosin.runs.finished import Run
 
 #: Pairs of a finding that the page of ``data audit`` shows; all are in ``audit.json``.
 _MOST_SHOWN = 12

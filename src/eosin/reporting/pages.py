@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eosin.reporting import abstention, calibration, decisions, exploration, provenance
-from eosin.reporting.balance import balance_table, balance_words
 from eosin.reporting.card import save_card
 from eosin.reporting.description import description, title
-from eosin.reporting.drift import drift_figures, drift_table, drift_words
 from eosin.reporting.exposure import (
     caution,
     has_units,
@@ -18,23 +15,30 @@ from eosin.reporting.exposure import (
     units,
     verdict,
 )
-from eosin.reporting.figures.calibration import histogram_figure, reliability_figure
-from eosin.reporting.figures.comparison import Series, interval_figure
-from eosin.reporting.figures.confusion import confusion_figure
-from eosin.reporting.figures.decisions import decision_curve_figure
-from eosin.reporting.figures.exploration import distribution_figure
-from eosin.reporting.figures.learning import learning_figures
-from eosin.reporting.figures.ranking import precision_recall_figure, roc_figure
-from eosin.reporting.figures.style import Picture
 from eosin.reporting.formatting import listing
-from eosin.reporting.gathering import Run, gather
-from eosin.reporting.members import members_table
-from eosin.reporting.patients import patients_table
 from eosin.reporting.rendering import render, write_figures, write_page
-from eosin.reporting.results import headline_tables, other_tables, part_tables
-from eosin.reporting.scores import scores_of
-from eosin.reporting.staining import stain_table
+from eosin.reporting.sections import calibration, decisions, exploration, provenance
+from eosin.reporting.sections import decisions as abstention
+from eosin.reporting.sections.calibration import histogram_figure, reliability_figure
+from eosin.reporting.sections.decisions import decision_curve_figure
+from eosin.reporting.sections.drift import drift_figures, drift_table, drift_words
+from eosin.reporting.sections.exploration import distribution_figure
+from eosin.reporting.sections.intervals import Series, interval_figure
+from eosin.reporting.sections.provenance import stain_table
+from eosin.reporting.sections.ranking import precision_recall_figure, roc_figure
+from eosin.reporting.sections.results import (
+    confusion_figure,
+    headline_tables,
+    members_table,
+    other_tables,
+    part_tables,
+    patients_table,
+    scores_of,
+)
+from eosin.reporting.sections.training import balance_table, balance_words, learning_figures
+from eosin.reporting.style import Picture
 from eosin.reporting.tiles import colour_words, tiles
+from eosin.runs.finished import Run, gather
 
 T = TypeVar("T")
 

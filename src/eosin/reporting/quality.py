@@ -9,11 +9,10 @@ from typing import Any
 from PIL import Image as PillowImage
 
 from eosin.core.types import Image
-from eosin.datasets.quality import FLAGS, Flag, QualityReport, explain_flag
-from eosin.reporting.exploration import MOST_ROWS
+from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
 from eosin.reporting.formatting import ABSENT, count, quantity, share, shorten
-from eosin.reporting.rendering import render, write_page
-from eosin.reporting.tables import Table, text_table
+from eosin.reporting.rendering import Table, render, text_table, write_page
+from eosin.reporting.sections.exploration import MOST_ROWS
 from eosin.reporting.tiles import Tile, make_tile
 
 #: Pictures of a flag; the rest is in ``quality.csv``.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,10 +12,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from eosin.artifacts.metrics import METRIC_NAMES, Metric, MetricBlock
 from eosin.artifacts.model import RESEARCH_USE_ONLY
 from eosin.core.files import write_bytes, write_text
-from eosin.reporting.figures.style import Picture
-from eosin.reporting.formatting import breakable
+from eosin.reporting.formatting import ABSENT, breakable, count, metric_label, metric_text
+from eosin.reporting.style import Picture
 from eosin.reporting.tiles import data_uri
 
 #: What stands above every number that was measured on simulated images.
@@ -20,6 +24,13 @@ SIMULATED = (
     "Simulated data. These images were computed, not taken from patients: the numbers show that"
     " the software works and say nothing about any disease."
 )
+
+
+#: What is told of a part of the images, and of a class against the rest.
+PART_METRICS = ("accuracy", "auc", "recall", "specificity", "f1")
+CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auc")
+#: All images of a subtype are of one class: there is nothing to tell it from.
+SUBTYPE_METRICS = ("accuracy",)
 
 
 def render(template: str, **context: Any) -> str:
@@ -51,3 +62,137 @@ def write_figures(folder: Path, pictures: list[Picture]) -> None:
     """Write each figure as ``<name>.png``, whole or not at all."""
     for picture in pictures:
         write_bytes(folder / f"{picture.name}.png", picture.png)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What it shows.
+        mark: The letter of its footnote, empty without one.
+        href: What it links to, empty for nothing.
+    """
+
+    text: str
+    mark: str = ""
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first column names the rows.
+
+    Attributes:
+        caption: What it shows.
+        columns: Column headings.
+        rows: Cells, a row each.
+        notes: Footnotes: letter and text.
+        texts: Columns that hold words and stand to the left; all others are numbers.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[tuple[str, str], ...] = ()
+    texts: frozenset[int] = frozenset({0})
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a cell has nothing to say."""
+        return any(cell.text == ABSENT for row in self.rows for cell in row)
+
+
+@dataclass
+class Footnotes:
+    """Gives each reason one letter, however often it occurs."""
+
+    marks: dict[str, str] = field(default_factory=dict)
+
+    def cell(self, metric: Metric | None) -> Cell:
+        """Return the cell of a metric, with the letter of its reason."""
+        if metric is None or not metric.reason:
+            return Cell(metric_text(metric))
+        return Cell(metric_text(metric), self.marks.setdefault(metric.reason, self._next()))
+
+    def _next(self) -> str:
+        letters, position = string.ascii_lowercase, len(self.marks)
+        mark = letters[position % len(letters)]
+        return mark if position < len(letters) else letters[position // len(letters) - 1] + mark
+
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """All footnotes in order."""
+        return tuple((mark, reason) for reason, mark in self.marks.items())
+
+
+def text_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | int]],
+    *,
+    texts: Iterable[int] = (0,),
+) -> Table:
+    """Build a table of plain cells; whole numbers get their thousands apart."""
+    return Table(
+        caption,
+        tuple(columns),
+        tuple(
+            tuple(Cell(count(cell) if isinstance(cell, int) else cell) for cell in row)
+            for row in rows
+        ),
+        texts=frozenset(texts),
+    )
+
+
+def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table:
+    """Build the table of the ten metrics, a column a way of judging.
+
+    Args:
+        caption: What it shows.
+        blocks: Metrics by column heading.
+    """
+    notes = Footnotes()
+    further = [name for block in blocks.values() for name in block if name not in METRIC_NAMES]
+    names = [
+        name
+        for name in (*METRIC_NAMES, *dict.fromkeys(further))
+        if any(name in block for block in blocks.values())
+    ]
+    rows = tuple(
+        (Cell(metric_label(name)), *(notes.cell(block.get(name)) for block in blocks.values()))
+        for name in names
+    )
+    return Table(caption, ("Metric", *blocks), rows, notes.notes)
+
+
+def block_table(
+    caption: str,
+    first: str,
+    blocks: Mapping[str, MetricBlock],
+    wanted: Sequence[str],
+    sizes: Mapping[str, int] | None = None,
+) -> Table | None:
+    """Build a table with a row a block, e.g. a magnification; ``None`` without blocks.
+
+    Args:
+        caption: What it shows.
+        first: Heading of the first column.
+        blocks: Metrics by row name.
+        wanted: Metrics to show, where any block has them.
+        sizes: Images of each row, if known.
+    """
+    if not blocks:
+        return None
+    notes = Footnotes()
+    names = [name for name in wanted if any(name in block for block in blocks.values())]
+    rows = []
+    for key, block in blocks.items():
+        size = [Cell(count(sizes[key]) if key in sizes else ABSENT)] if sizes else []
+        rows.append((Cell(key), *size, *(notes.cell(block.get(name)) for name in names)))
+    columns = (
+        first,
+        *(("Images",) if sizes else ()),
+        *(metric_label(name, short=True) for name in names),
+    )
+    return Table(caption, columns, tuple(rows), notes.notes)

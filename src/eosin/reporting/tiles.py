@@ -14,7 +14,7 @@ from eosin.artifacts.integrity import damaged
 from eosin.artifacts.run import SamplePicture
 from eosin.core.files import read_file
 from eosin.reporting.formatting import listing, number, times
-from eosin.reporting.gathering import Run
+from eosin.runs.finished import Run
 
 #: Larger pictures are made smaller: a page should go into an e-mail.
 _LARGEST_PX = 192
@@ -22,7 +22,7 @@ _LARGEST_PX = 192
 MOST_PX = 2048
 #: At most so many of one role.
 _MOST = 36
-#: What the colours are called in which :func:`eosin.inference.preprocess.to_picture` lays
+#: What the colours are called in which :func:`eosin.images.preprocess.to_picture` lays
 #: fluorescence channels over each other.
 COLOUR_NAMES = ("blue", "red", "green", "yellow", "magenta", "cyan")
 

@@ -75,14 +75,21 @@ class StainNormaliser(ABC):
         """
         return self.fit_many([reference])
 
-    def fit_many(self, images: Iterable[Image], units: Sequence[str] | None = None) -> Self:
+    def fit_many(
+        self,
+        images: Iterable[Image],
+        units: Sequence[str] | None = None,
+        *,
+        unit_pixels: int = UNIT_PIXELS,
+    ) -> Self:
         """Take the median of several units' stains as the reference.
 
-        Units without a stain are passed over. Of each unit a bounded number of pixels is kept.
+        Units without a stain are passed over.
 
         Args:
             images: uint8, shape (H, W, 3) each; sizes may differ.
             units: Name of each image's slide or patient; by default each image is a unit.
+            unit_pixels: Pixels that are kept of each named unit.
 
         Raises:
             DataError: They are no such images, or none has a stain that could be fitted.
@@ -95,7 +102,7 @@ class StainNormaliser(ABC):
             if units is None:
                 sources.append(self.estimate(image))
             else:
-                pools.setdefault(units[n_images], Pool(UNIT_PIXELS)).add(_checked(image))
+                pools.setdefault(units[n_images], Pool(unit_pixels)).add(_checked(image))
             n_images += 1
         sources += [self._estimate_pool(pool) for pool in pools.values()]
         fitted = [source for source in sources if not source.reason]

@@ -20,7 +20,7 @@ from eosin.augment import augment_bytes
 from eosin.core.progress import Advance, progress_bar
 from eosin.core.types import FloatArray, Image, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, Schedule, cross_entropy
-from eosin.inference.preprocess import channel_affine
+from eosin.images.preprocess import channel_affine
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.loggers import RowLogs
 from eosin.training.material import FitInputs, class_weights, shown_counts
@@ -134,7 +134,7 @@ def _epoch(
 
 
 def to_channels_last(images: Image | FloatArray, preprocessing: Preprocessing) -> FloatArray:
-    """Do :func:`~eosin.inference.preprocess.to_input`, the channels last as the engine has them.
+    """Do :func:`~eosin.images.preprocess.to_input`, the channels last as the engine has them.
 
     Args:
         images: uint8, shape (B, H, W, C).

@@ -9,11 +9,11 @@ from torch import nn
 from eosin.artifacts.model import Preprocessing
 from eosin.augment import Policy, augment_bytes
 from eosin.augment.floats import augment_floats
-from eosin.inference.preprocess import channel_affine
+from eosin.images.preprocess import channel_affine
 
 
 class InputScaling(nn.Module):
-    """Order, factor and offset of every channel, as :func:`~eosin.inference.preprocess.to_input`.
+    """Order, factor and offset of every channel, as :func:`~eosin.images.preprocess.to_input`.
 
     Args:
         preprocessing: From 8-bit images to the network's input.

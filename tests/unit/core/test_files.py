@@ -4,12 +4,12 @@ import errno
 import json
 import os
 import socket
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from eosin.core import files
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import (
     atomic_path,
@@ -63,7 +63,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 def test_a_failure_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
-    monkeypatch.setattr(files.os, "fsync", refusing(errno.EIO))
+    monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
     with pytest.raises(OutputError):
         write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
@@ -157,7 +157,7 @@ def test_a_full_folder_or_a_file_is_no_output_folder(tmp_path):
 
 
 def test_a_read_only_folder_is_refused_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.tempfile, "TemporaryFile", refusing(errno.EROFS))
+    monkeypatch.setattr(tempfile, "TemporaryFile", refusing(errno.EROFS))
     with pytest.raises(OutputError, match="read-only file system") as caught:
         prepare_output(tmp_path / "run")
     assert caught.value.mend == "The folder is read-only: choose another with -o"

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from eosin.core import progress
 from eosin.core.progress import progress_bar, with_estimate
 
 
@@ -29,9 +28,17 @@ def open_terminal(monkeypatch):
     return open_it
 
 
-def test_nothing_is_drawn_off_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "_DELAY_S", 0.0)
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds that the clock shows, to be set."""
+    shown = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: shown[0])
+    return shown
+
+
+def test_nothing_is_drawn_off_a_terminal(clock, capsys):
     with progress_bar("Working") as advance:
+        clock[0] = 2.0
         advance(1, 2)
     assert capsys.readouterr() == ("", "")
 
@@ -44,26 +51,24 @@ def test_nothing_is_drawn_for_short_work(open_terminal):
     assert terminal.getvalue() == ""
 
 
-def test_longer_work_is_drawn_on_stderr(open_terminal, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "_DELAY_S", 0.0)
+def test_longer_work_is_drawn_on_stderr(open_terminal, clock, capsys):
     terminal = open_terminal()
     with progress_bar("Working") as advance:
+        clock[0] = 2.0
         advance(1, 2)
     assert "Working" in terminal.getvalue()
     assert "1/2" in terminal.getvalue()
     assert capsys.readouterr().out == ""
 
 
-def test_the_time_of_long_work_is_said_once_and_of_short_work_not(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+def test_the_time_of_long_work_is_said_once_and_of_short_work_not(clock):
     for per_item, expected in ((1.0, ["Reading 4,000 images: about 67 min"]), (0.001, [])):
         said, steps = [], []
         report = with_estimate(
             lambda *step, steps=steps: steps.append(step), said.append, "Reading {total} images"
         )
         for done in range(1, 101):
-            now[0] += per_item if done > 20 else 100.0  # libraries are loaded with the first
+            clock[0] += per_item if done > 20 else 100.0  # libraries are loaded with the first
             report(done, 4000)
         assert said == expected
         assert steps[-1] == (100, 4000)

@@ -15,7 +15,7 @@ from eosin.exporting.onnx import write_onnx
 from eosin.inference.onnx import OnnxNetwork
 from eosin.inference.rescaling import Rescale
 from eosin.networks import build_network
-from eosin.networks.ensemble import Ensemble
+from eosin.networks.classifier import Ensemble
 
 PX = 60
 

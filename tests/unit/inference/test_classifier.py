@@ -17,9 +17,9 @@ from eosin.artifacts.versioned import read_document, write_document
 from eosin.artifacts.weights import read_arrays, write_arrays
 from eosin.core.errors import ArtifactError
 from eosin.core.files import sha256_file
+from eosin.images.preprocess import to_input
 from eosin.inference.classifier import Classifier, decide
 from eosin.inference.onnx import OnnxNetwork
-from eosin.inference.preprocess import to_input
 
 SINGLE_PRECISION = 1e-5  # of logits around 1, in float32, across batch sizes
 
@@ -84,16 +84,11 @@ def test_what_is_not_square_has_four_views(model, monkeypatch):
     }
 
 
-def test_the_network_is_given_the_stored_bytes(model, images, monkeypatch):
+def test_the_network_is_given_the_stored_bytes(model, images, on_entry):
     seen = []
-
-    def run(_network, inputs):
-        seen.append(inputs)
-        return np.zeros((len(inputs), 2), np.float32)
-
-    monkeypatch.setattr(OnnxNetwork, "run", run)
     classifier = Classifier(model)
-    classifier.logits(images)
+    with on_entry(OnnxNetwork.run, lambda given: seen.append(given["images"])):
+        classifier.logits(images)
     wanted = to_input(images, classifier.info.preprocessing)
     np.testing.assert_array_equal(np.concatenate(seen), wanted)
 

@@ -5,8 +5,7 @@ import pytest
 
 from eosin.core.errors import DataError
 from eosin.metrics import Predictions
-from eosin.metrics.comparison import difference, draw, flip_test, holm
-from eosin.metrics.image_tests import delong, mcnemar
+from eosin.metrics.comparison import delong, difference, draw, flip_test, holm, mcnemar
 from eosin.metrics.ranges import BlockError, block_error, critical_ranges, homogeneous_letters
 
 

@@ -305,12 +305,12 @@ def test_coverage_is_looked_up_at_the_nearest_lower_size():
     assert measured_coverage("never simulated", 40) == measured_coverage("accuracy", 40)
 
 
-def test_too_little_coverage_is_said_however_many_groups_there_are(monkeypatch):
-    row = {"n_groups": 60, "coverage": 0.9}
-    monkeypatch.setattr(intervals, "coverage_table", lambda: {"clustered": {"accuracy": [row]}})
-    ours = summarise(separate(40, 40), resamples=200, names=("accuracy",))["accuracy"]
-    assert ours.reason == (
-        "80 groups: nominal 95 % intervals covered 90 % in simulation of 60 groups"
+def test_too_little_coverage_is_said_however_many_groups_there_are():
+    ours = summarise(separate(40, 40), resamples=200, names=("accuracy", "ece"))
+    assert ours["accuracy"].reason is None
+    covered = 100 * measured_coverage("ece", 80)["coverage"]
+    assert ours["ece"].reason.startswith(
+        f"80 groups: nominal 95 % intervals covered {covered:.0f} % in simulation of 60 groups"
     )
 
 

@@ -9,7 +9,6 @@ from eosin.metrics import (
     choose_threshold,
     choose_threshold_by_bound,
     summarise,
-    thresholds,
 )
 
 SCORES = np.array([0.9, 0.8, 0.8, 0.7, 0.6, 0.95, 0.1])
@@ -70,11 +69,10 @@ def lower_end(predictions, threshold):
 @pytest.mark.parametrize(("seed", "n_groups"), [(0, 8), (1, 20), (2, 60)])
 @pytest.mark.parametrize("at_once", [3, 256])
 def test_the_lower_end_of_recall_reaches_the_target_at_the_highest_threshold(
-    monkeypatch, seed, n_groups, at_once
+    seed, n_groups, at_once
 ):
-    monkeypatch.setattr(thresholds, "_AT_ONCE", at_once)
     predictions = grouped(np.random.default_rng(seed), n_groups)
-    found = choose_threshold_by_bound(predictions, 0.8, resamples=300, seed=7)
+    found = choose_threshold_by_bound(predictions, 0.8, resamples=300, seed=7, at_once=at_once)
     candidates = np.unique(predictions.probabilities[predictions.targets == 1, 1])
     enough = [one for one in candidates if (lower_end(predictions, one) or 0) >= 0.8]
     assert found == max(enough)

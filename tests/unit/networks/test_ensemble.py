@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from eosin.exporting.onnx import check_parity, write_onnx
-from eosin.networks.ensemble import Ensemble
+from eosin.networks.classifier import Ensemble
 
 SINGLE_PRECISION = 1e-6  # of probabilities, in float32
 

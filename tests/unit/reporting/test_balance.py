@@ -5,8 +5,8 @@ import pytest
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.run import BalanceReport, ClassBalance
 from eosin.artifacts.versioned import write_document
-from eosin.reporting.balance import balance_table, balance_words
-from eosin.reporting.gathering import gather
+from eosin.reporting.sections.training import balance_table, balance_words
+from eosin.runs.finished import gather
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.model import TransferStage
 from eosin.reporting.card import answers, card_of, write_card
-from eosin.reporting.card.failures import failure_points
+from eosin.reporting.card.cautions import consequence, failure_points, licences
 from eosin.reporting.card.items import ITEMS
-from eosin.reporting.card.licences import consequence, licences
 from eosin.reporting.card.sections import abstention
-from eosin.reporting.gathering import gather
+from eosin.runs.finished import gather
 
 #: What keeps a section of the card from telling anything.
 NOTHING = ("recipe", "environment", "split_report", "balance", "stain", "audit", "model")

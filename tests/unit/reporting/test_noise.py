@@ -11,9 +11,9 @@ from eosin.artifacts.comparison import (
     PairedMetric,
 )
 from eosin.artifacts.metrics import Metric
-from eosin.reporting.costs import _cost_cells
-from eosin.reporting.figures import pareto
 from eosin.reporting.noise import difference_text, outcome, p_text, signed, turned
+from eosin.reporting.sections import costs as pareto
+from eosin.reporting.sections.costs import _cost_cells
 
 
 def entry(low, high, p_holm):

@@ -8,15 +8,20 @@ from eosin.artifacts.metrics import Metric, NetBenefit
 from eosin.artifacts.model import Planes, Preprocessing, Window
 from eosin.artifacts.profile import Drift
 from eosin.evaluation.drift import compare, describe_values
-from eosin.inference.preprocess import to_picture
-from eosin.reporting import exploration, write_report
+from eosin.images.preprocess import to_picture
+from eosin.reporting import write_report
 from eosin.reporting.card import answers
-from eosin.reporting.drift import drift_table
 from eosin.reporting.exposure import caution, threshold_text, verdict
-from eosin.reporting.figures import decisions
-from eosin.reporting.gathering import gather
-from eosin.reporting.provenance import audit_words, dataset_facts, model_facts, rerun_commands
+from eosin.reporting.sections import decisions, exploration
+from eosin.reporting.sections.drift import drift_table
+from eosin.reporting.sections.provenance import (
+    audit_words,
+    dataset_facts,
+    model_facts,
+    rerun_commands,
+)
 from eosin.reporting.tiles import COLOUR_NAMES, colour_words
+from eosin.runs.finished import gather
 
 CHANNELS = ("DNA", "actin", "tubulin")
 RGB = {
@@ -101,9 +106,8 @@ def test_images_without_a_group_are_a_caution_and_are_not_listed(run):
     assert exploration.groups_by_part(told) == []
 
 
-def test_groups_beyond_the_limit_are_counted(run, monkeypatch):
-    monkeypatch.setattr(exploration, "MOST_GROUPS", 3)
-    name, size, members, left_out = exploration.groups_by_part(gather(run))[0]
+def test_groups_beyond_the_limit_are_counted(run):
+    name, size, members, left_out = exploration.groups_by_part(gather(run), most=3)[0]
     assert (name, size, len(members), left_out) == ("Train", "21 groups", 3, "18")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eosin.datasets.phantom import PhantomOptions, draw_patient, render_patch
+from eosin.data.phantom import PhantomOptions, draw_patient, render_patch
 from eosin.stain import METHODS
 
 

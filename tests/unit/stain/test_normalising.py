@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from eosin.artifacts.stain import StainReference
 from eosin.core.errors import DataError, UnknownNameError
-from eosin.datasets.phantom import PhantomOptions, draw_patient, render_patch
+from eosin.data.phantom import PhantomOptions, draw_patient, render_patch
 from eosin.stain import METHODS, Macenko, Vahadane, normaliser_of
 from eosin.stain.optical_density import to_density, to_grey
 from eosin.stain.separation import find_percentile
@@ -113,11 +113,10 @@ def test_the_reference_is_the_median_of_units(tissue, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_unit_s_pixels_are_bounded(monkeypatch, tissue, name):
+def test_a_unit_s_pixels_are_bounded(tissue, name):
     method = METHODS.get(name)
     whole = method().fit_many(tissue, ["a"] * 6).reference_
-    monkeypatch.setattr("eosin.stain.base.UNIT_PIXELS", 5000)
-    sampled = method().fit_many(tissue, ["a"] * 6).reference_
+    sampled = method().fit_many(tissue, ["a"] * 6, unit_pixels=5000).reference_
     assert sampled != whole
     for field in ("stain_matrix", "max_concentrations", "lab_mean", "lab_std"):
         if hasattr(whole, field):

@@ -7,7 +7,7 @@ from torch import nn
 
 from eosin.artifacts.layout import RunFolder
 from eosin.augment import POLICIES
-from eosin.inference.preprocess import make_preprocessing
+from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_placement
 from eosin.training.loop import fit

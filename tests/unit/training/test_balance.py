@@ -13,7 +13,6 @@ from eosin.artifacts.model import Embedding
 from eosin.augment import POLICIES, augment_bytes
 from eosin.core.errors import DataError
 from eosin.recipe.schema import TrainSection
-from eosin.training import features, loop
 from eosin.training.balance import (
     add_synthetic,
     arrange,
@@ -22,11 +21,13 @@ from eosin.training.balance import (
     oversampled_rows,
 )
 from eosin.training.batches import make_loader
-from eosin.training.features import fit_head
+from eosin.training.features import embed, fit_head
+from eosin.training.loop import fit
 from eosin.training.material import class_weights, needs_features_only, shown_counts
 from eosin.training.module import ClassifierModule
 from eosin.training.order import BalancedBatches, EpochBatches
 from eosin.training.parts import ImagePart
+from eosin.training.recalibration import Recalibration
 from eosin.training.tuning import Tuning
 
 TARGETS = np.array([0] * 13 + [1] * 4 + [2] * 6)
@@ -108,7 +109,7 @@ def test_what_the_sampler_draws_twice_has_an_index_of_its_own_each_time():
 
 @pytest.mark.parametrize("balance", ["sampler", "oversample"])
 def test_a_balanced_training_resumed_ends_where_a_straight_one_does(
-    train_tiny, same_weights, monkeypatch, make_network, balance
+    train_tiny, same_weights, stop_at, make_network, balance
 ):
     part = train_tiny.inputs("none").train
     uneven = ImagePart(part.images, (np.arange(33) % 4 == 0).astype(np.int64))
@@ -122,37 +123,23 @@ def test_a_balanced_training_resumed_ends_where_a_straight_one_does(
         return train_tiny(name, network=network, policy="dihedral", changed=changed, **section)[0]
 
     straight = train("straight")
-    left = [7]  # in the midst of an epoch: of five steps the sampler's, of seven the other's
-    step = ClassifierModule.training_step
-
-    def fail(self, batch, number):
-        left[0] -= 1
-        if not left[0]:
-            raise KeyboardInterrupt
-        return step(self, batch, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ClassifierModule, "training_step", fail)
-        with pytest.raises(KeyboardInterrupt):
-            train("cut")
+    # In the midst of an epoch: of five steps the sampler's, of seven the other's.
+    with stop_at(ClassifierModule.training_step, 7), pytest.raises(KeyboardInterrupt):
+        train("cut")
     assert same_weights(straight, train("cut", make_network(99)))
 
 
-def test_a_training_draws_by_the_recipe_s_sampler_and_weighs_by_what_it_shows(
-    train_tiny, monkeypatch
-):
+def test_a_training_draws_by_the_recipe_s_sampler_and_weighs_by_what_it_shows(train_tiny, on_entry):
     part = train_tiny.inputs("none").train
     uneven = ImagePart(part.images, (np.arange(33) % 4 == 0).astype(np.int64))
     seen = []
-    step = ClassifierModule.training_step
 
-    def watch(self, batch, number):
-        seen.append((batch[2].tolist(), self.task.class_weights.tolist()))
-        return step(self, batch, number)
+    def watch(given):
+        seen.append((given["batch"][2].tolist(), given["self"].task.class_weights.tolist()))
 
-    monkeypatch.setattr(ClassifierModule, "training_step", watch)
     section = {"balance": "sampler", "class_weights": "balanced", "epochs": 1, "batch_size": 8}
-    train_tiny("a", policy="none", changed={"train": uneven}, **section)
+    with on_entry(ClassifierModule.training_step, watch):
+        train_tiny("a", policy="none", changed={"train": uneven}, **section)
     rows = [row for batch, _ in seen for row in batch]
     assert rows == epoch_rows(BalancedBatches(uneven.targets, 8, 7), 0)
     assert seen[0][1] == [1, 1]
@@ -251,29 +238,19 @@ def test_a_class_of_two_has_one_neighbour_and_a_class_of_one_is_refused():
 
 
 @pytest.fixture
-def passes(monkeypatch):
+def passes(on_entry):
     """How many images went through the backbone, part by part."""
-    seen, embed = [], features.embed
-
-    def watch(network, path, part, *rest):
-        seen.append(len(part))
-        return embed(network, path, part, *rest)
-
-    monkeypatch.setattr(features, "embed", watch)
-    return seen
+    seen = []
+    with on_entry(embed, lambda given: seen.append(len(given["part"]))):
+        yield seen
 
 
 @pytest.fixture
-def trained_on(monkeypatch):
+def trained_on(on_entry):
     """The inputs of the head's training."""
-    seen, fit = [], features.fit
-
-    def watch(head, section, inputs, run):
-        seen.append(inputs)
-        return fit(head, section, inputs, run)
-
-    monkeypatch.setattr(features, "fit", watch)
-    return seen
+    seen = []
+    with on_entry(fit, lambda given: seen.append(given["inputs"])):
+        yield seen
 
 
 @pytest.mark.parametrize(
@@ -306,16 +283,13 @@ def test_behind_a_frozen_backbone_each_picture_is_looked_at_once(
         np.testing.assert_allclose(given_.train.images[:1][0], first, atol=1e-6)
 
 
-def test_batch_norm_is_recalibrated_on_the_training_images_as_they_are(train_tiny, monkeypatch):
+def test_batch_norm_is_recalibrated_on_the_training_images_as_they_are(train_tiny, on_entry):
     seen = []
-    real = loop.Recalibration
-    monkeypatch.setattr(
-        loop, "Recalibration", lambda part, *rest: seen.append(part) or real(part, *rest)
-    )
     given_ = train_tiny.inputs("p3")
     shown = arrange(given_, OVERSAMPLE, 2)
     changed = {"train": shown.train, "plain": shown.plain}
-    train_tiny("a", policy="none", changed=changed, epochs=1, batch_norm="recalibrated")
+    with on_entry(Recalibration.__init__, lambda given: seen.append(given["part"])):
+        train_tiny("a", policy="none", changed=changed, epochs=1, batch_norm="recalibrated")
     assert seen == [given_.train]
 
 

@@ -11,7 +11,7 @@ from eosin.artifacts.predictions import HISTORY_COLUMNS, read_history
 from eosin.artifacts.weights import from_twin
 from eosin.augment import POLICIES
 from eosin.engine import light_cnn
-from eosin.inference.preprocess import make_preprocessing, to_input
+from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks.light_cnn import LightCNN
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.engine_loop import fit_engine, make_schedule, to_channels_last

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from eosin.augment import POLICIES, augment_bytes
-from eosin.inference.preprocess import make_preprocessing, to_input
+from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.training.inputs import InputScaling, augmented_input
 
 

@@ -1,5 +1,6 @@
 """Loggers beside history.csv: each row once, whatever was killed in between."""
 
+import importlib.util
 import os
 import socket
 
@@ -8,7 +9,6 @@ import pytest
 
 from eosin.artifacts.predictions import HISTORY_COLUMNS, read_history
 from eosin.core.errors import MissingPartError, OutputError, UsageError
-from eosin.training import loggers
 from eosin.training.loggers import RowLogs, check_loggers
 
 BOTH = ("tensorboard", "mlflow")
@@ -176,10 +176,8 @@ def test_a_store_that_cannot_be_written_is_one_line(train_tiny, tmp_path, monkey
 @pytest.mark.parametrize("name", BOTH)
 def test_a_missing_package_is_named(monkeypatch, name):
     check_loggers(BOTH)
-    find = loggers.importlib.util.find_spec
-    monkeypatch.setattr(
-        loggers.importlib.util, "find_spec", lambda one: None if one == name else find(one)
-    )
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda one: None if one == name else find(one))
     with pytest.raises(MissingPartError, match=f"names {name}, which is not installed") as caught:
         check_loggers(BOTH)
     assert caught.value.mend == "pip install 'eosin[logging]'"

@@ -11,10 +11,10 @@ from torch import nn
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import read_history
 from eosin.core.errors import OutputError, TrainingError
-from eosin.training import loop
 from eosin.training.callbacks import EvaluationLog
 from eosin.training.checkpoints import load_weights
 from eosin.training.material import class_weights
+from eosin.training.module import ClassifierModule
 
 
 def test_a_history_row_an_evaluation(train_tiny):
@@ -154,15 +154,9 @@ def test_balanced_weights_are_scikit_learn_s():
     np.testing.assert_array_equal(class_weights(np.bincount(targets), "none"), np.ones(3))
 
 
-def test_the_schedule_knows_how_many_evaluations_there_are(train_tiny, monkeypatch):
+def test_the_schedule_knows_how_many_evaluations_there_are(train_tiny, on_entry):
     tasks = []
-    real = loop.ClassifierModule
-
-    def spy(network, section, task):
-        tasks.append(task)
-        return real(network, section, task)
-
-    monkeypatch.setattr(loop, "ClassifierModule", spy)
     for evaluations in (1, 2, 3):
-        _, run = train_tiny(str(evaluations), epochs=2, evaluations_per_epoch=evaluations)
+        with on_entry(ClassifierModule.__init__, lambda given: tasks.append(given["task"])):
+            _, run = train_tiny(str(evaluations), epochs=2, evaluations_per_epoch=evaluations)
         assert len(read_history(run.history)) == tasks[-1].evaluations

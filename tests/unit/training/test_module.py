@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from eosin.augment import POLICIES
-from eosin.inference.preprocess import make_preprocessing
+from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
 from eosin.training.module import ClassifierModule, Task
 

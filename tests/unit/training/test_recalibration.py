@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from eosin.inference.preprocess import make_preprocessing
-from eosin.training import recalibration
+from eosin.images.preprocess import make_preprocessing
 from eosin.training.inputs import InputScaling
+from eosin.training.material import RECALIBRATED
 from eosin.training.recalibration import estimating
 
 SECTION = {"batch_norm": "recalibrated", "batch_size": 11}
@@ -83,26 +83,23 @@ def test_momentum_comes_back_after_a_failure(noisy_network):
     assert not network[3].training
 
 
-def test_few_of_many_images_the_same_at_every_evaluation(
-    train_tiny, noisy_network, make_part, monkeypatch
-):
-    monkeypatch.setattr(recalibration, "RECALIBRATED", 12)
-    seen = []
+def test_few_of_many_images_the_same_at_every_evaluation(train_tiny, noisy_network, make_part):
+    part, seen = make_part(0, RECALIBRATED + 100), []
 
     class Watching(nn.Flatten):
         def forward(self, images):
-            if not self.training and len(images) in (11, 12):
+            if not self.training and len(images) == 256:
                 seen.append(np.round(images.detach().numpy() * 255).astype(np.uint8))
             return super().forward(images)
 
     network = noisy_network()
     network[0] = Watching()
-    train_tiny("a", network=network, epochs=2, **SECTION)
-    part = make_part(0, 33)
+    section = {**SECTION, "epochs": 2, "batch_size": 256}
+    train_tiny("a", network=network, changed={"train": part}, **section)
     known = {image.tobytes() for image in part.images.transpose(0, 3, 1, 2)}
-    chosen = [images for images in seen if images[0].tobytes() in known]
-    assert len(chosen) == 2
-    np.testing.assert_array_equal(chosen[0], chosen[1])
+    first, second = np.split(np.concatenate(seen), 2)
+    assert len({image.tobytes() for image in first} & known) == RECALIBRATED
+    np.testing.assert_array_equal(first, second)
 
 
 class Cut(Exception):  # noqa: N818 -- a power cut is no error

@@ -1,6 +1,8 @@
 """Seeds, and a training that was cut off: on the CPU the weights are equal to the bit."""
 
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from torch import nn
 
 from eosin.artifacts.predictions import read_history
 from eosin.core.errors import ArtifactError
-from eosin.training import callbacks
-from eosin.training.checkpoints import save_weights
+from eosin.runtime.door import import_companion
 from eosin.training.module import ClassifierModule
 from eosin.training.order import EpochBatches
+
+lightning = import_companion("lightning.pytorch")
 
 
 class Cut(Exception):  # noqa: N818 -- a power cut is no error
@@ -87,36 +90,22 @@ def test_a_resumed_training_ends_where_a_straight_one_does(
 
 
 @pytest.fixture
-def cut_before_step(monkeypatch):
-    """A function that lets the power fail before the n-th step from now; never without one."""
-    step = ClassifierModule.training_step
+def cut_before_step(on_entry):
+    """Let the power fail before the n-th step: ``with cut_before_step(n): …``."""
 
-    def arm(countdown=None):
+    @contextmanager
+    def during(countdown):
         left = [countdown]
 
-        def train(self, batch, number):
-            if left[0] is not None:
-                left[0] -= 1
-                if left[0] == 0:
-                    raise Cut
-            return step(self, batch, number)
+        def fail(_given):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Cut
 
-        monkeypatch.setattr(ClassifierModule, "training_step", train)
+        with on_entry(ClassifierModule.training_step, fail):
+            yield
 
-    return arm
-
-
-@pytest.fixture
-def steps_taken(monkeypatch):
-    """The numbers of the batches trained on, epoch by epoch, over all trainings of the test."""
-    step, taken = ClassifierModule.training_step, []
-
-    def train(self, batch, number):
-        taken.append((self.current_epoch, number, batch[2].tolist()))
-        return step(self, batch, number)
-
-    monkeypatch.setattr(ClassifierModule, "training_step", train)
-    return taken
+    return during
 
 
 def assert_same_end(straight, resumed):
@@ -155,20 +144,23 @@ LONG = {"epochs": 3, "batch_size": 7, "evaluations_per_epoch": 2, "checkpoint_mi
 
 @pytest.mark.parametrize("cut", range(2, 16))
 def test_a_training_cut_at_any_step_goes_on_in_mid_epoch(
-    train_tiny, go_on, cut_before_step, cut, request
+    train_tiny, go_on, cut_before_step, on_entry, cut
 ):
     section = {**LONG, **list(SCHEDULES.values())[cut % 4]}
     straight = train_tiny("straight", policy="p3", **section)
-    cut_before_step(cut)
-    with pytest.raises(Cut):
+    with cut_before_step(cut), pytest.raises(Cut):
         train_tiny("cut", policy="p3", **section)
-    cut_before_step()
-    taken = request.getfixturevalue("steps_taken")
-    resumed = go_on("cut", policy="p3", **section)
+    taken = []
+
+    def note(given):
+        taken.append((given["self"].current_epoch, given["_step"]))
+
+    with on_entry(ClassifierModule.training_step, note):
+        resumed = go_on("cut", policy="p3", **section)
     assert_same_end(straight, resumed)
     # Nothing was trained twice: 3 epochs of 5 steps, of which cut - 1 were done.
     assert len(taken) == 15 - (cut - 1)
-    assert taken[0][:2] == divmod(cut - 1, 5)
+    assert taken[0] == divmod(cut - 1, 5)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -179,36 +171,37 @@ def test_cuts_in_a_row_at_random_with_checkpoints_at_random(
     section = {**LONG, "patience": 4, "schedule": {"name": "plateau", "patience": 0}, "lr": 0.05}
     section["evaluations_per_epoch"] = int(random.choice([1, 2, 5]))
     straight = train_tiny("straight", **section)
-    monkeypatch.setattr(callbacks.LastCheckpoint, "_is_due", lambda _: random.random() < 0.4)
+    section["checkpoint_minutes"] = 1
+    clock = [0.0]
+
+    def tick():
+        clock[0] += 60.0 * (random.random() < 0.4)
+        return clock[0]
+
+    monkeypatch.setattr(time, "monotonic", tick)
     for _ in range(4):
-        cut_before_step(int(random.integers(1, 8)))
-        with suppress(Cut):
+        with cut_before_step(int(random.integers(1, 8))), suppress(Cut):
             go_on("cut", **section)
-    cut_before_step()
     assert_same_end(straight, go_on("cut", **section))
 
 
+@pytest.mark.parametrize("is_there", [False, True])
 @pytest.mark.parametrize("write", range(1, 14))
-def test_a_training_cut_while_it_writes(train_tiny, go_on, monkeypatch, write):
-    """Cut after each file in turn: history, best state, checkpoint."""
+def test_a_training_cut_while_it_writes(train_tiny, go_on, monkeypatch, write, is_there):
+    """Cut before or after each file in turn is in its place: history, best state, checkpoint."""
     section = {**LONG, "epochs": 2, "lr": 0.05}
     straight = train_tiny("straight", **section)
-    left = [write]
+    left, replace = [write], Path.replace
 
-    def cut_after(function):
-        def wrapped(*arguments, **options):
-            function(*arguments, **options)
-            left[0] -= 1
-            if left[0] == 0:
-                raise Cut
-
-        return wrapped
+    def cut(path, target):
+        left[0] -= 1
+        if left[0] or is_there:
+            replace(path, target)
+        if not left[0]:
+            raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "write_history", cut_after(callbacks.write_history))
-        patch.setattr("eosin.training.checkpoints.save_weights", cut_after(save_weights))
-        save = callbacks.lightning.Trainer.save_checkpoint
-        patch.setattr(callbacks.lightning.Trainer, "save_checkpoint", cut_after(save))
+        patch.setattr(Path, "replace", cut)
         with pytest.raises(Cut):
             train_tiny("cut", **section)
     assert_same_end(straight, go_on("cut", **section))
@@ -218,10 +211,16 @@ def test_the_best_state_that_a_checkpoint_names_outlives_a_better_one(
     train_tiny, cut_at, monkeypatch
 ):
     """Even where the resumed training cannot repeat what it did, as on some devices."""
-    monkeypatch.setattr(callbacks.LastCheckpoint, "_is_due", lambda log: log._place == (0, 3))
+    clock, cut = [0.0], cut_at(4)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def on_row(row):
+        clock[0] += 600.0 * (row["step"] == 3)  # a checkpoint is due after this one alone
+        cut(row)
+
     section = {"epochs": 1, "evaluations_per_epoch": 4, "lr": 0.05, "monitor": "val_loss"}
     with pytest.raises(Cut):
-        train_tiny("cut", on_row=cut_at(4), **section)
+        train_tiny("cut", on_row=on_row, checkpoint_minutes=10, **section)
     run = train_tiny.folder("cut")
     state = torch.load(run.last_checkpoint, weights_only=True)["callbacks"]["EvaluationLog"]
     named = run.best_checkpoint(state["best_step"])
@@ -243,14 +242,12 @@ def test_the_order_goes_on_in_mid_epoch_and_later_epochs_are_whole():
 def test_a_checkpoint_is_read_without_unpickling_and_a_damaged_one_is_refused(
     train_tiny, cut_before_step
 ):
-    cut_before_step(7)
-    with pytest.raises(Cut):
+    with cut_before_step(7), pytest.raises(Cut):
         train_tiny("cut", **LONG)
     path = train_tiny.folder("cut").last_checkpoint
     state = torch.load(path, weights_only=True)
     assert state["callbacks"]["LastCheckpoint"]["batch"] == 1
     path.write_bytes(path.read_bytes()[:1000])
-    cut_before_step()
     with pytest.raises(ArtifactError, match=r"last.ckpt is damaged") as caught:
         train_tiny("cut", **LONG)
     assert "Remove it" in caught.value.mend
@@ -274,20 +271,17 @@ def test_inside_an_epoch_a_checkpoint_is_written_as_often_as_the_recipe_says(
         clock[0] += 10.0  # seconds a look
         return clock[0]
 
-    monkeypatch.setattr(callbacks.time, "monotonic", tick)
-    written = []
-    write = callbacks.LastCheckpoint._write
+    monkeypatch.setattr(time, "monotonic", tick)
+    written = []  # after how many steps, of which an epoch has 16
+    save = lightning.Trainer.save_checkpoint
 
-    def note(self, trainer):
-        written.append(self._place)
-        write(self, trainer)
+    def note(trainer, path):
+        written.append(trainer.global_step)
+        save(trainer, path)
 
-    monkeypatch.setattr(callbacks.LastCheckpoint, "_write", note)
+    monkeypatch.setattr(lightning.Trainer, "save_checkpoint", note)
     train_tiny("a", epochs=2, batch_size=2, checkpoint_minutes=0.6)
-    ends = [(1, 0), (2, 0)]
-    assert [place for place in written if place in ends] == ends
-    inside = [place for place in written if place not in ends]
-    assert inside == [(0, 4), (0, 8), (0, 12), (1, 4), (1, 8), (1, 12)]
+    assert written == [4, 8, 12, 16, 16 + 4, 16 + 8, 16 + 12, 2 * 16]
 
 
 def test_augmentation_goes_on_where_it_was(train_tiny, cut_at, same_weights):

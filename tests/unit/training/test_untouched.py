@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from eosin.inference.preprocess import to_input
+from eosin.images.preprocess import to_input
 
 
 def look(network, seen):

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eosin.artifacts.layout import ModelFolder
-from eosin.reporting import abstention, exploration, provenance
-from eosin.reporting.balance import balance_words
-from eosin.reporting.calibration import calibration_words
-from eosin.reporting.card.failures import failure_points
+from eosin.reporting.card.cautions import failure_points
 from eosin.reporting.card.sections import chosen, recipe_facts
 from eosin.reporting.exposure import (
     exposure,
@@ -27,7 +24,11 @@ from eosin.reporting.formatting import (
     share,
     times,
 )
-from eosin.reporting.gathering import Run
+from eosin.reporting.sections import decisions as abstention
+from eosin.reporting.sections import exploration, provenance
+from eosin.reporting.sections.calibration import calibration_words
+from eosin.reporting.sections.training import balance_words
+from eosin.runs.finished import Run
 
 #: From a run to what it answers.
 Tell = Callable[[Run], str]

@@ -19,8 +19,8 @@ from eosin.reporting.card.answers import (
 )
 from eosin.reporting.card.outline import Section
 from eosin.reporting.formatting import ABSENT
-from eosin.reporting.gathering import Run
-from eosin.reporting.tables import Table, text_table
+from eosin.reporting.rendering import Table, text_table
+from eosin.runs.finished import Run
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, Preprocessing
-from eosin.reporting import abstention as abstaining
-from eosin.reporting import decisions, exploration, provenance
-from eosin.reporting.balance import balance_words
-from eosin.reporting.calibration import calibration_words
 from eosin.reporting.card.outline import Section
 from eosin.reporting.description import data_words
 from eosin.reporting.exposure import split_name, units
 from eosin.reporting.formatting import count, listing, quantity
-from eosin.reporting.gathering import Run
-from eosin.reporting.members import members_table
-from eosin.reporting.results import headline_tables
+from eosin.reporting.sections import decisions, exploration, provenance
+from eosin.reporting.sections import decisions as abstaining
+from eosin.reporting.sections.calibration import calibration_words
+from eosin.reporting.sections.results import headline_tables, members_table
+from eosin.reporting.sections.training import balance_words
+from eosin.runs.finished import Run
 
 Facts = provenance.Facts
 

@@ -8,16 +8,13 @@ from eosin.artifacts.integrity import replacing
 from eosin.artifacts.layout import ModelFolder
 from eosin.core.files import write_text
 from eosin.reporting.card import sections
-from eosin.reporting.card.cautions import cautions
-from eosin.reporting.card.failures import failures
+from eosin.reporting.card.cautions import cautions, failures, licences
 from eosin.reporting.card.items import reporting_items
-from eosin.reporting.card.licences import licences
-from eosin.reporting.card.markdown import to_markdown
-from eosin.reporting.card.outline import Card
+from eosin.reporting.card.outline import Card, to_markdown
 from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
-from eosin.reporting.gathering import Run, gather
 from eosin.reporting.rendering import render, write_page
+from eosin.runs.finished import Run, gather
 
 _PARTS = (
     sections.identity,

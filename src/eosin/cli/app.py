@@ -1,0 +1,257 @@
+"""The command ``eosin``: parses, calls, prints. Research use only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli.data import data
+from eosin.cli.options import (
+    AllowSkipped,
+    AsJson,
+    GroupColumn,
+    Independent,
+    LabelColumn,
+    Output,
+    PathColumn,
+    PatientColumn,
+    Pseudonymise,
+    echo,
+    say,
+    tell_skipped,
+)
+from eosin.core.memory import check_memory
+
+app = typer.Typer(
+    name="eosin",
+    help="From labelled cancer-microscopy images to a classifier that one can defend and deploy. "
+    "Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data, name="data")
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Open no socket.")] = False,
+) -> None:
+    """Take the options of every command; the entry point has acted upon them already."""
+    del debug, offline
+    check_memory()
+
+
+@app.command()
+def demo(output: Output = None) -> None:
+    """Run the whole way on simulated patches, under two splits."""
+    from eosin.commands.demo import demo as run_demo
+    from eosin.reporting.terminal import tell_split
+
+    result = run_demo(output, say=say)
+    for name, run in (("strict", result.strict), ("as-published", result.as_published)):
+        echo(tell_split(f"{name} test", run.metrics["test"]))
+    echo(f"report {result.page}")
+
+
+@app.command()
+def doctor() -> None:
+    """Tell versions, devices, where data would be, and mends."""
+    from eosin.commands.doctor import doctor as look
+
+    checks = look()
+    for check in checks:
+        echo(f"{check.topic:<18} {check.found}")
+        if check.mend:
+            echo(f"{'':<18} → {check.mend}")
+    raise typer.Exit(1 if any(check.needed for check in checks) else 0)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List every registered model with its size."""
+    from eosin.commands.doctor import models as list_models
+
+    found = list_models()
+    if as_json:
+        echo(json.dumps([asdict(line) for line in found]))
+        return
+    echo(f"{'name':<20}{'paper':<16}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
+    for m in found:
+        size = f"{m.name:<20}{m.paper:<16}{m.input_px:>6}{m.params:>13,}{m.macs / 1e6:>9,.1f}"
+        echo(f"{size}  {'yes' if m.offline_weights else 'no'}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="TOML recipe.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change the recipe: train.epochs=5. Repeatable."
+        ),
+    ] = None,
+    output: Output = None,
+    resume: Annotated[Path | None, typer.Option(help="Run folder to go on with.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would do.")] = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on although the split leaks.")
+    ] = False,
+    allow_skipped: AllowSkipped = False,
+) -> None:
+    """Run one experiment from a recipe to a report."""
+    from eosin.commands import train as experiment
+    from eosin.reporting.terminal import tell_audit, tell_split
+
+    if plan:
+        found, audit = experiment.plan(
+            recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak, say=say
+        )
+        echo([*found.lines(), *tell_audit(audit)])
+        return
+    result = experiment.train(
+        recipe,
+        overrides=overrides or (),
+        output=output,
+        resume=resume,
+        allow_leak=allow_leak,
+        say=say,
+    )
+    for name, split in result.metrics.items():
+        echo(tell_split(name, split))
+    echo(f"report {result.run / 'report.html'}")
+    tell_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
+
+
+@app.command()
+def evaluate(
+    run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
+    data: Annotated[Path | None, typer.Option(help="Outside manifest.")] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="An outside label's class, THEIRS=OURS; THEIRS= leaves it out."),
+    ] = None,
+    label: LabelColumn = "label",
+    path_column: PathColumn = "path",
+    patient: PatientColumn = "patient",
+    group: GroupColumn = "group",
+    independent: Independent = False,
+    split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
+    features: Annotated[Path | None, typer.Option(help="Table, for a head on features.")] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Of the positive class, for predictive values.")
+    ] = None,
+    output: Output = None,
+    pseudonymise: Pseudonymise = False,
+    allow_skipped: AllowSkipped = False,
+) -> None:
+    """Judge a model on a split or on an outside manifest."""
+    from eosin.artifacts.columns import Columns
+    from eosin.commands.evaluate import evaluate as judge
+    from eosin.data.external import parse_labels
+    from eosin.reporting.terminal import tell_drift, tell_overlap, tell_split
+
+    result = judge(
+        run_or_model, data=data, labels=parse_labels(pairs or []), label=label,
+        columns=Columns(path_column, patient, group, independent), split=split,
+        features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise, say=say,
+    )  # fmt: skip
+    for name, metrics in result.metrics.items():
+        echo(tell_split(name, metrics))
+    if result.drift is not None:
+        echo(tell_drift(result.drift))
+    if data is not None:
+        echo(tell_overlap(result.audit))
+    echo(f"metrics {result.folder / 'metrics.json'}")
+    echo(f"report {result.folder / 'report.html'}")
+    tell_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
+
+
+@app.command()
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
+    output: Output = None,
+) -> None:
+    """Average finished runs of one label set, as one model."""
+    from eosin.commands.ensemble import ensemble as join
+    from eosin.reporting.terminal import tell_members, tell_split
+
+    result = join(runs, output=output, say=say)
+    for name, metrics in result.metrics.items():
+        echo([*tell_split(name, metrics), *tell_members(result.members)])
+    echo(f"report {result.run / 'report.html'}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
+    output: Output = None,
+    metric: Annotated[str, typer.Option(help="What runs are ranked by.")] = "auc",
+    pseudonymise: Pseudonymise = False,
+) -> None:
+    """Compare finished runs by accuracy and by cost."""
+    from eosin.commands.compare import compare as weigh
+    from eosin.reporting.noise import tell_comparison
+
+    result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
+    echo(tell_comparison(result.comparison))
+    echo(f"page {result.page}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    pseudonymise: Pseudonymise = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="New folder for a pseudonymised copy.")
+    ] = None,
+) -> None:
+    """Make a run's HTML page again, from the run folder alone."""
+    from eosin.commands.report import report as write
+
+    echo(f"report {write(run, pseudonymise=pseudonymise, output=output, say=say)}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders, tables (column path).")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    pseudonymise: Pseudonymise = False,
+    allow_skipped: AllowSkipped = False,
+) -> None:
+    """Predict class probabilities and decisions for images. Research use only."""
+    from eosin.commands.predict import predict as run_model
+    from eosin.commands.predict import tell_result
+
+    result = run_model(model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise)
+    printed, notes, where = tell_result(result)
+    echo(printed.split("\n"))
+    for line in notes:
+        say(line)
+    tell_skipped(len(result.skipped), where, allowed=allow_skipped)
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .ckpt or the engine's .npz file.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The .safetensors file to write.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights; kept with them.")] = None,
+) -> None:
+    """Turn foreign weights into safetensors.
+
+    None of their code is run.
+    """
+    from eosin.commands.convert import convert as run_convert
+
+    made = run_convert(file, output=output, licence=licence)
+    echo(f"wrote {made.path}: {made.n_tensors} tensors, {made.n_values:,} values")

@@ -1,0 +1,178 @@
+"""Verbs of ``eosin data``: data sets, manifests, image checks, leak audit, cache."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eosin.cli.options import (
+    AllowSkipped,
+    AsJson,
+    GroupColumn,
+    Independent,
+    LabelColumn,
+    PathColumn,
+    PatientColumn,
+    Pseudonymise,
+    echo,
+    say,
+    tell_skipped,
+)
+
+data = typer.Typer(
+    help="Known data sets, manifests, image checks, leak audit.", no_args_is_help=True
+)
+
+
+@data.command("list")
+def list_data() -> None:
+    """List the known data sets."""
+    from eosin.commands.doctor import list_datasets
+    from eosin.reporting.terminal import tell_datasets
+
+    echo(tell_datasets(list_datasets()))
+
+
+@data.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="Public data set.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; by default $EOSIN_DATA/NAME.")
+    ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept its licence without being asked.")
+    ] = False,
+    keep_archive: Annotated[
+        bool, typer.Option("--keep-archive", help="Keep archives once they are unpacked.")
+    ] = False,
+) -> None:
+    """Download a public data set; go on where it was cut."""
+    from eosin.commands.data_fetch import fetch_dataset
+
+    confirm = functools.partial(typer.confirm, err=True) if sys.stdin.isatty() else None
+    result = fetch_dataset(
+        name,
+        output,
+        accept_licence=accept_licence,
+        keep_archive=keep_archive,
+        confirm=confirm,
+        say=say,
+    )
+    told = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
+    echo(f"{name} is in {result.folder} ({told}): {result.unpacks_to}")
+    echo(f"next: {result.next_step}")
+
+
+@data.command("manifest")
+def make_manifest(
+    name: Annotated[str, typer.Argument(help="Known data set.")],
+    root: Annotated[Path, typer.Argument(help="Its folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the data set. Repeatable."),
+    ] = None,
+) -> None:
+    """Write a manifest from a data set's own folder tree.
+
+    Prints what of the published data set is missing.
+    """
+    from eosin.commands.doctor import make_manifest as make
+    from eosin.recipe import parse_overrides
+    from eosin.reporting.terminal import tell_samples
+
+    # As in a recipe, so that one hint works in both places.
+    texts = [text.removeprefix("data.options.") for text in options or ()]
+    samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
+    echo([f"wrote {output}: {tell_samples(samples)}", *told])
+
+
+@data.command("check")
+def check(
+    path: Annotated[Path, typer.Argument(help="Image, folder or manifest.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="New or empty folder for a table and a gallery."),
+    ] = None,
+    pseudonymise: Pseudonymise = False,
+    as_json: AsJson = False,
+) -> None:
+    """List unreadable files, and flag images of doubtful quality.
+
+    Leaves with status 1 where a file cannot be read; flags are advice.
+    """
+    from eosin.commands.data_check import check_images, quality_json, tell_quality
+
+    found = check_images(path, output=output, pseudonymise=pseudonymise)
+    echo(json.dumps(quality_json(found)) if as_json else tell_quality(found))
+    if output is not None:
+        say(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
+    raise typer.Exit(1 if found.unreadable else 0)
+
+
+@data.command("audit")
+def audit(
+    manifest: Annotated[Path, typer.Argument(help="Manifest.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
+    ] = None,
+    label: LabelColumn = "label",
+    path_column: PathColumn = "path",
+    patient: PatientColumn = "patient",
+    group: GroupColumn = "group",
+    independent: Independent = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
+    repair: Annotated[
+        Path | None,
+        typer.Option(
+            "--repair",
+            metavar="NEW.csv",
+            help="New table with the groups joined that belong together; it is audited again.",
+        ),
+    ] = None,
+    pseudonymise: Pseudonymise = False,
+    allow_skipped: AllowSkipped = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the same material on both sides of a split.
+
+    Leaves with status 1 where there is any, and where a file cannot be read.
+    """
+    from eosin.artifacts.columns import Columns
+    from eosin.commands.data_audit import audit_manifest
+    from eosin.reporting.terminal import tell_audit
+
+    found, skipped = audit_manifest(
+        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
+        label=label, columns=Columns(path_column, patient, group, independent), say=say,
+    )  # fmt: skip
+    for path, reason in skipped:
+        say(f"not compared by its pixels: {path}: {reason}")
+    document = json.dumps(found.model_dump(mode="json"), indent=2).split("\n")
+    echo(document if as_json else tell_audit(found))
+    where = Path("the lines above") if output is None else output / "skipped.csv"
+    tell_skipped(len(skipped), where, allowed=allow_skipped)
+    raise typer.Exit(1 if found.leaks else 0)
+
+
+@data.command("cache")
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove what no process uses.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the images and stages kept on the disk, or remove them."""
+    from eosin.commands import data_cache as caching
+
+    if not clear:
+        stores, stages = caching.list_cache(), caching.list_kept()
+        echo(caching.tell_cache(stores, stages, as_json=as_json))
+        return
+    found, stages = caching.clear_cache()
+    echo(caching.tell_cleared(found, stages, as_json=as_json))
+    raise typer.Exit(1 if found.in_use else 0)

@@ -1,0 +1,244 @@
+"""The verb ``compare``: finished runs on the images that all of them were judged on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency
+from eosin.artifacts.layout import ComparisonFolder, ModelFolder
+from eosin.artifacts.manifest import write_table
+from eosin.artifacts.metrics import METRIC_NAMES
+from eosin.artifacts.model import Embedding
+from eosin.artifacts.versioned import write_document
+from eosin.core.errors import UnknownNameError, UsageError, close_matches
+from eosin.core.files import check_output, prepare_output
+from eosin.core.progress import progress_bar
+from eosin.core.types import Samples
+from eosin.evaluation.comparison import Contender, compare_pairs, measure_alone
+from eosin.evaluation.lightness import find_fronts, light_against_large
+from eosin.experiment.environment import default_output, version_of
+from eosin.exporting.costs import (
+    THREADS,
+    TIMED_IMAGES,
+    Models,
+    find_models,
+    measure_latencies,
+    read_cost,
+    training_seconds,
+)
+from eosin.metrics import count_patients
+from eosin.metrics.comparison import FLIPS
+from eosin.privacy.pseudonymise import hide_document, know_samples
+from eosin.recipe.schema import EvaluateSection, Recipe
+from eosin.reporting.comparison import write_comparison_page
+from eosin.reporting.exposure import exposure
+from eosin.reporting.formatting import LOWER_IS_BETTER
+from eosin.runs.matching import Judgement, find_ranges, find_shared, read_judgements
+
+#: What is compared of each two runs, beside the metric that ranks them.
+_METRICS = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
+_RANKING = tuple(name for name in METRIC_NAMES if name not in LOWER_IS_BETTER)
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """What ``compare`` made.
+
+    Attributes:
+        folder: Where ``comparison.html``, ``comparison.json`` and ``comparison.csv`` lie.
+        page: The page.
+        comparison: What the document says.
+    """
+
+    folder: Path
+    page: Path
+    comparison: Comparison
+
+
+def compare(
+    runs: Sequence[Path | str],
+    *,
+    output: Path | None = None,
+    metric: str = "auc",
+    pseudonymise: bool = False,
+) -> ComparisonResult:
+    """Compare finished runs by what they reach on the same images, and by what they cost.
+
+    Args:
+        runs: At least two run folders of one label set, or folders that ``evaluate`` made.
+        output: Where to; ``runs/compare-<UTC time>`` by default.
+        metric: What they are ranked by; accuracy where it is undefined for one of them, which
+            the page says.
+        pseudonymise: Whether patients, groups and paths get pseudonyms, be they in a run's name.
+
+    Raises:
+        UsageError: Fewer than two runs, one of them twice, or no such metric.
+        EosinError: A run is not finished or of another task, or no image is common to all.
+    """
+    if metric not in _RANKING:
+        raise UnknownNameError(
+            f"runs cannot be ranked by {metric!r}", mend=close_matches(metric, _RANKING)
+        )
+    if isinstance(runs, str | Path):
+        raise UsageError("`runs` must be a list of folders", mend="compare([run, run])")
+    folder = Path(output or default_output("compare"))
+    check_output(folder)
+    judgements = read_judgements(runs)
+    shared = find_shared(judgements)
+    resamples = EvaluateSection().resamples
+    samples = Samples(shared.frame, Path(runs[0]).resolve(), judgements[0].run.class_names)
+    models = [find_models(each.run) for each in judgements]
+    latencies = _time(models, samples)
+    told = [
+        _describe(judgement, contender, found, latencies, resamples)
+        for judgement, contender, found in zip(judgements, shared.contenders, models, strict=True)
+    ]
+    asked = ""
+    if any(run.image[metric].value is None for run in told):
+        asked, metric = metric, "accuracy"
+    metrics = list(dict.fromkeys([metric, *_METRICS]))
+    with progress_bar("Comparing pairs") as advance:
+        ranked = _ranked(shared.contenders, told, metric)
+        pairs = compare_pairs(
+            ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED, advance=advance
+        )
+    comparison = Comparison(
+        eosin=version_of("eosin") or "unknown",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        platform=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        threads=THREADS,
+        metric=metric,
+        asked=asked,
+        metrics=metrics,
+        positive=judgements[0].positive,
+        n_images=len(shared.frame),
+        n_patients=count_patients(list(shared.frame["patient"])),
+        n_groups=int(shared.frame["group"].nunique()),
+        n_repeated=shared.n_repeated,
+        matched_by_content=shared.n_by_content,
+        resamples=resamples,
+        flips=FLIPS,
+        seed=_SEED,
+        runs=told,
+        pairs=pairs,
+        ranges=find_ranges(judgements, shared.contenders, told, list(shared.frame["path"]), metric),
+        light_large=light_against_large(told, metric),
+        fronts=find_fronts(told, metric),
+    )
+    if pseudonymise:
+        comparison = hide_document(comparison, know_samples(samples))
+    made = ComparisonFolder(prepare_output(folder))
+    write_document(made.document, comparison)
+    write_table(made.table, _table(comparison))
+    return ComparisonResult(folder, write_comparison_page(folder), comparison)
+
+
+def _ranked(
+    contenders: Sequence[Contender], told: Sequence[ComparedRun], metric: str
+) -> list[Contender]:
+    """Put the best first, so that a pair's first run is the better one."""
+    values = {run.name: run.image[metric].value or 0.0 for run in told}
+    return sorted(contenders, key=lambda one: -values[one.name])
+
+
+def _time(models: Sequence[Models], samples: Samples) -> dict[Path, Latency]:
+    some = samples.where(samples.frame.index.to_numpy() < TIMED_IMAGES)
+    places = chain.from_iterable((found.deployed, found.judged) for found in models)
+    return measure_latencies({one.root: one for one in places if one is not None}, some)
+
+
+def _describe(
+    judgement: Judgement,
+    contender: Contender,
+    models: Models,
+    latencies: dict[Path, Latency],
+    resamples: int,
+) -> ComparedRun:
+    run = judgement.run
+    image, at_threshold = measure_alone(contender, resamples, _SEED)
+    seen = exposure(run)
+
+    def cost(folder: ModelFolder | None) -> Cost:
+        return read_cost(folder, latencies.get(folder.root) if folder else None)
+
+    return ComparedRun(
+        name=judgement.name,
+        model=_model(judgement),
+        preprocessing=_preprocessing(run.recipe),
+        protocol=_protocol(judgement),
+        split=run.split,
+        seed=None if run.environment is None else run.environment.seed,
+        n_judged=int(judgement.rows["path"].nunique()),
+        n_seen_groups=None if seen is None else seen.n_groups,
+        n_leaks=0 if run.audit is None else len(run.audit.leaks),
+        simulated=run.simulated,
+        image=image,
+        at_threshold=at_threshold,
+        networks=models.networks,
+        judged=cost(models.judged),
+        deployed=cost(models.deployed),
+        training_seconds=training_seconds(run),
+        device=None if run.environment is None else run.environment.device,
+        is_head=run.model is not None and isinstance(run.model.preprocessing, Embedding),
+    )
+
+
+def _model(judgement: Judgement) -> str:
+    info, recipe = judgement.run.model, judgement.run.recipe
+    if info is not None and info.members:
+        return f"ensemble of {len(info.members)} runs"
+    if info is not None:
+        return str(info.arguments.get("architecture", info.architecture))
+    return recipe.model.name if recipe is not None else "unknown"
+
+
+def _preprocessing(recipe: Recipe | None) -> str:
+    if recipe is None:
+        return "unknown"
+    stain = "stain as it is" if recipe.stain.method == "none" else recipe.stain.method
+    policy = recipe.augment.policy
+    changed = "no augmentation" if policy == "none" else f"augmented ({policy})"
+    views = ", eight views averaged" if recipe.augment.test_time != "none" else ""
+    return f"{stain}, {changed}{views}"
+
+
+def _protocol(judgement: Judgement) -> str:
+    """Say how the images were divided."""
+    run = judgement.run
+    if run.split == "external":
+        return "outside manifest"
+    if run.recipe is None:
+        return "unknown"
+    split = run.recipe.data.split
+    if split.protocol == "folds":
+        return f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
+    return "as the manifest says" if split.protocol == "column" else f"by {split.unit}"
+
+
+def _table(comparison: Comparison) -> Any:
+    """Lay out ``comparison.csv``."""
+    rows = []
+    for run in comparison.runs:
+        row: dict[str, Any] = {"run": run.name, "model": run.model, "protocol": run.protocol}
+        row |= {"preprocessing": run.preprocessing, "n_images": comparison.n_images}
+        row |= {"n_groups": comparison.n_groups, "seen_groups": run.n_seen_groups}
+        for name, metric in run.image.items():
+            row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+        row["networks"] = run.networks
+        for way, cost in (("judged", run.judged), ("deployed", run.deployed)):
+            values = cost.model_dump(exclude={"latency"})
+            row |= {f"{way}_{name}": value for name, value in values.items()}
+            row[f"{way}_seconds"] = cost.latency and cost.latency.median
+        row |= {"training_seconds": run.training_seconds, "device": run.device}
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,174 @@
+"""The verb ``data audit``: whether the parts of a manifest share material."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eosin.artifacts.audit import AuditReport, JoinedGroups
+from eosin.artifacts.columns import Columns
+from eosin.artifacts.manifest import make_samples
+from eosin.artifacts.tables import folder_of, read_table, row_number
+from eosin.artifacts.versioned import write_document
+from eosin.commands.data_check import read_picture
+from eosin.core.errors import OutputError, UsageError
+from eosin.core.files import check_output, prepare_output
+from eosin.core.progress import progress_bar, with_estimate
+from eosin.core.types import Image, Samples
+from eosin.data.audit import (
+    FileHashes,
+    audit_samples,
+    describe_repair,
+    find_alike,
+    hash_files,
+    join_groups,
+)
+from eosin.data.audit.repair import write_repaired
+from eosin.experiment.audit_images import Gallery, find_lack, gather_album, make_embedder
+from eosin.experiment.prepare import Say, silent
+from eosin.images.references import Skipped, without, write_skipped
+from eosin.privacy.pseudonymise import (
+    hide_document,
+    hide_pictures,
+    hide_skipped,
+    know_samples,
+)
+from eosin.reporting.leaks import pictured, write_audit_page
+
+#: Joined groups that a sentence names.
+_NAMED = 3
+
+
+def audit_manifest(
+    path: Path,
+    *,
+    output: Path | None = None,
+    quick: bool = False,
+    repair: Path | None = None,
+    pseudonymise: bool = False,
+    label: str = "label",
+    columns: Columns | None = None,
+    say: Say = silent,
+) -> tuple[AuditReport, Skipped]:
+    """Audit a manifest for leaks across its splits.
+
+    Args:
+        path: A manifest; its ``split`` column, if it has one, says the parts.
+        output: New or empty folder for ``audit.json``, ``audit.html``, a page with the pairs side
+            by side, and ``skipped.csv`` where an image cannot be read; nothing is written without
+            it.
+        quick: Look for copies only, not for the same tissue turned by any angle, enlarged or
+            shifted; so it is, too, where a part that this needs is not installed.
+        repair: New CSV or Parquet file for the table with the groups joined that belong together;
+            the findings are then those of this table. Its rows keep their ``split``.
+        pseudonymise: Whether patients, groups and paths get pseudonyms.
+        label: The column that holds the class.
+        columns: The columns that hold the image reference, the patient and the group.
+        say: Called with what was changed on reading, and with what is being done.
+
+    Returns:
+        The findings; ``(path, reason)`` of images that could not be read, whose names and groups
+        are audited all the same.
+
+    Raises:
+        EosinError: The manifest does not fit, no image can be read, or the folder cannot take the
+            files.
+    """
+    if repair is not None:
+        _check_repair(repair, pseudonymise=pseudonymise)
+    table = read_table(path, pipe=True)
+    samples = make_samples(
+        table,
+        root=folder_of(path),
+        label=label,
+        name=path.stem,
+        allow_one_class=True,
+        columns=columns or Columns(),
+    )
+    for note in samples.notes:
+        say(f"{samples.name}: {note}")
+    if output is not None:
+        check_output(output)
+    content = not quick
+    gallery = Gallery(make_embedder() if content and not find_lack() else None)
+    with progress_bar("Reading images") as advance:
+        timed = with_estimate(advance, say, "Reading {total} images")
+        hashes = hash_files(samples, look=gallery.add, progress=timed)
+    without(samples, hashes.unreadable)  # refuses a table of which nothing can be read
+    album = gather_album(samples, hashes, gallery, content=content)
+    with progress_bar("Comparing images") as advance:
+        alike = find_alike(album, progress=advance, say=say)
+    joined: list[JoinedGroups] = []
+    if repair is not None:
+        before = samples
+        samples, joined = join_groups(before, hashes=hashes, alike=alike)
+        column = write_repaired(repair, table, before, samples, columns or Columns(), label)
+        say(f"wrote {repair}; its groups are in the column {column!r}")
+    numbers = [row_number(table, position) for position in range(len(table))]
+    report = audit_samples(samples, hashes=hashes, alike=alike, numbers=numbers)
+    if repair is not None:
+        report = _with_repair(report, joined, samples)
+    report = _with_unread(report, hashes)
+    name, pictures = path.resolve().name, _pictures(samples, report) if output is not None else {}
+    skipped = hashes.unreadable
+    if pseudonymise:
+        known = know_samples(samples)
+        name, pictures = "images", hide_pictures(pictures, known, samples.root)
+        report = hide_document(report, known, samples.root)
+        skipped = hide_skipped(skipped, known, samples.root)
+    if output is not None:
+        folder = prepare_output(output)
+        write_document(folder / "audit.json", report)
+        write_audit_page(folder / "audit.html", report, name, pictures)
+        write_skipped(folder / "skipped.csv", skipped)
+    return report, skipped
+
+
+def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
+    """Refuse, before any image is read, a repaired table that could not be written.
+
+    Raises:
+        UsageError: It should have pseudonyms, or another format.
+        OutputError: There is such a file.
+    """
+    if pseudonymise:
+        raise UsageError(
+            "--repair and --pseudonymise exclude each other: a manifest names its images",
+            mend="Repair first, then audit the new table with --pseudonymise",
+        )
+    if repair.suffix not in {".csv", ".parquet"}:
+        raise UsageError(f"--repair needs a name that ends in .csv or .parquet, got {repair}")
+    if repair.exists():
+        raise OutputError(f"{repair} exists already", mend="Choose another name for --repair")
+
+
+def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Samples) -> AuditReport:
+    """Add what was joined, and which joined groups the table's own split still separates."""
+    reach = [describe_repair(joined) or "Repair: no two groups belong together."]
+    split = samples.frame.get("split")
+    if split is not None:
+        parts = split[split != ""].groupby(samples.frame["group"]).unique()
+        apart = [one.group for one in joined if len(parts.get(one.group, ())) > 1]
+        if apart:
+            named = ", ".join(f"{name} ({' and '.join(parts[name])})" for name in apart[:_NAMED])
+            named += ", …" if len(apart) > _NAMED else ""
+            reach.append(
+                "Repair moves no row: the column split still separates "
+                f"{len(apart):,} of the joined groups: {named}. Draw the split anew "
+                "(--set data.split.protocol=grouped), or change the column."
+            )
+    return report.model_copy(update={"reach": (*reach, *report.reach), "repair": tuple(joined)})
+
+
+def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
+    """Say first what was not compared: finding nothing there means nothing."""
+    n, skipped = len(hashes.files), len(hashes.unreadable)
+    if not skipped:
+        return report
+    told = f"{skipped:,} of {n:,} images could not be read and were not compared by their pixels."
+    return report.model_copy(update={"reach": (told, *report.reach)})
+
+
+def _pictures(samples: Samples, report: AuditReport) -> dict[str, Image]:
+    """Read what the page shows once more."""
+    found = {cell: read_picture(samples, cell) for cell in pictured(report)}
+    return {cell: picture for cell, picture in found.items() if picture is not None}

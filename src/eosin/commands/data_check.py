@@ -1,0 +1,180 @@
+"""The verb ``data check``: which images cannot be read, and which are of doubtful quality."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.manifest import read_manifest, write_table
+from eosin.artifacts.model import Planes
+from eosin.artifacts.tables import is_table
+from eosin.core.errors import DataError, ImageError
+from eosin.core.files import check_output, prepare_output
+from eosin.core.progress import progress_bar
+from eosin.core.text import printable
+from eosin.core.types import TOGETHER, Image, Pixels, Samples, parts_of
+from eosin.data.quality import (
+    FLAGS,
+    QualityReport,
+    decode_stored,
+    explain_flag,
+    judge,
+    measure_samples,
+)
+from eosin.images.failures import isolated
+from eosin.images.listing import describe_left_out
+from eosin.images.preprocess import make_preprocessing, to_picture
+from eosin.images.references import ImageList, list_images
+from eosin.privacy.pseudonymise import hide_pictures, hide_table, know_samples
+from eosin.reporting.quality import measured, pictured, write_quality_page
+
+_MOST_NAMES = 3
+#: Larger pictures are made smaller as they are read: a gallery holds some hundred of them.
+_PICTURE_PX = 384
+
+
+def check_images(
+    path: Path, *, output: Path | None = None, pseudonymise: bool = False
+) -> QualityReport:
+    """Decode and measure every image of a folder or manifest.
+
+    Args:
+        path: An image, a folder, a file of many images, or a manifest (CSV or Parquet).
+        output: New or empty folder for ``quality.csv``, a row an image, and ``quality.html``, a
+            gallery of what was flagged; nothing is written without it.
+        pseudonymise: Whether paths get pseudonyms.
+
+    Raises:
+        DataError: There is nothing of that name, or the manifest does not fit.
+        OutputError: The folder cannot take the files.
+    """
+    if not path.exists() and "#" not in path.name:
+        raise DataError(f"{path} does not exist")
+    samples, listed = _list_samples(path)
+    if output is not None:
+        check_output(output)
+    with progress_bar("Checking images") as advance:
+        found = measure_samples(samples, cells=listed.cells, advance=advance)
+    found = {printable(cell): one for cell, one in {**found, **dict(listed.skipped)}.items()}
+    report = judge(found, magnifications=_magnifications(samples))
+    name = printable(path.resolve().name)
+    pictures = _pictures(samples, listed.cells, report) if output is not None else {}
+    if left_out := describe_left_out(listed.left_out):
+        report = replace(report, notes=(*report.notes, left_out))
+    if pseudonymise:
+        known = know_samples(samples)
+        name, pictures = "images", hide_pictures(pictures, known, samples.root)
+        table = hide_table(report.table, known, samples.root)
+        report = replace(report, table=table, notes=tuple(map(known.text, report.notes)))
+    if output is not None:
+        folder = prepare_output(output)
+        write_table(folder / "quality.csv", report.table)
+        write_quality_page(folder / "quality.html", report, name, pictures)
+    return report
+
+
+def _list_samples(path: Path) -> tuple[Samples, ImageList]:
+    """Return a table of the images of a path, and the path cells of single images."""
+    if is_table(path):
+        samples = read_manifest(path, allow_one_class=True, reads_split=False)
+        return samples, ImageList(samples.image_cells, [], Counter())
+    listed = list_images([path])
+    frame = pd.DataFrame({"path": [printable(cell) for cell in listed.cells]}, dtype=object)
+    return Samples(frame=frame, root=Path(), class_names=()), listed
+
+
+def _magnifications(samples: Samples) -> dict[str, str]:
+    """Return the magnification of each image whose table tells it; those of a bundle apart."""
+    if "magnification" not in samples.frame:
+        return {}
+    rows = zip(samples.frame["path"], samples.frame["magnification"], strict=True)
+    return {
+        part: taken
+        for cell, cells in rows
+        for part, taken in zip(filter(None, parts_of(cell)), cells.split(TOGETHER), strict=False)
+    }
+
+
+def _pictures(samples: Samples, cells: list[str], report: QualityReport) -> dict[str, Image]:
+    """Read what the page shows once more: a pass over 100,000 images keeps none of them."""
+    files = {printable(cell): cell for cell in cells}
+    found = {name: read_picture(samples, files[name]) for name in pictured(report)}
+    return {cell: picture for cell, picture in found.items() if picture is not None}
+
+
+def read_picture(samples: Samples, cell: str) -> Image | None:
+    """Read an image to be looked at.
+
+    Returns:
+        uint8, shape (H, W, 3), the larger side at most some 384 px; nothing where it cannot be
+        read any more.
+    """
+    try:
+        with isolated(cell):
+            image, is_rgb = decode_stored(*samples.locate(cell))
+            step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
+            # A copy: of a view the whole image would stay.
+            small = image[::step, ::step].copy()
+            return small if is_rgb else _light_up(small)
+    except ImageError:
+        return None
+
+
+def _light_up(planes: Pixels) -> Image:
+    """Make a picture of fluorescence channels, each from its darkest to its brightest value."""
+    values = planes.astype(np.float32) - planes.min(axis=(0, 1))
+    scaled = np.rint(255 * values / np.maximum(values.max(axis=(0, 1)), 1)).astype(np.uint8)
+    count = planes.shape[2]
+    chosen = Planes(chosen=tuple(range(count)), n_stored=count, bits=8)
+    names = [str(place) for place in range(count)]
+    return to_picture(scaled, make_preprocessing("unit", 1, channels=names, planes=chosen))
+
+
+def tell_quality(report: QualityReport) -> list[str]:
+    """Return how many images have which flag, and a few names of each, the worst first."""
+    n_images, n_unreadable = len(report.table), len(report.unreadable)
+    lines = [
+        reason if reason.startswith(file) else f"{file}: {reason}"
+        for file, reason in report.unreadable
+    ]
+    lines.append(f"{n_images} image{'' if n_images == 1 else 's'}, {n_unreadable} unreadable")
+    for flag in FLAGS:
+        rows = report.flagged(flag)
+        if len(rows) == 0:
+            continue
+        lines.append(f"{flag:<11}{len(rows):>5}  {explain_flag(flag, report.limits)}")
+        for _, row in rows.head(_MOST_NAMES).iterrows():
+            lines.append(f"{'':<18}{row['path']}  ({measured(flag, row)})")
+        if len(rows) > _MOST_NAMES:
+            lines.append(f"{'':<18}… and {len(rows) - _MOST_NAMES} more")
+    if report.n_flagged:
+        share = f"{100 * report.n_flagged / n_images:.1f} %"
+        lines.append(f"{report.n_flagged} flagged ({share}): advice, no image is left out for it")
+    else:
+        lines.append("nothing flagged")
+    return [*lines, *report.notes]
+
+
+def quality_json(report: QualityReport) -> dict[str, Any]:
+    """Return the report as values that JSON knows; of images only those that have a flag."""
+    table = report.table[report.table["flags"] != ""].astype(object)
+    rows = table.where(table.notna(), None).drop(columns="reason").to_dict("records")
+    return {
+        "n_images": len(report.table),
+        "n_flagged": report.n_flagged,
+        "flags": {flag: len(report.flagged(flag)) for flag in FLAGS},
+        "images": [{**row, "flags": row["flags"].split(";")} for row in rows],
+        "unreadable": _as_objects(report.unreadable),
+        "notes": list(report.notes),
+        "limits": asdict(report.limits),
+    }
+
+
+def _as_objects(skipped: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"path": path, "reason": reason} for path, reason in skipped]

@@ -1,0 +1,229 @@
+"""The verb ``data fetch``: a public data set into a folder, whole, checked and recorded."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from eosin.core.errors import (
+    DownloadError,
+    InterruptedRunError,
+    OutputError,
+    UsageError,
+)
+from eosin.core.files import check_writable, explain_os_errors
+from eosin.core.offline import is_offline
+from eosin.core.places import expand_path
+from eosin.data.download.amounts import check_space, tell_bytes
+from eosin.data.download.delivery import (
+    WORK,
+    Manner,
+    deliver,
+    import_pooch,
+    is_complete,
+    now,
+)
+from eosin.data.download.ledger import Ledger, read_ledger, write_ledger
+from eosin.data.download.limits import UnpackLimits
+from eosin.data.download.part import Part
+from eosin.data.download.source import RemoteFile, Source
+from eosin.data.download.sources import SOURCES
+from eosin.data.download.transfer import Patience
+from eosin.data.sources.base import DATA_VARIABLE
+
+_LOCK = ".fetching.lock"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch left behind.
+
+    Attributes:
+        folder: Where the data set lies.
+        unpacks_to: What lies there.
+        fetched: Names of the files that were fetched or unpacked now.
+        kept: Names of those that were complete before.
+        next_step: What to do with it.
+    """
+
+    folder: Path
+    unpacks_to: str
+    fetched: tuple[str, ...]
+    kept: tuple[str, ...]
+    next_step: str
+
+
+def fetch_dataset(
+    name: str,
+    output: Path | None = None,
+    *,
+    accept_licence: bool = False,
+    keep_archive: bool = False,
+    confirm: Callable[[str], bool] | None = None,
+    say: Callable[[str], None] = lambda _sentence: None,
+    patience: Patience | None = None,
+    limits: UnpackLimits | None = None,
+) -> Fetched:
+    """Download a public data set, or what is missing of it.
+
+    Args:
+        name: A data set that has a source.
+        output: Its folder; ``$EOSIN_DATA/<name>`` by default.
+        accept_licence: Whether its licence is accepted, without asking.
+        keep_archive: Whether archives stay once they are unpacked.
+        confirm: Asks the user a yes-or-no question; None where there is nobody to ask.
+        say: Told what is being done.
+        patience: How long to wait for a server.
+        limits: What an archive may unpack to.
+
+    Raises:
+        UsageError: No such data set, no folder, or a licence that nobody accepted.
+        EosinError: It cannot be fetched, does not fit, or is not what was published or recorded.
+        InterruptedRunError: The user stopped it; what came is kept.
+    """
+    source = SOURCES.get(name)
+    folder = _find_folder(source, output)
+    _refuse_manual(source, folder)
+    if is_offline():
+        raise DownloadError(
+            f"fetching {name!r} needs the network, which --offline or EOSIN_OFFLINE forbids"
+        )
+    import_pooch()
+    check_writable(folder)
+    ledger = _accept(source, read_ledger(folder, source), accept_licence, confirm, say)
+    manner = Manner(keep_archive, patience or Patience(), limits or UnpackLimits(), say)
+    with _alone(folder), _kept_when_stopped(source, folder):
+        # While the licence was being asked for, another fetch may have finished here.
+        if (known := read_ledger(folder, source)) is not None:
+            ledger = ledger.model_copy(update={"files": known.files})
+        fetched, kept = _bring(source, folder, ledger, manner)
+    step = source.preparation or _manifest_command(name, folder)
+    return Fetched(folder, source.unpacks_to, tuple(fetched), tuple(kept), step)
+
+
+def _manifest_command(name: str, folder: Path) -> str:
+    return f"eosin data manifest {name} {shlex.quote(str(folder))} -o {name}.csv"
+
+
+def _find_folder(source: Source, output: Path | None) -> Path:
+    if output is not None:
+        return output
+    if base := os.environ.get(DATA_VARIABLE):
+        return expand_path(base) / source.name
+    raise UsageError(
+        f"where to put the data set {source.name!r} is not known",
+        mend=f"Give a folder with -o, or set ${DATA_VARIABLE}",
+    )
+
+
+def _refuse_manual(source: Source, folder: Path) -> None:
+    if not source.files:
+        raise DownloadError(
+            f"{source.name!r} cannot be fetched by this command: {source.obstacle}",
+            mend=f"{source.instruction}; unpack it into {folder}, then: "
+            f"{_manifest_command(source.name, folder)}",
+        )
+
+
+def _accept(
+    source: Source,
+    ledger: Ledger | None,
+    accept_licence: bool,
+    confirm: Callable[[str], bool] | None,
+    say: Callable[[str], None],
+) -> Ledger:
+    """Return the ledger to go on with; the licence is asked for once, and again if it changes."""
+    if ledger is not None and ledger.licence == source.licence:
+        return ledger
+    say(f"{source.title}, {_tell_size(source)}, from {source.homepage}")
+    say(f"licence:  {source.licence}")
+    say(f"citation: {source.citation}")
+    if not accept_licence:
+        if confirm is None:
+            raise UsageError(
+                f"the licence of {source.name!r} must be accepted, and there is no terminal to ask",
+                mend="Give --accept-licence if you accept it",
+            )
+        if not confirm("Do you accept?"):
+            raise DownloadError("the licence was not accepted: nothing was fetched")
+    files = ledger.files if ledger is not None else ()
+    return Ledger(
+        dataset=source.name,
+        licence=source.licence,
+        citation=source.citation,
+        licence_accepted=now(),
+        files=files,
+    )
+
+
+def _tell_size(source: Source) -> str:
+    if not source.least_bytes:
+        return "of unpublished size"
+    return f"{'' if source.all_sized else 'at least '}{tell_bytes(source.least_bytes)}"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it: two fetches would write the same part."""
+    with explain_os_errors("make", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    try:
+        with lock.acquire(blocking=False):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows removes nothing that is open
+                    (folder / _LOCK).unlink()
+    except Timeout as error:
+        raise OutputError(
+            f"another eosin is fetching into {folder}", mend="Wait for it, or choose another folder"
+        ) from error
+
+
+@contextmanager
+def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
+    # What a killed process left there is whole nowhere and takes room.
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        came = sum(Part(folder / file.name).size for file in source.files)
+        what = f"{tell_bytes(came)} of a file under way" if came else "what was finished"
+        raise InterruptedRunError(
+            f"stopped; {what} is kept in {folder}",
+            mend=f"To go on: eosin data fetch {source.name} -o {shlex.quote(str(folder))}",
+        ) from error
+    finally:
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def _bring(
+    source: Source, folder: Path, ledger: Ledger, manner: Manner
+) -> tuple[list[str], list[str]]:
+    kept = [file.name for file in source.files if is_complete(folder, file, ledger)]
+    wanted = [file for file in source.files if file.name not in kept]
+    check_space(folder, _needed_bytes(folder, wanted), source.name)
+    write_ledger(folder, ledger)
+    for number, file in enumerate(wanted, start=1):
+        size = "" if file.size is None else f", {tell_bytes(file.size)}"
+        manner.say(f"{number} of {len(wanted)}: {file.name}{size}")
+        ledger = deliver(folder, file, ledger, manner)
+    return [file.name for file in wanted], kept
+
+
+def _needed_bytes(folder: Path, files: list[RemoteFile]) -> int:
+    """Return what is still to come, as far as it is known: each file, and what it unpacks to."""
+    needed = 0
+    for file in files:
+        there = (folder / file.name).exists()
+        coming = 0 if there else (file.size or 0) - Part(folder / file.name).size
+        needed += max(coming, 0) + (file.unpacked_bytes or 0)
+    return needed

@@ -1,0 +1,265 @@
+"""The verb ``ensemble``: the mean of probabilities over finished runs of one label set.
+
+The metrics take no network: every run has written what it said of the images that it held out,
+and those that all runs held out are averaged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.manifest import write_manifest
+from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
+from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.run import Environment, SamplesIndex
+from eosin.artifacts.versioned import write_document
+from eosin.core.files import check_output, prepare_output
+from eosin.core.types import ImageSource, IntArray, Samples
+from eosin.ensembling.pooling import (
+    NOTABLE_GAP,
+    OWN_TEMPERATURES,
+    mean_threshold,
+    some_of,
+    tell_gap,
+    write_mean,
+)
+from eosin.evaluation import Judged, judge
+from eosin.evaluation.drift import profile_samples
+from eosin.experiment.environment import default_output, describe
+from eosin.experiment.model_info import SUMMARY, finish_model
+from eosin.experiment.prepare import Say, silent
+from eosin.experiment.run import write_predictions
+from eosin.experiment.stain import carry_stain
+from eosin.experiment.thumbnails import find_mistakes, mistakes
+from eosin.experiment.writer import Stopwatch
+from eosin.images.bank import load_bank
+from eosin.images.references import without
+from eosin.recipe.schema import EvaluateSection
+from eosin.reporting import write_report
+from eosin.runs.members import Member, read_members
+from eosin.runs.sharing import Shared, audit_members, divide_shared, find_shared
+
+#: As ``evaluate`` judges a folder without a recipe, so that both give the same intervals.
+_JUDGING, _SEED = EvaluateSection(), 0
+#: What the metrics are called in ``model.json`` where the model itself was not judged.
+_NOT_ITSELF = "members_held_out"
+_THRESHOLDS = "thresholds, each chosen on its own validation part"
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """What ``ensemble`` made.
+
+    Attributes:
+        run: The folder, which is a run's.
+        metrics: Measurements by split: ``test``, or ``oof`` where a member has folds.
+        members: The runs, with what each reaches on the same images.
+        gap: Largest difference of a probability between the model's file and the mean of its
+            members, on real images.
+    """
+
+    run: Path
+    metrics: dict[str, SplitMetrics]
+    members: list[EnsembleMember]
+    gap: float
+
+
+def ensemble(
+    runs: Sequence[Path | str], *, output: Path | None = None, say: Say = silent
+) -> EnsembleResult:
+    """Average finished runs: judge the mean of their probabilities, and write it as one model.
+
+    Args:
+        runs: At least two run folders of one label set; networks, input sizes, normalisations and
+            splits may differ.
+        output: Where to; ``runs/ensemble-<UTC time>`` by default.
+        say: Told, in a sentence, what is being done.
+
+    Raises:
+        EosinError: A run is not finished or does not fit, or no image is held out in all of them.
+    """
+    folder, watch = Path(output or default_output("ensemble")), Stopwatch()
+    check_output(folder)
+    with watch.stage("read runs"):
+        members = read_members(runs, folder)
+        shared = find_shared(members)
+        say(shared.tell())
+        audit = audit_members(members, shared)
+    if audit.leaks:
+        say(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
+    with watch.stage("judge"):
+        judged = _judge(members, shared)
+        splits = {shared.split: judge(judged, _JUDGING, _SEED)}
+        told = [_describe(member, shared) for member in members]
+    run = RunFolder(prepare_output(folder))
+    manifest = _manifest(members, shared)
+    write_manifest(run.manifest, manifest)
+    write_document(run.audit, audit)
+    # The ensemble's output is the logarithm of the mean probability.
+    logits = np.log(np.maximum(judged.probabilities, np.finfo(np.float64).tiny))
+    write_predictions(run, [judged], [logits_table(judged.samples, logits)])
+    say(f"Merging {len(members)} models into one file")
+    with watch.stage("merge"):
+        info, gap = _write_model(ModelFolder(run.model), members, told, shared)
+    profile_samples(ModelFolder(run.model), info.preprocessing, manifest, judged)
+    measured = shared.split if shared.split == "test" else _NOT_ITSELF
+    finish_model(ModelFolder(run.model), info, {measured: splits[shared.split]})
+    if gap > NOTABLE_GAP:
+        say(tell_gap(gap, len(some_of(shared.samples))))
+    _write_mistakes(run, judged, members[0].info.preprocessing)
+    carry_stain(run, members[0].run, info.preprocessing.stain, judged.samples)
+    write_document(run.environment, _environment(members, watch))
+    # Last: a run folder with metrics is a finished one.
+    write_metrics(run.metrics, splits)
+    list_run_files(run)
+    write_report(run.root)
+    return EnsembleResult(run.root, splits, told, gap)
+
+
+def _judge(members: Sequence[Member], shared: Shared) -> Judged:
+    """Average what the members said of the images that all of them held out.
+
+    Decided at the mean of the thresholds of the networks that judged an image: one chosen on the
+    averaged predictions would have been chosen on what is judged.
+    """
+    samples = shared.samples
+    frame = samples.frame.assign(split=shared.split)
+    tables = [member.held_out.loc[frame["path"]].to_numpy(dtype=np.float64) for member in members]
+    mean = np.mean(tables, axis=0)  # (N, K + 1): probabilities, then the threshold
+    threshold = mean_threshold([member.info for member in members], f"the members' {_THRESHOLDS}")
+    if shared.split == "oof":
+        source = f"for each image the mean of its networks' {_THRESHOLDS}"
+        threshold = threshold.model_copy(update={"value": None, "source": source})
+    return Judged(
+        samples=replace(samples, frame=frame),
+        probabilities=mean[:, :-1],
+        decided=_decide(mean, samples),
+        threshold=threshold,
+        temperature=1.0 if shared.split == "test" else None,
+        temperature_source=OWN_TEMPERATURES,
+        abstention=_refuse_abstention(members),
+    )
+
+
+def _refuse_abstention(members: Sequence[Member]) -> Abstention:
+    """Return why the mean abstains on nothing: what its members promise doesn't carry over."""
+    rules = [member.info.abstention for member in members if member.info.abstention is not None]
+    return Abstention(
+        alpha=rules[0].alpha if rules else _JUDGING.alpha,
+        quantiles=None,
+        n_groups={},
+        source="none",
+        reason="no images are set aside that calibrate a mean of chosen runs",
+    )
+
+
+def _decide(mean: Any, samples: Samples) -> IntArray:
+    """Return the class of each row at its own threshold, the arg-max where there is none."""
+    chosen = np.asarray(np.argmax(mean[:, :-1], axis=1), dtype=np.int64)
+    if samples.positive is None or len(samples.class_names) != 2:
+        return chosen
+    positive = samples.class_names.index(samples.positive)
+    decided = np.where(mean[:, positive] >= mean[:, -1], positive, 1 - positive)
+    return np.where(np.isnan(mean[:, -1]), chosen, decided)
+
+
+def _describe(member: Member, shared: Shared) -> EnsembleMember:
+    info = member.info
+    alone = judge(_judge([member], shared), _JUDGING, _SEED).image
+    return EnsembleMember(
+        run=member.name,
+        architecture=info.architecture,
+        arguments=info.arguments,
+        input_px=info.preprocessing.input_px,
+        temperature=info.temperature,
+        threshold=info.threshold.value,
+        params=info.params,
+        weights_sha256=info.weights_sha256,
+        transfer_chain=info.transfer_chain,
+        metrics={name: alone[name] for name in SUMMARY},
+    )
+
+
+def _manifest(members: Sequence[Member], shared: Shared) -> Samples:
+    # With folds every image was trained on in its turn: there are no parts to tell.
+    return shared.samples if shared.split == "oof" else divide_shared(members, shared)
+
+
+def _write_model(
+    folder: ModelFolder, members: Sequence[Member], told: Sequence[EnsembleMember], shared: Shared
+) -> tuple[ModelInfo, float]:
+    infos = [member.info for member in members]
+    some = some_of(shared.samples)
+
+    def images(preprocessing: Preprocessing) -> ImageSource:
+        bank, hashes = load_bank(some, preprocessing)
+        return bank.of(without(some, hashes.unreadable))
+
+    changes = {
+        "arguments": {"members": [one.model_dump(mode="json") for one in told]},
+        "threshold": mean_threshold(infos, f"the members' {_THRESHOLDS}"),
+        "abstention": _refuse_abstention(members),
+        "mpp": infos[0].mpp if len({info.mpp for info in infos}) == 1 else None,
+        "transfer_chain": _chain(infos),
+        "data_fingerprint": _fingerprint(infos),
+        "data_licence": "; ".join(dict.fromkeys(info.data_licence for info in infos)),
+        "simulated": any(info.simulated for info in infos),
+    }
+    # What one member says of simulated images holds for their mean.
+    first = next((info for info in infos if info.simulated), infos[0])
+    places = [member.model for member in members]
+    return write_mean(folder, places, first.model_copy(update=changes), images)
+
+
+def _chain(infos: Sequence[ModelInfo]) -> list[TransferStage]:
+    """Return every stage that some member had behind it, once."""
+    found: list[TransferStage] = []
+    for stage in (stage for info in infos for stage in info.transfer_chain):
+        found += [stage] if stage not in found else []
+    return found
+
+
+def _fingerprint(infos: Sequence[ModelInfo]) -> str:
+    found = sorted({info.data_fingerprint for info in infos})
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def _write_mistakes(run: RunFolder, judged: Judged, preprocessing: Preprocessing) -> None:
+    chosen = np.isin(np.arange(len(judged.samples)), find_mistakes(judged))
+    if not chosen.any():
+        return
+    samples = judged.samples.where(chosen)
+    bank, hashes = load_bank(samples, preprocessing)
+    readable = without(samples, hashes.unreadable)
+    chosen = judged.samples.frame["path"].isin(readable.frame["path"]).to_numpy()
+    wrong = replace(
+        judged,
+        samples=judged.samples.where(chosen),
+        probabilities=judged.probabilities[chosen],
+        decided=judged.decided[chosen],
+    )
+    write_document(run.samples_index, SamplesIndex(pictures=mistakes(run, wrong, bank)))
+
+
+def _environment(members: Sequence[Member], watch: Stopwatch) -> Environment:
+    first = members[0].environment
+    return describe(
+        command=f"eosin ensemble {shlex.join(member.name for member in members)}",
+        device="cpu (ONNX Runtime)",
+        precision="32-true",
+        seed=_SEED,
+        data_root=first.data_root,
+        data_fingerprint=_fingerprint([member.info for member in members]),
+        dataset=first.dataset,
+        seconds=watch.seconds,
+    )

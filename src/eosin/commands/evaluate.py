@@ -1,0 +1,318 @@
+"""The verb ``evaluate``: judge a model on a split or on an outside manifest; needs no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.columns import Columns
+from eosin.artifacts.integrity import check_run_files
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
+from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
+from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
+from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
+from eosin.artifacts.profile import Drift
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.commands.report import leaving
+from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
+from eosin.core.files import check_output, prepare_output
+from eosin.core.progress import progress_bar
+from eosin.core.types import SPLITS, Samples, change_parts
+from eosin.data.audit import FileHashes
+from eosin.data.external import EXTERNAL, read_outside
+from eosin.evaluation import Judged, judge, judged_by, pool_folds
+from eosin.evaluation.drift import find_drift
+from eosin.experiment.environment import default_output
+from eosin.experiment.features import load_features
+from eosin.experiment.stain import Treated, find_unchanged, write_stain
+from eosin.images.bank import ImageBank, load_bank
+from eosin.images.references import without, write_skipped
+from eosin.images.staining import check_units
+from eosin.inference.classifier import Classifier
+from eosin.recipe.schema import EvaluateSection
+from eosin.reporting import write_report
+from eosin.runs.finished import hinting, read_run_recipe
+from eosin.runs.overlap import audit_overlap
+from eosin.runs.relocation import find_needed_images
+
+_OUT_OF_FOLD = "oof"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What ``evaluate`` made.
+
+    Attributes:
+        folder: Where ``metrics.json``, ``predictions.csv`` and ``report.html`` lie.
+        metrics: Measurements by split.
+        n_skipped: Images that could not be read.
+        drift: How outside images differ from those of the training; nothing of own ones.
+        audit: What outside images share with the training; nothing of own ones, and where the
+            folder does not tell what the model was trained on.
+    """
+
+    folder: Path
+    metrics: dict[str, SplitMetrics]
+    n_skipped: int
+    drift: Drift | None = None
+    audit: AuditReport | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one model said of one table."""
+
+    judged: Judged
+    logits: pd.DataFrame
+    hashes: FileHashes
+    treated: list[Treated]
+    drift: Drift | None
+
+
+def evaluate(
+    run_or_model: Path | str,
+    *,
+    data: Path | None = None,
+    labels: Mapping[str, str] | None = None,
+    label: str = "label",
+    columns: Columns | None = None,
+    split: str = "test",
+    features: Path | None = None,
+    prevalence: float | None = None,
+    output: Path | None = None,
+    allow_skipped: bool = False,
+    pseudonymise: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Assessment:
+    """Judge a model.
+
+    Args:
+        run_or_model: A run folder or a model folder.
+        data: An outside manifest, judged whole under the split name ``external``.
+        labels: Of an outside manifest: the model's class for each label that is called otherwise
+            there; empty leaves its rows out.
+        label: The column of an outside manifest that holds the labels.
+        columns: The columns of an outside manifest that hold the image reference, the patient and
+            the group, where they are called otherwise.
+        split: Which split of the run's own manifest; ``oof`` judges every fold of a run with
+            folds by its own model.
+        features: For a head on features, their table; by default the run's own.
+        prevalence: Share of the positive class that predictive values are to hold for; by default
+            what the run's recipe states, else that of the judged images.
+        output: Where to; ``runs/evaluate-<UTC time>`` by default.
+        allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
+        pseudonymise: Whether patients, groups and paths get pseudonyms in all that is written.
+        say: Told, in a sentence, what is left out.
+
+    Raises:
+        EosinError: The folder, the manifest, its labels, its images or the split do not fit.
+    """
+    if pseudonymise:
+        target = Path(output or default_output("evaluate"))
+        with leaving(target, say) as inside:
+            made = evaluate(
+                run_or_model, data=data, labels=labels, label=label, columns=columns, split=split,
+                features=features, prevalence=prevalence, output=inside, say=say,
+            )  # fmt: skip
+        left = RunFolder(target)
+        audit = read_document(left.audit, AuditReport) if left.audit.exists() else None
+        return replace(made, folder=target, metrics=read_metrics(left.metrics), audit=audit)
+    del allow_skipped
+    place = Path(run_or_model)
+    run = RunFolder(place)
+    model = _find_model(run)
+    if data is None and (labels or label != "label" or columns not in {None, Columns()}):
+        raise UsageError(
+            "--map, --label and the other columns are of external data",
+            mend="Name it with --data MANIFEST.csv",
+        )
+    if data is None and not run.manifest.exists():
+        raise UsageError(
+            f"{place} is a model folder, which knows no images",
+            mend="Name a manifest with --data MANIFEST.csv",
+        )
+    with hinting():
+        check_run_files(run, (run.recipe, run.manifest))
+        section, seed = _own_judging(run)
+    if prevalence is not None:
+        if not 0.0 < prevalence < 1.0:
+            raise UsageError(f"the prevalence must lie between 0 and 1, got {prevalence:g}")
+        section = section.model_copy(update={"prevalence": prevalence})
+    folder = Path(output or default_output("evaluate"))
+    check_output(folder)
+    if data is not None:
+        info = read_document(ModelFolder(model).info, ModelInfo)
+        samples = read_outside(
+            Path(data), info, labels=labels, label=label, columns=columns, say=say
+        )
+        parts = [(model, samples, EXTERNAL)]
+    elif run.folds.is_dir():
+        parts = _fold_parts(run, split)
+    else:
+        parts = [(model, _own_split(run, split), split)]
+    features = features or _own_features(run)
+    found = [_judge_part(*part, features) for part in parts]
+    judged = found[0].judged
+    if len(found) > 1:
+        judged = pool_folds([part.judged for part in found], section)
+    metrics = {parts[0][2]: judge(judged, section, seed)}
+    audit = None
+    if data is not None:
+        audit = audit_overlap(run, info.preprocessing, (samples, found[0].hashes), folder)
+    return _write(RunFolder(prepare_output(folder)), judged, metrics, found, audit)
+
+
+def _find_model(run: RunFolder) -> Path:
+    """Return the model folder: the place itself, or the run's.
+
+    Raises:
+        ArtifactError: There is none, or not yet.
+    """
+    if ModelFolder(run.root).info.exists():
+        return run.root
+    if ModelFolder(run.model).info.exists():
+        return run.model
+    if run.recipe.exists():
+        raise ArtifactError(
+            f"the run {run.root} is not finished: it has no model yet",
+            mend=f"Go on with: {run.resume_command}",
+        )
+    what = "is no run or model folder" if run.root.exists() else "does not exist"
+    raise ArtifactError(
+        f"{run.root} {what}", mend="Name the folder that `eosin train` made, or its model folder"
+    )
+
+
+def _own_judging(run: RunFolder) -> tuple[EvaluateSection, int]:
+    """Return how the run judged itself, so that judging it again gives the same intervals."""
+    if not run.recipe.exists():
+        return EvaluateSection(), 0
+    recipe = read_run_recipe(run)
+    return recipe.evaluate, recipe.seed
+
+
+def _own_features(run: RunFolder) -> Path | None:
+    """Return the table of features that a run was trained on; nothing where it saw images."""
+    table = read_run_recipe(run).model.table if run.recipe.exists() else None
+    return None if table is None else Path(table)
+
+
+def _own_split(run: RunFolder, split: str) -> Samples:
+    info = read_document(ModelFolder(run.model).info, ModelInfo)
+    noted = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
+    is_on_features = isinstance(info.preprocessing, Embedding)
+    samples = noted if is_on_features else find_needed_images(run, noted)
+    if "split" not in samples.frame:
+        raise ManifestError(
+            f"{run.manifest} has no split",
+            mend="Name other images with --data MANIFEST.csv",
+        )
+    part = samples.part(split)
+    if len(part) == 0:
+        known = sorted(set(samples.frame["split"]))
+        raise UsageError(f"{run.root} has no split {split!r}", mend=close_matches(split, known))
+    return replace(part, class_names=info.class_names, positive=info.positive)
+
+
+def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
+    if split not in {"test", _OUT_OF_FOLD}:
+        raise UsageError(
+            f"a run with folds has the split 'oof', not {split!r}",
+            mend="Name one fold's run folder for its own splits",
+        )
+    numbered = [path for path in run.folds.iterdir() if re.fullmatch(r"\d+-\d+", path.name)]
+    in_order = sorted(numbered, key=lambda path: [int(part) for part in path.name.split("-")])
+    folds = [RunFolder(path) for path in in_order]
+    if not folds:
+        raise ArtifactError(f"{run.folds} holds no folds")
+    parts = []
+    for fold in folds:
+        check_run_files(fold, (fold.manifest,))
+        samples = _own_split(fold, "test")
+        frame = samples.frame.copy()
+        frame["split"] = _OUT_OF_FOLD
+        parts.append((fold.model, replace(samples, frame=frame), _OUT_OF_FOLD))
+    return parts
+
+
+def _judge_part(model: Path, samples: Samples, split: str, features: Path | None) -> _Part:
+    classifier = Classifier(model)
+    bank, hashes = _load(samples, classifier.info.preprocessing, features)
+    readable = without(samples, hashes.unreadable)
+    images = bank.of(readable)
+    with progress_bar("Predicting") as advance:
+        logits = classifier.logits(images, advance=advance)
+    judged = judged_by(classifier, readable, logits)
+    is_outside = split == EXTERNAL
+    drift = find_drift(ModelFolder(model), bank, judged) if is_outside else None
+    # Absolute, because parts may come from manifests in different folders.
+    frame = readable.frame.copy()
+    frame["path"] = [change_parts(cell, partial(_absolute, readable)) for cell in frame["path"]]
+    placed = replace(judged.samples, frame=frame)
+    return _Part(
+        judged=replace(judged, samples=placed),
+        logits=logits_table(placed, logits),
+        hashes=hashes,
+        treated=find_unchanged(bank.store, images.rows, placed),
+        drift=drift,
+    )
+
+
+def _load(
+    samples: Samples, preprocessing: Preprocessing, features: Path | None
+) -> tuple[ImageBank, FileHashes]:
+    if preprocessing.stain is not None:
+        check_units(samples, preprocessing.stain.unit)
+    if not isinstance(preprocessing, Embedding):
+        if features is not None:
+            raise UsageError("this model takes images", mend="Leave --features out")
+        return load_bank(samples, preprocessing)
+    if features is None:
+        raise UsageError(
+            f"this model takes features such as those of {preprocessing.table}",
+            mend="Name the table that has them for these images with --features TABLE",
+        )
+    return load_features(samples, features, columns=preprocessing.channels)
+
+
+def _absolute(samples: Samples, cell: str) -> str:
+    _, mark, index = cell.partition("#")
+    return samples.resolve(cell).resolve().as_posix() + mark + index
+
+
+def _write(
+    folder: RunFolder,
+    judged: Judged,
+    metrics: dict[str, SplitMetrics],
+    parts: list[_Part],
+    audit: AuditReport | None,
+) -> Assessment:
+    frame = judged.samples.frame
+    if not set(frame["split"]) <= set(SPLITS):
+        # What an outside or pooled table is called here is no part that a manifest may name.
+        frame = frame.drop(columns="split")
+    write_manifest(folder.manifest, replace(judged.samples, frame=frame))
+    placed = relocated(judged.samples, folder.root)
+    table = predictions_table(placed, judged.probabilities, abstained=judged.abstained)
+    write_table(folder.predictions, table)
+    logits = pd.concat([part.logits for part in parts], ignore_index=True)
+    write_logits(folder.logits, logits.assign(path=placed.frame["path"]))
+    skipped = [one for part in parts for one in part.hashes.unreadable]
+    write_skipped(folder.skipped, skipped)
+    write_stain(folder, [one for part in parts for one in part.treated], Path())
+    drift = parts[0].drift
+    if drift is not None:
+        write_document(folder.drift, drift)
+    if audit is not None:
+        write_document(folder.audit, audit)
+    # Last: a folder with metrics is a finished one.
+    write_metrics(folder.metrics, metrics)
+    write_report(folder.root)
+    return Assessment(folder.root, metrics, len(skipped), drift, audit)

@@ -1,0 +1,315 @@
+"""The verb ``predict``: probabilities and decisions for images, folders, tables; needs no torch."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
+from eosin.artifacts.manifest import csv_text, read_manifest
+from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
+from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
+from eosin.artifacts.tables import folder_of, is_table
+from eosin.commands.predict_files import check_files, write_files
+from eosin.core.errors import DataError, UsageError
+from eosin.core.files import sha256_file
+from eosin.core.progress import progress_bar
+from eosin.core.text import printable
+from eosin.core.types import FloatArray, Samples, change_parts
+from eosin.experiment.environment import version_of
+from eosin.images.listing import describe_left_out
+from eosin.images.references import ImageList, Skipped, list_images
+from eosin.images.spacing import check_scale
+from eosin.images.stacks import bundle_samples
+from eosin.images.staining import check_units
+from eosin.images.vectors import SUFFIXES, read_features
+from eosin.inference.classifier import Classifier
+from eosin.inference.reading import normalise_cells, read_cells, stains_of_units
+from eosin.privacy.pseudonymise import hide_document, hide_skipped, hide_table, know_samples
+from eosin.reporting.terminal import tell_abstained, tell_prediction, tell_unchanged
+from eosin.stain import Source
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """What ``predict`` made.
+
+    Attributes:
+        table: path, prob_<class>…, predicted (arg-max), decision (at the stored threshold),
+            abstained; ``stain`` where the model normalises it: ``normalised``, or why the image
+            was judged as it is. A pandas table.
+        skipped: ``(path, reason)`` of what could not be read.
+        intended_use: What the model says of itself.
+        record: Model, engine, threshold, counts and time.
+        files: What was written; nothing without an output.
+        left_out: One line on the files of folders that were left out; empty if there were none.
+    """
+
+    table: Any
+    skipped: Skipped
+    intended_use: str
+    record: PredictionRecord
+    files: PredictionFiles | None = None
+    left_out: str = ""
+
+
+def predict(
+    model: Path | str,
+    paths: Iterable[Path | str],
+    *,
+    output: Path | None = None,
+    allow_skipped: bool = False,
+    overwrite: bool = False,
+    pseudonymise: bool = False,
+) -> PredictionResult:
+    """Predict class probabilities and decisions for images.
+
+    Args:
+        model: A model folder, or a run folder with one.
+        paths: Image files, folders, h5 and idx files, and tables (CSV or Parquet) with a column
+            ``path``; for a model of bundles tables alone, with ``slide`` and ``magnification``
+            beside it; for a head on features, tables of them.
+        output: Table to write, ``NAME.csv`` or ``NAME.parquet``; beside it ``NAME.json`` records
+            how it was made, and ``NAME.skipped.csv`` lists files that could not be read.
+        allow_skipped: Whether unreadable files are accepted; the caller's to act upon.
+        overwrite: Whether to replace files of these names that are no older predictions.
+        pseudonymise: Whether paths get pseudonyms.
+
+    Raises:
+        ArtifactError: The model folder does not load, or holds a file that is not the model's.
+        DataError: Nothing can be read.
+        OutputError: A file of that name is there and is no older prediction.
+    """
+    del allow_skipped
+    started, clock = datetime.now(UTC), time.perf_counter()
+    files = None if output is None else PredictionFiles(Path(output))
+    given = [Path(path) for path in paths]
+    if files is not None:
+        check_files(files, inputs=given, overwrite=overwrite)
+    folder = _find_model(Path(model))
+    classifier = Classifier(folder)
+    table, skipped, left_out = _predict_all(classifier, given)
+    record = _describe(ModelFolder(folder), classifier, table, skipped).model_copy(
+        update={
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+            "inputs": [printable(path) for path in given],
+        }
+    )
+    if pseudonymise:
+        known = know_samples(Samples(table, Path(), classifier.info.class_names))
+        table, skipped = hide_table(table, known), hide_skipped(skipped, known)
+        record = hide_document(record.model_copy(update={"inputs": None}), known)
+    if files is not None:
+        record = write_files(files, table, skipped, record)
+    return PredictionResult(table, skipped, classifier.info.intended_use, record, files, left_out)
+
+
+def tell_result(result: PredictionResult) -> tuple[str, list[str], Path]:
+    """Return what the terminal shows: the table or where it is, notes, where skipped files are."""
+    notes = [
+        tell_prediction(result.record),
+        result.intended_use,
+        *filter(None, [result.left_out]),
+        *tell_unchanged(result.table),
+        *tell_abstained(result.table),
+    ]
+    files = result.files
+    if files is not None:
+        return f"wrote {files.table} and {files.record}", notes, files.skipped
+    notes += [
+        f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}"
+        for path, reason in result.skipped
+    ]
+    return csv_text(result.table).rstrip(), notes, Path("the lines above")
+
+
+def _find_model(place: Path) -> Path:
+    """Return the model folder: the place itself, or the run's."""
+    run = RunFolder(place)
+    if not ModelFolder(place).info.exists() and ModelFolder(run.model).info.exists():
+        return run.model
+    return place
+
+
+def _describe(
+    folder: ModelFolder, classifier: Classifier, table: Any, skipped: Skipped
+) -> PredictionRecord:
+    info, place = classifier.info, folder.root.resolve()
+    # Every run calls its model folder alike: the run's name distinguishes it.
+    run = RunFolder(place.parent)
+    is_run_s = place == run.model and run.metrics.exists()
+    network = folder.onnx if folder.onnx.exists() else folder.weights
+    return PredictionRecord(
+        table=None,
+        table_sha256=None,
+        eosin=version_of("eosin") or "",
+        model=f"{place.parent.name}/{place.name}" if is_run_s else place.name,
+        model_sha256=sha256_file(folder.info),
+        weights_sha256=info.weights_sha256,
+        network_sha256=(info.files or {}).get(network.name) or sha256_file(network),
+        engine=classifier.engine,
+        class_names=info.class_names,
+        positive=info.positive,
+        threshold=info.threshold,
+        temperature=info.temperature,
+        temperature_source=info.temperature_source,
+        n_images=len(table),
+        n_skipped=len(skipped),
+        n_abstained=int(table["abstained"].sum()),
+        started="",
+        seconds=0.0,
+        inputs=None,
+    )
+
+
+def _predict_all(classifier: Classifier, paths: list[Path]) -> tuple[Any, Skipped, str]:
+    if isinstance(classifier.info.preprocessing, Embedding):
+        return _predict_features(classifier, paths), [], ""
+    return _predict_images(classifier, paths)
+
+
+def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
+    embedding = classifier.info.preprocessing
+    tables = []
+    for path in paths:
+        if path.suffix not in SUFFIXES:
+            raise UsageError(
+                f"this model takes tables of {len(embedding.channels):,} features an image, "
+                f"not images: {path}",
+                mend=f"Name a file that ends in {', '.join(SUFFIXES)}; docs/transfer.md shows one",
+            )
+        found = read_features(path, columns=embedding.channels)
+        with progress_bar("Predicting") as advance:
+            logits = classifier.logits(found, advance=advance)
+        tables.append(_tabulate(classifier, list(found.rows), logits[list(found.rows.values())]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Skipped, str]:
+    preprocessing = classifier.info.preprocessing
+    listed, units = _list_cells(paths, classifier.info)
+    files, skipped = listed.cells, listed.skipped
+    sources = stains_of_units(files, units, preprocessing) if units else {}
+    tables = []
+    with progress_bar("Predicting") as advance:
+        for start in range(0, len(files), _CHUNK):
+            chunk = files[start : start + _CHUNK]
+            table, unreadable = _predict_chunk(classifier, chunk, sources)
+            tables.append(table)
+            skipped += unreadable
+            advance(start + len(chunk), len(files))
+    table = pd.concat(tables, ignore_index=True)
+    if len(table) == 0:
+        raise DataError(
+            f"no file can be read: {skipped[0][1]}",
+            mend=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}",
+        )
+    skipped = [(printable(cell), reason) for cell, reason in skipped]
+    return table, skipped, describe_left_out(listed.left_out)
+
+
+def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str]]:
+    """List what is predicted: single images, or the bundles of a table's slides.
+
+    Returns:
+        The cells; where the model normalises the stain of whole slides or patients, that of each.
+
+    Raises:
+        UsageError: The model needs a table, and a path is none.
+    """
+    preprocessing = info.preprocessing
+    stain = preprocessing.stain
+    unit = None if stain is None or stain.unit == "tile" else stain.unit
+    plain: list[Path] = []
+    cells: list[str] = []
+    units: list[str] = []
+    for path in paths:
+        if is_table(path):
+            samples = _read_table(path, info, unit)
+            cells += [change_parts(cell, _from(folder_of(path))) for cell in samples.frame["path"]]
+            units += list(samples.frame[unit]) if unit is not None else []
+        elif preprocessing.magnifications or unit is not None:
+            raise _wants_table(path, preprocessing, unit)
+        else:
+            plain.append(path)
+    listed = list_images(plain) if plain else ImageList([], [], Counter())
+    return replace(listed, cells=[*listed.cells, *cells]), units
+
+
+def _read_table(path: Path, info: ModelInfo, unit: str | None) -> Samples:
+    """Read a table of images, of which nothing need be known but the path.
+
+    Args:
+        path: The table.
+        info: What ``model.json`` says.
+        unit: Of whose images the model normalises the stain together: a column; nothing for
+            single images.
+
+    Raises:
+        EosinError: A column is missing, or the images show tissue at another scale.
+    """
+    magnifications = info.preprocessing.magnifications
+    # Nothing is known of the classes: the slide, or the image, stands for its label.
+    label = "slide" if magnifications else "path"
+    samples = read_manifest(path, label=label, allow_one_class=True, reads_split=False)
+    check_units(samples, unit or "tile")
+    samples = bundle_samples(samples, magnifications)
+    check_scale(samples, info)
+    return samples
+
+
+def _wants_table(path: Path, preprocessing: Preprocessing, unit: str | None) -> UsageError:
+    columns = ["path", *(["slide", "magnification"] if preprocessing.magnifications else [])]
+    if unit is not None and unit not in columns:
+        columns.append(unit)
+    takes = (
+        f"takes the magnifications of a slide together ({', '.join(preprocessing.magnifications)})"
+        if preprocessing.magnifications
+        else f"normalises the stain of each {unit} as a whole"
+    )
+    return UsageError(
+        f"this model {takes}, which {path} does not tell",
+        mend=f"Name a manifest (CSV or Parquet) with {', '.join(columns[:-1])} and {columns[-1]}",
+    )
+
+
+def _from(folder: Path) -> Callable[[str], str]:
+    return lambda part: str(folder / part)
+
+
+def _predict_chunk(
+    classifier: Classifier, files: list[str], sources: Mapping[str, Source]
+) -> tuple[Any, Skipped]:
+    preprocessing = classifier.info.preprocessing
+    kept, images, skipped = read_cells(files, preprocessing)
+    kept, done, failed = normalise_cells(kept, images, preprocessing, sources)
+    skipped += failed
+    table = _tabulate(classifier, kept, classifier.logits(done.images))
+    if preprocessing.stain is not None:
+        table["stain"] = [reason or NORMALISED for reason in done.reasons]
+    return table, skipped
+
+
+def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> Any:
+    """Return a row of the result for each path, logits of shape (N, K)."""
+    names = classifier.info.class_names
+    probabilities = classifier.probabilities(logits)
+    table = pd.DataFrame({"path": [printable(cell) for cell in cells]})
+    for index, name in enumerate(names):
+        table[PREFIX + name] = probabilities[:, index]
+    table["predicted"] = [names[index] for index in np.argmax(probabilities, axis=1)]
+    table["decision"] = classifier.decide(probabilities)
+    table["abstained"] = classifier.abstains(probabilities)
+    return table

@@ -1,0 +1,93 @@
+"""Output files of ``predict``: the table, the list of skipped files, the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from eosin.artifacts.layout import PredictionFiles
+from eosin.artifacts.manifest import write_table
+from eosin.artifacts.predictions import PredictionRecord, is_prediction_table, read_header
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.core.errors import ArtifactError, OutputError, UsageError
+from eosin.core.files import check_writable, explain_os_errors, sha256_file
+from eosin.images.references import Skipped, write_skipped
+
+_SUFFIXES = (".csv", ".parquet")
+
+
+def check_files(
+    files: PredictionFiles, *, inputs: Iterable[Path] = (), overwrite: bool = False
+) -> None:
+    """Check, before the work, that the files can be written and that nothing would be lost.
+
+    Args:
+        files: What shall be written. An older table of predictions is replaced, and with it the
+            list and the record that belong to it.
+        inputs: What is predicted; none of it is ever overwritten.
+        overwrite: Whether anything else of these names is replaced as well.
+
+    Raises:
+        UsageError: The name does not end in ``.csv`` or ``.parquet``.
+        OutputError: Something is there already, or the folder cannot be written.
+    """
+    table = files.table
+    if table.is_dir() or table.suffix not in _SUFFIXES:
+        raise UsageError(f"-o wants a .csv or .parquet file, got {table}")
+    check_writable(table.parent)
+    if any(path.exists() and path.resolve() == table.resolve() for path in inputs):
+        raise UsageError(f"{table} is the table to predict", mend="Name another file with -o")
+    if overwrite:
+        return
+    if table.exists() and not is_prediction_table(table):
+        raise _refuse(table, "is not an earlier table of predictions")
+    is_recorded = _is_record(files)
+    if files.record.exists() and not is_recorded:
+        raise _refuse(files.record, f"does not belong to {table.name}")
+    # The record may outlive its table, which was moved or removed.
+    is_older = table.exists() or is_recorded
+    if files.skipped.exists() and not (is_older and _is_list(files.skipped)):
+        raise _refuse(files.skipped, f"does not belong to {table.name}")
+
+
+def _refuse(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"{path} exists and {reason}, so it is not overwritten",
+        mend="Name another file with -o, or add --overwrite to replace it",
+    )
+
+
+def _is_list(path: Path) -> bool:
+    return read_header(path) == ["path", "reason"]
+
+
+def _is_record(files: PredictionFiles) -> bool:
+    try:
+        return read_document(files.record, PredictionRecord).table == files.table.name
+    except ArtifactError:
+        return False
+
+
+def write_files(
+    files: PredictionFiles, table: Any, skipped: Skipped, record: PredictionRecord
+) -> PredictionRecord:
+    """Write the table, the list of skipped files where there are any, and the record.
+
+    Returns:
+        The record, with the table's name and SHA-256.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    write_table(files.table, table)
+    if skipped:
+        write_skipped(files.skipped, skipped)
+    else:
+        # That of an earlier table of this name must not stand beside a complete one.
+        with explain_os_errors("remove", files.skipped):
+            files.skipped.unlink(missing_ok=True)
+    told = {"table": files.table.name, "table_sha256": sha256_file(files.table)}
+    record = record.model_copy(update=told)
+    write_document(files.record, record)
+    return record

@@ -1,0 +1,74 @@
+"""The verb ``report``: a run's page and its model's card, made again from its folder alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eosin.artifacts.layout import AS_PUBLISHED, STRICT
+from eosin.artifacts.pseudonyms import load_pseudonyms
+from eosin.core.errors import UsageError
+from eosin.core.files import check_output
+from eosin.experiment.environment import default_output
+from eosin.privacy.release import release
+from eosin.reporting import write_protocols_page, write_report
+
+
+def report(
+    run: Path | str,
+    *,
+    pseudonymise: bool = False,
+    output: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Write ``report.html``, its figures and the model card.
+
+    Args:
+        run: A run folder, or a folder with the two protocols ``strict`` and ``as-published``.
+        pseudonymise: Whether to leave the folder as it is, and write the page into a copy that may
+            leave: with pseudonyms for patients, groups and paths, and without checkpoints.
+        output: New or empty folder for the copy; ``runs/report-<UTC time>`` by default.
+        say: Told what was left out of the copy, and of a key that was made.
+
+    Returns:
+        The page.
+
+    Raises:
+        ArtifactError: It is no run folder.
+        UsageError: A folder is named, and no copy was asked for.
+    """
+    folder = Path(run)
+    if pseudonymise:
+        copy = output or default_output("report")
+        return release(folder, copy, load_pseudonyms(say), report, say)
+    if output is not None:
+        raise UsageError(
+            "a run's page is written into its own folder",
+            mend="To write a copy without names into another folder, add --pseudonymise",
+        )
+    if (folder / STRICT).is_dir() and (folder / AS_PUBLISHED).is_dir():
+        for name in (STRICT, AS_PUBLISHED):
+            write_report(folder / name)
+        return write_protocols_page(folder)
+    return write_report(folder)
+
+
+@contextmanager
+def leaving(output: Path, say: Callable[[str], None] | None = None) -> Iterator[Path]:
+    """Yield a folder for what a verb writes; with pseudonyms alone it comes to ``output``.
+
+    Args:
+        output: New or empty folder.
+        say: As for :func:`report`.
+
+    Raises:
+        OutputError: It cannot be written, or an identifier would be left in it.
+    """
+    check_output(output)
+    pseudonyms = load_pseudonyms(say)
+    with tempfile.TemporaryDirectory() as private:
+        folder = Path(private) / output.name
+        yield folder
+        release(folder, output, pseudonyms, report, say)

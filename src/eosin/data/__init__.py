@@ -1,0 +1,1 @@
+"""Data: sources, splits, the leak audit, quality, the phantom and downloads."""

@@ -1,0 +1,274 @@
+"""What near-duplicates are looked for in, and the search.
+
+Copies are found on small pictures; the few that these leave in doubt are verified geometrically,
+where the images can be read. Where an embedding of the images is given, too, so is what is alike by
+it: features alone say "the same tissue" of far too much, or find far too little. Of these many
+candidates the few are verified that pass a screening of local features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eosin.core.progress import LEAST_TOLD_S, Advance
+from eosin.core.text import approximate_time
+from eosin.core.types import FloatArray, Image, IntArray, Pixels
+from eosin.data.audit.near_duplicates import Found, find_copies, find_pairs, find_textured
+from eosin.data.audit.overlaps import Components
+from eosin.data.audit.registration import SKETCH_PX
+
+if TYPE_CHECKING:
+    from eosin.data.audit.geometry import Geometry
+
+#: Neighbours of each image by its embedding, and pairs that are verified at most.
+_NEIGHBOURS, _MOST_PAIRS = 20, 1_000_000
+#: Neighbours that an image is screened against at a time: 80 KiB of distances each.
+_TOGETHER = 64
+#: Images that the time is estimated on.
+_SAMPLE = 64
+_COPIES = (
+    "Copies were looked for: mirrored, turned by right angles, saved anew, resized, cropped by up "
+    "to about 5 %."
+)
+_SAME_GROUP = "Images of one group were compared with each other as copies only."
+_CONTENT = "So were images of the same tissue turned by any angle, enlarged or shifted."
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two images that show the same.
+
+    Attributes:
+        a: The manifest's cell of the one.
+        b: Of the other.
+        score: Similarity, up to 1.
+        how: What distinguishes them.
+    """
+
+    a: str
+    b: str
+    score: float
+    how: str
+
+
+@dataclass(frozen=True)
+class Alike:
+    """What a search found.
+
+    Attributes:
+        matches: Pairs of images, the most alike first.
+        reach: What was looked for, and what was not, in sentences.
+    """
+
+    matches: tuple[Match, ...] = ()
+    reach: tuple[str, ...] = ()
+
+
+def _no_pictures() -> Image:
+    return np.zeros((0, SKETCH_PX, SKETCH_PX), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Album:
+    """Images of a table, no two of the same pixels.
+
+    Attributes:
+        cells: The manifest's cells.
+        pictures: Their sketches, uint8, shape (N, 32, 32).
+        vectors: Their embedding, float32, shape (N, D); nothing where only copies are looked for.
+        read: From a row to the image, where pairs can be verified by what they show.
+        notes: Sentences on what is not looked for.
+        groups: The group of each: images of one are compared as copies only; nothing where groups
+            do not matter.
+    """
+
+    cells: tuple[str, ...] = ()
+    pictures: Image = field(default_factory=_no_pictures)
+    vectors: FloatArray | None = None
+    read: Callable[[int], Pixels] | None = None
+    notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def joined(self, other: Album) -> Album:
+        """Return the images of both."""
+        vectors = read = None
+        if self.vectors is not None and other.vectors is not None:
+            vectors = np.concatenate([self.vectors, other.vectors])
+        if self.read is not None and other.read is not None:
+            mine, theirs, n_mine = self.read, other.read, len(self)
+
+            def read(row: int) -> Pixels:
+                return mine(row) if row < n_mine else theirs(row - n_mine)
+
+        return Album(
+            self.cells + other.cells,
+            np.concatenate([self.pictures, other.pictures]),
+            vectors,
+            read,
+            tuple(dict.fromkeys(self.notes + other.notes)),
+        )
+
+
+def find_alike(
+    album: Album,
+    first: int | None = None,
+    *,
+    progress: Advance | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Alike:
+    """Find images that show the same.
+
+    Args:
+        album: The images.
+        first: Only pairs of one of the first so many and one of the others; all by default.
+        progress: Called with the number of pairs that are compared by content.
+        say: Called with the time that this takes, before it starts.
+    """
+    rows, texture = find_textured(album.pictures)
+    split = None if first is None else int(np.searchsorted(rows, first))
+    copies, doubtful = find_copies(album.pictures[rows], texture, split)
+    found = [one._replace(a=int(rows[one.a]), b=int(rows[one.b])) for one in copies]
+    reach = [_COPIES]
+    pairs: IntArray = np.zeros((0, 2), dtype=np.int64)
+    if album.vectors is not None and len(rows) > 1:
+        pairs, skipped = _apart(album, rows[rank_pairs(album.vectors[rows], split)], first)
+        reach.append(_CONTENT)
+        if skipped:
+            reach.append(_SAME_GROUP)
+        if len(pairs) > _MOST_PAIRS:
+            reach.append(
+                f"Of these the {_MOST_PAIRS:,} most similar pairs were compared, of {len(pairs):,}."
+            )
+            pairs = pairs[:_MOST_PAIRS]
+    if album.read is not None and len(pairs) + len(doubtful):
+        known = Components(len(album))
+        for one in found:
+            known.join(one.a, one.b)
+        found += _compare(album.read, rows[doubtful], pairs, known, progress, say)
+    plain = len(album) - len(rows)
+    if plain:
+        reach.append(f"{plain:,} of {len(album):,} images are too plain to be compared.")
+    found.sort(key=lambda one: (-one.score, one.a, one.b))
+    matches = [Match(album.cells[a], album.cells[b], min(s, 1.0), how) for a, b, s, how in found]
+    return Alike(tuple(matches), (*reach, *album.notes))
+
+
+def _apart(album: Album, pairs: IntArray, first: int | None) -> tuple[IntArray, bool]:
+    """Return pairs of two groups, and whether there were others.
+
+    Images of one group are on one side of a split by group, whatever they show. Groups of two
+    tables, which ``first`` separates, have nothing to do with each other.
+    """
+    if not album.groups or first is not None:
+        return pairs, False
+    number = {group: n for n, group in enumerate(dict.fromkeys(album.groups))}
+    group = np.array([number[one] for one in album.groups])
+    keep = group[pairs[:, 0]] != group[pairs[:, 1]]
+    return pairs[keep], not keep.all()
+
+
+def rank_pairs(vectors: FloatArray, first: int | None) -> IntArray:
+    """Return pairs of neighbours, the nearest first."""
+    spread = vectors.std(axis=0) + 1e-6
+    vectors = vectors - vectors.mean(axis=0)
+    vectors /= spread  # in place: a hundred thousand take 90 MB
+    pairs = find_pairs(vectors, _NEIGHBOURS, first)
+    gaps = [
+        ((vectors[some[:, 0]] - vectors[some[:, 1]]) ** 2).sum(axis=1)
+        for some in np.array_split(pairs, max(1, len(pairs) // 10_000))
+    ]
+    return pairs[np.argsort(np.concatenate(gaps), kind="stable")]
+
+
+def _compare(
+    read: Callable[[int], Pixels],
+    doubtful: IntArray,
+    pairs: IntArray,
+    known: Components,
+    progress: Advance | None,
+    say: Callable[[str], None] | None,
+) -> list[Found]:
+    """Screen candidate pairs, and verify those that pass and all that are in doubt."""
+    from eosin.data.audit.geometry import Geometry
+
+    geometry = Geometry(read)
+    passed = _screen(geometry, pairs, known, progress, say)
+    found = []
+    for a, b in [*doubtful.tolist(), *_gather(passed, known).tolist()]:
+        if known.root(a) != known.root(b) and (fit := geometry.verify(a, b)) is not None:
+            found.append(Found(a, b, fit.score, fit.how))
+            known.join(a, b)
+    return found
+
+
+def _screen(
+    geometry: Geometry,
+    pairs: IntArray,
+    known: Components,
+    progress: Advance | None,
+    say: Callable[[str], None] | None,
+) -> IntArray:
+    """Return the pairs that may show the same; those that are known to be one are left out."""
+    roots = np.array([known.root(row) for row in range(len(known))])
+    pairs = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]
+    rows, start = np.unique(pairs), time.perf_counter()
+    done, total = 0, len(rows) + len(pairs)
+    for done in geometry.prepare(rows):
+        if done == _SAMPLE and say is not None:
+            per_image = (time.perf_counter() - start) / done
+            per_pair = _time_pairs(geometry, rows[:done])
+            _announce(say, len(rows), len(pairs), len(rows) * per_image + len(pairs) * per_pair)
+        if progress is not None:
+            progress(done, total)
+    passed = np.zeros(len(pairs), dtype=bool)
+    for some in _chunk(pairs):
+        passed[some] = geometry.screen(int(pairs[some[0], 0]), pairs[some, 1])
+        done += len(some)
+        if progress is not None:
+            progress(done, total)
+    return pairs[passed]
+
+
+def _chunk(pairs: IntArray) -> Iterator[IntArray]:
+    """Yield positions of pairs with one first row, some at a time."""
+    order = np.argsort(pairs[:, 0], kind="stable")
+    firsts = pairs[order, 0]
+    for own in np.split(order, np.flatnonzero(firsts[1:] != firsts[:-1]) + 1):
+        for start in range(0, len(own), _TOGETHER):
+            yield own[start : start + _TOGETHER]
+
+
+def _time_pairs(geometry: Geometry, rows: IntArray) -> float:
+    """Return the seconds that screening takes per pair, measured on the first rows."""
+    start = time.perf_counter()
+    geometry.screen(int(rows[0]), rows[1 : _NEIGHBOURS + 1])
+    return (time.perf_counter() - start) / _NEIGHBOURS
+
+
+def _announce(say: Callable[[str], None], n_images: int, n_pairs: int, seconds: float) -> None:
+    """Print how long the comparison takes, where it is worth knowing."""
+    if seconds >= LEAST_TOLD_S:
+        say(
+            f"Comparing {n_pairs:,} pairs of {n_images:,} images by content: "
+            f"about {approximate_time(seconds)}"
+        )
+
+
+def _gather(pairs: IntArray, known: Components) -> IntArray:
+    """Return pairs sorted so that those of one set of images follow each other.
+
+    Features of the latest images alone are kept. Within a set the likeliest pair stays first.
+    """
+    together = Components(len(known))
+    for a, b in pairs.tolist():
+        together.join(a, b)
+    roots = np.array([together.root(a) for a, _ in pairs.tolist()], dtype=np.int64)
+    return pairs[np.argsort(roots, kind="stable")]

@@ -1,0 +1,325 @@
+"""What the audit says of each finding, for readers who think in patients and slides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, SplitSize
+from eosin.artifacts.manifest import relocated
+from eosin.core.progress import Advance
+from eosin.core.types import Samples, parts_of
+from eosin.data.audit.album import Alike
+from eosin.data.audit.overlaps import Overlap, PartPair, find_overlaps
+from eosin.data.audit.table import AuditTable
+from eosin.images.hashes import FileHash, FileHashes
+from eosin.images.stacks import single_images
+
+#: So many examples are named; all are in the pairs.
+_NAMED = 3
+
+_NOUNS: dict[Kind, tuple[str, str]] = {
+    "same_path": ("image file", "image files"),
+    "same_group": ("group", "groups"),
+    "same_accession": ("accession", "accessions"),
+    "same_cluster": ("cluster of look-alike tiles", "clusters of look-alike tiles"),
+    "identical_bytes": ("image", "images"),
+    "identical_pixels": ("image", "images"),
+    "near_duplicate": ("image", "images"),
+    "alike_names": ("name", "names"),
+    "label_conflict": ("image", "images"),
+}
+_HOW: dict[Kind, str] = {
+    "identical_bytes": " as exact copies under different names",
+    "identical_pixels": " with exactly the same pixels in different files",
+    "near_duplicate": " as near copies",
+    "alike_names": " in two spellings",
+    "label_conflict": " under different labels",
+}
+
+
+_SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
+#: Names that mean the same thing only within one data set.
+_OWN_NAMES = ("patient", "group", "cluster", "accession")
+_COLUMNS = ("path", "label", *_OWN_NAMES)
+#: Kinds of finding that compare names and no images.
+_BY_NAME = ("same_group", "same_cluster", "same_accession", "alike_names")
+#: Parts in the order in which the audit names them.
+_TRAINED, _OUTSIDE = "model's training", "outside"
+_LOOKED = (
+    "The outside images were compared with those that the model was trained and chosen on: by "
+    "file, by pixels, and by the names of groups. Changed copies were not looked for."
+)
+_NAMES_ALONE = (
+    "No image is shared, only names: in another data set the same name may mean another patient."
+)
+
+
+def describe(
+    kind: Kind,
+    parts: tuple[str | None, str | None],
+    names: Sequence[str],
+    n_touched: int,
+    n_images: int,
+) -> str:
+    """Say what was found.
+
+    Args:
+        kind: What is shared.
+        parts: Between which parts; equal for what one part holds twice, nothing for the table.
+        names: A name of each thing shared.
+        n_touched: Images of the second part that are concerned.
+        n_images: Images of the second part.
+
+    Returns:
+        For example "12 groups stand in both train and test: 22549, 29960, … (103 of 110 test
+        images)".
+    """
+    one, many = _NOUNS[kind]
+    things = f"1 {one} stands" if len(names) == 1 else f"{len(names)} {many} stand"
+    first, second = parts
+    if first != second:
+        where = f"in both {first} and {second}"
+    else:
+        where = f"more than once in {first or 'the table'}"
+    listed = ", ".join([*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])])
+    share = f"{n_touched} of {n_images} {f'{second} ' if second else ''}images"
+    return f"{things} {where}{_HOW.get(kind, '')}: {listed} ({share})"
+
+
+def audit_samples(
+    samples: Samples,
+    *,
+    hashes: FileHashes | None = None,
+    alike: Alike | None = None,
+    named: Sequence[str] = ("patient", "group"),
+    numbers: Sequence[int] | None = None,
+    progress: Advance | None = None,
+) -> AuditReport:
+    """Look for material that stands on both sides of a split, or twice in the table.
+
+    Args:
+        samples: The table, of bundles every image by itself; its ``split`` column, else its
+            ``fold`` column, says which parts must share nothing. Rows with an empty one are
+            compared with no part.
+        hashes: Of its files (see :func:`~eosin.data.audit.hash_files`); without them copies
+            under other names are not looked for.
+        alike: What a search among its images found (see
+            :func:`~eosin.data.audit.find_alike`); without it near-duplicates are not told.
+        named: Columns whose names are compared by spelling.
+        numbers: Numbers of the table's rows, where they are a file's: findings then name rows.
+        progress: Told how many kinds are done.
+
+    Returns:
+        The findings, leaks first; one for each kind and pair of splits, with one example pair of
+        images for each shared thing.
+    """
+    if numbers is not None:
+        cells = zip(numbers, samples.frame["path"], strict=True)
+        numbers = [number for number, cell in cells for part in parts_of(cell) if part]
+    table = AuditTable(single_images(samples), hashes, named, numbers)
+    searches = list(table.searches())
+    likenesses = table.search_likenesses(alike or Alike())
+    findings: list[Finding] = []
+    for done, search in enumerate(searches, start=1):
+        overlaps = find_overlaps(
+            search.entries,
+            table.parts,
+            [*table.named_parts, None],
+            apart=search.apart,
+            inside=search.inside,
+        )
+        if search.kind == "label_conflict":
+            findings += _make_findings(table, "near_duplicate", likenesses["near_duplicate"])
+            overlaps = _together(overlaps, likenesses["label_conflict"])
+        shown = {parts: table.describe(search, own) for parts, own in overlaps.items()}
+        findings += _make_findings(table, search.kind, shown)
+        if progress is not None:
+            progress(done, len(searches))
+    return AuditReport(
+        n_images=len(table.paths),
+        n_groups=len(set(table.groups)),
+        splits={part: _size(table, part) for part in table.named_parts},
+        findings=_sorted(findings),
+        reach=() if alike is None else alike.reach,
+        n_unknown_patients=table.n_unknown_patients,
+    )
+
+
+def _together(
+    exact: dict[PartPair, list[Overlap]], near: dict[PartPair, list[Overlap]]
+) -> dict[PartPair, list[Overlap]]:
+    return {pair: [*exact.get(pair, []), *near.get(pair, [])] for pair in {**exact, **near}}
+
+
+def _make_findings(
+    table: AuditTable, kind: Kind, overlaps: dict[PartPair, list[Overlap]]
+) -> list[Finding]:
+    return [_make_finding(table, kind, *item) for item in overlaps.items()]
+
+
+def _make_finding(
+    table: AuditTable, kind: Kind, parts: PartPair, overlaps: Sequence[Overlap]
+) -> Finding:
+    severity: Severity = "note" if parts[0] == parts[1] else "leak"
+    if kind == "label_conflict":
+        severity = "warning"
+    touched = {row for overlap in overlaps for row in overlap.rows}
+    names = [table.name_of(kind, overlap) for overlap in overlaps]
+    message = describe(kind, parts, names, len(touched), table.parts.count(parts[1]))
+    pairs = [
+        Pair(
+            a=table.paths[overlap.a],
+            b=table.paths[overlap.b],
+            split_a=parts[0],
+            split_b=parts[1],
+            score=overlap.score,
+            how=overlap.how or None,
+        )
+        for overlap in overlaps
+    ]
+    return Finding(kind=kind, severity=severity, message=message, pairs=pairs)
+
+
+def _size(table: AuditTable, part: str) -> SplitSize:
+    groups = [g for g, own in zip(table.groups, table.parts, strict=True) if own == part]
+    return SplitSize(n_images=len(groups), n_groups=len(set(groups)))
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    """Leaks first; else as found."""
+    return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
+
+
+def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = None) -> AuditReport:
+    """Join the audits of a run's folds into that of the whole run.
+
+    Args:
+        reports: At least one, each over the whole table.
+        names: ``<repeat>-<fold>`` of each; ``0-0``, ``0-1``, … by default.
+
+    Returns:
+        All findings, each message once; as splits the held-out part of each fold.
+
+    Raises:
+        ValueError: There is no report, or not one name for each.
+    """
+    if not reports:
+        raise ValueError("at least one audit is needed")
+    names = [f"0-{fold}" for fold in range(len(reports))] if names is None else names
+    if len(names) != len(reports):
+        raise ValueError(f"each audit needs a name: {len(reports)} audits, {len(names)} names")
+    found: dict[tuple[str, str, str], Finding] = {}
+    for finding in (finding for report in reports for finding in report.findings):
+        found.setdefault((finding.kind, finding.severity, finding.message), finding)
+    return AuditReport(
+        n_images=max(report.n_images for report in reports),
+        n_groups=max(report.n_groups for report in reports),
+        splits={
+            name: report.splits.get(
+                "test", SplitSize(n_images=report.n_images, n_groups=report.n_groups)
+            )
+            for name, report in zip(names, reports, strict=True)
+        },
+        findings=_sorted(found.values()),
+        reach=tuple(dict.fromkeys(words for report in reports for words in report.reach)),
+        n_unknown_patients=max(report.n_unknown_patients or 0 for report in reports),
+        repair=reports[0].repair,
+    )
+
+
+def audit_stage(
+    name: str,
+    stage: tuple[Samples, FileHashes],
+    judged: tuple[Samples, FileHashes],
+    *,
+    is_same_source: bool,
+    alike: Alike | None = None,
+    distinct: bool = False,
+) -> list[Finding]:
+    """Look for material of a stage among the images that the last training is judged on.
+
+    Args:
+        name: Of the stage.
+        stage: All its samples, its own validation and test parts too: they chose its weights.
+        judged: The images that are judged.
+        is_same_source: Whether a group of the one may be a group of the other; of different
+            data sets the names of groups mean nothing to each other.
+        alike: Images of the stage that show what judged images show; a cell of the stage's comes
+            first in each match.
+        distinct: Whether names that differ only in spelling are different names.
+
+    Returns:
+        The leaks, and nothing else.
+    """
+    target, hashes = judged
+    part = f"stage {name}"
+    mine, places = _place(stage[0], target.root, part)
+    if not is_same_source:
+        for column in _OWN_NAMES:
+            mine[column] = [f"{part}: {cell}" if cell else "" for cell in mine[column]]
+    files = {**hashes.files, **_move(stage[1], places)}
+    judged_images, _ = _place(target, target.root, "test")
+    matches = alike.matches if alike is not None else ()
+    near = Alike(tuple(replace(one, a=places.get(one.a, one.a)) for one in matches))
+    table = replace(target, frame=pd.concat([mine, judged_images], ignore_index=True))
+    named = () if distinct else _OWN_NAMES
+    report = audit_samples(table, hashes=FileHashes(files), alike=near, named=named)
+    return report.leaks
+
+
+def audit_outside(
+    trained: tuple[Samples, FileHashes],
+    outside: tuple[Samples, FileHashes],
+    root: Path,
+    *,
+    distinct: bool = False,
+) -> AuditReport:
+    """Look for outside images, and their groups, among those that a model was trained on.
+
+    Args:
+        trained: What the training saw.
+        outside: What is judged.
+        root: The folder that paths of the report start from.
+        distinct: Whether names that differ only in spelling are different names.
+
+    Returns:
+        The leaks; warnings where not one image is shared but names of groups are.
+    """
+    tables: list[pd.DataFrame] = []
+    files: dict[str, FileHash] = {}
+    for part, (samples, hashes) in zip((_TRAINED, _OUTSIDE), (trained, outside), strict=True):
+        table, places = _place(samples, root, part)
+        tables.append(table)
+        files |= _move(hashes, places)
+    both = replace(outside[0], frame=pd.concat(tables, ignore_index=True), root=root)
+    named = () if distinct else _OWN_NAMES
+    report = audit_samples(both, hashes=FileHashes(files), named=named)
+    leaks, reach = report.leaks, [_LOOKED]
+    lost = len(trained[1].unreadable)
+    reach += [f"{lost:,} images of the training could not be read."] if lost else []
+    if leaks and all(leak.kind in _BY_NAME for leak in leaks):
+        leaks = [leak.model_copy(update={"severity": "warning"}) for leak in leaks]
+        reach.append(_NAMES_ALONE)
+    return report.model_copy(update={"findings": leaks, "reach": tuple(reach)})
+
+
+def _place(samples: Samples, root: Path, part: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the images of one side with paths from ``root``, and those of before to those.
+
+    An image without a group stays its own group, whatever folder its path starts from.
+    """
+    groups = samples.frame["group"].where(samples.frame["group"] != samples.frame["path"], "")
+    own = single_images(replace(samples, frame=samples.frame.assign(group=groups)))
+    moved = relocated(own, root).frame
+    table: pd.DataFrame = moved.reindex(columns=list(_COLUMNS), fill_value="").astype(str)
+    table["group"] = table["group"].where(table["group"] != "", table["path"])
+    return table.assign(split=part), dict(zip(own.frame["path"], moved["path"], strict=True))
+
+
+def _move(hashes: FileHashes, places: Mapping[str, str]) -> dict[str, FileHash]:
+    found = ((place, hashes.of_file(cell)) for cell, place in places.items())
+    return {place: one for place, one in found if one is not None}

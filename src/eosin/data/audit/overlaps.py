@@ -1,0 +1,275 @@
+"""What belongs together by way of others."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+from eosin.core.text import spelling_key
+
+#: A pair of parts; equal for what is shared inside one.
+PartPair = tuple[str | None, str | None]
+_INDIRECT = "by way of other images"
+#: So many rows of one spelling are listed.
+_LISTED = 5
+
+
+class Components:
+    """Numbers that are joined two by two (union–find with halved paths).
+
+    Args:
+        size: How many numbers, from 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._above = list(range(size))
+
+    def __len__(self) -> int:
+        """Return how many numbers there are."""
+        return len(self._above)
+
+    def root(self, one: int) -> int:
+        """Return the number that stands for all that ``one`` is joined with."""
+        above = self._above
+        while above[one] != one:
+            above[one] = above[above[one]]
+            one = above[one]
+        return one
+
+    def join(self, one: int, other: int) -> None:
+        """Put two numbers, and all that they are joined with, together."""
+        self._above[self.root(other)] = self.root(one)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """One key that two parts share, or that one part holds twice.
+
+    Attributes:
+        key: What is shared.
+        a: Row of the example in the one part.
+        b: Row of the example in the other.
+        rows: All rows of the other part with this key.
+        score: Similarity of the example, 1 where it is the very same.
+        how: What distinguishes the two of the example, in words.
+    """
+
+    key: str
+    a: int
+    b: int
+    rows: tuple[int, ...]
+    score: float = 1.0
+    how: str = ""
+
+
+def find_overlaps(
+    entries: Iterable[tuple[int, str]],
+    parts: Sequence[str | None],
+    order: Sequence[str | None],
+    *,
+    apart: Sequence[Hashable] | None = None,
+    inside: bool,
+) -> dict[PartPair, list[Overlap]]:
+    """Collect keys that stand in two parts, or twice in one.
+
+    Args:
+        entries: Rows and their keys; a row may come with several keys, or with none.
+        parts: The part of every row, shape (N,); nothing where a row has none.
+        order: All parts in the order in which they are told.
+        apart: Only rows that differ in this count as a pair: it keeps what an earlier check has
+            told from being told again. By default each row differs from all others.
+        inside: Whether pairs inside one part count, too.
+
+    Returns:
+        The overlaps of each pair of parts, sorted by key.
+    """
+    by_key: dict[str, dict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row, key in entries:
+        by_key[key][parts[row]].append(row)
+    shared = (key for key, rows_of in by_key.items() if sum(map(len, rows_of.values())) > 1)
+    differ: Sequence[Hashable] = range(len(parts)) if apart is None else apart
+    found: dict[PartPair, list[Overlap]] = defaultdict(list)
+    for key in sorted(shared):
+        rows_of = by_key[key]
+        present = [part for part in order if part in rows_of]
+        for pair in pair_parts(present, inside=inside):
+            example = _example(rows_of[pair[0]], rows_of[pair[1]], differ)
+            if example is not None:
+                found[pair].append(Overlap(key, *example, tuple(rows_of[pair[1]])))
+    return dict(found)
+
+
+def pair_parts(present: Sequence[str | None], *, inside: bool) -> Iterable[PartPair]:
+    """Yield each pair of parts; with ``inside`` also each part with itself."""
+    for position, part in enumerate(present):
+        if inside:
+            yield part, part
+        # Rows without a part are on neither side of anything.
+        yield from ((part, other) for other in present[position + 1 :] if None not in (part, other))
+
+
+def _example(
+    rows_a: list[int], rows_b: list[int], differ: Sequence[Hashable]
+) -> tuple[int, int] | None:
+    """Return the first two rows, one of each part, that are apart."""
+    first_a, first_b = rows_a[0], rows_b[0]
+    for row in rows_b:
+        if differ[row] != differ[first_a]:
+            return first_a, row
+    for row in rows_a:
+        if differ[row] != differ[first_b]:
+            return row, first_b
+    return None
+
+
+class Link(NamedTuple):
+    """Two rows that show the same; see :class:`~eosin.data.audit.album.Match`."""
+
+    a: int
+    b: int
+    score: float
+    how: str
+
+
+def find_likenesses(
+    links: Iterable[Link],
+    parts: Sequence[str | None],
+    order: Sequence[str | None],
+    *,
+    differ: Callable[[int, int], bool],
+) -> dict[PartPair, list[Overlap]]:
+    """Collect what shows the same in two parts, or twice in one.
+
+    Args:
+        links: Between rows.
+        parts: The part of every row, shape (N,); nothing where a row has none.
+        order: All parts in the order in which they are told.
+        differ: Whether two rows are to be told of.
+
+    Returns:
+        The overlaps of each pair of parts, the most alike first. What three rows show is one of
+        them, with the pair that is most alike.
+    """
+    found: dict[PartPair, list[Overlap]] = defaultdict(list)
+    for rows, own in _group(sorted(links, key=lambda link: -link.score), len(parts)):
+        rows_of: dict[str | None, list[int]] = defaultdict(list)
+        for row in rows:
+            rows_of[parts[row]].append(row)
+        present = [part for part in order if part in rows_of]
+        for pair in pair_parts(present, inside=True):
+            best = _best(rows_of[pair[0]], rows_of[pair[1]], own, differ)
+            if best is not None:
+                rows_b = tuple(rows_of[pair[1]])
+                found[pair].append(Overlap("", best.a, best.b, rows_b, best.score, best.how))
+    return {pair: sorted(own, key=lambda o: (-o.score, o.a, o.b)) for pair, own in found.items()}
+
+
+def _group(links: Sequence[Link], size: int) -> Iterator[tuple[list[int], list[Link]]]:
+    """Yield rows that belong together, and the links among them, in the order of the links."""
+    together = Components(size)
+    for link in links:
+        together.join(link.a, link.b)
+    own: dict[int, list[Link]] = defaultdict(list)
+    for link in links:
+        own[together.root(link.a)].append(link)
+    for among in own.values():
+        yield sorted({row for link in among for row in (link.a, link.b)}), among
+
+
+def _best(
+    rows_a: list[int], rows_b: list[int], links: list[Link], differ: Callable[[int, int], bool]
+) -> Link | None:
+    """Return the best link between two parts; where a third image links them, the first pair."""
+    in_a, in_b = set(rows_a), set(rows_b)
+    for link in links:
+        for a, b in ((link.a, link.b), (link.b, link.a)):
+            if a in in_a and b in in_b and differ(a, b):
+                return link._replace(a=a, b=b)
+    indirect = ((a, b) for a, b in product(rows_a, rows_b) if a != b and differ(a, b))
+    pair = next(indirect, None)
+    return None if pair is None else Link(*pair, links[-1].score, _INDIRECT)
+
+
+class Spellings(NamedTuple):
+    """Rows whose names have more than one spelling.
+
+    Attributes:
+        entries: ``(row, key)``; all spellings of one name share the key.
+        apart: Per row of the table, shape (N,): equal where two spellings need no joining.
+    """
+
+    entries: list[tuple[int, str]]
+    apart: list[str]
+
+
+def find_spellings(names: Sequence[str], groups: Sequence[str]) -> Spellings:
+    """Find names that differ only in spelling.
+
+    Args:
+        names: A name per row, shape (N,); empty where it is unknown.
+        groups: The group per row, shape (N,).
+    """
+    keys = {name: spelling_key(name) for name in dict.fromkeys(names) if name}
+    spelled: dict[str, set[str]] = defaultdict(set)
+    for name, key in keys.items():
+        spelled[key].add(name)
+    rows = [row for row, name in enumerate(names) if name and len(spelled[keys[name]]) > 1]
+    apart = list(names)
+    by_key: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        by_key[keys[names[row]]].append(row)
+    for own in by_key.values():
+        for row, unit in zip(own, _number_units(own, names, groups), strict=True):
+            apart[row] = unit
+    return Spellings([(row, keys[names[row]]) for row in rows], apart)
+
+
+def _number_units(rows: list[int], names: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return one number per row: equal for rows that a common name or group connects."""
+    units: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for unit in (("name", names[row]), ("group", groups[row])):
+            units.setdefault(unit, len(units))
+    connected = Components(len(units))
+    for row in rows:
+        connected.join(units["name", names[row]], units["group", groups[row]])
+    return [str(connected.root(units["name", names[row]])) for row in rows]
+
+
+def describe_spellings(
+    overlaps: Iterable[Overlap],
+    names: Sequence[str],
+    entries: Iterable[tuple[int, str]],
+    numbers: Sequence[int] | None,
+) -> list[Overlap]:
+    """Return examples of a finding with both spellings as their key and the rows in words.
+
+    Args:
+        overlaps: Of a search by spelling key.
+        names: A name per row.
+        entries: All rows of the search and their keys.
+        numbers: Numbers of the table's rows as its user counts; images are counted where the rows
+            are not those of a file.
+    """
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, _ in entries:
+        rows_of[names[row]].append(row)
+    shown = []
+    for one in overlaps:
+        both = (names[one.a], names[one.b])
+        how = "; ".join(f"{name!r} {_list_rows(rows_of[name], numbers)}" for name in both)
+        shown.append(Overlap(" and ".join(map(repr, both)), one.a, one.b, one.rows, how=how))
+    return shown
+
+
+def _list_rows(rows: list[int], numbers: Sequence[int] | None) -> str:
+    if numbers is None:
+        return f"in {len(rows):,} image{'' if len(rows) == 1 else 's'}"
+    found = list(dict.fromkeys(numbers[row] for row in rows))
+    listed = [str(number) for number in found[:_LISTED]]
+    if len(found) > _LISTED:
+        listed.append(f"… ({len(found):,} in all)")
+    return f"in row{'' if len(found) == 1 else 's'} {', '.join(listed)}"

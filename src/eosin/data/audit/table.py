@@ -1,0 +1,256 @@
+"""A table as the audit needs it: its parts, and what its rows share."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from pathlib import PurePosixPath
+
+from eosin.artifacts.audit import Kind
+from eosin.core.text import spelling_key
+from eosin.core.types import SPLITS, Samples, parts_of
+from eosin.data.audit.album import Alike
+from eosin.data.audit.overlaps import (
+    Link,
+    Overlap,
+    PartPair,
+    describe_spellings,
+    find_likenesses,
+    find_spellings,
+)
+from eosin.data.sources.breakhis import parse_breakhis_name
+from eosin.images.hashes import FileHash, FileHashes
+
+Entries = Iterable[tuple[int, str]]
+
+_TWO_GROUPS = "one patient in two groups"
+
+
+def names_image(group: str, path: str) -> bool:
+    """Return whether a group is a path of the image itself, be it from another folder.
+
+    Args:
+        group: Of an image, or of the bundle that it is part of.
+        path: The image's cell.
+    """
+    name = path.rpartition("/")[2]
+    return any(part.rpartition("/")[2] == name for part in parts_of(group))
+
+
+@dataclass(frozen=True)
+class Search:
+    """One kind of overlap to look for; see :func:`find_overlaps` for what the fields mean.
+
+    ``names`` are the spellings that a search for ``alike_names`` compares, one per row.
+    """
+
+    kind: Kind
+    entries: Entries
+    apart: Sequence[Hashable] | None = None
+    inside: bool = False
+    names: Sequence[str] = ()
+
+
+class AuditTable:
+    """The columns of a table as the audit needs them.
+
+    Args:
+        samples: The table.
+        hashes: Of its files, if they were read.
+        named: Columns whose names are compared by spelling.
+        numbers: Numbers of the rows as the user counts, shape (N,); nothing where the rows are not
+            those of a file.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        hashes: FileHashes | None,
+        named: Sequence[str] = (),
+        numbers: Sequence[int] | None = None,
+    ) -> None:
+        self._frame = samples.frame
+        self._name_columns = named
+        self._numbers = numbers
+        self._root = str(samples.root)
+        self.paths: list[str] = list(samples.frame["path"])
+        self.labels: list[str] = list(samples.frame["label"])
+        self.groups: list[str] = list(samples.frame["group"])
+        self._hashes = hashes
+        self.parts = self._find_parts()
+        present = set(self.parts) - {None}
+        # What is judged comes last: an earlier training's stage stands before ``test``.
+        self.named_parts = sorted(part for part in present - {*SPLITS} if part is not None)
+        self.named_parts += [part for part in SPLITS if part in present]
+
+    def _find_parts(self) -> list[str | None]:
+        """Return the split of each row, else its fold, else nothing."""
+        for column, prefix in (("split", ""), ("fold", "fold ")):
+            if column in self._frame and any(self._frame[column] != ""):
+                return [f"{prefix}{cell}" if cell != "" else None for cell in self._frame[column]]
+        return [None] * len(self.paths)
+
+    @property
+    def n_unknown_patients(self) -> int:
+        """Images whose patient is not known."""
+        if "patient" not in self._frame:
+            return len(self.paths)
+        return int((self._frame["patient"] == "").sum())
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Each path in one spelling, so that ``a/../b.png`` is ``b.png``."""
+        found = []
+        for path in self.paths:
+            file, mark, index = path.partition("#")
+            found.append(os.path.normpath(os.path.join(self._root, file)) + mark + index)  # noqa: PTH118
+        return found
+
+    @cached_property
+    def image_hashes(self) -> list[FileHash | None]:
+        """Hashes of each row's image, where it is a readable file of its own."""
+        if self._hashes is None:
+            return [None] * len(self.paths)
+        return [self._hashes.of_image(path) for path in self.paths]
+
+    def searches(self) -> Iterator[Search]:
+        """Yield every kind to look for, in the order in which they are told."""
+        yield Search("same_path", enumerate(self.files), inside=True)
+        yield Search("same_group", self._find_groups(), apart=self._group_apart())
+        yield Search("same_accession", self._accessions())
+        yield Search("same_cluster", self._column("cluster"))
+        hashed = [(row, found) for row, found in enumerate(self.image_hashes) if found]
+        contents = ((row, found.content) for row, found in hashed if found.content)
+        yield Search("identical_bytes", contents, apart=self.files, inside=True)
+        pixels = ((row, found.pixels) for row, found in hashed if found.pixels)
+        content_of = [found.content if found else None for found in self.image_hashes]
+        yield Search("identical_pixels", pixels, apart=content_of, inside=True)
+        for names in self._find_names():
+            entries, units = find_spellings(names, self.groups)
+            yield Search("alike_names", entries, apart=units, inside=True, names=names)
+        yield Search("label_conflict", self.pictures, apart=self.labels, inside=True)
+
+    @cached_property
+    def group_names(self) -> list[str]:
+        """The group of each row; nothing where it is the image itself, whose name is a file's."""
+        rows = zip(self.groups, self.paths, strict=True)
+        return ["" if names_image(group, path) else group for group, path in rows]
+
+    @cached_property
+    def _patients(self) -> list[str]:
+        """The patient of each row; where none is known, its group stands for the patient."""
+        if "patient" not in self._frame:
+            return self.group_names
+        rows = zip(self._frame["patient"], self.group_names, strict=True)
+        return [str(patient) or group for patient, group in rows]
+
+    def _find_groups(self) -> Iterator[tuple[int, str]]:
+        """Yield the group of each row, and its patient where that one has several groups."""
+        groups_of: dict[str, set[str]] = defaultdict(set)
+        for patient, group in zip(self._patients, self.groups, strict=True):
+            groups_of[patient].add(group)
+        for row, (patient, group) in enumerate(zip(self._patients, self.groups, strict=True)):
+            yield row, group
+            if patient and len(groups_of[patient]) > 1:
+                yield row, f"patient {patient}"
+
+    def _find_names(self) -> list[list[str]]:
+        """Return the columns whose names are compared, of groups those that name no patient."""
+        columns: list[list[str]] = []
+        for column in self._name_columns:
+            if column == "patient":
+                columns.append(self._patients)
+            elif column == "group":
+                columns.append(self._find_other_groups())
+            else:
+                columns.append([str(cell) for cell in self._frame.get(column, ())])
+        return [cells for cells in columns if any(cells)]
+
+    def _find_other_groups(self) -> list[str]:
+        """Return the group of each row, empty where all spellings of it are names of patients.
+
+        A group is a patient's where one of its images is: a repair names groups after one of their
+        patients. Other numbers of groups may be those of wards or plates.
+        """
+        rows = zip(self.group_names, self._patients, strict=True)
+        own = {group for group, patient in rows if group == patient}
+        other = {spelling_key(group) for group in set(self.group_names) - own}
+        keys = {group: spelling_key(group) for group in set(self.group_names)}
+        return [group if keys[group] in other else "" for group in self.group_names]
+
+    def describe(self, search: Search, overlaps: Iterable[Overlap]) -> list[Overlap]:
+        """Return overlaps as a finding shows them: names with both spellings and their rows."""
+        if search.kind == "same_group":
+            pairs = ((one, self.groups[one.a] == self.groups[one.b]) for one in overlaps)
+            return [one if same else replace(one, how=_TWO_GROUPS) for one, same in pairs]
+        if search.kind != "alike_names":
+            return list(overlaps)
+        return describe_spellings(overlaps, search.names, search.entries, self._numbers)
+
+    def _group_apart(self) -> list[Hashable]:
+        """An image that is its own group is told as ``same_path``, not again as a group."""
+        rows = zip(self.groups, self.paths, self.files, strict=True)
+        return [file if group == path else row for row, (group, path, file) in enumerate(rows)]
+
+    def _column(self, name: str) -> Entries:
+        cells = self._frame.get(name, [])
+        return ((row, str(cell)) for row, cell in enumerate(cells) if cell != "")
+
+    def _accessions(self) -> Entries:
+        found = set(self._column("accession"))
+        for row, path in enumerate(self.paths):
+            name = parse_breakhis_name(path) if "SOB_" in path else None
+            if name is not None:
+                found.add((row, name.accession))
+        return sorted(found)
+
+    @cached_property
+    def pictures(self) -> list[tuple[int, str]]:
+        """What an image shows: its pixels where they are known, else its path."""
+        rows = zip(self.files, self.image_hashes, strict=True)
+        return [(row, (f.pixels if f and f.pixels else file)) for row, (file, f) in enumerate(rows)]
+
+    def link(self, alike: Alike) -> list[Link]:
+        """Return the matches of a search between rows, exact copies of either side included."""
+        shown = [picture for _, picture in self.pictures]
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for row, picture in self.pictures:
+            rows_of[picture].append(row)
+        first = {path: row for row, path in reversed(list(enumerate(self.paths)))}
+        links = []
+        for match in alike.matches:
+            if match.a in first and match.b in first:
+                sides = (rows_of[shown[first[cell]]] for cell in (match.a, match.b))
+                links += [Link(a, b, match.score, match.how) for a, b in product(*sides)]
+        return links
+
+    def search_likenesses(self, alike: Alike) -> dict[Kind, dict[PartPair, list[Overlap]]]:
+        """Find the near-duplicates, and those of them that stand under two labels."""
+        links, order = self.link(alike), [*self.named_parts, None]
+        shown = [picture for _, picture in self.pictures]
+
+        def differ(a: int, b: int) -> bool:
+            return shown[a] != shown[b]
+
+        def conflict(a: int, b: int) -> bool:
+            return differ(a, b) and self.labels[a] != self.labels[b]
+
+        return {
+            "near_duplicate": find_likenesses(links, self.parts, order, differ=differ),
+            "label_conflict": find_likenesses(links, self.parts, order, differ=conflict),
+        }
+
+    def name_of(self, kind: Kind, overlap: Overlap) -> str:
+        """Return what to call one shared thing in a message."""
+        if kind in {"same_group", "same_accession", "same_cluster", "alike_names"}:
+            return overlap.key
+        a, b = (PurePosixPath(self.paths[row]).name for row in (overlap.a, overlap.b))
+        if kind == "label_conflict":
+            a, b = f"{a} ({self.labels[overlap.a]})", f"{b} ({self.labels[overlap.b]})"
+        if overlap.how:
+            return f"{a} ~ {b} ({overlap.how})"
+        return a if kind == "same_path" else f"{a} = {b}"

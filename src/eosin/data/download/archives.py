@@ -1,0 +1,227 @@
+"""Unpacking archives of strangers: into a new folder, within limits, files and folders only.
+
+Links, devices and members outside the folder refuse the whole archive, rather than being passed
+over: who plants one is not to be trusted with the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from eosin.core.errors import DataError
+from eosin.core.files import explain_os_errors
+from eosin.core.progress import Advance
+from eosin.data.download.limits import Allowance, UnpackLimits
+
+_CHUNK = 1 << 20
+#: What a tar archive may say of one member; it is read into memory.
+_HEADER_BYTES = 1 << 20
+#: What macOS adds to the zip archives that it makes.
+_LITTER = "__MACOSX"
+
+
+def unpack(archive: Path, work: Path, *, limits: UnpackLimits, advance: Advance) -> Path:
+    """Unpack an archive into a new folder.
+
+    Args:
+        archive: A zip, tar, tar.gz (tgz) or gz file, told apart by its name.
+        work: A folder to make; it is gone where unpacking fails.
+        limits: What the archive may unpack to.
+        advance: Told how many packed bytes are done and how many there are.
+
+    Returns:
+        What came out: the one file or folder at the archive's top, inside ``work``; ``work``
+        itself where there are several.
+
+    Raises:
+        DataError: The archive is damaged, dangerous, empty or of an unknown kind.
+        OutputError: It cannot be written.
+    """
+    allowance = Allowance(archive, limits)
+    with explain_os_errors("unpack into", work):
+        work.mkdir(parents=True)
+        try:
+            if not archive.stat().st_size:
+                raise allowance.refuse("is empty")
+            with _explain_damage(allowance):
+                _choose(archive)(archive, work, allowance, advance)
+            top = list(work.iterdir())
+            if not top:
+                raise allowance.refuse("is empty")
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    return top[0] if len(top) == 1 else work
+
+
+def stem_of(archive: str) -> str:
+    """Return an archive's name without its endings."""
+    for ending in (".tar.gz", ".tgz", ".tar", ".zip", ".gz"):
+        if archive.lower().endswith(ending):
+            return archive[: -len(ending)]
+    return archive
+
+
+def _choose(archive: Path) -> Any:
+    name = archive.name.lower()
+    if name.endswith(".zip"):
+        return _unpack_zip
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        return _unpack_tar
+    if name.endswith(".gz"):
+        return _unpack_gzip
+    raise DataError(f"{archive} is neither zip, tar, tar.gz nor gz")
+
+
+@contextmanager
+def _explain_damage(allowance: Allowance) -> Iterator[None]:
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        zlib.error,
+        lzma.LZMAError,
+        UnicodeError,
+        EOFError,
+        NotImplementedError,  # zipfile's, of a packing method that it does not know
+        FileExistsError,
+        NotADirectoryError,
+        IsADirectoryError,
+    ) as error:
+        raise allowance.refuse(f"is damaged ({error})") from error
+    except OSError as error:
+        # So bz2 and a seek to before the start tell of damage; a full disk has a number of its own.
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise allowance.refuse(f"is damaged ({error})") from error
+
+
+def _unpack_zip(archive: Path, work: Path, allowance: Allowance, advance: Advance) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        members = [m for m in packed.infolist() if not m.filename.startswith(f"{_LITTER}/")]
+        for member in members:
+            allowance.count_file()
+            _check_zip_member(member, allowance)
+        # What the archive admits is refused before a byte is written; what it hides, while writing.
+        allowance.check_bytes(sum(member.file_size for member in members))
+        total = sum(member.compress_size for member in members)
+        done = 0
+        for member in members:
+            path = allowance.place(member.filename)
+            if member.is_dir():
+                (work / path).mkdir(parents=True, exist_ok=True)
+            else:
+                with packed.open(member) as stream:
+                    _write(stream, work, path, allowance)
+            done += member.compress_size
+            advance(done, total)
+
+
+def _check_zip_member(member: zipfile.ZipInfo, allowance: Allowance) -> None:
+    allowance.place(member.filename)
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise allowance.refuse(f"has a link or device, {member.filename!r},")
+    if member.flag_bits & 1:
+        raise allowance.refuse(f"has an encrypted member, {member.filename!r},")
+
+
+def _unpack_tar(archive: Path, work: Path, allowance: Allowance, advance: Advance) -> None:
+    with ExitStack() as stack:
+        packed = stack.enter_context(archive.open("rb"))
+        plain: Any = packed
+        if not archive.name.lower().endswith(".tar"):
+            plain = stack.enter_context(gzip.GzipFile(fileobj=packed))
+        guarded = _Guarded(plain, allowance)
+        guarded.allow(_HEADER_BYTES)  # opening reads the first header
+        tar = stack.enter_context(tarfile.open(fileobj=guarded, mode="r|"))  # type: ignore[call-overload]
+        total = archive.stat().st_size
+        while True:
+            guarded.allow(_HEADER_BYTES)
+            if (member := tar.next()) is None:
+                return
+            guarded.allow(None)
+            _unpack_member(tar, member, work, allowance)
+            tar.members.clear()  # it keeps every member, and there may be a million
+            advance(packed.tell(), total)
+
+
+def _unpack_member(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, work: Path, allowance: Allowance
+) -> None:
+    allowance.count_file()
+    if member.isdir() and not PurePosixPath(member.name).parts:
+        return  # "./", which many archives begin with
+    path = allowance.place(member.name)
+    if member.isdir():
+        (work / path).mkdir(parents=True, exist_ok=True)
+    elif member.isreg():
+        allowance.check_bytes(member.size)
+        stream = tar.extractfile(member)
+        if stream is not None:
+            with stream:
+                _write(stream, work, path, allowance)
+    else:
+        raise allowance.refuse(f"has a link or device, {member.name!r},")
+
+
+def _unpack_gzip(archive: Path, work: Path, allowance: Allowance, advance: Advance) -> None:
+    total = archive.stat().st_size
+    with archive.open("rb") as packed, gzip.GzipFile(fileobj=packed) as plain:
+        # The name inside a gz file is whatever it was when it was packed: not used.
+        path = PurePosixPath(stem_of(archive.name))
+        _write(plain, work, path, allowance, lambda: advance(packed.tell(), total))
+
+
+def _write(
+    stream: IO[bytes] | gzip.GzipFile,
+    work: Path,
+    path: PurePosixPath,
+    allowance: Allowance,
+    tell: Any = None,
+) -> None:
+    target = work / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # "x": a name that comes twice would overwrite, or write through, what is there.
+    with target.open("xb") as out:
+        while chunk := stream.read(_CHUNK):
+            allowance.count_bytes(len(chunk))
+            out.write(chunk)
+            if tell is not None:
+                tell()
+
+
+class _Guarded:
+    """A stream for tarfile that gives no more than is allowed between two members.
+
+    tarfile reads a member's header into memory, at the length that the archive claims.
+    """
+
+    def __init__(self, stream: Any, allowance: Allowance) -> None:
+        self._stream = stream
+        self._allowance = allowance
+        self._left: int | None = None
+
+    def allow(self, count: int | None) -> None:
+        self._left = count
+
+    def read(self, count: int) -> bytes:
+        if self._left is not None:
+            self._left -= count
+            if self._left < 0:
+                raise self._allowance.refuse("has a member with an endless header")
+        data: bytes = self._stream.read(count)
+        return data

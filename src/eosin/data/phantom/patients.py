@@ -1,0 +1,203 @@
+"""Simulated patients: a class, a severity that goes with it, and a fingerprint that does not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from eosin.core.errors import DataError
+from eosin.core.seeding import generator
+from eosin.data.phantom.camera import Optics, Scanner, Stain, draw_optics, draw_scanner, draw_stain
+from eosin.data.phantom.options import BENIGN, MALIGNANT, SUBTYPES, PhantomOptions
+
+# With these the classes overlap: at contrast 1 the patients' severities separate with an AUC of
+# Φ(2 · mean / (√2 · spread)).
+_SEVERITY_MEAN = 1.1
+_SEVERITY_SPREAD = 0.7
+
+
+@dataclass(frozen=True)
+class Habit:
+    """A patient's tissue beside the class: part of the fingerprint.
+
+    Attributes:
+        nuclear_scale: Factor on nuclear radii.
+        chromatin: Factor on the nuclei's haematoxylin.
+        glandularity: Factor on the number of glands and the size of nests.
+        cellularity: Factor on the number of stromal nuclei.
+        collagen: Factor on the stroma's eosin.
+        fibre_length_um: Length of a fibre tile's pixel along the fibres.
+        fibre_width_um: The same across them.
+        fibre_contrast: Relative amplitude of the fibres.
+        waviness_um: How far fibres swing.
+        gaps: Share of the stroma that is torn.
+        fat: Fat cells for each 100 µm × 100 µm.
+    """
+
+    nuclear_scale: float
+    chromatin: float
+    glandularity: float
+    cellularity: float
+    collagen: float
+    fibre_length_um: float
+    fibre_width_um: float
+    fibre_contrast: float
+    waviness_um: float
+    gaps: float
+    fat: float
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A simulated patient; draw one with :func:`draw_patient`.
+
+    Attributes:
+        number: Place in the data set, from 0.
+        label: ``benign`` or ``malignant``.
+        subtype: One of the label's four subtypes, or empty.
+        site: Scanner, from 0.
+        severity: How malignant the tissue looks; 0 lies between the classes.
+        stain: Stain of the patient's material, before the sections differ.
+        optics: Focus and noise.
+        scanner: The site's scanner.
+        habit: Tissue beside the class.
+        fingerprint: Strength of the mark, as in the options.
+        seed: Seed of the data set.
+    """
+
+    number: int
+    label: str
+    subtype: str
+    site: int
+    severity: float
+    stain: Stain
+    optics: Optics
+    scanner: Scanner
+    habit: Habit
+    fingerprint: float
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """The patient's name, such as ``P0007``."""
+        return f"P{self.number:04d}"
+
+    @property
+    def stain_matrix(self) -> npt.NDArray[np.float64]:
+        """True stain vectors (2, 3): rows haematoxylin, eosin; columns R, G, B of optical density.
+
+        A section's own, which differ a little, are ``section_stain(section).matrix``.
+        """
+        return self.stain.matrix
+
+    def slide_id(self, section: int) -> str:
+        """Return a section's name, such as ``P0007-A``."""
+        return f"{self.id}-{chr(ord('A') + section)}"
+
+    def section_stain(self, section: int) -> Stain:
+        """Return the true stain of one section, counted from 0.
+
+        Raises:
+            DataError: No such section can be named.
+        """
+        if not 0 <= section < 26:
+            raise DataError(f"`section` must lie between 0 and 25, got {section}")
+        return _section_stain(self, section)
+
+
+def draw_patient(options: PhantomOptions, number: int) -> Patient:
+    """Draw one patient, the same whatever ``options.patients`` and the order of drawing.
+
+    Args:
+        options: What is simulated.
+        number: Which patient, from 0; numbers beyond ``options.patients`` are allowed.
+
+    Raises:
+        DataError: A negative number.
+    """
+    if number < 0:
+        raise DataError(f"`number` must be at least 0, got {number}")
+    label, rank = _class_and_rank(options, number)
+    # One stream a trait, none of which knows the label: the fingerprint cannot tell the class.
+    fingerprint = options.fingerprint
+    severity_rng = generator(options.seed, "phantom", "severity", number)
+    side = 1.0 if label == MALIGNANT else -1.0
+    site = _dealt(options.seed, f"site of {label}", rank, options.sites)
+    return Patient(
+        number=number,
+        label=label,
+        subtype=_subtype(options, label, rank),
+        site=site,
+        severity=side * _SEVERITY_MEAN * options.contrast
+        + _SEVERITY_SPREAD * float(severity_rng.standard_normal()),
+        stain=draw_stain(generator(options.seed, "phantom", "stain", number), fingerprint),
+        optics=draw_optics(generator(options.seed, "phantom", "optics", number), fingerprint),
+        scanner=draw_scanner(options.seed, site, options.sites),
+        habit=_draw_habit(generator(options.seed, "phantom", "habit", number), fingerprint),
+        fingerprint=fingerprint,
+        seed=options.seed,
+    )
+
+
+def _class_and_rank(options: PhantomOptions, number: int) -> tuple[str, int]:
+    """Return a patient's label and how many of that label came before.
+
+    Labels are dealt evenly (so that any first n patients have the right share, within one) and
+    shuffled in pairs (so that odd and even numbers do not tell them apart).
+    """
+
+    def malignant_before(count: int) -> int:
+        return math.floor(count * options.malignant_fraction + 0.5)
+
+    first = number - number % 2
+    before = malignant_before(first)
+    pair = [malignant_before(first + 1) - before, malignant_before(first + 2) - before]
+    pair[1] -= pair[0]
+    if generator(options.seed, "phantom", "pair", first).random() < 0.5:
+        pair.reverse()
+    malignant = before + (pair[0] if number % 2 else 0)
+    if pair[number % 2]:
+        return MALIGNANT, malignant
+    return BENIGN, number - malignant
+
+
+def _dealt(seed: int, use: str, rank: int, kinds: int) -> int:
+    """Deal ``kinds`` cards in shuffled rounds and return the one that ``rank`` gets."""
+    rounds, place = divmod(rank, kinds)
+    return int(generator(seed, "phantom", use, rounds).permutation(kinds)[place])
+
+
+def _subtype(options: PhantomOptions, label: str, rank: int) -> str:
+    if not options.subtypes:
+        return ""
+    names = SUBTYPES[label]
+    return names[_dealt(options.seed, f"subtype of {label}", rank, len(names))]
+
+
+def _draw_habit(rng: np.random.Generator, amount: float) -> Habit:
+    def scaled(mean: float, log_sd: float) -> float:
+        return mean * math.exp(amount * log_sd * float(np.clip(rng.standard_normal(), -2, 2)))
+
+    return Habit(
+        nuclear_scale=scaled(1.0, 0.12),
+        chromatin=scaled(1.0, 0.10),
+        glandularity=scaled(1.0, 0.28),
+        cellularity=scaled(1.0, 0.35),
+        collagen=scaled(1.0, 0.18),
+        fibre_length_um=scaled(1.4, 0.25),
+        fibre_width_um=scaled(0.95, 0.30),
+        fibre_contrast=scaled(0.30, 0.30),
+        waviness_um=scaled(5.0, 0.40),
+        gaps=min(scaled(0.10, 0.60), 0.3),
+        fat=scaled(0.12, 0.80),
+    )
+
+
+@lru_cache(maxsize=256)
+def _section_stain(patient: Patient, section: int) -> Stain:
+    rng = generator(patient.seed, "phantom", "section", patient.number, section)
+    return patient.stain.varied(rng, patient.fingerprint)

@@ -1,0 +1,179 @@
+"""From a simulated patient to a simulated photograph."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image as PillowImage
+
+from eosin.core.errors import DataError
+from eosin.core.files import write_bytes
+from eosin.core.seeding import generator
+from eosin.core.types import Image
+from eosin.data.phantom.camera import expose, transmit
+from eosin.data.phantom.fields import Float32, Grid
+from eosin.data.phantom.options import FIELD_UM, PhantomOptions, mpp
+from eosin.data.phantom.patients import Patient, draw_patient
+from eosin.data.phantom.tissue import concentration_map
+
+_PNG_LEVEL = 1  # four times as fast as the default for a tenth more bytes
+
+
+def render_concentrations(
+    patient: Patient, section: int, magnification: str, index: int, size_px: int
+) -> Float32:
+    """Return the true amounts of stain behind :func:`render_patch`.
+
+    Args:
+        patient: Whose tissue.
+        section: Which of the patient's slides, from 0.
+        magnification: One of the keys of ``FIELD_UM``.
+        index: Which field, from 0.
+        size_px: Side of the image.
+
+    Returns:
+        Haematoxylin and eosin, shape (size_px, size_px, 2), 0 or more.
+
+    Raises:
+        DataError: An argument outside its range.
+    """
+    mpp(magnification, size_px)  # refuses what is out of range
+    if index < 0:
+        raise DataError(f"`index` must be at least 0, got {index}")
+    rng = _stream(patient, section, magnification, index, "tissue")
+    return concentration_map(patient, Grid(FIELD_UM[magnification], size_px), rng)
+
+
+def render_light(
+    patient: Patient, section: int, magnification: str, index: int, size_px: int
+) -> Float32:
+    """Return the light that leaves the slide, before the camera: (S, S, 3) in 0..1.
+
+    Its optical density against the section's white lies in the span of the section's stains.
+    Arguments and errors as for :func:`render_concentrations`.
+    """
+    amounts = render_concentrations(patient, section, magnification, index, size_px)
+    return transmit(amounts, patient.section_stain(section))
+
+
+def render_patch(
+    patient: Patient, section: int, magnification: str, index: int, size_px: int
+) -> Image:
+    """Return one simulated H&E photograph, shape (size_px, size_px, 3).
+
+    It is a pure function of its arguments. The same field at another size shows the same tissue.
+    Arguments and errors as for :func:`render_concentrations`.
+    """
+    light = render_light(patient, section, magnification, index, size_px)
+    rng = _stream(patient, section, magnification, index, "exposure")
+    return expose(light, patient.optics, patient.scanner, rng)
+
+
+def _stream(
+    patient: Patient, section: int, magnification: str, index: int, use: str
+) -> np.random.Generator:
+    return generator(
+        patient.seed, "phantom", "patch", patient.number, section, magnification, index, use
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PhantomPatch:
+    """One simulated image and its row in the manifest.
+
+    Attributes:
+        image: The pixels, shape (size_px, size_px, 3).
+        path: Where :func:`write_phantom` puts it, relative to the root, with ``/``.
+        label: ``benign`` or ``malignant``.
+        subtype: BreakHis subtype, or empty.
+        patient: Simulated patient, such as ``P0007``.
+        group: What must not cross a split: the patient.
+        slide: Simulated section, such as ``P0007-A``.
+        magnification: Nominal magnification, such as ``200``.
+        mpp: Pixel spacing in µm, the same along both axes.
+        site: Simulated scanner, such as ``site-0``.
+    """
+
+    image: Image
+    path: str
+    label: str
+    subtype: str
+    patient: str
+    group: str
+    slide: str
+    magnification: str
+    mpp: float
+    site: str
+
+
+def simulate(options: PhantomOptions) -> Iterator[PhantomPatch]:
+    """Yield the images one by one, patient after patient; nothing is kept in memory."""
+    for number in range(options.patients):
+        patient = draw_patient(options, number)
+        for index in range(options.images_per_patient):
+            yield _patch(options, patient, index)
+
+
+def write_phantom(
+    options: PhantomOptions, root: Path, progress: Callable[[int, int], None] | None = None
+) -> pd.DataFrame:
+    """Write the images as PNG under ``root``, each whole or not at all.
+
+    Args:
+        options: What to simulate.
+        root: Folder for ``<label>/<patient>/<slide>-<magnification>-<index>.png``; made if need
+            be. Files of the same names are replaced.
+        progress: Called with (done, total) after every image.
+
+    Returns:
+        One row an image: path (relative to ``root``), label, patient, group, slide,
+        magnification, mpp; with several sites also site, with subtypes also subtype.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    rows = []
+    for done, patch in enumerate(simulate(options), start=1):
+        write_bytes(Path(root) / patch.path, _png(patch.image), durable=False)
+        rows.append(_row(options, patch))
+        if progress is not None:
+            progress(done, len(options))
+    return pd.DataFrame(rows)
+
+
+def _patch(options: PhantomOptions, patient: Patient, index: int) -> PhantomPatch:
+    turn, place = divmod(index, len(options.magnifications))
+    magnification = options.magnifications[place]
+    section = turn % options.sections
+    slide = patient.slide_id(section)
+    return PhantomPatch(
+        image=render_patch(patient, section, magnification, index, options.size_px),
+        path=f"{patient.label}/{patient.id}/{slide}-{magnification}-{index:03d}.png",
+        label=patient.label,
+        subtype=patient.subtype,
+        patient=patient.id,
+        group=patient.id,
+        slide=slide,
+        magnification=magnification,
+        mpp=mpp(magnification, options.size_px),
+        site=f"site-{patient.site}",
+    )
+
+
+def _row(options: PhantomOptions, patch: PhantomPatch) -> dict[str, Any]:
+    names = ["path", "label", "patient", "group", "slide", "magnification", "mpp"]
+    names += ["site"] if options.sites > 1 else []
+    names += ["subtype"] if options.subtypes else []
+    return {name: getattr(patch, name) for name in names}
+
+
+def _png(image: Image) -> bytes:
+    stream = io.BytesIO()
+    PillowImage.fromarray(image).save(stream, format="PNG", compress_level=_PNG_LEVEL)
+    return stream.getvalue()

@@ -1,0 +1,17 @@
+"""Quality control: what of a set is soft, blank, clipped, inked, of an odd size, or there twice."""
+
+from eosin.data.quality.measures import Measures, decode_stored, measure_image, measure_samples
+from eosin.data.quality.rules import FLAGS, Flag, QualityReport, Thresholds, explain_flag, judge
+
+__all__ = [
+    "FLAGS",
+    "Flag",
+    "Measures",
+    "QualityReport",
+    "Thresholds",
+    "decode_stored",
+    "explain_flag",
+    "judge",
+    "measure_image",
+    "measure_samples",
+]

@@ -1,0 +1,253 @@
+"""From which number on an image is flagged, and why from there: the only place that says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from eosin.core.types import BoolArray, FloatArray
+from eosin.data.quality.measures import Measures
+
+Flag = Literal["constant", "blank", "blurred", "saturated", "ink", "odd_size", "duplicate"]
+#: In the order in which they are told.
+FLAGS: tuple[Flag, ...] = get_args(Flag)
+
+
+_COLUMNS = (
+    "path", "kind", "height", "width", "tissue", "focus", "focus_z", "saturation", "ink",
+    "duplicate_of", "flags", "reason",
+)  # fmt: skip
+#: Digits beyond these are noise, and twice the size of a table of 100,000 images.
+_DECIMALS = {"tissue": 4, "focus": 6, "focus_z": 2, "saturation": 4, "ink": 4}
+#: What a flag goes by, and whether more of it is worse.
+_BY: dict[Flag, tuple[str, bool]] = {
+    "blank": ("tissue", False),
+    "blurred": ("focus_z", False),
+    "saturated": ("saturation", True),
+    "ink": ("ink", True),
+}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The limits of each flag; what they flag of real sets is told in ``docs/data.md``.
+
+    Attributes:
+        constant_range: An image whose values spread no further in any channel is constant: JPEG
+            moves the values of an empty field by one or two.
+        least_tissue: Share of tissue below which a brightfield image is blank: glass, specks,
+            and the thinnest walls of fat, in which there is hardly a cell to judge.
+        focus_z: Robust z of the logarithm of the focus at which an image is blurred. A Gaussian of
+            σ = 2 px brings nearly every image below −4, hardly any sharp one lies there.
+        least_spread: The smallest robust standard deviation of the log focus that z is measured
+            in. Images that are much alike would flag the softest of them; with 0.5 a blurred one
+            has at most 1/7 of the median's fine detail (e to the power of −4 · 0.5).
+        least_compared: Fewer images than this have no median worth comparing with.
+        most_clipped: Share of values at 0 or 255 above which a brightfield image is saturated.
+            Of ordinary fields only those come so far of which half is white glass.
+        most_clipped_planes: Share of pixels at the top, in the worst channel, above which a
+            fluorescence image is: counts that are cut off cannot be compared any more.
+        most_ink: Share of ink pixels above which an image is pen-marked: a stroke at the border
+            covers more, a dark nucleus or a grain of dust less.
+        common_size: Share of images that must have the same size for another one to be odd.
+    """
+
+    constant_range: int = 2
+    least_tissue: float = 0.05
+    focus_z: float = -4.0
+    least_spread: float = 0.5
+    least_compared: int = 20
+    most_clipped: float = 0.25
+    most_clipped_planes: float = 0.02
+    most_ink: float = 0.02
+    common_size: float = 0.5
+
+
+def explain_flag(flag: Flag, limits: Thresholds) -> str:
+    """Say in one phrase what an image with this flag is."""
+    return {
+        "constant": "one colour all over",
+        "blank": f"less than {_share(limits.least_tissue)} of the pixels are tissue",
+        "blurred": f"focus far below the median of this set (robust z ≤ −{-limits.focus_z:g})",
+        "saturated": f"more than {_share(limits.most_clipped)} of the values cut off at 0 or 255; "
+        f"of fluorescence, {_share(limits.most_clipped_planes)} of a channel at its top",
+        "ink": f"more than {_share(limits.most_ink)} of the pixels look like ink (pen, margin)",
+        "odd_size": "another size than most images of this set",
+        "duplicate": "the same pixels as an image before it",
+    }[flag]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:g} %"
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """What the quality control of a set found.
+
+    Attributes:
+        table: A row an image: ``path``, ``kind`` (brightfield or fluorescence), ``height``,
+            ``width``, the measures, ``duplicate_of`` (the first image of the same pixels),
+            ``flags`` (between semicolons), and ``reason`` where it cannot be read.
+        limits: What was flagged from where.
+        notes: Sentences on what could not be judged.
+    """
+
+    table: Any
+    limits: Thresholds
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unreadable(self) -> list[tuple[str, str]]:
+        """``(path, reason)`` of the images that do not decode."""
+        rows = self.table[self.table["reason"] != ""]
+        return list(zip(rows["path"], rows["reason"], strict=True))
+
+    @property
+    def n_flagged(self) -> int:
+        """How many images have a flag."""
+        return int((self.table["flags"] != "").sum())
+
+    def flagged(self, flag: Flag) -> Any:
+        """Return the rows that have a flag, the worst first."""
+        rows = self.table[[flag in cell.split(";") for cell in self.table["flags"]]]
+        column, descending = _BY.get(flag, ("", False))
+        return rows.sort_values(column, ascending=not descending, kind="stable") if column else rows
+
+
+def judge(
+    found: Mapping[str, Measures | str],
+    *,
+    magnifications: Mapping[str, str] | None = None,
+    limits: Thresholds | None = None,
+) -> QualityReport:
+    """Flag images by their numbers and by what is usual among the others.
+
+    Args:
+        found: By path: numbers, or why it cannot be read.
+        magnifications: By path, where they are known; focus is compared within one.
+        limits: From where on to flag.
+    """
+    limits = limits or Thresholds()
+    known = {path: one for path, one in found.items() if isinstance(one, Measures)}
+    table = _tabulate(known)
+    flags, notes = _find_flags(table, list(known.values()), magnifications or {}, limits)
+    notes += _note_depth(sum(one.is_dark for one in known.values()))
+    table["flags"] = [
+        ";".join(flag for flag in FLAGS if flags[flag][row]) for row in range(len(table))
+    ]
+    table = table.set_index("path").reindex(list(found)).reset_index()
+    table["reason"] = [one if isinstance(one, str) else "" for one in found.values()]
+    for name in ("kind", "duplicate_of", "flags"):
+        table[name] = [cell if isinstance(cell, str) else "" for cell in table[name]]
+    for name in ("height", "width"):
+        table[name] = table[name].astype("Int64")
+    return QualityReport(table[list(_COLUMNS)].round(_DECIMALS), limits, tuple(notes))
+
+
+def _note_depth(number: int) -> list[str]:
+    if not number:
+        return []
+    use = (
+        "1 image uses less than a quarter of its"
+        if number == 1
+        else (f"{number:,} images use less than a quarter of their")
+    )
+    return [f"{use} 16 bits: brightfield models read that only where the file states its bit depth"]
+
+
+def _tabulate(known: Mapping[str, Measures]) -> Any:
+    """Lay the numbers out, a row an image; what is not asked of fluorescence is NaN."""
+    values = list(known.values())
+    bright = _find_brightfield(values)
+    table = pd.DataFrame({"path": list(known)}, dtype=object)
+    table["kind"] = np.where(bright, "brightfield", "fluorescence")
+    for name in ("height", "width"):
+        table[name] = [getattr(one, name) for one in values]
+    for name in ("tissue", "focus", "ink"):
+        table[name] = np.array([getattr(one, name) for one in values], dtype=np.float64)
+    table.loc[~bright, ["tissue", "ink"]] = np.nan
+    # No light is what most of a fluorescence image should show.
+    at_bottom = np.array([one.at_bottom for one in values])
+    table["saturation"] = np.array([one.at_top for one in values]) + bright * at_bottom
+    table["duplicate_of"] = _find_copies(known)
+    return table
+
+
+def _find_brightfield(values: list[Measures]) -> BoolArray:
+    """Tell stained sections from fluorescence; a grey image is what most of its set are."""
+    coloured = [one.has_colour for one in values if one.is_rgb]
+    usual = 2 * sum(coloured) > len(coloured)
+    return np.array([one.is_rgb and (one.has_colour or usual) for one in values], dtype=bool)
+
+
+def _find_copies(known: Mapping[str, Measures]) -> list[str]:
+    """Name the first image of the same pixels, empty where it is the first itself."""
+    first: dict[str, str] = {}
+    return [
+        "" if (same := first.setdefault(one.pixels, path)) == path else same
+        for path, one in known.items()
+    ]
+
+
+def _find_flags(
+    table: Any, values: list[Measures], magnifications: Mapping[str, str], limits: Thresholds
+) -> tuple[dict[Flag, BoolArray], list[str]]:
+    """Return each flag's rows, and what could not be judged; adds ``focus_z`` to the table."""
+    bright = np.asarray(table["kind"] == "brightfield")
+    constant = np.array([one.extent <= limits.constant_range for one in values], dtype=bool)
+    # Of a constant image nothing else needs to be said: it has no tissue, no focus, and copies.
+    rest = ~constant
+    with np.errstate(invalid="ignore"):
+        blank = rest & np.asarray(table["tissue"] < limits.least_tissue)
+    most = np.where(bright, limits.most_clipped, limits.most_clipped_planes)
+    odd, size_notes = _find_odd_sizes(values, limits)
+    # A blank image shows glass, which is smooth in the best of foci.
+    judged = rest & ~blank & np.asarray(table["focus"] > 0)
+    groups = [magnifications.get(path, "") for path in table["path"]]
+    table["focus_z"], focus_notes = _score_focus(table, judged, groups, limits)
+    return {
+        "constant": constant,
+        "blank": blank,
+        "blurred": np.asarray(table["focus_z"] <= limits.focus_z),
+        "saturated": rest & np.asarray(table["saturation"] > most),
+        "ink": rest & np.asarray(table["ink"] > limits.most_ink),
+        "odd_size": odd,
+        "duplicate": rest & np.asarray(table["duplicate_of"] != ""),
+    }, [*focus_notes, *size_notes]
+
+
+def _find_odd_sizes(values: list[Measures], limits: Thresholds) -> tuple[BoolArray, list[str]]:
+    sizes = [(one.height, one.width) for one in values]
+    counted = Counter(sizes)
+    (usual, number), *_ = counted.most_common(1) or [((0, 0), 0)]
+    if number <= limits.common_size * len(sizes):
+        note = f"sizes were not judged: of {len(counted)} sizes none is that of most images"
+        return np.zeros(len(sizes), dtype=bool), [note] if sizes else []
+    return np.array([size != usual for size in sizes], dtype=bool), []
+
+
+def _score_focus(
+    table: Any, judged: BoolArray, groups: list[str], limits: Thresholds
+) -> tuple[FloatArray, list[str]]:
+    """Return the robust z of the log focus, NaN where it is not judged."""
+    scores = np.full(len(table), np.nan)
+    logs = np.log(np.asarray(table["focus"], dtype=np.float64), where=judged, out=scores.copy())
+    n_judged = int(judged.sum())
+    if n_judged < limits.least_compared:
+        few = f"fewer than {limits.least_compared} to compare"
+        images = "1 image" if n_judged == 1 else f"{n_judged} images"
+        return scores, [f"focus of {images} was not judged: {few}"] if n_judged else []
+    for group in sorted(set(groups)):
+        rows = judged & np.array([one == group for one in groups], dtype=bool)
+        # A magnification of few images is compared with all: focus hardly depends on it.
+        usual = logs[rows if rows.sum() >= limits.least_compared else judged]
+        middle = np.median(usual)
+        spread = 1.4826 * np.median(np.abs(usual - middle))
+        scores[rows] = (logs[rows] - middle) / max(spread, limits.least_spread)
+    return scores, []

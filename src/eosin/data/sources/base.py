@@ -1,0 +1,317 @@
+"""What a data set declares, and the registry that a recipe's ``data.dataset`` looks into."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from eosin.artifacts.columns import Columns
+from eosin.artifacts.tables import NOTES as NOTES
+from eosin.artifacts.tables import read_table
+from eosin.core.errors import DataError, RecipeError, UsageError, close_matches
+from eosin.core.places import expand_path
+from eosin.core.registry import Registry
+from eosin.core.text import clean_name
+from eosin.core.types import Samples
+
+#: Environment variable that names the folder of all data sets.
+DATA_VARIABLE = "EOSIN_DATA"
+
+
+#: Folders of parts and of magnifications divide any tree.
+_NEUTRAL = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|fold[ _-]?\d+|\d+x?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many images the complete data set has, as published.
+
+    Attributes:
+        images: The number.
+        label: Of which class; of all where empty.
+        part: Of which part, see :attr:`DataSetFacts.parts`; of the whole where empty.
+    """
+
+    images: int
+    label: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class DataSetFacts:
+    """What a data set says of itself; goes into ``environment.json`` and the report.
+
+    Attributes:
+        name: Registered name.
+        title: Full name.
+        modality: ``brightfield`` or ``fluorescence``.
+        licence: Licence of the images.
+        citation: Whom to cite.
+        positive: The positive class of its binary task, if it has one.
+        simulated: Whether the images are simulated.
+        classes: Its labels; none where they are whatever is found.
+        counts: The published numbers of images; :mod:`eosin.data.verification` compares.
+        parts: The column that says which published part an image belongs to.
+        channels: What the channels show, in order; none where it is not known.
+        mpp: µm per pixel, where it is one value for all.
+        homepage: Where it is described.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    modality: str = "brightfield"
+    positive: str | None = None
+    simulated: bool = False
+    classes: tuple[str, ...] = ()
+    counts: tuple[Count, ...] = ()
+    parts: str = "split"
+    channels: tuple[str, ...] = ("R", "G", "B")
+    mpp: float | None = None
+    homepage: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the facts as values that JSON knows."""
+        values = asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A registered data set.
+
+    Attributes:
+        facts: What it says of itself.
+        collect: From its root folder and its options to a manifest table (see
+            :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
+            error, is in sentences under ``table.attrs[NOTES]``, with what the walk over its files
+            left out.
+        needs_root: Whether it reads a folder that the user has; the phantom makes its own.
+    """
+
+    facts: DataSetFacts
+    collect: Callable[[Path, Mapping[str, Any]], Any]
+    needs_root: bool = True
+
+
+DATASETS: Registry[DataSet] = Registry("data set")
+
+
+def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
+    """Return the facts of a data set; ``channels`` may be told as an option.
+
+    Args:
+        name: Registered name.
+        options: The adapter's own arguments.
+    """
+    facts = DATASETS.get(name).facts
+    channels = options.get("channels")
+    return replace(facts, channels=tuple(channels)) if channels else facts
+
+
+def find_root(name: str, root: str | None) -> Path:
+    """Return the folder of a named data set.
+
+    Args:
+        name: The data set.
+        root: The recipe's ``data.root``; ``$NAME`` and ``~`` expand. Else ``$EOSIN_DATA/<name>``.
+
+    Raises:
+        DataError: Neither is given, or the folder does not exist.
+    """
+    if root is not None:
+        folder = expand_path(root)
+        if "$" in str(folder):
+            raise DataError(
+                f"data.root is {root!r}, but that environment variable is not set",
+                mend="Set it, or give the folder: --set data.root=FOLDER",
+            )
+    elif base := os.environ.get(DATA_VARIABLE):
+        folder = expand_path(base) / name
+    else:
+        raise DataError(
+            f"where the images of {name!r} lie is not known",
+            mend=f"Set ${DATA_VARIABLE}, or give the folder: --set data.root=FOLDER",
+        )
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        elsewhere = f"Set ${DATA_VARIABLE}, or give" if root is None else "Give"
+        raise DataError(
+            f"the folder {folder} of the data set {name!r} {what}",
+            mend=f"{elsewhere} the folder: --set data.root=FOLDER",
+        )
+    return folder.resolve()
+
+
+def collect_samples(
+    name: str,
+    root: Path,
+    options: Mapping[str, Any],
+    *,
+    label: str,
+    positive: str | None,
+    columns: Columns | None = None,
+) -> Samples:
+    """Run a data set's adapter.
+
+    Args:
+        name: Registered name.
+        root: Its folder.
+        options: The adapter's own arguments.
+        label: The column that holds the class.
+        positive: The positive class; the data set's own by default, where ``label`` is untouched.
+        columns: Where the patient and the group are; an adapter's own by default.
+    """
+    from eosin.artifacts.manifest import make_samples
+
+    dataset = DATASETS.get(name)
+    table = dataset.collect(root, options)
+    own, labels = dataset.facts.positive, set(table["label"])
+    if positive is None and label == "label" and own in labels and len(labels) == 2:
+        positive = own
+    return make_samples(
+        table, root=root, label=label, positive=positive, name=name, columns=columns
+    )
+
+
+def check_options(name: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:
+    """Refuse an option that the data set does not have.
+
+    Raises:
+        UsageError: It has no such option.
+    """
+    for key in options:
+        if not known:
+            raise UsageError(f"{name} takes no options, got {key!r}")
+        if key not in known:
+            raise RecipeError(
+                f"'data.options.{key}': {name} has no such option", mend=close_matches(key, known)
+            )
+
+
+def take_text(options: Mapping[str, Any], key: str, default: str) -> str:
+    """Return an option that must be a text.
+
+    Raises:
+        RecipeError: It is something else, or empty.
+    """
+    value = options.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise RecipeError(f"'data.options.{key}' must be a text, got {value!r}")
+    return value
+
+
+def take_choice(
+    options: Mapping[str, Any], key: str, default: str, choices: Collection[str]
+) -> str:
+    """Return an option that must be one of a few.
+
+    Raises:
+        RecipeError: It is none of them.
+    """
+    value = take_text(options, key, default)
+    if value not in choices:
+        raise RecipeError(
+            f"'data.options.{key}' must be one of {', '.join(choices)}, got {value!r}",
+            mend=close_matches(value, choices),
+        )
+    return value
+
+
+def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return an option that must be a list of texts; nothing by default.
+
+    Raises:
+        RecipeError: It is something else.
+    """
+    value = options.get(key, ())
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise RecipeError(f"'data.options.{key}' must be a list of texts, got {value!r}")
+    return tuple(value)
+
+
+def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) -> Path:
+    """Return the file that an option names, from ``root`` unless it is absolute.
+
+    ``$NAME`` and ``~`` expand.
+
+    Raises:
+        RecipeError: The option is given, but there is no such file.
+    """
+    file = root / expand_path(take_text(options, key, default))
+    if key in options and not file.is_file():
+        raise RecipeError(f"'data.options.{key}': there is no file {file}")
+    return file
+
+
+def refuse_foreign_folders(
+    name: str, root: Path, paths: Iterable[str], known: re.Pattern[str], classes: str
+) -> None:
+    """Refuse a tree whose folders divide the images otherwise than the data set's own tree does.
+
+    A data set that takes class and patient from file names would pass over the classes that
+    somebody else's folders name.
+
+    Args:
+        name: The data set.
+        root: Its folder.
+        paths: Its images, relative to ``root``.
+        known: What folders of the data set's own tree are called.
+        classes: The classes that the data set would give.
+
+    Raises:
+        DataError: Two folders side by side have other names.
+    """
+    beside: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        above = path.split("/")[:-1]
+        for depth, folder in enumerate(above):
+            if not (known.fullmatch(folder) or _NEUTRAL.fullmatch(folder)):
+                beside["/".join(above[:depth])].add(folder)
+    foreign = next((sorted(names) for _, names in sorted(beside.items()) if len(names) > 1), None)
+    if foreign is not None:
+        listed = ", ".join([*foreign[:3], *(["…"] if len(foreign) > 3 else [])])
+        raise DataError(
+            f"{root} holds the folders {listed}, which are not of {name}: it takes the classes "
+            f"{classes} from the file names and would ignore the folders",
+            mend="Read the folders as classes: --set data.dataset=folder or give the data "
+            "set's own tree: --set data.root=FOLDER",
+        )
+
+
+def read_text_table(path: Path, needed: Collection[str]) -> Any:
+    """Read a table of a data set.
+
+    Args:
+        path: The file, see :func:`eosin.artifacts.tables.read_table`.
+        needed: Columns that it must have; the names in them are cleaned, paths are left as written.
+
+    Returns:
+        A pandas table of text.
+
+    Raises:
+        DataError: It is absent, no table, empty, or lacks a column.
+    """
+    table = read_table(path)
+    for column in needed:
+        if column not in table:
+            columns = [str(known) for known in table.columns]
+            raise DataError(
+                f"the table {path} has no column {column!r}", mend=close_matches(column, columns)
+            )
+        if column != "path":
+            table[column] = table[column].map(clean_name)
+    if len(table) == 0:
+        raise DataError(f"the table {path} has no rows")
+    return table.reset_index(drop=True)
+
+
+def count_images(count: int) -> str:
+    """Say a number of images: ``1 image``, ``12,000 images``."""
+    return "1 image" if count == 1 else f"{count:,} images"

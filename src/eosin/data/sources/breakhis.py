@@ -1,0 +1,207 @@
+"""What a BreakHis file name says: ``SOB_<B|M>_<type>-<yy>-<number><letters>-<mag>-<seq>.png``.
+
+Source: Spanhol et al., IEEE Trans. Biomed. Eng. 63(7), 2016. The slide id carries section
+letters: ``14-22549AB``, ``14-22549CD`` and ``14-22549G`` are sections of accession 22549, so only
+the digits name what must not cross a split. The year is not always 14 (``15-190EF``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from eosin.core.errors import DataError
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    Count,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    refuse_foreign_folders,
+)
+from eosin.images.listing import describe_left_out, list_files
+
+_NAME = re.compile(
+    r"SOB_(?P<class_letter>[BM])_(?P<subtype_code>A|F|PT|TA|DC|LC|MC|PC)"
+    r"-(?P<year>\d{2})-(?P<number>\d+)(?P<letters>[A-Z]*)"
+    r"-(?P<magnification>\d+)-(?P<sequence>\d+)(?:\.[A-Za-z0-9]+)?",
+    re.ASCII,
+)
+
+
+_CLASSES = {"B": "benign", "M": "malignant"}
+_SUBTYPES = {
+    "A": "adenosis",
+    "F": "fibroadenoma",
+    "PT": "phyllodes_tumor",
+    "TA": "tubular_adenoma",
+    "DC": "ductal_carcinoma",
+    "LC": "lobular_carcinoma",
+    "MC": "mucinous_carcinoma",
+    "PC": "papillary_carcinoma",
+}
+#: Folders of the published archive and of its copies.
+_FOLDERS = re.compile(
+    r".*breakhis.*|histology_slides|breast|SOB(_.*)?|(benign|malignant)(_\w+)?|"
+    rf"[BM]|{'|'.join((*_SUBTYPES, *_SUBTYPES.values()))}|phyllodes_tumou?r",
+    re.IGNORECASE,
+)
+# 6.5 µm camera pixel behind a 3.3x relay lens and the objective, for the original 700 × 460
+# field. An anisotropically resized copy has no single value: the manifest leaves it empty.
+_MPP = {"40": 0.49, "100": 0.20, "200": 0.10, "400": 0.05}
+_ORIGINAL_PX = (700, 460)
+# Benign and malignant images at each magnification.
+_PUBLISHED = {"40": (625, 1370), "100": (644, 1437), "200": (623, 1390), "400": (588, 1232)}
+
+
+@dataclass(frozen=True)
+class BreakHisName:
+    """The parts of a BreakHis file name; all text, so that ``001`` stays ``001``.
+
+    Attributes:
+        class_letter: ``B`` (benign) or ``M`` (malignant).
+        subtype_code: ``A``, ``F``, ``PT``, ``TA``, ``DC``, ``LC``, ``MC`` or ``PC``.
+        year: Two digits.
+        slide: Year, number and section letters, e.g. ``14-22549AB``.
+        accession: The digits of the slide's number, e.g. ``22549``.
+        magnification: ``40``, ``100``, ``200`` or ``400``.
+        sequence: Running number of the field, e.g. ``001``.
+    """
+
+    class_letter: str
+    subtype_code: str
+    year: str
+    slide: str
+    accession: str
+    magnification: str
+    sequence: str
+
+
+def parse_breakhis_name(filename: str) -> BreakHisName | None:
+    """Take a BreakHis file name apart.
+
+    Args:
+        filename: A file's name, with or without suffix; folders before it are ignored.
+
+    Returns:
+        Its parts, or nothing where the name does not follow BreakHis.
+    """
+    found = _NAME.fullmatch(re.split(r"[/\\]", filename)[-1])
+    if found is None:
+        return None
+    year, number, letters = found["year"], found["number"], found["letters"]
+    return BreakHisName(
+        class_letter=found["class_letter"],
+        subtype_code=found["subtype_code"],
+        year=year,
+        slide=f"{year}-{number}{letters}",
+        accession=number,
+        magnification=found["magnification"],
+        sequence=found["sequence"],
+    )
+
+
+def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
+    """List the images of a BreakHis tree at any image size.
+
+    Args:
+        root: A folder with ``BreaKHis_v1`` or any part of the tree below it.
+        options: None are known.
+
+    Returns:
+        A manifest table with subtype, magnification, slide and accession.
+
+    Raises:
+        DataError: No file below ``root`` is named as BreakHis names its files, or folders name
+            other classes.
+    """
+    check_options("breakhis", options)
+    rows, odd, moved = [], 0, 0
+    found = list_files(root, [".png"])
+    for path in found.files:
+        name = parse_breakhis_name(path.rpartition("/")[2])
+        if name is None:
+            odd += 1
+            continue
+        label = _CLASSES[name.class_letter]
+        moved += bool((set(_CLASSES.values()) - {label}) & set(path.split("/")))
+        rows.append(
+            {
+                "path": path,
+                "label": label,
+                "subtype": _SUBTYPES[name.subtype_code],
+                "patient": name.accession,
+                "group": name.accession,
+                "accession": name.accession,
+                "slide": name.slide,
+                "magnification": name.magnification,
+            }
+        )
+    if not rows:
+        raise DataError(
+            f"{root} holds no BreakHis image (SOB_<B|M>_<type>-<yy>-<id>-<mag>-<seq>.png)",
+            mend="Name the folder that holds BreaKHis_v1, or read class folders: "
+            "--set data.dataset=folder",
+        )
+    paths = (row["path"] for row in rows)
+    refuse_foreign_folders("breakhis", root, paths, _FOLDERS, " and ".join(_CLASSES.values()))
+    table = pd.DataFrame(rows, dtype=object)
+    table["mpp"] = _scales(root, table)
+    counts = (
+        (odd, "with other names: left out"),
+        (moved, "in the folder of the other class: the name is believed"),
+    )
+    notes = [f"{count_images(count)} {what}" for count, what in counts if count]
+    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
+    return table
+
+
+def _scales(root: Path, table: Any) -> list[str]:
+    """Give µm per pixel where the images have the camera's own size, else nothing.
+
+    The first image that opens speaks for all; those that don't are listed when images are read.
+    """
+    size = next(filter(None, (_size(root / path) for path in table["path"])), None)
+    if size != _ORIGINAL_PX:
+        return [""] * len(table)
+    return [str(_MPP.get(magnification, "")) for magnification in table["magnification"]]
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+DATASETS.add(
+    "breakhis",
+    DataSet(
+        facts=DataSetFacts(
+            name="breakhis",
+            title="BreakHis: breast tumours, H&E, 4 magnifications",
+            licence="CC BY 4.0",
+            citation="Spanhol et al., IEEE Trans. Biomed. Eng. 63(7):1455-1462, 2016",
+            positive="malignant",
+            classes=("benign", "malignant"),
+            counts=tuple(
+                Count(images, label, magnification)
+                for magnification, both in _PUBLISHED.items()
+                for label, images in zip(("benign", "malignant"), both, strict=True)
+            ),
+            parts="magnification",
+            homepage="https://web.inf.ufpr.br/vri/databases/"
+            "breast-cancer-histopathological-database-breakhis/",
+        ),
+        collect=collect_breakhis,
+    ),
+)

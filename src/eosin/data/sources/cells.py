@@ -1,0 +1,165 @@
+"""Fluorescence images of cells, listed in a table with the plate and field each comes from.
+
+Wells of one plate share a staining and a day at the microscope: a classifier that is judged on a
+plate it was trained on knows that plate. So the plate is the group by default; a ``field``, one
+look through the microscope, is the weaker choice where there are too few plates.
+
+``mcf7`` is such a table of BBBC021, "Human MCF7 cells - compound-profiling experiment": Caie et
+al., Mol. Cancer Ther. 9(6), 2010; Ljosa et al., Nat. Methods 9(7), 2012. ``cells`` is anybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin.core.errors import DataError, RecipeError, close_matches
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    read_text_table,
+    take_choice,
+    take_file,
+    take_text,
+    take_texts,
+)
+from eosin.images.containers import CONTAINER_SUFFIXES
+from eosin.images.decode import IMAGE_SUFFIXES
+from eosin.images.listing import list_files
+
+_OPTIONS = ("channels", "group", "label", "table", "test_plates")
+_TABLE = "cells.csv"
+
+
+def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
+    """List the cells of a table.
+
+    Args:
+        name: ``cells`` or ``mcf7``.
+        root: The folder that the table's paths start from.
+        options: ``table`` (``cells.csv``), ``label`` (the column of the class, ``class``),
+            ``group`` (``plate`` or ``field``), ``test_plates`` (plates that make up the split
+            ``test``, the others ``train``), ``channels`` (what each channel shows).
+
+    Returns:
+        A manifest table with every further column of the file.
+
+    Raises:
+        DataError: The table is absent, or lacks a column or a cell.
+        RecipeError: An option is wrong.
+    """
+    check_options(name, options, _OPTIONS)
+    take_texts(options, "channels")
+    file = take_file(root, options, "table", _TABLE)
+    label = take_text(options, "label", "class")
+    group = take_choice(options, "group", "plate", ("plate", "field"))
+    if not file.is_file():
+        raise DataError(
+            f"{root} holds no {_TABLE}", mend="Name another with the option table, from that folder"
+        )
+    needed = ["path", label, "plate", *(["field"] if group == "field" else [])]
+    table = read_text_table(file, needed)
+    table["path"] = [_clean(file, cell) for cell in table["path"]]
+    _check_cells(file, table, needed)
+    table["label"] = table[label]
+    table["group"] = table["plate"]
+    if group == "field":
+        table["group"] = table["plate"] + "/" + table["field"]
+    _add_split(table, take_texts(options, "test_plates"))
+    table.attrs[NOTES] = [*_notes(root, file, table), *_note_plates(table, group)]
+    return table
+
+
+def _check_cells(file: Path, table: Any, needed: list[str]) -> None:
+    for column in needed:
+        empty = np.flatnonzero((table[column].str.strip() == "").to_numpy())
+        if empty.size:
+            raise DataError(f"{file}: row {int(empty[0]) + 2} has no {column}")
+    twice = table[table["path"].duplicated()]
+    if len(twice):
+        raise DataError(f"{file}: {twice.iloc[0]['path']} is told twice")
+
+
+def _clean(file: Path, cell: str) -> str:
+    path = cell.replace("\\", "/")
+    if path.startswith("/") or ":" in path.split("/")[0] or ".." in path.split("/"):
+        raise DataError(f"{file}: the path {cell!r} leads out of the data set's folder")
+    return path.removeprefix("./")
+
+
+def _add_split(table: Any, test_plates: tuple[str, ...]) -> None:
+    if not test_plates:
+        return
+    plates = sorted(set(table["plate"]))
+    for plate in test_plates:
+        if plate not in plates:
+            raise RecipeError(
+                f"'data.options.test_plates': there is no plate {plate!r}",
+                mend=close_matches(plate, plates),
+            )
+    if set(test_plates) == set(plates):
+        raise RecipeError("'data.options.test_plates' leaves no plate to train on")
+    table["split"] = np.where(table["plate"].isin(test_plates), "test", "train")
+
+
+def _notes(root: Path, file: Path, table: Any) -> list[str]:
+    there = set(list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES).files)
+    named = {cell.partition("#")[0] for cell in table["path"]}
+    notes = []
+    if absent := sum(cell.partition("#")[0] not in there for cell in table["path"]):
+        first = min(named - there)
+        notes.append(f"{count_images(absent)} of {file.name} not there, such as {first}")
+    if extra := len(there - named):
+        notes.append(f"{count_images(extra)} not in {file.name}: left out")
+    return notes
+
+
+def _note_plates(table: Any, group: str) -> list[str]:
+    if group == "field":
+        return [] if "split" in table else ["grouped by field: a plate can lie on both sides"]
+    plates = table["plate"].nunique()
+    if plates > 2:
+        return []
+    count = "1 plate" if plates == 1 else f"{plates} plates"
+    return [f'only {count}: the option group = "field" makes more groups, which share plates']
+
+
+DATASETS.add(
+    "cells",
+    DataSet(
+        facts=DataSetFacts(
+            name="cells",
+            title="Fluorescence images of cells, from a table",
+            licence="unknown",
+            citation="none",
+            modality="fluorescence",
+            channels=(),
+        ),
+        collect=partial(collect_cells, "cells"),
+    ),
+)
+DATASETS.add(
+    "mcf7",
+    DataSet(
+        facts=DataSetFacts(
+            name="mcf7",
+            title="MCF-7 breast cancer cells under compounds",
+            licence="CC BY-NC-SA 3.0",
+            citation="Image set BBBC021v1, Broad Bioimage Benchmark Collection: Caie et al., "
+            "Mol. Cancer Ther. 9(6):1913-1926, 2010; Ljosa et al., Nat. Methods 9(7):637, 2012",
+            modality="fluorescence",
+            positive="protein_synthesis_inhibitor",
+            channels=("DNA", "actin", "tubulin"),
+            homepage="https://bbbc.broadinstitute.org/BBBC021",
+        ),
+        collect=partial(collect_cells, "mcf7"),
+    ),
+)

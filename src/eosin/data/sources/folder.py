@@ -1,0 +1,194 @@
+"""Any folder with one subfolder a class, and optionally one a patient below it.
+
+``ROOT/<class>/image.png`` or ``ROOT/<class>/<patient>/…/image.png``; with the option ``layout``,
+``ROOT/<patient>/<class>/…/image.png``. Where there is no patient level, every image is its own
+group: the run then cannot promise that no patient crosses a split, and the audit says so.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.core.errors import DataError
+from eosin.core.text import clean_name
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    take_choice,
+)
+from eosin.images.listing import describe_left_out, list_files
+
+_LAYOUTS = ("class/patient", "patient/class")
+#: Folders of these names hold the parts of a data set, whose classes lie one level below.
+_PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+#: What stands before a number, and the number; a long one may have letters (``22549AB``).
+_NUMBERED = re.compile(r"(.*?)[\W_]*(\d+|\d{4,}(?!x)[a-z]{1,2})")
+_PUNCTUATION = re.compile(r"[\W_]+")
+_FEWEST_PATIENTS = 3
+#: Least digits of a number that is no class's under any prefix.
+_PATIENT_DIGITS = 3
+_PATIENT_WORDS = frozenset(
+    {"p", "pat", "patient", "patients", "pt", "pid", "case", "subject", "subj", "sub", "id"}
+    | {"donor", "patient id", "case id", "subject id"}
+)
+_CLASS_WORDS = frozenset(
+    {"class", "cls", "c", "label", "grade", "g", "gleason", "stage", "type", "subtype", "score"}
+    | {"level", "cluster", "category", "group", "tissue"}
+)
+
+
+def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
+    """List the images of a class-per-folder tree.
+
+    Args:
+        root: The folder that holds one subfolder a class.
+        options: ``layout``: ``"class/patient"`` (default) or ``"patient/class"``.
+
+    Returns:
+        A manifest table; ``patient`` is the folder below the class, if there is one.
+
+    Raises:
+        DataError: There is no class folder, or no image, or what should be classes are parts or
+            patients.
+    """
+    check_options("folder", options, ["layout"])
+    layout = take_choice(options, "layout", _LAYOUTS[0], _LAYOUTS)
+    rows, loose = [], 0
+    found = list_files(root)
+    for path in found.files:
+        above = path.split("/")[:-1]
+        if len(above) > _LAYOUTS.index(layout):
+            first, second = above[0], above[1] if len(above) > 1 else ""
+            rows.append((path, *((first, second) if layout == _LAYOUTS[0] else (second, first))))
+        else:
+            loose += 1
+    left_out = describe_left_out(found.left_out)
+    if not rows:
+        raise DataError(
+            ". ".join(filter(None, [f"{root} holds no images in class folders", left_out])),
+            mend=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
+            "image.png",
+        )
+    _refuse_parts(root, rows)
+    if "layout" not in options:
+        _refuse_patients_as_classes(root, rows)
+        _refuse_flat_patients(root, rows)
+    table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
+    notes = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
+    table.attrs[NOTES] = [*notes, *filter(None, [left_out])]
+    return table
+
+
+def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse folders of parts: alone, or beside others where they hold the same classes.
+
+    Raises:
+        DataError: Naming the parts.
+    """
+    below = defaultdict[str, set[str]](set)
+    for _, first, second in rows:
+        below[first].add(second)
+    parts = sorted(name for name in below if clean_name(name).casefold() in _PARTS)
+    shared = set.intersection(*(below[name] for name in parts)) - {""} if parts else set[str]()
+    if parts and (len(parts) == len(below) or (len(parts) > 1 and len(shared) > 1)):
+        raise DataError(
+            f"{root} is divided into {', '.join(parts)}: these are parts, not classes",
+            mend="Name one of them, or write a manifest that tells the part in a column split",
+        )
+
+
+def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse a tree ``ROOT/<patient>/<class>``: many folders that hold the same few names.
+
+    Raises:
+        DataError: Naming the folders, with the option that reads the tree.
+    """
+    pairs = {(first, second) for _, first, second in rows if second}
+    firsts, seconds = sorted({row[1] for row in rows}), sorted({second for _, second in pairs})
+    few = 2 <= len(seconds) < len(firsts) and (len(seconds) == 2 or len(firsts) >= 4 * len(seconds))
+    if not few or 2 * len(pairs) < len(firsts) * len(seconds):
+        return
+    raise DataError(
+        f"{root} holds {len(firsts)} folders ({_some(firsts)}), which all hold the same few "
+        f"({_some(seconds)}): they look like patients, and these like classes",
+        mend="Read it so: --set data.options.layout=patient/class or keep the folders as "
+        "classes: --set data.options.layout=class/patient",
+    )
+
+
+def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse a tree ``ROOT/<patient>``, such as one class's folder of the whole tree.
+
+    Raises:
+        DataError: Naming the folders, with the option that reads the tree.
+    """
+    folders = sorted({first for _, first, _ in rows})
+    if len({second for _, _, second in rows}) > 1 or not _are_patients(folders):
+        return
+    above = shlex.quote(f"data.root={root.resolve().parent}")
+    raise DataError(
+        f"{root} holds {len(folders)} folders ({_some(folders)}): they look like patients, not "
+        "classes",
+        mend=f"If the classes are the folders beside {root.name}, add --set {above}; to keep the "
+        "patients' folders as classes, add --set data.options.layout=class/patient",
+    )
+
+
+def _are_patients(names: Sequence[str]) -> bool:
+    """Return whether folders are numbered as patients are, and not as classes, grades or digits.
+
+    Three or more names consist of one prefix and a number each. The prefix is a word for a
+    patient, or all numbers have three digits or more and the prefix is no word for a class.
+    """
+    found = [_NUMBERED.fullmatch(clean_name(name).casefold()) for name in names]
+    matches = [match for match in found if match]
+    if len(matches) < max(_FEWEST_PATIENTS, len(names)):
+        return False
+    prefixes = {_PUNCTUATION.sub(" ", match[1]) for match in matches}
+    numbers = [match[2] for match in matches]
+    if len(prefixes) > 1:
+        return False
+    prefix = prefixes.pop()
+    if prefix in _PATIENT_WORDS:
+        # pT1 to pT4 are stages of tumours.
+        return prefix != "pt" or not set(numbers) <= set("01234")
+    return prefix not in _CLASS_WORDS and min(map(len, numbers)) >= _PATIENT_DIGITS
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
+
+
+def _notes(loose: int, unknown: int, total: int) -> list[str]:
+    notes = []
+    if unknown:
+        some = "no patient folders" if unknown == total else f"no patient folder for {unknown:,}"
+        notes.append(f"{some}: each such image is its own group")
+    if loose:
+        notes.append(f"{count_images(loose)} beside the class folders: left out")
+    return notes
+
+
+DATASETS.add(
+    "folder",
+    DataSet(
+        facts=DataSetFacts(
+            name="folder",
+            title="Images in one folder a class",
+            licence="unknown",
+            citation="none",
+        ),
+        collect=collect_folder,
+    ),
+)

@@ -1,0 +1,107 @@
+"""IDC: invasive ductal carcinoma of the breast, patches of 50 px in one folder a patient.
+
+Sources: Cruz-Roa et al., "Automatic detection of invasive ductal carcinoma in whole slide images
+with convolutional neural networks", SPIE Medical Imaging 2014; Janowczyk and Madabhushi, J. Pathol.
+Inform. 7:29, 2016. Tree: ``<patient>/{0,1}/<patient>_idx5_x1051_y751_class0.png``. At a slide's
+border patches are smaller than 50 × 50.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.core.errors import DataError
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    Count,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    refuse_foreign_folders,
+)
+from eosin.images.listing import describe_left_out, list_files
+
+CLASSES = ("normal", "idc")
+#: Folders of the published archive: itself, and the patients.
+_FOLDERS = re.compile(r"IDC_regular.*|idc\d*|\d+")
+_NAME = re.compile(r"(?P<patient>\d+)_idx\d+_x(?P<x>\d+)_y(?P<y>\d+)_class(?P<digit>[01])\.png")
+
+
+def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
+    """List the patches by their names.
+
+    Args:
+        root: The folder that holds one folder a patient, or one above it.
+        options: None are known.
+
+    Returns:
+        A manifest table; the group is the patient, ``x`` and ``y`` the place in the slide.
+
+    Raises:
+        DataError: No file is named as IDC names its patches, or folders name other classes.
+    """
+    check_options("idc", options)
+    # The published archive holds every patient twice, once in a folder of its own name.
+    found = list_files(root, [".png"])
+    paths = sorted(found.files, key=lambda path: (path.count("/"), path))
+    rows, seen, copies, odd, moved = [], set(), 0, 0, 0
+    for path in paths:
+        name = path.rpartition("/")[2]
+        match = _NAME.fullmatch(name)
+        if match is None:
+            odd += 1
+        elif name in seen:
+            copies += 1
+        else:
+            seen.add(name)
+            patient, x, y, digit = match.groups()
+            moved += path.split("/")[-2:-1] == [str(1 - int(digit))]
+            rows.append((path, CLASSES[int(digit)], patient, patient, x, y))
+    if not rows:
+        raise DataError(
+            f"{root} holds no IDC patch (<patient>_idx5_x<x>_y<y>_class<0|1>.png)",
+            mend="Name the folder that holds one folder a patient, or read class folders: "
+            "--set data.dataset=folder",
+        )
+    refuse_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
+    columns = ["path", "label", "patient", "group", "x", "y"]
+    table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
+    left_out = describe_left_out(found.left_out)
+    table.attrs[NOTES] = [*_notes(copies, odd, moved), *filter(None, [left_out])]
+    return table
+
+
+def _notes(copies: int, odd: int, moved: int) -> list[str]:
+    told = (
+        (copies, "there a second time under the same name: left out"),
+        (odd, "with other names: left out"),
+        (moved, "in the folder of the other class: the name is believed"),
+    )
+    return [f"{count_images(count)} {what}" for count, what in told if count]
+
+
+DATASETS.add(
+    "idc",
+    DataSet(
+        facts=DataSetFacts(
+            name="idc",
+            title="IDC: invasive ductal carcinoma patches, H&E",
+            licence="CC0 on Kaggle",
+            citation="Cruz-Roa et al., SPIE Medical Imaging 2014; "
+            "Janowczyk and Madabhushi, J. Pathol. Inform. 7:29, 2016",
+            positive="idc",
+            classes=CLASSES,
+            counts=(Count(198_738, "normal"), Count(78_786, "idc")),
+            homepage="http://www.andrewjanowczyk.com/"
+            "use-case-6-invasive-ductal-carcinoma-idc-segmentation/",
+        ),
+        collect=collect_idc,
+    ),
+)

@@ -1,0 +1,100 @@
+"""MNIST: handwritten digits, for a first run that takes a minute.
+
+Source: LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11),
+1998. Four idx files, plain or gzipped: ``{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.core.errors import DataError
+from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts, check_options
+from eosin.images.containers import count_items, read_labels
+
+_PARTS = {"train": "train", "t10k": "test"}
+_FOLDERS = ("", "raw", "MNIST/raw")
+
+
+def collect_mnist(root: Path, options: Mapping[str, Any]) -> Any:
+    """List the digits.
+
+    Args:
+        root: The folder with the idx files, or one above ``raw`` or ``MNIST/raw``.
+        options: None are known.
+
+    Returns:
+        A manifest table; every digit is its own group.
+
+    Raises:
+        DataError: No part has both files, or they do not fit each other.
+    """
+    check_options("mnist", options)
+    notes: list[str] = []
+    tables = []
+    for part, split in _PARTS.items():
+        images = _find(root, f"{part}-images", "idx3-ubyte")
+        labels = _find(root, f"{part}-labels", "idx1-ubyte")
+        if images is not None and labels is not None:
+            tables.append(_collect_part(root, images, labels, split))
+        elif images is not None or labels is not None:
+            there, lacking = ("images", "labels") if images else ("labels", "images")
+            notes.append(f"{split}: left out, for it has {there} but no {lacking}")
+    if not tables:
+        raise DataError(
+            f"{root} holds no images and labels of MNIST"
+            + (f" ({'; '.join(notes)})" if notes else ""),
+            mend="Name the folder that holds train-images-idx3-ubyte.gz and its like",
+        )
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs[NOTES] = [*notes, "no writers are known: each image is its own group"]
+    return table
+
+
+def _find(root: Path, stem: str, kind: str) -> Path | None:
+    """Return a file under one of the names that are in use: plain or packed, dash or dot."""
+    for folder in _FOLDERS:
+        for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
+            for suffix in ("", ".gz"):
+                file = root / folder / (name + suffix)
+                if file.is_file():
+                    return file
+    return None
+
+
+def _collect_part(root: Path, images: Path, labels: Path, split: str) -> Any:
+    digits, n_images = read_labels(labels), count_items(images)
+    if n_images != len(digits):
+        raise DataError(f"{images} holds {n_images} images, but {labels} {len(digits)} labels")
+    if len(digits) and not 0 <= int(digits.min()) <= int(digits.max()) <= 9:
+        raise DataError(f"{labels} holds {int(digits.max())}; digits from 0 to 9 are meant")
+    lead = images.relative_to(root).as_posix()
+    return pd.DataFrame(
+        {
+            "path": [f"{lead}#{index}" for index in range(n_images)],
+            "label": [str(digit) for digit in digits],
+            "split": split,
+        },
+        dtype=object,
+    )
+
+
+DATASETS.add(
+    "mnist",
+    DataSet(
+        facts=DataSetFacts(
+            name="mnist",
+            title="MNIST: handwritten digits",
+            licence="CC BY-SA 3.0",
+            citation="LeCun et al., Proc. IEEE 86(11):2278-2324, 1998",
+            classes=tuple("0123456789"),
+            counts=(Count(60_000, part="train"), Count(10_000, part="test")),
+            homepage="http://yann.lecun.com/exdb/mnist/",
+        ),
+        collect=collect_mnist,
+    ),
+)

@@ -1,0 +1,247 @@
+"""PatchCamelyon as its authors publish it: six HDF5 files, and one table of slides a part.
+
+``camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`` and ``…_meta.csv``. The tables say from
+which slide of CAMELYON16 each patch was cut; without them no group is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.core.errors import DataError, RecipeError
+from eosin.core.text import clean_name
+from eosin.core.types import IntArray
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    Count,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    read_text_table,
+    take_choice,
+)
+from eosin.images.containers import count_items, read_labels
+from eosin.images.listing import describe_left_out, list_files
+
+PARTS = ("train", "valid", "test")
+CLASSES = ("normal", "tumour")
+_STEM = "camelyonpatch_level_2_split_"
+
+
+#: CAMELYON16's slides at level 2, 10×.
+MPP = 0.972
+_FOLDERS = {"0": CLASSES[0], "1": CLASSES[1]}
+_PARTS = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
+_SPLITS = {"train": "train", "valid": "val", "test": "test"}
+_PUBLISHED = dict(zip(PARTS, (262_144, 32_768, 32_768), strict=True))
+
+
+def find_official(root: Path) -> Path | None:
+    """Return the folder of the official files: ``root`` or one below it.
+
+    Raises:
+        DataError: They are there, but still packed.
+    """
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    for folder in folders:
+        if any(folder.glob(f"{_STEM}*_[xy].h5")):
+            return folder
+    for folder in folders:
+        packed = sorted(folder.glob(f"{_STEM}*.h5.gz"))
+        if packed:
+            raise DataError(f"{packed[0]} is still packed", mend="Unpack it: gunzip *.h5.gz")
+    return None
+
+
+def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:
+    """List the images of the official files.
+
+    Args:
+        root: The folder that paths start from.
+        folder: Where the files lie.
+
+    Returns:
+        A table of path, label, part, slide, group, x, y; sentences on what is odd.
+
+    Raises:
+        DataError: No part is whole, or images and labels do not fit each other.
+    """
+    notes: list[str] = []
+    lead = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    tables = [
+        _collect_part(folder, lead, part, notes) for part in PARTS if _is_whole(folder, part, notes)
+    ]
+    if not tables:
+        reason = notes[0] if notes else f"none of its {_STEM}*.h5 is a file of a known part"
+        raise DataError(f"{folder} has no part with images and labels: {reason}")
+    table = pd.concat(tables, ignore_index=True)
+    return (
+        table if (table["slide"] != "").any() else table.drop(columns=["slide", "x", "y"])
+    ), notes
+
+
+def _is_whole(folder: Path, part: str, notes: list[str]) -> bool:
+    there = {half: (folder / f"{_STEM}{part}_{half}.h5").is_file() for half in "xy"}
+    if there["x"] != there["y"]:
+        lacking = "y" if there["x"] else "x"
+        what = "labels" if there["x"] else "images"
+        notes.append(f"{part}: left out, for its {what} {_STEM}{part}_{lacking}.h5 are not there")
+    return all(there.values())
+
+
+def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
+    images = folder / f"{_STEM}{part}_x.h5"
+    targets = read_labels(folder / f"{_STEM}{part}_y.h5")
+    n_images = count_items(images)
+    if n_images != len(targets):
+        raise DataError(f"{images} holds {n_images} images, but there are {len(targets)} labels")
+    if not np.isin(targets, (0, 1)).all():
+        odd = int(targets[~np.isin(targets, (0, 1))][0])
+        raise DataError(f"{folder / f'{_STEM}{part}_y.h5'} holds the label {odd}; 0 or 1 is meant")
+    slides = _read_slides(folder, part, targets, notes)
+    return pd.DataFrame(
+        {
+            "path": [f"{lead}{images.name}#{index}" for index in range(n_images)],
+            "label": np.array(CLASSES, dtype=object)[targets],
+            "part": part,
+            "slide": "" if slides is None else slides["wsi"],
+            "group": "" if slides is None else slides["wsi"],
+            "x": "" if slides is None else slides.get("coord_x", ""),
+            "y": "" if slides is None else slides.get("coord_y", ""),
+        },
+        dtype=object,
+    )
+
+
+def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -> Any:
+    """Read the slides of a part; nothing where the table is absent or is of other images."""
+    path = next(
+        (
+            file
+            for suffix in ("csv", "csv.gz")
+            if (file := folder / f"{_STEM}{part}_meta.{suffix}").is_file()
+        ),
+        None,
+    )
+    own = "each image is its own group, and one slide can lie on both sides of a split"
+    if path is None:
+        notes.append(f"{part}: no slides are known ({_STEM}{part}_meta.csv is not there): {own}")
+        return None
+    table = read_text_table(path, ["wsi"])
+    if len(table) != len(targets):
+        rows = f"{len(table):,} rows for {count_images(len(targets))}"
+        notes.append(f"{part}: the slides of {path.name} are not used, it has {rows}: {own}")
+        return None
+    if "center_tumor_patch" in table:
+        told = table["center_tumor_patch"].str.lower().isin(["true", "1"]).to_numpy()
+        differing = int((told != (targets == 1)).sum())
+        if differing:
+            notes.append(
+                f"{part}: the slides of {path.name} are not used, it contradicts "
+                f"{differing:,} labels, so its order is another: {own}"
+            )
+            return None
+    unknown = int((table["wsi"] == "").sum())
+    if unknown:
+        notes.append(f"{part}: no slide is told for {count_images(unknown)}")
+    return table
+
+
+def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
+    """List PatchCamelyon's images, in whichever form they lie there.
+
+    Args:
+        root: The folder with the HDF5 files, or with the part or class folders.
+        options: ``judge``: ``"test"`` (default) takes the official parts as they are; ``"valid"``
+            makes the valid part the split ``test`` and leaves the official test part out.
+
+    Returns:
+        A manifest table; ``part`` is the official part, ``slide`` is there where it is known.
+
+    Raises:
+        DataError: None of the forms is found.
+        RecipeError: An option is wrong.
+    """
+    check_options("pcam", options, ["judge"])
+    judge = take_choice(options, "judge", "test", ("test", "valid"))
+    folder = find_official(root)
+    if folder is not None:
+        table, notes = collect_official(root, folder)
+    else:
+        table, notes = _collect_folders(root)
+    table = _assign_splits(root, table, judge, notes)
+    table["mpp"] = str(MPP)
+    table.attrs[NOTES] = notes
+    return table
+
+
+def _collect_folders(root: Path) -> tuple[Any, list[str]]:
+    rows, left_out = [], 0
+    found = list_files(root)
+    paths = found.files
+    has_parts = any(clean_name(path.split("/")[0]) in _PARTS for path in paths)
+    for path in paths:
+        above = list(map(clean_name, path.split("/")[:-1]))
+        part = _PARTS.get(above[0], "") if has_parts and above else ""
+        label = _FOLDERS.get(above[int(has_parts)]) if len(above) > int(has_parts) else None
+        if label is None or (has_parts and not part):
+            left_out += 1
+        else:
+            rows.append((path, label, part))
+    if not rows:
+        raise DataError(
+            f"{root} holds no PatchCamelyon: neither camelyonpatch_level_2_split_*_x.h5, nor the "
+            "class folders 0 and 1, nor these below train, valid, test",
+            mend="Name the folder that holds them",
+        )
+    notes = ["no slides are known: each image is its own group"]
+    if left_out:
+        notes.append(f"{count_images(left_out)} outside the class folders 0 and 1: left out")
+    notes += filter(None, [describe_left_out(found.left_out)])
+    table = pd.DataFrame(rows, columns=["path", "label", "part"], dtype=object)
+    return (table if has_parts else table.drop(columns="part")), notes
+
+
+def _assign_splits(root: Path, table: Any, judge: str, notes: list[str]) -> Any:
+    """Turn official parts into splits; without parts there is no split to name."""
+    parts = set(table["part"]) if "part" in table else set()
+    if judge == "valid":
+        if "valid" not in parts:
+            raise RecipeError(f"'data.options.judge' is \"valid\", but {root} has no valid part")
+        if "test" in parts:
+            kept = table["part"] != "test"
+            notes.append(f"{count_images(int((~kept).sum()))} of test left out: valid is judged on")
+            table = table[kept].reset_index(drop=True)
+        table["split"] = table["part"].map({"train": "train", "valid": "test"})
+    elif parts:
+        table["split"] = table["part"].map(_SPLITS)
+        if "test" not in parts and "valid" in parts:
+            notes.append('no test part: the option judge = "valid" judges on the valid part')
+    return table
+
+
+DATASETS.add(
+    "pcam",
+    DataSet(
+        facts=DataSetFacts(
+            name="pcam",
+            title="PatchCamelyon: lymph node metastases, H&E",
+            licence="CC0 1.0",
+            citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
+            positive="tumour",
+            classes=CLASSES,
+            counts=tuple(Count(images, part=part) for part, images in _PUBLISHED.items()),
+            parts="part",
+            mpp=MPP,
+            homepage="https://github.com/basveeling/pcam",
+        ),
+        collect=collect_pcam,
+    ),
+)

@@ -1,0 +1,106 @@
+"""PatchCamelyon as the Kaggle competition gave it out: single TIFFs and a table of labels.
+
+``train_labels.csv`` (id, label) and ``train/<id>.tif``. Exact duplicates were removed; the slides
+are not told, and the images of ``test/`` have no labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.core.errors import DataError
+from eosin.data.sources.base import (
+    DATASETS,
+    NOTES,
+    Count,
+    DataSet,
+    DataSetFacts,
+    check_options,
+    count_images,
+    read_text_table,
+)
+from eosin.data.sources.pcam import CLASSES, MPP
+from eosin.images.listing import list_files
+
+_TABLE = "train_labels.csv"
+
+
+def collect_pcam_kaggle(root: Path, options: Mapping[str, Any]) -> Any:
+    """List the labelled images.
+
+    Args:
+        root: The folder with ``train_labels.csv`` and ``train``.
+        options: None are known.
+
+    Returns:
+        A manifest table, a row a label; a label without a file stays, to be listed as skipped.
+
+    Raises:
+        DataError: The table or the images are absent, or a label is odd or told twice.
+    """
+    check_options("pcam_kaggle", options)
+    if not (root / _TABLE).is_file() or not (root / "train").is_dir():
+        raise DataError(
+            f"{root} holds no {_TABLE} with a folder train beside it",
+            mend="Name the folder that the competition's archive was unpacked into",
+        )
+    labels = read_text_table(root / _TABLE, ["id", "label"])
+    _check_labels(root / _TABLE, labels)
+    table = pd.DataFrame(
+        {
+            "path": "train/" + labels["id"] + ".tif",
+            "label": labels["label"].map({"0": CLASSES[0], "1": CLASSES[1]}),
+        },
+        dtype=object,
+    )
+    table["mpp"] = str(MPP)
+    table.attrs[NOTES] = _notes(root, table)
+    return table
+
+
+def _check_labels(path: Path, labels: Any) -> None:
+    odd = labels[~labels["label"].isin(["0", "1"])]
+    if len(odd):
+        row = odd.iloc[0]
+        raise DataError(f"{path}: the label of {row['id']} must be 0 or 1, got {row['label']!r}")
+    twice = labels[labels["id"].duplicated()]
+    if len(twice):
+        raise DataError(f"{path}: {twice.iloc[0]['id']} is told twice")
+
+
+def _notes(root: Path, table: Any) -> list[str]:
+    named = set(table["path"])
+    there = {f"train/{path}" for path in list_files(root / "train", [".tif"]).files}
+    notes = ["no slides are known: each image is its own group"]
+    if absent := len(named - there):
+        first = min(named - there)
+        notes.append(f"{count_images(absent)} of {_TABLE} not there, such as {first}")
+    if extra := len(there - named):
+        notes.append(f"{count_images(extra)} of train not in {_TABLE}: left out")
+    if (root / "test").is_dir():
+        unlabelled = len(list_files(root / "test", [".tif"]).files)
+        notes.append(f"{count_images(unlabelled)} of test left out: they have no labels")
+    return notes
+
+
+DATASETS.add(
+    "pcam_kaggle",
+    DataSet(
+        facts=DataSetFacts(
+            name="pcam_kaggle",
+            title="PatchCamelyon without duplicates (Kaggle), H&E",
+            licence="Kaggle's rules",
+            citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
+            positive="tumour",
+            classes=CLASSES,
+            counts=(Count(130_908, "normal"), Count(89_117, "tumour")),
+            mpp=MPP,
+            homepage="https://www.kaggle.com/c/histopathologic-cancer-detection",
+        ),
+        collect=collect_pcam_kaggle,
+    ),
+)

@@ -1,0 +1,94 @@
+"""The phantom as a registered data set: simulated once per set of options, then reused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.artifacts.manifest import write_table
+from eosin.core.errors import DataError, RecipeError, close_matches
+from eosin.core.files import read_json, write_json
+from eosin.core.progress import progress_bar
+from eosin.data.phantom.options import PhantomOptions
+from eosin.data.phantom.simulation import write_phantom
+from eosin.data.sources.base import DATASETS, DataSet, DataSetFacts
+
+#: Raise this when a change of the renderer changes its images.
+RENDERER_VERSION = 2
+#: Lies beside the manifest and says which options made the images.
+OPTIONS_FILE = "phantom.json"
+
+
+def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
+    """Turn ``[data.options]`` of a recipe into the phantom's options.
+
+    Raises:
+        RecipeError: An unknown key, or a value outside its range.
+    """
+    known = {field.name for field in fields(PhantomOptions)}
+    for key in options:
+        if key not in known:
+            raise RecipeError(
+                f"'data.options.{key}': the phantom has no such option",
+                mend=close_matches(key, known),
+            )
+    values = dict(options)
+    if isinstance(values.get("magnifications"), list):
+        values["magnifications"] = tuple(values["magnifications"])
+    try:
+        return PhantomOptions(**values)
+    except DataError as error:
+        raise RecipeError(f"'data.options': {error.message}", mend=error.mend) from error
+
+
+def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
+    """Simulate the images below ``root``, or reuse what is there from the same options.
+
+    Args:
+        root: Folder of the images; made if need be.
+        options: Arguments of :class:`PhantomOptions`.
+
+    Returns:
+        A manifest table.
+
+    Raises:
+        DataError: The folder holds a phantom of other options.
+    """
+    asked = {"renderer": RENDERER_VERSION, **asdict(parse_options(options))}
+    asked["magnifications"] = list(asked["magnifications"])
+    table_path, options_path = root / "manifest.csv", root / OPTIONS_FILE
+    if table_path.is_file() and options_path.exists():
+        if read_json(options_path) != asked:
+            raise DataError(
+                f"{root} holds a phantom of other options",
+                mend="Choose another data.root, or delete that folder",
+            )
+        return pd.read_csv(table_path, dtype=str, keep_default_na=False)
+    with progress_bar("Simulating patches") as advance:
+        table = write_phantom(parse_options(options), root, advance)
+    write_json(options_path, asked)
+    # Written last: a folder with a manifest is a whole one.
+    write_table(table_path, table)
+    return table.astype(str)
+
+
+DATASETS.add(
+    "phantom",
+    DataSet(
+        facts=DataSetFacts(
+            name="phantom",
+            title="Phantom: simulated H&E, no tissue of anybody",
+            licence="Apache-2.0",
+            citation="Eosin's phantom, docs/phantom.md",
+            positive="malignant",
+            classes=("benign", "malignant"),
+            simulated=True,
+        ),
+        collect=collect_phantom,
+        needs_root=False,
+    ),
+)

@@ -1,0 +1,6 @@
+"""Dividing samples: no group crosses a split, and every part holds every class."""
+
+from eosin.data.splits.folds import fold_samples
+from eosin.data.splits.protocols import Fold, pool_reports, split_samples
+
+__all__ = ["Fold", "fold_samples", "pool_reports", "split_samples"]

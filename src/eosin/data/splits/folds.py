@@ -1,0 +1,195 @@
+"""Folds: drawn by group or by image, or one a site.
+
+The same samples and seed give the same folds, whatever the order of the table's rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from eosin.core.errors import SplitError
+from eosin.core.seeding import generator
+from eosin.core.types import SPLITS, IntArray, Samples
+from eosin.data.splits.checks import check_classes, check_sites, refuse_division
+from eosin.data.splits.protocols import Fold, report_split
+from eosin.data.splits.units import Units, find_units, with_columns
+from eosin.recipe.data import SplitSection
+
+#: Draws of one repeat until its folds are no other repeat's.
+_ATTEMPTS = 25
+
+
+def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fold]:
+    """Draw ``k`` folds, ``repeats`` times; or hold out each site once.
+
+    The held-out parts of one repeat hold every row exactly once. The rest of a fold is divided
+    once more: ``section.val`` of its images for validation, by the same unit (by group, where
+    sites are held out).
+
+    Args:
+        samples: The table; with ``by`` of ``site``, sites are taken from its ``site`` column.
+        section: Protocol ``folds``; ``by`` says what is held out: groups, images or a site.
+        seed: The run's seed.
+
+    Returns:
+        k · repeats folds, sorted by repeat and fold; or one a site, sorted by its name.
+
+    Raises:
+        SplitError: A class has too few groups (images), or so few that repeats would be equal;
+            or the table's sites cannot be held out.
+        ValueError: The protocol is another.
+    """
+    if section.protocol != "folds":
+        raise ValueError(f"fold_samples draws folds, got the protocol {section.protocol!r}")
+    if section.by == "site":
+        return _hold_out_sites(samples, section, seed)
+    units = find_units(samples, section.by)
+    check_classes(samples, units.counts, units.by, folds=section.k)
+    seen: set[str] = set()
+    folds = []
+    for repeat in range(section.repeats):
+        drawing = _draw_repeat(samples, units, section, seed, repeat, seen)
+        seen |= {drawing.held_out_key, drawing.key}
+        folds += [
+            _make_fold(samples, section, repeat, fold, parts[units.of_row])
+            for fold, parts in enumerate(drawing.folds)
+        ]
+    return folds
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The folds of one repeat: for each, the part of every unit as an index into ``SPLITS``."""
+
+    folds: list[IntArray]
+
+    @property
+    def held_out_key(self) -> str:
+        """A name of the held-out parts, whatever their order."""
+        return _key([parts == SPLITS.index("test") for parts in self.folds])
+
+    @property
+    def key(self) -> str:
+        """A name of the folds with their validation parts, whatever their order."""
+        return _key(self.folds)
+
+
+def _key(arrays: list[IntArray]) -> str:
+    digests = sorted(hashlib.sha256(array.astype(np.uint8).tobytes()).digest() for array in arrays)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def _draw_repeat(
+    samples: Samples,
+    units: Units,
+    section: SplitSection,
+    seed: int,
+    repeat: int,
+    seen: set[str],
+) -> _Drawing:
+    """Draw folds that no earlier repeat had; where groups leave none, other validation parts."""
+    fallback = None
+    is_possible = False
+    for attempt in range(_ATTEMPTS):
+        drawing = _draw(units, section, seed, (repeat, attempt))
+        if drawing is None:
+            continue
+        is_possible = True
+        if drawing.held_out_key not in seen:
+            return drawing
+        if fallback is None and drawing.key not in seen:
+            fallback = drawing
+    if fallback is not None:
+        return fallback
+    if not is_possible:
+        raise refuse_division(samples, units.counts, "all parts of all folds")
+    raise SplitError(
+        f"{samples.name}: {len(units.counts)} {units.by}s leave only {repeat} different "
+        f"drawings of {section.k} folds, but {section.repeats} were asked for",
+        mend=f"Use at most {repeat}: repeats = {repeat} (--set data.split.repeats={repeat})",
+    )
+
+
+def _draw(units: Units, section: SplitSection, seed: int, draw: tuple[int, int]) -> _Drawing | None:
+    """Divide the units into ``k`` folds and the rest of each into train and val."""
+    held_out = units.divide(
+        np.arange(len(units.counts)),
+        (1.0 / section.k,) * section.k,
+        generator(seed, "folds", *draw),
+        # Of two folds each is the other's rest, and that must hold a class twice.
+        minimum=2 if section.k == 2 else 1,
+        stratify=section.stratify,
+    )
+    if held_out is None:
+        return None
+    folds = []
+    for fold in range(section.k):
+        rest = np.flatnonzero(held_out != fold)
+        inner = units.divide(
+            rest,
+            (1.0 - section.val, section.val),
+            generator(seed, "folds", *draw, "val", fold),
+            stratify=section.stratify,
+        )
+        if inner is None:
+            return None
+        parts: IntArray = np.full(len(held_out), SPLITS.index("test"))
+        parts[rest] = inner  # train and val are the first two of SPLITS
+        folds.append(parts)
+    return _Drawing(folds)
+
+
+def _hold_out_sites(samples: Samples, section: SplitSection, seed: int) -> list[Fold]:
+    """Hold out each site once; validation is drawn from the others' images, by group."""
+    check_sites(samples)
+    sites = np.asarray(samples.frame["site"], dtype=object)
+    folds = []
+    for number, site in enumerate(sorted(set(sites))):
+        is_held_out = sites == site
+        rest = replace(samples.where(~is_held_out), name=f"{samples.name} without site {site!r}")
+        units = find_units(rest, "group")
+        check_classes(rest, units.counts, units.by, parts=2)
+        inner = units.divide(
+            np.arange(len(units.counts)),
+            (1.0 - section.val, section.val),
+            generator(seed, "folds", "site", site),
+            stratify=section.stratify,
+        )
+        if inner is None:
+            raise refuse_division(rest, units.counts, "train and val each")
+        parts: IntArray = np.full(len(samples), SPLITS.index("test"))
+        parts[~is_held_out] = inner[units.of_row]
+        folds.append(_make_fold(samples, section, 0, number, parts, site=site))
+    return folds
+
+
+def _make_fold(
+    samples: Samples,
+    section: SplitSection,
+    repeat: int,
+    fold: int,
+    parts: IntArray,
+    *,
+    site: str | None = None,
+) -> Fold:
+    divided = with_columns(
+        samples,
+        split=np.array(SPLITS, dtype=object)[parts],
+        repeat=str(repeat),
+        fold=str(fold),
+    )
+    rest = 1.0 - float((parts == SPLITS.index("test")).mean())
+    wanted = {
+        "train": (1.0 - section.val) * rest,
+        "val": section.val * rest,
+        # A site is as large as it is.
+        "test": 1.0 / section.k if site is None else None,
+    }
+    report = report_split(divided, "folds", wanted, stratified=section.stratify)
+    if site is not None:
+        held_out = report.parts["test"].model_copy(update={"site": site})
+        report = report.model_copy(update={"parts": report.parts | {"test": held_out}})
+    return Fold(repeat=repeat, fold=fold, samples=divided, report=report)

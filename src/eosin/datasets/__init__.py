@@ -1,1 +1,0 @@
-"""From a folder of patches to samples with labels, groups and splits."""

@@ -1,0 +1,1 @@
+"""Ensembles: one model from several, the mean of their calibrated probabilities."""

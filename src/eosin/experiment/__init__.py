@@ -1,0 +1,1 @@
+"""One experiment: prepare, split, run, cross-validate, transfer, resume, plan."""

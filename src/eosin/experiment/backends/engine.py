@@ -1,0 +1,192 @@
+"""Training with the NumPy engine: P3's network, on the CPU, without PyTorch."""
+
+from __future__ import annotations
+
+import time
+from importlib.util import find_spec as find_module
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.weights import to_twin, write_arrays
+from eosin.core.errors import RecipeError, TrainingError
+from eosin.core.networks import NetworkSpec
+from eosin.core.registry import Registry
+from eosin.core.types import ImageSource
+from eosin.engine import Network, light_cnn
+from eosin.experiment.backends import Measured
+from eosin.experiment.model_info import Origin, Start, draft_info
+from eosin.images.preprocess import to_input
+from eosin.inference.classifier import MAX_PROBABILITY_GAP
+from eosin.inference.engine import EngineNetwork
+from eosin.metrics import softmax
+from eosin.recipe.schema import Recipe, TrainSection
+from eosin.runtime.placement import Placement
+from eosin.training.engine_loop import fit_engine, make_optimiser, to_channels_last
+from eosin.training.material import FitInputs, Probe, read_peak_bytes
+
+__all__ = ["SPECS", "check", "find_spec", "measure", "place", "train", "write"]
+
+SPECS: Registry[NetworkSpec] = Registry("model of the NumPy engine")
+SPECS.add(
+    "light_cnn",
+    NetworkSpec(
+        name="light_cnn",
+        paper="P3",
+        build=light_cnn,
+        input_px=224,
+        min_input_px=51,
+        num_classes=2,
+        preprocessing="caffe",
+        arguments={"hidden_activation": "none"},
+        stages={},
+    ),
+)
+#: Keys that only PyTorch has, with the values that the engine takes.
+_FOREIGN: dict[str, dict[str, tuple[Any, ...]]] = {
+    "train": {
+        "optimizer": ("adam", "sgd"),
+        "weight_decay": (0.0,),
+        "balance": ("none", "sampler", "oversample"),
+        "loss": ("cross_entropy",),
+        "device": ("auto", "cpu"),
+        "precision": ("auto", "32-true"),
+        "compile": (False,),
+        "clip_gradient": (None,),
+        "batch_norm": ("running",),
+    },
+    "transfer": {
+        "source": ("none",),
+        "freeze": ("none",),
+        "unfreeze_every": (None,),
+        "layer_decay": (1.0,),
+        "standardise": (False,),
+        "stage": ((),),
+    },
+}
+#: Images that an exported network is compared on, and steps that speak for a training.
+_PARITY_IMAGES, _STEPS, _WARM_UP = 64, 8, 2
+
+
+def find_spec(name: str) -> NetworkSpec:
+    """Look up a network of the engine.
+
+    Raises:
+        UnknownNameError: It has none of this name.
+    """
+    return SPECS.get(name)
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse keys of the recipe that the engine does not have."""
+    for name, keys in _FOREIGN.items():
+        for key, known in keys.items():
+            value = getattr(getattr(recipe, name), key)
+            if value not in known:
+                _refuse(f"{name}.{key}", value)
+    if recipe.train.schedule.name == "plateau":
+        _refuse("train.schedule.name", "plateau")
+    if recipe.train.threads is not None:
+        raise RecipeError(
+            "'train.threads' sets PyTorch's threads, but model.backend is \"numpy\"",
+            mend="Set $OMP_NUM_THREADS and $OPENBLAS_NUM_THREADS instead",
+        )
+
+
+def _refuse(key: str, value: Any) -> None:
+    told = "set" if isinstance(value, tuple) else repr(value)
+    raise RecipeError(
+        f"'{key}' is {told}, which the NumPy engine does not have",
+        mend='Leave it out, or set model.backend = "pytorch"',
+    )
+
+
+def place(section: TrainSection) -> Placement:
+    """Return the CPU: the engine knows no other device."""
+    del section
+    return Placement("cpu", "32-true", "cpu (NumPy engine)")
+
+
+def train(
+    recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
+) -> tuple[Network, list[TransferStage]]:
+    """Train from random weights; the best state is kept as ``checkpoints/best.npz``, too."""
+    del start  # checked: it is nowhere
+    network = fit_engine(_build(recipe, inputs), recipe.train, inputs, run)
+    network.save(run.best_npz)
+    return network, []
+
+
+def _build(recipe: Recipe, inputs: FitInputs) -> Network:
+    return light_cnn(
+        num_classes=inputs.n_classes,
+        input_px=inputs.preprocessing.input_px[0],
+        in_channels=len(inputs.preprocessing.channels),
+        seed=recipe.seed,
+        **recipe.model.arguments,
+    )
+
+
+def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSource) -> ModelInfo:
+    """Write the weights as its PyTorch twin has them; where PyTorch is installed, ONNX through it.
+
+    Raises:
+        TrainingError: What was written does not say what the network says.
+    """
+    # Of a training begun anew: until the new one is written the folder is no model's.
+    folder.info.unlink(missing_ok=True)
+    folder.onnx.unlink(missing_ok=True)
+    write_arrays(folder.weights, to_twin(network.state))
+    preprocessing = origin.preprocessing
+    some = images[:_PARITY_IMAGES]
+    draft = draft_info(
+        folder, origin, params=network.count_params(), macs=_count_macs(network), parity={}
+    )
+    run = EngineNetwork(folder.weights, draft).run
+    if find_module("torch") is not None and find_module("onnx") is not None:
+        from eosin.experiment.backends.twin import export_twin
+
+        run = export_twin(folder, draft).run
+    said = softmax(run(to_input(some, preprocessing)))
+    wanted = network.predict(to_channels_last(some, preprocessing))
+    gap = float(np.abs(said - wanted).max())
+    if not gap <= MAX_PROBABILITY_GAP:
+        raise TrainingError(
+            f"the written network differs from the trained one by {gap:.2g} in probability (at "
+            f"most {MAX_PROBABILITY_GAP:g} is allowed)"
+        )
+    parity = {"max_probability_gap": gap, "n_images": len(some)}
+    return draft.model_copy(update={"parity": parity})
+
+
+def _count_macs(network: Network) -> int:
+    """Return the multiply-accumulates of convolutions and dense layers for one image."""
+    total = 0
+    for name, layer in network.layers.items():
+        weight = layer.parameters.get("weight")
+        if weight is not None and weight.ndim > 1:
+            # One product a weight, at every place that the layer fills.
+            total += weight.size * int(np.prod(network.shapes[name][:-1]))
+    return total
+
+
+def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
+    """Count weights and operations, and time a few steps."""
+    network, optimiser = _build(recipe, inputs), make_optimiser(recipe.train)
+    size, times = recipe.train.batch_size, []
+    rows = np.arange(len(inputs.train))
+    for step in range(min(_STEPS, -(-len(rows) // size))):
+        begin = time.perf_counter()
+        chosen = rows[step * size : (step + 1) * size]
+        seen = to_channels_last(inputs.train.images[chosen], inputs.preprocessing)
+        network.step(seen, inputs.train.targets[chosen], optimiser)
+        times.append(time.perf_counter() - begin)
+    begin = time.perf_counter()
+    judged = inputs.val.images[:size]
+    network.predict(to_channels_last(judged, inputs.preprocessing))
+    judge_s = (time.perf_counter() - begin) / max(len(judged), 1)
+    kept = sorted(times[_WARM_UP:] or times)
+    probe = Probe(kept[len(kept) // 2], judge_s, read_peak_bytes())
+    return Measured(network.count_params(), _count_macs(network), probe)

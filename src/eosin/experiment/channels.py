@@ -1,0 +1,138 @@
+"""Which channels the network sees, and how they are prepared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from eosin.artifacts.model import Planes, Preprocessing
+from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
+from eosin.core.types import Samples
+from eosin.experiment.backends import find_backend
+from eosin.images.failures import isolated
+from eosin.images.planes import decode_channels
+from eosin.images.preprocess import make_preprocessing
+from eosin.images.stacks import bundle_preprocessing
+from eosin.recipe.schema import Recipe
+
+#: Files that are looked at to learn what all have.
+_LOOKED_AT = 9
+
+
+def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any]) -> Preprocessing:
+    """Return the recipe's preprocessing, or the network's own.
+
+    For fluorescence a few images say how many channels and bits the files have; the window of
+    counts is left to be fitted on a split's training part.
+
+    Args:
+        recipe: Network, size, style and channels.
+        samples: Whose files are looked at.
+        facts: What the data set says of itself: its modality, and the names of its channels.
+
+    Raises:
+        RecipeError: A channel that the files do not have, or a style that fluorescence has not.
+        DataError: No file can be read.
+    """
+    section = recipe.model
+    spec = find_backend(section).find_spec(section.name)
+    style = section.preprocessing or spec.preprocessing
+    input_px = section.input_px or spec.input_px
+    if facts["modality"] != "fluorescence":
+        _refuse_fluorescence_keys(recipe)
+        one = make_preprocessing(style, input_px)
+        return bundle_preprocessing(one, recipe.data.magnifications if recipe.data.fuse else ())
+    if recipe.data.fuse:
+        raise RecipeError("'data.fuse' is for brightfield images, but these are fluorescence")
+    if style == "caffe":
+        if section.preprocessing is not None:
+            raise RecipeError(
+                "'model.preprocessing': 'caffe' subtracts ImageNet's means of blue, green and red",
+                mend="Use 'unit', 'centred' or 'imagenet' for fluorescence",
+            )
+        style = "unit"
+    n_stored, bits, named = _look(samples)
+    stored = _stored_names(n_stored, facts.get("channels", ()), recipe.data.channel_names, named)
+    chosen = _choose(recipe.data.channels, stored)
+    planes = Planes(chosen=chosen, n_stored=len(stored), bits=bits)
+    names = [stored[place] for place in chosen]
+    return make_preprocessing(style, input_px, channels=names, planes=planes)
+
+
+def _refuse_fluorescence_keys(recipe: Recipe) -> None:
+    for key in ("channels", "channel_names"):
+        if getattr(recipe.data, key):
+            raise RecipeError(
+                f"'data.{key}' belongs to fluorescence, but these images are brightfield",
+                mend='Leave it out, or set data.modality = "fluorescence"',
+            )
+
+
+def _look(samples: Samples) -> tuple[int, Any, tuple[str, ...]]:
+    """Return how many channels and bits most of a few files have, and their names if they agree.
+
+    Any one file may be odd.
+
+    They are spread over the table, as what lies side by side may be odd in the same way.
+    """
+    cells = list(samples.frame["path"])
+    spread = cells[:: max(1, len(cells) // _LOOKED_AT)]
+    kinds: Counter[tuple[int, int]] = Counter()
+    orders: list[tuple[str, ...]] = []
+    reason = ""
+    for cell in dict.fromkeys(spread + cells):
+        try:
+            with isolated(cell):
+                image, names = decode_channels(*samples.locate(cell))
+        except ImageError as error:
+            reason = reason or str(error)
+            continue
+        kinds[image.shape[2], 8 * image.dtype.itemsize] += 1
+        orders.append(names)
+        if kinds.total() == _LOOKED_AT:
+            break
+    if not kinds:
+        raise DataError(
+            f"none of the {len(samples)} images can be read: {reason}",
+            mend="Do the paths start from the right folder?",
+        )
+    same = len({frozenset(map(str.casefold, names)) for names in orders}) == 1
+    return *kinds.most_common(1)[0][0], orders[0] if same else ()
+
+
+def _stored_names(
+    count: int, known: Sequence[str], given: Sequence[str], named: Sequence[str]
+) -> list[str]:
+    """Return a name for each of a file's channels.
+
+    The recipe's, the data set's, the files' own, or the channel's place.
+    """
+    if given and len(given) != count:
+        raise RecipeError(
+            f"'data.channel_names' names {len(given)} channels, but the files have {count}"
+        )
+    for names in (known, named):
+        if len(names) == count:
+            return list(names)
+    return [str(place) for place in range(count)]
+
+
+def _choose(wanted: Sequence[str | int], stored: Sequence[str]) -> tuple[int, ...]:
+    if not wanted:
+        return tuple(range(len(stored)))
+    places = [_place(channel, stored) for channel in wanted]
+    if len(set(places)) < len(places):
+        raise RecipeError(f"'data.channels' names a channel twice: {list(wanted)}")
+    return tuple(places)
+
+
+def _place(channel: str | int, stored: Sequence[str]) -> int:
+    if isinstance(channel, int) and channel < len(stored):
+        return channel
+    if channel in stored:
+        return list(stored).index(str(channel))
+    raise RecipeError(
+        f"'data.channels': the files have no channel {channel!r}",
+        mend=close_matches(str(channel), stored),
+    )

@@ -1,0 +1,194 @@
+"""A run with folds: each fold a run folder of its own, their held-out predictions pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.versioned import read_document
+from eosin.augment import POLICIES
+from eosin.data.splits import Fold
+from eosin.ensembling.pooling import (
+    NOTABLE_GAP,
+    join_preprocessing,
+    mean_threshold,
+    some_of,
+    tell_gap,
+    write_mean,
+)
+from eosin.evaluation import Judged, judge, judged_by, lock_abstention, pool_folds
+from eosin.evaluation.drift import write_profile
+from eosin.experiment.model_info import finish_model
+from eosin.experiment.run import copies_of, fit_split, write_predictions
+from eosin.experiment.stain import pool_stain
+from eosin.experiment.thumbnails import ShownAs, write_pictures
+from eosin.experiment.writer import Session, Stopwatch, write_environment
+from eosin.inference.classifier import Classifier
+from eosin.recipe.schema import Recipe
+from eosin.reporting import write_report
+
+#: What the pooled held-out parts are called.
+OUT_OF_FOLD = "oof"
+#: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
+MEMBERS = "members_out_of_fold"
+
+
+def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
+    """Train every fold that is not finished, then pool them.
+
+    Args:
+        session: Recipe, images, device.
+        folds: With ``split``, ``repeat`` and ``fold`` columns.
+        run: The run folder; each fold goes into its ``folds/<repeat>-<fold>``.
+
+    Returns:
+        The contents of ``metrics.json``: the split ``oof``.
+    """
+    write_environment(run, session)
+    for number, fold in enumerate(folds, start=1):
+        place = run.fold(fold.repeat, fold.fold)
+        site = fold.report.parts["test"].site
+        label = f"fold {number} of {len(folds)}{f' (site {site})' if site else ''}: "
+        if place.metrics.exists():
+            session.say(f"{label}done before")
+            if not place.report.exists():
+                write_report(place.root)
+            continue
+        recipe = _fold_recipe(session, fold.samples.positive)
+        one = replace(session, recipe=recipe, watch=Stopwatch())
+        splits = fit_split(one, fold.samples, fold.report, place, label=label)
+        session.watch.add(one.watch)
+        # At once: a run that is taken up again keeps the time of the folds it has.
+        write_environment(run, session)
+        write_report(place.root)
+        session.say(f"{label}{_headline(splits['test'])}")
+    return _pool(session, folds, run)
+
+
+def _fold_recipe(session: Session, positive: str | None) -> Recipe:
+    """Return a recipe that re-runs one fold from the manifest beside it.
+
+    Trainings on other data are shared by all folds: it begins where the last of them ended.
+    """
+    recipe = session.recipe
+    by = "image" if recipe.data.split.by == "image" else "group"
+    split = recipe.data.split.model_copy(update={"protocol": "column", "by": by})
+    data = recipe.data.model_copy(
+        update={
+            "dataset": None,
+            "root": None,
+            "options": {},
+            "manifest": "manifest.csv",
+            # A data set knows its positive class; a manifest must be told.
+            "positive": positive,
+        }
+    )
+    start = {"source": session.start.source, "stage": ()}
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(update={"split": split}),
+            "transfer": recipe.transfer.model_copy(update=start),
+        }
+    )
+
+
+def _headline(metrics: SplitMetrics) -> str:
+    values = [(name, metrics.image[name].value) for name in ("auc", "accuracy")]
+    told = [f"{name} {'undefined' if v is None else f'{v:.3f}'}" for name, v in values]
+    return f"{', '.join(told)} on {metrics.n_images} images of {metrics.n_groups} groups"
+
+
+def _write_ensemble(
+    session: Session, folds: Sequence[Fold], run: RunFolder, abstention: Abstention | None
+) -> tuple[Session, ModelInfo]:
+    """Make ``RUN/model`` of a run with folds, but for its ``model.json``.
+
+    Args:
+        session: Recipe, images, device.
+        folds: All finished.
+        run: The run folder that holds them.
+        abstention: When the model abstains.
+
+    Returns:
+        The session with images as the ensemble reads them; what ``model.json`` shall hold.
+    """
+    model, some = session.recipe.model, some_of(folds[0].samples)
+    places = [ModelFolder(run.fold(fold.repeat, fold.fold).model) for fold in folds]
+    infos = [read_document(place.info, ModelInfo) for place in places]
+    joined = join_preprocessing([info.preprocessing for info in infos])
+    draft = infos[0].model_copy(
+        update={
+            "arguments": {
+                "architecture": infos[0].architecture,
+                "members": len(places),
+                "input_px": joined.input_px[0],
+                **model.arguments,
+            },
+            "threshold": mean_threshold(
+                infos, "the folds' thresholds, each chosen on its inner validation part"
+            ),
+            "abstention": abstention,
+        }
+    )
+    info, gap = write_mean(
+        ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
+    )
+    if gap > NOTABLE_GAP:
+        session.say(tell_gap(gap, len(some)))
+    return replace(session, bank=session.bank.reading(joined)), info
+
+
+def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
+    session.say("Pooling the held-out predictions")
+    with session.watch.stage("judge"):
+        judged, logits = judge_out_of_fold(session, folds, run)
+        pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)
+        rule = lock_abstention(judged.samples, judged.probabilities, session.recipe.evaluate)
+    splits = {OUT_OF_FOLD: pooled}
+    with session.watch.stage("export"):
+        session, info = _write_ensemble(session, folds, run, rule)
+    write_predictions(run, [judged], [logits])
+    # Every image was trained on in its turn.
+    write_profile(ModelFolder(run.model), session.bank, judged.samples, judged)
+    finish_model(ModelFolder(run.model), info, {MEMBERS: pooled})
+    places = [run.fold(fold.repeat, fold.fold) for fold in folds]
+    pool_stain(run, places, OUT_OF_FOLD)
+    augment = session.recipe.augment
+    shown = ShownAs(POLICIES.get(augment.policy), copies_of(augment), session.recipe.seed)
+    write_pictures(run, folds[0].samples, judged, session.bank, shown)
+    write_environment(run, session)
+    write_metrics(run.metrics, splits)
+    list_run_files(run)
+    return splits
+
+
+def judge_out_of_fold(
+    session: Session, folds: Sequence[Fold], run: RunFolder
+) -> tuple[Judged, Any]:
+    """Let every fold's own model judge the part that it never saw.
+
+    Returns:
+        The pooled predictions, decided at each fold's own threshold; their raw logits.
+    """
+    parts, tables = [], []
+    for fold in folds:
+        classifier = Classifier(run.fold(fold.repeat, fold.fold).model)
+        held_out = fold.samples.part("test")
+        # A fold's own window of counts or stain reference, where there is one.
+        bank = session.bank.reading(classifier.info.preprocessing)
+        logits = classifier.logits(bank.of(held_out))
+        parts.append(judged_by(classifier, held_out, logits))
+        tables.append(logits_table(held_out, logits))
+    judged = pool_folds(parts, session.recipe.evaluate)
+    frame = judged.samples.frame.assign(split=OUT_OF_FOLD)
+    pooled_table = pd.concat(tables, ignore_index=True)
+    pooled_table["split"] = OUT_OF_FOLD
+    return replace(judged, samples=replace(judged.samples, frame=frame)), pooled_table

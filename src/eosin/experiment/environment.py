@@ -1,0 +1,176 @@
+"""What a run notes of the circumstances under which it was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eosin.artifacts.run import Environment
+from eosin.core.files import open_file
+from eosin.recipe.schema import Recipe
+
+if TYPE_CHECKING:  # preparation imports torch, which `evaluate` and `predict` do without
+    from eosin.experiment.prepare import Prepared
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "pillow",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "imbalanced-learn",
+    "onnx",
+    "onnxruntime",
+    "matplotlib",
+)
+
+
+def version_of(package: str) -> str | None:
+    """Return an installed package's version, or ``None``."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def package_versions() -> dict[str, str]:
+    """Return the version of each package that computes something and is there."""
+    found = {name: version_of(name) for name in PACKAGES}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def describe_run(
+    recipe: Recipe,
+    prepared: Prepared,
+    *,
+    command: str,
+    device: str,
+    precision: str,
+    seconds: dict[str, float],
+) -> Environment:
+    """Collect the contents of ``environment.json`` of a training."""
+    return describe(
+        command=command,
+        device=device,
+        precision=precision,
+        seed=recipe.seed,
+        data_root=str(prepared.samples.root),
+        data_fingerprint=prepared.fingerprint,
+        dataset=prepared.facts,
+        seconds=seconds,
+    )
+
+
+def describe(*, seconds: dict[str, float], **told: Any) -> Environment:
+    """Collect the contents of ``environment.json``.
+
+    Args:
+        seconds: Wall time of each stage.
+        told: What the machine does not tell: command, device, precision, seed, data.
+    """
+    return Environment(
+        eosin=version_of("eosin") or "unknown",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        packages=package_versions(),
+        git=read_commit(Path()),
+        seconds={stage: round(value, 2) for stage, value in seconds.items()},
+        **told,
+    )
+
+
+def default_output(name: str) -> Path:
+    """Return ``runs/<name>-<UTC time>``."""
+    return Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def read_commit(folder: Path) -> str | None:
+    """Return the commit that HEAD names in the git working tree that a folder lies in.
+
+    Files are read and nothing is run: git runs programs that a repository's own configuration
+    names, and the folder may be somebody else's. So it stays unknown whether files were changed
+    since that commit.
+
+    Args:
+        folder: In the working tree, or its top.
+
+    Returns:
+        The first 12 hexadecimal digits; nothing outside a working tree, or before its first commit.
+    """
+    try:
+        top = folder.absolute()
+    except OSError:  # the working folder was removed
+        return None
+    for place in (top, *top.parents):
+        own = _find_repository(place / ".git")
+        head = _read_text(own / "HEAD") if own is not None else None
+        if own is not None and head is not None:
+            found = _resolve(head, (own, *_find_common(own)))
+            return found[:12] if found else None
+    return None
+
+
+#: Bytes that are read of a repository's files; of ``packed-refs``, some 500,000 references.
+_MOST_BYTES, _MOST_PACKED = 4096, 32 << 20
+#: References that may name each other; git follows as many.
+_MOST_LINKS = 5
+_COMMIT = re.compile("[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+def _find_repository(marker: Path) -> Path | None:
+    """Return the repository of ``.git``: itself, or what it names in a worktree or submodule."""
+    text = _read_text(marker)
+    if text is None:
+        return marker  # a folder; where there is nothing, it has no HEAD either
+    named = text.partition("gitdir: ")[2]
+    return marker.parent / named if named else None
+
+
+def _find_common(repository: Path) -> list[Path]:
+    """Return the repository whose references a worktree shares, if this is a worktree's."""
+    named = _read_text(repository / "commondir")
+    return [repository / named] if named else []
+
+
+def _resolve(text: str, repositories: Sequence[Path]) -> str | None:
+    """Follow a reference to a commit, through files and then through ``packed-refs``."""
+    for _ in range(_MOST_LINKS):
+        if _COMMIT.fullmatch(text):
+            return text
+        name = text.removeprefix("ref: ").strip()
+        if name == text or not name.startswith("refs/") or ".." in name:
+            return None
+        loose = (_read_text(place / name) for place in repositories)
+        found = next((ref for ref in loose if ref is not None), None)
+        if found is None:
+            return _find_packed(name, repositories)
+        text = found
+    return None
+
+
+def _find_packed(name: str, repositories: Sequence[Path]) -> str | None:
+    for place in repositories:
+        for line in (_read_text(place / "packed-refs", _MOST_PACKED) or "").splitlines():
+            commit, _, packed = line.partition(" ")
+            if packed == name and _COMMIT.fullmatch(commit):
+                return commit
+    return None
+
+
+def _read_text(path: Path, most: int = _MOST_BYTES) -> str | None:
+    """Return the text of a file without blanks around it; nothing where it is no such file."""
+    try:
+        with open_file(path) as stream:
+            return os.fsdecode(stream.read(most)).strip()
+    except OSError:
+        return None

@@ -1,0 +1,224 @@
+"""``train --plan``: what a training would do, need and take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.manifest import relocated
+from eosin.artifacts.run import SplitReport
+from eosin.core.types import Samples
+from eosin.experiment.backends import find_backend
+from eosin.experiment.environment import default_output
+from eosin.experiment.run import fit_inputs, fit_reading
+from eosin.experiment.writer import Session
+from eosin.images.staining import KEPT_BYTES
+from eosin.recipe.schema import Recipe
+from eosin.training.material import RECALIBRATED, Probe, embedded_part, needs_features_only
+from eosin.training.order import EpochBatches, evaluation_interval
+
+_MEBIBYTE = 2**20
+#: Of every run folder: report, figures, pictures (1.3 to 2 MiB wherever it was looked at).
+_PAGES_BYTES = 3 * _MEBIBYTE // 2
+#: What export and report load into the process when training has ended (90 to 150 MiB).
+_AFTERWARDS_BYTES = 150 * _MEBIBYTE
+#: An image's row of inputs.parquet.
+_INPUT_BYTES = 12
+#: A class's probability in predictions.csv, and its logit in logits.parquet.
+_CLASS_BYTES = 20 + 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training would do, need and take.
+
+    Attributes:
+        n_images: Readable images.
+        n_groups: Units that do not cross the split.
+        n_skipped: Unreadable images.
+        classes: Images of each class.
+        positive: The positive class of a binary task.
+        n_patients: Known patients.
+        n_unknown_patients: Images whose patient is not known.
+        split: What the split wanted and got.
+        device: Where it would be trained.
+        params: Learnable weights.
+        macs: Multiply-accumulates an image.
+        trainings: Networks to train (folds × repeats).
+        steps: At most so many optimiser steps in all.
+        evaluations: At most so many evaluations of the validation part in all.
+        seconds: For these steps and their evaluations, from a probe of the training's own steps.
+        probe: What was measured.
+        cache_bytes: Disk of the decoded images, in the cache.
+        kept_bytes: Memory of images whose stain is normalised.
+        run_bytes: Disk of the run folder.
+        is_head_only: Whether a head is trained on features that are computed once.
+        stages: Trainings on other data that come first, by name.
+    """
+
+    n_images: int
+    n_groups: int
+    n_skipped: int
+    classes: dict[str, int]
+    positive: str | None
+    n_patients: int
+    n_unknown_patients: int
+    split: SplitReport
+    device: str
+    params: int
+    macs: int
+    trainings: int
+    steps: int
+    evaluations: int
+    seconds: float
+    probe: Probe
+    cache_bytes: int
+    run_bytes: int
+    is_head_only: bool = False
+    kept_bytes: int = 0
+    stages: tuple[tuple[str, Plan], ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the plan as lines for people."""
+        parts = ", ".join(
+            f"{part.site or name} {part.n_images} ({part.n_groups} groups)"
+            for name, part in self.split.parts.items()
+        )
+        return [
+            f"data       {self.n_images} images, {self.n_groups} groups, "
+            f"{self.n_skipped} unreadable",
+            f"classes    {self._classes()}",
+            f"patients   {self._patients()}",
+            f"split      {self.split.protocol}: {parts}",
+            f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs an image",
+            f"device     {self.device}",
+            *(
+                f"stage      {name}: {stage.n_images} images, {stage._training()}, "
+                f"about {_duration(stage.seconds)}"
+                for name, stage in self.stages
+            ),
+            f"training   {self.trainings} × {self._training()}",
+            f"time       about {_duration(self._sum('seconds'))} at most, by a probe of a few "
+            "steps on this machine as busy as it is now; judging and the report come on top",
+            f"memory     {self._memory()}",
+            f"disk       about {_mebibytes(self._sum('run_bytes'))} for the run, "
+            f"{_mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
+        ]
+
+    def _classes(self) -> str:
+        sizes = ", ".join(f"{name} {n:,}" for name, n in self.classes.items())
+        return f"{sizes} (positive: {self.positive})" if self.positive else sizes
+
+    def _patients(self) -> str:
+        n, unknown = self.n_patients, self.n_unknown_patients
+        if not unknown:
+            return f"{n:,}"
+        known = f"{n:,}; unknown" if n else "unknown"
+        return f"{known} for {unknown:,} of {self.n_images:,} images"
+
+    def _sum(self, name: str) -> Any:
+        return sum(getattr(plan, name) for plan in (self, *(stage for _, stage in self.stages)))
+
+    def _training(self) -> str:
+        if self.is_head_only:
+            return "the head alone, on features that are computed once"
+        steps = f"{self.steps // self.trainings:,}"
+        return f"at most {steps} steps of {self.probe.step_s * 1000:,.0f} ms"
+
+    def _memory(self) -> str:
+        peak = self.probe.peak_bytes
+        if peak is None:
+            return "not told by this system"
+        if self.probe.on_accelerator:
+            return f"about {_mebibytes(peak)} of the accelerator's (the probe's peak)"
+        total = _mebibytes(peak + self.kept_bytes + _AFTERWARDS_BYTES)
+        return f"about {total} (the probe's peak, and what export and report load)"
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / _MEBIBYTE:,.0f} MiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def make_plan(session: Session, samples: Samples, split: SplitReport, trainings: int) -> Plan:
+    """Count and probe.
+
+    Args:
+        session: Recipe, readable samples, decoded images, device.
+        samples: With a ``split`` column; of folds the first.
+        split: What the split would be.
+        trainings: How many networks would be trained.
+    """
+    recipe, prepared = session.recipe, session.prepared
+    session = fit_reading(session, samples)
+    train, inputs = recipe.train, fit_inputs(session, samples)
+    measured = find_backend(recipe.model).measure(recipe, inputs)
+    params, probe = measured.params, measured.probe
+    per_epoch = len(EpochBatches(len(inputs.train), train.batch_size, None))
+    steps = trainings * train.epochs * per_epoch
+    every = evaluation_interval(per_epoch, train.evaluations_per_epoch)
+    evaluations = trainings * train.epochs * (per_epoch // every)
+    recalibrated = min(RECALIBRATED, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
+    judging = evaluations * (len(inputs.val) + recalibrated) * probe.judge_image_s
+    seconds = steps * probe.step_s + judging
+    if is_head_only := needs_features_only(inputs):
+        n_embedded = len(embedded_part(inputs)) + len(inputs.val)
+        seconds = trainings * n_embedded * probe.judge_image_s
+    names, targets = prepared.samples.class_names, prepared.samples.targets
+    patients = prepared.samples.frame["patient"]
+    return Plan(
+        n_images=len(prepared.samples),
+        n_groups=int(prepared.samples.frame["group"].nunique()),
+        n_skipped=len(prepared.skipped),
+        classes=dict(zip(names, np.bincount(targets, minlength=len(names)).tolist(), strict=True)),
+        positive=prepared.samples.positive,
+        n_patients=patients[patients != ""].nunique(),
+        n_unknown_patients=int((patients == "").sum()),
+        split=split,
+        device=session.placement.description,
+        params=params,
+        macs=measured.macs,
+        trainings=trainings,
+        steps=steps,
+        evaluations=evaluations,
+        seconds=seconds,
+        probe=probe,
+        cache_bytes=session.bank.n_bytes,
+        run_bytes=_run_bytes(params, recipe, trainings, is_head_only=is_head_only)
+        + _table_bytes(recipe, samples, split, trainings),
+        is_head_only=is_head_only,
+        kept_bytes=min(session.bank.n_bytes, KEPT_BYTES) if recipe.stain.is_on else 0,
+    )
+
+
+def _run_bytes(params: int, recipe: Recipe, trainings: int, *, is_head_only: bool) -> int:
+    """Add up weights, ONNX, best state, and the last checkpoint with the optimiser's moments."""
+    moments = 1 if recipe.train.optimizer == "sgd" else 2
+    # A head's own states are small beside the network's.
+    states = 0 if is_head_only else 1 + 1 + moments
+    one = 4 * params * (2 + states) + _PAGES_BYTES
+    # Folds end in an ensemble: all weights once more, twice.
+    ensemble = 4 * params * 2 * trainings + _PAGES_BYTES if trainings > 1 else 0
+    return one * trainings + ensemble
+
+
+def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings: int) -> int:
+    """Add up manifest, inputs, split and predictions; of many small images they are the most."""
+    # Paths start from the run folder.
+    frame = relocated(samples, default_output(recipe.name)).frame
+    manifest = len(frame.to_csv(index=False).encode())
+    row = manifest // len(samples) + _CLASS_BYTES * len(samples.class_names)
+    judged = row * int((samples.frame["split"] != "train").sum())
+    once = manifest + _INPUT_BYTES * len(samples) + len(split.model_dump_json(indent=2))
+    if trainings == 1:
+        return once + judged
+    # Every fold has its own; each image is in one pooled test part a repeat.
+    pooled = row * len(samples) * recipe.data.split.repeats
+    return once + trainings * (manifest + judged) + pooled

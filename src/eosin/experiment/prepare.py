@@ -1,0 +1,327 @@
+"""From a recipe to readable samples: names first, then files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.audit import AuditReport, Finding, JoinedGroups
+from eosin.artifacts.cleaning import clean_magnification
+from eosin.artifacts.columns import Columns
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.manifest import check_label_spelling, read_manifest
+from eosin.artifacts.run import Environment
+from eosin.artifacts.tables import is_pipe
+from eosin.artifacts.versioned import read_document
+from eosin.augment import POLICIES
+from eosin.core.errors import RecipeError, close_matches
+from eosin.core.networks import check_arguments
+from eosin.core.places import cache_folder, expand_path
+from eosin.core.types import Samples
+from eosin.data.audit import (
+    Album,
+    Alike,
+    FileHashes,
+    audit_samples,
+    describe_repair,
+    find_alike,
+    fingerprint,
+    join_groups,
+    list_joined,
+)
+from eosin.data.sources.base import (
+    DataSetFacts,
+    collect_samples,
+    declared_facts,
+    find_root,
+)
+from eosin.data.sources.catalogue import DATASETS
+from eosin.data.sources.phantom import OPTIONS_FILE
+from eosin.experiment.audit_images import make_album
+from eosin.experiment.backends import find_backend
+from eosin.experiment.channels import resolve_preprocessing
+from eosin.experiment.features import load_features, note_absent
+from eosin.experiment.validation import (
+    check_balance,
+    check_embedding,
+    check_modality,
+    check_positive,
+    check_stain,
+    check_standardising,
+)
+from eosin.images.bank import ImageBank, load_bank
+from eosin.images.references import Skipped, without
+from eosin.images.stacks import bundle_samples
+from eosin.images.staining import check_units
+from eosin.recipe.data import DataSection
+from eosin.recipe.schema import Recipe
+
+#: Told, in a sentence, what is being done.
+Say = Callable[[str], None]
+
+
+def silent(_sentence: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Readable samples and what is known of them.
+
+    Attributes:
+        samples: Without the unreadable ones, without a split.
+        facts: What the data set says of itself.
+        skipped: What could not be read.
+        hashes: Of files and pixels, for the audit.
+        fingerprint: Changes when paths, labels, groups or files change.
+        bank: The decoded images.
+        notes: What the audit of any split must add.
+        album: What near-duplicates are looked for in.
+        alike: What was found there, whatever the split.
+        named: Columns whose names the audit compares by spelling.
+        joined: Groups that were joined because they belong together.
+    """
+
+    samples: Samples
+    facts: dict[str, Any]
+    skipped: Skipped
+    hashes: FileHashes
+    fingerprint: str
+    bank: ImageBank
+    notes: tuple[Finding, ...] = ()
+    album: Album = field(default_factory=Album)
+    alike: Alike = field(default_factory=Alike)
+    named: tuple[str, ...] = ("patient", "group")
+    joined: tuple[JoinedGroups, ...] = ()
+
+    def audit(self, samples: Samples) -> AuditReport:
+        """Look for leaks between the parts of the samples; they carry a ``split`` column."""
+        found = audit_samples(samples, hashes=self.hashes, alike=self.alike, named=self.named)
+        repaired = describe_repair(self.joined)
+        return found.model_copy(
+            update={
+                "findings": [*found.findings, *self.notes],
+                "reach": (repaired, *found.reach) if repaired else found.reach,
+                "repair": self.joined,
+            }
+        )
+
+
+def tell_repair(prepared: Prepared, say: Say) -> None:
+    """Say which groups were joined; a plan prints them with its audit instead."""
+    if prepared.joined:
+        for line in (describe_repair(prepared.joined), *list_joined(prepared.joined)):
+            say(line)
+
+
+def check_names(recipe: Recipe) -> None:
+    """Refuse, before any data is read, names and arguments that nothing is registered under.
+
+    Raises:
+        UnknownNameError: With close matches.
+        RecipeError: An argument or input size that the network does not take.
+    """
+    stages = recipe.transfer.stage
+    for section in (recipe.data, *(stage.data for stage in stages)):
+        if section.dataset is not None:
+            DATASETS.get(section.dataset)
+    for policy in (recipe.augment.policy, *(stage.augment for stage in stages)):
+        if policy is not None:
+            POLICIES.get(policy)
+    check_stain(recipe.stain)
+    if recipe.model.table is not None:
+        check_embedding(recipe, resolve_manifest(recipe.model.table))
+        if recipe.data.fuse:
+            raise RecipeError(f"'data.fuse' is for images, but {recipe.model.name} sees features")
+    backend = find_backend(recipe.model)
+    spec = backend.find_spec(recipe.model.name)
+    check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
+    backend.check(recipe)
+    check_standardising(recipe)
+    check_balance(recipe)
+
+
+def resolve_root(section: DataSection, seed: int) -> Path | None:
+    """Return the folder of a named data set; ``None`` for a manifest.
+
+    A phantom without a folder goes into the cache, one folder a set of options.
+    """
+    if section.dataset is None:
+        return None
+    if DATASETS.get(section.dataset).needs_root:
+        return find_root(section.dataset, section.root)
+    if section.root is not None:
+        return expand_path(section.root).resolve()
+    key = json.dumps({"seed": seed, **section.options}, sort_keys=True, default=str)
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    return cache_folder() / section.dataset / digest
+
+
+def resolve_manifest(path: str) -> Path:
+    """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand.
+
+    Raises:
+        RecipeError: It is a pipe.
+    """
+    place = expand_path(path)
+    if is_pipe(place):
+        raise RecipeError(
+            f"{path} is a pipe, which can be read once; a run reads its table again to be resumed",
+            mend="Write the table into a file and name that",
+        )
+    return place.resolve()
+
+
+def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:
+    """List the recipe's samples and the facts of their data set.
+
+    Raises:
+        DataError: The folder or manifest is missing or does not fit.
+        RecipeError: Nothing is left after filtering.
+    """
+    if section.manifest is not None:
+        manifest = resolve_manifest(section.manifest)
+        samples = read_manifest(
+            manifest,
+            label=section.label,
+            positive=section.positive,
+            columns=_columns(section, independent=not section.split.is_strict),
+        )
+        facts = _facts_beside(manifest, samples.name)
+    else:
+        name = str(section.dataset)
+        options = dict(section.options)
+        if name == "phantom":
+            options.setdefault("seed", seed)
+        root = resolve_root(section, seed)
+        if root is None:
+            raise AssertionError("a named data set has a root")
+        samples = collect_samples(
+            name,
+            root,
+            options,
+            label=section.label,
+            positive=section.positive,
+            columns=_columns(section, independent=True),
+        )
+        facts = declared_facts(name, options).as_dict()
+    if section.alike_names == "refuse":
+        check_label_spelling(samples)
+    if section.modality is not None:
+        facts = {**facts, "modality": section.modality}
+    if section.channel_names:
+        facts = {**facts, "channels": list(section.channel_names)}
+    return _narrow(samples, section), facts
+
+
+def _columns(section: DataSection, *, independent: bool) -> Columns:
+    return Columns(
+        path=section.path,
+        patient=section.patient,
+        group=section.group,
+        independent=independent,
+        in_recipe=True,
+    )
+
+
+def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
+    """Return the facts that travel with a manifest: those of its run, or of its phantom.
+
+    What was simulated, or came under a licence, stays so when a run's manifest is used again.
+    """
+    run = RunFolder(manifest.parent)
+    if manifest.name == run.manifest.name and run.environment.exists():
+        return read_document(run.environment, Environment).dataset
+    if (manifest.parent / OPTIONS_FILE).exists():
+        return DATASETS.get("phantom").facts.as_dict()
+    return DataSetFacts(name=name, title=name, licence="unknown", citation="none").as_dict()
+
+
+def _narrow(samples: Samples, section: DataSection) -> Samples:
+    samples = bundle_samples(samples, section.magnifications if section.fuse else ())
+    keep = np.ones(len(samples), dtype=bool)
+    if section.magnifications and not section.fuse:
+        if "magnification" not in samples.frame:
+            raise RecipeError(
+                f"'data.magnifications' is set, but {samples.name} has no column 'magnification'",
+                mend="Leave the key out, or add the column",
+            )
+        wanted = set(map(clean_magnification, section.magnifications))
+        keep &= samples.frame["magnification"].isin(wanted).to_numpy()
+    if not keep.any():
+        known = set(samples.frame["magnification"]) - {""}
+        raise RecipeError(
+            f"'data.magnifications': no image was taken at {', '.join(section.magnifications)}",
+            mend=close_matches(section.magnifications[0], known),
+        )
+    samples = samples.where(keep)
+    if section.limit is not None:
+        rank = samples.frame.groupby(["label", "group"]).cumcount().to_numpy()
+        samples = samples.where(rank < section.limit)
+    return samples
+
+
+def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepared:
+    """List the recipe's images and read those that the cache does not hold yet.
+
+    Args:
+        recipe: Resolved.
+        say: Called with what is being done.
+        is_new: Whether a run starts with them, so that what a recipe must settle is asked for; a
+            run of an earlier version goes on as it was started.
+
+    Raises:
+        EosinError: A name, folder or manifest is wrong, or no image can be read.
+    """
+    check_names(recipe)
+    samples, facts = gather_samples(recipe.data, recipe.seed)
+    if is_new:
+        check_positive(samples, recipe.data.positive)
+    for note in samples.notes:
+        say(f"{samples.name}: {note}")
+    say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
+    notes: tuple[Finding, ...] = ()
+    if recipe.model.table is None:
+        check_modality(recipe, facts["modality"])
+        check_units(samples, recipe.stain.unit)
+        preprocessing = resolve_preprocessing(recipe, samples, facts)
+        bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache, say=say)
+    else:
+        table = resolve_manifest(recipe.model.table)
+        bank, hashes = load_features(samples, table, apart=(recipe.data.label,))
+        notes = note_absent(hashes)
+        say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
+    readable = without(samples, hashes.unreadable)
+    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full", say=say)
+    alike, named = find_alike(album, say=say), _find_named(recipe.data)
+    joined: list[JoinedGroups] = []
+    if recipe.data.repair:
+        readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)
+        if not joined:
+            say("Repair: no two groups belong together")
+    return Prepared(
+        samples=readable,
+        facts=facts,
+        skipped=hashes.unreadable,
+        hashes=hashes,
+        fingerprint=fingerprint(readable, hashes),
+        bank=bank,
+        notes=notes,
+        album=album,
+        alike=alike,
+        named=named,
+        joined=tuple(joined),
+    )
+
+
+def _find_named(section: DataSection) -> tuple[str, ...]:
+    """Return the columns whose names must not differ in spelling alone."""
+    if section.alike_names == "distinct":
+        return ()
+    return ("patient", "group", "site") if section.split.by == "site" else ("patient", "group")

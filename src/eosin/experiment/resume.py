@@ -1,0 +1,269 @@
+"""What ``train --resume`` insists on: the same recipe and the same data, or it names the change."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eosin.artifacts.cleaning import clean_cells
+from eosin.artifacts.integrity import check_run_files, damaged
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.manifest import OPTIONAL, read_written, write_table
+from eosin.artifacts.run import Environment
+from eosin.artifacts.versioned import read_document
+from eosin.core.errors import ArtifactError, ManifestError, OutputError, RecipeError
+from eosin.core.files import clean_partial
+from eosin.experiment.prepare import Prepared
+from eosin.recipe import Recipe, read_recipe
+from eosin.runs.finished import hinting, read_run_recipe
+
+if sys.platform != "win32":
+    import fcntl
+
+#: Of a SHA-256's hexadecimal digits: enough to tell two files apart, and a fourth of the size.
+_DIGITS = 16
+#: What of a manifest decides about split, audit and judging, beside the path.
+_NAMED = tuple(dict.fromkeys(("label", "group", *OPTIONAL, "accession")))
+#: Those of them that a split is drawn from.
+_DIVIDING = tuple(name for name in _NAMED if name not in {"magnification", "mpp"})
+#: Columns of the notes that the fingerprint is over.
+_FINGERPRINTED = {"path", "label", "group", "content"}
+
+
+def find_run(folder: Path) -> RunFolder:
+    """Return the run that a folder holds.
+
+    Raises:
+        ArtifactError: It holds none that could be gone on with.
+    """
+    run = RunFolder(folder)
+    if not run.recipe.exists():
+        raise ArtifactError(
+            f"{folder} is no run folder: it has no {run.recipe.name}",
+            mend="Name the folder that `eosin train` made",
+        )
+    whole = RunFolder(folder.resolve().parent.parent)
+    if folder.resolve().parent == whole.folds and whole.recipe.exists():
+        raise ArtifactError(
+            f"{folder} is a fold of the run {whole.root}",
+            mend=f"Go on with: {whole.resume_command}",
+        )
+    with hinting():
+        read_run_recipe(run)
+        if run.metrics.exists():
+            check_run_files(run)
+    return run
+
+
+@contextmanager
+def work_alone(run: RunFolder) -> Iterator[None]:
+    """Hold a run folder's lock, which ends with the process, however it ends, and leaves no file.
+
+    Two processes in one folder would remove each other's files. Windows locks no folder: there,
+    and on a file system without such locks, nothing is held.
+
+    Raises:
+        OutputError: Another process holds it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(run.root, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            _lock(handle, run)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, run: RunFolder) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another process is working on {run.root}", mend="Wait for it, or stop it first"
+        ) from error
+
+
+def clean_unbegun(folder: Path) -> None:
+    """Make empty again a folder whose run was killed before its recipe was written."""
+    if folder.is_dir() and all(_is_half_a_recipe(path) for path in folder.iterdir()):
+        clean_partial(folder, _is_half_a_recipe)
+
+
+def _is_half_a_recipe(path: Path) -> bool:
+    return path.match(".recipe-*.tmp.toml")
+
+
+def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
+    """Refuse to go on with a run that was started from another recipe.
+
+    Where the images are may change: :func:`check_same_data` compares the images themselves.
+
+    Raises:
+        RecipeError: Naming the first key that differs.
+    """
+    before, after = (_without_places(one) for one in (read_recipe(run.recipe), recipe))
+    changed = _first_difference(before, after)
+    if changed is not None:
+        raise RecipeError(
+            f"{run.root} was started with another recipe: {changed}",
+            mend=f"Resume it as it was: {run.resume_command} or start a new run with -o",
+        )
+
+
+def _without_places(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's values without the folders and tables of its images."""
+    values = recipe.model_dump()
+    for section in (values["data"], *(stage["data"] for stage in values["transfer"]["stage"])):
+        for key in ("root", "manifest"):
+            section[key] = "not given" if section[key] is None else "given"
+    return values
+
+
+def _first_difference(before: object, after: object, key: str = "") -> str | None:
+    if isinstance(before, dict) and isinstance(after, dict):
+        # Of both: a table such as model.arguments may have gained a key, or lost one.
+        for name in {**before, **after}:
+            found = _first_difference(
+                before.get(name), after.get(name), f"{key}.{name}" if key else str(name)
+            )
+            if found is not None:
+                return found
+        return None
+    return None if before == after else f"{key!r} was {before!r}, is {after!r}"
+
+
+def check_same_data(run: RunFolder, prepared: Prepared) -> None:
+    """Refuse to go on with a run that was started from other images, or from another table of them.
+
+    Raises:
+        ArtifactError: Naming the first image that differs, and in what.
+    """
+    if not run.environment.exists():
+        return  # killed before anything was computed from the data
+    before = read_document(run.environment, Environment).data_fingerprint
+    # The fingerprint knows neither the manifest's own split nor the order of its rows.
+    changes = _changes(run, prepared)
+    # That of an earlier version is over names as they were before cleaning; where what it is over
+    # is noted in full, the notes decide.
+    if not changes and (before == prepared.fingerprint or _is_noted_in_full(run)):
+        return
+    what = changes[0] if changes else "images, labels or groups are others"
+    more = f" (and {len(changes) - 1} more changes)" if len(changes) > 2 else ""
+    more = " (and 1 more change)" if len(changes) == 2 else more
+    raise ArtifactError(
+        f"the data have changed since {run.root} was started: {what}{more}",
+        mend="Put them back, or start a new run",
+    )
+
+
+def record_data(run: RunFolder, prepared: Prepared) -> None:
+    """Keep what :func:`check_same_data` names a change by."""
+    write_table(run.inputs, _data(prepared))
+
+
+def _data(prepared: Prepared) -> Any:
+    """Return the path, the columns that count and the content of every image, in their order."""
+    frame = prepared.samples.frame
+    hashes = [prepared.hashes.of_file(path) for path in frame["path"]]
+    content = [((one and one.content) or "")[:_DIGITS] for one in hashes]
+    table = frame.reindex(columns=["path", *_NAMED], fill_value="")
+    return table.astype(str).assign(content=content).reset_index(drop=True)
+
+
+def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
+    """Return a sentence for every image that is gone, new, or otherwise than it was."""
+    if not run.inputs.exists():
+        return []
+    was_table = read_written(run.inputs).astype(object)
+    unknown = [str(name) for name in was_table if name not in {"path", "content", *_NAMED}]
+    if unknown or not {"path", "content"} <= set(was_table):
+        raise damaged(run.inputs, f"its columns are {', '.join(map(repr, was_table))}")
+    # A run of an earlier version noted fewer columns.
+    now_table = _data(prepared)[list(was_table)].astype(object)
+    if was_table.equals(now_table):
+        return []
+    cleaned = _clean_noted(was_table, now_table)
+    if run.metrics.exists() or _divides_equally(was_table, cleaned):
+        was_table = cleaned
+    if was_table.equals(now_table):
+        return []
+    names = [str(name) for name in was_table if name != "path"]
+    before, after = _by_path(was_table), _by_path(now_table)
+    found = [f"{path} is gone, or cannot be read any more" for path in before.keys() - after.keys()]
+    found += [f"{path} is new" for path in after.keys() - before.keys()]
+    for path in before.keys() & after.keys():
+        if len(before[path]) != len(after[path]):
+            found.append(f"{path} was listed {len(before[path])} times, is {len(after[path])}")
+        for was, now in zip(before[path], after[path], strict=False):
+            found += _differences(path, names, was, now)
+    # Order and augmentation go by an image's place in the table.
+    return sorted(found) or ["the rows are in another order"]
+
+
+def _is_noted_in_full(run: RunFolder) -> bool:
+    """Return whether a run noted all that the fingerprint is over."""
+    return run.inputs.exists() and set(read_written(run.inputs)) >= _FINGERPRINTED
+
+
+def _clean_noted(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Clean what a run noted as tables are cleaned today; an earlier version took cells verbatim.
+
+    Args:
+        was: What the run noted.
+        now: The same columns of today's table.
+    """
+    cleaned = was.copy()
+    with suppress(ManifestError):  # an odd cell stays: today's table has another, or is refused
+        clean_cells(cleaned, "label", "the run's table")
+    if list(was["path"]) == list(now["path"]):
+        for column in cleaned.columns.difference(["path", "content"]):
+            # Of whole numbers in a column of floats, earlier versions noted "7.0".
+            integers = cleaned[column].str.removesuffix(".0")
+            cleaned[column] = cleaned[column].where(integers != now[column], now[column])
+    if "group" in was:
+        cleaned["group"] = cleaned["group"].mask(was["group"] == was["path"], was["path"])
+        for fallback in (name for name in ("patient", "path") if name in cleaned):
+            empty = cleaned["group"] == ""
+            cleaned["group"] = cleaned["group"].mask(empty, cleaned[fallback])
+    return cleaned.astype(object)
+
+
+def _divides_equally(was: pd.DataFrame, cleaned: pd.DataFrame) -> bool:
+    """Return whether cleaning changed neither which rows are together nor the order of names.
+
+    Else a run that is not finished would go on with another split than it was started with.
+    """
+    return all(
+        (was[column].rank(method="dense") == cleaned[column].rank(method="dense")).all()
+        for column in was.columns.intersection(list(_DIVIDING))
+    )
+
+
+def _by_path(table: Any) -> dict[str, list[tuple[str, ...]]]:
+    """Return the other cells of each row by path, which a table may list twice."""
+    found = defaultdict(list)
+    for path, *cells in sorted(table.itertuples(index=False)):
+        found[path].append(tuple(cells))
+    return found
+
+
+def _differences(
+    path: str, names: list[str], was: tuple[str, ...], now: tuple[str, ...]
+) -> list[str]:
+    return [
+        f"the content of {path} is another"
+        if name == "content"
+        else f"the {name} of {path} was {a!r}, is {b!r}"
+        for name, a, b in zip(names, was, now, strict=True)
+        if a != b
+    ]

@@ -1,0 +1,126 @@
+"""Samples divided as a recipe asks, and what the audit says of it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from eosin.artifacts.audit import AuditReport, Finding
+from eosin.artifacts.run import SplitReport
+from eosin.core.errors import LeakError
+from eosin.core.types import Samples
+from eosin.data.audit import merge_audits
+from eosin.data.splits import Fold, fold_samples, pool_reports, split_samples
+from eosin.experiment.prepare import Prepared, Say
+from eosin.recipe.data import DataSection
+from eosin.recipe.schema import Recipe
+
+_DISTINCT = "keep the names apart (--set data.alike_names=distinct)"
+
+
+@dataclass(frozen=True)
+class Division:
+    """Samples divided as the recipe asks: one split, or folds.
+
+    Attributes:
+        folds: Empty for a single split.
+        samples: With a ``split`` column; for folds, the samples as they came.
+        report: What the split wanted and got.
+        audit: What the leak audit found.
+    """
+
+    samples: Samples
+    report: SplitReport
+    audit: AuditReport
+    folds: tuple[Fold, ...] = ()
+
+    @property
+    def judged(self) -> Samples:
+        """The images that are judged: the test part, or with folds all."""
+        return self.samples if self.folds else self.samples.part("test")
+
+
+def divide(recipe: Recipe, prepared: Prepared) -> Division:
+    """Split the samples and audit the split.
+
+    Raises:
+        SplitError: The groups do not allow the split.
+    """
+    section, samples = recipe.data.split, prepared.samples
+    if section.protocol != "folds":
+        divided, report = split_samples(samples, section, recipe.seed)
+        return Division(divided, report, prepared.audit(divided))
+    folds = tuple(fold_samples(samples, section, recipe.seed))
+    audits = [prepared.audit(fold.samples) for fold in folds]
+    names = [f"{fold.repeat}-{fold.fold}" for fold in folds]
+    return Division(samples, pool_reports(folds), merge_audits(audits, names), folds)
+
+
+def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say) -> None:
+    """Refuse a strict training whose split leaks; say it of any other.
+
+    Names that differ only in spelling stop a strict training even where this split happens to keep
+    them together.
+
+    Raises:
+        LeakError: Naming the first leak.
+    """
+    found = audit.leaks + [
+        one for one in audit.findings if one.kind == "alike_names" and one.severity != "leak"
+    ]
+    for warning in (one for one in audit.findings if one.severity == "warning"):
+        say(f"Audit warning: {warning.message}")
+    nothing = "no copies found" if audit.unchecked else "no leak found"
+    if not found:
+        say(". ".join(filter(None, [f"Audit: {nothing}", audit.unchecked])))
+        return
+    first = found[0]
+    if recipe.data.split.is_strict and not allow_leak:
+        what = "the split leaks" if audit.leaks else "names differ only in spelling"
+        raise LeakError(
+            f"{what}: {first.message}{_locate(first)}",
+            mend=f"{_suggest(recipe.data, first)}, or pass --allow-leak",
+        )
+    if audit.leaks:
+        say(f"Audit: this split leaks, its result will flatter: {first.message}")
+    else:
+        say(f"Audit: {nothing}, but names differ only in spelling: {first.message}")
+
+
+def _locate(finding: Finding) -> str:
+    """Return the images of the first pair where the message names none: of alike names."""
+    if finding.kind != "alike_names":
+        return ""
+    pair = finding.pairs[0]
+    return f", for example {pair.a} and {pair.b}"
+
+
+def _suggest(data: DataSection, finding: Finding) -> str:
+    """Return what removes a leak, options as they are typed."""
+    if any((pair.split_a or "").startswith("stage ") for pair in finding.pairs):
+        distinct = f", or {_DISTINCT}" if finding.kind == "alike_names" else ""
+        return f"Leave these images or groups out of the stage's data{distinct}"
+    ways = []
+    if data.split.protocol == "column":
+        ways.append("draw the split by group (--set data.split.protocol=grouped)")
+        is_one_group = finding.kind == "same_group" and not any(pair.how for pair in finding.pairs)
+        if not is_one_group and not data.repair:
+            ways[0] = (
+                "draw the split by group and join what belongs together "
+                "(--set data.split.protocol=grouped --set data.repair=true)"
+            )
+    elif not data.repair:
+        ways.append("join what belongs together (--set data.repair=true)")
+    if finding.kind == "alike_names":
+        columns = (data.path, data.label, data.patient, data.group)
+        if data.manifest is not None and columns == ("path", "label", "patient", "group"):
+            table = shlex.quote(data.manifest)
+            ways.append(
+                f"write a repaired table (eosin data audit {table} --repair NEW.csv, then train "
+                "with --set data.manifest=NEW.csv)"
+            )
+        ways.append(_DISTINCT)
+    if not ways:
+        ways = ["correct the groups of the table"]
+    text = ", or ".join(ways)
+    return text[0].upper() + text[1:]

@@ -1,0 +1,154 @@
+"""Finished stages, kept for other runs: an equal one is trained once, whichever run asks first.
+
+They lie in the user's cache folder, one folder a fingerprint: of the recipe, the images and their
+split, the weights that it began with, and the packages that compute. What the folder holds can be
+made again: nothing fails because it is full, damaged or gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eosin.artifacts.integrity import check_run_files, list_run_files, verify_files
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.versioned import read_document
+from eosin.core.errors import ArtifactError, OutputError
+from eosin.core.files import sha256_file, write_text
+from eosin.core.places import cache_folder
+from eosin.experiment.environment import package_versions, version_of
+from eosin.experiment.prepare import Prepared
+from eosin.experiment.split import Division
+from eosin.recipe import Recipe, recipe_to_toml
+
+#: What a run is called, where its images lie and what it tells beside changes no weight.
+_UNSEEN: Any = {
+    "name": True,
+    "description": True,
+    "data": {"root", "manifest", "dataset", "cache"},
+    "stain": {"reference"},
+    "transfer": {"source"},
+    "train": {"threads", "loggers", "checkpoint_minutes"},
+}
+#: What begins the names of folders that are being copied.
+_UNFINISHED = ".copying-"
+#: Checkpoints are three times the model and of no use once it is finished; a page is written anew,
+#: with the names of the run that it then belongs to.
+_LEFT_OUT = shutil.ignore_patterns("*.ckpt", "best-*", "report.html", "logs", ".*.tmp*")
+
+
+def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) -> str:
+    """Return what two stages share that end in the same weights.
+
+    Args:
+        recipe: Of the stage by itself, with its source.
+        prepared: Its images.
+        division: Their split.
+    """
+    source = Path(recipe.transfer.source)
+    reference = recipe.stain.file
+    table = division.samples.frame[["path", "label", "group", "split"]]
+    told = {
+        "recipe": recipe.model_dump(mode="json", exclude=_UNSEEN),
+        "images": prepared.fingerprint,
+        "split": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
+        "source": sha256_file(source) if source.is_file() else recipe.transfer.source,
+        "stain": sha256_file(Path(reference)) if reference else None,
+        "packages": {"eosin": version_of("eosin"), **package_versions()},
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
+    """Copy an equal stage into a run.
+
+    Args:
+        fingerprint: From :func:`fingerprint_stage`.
+        place: Where the stage goes; must not exist.
+        recipe: Of the stage, as this run calls it.
+
+    Returns:
+        Whether there was one.
+    """
+    kept = RunFolder(stages_folder() / fingerprint)
+    if not kept.metrics.exists():
+        return False
+    folder = place.root.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{_UNFINISHED}*"):  # of a run that was killed here
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as temporary:
+            copy = RunFolder(Path(shutil.copytree(kept.root, Path(temporary) / "stage")))
+            model = ModelFolder(copy.model)
+            verify_files(model, read_document(model.info, ModelInfo))
+            check_run_files(copy)
+            write_text(copy.recipe, recipe_to_toml(recipe))
+            list_run_files(copy)
+            copy.root.rename(place.root)
+    except ArtifactError:
+        # Damaged: one that is trained anew takes its place.
+        shutil.rmtree(kept.root, ignore_errors=True)
+        return False
+    except (OSError, OutputError):
+        # Another process clears the cache, or the disk is full: the training will tell.
+        return False
+    return True
+
+
+def keep_stage(fingerprint: str, place: RunFolder) -> None:
+    """Copy a finished stage into the cache; without a word where that fails.
+
+    Args:
+        fingerprint: From :func:`fingerprint_stage`.
+        place: The stage's run folder.
+    """
+    folder = stages_folder()
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as temporary:
+            copy = shutil.copytree(place.root, Path(temporary) / "stage", ignore=_LEFT_OUT)
+            # Fails where another process was faster: theirs is as good.
+            copy.rename(folder / fingerprint)
+
+
+def stages_folder() -> Path:
+    """Return where finished stages are kept."""
+    return cache_folder() / "stages"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished stage in the cache.
+
+    Attributes:
+        folder: Where it lies.
+        n_bytes: Disk that it takes.
+    """
+
+    folder: Path
+    n_bytes: int
+
+
+def list_stages() -> list[Kept]:
+    """List the finished stages, and what a killed process left of copying one."""
+    folder = stages_folder()
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        Kept(place, sum(path.stat().st_size for path in place.rglob("*") if path.is_file()))
+        for place in places
+    ]
+
+
+def clear_stages() -> list[Kept]:
+    """Remove them all; returns what there was."""
+    found = list_stages()
+    shutil.rmtree(stages_folder(), ignore_errors=True)
+    return found

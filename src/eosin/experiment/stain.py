@@ -1,0 +1,215 @@
+"""What the stain of a run's images is normalised to, fitted on the training part or on a file."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.manifest import relocated
+from eosin.artifacts.stain import StainPart, StainRecord, StainReference, UnchangedImage
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.core.errors import DataError
+from eosin.core.seeding import generator
+from eosin.core.types import SPLITS, IntArray, Samples, parts_of
+from eosin.images.decode import decode_image
+from eosin.images.staining import TILES_PER_UNIT, NormalisedStore, Rows, each, join_references
+from eosin.recipe.schema import StainSection
+from eosin.stain import METHODS
+
+#: Tiles of the training part that a reference is fitted on, and units where it is fitted by unit.
+_FITTED_TILES, _FITTED_UNITS = 512, 64
+
+
+def fit_reference(
+    section: StainSection, store: Rows, rows: IntArray, samples: Samples, seed: int
+) -> StainReference:
+    """Fit what images are made to look like.
+
+    Args:
+        section: Method, source of the reference, unit.
+        store: Images as they are.
+        rows: Of the training part, shape (N,), or (N, M) of bundles, negative where one lacks.
+        samples: The training part, N rows.
+        seed: Chooses among more tiles than are needed.
+
+    Raises:
+        DataError: The file, or no image of the training part, has a stain that can be told.
+    """
+    normaliser = METHODS.get(section.method)()
+    told: dict[str, Any] = {"unit": section.unit}
+    if section.file is not None:
+        normaliser.fit(decode_image(Path(section.file), None))
+        told["fitted_on"] = Path(section.file).name
+    else:
+        column = "group" if section.unit == "tile" else section.unit
+        tiles = _tiles_of(rows, list(samples.frame[column]), seed)
+        chosen, units = _spread(tiles) if section.unit == "tile" else _whole_units(tiles)
+        try:
+            normaliser.fit_many(each(store, np.array(chosen, dtype=np.int64)), units)
+        except DataError as error:
+            raise DataError(
+                f"no stain reference can be fitted on the training part: {error.message}",
+                mend="Name an image as stain.reference, or leave stain.method out",
+            ) from error
+        told["fitted_on"] = "the training part"
+    return normaliser.reference_.model_copy(update=told)
+
+
+def _tiles_of(rows: IntArray, names: list[str], seed: int) -> dict[str, list[int]]:
+    """Return the rows of each named unit, shuffled; an image without a name is one by itself."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for place in generator(seed, "stain").permutation(len(names)).tolist():
+        known = [row for row in np.atleast_1d(rows[place]).tolist() if row >= 0]
+        found[names[place] or f"image {place}"] += known
+    return found
+
+
+def _spread(tiles: dict[str, list[int]]) -> tuple[list[int], None]:
+    """Choose one tile of each group, then a second, so that none has the say by its size."""
+    ranked = [(rank, row) for mine in tiles.values() for rank, row in enumerate(mine)]
+    # Not by row: where an image lies in the cache must not choose.
+    ranked.sort(key=lambda pair: pair[0])
+    return [row for _, row in ranked[:_FITTED_TILES]], None
+
+
+def _whole_units(tiles: dict[str, list[int]]) -> tuple[list[int], list[str]]:
+    """Choose units, and enough tiles of each to tell its stain."""
+    kept = {name: tiles[name][:TILES_PER_UNIT] for name in list(tiles)[:_FITTED_UNITS]}
+    return [row for mine in kept.values() for row in mine], [
+        name for name, mine in kept.items() for _ in mine
+    ]
+
+
+@dataclass(frozen=True)
+class Treated:
+    """Images whose stain was normalised where it could be.
+
+    Attributes:
+        reference: What they were made to look like.
+        totals: How many of each split.
+        unchanged: Those that came back as they were.
+    """
+
+    reference: StainReference
+    totals: Counter[str]
+    unchanged: list[UnchangedImage]
+
+
+def find_unchanged(store: Any, rows: IntArray, samples: Samples) -> list[Treated]:
+    """Tell which images came back as they were.
+
+    Args:
+        store: Where the images lie.
+        rows: Theirs, shape (N,), or (N, M) of bundles, negative where one lacks.
+        samples: Theirs, with a ``split`` column.
+
+    Returns:
+        One item; none where stain was not normalised.
+    """
+    if not isinstance(store, NormalisedStore):
+        return []
+    cells = zip(samples.frame["path"], samples.frame["split"], rows, strict=True)
+    found = [
+        (part, split, row)
+        for path, split, mine in cells
+        for part, row in zip(parts_of(path), np.atleast_1d(mine).tolist(), strict=True)
+        if row >= 0
+    ]
+    reasons = store.reasons(np.array([row for _, _, row in found], dtype=np.int64))
+    unchanged = [
+        UnchangedImage(path=path, split=split, reason=reason)
+        for (path, split, _), reason in zip(found, reasons, strict=True)
+        if reason
+    ]
+    return [Treated(store.reference, Counter(split for _, split, _ in found), unchanged)]
+
+
+def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
+    """Write ``stain.json``; nothing where stain was not normalised.
+
+    Args:
+        run: The run folder.
+        treated: What was found of one or several models' images.
+        root: The folder that their paths start from.
+    """
+    if not treated:
+        return
+    totals = sum((one.totals for one in treated), Counter[str]())
+    unchanged = [image for one in treated for image in one.unchanged]
+    reasons = {
+        name: Counter(image.reason for image in unchanged if image.split == name).most_common()
+        for name in sorted(totals, key=[*SPLITS, *totals].index)
+    }
+    parts = {
+        name: StainPart(n_images=totals[name], unchanged=dict(found))
+        for name, found in reasons.items()
+    }
+    frame = pd.DataFrame({"path": [image.path for image in unchanged]}, dtype=object)
+    paths = relocated(Samples(frame, root, ()), run.root).frame["path"]
+    record = StainRecord(
+        reference=join_references([one.reference for one in treated]),
+        parts=parts,
+        unchanged=[
+            image.model_copy(update={"path": path})
+            for image, path in zip(unchanged, paths, strict=True)
+        ],
+    )
+    write_document(run.stain, record)
+
+
+def carry_stain(run: RunFolder, member: RunFolder, reference: Any, judged: Samples) -> None:
+    """Write ``stain.json`` of an ensemble: what of the judged images a member left as it was.
+
+    Whether a stain can be told depends on the image and the method, not on the reference.
+
+    Args:
+        run: The ensemble's folder.
+        member: A member's run folder.
+        reference: The ensemble's; nothing is written without.
+        judged: The images that it was judged on, with a ``split`` column.
+    """
+    if reference is None or not member.stain.exists():
+        return
+    left = {
+        (member.root / image.path).resolve(): image
+        for image in read_document(member.stain, StainRecord).unchanged
+    }
+    cells = zip(judged.frame["path"], judged.frame["split"], strict=True)
+    parts = [(part, split) for cell, split in cells for part in parts_of(cell) if part]
+    unchanged = [
+        left[path].model_copy(update={"path": part, "split": split})
+        for part, split in parts
+        if (path := (judged.root / part).resolve()) in left
+    ]
+    totals = Counter(split for _, split in parts)
+    write_stain(run, [Treated(reference, totals, unchanged)], judged.root)
+
+
+def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:
+    """Write ``stain.json`` of a run with folds, from what each fold held out.
+
+    Args:
+        run: The run folder.
+        places: Of the folds.
+        name: What the held-out images are called together.
+    """
+    treated = []
+    for place in places:
+        if not place.stain.exists():
+            return
+        record = read_document(place.stain, StainRecord)
+        unchanged = [
+            image.model_copy(update={"path": str(place.root / image.path), "split": name})
+            for image in record.unchanged
+            if image.split == "test"
+        ]
+        total = Counter({name: record.parts["test"].n_images})
+        treated.append(Treated(record.reference, total, unchanged))
+    write_stain(run, treated, Path())

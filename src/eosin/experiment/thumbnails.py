@@ -1,0 +1,208 @@
+"""The small pictures that a report shows: examples, augmented copies, confident mistakes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from eosin.artifacts.audit import SHOWN_KINDS, AuditReport
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.model import Embedding
+from eosin.artifacts.run import SamplePicture, SamplesIndex
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.augment import Policy, augment_bytes
+from eosin.core.errors import ImageError
+from eosin.core.files import write_bytes
+from eosin.core.seeding import generator
+from eosin.core.types import Image, IntArray, Samples
+from eosin.evaluation import Judged
+from eosin.images.bank import ImageBank, PictureFiles
+from eosin.images.preprocess import to_picture
+
+_SIDE_PX = 160
+_EXAMPLES_PER_CLASS = 6
+_AUGMENTED = 8
+_MISTAKES = 12
+#: Pairs that the audit found alike: of one finding, and in all.
+_PAIRS_PER_FINDING, _PAIRS = 4, 16
+
+
+@dataclass(frozen=True)
+class ShownAs:
+    """How the network saw training images.
+
+    Attributes:
+        policy: Their augmentation.
+        copies: Fixed copies of each; ``None`` where every epoch drew anew.
+        seed: The run's seed.
+    """
+
+    policy: Policy
+    copies: int | None
+    seed: int
+
+
+def write_pictures(
+    run: RunFolder, samples: Samples, judged: Judged, bank: ImageBank, shown: ShownAs
+) -> None:
+    """Write ``samples/``.
+
+    Args:
+        run: The run folder.
+        samples: With a ``split`` column; examples come from its training part.
+        judged: The test part, for the mistakes.
+        bank: Decoded images.
+        shown: How the network saw training images.
+    """
+    train, seed = samples.part("train"), shown.seed
+    if isinstance(bank.preprocessing, Embedding):
+        pictures = _pictures_of_files(run, train, judged, seed)
+    else:
+        pictures = _examples(run, train, bank, seed)
+        if not shown.policy.changes_nothing:
+            pictures += _augmented(run, train, bank, shown)
+        pictures += mistakes(run, judged, bank)
+        pictures += _pairs(run, samples, bank)
+    write_document(run.samples_index, SamplesIndex(pictures=pictures))
+
+
+def _pictures_of_files(
+    run: RunFolder, train: Samples, judged: Judged, seed: int
+) -> list[SamplePicture]:
+    """Save pictures of images whose features alone were needed; none where a file lacks."""
+    files = PictureFiles()
+    try:
+        return _examples(run, train, files, seed) + mistakes(run, judged, files)
+    except ImageError:
+        return []
+
+
+def _examples(
+    run: RunFolder, train: Samples, bank: ImageBank | PictureFiles, seed: int
+) -> list[SamplePicture]:
+    rows = np.concatenate(
+        [
+            _spread(train, np.flatnonzero(train.targets == index), seed)
+            for index in range(len(train.class_names))
+        ]
+    )
+    chosen = train.where(np.isin(np.arange(len(train)), rows))
+    shown = _saved(run, bank, chosen, "example")
+    if isinstance(bank, ImageBank) and bank.preprocessing.stain is not None:
+        stained = bank.preprocessing.model_copy(update={"stain": None})
+        shown += _saved(run, bank.reading(stained), chosen, "before")
+    return shown
+
+
+def _saved(
+    run: RunFolder, bank: ImageBank | PictureFiles, chosen: Samples, role: str
+) -> list[SamplePicture]:
+    return [
+        _save(run, bank, f"{role}-{n:02d}.jpg", image, _describe(chosen, n, role))
+        for n, image in enumerate(bank.of(chosen)[:])
+    ]
+
+
+def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
+    """Choose rows of one class from as many different groups as there are."""
+    shuffled = generator(seed, "pictures").permutation(rows)
+    groups = train.groups
+    seen: dict[str, int] = {}
+    rank = []
+    for row in shuffled:
+        group = groups[row]
+        rank.append(seen.get(group, 0))
+        seen[group] = rank[-1] + 1
+    order = np.argsort(np.array(rank, dtype=np.int64), kind="stable")
+    return shuffled[order[:_EXAMPLES_PER_CLASS]]
+
+
+def _augmented(
+    run: RunFolder, train: Samples, bank: ImageBank, shown: ShownAs
+) -> list[SamplePicture]:
+    """Show images as the network saw them in the first epoch."""
+    rows = generator(shown.seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
+    rows = np.sort(rows)
+    chosen = train.where(np.isin(np.arange(len(train)), rows))
+    images = bank.of(chosen)[:]
+    # Fixed copies follow each other: one of each image, another each time.
+    copies = shown.copies or 1
+    index = rows * copies + np.arange(len(rows)) % copies
+    drawn = shown.policy.draw(shown.seed, 0, index, channels=images.shape[-1])
+    images = augment_bytes(images, drawn)
+    return [
+        _save(run, bank, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
+        for n, image in enumerate(images)
+    ]
+
+
+def mistakes(run: RunFolder, judged: Judged, bank: ImageBank | PictureFiles) -> list[SamplePicture]:
+    """Save the images that the model got wrong with most confidence."""
+    confidence = judged.probabilities.max(axis=1)
+    saved = []
+    for n, row in enumerate(find_mistakes(judged)):
+        one = judged.samples.where(np.arange(len(judged.samples)) == row)
+        picture = _describe(one, 0, "mistake").model_copy(
+            update={
+                "predicted": one.class_names[judged.predicted[row]],
+                "probability": float(confidence[row]),
+            }
+        )
+        saved.append(_save(run, bank, f"mistake-{n:02d}.jpg", bank.of(one)[:][0], picture))
+    return saved
+
+
+def _pairs(run: RunFolder, samples: Samples, bank: ImageBank) -> list[SamplePicture]:
+    """Save pairs that the audit, which is written before, found alike."""
+    paths = list(samples.frame["path"])
+    row_of = {path: row for row, path in reversed(list(enumerate(paths)))}
+    chosen = [
+        pair
+        for finding in read_document(run.audit, AuditReport).findings
+        if finding.kind in SHOWN_KINDS
+        for pair in [p for p in finding.pairs if {p.a, p.b} <= row_of.keys()][:_PAIRS_PER_FINDING]
+    ]
+    saved = []
+    for number, pair in enumerate(chosen[:_PAIRS]):
+        for side, path, split in (("a", pair.a, pair.split_a), ("b", pair.b, pair.split_b)):
+            one = samples.where(np.arange(len(samples)) == row_of[path])
+            told = _describe(one, 0, "pair").model_copy(update={"pair": number, "split": split})
+            name = f"pair-{number:02d}-{side}.jpg"
+            saved.append(_save(run, bank, name, bank.of(one)[:][0], told))
+    return saved
+
+
+def find_mistakes(judged: Judged) -> IntArray:
+    """Return the rows that the model got wrong with most confidence, the surest first."""
+    confidence = judged.probabilities.max(axis=1)
+    wrong = np.flatnonzero(judged.predicted != judged.samples.targets)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+
+
+def _describe(samples: Samples, row: int, role: str) -> SamplePicture:
+    cells = samples.frame.iloc[row]
+    return SamplePicture.model_validate(
+        {
+            "file": "",
+            "role": role,
+            "path": cells["path"],
+            "label": cells["label"],
+            "patient": cells["patient"],
+            "magnification": cells.get("magnification", ""),
+            "split": cells.get("split"),
+        }
+    )
+
+
+def _save(
+    run: RunFolder, bank: ImageBank | PictureFiles, name: str, image: Image, picture: SamplePicture
+) -> SamplePicture:
+    small = PillowImage.fromarray(to_picture(image, bank.preprocessing))
+    small.thumbnail((_SIDE_PX, _SIDE_PX))
+    stream = io.BytesIO()
+    small.save(stream, format="JPEG", quality=88)
+    write_bytes(run.samples / name, stream.getvalue(), durable=False)
+    return picture.model_copy(update={"file": name})

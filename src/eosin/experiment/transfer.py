@@ -1,0 +1,191 @@
+"""Trainings on other data that come before a recipe's own: each a run folder, trained once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from eosin.artifacts.audit import Finding
+from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.core.files import clean_partial, prepare_output, write_text
+from eosin.data.audit import audit_stage, find_alike
+from eosin.data.sources.catalogue import DATASETS
+from eosin.experiment.model_info import Start
+from eosin.experiment.plan import Plan, make_plan
+from eosin.experiment.prepare import Prepared, Say, prepare, tell_repair
+from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
+from eosin.experiment.run import fit_split
+from eosin.experiment.split import Division, divide, stop_at_leak
+from eosin.experiment.stage_store import fingerprint_stage, keep_stage, take_stage
+from eosin.experiment.writer import Stopwatch, open_session
+from eosin.recipe import Recipe, read_recipe, recipe_to_toml
+from eosin.recipe.data import DataSection
+from eosin.recipe.schema import TransferSection, TransferStage
+from eosin.reporting import write_report
+from eosin.runs.relocation import note_place
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training that comes first.
+
+    Attributes:
+        number: From 1.
+        section: Of the recipe.
+        recipe: The training by itself; where it starts is settled when its turn comes.
+        prepared: Its images.
+        division: Its split.
+    """
+
+    number: int
+    section: TransferStage
+    recipe: Recipe
+    prepared: Prepared
+    division: Division
+
+
+def prepare_stages(
+    recipe: Recipe, prepared: Prepared, division: Division, say: Say
+) -> tuple[list[Stage], list[Finding]]:
+    """List the images of every stage, and look for them in what the recipe is judged on.
+
+    Args:
+        recipe: Resolved, with its stages.
+        prepared: The recipe's own images.
+        division: Their split.
+        say: Told what is being done.
+
+    Returns:
+        The stages; the leaks between one of them and a test part.
+    """
+    stages: list[Stage] = []
+    leaks: list[Finding] = []
+    for number, section in enumerate(recipe.transfer.stage, start=1):
+        one = stage_recipe(recipe, section)
+        say(f"Stage {section.name}:")
+        mine = prepare(one, say)
+        tell_repair(mine, say)
+        stages.append(Stage(number, section, one, mine, divide(one, mine)))
+        leaks += audit_stage(
+            section.name,
+            (mine.samples, mine.hashes),
+            (division.judged, prepared.hashes),
+            is_same_source=_may_share_groups(section.data, recipe.data),
+            alike=find_alike(mine.album.joined(prepared.album), len(mine.album)),
+            distinct=recipe.data.alike_names == "distinct",
+        )
+    return stages, leaks
+
+
+def _may_share_groups(a: DataSection, b: DataSection) -> bool:
+    """Manifests do not tell where they come from: a name they share may be one patient's."""
+    if a.dataset is None or b.dataset is None:
+        return True
+    is_simulated = DATASETS.get(a.dataset).facts.simulated
+    return a.dataset == b.dataset and (a.root == b.root or not is_simulated)
+
+
+def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
+    """Return the recipe of one stage by itself."""
+    train = {"epochs": section.epochs, "lr": section.lr or recipe.train.lr}
+    policy = section.augment or recipe.augment.policy
+    return recipe.model_copy(
+        update={
+            "name": f"{recipe.name[:60]}-{section.name}"[:80],
+            "description": f"Stage {section.name} of {recipe.name}",
+            "data": section.data,
+            "augment": recipe.augment.model_copy(update={"policy": policy}),
+            "transfer": TransferSection(freeze=section.freeze),
+            "train": recipe.train.model_copy(update=train),
+        }
+    )
+
+
+def plan_stage(stage: Stage, say: Say) -> Plan:
+    """Say what one stage would do, need and take."""
+    session = open_session(stage.recipe, stage.prepared, say, Stopwatch())
+    return make_plan(session, stage.division.samples, stage.division.report, 1)
+
+
+def run_stages(
+    run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool, say: Say
+) -> Start:
+    """Train every stage that is not finished.
+
+    Args:
+        run: The whole run's folder; each stage goes into its ``stages/<n>-<name>``.
+        recipe: The whole recipe.
+        stages: In their order.
+        allow_leak: Go on where a stage's own split leaks.
+        say: Told what is being done.
+
+    Returns:
+        Where the recipe's own training begins.
+    """
+    start = Start(recipe.transfer.source)
+    for stage in stages:
+        place = run.stage(stage.number, stage.section.name)
+        _run_stage(place, stage, start, allow_leak=allow_leak, say=say)
+        weights = str(ModelFolder(place.model).weights)
+        start = Start(weights, stage.section.name, stage.section.freeze)
+    return start
+
+
+def note_stage_places(run: RunFolder, recipe: Recipe, say: Say) -> None:
+    """Note in the stages of a finished run where their images are now.
+
+    The images of a stage are read only where the recipe names another place than the stage does:
+    a finished run does not need them.
+
+    Args:
+        run: The whole run.
+        recipe: Its recipe, with the new places.
+        say: Told what is being done.
+
+    Raises:
+        ArtifactError: Other images are in the new place.
+    """
+    for number, section in enumerate(recipe.transfer.stage, start=1):
+        place = run.stage(number, section.name)
+        if not place.recipe.exists() or read_recipe(place.recipe).data == section.data:
+            continue
+        one = _started_there(stage_recipe(recipe, section), place)
+        say(f"Stage {section.name}:")
+        prepared = prepare(one, say)
+        check_same_data(place, prepared)
+        note_place(place, one, prepared.samples)
+
+
+def _started_there(recipe: Recipe, place: RunFolder) -> Recipe:
+    """Return the recipe with the start as it was told: the whole run may have been moved."""
+    told = {"source": read_recipe(place.recipe).transfer.source}
+    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update=told)})
+
+
+def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool, say: Say) -> None:
+    label = f"stage {stage.number}, {stage.section.name}: "
+    transfer = stage.recipe.transfer.model_copy(update={"source": start.source})
+    recipe = stage.recipe.model_copy(update={"transfer": transfer})
+    if place.recipe.exists():
+        check_same_recipe(place, _started_there(recipe, place) if stage.number > 1 else recipe)
+        check_same_data(place, stage.prepared)
+        note_place(place, _started_there(recipe, place), stage.prepared.samples)
+        clean_partial(place.root)
+    fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division)
+    if place.metrics.exists():
+        say(f"{label}done before")
+    elif not place.root.exists() and take_stage(fingerprint, place, recipe):
+        say(f"{label}an equal one was trained before: taken over from the cache")
+        record_data(place, stage.prepared)
+    else:
+        stop_at_leak(recipe, stage.division.audit, allow_leak, say)
+        if not place.recipe.exists():
+            prepare_output(place.root)
+            write_text(place.recipe, recipe_to_toml(recipe))
+        if not place.environment.exists():
+            record_data(place, stage.prepared)
+        session = replace(open_session(recipe, stage.prepared, say, Stopwatch()), start=start)
+        fit_split(session, stage.division.samples, stage.division.report, place, label=label)
+        if recipe.data.cache:
+            keep_stage(fingerprint, place)
+    if not place.report.exists():
+        write_report(place.root)

@@ -1,0 +1,247 @@
+"""The decoded images of a run: read once into the cache, then a batch at a time from there."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.model import Embedding, Preprocessing, Window
+from eosin.core.errors import UsageError
+from eosin.core.progress import progress_bar
+from eosin.core.types import Image, IntArray, Samples, parts_of
+from eosin.images.cache import ImageStore, Item, StoreSettings, fill_store
+from eosin.images.decode import DECODER_VERSION
+from eosin.images.hashes import FileHash, FileHashes
+from eosin.images.listing import check_text
+from eosin.images.preprocess import (
+    decode_for,
+    make_preprocessing,
+    read_image,
+    resize_image,
+    to_bytes,
+)
+from eosin.images.staining import NormalisedStore, rows_of_units
+from eosin.images.vectors import FeatureTable
+
+#: Where images lie, or features in their place.
+Store = ImageStore | NormalisedStore | FeatureTable
+
+#: Bytes of images that are looked at in one go when a window is fitted.
+_CHUNK_BYTES = 32 << 20
+#: Side of a picture that only people look at.
+_LOOKED_AT_PX = 224
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """Some images of a store, as the network wants them; an :class:`~eosin.core.types.ImageSource`.
+
+    Attributes:
+        store: Where they lie.
+        rows: Row of each in the store, shape (N,); of bundles (N, M), negative where an image is
+            missing.
+        preprocessing: With the fitted window, for fluorescence.
+    """
+
+    store: Store
+    rows: IntArray
+    preprocessing: Preprocessing
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W, C."""
+        return (len(self.rows), *self.store.shape[1:3], len(self.preprocessing.channels))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: slice | IntArray) -> Image:
+        """Return images, uint8, shape (B, H, W, C); features float32, shape (B, 1, 1, D)."""
+        rows = self.rows[chosen]
+        if isinstance(self.store, FeatureTable):
+            features: Image = self.store[rows]
+            return features
+        if rows.ndim == 1:
+            return to_bytes(self.store.take(rows), self.preprocessing)
+        images = np.zeros((*rows.shape, *self.store.shape[1:]), dtype=np.uint8)
+        images[rows >= 0] = self.store.take(rows[rows >= 0])
+        return np.concatenate(list(np.moveaxis(images, 1, 0)), axis=-1)  # (B, H, W, 3 · M)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBank:
+    """Decoded and resized images, addressed by the manifest's path.
+
+    Attributes:
+        store: Where they lie.
+        rows: Row of each image's path in the store.
+        preprocessing: How they were read; window and stain reference are fitted by a split's
+            training part.
+        samples: All of them, with the slides and patients that they are of.
+        private: The folder of a store that is nobody else's, and goes with the process.
+    """
+
+    store: Store
+    rows: dict[str, int]
+    preprocessing: Preprocessing
+    samples: Samples
+    private: Any = field(default=None, repr=False)
+
+    @property
+    def n_bytes(self) -> int:
+        """Disk that the images take in the cache."""
+        if isinstance(self.store, FeatureTable):
+            return 0
+        images = len(set(self.rows.values()))
+        return images * math.prod(self.store.shape[1:]) * np.dtype(self.store.dtype).itemsize
+
+    def of(self, samples: Samples) -> StoredImages:
+        """Return the images of a table's rows."""
+        cells = [
+            [self.rows[part] if part else -1 for part in parts_of(path)]
+            for path in samples.frame["path"]
+        ]
+        n_places = len(self.preprocessing.magnifications)
+        rows = np.array(cells, dtype=np.int64).reshape(-1, n_places or 1)
+        return StoredImages(self.store, rows if n_places else rows[:, 0], self.preprocessing)
+
+    def reading(self, preprocessing: Preprocessing) -> ImageBank:
+        """Return the same images read otherwise.
+
+        Args:
+            preprocessing: Differs from this one's in window and stain reference alone.
+        """
+        stain, store = preprocessing.stain, self.store
+        if stain != self.preprocessing.stain:
+            store = store.raw if isinstance(store, NormalisedStore) else store
+            if stain is not None and isinstance(store, ImageStore):
+                units = rows_of_units(self.samples, self.rows, stain.unit)
+                store = NormalisedStore(store, stain, units)
+        return replace(self, store=store, preprocessing=preprocessing)
+
+    def fit_window(self, samples: Samples, percentiles: tuple[float, float]) -> Preprocessing:
+        """Fit the window of fluorescence channels; brightfield needs none.
+
+        Args:
+            samples: The training part.
+            percentiles: Of each channel's counts over all pixels: what becomes 0 and 255.
+
+        Returns:
+            The preprocessing with the window.
+        """
+        planes = self.preprocessing.planes
+        if planes is None:
+            return self.preprocessing
+        rows = self.of(samples).rows
+        counts = np.zeros((len(planes.chosen), 2**planes.bits), dtype=np.int64)
+        row_bytes = math.prod(self.store.shape[1:]) * np.dtype(self.store.dtype).itemsize
+        step = max(1, _CHUNK_BYTES // row_bytes)
+        for start in range(0, len(rows), step):
+            values = self.store.take(rows[start : start + step])  # (B, H, W, C)
+            for channel, total in enumerate(counts):
+                total += np.bincount(values[..., channel].ravel(), minlength=len(total))
+        low, high = (tuple(_percentile(total, q) for total in counts) for q in percentiles)
+        window = Window(low=low, high=high, percentiles=percentiles)
+        fitted = planes.model_copy(update={"window": window})
+        return self.preprocessing.model_copy(update={"planes": fitted})
+
+
+class PictureFiles:
+    """Images of which a run knows features alone, read from their files to be looked at."""
+
+    preprocessing = make_preprocessing("unit", _LOOKED_AT_PX)
+
+    def of(self, samples: Samples) -> list[Image]:
+        """Return the images of a table's rows, uint8, each of shape (H, W, 3).
+
+        Raises:
+            ImageError: One is not there, or is no brightfield image.
+        """
+        cells = samples.frame["path"]
+        return [read_image(*samples.locate(cell), self.preprocessing) for cell in cells]
+
+
+def _percentile(counts: IntArray, percent: float) -> float:
+    """Return the smallest value of a pixel that so many per cent of the pixels do not exceed."""
+    reached = np.cumsum(counts)
+    # At 0 per cent the darkest pixel, not a count that no pixel has.
+    wanted = max(percent / 100 * reached[-1], 1)
+    return float(np.searchsorted(reached, wanted, side="left"))
+
+
+def load_bank(
+    samples: Samples,
+    preprocessing: Preprocessing,
+    *,
+    keep: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> tuple[ImageBank, FileHashes]:
+    """Read every image of a table that is not in the cache yet.
+
+    Args:
+        samples: The table.
+        preprocessing: Size, rule, and channels of fluorescence.
+        keep: Whether what was decoded stays for the next run.
+        say: Told where the work waits for another process.
+
+    Returns:
+        The images that could be read; hashes of all, with a reason for the others.
+
+    Raises:
+        UsageError: What is wanted are features.
+        DataError: The folder's name is not UTF-8.
+    """
+    if isinstance(preprocessing, Embedding):
+        raise UsageError(
+            f"the model takes features such as those of {preprocessing.table}, not images",
+            mend="Name a table of them",
+        )
+    check_text(samples.root)
+    cells = samples.image_cells
+    items = [Item(cell, *samples.locate(cell)) for cell in cells]
+    private = None if keep else tempfile.TemporaryDirectory(prefix="eosin-")
+    with progress_bar("Reading images") as advance:
+        store, entries = fill_store(
+            items,
+            _settings(preprocessing),
+            decode=lambda path, index: decode_for(path, index, preprocessing),
+            fit=lambda image: resize_image(image, preprocessing),
+            folder=None if private is None else Path(private.name),
+            advance=advance,
+            say=say,
+        )
+    found = dict(zip(cells, entries, strict=True))
+    rows = {cell: entry.row for cell, entry in found.items() if entry.row is not None}
+    hashes = {
+        cell: FileHash(entry.content, entry.pixels, entry.reason) for cell, entry in found.items()
+    }
+    bank = ImageBank(store, rows, _without_stain(preprocessing), samples, private)
+    return bank.reading(preprocessing), FileHashes(hashes)
+
+
+def _without_stain(preprocessing: Preprocessing) -> Preprocessing:
+    return preprocessing.model_copy(update={"stain": None})
+
+
+def _settings(preprocessing: Preprocessing) -> StoreSettings:
+    planes = preprocessing.planes
+    height, width = preprocessing.input_px
+    return StoreSettings(
+        shape=(height, width, 3 if planes is None else len(planes.chosen)),
+        dtype="uint16" if planes is not None and planes.bits == 16 else "uint8",
+        reading={
+            "decoder": DECODER_VERSION,
+            "resize": preprocessing.resize,
+            "interpolation": preprocessing.interpolation,
+            "channels": None if planes is None else list(planes.chosen),
+            # Files may name their channels, in any order.
+            **({} if planes is None else {"names": list(preprocessing.channels)}),
+            "of": None if planes is None else planes.n_stored,
+        },
+    )

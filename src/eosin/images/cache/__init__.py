@@ -1,0 +1,24 @@
+"""Images decoded and resized once, kept in a file that is read a batch at a time.
+
+A store holds the images of one data folder under one set of settings: ``pixels-<token>.bin`` (one
+row an image, only ever appended to), ``index.parquet`` (which file has which row, replaced as a
+whole) and ``store.json`` (what the store is). The index names only rows that are on the disk, so a
+process that is killed loses at most what it read since the last time the index was written.
+"""
+
+from eosin.images.cache.filling import fill_store
+from eosin.images.cache.index import Entry, Item, StoreSettings
+from eosin.images.cache.listing import Cleared, StoreInfo, clear_stores, list_stores
+from eosin.images.cache.store import ImageStore
+
+__all__ = [
+    "Cleared",
+    "Entry",
+    "ImageStore",
+    "Item",
+    "StoreInfo",
+    "StoreSettings",
+    "clear_stores",
+    "fill_store",
+    "list_stores",
+]

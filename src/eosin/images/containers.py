@@ -1,0 +1,251 @@
+"""Images inside one large file: the ``file#index`` of a manifest, in HDF5 and idx files.
+
+Opened files and what was inflated of them are kept for the next read, a few at a time; a file that
+has changed since is opened anew. One that cannot be read is remembered with its reason, so that a
+table of 60,000 images in one broken file does not inflate it 60,000 times. Reading is safe from
+several threads, and in a process that is forked while others read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Protocol
+
+from eosin.core.errors import ImageError
+from eosin.core.files import check_file
+from eosin.core.types import MOST_INDEX, IntArray, Pixels
+from eosin.images.failures import reserve_memory
+from eosin.images.hdf5 import Hdf5Images, read_hdf5_labels
+from eosin.images.idx import IdxImages, read_idx_labels
+
+_HDF5_SUFFIXES = (".h5", ".hdf5")
+_IDX_SUFFIXES = (".idx", ".idx.gz", "-ubyte", "-ubyte.gz")
+#: How the names of containers end.
+CONTAINER_SUFFIXES = frozenset(_HDF5_SUFFIXES + _IDX_SUFFIXES)
+_MAX_KEPT = 8
+_MAX_KEPT_BYTES = 512 * 1024**2
+#: Numbers of an image that is read only where its memory has been reserved.
+_LARGE = 1_000_000
+
+
+class _Images(Protocol):
+    shape: tuple[int, ...]
+
+    @property
+    def kept_bytes(self) -> int: ...
+
+    def read(self, index: int) -> Pixels: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A file as it was when it was opened: its images, or why there are none."""
+
+    size: int
+    mtime_ns: int
+    images: _Images | ImageError
+
+    @property
+    def kept_bytes(self) -> int:
+        return 0 if isinstance(self.images, ImageError) else self.images.kept_bytes
+
+
+class OpenedFiles:
+    """The files that were read last.
+
+    Args:
+        most_bytes: Of what is kept of all but the newest of them.
+    """
+
+    def __init__(self, most_bytes: int = _MAX_KEPT_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self.lock = RLock()
+        self._files: OrderedDict[Path, _Kept] = OrderedDict()
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._files
+
+    def get(self, path: Path) -> _Images:
+        """Return the images of a file; the lock must be held."""
+        state = _look(path)
+        kept = self._files.get(path)
+        if kept is None or (kept.size, kept.mtime_ns) != (state.st_size, state.st_mtime_ns):
+            self.drop(path)
+            if not _is_hdf5(path):  # unpacked as soon as it is opened
+                self.shrink(keep=0, most_bytes=self._most_bytes // 4)
+            kept = _Kept(state.st_size, state.st_mtime_ns, _open(path))
+            self._files[path] = kept
+            self.shrink()
+        self._files.move_to_end(path)
+        if isinstance(kept.images, ImageError):
+            # A fresh one each time: a raised error keeps the frames that it passed through.
+            raise ImageError(kept.images.message, mend=kept.images.mend)
+        return kept.images
+
+    def shrink(self, keep: int = 1, most_bytes: int | None = None) -> None:
+        """Close what was not read for longest, but for the newest ``keep``."""
+        most_bytes = self._most_bytes if most_bytes is None else most_bytes
+        while len(self._files) > keep and (
+            len(self._files) > _MAX_KEPT or self._kept_bytes() > most_bytes
+        ):
+            self.drop(next(iter(self._files)))
+
+    def _kept_bytes(self) -> int:
+        return sum(kept.kept_bytes for kept in self._files.values())
+
+    def drop(self, path: Path) -> None:
+        """Let go of a file, if it is held."""
+        kept = self._files.pop(path, None)
+        if kept is not None and not isinstance(kept.images, ImageError):
+            kept.images.close()
+
+
+_opened = OpenedFiles()
+
+
+def is_container(path: Path) -> bool:
+    """Tell by its name whether a file holds many images."""
+    return path.name.lower().endswith((*_HDF5_SUFFIXES, *_IDX_SUFFIXES))
+
+
+def count_items(path: Path) -> int:
+    """Count the images of a container; the file is not kept open.
+
+    Args:
+        path: An HDF5 or idx file.
+
+    Raises:
+        ImageError: It is absent, damaged, or holds no images.
+    """
+    with _opened.lock:
+        held = path in _opened
+        try:
+            count = _opened.get(path).shape[0]
+        except MemoryError:
+            raise _short_of_memory(path) from None
+        if not held:
+            # Nobody reads yet: an HDF5 file that is held open cannot be written anew.
+            _opened.drop(path)
+        return count
+
+
+def read_item(path: Path, index: int) -> Pixels:
+    """Read one image of a container.
+
+    Args:
+        path: An HDF5 or idx file.
+        index: Which image, from 0.
+
+    Returns:
+        uint8 or uint16, shape (H, W) or (H, W, C); a copy, contiguous.
+
+    Raises:
+        ImageError: The file is absent, damaged or holds no images, or not so many.
+    """
+    try:
+        with _opened.lock:
+            images = _opened.get(path)
+            count, *sides = images.shape
+            if not 0 <= index < count:
+                asked = index if index < MOST_INDEX else f"{MOST_INDEX} or more"
+                raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
+            if math.prod(sides) < _LARGE:
+                return images.read(index)
+        # Not under the lock: what is waited for may be a thread that waits for it.
+        reserve_memory(4 * math.prod(sides))
+        with _opened.lock:
+            return _opened.get(path).read(index)
+    except MemoryError:
+        raise _short_of_memory(path) from None
+
+
+def read_labels(path: Path) -> IntArray:
+    """Read the labels of a container.
+
+    Args:
+        path: An HDF5 or idx file of labels, one an image.
+
+    Returns:
+        Shape (N,), int64.
+
+    Raises:
+        ImageError: It is absent, damaged, or holds something else.
+    """
+    with _opened.lock:
+        _check_known(path)
+        try:
+            return read_hdf5_labels(path) if _is_hdf5(path) else read_idx_labels(path)
+        except MemoryError:
+            raise _short_of_memory(path) from None
+
+
+def _short_of_memory(path: Path) -> ImageError:
+    """Let go of a file, and return its failure, which the next read may not have."""
+    _opened.drop(path)
+    return ImageError(f"{path} needs more memory than is free")
+
+
+def _is_hdf5(path: Path) -> bool:
+    return path.name.lower().endswith(_HDF5_SUFFIXES)
+
+
+def _check_known(path: Path) -> None:
+    """Refuse what has not a container's name, or is no file, before a library opens it."""
+    if not is_container(path):
+        raise ImageError(
+            f"{path} is no file of many images",
+            mend=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
+        )
+    try:
+        check_file(path)
+    except OSError as error:
+        raise _explain(path, error) from error
+
+
+def _look(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except (OSError, ValueError) as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: Path, error: OSError | ValueError) -> ImageError:
+    """Return what the operating system says of a file as an ImageError."""
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{path} does not exist")
+    # Else a NUL, or a surrogate that stands for no byte.
+    reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
+    return ImageError(f"{path} cannot be read: {reason}")
+
+
+def _open(path: Path) -> _Images | ImageError:
+    try:
+        _check_known(path)
+        return Hdf5Images(path) if _is_hdf5(path) else IdxImages(path)
+    except ImageError as error:
+        return error
+
+
+def _forget() -> None:
+    """Start afresh in a forked process: its parent's files are not its own to read from."""
+    global _inherited, _opened
+    _inherited, _opened = _opened, OpenedFiles()
+
+
+# Kept, never closed, in a forked process: closing would act upon the parent's files.
+_inherited: OpenedFiles | None = None
+
+if hasattr(os, "register_at_fork"):
+    # Nobody is inside HDF5 while a process forks, so its lock is not inherited held.
+    os.register_at_fork(
+        before=lambda: _opened.lock.acquire(),
+        after_in_parent=lambda: _opened.lock.release(),
+        after_in_child=_forget,
+    )

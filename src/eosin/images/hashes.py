@@ -1,0 +1,157 @@
+"""Hashes of files and of their decoded pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from eosin.core.errors import ImageError
+from eosin.core.files import sha256_file
+from eosin.core.progress import Advance
+from eosin.core.threads import map_threads
+from eosin.core.types import Pixels, Samples, parts_of
+from eosin.images.failures import isolated
+from eosin.images.limits import Limits, read_limits
+from eosin.images.planes import decode_any
+
+#: A file may have so many times the bytes of an image before it is not even hashed: a slide's.
+_FILE_PER_IMAGE = 8
+
+
+@dataclass(frozen=True)
+class FileHash:
+    """One image.
+
+    Attributes:
+        content: SHA-256 of the bytes of its file, be it the image's own or a container; nothing
+            where there is no such file.
+        pixels: SHA-256 of its shape and decoded pixels; nothing where it does not decode.
+        reason: Why it does not decode.
+    """
+
+    content: str | None
+    pixels: str | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class FileHashes:
+    """Hashes by the manifest's ``path`` cell.
+
+    Attributes:
+        files: From cell to hashes.
+    """
+
+    files: dict[str, FileHash] = field(default_factory=dict)
+
+    def of_file(self, path: str) -> FileHash | None:
+        """Return the hashes of a cell; of an image inside a container, with the container's.
+
+        Of a bundle, one ``content`` for all its files.
+        """
+        parts = parts_of(path)
+        if len(parts) == 1:
+            return self.files.get(path)
+        found = [self.files.get(part) for part in parts]
+        contents = repr([one and one.content for one in found])
+        return FileHash(hashlib.sha256(contents.encode()).hexdigest(), None)
+
+    def of_image(self, path: str) -> FileHash | None:
+        """Return the hashes of a readable image, ``content`` telling images of a file apart."""
+        found = self.files.get(path)
+        if found is None or found.pixels is None:
+            return None
+        _, mark, index = path.partition("#")
+        return replace(found, content=f"{found.content}{mark}{index}")
+
+    @property
+    def unreadable(self) -> list[tuple[str, str]]:
+        """``(path, reason)`` of the images that do not decode."""
+        return [(cell, f.reason) for cell, f in self.files.items() if f.reason is not None]
+
+
+def hash_files(
+    samples: Samples,
+    *,
+    known: FileHashes | None = None,
+    look: Callable[[str, Pixels], None] | None = None,
+    progress: Advance | None = None,
+) -> FileHashes:
+    """Read, hash and decode every image of a table once.
+
+    Args:
+        samples: The table.
+        known: Hashes of an earlier call for the same root; these images are not read again.
+        look: Shown each image that decodes, with its cell, on one of several threads.
+        progress: Told how many images are done.
+
+    Returns:
+        The hashes of all images, the known ones included; a reason for those that cannot be read.
+    """
+    files = dict(known.files) if known is not None else {}
+    todo = [cell for cell in samples.image_cells if cell not in files]
+    containers: dict[Path, str | None] = {}
+    limits = read_limits()
+
+    def hash_one(cell: str) -> FileHash:
+        content = pixels = None
+        try:
+            with isolated(cell):
+                path, index = samples.locate(cell)
+                if index is None:
+                    content = _hash_content(path, limits)
+                elif path not in containers:
+                    containers[path] = _hash_content(path)
+                content = content if index is None else containers[path]
+                image = decode_any(path, index)
+                if look is not None:
+                    look(cell, image)
+                pixels = hash_pixels(image)
+        except ImageError as error:
+            return FileHash(content, None, str(error))
+        return FileHash(content, pixels)
+
+    results = zip(todo, map_threads(hash_one, todo), strict=True)
+    for done, (cell, result) in enumerate(results, start=1):
+        files[cell] = result
+        if progress is not None:
+            progress(done, len(todo))
+    return FileHashes(files)
+
+
+def _hash_content(path: Path, limits: Limits | None = None) -> str | None:
+    """Return the hash of a file's bytes; of a single image's only where it may be one."""
+    try:
+        if limits is not None and path.stat().st_size > _FILE_PER_IMAGE * limits.max_bytes:
+            return None
+        return sha256_file(path)
+    except (OSError, ValueError):
+        return None
+
+
+def hash_pixels(image: Pixels) -> str:
+    """Return the SHA-256 of an image's shape and values."""
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def fingerprint(samples: Samples, hashes: FileHashes | None = None) -> str:
+    """Return a SHA-256 over paths, labels, groups and files, whatever the order of the rows.
+
+    Args:
+        samples: The table.
+        hashes: Of its files; without them only the table's own text counts.
+    """
+    digest = hashlib.sha256()
+    columns = (samples.frame[name] for name in ("path", "label", "group"))
+    for row in sorted(zip(*columns, strict=True)):
+        found = hashes.of_file(row[0]) if hashes is not None else None
+        cells = (*row, (found.content if found is not None else None) or "")
+        # Lengths keep ("ab", "c") and ("a", "bc") apart.
+        digest.update("".join(f"{len(cell)}:{cell}" for cell in cells).encode())
+    return digest.hexdigest()

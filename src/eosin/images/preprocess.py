@@ -1,0 +1,330 @@
+"""From a file to the network's input, the same for training and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
+from eosin.core.errors import ImageError
+from eosin.core.types import BoolArray, FloatArray, Image, Pixels
+from eosin.images.decode import decode_image
+from eosin.images.planes import decode_channels
+from eosin.stain import Normalised, Source, normaliser_of
+
+Style = Literal["unit", "centred", "caffe", "imagenet"]
+_RGB = ("R", "G", "B")
+# Keras' `imagenet_utils.preprocess_input(mode="caffe")`: BGR means of ImageNet, no scaling.
+_CAFFE_MEAN = (103.939, 116.779, 123.68)
+# Mean and standard deviation of each of R, G, B over ImageNet's images / 255, as torchvision's and
+# timm's weights expect them.
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+#: For each channel alike.
+_CENTRE_AND_SPREAD = {"unit": (0.0, 1.0), "centred": (0.5, 0.5), "imagenet": (0.449, 0.226)}
+
+#: Colours in which channels are laid over each other to be looked at: the usual dyes are blue for
+#: DNA, red, green; then what stays tellable apart.
+_COLOURS = (
+    (64, 96, 255),
+    (255, 64, 48),
+    (48, 224, 64),
+    (255, 208, 0),
+    (255, 0, 208),
+    (0, 224, 224),
+)
+
+
+def make_preprocessing(
+    style: Style,
+    input_px: int,
+    *,
+    channels: Sequence[str] = _RGB,
+    planes: Planes | None = None,
+) -> Preprocessing:
+    """Build the preprocessing of a named style.
+
+    Args:
+        style: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
+            mean and standard deviation; for fluorescence the average of its three channels) or
+            ``caffe`` (BGR minus ImageNet's means, as Keras' VGG16 and as P3 prepares the light
+            CNN's input; brightfield only).
+        input_px: Height and width of the network's input.
+        channels: Names of the input channels.
+        planes: Where they are in a fluorescence file; nothing for brightfield.
+
+    Raises:
+        ValueError: ``caffe`` is asked of other channels than RGB.
+    """
+    size = (input_px, input_px)
+    if style == "caffe":
+        if planes is not None:
+            raise ValueError("these means are those of blue, green and red")
+        return Preprocessing(
+            input_px=size, channels=("B", "G", "R"), scale=1.0, mean=_CAFFE_MEAN, std=(1.0,) * 3
+        )
+    mean, std = ((value,) * len(channels) for value in _CENTRE_AND_SPREAD[style])
+    if style == "imagenet" and planes is None:
+        mean, std = _IMAGENET
+    return Preprocessing(
+        input_px=size,
+        channels=tuple(channels),
+        planes=planes,
+        scale=1 / 255,
+        mean=mean,
+        std=std,
+    )
+
+
+def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> Pixels:
+    """Decode what the network wants of a file.
+
+    Args:
+        path: The file.
+        index: Which image of a container.
+        preprocessing: Brightfield or fluorescence, and which channels.
+
+    Returns:
+        uint8 RGB, shape (H, W, 3); for fluorescence the chosen channels as stored, uint8 or
+        uint16, shape (H, W, C).
+
+    Raises:
+        ImageError: It cannot be read, or has other channels or another depth than is needed.
+    """
+    planes = preprocessing.planes
+    if planes is None:
+        return decode_image(path, index)
+    found, names = decode_channels(path, index)
+    bits = 8 * found.dtype.itemsize
+    if (found.shape[2], bits) != (planes.n_stored, planes.bits):
+        raise ImageError(
+            f"{path} has {_channels(found.shape[2])} of {bits} bits; "
+            f"{_channels(planes.n_stored)} of {planes.bits} bits are needed "
+            f"(the network sees {', '.join(preprocessing.channels)})"
+        )
+    places = _places_by_name(path, names, preprocessing.channels) or planes.chosen
+    return np.ascontiguousarray(found[..., list(places)])
+
+
+def _places_by_name(
+    path: Path, stored: Sequence[str], wanted: Sequence[str]
+) -> tuple[int, ...] | None:
+    """Return where the wanted channels are in a file that names its own.
+
+    Nothing where the file names none of them: then the order is all that is known.
+
+    Raises:
+        ImageError: It names some of them and not the others.
+    """
+    place_of = {name.casefold(): place for place, name in enumerate(stored)}
+    places = [place_of.get(name.casefold()) for name in wanted]
+    known = tuple(place for place in places if place is not None)
+    if known and len(known) < len(wanted):
+        raise ImageError(
+            f"{path} names its channels {', '.join(stored)}; the network sees {', '.join(wanted)}"
+        )
+    return known or None
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
+
+
+def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
+    """Bring a decoded image to the network's size.
+
+    Args:
+        image: uint8 or uint16, shape (H, W, C).
+        preprocessing: Size and rule.
+
+    Returns:
+        Same type, shape (*input_px, C).
+
+    Raises:
+        ImageError: The rule is ``none`` and the size differs.
+    """
+    height, width = preprocessing.input_px
+    if image.shape[:2] == (height, width):
+        return image
+    if preprocessing.resize == "none":
+        raise ImageError(
+            f"the model takes {height} × {width} pixels, got {image.shape[0]} × {image.shape[1]}"
+        )
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        picture = PillowImage.fromarray(image)
+        return np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+    planes = [_resize_plane(image[..., c], width, height) for c in range(image.shape[2])]
+    return np.stack(planes, axis=-1)
+
+
+def _resize_plane(plane: Pixels, width: int, height: int) -> Pixels:
+    """Resize one channel by way of floats: Pillow knows no bilinear filter for 16 bits."""
+    picture = PillowImage.fromarray(plane.astype(np.float32))
+    resized = np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+    top = float(np.iinfo(plane.dtype).max)
+    values: Pixels = np.clip(np.rint(resized), 0, top).astype(plane.dtype)
+    return values
+
+
+def to_bytes(images: Pixels, preprocessing: Preprocessing) -> Image:
+    """Window the counts of fluorescence channels to 8 bits; brightfield comes back as it is.
+
+    Args:
+        images: uint8 or uint16, shape (…, C).
+        preprocessing: With the fitted window, where there are planes.
+
+    Returns:
+        uint8, same shape.
+
+    Raises:
+        ValueError: The window is not fitted yet.
+    """
+    planes = preprocessing.planes
+    if planes is None:
+        return np.asarray(images, dtype=np.uint8)
+    if planes.window is None:
+        raise ValueError("the window of the fluorescence channels is not fitted")
+    scaled = np.empty(images.shape, dtype=np.uint8)
+    for channel, table in enumerate(_window_tables(planes.window, planes.bits)):
+        scaled[..., channel] = table[images[..., channel]]
+    return scaled
+
+
+@lru_cache(maxsize=64)
+def _window_tables(window: Window, bits: int) -> list[Image]:
+    """Return what each count becomes, a table of 2 ** bits values a channel."""
+    counts = np.arange(2**bits, dtype=np.float64)
+    tables = []
+    for low, high in zip(window.low, window.high, strict=True):
+        share = (counts - low) / max(high - low, 1.0)
+        tables.append(np.rint(255.0 * np.clip(share, 0.0, 1.0)).astype(np.uint8))
+    return tables
+
+
+def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> Image:
+    """Read one file at the network's size; its stain is as it was.
+
+    Returns:
+        uint8, shape (*input_px, C).
+
+    Raises:
+        ImageError: It cannot be read, or does not fit.
+    """
+    found = resize_image(decode_for(path, index, preprocessing), preprocessing)
+    return to_bytes(found, preprocessing)
+
+
+def normalise_stain(
+    images: Image, preprocessing: Preprocessing, sources: Sequence[Source] | None = None
+) -> Normalised:
+    """Normalise the stain of resized images; without a reference they come back as they are.
+
+    Args:
+        images: uint8, shape (N, H, W, 3), of bundles (N, H, W, 3 · M).
+        preprocessing: With the fitted reference.
+        sources: The stain of each image's slide or patient; by default each tells its own.
+
+    Returns:
+        Images of the same shape, and for each why it came back unchanged; of a bundle the reasons
+        of all its images that did.
+    """
+    if preprocessing.stain is None:
+        return Normalised(images, ("",) * len(images))
+    n_images, height, width, channels = images.shape
+    places = channels // 3
+    tiles = images.reshape(n_images, height, width, places, 3).transpose(0, 3, 1, 2, 4)
+    tiles = tiles.reshape(-1, height, width, 3)
+    changed = tiles.copy()  # of single images the tiles are the caller's own pixels
+    there: BoolArray = np.ones(len(tiles), dtype=bool)
+    if places > 1:
+        there = np.asarray(tiles.any(axis=(1, 2, 3)))
+    if sources is not None:
+        repeated = [source for source in sources for _ in range(places)]
+        sources = [source for source, is_there in zip(repeated, there, strict=True) if is_there]
+    done = normaliser_of(preprocessing.stain).apply(tiles[there], sources)
+    changed[there] = done.images
+    reasons = np.full(len(tiles), "", dtype=object)
+    reasons[there] = done.reasons
+    together = changed.reshape(n_images, places, height, width, 3).transpose(0, 2, 3, 1, 4)
+    told = (", ".join(dict.fromkeys(filter(None, mine))) for mine in reasons.reshape(-1, places))
+    return Normalised(np.ascontiguousarray(together).reshape(images.shape), tuple(told))
+
+
+def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray, FloatArray]:
+    """Reduce scale, mean and deviation to one product and one sum a channel.
+
+    Returns:
+        For every input channel its index in the decoded image; factor and offset, float32, shape
+        (C,), or (1,) for all channels alike: the input is ``value * factor + offset``.
+    """
+    if preprocessing.planes is None and not isinstance(preprocessing, Embedding):
+        # Of a bundle, three for each of its images.
+        order = [
+            place - place % 3 + _RGB.index(channel)
+            for place, channel in enumerate(preprocessing.channels)
+        ]
+    else:
+        order = list(range(len(preprocessing.channels)))
+    std = np.asarray(preprocessing.std, dtype=np.float64)
+    factor = preprocessing.scale / std
+    offset = -np.asarray(preprocessing.mean, dtype=np.float64) / std
+    return order, factor.astype(np.float32), offset.astype(np.float32)
+
+
+def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
+    """Turn resized images into the network's input.
+
+    Args:
+        images: uint8, shape (N, H, W, C); RGB, or the chosen channels. Of features float32, shape
+            (N, 1, 1, D).
+        preprocessing: Channels, scale, mean, deviation.
+
+    Returns:
+        float32, shape (N, C, H, W).
+    """
+    order, factor, offset = channel_affine(preprocessing)
+    planes = np.moveaxis(images[..., order], -1, 1).astype(np.float32)
+    planes *= factor[:, None, None]
+    planes += offset[:, None, None]
+    return np.ascontiguousarray(planes)
+
+
+def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
+    """Make a picture to look at: RGB as it is, fluorescence channels as light of their colours.
+
+    The images of a bundle lie beside each other, in two rows from four on.
+
+    Args:
+        image: uint8, shape (H, W, C), as :func:`read_image` returns it.
+        preprocessing: Brightfield or fluorescence.
+
+    Returns:
+        uint8, shape (H, W, 3); one channel is grey.
+    """
+    if preprocessing.magnifications:
+        return _lay_out(image)
+    if preprocessing.planes is None:
+        return image
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    colours = np.array(_COLOURS[: image.shape[2]], dtype=np.float32) / 255
+    mixed = image[..., : len(colours)].astype(np.float32) @ colours
+    return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _lay_out(bundle: Image) -> Image:
+    """Lay the images of a bundle (H, W, 3 · M) beside each other; a missing one stays light."""
+    images = np.split(bundle, bundle.shape[2] // 3, axis=2)
+    n_columns = len(images) if len(images) < 4 else -(-len(images) // 2)
+    height, width, _ = bundle.shape
+    sheet = np.full((-(-len(images) // n_columns) * height, n_columns * width, 3), 240, np.uint8)
+    for place, image in enumerate(images):
+        row, column = divmod(place, n_columns)
+        if image.any():
+            target = sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
+            target[...] = image
+    return sheet

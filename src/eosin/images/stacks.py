@@ -1,0 +1,172 @@
+"""Magnification stacks: the images of one field at several magnifications, as one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.cleaning import clean_magnification
+from eosin.artifacts.model import Preprocessing
+from eosin.core.errors import ManifestError
+from eosin.core.types import BUNDLED, TOGETHER, Image, Samples, parts_of
+
+#: What a slide has one of: a bundle must not mix them, or a split and its audit would mean nothing.
+_ONE_EACH = ("label", "patient", "group", "split", "fold", "accession", "cluster")
+
+
+def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
+    """Make bundles of a table's images, or check that its rows are what is wanted.
+
+    A slide's i-th bundle takes the i-th image of each magnification in the order of their paths, so
+    that a slide has as many bundles as images of the magnification that it has most of. Nothing is
+    drawn, and no image stands in two bundles.
+
+    Args:
+        samples: One image a row, with ``slide`` and ``magnification``; or bundles already, which
+            come back as they are.
+        magnifications: Of a bundle, in order; images of others are left out. None: the rows must
+            be single images.
+
+    Returns:
+        One bundle a row. What a slide's images differ in, such as ``mpp``, is left empty; where no
+        group is known (each image is its own) the slide is it.
+
+    Raises:
+        ManifestError: A column or a slide's name is missing, no image has such a magnification, a
+            slide's images differ in label, patient, group, split or the like, or the rows are
+            other bundles.
+    """
+    magnifications = [clean_magnification(one) for one in magnifications]
+    if is_bundled(samples):
+        _check_bundles(samples, magnifications)
+        return samples
+    if not magnifications:
+        return samples
+    _check_columns(samples)
+    frame = samples.frame[samples.frame["magnification"].isin(magnifications)]
+    if len(frame) == 0:
+        raise ManifestError(
+            f"{samples.name}: no image was taken at {' or '.join(magnifications)}",
+            mend=f"Its magnifications: {', '.join(sorted(set(samples.frame['magnification'])))}",
+        )
+    rows = [
+        row
+        for slide, own in frame.sort_values("path", kind="stable").groupby("slide", sort=False)
+        for row in _bundles(samples.name, str(slide), own, magnifications)
+    ]
+    return replace(samples, frame=pd.DataFrame(rows, columns=list(frame), dtype=object))
+
+
+def single_images(samples: Samples) -> Samples:
+    """Return a table of bundles with a row for every image; one of single images as it is."""
+    if not is_bundled(samples):
+        return samples
+    frame = samples.frame.assign(path=[parts_of(cell) for cell in samples.frame["path"]])
+    frame = frame.explode("path")
+    return replace(samples, frame=frame[frame["path"] != ""].reset_index(drop=True))
+
+
+def is_bundled(samples: Samples) -> bool:
+    """Tell whether the rows of a table, which are all of one kind, are bundles."""
+    return len(samples) > 0 and BUNDLED in samples.frame["path"].iloc[0]
+
+
+def _check_columns(samples: Samples) -> None:
+    for column in ("slide", "magnification"):
+        cells = samples.frame.get(column)
+        if cells is None or (cells == "").any():
+            what = "the column is missing" if cells is None else "some rows have none"
+            raise ManifestError(
+                f"{samples.name}: `{column}` must be known of every image that is fused, but {what}"
+            )
+
+
+def _bundles(
+    name: str, slide: str, own: Any, magnifications: Sequence[str]
+) -> list[dict[str, str]]:
+    shared = _shared(name, slide, own)
+    columns = [own["path"][own["magnification"] == value] for value in magnifications]
+    return [
+        {**shared, "path": BUNDLED.join(parts), "magnification": _present(parts, magnifications)}
+        for parts in zip_longest(*columns, fillvalue="")
+    ]
+
+
+def _shared(name: str, slide: str, own: Any) -> Mapping[str, str]:
+    """Return what is true of all images of a slide, by column."""
+    if (own["group"] == own["path"]).all():
+        own = own.assign(group=slide)
+    shared = {}
+    for column in own:
+        values = list(dict.fromkeys(own[column]))
+        if len(values) > 1 and column in _ONE_EACH:
+            raise ManifestError(
+                f"{name}: images of the slide {slide!r} differ in `{column}`: "
+                f"{values[0]!r} and {values[1]!r}",
+                mend="A bundle's images must be of one slide: is its name used twice?",
+            )
+        shared[str(column)] = values[0] if len(values) == 1 else ""
+    return shared
+
+
+def _present(parts: Sequence[str], magnifications: Sequence[str]) -> str:
+    return TOGETHER.join(m for part, m in zip(parts, magnifications, strict=True) if part)
+
+
+def _check_bundles(samples: Samples, magnifications: Sequence[str]) -> None:
+    places = len(parts_of(samples.frame["path"].iloc[0]))
+    if not magnifications:
+        raise ManifestError(
+            f"{samples.name}: every row is a bundle of {places} images, but single images are "
+            "wanted",
+            mend="Use the table that the bundles were made from, or a training with data.fuse",
+        )
+    told = samples.frame.get("magnification", [])
+    fits = places == len(magnifications) and len(told) == len(samples)
+    if not fits or any(
+        clean_magnification(cell) != _present(parts_of(path), magnifications)
+        for path, cell in zip(samples.frame["path"], told, strict=True)
+    ):
+        raise ManifestError(
+            f"{samples.name}: its rows are bundles of other magnifications than "
+            f"{', '.join(magnifications)}",
+        )
+
+
+def bundle_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> Preprocessing:
+    """Repeat an image's preprocessing for every image of a bundle.
+
+    Args:
+        one: Of a brightfield image.
+        magnifications: Of the bundle's images, in order; none leaves it as it is.
+    """
+    if not magnifications:
+        return one
+    repeated = {key: getattr(one, key) * len(magnifications) for key in ("channels", "mean", "std")}
+    return one.model_copy(update={**repeated, "magnifications": tuple(magnifications)})
+
+
+def read_bundle(cell: str, preprocessing: Preprocessing, read_one: Callable[[str], Image]) -> Image:
+    """Read the images of a ``path`` cell.
+
+    Args:
+        cell: Of a bundle, a place for each of the model's magnifications; or of a single image.
+        preprocessing: Of the model.
+        read_one: From the cell of one image to its pixels, uint8, shape (H, W, 3).
+
+    Returns:
+        uint8, shape (H, W, 3 · M); black where an image is missing.
+
+    Raises:
+        ImageError: One of them cannot be read.
+    """
+    if not preprocessing.magnifications:
+        return read_one(cell)
+    missing = np.zeros((*preprocessing.input_px, 3), dtype=np.uint8)
+    parts = [read_one(part) if part else missing for part in parts_of(cell)]
+    return np.concatenate(parts, axis=2)

@@ -1,0 +1,209 @@
+"""The images of a run with their stain normalised, each once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from eosin.artifacts.stain import ColourReference, SeparationReference, StainReference
+from eosin.core.errors import ManifestError, RecipeError
+from eosin.core.types import Image, IntArray, Samples, parts_of
+from eosin.images.cache import ImageStore
+from eosin.stain import Source, normaliser_of
+
+#: Normalised images that stay in memory; those beyond are normalised each time anew.
+KEPT_BYTES = 1 << 30
+#: Tiles of a slide or patient that tell its stain.
+TILES_PER_UNIT = 64
+#: Tiles that are held at once.
+_CHUNK = 32
+
+
+class NormalisedStore:
+    """The images of a store, normalised when they are first asked for.
+
+    Args:
+        raw: The store.
+        reference: What they are made to look like.
+        units: For each row those that tell the stain of its slide or patient, where it has one.
+        kept_bytes: Of normalised images that are kept in memory; at least one is.
+
+    Attributes:
+        shape: N, H, W, C.
+        dtype: ``uint8``.
+        raw: The store.
+        reference: What they are made to look like.
+    """
+
+    def __init__(
+        self,
+        raw: ImageStore,
+        reference: StainReference,
+        units: dict[int, IntArray],
+        *,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        self.raw = raw
+        self.shape = raw.shape
+        self.dtype = raw.dtype
+        self.reference = reference
+        self._normaliser = normaliser_of(reference)
+        self._units = units
+        self._sources: dict[int, Source] = {}
+        self._kept: dict[int, Image] = {}
+        self._reasons: dict[int, str] = {}
+        self._n_kept = max(1, kept_bytes // int(np.prod(raw.shape[1:])))
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def take(self, rows: IntArray) -> Image:
+        """Return normalised rows, uint8, shape (B, H, W, C); see :meth:`ImageStore.take`."""
+        found = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
+        wanted: list[int] = []
+        for place, row in enumerate(rows.tolist()):
+            if row in self._kept:
+                found[place] = self._kept[row]
+            else:
+                wanted.append(place)
+        if wanted:
+            found[wanted] = self._normalise(rows[wanted])
+        return found
+
+    def reasons(self, rows: IntArray) -> list[str]:
+        """Return why each row came back unchanged; empty where it was normalised."""
+        unseen = np.array(
+            [row for row in rows.tolist() if row not in self._reasons], dtype=np.int64
+        )
+        for start in range(0, len(unseen), _CHUNK):
+            self.take(unseen[start : start + _CHUNK])
+        return [self._reasons[row] for row in rows.tolist()]
+
+    def _normalise(self, rows: IntArray) -> Image:
+        sources = [self._source(row) for row in rows.tolist()] if self._units else None
+        done = self._normaliser.apply(self.raw.take(rows), sources)
+        for row, image, reason in zip(rows.tolist(), done.images, done.reasons, strict=True):
+            self._reasons[row] = reason
+            if len(self._kept) < self._n_kept:
+                self._kept[row] = image
+        return done.images
+
+    def _source(self, row: int) -> Source:
+        """Return the stain of a row's unit, or its own where nothing is known of one."""
+        members = self._units.get(row, np.array([row]))
+        key = int(members[0])
+        if key not in self._sources:
+            self._sources[key] = self._normaliser.estimate(each(self.raw, members))
+        return self._sources[key]
+
+
+class Rows(Protocol):
+    """Images by their row: a store, normalised or not."""
+
+    def take(self, rows: IntArray, /) -> Any:
+        """Return images, shape (B, H, W, C)."""
+
+
+def each(store: Rows, rows: IntArray) -> Iterator[Image]:
+    """Yield images one by one, a few in memory at a time."""
+    for start in range(0, len(rows), _CHUNK):
+        yield from store.take(rows[start : start + _CHUNK])
+
+
+def spread_tiles(cells: Iterable[str]) -> list[str]:
+    """Order a unit's images so that the first of them are from all over it.
+
+    By a digest of their names: whoever reads them, in whatever order and from whatever folder,
+    tells the unit's stain from the same ones.
+
+    Args:
+        cells: ``path`` cells, of images or bundles.
+    """
+    parts = [part for cell in cells for part in parts_of(cell) if part]
+    return sorted(parts, key=lambda part: sha256(Path(part).name.encode()).digest())
+
+
+def check_units(samples: Samples, unit: str) -> None:
+    """Refuse units that a manifest knows nothing of.
+
+    Raises:
+        ManifestError: It has no such column, or the column is empty.
+    """
+    if unit != "tile" and not any(samples.frame.get(unit, ())):
+        raise ManifestError(
+            f"stain is normalised by {unit}, but {samples.name} tells the {unit} of no image",
+            mend=f'Add a column {unit!r}; a recipe\'s stain.unit may also be "tile"',
+        )
+
+
+def check_uncut(samples: Samples, unit: str) -> None:
+    """Refuse units that a split cuts: test images would say how training images look.
+
+    Raises:
+        RecipeError: Naming one of them.
+    """
+    if unit == "tile":
+        return
+    known = samples.frame[samples.frame[unit] != ""]
+    parts = known.groupby(unit)["split"].unique()
+    for name, splits in parts[parts.map(len) > 1].items():
+        raise RecipeError(
+            f"'stain.unit': {unit} {name} has images in {' and '.join(sorted(splits))}, and its "
+            "stain would be told by all of them",
+            mend="Split by group, or normalise by tile",
+        )
+
+
+def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int, IntArray]:
+    """Find the images that tell the stain of a slide or patient.
+
+    Args:
+        samples: All images.
+        rows: Row of each image in a store; others could not be read.
+        unit: ``tile``, ``slide`` or ``patient``.
+
+    Returns:
+        For each row those that tell its unit's stain; nothing for tiles, and for images of no
+        known unit.
+    """
+    if unit == "tile" or unit not in samples.frame:
+        return {}
+    members: dict[str, list[str]] = defaultdict(list)
+    for cell, name in zip(samples.frame["path"], samples.frame[unit], strict=True):
+        if name:
+            members[name].append(cell)
+    found: dict[int, IntArray] = {}
+    for cells in members.values():
+        mine = [rows[part] for part in spread_tiles(cells) if part in rows]
+        found |= dict.fromkeys(mine, np.array(mine[:TILES_PER_UNIT], dtype=np.int64))
+    return found
+
+
+def join_references(references: Sequence[StainReference]) -> StainReference:
+    """Return one reference for several models of one method: the mean of theirs."""
+    first = references[0]
+    if all(other == first for other in references):
+        return first
+    told: dict[str, Any] = {
+        "fitted_on": f"the mean of {len(references)} references",
+        "n_images": sum(reference.n_images for reference in references),
+        "n_units": sum(reference.n_units for reference in references),
+    }
+    if isinstance(first, SeparationReference):
+        vectors = _mean(references, "stain_matrix")
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        told["stain_matrix"] = tuple(map(tuple, vectors.tolist()))
+        names = ["max_concentrations"]
+    elif isinstance(first, ColourReference):
+        names = ["lab_mean", "lab_std"]
+    told |= {name: tuple(_mean(references, name).tolist()) for name in names}
+    return first.model_copy(update=told)
+
+
+def _mean(references: Sequence[Any], name: str) -> Any:
+    return np.mean([getattr(reference, name) for reference in references], axis=0)

@@ -1,0 +1,125 @@
+"""Reading the files that are judged, outside any run and its cache."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+
+import numpy as np
+
+from eosin.artifacts.model import Preprocessing
+from eosin.core.errors import ImageError
+from eosin.core.types import Image
+from eosin.images.failures import isolated
+from eosin.images.preprocess import normalise_stain, read_image
+from eosin.images.references import Skipped, split_cell
+from eosin.images.stacks import read_bundle
+from eosin.images.staining import TILES_PER_UNIT, spread_tiles
+from eosin.stain import Normalised, Source, normaliser_of
+
+
+def read_cells(
+    cells: Sequence[str], preprocessing: Preprocessing
+) -> tuple[list[str], Image, Skipped]:
+    """Read images or bundles at the network's size.
+
+    Args:
+        cells: Absolute, or relative to the working folder.
+        preprocessing: Of the model.
+
+    Returns:
+        The cells that could be read; their images, uint8, shape (N, *input_px, C); the others,
+        each with its reason.
+    """
+
+    def read_one(cell: str) -> Image:
+        return read_image(*split_cell(cell), preprocessing)
+
+    kept: list[str] = []
+    images: list[Image] = []
+    skipped: Skipped = []
+    for cell in cells:
+        try:
+            with isolated(cell):
+                images.append(read_bundle(cell, preprocessing, read_one))
+            kept.append(cell)
+        except ImageError as error:
+            skipped.append((cell, str(error)))
+    shape = (0, *preprocessing.input_px, len(preprocessing.channels))
+    return kept, np.stack(images) if images else np.empty(shape, dtype=np.uint8), skipped
+
+
+def normalise_cells(
+    cells: Sequence[str],
+    images: Image,
+    preprocessing: Preprocessing,
+    sources: Mapping[str, Source],
+) -> tuple[list[str], Normalised, Skipped]:
+    """Normalise the stain of images that were read.
+
+    Args:
+        cells: N path cells.
+        images: As :func:`read_cells` returns them.
+        preprocessing: Of the model; without a stain reference images come back as they are.
+        sources: The stain of each cell's slide or patient; empty where each image has its own.
+
+    Returns:
+        The cells that could be normalised; their images; the others, each with its reason.
+    """
+
+    def normalise(start: int, stop: int) -> Normalised:
+        mine = [sources[cell] for cell in cells[start:stop]] if sources else None
+        return normalise_stain(images[start:stop], preprocessing, mine)
+
+    with suppress(ImageError), isolated(f"{len(cells)} images"):
+        return list(cells), normalise(0, len(cells)), []
+    kept: list[str] = []
+    done: list[Normalised] = []
+    skipped: Skipped = []
+    for place, cell in enumerate(cells):
+        try:
+            with isolated(cell):
+                done.append(normalise(place, place + 1))
+            kept.append(cell)
+        except ImageError as error:
+            skipped.append((cell, str(error)))
+    changed = [one.images for one in done]
+    reasons = tuple(reason for one in done for reason in one.reasons)
+    return kept, Normalised(np.concatenate([images[:0], *changed]), reasons), skipped
+
+
+def stains_of_units(
+    cells: Sequence[str], units: Sequence[str], preprocessing: Preprocessing
+) -> dict[str, Source]:
+    """Tell the stain of each image's slide or patient.
+
+    Args:
+        cells: As for :func:`read_cells`.
+        units: The slide or patient of each; empty where it is unknown: the image is one by itself.
+        preprocessing: Of the model, with its stain reference.
+
+    Returns:
+        For each cell the stain that its unit has.
+    """
+    if preprocessing.stain is None:
+        return {}
+    normaliser = normaliser_of(preprocessing.stain)
+    members: dict[str, list[str]] = defaultdict(list)
+    for cell, unit in zip(cells, units, strict=True):
+        members[unit or f"\0{cell}"].append(cell)
+    found: dict[str, Source] = {}
+    for mine in members.values():
+        tiles = islice(_tiles(spread_tiles(mine), preprocessing), TILES_PER_UNIT)
+        found |= dict.fromkeys(mine, normaliser.estimate(tiles))
+    return found
+
+
+def _tiles(cells: Iterable[str], preprocessing: Preprocessing) -> Iterator[Image]:
+    """Yield the single images that can be read."""
+    for cell in cells:
+        with suppress(ImageError):
+            with isolated(cell):
+                tile = read_image(*split_cell(cell), preprocessing)
+            yield tile

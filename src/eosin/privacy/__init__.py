@@ -1,0 +1,1 @@
+"""Pseudonyms for patients, groups and paths in a copy of a run folder."""

@@ -1,0 +1,199 @@
+"""Tables, JSON and recipes with pseudonyms: what may leave, made from what may not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from eosin.artifacts.pseudonyms import load_pseudonyms
+from eosin.artifacts.versioned import Document
+from eosin.core.types import Image, Samples, parts_of
+from eosin.privacy.identifiers import HARMLESS, IDENTIFYING, Identifiers, file_of
+from eosin.recipe.schema import EMBEDDING, TRAINING
+
+D = TypeVar("D", bound=Document)
+#: Keys that tell of the machine: a file or folder on it.
+_FILES = frozenset({"data_root", "root", "manifest", "reference", "source"})
+#: Keys that leave empty: a commit tells whose working tree it was.
+_EMPTY = frozenset({"git"})
+#: Columns of numbers, however they were read.
+_NUMBERS = ("prob_", "logit_")
+#: Keys beside ``a`` and ``b`` where these name images; keys of a group that a repair made.
+_PAIRS = (("split_a", "split_b"), ("group_a", "group_b"))
+_JOINED = frozenset({"group", "groups", "links"})
+#: What an audit's message says beside the names that it lists, which may hold a colon, too.
+_MESSAGE = re.compile(
+    r"(?P<head>[^\n]*? stands? (?:in both|more than once in) [^\n]*?): [^\n]* "
+    r"(?P<share>\([^()]* images\))"
+)
+
+
+def knows_images(frame: Any) -> bool:
+    """Tell whether a table has a row an image, or a patient: a column that identifies."""
+    return any(column in IDENTIFYING for column in frame)
+
+
+def hide_table(frame: Any, known: Identifiers, root: Path = Path()) -> Any:
+    """Return a pandas table with pseudonyms.
+
+    Of a table that names images or patients only the columns that are known to be harmless stay
+    beside them, and its rows are sorted by pseudonym: in the order of names, whoever has a list of
+    the patients could count them off. Of any other table, running text is searched.
+
+    Args:
+        frame: A pandas table.
+        known: The identifiers.
+        root: The folder that its paths start from.
+    """
+    is_told = knows_images(frame)
+    columns = [column for column in frame if not is_told or _may_stay(str(column))]
+    table = frame[columns].copy()
+    for column in columns:
+        kind = IDENTIFYING.get(column)
+        if kind is not None:
+            table[column] = _mapped(table[column], lambda cell, k=kind: known.cell(k, cell, root))
+        elif not str(column).startswith(_NUMBERS):
+            table[column] = _mapped(table[column], known.text)
+    if "path" in table:
+        if "reason" in table:
+            cells = zip(frame["path"], frame["reason"], strict=True)
+            table["reason"] = [_hide_reason(reason, path, known, root) for path, reason in cells]
+        table = table.sort_values("path", kind="stable", ignore_index=True)
+    return table.rename(columns={column: known.text(str(column)) for column in columns})
+
+
+def _may_stay(column: str) -> bool:
+    return column in IDENTIFYING or column in HARMLESS or column.startswith(_NUMBERS)
+
+
+def _mapped(cells: Any, change: Any) -> Any:
+    """Return a column with its text changed, each spelling once."""
+    changed = {cell: change(cell) for cell in cells.unique() if isinstance(cell, str)}
+    return cells.map(lambda cell: changed.get(cell, cell) if isinstance(cell, str) else cell)
+
+
+def hide_json(value: Any, known: Identifiers, root: Path = Path(), key: str = "") -> Any:
+    """Return values that JSON or TOML knows with pseudonyms.
+
+    Args:
+        value: Whatever it is.
+        known: The identifiers.
+        root: The folder that paths start from.
+        key: Of what the value is.
+    """
+    if key in _EMPTY:
+        return None
+    if isinstance(value, Mapping):
+        return _hide_mapping(value, known, root, key)
+    if isinstance(value, list | tuple):
+        items = [hide_json(item, known, root, key.removesuffix("s")) for item in value]
+        # As with tables: an order by name would tell names. A picture has its place on the page.
+        is_told = key.removesuffix("s") in IDENTIFYING or all(map(_names_images, items))
+        return sorted(items, key=str) if is_told else items
+    return _hide_text(value, known, root, key) if isinstance(value, str) else value
+
+
+def _names_images(item: Any) -> bool:
+    return (
+        isinstance(item, Mapping)
+        and (_is_pair(item) or "path" in item or item.keys() >= _JOINED)
+        and ("file" not in item)
+    )
+
+
+def _is_pair(item: Mapping[str, Any]) -> bool:
+    """Return whether a mapping names two images: a pair of a finding, or a link of two groups."""
+    return any({"a", "b", *sides} <= item.keys() for sides in _PAIRS)
+
+
+def _hide_mapping(
+    value: Mapping[str, Any], known: Identifiers, root: Path, key: str
+) -> dict[str, Any]:
+    kind = IDENTIFYING.get(key[3:]) if key.startswith("by_") else None
+    changed = {
+        known.cell(kind, name, root) if kind else known.text(name): (
+            hide_json(item, known, root, name)
+        )
+        for name, item in value.items()
+    }
+    if _is_pair(value):
+        changed |= {side: known.cell("image", value[side], root) for side in "ab"}
+        if value.get("kind") == "alike_names":  # spellings as short as "7" escape a search of text
+            changed["how"] = None
+    if {"kind", "severity", "message"} <= value.keys():
+        changed["message"] = _hide_message(str(value["message"]), known)
+        if value["kind"] == "alike_names":
+            changed["pairs"] = [{**pair, "how": None} for pair in changed.get("pairs", [])]
+    return dict(sorted(changed.items())) if kind else changed
+
+
+def _hide_message(message: str, known: Identifiers) -> str:
+    """Take the names out of an audit's message: ``9 groups stand in both … (30 of 60 images)``.
+
+    It lists the first of many, and names may be as short as a number of images.
+    """
+    match = _MESSAGE.fullmatch(message)
+    if match is None:
+        return known.text(message.partition(": ")[0])
+    return known.text(f"{match['head']} {match['share']}")
+
+
+def _hide_text(value: str, known: Identifiers, root: Path, key: str) -> str:
+    if key in IDENTIFYING:
+        return known.cell(IDENTIFYING[key], value, root)
+    if key in _FILES and value not in {"", TRAINING} and _is_file(key, value):
+        return known.file(value)
+    family, colon, file = value.partition(":")
+    if family == EMBEDDING and colon:
+        return f"{family}{colon}{known.file(file)}"
+    return known.text(value)
+
+
+def _is_file(key: str, value: str) -> bool:
+    """Tell a file from a word: a source of weights is ``imagenet``, or a sentence for people."""
+    return key != "source" or value.endswith(".safetensors")
+
+
+def hide_document(document: D, known: Identifiers, root: Path = Path()) -> D:
+    """Return an artifact's document with pseudonyms."""
+    return type(document).model_validate(hide_json(document.model_dump(mode="json"), known, root))
+
+
+def hide_skipped(
+    skipped: list[tuple[str, str]], known: Identifiers, root: Path = Path()
+) -> list[tuple[str, str]]:
+    """Return what could not be read, with pseudonyms in the reasons as well, sorted by them."""
+    return sorted(
+        (known.cell("image", path, root), _hide_reason(reason, path, known, root))
+        for path, reason in skipped
+    )
+
+
+def _hide_reason(reason: str, cell: str, known: Identifiers, root: Path) -> str:
+    """Take an image's name out of why it cannot be read; what stands before it is its folder."""
+    for part in parts_of(cell):
+        name = PurePosixPath(file_of(part)).name
+        if name and name in reason:
+            rest = reason.rpartition(name)[2]
+            return file_of(known.image(part, root)) + known.text(rest)
+    return known.text(reason)
+
+
+def hide_pictures(
+    pictures: Mapping[str, Image], known: Identifiers, root: Path
+) -> dict[str, Image]:
+    """Return pictures by their path cells' pseudonyms; their pixels stay."""
+    return {known.cell("image", cell, root): picture for cell, picture in pictures.items()}
+
+
+def know_samples(samples: Samples) -> Identifiers:
+    """Return what a manifest knows of patients and images, with the pseudonyms of the user's key.
+
+    Raises:
+        ArtifactError: The key is damaged.
+    """
+    known = Identifiers(load_pseudonyms())
+    known.learn(samples.frame, samples.root)
+    return known

@@ -1,0 +1,1 @@
+"""Sections of a page, one module a topic: its words, tables and figures."""

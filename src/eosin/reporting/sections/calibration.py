@@ -1,0 +1,241 @@
+"""Whether probabilities mean what they say: reliability diagram and score histogram."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from eosin.artifacts.metrics import Calibration, SplitMetrics
+from eosin.core.types import FloatArray
+from eosin.metrics import ReliabilityBins, reliability_bins
+from eosin.reporting.formatting import metric_text, number, source_words
+from eosin.reporting.rendering import Table, headline_table, text_table
+from eosin.reporting.sections.results import Scores
+from eosin.reporting.style import (
+    COLOURS,
+    HATCHES,
+    INK,
+    MUTED,
+    Picture,
+    house_style,
+    new_figure,
+    series_label,
+    to_picture,
+)
+from eosin.runs.finished import Run
+
+#: In a bin with fewer images the share that is right says little.
+FEW_IMAGES = 10
+#: Where the counts stand, below the axis of no right prediction.
+_COUNTS = -0.06
+#: From here on a count is told in thousands.
+_THOUSANDS = 10_000
+
+
+_METRICS = ("ece", "brier")
+#: Below this the two errors are called the same.
+_NOTABLE = 0.005
+
+
+def reliability_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
+    """Draw accuracy against confidence, a point a bin, sized by the images in it."""
+    bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
+    text = metric_text(metrics.image.get("ece"))
+    lowest = min(0.5, 1 / len(scores.class_names))
+    with house_style():
+        figure, axes = new_figure(4.6, 4.6)
+        axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=":", label="Perfect")
+        _draw_bins(axes, bins, f"Calibration error {text}")
+        _write_counts(axes, bins)
+        axes.set(xlim=(lowest - 0.02, 1.02), ylim=(_COUNTS - 0.06, 1.04))
+        ticks = np.linspace(0, 1, 6)
+        axes.set_yticks([_COUNTS, *ticks], ["Images", *(f"{tick:.1f}" for tick in ticks)])
+        axes.set_title("Reliability")
+        axes.set_xlabel("Probability of the predicted class")
+        axes.set_ylabel("Share of right predictions")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.1))
+        return to_picture(
+            figure,
+            "reliability",
+            alt=f"Reliability diagram. Expected calibration error {text}. {_words(bins)}",
+            caption="Share of right predictions against their probability, in bins of equal width;"
+            " below each its number of images, which is also the area of its point. Its line is"
+            " the gap. Below the dotted line the model is over-confident." + _caution(bins),
+        )
+
+
+def _draw_bins(axes: Axes, bins: ReliabilityBins, label: str) -> None:
+    held, few = bins.weight >= FEW_IMAGES, (bins.weight > 0) & (bins.weight < FEW_IMAGES)
+    x, y, weight = (of[held] for of in (bins.confidence, bins.accuracy, bins.weight))
+    axes.vlines(x, x, y, color=COLOURS[1], linewidth=1.2, alpha=0.7)
+    axes.plot(x, y, color=COLOURS[0], linewidth=1.2, marker="o", markersize=4, label=label)
+    if len(weight):
+        area = 20 + 240 * weight / weight.max()
+        axes.scatter(x, y, s=area, color=COLOURS[0], alpha=0.35, zorder=3)
+    if few.any():
+        axes.scatter(
+            bins.confidence[few],
+            bins.accuracy[few],
+            s=24,
+            facecolor="white",
+            edgecolor=COLOURS[0],
+            zorder=3,
+            label=f"Fewer than {FEW_IMAGES} images",
+        )
+
+
+def _write_counts(axes: Axes, bins: ReliabilityBins) -> None:
+    """Write the number of images of each bin that has some below it."""
+    middle = (bins.edges[:-1] + bins.edges[1:]) / 2
+    for x, n in zip(middle, bins.weight, strict=True):
+        if n:
+            told = f"{n:.0f}" if n < _THOUSANDS else f"{n / 1000:.0f}k"
+            axes.text(
+                x, _COUNTS, told, ha="center", va="center", fontsize=7.5, color=MUTED, clip_on=True
+            )
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+
+
+def _caution(bins: ReliabilityBins) -> str:
+    few = int(((bins.weight > 0) & (bins.weight < FEW_IMAGES)).sum())
+    if not few:
+        return ""
+    which = "A hollow point says" if few == 1 else f"{few} hollow points say"
+    return f" {which} little: fewer than {FEW_IMAGES} images lie there."
+
+
+def _words(bins: ReliabilityBins) -> str:
+    held = np.flatnonzero(bins.weight > 0)
+    return "; ".join(
+        f"probability {number(float(bins.confidence[i]))}: {number(float(bins.accuracy[i]))} right"
+        f" of {bins.weight[i]:.0f}"
+        for i in held
+    )
+
+
+def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
+    """Draw the probabilities of the positive class by truth, or of the prediction if many."""
+    if scores.positive is None:
+        values = scores.probabilities.max(axis=1)
+        series = {"Right": values[scores.right], "Wrong": values[~scores.right]}
+        x_label = what = "Probability of the predicted class"
+        by = "outcome"
+    else:
+        values = scores.probabilities[:, scores.positive]
+        name = scores.class_names[scores.positive]
+        series = {
+            f"True class: {series_label(other)}": values[scores.targets == index]
+            for index, other in enumerate(scores.class_names)
+        }
+        x_label, what = (f"Probability of {n}" for n in (series_label(name, 24), name))
+        by = "true class"
+    with house_style():
+        figure, axes = new_figure(4.6, 4.6)
+        edges = np.linspace(0.0, 1.0, 21)
+        for index, (label, part) in enumerate(series.items()):
+            _draw_histogram(axes, part, edges, label, index)
+        top = axes.get_ylim()[1]
+        text = _draw_threshold(axes, metrics, top)
+        # The legend has the room above the bars to itself.
+        axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.32 * top))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title("Scores")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel("Images")
+        axes.legend(loc="upper left", ncols=1)
+        middle = "; ".join(
+            f"{label}: {len(part)} images, median {number(float(np.median(part)))}"
+            for label, part in series.items()
+            if len(part)
+        )
+        return to_picture(
+            figure,
+            "scores",
+            alt=f"Histogram. {x_label}. {middle}.{text}",
+            caption=f"{what}, by {by}.{text}",
+        )
+
+
+def _draw_histogram(
+    axes: Axes, values: FloatArray, edges: FloatArray, label: str, index: int
+) -> None:
+    colour = COLOURS[index % len(COLOURS)]
+    axes.hist(
+        values,
+        bins=edges.tolist(),
+        label=label,
+        histtype="stepfilled",
+        facecolor=(colour, 0.35),
+        edgecolor=colour,
+        linewidth=1.4,
+        linestyle="-" if index == 0 else "--",
+        hatch=HATCHES[index % len(HATCHES)],
+    )
+
+
+def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
+    value = metrics.threshold.value
+    if value is None or metrics.positive is None:
+        return ""
+    style: dict[str, Any] = {"color": INK, "linewidth": 1.4, "linestyle": "-."}
+    axes.plot((value, value), (0, top), label=f"Threshold {value:.2f}", **style)
+    return f" The locked threshold stands at {value:.2f}."
+
+
+def calibration_words(run: Run) -> str:
+    """Say what the temperature was and what it changed; empty in runs that do not tell."""
+    calibration = run.judged.calibration
+    if calibration is None:
+        return ""
+    told = f"{_temperature(calibration)}. {_error(run)}"
+    before, after = (
+        metrics[_METRICS[0]].value if _METRICS[0] in metrics else None
+        for metrics in (calibration.uncalibrated, run.judged.image)
+    )
+    if before is None or after is None:
+        return told
+    if abs(before - after) < _NOTABLE:
+        return f"{told} Without the temperature it would be the same."
+    change = "worse" if after > before else "better"
+    return f"{told} Without the temperature it would be {number(before)}: scaling made it {change}."
+
+
+def _temperature(calibration: Calibration) -> str:
+    """Say by what the logits were divided, and where that was fitted."""
+    if calibration.temperature is None:
+        return f"Temperature: {calibration.source}"
+    return (
+        f"Temperature: {calibration.temperature:.2f} (fitted on {source_words(calibration.source)})"
+    )
+
+
+def _error(run: Run) -> str:
+    text = metric_text(run.judged.image.get("ece"))
+    return f"A stated probability is {text} away from the share that is right, on average."
+
+
+def calibration_table(run: Run) -> Table | None:
+    """Build the table of both errors with and without the temperature."""
+    calibration = run.judged.calibration
+    if calibration is None or not calibration.uncalibrated:
+        return None
+    scaled = {name: run.judged.image[name] for name in _METRICS if name in run.judged.image}
+    blocks = {"As trained (temperature 1)": calibration.uncalibrated, "As reported": scaled}
+    return headline_table("Calibration before and after temperature scaling.", blocks)
+
+
+def bins_table(run: Run) -> Table | None:
+    """Build the table of bins that hold images: what the reliability diagram draws."""
+    calibration = run.judged.calibration
+    rows = [
+        (f"{one.low:.2f} – {one.high:.2f}", one.n, number(one.confidence), number(one.accuracy))
+        for one in (calibration.bins if calibration else [])
+        if one.confidence is not None and one.accuracy is not None
+    ]
+    if not rows:
+        return None
+    columns = ("Probability of the predicted class", "Images", "Mean of it", "Share right")
+    return text_table("Bins of the calibration error that hold images.", columns, rows)

@@ -1,0 +1,312 @@
+"""What runs reach against what they cost: a panel a cost, the front marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Criterion
+from eosin.core.types import FloatArray
+from eosin.evaluation.lightness import cost_of, find_fronts
+from eosin.reporting.formatting import (
+    ABSENT,
+    amount,
+    count,
+    duration,
+    listing,
+    metric_label,
+    metric_text,
+    quantity,
+)
+from eosin.reporting.noise import label, ranked
+from eosin.reporting.rendering import Table, text_table
+from eosin.reporting.style import (
+    MARKERS,
+    MUTED,
+    Picture,
+    house_style,
+    look,
+    series_label,
+    to_picture,
+)
+
+#: Cost, what its axis says, and the factor to that unit.
+_PANELS = (
+    ("params", "Weights, M", 1e-6),
+    ("onnx_bytes", "Model file, MB", 1e-6),
+    ("macs", "Multiply-accumulates, M", 1e-6),
+    ("latency", "One image on the processor, ms", 1e3),
+    ("training_seconds", "Training, s", 1.0),
+)
+#: Costs further apart than this stand on a logarithmic axis.
+_WIDE = 4.0
+#: Decades from which on the axis names powers of ten alone.
+_MANY_DECADES = 3
+#: Points nearer than this share of the axis are drawn side by side.
+_NEAR = 0.03
+
+
+_COSTS = {
+    "params": "weights",
+    "macs": "multiply-accumulates",
+    "onnx_bytes": "file size",
+    "latency": "time for an image",
+    "training_seconds": "training time",
+}
+_QUESTIONS = {
+    "recall": "Recall of at least 0.90",
+    "f1": "F1 of at least 0.85",
+    "bytes": "A file below 3 MB",
+    "seconds": "An image in less than 500 ms",
+    "smaller": "At least 80 % smaller than {large}",
+    "faster": "At least 50 % faster than {large}",
+}
+_OF = {
+    "argmax": "most probable class",
+    "threshold": "at the locked threshold",
+    "judged": "one network, as judged",
+    "deployed": "as deployed",
+}
+
+
+def pareto_figures(comparison: Comparison) -> list[Picture]:
+    """Draw the ranking metric, accuracy and recall against the costs, a figure a metric."""
+    names = dict.fromkeys((comparison.metric, "accuracy", "recall"))
+    found = [_pareto_figure(comparison, name) for name in names]
+    return [picture for picture in found if picture is not None]
+
+
+def _pareto_figure(comparison: Comparison, metric: str) -> Picture | None:
+    """Draw a metric against each cost that two runs or more are known to have."""
+    runs = [run for run in comparison.runs if run.image[metric].value is not None]
+    panels = [
+        panel for panel in _PANELS if sum(cost_of(run, panel[0]) is not None for run in runs) > 1
+    ]
+    if not panels:
+        return None
+    n_rows, n_columns = -(-len(panels) // 2), min(2, len(panels))
+    with house_style():
+        legend_in = 0.2 + 0.22 * -(-len(runs) // 3)
+        figure = Figure(figsize=(4.6 * n_columns, 3.1 * n_rows + legend_in))
+        FigureCanvasAgg(figure)
+        for place, (cost, title, factor) in enumerate(panels):
+            axes = figure.add_subplot(n_rows, n_columns, place + 1)
+            _draw(axes, metric, runs, cost, factor)
+            axes.set_xlabel(title)
+            axes.set_ylabel(metric_label(metric, short=True))
+        figure.legend(
+            handles=[_handle(run, order) for order, run in enumerate(runs)],
+            loc="outside upper left",
+            ncols=min(3, len(runs)),
+        )
+        return to_picture(
+            figure, f"pareto-{metric}", alt=_alt(metric, runs), caption=_caption(metric, runs)
+        )
+
+
+def _style(run: ComparedRun, order: int) -> dict[str, Any]:
+    # Past the palette the pairing shifts, so that no two runs look alike.
+    marker = MARKERS[(order + order // len(MARKERS)) % len(MARKERS)]
+    style = {**look(order), "linestyle": "", "marker": marker}
+    return {**style, "markerfacecolor": "white"} if not run.is_weighed else style
+
+
+def _handle(run: ComparedRun, order: int) -> Line2D:
+    return Line2D([], [], label=series_label(run.name, 30), markersize=7, **_style(run, order))
+
+
+def _draw(axes: Axes, name: str, runs: Sequence[ComparedRun], cost: str, factor: float) -> None:
+    known = [
+        (order, run, factor * spent)
+        for order, run in enumerate(runs)
+        if (spent := cost_of(run, cost)) is not None
+    ]
+    costs: FloatArray = np.array([value for _, _, value in known])
+    is_log = bool(costs.min() > 0 and costs.max() / costs.min() > _WIDE)
+    places = _side_by_side(np.log(costs) if is_log else costs)
+    drawn = np.exp(places) if is_log else places
+    for (order, run, _), place in zip(known, drawn, strict=True):
+        metric = run.image[name]
+        value = float(metric.value or 0.0)
+        style = _style(run, order)
+        if metric.low is not None and metric.high is not None:
+            axes.plot(
+                [place, place], [metric.low, metric.high], color=style["color"], linewidth=1.2
+            )
+        axes.plot(place, value, markersize=8, zorder=4, **style)
+    front = sorted(
+        (float(place), float(run.image[name].value or 0.0))
+        for (_, run, _), place in zip(known, drawn, strict=True)
+        if run.name in find_fronts(runs, name).get(cost, [])
+    )
+    if front:
+        _draw_front(axes, front, float(costs.max()), is_log=is_log)
+    if is_log:
+        axes.set_xscale("log")
+        is_wide = np.log10(costs.max() / costs.min()) >= _MANY_DECADES
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5), numticks=8))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    elif costs.max() > 0:
+        axes.set_xlim(0, 1.12 * float(places.max()))
+
+
+def _draw_front(
+    axes: Axes, front: Sequence[tuple[float, float]], last: float, *, is_log: bool
+) -> None:
+    """Draw the best that can be had for a cost as steps."""
+    x = [value for value, _ in front]
+    y = [value for _, value in front]
+    end = last * 1.3 if is_log else last * 1.1
+    axes.step(
+        [*x, end], [*y, y[-1]], where="post", color=MUTED, linewidth=1.2, linestyle="--", zorder=1
+    )
+
+
+def _side_by_side(values: FloatArray) -> FloatArray:
+    """Move points apart that share a cost, so that no interval hides another."""
+    width = float(values.max() - values.min()) or abs(float(values.max())) or 1.0
+    step = _NEAR * width
+    placed: FloatArray = np.array(values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    start = 0
+    for stop in range(1, len(order) + 1):
+        if stop == len(order) or values[order[stop]] - values[order[stop - 1]] > step / 2:
+            cluster = order[start:stop]
+            placed[cluster] = values[cluster].mean() + step * (
+                np.arange(len(cluster)) - (len(cluster) - 1) / 2
+            )
+            start = stop
+    return placed
+
+
+def _alt(metric: str, runs: Sequence[ComparedRun]) -> str:
+    label = metric_label(metric, short=True)
+    told = []
+    for run in runs:
+        costs = [
+            f"{title.split(', ')[0].lower()} {factor * spent:.3g} {title.rpartition(', ')[2]}"
+            for cost, title, factor in _PANELS
+            if (spent := cost_of(run, cost)) is not None
+        ]
+        told.append(f"{run.name}: {label} {metric_text(run.image[metric])}, {', '.join(costs)}")
+    return f"{label} against costs. {'; '.join(told)}."
+
+
+def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
+    text = (
+        f"{metric_label(metric, short=True)} against what would be deployed, with 95 % "
+        "intervals. The dashed line is the front: no run beyond it reaches as much for less. "
+        "Points that share a cost stand side by side."
+    )
+    if any(run.is_flattered for run in runs):
+        text += " Hollow: judged on what its training saw, which counts for no front."
+    if any(run.is_head for run in runs):
+        text += (
+            " Hollow, too: heads on features; their costs leave out what makes the features, and"
+            " they count for no front."
+        )
+    return text
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """Build the table of what each run's model takes, as deployed and as judged."""
+    rows = []
+    for run in ranked(comparison):
+        time = ABSENT if run.training_seconds is None else duration(run.training_seconds)
+        what = run.model if run.networks == 1 else f"{run.networks} × {run.model}, as deployed"
+        rows.append([run.name, what, *_cost_cells(run.deployed), time])
+        if run.networks > 1:
+            one = [run.name, "one of them, as judged", *_cost_cells(run.judged)]
+            rows.append([*one, ABSENT])
+    caption = (
+        f"What the models take. Milliseconds for one image on "
+        f"{quantity(comparison.threads, 'thread')} of the processor, from decoded pixels to "
+        "probabilities: the median of the rounds with its 95 % interval."
+    )
+    columns = ("Run", "Network", "Weights", "M MACs", "ONNX, MB", "safetensors, MB", "Image, ms")
+    return text_table(caption, (*columns, "Training"), rows, texts=(0, 1))
+
+
+def _cost_cells(cost: Cost) -> list[str]:
+    time = cost.latency
+    told = ABSENT
+    if time is not None:
+        told = f"{1e3 * time.median:.1f} ({1e3 * time.low:.1f}–{1e3 * time.high:.1f})"
+    return [
+        ABSENT if cost.params is None else count(cost.params),
+        ABSENT if cost.macs is None else amount(cost.macs / 1e6, 1),
+        *(
+            ABSENT if size is None else amount(size / 1e6, 2)
+            for size in (cost.onnx_bytes, cost.safetensors_bytes)
+        ),
+        told,
+    ]
+
+
+def fronts_words(comparison: Comparison) -> str:
+    """Say which runs no other beats, for each cost."""
+    told: dict[str, list[str]] = {}
+    for cost, names in comparison.fronts.items():
+        told.setdefault(listing(names), []).append(_COSTS[cost])
+    if not told:
+        return ""
+    parts = [f"by {listing(costs)}: {names}" for names, costs in told.items()]
+    return (
+        f"On the front, where no other run reaches as much {label(comparison)} for less, "
+        f"{'; '.join(parts)}. The front goes by the values alone; what lies within noise of it "
+        "may belong to it as well."
+    )
+
+
+def light_words(comparison: Comparison) -> str:
+    """Say which two runs P3's question is asked of."""
+    asked = comparison.light_large
+    if asked is None:
+        return ""
+    return (
+        f"A light model is worth having if it misses little and costs little. {asked.light} has "
+        f"the fewest weights of these runs, {asked.large} the most. Not decided: the interval "
+        "holds the limit. A megabyte is 1,000,000 bytes."
+    )
+
+
+def questions_table(comparison: Comparison) -> Table | None:
+    """Build the table of P3's demands; ``None`` where there is no light and large."""
+    asked = comparison.light_large
+    if asked is None:
+        return None
+    rows = [
+        [
+            _QUESTIONS[one.name].format(large=asked.large),
+            _OF[one.of],
+            _value(one),
+            "not decided" if one.is_met is None else "yes" if one.is_met else "no",
+        ]
+        for one in asked.criteria
+    ]
+    caption = f"What is asked of a light model, and what {asked.light} answers."
+    return text_table(caption, ("Asked", "Of", asked.light, "Answer"), rows, texts=(0, 1, 3))
+
+
+def _value(one: Criterion) -> str:
+    if one.value is None:
+        return ABSENT
+    factor, form, unit_name = {
+        "bytes": (1e-6, ",.2f", "\u00a0MB"),
+        "seconds": (1e3, ",.1f", "\u00a0ms"),
+        "smaller": (100.0, ".1f", "\u00a0%"),
+        "faster": (100.0, ".1f", "\u00a0%"),
+    }.get(one.name, (1.0, ".3f", ""))
+    value, low, high = (
+        "" if each is None else f"{factor * each:{form}}".replace("-", "−")
+        for each in (one.value, one.low, one.high)
+    )
+    return f"{value}{unit_name} ({low} to {high})" if low else f"{value}{unit_name}"

@@ -1,0 +1,184 @@
+"""Small histograms of training and outside images, one a quantity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
+from eosin.core.types import FloatArray
+from eosin.reporting.formatting import ABSENT, listing, quantity, share
+from eosin.reporting.rendering import Table, text_table
+from eosin.reporting.style import COLOURS, HATCHES, Picture, house_style, series_label, to_picture
+from eosin.runs.finished import Run
+
+_COLUMNS, _BINS = 4, 24
+_GRID = np.linspace(0.0, 1.0, 101)
+#: Per cent left out of a panel at each end: a few odd images would squeeze all others.
+_CUT = 1
+
+
+_VERDICTS = {
+    "as in training": "The outside images look like those that the model was trained on.",
+    "shifted": "The outside images differ from those that the model was trained on.",
+    "far off": "The outside images are far from those that the model was trained on: "
+    "its figures here say what it does on other images than it learnt from.",
+    "not judged": "The training has too few groups to tell how much groups differ: "
+    "see the numbers, there is no verdict.",
+}
+#: A mix of classes that differs by more than this by itself moves colours and predictions.
+_NOTABLE_MIX = 0.1
+
+
+def drift_figure(drift: Drift) -> Picture:
+    """Draw how each quantity is spread over training and outside images."""
+    n_rows = -(-len(drift.shifts) // _COLUMNS)
+    with house_style():
+        figure = Figure(figsize=(9.2, 0.5 + 1.75 * n_rows))
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
+        for axes, (name, shift) in zip(panels, drift.shifts.items(), strict=False):
+            _draw(axes, shift)
+            title = capitalised(explain_quantity(name, drift.predicted))
+            axes.set_title(series_label(title), fontsize=9, pad=4)
+        for axes in panels[len(drift.shifts) :]:
+            axes.set_axis_off()
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=2)
+        return to_picture(
+            figure,
+            "drift",
+            alt=f"Histograms of training and outside images. {_in_words(drift)}",
+            caption="Share of training and of outside images, each group with the same say, as the"
+            " network sees them: after resizing and stain normalisation. Focus is a logarithm."
+            " The outermost per cent at each end is not drawn.",
+        )
+
+
+def capitalised(text: str) -> str:
+    """Return a heading of what stands in small letters in a sentence."""
+    return text[0].upper() + text[1:]
+
+
+def _draw(axes: Axes, shift: Shift) -> None:
+    both = (shift.training.quantiles, shift.outside.quantiles)
+    low = min(values[_CUT] for values in both)
+    high = max(values[-1 - _CUT] for values in both)
+    margin = 0.02 * (high - low) or 1.0
+    edges = np.linspace(low - margin, high + margin, _BINS + 1)
+    looks: list[dict[str, Any]] = [
+        {"facecolor": (COLOURS[0], 0.45), "edgecolor": COLOURS[0], "linewidth": 0.8},
+        {"facecolor": (COLOURS[1], 0.15), "edgecolor": COLOURS[1], "linewidth": 1.3,
+         "linestyle": "--", "hatch": HATCHES[1]},
+    ]  # fmt: skip
+    named = (("Training", shift.training), ("Outside", shift.outside))
+    for (label, part), style in zip(named, looks, strict=True):
+        axes.stairs(_shares(part, edges), edges, fill=True, label=label, **style)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.locator_params(axis="x", nbins=4)
+    axes.tick_params(labelsize=8)
+
+
+def _shares(part: Distribution, edges: FloatArray) -> FloatArray:
+    """Return the share of images in each bin, read off the quantiles."""
+    values = np.array(part.quantiles)
+    # Equal quantiles are a step: the last of them says how many images lie at or below.
+    last = np.append(values[1:] > values[:-1], True)
+    reached = np.interp(edges, values[last], _GRID[last], left=0.0, right=1.0)
+    return np.diff(np.where(edges < values[0], 0.0, reached))
+
+
+def _in_words(drift: Drift) -> str:
+    return "; ".join(
+        f"{explain_quantity(name, drift.predicted)}: mean {one.training.mean:.3g} in training, "
+        f"{one.outside.mean:.3g} outside, {one.verdict}"
+        for name, one in drift.shifts.items()
+    )
+
+
+def drift_words(run: Run) -> list[str]:
+    """Write what was found, a sentence each; nothing for a run's own images."""
+    drift = run.drift
+    if drift is None:
+        return []
+    if drift.verdict == "unknown":
+        return [f"Whether the outside images differ is unknown: {drift.reason}."]
+    off = [name for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}]
+    words = [_VERDICTS[drift.verdict]]
+    if off:
+        named = listing(explain_quantity(name, drift.predicted) for name in off)
+        words.append(f"They differ in {len(off)} of {len(drift.shifts)} quantities: {named}.")
+    if "side_px" in off:
+        words.append(
+            "Files of another size may show tissue at another scale: without µm per pixel of both "
+            "nobody can tell."
+        )
+    return [*words, *_mix_words(drift)]
+
+
+def _mix_words(drift: Drift) -> list[str]:
+    """Say that classes are mixed otherwise, where they are."""
+    mine, theirs = drift.training_classes, drift.outside_classes
+    gaps = {name: abs(theirs.get(name, 0.0) - mine[name]) for name in mine}
+    name = max(gaps, key=gaps.__getitem__, default="")
+    if not name or gaps[name] <= _NOTABLE_MIX:
+        return []
+    return [
+        f"Of “{name}” are {share(theirs.get(name, 0.0))} of the outside images and "
+        f"{share(mine[name])} of the training images: another mix of classes by itself moves "
+        "colours and predictions."
+    ]
+
+
+def drift_figures(run: Run) -> list[Picture]:
+    """Draw the histograms; nothing where there are none."""
+    return [drift_figure(run.drift)] if run.drift is not None and run.drift.shifts else []
+
+
+def drift_table(run: Run) -> Table | None:
+    """Build the table of quantities; nothing where there are none."""
+    if run.drift is None or not run.drift.shifts:
+        return None
+    shifts = run.drift.shifts
+    rows = [
+        (
+            capitalised(explain_quantity(name, run.drift.predicted)),
+            _spread(one.training),
+            _spread(one.outside),
+            f"{one.distance:.2f}",
+            share(one.beyond),
+            ABSENT
+            if one.chance is None
+            else "<0.001"
+            if one.chance < 0.001
+            else f"{one.chance:.3f}",
+            one.verdict,
+        )
+        for name, one in shifts.items()
+    ]
+    first = next(iter(shifts.values()))
+    return text_table(
+        f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
+        "standard deviation, each group with the same say. Distance: between equal quantiles, in "
+        "standard deviations of training, or where that is more in the least spread that matters "
+        "(of the size: 10 %). Another size is never more than shifted. Beyond: outside images "
+        "below the 1st or above the 99th percentile of training, where training has 2 %. Chance: "
+        "how probable so large a difference is among as many further groups of the training's own "
+        "source.",
+        ("Quantity", "Training", "Outside", "Distance", "Beyond", "Chance", "Verdict"),
+        rows,
+        texts=(0, 6),
+    )
+
+
+def _spread(part: Distribution) -> str:
+    return f"{part.mean:.3g} ± {part.spread:.2g}"
+
+
+def _size(part: Distribution) -> str:
+    return f"{quantity(part.n_images, 'image')} of {quantity(part.n_groups, 'group')}"

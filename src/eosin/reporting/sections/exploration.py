@@ -1,0 +1,328 @@
+"""How many images of each class each part holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from eosin.core.types import BUNDLED, SPLITS, TOGETHER, parts_of
+from eosin.reporting.exposure import has_units
+from eosin.reporting.formatting import count, listing, quantity, share, times
+from eosin.reporting.rendering import Table, text_table
+from eosin.reporting.style import (
+    COLOURS,
+    HATCHES,
+    INK,
+    Picture,
+    house_style,
+    new_figure,
+    series_label,
+    to_picture,
+)
+from eosin.runs.finished import Run
+
+#: More bars than this carry no numbers.
+_MOST_NUMBERED = 40
+
+
+#: More classes than this and the split's table leaves their counts to the label table.
+_MOST_CLASSES = 6
+#: Rows of a table of patients or files; the rest is in the run's files.
+MOST_ROWS = 200
+#: Names of groups of one part; the rest is in ``split.json``.
+MOST_GROUPS = 1000
+
+
+def distribution_figure(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> Picture:
+    """Draw horizontal bars of the images of each class, a bar a part.
+
+    Args:
+        counts: Images by part, then class.
+        classes: The classes in order.
+    """
+    parts = list(counts)
+    n_bars = len(parts) * len(classes)
+    with house_style():
+        figure, axes = new_figure(5.6, min(20.0, max(1.9, 0.26 * n_bars + 0.14 * len(classes) + 1)))
+        height = 0.82 / len(parts)
+        for index, part in enumerate(parts):
+            values = [counts[part].get(name, 0) for name in classes]
+            bars = axes.barh(
+                np.arange(len(classes)) + (index - (len(parts) - 1) / 2) * height,
+                values,
+                height=0.92 * height,
+                color=COLOURS[index % len(COLOURS)],
+                hatch=HATCHES[index % len(HATCHES)],
+                edgecolor="white",
+                linewidth=0,
+                label=series_label(part.capitalize()),
+            )
+            if n_bars <= _MOST_NUMBERED:
+                axes.bar_label(bars, [count(v) for v in values], padding=4, fontsize=8.5, color=INK)
+        _finish(axes, classes, len(parts))
+        return to_picture(
+            figure,
+            "distribution",
+            alt=f"Bar chart of images by class and part. {_in_words(counts, classes)}",
+            caption="Images of each class in each part of the data.",
+        )
+
+
+def _finish(axes: Axes, classes: tuple[str, ...], n_parts: int) -> None:
+    axes.set_yticks(np.arange(len(classes)), [series_label(name, 28) for name in classes])
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("Images")
+    if n_parts > 1:
+        # Above the bars: inside, no corner is free for every distribution.
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(n_parts, 4), borderpad=0)
+
+
+def _in_words(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> str:
+    return "; ".join(
+        f"{part}: {listing(f'{count(row.get(name, 0))} {name}' for name in classes[:12])}"
+        for part, row in counts.items()
+    )
+
+
+def sample_frame(run: Run) -> Any:
+    """Return the manifest, else the predictions; ``None`` where the run has neither."""
+    return run.manifest if run.manifest is not None else run.predictions
+
+
+def availability(run: Run) -> list[tuple[str, str]]:
+    """List what the data hold, as pairs of a name and a value."""
+    frame = sample_frame(run)
+    facts = []
+    if frame is not None:
+        patients = [name for name in frame["patient"].unique() if name]
+        known = bool((frame["patient"] != "").all())
+        images = [part for path in frame["path"] for part in parts_of(path) if part]
+        is_bundled = frame["path"].str.contains(BUNDLED, regex=False).any()
+        facts = [
+            *([("Bundles", count(len(frame)))] if is_bundled else []),
+            ("Images", count(len(images))),
+            ("Classes", count(frame["label"].nunique())),
+            ("Patients", count(len(patients)) if patients and known else _partly(patients)),
+            ("Groups", count(frame["group"].nunique())),
+        ]
+        for column, label in (("slide", "Slides"), ("site", "Sites")):
+            if column in frame and (frame[column] != "").any():
+                facts.append((label, count(int(frame[column][frame[column] != ""].nunique()))))
+        if _has_magnifications(frame):
+            taken = {part for text in magnifications(frame) for part in text.split(TOGETHER)}
+            in_order = sorted(taken, key=magnification_order)
+            facts.append(("Magnifications", ", ".join(times(m) for m in in_order)))
+    facts.append(("Unreadable files", count(len(run.skipped))))
+    return facts
+
+
+def _partly(patients: list[str]) -> str:
+    return f"{count(len(patients))} + unknown" if patients else "unknown"
+
+
+def _has_magnifications(frame: Any) -> bool:
+    return "magnification" in frame and bool((frame["magnification"] != "").any())
+
+
+def magnifications(frame: Any) -> list[str]:
+    """Return the magnifications, numbers in their order."""
+    return sorted({str(m) for m in frame["magnification"] if m != ""}, key=magnification_order)
+
+
+def magnification_order(text: str) -> tuple[int, float, str]:
+    """Order magnifications: numbers by size, words after them."""
+    try:
+        return 0, float(text.rstrip("xX×")), text
+    except ValueError:
+        return 1, 0.0, text
+
+
+def label_counts(run: Run) -> dict[str, dict[str, int]]:
+    """Count images by part and class; one part ``all`` where the table has no split."""
+    frame = sample_frame(run)
+    if frame is None:
+        return {}
+    if run.manifest is None:
+        return {run.split: _count(frame)}
+    if "split" not in frame or not (frame["split"] != "").any():
+        return {"all": _count(frame)}
+    return {
+        part or "not used": _count(frame[frame["split"] == part])
+        for part in (*SPLITS, "")
+        if (frame["split"] == part).any()
+    }
+
+
+def _count(frame: Any) -> dict[str, int]:
+    return {str(label): int(n) for label, n in frame["label"].value_counts().items()}
+
+
+def label_order(run: Run) -> tuple[str, ...]:
+    """Return the classes, those that only the table knows last."""
+    frame = sample_frame(run)
+    found = sorted(set(frame["label"])) if frame is not None else []
+    return (*run.class_names, *(name for name in found if name not in run.class_names))
+
+
+def label_table(run: Run) -> Table | None:
+    """Build the table of images and patients a class."""
+    counts, frame = label_counts(run), sample_frame(run)
+    if not counts:
+        return None
+    columns = [*(p.capitalize() for p in counts), *(["Total"] if len(counts) > 1 else [])]
+    rows: list[list[str | int]] = []
+    for name in label_order(run):
+        values = [counts[part].get(name, 0) for part in counts]
+        total = sum(values)
+        row: list[str | int] = [name, *values, *([total] if len(counts) > 1 else [])]
+        mine = frame[frame["label"] == name]
+        rows.append([*row, share(total / len(frame)), int(mine["group"].nunique())])
+    return text_table("Images of each class.", ["Class", *columns, "Share of all", "Groups"], rows)
+
+
+def magnification_table(run: Run) -> Table | None:
+    """Build the table of images by magnification and class."""
+    frame = sample_frame(run)
+    if frame is None or not _has_magnifications(frame):
+        return None
+    table: Any = pd.crosstab(frame["magnification"], frame["label"])
+    names = [name for name in label_order(run) if name in table]
+    if len(names) > _MOST_CLASSES:
+        return _magnifications_by_class(table, names, magnifications(frame))
+    rows: list[list[str | int]] = [
+        [times(m), *(int(table.loc[m, name]) for name in names), int(table.loc[m].sum())]
+        for m in magnifications(frame)
+    ]
+    return text_table(
+        "Images by magnification and class.", ["Magnification", *names, "Total"], rows
+    )
+
+
+def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -> Table:
+    """Lay the table out with a row a class: many class names make no columns."""
+    rows: list[list[str | int]] = [
+        [name, *(int(table.loc[m, name]) for m in columns), int(table[name].sum())]
+        for name in names
+    ]
+    heads = ("Class", *(times(m) for m in columns), "Total")
+    return text_table("Images by class and magnification.", heads, rows)
+
+
+def skipped_table(run: Run) -> Table | None:
+    """Build the table of files that could not be read."""
+    if not run.skipped:
+        return None
+    rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
+    return text_table("Files that could not be read.", ("File", "Reason"), rows, texts=(0, 1))
+
+
+def part_name(name: str) -> str:
+    """Return how a part is called on the page: folds count from 1 there."""
+    repeat, dash, fold = name.partition("-")
+    if dash and repeat.isdecimal() and fold.isdecimal():
+        return f"Repeat {int(repeat) + 1}, fold {int(fold) + 1}"
+    return name.capitalize()
+
+
+def split_table(run: Run) -> Table | None:
+    """Build the table of wanted and got shares."""
+    report = run.split_report
+    if report is None:
+        return None
+    classes = run.class_names if len(run.class_names) <= _MOST_CLASSES else ()
+    # Folds and a manifest's own split want no share.
+    wants = any(part.wanted is not None for part in report.parts.values())
+    rows: list[list[str | int]] = [
+        [
+            part_name(name) + (f": {part.site}" if part.site else ""),
+            *([share(part.wanted)] if wants else []),
+            share(part.got),
+            part.n_images,
+            part.n_groups,
+            *(part.by_class.get(label, 0) for label in classes),
+        ]
+        for name, part in report.parts.items()
+    ]
+    shares = ("Wanted", "Got") if wants else ("Share",)
+    return text_table("Parts of the split.", ("Part", *shares, "Images", "Groups", *classes), rows)
+
+
+def split_words(run: Run) -> str:
+    """Say how the images were divided and how near the shares came."""
+    report = run.split_report
+    if report is None:
+        return ""
+    apart = "No group crosses the split"
+    if not has_units(run):
+        apart = "No group is known, so images were divided one by one"
+    elif run.recipe is not None and run.recipe.data.split.unit == "image":
+        apart = "Images were divided one by one, as the recipe asks: a group may be on both sides"
+    ways = {
+        "grouped": f"{apart} (protocol “grouped”)",
+        "image": "Images were divided one by one, as published (protocol “image”):"
+        " a group may be on both sides",
+        "column": "The manifest's own split was used (protocol “column”)",
+        "folds": "Every image is judged once a repeat, in the fold that was held out"
+        " (protocol “folds”)",
+    }
+    text = ways.get(report.protocol, f"Protocol “{report.protocol}”")
+    text += ", class shares kept as well as the groups allow. " if report.stratified else ". "
+    gaps = [
+        abs(part.got - part.wanted) for part in report.parts.values() if part.wanted is not None
+    ]
+    if gaps:
+        text += f"The largest distance between a wanted and a got share is {share(max(gaps))}"
+        text += " of the images."
+    return text
+
+
+def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dict[str, int] | None:
+    """Count judged images by the values of a column; ``None`` where it is unknown.
+
+    Args:
+        run: The run.
+        column: Of the predictions, else of the manifest.
+        write: How a value is written in the table.
+    """
+    frame, told = run.predictions, run.manifest
+    if frame is None:
+        return None
+    if column in frame:
+        values = frame[column]
+    elif told is not None and column in told:
+        values = frame["path"].map(dict(zip(told["path"], told[column], strict=True)))
+    else:
+        return None
+    return {write(str(value)): int(n) for value, n in values.value_counts().items()}
+
+
+def groups_by_part(run: Run, most: int = MOST_GROUPS) -> list[tuple[str, str, list[str], str]]:
+    """List each part's groups: its name, their number, their names, and how many are left out.
+
+    Empty where each image is its own group: that would list the images.
+
+    Args:
+        run: The run.
+        most: Names that are listed of a part.
+    """
+    report = run.split_report
+    if report is None or all(part.n_groups == part.n_images for part in report.parts.values()):
+        return []
+    return [
+        (
+            part_name(name),
+            quantity(part.n_groups, "group"),
+            part.groups[:most],
+            count(part.n_groups - most) if part.n_groups > most else "",
+        )
+        for name, part in report.parts.items()
+    ]

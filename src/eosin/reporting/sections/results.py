@@ -1,0 +1,340 @@
+"""Predictions as arrays: what the figures of one split are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from eosin.artifacts.metrics import Confusion
+from eosin.artifacts.model import EnsembleMember
+from eosin.artifacts.predictions import PREFIX
+from eosin.core.types import BoolArray, FloatArray, IntArray
+from eosin.metrics.predictions import encode
+from eosin.reporting.exposure import threshold_text, units
+from eosin.reporting.formatting import ABSENT, count, metric_label, number, quantity, times
+from eosin.reporting.rendering import (
+    CLASS_METRICS,
+    PART_METRICS,
+    SUBTYPE_METRICS,
+    Cell,
+    Footnotes,
+    Table,
+    block_table,
+    headline_table,
+    text_table,
+)
+from eosin.reporting.sections import exploration
+from eosin.reporting.sections.exploration import MOST_ROWS
+from eosin.reporting.style import (
+    COLOURS,
+    INK,
+    Picture,
+    house_style,
+    new_figure,
+    series_label,
+    to_picture,
+)
+from eosin.runs.finished import Run
+
+#: More classes than this and the cells carry no numbers.
+_MOST_NUMBERED = 12
+#: More classes than this and only some are named at the axes.
+_MOST_NAMED = 40
+#: Heading of the metrics at thresholds of which there are as many as folds.
+_FOLDS_THRESHOLDS = "At each fold's locked threshold"
+#: What the members are held against each other by.
+_METRICS = {"auc": "AUC", "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The predictions of one split.
+
+    Attributes:
+        split: The split.
+        class_names: The classes, C.
+        positive: Index of the positive class; ``None`` without one.
+        targets: Class index of each row, shape (N,).
+        probabilities: Shape (N, C).
+        groups: Group of each row as a number, (N,).
+    """
+
+    split: str
+    class_names: tuple[str, ...]
+    positive: int | None
+    targets: IntArray
+    probabilities: FloatArray
+    group_codes: IntArray
+
+    @cached_property
+    def n_groups(self) -> int:
+        """How many groups there are."""
+        return int(self.group_codes.max()) + 1
+
+    @property
+    def judged_classes(self) -> tuple[int, ...]:
+        """The positive class, or all where there is none."""
+        return tuple(range(len(self.class_names))) if self.positive is None else (self.positive,)
+
+    @property
+    def right(self) -> BoolArray:
+        """Whether the most probable class is the true one, shape (N,)."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
+
+    def is_mixed(self, index: int) -> bool:
+        """Whether there are images of a class and images of others."""
+        n = int((self.targets == index).sum())
+        return 0 < n < len(self.targets)
+
+
+def scores_of(run: Run) -> Scores | None:
+    """Return the judged split's predictions; ``None`` where the run has none."""
+    frame = run.predictions
+    if frame is None:
+        return None
+    names = run.class_names
+    index = {name: position for position, name in enumerate(names)}
+    known = frame[frame["label"].isin(index)]
+    if not len(known):
+        return None
+    positive = run.judged.positive
+    return Scores(
+        split=run.split,
+        class_names=names,
+        positive=None if positive is None else index[positive],
+        targets=np.array([index[label] for label in known["label"]], dtype=np.int64),
+        probabilities=known[[PREFIX + name for name in names]].to_numpy(dtype=np.float64),
+        group_codes=encode(known["group"]),
+    )
+
+
+def confusion_figure(confusion: Confusion) -> Picture:
+    """Draw counts of images, shaded by the share of their true class."""
+    matrix = np.array(confusion.matrix, dtype=np.int64)
+    n = len(matrix)
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    with house_style():
+        side = min(9.2, max(4.6, 2.4 + 0.34 * n))
+        figure, axes = new_figure(side, side)
+        shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
+        axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
+        if n <= _MOST_NUMBERED:
+            _number_cells(axes, matrix, shares)
+        _name_axes(axes, confusion.labels)
+        return to_picture(
+            figure,
+            "confusion",
+            alt=_alt(confusion.labels, matrix, shares),
+            caption="Images by true and predicted class (the most probable one)."
+            " Shading: share of the true class.",
+        )
+
+
+def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
+    n = len(matrix)
+    for row, column in np.ndindex(*matrix.shape):
+        colour = "white" if shares[row, column] > 0.55 else INK
+        text = count(int(matrix[row, column]))
+        if n <= 4:
+            text += f"\n{100 * shares[row, column]:.0f} %"
+        size = 12 if n <= 4 else 9.5 if n <= 8 else 8
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+
+
+def _name_axes(axes: Axes, labels: list[str]) -> None:
+    n = len(labels)
+    every = -(-n // _MOST_NAMED)
+    ticks = list(range(0, n, every))
+    names = [series_label(labels[tick], 20 if n <= 4 else 16) for tick in ticks]
+    size = 9 if n <= 16 else 7
+    longest = max(len(name) for name in names)
+    slanted = longest > 12 or (n > 3 and longest > 3)
+    axes.set_xticks(ticks, names, fontsize=size, rotation=45 if slanted else 0)
+    if slanted:
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, names, fontsize=size)
+    axes.grid(visible=False)
+    axes.set_xticks(np.arange(n - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(n - 1) + 0.5, minor=True)
+    axes.grid(visible=True, which="minor", color="white", linewidth=2 if n <= 8 else 0.6)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(True)
+    axes.set_title("Confusion matrix")
+    axes.set_xlabel("Predicted class")
+    axes.set_ylabel("True class")
+
+
+def _alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
+    rows = [
+        f"of {quantity(int(matrix[row].sum()), 'image')} of {name}, {count(int(matrix[row, row]))} "
+        f"({number(float(shares[row, row]))}) were recognised"
+        for row, name in enumerate(labels[:12])
+    ]
+    return f"Confusion matrix: {'; '.join(rows)}."
+
+
+def headline_tables(run: Run) -> list[Table]:
+    """Build the tables of the judged split: by image, and by patient where that is known."""
+    judged = run.judged
+    blocks = {"Most probable class": judged.image}
+    if threshold_text(run):
+        value = judged.threshold.value
+        at = f"At the locked threshold {value:.2f}" if value is not None else _FOLDS_THRESHOLDS
+        blocks[at] = judged.at_threshold
+    caption = f"Metrics of {units(run)} with 95 % intervals"
+    kind = (
+        f"; positive class: {judged.positive}."
+        if judged.positive is not None
+        else "; means over the classes, one against the rest."
+    )
+    votes = votes_table(run)
+    return [headline_table(caption + kind, blocks), *([votes] if votes else [])]
+
+
+def other_tables(run: Run) -> list[Table]:
+    """Build a table for each other split of the run."""
+    at = "At the locked threshold"
+    return [
+        headline_table(
+            f"Split “{name}”: {block.n_images:,} images in {block.n_groups:,} groups.",
+            {
+                "Most probable class": block.image,
+                **({at: block.at_threshold} if threshold_text(run) else {}),
+            },
+        )
+        for name, block in run.metrics.items()
+        if name != run.split
+    ]
+
+
+def part_tables(run: Run) -> list[Table]:
+    """Build the tables by class, magnification, site and subtype, where there are any."""
+    judged = run.judged
+    tables = [
+        block_table(
+            "Each class against the rest.",
+            "Class",
+            judged.by_class,
+            CLASS_METRICS,
+            exploration.sizes_by(run, "label"),
+        ),
+        block_table(
+            "By magnification.",
+            "Magnification",
+            {
+                times(key): judged.by_magnification[key]
+                for key in sorted(judged.by_magnification, key=exploration.magnification_order)
+            },
+            PART_METRICS,
+            exploration.sizes_by(run, "magnification", write=times),
+        ),
+        block_table(
+            "By site.", "Site", judged.by_site, PART_METRICS, exploration.sizes_by(run, "site")
+        ),
+        block_table(
+            "By subtype.",
+            "Subtype",
+            judged.by_subtype,
+            SUBTYPE_METRICS,
+            exploration.sizes_by(run, "subtype"),
+        ),
+    ]
+    return [table for table in tables if table is not None]
+
+
+def votes_table(run: Run) -> Table | None:
+    """Build the table of what is measured by patient; ``None`` where nothing could be.
+
+    A vote is right or wrong for a patient as a whole: Wilson's interval, which needs no
+    resampling, stands beside the clustered one.
+    """
+    blocks, notes = run.judged.patient, Footnotes()
+    if all(metric.value is None for metric in blocks.values()):
+        return None
+    has_wilson = any(metric.wilson for metric in blocks.values())
+    rows = []
+    for name, metric in blocks.items():
+        n = metric.n if metric.n is not None else run.judged.n_patients
+        told = [Cell(count(n) if n is not None and metric.value is not None else ABSENT)]
+        told.append(notes.cell(metric))
+        if has_wilson:
+            told.append(Cell("–".join(map(number, metric.wilson)) if metric.wilson else ABSENT))
+        rows.append((Cell(metric_label(name)), *told))
+    wilson = ("Wilson's interval",) if has_wilson else ()
+    columns = ("Metric", "Patients", "Value with 95 % interval", *wilson)
+    return Table("The same by patient.", columns, tuple(rows), notes.notes)
+
+
+def patients_table(run: Run) -> tuple[Table | None, int]:
+    """Build the table of patients by recognition rate, the worst first.
+
+    Returns:
+        The table, ``None`` where patients are unknown, and how many patients it leaves out.
+    """
+    frame = run.predictions
+    if frame is None or not (frame["patient"] != "").any():
+        return None, 0
+    frame = frame[frame["patient"] != ""]
+    right = (frame["label"] == frame["predicted"]).rename("right")
+    groups = pd.concat([frame[["patient", "label"]], right], axis=1).groupby("patient")
+    summary = groups.agg(
+        labels=("label", lambda labels: ", ".join(sorted(set(labels)))),
+        n=("right", "size"),
+        right=("right", "sum"),
+    )
+    summary["rate"] = summary["right"] / summary["n"]
+    summary = summary.sort_values(["rate", "n"], ascending=[True, False], kind="stable")
+    rows = [
+        (str(row.Index), row.labels, int(row.n), int(row.right), number(float(row.rate)))
+        for row in summary.head(MOST_ROWS).itertuples()
+    ]
+    table = text_table(
+        "Patients by recognition rate (the share of a patient's images that are right),"
+        " the hardest first.",
+        ("Patient", "Class", "Images", "Right", "Rate"),
+        rows,
+        texts=(0, 1),
+    )
+    return table, max(0, len(summary) - MOST_ROWS)
+
+
+def members_of(run: Run) -> list[EnsembleMember]:
+    """Return the runs that an ensemble of chosen runs averages; empty for any other run."""
+    return run.model.members if run.model else []
+
+
+def members_table(run: Run) -> Table | None:
+    """Build the table of members beside their mean; ``None`` where the run is no ensemble."""
+    members, notes = members_of(run), Footnotes()
+    if not members:
+        return None
+    rows = [
+        (
+            Cell(member.run),
+            Cell(member_network(member)),
+            Cell(f"{member.input_px[0]} px"),
+            Cell(count(member.params)),
+            *(notes.cell(member.metrics.get(name)) for name in _METRICS),
+        )
+        for member in members
+    ]
+    mean = Cell("Their mean"), Cell("ensemble"), Cell(f"{max(m.input_px[0] for m in members)} px")
+    weights = Cell(count(sum(member.params for member in members)))
+    rows.append((*mean, weights, *(notes.cell(run.judged.image.get(name)) for name in _METRICS)))
+    columns = ("Run", "Network", "Input", "Weights", *_METRICS.values())
+    caption = "The members and the mean of their probabilities, judged on the same images."
+    return Table(caption, columns, tuple(rows), notes.notes, texts=frozenset({0, 1}))
+
+
+def member_network(member: EnsembleMember) -> str:
+    """Return what a member's network is called; one of folds is several of a kind."""
+    if member.architecture == "ensemble":
+        return f"{member.arguments['members']} × {member.arguments['architecture']}"
+    return member.architecture

@@ -1,0 +1,241 @@
+"""Results as short lines for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.metrics import Metric, SplitMetrics
+from eosin.artifacts.model import EnsembleMember
+from eosin.artifacts.predictions import NORMALISED, PredictionRecord
+from eosin.artifacts.profile import Drift, explain_quantity
+from eosin.core.types import SPLITS, Samples
+from eosin.data.audit import list_joined
+from eosin.reporting.exposure import UNKNOWN_OVERLAP
+from eosin.reporting.formatting import duration, quantity
+
+_TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
+_INDENT = " " * 21
+_MOST_PAIRS = 3
+_MOST_CLASSES = 8
+_ALONE = (
+    "no patient or group is known, so each image stands for itself: where images share one, "
+    "intervals are too narrow"
+)
+
+
+def tell_metric(metric: Metric) -> str:
+    """Return ``0.83 (0.70–0.94)``, or why there is no number; why no interval stands elsewhere."""
+    if metric.value is None:
+        return f"undefined ({metric.reason})"
+    if metric.low is None or metric.high is None:
+        return f"{metric.value:.3f} (no interval)"
+    return f"{metric.value:.3f} ({metric.low:.3f}–{metric.high:.3f})"
+
+
+def tell_split(name: str, split: SplitMetrics) -> list[str]:
+    """Return the headline of one split: on how many, and the main metrics with intervals."""
+    patients = "unknown patients"
+    if split.n_patients is not None:
+        patients = quantity(split.n_patients, "patient")
+    images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
+    lines = [f"{name}: {images}, {patients}, {groups}"]
+    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in _TOLD]
+    lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
+    return lines + _tell_support(split)
+
+
+def _tell_support(split: SplitMetrics) -> list[str]:
+    """Say what intervals rest on, and once for each reason why there is none."""
+    told = [split.image[metric] for metric in _TOLD]
+    if split.threshold.target_recall is not None:
+        told += [split.at_threshold[metric] for metric in ("recall", "specificity")]
+    known = [metric for metric in told if metric.value is not None and metric.reason]
+    support = [str(metric.reason) for metric in known if metric.low is not None][:1]
+    lacks = dict.fromkeys(str(metric.reason) for metric in known if metric.low is None)
+    lines = [f"  rests on           {reason}" for reason in support]
+    lines += [f"  no interval        {reason}" for reason in lacks]
+    if split.n_patients is None and split.n_groups == split.n_images:
+        lines.append(f"  caution            {_ALONE}")
+    return lines
+
+
+def _tell_threshold(split: SplitMetrics) -> list[str]:
+    found = split.threshold
+    if found.target_recall is None:
+        return []
+    at = "each fold's threshold" if found.value is None else f"{found.value:.3f}"
+    recall, specificity = (
+        tell_metric(split.at_threshold[name]) for name in ("recall", "specificity")
+    )
+    lines = [f"  at threshold       {at}: recall {recall}, specificity {specificity}"]
+    if split.decisions is not None:
+        wrong, negative = split.decisions.false_positives, _negative(split)
+        if wrong.value is not None:
+            lines.append(f"{_INDENT}{_tell(wrong, '.0f')} false positives per 100 {negative}")
+    return [*lines, f"{_INDENT}{found.reason}"] if found.reason else lines
+
+
+def _negative(split: SplitMetrics) -> str:
+    return next(name for name in split.confusion.labels if name != split.positive)
+
+
+def _tell_calibration(split: SplitMetrics) -> list[str]:
+    if split.calibration is None:
+        return []
+    told = f"  calibration        ece {_tell(split.image['ece'])}"
+    raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
+    if raw is None or raw.value is None:
+        return [told]
+    by = "" if temperature is None else f" (temperature {temperature:.2f})"
+    return [f"{told}; {raw.value:.3f} before scaling{by}"]
+
+
+def _tell_abstention(split: SplitMetrics) -> list[str]:
+    found = split.abstention
+    if found is None:
+        return []
+    if found.abstention_rate.value is None:
+        return [f"  abstention         none: {found.rule.reason}"]
+    accuracy, least = found.kept["accuracy"], _least_covered(found.coverage_by_class)
+    kept = "" if accuracy.value is None else f"; accuracy of the rest {_tell(accuracy)}"
+    return [
+        f"  abstention         on {_tell(found.abstention_rate)} of the images{kept}",
+        f"{_INDENT}label in the set {_tell(found.coverage)}{least}; "
+        f"{1 - found.rule.alpha:.2f} of each class was asked for",
+    ]
+
+
+def _least_covered(by_class: Mapping[str, Metric]) -> str:
+    known = [(m.value, name) for name, m in by_class.items() if m.value is not None]
+    return ", least of {1} {0:.3f}".format(*min(known)) if len(known) > 1 else ""
+
+
+def _tell(metric: Metric, digits: str = ".3f") -> str:
+    """Return value and interval alone: what limits them stands with other metrics."""
+    told = f"{metric.value:{digits}}"
+    if metric.low is None or metric.high is None:
+        return told
+    return f"{told} ({metric.low:{digits}}–{metric.high:{digits}})"
+
+
+def tell_drift(drift: Drift) -> list[str]:
+    """Return how outside images differ from those of the training, a line a quantity that does."""
+    if drift.verdict == "unknown":
+        return [f"drift: unknown: {drift.reason}"]
+    off = {name: one for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}}
+    lines = [f"drift: {drift.verdict}"]
+    if off:
+        lines = [
+            f"{lines[0]} in {len(off)} of {len(drift.shifts)} quantities (distance in standard "
+            "deviations of training; share of images beyond its 1st or 99th percentile)"
+        ]
+    for name, one in sorted(off.items(), key=lambda pair: -pair[1].distance):
+        told = f"{one.verdict:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
+        lines.append(f"  {explain_quantity(name, drift.predicted):<24} {told}")
+    return lines
+
+
+def tell_overlap(audit: AuditReport | None) -> list[str]:
+    """Return the lines on train-test overlap with external data, and on what was not compared."""
+    if audit is None:
+        return [f"caution  {UNKNOWN_OVERLAP}"]
+    lines = [f"caution  {finding.message}" for finding in audit.findings]
+    if audit.leaks:
+        lines.append("         results are over-optimistic: the model was trained on some of these")
+    if not lines:
+        lines.append("overlap: none found between the model's training and the external data")
+    lines += [f"         {sentence}" for sentence in audit.reach]
+    return [*lines, *([f"not checked: {audit.unchecked}"] if audit.unchecked else [])]
+
+
+def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
+    """Return what each member of an ensemble reaches on the same images, a line each."""
+    told = [
+        # The reasons of a missing interval stand with the ensemble's own.
+        (m.run, [tell_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")])
+        for m in members
+    ]
+    width = max(len(name) for name, _ in told)
+    return [f"  {name:<{width}}  alone: auc {auc}, accuracy {acc}" for name, (auc, acc) in told]
+
+
+def tell_audit(audit: AuditReport) -> list[str]:
+    """Return the audit's findings, a line each, with some example pairs."""
+    parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
+    sizes = f"{quantity(audit.n_images, 'image')}, {quantity(audit.n_groups, 'group')}"
+    lines = [sizes + (f" ({parts})" if parts else "")]
+    if audit.n_groups == audit.n_images:
+        lines.append(
+            "every image is its own group: where patients have several images, name them in a "
+            "column `patient`"
+        )
+    lines += list_joined(audit.repair)
+    for finding in audit.findings:
+        lines.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
+        for pair in finding.pairs[:_MOST_PAIRS]:
+            is_named = finding.kind in {"alike_names", "same_group"}
+            score = "" if is_named else f", {pair.score:.2f}"
+            how = f"  ({pair.how}{score})" if pair.how else ""
+            lines.append(f"           {pair.a}  ~  {pair.b}{how}")
+        if len(finding.pairs) > _MOST_PAIRS:
+            lines.append(f"           … and {len(finding.pairs) - _MOST_PAIRS} more pairs")
+    if audit.unchecked:
+        lines += [] if audit.findings else ["no copies found"]
+        lines.append(f"not checked: {audit.unchecked}")
+    elif not audit.findings:
+        lines.append("nothing found")
+    return [*lines, *audit.reach]
+
+
+def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a table of data sets, a line each, from their facts."""
+    head = ("name", "title", "licence", "modality", "classes")
+    rows = [head] + [
+        (d["name"], d["title"], d["licence"], d["modality"], str(len(d["classes"]) or "–"))
+        for d in datasets
+    ]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def tell_prediction(record: PredictionRecord) -> str:
+    """Return how many images were predicted, by which model and engine, in which time."""
+    images = quantity(record.n_images, "image")
+    return (
+        f"{images} predicted by {record.model} (SHA-256 {record.network_sha256[:12]}) "
+        f"with {record.engine} in {duration(record.seconds)}"
+    )
+
+
+def tell_abstained(table: Any) -> list[str]:
+    """Say on how many images of a table of predictions the model abstained, if on any."""
+    n = int(table["abstained"].sum())
+    told = f"abstained on {n} of {len(table)} images: their decision is not to be used"
+    return [told] if n else []
+
+
+def tell_samples(samples: Samples) -> str:
+    """Say how many images, groups and classes a table has, and how many in each split."""
+    frame = samples.frame
+    groups = frame["group"].nunique()
+    told = f"{len(samples):,} images, {groups:,} group{'s' if groups != 1 else ''}"
+    sizes = frame["label"].value_counts()
+    named = ", ".join(f"{name} {sizes[name]:,}" for name in samples.class_names if name in sizes)
+    told += f" ({named})" if len(sizes) <= _MOST_CLASSES else f", {len(sizes)} classes"
+    if "split" not in frame:
+        return told
+    sizes = frame["split"].value_counts()
+    return told + "; " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if name in sizes)
+
+
+def tell_unchanged(table: Any) -> list[str]:
+    """Say why images were judged as they are by a model that normalises stain."""
+    reasons = Counter(table["stain"]) if "stain" in table else Counter()
+    told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED)
+    return [f"stain not normalised: {told}; judged as they are"] if told else []

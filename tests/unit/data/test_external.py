@@ -1,0 +1,157 @@
+"""Outside manifests: labels are mapped by the user alone, and what does not fit is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+
+from eosin.artifacts.metrics import Threshold
+from eosin.artifacts.model import ModelInfo, Planes
+from eosin.core.errors import DataError, ManifestError, UsageError
+from eosin.data.external import parse_labels, read_outside
+from eosin.images.preprocess import make_preprocessing
+from eosin.images.spacing import network_mpp
+
+CELLS = Planes(chosen=(0, 2), n_stored=3, bits=16)
+
+
+def info(mpp=None, classes=("benign", "malignant"), **preprocessing):
+    return ModelInfo(
+        architecture="light_cnn",
+        arguments={},
+        class_names=classes,
+        positive="malignant",
+        preprocessing=make_preprocessing("unit", 32, **preprocessing),
+        modality="fluorescence" if "planes" in preprocessing else "brightfield",
+        mpp=mpp,
+        threshold=Threshold(value=0.5, source="val", target_recall=0.9),
+        temperature=1.0,
+        data_fingerprint="0",
+        data_licence="CC0",
+        simulated=False,
+        params=1,
+        weights_sha256="0",
+        licence="none",
+    )
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a manifest of grey squares; returns its path."""
+
+    def write(labels, size=(32, 32), **columns):
+        image = Image.new("RGB", size[::-1], (180, 120, 160))
+        paths = [f"{place}.png" for place in range(len(labels))]
+        for path in paths:
+            image.save(tmp_path / path)
+        frame = pd.DataFrame({"path": paths, "label": labels, **columns})
+        frame.to_csv(tmp_path / "other.csv", index=False)
+        return tmp_path / "other.csv"
+
+    return write
+
+
+def test_several_labels_map_to_one_class_and_an_empty_one_leaves_rows_out(table):
+    manifest = table(["tumour", "metastasis", "normal", "unsure", "unsure"])
+    labels = {"tumour": "malignant", "metastasis": "malignant", "normal": "benign", "unsure": ""}
+    said = []
+    samples = read_outside(manifest, info(), labels=labels, say=said.append)
+    assert list(samples.frame["label"]) == ["malignant", "malignant", "benign"]
+    assert list(samples.frame["label_given"]) == ["tumour", "metastasis", "normal"]
+    assert set(samples.frame["split"]) == {"external"}
+    assert samples.class_names == ("benign", "malignant")
+    assert samples.positive == "malignant"
+    assert said == ["Left out 2 rows with the label 'unsure'"]
+
+
+def test_labels_that_are_the_models_need_no_map_and_another_column_may_hold_them(table):
+    manifest = table(["x", "y"], truth=["benign", "malignant"])
+    samples = read_outside(manifest, info(), label="truth")
+    assert list(samples.frame["label"]) == ["benign", "malignant"]
+    assert "label_given" not in samples.frame
+
+
+def test_an_unmapped_label_is_refused_with_the_options_to_add(table):
+    with pytest.raises(ManifestError) as caught:
+        read_outside(table(["Benign", "Malign", "benign"]), info())
+    told = str(caught.value)
+    assert "the model does not know the labels 'Benign', 'Malign'" in told
+    assert "(its classes: benign, malignant)" in told
+    assert "--map Benign=benign --map Malign=malignant" in told
+    # What nothing is called alike, nobody but the user can say.
+    with pytest.raises(ManifestError, match="--map 0=CLASS --map '1 b=CLASS'"):
+        read_outside(table(["0", "1 b"]), info())
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"tumor": "malignant"}, "the table has no label 'tumor'. Did you mean 'tumour'?"),
+        ({"tumour": "malign"}, "the model has no class 'malign'. Did you mean 'malignant'?"),
+        ({"tumour": "", "normal": ""}, "--map leaves no row"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused(table, labels, said):
+    with pytest.raises((UsageError, ManifestError), match="--map") as caught:
+        read_outside(table(["tumour", "normal"]), info(), labels=labels)
+    assert said in str(caught.value)
+
+
+def test_pairs_are_read_and_odd_ones_refused():
+    assert parse_labels(["a=b", "x = y=z", "n="]) == {"a": "b", "x = y": "z", "n": ""}
+    for odd in (["a"], ["=b"], ["a=b", "a=c"]):
+        with pytest.raises(UsageError, match="--map"):
+            parse_labels(odd)
+
+
+def test_the_other_kind_of_image_is_refused_by_name(table, tmp_path):
+    cells = np.random.default_rng(0).integers(0, 4000, (3, 32, 32)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "cells.tif", cells, photometric="minisblack")
+    frame = pd.DataFrame({"path": ["cells.tif"], "label": ["benign"]})
+    frame.to_csv(tmp_path / "cells.csv", index=False)
+    with pytest.raises(DataError, match=r"brightfield images, RGB, but cells\.tif has 3 channels"):
+        read_outside(tmp_path / "cells.csv", info())
+
+    model = info(channels=("DNA", "actin"), planes=CELLS)
+    assert len(read_outside(tmp_path / "cells.csv", model)) == 1
+    with pytest.raises(DataError, match=r"but 0\.png has 3 channels of 8 bits") as caught:
+        read_outside(table(["benign"]), model)
+    assert "3 channels of 16 bits (DNA, actin)" in str(caught.value)
+
+
+def test_another_scale_is_refused_after_resizing_is_counted_in(table):
+    # 64 px of 0.5 µm become 32 px of 1 µm.
+    manifest = table(["benign", "malignant"], size=(64, 64), mpp=["0.5", "0.52"])
+    assert len(read_outside(manifest, info(mpp=1.0))) == 2
+    with pytest.raises(
+        DataError, match=r"0\.5 µm per pixel of its input, but 2 of 2 images"
+    ) as caught:
+        read_outside(manifest, info(mpp=0.5))
+    assert "come to 1 to 1.04" in str(caught.value)
+    assert "each shows 16 × 16 µm" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "mpp", "expected"),
+    [
+        ((32, 32), ["0.5", "0.5"], 0.5),
+        ((64, 64), ["0.5", "0.5"], 1.0),
+        ((32, 32), ["0.5", "0.6"], None),
+        ((32, 32), ["0.5", ""], None),
+        ((32, 48), ["0.5", "0.5"], None),
+    ],
+)
+def test_a_model_knows_its_scale_where_all_images_share_one(table, size, mpp, expected):
+    samples = read_outside(table(["benign", "malignant"], size=size, mpp=mpp), info())
+    assert network_mpp(samples, info().preprocessing) == expected
+    # Where a scale is unknown nothing is refused.
+    manifest = table(["benign", "malignant"], size=size)
+    assert len(read_outside(manifest, info(mpp=0.1))) == 2
+
+
+def test_labels_to_map_are_cleaned_as_those_of_a_table():
+    assert parse_labels(["benign =benign", "Mu\u0308=tumour"]) == {
+        "benign": "benign",
+        "M\u00fc": "tumour",
+    }

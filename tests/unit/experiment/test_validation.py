@@ -1,0 +1,93 @@
+"""What a recipe cannot balance by is refused by name, before any data is looked for."""
+
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from eosin.core.errors import RecipeError
+from eosin.core.types import Samples
+from eosin.experiment.prepare import check_names
+from eosin.experiment.validation import check_positive
+from eosin.recipe import parse_overrides, recipe_from_dict
+
+
+def recipe(policy="none", copies=None, balance="smote", **transfer):
+    augment = {"policy": policy, **({"copies": copies} if copies else {})}
+    return recipe_from_dict(
+        {
+            "name": "a",
+            "data": {"manifest": "absent.csv"},
+            "augment": augment,
+            "model": {"name": "ernet18"},
+            "transfer": transfer,
+            "train": {"balance": balance},
+        }
+    )
+
+
+STAGE = {"name": "first", "epochs": 1, "data": {"manifest": "absent.csv"}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"freeze": "backbone", "unfreeze_every": 1},
+        {"freeze": "backbone", "policy": "p3"},
+        {"freeze": "backbone", "stage": [STAGE]},
+    ],
+)
+def test_smote_needs_features_that_stay(changed):
+    with pytest.raises(RecipeError, match=r"'train.balance' is \"smote\", which needs") as caught:
+        check_names(recipe(**changed))
+    assert 'transfer.freeze = "backbone"' in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"freeze": "backbone"},
+        {"freeze": "backbone", "policy": "p3", "copies": 2},
+        {"freeze": "backbone", "policy": "p4"},
+        {"freeze": "backbone", "stage": [STAGE | {"freeze": "backbone"}]},
+        {"balance": "oversample", "policy": "p3"},
+        {"balance": "sampler", "policy": "p4", "copies": 5},
+    ],
+)
+def test_what_can_be_balanced_passes(changed):
+    check_names(recipe(**changed))
+
+
+def test_another_number_of_copies_than_the_policy_s_is_refused():
+    with pytest.raises(RecipeError, match=r"'augment.copies' is 3, but the policy 'p4' makes 5"):
+        check_names(recipe(balance="none", policy="p4", copies=3))
+
+
+def test_copies_of_a_policy_that_changes_nothing_are_refused():
+    with pytest.raises(RecipeError, match="the policy 'none' changes nothing"):
+        check_names(recipe(freeze="backbone", copies=6))
+
+
+def samples(names, positive=None):
+    frame = pd.DataFrame({"path": names, "label": names, "group": names}, dtype=object)
+    return Samples(frame, Path(), tuple(names), positive)
+
+
+@pytest.mark.parametrize("names", [("benign", "tumour"), ("0", "1"), ("it's", '"q" $x')])
+def test_two_classes_without_a_positive_one_are_refused_with_the_lines_to_type(names):
+    with pytest.raises(RecipeError, match=r"data\.positive") as caught:
+        check_positive(samples(names), None)
+    words = shlex.split(caught.value.mend)
+    typed = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+    assert [parse_overrides([text])["data"]["positive"] for text in typed] == list(names)
+    check_positive(samples(names, positive=names[0]), names[0])
+
+
+def test_more_classes_with_a_positive_one_are_refused_and_listed():
+    with pytest.raises(RecipeError, match="'a', 'b', 'c'") as caught:
+        check_positive(samples(("a", "b", "c"), positive="a"), "a")
+    assert parse_overrides(["data.positive="]) == {"data": {"positive": None}}
+    assert caught.value.mend.endswith("--set data.positive=")
+    check_positive(samples(("a", "b", "c")), None)

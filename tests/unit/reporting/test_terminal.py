@@ -1,0 +1,138 @@
+"""What the commands print."""
+
+import pandas as pd
+
+from eosin.artifacts.audit import AuditReport
+from eosin.artifacts.metrics import (
+    Abstention,
+    AbstentionMetrics,
+    Calibration,
+    Confusion,
+    Decisions,
+    Metric,
+    SplitMetrics,
+    Threshold,
+)
+from eosin.reporting.terminal import tell_abstained, tell_audit, tell_split
+
+
+def test_an_audit_that_cannot_know_of_patients_says_so():
+    told = tell_audit(AuditReport(n_images=3, n_groups=3, splits={}, findings=[]))
+    assert any("every image is its own group" in line for line in told)
+    assert "nothing found" not in told
+    assert "patient of all 3 images is unknown" in told[-1]
+    report = AuditReport(n_images=3, n_groups=2, splits={}, findings=[], n_unknown_patients=0)
+    assert tell_audit(report) == ["3 images, 2 groups", "nothing found"]
+    some = tell_audit(report.model_copy(update={"n_unknown_patients": 1}))
+    assert "nothing found" not in some
+    assert "1 of 3 images" in some[-1]
+
+
+def of(value, half=0.05):
+    return Metric(value=value, low=value - half, high=value + half)
+
+
+def split(**further):
+    names = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "ece")
+    return SplitMetrics(
+        n_images=90,
+        n_patients=12,
+        n_groups=12,
+        positive="malignant",
+        image={name: of(0.8) for name in names},
+        at_threshold={"recall": of(0.91), "specificity": of(0.7)},
+        patient={},
+        by_magnification={},
+        by_class={},
+        by_site={},
+        confusion=Confusion(labels=["benign", "malignant"], matrix=[[40, 5], [5, 40]]),
+        **{"threshold": Threshold(value=0.4, source="val", target_recall=0.9), **further},
+    )
+
+
+def told_after_the_metrics(metrics):
+    return tell_split("test", metrics)[6:]
+
+
+def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
+    lost = Metric(value=0.8, reason="3 groups of 'benign': an interval needs at least 5")
+    names = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "ece")
+    known = of(0.8).model_copy(update={"reason": "90 groups: nominal 95 %"})
+    told = split().model_copy(
+        update={
+            "image": dict.fromkeys(names, lost) | {"recall": known},
+            "at_threshold": {"recall": known, "specificity": lost},
+            "n_patients": None,
+            "n_groups": 90,
+        }
+    )
+    lines = tell_split("test", told)
+    assert lines[1] == "  auc                0.800 (no interval)"
+    assert lines[-3:-1] == [
+        "  rests on           90 groups: nominal 95 %",
+        "  no interval        3 groups of 'benign': an interval needs at least 5",
+    ]
+    assert lines[-1].startswith("  caution            no patient or group is known")
+    assert sum("an interval needs" in line for line in lines) == 1
+    alone = split().model_copy(update={"n_images": 1, "n_patients": 1, "n_groups": 1})
+    assert tell_split("test", alone)[0] == "test: 1 image, 1 patient, 1 group"
+
+
+def test_a_split_of_before_tells_its_threshold_alone():
+    assert told_after_the_metrics(split()) == [
+        "  at threshold       0.400: recall 0.910 (0.860–0.960), specificity 0.700 (0.650–0.750)"
+    ]
+    several = Threshold(value=None, source="no positive class", target_recall=None)
+    assert told_after_the_metrics(split(threshold=several)) == []
+
+
+def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
+    rule = Abstention(alpha=0.1, quantiles={}, n_groups={}, source="val")
+    abstention = AbstentionMetrics(
+        rule=rule,
+        coverage=of(0.93),
+        coverage_by_class={"benign": of(0.91), "malignant": of(0.95)},
+        abstention_rate=of(0.2),
+        kept={"accuracy": of(0.9)},
+        n_empty=0,
+        n_several=18,
+    )
+    calibration = Calibration(temperature=1.5, source="val", bins=[], uncalibrated={"ece": of(0.9)})
+    decisions = Decisions(
+        false_positives=of(30.0, 5.0),
+        prevalence=0.5,
+        is_stated=False,
+        ppv=of(0.7),
+        npv=of(0.8),
+        curve=[],
+    )
+    missed = Threshold(value=0.4, source="val", target_recall=0.9, reason="chosen by recall itself")
+    assert told_after_the_metrics(
+        split(calibration=calibration, decisions=decisions, abstention=abstention, threshold=missed)
+    )[1:] == [
+        "                     30 (25–35) false positives per 100 benign",
+        "                     chosen by recall itself",
+        "  calibration        ece 0.800 (0.750–0.850); 0.900 before scaling (temperature 1.50)",
+        "  abstention         on 0.200 (0.150–0.250) of the images; "
+        "accuracy of the rest 0.900 (0.850–0.950)",
+        "                     label in the set 0.930 (0.880–0.980), least of benign 0.910; "
+        "0.90 of each class was asked for",
+    ]
+    nothing = Metric(value=None, reason="3 groups of 'benign' where alpha 0.1 needs 9")
+    refused = abstention.model_copy(
+        update={
+            "rule": rule.model_copy(update={"reason": nothing.reason}),
+            "coverage": nothing,
+            "abstention_rate": nothing,
+            "kept": {},
+        }
+    )
+    assert told_after_the_metrics(split(abstention=refused))[1:] == [
+        "  abstention         none: 3 groups of 'benign' where alpha 0.1 needs 9"
+    ]
+
+
+def test_predictions_tell_on_how_many_the_model_abstained():
+    table = pd.DataFrame({"abstained": [True, False, True]})
+    assert tell_abstained(table) == ["abstained on 2 of 3 images: their decision is not to be used"]
+    assert tell_abstained(table[1:2]) == []
