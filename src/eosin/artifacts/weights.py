@@ -1,7 +1,8 @@
-"""Weights as safetensors without PyTorch, and the NumPy engine's npz turned into them.
+"""Weights as safetensors without PyTorch, and their conversion from the NumPy engine's npz.
 
-A network of the engine and its PyTorch twin have one safetensors file. The engine keeps channels
-last and a dense layer's inputs first; the file is PyTorch's, channels first and outputs first.
+A network of the engine and its PyTorch twin have the same safetensors file. The engine stores
+channels last and a dense layer's inputs first; the file has PyTorch's order, channels first and
+outputs first.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ TWIN = {
     "dense2": "classifier.3",
 }
 _PARTS = {"mean": "running_mean", "variance": "running_var"}
-#: Counted by PyTorch alone.
+#: Buffers that only PyTorch has.
 _COUNT = "num_batches_tracked"
 
 
 @contextmanager
 def told_when_written(path: Path) -> Iterator[None]:
-    """Say in one line why a safetensors file could not be written.
+    """Context manager that raises a one-line error if a safetensors file cannot be written.
 
     Raises:
-        OutputError: It could not.
+        OutputError: It cannot.
     """
     try:
         yield
-    except SafetensorError as error:  # its way of telling what the operating system said
+    except SafetensorError as error:  # wraps errors of the operating system
         reason = str(error).rpartition("I/O error: ")[2].lower()
         mend = "Free some space, or choose another folder with -o"
         raise OutputError(
@@ -58,7 +59,7 @@ def told_when_written(path: Path) -> Iterator[None]:
 
 @contextmanager
 def told_when_read(path: Path) -> Iterator[None]:
-    """Say in one line why a safetensors file cannot be read.
+    """Context manager that raises a one-line error if a safetensors file cannot be read.
 
     Raises:
         ArtifactError: It is absent or damaged.
@@ -81,24 +82,24 @@ def told_when_read(path: Path) -> Iterator[None]:
 def write_arrays(
     path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], told: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays as safetensors, whole or not at all.
+    """Write named arrays atomically as safetensors.
 
     Args:
         path: The file.
         arrays: By name.
-        told: What the file says of itself, e.g. its ``licence``.
+        told: Metadata of the file, e.g. its ``licence``.
 
     Raises:
         OutputError: They cannot be written.
     """
-    # A transposed view would be written in the order of its memory.
+    # A transposed view would be written in memory order.
     state = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_path(path) as temporary, told_when_written(path):
         save_file(state, temporary, metadata=dict(told) if told else None)
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Read named arrays.
+    """Read named arrays from a safetensors file.
 
     Raises:
         ArtifactError: The file is absent or damaged.
@@ -110,7 +111,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
-    """Turn the weights of an engine's network into those of its PyTorch twin.
+    """Convert the weights of an engine network to those of its PyTorch twin.
 
     Args:
         state: As ``layer.part``: of convolutions (k, k, C, F), of dense layers (inputs, units), of
@@ -142,7 +143,7 @@ def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
 
 
 def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatArray]:
-    """Turn the weights of the PyTorch twin into those of the engine's network.
+    """Convert the weights of the PyTorch twin to those of the engine's network.
 
     Raises:
         ArtifactError: A name is not the twin's.
