@@ -1,4 +1,4 @@
-"""SGD and Adam, and the step schedule of their learning rate."""
+"""SGD and Adam."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from eosin.core.types import FloatArray
 
 
 class Optimiser(ABC):
-    """Changes parameters in place, step by step.
+    """Updates parameters in place, step by step.
 
     Args:
         lr: Learning rate.
 
     Attributes:
-        state: What it remembers of each parameter, by name; its own to fill.
+        state: The optimiser's own arrays for each parameter, by name.
     """
 
     def __init__(self, lr: float) -> None:
@@ -29,7 +29,7 @@ class Optimiser(ABC):
     def step(
         self, parameters: Mapping[str, FloatArray], gradients: Mapping[str, FloatArray]
     ) -> None:
-        """Move every parameter against its gradient."""
+        """Update every parameter with its gradient."""
         self.steps += 1
         for name, value in parameters.items():
             self._move(name, value, gradients[name])
@@ -39,7 +39,7 @@ class Optimiser(ABC):
 
     @abstractmethod
     def _move(self, name: str, value: FloatArray, gradient: FloatArray) -> None:
-        """Change one parameter in place."""
+        """Update one parameter in place."""
 
 
 class SGD(Optimiser):
@@ -47,8 +47,7 @@ class SGD(Optimiser):
 
     Args:
         lr: Learning rate.
-        momentum: Share of the last move that is kept, PyTorch's way: the learning rate applies to
-            the whole.
+        momentum: Factor on the last update, as in PyTorch: the learning rate applies to the sum.
     """
 
     def __init__(self, lr: float, *, momentum: float = 0.0) -> None:
@@ -69,7 +68,7 @@ class Adam(Optimiser):
 
     Args:
         lr: Learning rate.
-        betas: Shares of the past in the moments of first and second order.
+        betas: Decay rates of the first and second moments.
         epsilon: Added to the root of the second.
     """
 
@@ -86,7 +85,7 @@ class Adam(Optimiser):
         ):
             moment *= beta
             moment += (1 - beta) * seen
-        # Both moments begin at zero: the corrections undo what that costs in the first steps.
+        # Correct the bias of moments that start at zero.
         correction = [1 - beta**self.steps for beta in self.betas]
         scale = np.sqrt(second)
         scale /= math.sqrt(correction[1])
