@@ -4,14 +4,14 @@ Source: Chandana Mani and Kamalakannan, "ERNet: Enhanced ResNet for classificati
 histopathological images", section 3.2, equations 5 to 10. Its shortcut is that of Zhang et al.,
 "ResNet or DenseNet? Introducing Dense Shortcuts to ResNet", WACV 2021.
 
-A stage is one block A, ResNet's own, and blocks B. With ``x_i`` for what block ``i`` of a stage
-makes of its input, a ResNet hands ``x_l + x_{l-1} + … + x_1`` to the next block (equation 6).
-Equation 10 normalises and weighs the earlier ones, in place of a block B's identity shortcut::
+A stage is one block A, ResNet's own, and blocks B. With ``x_i`` for the residual branch of
+block ``i`` of a stage, the input of a ResNet's next block is ``x_l + x_{l-1} + … + x_1`` (equation
+6). Equation 10 normalises and weighs the earlier ones, in place of a block B's identity shortcut::
 
     y_l = relu(x_l + Σ_{i<l} w_{l,i} ⊙ N(x_i)),    x_l = convolutions_l(y_{l-1})
 
-Which shortcuts there are is settled by the weights that they add to ResNet's. A stage of ``n``
-blocks with ``C`` channels has one vector of ``C`` for each pair ``i < l``, ``C · n(n-1)/2``:
+The number of weights in addition to ResNet's determines the shortcuts. A stage of ``n`` blocks with
+``C`` channels has one vector of ``C`` for each pair ``i < l``, ``C · n(n-1)/2``:
 
 =====  ============  ======================================  =======
 depth  n             C · n(n-1)/2, stage by stage            in all
@@ -32,11 +32,11 @@ What differs, or where the paper is silent:
 - ``N`` brings an image's feature map, all channels together, to mean 0 and variance 1: "into the
   same scale", so that none predominates in the sum. Channels keep their proportions, which are
   what ``w`` weighs. It keeps no statistics: a ResNet's tensors are all of ERNet's but for ``w``,
-  and what it says of one image hangs on no other image.
+  and an image's output depends on no other image.
 - ``x_i`` is taken before the activation, which follows the sum, as in ResNet.
 - ``w`` starts at one: equation 10 is then equation 6 but for ``N``, and every block has a short
   way to all later ones. At zero, a stage would begin without any shortcut. Either way a ResNet's
-  weights are a start, and not the same function.
+  weights are initial values, not the same function.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Shortcuts(nn.Module):
     """The ER shortcuts that end in one block: a weight for each earlier block and channel.
 
     Args:
-        num_earlier: Blocks before it in its stage.
+        num_earlier: Earlier blocks in its stage.
         channels: Channels of the stage.
     """
 
@@ -69,8 +69,8 @@ class Shortcuts(nn.Module):
         """Return the weighted sum.
 
         Args:
-            own: What the block's convolutions yield, shape (B, C, H, W).
-            earlier: The normalised feature maps of the blocks before it, each (B, C, H, W).
+            own: Output of the block's convolutions, shape (B, C, H, W).
+            earlier: The normalised feature maps of the earlier blocks, each (B, C, H, W).
 
         Returns:
             Shape (B, C, H, W).
@@ -82,14 +82,14 @@ class Shortcuts(nn.Module):
 
 
 class Block(nn.Module):
-    """A basic or bottleneck block of ResNet; its parts bear timm's names.
+    """A basic or bottleneck block of ResNet; its modules have timm's names.
 
     Args:
-        in_channels: Channels in.
+        in_channels: Input channels.
         width: Channels of its 3 × 3 convolutions.
         stride: Of the first 3 × 3 convolution.
-        num_earlier: Blocks before it in its stage; none makes it a block A, with ResNet's shortcut.
-        bottleneck: Whether a 1 × 1 convolution comes before, and another comes after, fourfold.
+        num_earlier: Earlier blocks in its stage; 0 makes it a block A, with ResNet's shortcut.
+        bottleneck: Add a 1 × 1 convolution before, and another, with fourfold width, after.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class Block(nn.Module):
     def forward(
         self, features: torch.Tensor, earlier: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the next block begins with, and the feature map for later shortcuts.
+        """Return the next block's input, and the feature map for later shortcuts.
 
         Args:
-            features: What the block before it returned first, shape (B, C_in, H, W).
-            earlier: The normalised feature maps of the blocks before it in its stage, each
+            features: The first output of the previous block, shape (B, C_in, H, W).
+            earlier: The normalised feature maps of the earlier blocks in its stage, each
                 (B, C, H', W').
 
         Returns:
@@ -146,11 +146,11 @@ class Stage(nn.Sequential):
     """One block A, which changes the shape, and blocks B.
 
     Args:
-        in_channels: Channels in.
+        in_channels: Input channels.
         width: Channels of the 3 × 3 convolutions.
-        depth: Blocks.
+        depth: Number of blocks.
         stride: Of block A.
-        bottleneck: Whether the blocks are bottlenecks.
+        bottleneck: Use bottleneck blocks.
     """
 
     def __init__(
@@ -166,14 +166,7 @@ class Stage(nn.Sequential):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the last block's output.
-
-        Args:
-            features: Shape (B, C_in, H, W).
-
-        Returns:
-            Shape (B, C, H', W').
-        """
+        """Return the last block's output (B, C, H', W') for features (B, C_in, H, W)."""
         earlier: list[torch.Tensor] = []
         for index, block in enumerate(self, start=1):
             features, own = block(features, earlier)
@@ -187,7 +180,7 @@ class ERNet(nn.Module):
 
     Args:
         depths: Blocks of each of the four stages.
-        bottleneck: Whether the blocks are bottlenecks.
+        bottleneck: Use bottleneck blocks.
         in_channels: Channels of the input.
     """
 
@@ -209,14 +202,7 @@ class ERNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return pooled features.
-
-        Args:
-            images: float32, shape (B, C_in, H, W).
-
-        Returns:
-            Shape (B, 512), with bottlenecks (B, 2048).
-        """
+        """Return pooled features (B, 512 or 2048) of images (B, C_in, H, W)."""
         features: torch.Tensor = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             features = stage(features)
@@ -229,7 +215,7 @@ def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int) -> n
     )
 
 
-#: Depth → blocks of each stage, and whether they are bottlenecks.
+#: Depth → blocks of each stage, and True for bottlenecks.
 VARIANTS = {
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
