@@ -53,10 +53,7 @@ _SMALLER = "Keep the columns and rows that are needed, or split the table"
 
 
 def max_cells(*, own: bool = False) -> int:
-    """Return the largest number of cells that a table may have.
-
-    Args:
-        own: Limit for a Parquet table that Eosin wrote.
+    """Return the largest number of cells of a table, or of one that Eosin wrote.
 
     Raises:
         UsageError: ``EOSIN_MAX_CELLS`` is no whole number above 0.
@@ -76,10 +73,6 @@ def _max_sheet_cells() -> int:
 
 def read_bounded(path: Path, *, pipe: bool = False) -> bytes:
     """Read the bytes of a table, decompressed according to its suffix.
-
-    Args:
-        path: The file.
-        pipe: As for :func:`eosin.core.files.open_file`.
 
     Raises:
         ManifestError: It has more than :func:`max_bytes`, packed or unpacked.
@@ -112,11 +105,7 @@ def too_large(path: Path, bound: str) -> ManifestError:
 
 
 def check_columns(path: Path, n_columns: int) -> None:
-    """Check that a table has no more columns than a workbook can have.
-
-    Raises:
-        ManifestError: It has more.
-    """
+    """Check that a table has no more columns than a workbook; raises ``ManifestError``."""
     if n_columns > _MAX_COLUMNS:
         raise ManifestError(
             f"the table {path} has {n_columns:,} columns; at most {_MAX_COLUMNS:,} are read",
@@ -126,10 +115,6 @@ def check_columns(path: Path, n_columns: int) -> None:
 
 def check_workbook(path: Path, data: bytes) -> None:
     """Check the unpacked size of a zipped workbook; other formats are not compressed.
-
-    Args:
-        path: The file, for messages.
-        data: Its bytes.
 
     Raises:
         ManifestError: A sheet, or the whole file, is too large.
@@ -212,9 +197,6 @@ def read_parquet(
         data: Its bytes.
         columns: The columns to read; all by default.
         own: True for a table that Eosin wrote.
-
-    Returns:
-        A pyarrow table.
 
     Raises:
         ManifestError: It is too large.

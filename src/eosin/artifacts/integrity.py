@@ -38,10 +38,6 @@ def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
     Logs a warning for a model of an older version, which lists its weights alone, and for a changed
     or missing card: cards are for people, nothing is computed from them.
 
-    Args:
-        folder: The model folder.
-        info: Content of its ``model.json``.
-
     Raises:
         ArtifactError: A file other than a card is missing or differs, or a file that takes part in
             computation is not listed.
@@ -193,14 +189,10 @@ def list_run_files(run: RunFolder) -> None:
 
 
 def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None:
-    """Verify files of a run against the checksums in ``environment.json``.
+    """Verify files of a run, by default all, against the checksums in ``environment.json``.
 
     A missing file is no error here: its reader reports it. Nothing is checked in an unfinished run
     or in one of an older version.
-
-    Args:
-        run: The run folder.
-        paths: The files; by default all that are listed.
 
     Raises:
         ArtifactError: One differs, or cannot be read.

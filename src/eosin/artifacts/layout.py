@@ -12,11 +12,7 @@ FORMAT_VERSION = "1.0"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside a run folder.
-
-    Args:
-        root: The run folder itself.
-    """
+    """Paths inside a run folder."""
 
     root: Path
 
@@ -175,11 +171,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """Paths inside a model folder.
-
-    Args:
-        root: The model folder itself.
-    """
+    """Paths inside a model folder."""
 
     root: Path
 
@@ -221,11 +213,7 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """Paths of the outputs of ``predict``.
-
-    Args:
-        table: The table of predictions, ``NAME.csv`` or ``NAME.parquet``.
-    """
+    """Paths of the outputs of ``predict``: a table, CSV or Parquet, and files beside it."""
 
     table: Path
 
@@ -246,11 +234,7 @@ STRICT, AS_PUBLISHED = "strict", "as-published"
 
 @dataclass(frozen=True)
 class ComparisonFolder:
-    """Paths inside the output folder of ``compare``.
-
-    Args:
-        root: The folder itself.
-    """
+    """Paths inside the output folder of ``compare``."""
 
     root: Path
 

@@ -118,9 +118,9 @@ def make_samples(
         name: Name of the samples.
         class_names: The labels that are allowed, in order; sorted from the table by default.
         allow_one_class: True accepts a single class.
-        columns: As for :func:`read_manifest`.
-        verbatim: As for :func:`read_manifest`.
-        reads_split: As for :func:`read_manifest`.
+        columns: As for :func:`read_manifest`, like all that follow.
+        verbatim: True for a table that Eosin wrote.
+        reads_split: False leaves the column ``split`` unchecked.
 
     Raises:
         ManifestError: A column or a cell is missing or odd, or a label is unknown.
@@ -246,11 +246,8 @@ def _class_names(
 def write_manifest(path: Path, samples: Samples, *, relative_to: Path | None = None) -> None:
     """Write the samples atomically as CSV or Parquet (by suffix).
 
-    Args:
-        path: The file.
-        samples: The samples.
-        relative_to: The folder that the written paths start from; the manifest's own by default.
-            Paths on another drive become absolute.
+    Paths are relative to ``relative_to``, by default the manifest's folder; on another drive they
+    are absolute.
     """
     write_table(path, relocated(samples, relative_to or Path(path).parent).frame)
 

@@ -299,11 +299,7 @@ def write_metrics(path: Path, splits: dict[str, SplitMetrics]) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, SplitMetrics]:
-    """Read ``metrics.json``.
-
-    Raises:
-        ArtifactError: It is absent, of another major version, or does not fit its schema.
-    """
+    """Read ``metrics.json``; raises ``ArtifactError`` as :func:`read_document` does."""
     data = check_version(path, read_json(path))
     return {
         name: check_fit(path, SplitMetrics, block, name)

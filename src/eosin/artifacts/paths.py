@@ -149,11 +149,7 @@ def _list_folder(
 
 
 def _check_case(frame: Any, root: Path, cells: list[str], name: str) -> None:
-    """Reject a table whose checked paths exist only in another case.
-
-    Raises:
-        ManifestError: They do; the message names a path and its file.
-    """
+    """Reject a table whose checked paths exist only in another case."""
     some = range(0, len(cells), max(1, len(cells) // _LOOKED_AT))
     files = [(i, next(filter(None, parts_of(cells[i])), "").partition("#")[0]) for i in some]
     # Unlike Path.exists, no error if a name is too long for a file.

@@ -217,11 +217,7 @@ def write_history(path: Path, rows: list[dict[str, float | int | None]]) -> None
 
 
 def read_history(path: Path) -> Any:
-    """Read ``history.csv`` as a table of numbers, NaN for missing values.
-
-    Raises:
-        ArtifactError: It is absent or damaged.
-    """
+    """Read ``history.csv`` as numbers, NaN if missing; raises ``ArtifactError``."""
     frame = read_written(path)
     unknown = [name for name in frame if name not in HISTORY_COLUMNS]
     if unknown or not {"step", "epoch"} <= set(frame):

@@ -30,12 +30,7 @@ _NAMES = {
 
 
 def explain_quantity(name: str, predicted: str | None) -> str:
-    """Return the description of a quantity.
-
-    Args:
-        name: As in the documents.
-        predicted: The class whose probability ``prediction`` is; None for the most probable one.
-    """
+    """Return the description of a quantity; ``predicted`` is the class of ``prediction``."""
     if name == "prediction":
         return f"probability of {predicted or 'the top class'}"
     return _NAMES.get(name, name)

@@ -30,11 +30,7 @@ _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 class Pseudonyms:
-    """The pseudonyms of one key.
-
-    Args:
-        key: Secret bytes.
-    """
+    """The pseudonyms of one secret key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -91,11 +87,7 @@ def load_pseudonyms(say: Callable[[str], None] | None = None) -> Pseudonyms:
 
 
 def read_key(path: Path) -> bytes:
-    """Read a key.
-
-    Raises:
-        ArtifactError: It is damaged, or every user may read it.
-    """
+    """Read a key; raises ``ArtifactError`` if it is damaged, or every user may read it."""
     mend = "Put back a copy of it, or move it away: pseudonyms made with a new key are others"
     try:
         text = path.read_text(encoding="ascii")

@@ -94,12 +94,7 @@ StainReference = Annotated[SeparationReference | ColourReference, Field(discrimi
 
 
 class StainPart(Document):
-    """Number of normalised images of a subset.
-
-    Attributes:
-        n_images: All of them.
-        unchanged: Number of images that were not normalised, by reason.
-    """
+    """Number of images of a subset, and of those not normalised, by reason."""
 
     n_images: Count
     unchanged: DictOf[Count]

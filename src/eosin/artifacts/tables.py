@@ -133,13 +133,7 @@ def read_table(path: Path, *, pipe: bool = False) -> Any:
 
 @dataclass(frozen=True)
 class TextForm:
-    """Encoding and separator of a table's text.
-
-    Attributes:
-        encoding: Its encoding.
-        delimiter: Separator of the columns.
-        skipped_lines: Lines before the header.
-    """
+    """Encoding and separator of a table's text, and the number of lines before the header."""
 
     encoding: str
     delimiter: str
@@ -160,12 +154,7 @@ def sniff_text(path: Path) -> TextForm:
 
 
 def row_number(frame: Any, position: int) -> int:
-    """Return the number of a row as a spreadsheet shows it.
-
-    Args:
-        frame: A table, read by :func:`read_table` or made otherwise.
-        position: Of the row, from 0.
-    """
+    """Return the number of the row at a position, from 0, as a spreadsheet shows it."""
     return int(frame.index[position]) if frame.index.name == ROW else position + 2
 
 
@@ -258,11 +247,7 @@ def lines_of(text: str) -> io.TextIOWrapper:
 
 
 def _refuse_cut_off(path: Path, rows: Sequence[_Row]) -> None:
-    """Reject a table whose last row has no line end and fewer cells than all others.
-
-    Raises:
-        ManifestError: Naming the row.
-    """
+    """Reject a table whose last row has no line end and fewer cells than all others."""
     if len(rows) < 2:
         return
     (_, header), *body, (number, last) = rows
@@ -370,11 +355,7 @@ def _name_columns(path: Path, names: Iterable[str]) -> list[str]:
 
 
 def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[str]:
-    """Return a row with one cell a column; only cells without a column name may be absent.
-
-    Raises:
-        ManifestError: It has too few or too many cells, or repeats the header.
-    """
+    """Return a row with one cell a column; only cells without a column name may be absent."""
     if len(row) == len(names) and row[0].strip() != names[0].strip():
         return row  # nearly every row of most tables
     named = _count_named(names)

@@ -93,11 +93,7 @@ DictOf = Annotated[dict[str, T], BeforeValidator(_check_keys)]
 
 
 def check_order(low: float | None, value: float | None, high: float | None) -> None:
-    """Check that the ends of an interval enclose its value, as far as the three are known.
-
-    Raises:
-        ValueError: They do not, by more than rounding.
-    """
+    """Check that an interval encloses its value, within rounding, as far as the three are known."""
     known = [number for number in (low, value, high) if number is not None]
     slack = 1e-6 * max(map(abs, known), default=0.0)
     if any(after < before - slack for before, after in pairwise(known)):

@@ -24,11 +24,7 @@ class Document(BaseModel):
 
 
 class VersionedDocument(Document):
-    """The top level of a JSON artifact.
-
-    Attributes:
-        format_version: ``major.minor``; a reader rejects another major version.
-    """
+    """The top level of a JSON artifact; a reader rejects another major version."""
 
     #: Largest file that is read, in bytes.
     MAX_BYTES: ClassVar[int] = 256 << 20
@@ -58,13 +54,7 @@ def check_version(path: Path, data: Any) -> dict[str, Any]:
 
 
 def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
-    """Validate a part of a JSON file against its schema.
-
-    Args:
-        path: The file, for the message.
-        kind: The schema.
-        data: The part.
-        within: The keys that lead to it.
+    """Validate a part of a JSON file, at the keys ``within``, against its schema.
 
     Raises:
         ArtifactError: It does not fit; the message gives the key, the expected and the actual

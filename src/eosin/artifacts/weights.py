@@ -42,11 +42,7 @@ _COUNT = "num_batches_tracked"
 
 @contextmanager
 def told_when_written(path: Path) -> Iterator[None]:
-    """Context manager that raises a one-line error if a safetensors file cannot be written.
-
-    Raises:
-        OutputError: It cannot.
-    """
+    """Context manager that raises ``OutputError`` if a safetensors file cannot be written."""
     try:
         yield
     except SafetensorError as error:  # wraps errors of the operating system
@@ -59,11 +55,7 @@ def told_when_written(path: Path) -> Iterator[None]:
 
 @contextmanager
 def told_when_read(path: Path) -> Iterator[None]:
-    """Context manager that raises a one-line error if a safetensors file cannot be read.
-
-    Raises:
-        ArtifactError: It is absent or damaged.
-    """
+    """Context manager that raises ``ArtifactError`` if a safetensors file is absent or damaged."""
     try:
         yield
     except FileNotFoundError:
@@ -82,12 +74,7 @@ def told_when_read(path: Path) -> Iterator[None]:
 def write_arrays(
     path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], told: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays atomically as safetensors.
-
-    Args:
-        path: The file.
-        arrays: By name.
-        told: Metadata of the file, e.g. its ``licence``.
+    """Write named arrays atomically as safetensors; ``told`` is metadata, e.g. the ``licence``.
 
     Raises:
         OutputError: They cannot be written.
@@ -99,11 +86,7 @@ def write_arrays(
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Read named arrays from a safetensors file.
-
-    Raises:
-        ArtifactError: The file is absent or damaged.
-    """
+    """Read named arrays; raises ``ArtifactError`` if the file is absent or damaged."""
     with told_when_read(path):
         check_file(path)
         found: Arrays = load_file(path)
@@ -143,11 +126,7 @@ def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
 
 
 def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatArray]:
-    """Convert the weights of the PyTorch twin to those of the engine's network.
-
-    Raises:
-        ArtifactError: A name is not the twin's.
-    """
+    """Convert the weights of the PyTorch twin; raises ``ArtifactError`` at a foreign name."""
     layers = {module: layer for layer, module in TWIN.items()}
     parts = {twin: own for own, twin in _PARTS.items()}
     state: dict[str, FloatArray] = {}
