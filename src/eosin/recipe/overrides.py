@@ -30,12 +30,9 @@ class _Whole(dict[str, Any]):
 def override(
     recipe: Mapping[str, Any], overrides: Iterable[str], say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Apply ``--set`` texts to a recipe.
+    """Apply ``--set`` texts, ``section.key=value``, to a recipe; the input is not changed.
 
-    Args:
-        recipe: Its nested dictionary, which is not changed.
-        overrides: ``section.key=value`` each; see :func:`parse_overrides`.
-        say: Called with a sentence for each section whose keys were dropped.
+    Calls ``say`` with a sentence for each section whose keys were dropped.
 
     Raises:
         RecipeError: A text has no key, or sets a key that the split's protocol does not use.
@@ -73,13 +70,9 @@ def parse_overrides(
 
     The type of the field determines how its value is read: text is taken as typed, with or without
     quotes (``data.positive=1``); a list may lack brackets and quotes
-    (``data.magnifications=40,100``); an empty value unsets an optional key. Everything else, such
-    as ``data.options``, is TOML; what is no TOML value is text. ``data.options={}`` empties the
+    (``data.magnifications=40,100``); an empty value unsets an optional key. Everything else, and
+    all without a schema, is TOML; what is no TOML value is text. ``data.options={}`` empties the
     table, ``data.options.seed=1`` changes one key of it.
-
-    Args:
-        overrides: The texts.
-        schema: Schema of the keys; None for a data set's own options.
 
     Raises:
         RecipeError: A text has no ``=`` or no key.
@@ -171,12 +164,7 @@ def _parse_toml(text: str) -> Any:
 
 
 def load_toml(text: str) -> dict[str, Any]:
-    """Parse a TOML document.
-
-    Raises:
-        RecursionError: Tables are nested too deeply.
-        ValueError: It is no TOML.
-    """
+    """Parse a TOML document; raises ``ValueError``, or ``RecursionError`` on deep nesting."""
     # The parser's time grows with the square of a key's parts.
     if _LONG_KEY.search(text):
         raise RecursionError("a key has too many parts")

@@ -43,11 +43,7 @@ def read_recipe(
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    """Read the tables of a TOML file.
-
-    Raises:
-        RecipeError: It cannot be read.
-    """
+    """Read the tables of a TOML file; raises ``RecipeError`` if it cannot be read."""
     try:
         with open_file(path, pipe=True) as stream:
             content = stream.read(_MOST_BYTES + 1)
@@ -121,10 +117,6 @@ def recipe_from_dict(data: Mapping[str, Any], *, source: str = "the recipe") -> 
 
 def check_values(data: Mapping[str, Any], source: str) -> None:
     """Reject values that no recipe can hold, so that later steps may rely on it.
-
-    Args:
-        data: A nested dictionary.
-        source: Origin of the dictionary, for the message.
 
     Raises:
         RecipeError: Tables nested deeper than any section, or a value without a form in TOML.
