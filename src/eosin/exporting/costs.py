@@ -126,11 +126,8 @@ def _trained(run: RunFolder) -> float:
 def measure_latencies(folders: Mapping[Path, ModelFolder], samples: Samples) -> dict[Path, Latency]:
     """Measure each model's latency for single images, from decoded pixels to probabilities.
 
-    A round times each model once, so that other load on the machine affects all equally.
-
-    Args:
-        folders: The model folders, each by its path; those without a network are left out.
-        samples: Some images; replaced by random pixels where they cannot be read.
+    A round times each model once, so that other load on the machine affects all equally. Models
+    without a network are left out; unreadable samples are replaced by random pixels.
     """
     timed = {
         place: (Classifier(folder.root, threads=THREADS), *_images(folder, samples))

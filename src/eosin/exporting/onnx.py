@@ -28,11 +28,7 @@ def write_onnx(
 ) -> None:
     """Export a network to ONNX: ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
 
-    Args:
-        network: On the CPU, in evaluation mode.
-        path: The output file.
-        input_px: Height and width of the input.
-        in_channels: Channels of the input.
+    The network is on the CPU, in evaluation mode.
     """
     # Two images: a trace of one could fix what depends on the batch size.
     example = torch.zeros(2, in_channels, *input_px)
@@ -77,16 +73,13 @@ class _FixedSides(TorchFunctionMode):
 def check_parity(
     network: nn.Module, path: Path, inputs: FloatArray, temperature: float = 1.0
 ) -> float:
-    """Compare probabilities of the exported file with those of the network.
+    """Return the largest difference of a probability between the exported file and the network.
 
     Args:
         network: On the CPU, in evaluation mode.
         path: The ONNX file.
         inputs: Preprocessed real images, float32, shape (N, C, H, W).
         temperature: Divisor of the logits.
-
-    Returns:
-        The largest absolute difference of a probability.
 
     Raises:
         TrainingError: It is above :data:`MAX_PROBABILITY_GAP`.

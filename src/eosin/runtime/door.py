@@ -21,10 +21,7 @@ _declared: list[Any] = []
 
 
 def import_companion(name: str) -> ModuleType:
-    """Import torchvision or a package that depends on it.
-
-    Args:
-        name: Module name, e.g. ``"torchvision"`` or ``"lightning.pytorch"``.
+    """Import torchvision or a package that depends on it, e.g. ``lightning.pytorch``.
 
     Raises:
         MissingPartError: The training extra is not installed.

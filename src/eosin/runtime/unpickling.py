@@ -39,11 +39,8 @@ _DAMAGE = (
 def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read the weights of a ``.pth``, ``.pt`` or ``.ckpt`` file without running its code.
 
-    Args:
-        path: A state dict, or a checkpoint with one as ``state_dict`` or ``model``.
-
-    Returns:
-        Name → tensor on the CPU, in the file's order.
+    The file is a state dict, or a checkpoint with one as ``state_dict`` or ``model``. Returns
+    name → tensor on the CPU, in the file's order.
 
     Raises:
         ArtifactError: The file is absent, damaged, has more than tensors, or no state dict.
