@@ -27,11 +27,7 @@ Transfer = Callable[[FloatArray], Image]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The stain of a tile, slide or patient; each method adds its numbers.
-
-    Attributes:
-        reason: Why there are no numbers; empty where there are.
-    """
+    """The stain of a tile, slide or patient, or the reason why there is none."""
 
     reason: str = ""
 
@@ -49,11 +45,7 @@ class Normalised(NamedTuple):
 
 
 class StainNormaliser(ABC):
-    """A method of stain normalisation.
-
-    Attributes:
-        reference_: The stain to normalise to; set by fitting.
-    """
+    """A method of stain normalisation; ``reference_`` is set by fitting."""
 
     reference_: StainReference
     #: Most pixels of an estimate.
@@ -65,10 +57,7 @@ class StainNormaliser(ABC):
     _knobs: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, reference: Image) -> Self:
-        """Fit the reference on one image.
-
-        Args:
-            reference: uint8, shape (H, W, 3).
+        """Fit the reference on one image, uint8, shape (H, W, 3).
 
         Raises:
             DataError: It is no such image, or has no stain that could be fitted.
@@ -116,13 +105,10 @@ class StainNormaliser(ABC):
         return self
 
     def estimate(self, images: Image | Iterable[Image]) -> Source:
-        """Estimate the stain of one image, or of several together, whatever they show.
-
-        Args:
-            images: uint8, shape (H, W, 3), or several of them.
+        """Estimate the stain of one image (H, W, 3), uint8, or of several together.
 
         Raises:
-            DataError: Not such images.
+            DataError: Not such images; their content is no error.
         """
         pool = Pool(self._pixels)
         for image in _each(images):
@@ -130,7 +116,7 @@ class StainNormaliser(ABC):
         return self._estimate_pool(pool)
 
     def apply(self, images: Image, sources: Sequence[Source] | None = None) -> Normalised:
-        """Normalise images to the reference, whatever they show.
+        """Normalise images to the reference; their content is no error.
 
         Args:
             images: uint8, shape (H, W, 3) or (B, H, W, 3).

@@ -22,14 +22,7 @@ _I0 = 240.0
 
 
 def find_ink(images: Image) -> BoolArray:
-    """Return a mask of pixels in the colours of pens.
-
-    Args:
-        images: uint8, shape (..., 3).
-
-    Returns:
-        bool, shape (...).
-    """
+    """Return a mask (...) of pixels in the colours of pens, of images (..., 3), uint8."""
     red, green, blue = np.moveaxis(images >> _PASSED_OVER, -1, 0).astype(np.int32)
     marks: BoolArray = _table().take((red * _SIDE + green) * _SIDE + blue)
     return marks

@@ -25,14 +25,9 @@ def _densities(i0: float) -> FloatArray:
 
 
 def to_density(values: Image, i0: float) -> FloatArray:
-    """Return optical density.
+    """Return optical density, float32, of uint8 values; below 0 where brighter than ``i0`` − 1.
 
-    Args:
-        values: uint8, any shape.
-        i0: Grey level of light that passed no tissue.
-
-    Returns:
-        float32, same shape; below 0 where brighter than ``i0`` − 1.
+    ``i0`` is the grey level of light that passed no tissue.
     """
     # Bytes are never out of range: "clip" skips the check.
     density: FloatArray = np.take(_densities(i0), values, mode="clip")
@@ -40,12 +35,7 @@ def to_density(values: Image, i0: float) -> FloatArray:
 
 
 def to_grey(density: FloatArray, i0: float) -> Image:
-    """Return grey levels, uint8.
-
-    Args:
-        density: float32, any shape; overwritten.
-        i0: Grey level of light that passed no tissue.
-    """
+    """Return grey levels, uint8, of optical density, float32, which is overwritten."""
     np.subtract(math.log(i0), density, out=density)
     # Clipped before the exponential, which then cannot overflow.
     np.clip(density, _DARKEST, _BRIGHTEST, out=density)

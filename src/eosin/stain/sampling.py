@@ -41,11 +41,7 @@ _FLAT_RANGE = 2
 
 
 class Pool:
-    """A bounded, regular sample of one unit's pixels.
-
-    Args:
-        limit: Most pixels kept.
-    """
+    """A bounded, regular sample of one unit's pixels."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -75,15 +75,12 @@ class Vahadane(SeparationNormaliser):
 
 
 def encode(density: FloatArray, vectors: FloatArray, sparsity: float) -> FloatArray:
-    """Return the non-negative lasso's concentrations of two stains, in closed form.
+    """Return the non-negative lasso's concentrations (2, N) of two stains, in closed form.
 
     Args:
         density: float32, shape (3, N).
         vectors: Non-negative unit vectors, shape (2, 3).
         sparsity: Weight of the concentrations' sum beside half the squared error.
-
-    Returns:
-        float32, shape (2, N).
     """
     cosine = np.float32(vectors[0] @ vectors[1])
     single = vectors.astype(np.float32) @ density  # each stain's concentration if it were alone
