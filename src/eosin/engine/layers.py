@@ -46,22 +46,14 @@ class Layer(ABC):
 
     @abstractmethod
     def backward(self, gradient: FloatArray) -> FloatArray | None:
-        """Propagate the gradient back through the last :meth:`forward` in training.
+        """Propagate the gradient by the output back through the last :meth:`forward` in training.
 
-        Args:
-            gradient: The loss's derivative by the output, of the same shape.
-
-        Returns:
-            The derivative by the input; None where it is costly and not wanted.
+        Returns the derivative by the input; None where it is costly and not wanted.
         """
 
 
 class Dense(Layer):
-    """Dense layer: ``outputs = inputs @ weight + bias``.
-
-    Args:
-        units: Number of outputs.
-    """
+    """Dense layer: ``outputs = inputs @ weight + bias``."""
 
     decays = ("weight",)
 
@@ -111,11 +103,7 @@ class Flatten(Layer):
 
 
 class LeakyReLU(Layer):
-    """Leaky ReLU; at zero the slope is that of the negative side, as in PyTorch.
-
-    Args:
-        slope: Factor below zero, from 0 to 1.
-    """
+    """Leaky ReLU; at zero the slope is that of the negative side, as in PyTorch."""
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
@@ -146,11 +134,7 @@ class ReLU(LeakyReLU):
 
 
 class Dropout(Layer):
-    """Inverted dropout: in training, zero a share of the numbers and scale up the others.
-
-    Args:
-        rate: Share that is dropped, from 0 to below 1.
-    """
+    """Inverted dropout: in training, zero a share of the numbers and scale up the others."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

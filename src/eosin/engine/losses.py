@@ -19,7 +19,7 @@ def softmax(logits: FloatArray) -> FloatArray:
 def cross_entropy(
     logits: FloatArray, targets: IntArray, class_weights: FloatArray | None = None
 ) -> tuple[float, FloatArray]:
-    """Return the mean loss of a batch and its derivative by the logits.
+    """Return the mean loss of a batch and its derivative (B, K) by the logits.
 
     The derivative through the soft-max is the probabilities minus the targets, without division by
     a probability that may be zero.
@@ -28,9 +28,6 @@ def cross_entropy(
         logits: Shape (B, K).
         targets: Class index of each row, (B,).
         class_weights: Weight of each class, (K,); the mean is then weighted, as in PyTorch.
-
-    Returns:
-        The loss; shape (B, K).
 
     Raises:
         RecipeError: Not every row has one class of the K.

@@ -78,14 +78,9 @@ class Network:
         }
 
     def forward(self, inputs: FloatArray, *, training: bool = False) -> FloatArray:
-        """Return logits.
+        """Return logits (B, K) of examples (B, *shape).
 
-        Args:
-            inputs: Shape (B, *shape).
-            training: Use batch statistics and dropout, and keep what a backward pass needs.
-
-        Returns:
-            Shape (B, K).
+        With ``training``, use batch statistics and dropout, and keep what a backward pass needs.
 
         Raises:
             RecipeError: The examples have another shape.
@@ -235,11 +230,7 @@ class Network:
         return made
 
     def load_state(self, state: Mapping[str, FloatArray]) -> None:
-        """Load parameters and buffers.
-
-        Raises:
-            ArtifactError: A name or a shape is not the network's own.
-        """
+        """Load parameters and buffers; raises ``ArtifactError`` at a foreign name or shape."""
         check_state(self.state, state)
         for name, value in self.state.items():
             value[...] = state[name]

@@ -12,14 +12,7 @@ from eosin.core.types import FloatArray
 
 
 class Optimiser(ABC):
-    """Updates parameters in place, step by step.
-
-    Args:
-        lr: Learning rate.
-
-    Attributes:
-        state: The optimiser's own arrays for each parameter, by name.
-    """
+    """Updates parameters in place, step by step; ``state`` has its own arrays by parameter name."""
 
     def __init__(self, lr: float) -> None:
         self.lr = lr
@@ -43,12 +36,7 @@ class Optimiser(ABC):
 
 
 class SGD(Optimiser):
-    """Stochastic gradient descent.
-
-    Args:
-        lr: Learning rate.
-        momentum: Factor on the last update, as in PyTorch: the learning rate applies to the sum.
-    """
+    """Stochastic gradient descent; momentum is PyTorch's: the learning rate applies to the sum."""
 
     def __init__(self, lr: float, *, momentum: float = 0.0) -> None:
         super().__init__(lr)

@@ -10,13 +10,10 @@ from eosin.engine.layers import Layer, Shape, kept
 
 
 class MaxPool2d(Layer):
-    """Largest number of each window, channel by channel.
+    """Largest number of each window of ``size`` × ``size`` pixels, channel by channel.
 
     Windows are adjacent; a remainder at the right and the bottom is ignored. Of equal numbers the
     first, row by row, gets the whole derivative, as in PyTorch.
-
-    Args:
-        size: Height and width of a window, in pixels.
     """
 
     def __init__(self, size: int = 2) -> None:

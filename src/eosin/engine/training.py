@@ -73,12 +73,7 @@ class Plan:
 
 
 class Watch:
-    """Early stopping, with the best state so far.
-
-    Args:
-        monitor: Name of the score.
-        patience: Evaluations without improvement before stopping; ``None`` never stops.
-    """
+    """Early stopping on a score, with the best state so far."""
 
     def __init__(self, monitor: str, patience: int | None) -> None:
         self._sign = -1.0 if monitor in _LOWER_IS_BETTER else 1.0
@@ -108,13 +103,9 @@ def score(seen: Sequence[tuple[float, int, int]]) -> Row:
 
 
 def shuffled(inputs: FloatArray, targets: IntArray, batch_size: int, seed: int) -> Batches:
-    """Return shuffled batches of arrays; the order is a function of (seed, epoch).
+    """Return shuffled batches of inputs (N, *shape) and targets (N,), the last one maybe smaller.
 
-    Args:
-        inputs: Shape (N, *shape).
-        targets: Class index of each, (N,).
-        batch_size: Examples a batch; the last one may be smaller.
-        seed: Of the order.
+    The order is a function of (seed, epoch).
     """
 
     def epoch_batches(epoch: int) -> Iterable[tuple[FloatArray, IntArray]]:
