@@ -103,14 +103,9 @@ class MissingPartError(EosinError):
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known names that resemble ``name``, or with all if they are few.
+    """Return a sentence with the known names that resemble ``name``, or with all if they are few.
 
-    Args:
-        name: The user's name.
-        known: The names that exist.
-
-    Returns:
-        A sentence such as ``"Did you mean 'lr'?"``; empty if no names are known.
+    It is like ``"Did you mean 'lr'?"``; empty if no names are known.
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)

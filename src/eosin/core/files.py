@@ -70,12 +70,9 @@ def check_file(path: Path, *, pipe: bool = False) -> None:
 def open_file(path: Path, *, pipe: bool = False) -> BufferedReader:
     """Open a regular file to read its bytes; returns at once, whatever the path leads to.
 
-    Args:
-        path: The file.
-        pipe: As in :func:`check_file`; a pipe is waited for.
-
     Raises:
-        OSError: It cannot be opened, or is no regular file; ``strerror`` describes it.
+        OSError: It cannot be opened, or is no regular file (unless a ``pipe`` is allowed, which is
+            waited for); ``strerror`` describes it.
     """
     check_file(path, pipe=pipe)
     # Without waiting, because the file may have been replaced since.
@@ -104,11 +101,7 @@ def _check_regular(status: os.stat_result, path: Path, *, pipe: bool) -> None:
 
 
 def check_unpacked(path: Path, n_bytes: int) -> None:
-    """Reject a packed file whose unpacked size is out of proportion to it.
-
-    Args:
-        path: The file.
-        n_bytes: The unpacked size that it declares.
+    """Reject a packed file whose declared unpacked size is out of proportion to it.
 
     Raises:
         ValueError: It is over 100 times as much, and more than 64 MiB.
@@ -122,14 +115,10 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
 
 @contextmanager
 def explain_os_errors(action: str, path: Path) -> Iterator[None]:
-    """Context manager that turns an ``OSError`` into one line with a hint.
-
-    Args:
-        action: The attempted action, e.g. ``"write"``.
-        path: Its file or folder.
+    """Context manager that turns an ``OSError`` of an action, e.g. ``"write"``, into one line.
 
     Raises:
-        OutputError: In place of any ``OSError`` raised inside.
+        OutputError: In place of any ``OSError`` raised inside, with a hint.
     """
     try:
         yield
@@ -230,11 +219,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-        max_bytes: Largest size; in memory it can become 25 times as large.
+    """Read a JSON file of at most ``max_bytes``; in memory it can become 25 times as large.
 
     Raises:
         ArtifactError: It is absent, no file, too large or not JSON.
@@ -258,9 +243,7 @@ def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
 def check_output(folder: Path, *, or_else: str = "") -> None:
     """Check that a folder is usable for output, before the work and without creating it.
 
-    Args:
-        folder: New or empty.
-        or_else: Continuation of the hint for a folder that is not empty, after a comma.
+    ``or_else`` continues the hint for a folder that is not empty, after a comma.
 
     Raises:
         OutputError: It is a file, not empty, or cannot be made or written.
@@ -278,11 +261,7 @@ def check_output(folder: Path, *, or_else: str = "") -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Check that a folder, or the one in which it would be made, is writable.
-
-    Raises:
-        OutputError: It is not.
-    """
+    """Check that a folder, or its future parent, is writable; raises ``OutputError``."""
     folder = Path(folder)
     with explain_os_errors("write into", folder):
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())

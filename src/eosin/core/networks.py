@@ -70,15 +70,7 @@ def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, An
 
 
 def check_rate(name: str, value: Any) -> None:
-    """Check that a dropout rate is at least 0 and below 1.
-
-    Args:
-        name: Of the argument, for the message.
-        value: The recipe's value.
-
-    Raises:
-        RecipeError: It is not.
-    """
+    """Check that a dropout rate is at least 0 and below 1; raises ``RecipeError``."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and 0 <= value < 1):
         raise RecipeError(f"'model.arguments.{name}' must be at least 0 and below 1, got {value!r}")

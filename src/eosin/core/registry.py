@@ -22,11 +22,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
-        """Register ``entry`` under ``name``.
-
-        Raises:
-            ValueError: The name is taken.
-        """
+        """Register ``entry`` under ``name``; raises ``ValueError`` if the name is taken."""
         if name in self._entries:
             raise ValueError(f"the {self.kind} {name!r} is registered twice")
         self._entries[name] = entry
@@ -37,11 +33,7 @@ class Registry(Generic[T]):
         return lambda entry: self.add(name, entry)
 
     def get(self, name: str) -> T:
-        """Return the entry of a name.
-
-        Raises:
-            UnknownNameError: No such entry; the message has close matches.
-        """
+        """Return the entry of a name; raises ``UnknownNameError`` with close matches."""
         if name not in self._entries:
             raise UnknownNameError(
                 f"no {self.kind} is called {name!r}", mend=close_matches(name, self._entries)

@@ -10,13 +10,9 @@ Key = str | int
 
 
 def derive_seed(seed: int, *keys: Key) -> int:
-    """Derive a 63-bit seed from a run's seed and the name of its use.
+    """Derive a 63-bit seed from a run's seed and the keys of its use, e.g. ``("order", epoch)``.
 
     Two uses never share a stream by accident, and adding one changes no other.
-
-    Args:
-        seed: The run's seed.
-        *keys: The use, e.g. ``("order", epoch)``.
     """
     text = "\x1f".join([str(int(seed)), *(str(key) for key in keys)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
