@@ -71,10 +71,7 @@ class Configuration:
 
 
 def find_timm(rest: str) -> NetworkSpec:
-    """Return the specification of one of timm's networks.
-
-    Args:
-        rest: Its name after ``timm:``.
+    """Return the specification of timm's network ``rest``.
 
     Raises:
         UnknownNameError: timm has no such network, or no such weights of it.
@@ -114,14 +111,7 @@ def build_timm(
     in_channels: int = 3,
     head_dropout: float = 0.0,
 ) -> Classifier:
-    """Build one of timm's networks without its weights, with Eosin's head.
-
-    Args:
-        rest: Its name after ``timm:``.
-        num_classes: Outputs.
-        input_px: Height and width of the input.
-        in_channels: Channels of the input.
-        head_dropout: Dropout rate before the head.
+    """Build timm's network ``rest`` without its weights, with Eosin's head.
 
     Raises:
         RecipeError: It does not take such an input, or its output for an image is no vector.
@@ -148,12 +138,7 @@ def build_timm(
 def nearest_style(
     mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Literal["unit", "centred", "imagenet"]:
-    """Return the preprocessing style with the nearest mean and deviation.
-
-    Args:
-        mean: Of each channel, of values in 0…1.
-        std: Likewise.
-    """
+    """Return the preprocessing style with the nearest mean and deviation, of values in 0…1."""
     place = (sum(mean) / len(mean), sum(std) / len(std))
     return min(
         _STYLES,

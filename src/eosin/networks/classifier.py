@@ -67,14 +67,7 @@ def find_embedding(file: str) -> NetworkSpec:
 def build_embedding(
     num_classes: int = 2, input_px: int = 1, in_channels: int = 1, head_dropout: float = 0.0
 ) -> Classifier:
-    """Build a head; its input is (B, D, 1, 1).
-
-    Args:
-        num_classes: Outputs.
-        input_px: Always 1.
-        in_channels: D, features an image.
-        head_dropout: Dropout rate before the dense layer.
-    """
+    """Build a head on D features (``in_channels``); its input is (B, D, 1, 1)."""
     del input_px
     return Classifier(nn.Flatten(), in_channels, num_classes, head_dropout)
 
@@ -83,12 +76,7 @@ FAMILIES.add(EMBEDDING, find_embedding)
 
 
 class Ensemble(nn.Module):
-    """Ensemble by the mean of probabilities.
-
-    Args:
-        members: Networks of one input and one label set.
-        temperatures: Divisor of each member's logits.
-    """
+    """Mean of the members' probabilities, each at its own temperature."""
 
     temperatures: torch.Tensor
 

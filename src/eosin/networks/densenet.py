@@ -69,11 +69,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class DenseLayer(nn.Sequential):
-    """1 × 1 and 3 × 3 convolution, each behind batch-norm and ReLU, then the gates.
-
-    Args:
-        in_channels: Channels of the block's input and of all earlier layers.
-    """
+    """1 × 1 and 3 × 3 convolution, each behind batch-norm and ReLU, then the gates."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__(
@@ -90,12 +86,7 @@ class DenseLayer(nn.Sequential):
 
 
 class DenseBlock(nn.ModuleDict):
-    """Dense block: each layer's input is the block's input and the outputs of all earlier layers.
-
-    Args:
-        layers: Number of layers.
-        in_channels: Channels of the input.
-    """
+    """Dense layers, each on the block's input and the outputs of all earlier layers."""
 
     def __init__(self, layers: int, in_channels: int) -> None:
         super().__init__(
@@ -113,11 +104,7 @@ class DenseBlock(nn.ModuleDict):
 
 
 class Transition(nn.Sequential):
-    """Half the channels, half the height and width, then the gates.
-
-    Args:
-        in_channels: Channels of the previous block.
-    """
+    """Half the channels, half the height and width, then the gates."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__(
@@ -132,14 +119,7 @@ class Transition(nn.Sequential):
 
 
 class SEDenseNet(nn.Module):
-    """The backbone of SE-DenseNet-121, with pooled features.
-
-    Args:
-        in_channels: Channels of the input.
-
-    Attributes:
-        num_features: Length of the vector, 1,024.
-    """
+    """The backbone of SE-DenseNet-121, with pooled features."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()

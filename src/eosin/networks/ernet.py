@@ -54,27 +54,14 @@ _EXPANSION = 4  # of a bottleneck
 
 
 class Shortcuts(nn.Module):
-    """The ER shortcuts that end in one block: a weight for each earlier block and channel.
-
-    Args:
-        num_earlier: Earlier blocks in its stage.
-        channels: Channels of the stage.
-    """
+    """The ER shortcuts that end in one block: a weight for each earlier block and channel."""
 
     def __init__(self, num_earlier: int, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(num_earlier, channels))
 
     def forward(self, own: torch.Tensor, earlier: list[torch.Tensor]) -> torch.Tensor:
-        """Return the weighted sum.
-
-        Args:
-            own: Output of the block's convolutions, shape (B, C, H, W).
-            earlier: The normalised feature maps of the earlier blocks, each (B, C, H, W).
-
-        Returns:
-            Shape (B, C, H, W).
-        """
+        """Return the weighted sum; all maps are (B, C, H, W)."""
         total = own
         for weight, feature_map in zip(self.weight, earlier, strict=True):
             total = torch.addcmul(total, weight[:, None, None], feature_map)
@@ -119,15 +106,11 @@ class Block(nn.Module):
     def forward(
         self, features: torch.Tensor, earlier: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the next block's input, and the feature map for later shortcuts.
+        """Return ``y`` and ``x`` of equation 10, both (B, C, H', W').
 
         Args:
-            features: The first output of the previous block, shape (B, C_in, H, W).
-            earlier: The normalised feature maps of the earlier blocks in its stage, each
-                (B, C, H', W').
-
-        Returns:
-            ``y`` and ``x`` of equation 10, both (B, C, H', W').
+            features: ``y`` of the previous block, shape (B, C_in, H, W).
+            earlier: ``N(x)`` of the earlier blocks in its stage, each (B, C, H', W').
         """
         own = self.bn1(self.conv1(features))
         own = self.bn2(self.conv2(functional.relu(own)))
@@ -143,15 +126,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Sequential):
-    """One block A, which changes the shape, and blocks B.
-
-    Args:
-        in_channels: Input channels.
-        width: Channels of the 3 × 3 convolutions.
-        depth: Number of blocks.
-        stride: Of block A.
-        bottleneck: Use bottleneck blocks.
-    """
+    """One block A, which changes the shape, and blocks B."""
 
     def __init__(
         self, in_channels: int, width: int, *, depth: int, stride: int, bottleneck: bool
@@ -176,13 +151,7 @@ class Stage(nn.Sequential):
 
 
 class ERNet(nn.Module):
-    """The backbone, up to global average pooling.
-
-    Args:
-        depths: Blocks of each of the four stages.
-        bottleneck: Use bottleneck blocks.
-        in_channels: Channels of the input.
-    """
+    """The backbone, up to global average pooling."""
 
     def __init__(self, depths: tuple[int, ...], *, bottleneck: bool, in_channels: int = 3) -> None:
         super().__init__()

@@ -45,11 +45,7 @@ class Fusion(nn.Module):
         self.head = head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, K).
-
-        Args:
-            images: float32, shape (B, 3 · M, H, W); a missing image is constant over its pixels.
-        """
+        """Return logits (B, K) of stacks (B, 3 · M, H, W); missing images are constant."""
         branches = torch.unflatten(images, 1, (self.n_branches, _COLOURS))  # (B, M, 3, H, W)
         shown = find_shown(branches)  # (B, M)
         # An available image replaces missing ones, whose black would enter batch-norm's
@@ -71,10 +67,7 @@ def find_shown(branches: torch.Tensor) -> torch.Tensor:
 
 
 def find_fusion(rest: str) -> NetworkSpec:
-    """Return the specification of a network's fused form.
-
-    Args:
-        rest: The name after ``fusion:``, that of any network.
+    """Return the specification of the fused form of network ``rest``.
 
     Raises:
         EosinError: There is no such network.
@@ -99,12 +92,7 @@ def _inside(path: str) -> str:
 
 
 def build_fusion(spec: NetworkSpec, in_channels: int = _COLOURS, **arguments: Any) -> Fusion:
-    """Build a network's fused form.
-
-    Args:
-        spec: Of the network of the branches.
-        in_channels: Channels of a stack, three a magnification.
-        arguments: Of the network.
+    """Build a network's fused form; ``in_channels`` is three a magnification.
 
     Raises:
         RecipeError: The channels are not those of whole RGB images.

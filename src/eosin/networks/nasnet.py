@@ -50,11 +50,7 @@ _CELLS: tuple[tuple[str, Literal["normal", "reduction"], int], ...] = (
 
 
 class NASNetMobile(nn.Module):
-    """The network without its head: (B, C, H, W) to a pooled vector (B, 1056).
-
-    Args:
-        in_channels: Channels of the input.
-    """
+    """The network without its head: (B, C, H, W) to a pooled vector (B, 1056)."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()

@@ -8,11 +8,7 @@ from torch.nn import functional
 
 
 class HalvingPad(nn.Module):
-    """Zero padding, so that a 'valid' layer of stride 2 maps n pixels to ⌈n / 2⌉.
-
-    Args:
-        kernel: Of that layer; odd.
-    """
+    """Zero padding, so that a 'valid' layer of stride 2 and odd kernel maps n pixels to ⌈n / 2⌉."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -26,14 +22,7 @@ class HalvingPad(nn.Module):
 
 
 class Separable(nn.Sequential):
-    """Twice: ReLU, depthwise and pointwise convolution, batch-norm. The first may halve the map.
-
-    Args:
-        in_channels: Input channels.
-        filters: Output channels.
-        kernel: Of the depthwise convolutions.
-        stride: Of the first of them.
-    """
+    """Twice: ReLU, depthwise and pointwise convolution, batch-norm. The first may halve the map."""
 
     def __init__(self, in_channels: int, filters: int, kernel: int, stride: int = 1) -> None:
         layers: list[nn.Module] = [nn.ReLU()]
@@ -70,10 +59,6 @@ class HalvingProjection(nn.Module):
     """A projection of a map of twice the side, which it halves.
 
     Half of the filters take every second pixel, the others the pixels diagonally between.
-
-    Args:
-        in_channels: Input channels.
-        filters: Output channels; even.
     """
 
     def __init__(self, in_channels: int, filters: int) -> None:

@@ -46,8 +46,8 @@ def register(name: str, *, paper: str, weights: str, make_backbone: Callable[[in
         name: Its name.
         paper: Its papers.
         weights: The ResNet of timm whose weights fit it.
-        make_backbone: From the channels of the input to the backbone, which has the length of its
-            vector as ``num_features``.
+        make_backbone: From the channels of the input to the backbone, whose vector has the length
+            ``num_features``.
     """
 
     def build(

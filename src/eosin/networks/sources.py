@@ -52,11 +52,7 @@ class Weights:
 
 
 def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
-    """Read the weights that a recipe asks for.
-
-    Args:
-        spec: The network for the weights.
-        source: ``imagenet``, or the path of a safetensors file.
+    """Read the weights of ``source``: ``imagenet``, or the path of a safetensors file.
 
     Raises:
         RecipeError: There are no ImageNet weights for this network.
@@ -131,10 +127,6 @@ def _read_hub(name: str, licence: str | None) -> Weights:
 
 def fetch_file(repository: str, name: str) -> Path:
     """Return a file of timm's hub from the hub's cache, downloaded if needed.
-
-    Args:
-        repository: Such as ``timm/resnet18.a1_in1k``.
-        name: Of the file in it.
 
     Raises:
         DownloadError: It is not cached, and network access is forbidden or fails.
