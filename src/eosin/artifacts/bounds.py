@@ -29,7 +29,7 @@ CELLS_VARIABLE = "EOSIN_MAX_CELLS"
 _CELLS = 6_000_000
 #: Bytes that a cell may have on average, packed or unpacked.
 _CELL_BYTES = 28
-#: A cell of a Parquet table that Eosin wrote is read as it is: factor on the number of cells.
+#: Factor on that number for Parquet tables that Eosin wrote, whose cells are not converted.
 _OWN = 7
 #: Most columns, the limit of a workbook.
 _MAX_COLUMNS = 16_384

@@ -26,9 +26,9 @@ OPSET = 20
 def write_onnx(
     network: nn.Module, path: Path, input_px: tuple[int, int], in_channels: int = 3
 ) -> None:
-    """Export a network to ONNX: ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
+    """Export a network, on the CPU in evaluation mode, to ONNX.
 
-    The network is on the CPU, in evaluation mode.
+    ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
     """
     # Two images: a trace of one could fix what depends on the batch size.
     example = torch.zeros(2, in_channels, *input_px)

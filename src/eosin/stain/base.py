@@ -136,7 +136,7 @@ class StainNormaliser(ABC):
             if sources is None:
                 reason = self._apply_own(pixels, batch[row])
             else:
-                # The stain is of other pixels: these are not checked yet.
+                # The stain was estimated on other pixels: these are not checked yet.
                 reason = sources[row].reason or find_fault(batch[row])
                 if not reason:
                     self._transfer(pixels, sources[row])
