@@ -17,8 +17,8 @@ from tests.unit.data.download.serving import make_tar, make_zip, noise, sha256, 
 from eosin.commands.data_fetch import fetch_dataset
 from eosin.core.errors import DownloadError
 from eosin.data.download.source import RemoteFile, Source, write_ledger
-from eosin.data.download.sources import SOURCES
 from eosin.data.download.transfer import Patience
+from eosin.data.sources.catalogue import SOURCES
 
 IMAGES = {f"tree/{name}.png": noise(20_000, seed) for seed, name in enumerate("abc")}
 ARCHIVE = make_tar(IMAGES)
@@ -406,7 +406,7 @@ import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
 from eosin.data.download.source import RemoteFile, Source
-from eosin.data.download.sources import SOURCES
+from eosin.data.sources.catalogue import SOURCES
 file = RemoteFile("big.bin", (sys.argv[1],))
 terms = {"licence": "CC BY 4.0", "citation": "Doe 2020", "unpacks_to": "big"}
 SOURCES.add("tiny", Source("tiny", "Tiny", "http://x", files=(file,), **terms))

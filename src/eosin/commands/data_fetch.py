@@ -26,9 +26,9 @@ from eosin.data.download.archives import UnpackLimits
 from eosin.data.download.delivery import WORK, Manner, deliver, is_complete, now
 from eosin.data.download.part import Part
 from eosin.data.download.source import Ledger, RemoteFile, Source, read_ledger, write_ledger
-from eosin.data.download.sources import SOURCES
 from eosin.data.download.transfer import Patience, check_installed, check_space
 from eosin.data.sources.base import DATA_VARIABLE
+from eosin.data.sources.catalogue import SOURCES
 
 _LOCK = ".fetching.lock"
 

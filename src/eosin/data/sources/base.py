@@ -18,6 +18,7 @@ from eosin.core.places import expand_path
 from eosin.core.registry import Registry
 from eosin.core.text import clean_name
 from eosin.core.types import Samples
+from eosin.data.download.source import SOURCES, Source
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
@@ -101,6 +102,26 @@ class DataSet:
 
 
 DATASETS: Registry[DataSet] = Registry("data set")
+
+
+def register(
+    facts: DataSetFacts,
+    collect: Callable[[Path, Mapping[str, Any]], Any],
+    source: Source | None = None,
+    *,
+    needs_root: bool = True,
+) -> None:
+    """Enter a data set, and where it can be had.
+
+    Args:
+        facts: As of :class:`DataSet`.
+        collect: As of :class:`DataSet`.
+        source: How it is downloaded; None where there is nothing to download.
+        needs_root: As of :class:`DataSet`.
+    """
+    DATASETS.add(facts.name, DataSet(facts, collect, needs_root))
+    if source is not None:
+        SOURCES.add(facts.name, source)
 
 
 def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:

@@ -19,12 +19,11 @@ import pandas as pd
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
-    DataSet,
     DataSetFacts,
     check_options,
     count_images,
+    register,
     take_choice,
 )
 from eosin.images.listing import describe_left_out, list_files
@@ -180,15 +179,12 @@ def _notes(loose: int, unknown: int, total: int) -> list[str]:
     return notes
 
 
-DATASETS.add(
-    "folder",
-    DataSet(
-        facts=DataSetFacts(
-            name="folder",
-            title="Images in one folder a class",
-            licence="unknown",
-            citation="none",
-        ),
-        collect=collect_folder,
+register(
+    DataSetFacts(
+        name="folder",
+        title="Images in one folder a class",
+        licence="unknown",
+        citation="none",
     ),
+    collect_folder,
 )

@@ -17,15 +17,15 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
+from eosin.data.download.source import Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
     Count,
-    DataSet,
     DataSetFacts,
     check_options,
     count_images,
     read_text_table,
+    register,
     take_choice,
     take_file,
 )
@@ -116,19 +116,36 @@ def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
     return clusters
 
 
-DATASETS.add(
-    "lc25000",
-    DataSet(
-        facts=DataSetFacts(
-            name="lc25000",
-            title="LC25000: lung and colon carcinoma, H&E",
-            licence="none stated",
-            citation="Borkowski et al., Lung and Colon Cancer Histopathological Image Dataset "
-            "(LC25000), arXiv:1912.12142, 2019",
-            classes=CLASSES,
-            counts=tuple(Count(5000, label) for label in CLASSES),
-            homepage="https://github.com/tampapath/lung_colon_image_set",
+_HOMEPAGE = "https://github.com/tampapath/lung_colon_image_set"
+
+
+register(
+    DataSetFacts(
+        name="lc25000",
+        title="LC25000: lung and colon carcinoma, H&E",
+        licence="none stated",
+        citation="Borkowski et al., Lung and Colon Cancer Histopathological Image Dataset "
+        "(LC25000), arXiv:1912.12142, 2019",
+        classes=CLASSES,
+        counts=tuple(Count(5000, label) for label in CLASSES),
+        homepage=_HOMEPAGE,
+    ),
+    collect_lc25000,
+    Source(
+        name="lc25000",
+        title="Lung and Colon Cancer Histopathological Images (LC25000)",
+        homepage=_HOMEPAGE,
+        licence="free to use for AI researchers, as its makers say; no licence is named",
+        citation=(
+            "Borkowski et al., Lung and Colon Cancer Histopathological Image Dataset (LC25000), "
+            "arXiv:1912.12142, 2019"
         ),
-        collect=collect_lc25000,
+        unpacks_to="lung_colon_image_set/{lung,colon}_image_sets/<class>/*.jpeg: "
+        "25,000, 768 × 768 px",
+        obstacle="its makers serve it as a torrent, and copies of it want an account",
+        instruction=(
+            "Get LC25000.zip (1.85 GB) with a torrent program from "
+            "https://academictorrents.com/details/7a638ed187a6180fd6e464b3666a6ea0499af4af"
+        ),
     ),
 )

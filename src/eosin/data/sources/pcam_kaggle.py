@@ -13,15 +13,15 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
+from eosin.data.download.source import Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
     Count,
-    DataSet,
     DataSetFacts,
     check_options,
     count_images,
     read_text_table,
+    register,
 )
 from eosin.data.sources.pcam import CLASSES, MPP
 from eosin.images.listing import list_files
@@ -87,20 +87,33 @@ def _notes(root: Path, table: Any) -> list[str]:
     return notes
 
 
-DATASETS.add(
-    "pcam_kaggle",
-    DataSet(
-        facts=DataSetFacts(
-            name="pcam_kaggle",
-            title="PatchCamelyon without duplicates (Kaggle), H&E",
-            licence="Kaggle's rules",
-            citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
-            positive="tumour",
-            classes=CLASSES,
-            counts=(Count(130_908, "normal"), Count(89_117, "tumour")),
-            mpp=MPP,
-            homepage="https://www.kaggle.com/c/histopathologic-cancer-detection",
+_HOMEPAGE = "https://www.kaggle.com/c/histopathologic-cancer-detection"
+
+
+register(
+    DataSetFacts(
+        name="pcam_kaggle",
+        title="PatchCamelyon without duplicates (Kaggle), H&E",
+        licence="Kaggle's rules",
+        citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
+        positive="tumour",
+        classes=CLASSES,
+        counts=(Count(130_908, "normal"), Count(89_117, "tumour")),
+        mpp=MPP,
+        homepage=_HOMEPAGE,
+    ),
+    collect_pcam_kaggle,
+    Source(
+        name="pcam_kaggle",
+        title="Histopathologic Cancer Detection (PCam without its duplicates)",
+        homepage=_HOMEPAGE,
+        licence="the competition's rules; PCam itself is CC0 1.0",
+        citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
+        unpacks_to="train/*.tif, train_labels.csv (220,025 images) and test/ without labels",
+        obstacle="Kaggle gives it only to those who are logged in and have accepted its rules",
+        instruction=(
+            "Log in, accept the rules and download the data at "
+            "https://www.kaggle.com/c/histopathologic-cancer-detection/data"
         ),
-        collect=collect_pcam_kaggle,
     ),
 )

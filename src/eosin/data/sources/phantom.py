@@ -15,7 +15,7 @@ from eosin.core.files import read_json, write_json
 from eosin.core.progress import progress_bar
 from eosin.data.phantom.options import PhantomOptions
 from eosin.data.phantom.simulation import write_phantom
-from eosin.data.sources.base import DATASETS, DataSet, DataSetFacts
+from eosin.data.sources.base import DataSetFacts, register
 
 #: Raise this when a change of the renderer changes its images.
 RENDERER_VERSION = 2
@@ -76,19 +76,16 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     return table.astype(str)
 
 
-DATASETS.add(
-    "phantom",
-    DataSet(
-        facts=DataSetFacts(
-            name="phantom",
-            title="Phantom: simulated H&E, no tissue of anybody",
-            licence="Apache-2.0",
-            citation="Eosin's phantom, docs/phantom.md",
-            positive="malignant",
-            classes=("benign", "malignant"),
-            simulated=True,
-        ),
-        collect=collect_phantom,
-        needs_root=False,
+register(
+    DataSetFacts(
+        name="phantom",
+        title="Phantom: simulated H&E, no tissue of anybody",
+        licence="Apache-2.0",
+        citation="Eosin's phantom, docs/phantom.md",
+        positive="malignant",
+        classes=("benign", "malignant"),
+        simulated=True,
     ),
+    collect_phantom,
+    needs_root=False,
 )
