@@ -23,11 +23,11 @@ from eosin.data.sources.base import (
     Count,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
     refuse_foreign_folders,
     register,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.listing import list_files
 
 _NAME = re.compile(
     r"SOB_(?P<class_letter>[BM])_(?P<subtype_code>A|F|PT|TA|DC|LC|MC|PC)"
@@ -159,8 +159,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
         (odd, "with other names: left out"),
         (moved, "in the folder of the other class: the name is believed"),
     )
-    notes = [f"{count_images(count)} {what}" for count, what in counts if count]
-    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
+    table.attrs[NOTES] = note_counts(counts, found.left_out)
     return table
 
 

@@ -23,7 +23,7 @@ from eosin.data.sources.base import (
     NOTES,
     DataSetFacts,
     check_options,
-    count_images,
+    note_differences,
     read_text_table,
     register,
     take_choice,
@@ -74,7 +74,9 @@ def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
     if group == "field":
         table["group"] = table["plate"] + "/" + table["field"]
     _add_split(table, take_texts(options, "test_plates"))
-    table.attrs[NOTES] = [*_notes(root, file, table), *_note_plates(table, group)]
+    there = list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES).files
+    notes = note_differences(table["path"], there, file.name)
+    table.attrs[NOTES] = [*notes, *_note_plates(table, group)]
     return table
 
 
@@ -108,18 +110,6 @@ def _add_split(table: Any, test_plates: tuple[str, ...]) -> None:
     if set(test_plates) == set(plates):
         raise RecipeError("'data.options.test_plates' leaves no plate to train on")
     table["split"] = np.where(table["plate"].isin(test_plates), "test", "train")
-
-
-def _notes(root: Path, file: Path, table: Any) -> list[str]:
-    there = set(list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES).files)
-    named = {cell.partition("#")[0] for cell in table["path"]}
-    notes = []
-    if absent := sum(cell.partition("#")[0] not in there for cell in table["path"]):
-        first = min(named - there)
-        notes.append(f"{count_images(absent)} of {file.name} not there, such as {first}")
-    if extra := len(there - named):
-        notes.append(f"{count_images(extra)} not in {file.name}: left out")
-    return notes
 
 
 def _note_plates(table: Any, group: str) -> list[str]:

@@ -22,11 +22,11 @@ from eosin.data.sources.base import (
     Count,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
     refuse_foreign_folders,
     register,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.listing import list_files
 
 CLASSES = ("normal", "idc")
 #: Folders of the published archive: itself, and the patients.
@@ -73,18 +73,13 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     refuse_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
     columns = ["path", "label", "patient", "group", "x", "y"]
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
-    left_out = describe_left_out(found.left_out)
-    table.attrs[NOTES] = [*_notes(copies, odd, moved), *filter(None, [left_out])]
-    return table
-
-
-def _notes(copies: int, odd: int, moved: int) -> list[str]:
-    told = (
+    counts = (
         (copies, "there a second time under the same name: left out"),
         (odd, "with other names: left out"),
         (moved, "in the folder of the other class: the name is believed"),
     )
-    return [f"{count_images(count)} {what}" for count, what in told if count]
+    table.attrs[NOTES] = note_counts(counts, found.left_out)
+    return table
 
 
 _HOMEPAGE = "http://www.andrewjanowczyk.com/use-case-6-invasive-ductal-carcinoma-idc-segmentation/"

@@ -23,13 +23,13 @@ from eosin.data.sources.base import (
     Count,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
     read_text_table,
     register,
     take_choice,
     take_file,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.listing import list_files
 
 CLASSES = ("colon_aca", "colon_n", "lung_aca", "lung_n", "lung_scc")
 _TABLE = "clusters.csv"
@@ -72,9 +72,8 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     left_out = found.left_out
     if clusters.is_file() and root in clusters.parents:
         left_out = left_out - Counter({clusters.suffix.lower(): 1})  # it was read
-    if odd:
-        notes.append(f"{count_images(odd)} outside the known class folders: left out")
-    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(left_out)])]
+    notes += note_counts([(odd, "outside the known class folders: left out")], left_out)
+    table.attrs[NOTES] = notes
     return table
 
 
@@ -94,13 +93,14 @@ def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
     ]
     table["cluster"] = [f"{key[0]}/{clusters[key]}" if key in clusters else "" for key in keys]
     table["group"] = table["cluster"]
-    notes = []
-    if unknown := sum(key not in clusters for key in keys):
-        notes.append(f"{count_images(unknown)} not in {path.name}: each its own group, and {leak}")
+    unknown = sum(key not in clusters for key in keys)
     absent = {key for key in clusters if key[0] in wanted} - set(keys)
-    if absent:
-        notes.append(f"{count_images(len(absent))} of {path.name} not there")
-    return notes
+    return note_counts(
+        [
+            (unknown, f"not in {path.name}: each its own group, and {leak}"),
+            (len(absent), f"of {path.name} not there"),
+        ]
+    )
 
 
 def _read_clusters(path: Path) -> dict[tuple[str, str], str]:

@@ -20,10 +20,10 @@ from eosin.data.sources.base import (
     NOTES,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
     register,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.listing import list_files
 
 CLASSES = ("MCF-10A", "MCF-7", "MDA-MB-231")
 _KNOWN = {re.sub("[^a-z0-9]", "", name.lower()): name for name in CLASSES}
@@ -57,11 +57,10 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
             mend="Name the folder that holds one folder a cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
-    notes = ["no plates or dishes are known: each image is its own group"]
-    notes += filter(None, [describe_left_out(found.left_out)])
-    table.attrs[NOTES] = notes
-    if odd:
-        notes.append(f"{count_images(odd)} outside the known class folders: left out")
+    table.attrs[NOTES] = [
+        "no plates or dishes are known: each image is its own group",
+        *note_counts([(odd, "outside the known class folders: left out")], found.left_out),
+    ]
     return table
 
 

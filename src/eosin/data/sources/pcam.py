@@ -23,12 +23,13 @@ from eosin.data.sources.base import (
     DataSetFacts,
     check_options,
     count_images,
+    note_counts,
     read_text_table,
     register,
     take_choice,
 )
 from eosin.images.containers import count_items, read_labels
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.listing import list_files
 
 PARTS = ("train", "valid", "test")
 CLASSES = ("normal", "tumour")
@@ -201,10 +202,10 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
             "class folders 0 and 1, nor these below train, valid, test",
             mend="Name the folder that holds them",
         )
-    notes = ["no slides are known: each image is its own group"]
-    if left_out:
-        notes.append(f"{count_images(left_out)} outside the class folders 0 and 1: left out")
-    notes += filter(None, [describe_left_out(found.left_out)])
+    notes = [
+        "no slides are known: each image is its own group",
+        *note_counts([(left_out, "outside the class folders 0 and 1: left out")], found.left_out),
+    ]
     table = pd.DataFrame(rows, columns=["path", "label", "part"], dtype=object)
     return (table if has_parts else table.drop(columns="part")), notes
 

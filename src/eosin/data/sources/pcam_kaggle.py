@@ -20,6 +20,7 @@ from eosin.data.sources.base import (
     DataSetFacts,
     check_options,
     count_images,
+    note_differences,
     read_text_table,
     register,
 )
@@ -73,14 +74,9 @@ def _check_labels(path: Path, labels: Any) -> None:
 
 
 def _notes(root: Path, table: Any) -> list[str]:
-    named = set(table["path"])
     there = {f"train/{path}" for path in list_files(root / "train", [".tif"]).files}
     notes = ["no slides are known: each image is its own group"]
-    if absent := len(named - there):
-        first = min(named - there)
-        notes.append(f"{count_images(absent)} of {_TABLE} not there, such as {first}")
-    if extra := len(there - named):
-        notes.append(f"{count_images(extra)} of train not in {_TABLE}: left out")
+    notes += note_differences(table["path"], there, _TABLE, "of train ")
     if (root / "test").is_dir():
         unlabelled = len(list_files(root / "test", [".tif"]).files)
         notes.append(f"{count_images(unlabelled)} of test left out: they have no labels")
