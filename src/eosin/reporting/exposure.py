@@ -1,4 +1,4 @@
-"""How much of what a model is judged on it has already seen, and the sentences that say so."""
+"""Train-test overlap of a run, and the sentences of its verdict."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from eosin.core.types import SPLITS
 from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
 from eosin.runs.finished import Run
 
-#: What a verdict is built on, the first that has a value.
+#: Metrics of the verdict, in order of preference.
 LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
 
-#: What is said of outside images where a model folder alone was judged on them.
+#: Caution for external images that a model folder alone was evaluated on.
 UNKNOWN_OVERLAP = (
     "A model folder does not tell what it was trained on: whether the model saw these images, or "
     "others of these patients, is unknown."
 )
 
-#: What a split is called in running text.
+#: Names of the splits in running text.
 _SPLIT_NAMES = {
     "test": "test images",
     "oof": "held-out images of all folds",
@@ -32,8 +32,8 @@ class Exposure:
     """Groups on both sides of a split.
 
     Attributes:
-        n_groups: Judged groups of which other images were trained on.
-        n_images: Judged images of those groups; ``None`` where the run does not tell.
+        n_groups: Evaluated groups of which other images were trained on.
+        n_images: Evaluated images of those groups; ``None`` if unknown.
     """
 
     n_groups: int
@@ -41,7 +41,7 @@ class Exposure:
 
 
 def exposure(run: Run) -> Exposure | None:
-    """Count the judged groups that training saw as well; ``None`` where the run cannot tell."""
+    """Count the evaluated groups that were also trained on; ``None`` if unknown."""
     if run.split == "external":
         return _from_overlap(run)
     if run.split == "oof":
@@ -90,8 +90,8 @@ def _from_split_report(run: Run) -> Exposure | None:
 def _from_audit(run: Run) -> Exposure | None:
     if run.audit is None:
         return None
-    # The audit gives one example pair for each group that two parts share, and an ensemble's again
-    # for each member.
+    # The audit gives one example pair for each group that two subsets share; that of an ensemble
+    # repeats it for each member.
     judged = [pair.b for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
     frame = run.predictions
     groups = {} if frame is None else dict(zip(frame["path"], frame["group"], strict=True))
@@ -99,7 +99,7 @@ def _from_audit(run: Run) -> Exposure | None:
 
 
 def _from_overlap(run: Run) -> Exposure | None:
-    """Count the outside groups of which an image, or another one, was trained on."""
+    """Count the external groups with an image that the audit matched with training images."""
     frame = run.predictions
     if run.audit is None or frame is None:
         return None
@@ -109,7 +109,7 @@ def _from_overlap(run: Run) -> Exposure | None:
 
 
 def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
-    """Return the metric that a verdict is built on; ``None`` where none has a value."""
+    """Return the metric of the verdict; ``None`` if none has a value."""
     for name in LEADING_METRICS:
         metric = block.get(name)
         if metric is not None and metric.value is not None:
@@ -118,18 +118,18 @@ def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
 
 
 def leading_name(name: str, run: Run) -> str:
-    """Return how the leading metric is called in a sentence."""
+    """Return the name of the leading metric in a sentence."""
     label = metric_label(name, short=True)
     return f"macro {label}" if run.judged.positive is None and name == "auc" else label
 
 
 def split_name(run: Run) -> str:
-    """Return what the judged split is called in running text."""
+    """Return the name of the evaluated split in running text."""
     return _SPLIT_NAMES.get(run.split, f"images of the split “{run.split}”")
 
 
 def units(run: Run) -> str:
-    """Say on how much a run was judged, e.g. ``"110 images of 6 patients"``."""
+    """Return the size of the evaluated split, e.g. ``"110 images of 6 patients"``."""
     judged = run.judged
     is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
     images = quantity(judged.n_images, "bundle" if is_fused else "image")
@@ -141,14 +141,14 @@ def units(run: Run) -> str:
 
 
 def unit_name(run: Run) -> str:
-    """Return what a group is: ``patient`` where each patient is one group."""
+    """Return the noun of a group: ``patient`` where each patient is one group."""
     if not has_units(run):
         return "image"
     return "patient" if run.judged.n_patients == run.judged.n_groups else "group"
 
 
 def verdict(run: Run) -> str:
-    """Say in one sentence how good the model is, and on what."""
+    """Return the verdict: one sentence with the leading metric and the data it rests on."""
     lead = leading_metric(run.judged.image)
     if lead is None:
         return f"No headline number: {_why_none(run)} (judged on {units(run)})."
@@ -186,19 +186,19 @@ def _unit_plural(run: Run, n: int) -> str:
 
 
 def has_units(run: Run) -> bool:
-    """Whether it is known which images belong together, by patient or by another group."""
+    """Return True if patients or other groups of the images are known."""
     return run.judged.n_patients is not None or run.judged.n_groups != run.judged.n_images
 
 
 def caution(run: Run) -> tuple[str, str] | None:
-    """Return what limits the interval of the headline number, and why; ``None`` if nothing does."""
+    """Return heading and text of what limits the headline's interval; ``None`` if nothing does."""
     lead = leading_metric(run.judged.image)
     if lead is None:
         return None
     metric = lead[1]
     if metric.low is None:
         return "The headline number has no interval.", _sentence(metric.reason or "unknown why")
-    # Each image drawn by itself: what images of one patient have in common is not seen.
+    # Images are resampled singly: their correlation within a patient is not seen.
     alone = (
         "No patient, slide or other group is known, so each image stands for itself. Where images"
         " share one, this interval is too narrow, and the split may have torn them apart."
@@ -213,7 +213,7 @@ def _sentence(reason: str) -> str:
 
 
 def threshold_text(run: Run) -> str:
-    """Say which threshold was locked, where, and for which recall; empty where none was."""
+    """Describe the tuned threshold, its source and target recall; empty without one."""
     threshold = run.judged.threshold
     if threshold.value is None and threshold.target_recall is None:
         return ""

@@ -1,4 +1,4 @@
-"""The page of one run."""
+"""HTML page of one run."""
 
 from __future__ import annotations
 
@@ -44,16 +44,12 @@ T = TypeVar("T")
 
 
 def write_report(run: Path) -> Path:
-    """Write a run's figures, its page and its model's card, from the run folder alone.
+    """Write a run's figures, page ``report.html`` and model card, from the run folder alone.
 
-    Args:
-        run: The run folder; only its ``metrics.json`` must be there.
-
-    Returns:
-        The self-contained page, ``RUN/report.html``.
+    Of the run folder only ``metrics.json`` is required.
 
     Raises:
-        ArtifactError: The folder is missing, is no finished run, or a file in it is damaged.
+        ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The page cannot be written.
     """
     gathered = gather(Path(run))
@@ -65,7 +61,7 @@ def write_report(run: Path) -> Path:
 
 
 def _figures(run: Run) -> dict[str, list[Picture]]:
-    """Draw the figures, by the section that they stand in."""
+    """Draw the figures, by section."""
     judged = run.judged
     headline = interval_figure(
         [Series("Image", judged.image)],
@@ -95,7 +91,7 @@ def _judging_figures(run: Run) -> dict[str, list[Picture]]:
         return {"judging": confusion, "calibration": [], "decisions": curve}
     curves = _present(roc_figure(scores, judged), precision_recall_figure(scores, judged))
     reliability, histogram = reliability_figure(scores, judged), histogram_figure(scores, judged)
-    # Scores belong to the threshold that they are cut at, where there is one.
+    # The histogram of scores is shown beside the threshold, if there is one.
     is_cut = bool(decisions.threshold_words(run))
     return {
         "judging": [*confusion, *curves],

@@ -1,4 +1,4 @@
-"""What must be known before a number of the card is read."""
+"""Cautions, licences and known failures of the model card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eosin.reporting.sections import decisions as abstention
 from eosin.reporting.sections.results import members_of
 from eosin.runs.finished import Run
 
-#: What a word in a licence's name asks of whoever uses the thing.
+#: Licence terms by a word in the licence's name.
 _ASKED = (
     (r"\bNC\b|non-?commercial", "no commercial use"),
     (r"\bND\b|no-?deriv", "no changed copies"),
@@ -28,20 +28,20 @@ _ASKED = (
 )
 _UNSTATED = frozenset({"", "none stated", "unknown", "none"})
 _IMAGENET = "; ImageNet's images themselves are given for non-commercial research"
-#: A probability from which a prediction counts as sure of itself.
+#: Probability from which a prediction counts as confident.
 SURE = 0.9
-#: What is judged there, where the model itself decides at its threshold.
+#: Prefix of failures counted by the most probable class, not at the model's threshold.
 _TOP = "By the most probable class: "
 
 
 def cautions(run: Run) -> list[str]:
-    """List them, the gravest first; empty where the model itself was judged strictly."""
+    """Return the cautions, the gravest first; empty if the model itself was evaluated strictly."""
     texts = (not_strict(run), _unchecked(run), _leaks(run), _not_itself(run))
     return [text for text in texts if text]
 
 
 def not_strict(run: Run) -> str:
-    """Say why no strict figure is known; empty where one is."""
+    """Explain why no strict figure is known; empty if one is."""
     found = exposure(run)
     shared = found.n_groups if found else 0
     if not shared and not _is_by_image(run):
@@ -64,19 +64,19 @@ def not_strict(run: Run) -> str:
 
 
 def _unchecked(run: Run) -> str:
-    """Name what the audit could not check; empty where :func:`not_strict` says it already."""
+    """Name what the audit could not check; empty where :func:`not_strict` covers it."""
     return f"{run.audit.unchecked}." if run.audit and run.audit.unchecked and has_units(run) else ""
 
 
 def _is_by_image(run: Run) -> bool:
-    """Whether the protocol itself lets a group stand on both sides."""
+    """Return True if the protocol itself allows a group on both sides."""
     if run.recipe is not None and not run.recipe.data.split.is_strict:
         return True
     return run.split_report is not None and run.split_report.protocol == "image"
 
 
 def _leaks(run: Run) -> str:
-    """Say that the audit found more than the groups that a split by image shares."""
+    """Describe leaks beyond the groups that a split by image shares."""
     kinds = leak_kinds(run)
     if not kinds:
         return ""
@@ -85,7 +85,7 @@ def _leaks(run: Run) -> str:
 
 
 def leak_kinds(run: Run) -> list[str]:
-    """List the kinds of leaks; groups that are shared are reported by :func:`not_strict`.
+    """Return the kinds of leaks; shared groups are reported by :func:`not_strict`.
 
     A patient whose groups are on two sides shares no group.
     """
@@ -99,7 +99,7 @@ def leak_kinds(run: Run) -> list[str]:
 
 
 def _not_itself(run: Run) -> str:
-    """Say that an ensemble was judged only through its members; empty where it was itself."""
+    """Explain that only an ensemble's members were evaluated; empty if it was evaluated itself."""
     if run.model is None or run.model.architecture != "ensemble" or run.split != "oof":
         return ""
     if members_of(run):
@@ -114,7 +114,7 @@ def _not_itself(run: Run) -> str:
 
 
 def consequence(licence: str | None) -> str:
-    """Say what a licence asks, as far as its name tells."""
+    """Return the terms of a licence, as far as its name gives them."""
     stated = licence or ""
     # An ensemble joins the licences of its members' data.
     if any(one.strip().lower() in _UNSTATED for one in stated.split(";")):
@@ -124,7 +124,7 @@ def consequence(licence: str | None) -> str:
 
 
 def licences(run: Run) -> Section:
-    """Tell each licence, and whether one of them forbids commercial use."""
+    """Return the section of licences, with a warning if one forbids commercial use."""
     model = run.model
     if model is None:
         return Section("Licences")
@@ -161,12 +161,12 @@ def _named(names: list[str]) -> str:
 
 
 def failures(run: Run) -> Section:
-    """List the known failures."""
+    """Return the section of known failures."""
     return Section("Known failures", points=tuple(failure_points(run)))
 
 
 def failure_points(run: Run) -> list[str]:
-    """List what the run shows to go wrong, a sentence each; never a patient's name or a path."""
+    """Return the run's known failures, one sentence each, without patient names or paths."""
     judged = run.judged
     found = (
         _worst(run, "class", "label", judged.by_class, "recall"),
@@ -187,7 +187,7 @@ def failure_points(run: Run) -> list[str]:
 
 
 def _worst(run: Run, what: str, column: str, blocks: dict[str, MetricBlock], name: str) -> str:
-    """Tell the part that is judged worst beside the best; empty unless there are two."""
+    """Compare the worst subgroup with the best; empty unless there are two."""
     known = {
         key: metric
         for key, block in blocks.items()
@@ -227,7 +227,7 @@ def _lost_patients(run: Run) -> str:
 
 
 def _mostly_wrong(run: Run, decided: Any) -> str:
-    """Count patients of whom most images are decided wrongly; empty where there is none."""
+    """Count patients with most images misclassified; empty if none."""
     frame = run.predictions
     if run.judged.n_patients is None:
         return ""
@@ -238,7 +238,7 @@ def _mostly_wrong(run: Run, decided: Any) -> str:
 
 
 def _at_threshold(run: Run) -> str:
-    """Tell how the model's own decisions fail; empty where it has no threshold."""
+    """Describe the errors at the model's threshold; empty without one."""
     judged, threshold = run.judged, run.judged.threshold
     specificity, positive = judged.at_threshold.get("specificity"), judged.positive
     is_cut = threshold.value is not None or (run.split == "oof" and bool(threshold_text(run)))

@@ -1,4 +1,4 @@
-"""The card's sections that repeat what the run's page tells, in short."""
+"""Sections of the model card that summarise the run's page."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _ENVIRONMENT = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packa
 
 
 def chosen(facts: Facts, names: tuple[str, ...]) -> Facts:
-    """Return those facts that are named, in that order."""
+    """Select facts by name, in the order of the names."""
     told = dict(facts)
     return [(name, told[name]) for name in names if name in told]
 
 
 def identity(run: Run) -> Section:
-    """Tell what the model is: network, input, classes, files."""
+    """Return the section on the model: network, input, classes, files."""
     facts = chosen(provenance.model_facts(run), _IDENTITY)
     if run.model is not None:
         facts.append(("Modality", run.model.modality))
@@ -59,7 +59,7 @@ def _files(run: Run) -> Facts:
 
 
 def use(run: Run) -> Section:
-    """Tell what the model may be used for, and for what it is not."""
+    """Return the section on intended use and what is out of scope."""
     model = run.model
     if model is None:
         return Section("Use")
@@ -85,7 +85,7 @@ def _judges(given: Preprocessing) -> str:
 
 
 def data(run: Run) -> Section:
-    """Tell what the model learned from and was judged on, without a patient's name or a path."""
+    """Return the section on training and evaluation data, without patient names or paths."""
     facts = chosen(
         provenance.dataset_facts(run),
         ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint"),
@@ -101,7 +101,7 @@ def data(run: Run) -> Section:
 
 
 def training(run: Run) -> Section:
-    """Tell how the model was trained, or which runs it averages."""
+    """Return the section on training, or on the runs that an ensemble averages."""
     members = members_table(run)
     words = [text for text in (exploration.split_words(run).strip(), balance_words(run)) if text]
     transfer = chosen(provenance.model_facts(run), ("Transfer",))
@@ -118,7 +118,7 @@ def training(run: Run) -> Section:
 
 
 def recipe_facts(run: Run) -> Facts:
-    """List the choices of the recipe; none for an ensemble of runs."""
+    """Return the choices of the recipe; none for an ensemble of runs."""
     if run.recipe is None:
         return []
     train, augment = run.recipe.train, run.recipe.augment
@@ -144,12 +144,12 @@ def _regularised(run: Run) -> str:
 
 
 def performance(run: Run) -> Section:
-    """Tell how good the model is, with intervals and on how many."""
+    """Return the section on performance, with intervals and sample sizes."""
     return Section("Performance", tables=tuple(headline_tables(run)))
 
 
 def threshold(run: Run) -> Section:
-    """Tell the locked threshold and what it means of 100 images."""
+    """Return the section on the tuned threshold and its outcome in 100 images."""
     table, prevalence = decisions.decisions_table(run), decisions.prevalence_words(run)
     words = (
         [*decisions.threshold_words(run), prevalence]
@@ -168,14 +168,14 @@ def threshold(run: Run) -> Section:
 
 
 def calibration(run: Run) -> Section:
-    """Tell whether probabilities mean what they say."""
+    """Return the section on calibration."""
     words = calibration_words(run)
     own = [] if words else chosen(provenance.model_facts(run), ("Temperature",))
     return Section("Calibration", words=(words,) if words else (), facts=tuple(own))
 
 
 def abstention(run: Run) -> Section:
-    """Tell when the model abstains, and what that promises."""
+    """Return the section on abstention and its guarantee."""
     words, table = abstaining.abstention_words(run), abstaining.coverage_table(run)
     return Section(
         "Abstention",

@@ -1,4 +1,4 @@
-"""From a run folder to ``model/card.html`` and ``model/card.md``."""
+"""Writer of ``model/card.html`` and ``model/card.md``."""
 
 from __future__ import annotations
 
@@ -32,22 +32,17 @@ _PARTS = (
 
 
 def write_card(run: Path) -> None:
-    """Write the model's card, from its run folder alone.
-
-    Nothing is written where the run holds no model (it judged one from elsewhere).
-
-    Args:
-        run: The run folder.
+    """Write the model card from the run folder alone; nothing if the run holds no model.
 
     Raises:
-        ArtifactError: The folder is missing, is no finished run, or a file in it is damaged.
+        ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The card cannot be written.
     """
     save_card(gather(Path(run)))
 
 
 def save_card(run: Run) -> None:
-    """Write the card of a run that was read already (see :func:`write_card`)."""
+    """Write the card of a run that is already read (see :func:`write_card`)."""
     if run.model is None:
         return
     card, folder = card_of(run), ModelFolder(run.folder.model)
@@ -58,7 +53,7 @@ def save_card(run: Run) -> None:
 
 
 def card_of(run: Run) -> Card:
-    """Return what the card says."""
+    """Build the card of a run."""
     told = [make(run) for make in _PARTS]
     return Card(
         name=title(run),

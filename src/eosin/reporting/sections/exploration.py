@@ -1,4 +1,4 @@
-"""How many images of each class each part holds."""
+"""Exploration of the data: images by class, subset, patient and magnification."""
 
 from __future__ import annotations
 
@@ -30,21 +30,16 @@ from eosin.runs.finished import Run
 _MOST_NUMBERED = 40
 
 
-#: More classes than this and the split's table leaves their counts to the label table.
+#: With more classes than this, only the label table lists their counts.
 _MOST_CLASSES = 6
 #: Rows of a table of patients or files; the rest is in the run's files.
 MOST_ROWS = 200
-#: Names of groups of one part; the rest is in ``split.json``.
+#: Group names per subset; the rest is in ``split.json``.
 MOST_GROUPS = 1000
 
 
 def distribution_figure(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> Picture:
-    """Draw horizontal bars of the images of each class, a bar a part.
-
-    Args:
-        counts: Images by part, then class.
-        classes: The classes in order.
-    """
+    """Draw images (by subset, then class) as horizontal bars, one per subset of each class."""
     parts = list(counts)
     n_bars = len(parts) * len(classes)
     with house_style():
@@ -94,12 +89,12 @@ def _in_words(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> st
 
 
 def sample_frame(run: Run) -> Any:
-    """Return the manifest, else the predictions; ``None`` where the run has neither."""
+    """Return the manifest, else the predictions; ``None`` if the run has neither."""
     return run.manifest if run.manifest is not None else run.predictions
 
 
 def availability(run: Run) -> list[tuple[str, str]]:
-    """List what the data hold, as pairs of a name and a value."""
+    """Return the contents of the data as pairs of name and value."""
     frame = sample_frame(run)
     facts = []
     if frame is not None:
@@ -139,7 +134,7 @@ def magnifications(frame: Any) -> list[str]:
 
 
 def magnification_order(text: str) -> tuple[int, float, str]:
-    """Order magnifications: numbers by size, words after them."""
+    """Return the sort key of a magnification: numbers by size, words after them."""
     try:
         return 0, float(text.rstrip("xX×")), text
     except ValueError:
@@ -147,7 +142,7 @@ def magnification_order(text: str) -> tuple[int, float, str]:
 
 
 def label_counts(run: Run) -> dict[str, dict[str, int]]:
-    """Count images by part and class; one part ``all`` where the table has no split."""
+    """Count images by subset and class; one subset ``all`` if the table has no split."""
     frame = sample_frame(run)
     if frame is None:
         return {}
@@ -167,14 +162,14 @@ def _count(frame: Any) -> dict[str, int]:
 
 
 def label_order(run: Run) -> tuple[str, ...]:
-    """Return the classes, those that only the table knows last."""
+    """Return the classes, those that only the table has last."""
     frame = sample_frame(run)
     found = sorted(set(frame["label"])) if frame is not None else []
     return (*run.class_names, *(name for name in found if name not in run.class_names))
 
 
 def label_table(run: Run) -> Table | None:
-    """Build the table of images and patients a class."""
+    """Build the table of images and patients by class."""
     counts, frame = label_counts(run), sample_frame(run)
     if not counts:
         return None
@@ -208,7 +203,7 @@ def magnification_table(run: Run) -> Table | None:
 
 
 def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -> Table:
-    """Lay the table out with a row a class: many class names make no columns."""
+    """Build the table with one row per class, for many classes."""
     rows: list[list[str | int]] = [
         [name, *(int(table.loc[m, name]) for m in columns), int(table[name].sum())]
         for name in names
@@ -218,7 +213,7 @@ def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -
 
 
 def skipped_table(run: Run) -> Table | None:
-    """Build the table of files that could not be read."""
+    """Build the table of unreadable files."""
     if not run.skipped:
         return None
     rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
@@ -226,7 +221,7 @@ def skipped_table(run: Run) -> Table | None:
 
 
 def part_name(name: str) -> str:
-    """Return how a part is called on the page: folds count from 1 there."""
+    """Return the display name of a subset: folds count from 1."""
     repeat, dash, fold = name.partition("-")
     if dash and repeat.isdecimal() and fold.isdecimal():
         return f"Repeat {int(repeat) + 1}, fold {int(fold) + 1}"
@@ -234,12 +229,12 @@ def part_name(name: str) -> str:
 
 
 def split_table(run: Run) -> Table | None:
-    """Build the table of wanted and got shares."""
+    """Build the table of requested and actual shares."""
     report = run.split_report
     if report is None:
         return None
     classes = run.class_names if len(run.class_names) <= _MOST_CLASSES else ()
-    # Folds and a manifest's own split want no share.
+    # Folds and a manifest's own split have no requested share.
     wants = any(part.wanted is not None for part in report.parts.values())
     rows: list[list[str | int]] = [
         [
@@ -257,7 +252,7 @@ def split_table(run: Run) -> Table | None:
 
 
 def split_words(run: Run) -> str:
-    """Say how the images were divided and how near the shares came."""
+    """Describe the split and how near the shares came to those asked for."""
     report = run.split_report
     if report is None:
         return ""
@@ -286,12 +281,9 @@ def split_words(run: Run) -> str:
 
 
 def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dict[str, int] | None:
-    """Count judged images by the values of a column; ``None`` where it is unknown.
+    """Count evaluated images by a column of the predictions, else of the manifest, if it exists.
 
-    Args:
-        run: The run.
-        column: Of the predictions, else of the manifest.
-        write: How a value is written in the table.
+    ``write`` formats a value of the column.
     """
     frame, told = run.predictions, run.manifest
     if frame is None:
@@ -306,13 +298,9 @@ def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dic
 
 
 def groups_by_part(run: Run, most: int = MOST_GROUPS) -> list[tuple[str, str, list[str], str]]:
-    """List each part's groups: its name, their number, their names, and how many are left out.
+    """Return each subset's name, number of groups, up to ``most`` names, and how many are left out.
 
-    Empty where each image is its own group: that would list the images.
-
-    Args:
-        run: The run.
-        most: Names that are listed of a part.
+    Empty if each image is its own group: that would list the images.
     """
     report = run.split_report
     if report is None or all(part.n_groups == part.n_images for part in report.parts.values()):
