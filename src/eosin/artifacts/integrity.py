@@ -24,12 +24,18 @@ _LOG = logging.getLogger(__name__)
 _KEY = "files"
 #: An ensemble of 25 networks of VGG-16's size has 13 GiB.
 _MAX_BYTES = 16 << 30
+_RESTORE = "Restore the file as the run wrote it"
 
 
 def write_model(folder: ModelFolder, info: ModelInfo) -> None:
     """Write ``model.json`` with the SHA-256 of every file beside it, all of which must exist."""
-    files = {path.name: sha256_file(path) for path in folder.listed if path.exists()}
-    write_document(folder.info, info.model_copy(update={_KEY: files}))
+    write_document(folder.info, info.model_copy(update={_KEY: _hash_files(folder)}))
+
+
+def _hash_files(folder: RunFolder | ModelFolder) -> dict[str, str]:
+    """Return the SHA-256 of each file that is listed of a folder, by its path inside."""
+    listed = (path for path in folder.listed if path.exists())
+    return {path.relative_to(folder.root).as_posix(): sha256_file(path) for path in listed}
 
 
 def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
@@ -180,12 +186,7 @@ def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
 def list_run_files(run: RunFolder) -> None:
     """Write the SHA-256 of a finished run's files to ``environment.json``."""
     environment = read_document(run.environment, Environment)
-    files = {
-        path.relative_to(run.root).as_posix(): sha256_file(path)
-        for path in run.listed
-        if path.exists()
-    }
-    write_document(run.environment, environment.model_copy(update={"files": files}))
+    write_document(run.environment, environment.model_copy(update={_KEY: _hash_files(run)}))
 
 
 def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None:
@@ -206,13 +207,21 @@ def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None
             raise damaged(path, f"its SHA-256 is not the one that {run.environment.name} lists")
 
 
+@contextmanager
+def hinting() -> Iterator[None]:
+    """Add a hint to the refusal of a file of a run folder that has none."""
+    try:
+        yield
+    except ArtifactError as error:
+        if error.mend is not None:
+            raise
+        raise ArtifactError(error.message, mend=_RESTORE) from error
+
+
 def damaged(path: Path, reason: str) -> ArtifactError:
     """Return the error for a damaged file of a run folder."""
     told = reason.strip().partition("\n")[0].rstrip(".")
-    return ArtifactError(
-        f"{path} is damaged or was changed: {told}",
-        mend="Restore the file as the run wrote it",
-    )
+    return ArtifactError(f"{path} is damaged or was changed: {told}", mend=_RESTORE)
 
 
 def _digest(path: Path) -> str:

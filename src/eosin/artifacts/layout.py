@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 #: Written into every JSON; readers reject another major version.
 FORMAT_VERSION = "1.0"
+#: Split name of the held-out parts of all folds together.
+OUT_OF_FOLD = "oof"
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,10 @@ class RunFolder:
         """Return the run folder of a transfer stage, counted from 1."""
         return RunFolder(self.stages / f"{number}-{name}")
 
+    def stage_runs(self) -> list[RunFolder]:
+        """Return the run folders of the stages that are there, the first one first."""
+        return _numbered(self.stages, r"(\d+)-.+")
+
     @property
     def folds(self) -> Path:
         """Run folders of the folds."""
@@ -167,6 +174,18 @@ class RunFolder:
     def fold(self, repeat: int, fold: int) -> RunFolder:
         """Return the run folder of a fold of a repeat (both counted from 0)."""
         return RunFolder(self.folds / f"{repeat}-{fold}")
+
+    def fold_runs(self) -> list[RunFolder]:
+        """Return the run folders of the folds that are there, by repeat and fold as numbers."""
+        return _numbered(self.folds, r"(\d+)-(\d+)")
+
+
+def _numbered(folder: Path, pattern: str) -> list[RunFolder]:
+    """Return the run folders whose names match, sorted by the numbers in their names."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    names = ((re.fullmatch(pattern, path.name), path) for path in paths if path.is_dir())
+    found = [([int(n) for n in name.groups()], path.name, path) for name, path in names if name]
+    return [RunFolder(path) for *_, path in sorted(found)]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eosin.artifacts.integrity import damaged
-from eosin.artifacts.manifest import read_written, write_table
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.manifest import read_written, relocated, write_table
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.tables import row_number
 from eosin.artifacts.values import Count, ListOf, NotNegative, Positive, TupleOf
 from eosin.artifacts.versioned import VersionedDocument
 from eosin.core.files import open_file
-from eosin.core.types import FloatArray, Samples
+from eosin.core.types import BoolArray, FloatArray, Samples
 
 #: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds.
 LEADING = ("path", "label", "patient", "group", "magnification", "split", "repeat", "fold")
@@ -140,6 +142,41 @@ def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained:
     table["predicted"] = names[np.argmax(probabilities, axis=1)]
     table["abstained"] = False if abstained is None else np.asarray(abstained, dtype=bool)
     return table
+
+
+class Predicted(Protocol):
+    """What a model predicted of a table of samples."""
+
+    @property
+    def samples(self) -> Samples:
+        """N rows."""
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """Calibrated, shape (N, K)."""
+
+    @property
+    def abstained(self) -> BoolArray:
+        """Which rows the model abstains on, shape (N,)."""
+
+
+def write_predictions(run: RunFolder, parts: Sequence[Predicted], logits: Sequence[Any]) -> None:
+    """Write ``predictions.csv`` and ``logits.parquet``, paths as in the manifest beside them.
+
+    Args:
+        run: The run folder.
+        parts: What was predicted, one after the other.
+        logits: The tables of their raw logits, in the same row order.
+    """
+    tables = [
+        predictions_table(
+            relocated(part.samples, run.root), part.probabilities, abstained=part.abstained
+        )
+        for part in parts
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    write_table(run.predictions, table)
+    write_table(run.logits, pd.concat(logits, ignore_index=True).assign(path=table["path"]))
 
 
 def read_predictions(path: Path) -> Any:

@@ -12,9 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from eosin.artifacts.comparison import Cost, Latency
-from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo
-from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import EosinError
 from eosin.core.progress import progress_bar
@@ -24,7 +23,7 @@ from eosin.evaluation.lightness import median_interval
 from eosin.images.bank import load_bank
 from eosin.images.references import without
 from eosin.inference.classifier import Classifier
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: One thread: least disturbed by other processes, and comparable between machines.
 THREADS = 1
@@ -48,12 +47,10 @@ class Models:
     networks: int
 
 
-def find_models(run: Run) -> Models:
+def find_models(run: FinishedRun) -> Models:
     """Find the model that a run deploys, and the one behind its predictions."""
-    own = ModelFolder(run.folder.model)
-    deployed = own if own.info.exists() else None
-    folds = [ModelFolder(RunFolder(run.folder.folds / fold.name).model) for fold in run.folds]
-    folds = [fold for fold in folds if fold.info.exists()]
+    deployed = run.model_folder if run.model else None
+    folds = [fold.model_folder for fold in run.folds if fold.model]
     return Models(deployed, folds[0] if folds else deployed, max(1, len(folds)))
 
 
@@ -103,24 +100,20 @@ def _count_macs(info: ModelInfo) -> int | None:
         return None  # a network unknown to this version
 
 
-def training_seconds(run: Run) -> float | None:
+def training_seconds(run: FinishedRun) -> float | None:
     """Return the wall time of a run's training, with its folds and transfer stages."""
     if run.environment is None:
         return None
     own = run.environment.seconds.get("train")
-    if own is None:
+    if own is None and run.folds:
         # A run that was resumed after its last fold.
-        folds = [_trained(RunFolder(run.folder.folds / fold.name)) for fold in run.folds]
-        own = sum(folds) if folds else None
-    stages = run.folder.stages
-    before = [_trained(RunFolder(place)) for place in stages.iterdir()] if stages.is_dir() else []
-    return None if own is None else own + sum(before)
+        own = sum(map(_trained, run.folds))
+    stages = [FinishedRun(stage.root) for stage in run.folder.stage_runs()]
+    return None if own is None else own + sum(map(_trained, stages))
 
 
-def _trained(run: RunFolder) -> float:
-    if not run.environment.exists():
-        return 0.0
-    return read_document(run.environment, Environment).seconds.get("train", 0.0)
+def _trained(run: FinishedRun) -> float:
+    return 0.0 if run.environment is None else run.environment.seconds.get("train", 0.0)
 
 
 def measure_latencies(folders: Mapping[Path, ModelFolder], samples: Samples) -> dict[Path, Latency]:
