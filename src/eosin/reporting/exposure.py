@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations
 
+from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
 from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: Metrics of the verdict, in order of preference.
 LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
@@ -22,7 +23,7 @@ UNKNOWN_OVERLAP = (
 #: Names of the splits in running text.
 _SPLIT_NAMES = {
     "test": "test images",
-    "oof": "held-out images of all folds",
+    OUT_OF_FOLD: "held-out images of all folds",
     "external": "outside images",
 }
 
@@ -40,16 +41,16 @@ class Exposure:
     n_images: int | None = None
 
 
-def exposure(run: Run) -> Exposure | None:
+def exposure(run: FinishedRun) -> Exposure | None:
     """Count the evaluated groups that were also trained on; ``None`` if unknown."""
     if run.split == "external":
         return _from_overlap(run)
-    if run.split == "oof":
+    if run.split == OUT_OF_FOLD:
         return _between_folds(run) or _from_split_report(run) or _from_audit(run)
     return _from_manifest(run) or _from_split_report(run) or _from_audit(run)
 
 
-def _from_manifest(run: Run) -> Exposure | None:
+def _from_manifest(run: FinishedRun) -> Exposure | None:
     frame = run.manifest
     if frame is None or "split" not in frame:
         return None
@@ -61,7 +62,7 @@ def _from_manifest(run: Run) -> Exposure | None:
     return Exposure(len(shared), int(judged["group"].isin(shared).sum()))
 
 
-def _between_folds(run: Run) -> Exposure | None:
+def _between_folds(run: FinishedRun) -> Exposure | None:
     frame = run.predictions
     if frame is None or "fold" not in frame:
         return None
@@ -71,14 +72,14 @@ def _between_folds(run: Run) -> Exposure | None:
     return Exposure(int(shared["group"].nunique()), int(shared["path"].nunique()))
 
 
-def _from_split_report(run: Run) -> Exposure | None:
+def _from_split_report(run: FinishedRun) -> Exposure | None:
     if run.split_report is None:
         return None
     parts = {name: set(part.groups) for name, part in run.split_report.parts.items()}
     if run.split in parts:
         others = set().union(*(parts[name] for name in parts if name != run.split))
         return Exposure(len(parts[run.split] & others))
-    if run.split != "oof":
+    if run.split != OUT_OF_FOLD:
         return None
     shared: set[str] = set()
     for a, b in combinations(parts, 2):
@@ -87,7 +88,7 @@ def _from_split_report(run: Run) -> Exposure | None:
     return Exposure(len(shared))
 
 
-def _from_audit(run: Run) -> Exposure | None:
+def _from_audit(run: FinishedRun) -> Exposure | None:
     if run.audit is None:
         return None
     # The audit gives one example pair for each group that two subsets share; that of an ensemble
@@ -98,7 +99,7 @@ def _from_audit(run: Run) -> Exposure | None:
     return Exposure(len({groups.get(path, path) for path in judged}))
 
 
-def _from_overlap(run: Run) -> Exposure | None:
+def _from_overlap(run: FinishedRun) -> Exposure | None:
     """Count the external groups with an image that the audit matched with training images."""
     frame = run.predictions
     if run.audit is None or frame is None:
@@ -117,18 +118,18 @@ def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
     return None
 
 
-def leading_name(name: str, run: Run) -> str:
+def leading_name(name: str, run: FinishedRun) -> str:
     """Return the name of the leading metric in a sentence."""
     label = metric_label(name, short=True)
     return f"macro {label}" if run.judged.positive is None and name == "auc" else label
 
 
-def split_name(run: Run) -> str:
+def split_name(run: FinishedRun) -> str:
     """Return the name of the evaluated split in running text."""
     return _SPLIT_NAMES.get(run.split, f"images of the split “{run.split}”")
 
 
-def units(run: Run) -> str:
+def units(run: FinishedRun) -> str:
     """Return the size of the evaluated split, e.g. ``"110 images of 6 patients"``."""
     judged = run.judged
     is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
@@ -140,14 +141,14 @@ def units(run: Run) -> str:
     return images
 
 
-def unit_name(run: Run) -> str:
+def unit_name(run: FinishedRun) -> str:
     """Return the noun of a group: ``patient`` where each patient is one group."""
     if not has_units(run):
         return "image"
     return "patient" if run.judged.n_patients == run.judged.n_groups else "group"
 
 
-def verdict(run: Run) -> str:
+def verdict(run: FinishedRun) -> str:
     """Return the verdict: one sentence with the leading metric and the data it rests on."""
     lead = leading_metric(run.judged.image)
     if lead is None:
@@ -158,12 +159,12 @@ def verdict(run: Run) -> str:
     return f"{label[0].upper()}{label[1:]} {number} on {units(run)}{_seen(run)}."
 
 
-def _why_none(run: Run) -> str:
+def _why_none(run: FinishedRun) -> str:
     metric = run.judged.image.get(LEADING_METRICS[0])
     return (metric.reason if metric else None) or "nothing could be measured"
 
 
-def _seen(run: Run) -> str:
+def _seen(run: FinishedRun) -> str:
     found = exposure(run)
     outside = " from an outside data set" if run.split == "external" else ""
     if outside and not (found and found.n_groups):
@@ -176,21 +177,21 @@ def _seen(run: Run) -> str:
             "the model also saw in training"
         )
     other = " — but the leak audit found shared material" if run.audit and run.audit.leaks else ""
-    if run.split == "oof":
+    if run.split == OUT_OF_FOLD:
         return f", each judged by a model that never saw it{other}"
     return f" the model never saw{other}"
 
 
-def _unit_plural(run: Run, n: int) -> str:
+def _unit_plural(run: FinishedRun, n: int) -> str:
     return unit_name(run) if n == 1 else unit_name(run) + "s"
 
 
-def has_units(run: Run) -> bool:
+def has_units(run: FinishedRun) -> bool:
     """Return True if patients or other groups of the images are known."""
     return run.judged.n_patients is not None or run.judged.n_groups != run.judged.n_images
 
 
-def caution(run: Run) -> tuple[str, str] | None:
+def caution(run: FinishedRun) -> tuple[str, str] | None:
     """Return heading and text of what limits the headline's interval; ``None`` if nothing does."""
     lead = leading_metric(run.judged.image)
     if lead is None:
@@ -212,7 +213,7 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}."
 
 
-def threshold_text(run: Run) -> str:
+def threshold_text(run: FinishedRun) -> str:
     """Describe the tuned threshold, its source and target recall; empty without one."""
     threshold = run.judged.threshold
     if threshold.value is None and threshold.target_recall is None:

@@ -13,7 +13,7 @@ from eosin.core.types import Image
 from eosin.reporting.formatting import ABSENT, count, number, quantity, shorten
 from eosin.reporting.rendering import Table, render, text_table, write_page
 from eosin.reporting.tiles import Tile, make_tile, read_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: Pairs per finding on the page of ``data audit``; all are in ``audit.json``.
 _MOST_SHOWN = 12
@@ -61,7 +61,7 @@ def _tile(path: str, part: str | None, picture: PillowImage.Image) -> Tile:
     return make_tile(picture.copy(), alt=words, title=name, lines=[part] if part else [])
 
 
-def run_pairs(run: Run, finding: Finding) -> list[TilePair]:
+def run_pairs(run: FinishedRun, finding: Finding) -> list[TilePair]:
     """Return the pairs of a finding whose thumbnails are in the run folder."""
     wanted = {(pair.a, pair.b) for pair in finding.pairs}
     by_number: dict[int | None, list[tuple[str, str]]] = defaultdict(list)

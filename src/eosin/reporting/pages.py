@@ -38,7 +38,7 @@ from eosin.reporting.sections.results import (
 from eosin.reporting.sections.training import balance_table, balance_words, learning_figures
 from eosin.reporting.style import Picture
 from eosin.reporting.tiles import colour_words, tiles
-from eosin.runs.finished import Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def write_report(run: Path) -> Path:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The page cannot be written.
     """
-    gathered = gather(Path(run))
+    gathered = read_run(Path(run))
     figures = _figures(gathered)
     html = render("run.html.j2", **_context(gathered, figures))
     write_figures(gathered.folder.figures, [f for group in figures.values() for f in group])
@@ -60,7 +60,7 @@ def write_report(run: Path) -> Path:
     return write_page(gathered.folder.report, html)
 
 
-def _figures(run: Run) -> dict[str, list[Picture]]:
+def _figures(run: FinishedRun) -> dict[str, list[Picture]]:
     """Draw the figures, by section."""
     judged = run.judged
     headline = interval_figure(
@@ -83,7 +83,7 @@ def _figures(run: Run) -> dict[str, list[Picture]]:
     }
 
 
-def _judging_figures(run: Run) -> dict[str, list[Picture]]:
+def _judging_figures(run: FinishedRun) -> dict[str, list[Picture]]:
     scores, judged = scores_of(run), run.judged
     confusion = [confusion_figure(judged.confusion)] if judged.confusion.labels else []
     curve = _present(decision_curve_figure(judged))
@@ -104,7 +104,7 @@ def _present(*found: T | None) -> list[T]:
     return [one for one in found if one is not None]
 
 
-def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
+def _context(run: FinishedRun, figures: dict[str, list[Picture]]) -> dict[str, Any]:
     patients, n_left_out = patients_table(run)
     by_part = part_tables(run)
     return {

@@ -27,7 +27,7 @@ from eosin.reporting.sections.intervals import Series, interval_figure
 from eosin.reporting.sections.ranking import overlaid_roc
 from eosin.reporting.sections.results import scores_of
 from eosin.reporting.style import Picture
-from eosin.runs.finished import Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
 #: Names of the two splits, in the order of the page.
 LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
@@ -76,7 +76,7 @@ def _gather(folder: Path) -> tuple[Protocol, Protocol]:
     strict, published = (
         Protocol(key, LABELS[key], run, exposure(run))
         for key in (STRICT, AS_PUBLISHED)
-        for run in (gather(folder / key),)
+        for run in (read_run(folder / key),)
     )
     return strict, published
 
@@ -180,7 +180,7 @@ class Protocol:
 
     key: str
     label: str
-    run: Run
+    run: FinishedRun
     seen: Exposure | None
 
 

@@ -14,7 +14,7 @@ from eosin.artifacts.integrity import damaged
 from eosin.artifacts.run import SamplePicture
 from eosin.core.files import read_file
 from eosin.reporting.formatting import listing, number, times
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: Larger thumbnails are scaled down: a page should fit into an e-mail.
 _LARGEST_PX = 192
@@ -44,7 +44,7 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def colour_words(run: Run) -> str:
+def colour_words(run: FinishedRun) -> str:
     """Describe the colours of the fluorescence channels; empty for brightfield images."""
     if run.model is None or run.model.preprocessing.planes is None:
         return ""
@@ -57,7 +57,7 @@ def colour_words(run: Run) -> str:
     return f"{text} Not shown: {listing(left_out)}." if left_out else text
 
 
-def tiles(run: Run, role: str) -> list[Tile]:
+def tiles(run: FinishedRun, role: str) -> list[Tile]:
     """Return the thumbnails of one role.
 
     Raises:
@@ -82,7 +82,7 @@ def read_picture(path: Path) -> Image.Image:
         raise damaged(path, str(getattr(error, "strerror", None) or error)) from error
 
 
-def _tile(run: Run, picture: SamplePicture) -> Tile:
+def _tile(run: FinishedRun, picture: SamplePicture) -> Tile:
     image = read_picture(run.folder.samples / picture.file)
     title, lines = _words(picture)
     return make_tile(image, alt=_alt(picture), title=title, lines=lines)

@@ -28,10 +28,10 @@ from eosin.reporting.sections import decisions as abstention
 from eosin.reporting.sections import exploration, provenance
 from eosin.reporting.sections.calibration import calibration_words
 from eosin.reporting.sections.training import balance_words
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: Function from a run to its answer.
-Tell = Callable[[Run], str]
+Tell = Callable[[FinishedRun], str]
 
 
 def model_fact(*names: str) -> Tell:
@@ -58,13 +58,13 @@ def _joined(facts: provenance.Facts) -> str:
     return "; ".join(f"{name}: {value}" if len(facts) > 1 else value for name, value in facts)
 
 
-def sites(run: Run) -> str:
+def sites(run: FinishedRun) -> str:
     """Return the number of sites."""
     n = len(run.judged.by_site)
     return f"{quantity(n, 'site')} judged" if n else ""
 
 
-def selection(run: Run) -> str:
+def selection(run: FinishedRun) -> str:
     """Describe the selection of images from the data set."""
     if run.recipe is None:
         return ""
@@ -74,25 +74,25 @@ def selection(run: Run) -> str:
     return f"{kept}{limit}"
 
 
-def acquisition(run: Run) -> str:
+def acquisition(run: FinishedRun) -> str:
     """Describe the image acquisition."""
     told = dict(exploration.availability(run)).get("Magnifications", "")
     scale = f"{run.model.mpp:g} µm per pixel" if run.model and run.model.mpp else ""
     return "; ".join(text for text in (told, scale) if text)
 
 
-def classes(run: Run) -> str:
+def classes(run: FinishedRun) -> str:
     """Describe the classes."""
     told = run.class_names
     return f"label of an image: {listing(told)}" if told else ""
 
 
-def size(run: Run) -> str:
+def size(run: FinishedRun) -> str:
     """Return the size of the evaluated split."""
     return f"judged on {units(run)}" if run.judged.n_images else ""
 
 
-def missing(run: Run) -> str:
+def missing(run: FinishedRun) -> str:
     """Describe the handling of unreadable images."""
     if run.manifest is None:
         return ""
@@ -100,7 +100,7 @@ def missing(run: Run) -> str:
     return f"{quantity(n, 'unreadable image')} left out" if n else "no image was unreadable"
 
 
-def partition(run: Run) -> str:
+def partition(run: FinishedRun) -> str:
     """Describe the split."""
     report = run.split_report
     if report is None:
@@ -114,7 +114,7 @@ def partition(run: Run) -> str:
     return f"protocol “{report.protocol}”{by}: {', '.join(told)} of the images"
 
 
-def disjoint(run: Run) -> str:
+def disjoint(run: FinishedRun) -> str:
     """Return the level at which the subsets are disjoint."""
     found, unit = exposure(run), unit_name(run)
     if found is None:
@@ -126,7 +126,7 @@ def disjoint(run: Run) -> str:
     return f"{unit}; none on both sides"
 
 
-def ensembling(run: Run) -> str:
+def ensembling(run: FinishedRun) -> str:
     """Describe the ensemble, if any."""
     if run.model is None:
         return ""
@@ -135,7 +135,7 @@ def ensembling(run: Run) -> str:
     return dict(provenance.model_facts(run))["Weights"]
 
 
-def clusters(run: Run) -> str:
+def clusters(run: FinishedRun) -> str:
     """Return the subgroups that metrics are reported for."""
     judged = run.judged
     told = {
@@ -146,7 +146,7 @@ def clusters(run: Run) -> str:
     return listing(f"by {name} ({len(blocks)})" for name, blocks in told.items() if len(blocks) > 1)
 
 
-def measures(run: Run) -> str:
+def measures(run: FinishedRun) -> str:
     """Return the performance measures."""
     judged = run.judged
     names = [
@@ -155,7 +155,7 @@ def measures(run: Run) -> str:
     return ", ".join([*names, *(["decision curve"] if judged.decisions else [])])
 
 
-def uncertainty(run: Run) -> str:
+def uncertainty(run: FinishedRun) -> str:
     """Describe the confidence intervals."""
     lead = leading_metric(run.judged.image)
     if lead is None or lead[1].low is None:
@@ -165,7 +165,7 @@ def uncertainty(run: Run) -> str:
     )
 
 
-def balance(run: Run) -> str:
+def balance(run: FinishedRun) -> str:
     """Describe the class balance and its handling."""
     counts = exploration.label_counts(run)
     shown: dict[str, int] = {}
@@ -177,7 +177,7 @@ def balance(run: Run) -> str:
     return f"{told}. {done}".strip() if told else ""
 
 
-def output(run: Run) -> str:
+def output(run: FinishedRun) -> str:
     """Describe the model's output and threshold."""
     if run.model is None:
         return ""
@@ -185,7 +185,7 @@ def output(run: Run) -> str:
     return f"probability of each class; threshold {threshold}"
 
 
-def parts(run: Run) -> str:
+def parts(run: FinishedRun) -> str:
     """Return the number of images by class and subset."""
     rows = exploration.label_counts(run)
     return "; ".join(
@@ -194,38 +194,38 @@ def parts(run: Run) -> str:
     )
 
 
-def availability(run: Run) -> str:
+def availability(run: FinishedRun) -> str:
     """Return the location and licence of the data."""
     return dataset_fact("DOI", "Address", "Homepage")(run)
 
 
-def code(run: Run) -> str:
+def code(run: FinishedRun) -> str:
     """Describe how to reproduce the run."""
     if run.recipe is None or run.environment is None:
         return ""
     return f"Eosin {run.environment.eosin} and the run's recipe.toml make it again"
 
 
-def specification(run: Run) -> str:
+def specification(run: FinishedRun) -> str:
     """Return the names of the model's files."""
     folder = ModelFolder(run.folder.model)
     names = [path.name for path in (folder.info, folder.onnx, folder.weights) if path.exists()]
     return f"in full: {listing(names)}" if run.model and names else ""
 
 
-def headline(run: Run) -> str:
+def headline(run: FinishedRun) -> str:
     """Return the metric of the verdict."""
     lead = leading_metric(run.judged.image)
     return f"{leading_name(lead[0], run)} {metric_text(lead[1])}" if lead else ""
 
 
-def failing(run: Run) -> str:
+def failing(run: FinishedRun) -> str:
     """Return the number of failures that the card lists."""
     n = len(failure_points(run))
     return f"{quantity(n, 'finding')} under Known failures" if n else ""
 
 
-def refusals(run: Run) -> str:
+def refusals(run: FinishedRun) -> str:
     """Describe input validation and abstention."""
     if run.model is None:
         return ""
@@ -234,13 +234,13 @@ def refusals(run: Run) -> str:
     return f"images of other channels or modality are refused; {abstains}"
 
 
-def recalibration(run: Run) -> str:
+def recalibration(run: FinishedRun) -> str:
     """Describe the calibration of probabilities."""
     told = dict(provenance.model_facts(run)).get("Temperature", "")
     return calibration_words(run) or (f"temperature: {told}" if told else "")
 
 
-def transformation(run: Run) -> str:
+def transformation(run: FinishedRun) -> str:
     """Describe the scaling of pixel values and the augmentation."""
     if run.model is None:
         return ""
@@ -250,7 +250,7 @@ def transformation(run: Run) -> str:
     return f"less the mean {mean}, over {std}{policy}"
 
 
-def flow(run: Run) -> str:
+def flow(run: FinishedRun) -> str:
     """Describe the participant flow: images, patients and excluded files."""
     if run.manifest is None:
         return ""

@@ -20,7 +20,7 @@ from eosin.reporting.card.answers import (
 from eosin.reporting.card.outline import Section
 from eosin.reporting.formatting import ABSENT
 from eosin.reporting.rendering import Table, text_table
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ ITEMS = (
 )
 
 
-def reporting_items(run: Run) -> Section:
+def reporting_items(run: FinishedRun) -> Section:
     """Return the section of items: those the run answers, and those left to the study's authors."""
     told = [(item, item.tell(run) if item.tell else "") for item in ITEMS]
     answered = [pair for pair in told if pair[1]]

@@ -14,7 +14,7 @@ from eosin.reporting.card.outline import Card, to_markdown
 from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
 from eosin.reporting.rendering import render, write_page
-from eosin.runs.finished import Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
 _PARTS = (
     sections.identity,
@@ -38,10 +38,10 @@ def write_card(run: Path) -> None:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The card cannot be written.
     """
-    save_card(gather(Path(run)))
+    save_card(read_run(Path(run)))
 
 
-def save_card(run: Run) -> None:
+def save_card(run: FinishedRun) -> None:
     """Write the card of a run that is already read (see :func:`write_card`)."""
     if run.model is None:
         return
@@ -52,7 +52,7 @@ def save_card(run: Run) -> None:
         write_text(folder.card_text, text)
 
 
-def card_of(run: Run) -> Card:
+def card_of(run: FinishedRun) -> Card:
     """Build the card of a run."""
     told = [make(run) for make in _PARTS]
     return Card(

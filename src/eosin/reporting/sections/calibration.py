@@ -25,7 +25,7 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: Fewest images of a bin: in a smaller one the accuracy is unreliable.
 FEW_IMAGES = 10
@@ -185,7 +185,7 @@ def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
     return f" The locked threshold stands at {value:.2f}."
 
 
-def calibration_words(run: Run) -> str:
+def calibration_words(run: FinishedRun) -> str:
     """Describe the temperature and its effect; empty if the run does not record it."""
     calibration = run.judged.calibration
     if calibration is None:
@@ -212,12 +212,12 @@ def _temperature(calibration: Calibration) -> str:
     )
 
 
-def _error(run: Run) -> str:
+def _error(run: FinishedRun) -> str:
     text = metric_text(run.judged.image.get("ece"))
     return f"A stated probability is {text} away from the share that is right, on average."
 
 
-def calibration_table(run: Run) -> Table | None:
+def calibration_table(run: FinishedRun) -> Table | None:
     """Build the table of calibration errors with and without the temperature."""
     calibration = run.judged.calibration
     if calibration is None or not calibration.uncalibrated:
@@ -227,7 +227,7 @@ def calibration_table(run: Run) -> Table | None:
     return headline_table("Calibration before and after temperature scaling.", blocks)
 
 
-def bins_table(run: Run) -> Table | None:
+def bins_table(run: FinishedRun) -> Table | None:
     """Build the table of the reliability diagram's non-empty bins."""
     calibration = run.judged.calibration
     rows = [

@@ -22,7 +22,7 @@ from eosin.reporting.formatting import (
 )
 from eosin.reporting.rendering import Cell, Footnotes, Table, headline_table
 from eosin.reporting.style import COLOURS, INK, MUTED, Picture, house_style, new_figure, to_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: Thresholds whose net benefits are in the text alternative.
 _TOLD = (0.1, 0.25, 0.5, 0.75)
@@ -97,7 +97,7 @@ def _in_words(curve: list[NetBenefit]) -> str:
     )
 
 
-def threshold_words(run: Run) -> list[str]:
+def threshold_words(run: FinishedRun) -> list[str]:
     """Describe the tuned threshold, its target and its performance; empty without one."""
     threshold, positive = run.judged.threshold, run.judged.positive
     if positive is None or (threshold.value is None and threshold.target_recall is None):
@@ -113,7 +113,7 @@ def threshold_words(run: Run) -> list[str]:
     return [first, *_aim(run), *missed, *_reached(run)]
 
 
-def _aim(run: Run) -> list[str]:
+def _aim(run: FinishedRun) -> list[str]:
     threshold = run.judged.threshold
     if threshold.target_recall is None:
         return []
@@ -125,7 +125,7 @@ def _aim(run: Run) -> list[str]:
     return [f"{text}."]
 
 
-def _reached(run: Run) -> list[str]:
+def _reached(run: FinishedRun) -> list[str]:
     """Return the recall at the threshold on images that it was not tuned on."""
     recall, target = run.judged.at_threshold.get("recall"), run.judged.threshold.target_recall
     if recall is None or recall.value is None or run.split == run.judged.threshold.source:
@@ -141,7 +141,7 @@ def _sentence(reason: str | None) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def decisions_table(run: Run) -> Table | None:
+def decisions_table(run: FinishedRun) -> Table | None:
     """Build the table of outcomes in 100 images; ``None`` if not measured."""
     judged = run.judged
     if judged.decisions is None or judged.positive is None:
@@ -178,7 +178,7 @@ def decisions_table(run: Run) -> Table | None:
     return Table(caption, ("", "Images"), rows, notes.notes)
 
 
-def prevalence_words(run: Run) -> str:
+def prevalence_words(run: FinishedRun) -> str:
     """Return the prevalence for which the predictive values hold."""
     decisions, positive = run.judged.decisions, run.judged.positive
     if decisions is None or positive is None:
@@ -193,7 +193,7 @@ def prevalence_words(run: Run) -> str:
     )
 
 
-def negative_class(run: Run) -> str:
+def negative_class(run: FinishedRun) -> str:
     """Return the negative class of a binary task."""
     return next(name for name in run.class_names if name != run.judged.positive)
 
@@ -210,7 +210,7 @@ def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
     return f"{value} ({low}–{high})" if low and high else value
 
 
-def rule_of(run: Run) -> Abstention | None:
+def rule_of(run: FinishedRun) -> Abstention | None:
     """Return the abstention rule; ``None`` if the run does not record it.
 
     Measurements on folds belong to each fold's own rule.
@@ -219,7 +219,7 @@ def rule_of(run: Run) -> Abstention | None:
     return measured.rule if own is None and measured is not None else own
 
 
-def abstention_words(run: Run) -> list[str]:
+def abstention_words(run: FinishedRun) -> list[str]:
     """Describe the abstention rule, or why the model never abstains; empty if unknown."""
     own, measured = rule_of(run), run.judged.abstention
     if own is None:
@@ -233,7 +233,7 @@ def abstention_words(run: Run) -> list[str]:
     return [*words, f"The model's own rule was calibrated on {own.source}."]
 
 
-def _words(run: Run, rule: Abstention, never: str) -> list[str]:
+def _words(run: FinishedRun, rule: Abstention, never: str) -> list[str]:
     """Describe a rule and its effect, or, after ``never``, why there is none."""
     measured = run.judged.abstention
     if rule.reason is not None:
@@ -247,7 +247,7 @@ def _words(run: Run, rule: Abstention, never: str) -> list[str]:
     return [*words, _measured(run, measured)] if measured is not None else words
 
 
-def _measured(run: Run, measured: AbstentionMetrics) -> str:
+def _measured(run: FinishedRun, measured: AbstentionMetrics) -> str:
     rate = measured.abstention_rate
     value = ABSENT if rate.value is None else share(rate.value)
     why = [
@@ -266,7 +266,7 @@ def _measured(run: Run, measured: AbstentionMetrics) -> str:
     return f"{text}: {quantity(n_images, 'image')}, {listing(why)}." if why else f"{text}."
 
 
-def coverage_table(run: Run) -> Table | None:
+def coverage_table(run: FinishedRun) -> Table | None:
     """Build the table of nominal and measured coverage by class."""
     measured = run.judged.abstention
     if measured is None or measured.rule.reason is not None:
@@ -287,7 +287,7 @@ def coverage_table(run: Run) -> Table | None:
     )
 
 
-def kept_table(run: Run) -> Table | None:
+def kept_table(run: FinishedRun) -> Table | None:
     """Build the table of metrics with and without abstained images."""
     measured = run.judged.abstention
     if measured is None or measured.rule.reason is not None:

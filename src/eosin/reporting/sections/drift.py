@@ -14,7 +14,7 @@ from eosin.core.types import FloatArray
 from eosin.reporting.formatting import ABSENT, listing, quantity, share
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import COLOURS, HATCHES, Picture, house_style, series_label, to_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 _COLUMNS, _BINS = 4, 24
 _GRID = np.linspace(0.0, 1.0, 101)
@@ -101,7 +101,7 @@ def _in_words(drift: Drift) -> str:
     )
 
 
-def drift_words(run: Run) -> list[str]:
+def drift_words(run: FinishedRun) -> list[str]:
     """Describe the drift, one sentence each; empty for a run's own images."""
     drift = run.drift
     if drift is None:
@@ -135,12 +135,12 @@ def _mix_words(drift: Drift) -> list[str]:
     ]
 
 
-def drift_figures(run: Run) -> list[Picture]:
+def drift_figures(run: FinishedRun) -> list[Picture]:
     """Draw the histograms; empty if there are none."""
     return [drift_figure(run.drift)] if run.drift is not None and run.drift.shifts else []
 
 
-def drift_table(run: Run) -> Table | None:
+def drift_table(run: FinishedRun) -> Table | None:
     """Build the table of quantities; ``None`` if there are none."""
     if run.drift is None or not run.drift.shifts:
         return None

@@ -24,7 +24,7 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: More bars than this carry no numbers.
 _MOST_NUMBERED = 40
@@ -88,12 +88,12 @@ def _in_words(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> st
     )
 
 
-def sample_frame(run: Run) -> Any:
+def sample_frame(run: FinishedRun) -> Any:
     """Return the manifest, else the predictions; ``None`` if the run has neither."""
     return run.manifest if run.manifest is not None else run.predictions
 
 
-def availability(run: Run) -> list[tuple[str, str]]:
+def availability(run: FinishedRun) -> list[tuple[str, str]]:
     """Return the contents of the data as pairs of name and value."""
     frame = sample_frame(run)
     facts = []
@@ -141,7 +141,7 @@ def magnification_order(text: str) -> tuple[int, float, str]:
         return 1, 0.0, text
 
 
-def label_counts(run: Run) -> dict[str, dict[str, int]]:
+def label_counts(run: FinishedRun) -> dict[str, dict[str, int]]:
     """Count images by subset and class; one subset ``all`` if the table has no split."""
     frame = sample_frame(run)
     if frame is None:
@@ -161,14 +161,14 @@ def _count(frame: Any) -> dict[str, int]:
     return {str(label): int(n) for label, n in frame["label"].value_counts().items()}
 
 
-def label_order(run: Run) -> tuple[str, ...]:
+def label_order(run: FinishedRun) -> tuple[str, ...]:
     """Return the classes, those that only the table has last."""
     frame = sample_frame(run)
     found = sorted(set(frame["label"])) if frame is not None else []
     return (*run.class_names, *(name for name in found if name not in run.class_names))
 
 
-def label_table(run: Run) -> Table | None:
+def label_table(run: FinishedRun) -> Table | None:
     """Build the table of images and patients by class."""
     counts, frame = label_counts(run), sample_frame(run)
     if not counts:
@@ -184,7 +184,7 @@ def label_table(run: Run) -> Table | None:
     return text_table("Images of each class.", ["Class", *columns, "Share of all", "Groups"], rows)
 
 
-def magnification_table(run: Run) -> Table | None:
+def magnification_table(run: FinishedRun) -> Table | None:
     """Build the table of images by magnification and class."""
     frame = sample_frame(run)
     if frame is None or not _has_magnifications(frame):
@@ -212,7 +212,7 @@ def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -
     return text_table("Images by class and magnification.", heads, rows)
 
 
-def skipped_table(run: Run) -> Table | None:
+def skipped_table(run: FinishedRun) -> Table | None:
     """Build the table of unreadable files."""
     if not run.skipped:
         return None
@@ -228,7 +228,7 @@ def part_name(name: str) -> str:
     return name.capitalize()
 
 
-def split_table(run: Run) -> Table | None:
+def split_table(run: FinishedRun) -> Table | None:
     """Build the table of requested and actual shares."""
     report = run.split_report
     if report is None:
@@ -251,7 +251,7 @@ def split_table(run: Run) -> Table | None:
     return text_table("Parts of the split.", ("Part", *shares, "Images", "Groups", *classes), rows)
 
 
-def split_words(run: Run) -> str:
+def split_words(run: FinishedRun) -> str:
     """Describe the split and how near the shares came to those asked for."""
     report = run.split_report
     if report is None:
@@ -280,7 +280,9 @@ def split_words(run: Run) -> str:
     return text
 
 
-def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dict[str, int] | None:
+def sizes_by(
+    run: FinishedRun, column: str, *, write: Callable[[str], str] = str
+) -> dict[str, int] | None:
     """Count evaluated images by a column of the predictions, else of the manifest, if it exists.
 
     ``write`` formats a value of the column.
@@ -297,7 +299,9 @@ def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dic
     return {write(str(value)): int(n) for value, n in values.value_counts().items()}
 
 
-def groups_by_part(run: Run, most: int = MOST_GROUPS) -> list[tuple[str, str, list[str], str]]:
+def groups_by_part(
+    run: FinishedRun, most: int = MOST_GROUPS
+) -> list[tuple[str, str, list[str], str]]:
     """Return each subset's name, number of groups, up to ``most`` names, and how many are left out.
 
     Empty if each image is its own group: that would list the images.

@@ -25,7 +25,7 @@ from eosin.reporting.leaks import TilePair, run_pairs
 from eosin.reporting.rendering import Cell, Table, text_table
 from eosin.reporting.sections.exploration import part_name
 from eosin.reporting.sections.results import member_network, members_of
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
 #: Example pairs of one finding; the rest is in ``audit.json``.
@@ -60,7 +60,7 @@ class FindingView:
     summary: str
 
 
-def findings(run: Run) -> list[FindingView]:
+def findings(run: FinishedRun) -> list[FindingView]:
     """Return the audit's findings, leaks first."""
     if run.audit is None:
         return []
@@ -69,7 +69,7 @@ def findings(run: Run) -> list[FindingView]:
     return [_finding(run, finding) for finding in ranked]
 
 
-def _finding(run: Run, finding: Finding) -> FindingView:
+def _finding(run: FinishedRun, finding: Finding) -> FindingView:
     pairs = None
     if finding.pairs:
         rows = [
@@ -103,7 +103,7 @@ def _finding(run: Run, finding: Finding) -> FindingView:
     )
 
 
-def audit_words(run: Run) -> str:
+def audit_words(run: FinishedRun) -> str:
     """Summarise the audit in one sentence."""
     if run.audit is None:
         return UNKNOWN_OVERLAP if run.split == "external" else "This run holds no leak audit."
@@ -131,7 +131,7 @@ def audit_words(run: Run) -> str:
     return f"{flatters} {reach}".rstrip()
 
 
-def dataset_facts(run: Run) -> Facts:
+def dataset_facts(run: FinishedRun) -> Facts:
     """Return the facts declared by the data set, best-known first."""
     dataset = run.dataset
     first = [
@@ -168,7 +168,7 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def model_facts(run: Run) -> Facts:
+def model_facts(run: FinishedRun) -> Facts:
     """Return the facts of ``model.json``."""
     model = run.model
     if model is None:
@@ -255,7 +255,7 @@ def _stored_threshold(model: ModelInfo) -> str:
     return f"{threshold.value:.3f} ({threshold.source})"
 
 
-def _transfer(run: Run) -> str:
+def _transfer(run: FinishedRun) -> str:
     chain = run.model.transfer_chain if run.model else []
     if not chain:
         return _FROM_SCRATCH
@@ -276,7 +276,7 @@ def _link(stage: TransferStage) -> str:
     return f"{name} ({told})" if told else name
 
 
-def environment_facts(run: Run) -> Facts:
+def environment_facts(run: FinishedRun) -> Facts:
     """Return versions, device and times. The data root stays out: pages are passed on."""
     environment = run.environment
     if environment is None:
@@ -298,7 +298,7 @@ def environment_facts(run: Run) -> Facts:
     return [(key, value) for key, value in facts if value]
 
 
-def rerun_commands(run: Run) -> list[str]:
+def rerun_commands(run: FinishedRun) -> list[str]:
     """Return the commands that repeat this run, from inside its folder."""
     if members := members_of(run):
         return [f"eosin ensemble {shlex.join(one.run for one in members)} -o ANEW"]
@@ -307,19 +307,19 @@ def rerun_commands(run: Run) -> list[str]:
     return ["eosin train recipe.toml -o ../anew"]
 
 
-def folds_table(run: Run) -> Table | None:
+def folds_table(run: FinishedRun) -> Table | None:
     """Build the table of folds: AUC, accuracy and sample sizes."""
     rows = []
     for fold in run.folds:
-        if fold.metrics is None:
+        if not fold.folder.metrics.exists():
             continue
-        href = f"folds/{fold.name}/report.html" if fold.has_report else ""
-        image = fold.metrics.image
+        name, image = fold.root.name, fold.judged.image
+        href = f"folds/{name}/report.html" if fold.folder.report.exists() else ""
         rows.append(
             (
-                Cell(part_name(fold.name), href=href),
-                Cell(count(fold.metrics.n_images)),
-                Cell(count(fold.metrics.n_groups)),
+                Cell(part_name(name), href=href),
+                Cell(count(fold.judged.n_images)),
+                Cell(count(fold.judged.n_groups)),
                 Cell(metric_text(image.get("auc"))),
                 Cell(metric_text(image.get("accuracy"))),
             )
@@ -355,7 +355,7 @@ def _triple(values: tuple[float, float, float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-def stain_table(run: Run) -> Table | None:
+def stain_table(run: FinishedRun) -> Table | None:
     """Build the table of images with failed stain normalisation; ``None`` if there are none."""
     if run.stain is None or not run.stain.unchanged:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.core.types import FloatArray
 from eosin.metrics import Curve, group_weights, precision_recall_curve, ranking_scores, roc_curve
@@ -85,7 +86,7 @@ def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> Picture | Non
 
 
 def _split_name(split: str) -> str:
-    names = {"oof": "held-out folds", "external": "outside data"}
+    names = {OUT_OF_FOLD: "held-out folds", "external": "outside data"}
     return names.get(split, f"{split} images")
 
 

@@ -40,7 +40,7 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: With more classes than this, the matrix carries no numbers.
 _MOST_NUMBERED = 12
@@ -93,7 +93,7 @@ class Scores:
         return 0 < n < len(self.targets)
 
 
-def scores_of(run: Run) -> Scores | None:
+def scores_of(run: FinishedRun) -> Scores | None:
     """Return the evaluated split's predictions; ``None`` if the run has none."""
     frame = run.predictions
     if frame is None:
@@ -181,7 +181,7 @@ def _alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
     return f"Confusion matrix: {'; '.join(rows)}."
 
 
-def headline_tables(run: Run) -> list[Table]:
+def headline_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables of the evaluated split: by image, and by patient if known."""
     judged = run.judged
     blocks = {"Most probable class": judged.image}
@@ -199,7 +199,7 @@ def headline_tables(run: Run) -> list[Table]:
     return [headline_table(caption + kind, blocks), *([votes] if votes else [])]
 
 
-def other_tables(run: Run) -> list[Table]:
+def other_tables(run: FinishedRun) -> list[Table]:
     """Build a metric table for each other split of the run."""
     at = "At the locked threshold"
     return [
@@ -215,7 +215,7 @@ def other_tables(run: Run) -> list[Table]:
     ]
 
 
-def part_tables(run: Run) -> list[Table]:
+def part_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables by class, magnification, site and subtype, where known."""
     judged = run.judged
     tables = [
@@ -250,7 +250,7 @@ def part_tables(run: Run) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def votes_table(run: Run) -> Table | None:
+def votes_table(run: FinishedRun) -> Table | None:
     """Build the table of metrics by patient; ``None`` if there are none.
 
     A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling,
@@ -273,7 +273,7 @@ def votes_table(run: Run) -> Table | None:
     return Table("The same by patient.", columns, tuple(rows), notes.notes)
 
 
-def patients_table(run: Run) -> tuple[Table | None, int]:
+def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
     """Build the table of patients by recognition rate, the worst first, and count those left out.
 
     The table is ``None`` if patients are unknown.
@@ -305,12 +305,12 @@ def patients_table(run: Run) -> tuple[Table | None, int]:
     return table, max(0, len(summary) - MOST_ROWS)
 
 
-def members_of(run: Run) -> list[EnsembleMember]:
+def members_of(run: FinishedRun) -> list[EnsembleMember]:
     """Return the members of an ensemble of finished runs; empty for any other run."""
     return run.model.members if run.model else []
 
 
-def members_table(run: Run) -> Table | None:
+def members_table(run: FinishedRun) -> Table | None:
     """Build the table of members beside the ensemble; ``None`` if the run is no ensemble."""
     members, notes = members_of(run), Footnotes()
     if not members:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from eosin.reporting.formatting import number, quantity
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import COLOURS, Picture, house_style, new_figure, to_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 _TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
 
@@ -141,7 +141,7 @@ def _alt(histories: Sequence[Any], name: str, columns: list[str]) -> str:
     return f"Line chart of {_TITLES[name].lower()} by training step{folds}: {', '.join(ends)}."
 
 
-def balance_words(run: Run) -> str:
+def balance_words(run: FinishedRun) -> str:
     """Describe the class balancing; empty if each training image is drawn once, unchanged."""
     if run.balance is None or run.balance.is_plain:
         return ""
@@ -156,7 +156,7 @@ def balance_words(run: Run) -> str:
     return " ".join(f"{text}." for text in told if text)
 
 
-def balance_table(run: Run) -> Table | None:
+def balance_table(run: FinishedRun) -> Table | None:
     """Build the table of one epoch's draws; ``None`` if each image is drawn once, unchanged."""
     if run.balance is None or run.balance.is_plain:
         return None
