@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eosin.core.text import one_line
+from eosin.core.text import one_line, quantity
 
 Output = Annotated[
     Path | None,
@@ -48,8 +48,7 @@ def say(sentence: str) -> None:
 def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
     """Print the number of skipped files, and exit with status 1 unless that is allowed."""
     if n_skipped:
-        files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
         lists = " and ".join(map(str, where))
-        echo(f"{files} could not be read: see {lists}", err=True)
+        echo(f"{quantity(n_skipped, 'file')} could not be read: see {lists}", err=True)
         if not allowed:
             raise typer.Exit(1)

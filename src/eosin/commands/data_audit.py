@@ -13,6 +13,7 @@ from eosin.commands.data_check import read_picture
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar, with_estimate
+from eosin.core.text import some
 from eosin.core.types import Image, Samples
 from eosin.data.audit import (
     FileHashes,
@@ -142,8 +143,7 @@ def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Sampl
         parts = split[split != ""].groupby(samples.frame["group"]).unique()
         apart = [one.group for one in joined if len(parts.get(one.group, ())) > 1]
         if apart:
-            named = ", ".join(f"{name} ({' and '.join(parts[name])})" for name in apart[:_NAMED])
-            named += ", …" if len(apart) > _NAMED else ""
+            named = some([f"{name} ({' and '.join(parts[name])})" for name in apart], _NAMED)
             reach.append(
                 "Repair moves no row: the column split still separates "
                 f"{len(apart):,} of the joined groups: {named}. Draw the split anew "

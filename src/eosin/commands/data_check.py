@@ -17,7 +17,7 @@ from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
-from eosin.core.text import printable
+from eosin.core.text import percent, printable, quantity
 from eosin.core.types import TOGETHER, Image, Pixels, Samples, parts_of
 from eosin.data.quality import (
     FLAGS,
@@ -28,9 +28,8 @@ from eosin.data.quality import (
     measure_samples,
 )
 from eosin.images.failures import isolated
-from eosin.images.listing import describe_left_out
 from eosin.images.preprocess import make_preprocessing, to_picture
-from eosin.images.references import ImageList, list_images
+from eosin.images.references import ImageList, describe_left_out, list_images
 from eosin.privacy.pseudonymise import hide_pictures, hide_table, know_samples
 from eosin.reporting.quality import measured, pictured, write_quality_page
 
@@ -142,7 +141,7 @@ def tell_quality(report: QualityReport) -> list[str]:
         reason if reason.startswith(file) else f"{file}: {reason}"
         for file, reason in report.unreadable
     ]
-    lines.append(f"{n_images} image{'' if n_images == 1 else 's'}, {n_unreadable} unreadable")
+    lines.append(f"{quantity(n_images, 'image')}, {n_unreadable} unreadable")
     for flag in FLAGS:
         rows = report.flagged(flag)
         if len(rows) == 0:
@@ -153,7 +152,7 @@ def tell_quality(report: QualityReport) -> list[str]:
         if len(rows) > _MOST_NAMES:
             lines.append(f"{'':<18}… and {len(rows) - _MOST_NAMES} more")
     if report.n_flagged:
-        share = f"{100 * report.n_flagged / n_images:.1f} %"
+        share = percent(report.n_flagged / n_images, 1)
         lines.append(f"{report.n_flagged} flagged ({share}): advice, no image is left out for it")
     else:
         lines.append("nothing flagged")

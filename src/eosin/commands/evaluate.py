@@ -23,7 +23,7 @@ from eosin.commands.report import leaving
 from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
-from eosin.core.types import SPLITS, Samples, change_parts
+from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
 from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_outside
 from eosin.evaluation import Judged, judge, judged_by, pool_folds
@@ -269,8 +269,8 @@ def _load(
 
 
 def _absolute(samples: Samples, cell: str) -> str:
-    _, mark, index = cell.partition("#")
-    return samples.resolve(cell).resolve().as_posix() + mark + index
+    image = ImageReference.parse(cell)
+    return str(replace(image, path=(samples.root / image.path).resolve().as_posix()))
 
 
 def _write(

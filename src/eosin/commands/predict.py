@@ -26,8 +26,7 @@ from eosin.core.progress import progress_bar
 from eosin.core.text import printable
 from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.experiment.environment import version_of
-from eosin.images.listing import describe_left_out
-from eosin.images.references import ImageList, Skipped, list_images
+from eosin.images.references import ImageList, Skipped, describe_left_out, list_images
 from eosin.images.spacing import check_scale
 from eosin.images.stacks import bundle_samples
 from eosin.images.staining import check_units

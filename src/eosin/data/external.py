@@ -18,7 +18,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import Embedding, ModelInfo, Planes
 from eosin.core.errors import DataError, ImageError, ManifestError, UsageError, close_matches
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, quantity, some
 from eosin.core.types import Samples
 from eosin.data.quality import decode_stored
 from eosin.images.failures import isolated
@@ -143,9 +143,8 @@ def _check_map(labels: Mapping[str, str], known: Sequence[str], classes: Sequenc
 
 
 def _named(names: Sequence[str], one: str) -> str:
-    told = ", ".join(repr(name) for name in names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{one}{'s' if len(names) > 1 else ''} {told}{more}"
+    listed = some([*map(repr, names)], _MOST_NAMED, counted=True)
+    return f"{one}{'s' if len(names) > 1 else ''} {listed}"
 
 
 def _example(foreign: Sequence[str], classes: Sequence[str]) -> str:
@@ -191,6 +190,5 @@ def _find_other_kind(path: Path, index: int | None, planes: Planes | None) -> st
     else:
         image = decode_planes(path, index)
         fits = (image.shape[2], 8 * image.dtype.itemsize) == (planes.n_stored, planes.bits)
-    n_channels = image.shape[2]
-    told = "1 channel" if n_channels == 1 else f"{n_channels} channels"
-    return "" if fits else f"{told} of {8 * np.dtype(image.dtype).itemsize} bits"
+    bits = 8 * np.dtype(image.dtype).itemsize
+    return "" if fits else f"{quantity(image.shape[2], 'channel')} of {bits} bits"

@@ -14,8 +14,7 @@ from eosin.core.networks import NetworkSpec
 from eosin.experiment.model_info import RANDOM, Start
 from eosin.networks import build_network, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
-from eosin.networks.pretrained import Loaded, load_pretrained
-from eosin.networks.sources import IMAGENET
+from eosin.networks.pretrained import IMAGENET, Loaded, load_pretrained
 from eosin.recipe.schema import Recipe
 
 

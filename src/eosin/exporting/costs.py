@@ -1,4 +1,4 @@
-"""What a finished run's model takes: weights, work, bytes, time."""
+"""Costs of a finished run's model: weights, operations, bytes, time."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from eosin.images.references import without
 from eosin.inference.classifier import Classifier
 from eosin.runs.finished import FinishedRun
 
-#: One thread, so that a machine's other work shows least and machines can be compared.
+#: One thread: least disturbed by other processes, and comparable between machines.
 THREADS = 1
-#: How many images a network is timed on, in turn.
+#: Number of images that a network is timed on.
 TIMED_IMAGES = 8
 _ROUNDS, _WARM_UP = 21, 2
 
@@ -37,9 +37,9 @@ class Models:
     """The model folders of a run.
 
     Attributes:
-        deployed: The run's own; nothing where it has none, as a folder that ``evaluate`` made.
-        judged: One of the networks that judged its images: a fold's, else the same.
-        networks: How many those are.
+        deployed: The run's own; None without one, as in a folder of ``evaluate``.
+        judged: One of the networks that predicted its images: a fold's, else the same.
+        networks: Number of those networks.
     """
 
     deployed: ModelFolder | None
@@ -48,14 +48,14 @@ class Models:
 
 
 def find_models(run: FinishedRun) -> Models:
-    """Find what a run would deploy, and what its predictions are of."""
+    """Find the model that a run deploys, and the one behind its predictions."""
     deployed = run.model_folder if run.model else None
     folds = [fold.model_folder for fold in run.folds if fold.model]
     return Models(deployed, folds[0] if folds else deployed, max(1, len(folds)))
 
 
 def read_cost(folder: ModelFolder | None, latency: Latency | None) -> Cost:
-    """Return what a model folder takes."""
+    """Return the costs of a model folder."""
     if folder is None:
         return Cost()
     info = read_document(folder.info, ModelInfo)
@@ -73,7 +73,7 @@ def _size(path: Path) -> int | None:
 
 
 def _count_macs(info: ModelInfo) -> int | None:
-    """Count what an older model folder does not tell; ``None`` where that takes what is absent."""
+    """Count an older model's multiply-accumulates; None if the network cannot be built."""
     if find_spec("torch") is None or info.members:
         return None
     import torch
@@ -97,16 +97,16 @@ def _count_macs(info: ModelInfo) -> int | None:
             )
             return n_networks * count_macs(network, input_px, n_channels)
     except EosinError:
-        return None  # a network that this version does not have
+        return None  # a network unknown to this version
 
 
 def training_seconds(run: FinishedRun) -> float | None:
-    """Return the wall time of a run's training, its folds' and that of the stages before them."""
+    """Return the wall time of a run's training, with its folds and transfer stages."""
     if run.environment is None:
         return None
     own = run.environment.seconds.get("train")
     if own is None and run.folds:
-        # A run that was taken up again after its last fold.
+        # A run that was resumed after its last fold.
         own = sum(map(_trained, run.folds))
     stages = [FinishedRun(stage.root) for stage in run.folder.stage_runs()]
     return None if own is None else own + sum(map(_trained, stages))
@@ -117,13 +117,10 @@ def _trained(run: FinishedRun) -> float:
 
 
 def measure_latencies(folders: Mapping[Path, ModelFolder], samples: Samples) -> dict[Path, Latency]:
-    """Time every model on one image at a time, from decoded pixels to probabilities.
+    """Measure each model's latency for single images, from decoded pixels to probabilities.
 
-    A round times each model once, so that what else the machine does falls on all alike.
-
-    Args:
-        folders: The model folders, each by its path; those without a network are left out.
-        samples: Some images; random pixels stand in where they cannot be read.
+    A round times each model once, so that other load on the machine affects all equally. Models
+    without a network are left out; unreadable samples are replaced by random pixels.
     """
     timed = {
         place: (Classifier(folder.root, threads=THREADS), *_images(folder, samples))
@@ -150,7 +147,7 @@ def _latency(rounds: Sequence[float], images: Literal["real", "random"]) -> Late
 
 
 def _images(folder: ModelFolder, samples: Samples) -> tuple[Any, Literal["real", "random"]]:
-    """Return images as the model takes them, (N, H, W, C)."""
+    """Return images in the model's input format, (N, H, W, C)."""
     preprocessing = read_document(folder.info, ModelInfo).preprocessing
     if not isinstance(preprocessing, Embedding):
         try:
@@ -161,6 +158,6 @@ def _images(folder: ModelFolder, samples: Samples) -> tuple[Any, Literal["real",
             if len(images):
                 return images, "real"
         except EosinError:
-            pass  # the images have gone elsewhere: the time does not hang on what they show
+            pass  # the images have been moved: latency does not depend on their content
     shape = (TIMED_IMAGES, *preprocessing.input_px, len(preprocessing.channels))
     return generator(0, "latency").integers(0, 256, shape, dtype=np.uint8), "random"

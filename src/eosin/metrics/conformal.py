@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from eosin.artifacts.metrics import Abstention
 from eosin.core.errors import DataError
+from eosin.core.text import quantity
 from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics.counts import check_classes
 from eosin.metrics.predictions import check_probabilities, encode
@@ -69,7 +70,7 @@ def calibrate(
     needed = groups_needed(alpha)
     if sizes[scarce] < needed:
         reason = (
-            f"{sizes[scarce]} group{'' if sizes[scarce] == 1 else 's'} of {scarce!r} where "
+            f"{quantity(sizes[scarce], 'group')} of {scarce!r} where "
             f"alpha {alpha:g} needs {needed} of each class"
         )
         return Abstention(alpha=alpha, quantiles=None, n_groups=sizes, source=source, reason=reason)

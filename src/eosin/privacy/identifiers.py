@@ -12,13 +12,14 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eosin.artifacts.manifest import read_written
 from eosin.artifacts.pseudonyms import Pseudonyms
 from eosin.core.files import read_file, read_json
-from eosin.core.types import SPLITS, change_parts, parts_of
+from eosin.core.types import SPLITS, ImageReference, change_parts, parts_of
 
 #: Columns of tables and keys of JSON that hold identifiers, with their kind.
 IDENTIFYING = {
@@ -175,9 +176,9 @@ class Identifiers:
 
     def image(self, cell: str, root: Path = Path()) -> str:
         """Return the pseudonym of an image reference; ``#index`` stays, as it is only an order."""
-        file, index = _split(self._absolute(cell, root))
-        known = self._images.get(file) or self._find(file_of(cell))
-        return (known or self._pseudonyms.of_file("image", file)) + index
+        image = ImageReference.parse(self._absolute(cell, root))
+        known = self._images.get(image.path) or self._find(file_of(cell))
+        return str(replace(image, path=known or self._pseudonyms.of_file("image", image.path)))
 
     def file(self, path: str) -> str:
         """Return the pseudonym of a file or folder other than an image."""
@@ -189,13 +190,13 @@ class Identifiers:
 
     def _absolute(self, cell: str, root: Path) -> str:
         """Return an image reference with an absolute path."""
-        file, index = _split(cell)
-        folder, slash, name = file.rpartition("/")
+        image = ImageReference.parse(cell)
+        folder, slash, name = image.path.rpartition("/")
         place = str(root / (folder + slash))
         if place not in self._folders:
             # One file system call per folder, not for each of 300,000 files.
             self._folders[place] = Path(os.path.realpath(place)).as_posix().rstrip("/")
-        return f"{self._folders[place]}/{name}{index}"
+        return str(replace(image, path=f"{self._folders[place]}/{name}"))
 
     def _find(self, file: str) -> str | None:
         """Return the pseudonym of the only image whose path ends in ``file``, else None."""
@@ -239,14 +240,7 @@ class Identifiers:
 
 def file_of(cell: str) -> str:
     """Return the file of an image reference, without the index."""
-    return _split(cell)[0]
-
-
-def _split(cell: str) -> tuple[str, str]:
-    """Split an image reference into file and ``#index``, empty without one."""
-    file, mark, index = cell.rpartition("#")
-    # Any other "#" is part of the name, which may be a patient's.
-    return (file, mark + index) if index.isascii() and index.isdecimal() and mark else (cell, "")
+    return ImageReference.parse(cell).path
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:

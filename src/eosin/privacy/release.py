@@ -37,6 +37,7 @@ from eosin.core.files import (
     write_json,
     write_text,
 )
+from eosin.core.text import some
 from eosin.privacy.identifiers import Identifiers, find_remnants
 from eosin.privacy.pseudonymise import hide_json, hide_table, knows_images
 from eosin.reporting.tiles import MOST_PX
@@ -84,8 +85,8 @@ def release(
                 output.rmdir()
             copy.replace(output)
     if left_out and say is not None:
-        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        say(f"left out, being of no kind that can be rewritten: {', '.join(left_out[:3])}{more}")
+        named = some(left_out, 3, counted=True)
+        say(f"left out, being of no kind that can be rewritten: {named}")
     return output / page
 
 

@@ -6,6 +6,7 @@ makes them false.
 
 from __future__ import annotations
 
+from eosin.core.text import percent
 from eosin.recipe import Recipe
 from eosin.recipe.schema import EMBEDDING
 from eosin.reporting.exposure import has_units, unit_name
@@ -100,7 +101,7 @@ def _division(run: FinishedRun, recipe: Recipe) -> str:
     # Whole patients seldom give exactly the shares asked for.
     parts = run.split_report.parts if run.split_report else {}
     shares = {part: parts[part].got if part in parts else getattr(split, part) for part in _PARTS}
-    words = (f"{_PARTS[part]} ({100 * got:.0f} %)" for part, got in shares.items())
+    words = (f"{_PARTS[part]} ({percent(got, 0)})" for part, got in shares.items())
     return f"split by {unit} into {listing(words)}"
 
 

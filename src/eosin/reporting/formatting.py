@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from markupsafe import Markup, escape
 
 from eosin.artifacts.metrics import Metric
+from eosin.core.text import count as count
+from eosin.core.text import duration as duration
+from eosin.core.text import listing as listing
+from eosin.core.text import percent
+from eosin.core.text import quantity as quantity
 from eosin.core.types import TOGETHER
 
 #: Placeholder of a missing value.
@@ -95,14 +98,9 @@ def metric_text(metric: Metric | None) -> str:
     return f"{value} ({low}–{high})"
 
 
-def count(value: int) -> str:
-    """Format a count with a thousands separator, e.g. ``"12,345"``."""
-    return f"{value:,}"
-
-
 def share(value: float | None) -> str:
     """Format a share in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
-    return ABSENT if value is None else f"{100 * value:.1f}\u00a0%"
+    return ABSENT if value is None else percent(value, 1).replace(" ", "\u00a0")
 
 
 def amount(value: float, digits: int) -> str:
@@ -110,22 +108,9 @@ def amount(value: float, digits: int) -> str:
     return f"{value:.2g}" if 0 < value < 10.0**-digits else f"{value:,.{digits}f}"
 
 
-def quantity(n: int, one: str, many: str | None = None) -> str:
-    """Format a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
-    return f"{count(n)} {one if n == 1 else many or one + 's'}"
-
-
 def source_words(source: str) -> str:
     """Return the name of the data that something was fitted on, for running text."""
     return "the validation part" if source == "val" else source
-
-
-def listing(items: Iterable[str]) -> str:
-    """Join items as in a sentence: ``"a, b and c"``."""
-    words = list(items)
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def shorten(text: str, width: int) -> str:
@@ -139,16 +124,6 @@ def shorten(text: str, width: int) -> str:
 def breakable(text: str) -> Markup:
     """Let a browser break a name such as ``protein_synthesis_inhibitor`` at its underscores."""
     return escape(text).replace("_", Markup("_<wbr>"))
-
-
-def duration(seconds: float) -> str:
-    """Format a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def times(magnification: str) -> str:

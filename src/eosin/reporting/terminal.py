@@ -224,7 +224,7 @@ def tell_samples(samples: Samples) -> str:
     """Return the number of images, groups and classes of a table, and the sizes of its splits."""
     frame = samples.frame
     groups = frame["group"].nunique()
-    told = f"{len(samples):,} images, {groups:,} group{'s' if groups != 1 else ''}"
+    told = f"{len(samples):,} images, {quantity(groups, 'group')}"
     sizes = frame["label"].value_counts()
     named = ", ".join(f"{name} {sizes[name]:,}" for name in samples.class_names if name in sizes)
     told += f" ({named})" if len(sizes) <= _MOST_CLASSES else f", {len(sizes)} classes"

@@ -13,6 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from eosin.artifacts.metrics import Confusion
 from eosin.artifacts.model import EnsembleMember
 from eosin.artifacts.predictions import PREFIX
+from eosin.core.text import percent
 from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics.predictions import encode
 from eosin.reporting.exposure import threshold_text, units
@@ -142,7 +143,7 @@ def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
         colour = "white" if shares[row, column] > 0.55 else INK
         text = count(int(matrix[row, column]))
         if n <= 4:
-            text += f"\n{100 * shares[row, column]:.0f} %"
+            text += "\n" + percent(float(shares[row, column]), 0)
         size = 12 if n <= 4 else 9.5 if n <= 8 else 8
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
 

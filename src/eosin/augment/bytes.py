@@ -1,23 +1,40 @@
-"""Applying drawn affine changes to the bytes of a batch; borders are reflected, not black.
+"""Applying all that was drawn for a batch to its bytes, by OpenCV.
 
-Floats on an accelerator are changed by :mod:`eosin.augment.floats`, up to rounding to whole grey
-values the same. On a CPU OpenCV takes a fifth to a seventh of torch's time over floats. See
-``docs/adr/0006-augmentation-on-bytes.md``.
+Borders are reflected, not black. Floats on an accelerator are changed by
+:mod:`eosin.augment.floats`, up to rounding to whole grey values the same. On a CPU OpenCV takes a
+fifth to a seventh of torch's time over floats. See ``docs/adr/0006-augmentation-on-bytes.md``.
 """
 
 from __future__ import annotations
 
+import math
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from eosin.augment.threads import share_out
+from eosin.augment.drawing import Drawn
 from eosin.core.types import BoolArray, FloatArray, Image, IntArray
 
 _CORNERS = np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
 _GROUP = 4  # channels that OpenCV resamples at once
+#: Brightest value and one: optical density is −ln((value + 1) / this), 0 for white, never infinite.
+LIGHT = 256.0
+#: ln(value + 1) of every 8-bit value.
+_LOGARITHMS = np.log(np.arange(1, 257)).astype(np.float32)
+_ONES = (1.0, 1.0, 1.0, 0.0)
+#: Standard deviations of a Gaussian after which it is cut off.
+REACH = 3.0
+#: Below so many bytes a batch, handing work to a thread takes longer than doing it.
+_WORTH_A_THREAD = 1 << 17
+#: Each image holds Python's lock for a moment; more threads than these wait for each other.
+_MOST_THREADS = 4
 
 
 def warp_bytes(images: Image, matrices: FloatArray) -> Image:
@@ -138,3 +155,106 @@ def _one_or_four(planes: Image) -> MatLike:
     padded = np.zeros((*planes.shape[:2], _GROUP), dtype=np.uint8)
     padded[..., :channels] = planes
     return padded
+
+
+def recolour_bytes(images: Image, drawn: Drawn) -> Image:
+    """Change optical density, focus and tones of 8-bit images, rounded to whole values.
+
+    The result is the same for any number of threads and in any company of other images.
+
+    Args:
+        images: uint8, shape (B, H, W, C). Where optical density is drawn, C is 3 for each image of
+            a bundle; all of them are changed alike, and one that is all black, since it is missing,
+            stays black.
+        drawn: For the batch.
+
+    Returns:
+        Same shape and type.
+    """
+    logarithms = None if drawn.density is None else _of_logarithms(drawn.density)
+    changed = np.empty_like(images)
+
+    def recolour(row: int) -> None:
+        image = images[row]
+        if logarithms is not None:
+            image = _stained(image, logarithms[row])
+        if drawn.blur is not None and drawn.blur[row] > 0:
+            image = _blurred(image, float(drawn.blur[row]))
+        if drawn.tables is not None:
+            table = np.ascontiguousarray(drawn.tables[row].T)[None]
+            image = cv2.LUT(image, table).reshape(image.shape)
+        changed[row] = image
+
+    share_out(recolour, len(images), images.nbytes)
+    return changed
+
+
+def _of_logarithms(density: FloatArray) -> FloatArray:
+    """Turn changes of −ln((value + 1) / 256) into those of ln(value + 1): (B, 3, 4) likewise."""
+    linear, start = density[:, :, :3].astype(np.float64), density[:, :, 3].astype(np.float64)
+    start = math.log(LIGHT) * (1.0 - linear.sum(axis=2)) - start
+    return np.concatenate([linear, start[:, :, None]], axis=2).astype(np.float32)
+
+
+def _stained(image: Image, change: FloatArray) -> Image:
+    stained = np.zeros_like(image)
+    for first in range(0, image.shape[2], 3):
+        planes = np.ascontiguousarray(image[..., first : first + 3])
+        if not planes.any():
+            continue
+        values = cv2.transform(cv2.LUT(planes, _LOGARITHMS), change)
+        values = cv2.exp(values, dst=values)
+        # Rounded and clipped to 8 bits in the same pass; OpenCV's stubs know no scalars.
+        values = cv2.subtract(values, _ONES, dtype=cv2.CV_8U)  # type: ignore[call-overload]
+        stained[..., first : first + 3] = values
+    return stained
+
+
+def _blurred(image: Image, sigma: float) -> Image:
+    side = 2 * math.ceil(REACH * sigma) + 1
+    blurred = cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(blurred, dtype=np.uint8).reshape(image.shape)
+
+
+# OpenCV's own threads would stand beside ours, and do not survive a fork.
+cv2.setNumThreads(0)
+
+
+def share_out(work: Callable[[int], None], count: int, n_bytes: int) -> None:
+    """Do something to every image of a batch, on as many threads as training has.
+
+    Args:
+        work: What is done to one, by its row; no row may touch another's result.
+        count: Images in the batch.
+        n_bytes: Size of the batch.
+    """
+
+    def do(rows: range) -> None:
+        for row in rows:
+            work(row)
+
+    n_shares = min(_training_threads(), _MOST_THREADS)
+    if n_bytes < _WORTH_A_THREAD:
+        n_shares = 1
+    shares = [range(first, count, n_shares) for first in range(n_shares)]
+    # This thread takes a share too: waiting for all of them took a tenth longer.
+    others = [_threads().submit(do, share) for share in shares[1:]]
+    do(shares[0])
+    for other in others:
+        other.result()
+
+
+def _training_threads() -> int:
+    """Return PyTorch's number where PyTorch trains; it is not imported for that."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else os.cpu_count() or 1
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_THREADS - 1, thread_name_prefix="eosin-augment")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child inherits the pool, but none of its threads.
+    os.register_at_fork(after_in_child=_threads.cache_clear)
