@@ -131,9 +131,8 @@ class Simulated:
             if name.startswith("other "):
                 continue
             means = {AREA: "auc", RATE: "accuracy"} | dict.fromkeys(VOTES, "accuracy")
-            rests_on = support(one, means.get(name, name), 1)
-            # As a run names them: of a patient's decisions, accuracy and area.
-            kind = {AREA: "auc"}.get(name, name)
+            kind = means.get(name, name)
+            rests_on = support(one, kind, 1)
             found[name] = estimate(float(points[name][0]), samples[name], kind, rests_on)
         for name in METRIC_NAMES:
             both = (name, f"other {name}")

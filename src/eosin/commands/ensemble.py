@@ -36,7 +36,7 @@ from eosin.ensembling.pooling import (
 from eosin.evaluation import Judged, judge
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
-from eosin.experiment.model_info import SUMMARY, finish_model
+from eosin.experiment.model_info import finish_model
 from eosin.experiment.prepare import Say, silent
 from eosin.experiment.run import write_predictions
 from eosin.experiment.stain import carry_stain
@@ -44,6 +44,7 @@ from eosin.experiment.thumbnails import find_mistakes, mistakes
 from eosin.experiment.writer import Stopwatch
 from eosin.images.bank import load_bank
 from eosin.images.references import without
+from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
 from eosin.runs.members import Member, read_members
@@ -186,7 +187,7 @@ def _describe(member: Member, shared: Shared) -> EnsembleMember:
         params=info.params,
         weights_sha256=info.weights_sha256,
         transfer_chain=info.transfer_chain,
-        metrics={name: alone[name] for name in SUMMARY},
+        metrics={name: alone[name] for name in HEADLINE},
     )
 
 

@@ -24,7 +24,6 @@ from eosin.evaluation.judged import Judged
 from eosin.metrics import (
     CURVE_THRESHOLDS,
     Predictions,
-    confusion_matrix,
     count_patients,
     net_benefit,
     reliability_bins,
@@ -33,11 +32,9 @@ from eosin.metrics import (
     summarise_patients,
     summarise_predictive_values,
 )
+from eosin.metrics.catalogue import OF_DECISIONS, OF_PROBABILITIES
 from eosin.metrics.conformal import contradicts
 from eosin.recipe.schema import EvaluateSection
-
-#: What is told of the images that a model does not abstain on.
-_KEPT = ("accuracy", "balanced_accuracy", "recall", "specificity", "precision", "f1")
 
 
 class Draw(TypedDict):
@@ -68,7 +65,7 @@ def describe_calibration(judged: Judged, draw: Draw) -> Calibration:
     before: MetricBlock = {}
     if judged.uncalibrated is not None:
         raw = replace(judged.predictions(judged.predicted), probabilities=judged.uncalibrated)
-        before = to_block(summarise(raw, names=("brier", "ece"), **draw))
+        before = to_block(summarise(raw, names=OF_PROBABILITIES, **draw))
     return Calibration(
         temperature=judged.temperature,
         source=judged.temperature_source,
@@ -145,7 +142,7 @@ def describe_abstention(judged: Judged, draw: Draw) -> AbstentionMetrics | None:
             names[index]: Metric.of(block["recall"]) for index, block in by_class.items()
         },
         abstention_rate=Metric.of(summarise(abstained, names=("accuracy",), **draw)["accuracy"]),
-        kept=to_block(summarise(kept, names=_KEPT, **draw)),
+        kept=to_block(summarise(kept, names=OF_DECISIONS, **draw)),
         n_empty=int((held == 0).sum()),
         n_several=int((held > 1).sum()),
         n_contradicted=int(contradicts(sets, judged.decided).sum()),
@@ -173,7 +170,6 @@ def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
     at_threshold = to_block(summarise(judged.predictions(judged.decided), **draw))
     patients = list(samples.frame["patient"])
     names = samples.class_names
-    matrix = confusion_matrix(samples.targets, judged.predicted, len(names))
     return SplitMetrics(
         n_images=int(samples.frame["path"].nunique()),
         n_patients=count_patients(patients),
@@ -188,7 +184,7 @@ def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
             for index, block in summarise_by_class(by_argmax, **draw).items()
         },
         by_site=_by_column(judged, "site", draw),
-        confusion=Confusion(labels=list(names), matrix=matrix.astype(int).tolist()),
+        confusion=Confusion(labels=list(names), matrix=by_argmax.confusion.tolist()),
         threshold=judged.threshold,
         by_subtype=_by_subtype(judged, draw),
         calibration=describe_calibration(judged, draw),

@@ -7,30 +7,16 @@ row, sorted once (see :mod:`eosin.metrics.ranking`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from eosin.core.types import FloatArray, IntArray
-from eosin.metrics import counts as formulas
 from eosin.metrics.calibration import N_BINS, squared_errors, top_label
-from eosin.metrics.counts import ClassCounts, divide
+from eosin.metrics.catalogue import METRICS, RANKING, Tally
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Ranking, ranking_scores
-
-#: Those that exist for each class, one against the rest.
-PER_CLASS = ("auc", "average_precision", "recall", "specificity", "precision", "f1")
-RANKING = ("auc", "average_precision")
-
-_FORMULAS: dict[str, Callable[[ClassCounts], FloatArray]] = {
-    "accuracy": formulas.accuracy,
-    "balanced_accuracy": formulas.balanced_accuracy,
-    "recall": formulas.recall,
-    "specificity": formulas.specificity,
-    "precision": formulas.precision,
-    "f1": formulas.f1,
-}
 
 
 class Measurement:
@@ -38,7 +24,7 @@ class Measurement:
 
     Args:
         predictions: What is judged, N rows in G groups.
-        names: Which metrics, out of :data:`METRIC_NAMES`.
+        names: Which metrics of the catalogue.
         ranked_classes: The classes whose ranking is wanted; the others' columns hold NaN.
     """
 
@@ -62,7 +48,7 @@ class Measurement:
             weights: How often each group counts, shape (R, G).
 
         Returns:
-            One array a metric: (R, C) for those in :data:`PER_CLASS`, (R,) for the rest; NaN
+            One array a metric: (R, C) for those that exist for each class, (R,) for the rest; NaN
             where it is undefined.
         """
         n_classes = self._n_classes
@@ -70,16 +56,9 @@ class Measurement:
         hits, predicted, actual = (
             sums[:, start * n_classes : (start + 1) * n_classes] for start in range(3)
         )
-        counts = ClassCounts(hits, predicted, actual)
-        total = counts.total[:, 0]
-        measured = {name: _FORMULAS[name](counts) for name in self._names if name in _FORMULAS}
-        if "brier" in self._names:
-            measured["brier"] = divide(sums[:, 3 * n_classes], total)
-        if "ece" in self._names:
-            measured["ece"] = divide(np.abs(sums[:, 3 * n_classes + 1 :]).sum(axis=1), total)
-        if self._rankings:
-            measured |= dict(zip(RANKING, self._rank(weights), strict=True))
-        return {name: measured[name] for name in self._names}
+        squared_error, gaps = sums[:, 3 * n_classes], sums[:, 3 * n_classes + 1 :]
+        tally = Tally(hits, predicted, actual, squared_error, gaps, *self._rank(weights))
+        return {name: METRICS[name].formula(tally) for name in self._names}
 
     def _rank(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         area = np.full((len(weights), self._n_classes), np.nan)
@@ -111,3 +90,22 @@ def _group_sums(predictions: Predictions) -> csr_array:
     rows = np.tile(predictions.group_codes, len(columns))
     shape = (predictions.n_groups, 3 * n_classes + 1 + N_BINS)
     return csr_array((values, (rows, np.concatenate(columns))), shape=shape)
+
+
+def of_class(measured: FloatArray, positive: int | None) -> FloatArray:
+    """Return one number a weighting, (R,), of (R,) or of (R, C).
+
+    Args:
+        measured: A metric.
+        positive: The class that it shall be of; ``None`` for the mean over all.
+    """
+    if measured.ndim == 1:
+        return measured
+    return np.asarray(measured.mean(axis=1) if positive is None else measured[:, positive])
+
+
+def measure_values(predictions: Predictions, names: Sequence[str]) -> dict[str, float]:
+    """Return metrics without intervals; NaN where one is undefined."""
+    measure = Measurement(predictions, names, predictions.ranked_classes)
+    found = measure(np.ones((1, predictions.n_groups)))
+    return {name: float(of_class(found[name], predictions.positive)[0]) for name in names}

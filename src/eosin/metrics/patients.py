@@ -16,9 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray
-from eosin.metrics.counts import sum_by
 from eosin.metrics.intervals import estimate, support, wilson
-from eosin.metrics.predictions import Predictions, encode
+from eosin.metrics.predictions import Predictions, encode, sum_by
 from eosin.metrics.resampling import bootstrap
 from eosin.metrics.summary import summarise
 

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eosin.artifacts.metrics import METRIC_NAMES
 from eosin.core.errors import UnknownNameError, close_matches
 from eosin.core.types import Estimate, FloatArray
+from eosin.metrics.catalogue import BY_CLASS, METRIC_NAMES, METRICS, PER_CLASS
 from eosin.metrics.intervals import estimate, support
-from eosin.metrics.measurement import PER_CLASS, Measurement
+from eosin.metrics.measurement import Measurement, of_class
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.resampling import bootstrap
-
-#: What is told of each class, one against the rest.
-BY_CLASS_NAMES = ("precision", "recall", "f1", "specificity", "auc")
 
 
 def summarise(
@@ -43,8 +40,7 @@ def summarise(
         UnknownNameError: A name is not a metric.
         DataError: ``resamples`` is below one.
     """
-    positive = predictions.positive
-    ranked = range(predictions.n_classes) if positive is None else (positive,)
+    positive, ranked = predictions.positive, predictions.ranked_classes
     points, samples = _measure(predictions, names, METRIC_NAMES, ranked, resamples, seed)
     return {
         name: _conclude(predictions, name, positive, points, samples, simulated_as)
@@ -57,7 +53,7 @@ def summarise_by_class(
     *,
     resamples: int = 2000,
     seed: int = 0,
-    names: Sequence[str] = BY_CLASS_NAMES,
+    names: Sequence[str] = BY_CLASS,
 ) -> dict[int, dict[str, Estimate]]:
     """Measure each class against the rest; arguments and errors as :func:`summarise`.
 
@@ -110,7 +106,7 @@ def _conclude(
     """Turn numbers into an estimate with its reasons."""
     if name not in points:
         return Estimate(None, reason="no images")
-    point, sample = _reduce(points[name], positive), _reduce(samples[name], positive)
+    point, sample = of_class(points[name], positive), of_class(samples[name], positive)
     value = float(point[0])
     if np.isnan(value):
         return Estimate(None, reason=_why_undefined(predictions, name, positive))
@@ -118,26 +114,20 @@ def _conclude(
     return estimate(value, sample, name, rests_on, simulated_as=simulated_as)
 
 
-def _reduce(measured: FloatArray, positive: int | None) -> FloatArray:
-    """Return one number a resample, (R,), of (R,) or of (R, C)."""
-    if measured.ndim == 1:
-        return measured
-    return measured.mean(axis=1) if positive is None else measured[:, positive]
-
-
 def _why_undefined(predictions: Predictions, name: str, positive: int | None) -> str:
-    """Say which class is missing, or was never predicted."""
-    present = np.bincount(predictions.targets, minlength=predictions.n_classes) > 0
-    called = np.bincount(predictions.predicted, minlength=predictions.n_classes) > 0
-    classes: Sequence[int] = range(predictions.n_classes)
-    if positive is not None and name != "balanced_accuracy":
+    """Return which class is missing, or was never predicted."""
+    metric, n_classes = METRICS[name], predictions.n_classes
+    present = np.bincount(predictions.targets, minlength=n_classes) > 0
+    called = np.bincount(predictions.predicted, minlength=n_classes) > 0
+    classes: Sequence[int] = range(n_classes)
+    if positive is not None and metric.per_class:
         classes = (positive,)
     for index in classes:
         who = predictions.class_name(index)
-        if name != "specificity" and name != "precision" and not present[index]:
+        if "images" in metric.needs and not present[index]:
             return f"no image of {who}"
-        if name == "precision" and not called[index]:
+        if "predicted" in metric.needs and not called[index]:
             return f"nothing was predicted as {who}"
-        if name in ("specificity", "auc") and not np.delete(present, index).any():
+        if "others" in metric.needs and not np.delete(present, index).any():
             return f"every image is of {who}"
     return "undefined"

@@ -7,11 +7,9 @@ from itertools import combinations
 
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
+from eosin.metrics.catalogue import LEADING
 from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
 from eosin.runs.finished import Run
-
-#: What a verdict is built on, the first that has a value.
-LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
 
 #: What is said of outside images where a model folder alone was judged on them.
 UNKNOWN_OVERLAP = (
@@ -110,7 +108,7 @@ def _from_overlap(run: Run) -> Exposure | None:
 
 def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
     """Return the metric that a verdict is built on; ``None`` where none has a value."""
-    for name in LEADING_METRICS:
+    for name in LEADING:
         metric = block.get(name)
         if metric is not None and metric.value is not None:
             return name, metric
@@ -159,7 +157,7 @@ def verdict(run: Run) -> str:
 
 
 def _why_none(run: Run) -> str:
-    metric = run.judged.image.get(LEADING_METRICS[0])
+    metric = run.judged.image.get(LEADING[0])
     return (metric.reason if metric else None) or "nothing could be measured"
 
 

@@ -8,42 +8,10 @@ from markupsafe import Markup, escape
 
 from eosin.artifacts.metrics import Metric
 from eosin.core.types import TOGETHER
+from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
 
 #: Stands where there is nothing to say.
 ABSENT = "—"
-
-#: Names of metrics in tables, in full.
-METRIC_LABELS = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "auc": "Area under the ROC curve (AUC)",
-    "average_precision": "Average precision",
-    "recall": "Recall (sensitivity)",
-    "specificity": "Specificity",
-    "precision": "Precision (positive predictive value)",
-    "f1": "F1 score",
-    "brier": "Brier score (lower is better)",
-    "ece": "Expected calibration error (lower is better)",
-    "recognition_rate": "Recognition rate (mean share of a patient's images that are right)",
-    "majority_vote_accuracy": "Accuracy of the majority vote",
-    "mean_probability_accuracy": "Accuracy of the mean probability",
-    "mean_probability_auc": "AUC of the mean probability",
-}
-
-#: The same where space is short.
-SHORT_LABELS = {
-    **METRIC_LABELS,
-    "auc": "AUC",
-    "recall": "Recall",
-    "precision": "Precision",
-    "f1": "F1",
-    "brier": "Brier score",
-    "ece": "Calibration error",
-    "recognition_rate": "Recognition rate",
-}
-
-#: Metrics of which a smaller value is the better one.
-LOWER_IS_BETTER = frozenset({"brier", "ece"})
 
 #: Decimals of a metric: more than the least only where fewer would mislead.
 _LEAST_DIGITS, _MOST_DIGITS = 2, 4
@@ -51,8 +19,10 @@ _LEAST_DIGITS, _MOST_DIGITS = 2, 4
 
 def metric_label(name: str, *, short: bool = False) -> str:
     """Return the name of a metric as a reader knows it."""
-    known = SHORT_LABELS if short else METRIC_LABELS
-    return known.get(name, name.replace("_", " ").capitalize())
+    row = METRICS.get(name) or PATIENT_METRICS.get(name)
+    if row is None:
+        return name.replace("_", " ").capitalize()
+    return row.short or row.label if short else row.label
 
 
 def number(value: float) -> str:

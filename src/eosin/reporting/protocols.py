@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, RunFolder
-from eosin.artifacts.metrics import METRIC_NAMES, Metric
+from eosin.artifacts.metrics import Metric
 from eosin.core.errors import ArtifactError
 from eosin.core.files import write_bytes
-from eosin.reporting.exposure import LEADING_METRICS, Exposure, exposure, leading_name, unit_name
+from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
+from eosin.reporting.exposure import Exposure, exposure, leading_name, unit_name
 from eosin.reporting.formatting import (
     ABSENT,
     count,
@@ -32,8 +33,6 @@ from eosin.runs.finished import Run, gather
 #: What the two splits are called, in the order of the page.
 LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
 
-#: What the chart shows: the metrics that papers print.
-_CHARTED = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
 _TITLE = "The same model under two splits"
 
 
@@ -97,7 +96,7 @@ def _chart(both: tuple[Protocol, ...], title: str = "") -> Picture | None:
         name="protocols",
         caption="Each metric under both splits, with its 95 % interval.",
         title=title,
-        only=_CHARTED,
+        only=COMPARED,
     )
 
 
@@ -203,7 +202,7 @@ class Protocol:
 
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
     """Return the metric that both runs have, by which they are compared."""
-    for name in LEADING_METRICS:
+    for name in LEADING:
         a, b = (p.run.judged.image.get(name) for p in (strict, published))
         if a is not None and b is not None and a.value is not None and b.value is not None:
             return name, a, b

@@ -13,10 +13,10 @@ from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.artifacts.profile import Drift, explain_quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.data.audit import list_joined
+from eosin.metrics.catalogue import HEADLINE
 from eosin.reporting.exposure import UNKNOWN_OVERLAP
 from eosin.reporting.formatting import duration, quantity
 
-_TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 _INDENT = " " * 21
 _MOST_PAIRS = 3
 _MOST_CLASSES = 8
@@ -42,14 +42,14 @@ def tell_split(name: str, split: SplitMetrics) -> list[str]:
         patients = quantity(split.n_patients, "patient")
     images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
     lines = [f"{name}: {images}, {patients}, {groups}"]
-    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in _TOLD]
+    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in HEADLINE]
     lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
     return lines + _tell_support(split)
 
 
 def _tell_support(split: SplitMetrics) -> list[str]:
     """Say what intervals rest on, and once for each reason why there is none."""
-    told = [split.image[metric] for metric in _TOLD]
+    told = [split.image[metric] for metric in HEADLINE]
     if split.threshold.target_recall is not None:
         told += [split.at_threshold[metric] for metric in ("recall", "specificity")]
     known = [metric for metric in told if metric.value is not None and metric.reason]

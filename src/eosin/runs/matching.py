@@ -21,8 +21,7 @@ from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.files import sha256_file
 from eosin.core.types import BUNDLED, Samples
 from eosin.evaluation.comparison import Contender, Factor, range_tests
-from eosin.metrics import Predictions
-from eosin.metrics.comparison import draw
+from eosin.metrics import Predictions, measure_values
 from eosin.metrics.predictions import encode
 from eosin.runs.finished import JUDGED_FIRST, Run, gather
 from eosin.runs.members import name_runs
@@ -329,5 +328,5 @@ def _values(blocks: dict[str, Any], like: Contender, metric: str) -> Any:
             predicted=np.asarray(probabilities.argmax(axis=1)),
             groups=[0] * len(probabilities),
         )
-        found.append(draw(alone, [metric], resamples=1).points[metric])
+        found.append(measure_values(alone, [metric])[metric])
     return np.array(found)

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from eosin.artifacts.manifest import make_samples
-from eosin.artifacts.metrics import METRIC_NAMES, Threshold
+from eosin.artifacts.metrics import Threshold
 from eosin.evaluation import Judged, judge, lock_threshold
+from eosin.metrics import METRIC_NAMES
 from eosin.recipe.schema import EvaluateSection
 
 SECTION = EvaluateSection(resamples=100, alpha=0.3)

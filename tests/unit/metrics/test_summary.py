@@ -3,9 +3,27 @@
 import numpy as np
 import pytest
 
-from eosin import metrics
-from eosin.core.errors import UnknownNameError
-from eosin.metrics import METRIC_NAMES, Predictions, summarise, summarise_by_class
+from eosin.core.errors import DataError, UnknownNameError
+from eosin.metrics import (
+    METRIC_NAMES,
+    Predictions,
+    measure_values,
+    precision_recall_curve,
+    roc_curve,
+    summarise,
+    summarise_by_class,
+)
+from eosin.metrics.catalogue import (
+    BY_CLASS,
+    COMPARED,
+    HISTORY,
+    LEADING,
+    METRICS,
+    OF_ONE_CLASS,
+    OF_PARTS,
+    PATIENT_METRICS,
+    PER_CLASS,
+)
 
 
 def given(targets, predicted, positive=1, n_classes=2, names=None):
@@ -19,6 +37,15 @@ def given(targets, predicted, positive=1, n_classes=2, names=None):
 
 def quick(predictions, **options):
     return summarise(predictions, resamples=20, **options)
+
+
+def test_every_metric_says_what_it_is():
+    rows = [*METRICS.values(), *PATIENT_METRICS.values()]
+    assert all(row.least < row.most and row.label for row in rows)
+    assert len({row.label for row in rows}) == len({row.name for row in rows}) == len(rows)
+    listed = {*COMPARED, *LEADING, *BY_CLASS, *OF_PARTS, *OF_ONE_CLASS, *HISTORY}
+    assert listed <= set(METRICS)
+    assert set(BY_CLASS) <= set(PER_CLASS)
 
 
 def test_hand_worked_numbers():
@@ -64,6 +91,21 @@ def test_a_single_class():
     assert positives["average_precision"].value == 1.0
 
 
+def test_equal_scores_are_worth_one_half():
+    same = np.full((6, 2), 0.5)
+    targets = np.array([0, 1, 0, 1, 1, 0])
+    ours = quick(Predictions(same, targets, targets, np.arange(6), positive=1))
+    assert ours["auc"].value == ours["average_precision"].value == 0.5
+
+
+def test_perfect_order_is_exactly_one():
+    scores, targets = np.array([0.1, 0.4, 0.6, 0.9]), np.array([0, 0, 1, 1])
+    for p, area in ((scores, 1.0), (1 - scores, 0.0)):
+        table = np.stack([1 - p, p], axis=1)
+        given = Predictions(table, targets, targets, np.arange(4), positive=1)
+        assert measure_values(given, ("auc",)) == {"auc": area}
+
+
 def test_no_images():
     nobody = given([], [])
     assert {estimate.reason for estimate in quick(nobody).values()} == {"no images"}
@@ -101,7 +143,7 @@ def test_by_class():
     case = given([0, 0, 1, 1, 2, 2, 2], [0, 1, 1, 1, 2, 0, 2], None, 3, ("a", "b", "c"))
     ours = summarise_by_class(case, resamples=20)
     assert list(ours) == [0, 1, 2]
-    assert tuple(ours[0]) == metrics.BY_CLASS_NAMES
+    assert tuple(ours[0]) == BY_CLASS
     assert ours[0]["recall"].value == pytest.approx(1 / 2)
     assert ours[1]["precision"].value == pytest.approx(2 / 3)
     assert ours[2]["f1"].value == pytest.approx(2 * 2 / (2 + 3))
@@ -152,3 +194,23 @@ def test_an_unknown_name_is_refused_with_a_close_match():
 def test_some_names_only():
     assert list(quick(given([0, 1], [0, 1]), names=("f1", "auc"))) == ["f1", "auc"]
     assert quick(given([0, 1], [0, 1]), names=()) == {}
+
+
+def test_nothing_at_all_is_undefined_without_a_warning():
+    values = measure_values(given([], []), METRIC_NAMES)
+    assert np.isnan(list(values.values())).all()
+    assert len(roc_curve(np.array([]), np.array([], dtype=bool)).x) == 1
+    assert len(precision_recall_curve(np.array([]), np.array([], dtype=bool)).x) == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "options", "message"),
+    [
+        (np.zeros(3), {}, "`positive` must have the shape"),
+        (np.array([0, np.nan]), {}, "finite"),
+        (np.zeros(2), {"weights": np.array([1, -1])}, "at least 0"),
+    ],
+)
+def test_curves_of_what_does_not_fit_are_refused(scores, options, message):
+    with pytest.raises(DataError, match=message):
+        roc_curve(scores, np.zeros(2, dtype=bool), **options)

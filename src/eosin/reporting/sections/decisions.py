@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from eosin.artifacts.metrics import Abstention, AbstentionMetrics, Metric, NetBenefit, SplitMetrics
+from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
 from eosin.reporting.exposure import split_name
 from eosin.reporting.formatting import (
     ABSENT,
@@ -30,10 +31,8 @@ _TOLD = (0.1, 0.25, 0.5, 0.75)
 _MOST_STRETCHES = 3
 #: A hair above "act on all" is none.
 _ROUNDING = 1e-12
-
-
-#: What is told of all images and of those that are decided on.
-_COMPARED = ("accuracy", "balanced_accuracy", "recall", "specificity")
+#: Metrics of all images and of those that are decided on.
+_COMPARED = tuple(name for name in HEADLINE if name in OF_DECISIONS)
 
 
 def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
