@@ -19,7 +19,7 @@ from eosin.core.types import Estimate, FloatArray, IntArray
 from eosin.metrics import METRIC_NAMES, Predictions
 from eosin.metrics.intervals import MIN_GROUPS, estimate, estimate_difference, support
 from eosin.metrics.measurement import Measurement
-from eosin.metrics.patients import Patients
+from eosin.metrics.summary import Patients
 
 POPULATION = 200_000
 IMAGES = 10

@@ -22,8 +22,13 @@ from eosin.core.errors import UnknownNameError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
-from eosin.evaluation.comparison import Contender, compare_pairs, measure_alone
-from eosin.evaluation.lightness import find_fronts, light_against_large
+from eosin.evaluation.comparison import (
+    Contender,
+    compare_pairs,
+    find_fronts,
+    light_against_large,
+    measure_alone,
+)
 from eosin.experiment.environment import default_output, version_of
 from eosin.exporting.costs import (
     THREADS,

@@ -8,12 +8,10 @@ from eosin.metrics.calibration import ReliabilityBins, fit_temperature, reliabil
 from eosin.metrics.catalogue import METRIC_NAMES, METRICS
 from eosin.metrics.conformal import calibrate, groups_needed, prediction_sets
 from eosin.metrics.intervals import coverage_table, wilson
-from eosin.metrics.measurement import measure_values
-from eosin.metrics.patients import count_patients, summarise_patients
+from eosin.metrics.measurement import bootstrap, group_weights, measure_values
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Curve, precision_recall_curve, ranking_scores, roc_curve
-from eosin.metrics.resampling import bootstrap, group_weights
-from eosin.metrics.summary import summarise, summarise_by_class
+from eosin.metrics.summary import count_patients, summarise, summarise_by_class, summarise_patients
 from eosin.metrics.thresholds import (
     CURVE_THRESHOLDS,
     choose_threshold,

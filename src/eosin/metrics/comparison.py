@@ -18,10 +18,9 @@ from eosin.core.seeding import generator
 from eosin.core.types import BoolArray, Estimate, FloatArray
 from eosin.metrics.catalogue import RANKING
 from eosin.metrics.intervals import estimate_difference, support
-from eosin.metrics.measurement import Measurement, of_class
+from eosin.metrics.measurement import ROWS_AT_ONCE, Measurement, bootstrap, of_class
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import ranking_scores
-from eosin.metrics.resampling import ROWS_AT_ONCE, bootstrap
 
 #: How often groups are flipped: the least p-value is one in so many, and one.
 FLIPS = 4999

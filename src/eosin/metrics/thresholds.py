@@ -8,9 +8,8 @@ from scipy.sparse import csr_array
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, Estimate, FloatArray
 from eosin.metrics.intervals import estimate, support
-from eosin.metrics.measurement import Measurement
+from eosin.metrics.measurement import Measurement, bootstrap
 from eosin.metrics.predictions import Predictions, check_finite, divide
-from eosin.metrics.resampling import bootstrap
 
 #: Probabilities from which one would act, where a decision curve is drawn.
 CURVE_THRESHOLDS: FloatArray = np.arange(1, 100) / 100
