@@ -8,7 +8,14 @@ from itertools import combinations
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
 from eosin.metrics.catalogue import LEADING
-from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
+from eosin.reporting.formatting import (
+    count,
+    metric_label,
+    metric_text,
+    number,
+    quantity,
+    source_words,
+)
 from eosin.runs.finished import Run
 
 #: What is said of outside images where a model folder alone was judged on them.
@@ -152,8 +159,8 @@ def verdict(run: Run) -> str:
         return f"No headline number: {_why_none(run)} (judged on {units(run)})."
     name, metric = lead
     label = leading_name(name, run)
-    number = metric_text(metric) + (", without an interval," if metric.low is None else "")
-    return f"{label[0].upper()}{label[1:]} {number} on {units(run)}{_seen(run)}."
+    value = metric_text(metric) + (", without an interval," if metric.low is None else "")
+    return f"{label[0].upper()}{label[1:]} {value} on {units(run)}{_seen(run)}."
 
 
 def _why_none(run: Run) -> str:
@@ -215,7 +222,7 @@ def threshold_text(run: Run) -> str:
     threshold = run.judged.threshold
     if threshold.value is None and threshold.target_recall is None:
         return ""
-    where = "" if threshold.value is None else f"{threshold.value:.3f}, chosen on "
+    where = "" if threshold.value is None else f"{number(threshold.value)}, chosen on "
     text = f"{where}{source_words(threshold.source)}"
     if threshold.target_recall is not None:
         of = "the lower end of the recall's interval" if threshold.bound == "lower" else "a recall"

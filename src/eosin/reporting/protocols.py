@@ -20,6 +20,7 @@ from eosin.reporting.formatting import (
     number,
     quantity,
     share,
+    signed,
 )
 from eosin.reporting.pages import write_report
 from eosin.reporting.rendering import Cell, Footnotes, Table, render, write_figures, write_page
@@ -179,8 +180,7 @@ def _gap(strict: Metric | None, published: Metric | None) -> str:
     if strict is None or published is None or strict.value is None or published.value is None:
         return ABSENT
     gap = published.value - strict.value
-    sign = "" if abs(gap) < 0.005 else "+" if gap > 0 else "−"
-    return f"{sign}{abs(gap):.2f}"
+    return signed(gap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +241,8 @@ def meaning(strict: Protocol, published: Protocol) -> list[str]:
 
 def _difference(label: str, strict: Metric, published: Metric) -> str:
     gap = (published.value or 0.0) - (strict.value or 0.0)
-    if abs(gap) < 0.005:
-        return f"In this experiment both splits give the same {label} to two decimals."
+    if abs(gap) < 0.0005:
+        return f"In this experiment both splits give the same {label} to three decimals."
     if gap > 0:
         return (
             f"In this experiment the published split reports {number(gap)} more {label} than"

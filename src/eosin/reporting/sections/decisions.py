@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import groupby
 
-from eosin.artifacts.metrics import Abstention, AbstentionMetrics, Metric, NetBenefit, SplitMetrics
+from eosin.artifacts.metrics import Abstention, AbstentionMetrics, NetBenefit, SplitMetrics
 from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
 from eosin.reporting.exposure import split_name
 from eosin.reporting.formatting import (
@@ -17,6 +17,7 @@ from eosin.reporting.formatting import (
     listing,
     metric_text,
     number,
+    of_hundred,
     quantity,
     share,
     source_words,
@@ -50,7 +51,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
         axes.plot(x, everyone, color=COLOURS[1], linestyle="--", label="Act on every image")
         axes.axhline(0, color=MUTED, linestyle=":", linewidth=1.4, label="Act on none")
         if (locked := metrics.threshold.value) is not None:
-            label = f"Locked threshold {locked:.2f}"
+            label = f"Locked threshold {number(locked)}"
             axes.axvline(locked, label=label, color=INK, linewidth=1.2, linestyle="-.")
         axes.set(xlim=(0, 1), ylim=(-0.3 * top, 1.08 * top))
         axes.set_title("Decision curve", pad=46)
@@ -105,7 +106,7 @@ def threshold_words(run: Run) -> list[str]:
     source = source if source == threshold.source else f"chosen on {source}"
     first = f"The threshold is {source}."
     if threshold.value is not None:
-        first = f"An image is called {positive} from {threshold.value:.3f} on ({source})."
+        first = f"An image is called {positive} from {number(threshold.value)} on ({source})."
     missed = (
         [f"Not as the recipe wishes: {threshold.reason.rstrip('.')}."] if threshold.reason else []
     )
@@ -197,18 +198,6 @@ def negative_class(run: Run) -> str:
     return next(name for name in run.class_names if name != run.judged.positive)
 
 
-def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
-    """Write a share as a number of 100, e.g. ``"46 (20–67)"``."""
-    if metric is None or metric.value is None:
-        return ABSENT
-    digits = 0 if 1 <= scale * metric.value <= 99 else 1
-    value, low, high = (
-        "" if v is None else f"{scale * v:.{digits}f}"
-        for v in (metric.value, metric.low, metric.high)
-    )
-    return f"{value} ({low}–{high})" if low and high else value
-
-
 def rule_of(run: Run) -> Abstention | None:
     """Return when the model abstains; ``None`` in runs that do not tell.
 
@@ -270,7 +259,7 @@ def coverage_table(run: Run) -> Table | None:
     measured = run.judged.abstention
     if measured is None or measured.rule.reason is not None:
         return None
-    notes, wanted = Footnotes(), Cell(number(1 - measured.rule.alpha))
+    notes, wanted = Footnotes(), Cell(f"{1 - measured.rule.alpha:.2f}")
     rows = tuple(
         (
             Cell(name),

@@ -184,7 +184,7 @@ def headline_tables(run: Run) -> list[Table]:
     blocks = {"Most probable class": judged.image}
     if threshold_text(run):
         value = judged.threshold.value
-        at = f"At the locked threshold {value:.2f}" if value is not None else _FOLDS_THRESHOLDS
+        at = f"At the locked threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = judged.at_threshold
     caption = f"Metrics of {units(run)} with 95 % intervals"
     kind = (
