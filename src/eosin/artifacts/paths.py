@@ -1,8 +1,8 @@
-r"""Paths of images in tables: as they are written, and as the files are called.
+r"""Image paths in tables, matched to the names of files.
 
 Windows writes ``train\0\a.png``, macOS stores ``ü`` in another Unicode form than most programs
-write it, and blanks get around cells. Only cells that may differ from the file's name for one of
-these reasons are looked up, each folder once: of 300,000 plain ones no file is asked for.
+write it, and cells may have surrounding blanks. Only cells that may differ from the file's name
+for such a reason are looked up, each folder once; plain paths cost no file access.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from eosin.core.types import change_parts, parts_of
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-#: Paths that are looked at to learn whether a table's names have another case than the files.
+#: Number of paths that are checked for a difference in case between table and files.
 _LOOKED_AT = 9
 _Listing = dict[str, set[str]]
 
 
 def resolve_paths(frame: Any, root: Path, name: str) -> list[str]:
-    """Write, in place, the paths of a table as the files are called.
+    """Replace, in place, the paths of a table by the names of the files.
 
     Args:
         frame: With the column ``path``.
         root: The folder that relative paths start from.
-        name: What the table is called in messages.
+        name: Name of the table for messages.
 
     Returns:
         Sentences on what was changed.
 
     Raises:
-        ManifestError: A path has a drive letter or is a web address, or all that are looked at
-            have another case than their files.
+        ManifestError: A path has a drive letter or is a web address, or all checked paths differ
+            from their files in case.
     """
     _check_forms(frame, name)
     listings: dict[Path, _Listing] = {}
@@ -55,17 +55,17 @@ def resolve_paths(frame: Any, root: Path, name: str) -> list[str]:
 
 
 def plain_path(cell: str) -> str:
-    """Return a path in one writing: no surrounding blanks, slashes, composed Unicode (NFC)."""
+    """Return a path in one form: no surrounding blanks, slashes, composed Unicode (NFC)."""
     return clean_name(cell).replace("\\", "/")
 
 
 def _is_plain(cell: str) -> bool:
-    """Return whether a cell can only be the file of exactly this name."""
+    """Return True if a cell can only be the file of exactly this name."""
     return cell.isascii() and "\\" not in cell and " /" not in cell and cell == cell.strip()
 
 
 def _check_forms(frame: Any, name: str) -> None:
-    """Refuse absolute paths of Windows, elsewhere, and addresses."""
+    """Reject absolute paths of Windows, elsewhere, and web addresses."""
     for position, cell in enumerate(frame["path"]):
         if ":" not in cell and not cell.lstrip().startswith("\\\\"):
             continue
@@ -95,7 +95,7 @@ def _resolve_cell(root: Path, cell: str, listings: dict[Path, _Listing]) -> str:
 
 
 def _resolve(root: Path, file: str, listings: dict[Path, _Listing]) -> str:
-    """Return a path as its file is called; of an absent file, without blanks and backslashes."""
+    """Return a path spelled like its file; of an absent file, without blanks and backslashes."""
     stripped = file.strip()
     spellings = dict.fromkeys((file, stripped, stripped.replace("\\", "/")))
     for spelling in spellings:
@@ -113,9 +113,9 @@ def _composed(text: str) -> str:
 def _look_up(
     root: Path, file: str, listings: dict[Path, _Listing], key: Callable[[str], str]
 ) -> str | None:
-    """Return how a file is called whose parts have these keys; nothing where there is none.
+    """Return the name of the file whose path components have these keys; None without one.
 
-    Where a folder has several names of one key, one of them must be as it is written.
+    Where a folder has several names of one key, one of them must match exactly.
     """
     folder, names = (root / "/", file[1:]) if file.startswith("/") else (root, file)
     found: list[str] = []
@@ -149,14 +149,10 @@ def _list_folder(
 
 
 def _check_case(frame: Any, root: Path, cells: list[str], name: str) -> None:
-    """Refuse paths of which none that is looked at exists but in another case.
-
-    Raises:
-        ManifestError: Naming a path and its file.
-    """
+    """Reject a table whose checked paths exist only in another case."""
     some = range(0, len(cells), max(1, len(cells) // _LOOKED_AT))
     files = [(i, next(filter(None, parts_of(cells[i])), "").partition("#")[0]) for i in some]
-    # Unlike Path.exists, without an error where a name is too long for a file.
+    # Unlike Path.exists, no error if a name is too long for a file.
     if not files or any(os.path.exists(root / file) for _, file in files):  # noqa: PTH110
         return
     listings: dict[Path, _Listing] = {}

@@ -1,4 +1,4 @@
-"""Verbs of ``eosin data``: data sets, manifests, image checks, leak audit, cache."""
+"""Commands of ``eosin data``: data sets, manifests, image checks, leak audit, cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ data = typer.Typer(
 @data.command("list")
 def list_data() -> None:
     """List the known data sets."""
-    from eosin.commands.doctor import list_datasets
+    from eosin.commands.data_manifest import list_datasets
     from eosin.reporting.terminal import tell_datasets
 
     echo(tell_datasets(list_datasets()))
@@ -82,11 +82,11 @@ def make_manifest(
 
     Prints what of the published data set is missing.
     """
-    from eosin.commands.doctor import make_manifest as make
+    from eosin.commands.data_manifest import make_manifest as make
     from eosin.recipe import parse_overrides
     from eosin.reporting.terminal import tell_samples
 
-    # As in a recipe, so that one hint works in both places.
+    # Same parser as for a recipe, so that one hint fits both.
     texts = [text.removeprefix("data.options.") for text in options or ()]
     samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
     echo([f"wrote {output}: {tell_samples(samples)}", *told])

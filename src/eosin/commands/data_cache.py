@@ -1,4 +1,4 @@
-"""What the cache holds, decoded images and finished stages, and its clearing."""
+"""Command ``data cache``: list and clear decoded images and finished stages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MIB = 1 << 20
 
 
 def list_cache() -> list[StoreInfo]:
-    """List the stores of images, the one used last first."""
+    """List the stores of decoded images, most recently used first."""
     return list_stores()
 
 
@@ -24,10 +24,10 @@ def list_kept() -> list[Kept]:
 
 
 def clear_cache() -> tuple[Cleared, list[Kept]]:
-    """Remove the stores of images that no process has open, and all finished stages.
+    """Remove the image stores that no process has open, and all finished stages.
 
     Raises:
-        OutputError: They may not be removed.
+        OutputError: They cannot be removed.
     """
     return clear_stores(), clear_stages()
 
@@ -35,7 +35,7 @@ def clear_cache() -> tuple[Cleared, list[Kept]]:
 def tell_cache(
     stores: Sequence[StoreInfo], stages: Sequence[Kept], *, as_json: bool = False
 ) -> list[str]:
-    """Return two lines a store, and sums; or one line of JSON, a list of objects."""
+    """Return two lines per store, and totals; or one line of JSON, a list of objects."""
     if as_json:
         return [json.dumps([*_describe(stores), *_describe_stages(stages)])]
     lines = [line for store in stores for line in _tell_store(store)]
@@ -47,7 +47,7 @@ def tell_cache(
 
 
 def tell_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = False) -> list[str]:
-    """Return what was freed, and what stayed because it is in use; or one line of JSON."""
+    """Return what was freed, and what is still in use; or one line of JSON."""
     if as_json:
         removed = [*_describe(cleared.removed), *_describe_stages(stages)]
         n_bytes = cleared.n_bytes + sum(stage.n_bytes for stage in stages)
@@ -101,7 +101,7 @@ def _tell_settings(store: StoreInfo) -> list[str]:
     if store.shape is None:
         return []
     kind = f"{' × '.join(map(str, store.shape))} {store.dtype}"
-    # What is nothing says nothing; --json tells all.
+    # Unset options are left out; --json has all.
     told = [f"{name} {value}" for name, value in store.reading.items() if value is not None]
     return [kind, *told]
 

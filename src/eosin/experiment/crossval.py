@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.artifacts.integrity import list_run_files
-from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table
@@ -36,8 +36,6 @@ from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
 from eosin.reporting.formatting import number
 
-#: What the pooled held-out parts are called.
-OUT_OF_FOLD = "oof"
 #: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
 MEMBERS = "members_out_of_fold"
 

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, local
+from traceback import clear_frames
 
 from eosin.core.errors import EosinError, ImageError
 
@@ -31,14 +32,23 @@ def isolated(cell: object) -> Iterator[None]:
     watch_memory()
     try:
         yield
-    except EosinError:
-        raise
-    except MemoryError:
-        raise ImageError(f"{cell} cannot be processed: it needs more memory than is free") from None
     except Exception as error:
+        _drop_locals(error)
+        if isinstance(error, EosinError):
+            raise
+        if isinstance(error, MemoryError):
+            reason = "it needs more memory than is free"
+            raise ImageError(f"{cell} cannot be processed: {reason}") from None
         raise ImageError(f"{cell} cannot be processed: {_describe(error)}") from error
     finally:
         release_memory()
+
+
+def _drop_locals(error: BaseException | None) -> None:
+    """Let go of the pixels in the frames of a traceback, before another image gets their memory."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _describe(error: Exception) -> str:

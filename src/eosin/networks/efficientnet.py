@@ -1,14 +1,14 @@
-"""EfficientNetV2-B0 (P5), and EfficientNet-Lite0, whose ImageNet weights come without a network.
+"""EfficientNetV2-B0 (P5), and EfficientNet-Lite0, whose ImageNet weights need no network access.
 
 Source: Tan and Le, "EfficientNetV2: Smaller Models and Faster Training", ICML 2021, Table 4 (B0 is
 its base, from the authors' code); Tan and Le, "EfficientNet", ICML 2019, Table 1, whose Lite0 form
 by Google leaves out squeeze-and-excitation and takes ReLU6.
 
 P5 freezes the first 200 layers of the Keras graph, which end inside block6d with the mean over
-height and width of its squeeze-and-excitation; from that one's first convolution on it trains.
-That cut is :data:`P5_CUT`; in a recipe ``before:backbone.blocks.5.3.se.conv_reduce``. It leaves
-2,859,760 of the backbone's 5,858,704 learnable parameters trained, and the 3,843 of the head.
-Keras's ``block6d`` is ``backbone.blocks.5.3`` here: the fourth block of the sixth stage.
+height and width of its squeeze-and-excitation; training starts with that module's first
+convolution. That cut is :data:`P5_CUT`; in a recipe ``before:backbone.blocks.5.3.se.conv_reduce``.
+It leaves 2,859,760 of the backbone's 5,858,704 learnable parameters trained, and the 3,843 of the
+head. Keras's ``block6d`` is ``backbone.blocks.5.3`` here: the fourth block of the sixth stage.
 
 What differs: the layers are timm's, in the ``tf_`` form that pads as TensorFlow does. P5 divides
 pixels by 255 in front of a Keras graph that does it once more; the weights expect ImageNet's mean
@@ -26,7 +26,7 @@ from eosin.networks.classifier import Classifier
 from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
-#: Where P5 begins to train EfficientNetV2-B0.
+#: First module of EfficientNetV2-B0 that P5 trains.
 P5_CUT = "backbone.blocks.5.3.se.conv_reduce"
 
 

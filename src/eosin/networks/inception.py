@@ -1,11 +1,11 @@
-"""Inception-v3, which P5 compares itself with.
+"""Inception-v3, a comparison network of P5.
 
 Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016,
 Table 1. 21,791,715 learnable parameters at P5's three classes.
 
-What differs: the layers are timm's, without the auxiliary head, which only training from nothing
-uses. Made for 299 pixels; P5 feeds it 224. The weights on timm's hub are Google's own, which Keras
-and so P5 has, too.
+What differs: the layers are timm's, without the auxiliary head, which only training from scratch
+uses. Made for 299 pixels; P5 feeds it 224. The weights on timm's hub are Google's own, as in Keras
+and so in P5.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eosin.runtime.door import import_companion
 def inception_v3(
     num_classes: int = 3, input_px: int = 224, in_channels: int = 3, head_dropout: float = 0.0
 ) -> nn.Module:
-    """Build timm's Inception-v3 with a head of ours; any size gives the same layers."""
+    """Build timm's Inception-v3 with Eosin's head; any input size gives the same layers."""
     del input_px
     backbone = import_companion("timm").create_model(
         "inception_v3", pretrained=False, num_classes=0, in_chans=in_channels, aux_logits=False

@@ -1,10 +1,10 @@
-"""MobileNet, of the ensemble that P1 compares itself with.
+"""MobileNet, of the ensemble that P1 compares with.
 
 Source: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", 2017, Table 1, at width 1. Kassani et al.'s ensemble (P1's rival) is of VGG-19,
 MobileNet and DenseNet at 224 pixels. 3,209,026 learnable parameters at two classes.
 
-What differs: the layers are timm's, which end in ReLU6 as Google's do (the paper's figure says
+What differs: the layers are timm's, which end in ReLU6 as Google's do (the paper's figure has
 ReLU).
 """
 
@@ -21,7 +21,7 @@ from eosin.runtime.door import import_companion
 def mobilenet(
     num_classes: int = 2, input_px: int = 224, in_channels: int = 3, head_dropout: float = 0.0
 ) -> nn.Module:
-    """Build timm's MobileNet with a head of ours; any size of input gives the same layers."""
+    """Build timm's MobileNet with Eosin's head; any input size gives the same layers."""
     del input_px
     backbone = import_companion("timm").create_model(
         "mobilenetv1_100", pretrained=False, num_classes=0, in_chans=in_channels

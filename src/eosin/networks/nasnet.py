@@ -1,16 +1,16 @@
 """NASNet-A (4 @ 1056), "NASNet-Mobile": P5's rival, on 224 × 224 images.
 
 Source: Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR
-2018, figure 4 (cells) and appendix (ImageNet stem), in the reading of Keras' implementation.
-4,232,978 learnable parameters without its head; Keras also counts 36,738 of batch-norm's buffers.
+2018, figure 4 (cells) and appendix (ImageNet stem), as implemented in Keras. 4,232,978 learnable
+parameters without its head; Keras also counts 36,738 of batch-norm's buffers.
 
 What differs: from the paper, the auxiliary classifier is left out, as in Keras. From the authors'
 TensorFlow code, Keras pads with zeros before the pooling that halves a map, and the zeros take
-part in maximum and mean; we do as Keras. The first reduction cell takes the 32 channels of the stem
-as they are. Where Keras asks the feature maps whether a cell's earlier input must be halved, here
-the cell's place says so: the same at every size from 32 pixels. Batch-norm's momentum is Keras'
+part in maximum and mean; so do we. The first reduction cell takes the 32 channels of the stem
+as they are. Keras compares feature maps to decide if a cell's earlier input must be halved; here
+the cell's position decides: the same at every size from 32 pixels. Batch-norm's momentum is Keras'
 0.9997 (0.0003 in PyTorch's counting): its running statistics need thousands of steps, so a short
-training judges better with ``train.batch_norm = "recalibrated"``.
+training evaluates better with ``train.batch_norm = "recalibrated"``.
 """
 
 from __future__ import annotations
@@ -50,11 +50,7 @@ _CELLS: tuple[tuple[str, Literal["normal", "reduction"], int], ...] = (
 
 
 class NASNetMobile(nn.Module):
-    """The network without its head: (B, C, H, W) to a pooled vector (B, 1056).
-
-    Args:
-        in_channels: Channels of the input.
-    """
+    """The network without its head: (B, C, H, W) to a pooled vector (B, 1056)."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -63,7 +59,7 @@ class NASNetMobile(nn.Module):
         )
         self.cells = nn.ModuleDict()
         channels = earlier_channels = _STEM_FILTERS
-        is_larger = False  # whether the earlier map has twice the side of the last
+        is_larger = False  # True if the earlier map has twice the side of the last
         for name, kind, filters in _CELLS:
             fit: nn.Module = nn.Identity()
             if self.cells:
@@ -86,7 +82,7 @@ class NASNetMobile(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """As Keras does: He's normal weights, Glorot's uniform ones in separable convolutions."""
+    """Initialise as Keras: He's normal weights, Glorot's uniform ones in separable convolutions."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     if isinstance(module, Separable):

@@ -8,11 +8,7 @@ from torch.nn import functional
 
 
 class HalvingPad(nn.Module):
-    """Zeros around a map, so that a 'valid' layer of stride 2 makes ⌈n / 2⌉ of n pixels.
-
-    Args:
-        kernel: Of that layer; odd.
-    """
+    """Zero padding, so that a 'valid' layer of stride 2 and odd kernel maps n pixels to ⌈n / 2⌉."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -26,14 +22,7 @@ class HalvingPad(nn.Module):
 
 
 class Separable(nn.Sequential):
-    """Twice: ReLU, depthwise and pointwise convolution, batch-norm. The first may halve the map.
-
-    Args:
-        in_channels: Channels in.
-        filters: Channels out.
-        kernel: Of the depthwise convolutions.
-        stride: Of the first of them.
-    """
+    """Twice: ReLU, depthwise and pointwise convolution, batch-norm. The first may halve the map."""
 
     def __init__(self, in_channels: int, filters: int, kernel: int, stride: int = 1) -> None:
         layers: list[nn.Module] = [nn.ReLU()]
@@ -69,11 +58,7 @@ class Projection(nn.Sequential):
 class HalvingProjection(nn.Module):
     """A projection of a map of twice the side, which it halves.
 
-    Half of the filters see every second pixel, the others the pixels diagonally between.
-
-    Args:
-        in_channels: Channels in.
-        filters: Channels out; even.
+    Half of the filters take every second pixel, the others the pixels diagonally between.
     """
 
     def __init__(self, in_channels: int, filters: int) -> None:
@@ -91,12 +76,12 @@ class HalvingProjection(nn.Module):
 
 
 class Cell(nn.Module):
-    """What both cells begin with: their two inputs brought to one size and number of channels.
+    """Base class of both cells: projects the two inputs to one size and number of channels.
 
     Args:
-        earlier: For the output of the cell before the last.
+        earlier: Projection of the output of the cell before the last.
         in_channels: Channels of the last cell's output.
-        filters: Channels that the cell works with.
+        filters: Channels inside the cell.
     """
 
     def __init__(self, earlier: nn.Module, in_channels: int, filters: int) -> None:
@@ -117,7 +102,7 @@ class NormalCell(Cell):
         self.left5 = Separable(filters, filters, 3)
 
     def forward(self, maps: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
-        """Join the cell's five sums with its earlier input."""
+        """Concatenate the cell's five sums with its earlier input."""
         h, p = self.last(maps), self.earlier(earlier)
         sums = [
             self.left1(h) + self.right1(p),
@@ -133,10 +118,10 @@ class ReductionCell(Cell):
     """Figure 4, right: (B, C, H, W) and an earlier map to (B, 4 · filters, ⌈H / 2⌉, ⌈W / 2⌉).
 
     Args:
-        earlier: For the output of the cell before the last.
-        earlier_channels: What that makes.
+        earlier: Projection of the output of the cell before the last.
+        earlier_channels: Output channels of that projection.
         in_channels: Channels of the last cell's output.
-        filters: Channels that the cell works with.
+        filters: Channels inside the cell.
     """
 
     def __init__(
@@ -151,7 +136,7 @@ class ReductionCell(Cell):
         self.pad = HalvingPad(3)
 
     def forward(self, maps: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
-        """Join the cell's sums but the first, which two of the others use."""
+        """Concatenate the cell's sums but the first, which two of the others use."""
         h, p = self.last(maps), self.earlier(earlier)
         padded = self.pad(h)
         largest = functional.max_pool2d(padded, 3, stride=2)
@@ -164,10 +149,10 @@ class ReductionCell(Cell):
 
 
 def make_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch-norm with Keras' numbers for this network; its momentum 0.9997 is 1 - 0.0003."""
+    """Return batch-norm with Keras' values for this network; its momentum 0.9997 is 1 - 0.0003."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=3e-4)
 
 
 def _local_mean(maps: torch.Tensor) -> torch.Tensor:
-    """Mean of 3 × 3 pixels, at the border of those that are there."""
+    """Return means of 3 × 3 pixels, without padding at the border."""
     return functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)

@@ -1,4 +1,4 @@
-"""Start a network from weights that were learnt elsewhere, and say how much of it they filled."""
+"""Loading of pretrained weights into a network's backbone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eosin.core.networks import NetworkSpec
 from eosin.networks.sources import HUB, Weights, find_weights
 from eosin.runtime.door import import_companion
 
-#: Of the backbone's tensors, by count; less is another network.
+#: Least share of the backbone's tensors, by count; less is another network.
 LEAST_SHARE = 0.9
 _BACKBONE = "backbone."
 #: Batch-norm's counter, which nothing reads and older files lack.
@@ -24,16 +24,16 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came from where. The head is in none of the lists: it is always learnt anew.
+    """Provenance of loaded weights. The lists exclude the head, which is always initialised anew.
 
     Attributes:
-        source: Where the weights come from, for people.
-        licence: As the source names it; nothing where it names none.
+        source: Origin of the weights, for people.
+        licence: As named by the source; None if it names none.
         sha256: Of the file.
-        matched: The backbone's tensors that the source filled.
-        missing: The backbone's tensors that stayed as they were: the source has none of that name,
-            or one of another shape.
-        unexpected: The source's tensors that the backbone has no place for.
+        matched: The backbone's tensors that were loaded.
+        missing: The backbone's tensors that kept their values: the source has none of that name, or
+            one of another shape.
+        unexpected: The source's tensors that the backbone lacks.
         averaged: The first convolution, if it was made for another number of channels.
     """
 
@@ -47,11 +47,11 @@ class Loaded:
 
 
 def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -> Loaded:
-    """Fill a network's backbone; the head stays as it is.
+    """Load weights into a network's backbone; the head stays as it is.
 
     A first convolution for another number of channels is averaged over the source's channels and
-    repeated, scaled so that a grey image gives what it gave: no channel of a fluorescence image is
-    the red one.
+    repeated, scaled so that the output for a grey image stays the same: no channel of a
+    fluorescence image is the red one.
 
     Args:
         network: As built from ``spec``. Changed only if all goes well.
@@ -62,7 +62,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -
     Raises:
         RecipeError: There are no ImageNet weights for this network.
         MissingPartError: They need a package that is not installed.
-        DownloadError: They need the network, which is forbidden or fails.
+        DownloadError: They need network access, which is forbidden or fails.
         ArtifactError: The file cannot be read, or fills less than 90 % of the backbone.
     """
     weights = find_weights(spec, source)
@@ -84,7 +84,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -
 
 
 def _heads(spec: NetworkSpec) -> tuple[str, ...]:
-    """What the names of a head's tensors begin with: ours, and that of the hub's network."""
+    """Return the prefixes of a head's tensors: Eosin's, and that of the hub's network."""
     heads = [f"{spec.stages['head']}."]
     if spec.hub is not None and not spec.hub.startswith(HUB):
         config = import_companion("timm.models").get_pretrained_cfg(spec.hub)
@@ -99,19 +99,19 @@ def _without(
 
 
 def _rename(weights: Weights, target: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Give the tensors the network's names."""
+    """Rename the tensors to the network's names."""
     given = weights.tensors
     if weights.is_ordered:
         return _rename_by_order(weights, target)
     prefixed = {_BACKBONE + key: value for key, value in given.items()}
-    # One of the network's own has its names already; timm's lack where the backbone is here.
+    # Eosin's own weights have the network's names already; timm's lack the backbone's prefix.
     return prefixed if len(prefixed.keys() & target) > len(given.keys() & target) else given
 
 
 def _rename_by_order(
     weights: Weights, target: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Pair the tensors in order; what each is, the last part of its name must say alike."""
+    """Rename the tensors by their order; the last part of each name must agree."""
     renamed = dict(zip(target, weights.tensors.values(), strict=False))
     for name, foreign in zip(target, weights.tensors, strict=False):
         if name.rpartition(".")[2] != foreign.rpartition(".")[2]:
@@ -141,7 +141,7 @@ def _check_share(
     unexpected: tuple[str, ...],
 ) -> None:
     filled = set(matched)
-    # What no source of its kind has is not held against this one, unless it has some of it.
+    # Tensors that sources of this kind lack do not count as missing, unless some are there.
     excused = [
         part
         for part in (*spec.added, _COUNTER)

@@ -5,11 +5,11 @@ global average pooling and a dense layer of two on ResNet-50 (23,512,130 learnab
 trains blocks 2 and 3 of conv5 (``before:backbone.layer4.1``: 8,929,282).
 
 What differs: the layers are timm's, whose bottlenecks halve the image in their 3 × 3 convolution,
-not in the first 1 × 1. P3's come from Keras, whose convolutions carry biases before batch-norm;
-they have no effect, and there are none here. Every batch-norm starts with scale one, as in Keras
-(timm starts the last of each block with zero, which leaves the rest of that block without
-gradients in the first step). Preprocessing is that of the weights on timm's hub; P3's own Keras
-weights expect BGR means.
+not in the first 1 × 1. P3's come from Keras, whose convolutions have biases before batch-norm,
+without effect; there are none here. Every batch-norm starts with scale one, as in Keras (timm
+starts the last of each block with zero, which leaves the rest of that block without gradients in
+the first step). Preprocessing is that of the weights on timm's hub; P3's own Keras weights expect
+BGR means.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from eosin.networks.classifier import Classifier
 from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
-#: Network → the papers that it serves. The names are timm's, too.
+#: Network → its papers. The names are timm's, too.
 PAPERS = {"resnet18": "P2", "resnet34": "P2", "resnet50": "P2, P3", "resnet101": "P2"}
 
-#: The papers and Keras call conv2 what timm and torchvision call ``layer1``.
+#: conv2 of the papers and Keras is ``layer1`` of timm and torchvision.
 STAGES = {
     "stem": "backbone.conv1",
     "conv2": "backbone.layer1",
@@ -43,11 +43,11 @@ def register(name: str, *, paper: str, weights: str, make_backbone: Callable[[in
     """Register a network with a ResNet's stages.
 
     Args:
-        name: To register it under.
-        paper: The papers that it serves.
+        name: Its name.
+        paper: Its papers.
         weights: The ResNet of timm whose weights fit it.
-        make_backbone: From the channels of the input to the backbone, which tells the length of
-            its vector as ``num_features``.
+        make_backbone: From the channels of the input to the backbone, whose vector has the length
+            ``num_features``.
     """
 
     def build(

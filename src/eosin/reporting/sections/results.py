@@ -1,4 +1,4 @@
-"""Predictions as arrays: what the figures of one split are drawn from."""
+"""Results of the evaluated split: predictions as arrays, confusion matrix and metric tables."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: More classes than this and the cells carry no numbers.
+#: With more classes than this, the matrix carries no numbers.
 _MOST_NUMBERED = 12
-#: More classes than this and only some are named at the axes.
+#: With more classes than this, the axes name only some.
 _MOST_NAMED = 40
-#: Heading of the metrics at thresholds of which there are as many as folds.
+#: Heading of metrics at thresholds that differ between folds.
 _FOLDS_THRESHOLDS = "At each fold's locked threshold"
-#: Metrics of an ensemble's members.
+#: Metrics that compare ensemble members.
 _OF_MEMBERS = HEADLINE[:3]
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The predictions of one split.
+    """Predictions of one split.
 
     Attributes:
-        split: The split.
-        class_names: The classes, C.
+        split: Name of the split.
+        class_names: Class names, C.
         positive: Index of the positive class; ``None`` without one.
-        targets: Class index of each row, shape (N,).
-        probabilities: Shape (N, C).
-        groups: Group of each row as a number, (N,).
+        targets: Class indices, shape (N,).
+        probabilities: Probabilities, shape (N, C).
+        groups: Group numbers, shape (N,).
     """
 
     split: str
@@ -71,27 +71,27 @@ class Scores:
 
     @cached_property
     def n_groups(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return int(self.group_codes.max()) + 1
 
     @property
     def judged_classes(self) -> tuple[int, ...]:
-        """The positive class, or all where there is none."""
+        """The positive class, or all without one."""
         return tuple(range(len(self.class_names))) if self.positive is None else (self.positive,)
 
     @property
     def right(self) -> BoolArray:
-        """Whether the most probable class is the true one, shape (N,)."""
+        """Correctness of the most probable class, shape (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
 
     def is_mixed(self, index: int) -> bool:
-        """Whether there are images of a class and images of others."""
+        """Return True if there are images of this class and of others."""
         n = int((self.targets == index).sum())
         return 0 < n < len(self.targets)
 
 
-def scores_of(run: Run) -> Scores | None:
-    """Return the judged split's predictions; ``None`` where the run has none."""
+def scores_of(run: FinishedRun) -> Scores | None:
+    """Return the evaluated split's predictions; ``None`` if the run has none."""
     frame = run.predictions
     if frame is None:
         return None
@@ -112,7 +112,7 @@ def scores_of(run: Run) -> Scores | None:
 
 
 def confusion_figure(confusion: Confusion) -> Picture:
-    """Draw counts of images, shaded by the share of their true class."""
+    """Draw the confusion matrix: counts, shaded by the share of their true class."""
     matrix = np.array(confusion.matrix, dtype=np.int64)
     n = len(matrix)
     totals = matrix.sum(axis=1, keepdims=True)
@@ -178,8 +178,8 @@ def _alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
     return f"Confusion matrix: {'; '.join(rows)}."
 
 
-def headline_tables(run: Run) -> list[Table]:
-    """Build the tables of the judged split: by image, and by patient where that is known."""
+def headline_tables(run: FinishedRun) -> list[Table]:
+    """Build the metric tables of the evaluated split: by image, and by patient if known."""
     judged = run.judged
     blocks = {"Most probable class": judged.image}
     if threshold_text(run):
@@ -196,8 +196,8 @@ def headline_tables(run: Run) -> list[Table]:
     return [headline_table(caption + kind, blocks), *([votes] if votes else [])]
 
 
-def other_tables(run: Run) -> list[Table]:
-    """Build a table for each other split of the run."""
+def other_tables(run: FinishedRun) -> list[Table]:
+    """Build a metric table for each other split of the run."""
     at = "At the locked threshold"
     return [
         headline_table(
@@ -212,8 +212,8 @@ def other_tables(run: Run) -> list[Table]:
     ]
 
 
-def part_tables(run: Run) -> list[Table]:
-    """Build the tables by class, magnification, site and subtype, where there are any."""
+def part_tables(run: FinishedRun) -> list[Table]:
+    """Build the metric tables by class, magnification, site and subtype, where known."""
     judged = run.judged
     tables = [
         block_table(
@@ -247,11 +247,11 @@ def part_tables(run: Run) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def votes_table(run: Run) -> Table | None:
-    """Build the table of what is measured by patient; ``None`` where nothing could be.
+def votes_table(run: FinishedRun) -> Table | None:
+    """Build the table of metrics by patient; ``None`` if there are none.
 
-    A vote is right or wrong for a patient as a whole: Wilson's interval, which needs no
-    resampling, stands beside the clustered one.
+    A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling,
+    stands beside the clustered one.
     """
     blocks, notes = run.judged.patient, Footnotes()
     if all(metric.value is None for metric in blocks.values()):
@@ -270,11 +270,10 @@ def votes_table(run: Run) -> Table | None:
     return Table("The same by patient.", columns, tuple(rows), notes.notes)
 
 
-def patients_table(run: Run) -> tuple[Table | None, int]:
-    """Build the table of patients by recognition rate, the worst first.
+def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
+    """Build the table of patients by recognition rate, the worst first, and count those left out.
 
-    Returns:
-        The table, ``None`` where patients are unknown, and how many patients it leaves out.
+    The table is ``None`` if patients are unknown.
     """
     frame = run.predictions
     if frame is None or not (frame["patient"] != "").any():
@@ -303,13 +302,13 @@ def patients_table(run: Run) -> tuple[Table | None, int]:
     return table, max(0, len(summary) - MOST_ROWS)
 
 
-def members_of(run: Run) -> list[EnsembleMember]:
-    """Return the runs that an ensemble of chosen runs averages; empty for any other run."""
+def members_of(run: FinishedRun) -> list[EnsembleMember]:
+    """Return the members of an ensemble of finished runs; empty for any other run."""
     return run.model.members if run.model else []
 
 
-def members_table(run: Run) -> Table | None:
-    """Build the table of members beside their mean; ``None`` where the run is no ensemble."""
+def members_table(run: FinishedRun) -> Table | None:
+    """Build the table of members beside the ensemble; ``None`` if the run is no ensemble."""
     members, notes = members_of(run), Footnotes()
     if not members:
         return None
@@ -333,7 +332,7 @@ def members_table(run: Run) -> Table | None:
 
 
 def member_network(member: EnsembleMember) -> str:
-    """Return what a member's network is called; one of folds is several of a kind."""
+    """Return the name of a member's network; cross-validation is several of a kind."""
     if member.architecture == "ensemble":
         return f"{member.arguments['members']} × {member.arguments['architecture']}"
     return member.architecture
