@@ -61,6 +61,7 @@ def test_binary_task(case):
         "specificity": close(reference.recall_score(y, p, pos_label=0, **weighed)),
         "precision": close(reference.precision_score(y, p, **weighed)),
         "f1": close(reference.f1_score(y, p, **weighed)),
+        "mcc": close(reference.matthews_corrcoef(y, p, **weighed)),
         "brier": close(reference.brier_score_loss(y, q[:, 1], **weighed)),
         "ece": close(calibration_error(y, q, w)),
     }
@@ -87,6 +88,7 @@ def test_mean_over_classes(case):
         ),
         "precision": close(reference.precision_score(y, p, **macro)),
         "f1": close(reference.f1_score(y, p, **macro)),
+        "mcc": close(reference.matthews_corrcoef(y, p, **weighed)),
         "brier": close(
             reference.brier_score_loss(y, q, scale_by_half=False, labels=[0, 1, 2, 3], **weighed)
         ),

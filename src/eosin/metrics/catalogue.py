@@ -26,9 +26,9 @@ Basis = Literal["decisions", "ranking", "probabilities"]
 #: Which groups a metric rests on: all, those with an image of its class, those with one of other
 #: classes, or those of every class, the smallest of which limits it.
 Support = Literal["all", "class", "others", "every class"]
-#: What a metric is undefined without: an image of its class, one of other classes, or one that
-#: was predicted as its class.
-Need = Literal["images", "others", "predicted"]
+#: What a metric is undefined without: an image of its class, one of other classes, one that was
+#: predicted as its class, or one that was predicted as another.
+Need = Literal["images", "others", "predicted", "predicted as others"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,15 @@ def _recall(tally: Tally) -> FloatArray:
 def _specificity(tally: Tally) -> FloatArray:
     others = tally.total - tally.actual
     return divide(others - (tally.predicted - tally.hits), others)
+
+
+def _matthews(tally: Tally) -> FloatArray:
+    """Return the correlation of decided with true classes (Gorodkin 2004, for many classes)."""
+    total, predicted, actual = tally.total[:, 0], tally.predicted, tally.actual
+    hits = tally.hits.sum(axis=1)
+    covariance = hits * total - (predicted * actual).sum(axis=1)
+    spread = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (actual**2).sum(axis=1))
+    return divide(covariance, np.sqrt(spread))
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,15 @@ _ROWS = (
         # Undefined only for a class that neither occurs nor is predicted.
         lambda tally: divide(2 * tally.hits, tally.predicted + tally.actual),
         short="F1",
+    ),
+    MetricDefinition(
+        "mcc",
+        "Matthews' correlation coefficient",
+        _matthews,
+        short="MCC",
+        per_class=False,
+        least=-1.0,
+        needs=("others", "predicted as others"),
     ),
     MetricDefinition(
         "brier",

@@ -140,6 +140,8 @@ def _why_undefined(predictions: Predictions, name: str, positive: int | None) ->
             return f"nothing was predicted as {who}"
         if "others" in metric.needs and not np.delete(present, index).any():
             return f"every image is of {who}"
+        if "predicted as others" in metric.needs and not np.delete(called, index).any():
+            return f"every image was predicted as {who}"
     return "undefined"
 
 

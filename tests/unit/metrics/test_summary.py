@@ -62,6 +62,7 @@ def test_hand_worked_numbers():
             "specificity": 5 / 6,
             "precision": 3 / 4,
             "f1": 3 / 4,
+            "mcc": (3 * 5 - 1 * 1) / (4 * 6 * 4 * 6) ** 0.5,
             "brier": (8 * 0.04 + 2 * 0.64) / 10,
             "ece": 0.0,
         },
@@ -75,6 +76,22 @@ def test_all_predicted_negative():
     assert ours["precision"].reason == "nothing was predicted as 'malignant'"
     assert ours["recall"].value == 0.0
     assert ours["f1"].value == 0.0
+
+
+def test_a_correlation_needs_two_classes_and_two_decisions():
+    ours = quick(given([0, 1, 0, 1], [0, 0, 0, 0], names=("benign", "malignant")))["mcc"]
+    assert (ours.value, ours.reason) == (None, "every image was predicted as 'benign'")
+    ours = quick(given([2, 2], [0, 1], None, 3))["mcc"]
+    assert (ours.value, ours.reason) == (None, "every image is of class 2")
+    ours = quick(given([0, 0, 1, 1], [1, 1, 0, 0]))["mcc"]
+    assert ours.value == -1
+
+
+def test_an_interval_of_a_correlation_may_reach_below_zero():
+    random = np.random.default_rng(0)
+    targets, predicted = random.integers(0, 2, (2, 100))
+    ours = summarise(given(targets, predicted), resamples=200, names=("mcc",))["mcc"]
+    assert -1 < ours.low < 0 < ours.high < 1
 
 
 def test_a_single_class():
