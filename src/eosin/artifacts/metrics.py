@@ -25,20 +25,8 @@ from eosin.artifacts.values import (
 from eosin.artifacts.versioned import Document, check_fit, check_version
 from eosin.core.files import read_json, write_json
 from eosin.core.types import Estimate
+from eosin.metrics.catalogue import METRICS
 
-#: The metrics of every subset, in the order of the report.
-METRIC_NAMES = (
-    "accuracy",
-    "balanced_accuracy",
-    "auc",
-    "average_precision",
-    "recall",
-    "specificity",
-    "precision",
-    "f1",
-    "brier",
-    "ece",
-)
 _ROUNDING = 1e-6
 
 
@@ -83,11 +71,14 @@ class Metric(Document):
 
 
 def _check_shares(block: dict[str, Metric]) -> dict[str, Metric]:
-    for name in METRIC_NAMES:
-        value = block[name].value if name in block else None
-        most = 2 if name == "brier" else 1
-        if value is not None and not -_ROUNDING <= value <= most + _ROUNDING:
-            raise ValueError(f"{name} should lie between 0 and {most}, got {value}")
+    for name, metric in block.items():
+        known, value = METRICS.get(name), metric.value
+        if known is None or value is None:
+            continue
+        if not known.least - _ROUNDING <= value <= known.most + _ROUNDING:
+            raise ValueError(
+                f"{name} should lie between {known.least:g} and {known.most:g}, got {value}"
+            )
     return block
 
 

@@ -22,6 +22,7 @@ from eosin.artifacts.values import Count, ListOf, NotNegative, Positive, TupleOf
 from eosin.artifacts.versioned import VersionedDocument
 from eosin.core.files import open_file
 from eosin.core.types import BoolArray, FloatArray, Samples
+from eosin.metrics.catalogue import HISTORY, HISTORY_TRAIN
 
 #: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds.
 LEADING = ("path", "label", "patient", "group", "magnification", "split", "repeat", "fold")
@@ -31,17 +32,9 @@ _MAX_GAP = 1e-3
 #: Bytes that the first row of a table must end in.
 _MAX_HEADER = 1 << 20
 HISTORY_COLUMNS = (
-    "step",
-    "epoch",
-    "lr",
-    "loss",
-    "accuracy",
-    "precision",
-    "val_loss",
-    "val_accuracy",
-    "val_precision",
-    "val_recall",
-    "val_auc",
+    *("step", "epoch", "lr"),
+    *("loss", *HISTORY_TRAIN),
+    *(f"val_{name}" for name in ("loss", *HISTORY)),
 )
 
 

@@ -16,7 +16,6 @@ import pandas as pd
 from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency
 from eosin.artifacts.layout import ComparisonFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
-from eosin.artifacts.metrics import METRIC_NAMES
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import ArtifactError, UnknownNameError, UsageError, close_matches
@@ -24,8 +23,13 @@ from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
 from eosin.data.external import EXTERNAL
-from eosin.evaluation.comparison import Contender, compare_pairs, measure_alone
-from eosin.evaluation.lightness import find_fronts, light_against_large
+from eosin.evaluation.comparison import (
+    Contender,
+    compare_pairs,
+    find_fronts,
+    light_against_large,
+    measure_alone,
+)
 from eosin.experiment.environment import default_output, version_of
 from eosin.exporting.costs import (
     THREADS,
@@ -36,20 +40,19 @@ from eosin.exporting.costs import (
     read_cost,
     training_seconds,
 )
-from eosin.metrics import count_patients
+from eosin.metrics import METRICS, count_patients
+from eosin.metrics.catalogue import COMPARED
 from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document, know_samples
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting.comparison import write_comparison_page
 from eosin.reporting.exposure import exposure
-from eosin.reporting.formatting import LOWER_IS_BETTER
 from eosin.runs.comparison import find_ranges, make_contenders
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
 
-#: What is compared of each two runs, beside the metric that ranks them.
-_METRICS = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
-_RANKING = tuple(name for name in METRIC_NAMES if name not in LOWER_IS_BETTER)
+#: Metrics that can rank runs.
+_RANKING = tuple(name for name, row in METRICS.items() if row.higher_is_better)
 _SEED = 0
 
 
@@ -116,7 +119,7 @@ def compare(
     asked = ""
     if any(run.image[metric].value is None for run in told):
         asked, metric = metric, "accuracy"
-    metrics = list(dict.fromkeys([metric, *_METRICS]))
+    metrics = list(dict.fromkeys([metric, *COMPARED]))
     with progress_bar("Comparing pairs") as advance:
         ranked = _ranked(contenders, told, metric)
         pairs = compare_pairs(

@@ -37,13 +37,14 @@ from eosin.ensembling.pooling import (
 from eosin.evaluation import Judged, judge
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
-from eosin.experiment.model_info import SUMMARY, finish_model
+from eosin.experiment.model_info import finish_model
 from eosin.experiment.prepare import Say, silent
 from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_mistakes, mistakes
 from eosin.experiment.writer import Stopwatch
 from eosin.images.bank import load_bank
 from eosin.images.references import without
+from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
 from eosin.runs.finished import FinishedRun
@@ -189,7 +190,7 @@ def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
         params=info.params,
         weights_sha256=info.weights_sha256,
         transfer_chain=info.transfer_chain,
-        metrics={name: alone[name] for name in SUMMARY},
+        metrics={name: alone[name] for name in HEADLINE},
     )
 
 

@@ -15,7 +15,7 @@ from eosin.artifacts.weights import Arrays, read_arrays, write_arrays
 from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.files import sha256_file
 from eosin.core.types import ImageSource, Samples
-from eosin.evaluation.locking import join_thresholds
+from eosin.evaluation.thresholds import join_thresholds
 from eosin.images.preprocess import channel_affine
 from eosin.images.staining import join_references
 from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier

@@ -34,6 +34,7 @@ from eosin.experiment.writer import Session, Stopwatch, write_environment
 from eosin.inference.classifier import Classifier
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
+from eosin.reporting.formatting import number
 
 #: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
 MEMBERS = "members_out_of_fold"
@@ -51,10 +52,10 @@ def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[s
         The contents of ``metrics.json``: the split ``oof``.
     """
     write_environment(run, session)
-    for number, fold in enumerate(folds, start=1):
+    for count, fold in enumerate(folds, start=1):
         place = run.fold(fold.repeat, fold.fold)
         site = fold.report.parts["test"].site
-        label = f"fold {number} of {len(folds)}{f' (site {site})' if site else ''}: "
+        label = f"fold {count} of {len(folds)}{f' (site {site})' if site else ''}: "
         if place.metrics.exists():
             session.say(f"{label}done before")
             if not place.report.exists():
@@ -100,7 +101,7 @@ def _fold_recipe(session: Session, positive: str | None) -> Recipe:
 
 def _headline(metrics: SplitMetrics) -> str:
     values = [(name, metrics.image[name].value) for name in ("auc", "accuracy")]
-    told = [f"{name} {'undefined' if v is None else f'{v:.3f}'}" for name, v in values]
+    told = [f"{name} {'undefined' if v is None else number(v)}" for name, v in values]
     return f"{', '.join(told)} on {metrics.n_images} images of {metrics.n_groups} groups"
 
 

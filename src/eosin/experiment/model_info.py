@@ -13,6 +13,7 @@ from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, T
 from eosin.core.files import sha256_file
 from eosin.core.types import Samples
 from eosin.images.spacing import network_mpp
+from eosin.metrics.catalogue import HEADLINE
 
 #: What the first link of a chain is called.
 SOURCE = "source"
@@ -20,8 +21,6 @@ RANDOM = "none"
 
 
 _SIMULATED = " Trained on simulated images: it knows nothing of tissue."
-#: The headline metrics that ``model.json`` repeats.
-SUMMARY = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 
 
 @dataclass(frozen=True)
@@ -108,5 +107,5 @@ def finish_model(folder: ModelFolder, info: ModelInfo, splits: Mapping[str, Spli
         info: All but the headline metrics and the files' SHA-256.
         splits: Measurements by what they are called in ``model.json``.
     """
-    metrics = {name: {key: split.image[key] for key in SUMMARY} for name, split in splits.items()}
+    metrics = {name: {key: split.image[key] for key in HEADLINE} for name, split in splits.items()}
     write_model(folder, info.model_copy(update={"metrics": metrics}))

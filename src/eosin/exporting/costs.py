@@ -19,7 +19,7 @@ from eosin.core.errors import EosinError
 from eosin.core.progress import progress_bar
 from eosin.core.seeding import generator
 from eosin.core.types import Samples
-from eosin.evaluation.lightness import median_interval
+from eosin.evaluation.comparison import median_interval
 from eosin.images.bank import load_bank
 from eosin.images.references import without
 from eosin.inference.classifier import Classifier

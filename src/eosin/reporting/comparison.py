@@ -7,7 +7,7 @@ from pathlib import Path
 from eosin.artifacts.comparison import ComparedPair, Comparison, IndependentTest, RangeTest
 from eosin.artifacts.layout import ComparisonFolder
 from eosin.artifacts.versioned import read_document
-from eosin.reporting.formatting import ABSENT, count, listing, metric_label, quantity
+from eosin.reporting.formatting import ABSENT, count, listing, metric_label, quantity, signed
 from eosin.reporting.noise import (
     OUTCOMES,
     cautions,
@@ -19,7 +19,6 @@ from eosin.reporting.noise import (
     outcome,
     p_text,
     ranked,
-    signed,
     turned,
     unit,
     units,

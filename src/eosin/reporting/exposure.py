@@ -8,11 +8,16 @@ from itertools import combinations
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
-from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
+from eosin.metrics.catalogue import LEADING
+from eosin.reporting.formatting import (
+    count,
+    metric_label,
+    metric_text,
+    number,
+    quantity,
+    source_words,
+)
 from eosin.runs.finished import FinishedRun
-
-#: Metrics of the verdict, in order of preference.
-LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
 
 #: Caution for external images that a model folder alone was evaluated on.
 UNKNOWN_OVERLAP = (
@@ -111,7 +116,7 @@ def _from_overlap(run: FinishedRun) -> Exposure | None:
 
 def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
     """Return the metric of the verdict; ``None`` if none has a value."""
-    for name in LEADING_METRICS:
+    for name in LEADING:
         metric = block.get(name)
         if metric is not None and metric.value is not None:
             return name, metric
@@ -155,12 +160,12 @@ def verdict(run: FinishedRun) -> str:
         return f"No headline number: {_why_none(run)} (judged on {units(run)})."
     name, metric = lead
     label = leading_name(name, run)
-    number = metric_text(metric) + (", without an interval," if metric.low is None else "")
-    return f"{label[0].upper()}{label[1:]} {number} on {units(run)}{_seen(run)}."
+    value = metric_text(metric) + (", without an interval," if metric.low is None else "")
+    return f"{label[0].upper()}{label[1:]} {value} on {units(run)}{_seen(run)}."
 
 
 def _why_none(run: FinishedRun) -> str:
-    metric = run.judged.image.get(LEADING_METRICS[0])
+    metric = run.judged.image.get(LEADING[0])
     return (metric.reason if metric else None) or "nothing could be measured"
 
 
@@ -218,7 +223,7 @@ def threshold_text(run: FinishedRun) -> str:
     threshold = run.judged.threshold
     if threshold.value is None and threshold.target_recall is None:
         return ""
-    where = "" if threshold.value is None else f"{threshold.value:.3f}, chosen on "
+    where = "" if threshold.value is None else f"{number(threshold.value)}, chosen on "
     text = f"{where}{source_words(threshold.source)}"
     if threshold.target_recall is not None:
         of = "the lower end of the recall's interval" if threshold.bound == "lower" else "a recall"

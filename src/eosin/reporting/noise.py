@@ -15,6 +15,7 @@ from eosin.reporting.formatting import (
     metric_label,
     metric_text,
     quantity,
+    signed,
 )
 
 #: Significance level of the corrected p-values.
@@ -47,12 +48,6 @@ def difference_text(metric: Metric | None) -> str:
     if metric.low is None or metric.high is None:
         return signed(metric.value)
     return f"{signed(metric.value)} ({signed(metric.low)} to {signed(metric.high)})"
-
-
-def signed(value: float) -> str:
-    """Format a number with its sign; none if it rounds to zero."""
-    text = f"{abs(value):.3f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
 def p_text(p: float | None) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, RunFolder
-from eosin.artifacts.metrics import METRIC_NAMES, Metric
+from eosin.artifacts.metrics import Metric
 from eosin.core.errors import ArtifactError
 from eosin.core.files import write_bytes
-from eosin.reporting.exposure import LEADING_METRICS, Exposure, exposure, leading_name, unit_name
+from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
+from eosin.reporting.exposure import Exposure, exposure, leading_name, unit_name
 from eosin.reporting.formatting import (
     ABSENT,
     count,
@@ -19,6 +20,7 @@ from eosin.reporting.formatting import (
     number,
     quantity,
     share,
+    signed,
 )
 from eosin.reporting.pages import write_report
 from eosin.reporting.rendering import Cell, Footnotes, Table, render, write_figures, write_page
@@ -32,8 +34,6 @@ from eosin.runs.finished import FinishedRun, read_run
 #: Names of the two splits, in the order of the page.
 LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
 
-#: Metrics of the chart: those that papers print.
-_CHARTED = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
 _TITLE = "The same model under two splits"
 
 
@@ -87,7 +87,7 @@ def _chart(both: tuple[Protocol, ...], title: str = "") -> Picture | None:
         name="protocols",
         caption="Each metric under both splits, with its 95 % interval.",
         title=title,
-        only=_CHARTED,
+        only=COMPARED,
     )
 
 
@@ -170,8 +170,7 @@ def _gap(strict: Metric | None, published: Metric | None) -> str:
     if strict is None or published is None or strict.value is None or published.value is None:
         return ABSENT
     gap = published.value - strict.value
-    sign = "" if abs(gap) < 0.005 else "+" if gap > 0 else "−"
-    return f"{sign}{abs(gap):.2f}"
+    return signed(gap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +185,7 @@ class Protocol:
 
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
     """Return the first metric that both runs have."""
-    for name in LEADING_METRICS:
+    for name in LEADING:
         a, b = (p.run.judged.image.get(name) for p in (strict, published))
         if a is not None and b is not None and a.value is not None and b.value is not None:
             return name, a, b
@@ -225,8 +224,8 @@ def meaning(strict: Protocol, published: Protocol) -> list[str]:
 
 def _difference(label: str, strict: Metric, published: Metric) -> str:
     gap = (published.value or 0.0) - (strict.value or 0.0)
-    if abs(gap) < 0.005:
-        return f"In this experiment both splits give the same {label} to two decimals."
+    if abs(gap) < 0.0005:
+        return f"In this experiment both splits give the same {label} to three decimals."
     if gap > 0:
         return (
             f"In this experiment the published split reports {number(gap)} more {label} than"

@@ -12,9 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from eosin.artifacts.metrics import METRIC_NAMES, Metric, MetricBlock
+from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.artifacts.model import RESEARCH_USE_ONLY
 from eosin.core.files import write_bytes, write_text
+from eosin.metrics.catalogue import METRIC_NAMES
 from eosin.reporting.formatting import ABSENT, breakable, count, metric_label, metric_text
 from eosin.reporting.style import Picture
 from eosin.reporting.tiles import data_uri
@@ -24,13 +25,6 @@ SIMULATED = (
     "Simulated data. These images were computed, not taken from patients: the numbers show that"
     " the software works and say nothing about any disease."
 )
-
-
-#: Metrics of a subgroup of images, and of a class against the rest.
-PART_METRICS = ("accuracy", "auc", "recall", "specificity", "f1")
-CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auc")
-#: All images of a subtype are of one class: other metrics are undefined.
-SUBTYPE_METRICS = ("accuracy",)
 
 
 def render(template: str, **context: Any) -> str:
@@ -135,7 +129,7 @@ def text_table(
 
 
 def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table:
-    """Build the table of the ten metrics, one column per block, by heading."""
+    """Build the table of all metrics, one column per block, by heading."""
     notes = Footnotes()
     further = [name for block in blocks.values() for name in block if name not in METRIC_NAMES]
     names = [

@@ -13,10 +13,10 @@ from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.artifacts.profile import Drift, explain_quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.data.audit import list_joined
+from eosin.metrics.catalogue import HEADLINE
 from eosin.reporting.exposure import UNKNOWN_OVERLAP
-from eosin.reporting.formatting import duration, quantity
+from eosin.reporting.formatting import duration, metric_text, number, of_hundred, quantity
 
-_TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 _INDENT = " " * 21
 _MOST_PAIRS = 3
 _MOST_CLASSES = 8
@@ -27,12 +27,10 @@ _ALONE = (
 
 
 def tell_metric(metric: Metric) -> str:
-    """Format ``0.83 (0.70–0.94)``, or the reason for a missing value."""
+    """Format ``0.834 (0.701–0.942)``, or the reason for a missing value."""
     if metric.value is None:
         return f"undefined ({metric.reason})"
-    if metric.low is None or metric.high is None:
-        return f"{metric.value:.3f} (no interval)"
-    return f"{metric.value:.3f} ({metric.low:.3f}–{metric.high:.3f})"
+    return metric_text(metric) + (" (no interval)" if metric.low is None else "")
 
 
 def tell_split(name: str, split: SplitMetrics) -> list[str]:
@@ -42,14 +40,14 @@ def tell_split(name: str, split: SplitMetrics) -> list[str]:
         patients = quantity(split.n_patients, "patient")
     images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
     lines = [f"{name}: {images}, {patients}, {groups}"]
-    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in _TOLD]
+    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in HEADLINE]
     lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
     return lines + _tell_support(split)
 
 
 def _tell_support(split: SplitMetrics) -> list[str]:
     """Return what intervals rest on, and once each reason for a missing one."""
-    told = [split.image[metric] for metric in _TOLD]
+    told = [split.image[metric] for metric in HEADLINE]
     if split.threshold.target_recall is not None:
         told += [split.at_threshold[metric] for metric in ("recall", "specificity")]
     known = [metric for metric in told if metric.value is not None and metric.reason]
@@ -66,7 +64,7 @@ def _tell_threshold(split: SplitMetrics) -> list[str]:
     found = split.threshold
     if found.target_recall is None:
         return []
-    at = "each fold's threshold" if found.value is None else f"{found.value:.3f}"
+    at = "each fold's threshold" if found.value is None else number(found.value)
     recall, specificity = (
         tell_metric(split.at_threshold[name]) for name in ("recall", "specificity")
     )
@@ -74,7 +72,7 @@ def _tell_threshold(split: SplitMetrics) -> list[str]:
     if split.decisions is not None:
         wrong, negative = split.decisions.false_positives, _negative(split)
         if wrong.value is not None:
-            lines.append(f"{_INDENT}{_tell(wrong, '.0f')} false positives per 100 {negative}")
+            lines.append(f"{_INDENT}{of_hundred(wrong, 1)} false positives per 100 {negative}")
     return [*lines, f"{_INDENT}{found.reason}"] if found.reason else lines
 
 
@@ -85,12 +83,12 @@ def _negative(split: SplitMetrics) -> str:
 def _tell_calibration(split: SplitMetrics) -> list[str]:
     if split.calibration is None:
         return []
-    told = f"  calibration        ece {_tell(split.image['ece'])}"
+    told = f"  calibration        ece {metric_text(split.image['ece'])}"
     raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
     if raw is None or raw.value is None:
         return [told]
     by = "" if temperature is None else f" (temperature {temperature:.2f})"
-    return [f"{told}; {raw.value:.3f} before scaling{by}"]
+    return [f"{told}; {number(raw.value)} before scaling{by}"]
 
 
 def _tell_abstention(split: SplitMetrics) -> list[str]:
@@ -100,25 +98,17 @@ def _tell_abstention(split: SplitMetrics) -> list[str]:
     if found.abstention_rate.value is None:
         return [f"  abstention         none: {found.rule.reason}"]
     accuracy, least = found.kept["accuracy"], _least_covered(found.coverage_by_class)
-    kept = "" if accuracy.value is None else f"; accuracy of the rest {_tell(accuracy)}"
+    kept = "" if accuracy.value is None else f"; accuracy of the rest {metric_text(accuracy)}"
     return [
-        f"  abstention         on {_tell(found.abstention_rate)} of the images{kept}",
-        f"{_INDENT}label in the set {_tell(found.coverage)}{least}; "
+        f"  abstention         on {metric_text(found.abstention_rate)} of the images{kept}",
+        f"{_INDENT}label in the set {metric_text(found.coverage)}{least}; "
         f"{1 - found.rule.alpha:.2f} of each class was asked for",
     ]
 
 
 def _least_covered(by_class: Mapping[str, Metric]) -> str:
     known = [(m.value, name) for name, m in by_class.items() if m.value is not None]
-    return ", least of {1} {0:.3f}".format(*min(known)) if len(known) > 1 else ""
-
-
-def _tell(metric: Metric, digits: str = ".3f") -> str:
-    """Format value and interval only; their limits are given with other metrics."""
-    told = f"{metric.value:{digits}}"
-    if metric.low is None or metric.high is None:
-        return told
-    return f"{told} ({metric.low:{digits}}–{metric.high:{digits}})"
+    return f", least of {min(known)[1]} {number(min(known)[0])}" if len(known) > 1 else ""
 
 
 def tell_drift(drift: Drift) -> list[str]:

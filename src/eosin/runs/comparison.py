@@ -12,8 +12,7 @@ import numpy as np
 from eosin.artifacts.comparison import ComparedRun, RangeTest
 from eosin.artifacts.predictions import PREFIX
 from eosin.evaluation.comparison import Contender, Factor, range_tests
-from eosin.metrics import Predictions
-from eosin.metrics.comparison import draw
+from eosin.metrics import Predictions, measure_values
 from eosin.metrics.predictions import encode
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages, mean_predictions
@@ -142,5 +141,5 @@ def _values(blocks: dict[str, Any], like: Contender, metric: str) -> Any:
             predicted=np.asarray(probabilities.argmax(axis=1)),
             groups=[0] * len(probabilities),
         )
-        found.append(draw(alone, [metric], resamples=1).points[metric])
+        found.append(measure_values(alone, [metric])[metric])
     return np.array(found)

@@ -21,6 +21,7 @@ from eosin.core.progress import Advance, progress_bar
 from eosin.core.types import FloatArray, Image, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, Schedule, cross_entropy
 from eosin.images.preprocess import channel_affine
+from eosin.metrics.catalogue import HISTORY_TRAIN
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.loggers import RowLogs
 from eosin.training.material import FitInputs, class_weights, shown_counts
@@ -204,7 +205,7 @@ class _Tally:
         self._logits, self._targets = [], []
         val = self._inputs.val
         judged = self._score(_judge(network, val, self._inputs, self._section), val.targets)
-        row = {name: trained[name] for name in ("loss", "accuracy", "precision")}
+        row = {name: trained[name] for name in ("loss", *HISTORY_TRAIN)}
         row |= {f"val_{name}": value for name, value in judged.items()}
         self._evaluations += 1
         # Where nothing is monitored, the latest state is the best.

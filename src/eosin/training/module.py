@@ -13,6 +13,7 @@ from eosin.artifacts.model import Preprocessing
 from eosin.augment import Policy
 from eosin.core.errors import TrainingError
 from eosin.core.types import FloatArray
+from eosin.metrics.catalogue import HISTORY_TRAIN
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import seed_torch
@@ -145,8 +146,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         positive = self.task.positive
         train, val = self._train.scores(positive), self._val.scores(positive)
         self._train, self._val = _Tally(), _Tally()
-        names = ("loss", "accuracy", "precision")
-        scores = {name: train.get(name) for name in names}
+        scores = {name: train.get(name) for name in ("loss", *HISTORY_TRAIN)}
         return scores | {f"val_{name}": value for name, value in val.items()}
 
     def step_schedule(self, monitored: float) -> None:

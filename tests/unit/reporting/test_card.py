@@ -184,8 +184,8 @@ def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
     benign = run.predictions[run.predictions["label"] == "benign"]
     (told,) = (words for words in failure_points(run) if words.startswith("At the locked"))
     assert told == (
-        "At the locked threshold 84 of 100 benign are called malignant (specificity 0.16"
-        f" (0.12–0.22)); {benign['patient'].nunique()} of 6 patients had more than half of the"
+        "At the locked threshold 84 of 100 benign are called malignant (specificity 0.160"
+        f" (0.120–0.220)); {benign['patient'].nunique()} of 6 patients had more than half of the"
         " images judged wrongly; it abstains on 25.0\N{NO-BREAK SPACE}%."
     )
 

@@ -86,7 +86,7 @@ def test_a_number_without_an_interval_is_not_told_as_if_it_had_one(run):
     lost = Metric(value=0.99, reason="4 groups of 'benign': an interval needs at least 5")
     edit(run / "metrics.json", lambda m: m["test"]["image"].update(auc=lost.model_dump()))
     told = read_run(run)
-    assert verdict(told).startswith("AUC 0.99, without an interval, on 72 images")
+    assert verdict(told).startswith("AUC 0.990, without an interval, on 72 images")
     head, why = caution(told)
     assert head == "The headline number has no interval."
     assert why == "4 groups of 'benign': an interval needs at least 5."

@@ -181,8 +181,8 @@ def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
     if value is None or metrics.positive is None:
         return ""
     style: dict[str, Any] = {"color": INK, "linewidth": 1.4, "linestyle": "-."}
-    axes.plot((value, value), (0, top), label=f"Threshold {value:.2f}", **style)
-    return f" The locked threshold stands at {value:.2f}."
+    axes.plot((value, value), (0, top), label=f"Threshold {number(value)}", **style)
+    return f" The locked threshold stands at {number(value)}."
 
 
 def calibration_words(run: FinishedRun) -> str:

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Criterion
 from eosin.core.types import FloatArray
-from eosin.evaluation.lightness import cost_of, find_fronts
+from eosin.evaluation.comparison import cost_of, find_fronts
 from eosin.reporting.formatting import (
     ABSENT,
     amount,

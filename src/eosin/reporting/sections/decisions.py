@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import groupby
 
-from eosin.artifacts.metrics import Abstention, AbstentionMetrics, Metric, NetBenefit, SplitMetrics
+from eosin.artifacts.metrics import Abstention, AbstentionMetrics, NetBenefit, SplitMetrics
+from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
 from eosin.reporting.exposure import split_name
 from eosin.reporting.formatting import (
     ABSENT,
@@ -16,6 +17,7 @@ from eosin.reporting.formatting import (
     listing,
     metric_text,
     number,
+    of_hundred,
     quantity,
     share,
     source_words,
@@ -30,10 +32,8 @@ _TOLD = (0.1, 0.25, 0.5, 0.75)
 _MOST_STRETCHES = 3
 #: Tolerance for a benefit above "act on all".
 _ROUNDING = 1e-12
-
-
-#: Metrics of all images, and of those without abstention.
-_COMPARED = ("accuracy", "balanced_accuracy", "recall", "specificity")
+#: Metrics of all images and of those that are decided on.
+_COMPARED = tuple(name for name in HEADLINE if name in OF_DECISIONS)
 
 
 def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
@@ -51,7 +51,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
         axes.plot(x, everyone, color=COLOURS[1], linestyle="--", label="Act on every image")
         axes.axhline(0, color=MUTED, linestyle=":", linewidth=1.4, label="Act on none")
         if (locked := metrics.threshold.value) is not None:
-            label = f"Locked threshold {locked:.2f}"
+            label = f"Locked threshold {number(locked)}"
             axes.axvline(locked, label=label, color=INK, linewidth=1.2, linestyle="-.")
         axes.set(xlim=(0, 1), ylim=(-0.3 * top, 1.08 * top))
         axes.set_title("Decision curve", pad=46)
@@ -106,7 +106,7 @@ def threshold_words(run: FinishedRun) -> list[str]:
     source = source if source == threshold.source else f"chosen on {source}"
     first = f"The threshold is {source}."
     if threshold.value is not None:
-        first = f"An image is called {positive} from {threshold.value:.3f} on ({source})."
+        first = f"An image is called {positive} from {number(threshold.value)} on ({source})."
     missed = (
         [f"Not as the recipe wishes: {threshold.reason.rstrip('.')}."] if threshold.reason else []
     )
@@ -198,18 +198,6 @@ def negative_class(run: FinishedRun) -> str:
     return next(name for name in run.class_names if name != run.judged.positive)
 
 
-def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
-    """Format a share as a number of 100, e.g. ``"46 (20–67)"``."""
-    if metric is None or metric.value is None:
-        return ABSENT
-    digits = 0 if 1 <= scale * metric.value <= 99 else 1
-    value, low, high = (
-        "" if v is None else f"{scale * v:.{digits}f}"
-        for v in (metric.value, metric.low, metric.high)
-    )
-    return f"{value} ({low}–{high})" if low and high else value
-
-
 def rule_of(run: FinishedRun) -> Abstention | None:
     """Return the abstention rule; ``None`` if the run does not record it.
 
@@ -271,7 +259,7 @@ def coverage_table(run: FinishedRun) -> Table | None:
     measured = run.judged.abstention
     if measured is None or measured.rule.reason is not None:
         return None
-    notes, wanted = Footnotes(), Cell(number(1 - measured.rule.alpha))
+    notes, wanted = Footnotes(), Cell(f"{1 - measured.rule.alpha:.2f}")
     rows = tuple(
         (
             Cell(name),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from eosin.artifacts.metrics import Metric, MetricBlock
-from eosin.reporting.formatting import LOWER_IS_BETTER, metric_label, metric_text
+from eosin.metrics.catalogue import LOWER_IS_BETTER
+from eosin.reporting.formatting import metric_label, metric_text
 from eosin.reporting.style import (
     COLOURS,
     INK,

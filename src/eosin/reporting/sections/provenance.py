@@ -252,7 +252,7 @@ def _stored_threshold(model: ModelInfo) -> str:
     threshold = model.threshold
     if threshold.value is None:
         return "none: the most probable class decides"
-    return f"{threshold.value:.3f} ({threshold.source})"
+    return f"{number(threshold.value)} ({threshold.source})"
 
 
 def _transfer(run: FinishedRun) -> str:

@@ -131,7 +131,7 @@ def _operating_point(axes: Axes, kind: _Kind, metrics: SplitMetrics) -> str:
     if len(values) < len(wanted) or metrics.threshold.value is None:
         return ""
     x, y = (1 - values[0], values[1]) if kind is _ROC else (values[0], values[1])
-    label = f"Locked threshold {metrics.threshold.value:.2f}"
+    label = f"Locked threshold {number(metrics.threshold.value)}"
     axes.plot(
         x, y, "D", color=COLOURS[1], markeredgecolor="white", markersize=8, label=label, zorder=5
     )

@@ -15,13 +15,11 @@ from eosin.artifacts.model import EnsembleMember
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.text import percent
 from eosin.core.types import BoolArray, FloatArray, IntArray
+from eosin.metrics.catalogue import BY_CLASS, HEADLINE, OF_ONE_CLASS, OF_PARTS
 from eosin.metrics.predictions import encode
 from eosin.reporting.exposure import threshold_text, units
 from eosin.reporting.formatting import ABSENT, count, metric_label, number, quantity, times
 from eosin.reporting.rendering import (
-    CLASS_METRICS,
-    PART_METRICS,
-    SUBTYPE_METRICS,
     Cell,
     Footnotes,
     Table,
@@ -49,7 +47,7 @@ _MOST_NAMED = 40
 #: Heading of metrics at thresholds that differ between folds.
 _FOLDS_THRESHOLDS = "At each fold's locked threshold"
 #: Metrics that compare ensemble members.
-_METRICS = {"auc": "AUC", "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}
+_OF_MEMBERS = HEADLINE[:3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +185,7 @@ def headline_tables(run: FinishedRun) -> list[Table]:
     blocks = {"Most probable class": judged.image}
     if threshold_text(run):
         value = judged.threshold.value
-        at = f"At the locked threshold {value:.2f}" if value is not None else _FOLDS_THRESHOLDS
+        at = f"At the locked threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = judged.at_threshold
     caption = f"Metrics of {units(run)} with 95 % intervals"
     kind = (
@@ -223,7 +221,7 @@ def part_tables(run: FinishedRun) -> list[Table]:
             "Each class against the rest.",
             "Class",
             judged.by_class,
-            CLASS_METRICS,
+            BY_CLASS,
             exploration.sizes_by(run, "label"),
         ),
         block_table(
@@ -233,17 +231,17 @@ def part_tables(run: FinishedRun) -> list[Table]:
                 times(key): judged.by_magnification[key]
                 for key in sorted(judged.by_magnification, key=exploration.magnification_order)
             },
-            PART_METRICS,
+            OF_PARTS,
             exploration.sizes_by(run, "magnification", write=times),
         ),
         block_table(
-            "By site.", "Site", judged.by_site, PART_METRICS, exploration.sizes_by(run, "site")
+            "By site.", "Site", judged.by_site, OF_PARTS, exploration.sizes_by(run, "site")
         ),
         block_table(
             "By subtype.",
             "Subtype",
             judged.by_subtype,
-            SUBTYPE_METRICS,
+            OF_ONE_CLASS,
             exploration.sizes_by(run, "subtype"),
         ),
     ]
@@ -321,14 +319,15 @@ def members_table(run: FinishedRun) -> Table | None:
             Cell(member_network(member)),
             Cell(f"{member.input_px[0]} px"),
             Cell(count(member.params)),
-            *(notes.cell(member.metrics.get(name)) for name in _METRICS),
+            *(notes.cell(member.metrics.get(name)) for name in _OF_MEMBERS),
         )
         for member in members
     ]
     mean = Cell("Their mean"), Cell("ensemble"), Cell(f"{max(m.input_px[0] for m in members)} px")
     weights = Cell(count(sum(member.params for member in members)))
-    rows.append((*mean, weights, *(notes.cell(run.judged.image.get(name)) for name in _METRICS)))
-    columns = ("Run", "Network", "Input", "Weights", *_METRICS.values())
+    rows.append((*mean, weights, *(notes.cell(run.judged.image.get(name)) for name in _OF_MEMBERS)))
+    names = [metric_label(name, short=True) for name in _OF_MEMBERS]
+    columns = ("Run", "Network", "Input", "Weights", *names)
     caption = "The members and the mean of their probabilities, judged on the same images."
     return Table(caption, columns, tuple(rows), notes.notes, texts=frozenset({0, 1}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -125,9 +125,9 @@ def lock_abstention(
     """
     if not section.abstain:
         return None
-    return calibrate(
-        probabilities, samples.targets, samples.groups, samples.class_names, section.alpha, source
-    )
+    names, alpha = samples.class_names, section.alpha
+    rule = calibrate(probabilities, samples.targets, samples.groups, names, alpha)
+    return Abstention(alpha=alpha, source=source, **asdict(rule))
 
 
 def cross_calibrate(

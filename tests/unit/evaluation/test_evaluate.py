@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from eosin.artifacts.manifest import make_samples
-from eosin.artifacts.metrics import METRIC_NAMES, Threshold
+from eosin.artifacts.metrics import Threshold, read_metrics, write_metrics
 from eosin.evaluation import Judged, judge, lock_threshold
+from eosin.metrics import METRIC_NAMES
 from eosin.recipe.schema import EvaluateSection
+from eosin.reporting.rendering import headline_table
 
 SECTION = EvaluateSection(resamples=100, alpha=0.3)
 # Eight images of four patients; the probability of the positive class (malignant) of each.
@@ -45,6 +47,17 @@ def test_arg_max_and_threshold_are_judged_apart(samples):
     assert found.confusion.labels == ["benign", "malignant"]
     assert found.confusion.matrix == [[3, 1], [1, 3]]
     assert found.threshold.value == 0.35
+
+
+def test_a_file_of_before_a_metric_was_added_is_read(samples, tmp_path):
+    found = judge(judged(samples), SECTION, 0)
+    old = {name: metric for name, metric in found.image.items() if name != "mcc"}
+    write_metrics(tmp_path / "metrics.json", {"test": found.model_copy(update={"image": old})})
+    read = read_metrics(tmp_path / "metrics.json")["test"]
+    assert read.image == old
+    assert read.at_threshold == found.at_threshold
+    names = [row[0].text for row in headline_table("", {"a": read.image}).rows]
+    assert len(names) == len(METRIC_NAMES) - 1
 
 
 def test_everything_the_contract_names_is_there(samples):
