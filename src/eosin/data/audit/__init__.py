@@ -1,4 +1,4 @@
-"""The leak audit: what stands on both sides of a split, and what is in the table twice."""
+"""Leak audit of a split, and duplicates within a table."""
 
 from eosin.data.audit.album import Album, Alike, Match, find_alike
 from eosin.data.audit.audit import audit_outside, audit_samples, audit_stage, merge_audits

@@ -1,9 +1,9 @@
-"""What near-duplicates are looked for in, and the search.
+"""Index of images for the search for near-duplicates, and the search.
 
-Copies are found on small pictures; the few that these leave in doubt are verified geometrically,
-where the images can be read. Where an embedding of the images is given, too, so is what is alike by
-it: features alone say "the same tissue" of far too much, or find far too little. Of these many
-candidates the few are verified that pass a screening of local features.
+Copies are found on thumbnails; the few uncertain pairs are verified geometrically, where the
+images can be read. Where an embedding is given, pairs that are close in it are candidates, too.
+Features alone return far too many pairs or far too few, so the candidates are screened by local
+features, and those that pass are verified.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from eosin.data.audit.registration import SKETCH_PX
 if TYPE_CHECKING:
     from eosin.data.audit.geometry import Geometry
 
-#: Neighbours of each image by its embedding, and pairs that are verified at most.
+#: Neighbours of each image by its embedding, and the largest number of pairs to verify.
 _NEIGHBOURS, _MOST_PAIRS = 20, 1_000_000
-#: Neighbours that an image is screened against at a time: 80 KiB of distances each.
+#: Neighbours that an image is screened against at once: 80 KiB of distances each.
 _TOGETHER = 64
-#: Images that the time is estimated on.
+#: Images on which the duration is estimated.
 _SAMPLE = 64
 _COPIES = (
     "Copies were looked for: mirrored, turned by right angles, saved anew, resized, cropped by up "
@@ -41,13 +41,13 @@ _CONTENT = "So were images of the same tissue turned by any angle, enlarged or s
 
 @dataclass(frozen=True)
 class Match:
-    """Two images that show the same.
+    """A pair of near-duplicates.
 
     Attributes:
-        a: The manifest's cell of the one.
-        b: Of the other.
+        a: Image reference of the first.
+        b: Image reference of the second.
         score: Similarity, up to 1.
-        how: What distinguishes them.
+        how: How the two differ, in words.
     """
 
     a: str
@@ -58,11 +58,11 @@ class Match:
 
 @dataclass(frozen=True)
 class Alike:
-    """What a search found.
+    """Near-duplicates that a search found.
 
     Attributes:
-        matches: Pairs of images, the most alike first.
-        reach: What was looked for, and what was not, in sentences.
+        matches: Pairs of images, the most similar first.
+        reach: What was searched for and what was not, in sentences.
     """
 
     matches: tuple[Match, ...] = ()
@@ -75,16 +75,16 @@ def _no_pictures() -> Image:
 
 @dataclass(frozen=True)
 class Album:
-    """Images of a table, no two of the same pixels.
+    """Index of images, each with different pixels.
 
     Attributes:
-        cells: The manifest's cells.
-        pictures: Their sketches, uint8, shape (N, 32, 32).
-        vectors: Their embedding, float32, shape (N, D); nothing where only copies are looked for.
-        read: From a row to the image, where pairs can be verified by what they show.
-        notes: Sentences on what is not looked for.
-        groups: The group of each: images of one are compared as copies only; nothing where groups
-            do not matter.
+        cells: Image references.
+        pictures: Thumbnails, uint8, shape (N, 32, 32).
+        vectors: Embeddings, float32, shape (N, D); None if only copies are searched for.
+        read: Returns the image of a row; None if pairs cannot be verified by content.
+        notes: Sentences on what is not searched for.
+        groups: Group of each image: within a group only copies are compared. Empty if groups do not
+            matter.
     """
 
     cells: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Album:
         return len(self.cells)
 
     def joined(self, other: Album) -> Album:
-        """Return the images of both."""
+        """Return the index of the images of both."""
         vectors = read = None
         if self.vectors is not None and other.vectors is not None:
             vectors = np.concatenate([self.vectors, other.vectors])
@@ -124,13 +124,13 @@ def find_alike(
     progress: Advance | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Alike:
-    """Find images that show the same.
+    """Find near-duplicates.
 
     Args:
         album: The images.
-        first: Only pairs of one of the first so many and one of the others; all by default.
+        first: If given, compare only the first so many images with the others.
         progress: Called with the number of pairs that are compared by content.
-        say: Called with the time that this takes, before it starts.
+        say: Called with the expected duration, before the comparison starts.
     """
     rows, texture = find_textured(album.pictures)
     split = None if first is None else int(np.searchsorted(rows, first))
@@ -162,10 +162,10 @@ def find_alike(
 
 
 def _apart(album: Album, pairs: IntArray, first: int | None) -> tuple[IntArray, bool]:
-    """Return pairs of two groups, and whether there were others.
+    """Return the pairs of images from different groups, and True if others were dropped.
 
-    Images of one group are on one side of a split by group, whatever they show. Groups of two
-    tables, which ``first`` separates, have nothing to do with each other.
+    A split by group keeps the images of one group together. Groups of two tables, which ``first``
+    separates, are unrelated.
     """
     if not album.groups or first is not None:
         return pairs, False
@@ -196,7 +196,7 @@ def _compare(
     progress: Advance | None,
     say: Callable[[str], None] | None,
 ) -> list[Found]:
-    """Screen candidate pairs, and verify those that pass and all that are in doubt."""
+    """Screen candidate pairs; verify those that pass and all uncertain ones."""
     from eosin.data.audit.geometry import Geometry
 
     geometry = Geometry(read)
@@ -216,7 +216,7 @@ def _screen(
     progress: Advance | None,
     say: Callable[[str], None] | None,
 ) -> IntArray:
-    """Return the pairs that may show the same; those that are known to be one are left out."""
+    """Return the pairs that may be near-duplicates, without those already known."""
     roots = np.array([known[row] for row in known])
     pairs = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]
     rows, start = np.unique(pairs), time.perf_counter()
@@ -238,7 +238,7 @@ def _screen(
 
 
 def _chunk(pairs: IntArray) -> Iterator[IntArray]:
-    """Yield positions of pairs with one first row, some at a time."""
+    """Yield positions of pairs with the same first row, in chunks."""
     order = np.argsort(pairs[:, 0], kind="stable")
     firsts = pairs[order, 0]
     for own in np.split(order, np.flatnonzero(firsts[1:] != firsts[:-1]) + 1):
@@ -247,14 +247,14 @@ def _chunk(pairs: IntArray) -> Iterator[IntArray]:
 
 
 def _time_pairs(geometry: Geometry, rows: IntArray) -> float:
-    """Return the seconds that screening takes per pair, measured on the first rows."""
+    """Return the screening time per pair in seconds, measured on the first rows."""
     start = time.perf_counter()
     geometry.screen(int(rows[0]), rows[1 : _NEIGHBOURS + 1])
     return (time.perf_counter() - start) / _NEIGHBOURS
 
 
 def _announce(say: Callable[[str], None], n_images: int, n_pairs: int, seconds: float) -> None:
-    """Print how long the comparison takes, where it is worth knowing."""
+    """Print how long the comparison takes, if it is long."""
     if seconds >= LEAST_TOLD_S:
         say(
             f"Comparing {n_pairs:,} pairs of {n_images:,} images by content: "
@@ -265,7 +265,7 @@ def _announce(say: Callable[[str], None], n_images: int, n_pairs: int, seconds: 
 def _gather(pairs: IntArray) -> IntArray:
     """Return pairs sorted so that those of one set of images follow each other.
 
-    Features of the latest images alone are kept. Within a set the likeliest pair stays first.
+    Only the features of the latest images are kept. Within a set the likeliest pair stays first.
     """
     together = DisjointSet(pairs.ravel().tolist())
     for a, b in pairs.tolist():

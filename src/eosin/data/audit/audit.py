@@ -1,4 +1,4 @@
-"""What the audit says of each finding, for readers who think in patients and slides."""
+"""Leak audit: its findings, in terms of patients and slides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHash, FileHashes
 from eosin.images.stacks import single_images
 
-#: So many examples are named; all are in the pairs.
+#: Number of examples that are named; all are in the pairs.
 _NAMED = 3
 
 _NOUNS: dict[Kind, tuple[str, str]] = {
@@ -43,12 +43,12 @@ _HOW: dict[Kind, str] = {
 
 
 _SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
-#: Names that mean the same thing only within one data set.
+#: Names with a meaning only within one data set.
 _OWN_NAMES = ("patient", "group", "cluster", "accession")
 _COLUMNS = ("path", "label", *_OWN_NAMES)
-#: Kinds of finding that compare names and no images.
+#: Kinds of finding that compare names, not images.
 _BY_NAME = ("same_group", "same_cluster", "same_accession", "alike_names")
-#: Parts in the order in which the audit names them.
+#: Subsets in the order of the report.
 _TRAINED, _OUTSIDE = "model's training", "outside"
 _LOOKED = (
     "The outside images were compared with those that the model was trained and chosen on: by "
@@ -66,14 +66,14 @@ def describe(
     n_touched: int,
     n_images: int,
 ) -> str:
-    """Say what was found.
+    """Return the message of a finding.
 
     Args:
         kind: What is shared.
-        parts: Between which parts; equal for what one part holds twice, nothing for the table.
-        names: A name of each thing shared.
-        n_touched: Images of the second part that are concerned.
-        n_images: Images of the second part.
+        parts: The two subsets; equal for duplicates within one, None for the whole table.
+        names: A name of each shared thing.
+        n_touched: Affected images of the second subset.
+        n_images: Images of the second subset.
 
     Returns:
         For example "12 groups stand in both train and test: 22549, 29960, … (103 of 110 test
@@ -99,22 +99,21 @@ def audit_samples(
     numbers: Sequence[int] | None = None,
     progress: Advance | None = None,
 ) -> AuditReport:
-    """Look for material that stands on both sides of a split, or twice in the table.
+    """Audit a table for overlap between subsets and for duplicates.
 
     Args:
-        samples: The table, of bundles every image by itself; its ``split`` column, else its
-            ``fold`` column, says which parts must share nothing. Rows with an empty one are
-            compared with no part.
+        samples: The table; of magnification stacks, one row an image. Its ``split`` column, else
+            its ``fold`` column, gives the subsets. Rows with an empty one are compared with none.
         hashes: Of its files (see :func:`~eosin.data.audit.hash_files`); without them copies
-            under other names are not looked for.
-        alike: What a search among its images found (see
-            :func:`~eosin.data.audit.find_alike`); without it near-duplicates are not told.
+            under other names are not searched for.
+        alike: Near-duplicates among its images (see :func:`~eosin.data.audit.find_alike`); without
+            them none are reported.
         named: Columns whose names are compared by spelling.
-        numbers: Numbers of the table's rows, where they are a file's: findings then name rows.
-        progress: Told how many kinds are done.
+        numbers: Row numbers in the user's file, if there is one: findings then name rows.
+        progress: Called with the number of finished kinds.
 
     Returns:
-        The findings, leaks first; one for each kind and pair of splits, with one example pair of
+        The findings, leaks first; one for each kind and pair of subsets, with one example pair of
         images for each shared thing.
     """
     if numbers is not None:
@@ -190,19 +189,19 @@ def _size(table: AuditTable, part: str) -> SplitSize:
 
 
 def _sorted(findings: Iterable[Finding]) -> list[Finding]:
-    """Leaks first; else as found."""
+    """Return the findings with leaks first, otherwise in order."""
     return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
 
 
 def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = None) -> AuditReport:
-    """Join the audits of a run's folds into that of the whole run.
+    """Merge the audits of a run's folds.
 
     Args:
         reports: At least one, each over the whole table.
         names: ``<repeat>-<fold>`` of each; ``0-0``, ``0-1``, … by default.
 
     Returns:
-        All findings, each message once; as splits the held-out part of each fold.
+        All findings, each message once; the held-out part of each fold as splits.
 
     Raises:
         ValueError: There is no report, or not one name for each.
@@ -240,20 +239,18 @@ def audit_stage(
     alike: Alike | None = None,
     distinct: bool = False,
 ) -> list[Finding]:
-    """Look for material of a stage among the images that the last training is judged on.
+    """Audit the train-test overlap between an earlier training stage and the evaluated images.
 
     Args:
         name: Of the stage.
-        stage: All its samples, its own validation and test parts too: they chose its weights.
-        judged: The images that are judged.
-        is_same_source: Whether a group of the one may be a group of the other; of different
-            data sets the names of groups mean nothing to each other.
-        alike: Images of the stage that show what judged images show; a cell of the stage's comes
-            first in each match.
-        distinct: Whether names that differ only in spelling are different names.
+        stage: All its samples, with its own validation and test subsets: they chose its weights.
+        judged: The evaluated images.
+        is_same_source: True if both come from one data set; names of groups match only within one.
+        alike: Matches of a stage's image, which comes first, and an evaluated one.
+        distinct: True if names that differ only in spelling are different names.
 
     Returns:
-        The leaks, and nothing else.
+        The leaks only.
     """
     target, hashes = judged
     part = f"stage {name}"
@@ -278,16 +275,16 @@ def audit_outside(
     *,
     distinct: bool = False,
 ) -> AuditReport:
-    """Look for outside images, and their groups, among those that a model was trained on.
+    """Audit the train-test overlap of an external validation set with a model's training data.
 
     Args:
-        trained: What the training saw.
-        outside: What is judged.
+        trained: What the model was trained and chosen on.
+        outside: The external images.
         root: The folder that paths of the report start from.
-        distinct: Whether names that differ only in spelling are different names.
+        distinct: True if names that differ only in spelling are different names.
 
     Returns:
-        The leaks; warnings where not one image is shared but names of groups are.
+        The leaks; warnings where only names of groups are shared.
     """
     tables: list[pd.DataFrame] = []
     files: dict[str, FileHash] = {}
@@ -308,7 +305,7 @@ def audit_outside(
 
 
 def _place(samples: Samples, root: Path, part: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the images of one side with paths from ``root``, and those of before to those.
+    """Return one side's images with paths from ``root``, and a mapping from old paths to new.
 
     An image without a group stays its own group, whatever folder its path starts from.
     """

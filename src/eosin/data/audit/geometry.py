@@ -1,12 +1,12 @@
-"""Whether two images show the same tissue, turned by any angle, enlarged, shifted or mirrored.
+"""Geometric verification of near-duplicates: rotated, scaled, shifted or mirrored images.
 
-Local features (SIFT: Lowe, IJCV 2004) of the one are matched with those of the other and of its
-mirror image; RANSAC (Fischler and Bolles, CACM 1981) fits a turn, a scale and a shift to the
-matches; what the fit lays over each other must agree in its details. OpenCV does the first two.
+Local features (SIFT: Lowe, IJCV 2004) of one image are matched with those of the other and of its
+mirror image; RANSAC (Fischler and Bolles, CACM 1981) fits a rotation, a scale and a shift to the
+matches; the aligned images must correlate in their details. OpenCV does the first two.
 
-Most pairs show different tissue, so a pair is screened first: the strongest features of both images
-at a smaller size must have a few matches that one turn, scale and shift explains. That takes a
-tenth of the time, and a few KiB an image in place of a hundred.
+Most pairs show different tissue, so each is screened first: the strongest features of both images
+at a smaller size must have a few matches that one transform explains. That takes a tenth of the
+time, and a few KiB an image instead of a hundred.
 """
 
 from __future__ import annotations
@@ -25,27 +25,26 @@ from PIL import Image as PillowImage
 from eosin.core.types import BoolArray, FloatArray, Image, IntArray, Pixels
 from eosin.data.audit.registration import SKETCH_PX, find_detail, to_grey
 
-#: Longest side at which features are looked for, and how many.
+#: Longest side for the detection of features, and their number.
 _SIDE_PX, _FEATURES = 224, 400
-#: A match is that much nearer than the second best (Lowe's ratio).
+#: Lowe's ratio: largest distance of a match over that of the second best.
 _RATIO = 0.8
-#: Pixels by which a matched feature may be off.
+#: Largest reprojection error of an inlier, in pixels.
 _TOLERANCE_PX = 3.0
-#: Of a fit: matches that agree, cells of a 4 × 4 grid in which they lie, enlargement, share of the
-#: image that is laid over the other.
+#: Of a fit: least inliers, cells of a 4 × 4 grid that they cover, scale, share of overlap.
 _LEAST_INLIERS, _LEAST_CELLS, _LARGEST_SCALE, _LEAST_OVERLAP = 15, 5, 2.0, 0.3
-#: Tissue that is turned twice and saved as JPEG agrees little; what is not the same, less.
+#: Tissue rotated twice and saved as JPEG correlates weakly; different tissue less.
 _LEAST_SCORE = 0.2
-#: Details are compared on pictures so many times as large as a sketch.
+#: Side of the compared details over that of a thumbnail.
 _ENLARGED = 2
-#: Features of so many images are kept: a quarter of a GiB.
+#: Images whose features are kept: a quarter of a GiB.
 _KEPT = 2048
-#: Screening: longest side, strongest features of each image, matches that must agree. Chance gives
-#: four in 1.6 % of pairs; of LC25000's pairs that verify, all have four, all but one of 3,172 five.
+#: Screening: longest side, strongest features of each image, least inliers. Chance gives four in
+#: 1.6 % of pairs; of LC25000's pairs that verify, all have four, all but one of 3,172 five.
 _SCREEN_PX, _SCREEN_FEATURES, _SCREEN_INLIERS = 160, 100, 4
-#: Features are computed by so many threads; OpenCV and decoding release the interpreter's lock.
+#: Threads that compute features; OpenCV and decoding release the interpreter's lock.
 _THREADS = 2
-#: So many images wait for a thread at a time.
+#: Images that wait for a thread at a time.
 _WAITING = 1024
 
 
@@ -54,8 +53,8 @@ class Features:
     """Local features of an image.
 
     Attributes:
-        points: Where they are (x, y), float32, shape (F, 2).
-        vectors: uint8, shape (F, 128).
+        points: Positions (x, y), float32, shape (F, 2).
+        vectors: Descriptors, uint8, shape (F, 128).
         width: Of the image, in pixels.
     """
 
@@ -78,7 +77,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Fit:
-    """How one image lies over another.
+    """Alignment of one image with another.
 
     Attributes:
         score: Correlation of the details where they overlap.
@@ -106,7 +105,7 @@ class _Stack(NamedTuple):
 
 
 class _Prepared:
-    """Strongest features of many images, in a few large arrays: small ones scatter in memory.
+    """Strongest features of many images in a few large arrays: small ones fragment memory.
 
     Args:
         rows: Of the images, shape (N,).
@@ -135,10 +134,10 @@ class _Prepared:
 
 
 class Geometry:
-    """Verifies pairs of images.
+    """Geometric verification of pairs of images.
 
     Args:
-        read: From a row to the image, uint8 or uint16, shape (H, W, C).
+        read: Returns the image of a row, uint8 or uint16, shape (H, W, C).
     """
 
     def __init__(self, read: Callable[[int], Pixels]) -> None:
@@ -151,7 +150,7 @@ class Geometry:
         self.features = lru_cache(maxsize=_KEPT)(self._find_features)
 
     def _detect(self, image: Image) -> tuple[Features, FloatArray]:
-        """Return the features of a grey image, and how strong each is, shape (F,)."""
+        """Return the features of a grey image, and the strength of each, shape (F,)."""
         if not hasattr(self._own, "sift"):  # neither may be shared by threads
             self._own.sift = self._cv.SIFT_create(nfeatures=_FEATURES, contrastThreshold=0.02)
             self._own.contrast = self._cv.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4))
@@ -173,7 +172,7 @@ class Geometry:
         return Features(found.points[kept], found.vectors[kept], found.width)
 
     def prepare(self, rows: IntArray) -> Iterator[int]:
-        """Compute what pairs of these rows are screened by; yield how many rows are done."""
+        """Compute the screening features of these rows; yield the number of finished rows."""
         self._prepared = prepared = _Prepared(rows)
         with ThreadPoolExecutor(_THREADS) as pool:
             for start in range(0, len(rows), _WAITING):
@@ -184,7 +183,7 @@ class Geometry:
                     yield done
 
     def screen(self, row: int, others: IntArray) -> BoolArray:
-        """Return which of other rows may show the same as a row, be it mirrored, shape (M,)."""
+        """Return which other rows may match a row, mirrored or not, shape (M,)."""
         if self._prepared is None:
             raise ValueError("rows must be prepared before they are screened")
         one, moved = self._prepared.take(row), self._prepared.stack(others)
@@ -209,7 +208,7 @@ class Geometry:
             moved: The others.
 
         Returns:
-            The nearest feature of each other image, and whether it matches, shape (2, F, M).
+            The nearest feature of each other image, and True where it matches, shape (2, F, M).
         """
         n_others, n_features = moved.vectors.shape[:2]
         distance = self._measure(vectors, moved.vectors.reshape(-1, 128))
@@ -230,14 +229,14 @@ class Geometry:
     def _measure(self, a: Image, b: Image) -> FloatArray:
         """Return squared distances between descriptors, float32, shape (A, B)."""
         one, other = a.astype(np.float32), b.astype(np.float32)
-        # NumPy's product wakes threads, which cost 50 times as much where cores are busy.
+        # NumPy's product wakes threads, which cost 50 times as much on busy cores.
         distance: FloatArray = self._cv.gemm(one, other, -2.0, None, 0.0, flags=self._cv.GEMM_2_T)
         distance += (one * one).sum(axis=1)[:, None]
         distance += (other * other).sum(axis=1)
         return distance
 
     def _match(self, a: Image, b: Image) -> IntArray:
-        """Return rows of features that are each other's best, and clearly so, shape (M, 2)."""
+        """Return rows of mutual nearest features that pass the ratio test, shape (M, 2)."""
         if len(a) < 2 or len(b) < 2:
             return np.zeros((0, 2), dtype=np.int64)
         distance = self._measure(a, b)
@@ -251,7 +250,7 @@ class Geometry:
     def _transform(
         self, fixed: FloatArray, moved: FloatArray, tolerance_px: float
     ) -> tuple[FloatArray | None, Any]:
-        """Return the turn, scale and shift that most points agree with, and which do."""
+        """Return the rotation, scale and shift with the most inliers, and the inliers."""
         matrix, kept = self._cv.estimateAffinePartial2D(
             moved,
             fixed,
@@ -263,7 +262,7 @@ class Geometry:
         return matrix, kept
 
     def verify(self, a: int, b: int) -> Fit | None:
-        """Return how the image in row ``b`` lies over that in row ``a``; nothing if it doesn't."""
+        """Return the alignment of image ``b`` with image ``a``; None if they do not match."""
         image, fixed, _ = self.features(a)
         moved, *both = self.features(b)
         fits = [
@@ -295,7 +294,7 @@ class Geometry:
         return Fit(score, _describe(angle, scale, mirrored=bool(mirrored)), len(agreed))
 
     def _compare(self, fixed: Image, moved: Image, matrix: FloatArray) -> float:
-        """Return the correlation of the details where both show something; 0 of a small overlap."""
+        """Return the correlation of the details in the overlap; 0 if it is small."""
         size = (fixed.shape[1], fixed.shape[0])
         warped = self._cv.warpAffine(moved, matrix, size)
         covered = self._cv.warpAffine(np.full_like(moved, 255), matrix, size)
@@ -307,7 +306,7 @@ class Geometry:
         inside = small[2] > 254
         if inside.mean() < _LEAST_OVERLAP:
             return 0.0
-        # Beyond the edge lies what the other image shows there: it must not make an edge.
+        # Beyond the border copy the other image, so that the border makes no edge.
         pair = np.stack([small[0], np.where(inside, small[1], small[0])])
         a, b = (detail[inside] for detail in find_detail(pair))
         a, b = a - a.mean(), b - b.mean()
@@ -315,7 +314,7 @@ class Geometry:
 
 
 def _resize(grey: PillowImage.Image, side_px: int) -> Image:
-    """Return a grey image whose longest side has so many pixels."""
+    """Return a grey image whose longest side is ``side_px``."""
     factor = side_px / max(grey.size)
     size = (max(1, round(grey.width * factor)), max(1, round(grey.height * factor)))
     return np.asarray(grey.resize(size, PillowImage.Resampling.BICUBIC))

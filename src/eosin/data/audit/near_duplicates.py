@@ -1,4 +1,4 @@
-"""Nearest neighbours among many vectors, by matrix products in blocks."""
+"""Near-duplicates by thumbnails, and nearest neighbours by matrix products in blocks."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from eosin.data.audit.registration import (
     to_grid,
 )
 
-#: Rows and columns of a block: 4 MiB of distances, which stay near the processor.
+#: Rows and columns of a block: 4 MiB of distances, which fit the cache.
 _ROWS, _COLUMNS = 256, 4096
 
 
-#: Neighbours of each image that are looked at.
+#: Neighbours of each image that are compared.
 _NEIGHBOURS = 12
 #: Least correlation of the cells: a crop by 5 % of fine tissue leaves 0.57.
 _LEAST_GUESS = 0.5
-#: Least correlation of pictures of half the size: a crop by 5 % leaves 0.88, chance rarely so much.
+#: Least correlation of thumbnails of half the size: a crop by 5 % leaves 0.88, chance seldom that.
 _LEAST_FIT = 0.8
-#: Share of a picture that must have texture for it to be compared.
+#: Least share of a thumbnail with texture for it to be compared.
 LEAST_TEXTURE = 0.15
-#: Detail that may stay unexplained, as a share of the texture; pairs that leave up to so many times
-#: as much are doubtful, and may be so many: as a share of the images, or as in a small set.
+#: Largest unexplained detail of a copy, as a share of the texture; factor up to which a pair is
+#: uncertain; most such pairs, as a share of the images or as a number in a small set.
 _LARGEST_DOUBT, _DOUBTFUL, _FEW, _LEAST_FEW = 0.1, 3.0, 0.01, 3
-#: By so much the limit is lowered at a time; below the least only the very same is left.
+#: Factor by which the limit is lowered at a time; below the least only identical ones are left.
 _STEP, _LEAST_DOUBT = 0.7, 1e-3
-#: What leaves so much more is looked at again, in so many images at most, the likeliest.
+#: Factor up to which pairs are compared again, and the most images, the likeliest first.
 _AGAIN, _MOST_AGAIN = 5.0, 200
 #: Change of a side that is a crop rather than the rounding of a resized copy.
 _CROPPED = 0.015
@@ -51,11 +51,11 @@ def find_neighbours(queries: FloatArray, among: FloatArray, k: int) -> IntArray:
     Args:
         queries: float32, shape (M, D).
         among: float32, shape (N, D).
-        k: How many, at most N.
+        k: Neighbours of each, at most N.
 
     Returns:
-        Rows of ``among``, in no order, shape (M, min(k, N)); a query that is among them finds
-        itself, too.
+        Rows of ``among``, unordered, shape (M, min(k, N)); a query that is among them finds itself,
+        too.
     """
     k = min(k, len(among))
     centre = among.mean(axis=0) if len(among) else 0.0
@@ -70,7 +70,7 @@ def find_neighbours(queries: FloatArray, among: FloatArray, k: int) -> IntArray:
 
 
 def _search(block: FloatArray, among: FloatArray, halves: FloatArray, k: int) -> IntArray:
-    """Keep the k best of each row while walking over the columns."""
+    """Keep the k nearest of each row while walking over the columns."""
     best = np.full((len(block), k), -np.inf, dtype=np.float32)
     rows = np.zeros((len(block), k), dtype=np.int64)
     for start in range(0, len(among), _COLUMNS):
@@ -90,13 +90,12 @@ def _search(block: FloatArray, among: FloatArray, halves: FloatArray, k: int) ->
 
 
 def find_pairs(vectors: FloatArray, k: int, first: int | None = None) -> IntArray:
-    """Return each vector with its nearest others, each pair once, the smaller row first.
+    """Return each vector with its nearest neighbours, each pair once, the smaller row first.
 
     Args:
         vectors: float32, shape (N, D).
         k: Neighbours of each.
-        first: Only pairs of one of the first so many and one of the others, the neighbours being
-            those of the others; all pairs by default.
+        first: If given, pair only the first so many with their neighbours among the others.
 
     Returns:
         Rows, shape (P, 2), sorted.
@@ -113,13 +112,13 @@ def find_pairs(vectors: FloatArray, k: int, first: int | None = None) -> IntArra
 
 
 class Found(NamedTuple):
-    """A pair of rows that show the same.
+    """A matching pair of rows.
 
     Attributes:
-        a: The one row.
-        b: The other, larger one.
+        a: The smaller row.
+        b: The larger row.
         score: Similarity, up to 1.
-        how: What distinguishes them, in words.
+        how: How the two differ, in words.
     """
 
     a: int
@@ -129,7 +128,7 @@ class Found(NamedTuple):
 
 
 def find_textured(pictures: Image) -> tuple[IntArray, FloatArray]:
-    """Return the rows of the sketches that are not too plain, and the texture of each of these."""
+    """Return the rows of thumbnails with enough texture, and the texture of each."""
     texture = measure_texture(pictures)
     rows = np.flatnonzero(texture >= LEAST_TEXTURE)
     return rows, texture[rows]
@@ -138,16 +137,16 @@ def find_textured(pictures: Image) -> tuple[IntArray, FloatArray]:
 def find_copies(
     pictures: Image, texture: FloatArray, first: int | None = None
 ) -> tuple[list[Found], IntArray]:
-    """Find pairs of sketches that are of one image.
+    """Find pairs of thumbnails of one image.
 
     Args:
-        pictures: Sketches with texture, uint8, shape (N, 32, 32).
+        pictures: Thumbnails with texture, uint8, shape (N, 32, 32).
         texture: Share of each that has texture, shape (N,).
-        first: Only pairs of one of the first so many and one of the others; all by default.
+        first: If given, compare only the first so many with the others.
 
     Returns:
-        The pairs; those that are in doubt, the likeliest first, shape (P, 2): none where images
-        are all alike.
+        The pairs; the uncertain ones, the likeliest first, shape (P, 2): none where all images are
+        similar.
     """
     nothing = np.zeros((0, 2), dtype=np.int64)
     if len(pictures) < 2:
@@ -170,13 +169,13 @@ def find_copies(
 
 
 def describe(pictures: Image) -> FloatArray:
-    """Return what no view changes of each sketch, float32, shape (N, 64)."""
+    """Return a view-invariant descriptor of each thumbnail, float32, shape (N, 64)."""
     grid = to_grid(pictures).reshape(len(pictures), -1)
     return np.concatenate([np.sort(grid[:, cells], axis=1) for cells in _orbits()], axis=1)
 
 
 def _orbits() -> Iterator[IntArray]:
-    """Yield, for each cell of the grid, once, all cells that the eight views make of it."""
+    """Yield each orbit of grid cells under the eight views once."""
     cells = np.arange(GRID * GRID).reshape(GRID, GRID)
     views = [np.rot90(seen, k) for seen in (cells, cells[:, ::-1]) for k in range(4)]
     for together in sorted({tuple(sorted({int(v.flat[c]) for v in views})) for c in cells.flat}):
@@ -199,11 +198,11 @@ def _halve(pictures: Image) -> Image:
 
 
 def find_limit(doubt: FloatArray, n_images: int) -> float:
-    """Return up to which doubt a pair is a copy: there must be a gap above.
+    """Return the largest distance of a copy: there must be a gap above it.
 
     Args:
-        doubt: Of all pairs that were laid over each other.
-        n_images: How many images they are of.
+        doubt: Distances of all aligned pairs.
+        n_images: Number of images in them.
     """
     limit = _LARGEST_DOUBT
     while limit > _LEAST_DOUBT:

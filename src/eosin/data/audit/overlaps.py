@@ -1,4 +1,4 @@
-"""What belongs together by way of others."""
+"""Overlaps between subsets: shared keys, near-duplicates, names in several spellings."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from eosin.core.text import quantity, spelling_key
 
-#: A pair of parts; equal for what is shared inside one.
+#: A pair of subsets; equal for what is shared inside one.
 PartPair = tuple[str | None, str | None]
 _INDIRECT = "by way of other images"
-#: So many rows of one spelling are listed.
+#: Rows of one spelling that are listed.
 _LISTED = 5
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """One key that two parts share, or that one part holds twice.
+    """One key that two subsets share, or that one subset holds twice.
 
     Attributes:
         key: What is shared.
-        a: Row of the example in the one part.
-        b: Row of the example in the other.
-        rows: All rows of the other part with this key.
-        score: Similarity of the example, 1 where it is the very same.
-        how: What distinguishes the two of the example, in words.
+        a: Example row in the first subset.
+        b: Example row in the second.
+        rows: All rows of the second subset with this key.
+        score: Similarity of the example, 1 if identical.
+        how: How the two rows of the example differ, in words.
     """
 
     key: str
@@ -48,18 +48,18 @@ def find_overlaps(
     apart: Sequence[Hashable] | None = None,
     inside: bool,
 ) -> dict[PartPair, list[Overlap]]:
-    """Collect keys that stand in two parts, or twice in one.
+    """Find keys that are in two subsets, or twice in one.
 
     Args:
         entries: Rows and their keys; a row may come with several keys, or with none.
-        parts: The part of every row, shape (N,); nothing where a row has none.
-        order: All parts in the order in which they are told.
-        apart: Only rows that differ in this count as a pair: it keeps what an earlier check has
-            told from being told again. By default each row differs from all others.
-        inside: Whether pairs inside one part count, too.
+        parts: The subset of every row, shape (N,); None where a row has none.
+        order: All subsets in the order of the report.
+        apart: Only rows that differ in this value count as a pair, so that nothing is reported
+            twice. By default each row differs from all others.
+        inside: True if pairs inside one subset count, too.
 
     Returns:
-        The overlaps of each pair of parts, sorted by key.
+        The overlaps of each pair of subsets, sorted by key.
     """
     by_key: dict[str, dict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row, key in entries:
@@ -78,18 +78,18 @@ def find_overlaps(
 
 
 def pair_parts(present: Sequence[str | None], *, inside: bool) -> Iterable[PartPair]:
-    """Yield each pair of parts; with ``inside`` also each part with itself."""
+    """Yield each pair of subsets; with ``inside`` also each subset with itself."""
     for position, part in enumerate(present):
         if inside:
             yield part, part
-        # Rows without a part are on neither side of anything.
+        # Rows without a subset take no part.
         yield from ((part, other) for other in present[position + 1 :] if None not in (part, other))
 
 
 def _example(
     rows_a: list[int], rows_b: list[int], differ: Sequence[Hashable]
 ) -> tuple[int, int] | None:
-    """Return the first two rows, one of each part, that are apart."""
+    """Return the first two rows, one of each subset, that are apart."""
     first_a, first_b = rows_a[0], rows_b[0]
     for row in rows_b:
         if differ[row] != differ[first_a]:
@@ -101,7 +101,7 @@ def _example(
 
 
 class Link(NamedTuple):
-    """Two rows that show the same; see :class:`~eosin.data.audit.album.Match`."""
+    """Match between two rows; see :class:`~eosin.data.audit.album.Match`."""
 
     a: int
     b: int
@@ -116,17 +116,17 @@ def find_likenesses(
     *,
     differ: Callable[[int, int], bool],
 ) -> dict[PartPair, list[Overlap]]:
-    """Collect what shows the same in two parts, or twice in one.
+    """Find near-duplicates between two subsets, or within one.
 
     Args:
-        links: Between rows.
-        parts: The part of every row, shape (N,); nothing where a row has none.
-        order: All parts in the order in which they are told.
-        differ: Whether two rows are to be told of.
+        links: Matches between rows.
+        parts: The subset of every row, shape (N,); None where a row has none.
+        order: All subsets in the order of the report.
+        differ: Returns True if a pair of rows is to be reported.
 
     Returns:
-        The overlaps of each pair of parts, the most alike first. What three rows show is one of
-        them, with the pair that is most alike.
+        The overlaps of each pair of subsets, the most similar first. Rows that are linked make one
+        overlap, with the most similar pair as its example.
     """
     found: dict[PartPair, list[Overlap]] = defaultdict(list)
     for rows, own in _group(sorted(links, key=lambda link: -link.score)):
@@ -143,7 +143,7 @@ def find_likenesses(
 
 
 def _group(links: Sequence[Link]) -> Iterator[tuple[list[int], list[Link]]]:
-    """Yield rows that belong together, and the links among them, in the order of the links."""
+    """Yield connected rows and the links among them, in the order of the links."""
     together = DisjointSet(row for link in links for row in (link.a, link.b))
     for link in links:
         together.merge(link.a, link.b)
@@ -157,7 +157,7 @@ def _group(links: Sequence[Link]) -> Iterator[tuple[list[int], list[Link]]]:
 def _best(
     rows_a: list[int], rows_b: list[int], links: list[Link], differ: Callable[[int, int], bool]
 ) -> Link | None:
-    """Return the best link between two parts; where a third image links them, the first pair."""
+    """Return the best link between two subsets; if a third image links them, the first pair."""
     in_a, in_b = set(rows_a), set(rows_b)
     for link in links:
         for a, b in ((link.a, link.b), (link.b, link.a)):
@@ -217,14 +217,13 @@ def describe_spellings(
     entries: Iterable[tuple[int, str]],
     numbers: Sequence[int] | None,
 ) -> list[Overlap]:
-    """Return examples of a finding with both spellings as their key and the rows in words.
+    """Return overlaps with both spellings as their key and their rows in words.
 
     Args:
         overlaps: Of a search by spelling key.
         names: A name per row.
         entries: All rows of the search and their keys.
-        numbers: Numbers of the table's rows as its user counts; images are counted where the rows
-            are not those of a file.
+        numbers: Row numbers in the user's file; without them images are counted.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, _ in entries:

@@ -1,9 +1,9 @@
-"""Small grey pictures of images: what copies are looked for in.
+"""Thumbnails of images, and their registration for the search for copies.
 
-A section's colours become grey. Of fluorescence, whatever its depth, each channel is stretched from
-its least to its largest count and their mean is the grey: a copy whose window differs is found, a
-channel that one of the two lacks is not missed. A picture is 32 pixels wide and high, whatever
-shape the image has; it takes one KiB, so that 100,000 of them fit in memory.
+Sections are converted to grey. Of fluorescence, whatever its depth, each channel is stretched from
+its least to its largest count and averaged: a copy with another window is found, and a channel that
+one of the two lacks does not matter. A thumbnail is 32 × 32 pixels, whatever shape the image has;
+it takes one KiB, so that 100,000 of them fit in memory.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from scipy import ndimage
 from eosin.core.types import FloatArray, Image, IntArray, Pixels
 
 SKETCH_PX = 32
-#: Side of the cells that texture is looked for in, and grey levels that tell texture from paper.
+#: Side of the cells that texture is measured in, and the least grey levels of texture over paper.
 _CELL_PX, _LEAST_DETAIL = 4, 4.0
-#: Detail is what lies between these two widths of a Gaussian, in pixels of a sketch: the finer is
-#: noise, and lost in a small copy; the coarser is light and shade, which other images share.
+#: Detail lies between these two widths of a Gaussian, in thumbnail pixels: finer is noise, and lost
+#: in a small copy; coarser is shading, which other images share.
 _FINE_PX, _COARSE_PX = 1.0, 3.0
 _PICTURES_AT_ONCE = 4096
-#: Values of an image that become floats together.
+#: Image values that are converted to floats at once.
 _STRIP_VALUES = 4 << 20
 
 
-#: What each of the eight views does to a picture.
+#: Names of the eight views of a thumbnail.
 VIEWS = (
     "",
     "turned by 90°",
@@ -43,14 +43,14 @@ VIEWS = (
 GRID = 8
 #: Widths of the Gaussian, in pixels, and steps at each.
 _LEVELS = ((1.5, 6), (0.7, 4))
-#: A picture's edge is moved by at most such a share of its half side: a crop by 5 % and a little.
+#: Largest move of an edge as a share of the half side: a crop by 5 % and a little.
 _LARGEST_MOVE = 0.16
 _DAMPING = 1e-2
 _PAIRS_AT_ONCE = 2048
 
 
 def sketch(image: Pixels) -> Image:
-    """Return the small grey picture of an image.
+    """Return the grey thumbnail of an image.
 
     Args:
         image: uint8 or uint16, shape (H, W, C); three channels of uint8 are RGB.
@@ -63,7 +63,7 @@ def sketch(image: Pixels) -> Image:
 
 
 def to_grey(image: Pixels) -> PillowImage.Image:
-    """Return an image in grey; see the module."""
+    """Convert an image to grey as the module describes."""
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return PillowImage.fromarray(np.asarray(image, dtype=np.uint8)).convert("L")
     low = image.min(axis=(0, 1))
@@ -78,7 +78,7 @@ def to_grey(image: Pixels) -> PillowImage.Image:
 
 
 def find_detail(pictures: npt.NDArray[np.generic]) -> FloatArray:
-    """Return what is neither noise nor shade, float32, shape (N, H, W)."""
+    """Return the band-pass detail, without noise and shading, float32, shape (N, H, W)."""
     values = np.asarray(pictures, dtype=np.float32)
     fine = ndimage.gaussian_filter(values, (0, _FINE_PX, _FINE_PX))
     found: FloatArray = fine - ndimage.gaussian_filter(values, (0, _COARSE_PX, _COARSE_PX))
@@ -86,7 +86,7 @@ def find_detail(pictures: npt.NDArray[np.generic]) -> FloatArray:
 
 
 def measure_texture(pictures: Image) -> FloatArray:
-    """Return the share of each picture that has texture, 0–1, shape (N,)."""
+    """Return the share of each thumbnail that has texture, 0–1, shape (N,)."""
     shares = []
     for start in range(0, len(pictures), _PICTURES_AT_ONCE):
         detail = find_detail(pictures[start : start + _PICTURES_AT_ONCE])
@@ -98,11 +98,11 @@ def measure_texture(pictures: Image) -> FloatArray:
 
 @dataclass(frozen=True)
 class Registration:
-    """How some pictures lie over others.
+    """Alignment of pairs of thumbnails.
 
     Attributes:
-        view: Which of the eight views of the moved picture fits, shape (P,).
-        scale: Of the moved picture's sides as they appear in the fixed one, shape (P, 2).
+        view: Which of the eight views of the moved thumbnail fits, shape (P,).
+        scale: Of the moved thumbnail's sides as they appear in the fixed one, shape (P, 2).
         score: Correlation of the details, −1–1, shape (P,).
     """
 
@@ -120,24 +120,24 @@ def to_grid(pictures: npt.NDArray[np.generic]) -> FloatArray:
 
 
 def turn(pictures: FloatArray, view: int) -> FloatArray:
-    """Return one of the eight views of pictures, shape (N, H, H)."""
+    """Return one of the eight views of thumbnails, shape (N, H, H)."""
     seen = pictures[:, :, ::-1] if view >= 4 else pictures
     return np.rot90(seen, view % 4, axes=(1, 2))
 
 
 def find_view(fixed: Image, moved: Image) -> tuple[IntArray, FloatArray]:
-    """Return the view of each moved picture that fits best, and the correlation of the cells."""
+    """Return the best view of each moved thumbnail, and the correlation of its cells."""
     a, b = _standardised(to_grid(fixed)), _standardised(to_grid(moved))
     fits = np.stack([(a * turn(b, view)).mean(axis=(1, 2)) for view in range(len(VIEWS))])
     return fits.argmax(axis=0), fits.max(axis=0)
 
 
 def register(pictures: Image, pairs: IntArray) -> Registration:
-    """Lay pictures over others.
+    """Align pairs of thumbnails.
 
     Args:
         pictures: uint8, shape (N, S, S).
-        pairs: Rows of the fixed and of the moved picture, shape (P, 2).
+        pairs: Rows of the fixed and of the moved thumbnail, shape (P, 2).
     """
     parts = [
         _register(pictures[some[:, 0]], pictures[some[:, 1]])
@@ -187,7 +187,7 @@ def _find_move(fixed: FloatArray, moved: FloatArray) -> FloatArray:
 
 
 def _warp_matrices(move: FloatArray, side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return what interpolates rows and columns, and which pixels have something under them."""
+    """Return matrices that interpolate rows and columns, and a mask of the overlap."""
     place = np.linspace(-1, 1, side, dtype=np.float32)
     pixels = np.arange(side, dtype=np.float32)
 

@@ -1,9 +1,9 @@
-"""Repair of groups: what belongs together becomes one group.
+"""Repair of groups: groups with overlaps are joined.
 
 Groups are joined that share a patient, a file, an accession, a cluster of tiles, exact copies or
 near-duplicates, or whose names differ only in spelling, wherever in the table they are. Patients
 whose names differ only in spelling get one name, so that they are counted once; so do sites, which
-join nothing. Rows stay where they are: a table's own ``split`` column is not changed.
+join nothing. Rows keep their subset: a table's own ``split`` column is not changed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHashes
 from eosin.images.stacks import single_images
 
-#: Joined groups, and names of one, that lines list.
+#: Joined groups, and names of one, that are listed.
 _LISTED = 8
 #: Columns whose names are reasons to join groups: two patients of one site are still two.
 _JOINING = ("patient", "group")
 
 
-#: The new column where the table has another use for ``group``.
+#: The new column if the table uses ``group`` for something else.
 _OTHER_NAME = "repaired_group"
 
 
@@ -51,12 +51,12 @@ def join_groups(
         samples: The table.
         hashes: Of its files; without them exact copies under other names join nothing.
         alike: Near-duplicates among its images.
-        named: Columns whose names are compared by spelling; beside ``group``, names in two
+        named: Columns whose names are compared by spelling; except in ``group``, names in two
             spellings get the first in order.
 
     Returns:
-        The table with joined groups, which does not depend on the order of its rows; each group
-        that was made of several, with one reason for each join.
+        The table with joined groups, which does not depend on the order of its rows; each joined
+        group, with one reason for each join.
     """
     joining = [column for column in named if column in _JOINING]
     table = AuditTable(single_images(samples), hashes, joining)
@@ -85,7 +85,7 @@ def join_groups(
 
 
 def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
-    """Yield pairs of rows of two groups that belong together, those by name and file first."""
+    """Yield pairs of rows whose groups belong together, by name and file first."""
 
     def link(kind: Kind, a: int, b: int, how: str | None = None) -> GroupLink:
         a, b = sorted((a, b), key=lambda row: table.paths[row])
@@ -115,8 +115,8 @@ def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
 def _name_groups(components: list[list[str]], table: AuditTable) -> dict[str, list[str]]:
     """Return a name for each set of groups: its first, or a hash where all are single images.
 
-    The hash is of what the images show, so that another table's group has another name, and this
-    one's keeps its own wherever the files lie.
+    The hash is of the images' content, so that it differs between tables and does not depend on
+    where the files lie.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(table.groups):
@@ -150,7 +150,7 @@ def _with_column(samples: Samples, column: str, cells: list[str]) -> Samples:
 
 
 def list_joined(joined: Sequence[JoinedGroups]) -> list[str]:
-    """Return a line per joined group with what it was made of and why; of many, the first."""
+    """Return a line for each joined group with its members and reasons; of many, the first."""
     lines = []
     for one in joined[:_LISTED]:
         kinds = dict.fromkeys(link.kind for link in one.links)
@@ -181,7 +181,7 @@ def describe_repair(joined: Sequence[JoinedGroups]) -> str:
 def write_repaired(
     path: Path, source: Any, before: Samples, after: Samples, columns: Columns, label: str
 ) -> str:
-    """Write a user's table with joined groups; all else in it stays as it is written.
+    """Write a user's table with joined groups; other columns stay as they are.
 
     An image that is its own group has an empty one. Paths start from the new table's folder, and
     patients whose spelling the repair changed have the new one.
@@ -191,7 +191,7 @@ def write_repaired(
         source: The user's table, as :func:`eosin.artifacts.tables.read_table` returns it.
         before: The samples read from it.
         after: The same samples, repaired; the rows are in the same order.
-        columns: The columns of ``source`` that hold the image reference, the patient and the group.
+        columns: The columns of ``source`` with the image reference, the patient and the group.
         label: Its column that holds the class.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A table as the audit needs it: its parts, and what its rows share."""
+"""Table of the leak audit: its subsets, and what its rows share."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _TWO_GROUPS = "one patient in two groups"
 
 
 def names_image(group: str, path: str) -> bool:
-    """Return whether a group is a path of the image itself, be it from another folder.
+    """Return True if a group is a path of the image itself, even from another folder.
 
     Args:
-        group: Of an image, or of the bundle that it is part of.
-        path: The image's cell.
+        group: Of an image, or of the magnification stack that it belongs to.
+        path: The image reference.
     """
     name = path.rpartition("/")[2]
     return any(part.rpartition("/")[2] == name for part in parts_of(group))
@@ -43,7 +43,7 @@ def names_image(group: str, path: str) -> bool:
 
 @dataclass(frozen=True)
 class Search:
-    """One kind of overlap to look for; see :func:`find_overlaps` for what the fields mean.
+    """One kind of overlap to search for; see :func:`find_overlaps` for the fields.
 
     ``names`` are the spellings that a search for ``alike_names`` compares, one per row.
     """
@@ -56,14 +56,13 @@ class Search:
 
 
 class AuditTable:
-    """The columns of a table as the audit needs them.
+    """Columns of a table for the leak audit.
 
     Args:
         samples: The table.
         hashes: Of its files, if they were read.
         named: Columns whose names are compared by spelling.
-        numbers: Numbers of the rows as the user counts, shape (N,); nothing where the rows are not
-            those of a file.
+        numbers: Row numbers in the user's file, shape (N,); None without a file.
     """
 
     def __init__(
@@ -83,12 +82,12 @@ class AuditTable:
         self._hashes = hashes
         self.parts = self._find_parts()
         present = set(self.parts) - {None}
-        # What is judged comes last: an earlier training's stage stands before ``test``.
+        # The evaluated subset comes last: an earlier training stage stands before ``test``.
         self.named_parts = sorted(part for part in present - {*SPLITS} if part is not None)
         self.named_parts += [part for part in SPLITS if part in present]
 
     def _find_parts(self) -> list[str | None]:
-        """Return the split of each row, else its fold, else nothing."""
+        """Return the split of each row, else its fold, else None."""
         for column, prefix in (("split", ""), ("fold", "fold ")):
             if column in self._frame and any(self._frame[column] != ""):
                 return [f"{prefix}{cell}" if cell != "" else None for cell in self._frame[column]]
@@ -96,7 +95,7 @@ class AuditTable:
 
     @property
     def n_unknown_patients(self) -> int:
-        """Images whose patient is not known."""
+        """Number of images without a known patient."""
         if "patient" not in self._frame:
             return len(self.paths)
         return int((self._frame["patient"] == "").sum())
@@ -113,13 +112,13 @@ class AuditTable:
 
     @cached_property
     def image_hashes(self) -> list[FileHash | None]:
-        """Hashes of each row's image, where it is a readable file of its own."""
+        """Hashes of each row's image, if it is a readable file of its own."""
         if self._hashes is None:
             return [None] * len(self.paths)
         return [self._hashes.of_image(path) for path in self.paths]
 
     def searches(self) -> Iterator[Search]:
-        """Yield every kind to look for, in the order in which they are told."""
+        """Yield every kind to search for, in the order of the report."""
         yield Search("same_path", enumerate(self.files), inside=True)
         yield Search("same_group", self._find_groups(), apart=self._group_apart())
         yield Search("same_accession", self._accessions())
@@ -137,20 +136,20 @@ class AuditTable:
 
     @cached_property
     def group_names(self) -> list[str]:
-        """The group of each row; nothing where it is the image itself, whose name is a file's."""
+        """The group of each row; empty if it is the image itself, whose name is a file's."""
         rows = zip(self.groups, self.paths, strict=True)
         return ["" if names_image(group, path) else group for group, path in rows]
 
     @cached_property
     def _patients(self) -> list[str]:
-        """The patient of each row; where none is known, its group stands for the patient."""
+        """The patient of each row; if unknown, its group."""
         if "patient" not in self._frame:
             return self.group_names
         rows = zip(self._frame["patient"], self.group_names, strict=True)
         return [str(patient) or group for patient, group in rows]
 
     def _find_groups(self) -> Iterator[tuple[int, str]]:
-        """Yield the group of each row, and its patient where that one has several groups."""
+        """Yield the group of each row, and its patient if that one has several groups."""
         groups_of: dict[str, set[str]] = defaultdict(set)
         for patient, group in zip(self._patients, self.groups, strict=True):
             groups_of[patient].add(group)
@@ -174,7 +173,7 @@ class AuditTable:
     def _find_other_groups(self) -> list[str]:
         """Return the group of each row, empty where all spellings of it are names of patients.
 
-        A group is a patient's where one of its images is: a repair names groups after one of their
+        A group is a patient's if one of its images is: a repair names groups after one of their
         patients. Other numbers of groups may be those of wards or plates.
         """
         rows = zip(self.group_names, self._patients, strict=True)
@@ -193,7 +192,7 @@ class AuditTable:
         return describe_spellings(overlaps, search.names, search.entries, self._numbers)
 
     def _group_apart(self) -> list[Hashable]:
-        """An image that is its own group is told as ``same_path``, not again as a group."""
+        """An image that is its own group is reported as ``same_path``, not again as a group."""
         rows = zip(self.groups, self.paths, self.files, strict=True)
         return [file if group == path else row for row, (group, path, file) in enumerate(rows)]
 
@@ -211,12 +210,12 @@ class AuditTable:
 
     @cached_property
     def pictures(self) -> list[tuple[int, str]]:
-        """What an image shows: its pixels where they are known, else its path."""
+        """The content of each image: its pixel hash if known, else its path."""
         rows = zip(self.files, self.image_hashes, strict=True)
         return [(row, (f.pixels if f and f.pixels else file)) for row, (file, f) in enumerate(rows)]
 
     def link(self, alike: Alike) -> list[Link]:
-        """Return the matches of a search between rows, exact copies of either side included."""
+        """Return the matches between rows, with the exact copies of either side."""
         shown = [picture for _, picture in self.pictures]
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row, picture in self.pictures:
@@ -230,7 +229,7 @@ class AuditTable:
         return links
 
     def search_likenesses(self, alike: Alike) -> dict[Kind, dict[PartPair, list[Overlap]]]:
-        """Find the near-duplicates, and those of them that stand under two labels."""
+        """Find near-duplicates, and those with different labels."""
         links, order = self.link(alike), [*self.named_parts, None]
         shown = [picture for _, picture in self.pictures]
 
@@ -246,7 +245,7 @@ class AuditTable:
         }
 
     def name_of(self, kind: Kind, overlap: Overlap) -> str:
-        """Return what to call one shared thing in a message."""
+        """Return the name of one shared thing for a message."""
         if kind in {"same_group", "same_accession", "same_cluster", "alike_names"}:
             return overlap.key
         a, b = (PurePosixPath(self.paths[row]).name for row in (overlap.a, overlap.b))
