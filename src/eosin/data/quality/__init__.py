@@ -1,4 +1,4 @@
-"""Quality control: what of a set is soft, blank, clipped, inked, of an odd size, or there twice."""
+"""Quality control: blurred, blank, saturated, pen-marked, odd-sized and duplicate images."""
 
 from eosin.data.quality.measures import Measures, decode_stored, measure_image, measure_samples
 from eosin.data.quality.rules import FLAGS, Flag, QualityReport, Thresholds, explain_flag, judge

@@ -1,12 +1,12 @@
-"""What is measured of one image, whatever the others are.
+"""Quality measures of one image, independent of the others.
 
 Focus is the variance of the Laplacian (Pech-Pacheco et al., ICPR 2000) at the stored resolution, in
-which blur shows first, over what coarser detail there is: the variance of the Laplacian of the
-image shrunk fourfold, plus the variance of the image itself. All three are grey levels squared, so
-that a pale stain or a dim lamp does not count; a tile's share of background hardly does, nor, which
-the plain variance would, its magnification. Of a section the colours are added first; of
-fluorescence the channels' variances are, which leaves a channel of mere noise without a say. It
-still depends on tissue and scanner: only images of one set compare.
+which blur shows first, divided by coarser detail: the variance of the Laplacian of the image shrunk
+fourfold, plus the variance of the image itself. All three are grey levels squared, so that a pale
+stain or a dim lamp does not count; a tile's share of background hardly does, nor its magnification,
+which would change the plain variance. Of a section the colours are added first; of fluorescence the
+channels' variances are, so that a channel of mere noise does not count. It still depends on tissue
+and scanner: only images of one set compare.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from eosin.stain import find_ink
 #: Tissue is darker than this in its darkest colour and tinted by so much: glass is neither, and a
 #: shaded or grey field is not tinted.
 _LIGHTEST_TISSUE, _LEAST_TINT = 220, 10
-#: What fine detail is compared with is so many times as coarse.
+#: Factor between coarse and fine detail.
 _COARSE = 4
-#: Values of an image that are looked at together.
+#: Image values that are processed at once.
 _STRIP_VALUES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """The numbers of one image; a few hundred bytes, so that those of a whole set are kept.
+    """Quality measures of one image.
 
     Attributes:
         height: Pixels.
         width: Pixels.
-        is_rgb: Whether it has three 8-bit colours; else fluorescence channels as stored.
-        has_colour: Whether the colours differ anywhere.
-        pixels: Hash of shape and values, the audit's own.
-        extent: Largest distance between two values of one channel.
-        focus: Fine detail over coarse, ≥ 0; ``None`` where it is undefined.
+        is_rgb: True for three 8-bit colours, False for fluorescence channels as stored.
+        has_colour: True if the colours differ anywhere.
+        pixels: Hash of shape and values, as in the leak audit.
+        extent: Largest difference of two values of one channel.
+        focus: Fine over coarse detail, ≥ 0; None where it is undefined.
         at_bottom: Share of values that are 0, of all channels.
         at_top: Share of values at the upper end; of fluorescence in the worst channel.
-        is_dark: Whether values of 16 bits use less than a quarter of the range, and some of it.
-        tissue: Share of pixels that are tissue, 0–1; ``None`` of fluorescence.
-        ink: Share of pixels that have a pen's colour, 0–1; ``None`` of fluorescence.
+        is_dark: True if values of 16 bits use less than a quarter of the range, and some of it.
+        tissue: Share of pixels that are tissue, 0–1; None for fluorescence.
+        ink: Share of pixels that have a pen's colour, 0–1; None for fluorescence.
     """
 
     height: int
@@ -71,12 +71,12 @@ class Measures:
 
 
 def decode_stored(path: Path, index: int | None = None) -> tuple[Pixels, bool]:
-    """Decode an image with all the bits that count.
+    """Decode an image with all significant bits.
 
-    Grey images of 16 bits come as they were counted: their upper eight may hold nothing.
+    Grey images of 16 bits keep all of them: their upper eight may be empty.
 
     Returns:
-        uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C); whether it is RGB.
+        uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C); True if it is RGB.
 
     Raises:
         ImageError: It can be read as neither.
@@ -106,7 +106,7 @@ def measure_image(image: Pixels, *, is_rgb: bool = True) -> Measures:
 
     Args:
         image: uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C).
-        is_rgb: Which of the two.
+        is_rgb: True if it is RGB.
     """
     channels = np.ascontiguousarray(np.moveaxis(image, -1, 0))
     flat = channels.reshape(len(channels), -1)
@@ -145,21 +145,21 @@ def _measure_stain(image: Image) -> tuple[float, float]:
 
 
 def _strips(height: int, row_values: int) -> Iterator[tuple[int, int]]:
-    """Yield first row and last row + 1 of strips: of a large image all at once takes gigabytes."""
+    """Yield first row and last row + 1 of strips: a large image as a whole takes gigabytes."""
     step = max(1, _STRIP_VALUES // max(1, row_values) // _COARSE) * _COARSE
     for start in range(0, height, step):
         yield start, min(start + step, height)
 
 
 def measure_focus(channels: Pixels) -> float | None:
-    """Return how strong the finest detail is, beside the coarser.
+    """Return the focus of an image: fine over coarse detail.
 
     Args:
         channels: Shape (C, H, W).
 
     Returns:
-        From 0 (flat) to about 20 (white noise), see the module's header; ``None`` where nothing
-        varies, or an image has fewer than 3 × 3 pixels.
+        From 0 (flat) to about 20 (white noise), see the module; None where nothing varies, or for
+        fewer than 3 × 3 pixels.
     """
     n_channels, height, width = channels.shape
     strips = list(_strips(height, n_channels * width))
@@ -177,7 +177,7 @@ def measure_focus(channels: Pixels) -> float | None:
 
 
 def _laplacian(values: FloatArray) -> FloatArray:
-    """Return the Laplacian of what lies inside, shape (C, H - 2, W - 2)."""
+    """Return the Laplacian of the inner pixels, shape (C, H - 2, W - 2)."""
     laplacian = values[:, :-2, 1:-1] + values[:, 2:, 1:-1]
     laplacian += values[:, 1:-1, :-2]
     laplacian += values[:, 1:-1, 2:]
@@ -186,10 +186,10 @@ def _laplacian(values: FloatArray) -> FloatArray:
 
 
 def _shrink(values: FloatArray) -> FloatArray:
-    """Average squares of pixels, shape (C, H // 4, W // 4); a rest at the border is left out."""
+    """Average 4 × 4 pixels, shape (C, H // 4, W // 4); a rest at the border is left out."""
     height, width = (size // _COARSE for size in values.shape[1:])
     kept = values[:, : height * _COARSE, : width * _COARSE]
-    # Rows first, which lie side by side in memory: four times as fast as both at once.
+    # Rows first, which are contiguous in memory: four times as fast as both at once.
     rows = kept.reshape(len(values), height, _COARSE, width * _COARSE).sum(axis=2)
     total: FloatArray = rows[..., ::_COARSE].copy()
     for place in range(1, _COARSE):
@@ -198,12 +198,9 @@ def _shrink(values: FloatArray) -> FloatArray:
 
 
 def _vary(strips: Iterable[FloatArray]) -> float:
-    """Return the variance over each channel, summed over channels; 0 where there are no values.
+    """Return the variance of strips (C, h, W), summed over channels; 0 for no values.
 
-    As NumPy's, in half the time.
-
-    Args:
-        strips: Of one image, each of shape (C, h, W).
+    Equal to NumPy's, in half the time.
     """
     count, total = 0, 0.0
     mean: FloatArray = np.zeros((1, 1), dtype=np.float32)
@@ -234,7 +231,7 @@ def _find_tissue(channels: Image) -> BoolArray:
 
 
 def _top_of(highest: Pixels) -> int:
-    """Return the value that cannot be exceeded: the type's, or that of a 10 to 14-bit camera."""
+    """Return the largest possible value: the type's, or that of a 10 to 14-bit camera."""
     largest = int(highest.max())
     if highest.dtype == np.uint16 and largest in {2**bits - 1 for bits in (10, 12, 14)}:
         return largest
@@ -247,12 +244,12 @@ def measure_samples(
     """Decode and measure every image once.
 
     Args:
-        samples: The table; of bundles every image by itself.
-        cells: Path cells of single images; those of the table by default.
-        advance: Told how many images are done.
+        samples: The table; of magnification stacks every image by itself.
+        cells: References of single images; those of the table by default.
+        advance: Called with the number of finished images.
 
     Returns:
-        By the image's cell, in the table's order: its numbers, or why it cannot be read.
+        By image reference, in the table's order: its measures, or the reason why it is unreadable.
     """
     cells = samples.image_cells if cells is None else cells
 

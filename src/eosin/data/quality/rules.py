@@ -1,4 +1,4 @@
-"""From which number on an image is flagged, and why from there: the only place that says so."""
+"""Quality rules: the thresholds at which an image is flagged, with their reasons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eosin.core.types import BoolArray, FloatArray
 from eosin.data.quality.measures import Measures
 
 Flag = Literal["constant", "blank", "blurred", "saturated", "ink", "odd_size", "duplicate"]
-#: In the order in which they are told.
+#: In the order of the report.
 FLAGS: tuple[Flag, ...] = get_args(Flag)
 
 
@@ -23,9 +23,9 @@ _COLUMNS = (
     "path", "kind", "height", "width", "tissue", "focus", "focus_z", "saturation", "ink",
     "duplicate_of", "flags", "reason",
 )  # fmt: skip
-#: Digits beyond these are noise, and twice the size of a table of 100,000 images.
+#: Decimals; further ones are noise, and would double the size of a table of 100,000 images.
 _DECIMALS = {"tissue": 4, "focus": 6, "focus_z": 2, "saturation": 4, "ink": 4}
-#: What a flag goes by, and whether more of it is worse.
+#: Measure of each flag, and True if more of it is worse.
 _BY: dict[Flag, tuple[str, bool]] = {
     "blank": ("tissue", False),
     "blurred": ("focus_z", False),
@@ -36,23 +36,23 @@ _BY: dict[Flag, tuple[str, bool]] = {
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits of each flag; what they flag of real sets is told in ``docs/data.md``.
+    """Thresholds of the flags; ``docs/data.md`` shows what they flag in real sets.
 
     Attributes:
-        constant_range: An image whose values spread no further in any channel is constant: JPEG
-            moves the values of an empty field by one or two.
+        constant_range: Largest spread of the values of a channel in a constant image: JPEG moves
+            the values of an empty field by one or two.
         least_tissue: Share of tissue below which a brightfield image is blank: glass, specks,
-            and the thinnest walls of fat, in which there is hardly a cell to judge.
+            and the thinnest walls of fat, which hold hardly a cell.
         focus_z: Robust z of the logarithm of the focus at which an image is blurred. A Gaussian of
             σ = 2 px brings nearly every image below −4, hardly any sharp one lies there.
-        least_spread: The smallest robust standard deviation of the log focus that z is measured
-            in. Images that are much alike would flag the softest of them; with 0.5 a blurred one
-            has at most 1/7 of the median's fine detail (e to the power of −4 · 0.5).
-        least_compared: Fewer images than this have no median worth comparing with.
+        least_spread: The smallest robust standard deviation of the log focus for z. A uniform set
+            would otherwise flag its softest images; with 0.5 a blurred one has at most 1/7 of the
+            median's fine detail (e to the power of −4 · 0.5).
+        least_compared: Least number of images for a median worth comparing with.
         most_clipped: Share of values at 0 or 255 above which a brightfield image is saturated.
-            Of ordinary fields only those come so far of which half is white glass.
+            Ordinary fields reach it only if half of them is white glass.
         most_clipped_planes: Share of pixels at the top, in the worst channel, above which a
-            fluorescence image is: counts that are cut off cannot be compared any more.
+            fluorescence image is saturated: clipped counts cannot be compared.
         most_ink: Share of ink pixels above which an image is pen-marked: a stroke at the border
             covers more, a dark nucleus or a grain of dust less.
         common_size: Share of images that must have the same size for another one to be odd.
@@ -70,7 +70,7 @@ class Thresholds:
 
 
 def explain_flag(flag: Flag, limits: Thresholds) -> str:
-    """Say in one phrase what an image with this flag is."""
+    """Return a phrase that explains a flag."""
     return {
         "constant": "one colour all over",
         "blank": f"less than {percent(limits.least_tissue)} of the pixels are tissue",
@@ -85,14 +85,14 @@ def explain_flag(flag: Flag, limits: Thresholds) -> str:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """What the quality control of a set found.
+    """Quality control of a set of images.
 
     Attributes:
         table: A row an image: ``path``, ``kind`` (brightfield or fluorescence), ``height``,
             ``width``, the measures, ``duplicate_of`` (the first image of the same pixels),
-            ``flags`` (between semicolons), and ``reason`` where it cannot be read.
-        limits: What was flagged from where.
-        notes: Sentences on what could not be judged.
+            ``flags`` (between semicolons), and ``reason`` if it is unreadable.
+        limits: Thresholds of the flags.
+        notes: Sentences on what could not be evaluated.
     """
 
     table: Any
@@ -107,7 +107,7 @@ class QualityReport:
 
     @property
     def n_flagged(self) -> int:
-        """How many images have a flag."""
+        """Number of images with a flag."""
         return int((self.table["flags"] != "").sum())
 
     def flagged(self, flag: Flag) -> Any:
@@ -123,12 +123,12 @@ def judge(
     magnifications: Mapping[str, str] | None = None,
     limits: Thresholds | None = None,
 ) -> QualityReport:
-    """Flag images by their numbers and by what is usual among the others.
+    """Flag images by their measures and by what is usual among the others.
 
     Args:
-        found: By path: numbers, or why it cannot be read.
-        magnifications: By path, where they are known; focus is compared within one.
-        limits: From where on to flag.
+        found: By path: measures, or the reason why it is unreadable.
+        magnifications: By path, if known; focus is compared within one.
+        limits: Thresholds of the flags.
     """
     limits = limits or Thresholds()
     known = {path: one for path, one in found.items() if isinstance(one, Measures)}
@@ -159,7 +159,7 @@ def _note_depth(number: int) -> list[str]:
 
 
 def _tabulate(known: Mapping[str, Measures]) -> Any:
-    """Lay the numbers out, a row an image; what is not asked of fluorescence is NaN."""
+    """Tabulate the measures, a row an image; NaN where one does not apply to fluorescence."""
     values = list(known.values())
     bright = _find_brightfield(values)
     table = pd.DataFrame({"path": list(known)}, dtype=object)
@@ -177,14 +177,14 @@ def _tabulate(known: Mapping[str, Measures]) -> Any:
 
 
 def _find_brightfield(values: list[Measures]) -> BoolArray:
-    """Tell stained sections from fluorescence; a grey image is what most of its set are."""
+    """Return True for stained sections; a grey image is what most of its set are."""
     coloured = [one.has_colour for one in values if one.is_rgb]
     usual = 2 * sum(coloured) > len(coloured)
     return np.array([one.is_rgb and (one.has_colour or usual) for one in values], dtype=bool)
 
 
 def _find_copies(known: Mapping[str, Measures]) -> list[str]:
-    """Name the first image of the same pixels, empty where it is the first itself."""
+    """Return the first image of the same pixels, empty where it is the first itself."""
     first: dict[str, str] = {}
     return [
         "" if (same := first.setdefault(one.pixels, path)) == path else same
@@ -195,16 +195,16 @@ def _find_copies(known: Mapping[str, Measures]) -> list[str]:
 def _find_flags(
     table: Any, values: list[Measures], magnifications: Mapping[str, str], limits: Thresholds
 ) -> tuple[dict[Flag, BoolArray], list[str]]:
-    """Return each flag's rows, and what could not be judged; adds ``focus_z`` to the table."""
+    """Return each flag's rows, and what could not be evaluated; adds ``focus_z`` to the table."""
     bright = np.asarray(table["kind"] == "brightfield")
     constant = np.array([one.extent <= limits.constant_range for one in values], dtype=bool)
-    # Of a constant image nothing else needs to be said: it has no tissue, no focus, and copies.
+    # A constant image needs no other flag: it has no tissue, no focus, and copies.
     rest = ~constant
     with np.errstate(invalid="ignore"):
         blank = rest & np.asarray(table["tissue"] < limits.least_tissue)
     most = np.where(bright, limits.most_clipped, limits.most_clipped_planes)
     odd, size_notes = _find_odd_sizes(values, limits)
-    # A blank image shows glass, which is smooth in the best of foci.
+    # A blank image shows glass, which is smooth even in focus.
     judged = rest & ~blank & np.asarray(table["focus"] > 0)
     groups = [magnifications.get(path, "") for path in table["path"]]
     table["focus_z"], focus_notes = _score_focus(table, judged, groups, limits)
@@ -232,7 +232,7 @@ def _find_odd_sizes(values: list[Measures], limits: Thresholds) -> tuple[BoolArr
 def _score_focus(
     table: Any, judged: BoolArray, groups: list[str], limits: Thresholds
 ) -> tuple[FloatArray, list[str]]:
-    """Return the robust z of the log focus, NaN where it is not judged."""
+    """Return the robust z of the log focus, NaN where it is not evaluated."""
     scores = np.full(len(table), np.nan)
     logs = np.log(np.asarray(table["focus"], dtype=np.float64), where=judged, out=scores.copy())
     n_judged = int(judged.sum())

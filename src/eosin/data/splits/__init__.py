@@ -1,4 +1,4 @@
-"""Dividing samples: no group crosses a split, and every part holds every class."""
+"""Group-aware splits: no group crosses a split, and every subset holds every class."""
 
 from eosin.data.splits.folds import fold_samples
 from eosin.data.splits.protocols import Fold, pool_reports, split_samples

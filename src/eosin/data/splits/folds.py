@@ -1,4 +1,4 @@
-"""Folds: drawn by group or by image, or one a site.
+"""Cross-validation folds: by group, by image, or leave-one-site-out.
 
 The same samples and seed give the same folds, whatever the order of the table's rows.
 """
@@ -23,20 +23,20 @@ from eosin.data.splits.protocols import (
 )
 from eosin.recipe.data import SplitSection
 
-#: Draws of one repeat until its folds are no other repeat's.
+#: Draws of one repeat until its folds differ from those of all others.
 _ATTEMPTS = 25
 
 
 def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fold]:
     """Draw ``k`` folds, ``repeats`` times; or hold out each site once.
 
-    The held-out parts of one repeat hold every row exactly once. The rest of a fold is divided
-    once more: ``section.val`` of its images for validation, by the same unit (by group, where
-    sites are held out).
+    The held-out parts of one repeat hold every row exactly once. From the rest of a fold a share
+    of ``section.val`` is drawn for validation, by the same unit (by group, where sites are held
+    out).
 
     Args:
         samples: The table; with ``by`` of ``site``, sites are taken from its ``site`` column.
-        section: Protocol ``folds``; ``by`` says what is held out: groups, images or a site.
+        section: Protocol ``folds``; ``by`` names what is held out: groups, images or a site.
         seed: The run's seed.
 
     Returns:
@@ -67,18 +67,18 @@ def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fol
 
 @dataclass(frozen=True)
 class _Drawing:
-    """The folds of one repeat: for each, the part of every unit as an index into ``SPLITS``."""
+    """Folds of one repeat: for each, the subset of every unit as an index into ``SPLITS``."""
 
     folds: list[IntArray]
 
     @property
     def held_out_key(self) -> str:
-        """A name of the held-out parts, whatever their order."""
+        """Key of the held-out parts, whatever their order."""
         return _key([parts == SPLITS.index("test") for parts in self.folds])
 
     @property
     def key(self) -> str:
-        """A name of the folds with their validation parts, whatever their order."""
+        """Key of the folds with their validation subsets, whatever their order."""
         return _key(self.folds)
 
 
@@ -95,7 +95,7 @@ def _draw_repeat(
     repeat: int,
     seen: set[str],
 ) -> _Drawing:
-    """Draw folds that no earlier repeat had; where groups leave none, other validation parts."""
+    """Draw folds that no earlier repeat had; if groups leave none, other validation subsets."""
     fallback = None
     is_possible = False
     for attempt in range(_ATTEMPTS):
@@ -124,7 +124,7 @@ def _draw(units: Units, section: SplitSection, seed: int, draw: tuple[int, int])
         np.arange(len(units.counts)),
         (1.0 / section.k,) * section.k,
         generator(seed, "folds", *draw),
-        # Of two folds each is the other's rest, and that must hold a class twice.
+        # With two folds each is the other's rest, which must hold a class twice.
         minimum=2 if section.k == 2 else 1,
         stratify=section.stratify,
     )
@@ -190,7 +190,7 @@ def _make_fold(
     wanted = {
         "train": (1.0 - section.val) * rest,
         "val": section.val * rest,
-        # A site is as large as it is.
+        # A site's size is given.
         "test": 1.0 / section.k if site is None else None,
     }
     report = report_split(divided, "folds", wanted, stratified=section.stratify)

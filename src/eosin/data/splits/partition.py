@@ -1,12 +1,12 @@
-"""Dividing images, or groups of unequal size and mixed classes, into parts of wanted shares.
+"""Partition of images, or of groups of unequal size and mixed classes, into subsets.
 
-Single images are divided as papers did: flattering, because one patient lands on both sides. Of
+Single images are divided as some papers did, which is optimistic: one patient is on both sides. Of
 groups, finding the best division is NP-hard (it contains number partitioning), so: the largest
 first, each to where it helps most, then moves of one group and swaps of two until none helps, from
 several random starts. Two aims, the first above the second:
 
-1. every part holds every class, in at least ``minimum`` groups;
-2. the sum of squared deviations from the wanted images, over parts, of each class and in total.
+1. every subset holds every class, in at least ``minimum`` groups;
+2. the sum of squared deviations from the wanted images, over subsets, of each class and in total.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Floats = npt.NDArray[np.float64]
 
 #: Sixteen starts find the best division of nine groups in 97 of 100 random tables.
 _STARTS = 16
-#: Above a hundred groups fewer will do: single groups matter less.
+#: Starts times groups above a hundred groups, where single groups matter less.
 _STARTED_GROUPS = 1600
-#: Times as many starts where groups overlap so that coverage is hard to find.
+#: Factor on the starts where groups overlap so that coverage is hard to find.
 _HARD_STARTS = 3
 _MAX_STEPS = 400
-#: All pairs of so many groups are tried for a swap; of more, so many at random.
+#: Groups up to which all pairs are tried for a swap; of more, so many at random.
 _SWAP_GROUPS = 256
 _SWAP_MISSES = 3
-#: Rounding before a choice, so that the order of float additions never decides a tie.
+#: Decimals before a choice, so that the order of float additions never decides a tie.
 _DECIMALS = 5
 _GAIN = 1e-4
 
@@ -44,18 +44,18 @@ def divide_groups(
     minimum: int = 1,
     stratify: bool = True,
 ) -> IntArray | None:
-    """Assign groups to parts.
+    """Assign groups to subsets.
 
     Args:
         counts: Images of each class in each group, shape (G, C), no empty group.
-        shares: Wanted share of the images of each part, P numbers above 0 that add up to 1.
-        rng: Where ties and starts come from.
-        minimum: Groups of each class that each part must hold.
-        stratify: Whether class shares count; else only the total of images does.
+        shares: Wanted share of the images of each subset, P numbers above 0 that add up to 1.
+        rng: Source of ties and starts.
+        minimum: Groups of each class that each subset must hold.
+        stratify: True to keep class shares, not only the total of images.
 
     Returns:
-        The part of each group, shape (G,), in 0…P-1; nothing where no division was found in
-        which every part holds every class.
+        The subset of each group, shape (G,), in 0…P-1; None if no division was found in which every
+        subset holds every class.
     """
     starts = int(np.clip(_STARTED_GROUPS // len(counts), 1, _STARTS))
     best: _Division | None = None
@@ -71,13 +71,13 @@ def divide_groups(
 
 
 class _Division:
-    """A division in the making.
+    """A division that is being optimised.
 
     Args:
         counts: See :func:`divide_groups`.
         shares: Shape (P,).
-        minimum: Groups of each class in each part.
-        stratify: Whether class shares count.
+        minimum: Groups of each class in each subset.
+        stratify: True to keep class shares.
     """
 
     def __init__(self, counts: IntArray, shares: Floats, minimum: int, stratify: bool) -> None:
@@ -87,7 +87,7 @@ class _Division:
         self.holds: Floats = (counts > 0).astype(float)  # (G, C)
         self.minimum = minimum
         self.parts: IntArray = np.full(len(counts), -1, dtype=np.int64)  # (G,)
-        # What each part holds beyond what is wanted; starts far below zero.
+        # What each subset holds beyond what is wanted; starts far below zero.
         self.excess: Floats = -np.outer(shares, self.weights.sum(axis=0))  # (P, W)
         self.held: Floats = np.zeros((len(shares), counts.shape[1]))  # groups, (P, C)
         # One missing class outweighs any deviation: no squared deviation exceeds (W · N²) · P.
@@ -95,7 +95,7 @@ class _Division:
 
     @property
     def shortage(self) -> int:
-        """Groups that parts lack of classes, summed."""
+        """Number of groups that subsets lack of classes, summed."""
         return int(np.maximum(self.minimum - self.held, 0).sum())
 
     @property
@@ -104,7 +104,7 @@ class _Division:
         return float(np.square(self.excess).sum())
 
     def put(self, group: int, part: int) -> None:
-        """Move ``group`` into ``part``, from wherever it is."""
+        """Move ``group`` into subset ``part``, from wherever it is."""
         before = self.parts[group]
         if before >= 0:
             self.excess[before] -= self.weights[group]
@@ -114,7 +114,7 @@ class _Division:
         self.parts[group] = part
 
     def fill(self, rng: np.random.Generator, *, disorder: float) -> None:
-        """Place every group: large ones first at ``disorder`` 0, in random order at 1."""
+        """Assign every group: large ones first at ``disorder`` 0, in random order at 1."""
         size = self.weights[:, -1] ** (1.0 - disorder) * rng.uniform(0.7, 1.3, len(self.weights))
         for group in np.argsort(-size, kind="stable"):
             wants = (self.held < self.minimum) @ self.holds[group]  # (P,)
@@ -122,7 +122,7 @@ class _Division:
             self.put(int(group), int(np.argmin(np.round(change, _DECIMALS))))
 
     def improve(self, rng: np.random.Generator) -> None:
-        """Move and swap groups until nothing is gained."""
+        """Move and swap groups until there is no gain."""
         misses = 0
         for _ in range(_MAX_STEPS):
             if self.shortage == 0 and float(np.abs(self.excess).max()) < 1.0:
@@ -137,7 +137,7 @@ class _Division:
                 break
 
     def _move(self) -> bool:
-        """Make the best move of one group to another part, if any gains."""
+        """Make the best move of one group to another subset, if any gains."""
         rows = np.arange(len(self.parts))
         along = self.weights @ self.excess.T  # (G, P)
         size = np.square(self.weights).sum(axis=1)
@@ -174,7 +174,7 @@ class _Division:
     def _swap_deviation(self, chosen: IntArray, parts: IntArray) -> Floats:
         """Change of the squared deviation by each swap, shape (S, S).
 
-        Taking x out of part a for y out of part b changes it by
+        Taking x out of subset a for y out of subset b changes it by
         2 (x - y)·(excess_b - excess_a) + 2 |x - y|².
         """
         weights = self.weights[chosen]
@@ -204,19 +204,19 @@ def divide_images(
     minimum: int = 1,
     stratify: bool = True,
 ) -> IntArray:
-    """Assign images to parts, each class for itself (P3: "independently for each class").
+    """Assign images to subsets, each class for itself (P3: "independently for each class").
 
     Args:
         counts: One row an image, 1 in its class's column, shape (N, C); each class has at least
-            ``minimum`` images for every part.
-        shares: Wanted share of each part, P numbers above 0 that add up to 1.
-        rng: What shuffles.
-        minimum: Images of each class that each part must hold.
-        stratify: Whether classes are divided one by one; else all images together.
+            ``minimum`` images for every subset.
+        shares: Wanted share of each subset, P numbers above 0 that add up to 1.
+        rng: For shuffling.
+        minimum: Images of each class that each subset must hold.
+        stratify: True to divide class by class, False for all images together.
 
     Returns:
-        The part of each image, shape (N,), in 0…P-1. Stratified, each class's count in each part
-        is its wanted share rounded up or down (but never below ``minimum``).
+        The subset of each image, shape (N,), in 0…P-1. Stratified, each class's count in each
+        subset is its wanted share rounded up or down (but never below ``minimum``).
     """
     targets = counts.argmax(axis=1)
     wanted = np.asarray(shares, dtype=float)
@@ -230,7 +230,7 @@ def divide_images(
             debt += wanted * len(rows) - sizes
             parts[rows] = np.repeat(np.arange(len(wanted)), sizes)
         return parts
-    # First what every part needs, then the rest by size alone.
+    # First what every subset needs, then the rest by size alone.
     needed = np.repeat(np.arange(len(wanted)), minimum)
     for rows in by_class:
         parts[rows[: len(needed)]] = needed
@@ -246,13 +246,13 @@ def _round_shares(
 ) -> IntArray:
     """Round ``shares`` of ``total`` to whole numbers that add up, each at least ``minimum``.
 
-    ``debt`` (P,) is what earlier classes left each part short of: it decides who is rounded up,
-    so that classes do not all favour the same part.
+    ``debt`` (P,) is how much each subset lacks from earlier classes: it decides who is rounded up,
+    so that classes do not all favour the same subset.
     """
     exact = total * shares
     sizes: IntArray = np.floor(exact + 1e-9).astype(np.int64)
     fraction = np.round(exact - sizes, 9)
-    # A part whose share is whole as it is never gets one more.
+    # A subset whose share is a whole number never gets one more.
     claims = np.where(fraction > 0, np.round(fraction + debt, 9), -np.inf)
     sizes[np.argsort(-claims, kind="stable")[: total - int(sizes.sum())]] += 1
     while sizes.min() < minimum:
@@ -263,7 +263,7 @@ def _round_shares(
 
 @dataclass(frozen=True)
 class Units:
-    """What is divided: groups, or single images.
+    """Units that a split divides: groups, or single images.
 
     Attributes:
         by: ``group`` or ``image``.
@@ -284,15 +284,15 @@ class Units:
         minimum: int = 1,
         stratify: bool,
     ) -> IntArray | None:
-        """Assign the ``chosen`` units (S,) to parts, shape (S,); nothing where none fits."""
+        """Assign the ``chosen`` units (S,) to subsets, shape (S,); None if none fits."""
         counts = self.counts[chosen]
-        # Where each image is a group of its own (no patients known), rounding is the best there is.
+        # Where each image is a group of its own (no patients known), rounding is optimal.
         divide = divide_images if int(counts.sum(axis=1).max()) == 1 else divide_groups
         return divide(counts, shares, rng, minimum=minimum, stratify=stratify)
 
 
 def find_units(samples: Samples, by: str) -> Units:
-    """Number the groups (or images) in an order that does not depend on the table's."""
+    """Number the groups (or images) independently of the table's order."""
     if by == "group":
         of_row = np.unique(samples.groups.astype(str), return_inverse=True)[1]
     else:

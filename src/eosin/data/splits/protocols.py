@@ -1,4 +1,4 @@
-"""What a split asked for and what the groups allowed; splits that the data do not allow."""
+"""Split protocols, the report of what the groups allow, and validation of the data for a split."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _BY_IMAGE = (
 
 @dataclass(frozen=True)
 class Fold:
-    """One held-out part of a repeat, and the rest divided for training.
+    """One fold of a cross-validation: the held-out part, and the rest divided for training.
 
     Attributes:
-        repeat: Which drawing of the folds, from 0.
-        fold: Which held-out part, from 0.
+        repeat: Index of the repeat.
+        fold: Index of the held-out part.
         samples: All rows with ``split`` (``test``: the held-out part), ``repeat`` and ``fold``
-            (text, as every cell of a manifest).
+            (text, as in a manifest).
         report: What was asked for and what the groups allowed.
     """
 
@@ -47,8 +47,8 @@ def report_split(
     Args:
         samples: With a ``split`` column.
         protocol: The protocol's name.
-        wanted: Asked share of all images, 0–1, of each part; none where none was asked.
-        stratified: Whether class shares were kept as well as possible.
+        wanted: Wanted share of all images, 0–1, of each subset; None if there is none.
+        stratified: True if class shares were kept as well as possible.
     """
     splits = np.asarray(samples.frame["split"], dtype=object)
     parts = {
@@ -108,13 +108,13 @@ def split_samples(
     Args:
         samples: The table; groups are taken from its ``group`` column.
         section: Protocol ``grouped``, ``image`` or ``column``; the unit that is divided.
-        seed: The run's seed; ``column`` needs it only to draw a validation part.
+        seed: The run's seed; ``column`` needs it only to draw a validation subset.
 
     Returns:
         The samples in their order with a column ``split``, and what the groups allowed.
 
     Raises:
-        SplitError: A class has too few groups (images) for every part to hold it, or the table's
+        SplitError: A class has too few groups (images) for every subset to hold it, or the table's
             own ``split`` column cannot be used.
         ValueError: The protocol is ``folds``.
     """
@@ -139,7 +139,7 @@ def split_samples(
 
 
 def _use_column(samples: Samples, section: SplitSection, seed: int) -> tuple[Samples, SplitReport]:
-    """Take the table's own split; where it marks no ``val``, draw it from ``train``."""
+    """Use the table's own split; if it has no ``val``, draw it from ``train``."""
     check_column(samples, draws_val=section.val > 0)
     nothing_asked: dict[str, float | None] = dict.fromkeys(SPLITS)
     if (samples.frame["split"] == "val").any():
@@ -172,17 +172,17 @@ def check_classes(
     folds: int | None = None,
     parts: int = len(SPLITS),
 ) -> None:
-    """Check that each class has enough units for every part to hold it.
+    """Check that each class has enough units for every subset to hold it.
 
     Args:
         samples: For names.
         counts: Images of each class in each unit, shape (U, C).
         by: The unit: ``group`` or ``image``.
-        folds: How many; a single split by default.
-        parts: Parts of a single split: train, val and test, or train and val of a column's train.
+        folds: Number of folds; a single split by default.
+        parts: Subsets of a single split: train, val and test, or train and val of a column's train.
 
     Raises:
-        SplitError: A class has too few; names it, what it has, what it needs, and the mend.
+        SplitError: A class has too few; names it, what it has, what it needs, and the hint.
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
     needed = parts if folds is None else max(folds, 4 if folds == 2 else 3)
@@ -218,10 +218,10 @@ def check_column(samples: Samples, *, draws_val: bool = False) -> None:
 
     Args:
         samples: The table.
-        draws_val: Whether a validation part can be drawn from the training part.
+        draws_val: True if a validation subset can be drawn from the training subset.
 
     Raises:
-        SplitError: It is missing, has empty cells, lacks a part, or its training part lacks a
+        SplitError: It is missing, has empty cells, lacks a subset, or its training subset lacks a
             class.
     """
     if "split" not in samples.frame:
@@ -304,7 +304,7 @@ def check_sites(samples: Samples) -> None:
 
 
 def refuse_division(samples: Samples, counts: IntArray, parts: str) -> SplitError:
-    """Return the error for groups that hold classes in such mixtures that no division fits."""
+    """Return the error for groups whose mixture of classes allows no division."""
     fewest = samples.class_names[int((counts > 0).sum(axis=0).argmin())]
     return SplitError(
         f"{samples.name}: no division of the {len(counts)} groups was found in which {parts} "
