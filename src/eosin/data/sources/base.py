@@ -1,4 +1,4 @@
-"""What a data set declares, and the registry that a recipe's ``data.dataset`` looks into."""
+"""Registry of data sets for a recipe's ``data.dataset``, and the facts that each declares."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from eosin.images.references import describe_left_out
 DATA_VARIABLE = "EOSIN_DATA"
 
 
-#: Folders of parts and of magnifications divide any tree.
+#: Names of folders that say nothing about the class: parts and magnifications.
 _NEUTRAL = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|fold[ _-]?\d+|\d+x?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many images the complete data set has, as published.
+    """Published number of images of the complete data set.
 
     Attributes:
         images: The number.
-        label: Of which class; of all where empty.
-        part: Of which part, see :attr:`DataSetFacts.parts`; of the whole where empty.
+        label: Its class; empty for all.
+        part: Its part, see :attr:`DataSetFacts.parts`; empty for the whole.
     """
 
     images: int
@@ -46,21 +46,21 @@ class Count:
 
 @dataclass(frozen=True)
 class DataSetFacts:
-    """What a data set says of itself; goes into ``environment.json`` and the report.
+    """Declared facts of a data set, for ``environment.json`` and the report.
 
     Attributes:
         name: Registered name.
         title: Full name.
         modality: ``brightfield`` or ``fluorescence``.
         licence: Licence of the images.
-        citation: Whom to cite.
+        citation: Publication to cite.
         positive: The positive class of its binary task, if it has one.
-        simulated: Whether the images are simulated.
-        classes: Its labels; none where they are whatever is found.
+        simulated: True if the images are simulated.
+        classes: Its labels; empty if they are taken from the files.
         counts: The published numbers of images; :mod:`eosin.data.verification` compares.
-        parts: The column that says which published part an image belongs to.
-        channels: What the channels show, in order; none where it is not known.
-        mpp: µm per pixel, where it is one value for all.
+        parts: The column with the published part of an image.
+        channels: What the channels show, in order; empty if unknown.
+        mpp: µm per pixel, if it is one value for all.
         homepage: Where it is described.
     """
 
@@ -79,7 +79,7 @@ class DataSetFacts:
     homepage: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as values that JSON knows."""
+        """Return the facts as JSON values."""
         values = asdict(self)
         return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
@@ -89,12 +89,12 @@ class DataSet:
     """A registered data set.
 
     Attributes:
-        facts: What it says of itself.
+        facts: Its declared facts.
         collect: From its root folder and its options to a manifest table (see
-            :mod:`eosin.artifacts.manifest`), paths relative to the root. What is odd, but no
-            error, is in sentences under ``table.attrs[NOTES]``, with what the walk over its files
-            left out.
-        needs_root: Whether it reads a folder that the user has; the phantom makes its own.
+            :mod:`eosin.artifacts.manifest`), paths relative to the root. Oddities that are no
+            errors are sentences under ``table.attrs[NOTES]``, with the files that the walk left
+            out.
+        needs_root: True if it reads a folder that the user has; the phantom makes its own.
     """
 
     facts: DataSetFacts
@@ -112,12 +112,12 @@ def register(
     *,
     needs_root: bool = True,
 ) -> None:
-    """Enter a data set, and where it can be had.
+    """Register a data set and its download source.
 
     Args:
         facts: As of :class:`DataSet`.
         collect: As of :class:`DataSet`.
-        source: How it is downloaded; None where there is nothing to download.
+        source: How it is downloaded; None if it is not.
         needs_root: As of :class:`DataSet`.
     """
     DATASETS.add(facts.name, DataSet(facts, collect, needs_root))
@@ -126,11 +126,11 @@ def register(
 
 
 def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
-    """Return the facts of a data set; ``channels`` may be told as an option.
+    """Return the facts of a data set; the option ``channels`` replaces its channels.
 
     Args:
         name: Registered name.
-        options: The adapter's own arguments.
+        options: The data set's own options.
     """
     facts = DATASETS.get(name).facts
     channels = options.get("channels")
@@ -180,15 +180,15 @@ def collect_samples(
     positive: str | None,
     columns: Columns | None = None,
 ) -> Samples:
-    """Run a data set's adapter.
+    """List the samples of a data set.
 
     Args:
         name: Registered name.
         root: Its folder.
-        options: The adapter's own arguments.
+        options: The data set's own options.
         label: The column that holds the class.
-        positive: The positive class; the data set's own by default, where ``label`` is untouched.
-        columns: Where the patient and the group are; an adapter's own by default.
+        positive: The positive class; the data set's own by default, if ``label`` is its own.
+        columns: Where the patient and the group are; the data set's own by default.
     """
     from eosin.artifacts.manifest import make_samples
 
@@ -203,7 +203,7 @@ def collect_samples(
 
 
 def check_options(name: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:
-    """Refuse an option that the data set does not have.
+    """Raise an error for an option that the data set does not have.
 
     Raises:
         UsageError: It has no such option.
@@ -247,7 +247,7 @@ def take_choice(
 
 
 def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Return an option that must be a list of texts; nothing by default.
+    """Return an option that must be a list of texts; empty by default.
 
     Raises:
         RecipeError: It is something else.
@@ -259,7 +259,7 @@ def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) -> Path:
-    """Return the file that an option names, from ``root`` unless it is absolute.
+    """Return the file that an option names, relative to ``root`` unless it is absolute.
 
     ``$NAME`` and ``~`` expand.
 
@@ -275,17 +275,17 @@ def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) ->
 def refuse_foreign_folders(
     name: str, root: Path, paths: Iterable[str], known: re.Pattern[str], classes: str
 ) -> None:
-    """Refuse a tree whose folders divide the images otherwise than the data set's own tree does.
+    """Raise an error for folders that divide the images otherwise than the data set's own tree.
 
-    A data set that takes class and patient from file names would pass over the classes that
-    somebody else's folders name.
+    A data set that takes class and patient from file names would ignore the classes in the
+    names of such folders.
 
     Args:
         name: The data set.
         root: Its folder.
         paths: Its images, relative to ``root``.
-        known: What folders of the data set's own tree are called.
-        classes: The classes that the data set would give.
+        known: Names of folders in the data set's own tree.
+        classes: The classes of the data set.
 
     Raises:
         DataError: Two folders side by side have other names.
@@ -307,11 +307,11 @@ def refuse_foreign_folders(
 
 
 def read_text_table(path: Path, needed: Collection[str]) -> Any:
-    """Read a table of a data set.
+    """Read a table of a data set as text.
 
     Args:
         path: The file, see :func:`eosin.artifacts.tables.read_table`.
-        needed: Columns that it must have; the names in them are cleaned, paths are left as written.
+        needed: Required columns; the names in them are cleaned, paths are left as written.
 
     Returns:
         A pandas table of text.
@@ -336,11 +336,11 @@ def read_text_table(path: Path, needed: Collection[str]) -> Any:
 def note_counts(
     counts: Iterable[tuple[int, str]], left_out: Mapping[str, int] | None = None
 ) -> list[str]:
-    """Return a sentence for each number of images that is not 0, and one on what a walk left out.
+    """Return a sentence for each number of images that is not 0, and one on files left out.
 
     Args:
         counts: Numbers of images, with what became of them.
-        left_out: What the walk over the files left out.
+        left_out: Files that the walk left out.
     """
     notes = [f"{count_images(count)} {what}" for count, what in counts if count]
     return [*notes, *filter(None, [describe_left_out(left_out or {})])]
@@ -349,7 +349,7 @@ def note_counts(
 def note_differences(
     images: Iterable[str], files: Iterable[str], table: str, whose: str = ""
 ) -> list[str]:
-    """Return sentences on images of a table without a file, and on files that it does not name."""
+    """Return sentences on table rows without a file, and on files without a row."""
     named, there = [ImageReference.parse(image).path for image in images], set(files)
     absent = [file for file in named if file not in there]
     such = f"of {table} not there, such as {min(absent)}" if absent else ""
@@ -361,5 +361,5 @@ def note_differences(
 
 
 def count_images(count: int) -> str:
-    """Say a number of images: ``1 image``, ``12,000 images``."""
+    """Format a number of images: ``1 image``, ``12,000 images``."""
     return quantity(count, "image")

@@ -1,4 +1,4 @@
-"""What a BreakHis file name says: ``SOB_<B|M>_<type>-<yy>-<number><letters>-<mag>-<seq>.png``.
+"""BreakHis: breast tumours, named ``SOB_<B|M>_<type>-<yy>-<number><letters>-<mag>-<seq>.png``.
 
 Source: Spanhol et al., IEEE Trans. Biomed. Eng. 63(7), 2016. The slide id carries section
 letters: ``14-22549AB``, ``14-22549CD`` and ``14-22549G`` are sections of accession 22549, so only
@@ -64,7 +64,7 @@ _PUBLISHED = {"40": (625, 1370), "100": (644, 1437), "200": (623, 1390), "400": 
 
 @dataclass(frozen=True)
 class BreakHisName:
-    """The parts of a BreakHis file name; all text, so that ``001`` stays ``001``.
+    """Parts of a BreakHis file name; all text, so that ``001`` stays ``001``.
 
     Attributes:
         class_letter: ``B`` (benign) or ``M`` (malignant).
@@ -86,13 +86,13 @@ class BreakHisName:
 
 
 def parse_breakhis_name(filename: str) -> BreakHisName | None:
-    """Take a BreakHis file name apart.
+    """Parse a BreakHis file name.
 
     Args:
         filename: A file's name, with or without suffix; folders before it are ignored.
 
     Returns:
-        Its parts, or nothing where the name does not follow BreakHis.
+        Its parts; None if the name does not follow BreakHis.
     """
     found = _NAME.fullmatch(re.split(r"[/\\]", filename)[-1])
     if found is None:
@@ -120,8 +120,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table with subtype, magnification, slide and accession.
 
     Raises:
-        DataError: No file below ``root`` is named as BreakHis names its files, or folders name
-            other classes.
+        DataError: No file below ``root`` has a BreakHis name, or folders name other classes.
     """
     check_options("breakhis", options)
     rows, odd, moved = [], 0, 0
@@ -164,9 +163,9 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
 
 
 def _scales(root: Path, table: Any) -> list[str]:
-    """Give µm per pixel where the images have the camera's own size, else nothing.
+    """Return µm per pixel of each image if the images have the camera's own size, else nothing.
 
-    The first image that opens speaks for all; those that don't are listed when images are read.
+    The first image that opens stands for all; unreadable ones are listed when images are read.
     """
     size = next(filter(None, (_size(root / path) for path in table["path"])), None)
     if size != _ORIGINAL_PX:
@@ -215,7 +214,7 @@ register(
         ),
         unpacks_to="BreaKHis_v1/: 7,909 images of 700 × 460 px at 40, 100, 200 and 400×; "
         "about 4 GB",
-        # From the server of its makers; neither size nor checksum is published.
+        # From the server of its authors; neither size nor checksum is published.
         files=(
             RemoteFile(
                 name="BreaKHis_v1.tar.gz",

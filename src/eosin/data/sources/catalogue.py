@@ -1,4 +1,4 @@
-"""Importing this module registers every data set: each module of this package enters its own."""
+"""Catalogue of data sets: importing this module registers all of them."""
 
 from importlib import import_module
 from pkgutil import iter_modules

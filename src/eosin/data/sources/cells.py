@@ -1,11 +1,11 @@
-"""Fluorescence images of cells, listed in a table with the plate and field each comes from.
+"""Fluorescence images of cells, from a table with the plate and field of each.
 
-Wells of one plate share a staining and a day at the microscope: a classifier that is judged on a
-plate it was trained on knows that plate. So the plate is the group by default; a ``field``, one
+Wells of one plate share a staining and a day at the microscope: a classifier that is evaluated on
+a plate of its training is too optimistic. So the plate is the group by default; a ``field``, one
 look through the microscope, is the weaker choice where there are too few plates.
 
 ``mcf7`` is such a table of BBBC021, "Human MCF7 cells - compound-profiling experiment": Caie et
-al., Mol. Cancer Ther. 9(6), 2010; Ljosa et al., Nat. Methods 9(7), 2012. ``cells`` is anybody's.
+al., Mol. Cancer Ther. 9(6), 2010; Ljosa et al., Nat. Methods 9(7), 2012. ``cells`` is any other.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table with every further column of the file.
 
     Raises:
-        DataError: The table is absent, or lacks a column or a cell.
+        DataError: The table is absent, or lacks a column or a value.
         RecipeError: An option is wrong.
     """
     check_options(name, options, _OPTIONS)

@@ -1,8 +1,8 @@
-"""Any folder with one subfolder a class, and optionally one a patient below it.
+"""Folder tree with one subfolder a class, and optionally one a patient below it.
 
 ``ROOT/<class>/image.png`` or ``ROOT/<class>/<patient>/…/image.png``; with the option ``layout``,
-``ROOT/<patient>/<class>/…/image.png``. Where there is no patient level, every image is its own
-group: the run then cannot promise that no patient crosses a split, and the audit says so.
+``ROOT/<patient>/<class>/…/image.png``. Without a patient level every image is its own group: the
+run then cannot ensure that no patient crosses a split, and the audit reports that.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from eosin.images.references import list_files
 _LAYOUTS = ("class/patient", "patient/class")
 #: Folders of these names hold the parts of a data set, whose classes lie one level below.
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-#: What stands before a number, and the number; a long one may have letters (``22549AB``).
+#: Prefix and number; a long number may have letters (``22549AB``).
 _NUMBERED = re.compile(r"(.*?)[\W_]*(\d+|\d{4,}(?!x)[a-z]{1,2})")
 _PUNCTUATION = re.compile(r"[\W_]+")
 _FEWEST_PATIENTS = 3
-#: Least digits of a number that is no class's under any prefix.
+#: Least digits of a number that is no class under any prefix.
 _PATIENT_DIGITS = 3
 _PATIENT_WORDS = frozenset(
     {"p", "pat", "patient", "patients", "pt", "pid", "case", "subject", "subj", "sub", "id"}
@@ -58,8 +58,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table; ``patient`` is the folder below the class, if there is one.
 
     Raises:
-        DataError: There is no class folder, or no image, or what should be classes are parts or
-            patients.
+        DataError: There is no class folder, or no image, or the folders are parts or patients.
     """
     check_options("folder", options, ["layout"])
     layout = take_choice(options, "layout", _LAYOUTS[0], _LAYOUTS)
@@ -95,11 +94,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
 
 
 def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Refuse folders of parts: alone, or beside others where they hold the same classes.
-
-    Raises:
-        DataError: Naming the parts.
-    """
+    """Raise DataError for folders of parts: alone, or beside others with the same classes."""
     below = defaultdict[str, set[str]](set)
     for _, first, second in rows:
         below[first].add(second)
@@ -113,11 +108,7 @@ def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
 
 
 def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Refuse a tree ``ROOT/<patient>/<class>``: many folders that hold the same few names.
-
-    Raises:
-        DataError: Naming the folders, with the option that reads the tree.
-    """
+    """Raise DataError for ``ROOT/<patient>/<class>``: many folders with the same few subfolders."""
     pairs = {(first, second) for _, first, second in rows if second}
     firsts, seconds = sorted({row[1] for row in rows}), sorted({second for _, second in pairs})
     few = 2 <= len(seconds) < len(firsts) and (len(seconds) == 2 or len(firsts) >= 4 * len(seconds))
@@ -132,11 +123,7 @@ def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]
 
 
 def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Refuse a tree ``ROOT/<patient>``, such as one class's folder of the whole tree.
-
-    Raises:
-        DataError: Naming the folders, with the option that reads the tree.
-    """
+    """Raise DataError for a tree ``ROOT/<patient>``, such as one class's folder of a whole tree."""
     folders = sorted({first for _, first, _ in rows})
     if len({second for _, _, second in rows}) > 1 or not _are_patients(folders):
         return
@@ -150,7 +137,7 @@ def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> N
 
 
 def _are_patients(names: Sequence[str]) -> bool:
-    """Return whether folders are numbered as patients are, and not as classes, grades or digits.
+    """Return True if folders are numbered as patients, and not as classes, grades or digits.
 
     Three or more names consist of one prefix and a number each. The prefix is a word for a
     patient, or all numbers have three digits or more and the prefix is no word for a class.

@@ -42,10 +42,10 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
         options: None are known.
 
     Returns:
-        A manifest table; the group is the patient, ``x`` and ``y`` the place in the slide.
+        A manifest table; the group is the patient, ``x`` and ``y`` the position in the slide.
 
     Raises:
-        DataError: No file is named as IDC names its patches, or folders name other classes.
+        DataError: No file has a name of IDC, or folders name other classes.
     """
     check_options("idc", options)
     # The published archive holds every patient twice, once in a folder of its own name.
@@ -108,7 +108,7 @@ register(
             "Janowczyk & Madabhushi, J. Pathol. Inform. 7:29, 2016"
         ),
         unpacks_to="IDC_regular_ps50_idx5/<patient>/{0,1}/*.png: 277,524 patches of 50 × 50 px",
-        # From the page of the tutorial that published them; neither size nor checksum is there.
+        # From the page of the tutorial that published them, without size or checksum.
         files=(
             RemoteFile(
                 name="IDC_regular_ps50_idx5.zip",

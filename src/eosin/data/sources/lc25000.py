@@ -1,8 +1,8 @@
 """LC25000: lung and colon tissue, five classes, grouped by the tile that each image was made from.
 
 Source: Borkowski et al., "Lung and Colon Cancer Histopathological Image Dataset (LC25000)", 2019.
-Its 25,000 images are rotated and flipped copies of far fewer tiles: a split by image trains on
-copies of what it judges. ``clusters.csv`` (path, class, cluster) says which images are copies of
+Its 25,000 images are rotated and flipped copies of far fewer tiles: a split by image tests on
+copies of training images. ``clusters.csv`` (path, class, cluster) lists which images are copies of
 one tile; its numbers start anew in each class, so a group is ``<class>/<cluster>``.
 """
 
@@ -78,7 +78,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
 
 
 def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
-    """Fill in ``cluster`` and ``group``; say what the table of copies leaves open."""
+    """Fill in ``cluster`` and ``group``; return notes on what the table of copies leaves open."""
     leak = "copies of one tile will lie on both sides of a split"
     if not path.is_file():
         return [

@@ -58,7 +58,7 @@ def collect_mnist(root: Path, options: Mapping[str, Any]) -> Any:
 
 
 def _find(root: Path, stem: str, kind: str) -> Path | None:
-    """Return a file under one of the names that are in use: plain or packed, dash or dot."""
+    """Return a file under one of its common names: plain or gzipped, dash or dot."""
     for folder in _FOLDERS:
         for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
             for suffix in ("", ".gz"):

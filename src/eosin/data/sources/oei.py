@@ -1,8 +1,8 @@
 """Breast cell lines by their actin: one folder each of MCF-10A, MCF-7 and MDA-MB-231.
 
 Source: Oei et al., "Convolutional neural network for cell classification using microscope images
-of intracellular actin networks", PLoS ONE 14(3):e0213626, 2019. How the images are laid out is not
-published with them: a folder named after a cell line, in any spelling, is taken as its class.
+of intracellular actin networks", PLoS ONE 14(3):e0213626, 2019. The layout of the images is not
+published: a folder named after a cell line, in any spelling, is taken as its class.
 """
 
 from __future__ import annotations

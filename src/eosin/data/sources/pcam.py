@@ -1,7 +1,7 @@
 """PatchCamelyon as its authors publish it: six HDF5 files, and one table of slides a part.
 
-``camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`` and ``…_meta.csv``. The tables say from
-which slide of CAMELYON16 each patch was cut; without them no group is known.
+``camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`` and ``…_meta.csv``. The tables list the
+CAMELYON16 slide of each patch; without them no group is known.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:
         folder: Where the files lie.
 
     Returns:
-        A table of path, label, part, slide, group, x, y; sentences on what is odd.
+        A table of path, label, part, slide, group, x, y; sentences on oddities.
 
     Raises:
-        DataError: No part is whole, or images and labels do not fit each other.
+        DataError: No part is whole, or images and labels do not match.
     """
     notes: list[str] = []
     lead = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
@@ -122,7 +122,7 @@ def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
 
 
 def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -> Any:
-    """Read the slides of a part; nothing where the table is absent or is of other images."""
+    """Read the slides of a part; None if the table is absent or of other images."""
     path = next(
         (
             file
@@ -156,7 +156,7 @@ def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -
 
 
 def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
-    """List PatchCamelyon's images, in whichever form they lie there.
+    """List PatchCamelyon's images, in any of its forms.
 
     Args:
         root: The folder with the HDF5 files, or with the part or class folders.
@@ -164,7 +164,7 @@ def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
             makes the valid part the split ``test`` and leaves the official test part out.
 
     Returns:
-        A manifest table; ``part`` is the official part, ``slide`` is there where it is known.
+        A manifest table; ``part`` is the official part, ``slide`` is there if it is known.
 
     Raises:
         DataError: None of the forms is found.
@@ -211,7 +211,7 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
 
 
 def _assign_splits(root: Path, table: Any, judge: str, notes: list[str]) -> Any:
-    """Turn official parts into splits; without parts there is no split to name."""
+    """Map official parts to splits; without parts there is no split."""
     parts = set(table["part"]) if "part" in table else set()
     if judge == "valid":
         if "valid" not in parts:
@@ -232,8 +232,8 @@ _HOMEPAGE = "https://github.com/basveeling/pcam"
 _RECORD = "https://zenodo.org/record/2546921/files"
 _PATCH_BYTES = 96 * 96 * 3
 # Sizes and SHA-256 of the HDF5 files are those that TensorFlow Datasets publishes for the same
-# addresses. The tables of slides have only MD5 sums that contradict each other between the makers'
-# page and other copies for two of the three, so only the undisputed one stands here.
+# addresses. For two of the three tables of slides the authors' page and other copies give different
+# MD5 sums, so only the undisputed one is listed.
 _SUMS = {
     "train_x": (6_421_353_462, "d619e741468a7ab35c7e4a75e6821b7e7e6c9411705d45708f2a0efc8960656c"),
     "train_y": (21_378, "b74126d2c01b20d3661f9b46765d29cf4e4fba6faba29c8e0d09d406331ab75a"),

@@ -1,7 +1,7 @@
-"""PatchCamelyon as the Kaggle competition gave it out: single TIFFs and a table of labels.
+"""PatchCamelyon of the Kaggle competition: single TIFFs and a table of labels.
 
 ``train_labels.csv`` (id, label) and ``train/<id>.tif``. Exact duplicates were removed; the slides
-are not told, and the images of ``test/`` have no labels.
+are unknown, and the images of ``test/`` have no labels.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def collect_pcam_kaggle(root: Path, options: Mapping[str, Any]) -> Any:
         A manifest table, a row a label; a label without a file stays, to be listed as skipped.
 
     Raises:
-        DataError: The table or the images are absent, or a label is odd or told twice.
+        DataError: The table or the images are absent, or a label is invalid or listed twice.
     """
     check_options("pcam_kaggle", options)
     if not (root / _TABLE).is_file() or not (root / "train").is_dir():

@@ -1,4 +1,4 @@
-"""The phantom as a registered data set: simulated once per set of options, then reused."""
+"""Phantom as a registered data set: simulated once per set of options, then reused."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from eosin.data.phantom.options import PhantomOptions
 from eosin.data.phantom.simulation import write_phantom
 from eosin.data.sources.base import DataSetFacts, check_options, register
 
-#: Raise this when a change of the renderer changes its images.
+#: Increase this when a change of the renderer changes its images.
 RENDERER_VERSION = 2
-#: Lies beside the manifest and says which options made the images.
+#: Lists, beside the manifest, the options that made the images.
 OPTIONS_FILE = "phantom.json"
 
 
 def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
-    """Turn ``[data.options]`` of a recipe into the phantom's options.
+    """Parse ``[data.options]`` of a recipe.
 
     Raises:
         RecipeError: An unknown key, or a value outside its range.
@@ -65,7 +65,7 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     with progress_bar("Simulating patches") as advance:
         table = write_phantom(parse_options(options), root, advance)
     write_json(options_path, asked)
-    # Written last: a folder with a manifest is a whole one.
+    # Written last: a folder with a manifest is complete.
     write_table(table_path, table)
     return table.astype(str)
 
