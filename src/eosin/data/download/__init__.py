@@ -1,1 +1,1 @@
-"""Public data sets over HTTP: resumed after a cut, checked by their sums, unpacked safely."""
+"""Download of public data sets over HTTP: resumed, checked against checksums, unpacked safely."""

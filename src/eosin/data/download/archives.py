@@ -1,8 +1,8 @@
-"""Unpacking archives of strangers: into a new folder, within limits, files and folders only.
+"""Unpacking of untrusted archives: into a new folder, within limits, files and folders only.
 
 Names may point outside the folder, a few bytes may inflate to fill the disk. Links, devices and
-members outside the folder refuse the whole archive, where tarfile's own filter strips, renames or
-passes them over: who plants one is not to be trusted with the rest.
+members outside the folder raise an error for the whole archive, where tarfile's own filter strips,
+renames or skips them: the rest of such an archive is not trustworthy, either.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from eosin.core.files import explain_os_errors
 from eosin.core.progress import Advance
 
 _CHUNK = 1 << 20
-#: What a tar archive may say of one member; it is read into memory.
+#: Largest header of a tar member; it is read into memory.
 _HEADER_BYTES = 1 << 20
-#: What macOS adds to the zip archives that it makes.
+#: Folder that macOS adds to zip archives.
 _LITTER = "__MACOSX"
 _DRIVE = re.compile(r"[A-Za-z]:")
-#: Below this nothing is a bomb, whatever its ratio: text packs well.
+#: Unpacked bytes up to which any ratio is harmless: text packs well.
 _HARMLESS_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class UnpackLimits:
-    """What an archive may unpack to.
+    """Limits of what an archive may unpack to.
 
     Attributes:
         files: Members, folders among them.
         bytes: All members together.
-        ratio: Unpacked bytes for each packed byte, looked at from 64 MiB on. Images hardly pack.
+        ratio: Unpacked bytes for each packed byte, checked from 64 MiB on. Images hardly pack.
     """
 
     files: int = 1_000_000
@@ -54,7 +54,7 @@ class UnpackLimits:
 
 
 class Allowance:
-    """What is left of the limits while one archive is unpacked.
+    """Remaining limits while one archive is unpacked.
 
     Args:
         archive: The archive.
@@ -89,7 +89,7 @@ class Allowance:
         self._bytes += count
 
     def check_bytes(self, total: int) -> None:
-        """Refuse an archive that would unpack to ``total`` bytes, if that is too much.
+        """Check that an archive may unpack to ``total`` bytes.
 
         Raises:
             DataError: It is too much.
@@ -128,14 +128,14 @@ def unpack(archive: Path, work: Path, *, limits: UnpackLimits, advance: Advance)
     """Unpack an archive into a new folder.
 
     Args:
-        archive: A zip, tar, tar.gz (tgz) or gz file, told apart by its name.
-        work: A folder to make; it is gone where unpacking fails.
+        archive: A zip, tar, tar.gz (tgz) or gz file, recognised by its name.
+        work: A folder to make; it is removed if unpacking fails.
         limits: What the archive may unpack to.
-        advance: Told how many packed bytes are done and how many there are.
+        advance: Called with the packed bytes that are done and their total.
 
     Returns:
-        What came out: the one file or folder at the archive's top, inside ``work``; ``work``
-        itself where there are several.
+        The one file or folder at the archive's top, inside ``work``; ``work`` itself if there are
+        several.
 
     Raises:
         DataError: The archive is damaged, dangerous, empty or of an unknown kind.
@@ -196,7 +196,7 @@ def _explain_damage(allowance: Allowance) -> Iterator[None]:
     ) as error:
         raise allowance.refuse(f"is damaged ({error})") from error
     except OSError as error:
-        # So bz2 and a seek to before the start tell of damage; a full disk has a number of its own.
+        # So bz2 and a seek to before the start mean damage; a full disk has a number of its own.
         if error.errno not in (None, errno.EINVAL):
             raise
         raise allowance.refuse(f"is damaged ({error})") from error
@@ -208,7 +208,7 @@ def _unpack_zip(archive: Path, work: Path, allowance: Allowance, advance: Advanc
         for member in members:
             allowance.count_file()
             _check_zip_member(member, allowance)
-        # What the archive admits is refused before a byte is written; what it hides, while writing.
+        # Declared sizes are checked before a byte is written; real ones while writing.
         allowance.check_bytes(sum(member.file_size for member in members))
         total = sum(member.compress_size for member in members)
         done = 0
@@ -274,7 +274,7 @@ def _unpack_member(
 def _unpack_gzip(archive: Path, work: Path, allowance: Allowance, advance: Advance) -> None:
     total = archive.stat().st_size
     with archive.open("rb") as packed, gzip.GzipFile(fileobj=packed) as plain:
-        # The name inside a gz file is whatever it was when it was packed: not used.
+        # The name inside a gz file is the one at packing time: not used.
         path = PurePosixPath(stem_of(archive.name))
         _write(plain, work, path, allowance, lambda: advance(packed.tell(), total))
 
@@ -298,7 +298,7 @@ def _write(
 
 
 class _Guarded:
-    """A stream for tarfile that gives no more than is allowed between two members.
+    """Stream for tarfile with a limit of bytes between two members.
 
     tarfile reads a member's header into memory, at the length that the archive claims.
     """

@@ -1,7 +1,7 @@
-"""One file of a data set, from its address to its place: fetched, checked against sums, unpacked.
+"""Download of one file of a data set: fetched, checked against checksums, unpacked, recorded.
 
-Each step leaves a state that the next call recognises: a part with its note, a whole archive with
-its record, an unpacked folder with its record. A killed process loses nothing but time.
+Each step leaves a state that the next call recognises: a part with its origin, a whole archive with
+its record, an unpacked folder with its record. A killed process loses only time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eosin.data.download.source import (
 )
 from eosin.data.download.transfer import Patience, Transfer
 
-#: Where archives are unpacked until they are whole, in the data set's folder.
+#: Subfolder of the data set's folder where archives are unpacked until they are complete.
 WORK = ".fetching"
 _CHUNK = 1 << 20
 _MOVE_AWAY = "Move it away, or choose another folder with -o"
@@ -36,13 +36,13 @@ _MOVE_AWAY = "Move it away, or choose another folder with -o"
 
 @dataclass(frozen=True)
 class Manner:
-    """How files are fetched.
+    """Settings of a download.
 
     Attributes:
-        keep_archive: Whether an archive stays once it is unpacked.
-        patience: How long to wait for a server.
+        keep_archive: True to keep an archive once it is unpacked.
+        patience: Time-outs and retries.
         limits: What an archive may unpack to.
-        say: Called with a sentence on what is being done.
+        say: Called with a sentence on the current step.
     """
 
     keep_archive: bool = False
@@ -57,10 +57,10 @@ def now() -> str:
 
 
 def is_complete(folder: Path, file: RemoteFile, ledger: Ledger) -> bool:
-    """Return whether a file is there and ready for use, as recorded.
+    """Return True if a file is there and ready for use, as recorded.
 
     Raises:
-        DownloadError: It is there and is not what was recorded.
+        DownloadError: It is there and differs from the record.
     """
     entry = ledger.find(file.name)
     if entry is None:
@@ -79,10 +79,10 @@ def is_complete(folder: Path, file: RemoteFile, ledger: Ledger) -> bool:
 
 
 def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> bool:
-    """Return whether a file or archive is there as recorded or as published.
+    """Return True if a file or archive is there as recorded or as published.
 
     Raises:
-        DownloadError: It is there and is something else, or nothing shows what it should be.
+        DownloadError: It is there and differs, or there is no checksum to compare it with.
     """
     path = folder / file.name
     if not path.exists():
@@ -103,19 +103,20 @@ def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> boo
 
 
 def deliver(folder: Path, file: RemoteFile, ledger: Ledger, manner: Manner) -> Ledger:
-    """Bring a file to its place and record it.
+    """Download a file, unpack it if need be, and record it.
 
     Args:
         folder: The data set's folder.
-        file: What is wanted.
-        ledger: What has been recorded so far.
-        manner: How.
+        file: The file.
+        ledger: The record so far.
+        manner: Settings of the download.
 
     Returns:
-        The ledger with the file in it, as written.
+        The record with the file in it, as written.
 
     Raises:
-        EosinError: It cannot be had, is not what was published or recorded, or does not unpack.
+        EosinError: It cannot be fetched, differs from what was published or recorded, or does not
+            unpack.
     """
     entry, path, part = ledger.find(file.name), folder / file.name, Part(folder / file.name)
     is_there = is_fetched(folder, file, entry)
@@ -124,7 +125,7 @@ def deliver(folder: Path, file: RemoteFile, ledger: Ledger, manner: Manner) -> L
     elif entry is None:
         entry = _describe(path, file, file.urls[0], sha256_file(path))
     ledger = ledger.record(entry)
-    # Recorded first: a file without a record would be refused the next time.
+    # Recorded first: a file without a record would raise an error the next time.
     write_ledger(folder, ledger)
     if not is_there:
         _place(part.path, path)
@@ -133,7 +134,7 @@ def deliver(folder: Path, file: RemoteFile, ledger: Ledger, manner: Manner) -> L
 
 
 def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Manner) -> FetchedFile:
-    """Try each address; the first that serves the file wins, the last one's refusal is raised."""
+    """Try each address until one serves the file; if none does, raise the last error."""
     for last, url in enumerate(file.urls, start=1 - len(file.urls)):
         try:
             with explain_os_errors("write", part.path):
@@ -150,7 +151,7 @@ def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Mann
 
 
 def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None) -> str:
-    """Compare what came with its sum and return its SHA-256."""
+    """Compare a download with its checksum and return its SHA-256."""
     wanted = file.checksum or _wanted_sum(entry)
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
         digest = _hash_file(part.path, "sha256", advance)
@@ -220,7 +221,7 @@ def _changed(path: Path, wanted: str, found: str, what: str = "") -> DownloadErr
 
 
 def _hash_file(path: Path, algorithm: str, advance: Advance = lambda _done, _total: None) -> str:
-    """Return a file's sum as hexadecimal digits; ``algorithm`` is one of hashlib's names."""
+    """Return a file's hexadecimal digest; ``algorithm`` is one of hashlib's names."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     done, total = 0, path.stat().st_size
     with path.open("rb") as stream:
@@ -234,7 +235,7 @@ def _hash_file(path: Path, algorithm: str, advance: Advance = lambda _done, _tot
 def _hash_tree(root: Path, advance: Advance) -> tuple[str, int, int]:
     """Return one SHA-256 over the names and contents of all files, their number and bytes.
 
-    Of a single file it is the file's own sum.
+    For a single file it is the file's own SHA-256.
     """
     if root.is_file():
         return _hash_file(root, "sha256", advance), 1, root.stat().st_size

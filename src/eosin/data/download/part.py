@@ -1,7 +1,7 @@
-"""The file under way: ``NAME.part``, beside it a note of its origin, and what answers mean for it.
+"""Partial download: ``NAME.part``, a file with its origin, and what HTTP answers mean for it.
 
-Without that note nobody could know whether a part belongs to the file that the server has today,
-so a part without one is thrown away.
+Without its origin a part cannot be matched with the file that the server has today, so it is
+discarded.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 from eosin.core.errors import ArtifactError, DownloadError
 from eosin.core.files import read_json, write_json
 
-#: The status of an answer that brings a part of a file.
+#: HTTP status "partial content".
 PARTIAL = 206
 _RANGE_REFUSED = 416
-# Worth another attempt: time-outs, too many requests, and the server's own troubles.
+# Worth another attempt: time-outs, too many requests, and server errors.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
 class CutError(Exception):
-    """A transfer broke off in a way that another attempt may repair.
+    """Transfer error that another attempt may repair.
 
     Args:
         reason: What happened.
-        wait_s: How long the server asks to wait, in seconds.
+        wait_s: Wait that the server asks for, in seconds.
     """
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
@@ -37,12 +37,12 @@ class CutError(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a server said of the file that a part belongs to.
+    """Version of the remote file that a part belongs to.
 
     Attributes:
-        url: The address that was asked.
-        validator: Its strong ETag, else its date of last change; empty where it gave neither.
-        length: The whole file's length in bytes; None where it gave none.
+        url: The requested address.
+        validator: Its strong ETag, else its date of last change; empty without either.
+        length: The whole file's length in bytes; None if unknown.
     """
 
     url: str
@@ -51,7 +51,7 @@ class Origin:
 
 
 class Part:
-    """The bytes of a file that is under way.
+    """Partially downloaded file.
 
     Args:
         target: The file that it becomes.
@@ -63,11 +63,11 @@ class Part:
 
     @property
     def size(self) -> int:
-        """How many bytes have come."""
+        """Number of bytes so far."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def origin(self) -> Origin | None:
-        """Return where the bytes come from; None where that is not known."""
+        """Return the origin of the bytes; None if unknown."""
         try:
             return Origin(**read_json(self._note))
         except (ArtifactError, TypeError):
@@ -80,24 +80,24 @@ class Part:
         self.path.touch()
 
     def discard(self) -> None:
-        """Forget what has come."""
-        # The bytes first: a note without bytes is harmless.
+        """Remove the part and its origin."""
+        # The bytes first: an origin without bytes is harmless.
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
     def read_answer(self, response: Any, url: str) -> tuple[int, int | None]:
-        """Read what a response brings, and make the part ready for it.
+        """Interpret the head of a response, and prepare the part for its body.
 
         Args:
             response: A response of requests whose body is not read yet.
-            url: The address that was asked; redirects may have led elsewhere.
+            url: The requested address; redirects may have led elsewhere.
 
         Returns:
-            The place in the file of the first byte that comes, and the whole file's length;
-            None where the server does not give it. Equal where nothing is missing any more.
+            The position in the file of the response's first byte, and the whole file's length;
+            None if the server does not give it. Equal if the part is complete.
 
         Raises:
-            CutError: The server cannot serve it now, or the file is no longer the one it was.
+            CutError: The server cannot serve it now, or the file has changed.
             DownloadError: The server will not serve it.
         """
         status, headers = response.status_code, response.headers
@@ -128,7 +128,7 @@ class Part:
         other = None not in (length, origin.length) and length != origin.length
         if start != self.size or other:
             raise self._give_up("the server sent another part than the one that was asked for")
-        # Servers differ in whether they heed If-Range, so the version is compared here, too.
+        # Not all servers heed If-Range, so the version is compared here, too.
         header = "ETag" if origin.validator.startswith('"') else "Last-Modified"
         if origin.validator and response.headers.get(header, origin.validator) != origin.validator:
             raise self._give_up("the file has changed on the server")

@@ -1,4 +1,4 @@
-"""Where a public data set comes from and under which terms; ``fetched.json``: what was fetched."""
+"""Sources of public data sets with their terms, and ``fetched.json``, the record of a download."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from eosin.core.registry import Registry
 
 #: Functions of hashlib that publishers use. MD5 guards against accidents, not against forgers.
 ALGORITHMS = ("sha256", "sha512", "sha1", "md5")
-#: The ledger's name in the folder of a data set.
+#: The record's name in the folder of a data set.
 FETCHED = "fetched.json"
-#: Stands for a checksum where none is published.
+#: Stands for an unpublished checksum.
 ON_FIRST_DOWNLOAD = "recorded on first download"
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a data set.
+    """Downloadable file of a data set.
 
     Attributes:
-        name: What it is called in the folder of the data set.
-        urls: Where it is served, mirrors after the original; http or https.
-        size: Its published size in bytes; None where none is published.
-        checksum: Its published checksum as ``algorithm:hexadecimal``; None where none is published.
-        unpack: Whether it is an archive (zip, tar, tar.gz) or a compressed file (gz) to unpack.
-        unpacked_bytes: What it takes when unpacked, about; None where that is not known.
+        name: Its name in the folder of the data set.
+        urls: Addresses, mirrors after the original; http or https.
+        size: Its published size in bytes; None if unpublished.
+        checksum: Its published checksum as ``algorithm:hexadecimal``; None if unpublished.
+        unpack: True for an archive (zip, tar, tar.gz) or a compressed file (gz) to unpack.
+        unpacked_bytes: Its approximate size when unpacked; None if unknown.
     """
 
     name: str
@@ -46,17 +46,17 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from.
+    """Source of a data set.
 
     Attributes:
-        name: The registered name of its adapter, where there is one.
+        name: The registered name of the data set, if there is one.
         title: Full name.
-        homepage: Where its makers describe it.
-        licence: Its terms, as its makers or the copy state them.
-        citation: Whom to cite.
+        homepage: Where its authors describe it.
+        licence: Its terms, as its authors or the copy state them.
+        citation: Publication to cite.
         unpacks_to: What lies in the folder afterwards.
-        files: What is fetched; empty where it cannot be had without an account or by this command.
-        preparation: What must be done before an adapter reads it; empty where it is read as it is.
+        files: Files to fetch; empty if it needs an account or another program.
+        preparation: Steps before the data set can be read; empty if there are none.
         obstacle: Why it cannot be fetched, for a data set without files.
         instruction: How to get it by hand, for a data set without files.
     """
@@ -78,12 +78,12 @@ class Source:
 
     @property
     def least_bytes(self) -> int:
-        """What is downloaded at least: the published sizes together."""
+        """Least download size: the published sizes together."""
         return sum(file.size or 0 for file in self.files)
 
     @property
     def all_sized(self) -> bool:
-        """Whether every file's size is published."""
+        """True if every file's size is published."""
         return all(file.size is not None for file in self.files)
 
 
@@ -91,12 +91,12 @@ SOURCES: Registry[Source] = Registry("public data set")
 
 
 class Unpacked(Document):
-    """What came out of an archive.
+    """Unpacked content of an archive.
 
     Attributes:
         name: The file or folder in the data set's folder.
-        files: How many files.
-        bytes: How many bytes in all.
+        files: Number of files.
+        bytes: Total size.
         sha256: Of the file; of a folder, over the sorted lines ``<sha256>  <path>``.
     """
 
@@ -107,16 +107,16 @@ class Unpacked(Document):
 
 
 class FetchedFile(Document):
-    """One file.
+    """Record of one file.
 
     Attributes:
         name: Its name.
         url: The address that served it.
         bytes: Its size.
-        sha256: Computed here.
-        checksum: The published one that it was held against, or that none is published.
-        fetched: When, UTC.
-        unpacked: What came out of it; null for what is used as it is.
+        sha256: Computed after the download.
+        checksum: The published one that it was compared with, or a note that there is none.
+        fetched: Time, UTC.
+        unpacked: Content of the archive; null for a file that is not unpacked.
     """
 
     name: str
@@ -129,14 +129,14 @@ class FetchedFile(Document):
 
 
 class Ledger(VersionedDocument):
-    """The whole record.
+    """Record of a data set's download.
 
     Attributes:
         dataset: The data set's name.
         licence: The terms as they were shown.
-        citation: Whom to cite.
-        licence_accepted: When the terms were accepted, UTC.
-        files: What has been fetched.
+        citation: Publication to cite.
+        licence_accepted: Time at which the terms were accepted, UTC.
+        files: The fetched files.
     """
 
     dataset: str
@@ -146,17 +146,17 @@ class Ledger(VersionedDocument):
     files: tuple[FetchedFile, ...] = ()
 
     def find(self, name: str) -> FetchedFile | None:
-        """Return what is recorded of a file."""
+        """Return the record of a file."""
         return next((file for file in self.files if file.name == name), None)
 
     def record(self, file: FetchedFile) -> Ledger:
-        """Return the ledger with ``file`` in place of what was recorded of it."""
+        """Return the record with ``file`` added or replaced."""
         others = tuple(other for other in self.files if other.name != file.name)
         return self.model_copy(update={"files": (*others, file)})
 
 
 def read_ledger(folder: Path, source: Source) -> Ledger | None:
-    """Return the record of a folder; None where it has none.
+    """Read the record of a folder; None if there is none.
 
     Raises:
         ArtifactError: It cannot be read, or is another data set's.
@@ -174,5 +174,5 @@ def read_ledger(folder: Path, source: Source) -> Ledger | None:
 
 
 def write_ledger(folder: Path, ledger: Ledger) -> None:
-    """Write the record, whole or not at all."""
+    """Write the record atomically."""
     write_document(folder / FETCHED, ledger)

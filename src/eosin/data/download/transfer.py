@@ -1,7 +1,7 @@
-"""One file over HTTP(S): resumed with Range and If-Range, tried again with growing pauses.
+"""Transfer of one file over HTTP(S): resumed with Range and If-Range, retried with growing pauses.
 
-The attempts are counted here rather than by urllib3's ``Retry``: a transfer that is cut and resumed
-is one row of attempts, whichever of connection, status and body failed, and each pause is logged.
+Attempts are counted here rather than by urllib3's ``Retry``: the attempts at a resumed transfer
+count together, whether connection, status or body failed, and each pause is logged.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from eosin.data.download.part import PARTIAL, CutError, Part
 from eosin.data.download.source import RemoteFile
 
 _CHUNK = 1 << 18
-#: How far a transfer must have come for its failures to be forgotten.
+#: Bytes after which earlier failures no longer count.
 _PROGRESS_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for a server.
+    """Time-outs and retries.
 
     Attributes:
-        attempts: How often to try in a row without getting a mebibyte further.
+        attempts: Attempts in a row without a further mebibyte.
         first_pause_s: The pause after the first failure; it doubles with each.
         longest_pause_s: The longest pause.
         connect_timeout_s: For the connection.
         read_timeout_s: For the next bytes.
-        slowest_bytes_per_s: Slower than this over a whole read time-out is no transfer.
+        slowest_bytes_per_s: Slower than this over a whole read time-out counts as a stall.
     """
 
     attempts: int = 6
@@ -51,14 +51,14 @@ class Patience:
 
 
 class Transfer:
-    """Brings one file from one address into its part.
+    """Transfer of one file from one address into its part.
 
     Args:
-        file: What is fetched.
-        part: Where its bytes go; what is there already is not fetched again.
-        patience: How long to wait for the server.
+        file: The remote file.
+        part: Where its bytes go; bytes that are there already are not fetched again.
+        patience: Time-outs and retries.
         say: Called with a sentence for each failure and pause.
-        advance: Called with the progress after each piece that comes.
+        advance: Called with the progress after each chunk.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Transfer:
         self.advance = advance
 
     def run(self, url: str) -> None:
-        """Fetch until the part is whole.
+        """Fetch until the part is complete.
 
         Raises:
-            DownloadError: The server will not serve it, or fails again and again; what came then
-                stays for the next time.
+            DownloadError: The server will not serve it, or fails repeatedly; the bytes so far are
+                kept.
             OutputError: It does not fit or cannot be written.
         """
         import requests
@@ -89,7 +89,7 @@ class Transfer:
         failures, furthest = 0, self.part.size
         with requests.Session() as session:
             session.headers["User-Agent"] = f"eosin/{metadata.version('eosin')}"
-            # Bytes as they lie on the server: a sum over anything else would not fit.
+            # Bytes as they lie on the server: a checksum of decoded content would not match.
             session.headers["Accept-Encoding"] = "identity"
             while True:
                 try:
@@ -128,7 +128,7 @@ class Transfer:
         return session.get(url, headers=headers, stream=True, timeout=timeout)
 
     def _range(self, url: str) -> dict[str, str]:
-        """Return the headers that ask for the rest of the part, if it can be gone on with."""
+        """Return the headers that request the rest of the part, if it can be resumed."""
         origin = self.part.origin()
         if origin is None or origin.url != url:
             self.part.discard()
@@ -155,7 +155,7 @@ class Transfer:
             self._write(response, start, expected)
         except ProtocolError:
             if expected is None:
-                raise  # nothing but the error shows that it is not whole
+                raise  # only the error shows that it is incomplete
         came = self.part.size
         if expected is None or came == expected:
             return
@@ -174,7 +174,7 @@ class Transfer:
                     return
 
     def _probe_end(self, session: Any, url: str) -> None:
-        """Ask for what follows the last byte: with no checksum, nothing else shows more."""
+        """Request what follows the last byte: without a checksum, nothing else shows more."""
         size = self.part.size
         headers = {**self._range(url), "Range": f"bytes={size}-"}
         with self._ask(session, url, headers) as response:
@@ -200,7 +200,7 @@ class Transfer:
 
 
 def check_installed() -> None:
-    """Refuse to begin where the library of transfers is not installed.
+    """Check that requests is installed.
 
     Raises:
         MissingPartError: It is not.
@@ -215,15 +215,15 @@ def check_installed() -> None:
 
 
 def check_space(folder: Path, needed: int, purpose: str) -> None:
-    """Refuse what does not fit, before it is begun.
+    """Check the free disk space before a download or an unpacking.
 
     Args:
-        folder: Where it would go; need not exist.
+        folder: Destination; need not exist.
         needed: Bytes that it takes.
         purpose: What takes them, for the message.
 
     Raises:
-        OutputError: There is less room than that.
+        OutputError: There is too little space.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
@@ -235,7 +235,7 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 def _pieces(response: Any, patience: Patience) -> Iterator[bytes]:
-    """Yield what comes as it comes; a trickle counts as a stall."""
+    """Yield chunks as they arrive; a trickle counts as a stall."""
     start, came = time.monotonic(), 0
     # `read` would wait until the piece is full, which a trickle can put off for ever.
     while chunk := response.raw.read1(_CHUNK, decode_content=False):
@@ -249,7 +249,7 @@ def _pieces(response: Any, patience: Patience) -> Iterator[bytes]:
 
 
 def _check_hops(response: Any) -> None:
-    """Refuse a redirect from https to http; one to anything else requests refuses itself."""
+    """Raise an error for a redirect from https to http; requests itself rejects other protocols."""
     hops = [hop.url for hop in (*response.history, response)]
     for before, after in pairwise(hops):
         if before.startswith("https:") and not after.startswith("https:"):
@@ -258,7 +258,7 @@ def _check_hops(response: Any) -> None:
 
 @contextmanager
 def _as_cuts(url: str) -> Iterator[None]:
-    """Sort what the libraries below raise into what may pass and what will not."""
+    """Convert library errors into CutError, if a retry may help, or DownloadError."""
     import requests
     import urllib3
 
