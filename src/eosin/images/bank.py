@@ -1,4 +1,4 @@
-"""The decoded images of a run: read once into the cache, then a batch at a time from there."""
+"""Image bank of a run: decoded once into the cache, then read from there in batches."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from eosin.images.references import check_text
 from eosin.images.staining import NormalisedStore, rows_of_units
 from eosin.images.vectors import FeatureTable
 
-#: Where images lie, or features in their place.
+#: Store of images, or of features.
 Store = ImageStore | NormalisedStore | FeatureTable
 
-#: Bytes of images that are looked at in one go when a window is fitted.
+#: Bytes of images that are processed at once when a window is fitted.
 _CHUNK_BYTES = 32 << 20
-#: Side of a picture that only people look at.
+#: Side of an image for display only.
 _LOOKED_AT_PX = 224
 
 
 @dataclass(frozen=True, eq=False)
 class StoredImages:
-    """Some images of a store, as the network wants them; an :class:`~eosin.core.types.ImageSource`.
+    """Images of a store as network input; an :class:`~eosin.core.types.ImageSource`.
 
     Attributes:
-        store: Where they lie.
-        rows: Row of each in the store, shape (N,); of bundles (N, M), negative where an image is
-            missing.
+        store: Where they are stored.
+        rows: Row of each in the store, shape (N,); of magnification stacks (N, M), negative where
+            an image is missing.
         preprocessing: With the fitted window, for fluorescence.
     """
 
@@ -79,12 +79,12 @@ class ImageBank:
     """Decoded and resized images, addressed by the manifest's path.
 
     Attributes:
-        store: Where they lie.
+        store: Where they are stored.
         rows: Row of each image's path in the store.
-        preprocessing: How they were read; window and stain reference are fitted by a split's
-            training part.
-        samples: All of them, with the slides and patients that they are of.
-        private: The folder of a store that is nobody else's, and goes with the process.
+        preprocessing: How they were read; window and stain reference are fitted on a split's
+            training subset.
+        samples: All of them, with their slides and patients.
+        private: The folder of a store that is removed when the process ends.
     """
 
     store: Store
@@ -95,7 +95,7 @@ class ImageBank:
 
     @property
     def n_bytes(self) -> int:
-        """Disk that the images take in the cache."""
+        """Disk space of the images in the cache."""
         if isinstance(self.store, FeatureTable):
             return 0
         images = len(set(self.rows.values()))
@@ -112,10 +112,10 @@ class ImageBank:
         return StoredImages(self.store, rows if n_places else rows[:, 0], self.preprocessing)
 
     def reading(self, preprocessing: Preprocessing) -> ImageBank:
-        """Return the same images read otherwise.
+        """Return the same images with another window or stain reference.
 
         Args:
-            preprocessing: Differs from this one's in window and stain reference alone.
+            preprocessing: Differs from this one's only in window and stain reference.
         """
         stain, store = preprocessing.stain, self.store
         if stain != self.preprocessing.stain:
@@ -129,8 +129,8 @@ class ImageBank:
         """Fit the window of fluorescence channels; brightfield needs none.
 
         Args:
-            samples: The training part.
-            percentiles: Of each channel's counts over all pixels: what becomes 0 and 255.
+            samples: The training subset.
+            percentiles: Of each channel's counts over all pixels, mapped to 0 and 255.
 
         Returns:
             The preprocessing with the window.
@@ -153,7 +153,7 @@ class ImageBank:
 
 
 class PictureFiles:
-    """Images of which a run knows features alone, read from their files to be looked at."""
+    """Images to look at, read from their files, for a run that uses features."""
 
     preprocessing = make_preprocessing("unit", _LOOKED_AT_PX)
 
@@ -161,14 +161,14 @@ class PictureFiles:
         """Return the images of a table's rows, uint8, each of shape (H, W, 3).
 
         Raises:
-            ImageError: One is not there, or is no brightfield image.
+            ImageError: One is absent, or is no brightfield image.
         """
         cells = samples.frame["path"]
         return [read_image(*samples.locate(cell), self.preprocessing) for cell in cells]
 
 
 def _percentile(counts: IntArray, percent: float) -> float:
-    """Return the smallest value of a pixel that so many per cent of the pixels do not exceed."""
+    """Return the percentile of a histogram: a value that occurs."""
     reached = np.cumsum(counts)
     # At 0 per cent the darkest pixel, not a count that no pixel has.
     wanted = max(percent / 100 * reached[-1], 1)
@@ -187,14 +187,14 @@ def load_bank(
     Args:
         samples: The table.
         preprocessing: Size, rule, and channels of fluorescence.
-        keep: Whether what was decoded stays for the next run.
-        say: Told where the work waits for another process.
+        keep: True to keep decoded images for the next run.
+        say: Called with a sentence if the work waits for another process.
 
     Returns:
         The images that could be read; hashes of all, with a reason for the others.
 
     Raises:
-        UsageError: What is wanted are features.
+        UsageError: The preprocessing is one of features.
         DataError: The folder's name is not UTF-8.
     """
     if isinstance(preprocessing, Embedding):

@@ -1,9 +1,9 @@
-"""Images decoded and resized once, kept in a file that is read a batch at a time.
+"""Cache of decoded and resized images, in a file that is read in batches.
 
 A store holds the images of one data folder under one set of settings: ``pixels-<token>.bin`` (one
 row an image, only ever appended to), ``index.parquet`` (which file has which row, replaced as a
 whole) and ``store.json`` (what the store is). The index names only rows that are on the disk, so a
-process that is killed loses at most what it read since the last time the index was written.
+process that is killed loses at most what it read since the index was last written.
 """
 
 from eosin.images.cache.filling import fill_store

@@ -1,4 +1,4 @@
-"""Bring images into a store, each once, and open it."""
+"""Filling of a store: each image is read once, then the store is opened."""
 
 from __future__ import annotations
 
@@ -46,26 +46,26 @@ def fill_store(
     say: Callable[[str], None] | None = None,
     flush_s: float | None = None,
 ) -> tuple[ImageStore, list[Entry]]:
-    """Open the store of some images, after reading those that it does not hold yet.
+    """Open the store of some images, after reading those that it lacks.
 
-    A file is read again only where its size or its time of change is another than before, and
-    decoded again only where its bytes are. What could not be read is tried again every time: the
-    limits may have been raised, or the reason was the machine's.
+    A file is read again only if its size or modification time has changed, and decoded again only
+    if its bytes have. Unreadable files are tried again every time: the limits may have been raised,
+    or the cause may have been the machine.
 
     Args:
         items: N images, at least one.
-        settings: What an image looks like in the store.
+        settings: Format of an image in the store.
         decode: From a file and an index inside it to an image; raises ``ImageError``. Called on
             several threads.
         fit: From a decoded image to one of the settings' shape and dtype; raises ``ImageError``.
-        folder: Where stores lie; ``images`` in the cache folder by default.
-        advance: Told how many of the images to be read are done.
-        say: Told where another process reads the same images and is waited for.
-        flush_s: Seconds after which what was read is brought to the disk, see
+        folder: Folder of stores; ``images`` in the cache folder by default.
+        advance: Called with the number of finished images among those to be read.
+        say: Called with a sentence if another process reads the same images and is waited for.
+        flush_s: Seconds between flushes to the disk, see
             :class:`~eosin.images.cache.writing.StoreWriter`.
 
     Returns:
-        The open store, and what became of each item, in their order.
+        The open store, and the entry of each item, in their order.
 
     Raises:
         OutputError: The disk is full, or the cache cannot be written. What was read is kept.
@@ -94,12 +94,12 @@ def fill_store(
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """Requested images.
 
     Attributes:
         keys: Of each item, in order.
         items: By key, each once.
-        stats: Of each file; nothing where it is absent.
+        stats: Of each file; None if it is absent.
         root: The deepest folder that holds all files.
     """
 
@@ -110,7 +110,7 @@ class Request:
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Request:
-        """Look at every file once."""
+        """Return the request for items, with the state of every file."""
         names: dict[Path, str] = {}
         keys: list[Key] = []
         for item in items:
@@ -134,7 +134,7 @@ class Request:
         return own
 
     def look_up(self, index: Index) -> tuple[dict[Key, Entry], dict[Key, Item]]:
-        """Tell what is known, and which images are new or may have changed."""
+        """Return the known images, and those that are new or may have changed."""
         found: dict[Key, Entry] = {}
         todo: dict[Key, Item] = {}
         for key, item in self.items.items():
@@ -148,7 +148,7 @@ class Request:
     def _find(self, index: Index, key: Key) -> Entry | None:
         stat = self.stats[key[0]]
         if stat is None:
-            # Asked every time: an absent file may be there the next time.
+            # Checked every time: an absent file may be there the next time.
             return Entry(None, f"{self.items[key].file} does not exist", None, None)
         state = index.files.get(key[0])
         if state is None or (state.size, state.mtime_ns) != stat:
@@ -160,7 +160,7 @@ class Request:
 def _find_mended(
     request: Request, found: Mapping[Key, Entry], decode: Decode, fit: Fit
 ) -> list[Key]:
-    """Return the images that were refused once and can be read now; nothing is written for it."""
+    """Return images that were unreadable once and can be read now; nothing is written."""
     refused = [key for key, entry in found.items() if entry.row is None and entry.content]
 
     def is_readable(key: Key) -> bool:
@@ -184,7 +184,7 @@ def _read_missing(
     fit: Fit,
     advance: Advance | None,
 ) -> dict[Key, Entry]:
-    """Read what is not there, though another process may have read it while this one waited."""
+    """Read missing images, except those that another process has read meanwhile."""
     found, todo = request.look_up(writer.index)
     for key in mended:
         if key in found and found[key].row is None:
@@ -203,7 +203,7 @@ def _read_missing(
 def _hash_containers(
     todo: Mapping[Key, Item], stats: Mapping[str, Stat | None], index: Index
 ) -> dict[str, HashedFile | None]:
-    """Hash each file of many images once; one that is as it was when it was hashed, not at all."""
+    """Hash each container once, and an unchanged one not at all."""
     hashed: dict[str, HashedFile | None] = {}
     new: list[str] = []
     for name in dict.fromkeys(name for name, position in todo if position != NONE):
@@ -217,7 +217,7 @@ def _hash_containers(
 
 def _open(place: StoreFolder, settings: StoreSettings, index: Index) -> ImageStore:
     store = ImageStore(place, index.token, index.n_rows, settings)
-    # The last use; a cache that may only be read has none.
+    # The last use; a read-only cache has none.
     with suppress(OSError):
         os.utime(place.description)
     return store

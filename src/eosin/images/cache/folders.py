@@ -1,4 +1,4 @@
-"""Where a store lies and what its files are called."""
+"""Folders, file names and locks of a store."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from eosin.core.files import explain_os_errors
 from eosin.core.places import cache_folder
 from eosin.images.cache.index import StoreSettings
 
-#: What to do where the system refuses to write the cache: no ``-o`` has a say in it.
+#: Hint for a cache that cannot be written, which no ``-o`` changes.
 ELSEWHERE = "Set EOSIN_CACHE to a folder you may write"
 _WAITING = "Waiting for another process that reads the same images"
 
 
 class StoreDocument(VersionedDocument):
-    """``store.json``: what a store holds; the time at which it was changed is its last use.
+    """Description of a store, ``store.json``; its modification time is the store's last use.
 
     Attributes:
-        root: The folder in which all its files lie.
+        root: The folder that holds all its files.
         shape: H, W, C of an image.
         dtype: Of its values.
-        reading: What else changes the pixels.
+        reading: Other settings that change the pixels.
         created: UTC, ISO 8601.
     """
 
@@ -46,33 +46,33 @@ class StoreDocument(VersionedDocument):
 
 @dataclass(frozen=True)
 class StoreFolder:
-    """One store.
+    """Folder of one store.
 
     Attributes:
-        path: Its folder. Its locks lie beside it: a lock that is removed with the folder would
-            leave a waiting process with a lock that nobody else sees.
+        path: The folder. Its locks lie beside it: a lock that is removed with the folder would
+            leave a waiting process with a lock that no other process sees.
     """
 
     path: Path
 
     @property
     def description(self) -> Path:
-        """What the store is."""
+        """Description of the store."""
         return self.path / "store.json"
 
     @property
     def index(self) -> Path:
-        """Which file has which row."""
+        """Table of files and rows."""
         return self.path / "index.parquet"
 
     @property
     def lock(self) -> Path:
-        """Held by the one process that writes."""
+        """Lock of the one process that writes."""
         return self.path.with_name(f"{self.path.name}.lock")
 
     @property
     def marker(self) -> Path:
-        """Held by every process that has the store open."""
+        """Shared lock of every process that has the store open."""
         return self.path.with_name(f"{self.path.name}.use")
 
     def pixels(self, token: str) -> Path:
@@ -80,11 +80,11 @@ class StoreFolder:
         return self.path / f"pixels-{token}.bin"
 
     def read_description(self) -> StoreDocument:
-        """Read ``store.json``; raises ``ArtifactError`` where it is absent or damaged."""
+        """Read ``store.json``; raises ``ArtifactError`` if it is absent or damaged."""
         return read_document(self.description, StoreDocument)
 
     def write_description(self, settings: StoreSettings, root: str) -> None:
-        """Write ``store.json``; raises ``OutputError`` where that is not possible."""
+        """Write ``store.json``; raises ``OutputError`` if that fails."""
         document = StoreDocument(
             root=root,
             shape=settings.shape,
@@ -96,12 +96,12 @@ class StoreFolder:
 
 
 def stores_folder(folder: Path | None) -> Path:
-    """Return where stores lie: ``folder``, else ``images`` in the cache folder."""
+    """Return the folder of stores: ``folder``, else ``images`` in the cache folder."""
     return Path(folder) if folder is not None else cache_folder() / "images"
 
 
 def common_root(files: Iterable[str]) -> str:
-    """Return the deepest folder that holds all files; empty where they lie on several drives."""
+    """Return the deepest folder that holds all files; empty if they lie on several drives."""
     parents = {os.path.dirname(file) for file in files}  # noqa: PTH120 (100,000 of them)
     try:
         return os.path.commonpath(parents)
@@ -125,10 +125,10 @@ def write_alone(path: Path, say: Callable[[str], None] | None = None) -> Iterato
 
     Args:
         path: The lock's file.
-        say: Told where another process holds it.
+        say: Called with a sentence if another process holds it.
 
     Raises:
-        OutputError: The folder takes no lock.
+        OutputError: The folder does not support locks.
     """
     lock = _make_lock(path)
     with explain_os_errors("lock", path, mend=ELSEWHERE):
@@ -151,22 +151,22 @@ def _make_lock(path: Path) -> FileLock:
 
 
 class Marker:
-    """A shared lock that says: this store is open here.
+    """Shared lock of an open store.
 
     Args:
-        path: The marker's file; made where it can be. In a folder that cannot be written there
-            may be none, and nothing is marked.
+        path: The marker's file, made if possible; without one in a read-only folder, nothing is
+            locked.
     """
 
     def __init__(self, path: Path) -> None:
         self._handle = _open(path)
         if self._handle is not None and sys.platform != "win32":
-            # A file system without such locks is one on which nobody can look for them either.
+            # On a file system without such locks nobody can check them, either.
             with suppress(OSError):
                 fcntl.flock(self._handle, fcntl.LOCK_SH)
 
     def release(self) -> None:
-        """End the mark."""
+        """Release the lock."""
         handle, self._handle = self._handle, None
         if handle is not None:
             with suppress(OSError):
@@ -187,10 +187,10 @@ def _open(path: Path) -> int | None:
 
 @contextmanager
 def own(lock: Path, marker: Path) -> Iterator[bool]:
-    """Try to have a store for oneself: yields whether nobody writes it or has it open.
+    """Try to lock a store exclusively; yield True if no process writes it or has it open.
 
     Raises:
-        OutputError: The folder takes no lock.
+        OutputError: The folder does not support locks.
     """
     held = _make_lock(lock)
     is_written = False

@@ -1,4 +1,4 @@
-"""What is to be held, how, and what became of it."""
+"""Index of a store: items, settings, and the state of every file and image."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _SCHEMA = pa.schema(
         ("pixels", pa.string()),
     ]
 )
-#: Texts that repeat; every hash of pixels is another, and a dictionary of them would be in vain.
+#: Columns of repeated texts; hashes of pixels all differ, so that a dictionary would not help.
 _REPEATED = ["file", "content", "reason"]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image to hold.
+    """One requested image.
 
     Attributes:
-        cell: The manifest's ``path`` cell (``a.png`` or ``x.h5#12``); only for messages.
+        cell: The image reference (``a.png`` or ``x.h5#12``); only for messages.
         file: The file.
-        index: Which image of a container; nothing for a file of one image.
+        index: Index inside a container; None for a file of one image.
     """
 
     cell: str
@@ -56,13 +56,13 @@ class Item:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What an image looks like in the store.
+    """Format of the images in a store.
 
     Attributes:
         shape: H, W, C of every image.
         dtype: Of its values.
         reading: Everything else that changes the pixels: the decoder's version, the resize rule,
-            the channels, …; must be what JSON can hold.
+            the channels, …; JSON values.
     """
 
     shape: tuple[int, int, int]
@@ -82,14 +82,14 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one item.
+    """Result of one item.
 
     Attributes:
-        row: Its row in the store; nothing where it could not be read.
-        reason: Why it could not be read.
-        content: SHA-256 of its file's bytes; nothing where the file is absent or unreadable.
+        row: Its row in the store; None if it is unreadable.
+        reason: Why it is unreadable.
+        content: SHA-256 of its file's bytes; None if the file is absent or unreadable.
         pixels: SHA-256 of the shape and the bytes of the decoded image before it is resized;
-            nothing where it does not decode.
+            None if it does not decode.
     """
 
     row: int | None
@@ -99,11 +99,11 @@ class Entry:
 
 
 class FileState(NamedTuple):
-    """A file as it was when it was read.
+    """State of a file when it was read.
 
     Attributes:
         size: Bytes.
-        mtime_ns: Time of its last change; ``NONE`` where it is not to be trusted.
+        mtime_ns: Modification time; ``NONE`` if it is not reliable.
         content: SHA-256 of its bytes.
     """
 
@@ -113,12 +113,12 @@ class FileState(NamedTuple):
 
 
 class ImageState(NamedTuple):
-    """An image as it was read.
+    """State of an image when it was read.
 
     Attributes:
-        content: Of its file, at that time; empty where its bytes could not be read.
-        row: Its row; nothing where it could not be read.
-        reason: Why it could not be read.
+        content: Of its file, at that time; empty if its bytes could not be read.
+        row: Its row; None if it is unreadable.
+        reason: Why it is unreadable.
         pixels: SHA-256 of the decoded image.
     """
 
@@ -128,13 +128,13 @@ class ImageState(NamedTuple):
     pixels: str | None
 
     def entry(self) -> Entry:
-        """Return what the caller is told."""
+        """Return the result for the caller."""
         return Entry(self.row, self.reason, self.content or None, self.pixels)
 
 
 @dataclass
 class Index:
-    """The table.
+    """Index of a store.
 
     Attributes:
         token: Names the file of the rows.
@@ -154,10 +154,10 @@ class Index:
         return found if found is not None and found.content == content else None
 
     def remember(self, key: Key, file: FileState, image: ImageState) -> None:
-        """Take an image in; what its file held before is kept without a file."""
+        """Add an image; earlier content of its file is kept without a file."""
         before = self.images.get(key)
         if before is not None and before.row is not None and before.content != image.content:
-            # No file is called that: its path would be absolute.
+            # No file has this name: its path would be absolute.
             self.images[f"?{before.content}", key[1]] = before
         self.files[key[0]] = file
         self.images[key] = image
@@ -172,7 +172,7 @@ class Index:
 
 
 def write_index(path: Path, index: Index) -> None:
-    """Write the table, whole or not at all.
+    """Write the table atomically.
 
     Raises:
         OutputError: It cannot be written.

@@ -1,4 +1,4 @@
-"""Which stores there are, and their end."""
+"""Listing and removal of stores."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class StoreInfo:
     """One store.
 
     Attributes:
-        folder: Where it lies.
-        root: The folder of its images; nothing where the store is damaged.
+        folder: Its folder.
+        root: The folder of its images; None if the store is damaged.
         shape: H, W, C of an image.
         dtype: Of its values.
-        reading: What else changes the pixels.
-        n_images: Images that it holds.
+        reading: Other settings that change the pixels.
+        n_images: Number of images.
         n_bytes: Its size on the disk.
         last_use: UTC.
     """
@@ -45,11 +45,11 @@ class StoreInfo:
 
 @dataclass(frozen=True)
 class Cleared:
-    """What clearing did.
+    """Result of clearing the cache.
 
     Attributes:
-        removed: The stores that are gone.
-        in_use: Those that another process has open, which stayed.
+        removed: The removed stores.
+        in_use: Stores that another process has open, which were kept.
     """
 
     removed: tuple[StoreInfo, ...]
@@ -65,17 +65,17 @@ def list_stores(folder: Path | None = None) -> list[StoreInfo]:
     """List the stores, the one used last first.
 
     Args:
-        folder: Where stores lie; ``images`` in the cache folder by default.
+        folder: Folder of stores; ``images`` in the cache folder by default.
     """
     found = [_look(place) for place in _places(stores_folder(folder))]
     return sorted(found, key=lambda store: store.last_use, reverse=True)
 
 
 def clear_stores(folder: Path | None = None) -> Cleared:
-    """Remove the stores that nobody has open.
+    """Remove the stores that no process has open.
 
     Args:
-        folder: Where stores lie; ``images`` in the cache folder by default.
+        folder: Folder of stores; ``images`` in the cache folder by default.
 
     Raises:
         OutputError: They may not be removed.
@@ -91,11 +91,11 @@ def clear_stores(folder: Path | None = None) -> Cleared:
 
 
 def _remove(place: StoreFolder) -> bool:
-    """Remove a store; return whether nobody had it open."""
+    """Remove a store; return True if no process had it open."""
     with own(place.lock, place.marker) as is_ours:
         if not is_ours:
             return False
-        # Renamed first, so that no half of a store is ever found under its name.
+        # Renamed first, so that no partial store is ever found under its name.
         doomed = place.path.with_name(f"{_DOOMED}{secrets.token_hex(4)}")
         try:
             place.path.rename(doomed)

@@ -1,4 +1,4 @@
-"""From a file to a row: hash, decode, fit; many at a time on a few threads, in order."""
+"""Reading of images for a store: hash, decode, fit; on a few threads, in order."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ Stat = tuple[int, int]
 
 #: Tasks that are begun before the first is used: each holds rows.
 _AHEAD = 8
-#: Images a task, and the bytes of their rows at most.
+#: Largest number of images in a task, and of bytes of their rows.
 _TASK_IMAGES = 16
 _TASK_BYTES = 1 << 20
 _TRIES = 3
-#: A file that was changed just before it was read may change again within one tick of its clock.
+#: Age below which a file may change again within one tick of its clock.
 _CLOCK_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one image gave.
+    """Result of reading one image.
 
     Attributes:
-        key: Which image.
-        file: Its file's state; nothing where the image is not to be remembered.
-        image: Its state, with a row where its content has one already.
-        fitted: The values of its new row; nothing where it needs none.
+        key: Key of the image.
+        file: Its file's state; None if the image is not to be remembered.
+        image: Its state, with a row if its content has one already.
+        fitted: The values of its new row; None if it needs none.
     """
 
     key: Key
@@ -52,7 +52,7 @@ class Reading:
 
 
 def stat_file(file: str) -> Stat | None:
-    """Return size and time of the last change; nothing where the file is absent."""
+    """Return size and modification time; None if the file is absent."""
     try:
         found = Path(file).stat()
     except (OSError, ValueError):  # of a name that no file can have
@@ -66,7 +66,7 @@ class HashedFile:
 
     Attributes:
         stat: Before and after.
-        state: What is remembered of it.
+        state: State for the index.
     """
 
     stat: Stat
@@ -74,7 +74,7 @@ class HashedFile:
 
 
 def hash_file(file: str) -> HashedFile | None:
-    """Read a file once; nothing where it cannot be read or changes meanwhile."""
+    """Hash a file; None if it cannot be read or changes meanwhile."""
     for _ in range(_TRIES):
         before = stat_file(file)
         try:
@@ -90,14 +90,14 @@ def hash_file(file: str) -> HashedFile | None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads images.
+    """Reader of images.
 
     Attributes:
-        settings: What a row looks like.
+        settings: Format of a row.
         decode: From a file to an image.
         fit: From an image to a row.
         known: Images that have a row, by content and index.
-        hashed: Files that hold many images, hashed beforehand.
+        hashed: Containers, hashed beforehand.
     """
 
     settings: StoreSettings
@@ -107,7 +107,7 @@ class Reader:
     hashed: Mapping[str, HashedFile | None]
 
     def read(self, key: Key, item: Item) -> Reading:
-        """Read one image; what fails is told in the reading's reason."""
+        """Read one image; a failure goes into the reading's reason."""
         try:
             return self._read(key, item)
         except MemoryError:
@@ -129,7 +129,7 @@ class Reader:
             if (found := self.known.get((state.content, key[1]))) is not None:
                 return Reading(key, state, found)
             reading = self._decode(key, item, state)
-            # Else the hash is that of other bytes than those which were decoded.
+            # Otherwise the hash would be of other bytes than those that were decoded.
             if stat_file(key[0]) == hashed.stat:
                 return reading
         return _refused(key, f"{item.file} changes while it is read")
@@ -151,7 +151,7 @@ class Reader:
         return Reading(key, state, ImageState(state.content, None, None, pixels), fitted)
 
     def _why_unreadable(self, item: Item) -> str:
-        """Let the decoder say what is wrong with a file whose bytes cannot be read."""
+        """Return the decoder's reason for a file whose bytes cannot be read."""
         try:
             with isolated(item.file):
                 self.decode(item.file, item.index)
@@ -165,10 +165,10 @@ def _refused(key: Key, reason: str) -> Reading:
 
 
 def read_all(reader: Reader, todo: Mapping[Key, Item]) -> Iterator[Reading]:
-    """Read images on a few threads, holding few at a time; yields in the order of reading.
+    """Read images on a few threads with bounded memory; yields in the order of reading.
 
-    That is the order of ``todo``, but a container's images as they lie in it: read in any other
-    order, each would unpack the hundreds that are packed with it.
+    That is the order of ``todo``, but a container's images as they lie in it: in any other order,
+    each would unpack the hundreds that are packed with it.
     """
     size = max(1, min(_TASK_IMAGES, _TASK_BYTES // reader.settings.row_bytes))
     files = {name: place for place, name in enumerate(dict.fromkeys(name for name, _ in todo))}

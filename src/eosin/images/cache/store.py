@@ -1,6 +1,6 @@
-"""The read side of a store: rows copied out of its file, none of which stays in memory.
+"""Read side of a store: rows are copied out of its file, and none stays in memory.
 
-The rows have one size, so that a row's place in the file is its number times that size, and the
+The rows have one size, so that a row's position in the file is its number times that size, and the
 system's page cache keeps what is read often. The file is read by position rather than mapped:
 mapped pages count as this process's memory, how many a touch brings in is the kernel's choice (two
 MiB for one row, measured), and handing them back all the time made a batch twice as slow.
@@ -25,15 +25,15 @@ _MEND = "Was the cache cleared or damaged meanwhile? Run it again: what is missi
 
 
 class ImageStore:
-    """The images of a store, as they were when it was opened; rows added later are not seen.
+    """Images of a store when it was opened; rows added later are not seen.
 
     Threads may share one; a forked process may go on using it; pickled, it opens the file again.
 
     Args:
         folder: The store.
         token: Names the file of the rows.
-        n_rows: Rows to be seen.
-        settings: Shape and kind of an image.
+        n_rows: Number of visible rows.
+        settings: Shape and dtype of an image.
 
     Attributes:
         shape: N, H, W, C.
@@ -73,7 +73,7 @@ class ImageStore:
 
         Raises:
             ArtifactError: The file is shorter than it was, or cannot be read.
-            IndexError: A row is outside.
+            IndexError: A row is out of range.
             ValueError: The store is closed.
         """
         file = self._file
@@ -89,7 +89,7 @@ class ImageStore:
         if bool(np.all(np.diff(rows) == 1)):
             self._read(file, flat, int(rows[0]) * size)
             return out
-        # In the order of the file, which is kinder to a disk.
+        # In file order, which is faster on a disk.
         order = np.argsort(rows, kind="stable")
         for place, row in zip(order.tolist(), rows[order].tolist(), strict=True):
             self._read(file, flat[place * size : (place + 1) * size], row * size)
@@ -120,14 +120,14 @@ class ImageStore:
         return ArtifactError(f"the images in {folder} cannot be read: {reason}", mend=_MEND)
 
     def close(self) -> None:
-        """Let go of the file; the store cannot be read afterwards."""
+        """Close the file; the store cannot be read afterwards."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
         self._marker.release()
 
     def __del__(self) -> None:
-        # A store that is dropped is closed without a warning, as an array would be.
+        # A dropped store is closed without a warning, as an array would be.
         if getattr(self, "_file", None) is not None:
             self.close()
 

@@ -1,4 +1,4 @@
-"""The write side of a store: rows are appended, then the index that names them is replaced."""
+"""Write side of a store: rows are appended, then the index that names them is replaced."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from eosin.images.cache.index import ImageState, Index, StoreSettings, read_inde
 from eosin.images.cache.reading import Reading
 
 _FLUSH_S = 20.0
-#: Writing the index takes at most one part in so many of the time.
+#: Least ratio of the whole time to that of writing the index.
 _FLUSH_SHARE = 20
-#: Rows are handed over so many bytes at a time: the system then keeps them in larger pieces, which
-#: are quicker to read.
+#: Bytes of rows that are written at once: the system then keeps them in larger pieces, which are
+#: faster to read.
 _WRITE_BYTES = 4 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MEND = (
@@ -34,7 +34,7 @@ _MEND = (
 
 
 def open_index(folder: StoreFolder, settings: StoreSettings) -> Index | None:
-    """Read a store's index; nothing where there is none that its rows bear out."""
+    """Read a store's index; None if there is none that matches its rows."""
     try:
         index = read_index(folder.index)
         size = folder.pixels(index.token).stat().st_size
@@ -44,17 +44,17 @@ def open_index(folder: StoreFolder, settings: StoreSettings) -> Index | None:
 
 
 class StoreWriter:
-    """Appends rows to a store; the caller holds its lock.
+    """Writer that appends rows to a store; the caller holds its lock.
 
     Args:
         folder: The store.
-        settings: Shape and kind of an image.
+        settings: Shape and dtype of an image.
         root: The folder of the files, for ``store.json``.
-        flush_s: Seconds after which rows and index are brought to the disk; by default 20, or so
-            many that it takes at most a twentieth of the time.
+        flush_s: Seconds between flushes; by default 20, or more if a flush would take over a
+            twentieth of the time.
 
     Attributes:
-        index: The table; its ``n_rows`` counts the rows on the disk.
+        index: The index; its ``n_rows`` counts the rows on the disk.
 
     Raises:
         OutputError: The store cannot be written.
@@ -115,10 +115,10 @@ class StoreWriter:
         return stream
 
     def check_space(self, n_images: int) -> None:
-        """Refuse, before the work, what will not fit.
+        """Check the disk space before the work.
 
         Raises:
-            OutputError: The disk has too little room.
+            OutputError: The disk has too little space.
         """
         with explain_os_errors("look at", self.folder.path, mend=ELSEWHERE):
             free = shutil.disk_usage(self.folder.path).free
@@ -131,7 +131,7 @@ class StoreWriter:
             )
 
     def add(self, reading: Reading) -> ImageState:
-        """Take an image in and return its state, with its row where it has one.
+        """Add an image and return its state, with its row if it has one.
 
         Raises:
             OutputError: The disk is full, or the store cannot be written.
@@ -158,7 +158,7 @@ class StoreWriter:
         return self._rows - 1
 
     def _write(self) -> None:
-        """Hand the pending rows to the system; where it refuses, forget those it did not take."""
+        """Write the pending rows; on failure, forget those that were not written."""
         rest = memoryview(self._pending)
         try:
             while rest:
@@ -175,7 +175,7 @@ class StoreWriter:
         self.index.images = kept
 
     def flush(self) -> None:
-        """Bring the rows to the disk, then the index that names them.
+        """Flush the rows to the disk, then the index that names them.
 
         Raises:
             OutputError: The disk is full, or the store cannot be written.
@@ -187,7 +187,7 @@ class StoreWriter:
         try:
             os.fsync(self._stream.fileno())
         except OSError as error:
-            # Asked again, the system would say that all is well although it dropped the rows.
+            # A second flush would report success although the rows were dropped.
             self._changed = False
             raise self._explain(error) from error
         try:
@@ -204,14 +204,14 @@ class StoreWriter:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Keep what was read, whatever ended the work; its own error comes first."""
+        """Keep what was read, even after an error, which takes precedence over one of its own."""
         try:
             self.flush()
         except OutputError:
             if error is None:
                 raise
         finally:
-            # A torn row and rows that no index names: room for others on a full disk.
+            # A torn row and rows that no index names: free their space.
             with suppress(OSError):
                 self._stream.truncate(self.index.n_rows * self.settings.row_bytes)
             self._stream.close()
