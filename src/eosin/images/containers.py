@@ -1,7 +1,7 @@
-"""Images inside one large file: the ``file#index`` of a manifest, in HDF5 and idx files.
+"""Containers: images inside one HDF5 or idx file, the ``file#index`` of a manifest.
 
-Opened files and what was inflated of them are kept for the next read, a few at a time; a file that
-has changed since is opened anew. One that cannot be read is remembered with its reason, so that a
+A few opened files, with what was inflated of them, are kept for the next read; a file that has
+changed since is opened anew. One that cannot be read is remembered with its reason, so that a
 table of 60,000 images in one broken file does not inflate it 60,000 times. Reading is safe from
 several threads, and in a process that is forked while others read.
 """
@@ -26,7 +26,7 @@ from eosin.images.idx import IdxImages, read_idx_labels
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 _MAX_KEPT = 8
 _MAX_KEPT_BYTES = 512 * 1024**2
-#: Numbers of an image that is read only where its memory has been reserved.
+#: Values of an image from which on its memory is reserved before it is read.
 _LARGE = 1_000_000
 
 
@@ -43,7 +43,7 @@ class _Images(Protocol):
 
 @dataclass(frozen=True)
 class _Kept:
-    """A file as it was when it was opened: its images, or why there are none."""
+    """State of a file when it was opened: its images, or the reason for none."""
 
     size: int
     mtime_ns: int
@@ -55,10 +55,10 @@ class _Kept:
 
 
 class OpenedFiles:
-    """The files that were read last.
+    """Cache of the most recently read files.
 
     Args:
-        most_bytes: Of what is kept of all but the newest of them.
+        most_bytes: Limit on the memory of all but the newest file.
     """
 
     def __init__(self, most_bytes: int = _MAX_KEPT_BYTES) -> None:
@@ -82,12 +82,12 @@ class OpenedFiles:
             self.shrink()
         self._files.move_to_end(path)
         if isinstance(kept.images, ImageError):
-            # A fresh one each time: a raised error keeps the frames that it passed through.
+            # A new one each time: a raised error keeps the frames that it passed through.
             raise ImageError(kept.images.message, mend=kept.images.mend)
         return kept.images
 
     def shrink(self, keep: int = 1, most_bytes: int | None = None) -> None:
-        """Close what was not read for longest, but for the newest ``keep``."""
+        """Close the least recently read files, but for the newest ``keep``."""
         most_bytes = self._most_bytes if most_bytes is None else most_bytes
         while len(self._files) > keep and (
             len(self._files) > _MAX_KEPT or self._kept_bytes() > most_bytes
@@ -98,7 +98,7 @@ class OpenedFiles:
         return sum(kept.kept_bytes for kept in self._files.values())
 
     def drop(self, path: Path) -> None:
-        """Let go of a file, if it is held."""
+        """Close a file, if it is open."""
         kept = self._files.pop(path, None)
         if kept is not None and not isinstance(kept.images, ImageError):
             kept.images.close()
@@ -123,7 +123,7 @@ def count_items(path: Path) -> int:
         except MemoryError:
             raise _short_of_memory(path) from None
         if not held:
-            # Nobody reads yet: an HDF5 file that is held open cannot be written anew.
+            # No read is running: an HDF5 file that is held open cannot be written anew.
             _opened.drop(path)
         return count
 
@@ -133,7 +133,7 @@ def read_item(path: Path, index: int) -> Pixels:
 
     Args:
         path: An HDF5 or idx file.
-        index: Which image, from 0.
+        index: Index of the image, from 0.
 
     Returns:
         uint8 or uint16, shape (H, W) or (H, W, C); a copy, contiguous.
@@ -150,7 +150,7 @@ def read_item(path: Path, index: int) -> Pixels:
                 raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
             if math.prod(sides) < _LARGE:
                 return images.read(index)
-        # Not under the lock: what is waited for may be a thread that waits for it.
+        # Outside the lock: another thread may wait for the lock while this one waits for memory.
         reserve_memory(4 * math.prod(sides))
         with _opened.lock:
             return _opened.get(path).read(index)
@@ -179,7 +179,7 @@ def read_labels(path: Path) -> IntArray:
 
 
 def _short_of_memory(path: Path) -> ImageError:
-    """Let go of a file, and return its failure, which the next read may not have."""
+    """Close a file, and return its failure, which may not occur again."""
     _opened.drop(path)
     return ImageError(f"{path} needs more memory than is free")
 
@@ -189,7 +189,7 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _check_known(path: Path) -> None:
-    """Refuse what has not a container's name, or is no file, before a library opens it."""
+    """Check the name and the type of a container before a library opens it."""
     if not is_container(path):
         raise ImageError(
             f"{path} is no file of many images",
@@ -209,10 +209,10 @@ def _look(path: Path) -> os.stat_result:
 
 
 def _explain(path: Path, error: OSError | ValueError) -> ImageError:
-    """Return what the operating system says of a file as an ImageError."""
+    """Return an operating system's error on a file as an ImageError."""
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{path} does not exist")
-    # Else a NUL, or a surrogate that stands for no byte.
+    # Otherwise a NUL, or a surrogate that stands for no byte.
     reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
     return ImageError(f"{path} cannot be read: {reason}")
 
@@ -226,7 +226,7 @@ def _open(path: Path) -> _Images | ImageError:
 
 
 def _forget() -> None:
-    """Start afresh in a forked process: its parent's files are not its own to read from."""
+    """Start anew in a forked process, which must not read from its parent's files."""
     global _inherited, _opened
     _inherited, _opened = _opened, OpenedFiles()
 
@@ -235,7 +235,7 @@ def _forget() -> None:
 _inherited: OpenedFiles | None = None
 
 if hasattr(os, "register_at_fork"):
-    # Nobody is inside HDF5 while a process forks, so its lock is not inherited held.
+    # No thread is inside HDF5 while a process forks, so its lock is not inherited held.
     os.register_at_fork(
         before=lambda: _opened.lock.acquire(),
         after_in_parent=lambda: _opened.lock.release(),

@@ -1,8 +1,8 @@
-"""Reading one brightfield image into 8-bit RGB.
+"""Decoding of one brightfield image into 8-bit RGB.
 
-Alpha is laid over white, as a microscope's background; EXIF orientation is applied; grey, palette
-and CMYK become RGB; of the bits that a file of 16 uses the upper eight are kept
-(:mod:`eosin.images.depth`). Files of several channels that are no colours are refused by name:
+Alpha is composited over white, as a microscope's background; EXIF orientation is applied; grey,
+palette and CMYK become RGB; of the bits that a file of 16 uses the upper eight are kept
+(:mod:`eosin.images.depth`). Files with channels other than colours raise an error:
 :mod:`eosin.images.planes` reads those. :mod:`eosin.images.limits` limits the size.
 """
 
@@ -33,31 +33,31 @@ from eosin.images.limits import (
 )
 from eosin.images.tiff import check_tiles, is_tiff, read_colours
 
-#: Raised whenever a change here changes decoded pixels: caches are keyed by it.
+#: Increased whenever a change here changes decoded pixels: caches are keyed by it.
 DECODER_VERSION = 4
-#: Suffixes that a folder is searched for: those of all formats that are read.
+#: Suffixes that a folder is searched for: those of all supported formats.
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp"}
     | {".jp2", ".j2k", ".ppm", ".pgm", ".pnm"}
 )
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-#: What Pillow may take a file for, whatever its name: it would hand an EPS to Ghostscript.
+#: Formats for Pillow, whatever the file's name: it would hand an EPS to Ghostscript.
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-#: Kinds of pixels that are not read, by Pillow's mode.
+#: Unsupported kinds of pixels, by Pillow's mode.
 _KINDS = {"F": "floating-point", "I": "32-bit or signed", "LAB": "CIELAB", "HSV": "HSV"}
 # TIFF's tags of bits per sample, photometric interpretation, samples per pixel and arrangement.
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 258, 262, 277, 284
-# Its tags of what a page is, the new one and the old, and what they say of smaller copies.
+# Its tags of a page's kind, the new one and the old, and their values for smaller copies.
 _NEW_SUBFILE, _SUBFILE = 254, 255
 _REDUCED_OR_MASK, _REDUCED = 1 | 4, 2
 _STRIP_OFFSETS, _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 273, 322, 323, 324
-#: Marks a scan of a JPEG, and stands nowhere in its packed pixels. A progressive one has about
-#: ten, each of which goes over all pixels.
+#: Marker of a scan of a JPEG, which does not occur in its packed pixels. A progressive one has
+#: about ten, each of which goes over all pixels.
 _SCAN, _MAX_SCANNED_PX = b"\xff\xda", 2_000_000_000
-#: Pixels that are written as text: Pillow reads a million of them a second.
+#: Most pixels written as text: Pillow reads a million of them a second.
 _MAX_PLAIN_PX = 1_000_000
-#: Tags of all pages of a TIFF together; a page of a microscope has some twenty.
+#: Most tags of all pages of a TIFF together; a page of a microscope has some twenty.
 _MAX_TAGS = 100_000
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _ONE_PLANE_EACH = 2
@@ -68,14 +68,14 @@ def decode_image(path: Path, index: int | None = None) -> Image:
 
     Args:
         path: A PNG, JPEG, TIFF, BMP, WebP, GIF, PPM or JPEG 2000, or an h5 or idx file.
-        index: Which image of a container; nothing for a file of one image.
+        index: Index inside a container; None for a file of one image.
 
     Returns:
         The image, uint8, shape (H, W, 3), RGB, 0–255.
 
     Raises:
-        ImageError: It is absent, no image, truncated, too large, has several channels that are
-            no colours, or 16 bits of which it is not known how many are used.
+        ImageError: It is absent, no image, truncated, too large, has channels other than colours,
+            or 16 bits of which an unknown number is used.
     """
     if index is not None:
         return _item_to_rgb(path, read_item(path, index))
@@ -86,7 +86,7 @@ def decode_image(path: Path, index: int | None = None) -> Image:
             _check(path, image)
             return _decode(path, image, limits)
     except _UnknownFormatError:
-        # Of TIFF Pillow knows the most common kinds alone.
+        # Of TIFF Pillow reads the most common kinds only.
         if not is_tiff(path):
             raise
         return _read_deep(path, limits)
@@ -99,7 +99,7 @@ def _decode(path: Path, image: PillowImage.Image, limits: Limits) -> Image:
         return _to_rgb_array(_grey_to_eight_bits(path, values, tags, stated_bits(path, image)))
     if _is_deep(image, tags):
         stated = stated_bits(path, image)
-        # Of raw planes behind each other Pillow keeps the lower eight bits, which are noise.
+        # Of raw planes Pillow keeps the lower eight bits, which are noise.
         if image.format == "TIFF" and (_is_split(image, tags) or stated not in {None, 16}):
             return _read_deep(path, limits, page=image.tell())
         if stated != 16 and image.mode != "CMYK":  # whose 0 is white
@@ -134,12 +134,12 @@ def _read_deep(path: Path, limits: Limits, page: int = 0) -> Image:
 
 
 def select_page(path: Path, image: PillowImage.Image, limits: Limits) -> None:
-    """Turn to the one page of a file that is not a smaller copy of another.
+    """Select the one page of a file that is not a smaller copy of another.
 
     Args:
         path: The file.
         image: The same, opened with Pillow.
-        limits: How large a page may be.
+        limits: Largest size of a page.
 
     Raises:
         ImageError: There are several, or none.
@@ -163,7 +163,7 @@ def select_page(path: Path, image: PillowImage.Image, limits: Limits) -> None:
 
 
 def _list_pages(path: Path, image: PillowImage.Image) -> list[bool]:
-    """Return of each page of a TIFF whether it says that it is a smaller copy, or a mask.
+    """Return for each page of a TIFF whether it is marked as a smaller copy, or a mask.
 
     Raises:
         ImageError: There are more pages, or more tags in them, than an image has.
@@ -187,7 +187,7 @@ def _list_pages(path: Path, image: PillowImage.Image) -> list[bool]:
 
 
 def may_be_deep_grey(path: Path) -> bool:
-    """Return whether a file that decodes may be grey of 16 bits: Pillow says so, or reads none.
+    """Return True if a file may be 16-bit grey: by Pillow, or if Pillow cannot open it.
 
     Raises:
         ImageError: It does not decode.
@@ -203,19 +203,19 @@ def may_be_deep_grey(path: Path) -> bool:
 
 @contextmanager
 def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
-    """Open a file with Pillow, not yet decoded; what goes wrong inside becomes an ImageError.
+    """Open a file with Pillow, not yet decoded; errors inside become an ImageError.
 
     Args:
         path: The file.
-        limits: How large the image may be.
+        limits: Largest size of the image.
 
     Raises:
         ImageError: It is absent, no image, truncated, or too large.
     """
     _raise_bomb_limit(limits)
     try:
-        # Opened here: Pillow maps a file of which it knows the name, and then mixes up the pixels
-        # of an uncompressed grey TIFF that lies on its side.
+        # Opened here: given a file name, Pillow maps the file, and then mixes up the pixels of an
+        # uncompressed grey TIFF that lies on its side.
         with (
             silence,
             open_bounded(path, limits) as stream,
@@ -239,7 +239,7 @@ def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
         raise ImageError(
             f"{path} is larger than {limits.max_pixels} pixels ({PIXELS_VARIABLE} sets this)"
         ) from None
-    except Exception as error:  # Pillow raises what a damaged file makes it stumble over
+    except Exception as error:  # Pillow raises any error on a damaged file
         raise ImageError(f"{path} cannot be decoded: {_reason(error)}") from error
 
 
@@ -250,12 +250,12 @@ class _UnknownFormatError(ImageError):
 def _reason(error: Exception) -> str:
     if isinstance(error, (OSError, ValueError, SyntaxError, EOFError)):
         return getattr(error, "strerror", None) or str(error)
-    # Not meant for users: a bare number, for example, of a tag that no file should have.
+    # Not meant for users: a bare number, for example, of an unknown tag.
     return f"it is damaged ({type(error).__name__}: {error})"
 
 
 def _raise_bomb_limit(limits: Limits) -> None:
-    """Let Pillow, which has a limit of its own for all that the process reads, open what ours does.
+    """Raise Pillow's process-wide limit on pixels to ours.
 
     Pillow's is never lowered: other code may rely on it.
     """
@@ -265,7 +265,7 @@ def _raise_bomb_limit(limits: Limits) -> None:
 
 
 def _check_layout(path: Path, image: PillowImage.Image) -> None:
-    """Check that what Pillow is to unpack is in proportion to the pixels that come of it.
+    """Check that what Pillow has to unpack is in proportion to the resulting pixels.
 
     Raises:
         ImageError: Decoding would take gigabytes or minutes.
@@ -300,7 +300,7 @@ def _check(path: Path, image: PillowImage.Image) -> None:
         raise ImageError(f"{path} has {kind} pixels; 8 or 16 bits per channel are read")
     tags = getattr(image, "tag_v2", {})
     samples = int(tags.get(_SAMPLES, 1))
-    # Pillow opens such a file as grey and shows its first channel without a word.
+    # Pillow opens such a file as grey and returns its first channel without a warning.
     if tags.get(_PHOTOMETRIC) == _BLACK_IS_ZERO and samples > 1 and image.mode not in {"LA", "PA"}:
         raise ImageError(
             f"{path} has {samples} channels that are no colours; a brightfield image is needed"
@@ -308,26 +308,26 @@ def _check(path: Path, image: PillowImage.Image) -> None:
 
 
 def _is_deep(image: PillowImage.Image, tags: dict[int, Any]) -> bool:
-    """Return whether colours of 16 bits were, or will be, reduced to 8 by Pillow."""
+    """Return True if colours of 16 bits were, or will be, reduced to 8 by Pillow."""
     if image.format == "TIFF":
         return bool(max(tags.get(_BITS, (8,))) > 8)
     return image.format == "PNG" and "16" in str(how_stored(image).args)
 
 
 def _is_split(image: PillowImage.Image, tags: dict[int, Any]) -> bool:
-    """Return whether colours lie one plane behind the other, not compressed."""
+    """Return True if colours are stored in uncompressed planes."""
     return tags.get(_PLANAR) == _ONE_PLANE_EACH and how_stored(image).codec_name == "raw"
 
 
 def how_stored(image: PillowImage.Image) -> Any:
-    """Return how Pillow is to unpack an opened file: the codec's name, and its arguments."""
+    """Return how Pillow unpacks an opened file: the codec's name, and its arguments."""
     return cast(ImageFile.ImageFile, image).tile[0]
 
 
 def _grey_to_eight_bits(
     path: Path, values: Pixels, tags: dict[int, Any], stated: int | None
 ) -> Image:
-    """Keep the upper eight of the bits that a grey image has, as light as it is to be seen."""
+    """Keep the upper eight of the bits that a grey image uses, with white as light."""
     (bits,) = tags.get(_BITS, (16,))
     # Packed values of 12 bits fill their range; those in 16 may not.
     grey = reduce_to_eight_bits(path, values, bits if bits < 16 else stated)
@@ -336,12 +336,12 @@ def _grey_to_eight_bits(
 
 
 def _to_rgb_array(values: Image) -> Image:
-    """Repeat a grey image (H, W) for three colours; RGB comes back as it is."""
+    """Repeat a grey image (H, W) for three colours; RGB is returned unchanged."""
     return np.repeat(values[..., None], 3, axis=-1) if values.ndim == 2 else values
 
 
 def _item_to_rgb(path: Path, item: Pixels) -> Image:
-    """Turn an image of a container, (H, W) or (H, W, C), into RGB."""
+    """Convert an image of a container, (H, W) or (H, W, C), to RGB."""
     read_limits().check_size(path, item.shape[1], item.shape[0])
     if item.ndim == 3 and item.shape[2] not in {1, 3}:
         raise ImageError(f"{path} holds images of {item.shape[2]} channels; 1 or 3 are needed")

@@ -1,9 +1,9 @@
-"""Bit depth of brightfield images: files of 16 bits per channel that hold fewer.
+"""Bit depth of brightfield images: files of 16 bits per channel that use fewer.
 
 Cameras of 10, 12 and 14 bits are saved as 16 bits, often without scaling. The depth is what the
-file states: TIFF's MaxSampleValue of 2^n - 1, OME's SignificantBits, PNG's sBIT. Where it states
-none, all 16 bits are taken to be used; an image that then uses less than a quarter of the range is
-refused, for it would be read as black.
+file states: TIFF's MaxSampleValue of 2^n - 1, OME's SignificantBits, PNG's sBIT. Without a
+statement all 16 bits are assumed to be used; an image that then uses less than a quarter of the
+range raises an error, for it would be read as black.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from eosin.core.errors import ImageError
 from eosin.core.files import open_file
 from eosin.core.types import Image, Pixels
 
-#: Largest value that a camera of 14 bits counts: of 16 bits a quarter of the range.
+#: Largest value of a 14-bit camera: a quarter of the range of 16 bits.
 QUARTER = 2**14 - 1
 # TIFF's tags.
 _DESCRIPTION, _MAX_SAMPLE = 270, 281
 _SIGNIFICANT = re.compile(r'SignificantBits="(\d+)"')
-#: A PNG's small chunks stand before its pixels.
+#: Bytes that hold a PNG's small chunks, which stand before its pixels.
 _HEAD_BYTES = 65_536
 _ROWS = 256
 
 
 def stated_bits(path: Path, image: PillowImage.Image) -> int | None:
-    """Return the bits per channel that a file of 16 says it uses; nothing where it says nothing.
+    """Return the bits per channel that a file of 16 states; None without a statement.
 
     Args:
         path: The file.
@@ -43,10 +43,10 @@ def stated_bits(path: Path, image: PillowImage.Image) -> int | None:
 
 
 def stated_by_tags(tags: Any) -> int | None:
-    """Return the bits per channel that a TIFF's tags, by number, state; nothing without.
+    """Return the bits per channel that a TIFF's tags, by number, state; None without a statement.
 
-    Many programs write the image's own maximum as MaxSampleValue, which says nothing of the depth:
-    only a largest value of 2^n - 1 is taken as a statement.
+    Many programs write the image's own maximum as MaxSampleValue, which is not the depth: only a
+    largest value of 2^n - 1 is taken as a statement.
     """
     largest = int(np.max(tags.get(_MAX_SAMPLE, 0)))
     if largest & (largest + 1) == 0 and (bits := _within(largest.bit_length())):
@@ -77,8 +77,8 @@ def reduce_to_eight_bits(path: Path, values: Pixels, stated: int | None = None) 
     """Keep the upper eight of the bits that an image uses.
 
     Args:
-        path: Where it is from, for the message.
-        values: uint8, which comes back as it is, or uint16.
+        path: Its file, for the message.
+        values: uint8, which is returned unchanged, or uint16.
         stated: The bits per channel that the file states, 8–16.
 
     Raises:
@@ -91,17 +91,17 @@ def reduce_to_eight_bits(path: Path, values: Pixels, stated: int | None = None) 
         check_range(path, largest)
         stated = 16
     found = np.empty(values.shape, dtype=np.uint8)
-    # A few rows at a time: a copy of a large image in 16 bits is memory that nobody needs.
+    # A few rows at a time: a 16-bit copy of a large image would waste memory.
     for start in range(0, len(values), _ROWS):
         found[start : start + _ROWS] = values[start : start + _ROWS] >> (stated - 8)
     return found
 
 
 def check_range(path: Path, largest: int) -> None:
-    """Refuse 16-bit values that would be read as black.
+    """Check that 16-bit values would not be read as black.
 
     Args:
-        path: Where they are from.
+        path: Their file.
         largest: The largest of them; 0 is black at any depth.
 
     Raises:

@@ -1,8 +1,8 @@
 """Failures of single images: their reasons, memory while they are decoded, silenced libraries.
 
-What is wrong with a file is its reason, which Eosin lists; what a library finds odd is no line for
-the user's terminal. Warnings and libtiff's messages belong to the whole process: they are switched
-off while any thread decodes, and then put back.
+A faulty file gets a reason, which Eosin lists; a library's warnings do not belong in the user's
+terminal. Warnings and libtiff's messages are settings of the whole process: they are switched off
+while any thread decodes, and then restored.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from PIL import _imaging
 from eosin.core.errors import EosinError, ImageError
 from eosin.core.files import open_file
 
-#: Decoded bytes of all images that are worked on at a time; a single one may have more.
+#: Decoded bytes of all images in progress; a single one may have more.
 BUDGET_BYTES = 192 << 20
-#: Of an image after which glibc is asked to return what it keeps of freed memory.
+#: Size of an image after which glibc is asked to return freed memory.
 _LARGE_BYTES = 32 << 20
-#: libtiff's functions that take another handler of messages and return the one before.
+#: libtiff's functions that replace a message handler and return the previous one.
 _SETTERS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
 _HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"})
 _HEAD_BYTES = 512
@@ -35,13 +35,13 @@ _HEAD_BYTES = 512
 
 @contextmanager
 def isolated(cell: object) -> Iterator[None]:
-    """Turn any failure of the work on one image into an ImageError, which callers list.
+    """Convert any failure of the work on one image into an ImageError, which callers list.
 
-    Lack of memory is the image's, too: a smaller one may still fit. The memory that decoders
-    reserve inside (:mod:`eosin.images.failures`) is released at the end.
+    Lack of memory counts as the image's failure: a smaller one may still fit. The memory that
+    decoders reserve inside (:mod:`eosin.images.failures`) is released at the end.
 
     Args:
-        cell: The image's file or path cell, for the message.
+        cell: The image's file or reference, for the message.
 
     Raises:
         ImageError: In place of any exception but Eosin's own.
@@ -62,7 +62,7 @@ def isolated(cell: object) -> Iterator[None]:
 
 
 def _drop_locals(error: BaseException | None) -> None:
-    """Let go of the pixels in the frames of a traceback, before another image gets their memory."""
+    """Release the pixels in the frames of a traceback before another image is decoded."""
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__context__
@@ -93,7 +93,7 @@ class _Budget:
 
 
 class _Held(local):
-    """State of one thread: how deep it is in guards, and the bytes it has reserved."""
+    """State of one thread: its depth in guards, and the bytes it has reserved."""
 
     depth = 0
     n_bytes = 0
@@ -110,14 +110,14 @@ def watch_memory() -> None:
 def reserve_memory(n_bytes: int) -> None:
     """Wait until an image of so many bytes may be decoded.
 
-    Does nothing outside the work on one image, whose end nobody would know.
+    Does nothing outside :func:`watch_memory` and :func:`release_memory`.
 
     Args:
         n_bytes: Of the decoded pixels; of one image the largest call counts.
     """
     if not _held.depth or n_bytes <= _held.n_bytes:
         return
-    # What is held is given back first: two that both wait for more would wait for ever.
+    # Reserved memory is released first: two threads that both wait for more would deadlock.
     held, _held.n_bytes = _held.n_bytes, 0
     if held:
         _budget.give_back(held)
@@ -146,17 +146,16 @@ def _trim_heap() -> None:
         trim(0)
 
 
-# What these find odd they would print amid the user's own lines; a program that logs still hears
-# it.
+# Their messages would be printed between the user's own lines; a program that logs still gets them.
 for _name in ("PIL", "tifffile"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 class _Silence:
-    """Silences warnings and libtiff while any thread decodes; re-entered at will.
+    """Re-entrant context that silences warnings and libtiff while any thread decodes.
 
-    Odd tags are none of our business, and a bomb is refused by its size. Threads that each put
-    back what they found would leave the process deaf.
+    Shared by all threads: if each restored the state that it found, the last could leave the
+    process silent.
     """
 
     def __init__(self) -> None:
@@ -185,7 +184,7 @@ class _Silence:
 
 @cache
 def _find_setters() -> list[Any]:
-    """Return the functions of the libtiff that Pillow uses; none where they are out of reach."""
+    """Return the functions of the libtiff that Pillow uses; none if they cannot be found."""
     try:
         # By way of Pillow's own module: the libraries that it is linked with are found through it.
         library = ctypes.PyDLL(_imaging.__file__)
@@ -201,7 +200,7 @@ silence = _Silence()
 
 
 def describe_foreign(path: Path) -> str:
-    """Return what a file is by its first bytes, as the end of a sentence; empty if unknown."""
+    """Return a file's type by its first bytes, as the end of a sentence; empty if unknown."""
     with open_file(path) as stream:
         head = stream.read(_HEAD_BYTES)
     if not head:

@@ -18,18 +18,18 @@ from eosin.images.failures import isolated
 from eosin.images.limits import Limits, read_limits
 from eosin.images.planes import decode_any
 
-#: A file may have so many times the bytes of an image before it is not even hashed: a slide's.
+#: Bytes of a file over those of an image, above which it is not hashed: a slide.
 _FILE_PER_IMAGE = 8
 
 
 @dataclass(frozen=True)
 class FileHash:
-    """One image.
+    """Hashes of one image.
 
     Attributes:
-        content: SHA-256 of the bytes of its file, be it the image's own or a container; nothing
-            where there is no such file.
-        pixels: SHA-256 of its shape and decoded pixels; nothing where it does not decode.
+        content: SHA-256 of its file's bytes, be it the image's own or a container; None without a
+            file.
+        pixels: SHA-256 of its shape and decoded pixels; None if it does not decode.
         reason: Why it does not decode.
     """
 
@@ -40,18 +40,18 @@ class FileHash:
 
 @dataclass(frozen=True)
 class FileHashes:
-    """Hashes by the manifest's ``path`` cell.
+    """Hashes by image reference.
 
     Attributes:
-        files: From cell to hashes.
+        files: From image reference to hashes.
     """
 
     files: dict[str, FileHash] = field(default_factory=dict)
 
     def of_file(self, path: str) -> FileHash | None:
-        """Return the hashes of a cell; of an image inside a container, with the container's.
+        """Return the hashes of a reference; of an image inside a container, with the container's.
 
-        Of a bundle, one ``content`` for all its files.
+        Of a magnification stack, one ``content`` for all its files.
         """
         parts = parts_of(path)
         if len(parts) == 1:
@@ -61,7 +61,7 @@ class FileHashes:
         return FileHash(hashlib.sha256(contents.encode()).hexdigest(), None)
 
     def of_image(self, path: str) -> FileHash | None:
-        """Return the hashes of a readable image, ``content`` telling images of a file apart."""
+        """Return the hashes of a readable image; ``content`` differs between images of a file."""
         found = self.files.get(path)
         if found is None or found.pixels is None:
             return None
@@ -86,11 +86,11 @@ def hash_files(
     Args:
         samples: The table.
         known: Hashes of an earlier call for the same root; these images are not read again.
-        look: Shown each image that decodes, with its cell, on one of several threads.
-        progress: Told how many images are done.
+        look: Called with the reference and pixels of each decoded image, on one of several threads.
+        progress: Called with the number of finished images.
 
     Returns:
-        The hashes of all images, the known ones included; a reason for those that cannot be read.
+        The hashes of all images, the known ones included; a reason for unreadable ones.
     """
     files = dict(known.files) if known is not None else {}
     todo = [cell for cell in samples.image_cells if cell not in files]
@@ -124,7 +124,7 @@ def hash_files(
 
 
 def _hash_content(path: Path, limits: Limits | None = None) -> str | None:
-    """Return the hash of a file's bytes; of a single image's only where it may be one."""
+    """Return the hash of a file's bytes; None for one that is too large for an image."""
     try:
         if limits is not None and path.stat().st_size > _FILE_PER_IMAGE * limits.max_bytes:
             return None

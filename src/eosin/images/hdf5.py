@@ -1,10 +1,9 @@
 """Images and labels in an HDF5 file, as PatchCamelyon is published: arrays (N, H, W[, C]) by key.
 
 Compressed files are packed in chunks that may hold thousands of images each. Such a row of chunks
-is unpacked once and kept, so that reading one image after the other unpacks nothing twice. What a
-file says of an array's shape is checked against its size before anything is read: no array has
-more images than its file has bytes. Nobody but :mod:`eosin.images.containers` calls these, one
-thread at a time.
+is unpacked once and kept, so that sequential reads unpack nothing twice. The declared shape of an
+array is checked against the file's size before anything is read: no array has more images than its
+file has bytes. Only :mod:`eosin.images.containers` calls these, one thread at a time.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ from eosin.images.limits import check_count, read_limits
 
 _BLOCK_BYTES = 256 * 1024**2
 _TRUNCATED = re.compile(r"truncated file: eof = (\d+).*stored_eof = (\d+)")
-#: Colours, with alpha; no image is so small.
+#: Most channels of the last axis: colours, with alpha; no image is so narrow.
 _MOST_COLOURS = 4
 _IMAGE_KEY, _LABEL_KEY = "x", "y"
-#: What h5py turns HDF5's errors into.
+#: Exceptions that h5py raises for HDF5's errors.
 _ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
-#: Objects of a file among which the only array that fits is looked for, and how many are listed.
+#: Most objects of a file that are searched for the only array that fits, and that are listed.
 _MOST_OBJECTS, _MOST_LISTED = 2000, 8
-#: Chunks that one image or the labels may lie in, if the file is too small to have an index of
-#: more: to look one up takes some 25 µs, whether it is there or not.
+#: Most chunks of one image or the labels, if the file is too small to have an index of more: a
+#: look-up takes some 25 µs, even of an absent chunk.
 _MOST_CHUNKS, _INDEX_BYTES = 100_000, 8
 
 
 class Hdf5Images:
-    """The images of an HDF5 file, uint8 or uint16.
+    """Images of an HDF5 file, uint8 or uint16.
 
     Args:
-        path: The file. Read is the array ``x``, else the only one of three or four dimensions.
-        block_bytes: Of a row of chunks that is unpacked into memory. A larger one is kept in HDF5's
-            own cache, slower to read from, but without a copy.
+        path: The file. The array ``x`` is read, else the only one of three or four dimensions.
+        block_bytes: Largest row of chunks that is unpacked into memory. A larger one is kept in
+            HDF5's own cache, slower to read from, but without a copy.
 
     Raises:
-        ImageError: It cannot be read, or does not say which array holds the images.
+        ImageError: It cannot be read, or the array of images is ambiguous.
     """
 
     def __init__(self, path: Path, *, block_bytes: int = _BLOCK_BYTES) -> None:
@@ -73,7 +72,7 @@ class Hdf5Images:
 
     @property
     def kept_bytes(self) -> int:
-        """Memory that is held between two reads, at most."""
+        """Largest memory that is held between two reads."""
         return self._kept_bytes
 
     def read(self, index: int) -> Pixels:
@@ -98,11 +97,11 @@ class Hdf5Images:
         return item
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _plan_blocks(self, most_bytes: int) -> None:
-        """Settle how a row of chunks is kept, where that saves unpacking it again."""
+        """Choose how a row of chunks is kept, if that saves unpacking it again."""
         if not _is_packed(self._data):
             return
         per_block = min(self._data.chunks[0], self.shape[0])
@@ -123,7 +122,7 @@ class Hdf5Images:
             raise ImageError(f"{self._path}: image {index} was never written")
 
     def _is_written(self, index: int) -> bool:
-        """Return whether any of an image lies in the file; what does not reads as a fill value."""
+        """Return True if any part of an image lies in the file; the rest reads as a fill value."""
         layout = self._data.id.get_create_plist().get_layout()
         if layout == h5py.h5d.CONTIGUOUS:
             return self._data.id.get_offset() is not None
@@ -141,13 +140,13 @@ def read_hdf5_labels(path: Path) -> npt.NDArray[np.int64]:
     """Read the labels of an HDF5 file.
 
     Args:
-        path: The file. Read is the array ``y``, else the only one of whole numbers, one an image.
+        path: The file. The array ``y`` is read, else the only one of whole numbers, one an image.
 
     Returns:
         Shape (N,).
 
     Raises:
-        ImageError: It cannot be read, or does not say which array holds the labels.
+        ImageError: It cannot be read, or the array of labels is ambiguous.
     """
     with _open(path) as file, _explained(path, ": the labels are damaged"):
         data = _choose(path, file, _LABEL_KEY, _is_labels, "labels")
@@ -177,7 +176,7 @@ def _explain(path: Path, error: Exception) -> str:
 
 @contextmanager
 def _explained(path: Path, what: str = " is damaged") -> Iterator[None]:
-    """Turn what h5py raises while a file is read into an ImageError."""
+    """Convert h5py's read errors into an ImageError."""
     try:
         yield
     except _ERRORS as error:
@@ -185,7 +184,7 @@ def _explained(path: Path, what: str = " is damaged") -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    # The first line of HDF5's own message says which: no signature, truncated, not allowed.
+    # The first line of HDF5's own message names the cause: no signature, truncated, not allowed.
     return str(error).strip("\"'").partition("\n")[0].strip() or type(error).__name__
 
 
@@ -219,7 +218,7 @@ def _choose(path: Path, file: h5py.File, key: str, fits: Any, what: str) -> h5py
 def _walk_own(path: Path, file: h5py.File, key: str) -> Iterator[h5py.Dataset]:
     """Yield the arrays of a file, each once.
 
-    HDF5's own way of visiting them crashes the process where an array's index is damaged.
+    HDF5's own visitor crashes the process if an array's index is damaged.
     """
     todo: list[h5py.Group] = [file]
     seen: set[Any] = {file}
@@ -238,7 +237,7 @@ def _walk_own(path: Path, file: h5py.File, key: str) -> Iterator[h5py.Dataset]:
 
 
 def _get_own(group: h5py.Group, name: Any, *, groups: bool = False) -> Any:
-    """Return an array, or a group, that lies in this file itself: links may lead to any file."""
+    """Return an array or group of this file itself: links may lead to any file."""
     link = os.fsencode(name)
     if not group.id.links.exists(link) or group.id.links.get_info(link).type != h5py.h5l.TYPE_HARD:
         return None
@@ -321,7 +320,7 @@ def _is_packed(data: h5py.Dataset) -> bool:
 
 
 def _measure_row(data: h5py.Dataset) -> tuple[int, int]:
-    """Return how many chunks one image lies in, and their bytes once they are unpacked."""
+    """Return the number of chunks that one image lies in, and their unpacked bytes."""
     n_chunks = math.prod(map(_ceil_divide, data.shape[1:], data.chunks[1:]))
     return n_chunks, n_chunks * math.prod(data.chunks) * data.dtype.itemsize
 

@@ -1,8 +1,8 @@
-"""The idx format, in which MNIST is published: one array behind a short header, plain or gzipped.
+"""Idx files, in which MNIST is published: one array behind a short header, plain or gzipped.
 
 Header: two zero bytes, one byte for the kind of number, one for the number of dimensions, then
-every dimension as a big-endian 32-bit number. Only the bytes that a file really has are believed:
-a header that claims more is refused before memory is taken for it.
+every dimension as a big-endian 32-bit number. A header that claims more bytes than the file has
+raises an error before memory is allocated.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from eosin.images.limits import check_count, read_limits
 _KINDS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 4
 _STEP = 1024**2
-#: Bytes that packing may add to what cannot be packed.
+#: Bytes that packing may add to incompressible data.
 _SLACK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of an idx file say.
+    """Header of an idx file.
 
     Attributes:
-        dtype: Kind of the numbers.
+        dtype: Type of the numbers.
         shape: All dimensions; the first counts the items.
         n_bytes: Length of the header itself.
     """
@@ -57,9 +57,9 @@ class Header:
 
 
 class IdxImages:
-    """The images of an idx file, (N, H, W) or (N, H, W, C) of uint8.
+    """Images of an idx file, (N, H, W) or (N, H, W, C) of uint8.
 
-    A gzipped file is inflated once and kept; of a plain one, each image is read where it lies.
+    A gzipped file is inflated once and kept; of a plain one, each image is read from the file.
 
     Args:
         path: The file.
@@ -99,7 +99,7 @@ class IdxImages:
         return np.frombuffer(item, dtype=np.uint8).reshape(shape).copy()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 def read_idx_labels(path: Path) -> npt.NDArray[np.int64]:
@@ -127,7 +127,7 @@ def _is_packed(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, inflating it where it is gzipped; what goes wrong becomes an ImageError."""
+    """Open a file, inflated if it is gzipped; errors inside become an ImageError."""
     try:
         with open_file(path) as stream:
             if not _is_packed(path):
@@ -168,7 +168,7 @@ def _load(path: Path, *, whole: bool) -> tuple[Header, memoryview | None]:
 
 
 def _read_body(file: BinaryIO, expected: int) -> memoryview:
-    """Read at most one byte more than is expected, growing with what really comes."""
+    """Read at most one byte more than expected, allocating only what really comes."""
     body = bytearray()
     while len(body) <= expected:
         step = file.read(min(_STEP, expected + 1 - len(body)))
