@@ -1,24 +1,23 @@
-"""How large an image may be before it is refused: settings, read from the environment.
+"""Limits on the size of an image: settings, read from the environment.
 
-A training reads thousands of files that nobody has looked at; one absurd header must not take the
-machine's memory with it.
+A training reads thousands of unchecked files; one absurd header must not exhaust the memory.
 
 ========================  ===========  =====================================================
-variable                  default      refuses
+variable                  default      limits
 ========================  ===========  =====================================================
-``EOSIN_MAX_PIXELS``      50,000,000   an image of more pixels (width × height): it is a slide
-``EOSIN_MAX_CHANNELS``    32           a file of more channels
-``EOSIN_MAX_BYTES``       512 MiB      an image of more bytes once it is unpacked; a gzipped idx
+``EOSIN_MAX_PIXELS``      50,000,000   pixels of an image (width × height): more is a slide
+``EOSIN_MAX_CHANNELS``    32           channels of a file
+``EOSIN_MAX_BYTES``       512 MiB      bytes of an image once it is unpacked; of a gzipped idx
                                        file or a row of chunks of an h5 file, unpacked as a whole;
-                                       a larger file of one image
+                                       of a file of one image
 ========================  ===========  =====================================================
 
 With the defaults a process stays below 1.5 GB whatever single files come: decoding and measuring
 take up to three times an image's bytes.
 
-Files are read within bounds, too, whatever blocks they consist of: Pillow steps from block to block
-of many formats in Python, and keeps what it finds beside the pixels. A hundred megabytes of empty
-blocks would take minutes, one block of them gigabytes.
+Reads are bounded, too: Pillow steps from block to block of many formats in Python, and keeps what
+it finds beside the pixels. A hundred megabytes of empty blocks would take minutes, one block of
+them gigabytes.
 """
 
 from __future__ import annotations
@@ -37,21 +36,21 @@ from eosin.images.failures import reserve_memory
 PIXELS_VARIABLE = "EOSIN_MAX_PIXELS"
 CHANNELS_VARIABLE = "EOSIN_MAX_CHANNELS"
 BYTES_VARIABLE = "EOSIN_MAX_BYTES"
-#: Pages of a file that are looked through for the one that is no smaller copy of another.
+#: Most pages of a file that are searched for the one that is no smaller copy of another.
 MAX_PAGES = 1000
-#: Pixels; more rows than that take more memory than their pixels.
+#: Most pixels of a side; more rows than that take more memory than their pixels.
 _LONGEST_SIDE = 500_000
-#: So many images are no strain, however small the file that claims to hold them.
+#: Images up to which a container is harmless, whatever its size.
 _FEW_IMAGES = 4096
-#: Reads of one file: a JPEG takes some hundred, a PNG of 50 million pixels 200,000.
-#: A GIF's blocks have 255 bytes; those of its pixels are stepped over to look for a second image.
+#: Most reads of one file: a JPEG takes some hundred, a PNG of 50 million pixels 200,000. A GIF's
+#: blocks have 255 bytes; those of its pixels are stepped over to look for a second image.
 _MAX_READS, _READS_OF_GIF = 500_000, 1_000_000
-#: Megabytes before the pixels. Pillow joins a JPEG's blocks each to those before; a TIFF may hold
-#: the layers of its program.
+#: Most megabytes before the pixels. Pillow joins each block of a JPEG to those before; a TIFF may
+#: hold the layers of its program.
 _MAX_HEADER_MB, _OF_JPEG, _OF_TIFF = 32, 8, 256
-#: A smaller file exceeds no bound by much, and is read as fast as any.
+#: Size of a file up to which no bound is needed.
 _SMALL_BYTES = 1 << 20
-#: So long are reads of a PNG that are of anything but pixels; they are no more than its header.
+#: Least length of a PNG's reads that are not of pixels; they count towards its header.
 _LONG_READ = 1 << 19
 #: First bytes of TIFF and BigTIFF, in either order.
 MAGIC_OF_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -60,7 +59,7 @@ _GIF, _JPEG, _PNG, _WEBP = b"GIF8", b"\xff\xd8", b"\x89PNG", b"RIFF"
 
 @dataclass(frozen=True)
 class Limits:
-    """What is read at most.
+    """Limits on one image.
 
     Attributes:
         max_pixels: Width × height.
@@ -73,10 +72,10 @@ class Limits:
     max_bytes: int = 512 * 1024**2
 
     def check_size(self, path: Path, width: int, height: int) -> None:
-        """Refuse an image that is too large, or has no pixels.
+        """Check that an image is not too large, and has pixels.
 
         Raises:
-            ImageError: It is.
+            ImageError: It is too large or empty.
         """
         if width < 1 or height < 1:
             raise ImageError(f"{path} has no pixels")
@@ -91,10 +90,10 @@ class Limits:
             )
 
     def check_channels(self, path: Path, n_channels: int) -> None:
-        """Refuse a file with too many channels.
+        """Check the number of channels.
 
         Raises:
-            ImageError: It has.
+            ImageError: There are too many.
         """
         if n_channels > self.max_channels:
             raise ImageError(
@@ -103,10 +102,10 @@ class Limits:
             )
 
     def check_bytes(self, path: Path, n_bytes: int) -> None:
-        """Refuse what would take too much memory to be unpacked.
+        """Check the memory that unpacking takes.
 
         Raises:
-            ImageError: It would.
+            ImageError: It is too much.
         """
         if n_bytes > self.max_bytes:
             raise ImageError(
@@ -115,7 +114,7 @@ class Limits:
             )
 
     def check_file(self, path: Path, n_bytes: int) -> None:
-        """Refuse a file that is larger than any image in it may be.
+        """Check that a file is not larger than any image in it may be.
 
         Raises:
             ImageError: It is.
@@ -128,7 +127,7 @@ class Limits:
 
 
 def check_count(path: Path, count: int) -> None:
-    """Refuse a container that says it holds more images than it has bytes.
+    """Check that a container does not claim more images than it has bytes.
 
     Raises:
         ImageError: It does.
@@ -152,7 +151,7 @@ def read_limits() -> Limits:
 
 
 class BoundedReader(BufferedReader):
-    """A file that a library reads; absurdly many reads, or an absurd header, end in an error."""
+    """File with a limit on the number of reads and the size of the header."""
 
     def __init__(self, stream: BufferedReader, path: Path, magic: bytes) -> None:
         super().__init__(cast(Any, stream.detach()))
@@ -183,12 +182,12 @@ class BoundedReader(BufferedReader):
         return data
 
     def end_header(self) -> None:
-        """Let what is read from now on be pixels."""
+        """Count further reads as pixels."""
         self._is_header = False
 
 
 def end_header(stream: BufferedReader) -> None:
-    """Let what is read from now on be pixels, where that is bounded."""
+    """Count further reads of a bounded file as pixels."""
     if isinstance(stream, BoundedReader):
         stream.end_header()
 
@@ -198,7 +197,7 @@ def open_bounded(path: Path, limits: Limits) -> BufferedReader:
 
     Args:
         path: The file.
-        limits: How large an image may be.
+        limits: Largest size of an image.
 
     Raises:
         OSError: It cannot be opened, or is no file.

@@ -1,8 +1,8 @@
-"""Reading the channels of a fluorescence image as they were counted: 8 or 16 bits, any number.
+"""Decoding of fluorescence channels as they were counted: 8 or 16 bits, any number.
 
-TIFF with one channel a page, one sample a channel, or either as its axes say (tifffile); grey and
-RGB images of other formats; images inside h5 and idx files. Time points and focal planes are
-refused by name: which of them to take is the user's to say, by saving it.
+TIFF with one channel a page, one sample a channel, or either as its axes state (tifffile); grey and
+RGB images of other formats; images inside h5 and idx files. Time points and focal planes raise an
+error: the user has to choose one, and save it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from eosin.images.tiff import bound_unpacking, check_page_tiles, check_pages, op
 
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _PLAIN_MODES = frozenset({"L", "RGB", "I;16", "I;16L", "I;16B", "I;16N"})
-# In OME's metadata, without a parser of XML: files come from anywhere.
+# In OME's metadata, without an XML parser: files are untrusted.
 _PIXELS = re.compile(r"<(?:\w+:)?Pixels\b.*?</(?:\w+:)?Pixels>", re.DOTALL)
 _CHANNEL = re.compile(r"<(?:\w+:)?Channel\b([^>]*)>")
 _FILE_NAME = re.compile(r"""\bFileName=(["'])(.*?)\1""")
@@ -36,7 +36,7 @@ _LAB = (
     tifffile.PHOTOMETRIC.ICCLAB,
     tifffile.PHOTOMETRIC.ITULAB,
 )
-#: What tifffile calls axes that can be channels: channel, sample, sequence, unknown.
+#: Tifffile's axes that can be channels: channel, sample, sequence, unknown.
 _CHANNEL_AXES = frozenset("CSIQ")
 
 
@@ -50,11 +50,11 @@ def decode_channels(path: Path, index: int | None = None) -> tuple[Pixels, tuple
 
     Args:
         path: A TIFF, another image file, or an h5 or idx file.
-        index: Which image of a container; nothing for a file of one image.
+        index: Index inside a container; None for a file of one image.
 
     Returns:
-        uint8 or uint16, shape (H, W, C), as stored; the names of the channels, where OME's
-        metadata give each of them one of its own.
+        uint8 or uint16, shape (H, W, C), as stored; the names of the channels, if OME's metadata
+        give each of them one of its own.
 
     Raises:
         ImageError: It is absent, no image, truncated, too large, of another depth, or has time
@@ -85,7 +85,7 @@ def _read_plain(path: Path, limits: Limits) -> Pixels:
                 "needed for fluorescence"
             )
         if image.mode == "RGB" and "16" in str(how_stored(image).args):
-            # Pillow would drop the lower eight without a word.
+            # Pillow would drop the lower eight bits without a warning.
             raise ImageError(
                 f"{path} has 16 bits a colour, which are read from TIFF alone; save it as one"
             )
@@ -108,7 +108,7 @@ def _read_tiff(path: Path, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def _check_parts(path: Path, ome: str | None) -> None:
-    """Check the other files that OME's metadata name before they are opened for their channels."""
+    """Check the other files in OME's metadata before they are opened for their channels."""
     for name in {unescape(match[2]) for match in _FILE_NAME.finditer(ome or "")}:
         part = path.parent / name
         try:
@@ -132,9 +132,9 @@ def _channel_names(ome: str | None) -> tuple[str, ...]:
 
 
 def _read_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -> Pixels:
-    """Decode all pages; those that are packed by LZW, the microscopes' favourite, with Pillow.
+    """Decode all pages; those with LZW compression, common in microscopy, with Pillow.
 
-    tifffile unpacks them only where the package imagecodecs is there.
+    tifffile unpacks them only if the package imagecodecs is installed.
     """
     first = series.keyframe
     plain = first.samplesperpixel == 1 and first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
@@ -151,7 +151,7 @@ def _read_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) ->
 
 
 def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -> None:
-    """Look at what the header says before anything is decoded."""
+    """Check the header before anything is decoded."""
     if series.dtype is None or series.dtype.type not in {np.uint8, np.uint16}:
         raise ImageError(f"{path} has {series.dtype} pixels; uint8 or uint16 is needed")
     sizes = dict(zip(series.axes, series.shape, strict=True))
@@ -180,15 +180,15 @@ def _drop_single(values: Pixels, axes: str) -> Pixels:
 
 
 def _channel_axis(values: Pixels, axes: str) -> int:
-    """Return where the channels are once single axes are dropped; the last axis where none are."""
+    """Return the axis of channels once single axes are dropped; the last axis if there is none."""
     kept = [a for a, size in zip(axes, values.shape, strict=True) if a in "YX" or size > 1]
     return next((place for place, axis in enumerate(kept) if axis not in "YX"), -1)
 
 
 def decode_any(path: Path, index: int | None = None) -> Pixels:
-    """Decode an image of which nothing is known: RGB where it is one, else its channels.
+    """Decode an image of unknown kind: RGB if it is one, else its channels.
 
-    For checks and audits, which look at files before anybody has said what they are.
+    For checks and audits, which read files whose kind has not been declared.
 
     Returns:
         uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C).

@@ -1,4 +1,4 @@
-"""From a file to the network's input, the same for training and prediction."""
+"""Preprocessing: from a file to the network's input, the same for training and prediction."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)
 # Mean and standard deviation of each of R, G, B over ImageNet's images / 255, as torchvision's and
 # timm's weights expect them.
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-#: For each channel alike.
+#: Mean and standard deviation, the same for each channel.
 _CENTRE_AND_SPREAD = {"unit": (0.0, 1.0), "centred": (0.5, 0.5), "imagenet": (0.449, 0.226)}
 
-#: Colours in which channels are laid over each other to be looked at: the usual dyes are blue for
-#: DNA, red, green; then what stays tellable apart.
+#: Display colours of channels: the usual dyes are blue for DNA, red, green; then distinguishable
+#: ones.
 _COLOURS = (
     (64, 96, 255),
     (255, 64, 48),
@@ -56,10 +56,10 @@ def make_preprocessing(
             CNN's input; brightfield only).
         input_px: Height and width of the network's input.
         channels: Names of the input channels.
-        planes: Where they are in a fluorescence file; nothing for brightfield.
+        planes: Their positions in a fluorescence file; None for brightfield.
 
     Raises:
-        ValueError: ``caffe`` is asked of other channels than RGB.
+        ValueError: The style is ``caffe`` and the channels are not RGB.
     """
     size = (input_px, input_px)
     if style == "caffe":
@@ -82,12 +82,12 @@ def make_preprocessing(
 
 
 def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> Pixels:
-    """Decode what the network wants of a file.
+    """Decode the network's channels of a file.
 
     Args:
         path: The file.
-        index: Which image of a container.
-        preprocessing: Brightfield or fluorescence, and which channels.
+        index: Index inside a container.
+        preprocessing: Brightfield or fluorescence, and the channels.
 
     Returns:
         uint8 RGB, shape (H, W, 3); for fluorescence the chosen channels as stored, uint8 or
@@ -114,9 +114,9 @@ def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> P
 def _places_by_name(
     path: Path, stored: Sequence[str], wanted: Sequence[str]
 ) -> tuple[int, ...] | None:
-    """Return where the wanted channels are in a file that names its own.
+    """Return the positions of the wanted channels in a file that names its own.
 
-    Nothing where the file names none of them: then the order is all that is known.
+    None if the file names none of them: then only their order is known.
 
     Raises:
         ImageError: It names some of them and not the others.
@@ -132,7 +132,7 @@ def _places_by_name(
 
 
 def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
-    """Bring a decoded image to the network's size.
+    """Resize a decoded image to the network's size.
 
     Args:
         image: uint8 or uint16, shape (H, W, C).
@@ -159,7 +159,7 @@ def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
 
 
 def _resize_plane(plane: Pixels, width: int, height: int) -> Pixels:
-    """Resize one channel by way of floats: Pillow knows no bilinear filter for 16 bits."""
+    """Resize one channel as floats: Pillow has no bilinear filter for 16 bits."""
     picture = PillowImage.fromarray(plane.astype(np.float32))
     resized = np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
     top = float(np.iinfo(plane.dtype).max)
@@ -168,11 +168,11 @@ def _resize_plane(plane: Pixels, width: int, height: int) -> Pixels:
 
 
 def to_bytes(images: Pixels, preprocessing: Preprocessing) -> Image:
-    """Window the counts of fluorescence channels to 8 bits; brightfield comes back as it is.
+    """Window the counts of fluorescence channels to 8 bits; brightfield is returned unchanged.
 
     Args:
         images: uint8 or uint16, shape (…, C).
-        preprocessing: With the fitted window, where there are planes.
+        preprocessing: With the fitted window, for fluorescence.
 
     Returns:
         uint8, same shape.
@@ -193,7 +193,7 @@ def to_bytes(images: Pixels, preprocessing: Preprocessing) -> Image:
 
 @lru_cache(maxsize=64)
 def _window_tables(window: Window, bits: int) -> list[Image]:
-    """Return what each count becomes, a table of 2 ** bits values a channel."""
+    """Return a lookup table of 2 ** bits values for each channel."""
     counts = np.arange(2**bits, dtype=np.float64)
     tables = []
     for low, high in zip(window.low, window.high, strict=True):
@@ -203,7 +203,7 @@ def _window_tables(window: Window, bits: int) -> list[Image]:
 
 
 def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> Image:
-    """Read one file at the network's size; its stain is as it was.
+    """Read one file at the network's size, without stain normalisation.
 
     Returns:
         uint8, shape (*input_px, C).
@@ -218,16 +218,16 @@ def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> I
 def normalise_stain(
     images: Image, preprocessing: Preprocessing, sources: Sequence[Source] | None = None
 ) -> Normalised:
-    """Normalise the stain of resized images; without a reference they come back as they are.
+    """Normalise the stain of resized images; without a reference they are returned unchanged.
 
     Args:
-        images: uint8, shape (N, H, W, 3), of bundles (N, H, W, 3 · M).
+        images: uint8, shape (N, H, W, 3), of magnification stacks (N, H, W, 3 · M).
         preprocessing: With the fitted reference.
-        sources: The stain of each image's slide or patient; by default each tells its own.
+        sources: The stain of each image's slide or patient; by default each image's own.
 
     Returns:
-        Images of the same shape, and for each why it came back unchanged; of a bundle the reasons
-        of all its images that did.
+        Images of the same shape, and for each the reason if it is unchanged; of a magnification
+        stack the reasons of all its unchanged images.
     """
     if preprocessing.stain is None:
         return Normalised(images, ("",) * len(images))
@@ -252,14 +252,14 @@ def normalise_stain(
 
 
 def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray, FloatArray]:
-    """Reduce scale, mean and deviation to one product and one sum a channel.
+    """Reduce scale, mean and deviation to one factor and one offset a channel.
 
     Returns:
         For every input channel its index in the decoded image; factor and offset, float32, shape
         (C,), or (1,) for all channels alike: the input is ``value * factor + offset``.
     """
     if preprocessing.planes is None and not isinstance(preprocessing, Embedding):
-        # Of a bundle, three for each of its images.
+        # Of a magnification stack, three for each of its images.
         order = [
             place - place % 3 + _RGB.index(channel)
             for place, channel in enumerate(preprocessing.channels)
@@ -273,7 +273,7 @@ def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray,
 
 
 def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
-    """Turn resized images into the network's input.
+    """Convert resized images to the network's input.
 
     Args:
         images: uint8, shape (N, H, W, C); RGB, or the chosen channels. Of features float32, shape
@@ -291,9 +291,9 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
 
 
 def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
-    """Make a picture to look at: RGB as it is, fluorescence channels as light of their colours.
+    """Convert an image for display: RGB as it is, fluorescence channels in their colours.
 
-    The images of a bundle lie beside each other, in two rows from four on.
+    The images of a magnification stack lie beside each other, in two rows from four on.
 
     Args:
         image: uint8, shape (H, W, C), as :func:`read_image` returns it.
@@ -314,7 +314,7 @@ def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
 
 
 def _lay_out(bundle: Image) -> Image:
-    """Lay the images of a bundle (H, W, 3 · M) beside each other; a missing one stays light."""
+    """Tile the images of a magnification stack (H, W, 3 · M); a missing one stays light."""
     images = np.split(bundle, bundle.shape[2] // 3, axis=2)
     n_columns = len(images) if len(images) < 4 else -(-len(images) // 2)
     height, width, _ = bundle.shape

@@ -1,4 +1,4 @@
-"""The images that a table, a command line or a folder tree names, and those that cannot be read.
+"""Image references of a table, a command line or a folder tree, and the list of unreadable images.
 
 A folder tree is listed by names alone, 220,000 files in about a second, none of them opened.
 Training, prediction and checks all see the files that this walk returns.
@@ -22,20 +22,20 @@ from eosin.core.types import BUNDLED, ImageReference, Samples, is_container, par
 from eosin.images.containers import count_items
 from eosin.images.decode import IMAGE_SUFFIXES
 
-#: How the reason of an image ends that is not there.
+#: End of the reason of an absent image.
 _ABSENT = "does not exist"
-#: Images of one container that are listed: their names alone take 120 bytes each.
+#: Most images of one container that are listed: their names alone take 120 bytes each.
 _MOST_LISTED = 2_000_000
 Skipped = list[tuple[str, str]]
-#: Files and folders of operating systems that no leading dot hides, in lower case.
+#: Files and folders of operating systems without a leading dot, in lower case.
 _SYSTEM_NAMES = frozenset(
     {"__macosx", "$recycle.bin", "system volume information", "@eadir", "lost+found"}
     | {"thumbs.db", "desktop.ini"}
 )
-#: Marks in a name that mean something else in a manifest's column ``path``.
+#: Characters of a name with another meaning in a manifest's column ``path``.
 _RESERVED = {"#": "an image inside a file", BUNDLED: "the images of a bundle"}
 _NO_ENDING = "no ending"
-#: Endings that one line names; the rest are counted together.
+#: Most endings that one line names; the rest are counted together.
 _MOST_ENDINGS = 6
 _HIDDEN_FILE, _HIDDEN_FOLDER = "hidden file", "hidden folder"
 _REPEATED = "link to a folder listed already"
@@ -48,7 +48,7 @@ _REASONS = tuple(_PLURALS)
 
 
 def without(samples: Samples, skipped: Skipped) -> Samples:
-    """Return the samples that can be read: of a bundle, all its images.
+    """Return the samples that can be read: of a magnification stack, all its images.
 
     Raises:
         DataError: None can.
@@ -68,7 +68,7 @@ def without(samples: Samples, skipped: Skipped) -> Samples:
 
 
 def write_skipped(path: Path, skipped: Skipped) -> None:
-    """Write ``skipped.csv``; where everything was read, only over the list of an earlier call."""
+    """Write ``skipped.csv``; if everything was read, only over the list of an earlier call."""
     if skipped or path.exists():
         write_table(path, pd.DataFrame(skipped, columns=["path", "reason"]))
 
@@ -78,9 +78,9 @@ class ImageList:
     """Single images that paths stand for.
 
     Attributes:
-        cells: Path cells as a manifest has them.
+        cells: Image references.
         skipped: Folders and containers that cannot be listed, each with its reason.
-        left_out: How many files were left out, by reason or ending.
+        left_out: Numbers of files that were left out, by reason or ending.
     """
 
     cells: list[str]
@@ -128,7 +128,7 @@ def _nothing_found(given: list[Path], found: ImageList) -> DataError:
 
 def _expand(path: Path, found: ImageList) -> None:
     if not (is_container(path) and path.is_file()):
-        # A file that is not there is listed with the unreadable ones: a batch is finished.
+        # An absent file is listed with the unreadable ones, so that a batch is finished.
         found.cells.append(str(path))
         return
     try:
@@ -149,7 +149,7 @@ class Listing:
     Attributes:
         files: Paths relative to the folder, with forward slashes, sorted.
         unlisted: ``(folder, reason)`` of the folders that cannot be listed, as full paths.
-        left_out: How many were left out, by reason, or by ending for files of other types.
+        left_out: Numbers of files left out, by reason, or by ending for files of other types.
     """
 
     files: list[str]
@@ -165,10 +165,7 @@ def walk_folder(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listi
 
     Args:
         root: The folder.
-        suffixes: Endings to look for, in lower case, with the dot.
-
-    Returns:
-        The files, and what was left out.
+        suffixes: Wanted endings, in lower case, with the dot.
     """
     walk = _Walk(tuple(suffixes))
     # Links wait until all real folders are listed.
@@ -184,10 +181,7 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
 
     Args:
         root: The folder.
-        suffixes: Endings to look for, in lower case, with the dot.
-
-    Returns:
-        The files, and what was left out.
+        suffixes: Wanted endings, in lower case, with the dot.
 
     Raises:
         DataError: A folder cannot be listed, or a name cannot stand in a manifest.
@@ -209,7 +203,7 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
 
 
 def check_text(path: Path) -> None:
-    """Refuse a path that no table can hold.
+    """Check that a table can hold a path.
 
     Raises:
         DataError: It is not UTF-8.
@@ -221,7 +215,7 @@ def check_text(path: Path) -> None:
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> str:
-    """Return one line on what a walk left out; empty where it left out nothing.
+    """Return one line on the files that a walk left out; empty if there are none.
 
     Example:
         ``Left out: 3 hidden files, 1 hidden folder; other file types: 2 .heic, 1 .svs``
@@ -253,11 +247,9 @@ class _Walk:
         self._seen: set[tuple[int, int]] = set()
 
     def add(self, top: str, lead: str) -> list[tuple[str, str]]:
-        """List a folder and the real ones below it; returns links to folders, not yet followed.
+        """List a folder and the real ones below it; return links to folders, not yet followed.
 
-        Args:
-            top: The folder.
-            lead: What stands before the names in it: empty, or ending in a slash.
+        ``lead`` stands before the names in it: empty, or ending in a slash.
         """
         links: list[tuple[str, str]] = []
         todo = [(top, lead)]

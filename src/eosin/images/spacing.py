@@ -1,4 +1,4 @@
-"""How large images are as stored, and so how many µm a pixel has at the network's input."""
+"""Pixel spacing: sizes of images as stored, and µm per pixel at the network's input."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from eosin.images.failures import isolated
 from eosin.images.limits import read_limits
 from eosin.images.preprocess import decode_for
 
-#: µm per pixel may differ by this share before an image shows tissue at another size.
+#: Largest difference of µm per pixel, as a share, at which images have one scale.
 TOLERANCE = 0.10
-#: Height and width may be resized by factors this far apart before no one scale holds.
+#: Largest difference of the factors for height and width, as a share, for one scale.
 _ISOTROPY = 0.02
-#: µm per pixel that differ by no more than this are one value.
+#: Largest difference of µm per pixel, as a share, of equal values.
 _SAME = 0.01
-#: EXIF's tag of how the camera was held, and the last value that leaves height and width as is.
+#: EXIF's tag of orientation, and its last value that keeps height and width.
 _ORIENTATION, _UPRIGHT = 0x0112, 4
-#: More files tell no more of a table's sizes; they are taken from all groups in turn.
+#: Most files that are measured, from all groups in turn; more would add little.
 MOST_MEASURED = 1000
 
 
 def choose_some(samples: Samples) -> Samples:
-    """Return at most 1,000 rows, from each group as many as there are or as of any other."""
+    """Return at most 1,000 rows, evenly over the groups."""
     if len(samples) <= MOST_MEASURED:
         return samples
     order = np.random.default_rng(0).permutation(len(samples))
@@ -43,7 +43,7 @@ def choose_some(samples: Samples) -> Samples:
 def measure_sizes(samples: Samples, preprocessing: Preprocessing) -> FloatArray:
     """Return height and width in pixels of every image as stored, shape (N, 2).
 
-    Of a bundle those of its first image; NaN where a file cannot be read.
+    Of a magnification stack those of its first image; NaN if a file cannot be read.
     """
 
     def measure(cell: str) -> tuple[float, float]:
@@ -71,9 +71,9 @@ def _measure_size(
 
 
 def _scale_at_input(samples: Samples, preprocessing: Preprocessing) -> FloatArray:
-    """Return µm per pixel at the network's input, shape (N,); NaN where it is unknown.
+    """Return µm per pixel at the network's input, shape (N,); NaN if unknown.
 
-    It is where an image's own is, or where height and width are resized by two factors.
+    It is unknown if an image's own is, or if height and width are resized by two factors.
     """
     cells = samples.frame.get("mpp")
     if cells is None or isinstance(preprocessing, Embedding):
@@ -88,10 +88,10 @@ def _scale_at_input(samples: Samples, preprocessing: Preprocessing) -> FloatArra
 
 
 def network_mpp(samples: Samples, preprocessing: Preprocessing) -> float | None:
-    """Return µm per pixel at the network's input, where all images share one.
+    """Return µm per pixel at the network's input, if all images share one.
 
     Args:
-        samples: With the column ``mpp``, where it is known.
+        samples: With the column ``mpp``, if it is known.
         preprocessing: The network's size.
     """
     scales = _scale_at_input(choose_some(samples), preprocessing)
@@ -102,11 +102,11 @@ def network_mpp(samples: Samples, preprocessing: Preprocessing) -> float | None:
 
 
 def check_scale(samples: Samples, info: ModelInfo) -> None:
-    """Refuse images that show tissue at another size than the model was trained on.
+    """Check that images show tissue at the size that the model was trained on.
 
     Args:
-        samples: Any whose scale, or the model's, is unknown pass.
-        info: What ``model.json`` says.
+        samples: Images; the check passes if their scale, or the model's, is unknown.
+        info: Content of ``model.json``.
 
     Raises:
         DataError: µm per pixel at the network's input differ by more than 10 per cent.

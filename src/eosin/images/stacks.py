@@ -15,31 +15,31 @@ from eosin.artifacts.model import Preprocessing
 from eosin.core.errors import ManifestError
 from eosin.core.types import BUNDLED, TOGETHER, Image, Samples, parts_of
 
-#: What a slide has one of: a bundle must not mix them, or a split and its audit would mean nothing.
+#: Columns with one value a slide: a mixed stack would make a split and its audit meaningless.
 _ONE_EACH = ("label", "patient", "group", "split", "fold", "accession", "cluster")
 
 
 def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
-    """Make bundles of a table's images, or check that its rows are what is wanted.
+    """Combine a table's images into magnification stacks, or check that its rows are as wanted.
 
-    A slide's i-th bundle takes the i-th image of each magnification in the order of their paths, so
-    that a slide has as many bundles as images of the magnification that it has most of. Nothing is
-    drawn, and no image stands in two bundles.
+    A slide's i-th stack takes the i-th image of each magnification in the order of their paths, so
+    that a slide has as many stacks as images of its most frequent magnification. Nothing is random,
+    and no image is in two stacks.
 
     Args:
-        samples: One image a row, with ``slide`` and ``magnification``; or bundles already, which
-            come back as they are.
-        magnifications: Of a bundle, in order; images of others are left out. None: the rows must
-            be single images.
+        samples: One image a row, with ``slide`` and ``magnification``; or magnification stacks,
+            which are returned unchanged.
+        magnifications: Of a stack, in order; images of others are left out. None: the rows must be
+            single images.
 
     Returns:
-        One bundle a row. What a slide's images differ in, such as ``mpp``, is left empty; where no
-        group is known (each image is its own) the slide is it.
+        One stack a row. Values in which a slide's images differ, such as ``mpp``, are empty; if no
+        group is known (each image is its own) the slide is the group.
 
     Raises:
         ManifestError: A column or a slide's name is missing, no image has such a magnification, a
             slide's images differ in label, patient, group, split or the like, or the rows are
-            other bundles.
+            other stacks.
     """
     magnifications = [clean_magnification(one) for one in magnifications]
     if is_bundled(samples):
@@ -63,7 +63,7 @@ def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
 
 
 def single_images(samples: Samples) -> Samples:
-    """Return a table of bundles with a row for every image; one of single images as it is."""
+    """Return a table of magnification stacks with a row for every image; other tables unchanged."""
     if not is_bundled(samples):
         return samples
     frame = samples.frame.assign(path=[parts_of(cell) for cell in samples.frame["path"]])
@@ -72,7 +72,7 @@ def single_images(samples: Samples) -> Samples:
 
 
 def is_bundled(samples: Samples) -> bool:
-    """Tell whether the rows of a table, which are all of one kind, are bundles."""
+    """Return True if the rows of a table are magnification stacks."""
     return len(samples) > 0 and BUNDLED in samples.frame["path"].iloc[0]
 
 
@@ -98,7 +98,7 @@ def _bundles(
 
 
 def _shared(name: str, slide: str, own: Any) -> Mapping[str, str]:
-    """Return what is true of all images of a slide, by column."""
+    """Return the values that all images of a slide share, by column."""
     if (own["group"] == own["path"]).all():
         own = own.assign(group=slide)
     shared = {}
@@ -139,11 +139,11 @@ def _check_bundles(samples: Samples, magnifications: Sequence[str]) -> None:
 
 
 def bundle_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> Preprocessing:
-    """Repeat an image's preprocessing for every image of a bundle.
+    """Repeat an image's preprocessing for every image of a magnification stack.
 
     Args:
         one: Of a brightfield image.
-        magnifications: Of the bundle's images, in order; none leaves it as it is.
+        magnifications: Of the stack's images, in order; None leaves it unchanged.
     """
     if not magnifications:
         return one
@@ -152,12 +152,13 @@ def bundle_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> P
 
 
 def read_bundle(cell: str, preprocessing: Preprocessing, read_one: Callable[[str], Image]) -> Image:
-    """Read the images of a ``path`` cell.
+    """Read the images of an image reference.
 
     Args:
-        cell: Of a bundle, a place for each of the model's magnifications; or of a single image.
+        cell: Of a magnification stack, with a path for each of the model's magnifications; or of a
+            single image.
         preprocessing: Of the model.
-        read_one: From the cell of one image to its pixels, uint8, shape (H, W, 3).
+        read_one: From the reference of one image to its pixels, uint8, shape (H, W, 3).
 
     Returns:
         uint8, shape (H, W, 3 · M); black where an image is missing.

@@ -1,4 +1,4 @@
-"""The images of a run with their stain normalised, each once."""
+"""Stain-normalised images of a run, each normalised once."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.images.cache import ImageStore
 from eosin.stain import Source, normaliser_of
 
-#: Normalised images that stay in memory; those beyond are normalised each time anew.
+#: Memory for normalised images; those beyond are normalised anew each time.
 KEPT_BYTES = 1 << 30
-#: Tiles of a slide or patient that tell its stain.
+#: Most tiles from which the stain of a slide or patient is estimated.
 TILES_PER_UNIT = 64
-#: Tiles that are held at once.
+#: Tiles in memory at once.
 _CHUNK = 32
 
 
 class NormalisedStore:
-    """The images of a store, normalised when they are first asked for.
+    """Images of a store, normalised on first use.
 
     Args:
         raw: The store.
-        reference: What they are made to look like.
-        units: For each row those that tell the stain of its slide or patient, where it has one.
-        kept_bytes: Of normalised images that are kept in memory; at least one is.
+        reference: Stain reference.
+        units: For each row the rows from which its slide's or patient's stain is estimated, if any.
+        kept_bytes: Memory for normalised images; at least one is kept.
 
     Attributes:
         shape: N, H, W, C.
         dtype: ``uint8``.
         raw: The store.
-        reference: What they are made to look like.
+        reference: Stain reference.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class NormalisedStore:
         return found
 
     def reasons(self, rows: IntArray) -> list[str]:
-        """Return why each row came back unchanged; empty where it was normalised."""
+        """Return why each row is unchanged; empty if it was normalised."""
         unseen = np.array(
             [row for row in rows.tolist() if row not in self._reasons], dtype=np.int64
         )
@@ -94,7 +94,7 @@ class NormalisedStore:
         return done.images
 
     def _source(self, row: int) -> Source:
-        """Return the stain of a row's unit, or its own where nothing is known of one."""
+        """Return the stain of a row's unit, or the row's own if it has no unit."""
         members = self._units.get(row, np.array([row]))
         key = int(members[0])
         if key not in self._sources:
@@ -116,20 +116,20 @@ def each(store: Rows, rows: IntArray) -> Iterator[Image]:
 
 
 def spread_tiles(cells: Iterable[str]) -> list[str]:
-    """Order a unit's images so that the first of them are from all over it.
+    """Order a unit's images so that the first of them are spread over all of it.
 
-    By a digest of their names: whoever reads them, in whatever order and from whatever folder,
-    tells the unit's stain from the same ones.
+    The order is by a digest of their names, so that a unit's stain is estimated from the same
+    images, whatever the order or the folder.
 
     Args:
-        cells: ``path`` cells, of images or bundles.
+        cells: References of images or magnification stacks.
     """
     parts = [part for cell in cells for part in parts_of(cell) if part]
     return sorted(parts, key=lambda part: sha256(Path(part).name.encode()).digest())
 
 
 def check_units(samples: Samples, unit: str) -> None:
-    """Refuse units that a manifest knows nothing of.
+    """Check that a manifest has the units.
 
     Raises:
         ManifestError: It has no such column, or the column is empty.
@@ -142,7 +142,7 @@ def check_units(samples: Samples, unit: str) -> None:
 
 
 def check_uncut(samples: Samples, unit: str) -> None:
-    """Refuse units that a split cuts: test images would say how training images look.
+    """Check that no unit crosses the split: test images would influence training images.
 
     Raises:
         RecipeError: Naming one of them.
@@ -160,7 +160,7 @@ def check_uncut(samples: Samples, unit: str) -> None:
 
 
 def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int, IntArray]:
-    """Find the images that tell the stain of a slide or patient.
+    """Find the images from which the stain of a slide or patient is estimated.
 
     Args:
         samples: All images.
@@ -168,8 +168,7 @@ def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int
         unit: ``tile``, ``slide`` or ``patient``.
 
     Returns:
-        For each row those that tell its unit's stain; nothing for tiles, and for images of no
-        known unit.
+        For each row those of its unit; empty for tiles, and for images of no known unit.
     """
     if unit == "tile" or unit not in samples.frame:
         return {}
@@ -185,7 +184,7 @@ def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int
 
 
 def join_references(references: Sequence[StainReference]) -> StainReference:
-    """Return one reference for several models of one method: the mean of theirs."""
+    """Return the mean of several models' references of one method."""
     first = references[0]
     if all(other == first for other in references):
         return first

@@ -24,9 +24,9 @@ from eosin.images.failures import reserve_memory, silence
 from eosin.images.limits import MAGIC_OF_TIFF, MAX_PAGES, Limits
 
 _PHOTOMETRIC, _ORIENTATION = 262, 274
-#: Tiles of a page, and their pixels where the page itself is smaller.
+#: Most tiles of a page, and their most pixels if the page itself is smaller.
 _MAX_TILES, _LARGE_TILE_PX = 65_536, 4096 * 4096
-#: Runs of a strip or tile that is packed by PackBits: some seconds' work.
+#: Most runs of a strip or tile with PackBits compression: some seconds' work.
 _MAX_RUNS = 10_000_000
 _LEAST_BIT_FIRST = 2  # of FillOrder
 _COLOURS = {
@@ -38,7 +38,7 @@ _KINDS = {"f": "floating-point", "c": "complex", "i": "signed"}
 
 
 def is_tiff(path: Path) -> bool:
-    """Return whether a file's first bytes are those of a TIFF."""
+    """Return True if a file's first bytes are those of a TIFF."""
     try:
         with open_file(path) as stream:
             return stream.read(4) in MAGIC_OF_TIFF
@@ -48,10 +48,7 @@ def is_tiff(path: Path) -> bool:
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a file with tifffile; what goes wrong inside becomes an ImageError.
-
-    Args:
-        path: The file.
+    """Open a file with tifffile; errors inside become an ImageError.
 
     Raises:
         ImageError: It is absent, no file, no TIFF, or damaged.
@@ -64,12 +61,12 @@ def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
         raise
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
-    except Exception as error:  # tifffile raises what a damaged file makes it stumble over
+    except Exception as error:  # tifffile raises any error on a damaged file
         raise ImageError(f"{path} cannot be decoded: {describe(error)}") from error
 
 
 def check_pages(path: Path) -> None:
-    """Check that a TIFF's pages come to an end, before a library lists all of them.
+    """Check that a TIFF's list of pages ends, before a library lists all of them.
 
     Raises:
         ImageError: There are more than a thousand, or they refer back to each other.
@@ -97,8 +94,8 @@ def check_tiles(path: Path, shape: tuple[int, int], tile: tuple[int, int], n_til
     Args:
         path: The file.
         shape: Height and width of the page, pixels.
-        tile: Of a tile.
-        n_tiles: How many there are.
+        tile: Height and width of a tile, pixels.
+        n_tiles: Number of tiles.
 
     Raises:
         ImageError: They are not.
@@ -119,19 +116,19 @@ def check_page_tiles(path: Path, page: tifffile.TiffPage) -> None:
 
 
 def bound_unpacking(page: tifffile.TiffPage) -> None:
-    """Let a page's strips or tiles unpack to no more than they hold; tifffile sets no limit.
+    """Limit the unpacked size of a page's strips or tiles, for which tifffile has no limit.
 
     Args:
-        page: Of a series the one that stands for all.
+        page: Of a series the page that represents all.
     """
     unpack = _UNPACKERS.get(page.compression)
     if unpack is None:
         return
-    # What tifffile does with the same pixels where they are not packed.
+    # As tifffile does with the same pixels if they are not packed.
     plain = copy.copy(page)
     plain.compression, plain.hash = tifffile.COMPRESSION.NONE, hash((page.hash, "unpacked"))
     decode, dtype, is_reversed = plain.decode, page.dtype, page.fillorder == _LEAST_BIT_FIRST
-    # A last strip may be filled up; a little more than that does no harm.
+    # A last strip may be padded; a little more than that does no harm.
     most = 2 * math.prod(page.chunks) * (8 if dtype is None else dtype.itemsize) + 65_536
 
     def decode_bounded(data: bytes | None, *args: Any, **options: Any) -> Any:
@@ -183,7 +180,7 @@ _UNPACKERS: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
 
 
 def _read_header(stream: BufferedReader) -> tuple[str, bool]:
-    """Return the order of bytes and whether it is a BigTIFF; stops at the first page's offset."""
+    """Return the byte order and True for a BigTIFF; stops at the first page's offset."""
     head = stream.read(4)
     is_big = b"+" in head
     if is_big:
@@ -202,8 +199,8 @@ def read_colours(path: Path, limits: Limits, page: int = 0) -> tuple[Pixels, int
 
     Args:
         path: The file.
-        limits: How large the image may be.
-        page: Which of its pages.
+        limits: Largest size of the image.
+        page: Index of the page.
 
     Returns:
         uint8 or uint16, shape (H, W) or (H, W, 3), white being light; the bits per channel that
@@ -228,7 +225,7 @@ def read_colours(path: Path, limits: Limits, page: int = 0) -> tuple[Pixels, int
 
 
 def _turn_upright(values: Pixels, orientation: int) -> Pixels:
-    """Apply TIFF's orientation, 1–8: where the first row and the first column are."""
+    """Apply TIFF's orientation, 1–8, which gives the sides of the first row and column."""
     if orientation in {5, 6, 7, 8}:
         values = values.swapaxes(0, 1)
     if orientation in {3, 4, 7, 8}:
@@ -239,7 +236,7 @@ def _turn_upright(values: Pixels, orientation: int) -> Pixels:
 
 
 def describe(error: Exception) -> str:
-    """Return the first line of an error of tifffile's."""
+    """Return the first line of a tifffile error."""
     lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

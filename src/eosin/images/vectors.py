@@ -2,7 +2,7 @@
 
 ``.parquet`` and ``.csv`` hold a column ``path`` and a column of numbers a feature; the columns of
 a manifest, and text, are no features. ``.npz`` holds the arrays ``path`` (N,) and ``features``
-(N, D); pickled objects are refused.
+(N, D); pickled objects raise an error.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ SUFFIXES = (".parquet", ".csv", ".npz")
 #: Columns that a table may share with a manifest: a label among the features would be a leak.
 NO_FEATURES = frozenset({*REQUIRED, *OPTIONAL, "accession"})
 
-#: What pandas calls an index that was written along.
+#: Pandas' names for an index that was written with the table.
 _INDEX = ("Unnamed: ", "__index_level_")
 _ROWS = 4096
 _MAX_COLUMNS = 100_000
-#: Characters of a header that are looked at for names that come twice.
+#: Characters of a header that are searched for repeated names.
 _MAX_HEADER = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """A table in memory; an :class:`~eosin.core.types.ImageSource` of images of one pixel.
+    """Feature table in memory; an :class:`~eosin.core.types.ImageSource` of images of one pixel.
 
     Attributes:
         path: Its file.
@@ -84,12 +84,12 @@ def read_features(
 
     Args:
         path: A ``.parquet``, ``.csv`` or ``.npz`` file.
-        columns: The features that are wanted, in this order; by default all.
+        columns: The wanted features, in this order; by default all.
         apart: Columns that are no features, beside those of a manifest.
 
     Raises:
-        DataError: It is absent or unreadable, lacks a column, holds what is no finite number, or
-            has two different rows for one path.
+        DataError: It is absent or unreadable, lacks a column, holds a value that is no finite
+            number, or has two different rows for one path.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -132,7 +132,7 @@ def _read_arrays(path: Path, wanted: Sequence[str] | None) -> _Read:
     columns = tuple(str(place) for place in range(values.shape[1]))
     if wanted is not None and tuple(wanted) != columns:
         raise ValueError(f"{_count(wanted)} are wanted, it has {_count(columns)}")
-    with np.errstate(over="ignore"):  # what is too large is refused with its row
+    with np.errstate(over="ignore"):  # too large values raise an error with their row
         return columns, [str(cell) for cell in cells], values.astype(np.float32, copy=False)
 
 
@@ -188,7 +188,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _choose(chunk: Any, wanted: Sequence[str] | None, apart: Collection[str]) -> tuple[str, ...]:
-    """Return the columns that are features, looking at the first rows."""
+    """Return the columns that are features, by the first rows."""
     if "path" not in chunk:
         raise ValueError("it has no column 'path'")
     if wanted is not None:
@@ -208,7 +208,7 @@ def _choose(chunk: Any, wanted: Sequence[str] | None, apart: Collection[str]) ->
 
 
 def _is_feature(column: Any) -> bool:
-    """Tell numbers from text; of what is neither, the first odd cell is named."""
+    """Return True for numbers, False for text; otherwise the error names the first odd value."""
     if pd.api.types.is_bool_dtype(column):
         return False
     if pd.api.types.is_numeric_dtype(column):
@@ -257,12 +257,12 @@ def _index(path: Path, cells: Sequence[str], values: FloatArray) -> dict[str, in
 def match_rows(table: FeatureTable, samples: Samples) -> dict[str, int]:
     """Find the rows of a manifest's images.
 
-    A row belongs to an image whose ``path`` cell is the same, or whose file is: the row's path
-    starts from the table's folder, or is the end of the file's. Manifests of one data set start
-    their paths from different folders.
+    A row belongs to an image with the same path in the manifest, or with the same file: the row's
+    path starts from the table's folder, or is the end of the file's. Manifests of one data set
+    start their paths from different folders.
 
     Returns:
-        The row of each ``path`` cell that has one.
+        The row of each image reference that has one.
 
     Raises:
         DataError: A row would belong to two images.
@@ -289,13 +289,13 @@ def match_rows(table: FeatureTable, samples: Samples) -> dict[str, int]:
 
 
 def _whole(folder: Path, cell: str) -> str:
-    """Return an absolute path in plain writing, without dots; no file is asked for."""
+    """Return a normalised absolute path, without access to the file."""
     # A Path each took half a minute for 100,000 rows.
     return os.path.normpath(os.path.join(folder, plain_path(cell))).replace(os.sep, "/")  # noqa: PTH118
 
 
 def _tails(whole: str) -> Iterator[str]:
-    """Yield what is left of a path without its first folder, then without the next, and so on."""
+    """Yield a path without its first folder, then without the next, and so on."""
     while whole:
         _, _, whole = whole.partition("/")
         yield whole
