@@ -1,1 +1,1 @@
-"""From an image file to a decision, with what a hospital installs: no torch."""
+"""Inference: from an image file to a decision, without torch."""

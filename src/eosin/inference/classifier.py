@@ -1,4 +1,4 @@
-"""A model folder, ready to judge images: its network, calibration, threshold."""
+"""Classifier of a model folder: network, calibration, threshold."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _BATCH = 32
 
 
 class Classifier:
-    """A trained network, behind ONNX Runtime or in the NumPy engine.
+    """A trained network in ONNX Runtime or the NumPy engine.
 
     Args:
         folder: A model folder.
         threads: Threads of ONNX Runtime; its own choice by default.
-        info: In place of the folder's ``model.json``, for a model that is not calibrated yet.
+        info: Replaces the folder's ``model.json``, for a model that is not calibrated yet.
 
     Attributes:
-        info: What ``model.json`` says.
-        engine: Name and version of what runs the network.
+        info: Content of ``model.json``.
+        engine: Name and version of the runtime.
 
     Raises:
-        ArtifactError: The folder is no model folder, a file in it is not the one that
-            ``model.json`` lists, or its network does not load or is of another shape.
+        ArtifactError: The folder is no model folder, a file in it differs from ``model.json``'s
+            checksum, or its network does not load or has another shape.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Classifier:
 
         Args:
             images: uint8, shape (N, *input_px, C); RGB, or the chosen channels.
-            advance: Told how many are done.
+            advance: Called with the number of finished images.
 
         Returns:
             Float64, shape (N, K), finite. Raw; with test-time views, the logarithm of the mean of
             the views' probabilities.
 
         Raises:
-            ArtifactError: The network fails, or gives what is no number.
+            ArtifactError: The network fails, or its output is not finite.
         """
         parts: list[FloatArray] = [np.empty((0, len(self.info.class_names)))]
         for start in range(0, len(images), _BATCH):
@@ -103,7 +103,7 @@ class Classifier:
         return softmax(logits, self.info.temperature)
 
     def decide(self, probabilities: FloatArray) -> list[str]:
-        """Decide at the stored threshold; by arg-max where the model has none.
+        """Classify at the stored threshold; by arg-max if the model has none.
 
         Args:
             probabilities: Calibrated, shape (N, K).
@@ -115,7 +115,7 @@ class Classifier:
         return [names[index] for index in decide(probabilities, self.info)]
 
     def abstains(self, probabilities: FloatArray) -> BoolArray:
-        """Return on which rows the model abstains, shape (N,); on none without a rule.
+        """Return the rows on which the model abstains, shape (N,); none without a rule.
 
         Args:
             probabilities: Calibrated, shape (N, K).
@@ -129,7 +129,7 @@ class Classifier:
 def _open_network(
     paths: ModelFolder, info: ModelInfo, threads: int | None
 ) -> OnnxNetwork | EngineNetwork:
-    """Open the ONNX file; of P3's network without one, the weights in the NumPy engine."""
+    """Open the ONNX file; without one, P3's network in the NumPy engine."""
     if not paths.onnx.exists() and architecture_of(info) in ENGINE:
         return EngineNetwork(paths.weights, info)
     network = OnnxNetwork(paths.onnx, threads=threads)
@@ -138,7 +138,7 @@ def _open_network(
 
 
 def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:
-    """Return the decided class index of every row, shape (N,); see :meth:`Classifier.decide`."""
+    """Return the predicted class index of every row, shape (N,); see :meth:`Classifier.decide`."""
     names = list(info.class_names)
     if info.threshold.value is None or info.positive is None or len(names) != 2:
         return np.asarray(np.argmax(probabilities, axis=1), dtype=np.int64)
@@ -148,7 +148,7 @@ def decide(probabilities: FloatArray, info: ModelInfo) -> IntArray:
 
 
 def conformal_sets(probabilities: FloatArray, info: ModelInfo) -> BoolArray | None:
-    """Return which classes are in each row's conformal set, (N, K); nothing without a rule."""
+    """Return the classes in each row's conformal set, (N, K); None without a rule."""
     if info.abstention is None or info.abstention.quantiles is None:
         return None
     return prediction_sets(
@@ -157,7 +157,7 @@ def conformal_sets(probabilities: FloatArray, info: ModelInfo) -> BoolArray | No
 
 
 def _views(inputs: FloatArray) -> list[FloatArray]:
-    """Return all mirrored and turned views of inputs (N, C, H, W) that have their shape."""
+    """Return all mirrored and rotated views of inputs (N, C, H, W) that have their shape."""
     height, width = inputs.shape[2:]
     turns = range(0, 4, 1 if height == width else 2)
     return [

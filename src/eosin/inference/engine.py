@@ -1,4 +1,4 @@
-"""Networks of the NumPy engine behind a model folder that has no ONNX file."""
+"""NumPy engine for a model folder without an ONNX file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eosin.engine import Network, light_cnn
 
 #: From images (B, C, H, W) to logits (B, K).
 Run = Callable[[FloatArray], FloatArray]
-#: What the engine builds: P3's network.
+#: The network of the engine: P3's.
 ENGINE = {"light_cnn": light_cnn}
 _ARGUMENTS = ("hidden_activation",)
 _MEMBER = "members.{}."
@@ -25,7 +25,7 @@ _RESCALE = "rescales.{}."
 
 
 def architecture_of(info: ModelInfo) -> str:
-    """Return the registered name of a network, of an ensemble's members."""
+    """Return the registered name of a network, or of an ensemble's members."""
     return str(info.arguments.get("architecture", info.architecture))
 
 
@@ -34,7 +34,7 @@ class EngineNetwork:
 
     Args:
         path: The weights, of one network or of an ensemble.
-        info: What ``model.json`` says.
+        info: Content of ``model.json``.
 
     Attributes:
         engine: Its name.
@@ -60,7 +60,7 @@ class EngineNetwork:
 
     def run(self, images: FloatArray) -> FloatArray:
         """Return the logits (N, K) of prepared images (N, C, H, W)."""
-        # What overflows is refused with its logits.
+        # Overflow is detected in the logits.
         with np.errstate(all="ignore"):
             return self._run(images)
 
@@ -144,19 +144,19 @@ def _rescaled(run: Run, scale: Mapping[str, npt.NDArray[np.generic]]) -> Run:
 
 
 class Rescale:
-    """Carries input as an ensemble normalises it over to a member's own normalisation.
+    """Conversion of an ensemble's input to a member's own normalisation.
 
     The ensemble's images are prepared once. Each member gets the values that its own means,
     deviations, order of channels and windows of counts would have given. Where windows of
-    fluorescence channels differ that holds up to the ensemble's step of 1/255: it reads with the
-    widest.
+    fluorescence channels differ, this is exact up to the ensemble's step of 1/255, as its window is
+    the widest.
 
     Args:
         order: For each channel of the member, its position in the ensemble's input.
         factor: A number a channel.
         offset: A number a channel, added after that.
-        low: What the values are clipped to from below then, a number a channel; may be infinite.
-        high: From above.
+        low: Lower limit of the result, a number a channel; may be infinite.
+        high: Upper limit, likewise.
 
     Attributes:
         tensors: All five by name; ``order`` int64, (C,), the others float32, (C, 1, 1).
@@ -175,7 +175,7 @@ class Rescale:
             self.tensors[name] = np.array(values, np.float32)[:, None, None]
 
     def __call__(self, images: FloatArray) -> FloatArray:
-        """Return the member's input, shape (B, C, H, W) as that of ``images``."""
+        """Return the member's input from ``images``, both of shape (B, C, H, W)."""
         factor, offset, low, high = (self.tensors[n] for n in ("factor", "offset", "low", "high"))
         moved = images[:, self.tensors["order"]] * factor + offset
         clipped: FloatArray = np.clip(moved, low, high)

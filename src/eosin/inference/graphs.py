@@ -1,7 +1,7 @@
 """Static check of an ONNX file before ONNX Runtime reads it, without its library.
 
-The file is a message of protocol buffers. Its fields are walked in place, their contents passed
-over: nothing is unpacked, no field is read twice, and their number is bounded.
+The file is a message of protocol buffers. Its fields are walked in place and their contents
+skipped: nothing is unpacked, no field is read twice, and their number is bounded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from eosin.core.errors import ArtifactError
 from eosin.core.files import open_file
 
-#: Bytes of a file; a message of protocol buffers cannot have more.
+#: Most bytes of a file; a message of protocol buffers cannot have more.
 MAX_BYTES = 2**31 - 1
-#: Fields of a file; of our networks the largest, of 3,300 operators, has 31,000.
+#: Most fields of a file; of our networks the largest, of 3,300 operators, has 31,000.
 _MAX_FIELDS = 300_000
 _NESTED = 2  # the wire type of messages, texts and packed numbers
 _FIXED = {1: 8, 5: 4}
@@ -39,9 +39,9 @@ Field = tuple[int, int, int, int]
 
 
 def check_graph(path: Path) -> None:
-    """Refuse an ONNX file that does more than compute one layer after the other.
+    """Check that an ONNX file only computes one layer after the other.
 
-    Refused are operators that run graphs of their own (``If``, ``Loop``, ``Scan``), functions,
+    Not allowed are operators that run graphs of their own (``If``, ``Loop``, ``Scan``), functions,
     operators that are none of ONNX's or draw at random, and weights in other files. No network that
     Eosin exports has any of these.
 
@@ -67,18 +67,14 @@ def check_graph(path: Path) -> None:
 
 
 class _Walk:
-    """One pass over the fields of a file.
-
-    Args:
-        data: The file's bytes.
-    """
+    """One pass over the fields of a file's bytes."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._left = _MAX_FIELDS
 
     def find_odd(self) -> str:
-        """Return what is refused, in words; empty where nothing is.
+        """Return what is not allowed, in words; empty if there is nothing.
 
         Raises:
             ValueError: The bytes are no message, or have too many fields.
@@ -151,7 +147,7 @@ class _Walk:
         return "weights that lie in another file" if has_other else ""
 
     def _fields(self, place: int, end: int) -> Iterator[Field]:
-        """Yield the fields of a message; of a number, its value in place of its start."""
+        """Yield the fields of a message; for a number, its value in place of its start."""
         data = self._data
         while place < end:
             self._left -= 1
@@ -178,7 +174,7 @@ class _Walk:
             place += length
 
     def _number(self, place: int) -> tuple[int, int]:
-        """Return the number at a place, of at most ten bytes, and where it ends."""
+        """Return the number at a position, of at most ten bytes, and where it ends."""
         value = 0
         for shift in range(0, 70, 7):
             byte = self._data[place]

@@ -1,7 +1,7 @@
-"""ONNX Runtime behind a model folder; the only file that imports it.
+"""ONNX Runtime for a model folder; the only file that imports it.
 
-Its telemetry is switched off before any part of Eosin is imported (``core.places``). What it logs
-is silenced: the cause of a failure is in the error.
+Its telemetry is switched off before any part of Eosin is imported (``core.places``). Its log is
+silenced: the cause of a failure is in the error.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from eosin.core.errors import ArtifactError
 from eosin.core.types import FloatArray
 from eosin.inference.graphs import check_graph
 
-#: Above what it logs of errors; those are raised as well.
+#: Log level above that of errors, which are raised as well.
 _FATAL = 4
 _COPY_AGAIN = "Copy the whole model folder again from where it was made"
-#: What it says where memory is short.
+#: Its messages if memory is short.
 _NO_MEMORY = re.compile("allocate memory|bad.?alloc", re.IGNORECASE)
-#: Where in its own source an error was raised.
+#: Source position in its error messages.
 _SOURCE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ [^\n]*? (?=[A-Z])")
 _LONGEST = 300
 _FLOAT = "tensor(float)"
@@ -45,7 +45,7 @@ class OnnxNetwork:
         engine: Name and version of the library.
 
     Raises:
-        ArtifactError: The file is absent, does not load, or holds what no network of ours has.
+        ArtifactError: The file is absent, does not load, or has parts that are not allowed.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
@@ -101,7 +101,7 @@ class OnnxNetwork:
         """Return the logits (N, K) of prepared images (N, C, H, W).
 
         Raises:
-            ArtifactError: The network fails, or gives something else.
+            ArtifactError: The network fails, or its output has another type or shape.
         """
         with self._explained("run"):
             (logits,) = self._session.run(["logits"], {"images": images})
@@ -116,7 +116,7 @@ class OnnxNetwork:
 
     @contextmanager
     def _explained(self, action: str) -> Iterator[None]:
-        """Say in one line why ONNX Runtime could not do something."""
+        """Convert an ONNX Runtime error into one with a one-line cause."""
         try:
             yield
         except Exception as error:  # onnxruntime's errors share no base class
@@ -134,9 +134,9 @@ class OnnxNetwork:
 def _import_library() -> Any:
     """Import ONNX Runtime, slow and not needed to read a folder, without its raw log lines.
 
-    It looks for a GPU's files while it is imported, before its logger can be set.
+    It searches for a GPU's files while it is imported, before its logger can be set.
     """
-    # One thread at a time: two that each put the descriptor back would leave it silent.
+    # One thread at a time: two that each restore the descriptor could leave it silent.
     with _importing:
         if "onnxruntime" not in sys.modules:
             with _silent_stderr():
@@ -149,7 +149,7 @@ def _import_library() -> Any:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Send what libraries write to the standard error's descriptor nowhere."""
+    """Discard what libraries write to the standard error's descriptor."""
     if sys.stderr is not None:
         sys.stderr.flush()
     try:
@@ -167,7 +167,7 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def _fits(found: Any, expected: tuple[int | str, ...]) -> bool:
-    """Return whether a value's shape agrees with another wherever both have a number."""
+    """Return True if two shapes agree wherever both have a number."""
     shape = tuple(found.shape or ())
     return len(shape) == len(expected) and all(
         mine == other or not (isinstance(mine, int) and isinstance(other, int))

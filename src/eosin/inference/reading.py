@@ -1,4 +1,4 @@
-"""Reading the files that are judged, outside any run and its cache."""
+"""Reading of images for prediction, outside any run and its cache."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from eosin.stain import Normalised, Source, normaliser_of
 def read_cells(
     cells: Sequence[str], preprocessing: Preprocessing
 ) -> tuple[list[str], Image, Skipped]:
-    """Read images or bundles at the network's size.
+    """Read images or magnification stacks at the network's size.
 
     Args:
-        cells: Absolute, or relative to the working folder.
+        cells: Image references, absolute or relative to the working folder.
         preprocessing: Of the model.
 
     Returns:
-        The cells that could be read; their images, uint8, shape (N, *input_px, C); the others,
+        The references that could be read; their images, uint8, shape (N, *input_px, C); the others,
         each with its reason.
     """
 
@@ -60,13 +60,13 @@ def normalise_cells(
     """Normalise the stain of images that were read.
 
     Args:
-        cells: N path cells.
+        cells: N image references.
         images: As :func:`read_cells` returns them.
-        preprocessing: Of the model; without a stain reference images come back as they are.
-        sources: The stain of each cell's slide or patient; empty where each image has its own.
+        preprocessing: Of the model; without a stain reference images are returned unchanged.
+        sources: The stain of each image's slide or patient; empty if each image has its own.
 
     Returns:
-        The cells that could be normalised; their images; the others, each with its reason.
+        The references that could be normalised; their images; the others, each with its reason.
     """
 
     def normalise(start: int, stop: int) -> Normalised:
@@ -93,15 +93,15 @@ def normalise_cells(
 def stains_of_units(
     cells: Sequence[str], units: Sequence[str], preprocessing: Preprocessing
 ) -> dict[str, Source]:
-    """Tell the stain of each image's slide or patient.
+    """Estimate the stain of each image's slide or patient.
 
     Args:
         cells: As for :func:`read_cells`.
-        units: The slide or patient of each; empty where it is unknown: the image is one by itself.
+        units: The slide or patient of each; empty if unknown: the image is a unit by itself.
         preprocessing: Of the model, with its stain reference.
 
     Returns:
-        For each cell the stain that its unit has.
+        For each reference the stain of its unit.
     """
     if preprocessing.stain is None:
         return {}
