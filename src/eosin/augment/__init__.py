@@ -1,4 +1,4 @@
-"""Augmentation: drawn in one place, from (seed, epoch, index) alone; applied in another."""
+"""Augmentation: parameters drawn from (seed, epoch, index) alone, then applied to the images."""
 
 from importlib.util import find_spec
 
@@ -16,14 +16,14 @@ __all__ = [
 
 
 def augment_bytes(images: Image, drawn: Drawn) -> Image:
-    """Change a batch where it lies as bytes, on a CPU.
+    """Augment a batch of bytes on a CPU.
 
     Args:
         images: uint8, shape (B, H, W, C).
-        drawn: For the batch.
+        drawn: Parameters of the batch.
 
     Returns:
-        Same shape and type; the images themselves where nothing is drawn.
+        Same shape and type; the images themselves if nothing is drawn.
 
     Raises:
         MissingPartError: OpenCV is not installed.
@@ -32,7 +32,7 @@ def augment_bytes(images: Image, drawn: Drawn) -> Image:
         raise MissingPartError(
             "augmentation needs OpenCV, which is not installed", mend="pip install 'eosin[augment]'"
         )
-    # Here: to know the policies' names, and to train without any, OpenCV is not needed.
+    # Here, because the names of policies, and training without one, do not need OpenCV.
     from eosin.augment.bytes import recolour_bytes, warp_bytes
 
     if drawn.affine is not None:

@@ -1,4 +1,4 @@
-"""Applying all that was drawn for a batch to its bytes, by OpenCV.
+"""Augmentation of a batch of bytes by OpenCV.
 
 Borders are reflected, not black. Floats on an accelerator are changed by
 :mod:`eosin.augment.floats`, up to rounding to whole grey values the same. On a CPU OpenCV takes a
@@ -29,19 +29,19 @@ LIGHT = 256.0
 #: ln(value + 1) of every 8-bit value.
 _LOGARITHMS = np.log(np.arange(1, 257)).astype(np.float32)
 _ONES = (1.0, 1.0, 1.0, 0.0)
-#: Standard deviations of a Gaussian after which it is cut off.
+#: Standard deviations after which a Gaussian is cut off.
 REACH = 3.0
-#: Below so many bytes a batch, handing work to a thread takes longer than doing it.
+#: Bytes of a batch below which handing work to a thread takes longer than doing it.
 _WORTH_A_THREAD = 1 << 17
-#: Each image holds Python's lock for a moment; more threads than these wait for each other.
+#: Most threads: each image holds Python's lock for a moment, so that more wait for each other.
 _MOST_THREADS = 4
 
 
 def warp_bytes(images: Image, matrices: FloatArray) -> Image:
     """Resample every 8-bit image of a batch by its own matrix, rounded to whole values.
 
-    Mirrors and quarter turns of a square move bytes and interpolate nothing. The result is the
-    same for any number of threads and in any company of other images.
+    Mirrors and quarter turns of a square move bytes and interpolate nothing. The result does not
+    depend on the number of threads or the other images.
 
     Args:
         images: uint8, shape (B, H, W, C).
@@ -62,12 +62,12 @@ def warp_bytes(images: Image, matrices: FloatArray) -> Image:
 
 @dataclass(frozen=True)
 class _Moves:
-    """What OpenCV needs for each image of a batch.
+    """Pixel transforms of a batch for OpenCV.
 
     Attributes:
         maps: From output to input pixels inside the margins, float64, shape (B, 2, 3).
         margins: Pixels reached beyond the image: top, bottom, left, right, shape (B, 4).
-        exact: Whether every pixel comes from one pixel, shape (B,).
+        exact: True if every pixel comes from one pixel, shape (B,).
     """
 
     maps: FloatArray
@@ -93,7 +93,7 @@ class _Moves:
 
 
 def _is_exact(matrices: FloatArray, *, square: bool) -> BoolArray:
-    """Tell which matrices are mirrors, or quarter turns of a square: (B, 2, 3) to (B,)."""
+    """Return True for mirrors, and for quarter turns of a square: (B, 2, 3) to (B,)."""
     size = np.abs(matrices[:, :, :2])
     one_each = (size.sum(axis=1) == 1.0).all(axis=1) & (size.sum(axis=2) == 1.0).all(axis=1)
     whole = np.isin(size, (0.0, 1.0)).all(axis=(1, 2))
@@ -115,7 +115,7 @@ def _move(image: Image, moves: _Moves, row: int, moved: Image) -> None:
 
 
 def _mirror(planes: Image, linear: FloatArray) -> MatLike:
-    """Turn and mirror; ``linear`` holds zeros and ±1."""
+    """Rotate and mirror; ``linear`` holds zeros and ±1."""
     turned: MatLike = planes
     x_sign, y_sign = linear[0, 0], linear[1, 1]
     if x_sign == 0.0:
@@ -131,7 +131,7 @@ def _resample(planes: Image, matrix: FloatArray, margins: list[int]) -> MatLike:
     """Interpolate one to four channels; the matrix counts from inside the margins."""
     height, width, channels = planes.shape
     top, bottom, left, right = margins
-    # With margins on, no pixel is asked for that is not there, which spares a test for each.
+    # With margins no absent pixel is read, which saves a test for each.
     wide = cv2.copyMakeBorder(_one_or_four(planes), top, bottom, left, right, cv2.BORDER_REFLECT)
     moved = cv2.warpAffine(
         wide,
@@ -146,7 +146,7 @@ def _resample(planes: Image, matrix: FloatArray, margins: list[int]) -> MatLike:
 
 
 def _one_or_four(planes: Image) -> MatLike:
-    """Add channels: four bytes a pixel are fetched in one go, and that is the fastest way."""
+    """Pad to four channels: fetching four bytes a pixel at once is the fastest."""
     channels = planes.shape[2]
     if channels in {1, _GROUP}:
         return planes
@@ -160,13 +160,13 @@ def _one_or_four(planes: Image) -> MatLike:
 def recolour_bytes(images: Image, drawn: Drawn) -> Image:
     """Change optical density, focus and tones of 8-bit images, rounded to whole values.
 
-    The result is the same for any number of threads and in any company of other images.
+    The result does not depend on the number of threads or the other images.
 
     Args:
         images: uint8, shape (B, H, W, C). Where optical density is drawn, C is 3 for each image of
-            a bundle; all of them are changed alike, and one that is all black, since it is missing,
-            stays black.
-        drawn: For the batch.
+            a magnification stack; all of them are changed alike, and an all-black one, which is
+            missing, stays black.
+        drawn: Parameters of the batch.
 
     Returns:
         Same shape and type.
@@ -190,7 +190,7 @@ def recolour_bytes(images: Image, drawn: Drawn) -> Image:
 
 
 def _of_logarithms(density: FloatArray) -> FloatArray:
-    """Turn changes of −ln((value + 1) / 256) into those of ln(value + 1): (B, 3, 4) likewise."""
+    """Convert changes of −ln((value + 1) / 256) to those of ln(value + 1): (B, 3, 4) likewise."""
     linear, start = density[:, :, :3].astype(np.float64), density[:, :, 3].astype(np.float64)
     start = math.log(LIGHT) * (1.0 - linear.sum(axis=2)) - start
     return np.concatenate([linear, start[:, :, None]], axis=2).astype(np.float32)
@@ -216,15 +216,15 @@ def _blurred(image: Image, sigma: float) -> Image:
     return np.asarray(blurred, dtype=np.uint8).reshape(image.shape)
 
 
-# OpenCV's own threads would stand beside ours, and do not survive a fork.
+# OpenCV's own threads would compete with ours, and do not survive a fork.
 cv2.setNumThreads(0)
 
 
 def share_out(work: Callable[[int], None], count: int, n_bytes: int) -> None:
-    """Do something to every image of a batch, on as many threads as training has.
+    """Process every image of a batch, on as many threads as training has.
 
     Args:
-        work: What is done to one, by its row; no row may touch another's result.
+        work: Processes one image, by its row; no row may touch another's result.
         count: Images in the batch.
         n_bytes: Size of the batch.
     """
@@ -245,7 +245,7 @@ def share_out(work: Callable[[int], None], count: int, n_bytes: int) -> None:
 
 
 def _training_threads() -> int:
-    """Return PyTorch's number where PyTorch trains; it is not imported for that."""
+    """Return PyTorch's number of threads if it is imported, else the number of cores."""
     torch = sys.modules.get("torch")
     return torch.get_num_threads() if torch is not None else os.cpu_count() or 1
 

@@ -1,21 +1,21 @@
-"""What a policy draws for a batch; nothing here touches a pixel.
+"""Augmentation policies, and the parameters that they draw for a batch; no pixel is touched here.
 
-A draw depends on the run's seed, the epoch and the image's index alone, never on the batch that the
-image happens to be in. So numbers are drawn by counting: Philox 4 × 32 with ten rounds, of J. K.
-Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC'11), over a whole batch in NumPy. A
-key and a counter give four words; there is no state, and a batch of images costs little more than
-one (to seed a NumPy generator for each took nine times as long).
+A draw depends on the run's seed, the epoch and the image's index alone, never on the batch. So
+numbers are drawn by counting: Philox 4 × 32 with ten rounds, of J. K. Salmon et al., "Parallel
+random numbers: as easy as 1, 2, 3" (SC'11), over a whole batch in NumPy. A key and a counter give
+four words; there is no state, and a batch of images costs little more than one (to seed a NumPy
+generator for each took nine times as long).
 
 Stain jitter is in the space of optical density, where stains add up. After D. Tellez et al.,
 "Whole-slide mitosis detection in H&E breast histology using PHH3 as a reference to train distilled
 stain-invariant convolutional networks" (IEEE Transactions on Medical Imaging 37, 2018), and
 "Quantifying the effects of data augmentation and stain color normalization in convolutional neural
-networks for computational pathology" (Medical Image Analysis 58, 2019): an image is taken apart
-into haematoxylin, eosin and a rest by the vectors of A. C. Ruifrok and D. A. Johnston,
-"Quantification of histochemical staining by color deconvolution" (2001); each concentration is
-scaled and shifted; and the image is put together again. All of that is linear in the optical
-density of red, green and blue, and so is a brighter lamp, which takes ln of its factor off: one
-matrix of 3 × 4 an image holds them all.
+networks for computational pathology" (Medical Image Analysis 58, 2019): an image is separated into
+haematoxylin, eosin and a rest by the vectors of A. C. Ruifrok and D. A. Johnston, "Quantification
+of histochemical staining by color deconvolution" (2001); each concentration is scaled and shifted;
+and the image is recombined. All of that is linear in the optical density of red, green and blue,
+and so is a brighter lamp, which subtracts ln of its factor: one matrix of 3 × 4 an image holds
+them all.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ import numpy.typing as npt
 from eosin.core.seeding import derive_seed
 from eosin.core.types import FloatArray, Image, IntArray
 
-#: A turn or mirror of the image plane: rows of a matrix from output to input.
+#: A rotation or mirror of the image plane: rows of a matrix from output to input.
 View = tuple[tuple[float, float], tuple[float, float]]
 
-# Which of an image's numbers decide what. New ones go to the end: the others stay as they are.
+# Use of each of an image's numbers. New ones go to the end: the others stay as they are.
 _GEOMETRY, _STAIN, _BRIGHTNESS, _BLUR, _TONES = (
     slice(11),
     slice(11, 17),
@@ -54,7 +54,7 @@ _EOSIN = (0.07, 0.99, 0.11)
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Changes of a batch, to be applied in this order; nothing where a policy has none of a kind.
+    """Drawn parameters of a batch, to be applied in this order; None for kinds that a policy lacks.
 
     Attributes:
         affine: From output to input coordinates, both in −1…1 with the image's centre at 0 (torch's
@@ -62,7 +62,7 @@ class Drawn:
         density: Of the optical density of red, green and blue: ``A · od + b`` as (A | b), float32,
             shape (B, 3, 4).
         blur: Standard deviation of a Gaussian, in pixels, 0 for none, float32, shape (B,).
-        tables: What each 8-bit value of a channel becomes, uint8, shape (B, C, 256).
+        tables: Lookup table of each channel's 8-bit values, uint8, shape (B, C, 256).
     """
 
     affine: FloatArray | None = None
@@ -73,25 +73,25 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Policy:
-    """Ranges of the changes that an image may undergo; each is even within its range.
+    """Augmentation policy: ranges of changes, each uniform within its range.
 
     Attributes:
-        source: Where the ranges come from.
+        source: Source of the ranges.
         rotation_deg: Rotation is drawn from ±this.
         shift: Translation along each axis, from ± this share of the side.
         shear: Shear factor, from ±this.
         zoom: Magnification, from 1 − this to 1 + this.
         crop: Share of the side that a crop leaves out, from 0 to this, before it is resized.
-        flip_horizontal: Mirror left and right, every second time.
-        flip_vertical: Mirror top and bottom, every second time.
-        quarter_turns: Turn by 0, 90, 180 or 270 degrees first.
-        views: In place of everything drawn in the plane: the fixed copies of each image. An
-            image's index then counts copies: they follow each other.
+        flip_horizontal: Mirror left and right, with probability 1/2.
+        flip_vertical: Mirror top and bottom, with probability 1/2.
+        quarter_turns: Rotate by 0, 90, 180 or 270 degrees first.
+        views: Fixed copies of each image, in place of all geometric draws. An image's index then
+            counts copies: they follow each other.
         stain_scale: Factor on the concentration of haematoxylin, of eosin and of the rest, from
             1 − this to 1 + this.
         stain_shift: Added to each of them, in optical density, from ±this.
         brightness: Factor on the light, from 1 − this to 1 + this.
-        blur: Standard deviation of a Gaussian in pixels, from 0 to this, every second time.
+        blur: Standard deviation of a Gaussian in pixels, from 0 to this, with probability 1/2.
         gain: Factor on each fluorescence channel, from 1 − this to 1 + this.
         gamma: Exponent of each fluorescence channel, from e^−this to e^this.
         offset: Added to each fluorescence channel, from ± this share of the range.
@@ -117,32 +117,32 @@ class Policy:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether every draw is the identity."""
+        """True if every draw is the identity."""
         return not any(getattr(self, field.name) for field in fields(self)[1:])
 
     @property
     def fixed_copies(self) -> int:
-        """How many copies of each image the policy makes once and for all; 0 if it draws anew."""
+        """Number of fixed copies of each image; 0 if the policy draws anew."""
         return len(self.views)
 
     @property
     def modality(self) -> Literal["brightfield", "fluorescence"] | None:
-        """The kind of image that its changes of colour are for; nothing where it has none."""
+        """The modality of its colour changes; None if it has none."""
         if self.stain_scale or self.stain_shift or self.brightness:
             return "brightfield"
         return "fluorescence" if self.gain or self.gamma or self.offset else None
 
     def draw(self, seed: int, epoch: int, indices: Iterable[int], *, channels: int = 3) -> Drawn:
-        """Draw the changes of a batch.
+        """Draw the parameters of a batch.
 
         Args:
             seed: The run's seed.
             epoch: Counted from 0.
-            indices: Index of each image in the training part; of each copy, where copies are fixed.
-            channels: Of the images.
+            indices: Index of each image in the training subset; of each copy, if copies are fixed.
+            channels: Number of channels of the images.
         """
         index = np.array(list(indices), dtype=np.int64)
-        # Every number is drawn whether used or not: switching one change on leaves the others be.
+        # Every number is drawn, used or not: switching one change on leaves the others as they are.
         count = _TONES.start + 3 * channels
         drawn = uniform(derive_seed(seed, "augment", epoch), index, count)
         return Drawn(
@@ -174,7 +174,7 @@ class Policy:
         # Coordinates span 2, so a shift by a share of the side is twice that share.
         offset = 2.0 * self.shift * np.stack([shift_x, shift_y], axis=1)
         if self.crop:
-            # Of what the other changes made; its middle lies anywhere that leaves it inside.
+            # Of the result so far; its centre is uniform over positions inside the image.
             left_out = self.crop * drawn[:, 8:9]
             offset += np.einsum("bij,bj->bi", linear, left_out * (2.0 * drawn[:, 9:11] - 1.0))
             linear *= 1.0 - left_out[:, :, None]
@@ -211,12 +211,12 @@ def _turned(theta: FloatArray) -> FloatArray:
     return np.stack([cosine, -sine, sine, cosine], axis=-1).reshape(-1, 2, 2)
 
 
-#: Turns by 0, 90, 180 and 270 degrees, exact: the cosine of a right angle is not quite 0.
+#: Rotations by 0, 90, 180 and 270 degrees, exact: the cosine of a right angle is not quite 0.
 _QUARTERS = np.round(_turned(np.arange(4) * np.pi / 2))
 
 
 def philox(counters: Words, key: tuple[int, int]) -> Words:
-    """Scramble counters; each bit of the result hangs on every bit of counter and key.
+    """Scramble counters; each bit of the result depends on every bit of counter and key.
 
     Args:
         counters: 32-bit words, shape (..., 4).
@@ -242,7 +242,7 @@ def philox(counters: Words, key: tuple[int, int]) -> Words:
 
 
 def uniform(seed: int, indices: IntArray, count: int) -> FloatArray:
-    """Draw numbers for each index, whatever the others are.
+    """Draw uniform numbers for each index, independently of the others.
 
     Args:
         seed: 64 bits, e.g. of :func:`eosin.core.seeding.derive_seed`.
@@ -262,7 +262,7 @@ def uniform(seed: int, indices: IntArray, count: int) -> FloatArray:
 
 
 def _stain_space() -> FloatArray:
-    """Return unit vectors as rows: haematoxylin, eosin, and what neither explains."""
+    """Return unit vectors as rows: haematoxylin, eosin, and the residual."""
     dyes = np.array([_HAEMATOXYLIN, _EOSIN])
     vectors = np.vstack([dyes, np.cross(dyes[0], dyes[1])])
     unit: FloatArray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -274,7 +274,7 @@ _TO_STAINS = np.linalg.inv(_TO_DENSITY)
 
 
 def density_change(scale: FloatArray, shift: FloatArray, brightness: FloatArray) -> FloatArray:
-    """Join changes of stain and light into one of optical density.
+    """Combine changes of stain and light into one of optical density.
 
     Args:
         scale: Factors on haematoxylin, eosin and the rest, shape (B, 3).

@@ -1,6 +1,6 @@
-"""Applying all that was drawn for a batch where it lies as floats, on an accelerator.
+"""Augmentation of a batch of floats on an accelerator.
 
-The same pictures as :func:`eosin.augment.augment_bytes` makes, up to a grey level or two.
+The result equals that of :func:`eosin.augment.augment_bytes` up to a grey level or two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def augment_floats(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
 
     Args:
         images: float32, shape (B, C, H, W), 0…255.
-        drawn: For the batch.
+        drawn: Parameters of the batch.
 
     Returns:
         Same shape and type, 0…255.
@@ -50,15 +50,7 @@ def apply_affine(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
 
 def _recolour(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
-    """Do :func:`~eosin.augment.bytes.recolour_bytes` on floats.
-
-    Args:
-        images: float32, shape (B, C, H, W), 0…255.
-        drawn: For the batch.
-
-    Returns:
-        Same shape and type, 0…255.
-    """
+    """Do :func:`~eosin.augment.bytes.recolour_bytes` on floats (B, C, H, W), 0…255."""
     if drawn.density is not None:
         images = _stained(images, torch.from_numpy(drawn.density).to(images.device))
     if drawn.blur is not None and drawn.blur.any():

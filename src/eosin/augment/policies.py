@@ -1,4 +1,4 @@
-"""The augmentation policies that a recipe can name, with their ranges and where these come from."""
+"""Augmentation policies of a recipe, with their ranges and sources."""
 
 from __future__ import annotations
 
