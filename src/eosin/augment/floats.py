@@ -17,7 +17,7 @@ from eosin.core.types import FloatArray
 
 
 def augment_floats(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
-    """Do :func:`~eosin.augment.augment_bytes` on floats; they differ by a grey level or two.
+    """Augment a batch as :func:`~eosin.augment.augment_bytes` does, but as floats.
 
     Args:
         images: float32, shape (B, C, H, W), 0…255.
@@ -50,7 +50,7 @@ def apply_affine(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
 
 def _recolour(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
-    """Do :func:`~eosin.augment.bytes.recolour_bytes` on floats (B, C, H, W), 0…255."""
+    """Apply :func:`~eosin.augment.bytes.recolour_bytes` to floats (B, C, H, W), 0…255."""
     if drawn.density is not None:
         images = _stained(images, torch.from_numpy(drawn.density).to(images.device))
     if drawn.blur is not None and drawn.blur.any():

@@ -108,10 +108,7 @@ _opened = OpenedFiles()
 
 
 def count_items(path: Path) -> int:
-    """Count the images of a container; the file is not kept open.
-
-    Args:
-        path: An HDF5 or idx file.
+    """Count the images of an HDF5 or idx file, which is not kept open.
 
     Raises:
         ImageError: It is absent, damaged, or holds no images.

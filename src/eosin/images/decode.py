@@ -163,10 +163,9 @@ def select_page(path: Path, image: PillowImage.Image, limits: Limits) -> None:
 
 
 def _list_pages(path: Path, image: PillowImage.Image) -> list[bool]:
-    """Return for each page of a TIFF whether it is marked as a smaller copy, or a mask.
+    """Return for each page of a TIFF if it is marked as a smaller copy or a mask.
 
-    Raises:
-        ImageError: There are more pages, or more tags in them, than an image has.
+    Raises ImageError for more pages, or more tags in them, than an image has.
     """
     reduced: list[bool] = []
     n_tags = 0
@@ -203,15 +202,7 @@ def may_be_deep_grey(path: Path) -> bool:
 
 @contextmanager
 def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
-    """Open a file with Pillow, not yet decoded; errors inside become an ImageError.
-
-    Args:
-        path: The file.
-        limits: Largest size of the image.
-
-    Raises:
-        ImageError: It is absent, no image, truncated, or too large.
-    """
+    """Open a file with Pillow, not yet decoded; errors inside become an ImageError."""
     _raise_bomb_limit(limits)
     try:
         # Opened here: given a file name, Pillow maps the file, and then mixes up the pixels of an
@@ -265,11 +256,7 @@ def _raise_bomb_limit(limits: Limits) -> None:
 
 
 def _check_layout(path: Path, image: PillowImage.Image) -> None:
-    """Check that what Pillow has to unpack is in proportion to the resulting pixels.
-
-    Raises:
-        ImageError: Decoding would take gigabytes or minutes.
-    """
+    """Raise ImageError if unpacking would take gigabytes or minutes by the declared layout."""
     n_pixels = image.width * image.height
     if getattr(image, "tile", None) and how_stored(image).codec_name == "ppm_plain":
         if n_pixels > _MAX_PLAIN_PX:

@@ -72,11 +72,7 @@ class Limits:
     max_bytes: int = 512 * 1024**2
 
     def check_size(self, path: Path, width: int, height: int) -> None:
-        """Check that an image is not too large, and has pixels.
-
-        Raises:
-            ImageError: It is too large or empty.
-        """
+        """Raise ImageError for an image that is too large or empty."""
         if width < 1 or height < 1:
             raise ImageError(f"{path} has no pixels")
         if max(width, height) > _LONGEST_SIDE:
@@ -90,11 +86,7 @@ class Limits:
             )
 
     def check_channels(self, path: Path, n_channels: int) -> None:
-        """Check the number of channels.
-
-        Raises:
-            ImageError: There are too many.
-        """
+        """Raise ImageError for too many channels."""
         if n_channels > self.max_channels:
             raise ImageError(
                 f"{path} has {n_channels} channels; at most {self.max_channels} are read "
@@ -102,11 +94,7 @@ class Limits:
             )
 
     def check_bytes(self, path: Path, n_bytes: int) -> None:
-        """Check the memory that unpacking takes.
-
-        Raises:
-            ImageError: It is too much.
-        """
+        """Raise ImageError if unpacking takes too much memory."""
         if n_bytes > self.max_bytes:
             raise ImageError(
                 f"{path} unpacks to {n_bytes} bytes; at most {self.max_bytes} are read "
@@ -114,11 +102,7 @@ class Limits:
             )
 
     def check_file(self, path: Path, n_bytes: int) -> None:
-        """Check that a file is not larger than any image in it may be.
-
-        Raises:
-            ImageError: It is.
-        """
+        """Raise ImageError for a file that is larger than any image in it may be."""
         if n_bytes > self.max_bytes:
             raise ImageError(
                 f"{path} has {n_bytes} bytes; at most {self.max_bytes} are read "
@@ -127,22 +111,14 @@ class Limits:
 
 
 def check_count(path: Path, count: int) -> None:
-    """Check that a container does not claim more images than it has bytes.
-
-    Raises:
-        ImageError: It does.
-    """
+    """Raise ImageError if a container claims more images than it has bytes."""
     size = path.stat().st_size
     if count > max(size, _FEW_IMAGES):
         raise ImageError(f"{path} is damaged: {size:,} bytes cannot hold {count:,} images")
 
 
 def read_limits() -> Limits:
-    """Return the limits that the environment sets, or the defaults.
-
-    Raises:
-        UsageError: A variable holds no positive whole number.
-    """
+    """Return the environment's limits, else the defaults; raises UsageError if invalid."""
     return Limits(
         max_pixels=read_setting(PIXELS_VARIABLE, Limits.max_pixels),
         max_channels=read_setting(CHANNELS_VARIABLE, Limits.max_channels),
@@ -166,11 +142,7 @@ class BoundedReader(BufferedReader):
         self._is_header = magic != _WEBP  # which is read as a whole before its pixels are decoded
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes.
-
-        Raises:
-            ImageError: The file exceeds a bound.
-        """
+        """Return the next bytes; raises ImageError if the file exceeds a bound."""
         data = super().read(size)
         self._n_reads += 1
         if self._is_header or (len(data) >= _LONG_READ and self._magic == _PNG):

@@ -116,10 +116,8 @@ def _places_by_name(
 ) -> tuple[int, ...] | None:
     """Return the positions of the wanted channels in a file that names its own.
 
-    None if the file names none of them: then only their order is known.
-
-    Raises:
-        ImageError: It names some of them and not the others.
+    None if the file names none of them: then only their order is known. Raises ImageError if it
+    names only some.
     """
     place_of = {name.casefold(): place for place, name in enumerate(stored)}
     places = [place_of.get(name.casefold()) for name in wanted]

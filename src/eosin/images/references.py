@@ -203,11 +203,7 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
 
 
 def check_text(path: Path) -> None:
-    """Check that a table can hold a path.
-
-    Raises:
-        DataError: It is not UTF-8.
-    """
+    """Raise DataError for a path that is not UTF-8, which no table can hold."""
     if printable(path) != str(path):
         raise DataError(
             f"{path} has a name that is not UTF-8, which no table can hold", mend="Rename it"

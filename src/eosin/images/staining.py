@@ -36,8 +36,6 @@ class NormalisedStore:
     Attributes:
         shape: N, H, W, C.
         dtype: ``uint8``.
-        raw: The store.
-        reference: Stain reference.
     """
 
     def __init__(
@@ -129,11 +127,7 @@ def spread_tiles(cells: Iterable[str]) -> list[str]:
 
 
 def check_units(samples: Samples, unit: str) -> None:
-    """Check that a manifest has the units.
-
-    Raises:
-        ManifestError: It has no such column, or the column is empty.
-    """
+    """Raise ManifestError if a manifest has no units: no such column, or an empty one."""
     if unit != "tile" and not any(samples.frame.get(unit, ())):
         raise ManifestError(
             f"stain is normalised by {unit}, but {samples.name} tells the {unit} of no image",
@@ -142,11 +136,7 @@ def check_units(samples: Samples, unit: str) -> None:
 
 
 def check_uncut(samples: Samples, unit: str) -> None:
-    """Check that no unit crosses the split: test images would influence training images.
-
-    Raises:
-        RecipeError: Naming one of them.
-    """
+    """Raise RecipeError if a unit crosses the split, so that test images influence training."""
     if unit == "tile":
         return
     known = samples.frame[samples.frame[unit] != ""]

@@ -48,11 +48,7 @@ def is_tiff(path: Path) -> bool:
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a file with tifffile; errors inside become an ImageError.
-
-    Raises:
-        ImageError: It is absent, no file, no TIFF, or damaged.
-    """
+    """Open a file with tifffile; errors inside become an ImageError."""
     try:
         check_file(path)
         with silence, tifffile.TiffFile(path) as file:
@@ -89,16 +85,13 @@ def check_pages(path: Path) -> None:
 
 
 def check_tiles(path: Path, shape: tuple[int, int], tile: tuple[int, int], n_tiles: int) -> None:
-    """Check that a page's tiles, or strips, are in proportion to it: each is unpacked as a whole.
+    """Raise ImageError for tiles or strips out of proportion to the page: each is unpacked whole.
 
     Args:
         path: The file.
         shape: Height and width of the page, pixels.
         tile: Height and width of a tile, pixels.
         n_tiles: Number of tiles.
-
-    Raises:
-        ImageError: They are not.
     """
     if math.prod(tile) > max(_LARGE_TILE_PX, math.prod(shape)):
         raise ImageError(f"{path} is damaged: its tiles of {tile[1]} × {tile[0]} pixels exceed it")
@@ -118,8 +111,7 @@ def check_page_tiles(path: Path, page: tifffile.TiffPage) -> None:
 def bound_unpacking(page: tifffile.TiffPage) -> None:
     """Limit the unpacked size of a page's strips or tiles, for which tifffile has no limit.
 
-    Args:
-        page: Of a series the page that represents all.
+    Of a series, ``page`` is the one that represents all.
     """
     unpack = _UNPACKERS.get(page.compression)
     if unpack is None:

@@ -76,9 +76,8 @@ class _Walk:
     def find_odd(self) -> str:
         """Return what is not allowed, in words; empty if there is nothing.
 
-        Raises:
-            ValueError: The bytes are no message, or have too many fields.
-            IndexError: They end inside a number.
+        Raises ValueError for bytes that are no message or have too many fields, IndexError if they
+        end inside a number.
         """
         graphs = 0
         for number, kind, start, end in self._fields(0, len(self._data)):

@@ -105,11 +105,7 @@ class _Stack(NamedTuple):
 
 
 class _Prepared:
-    """Strongest features of many images in a few large arrays: small ones fragment memory.
-
-    Args:
-        rows: Of the images, shape (N,).
-    """
+    """Strongest features of images (N,) in a few large arrays: small ones fragment memory."""
 
     def __init__(self, rows: IntArray) -> None:
         self._place = {row: place for place, row in enumerate(rows.tolist())}

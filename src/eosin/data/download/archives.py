@@ -70,30 +70,18 @@ class Allowance:
         self._bytes = 0
 
     def count_file(self) -> None:
-        """Count one member.
-
-        Raises:
-            DataError: There are too many.
-        """
+        """Count one member; raises DataError if there are too many."""
         self._files += 1
         if self._files > self.limits.files:
             raise self.refuse(f"holds more than {self.limits.files:,} files")
 
     def count_bytes(self, count: int) -> None:
-        """Count bytes that are about to be written.
-
-        Raises:
-            DataError: They are too many.
-        """
+        """Count bytes that are about to be written; raises DataError if they are too many."""
         self.check_bytes(self._bytes + count)
         self._bytes += count
 
     def check_bytes(self, total: int) -> None:
-        """Check that an archive may unpack to ``total`` bytes.
-
-        Raises:
-            DataError: It is too much.
-        """
+        """Raise DataError if an archive may not unpack to ``total`` bytes."""
         if total > self._most_bytes:
             raise self.refuse(
                 f"would unpack to more than {decimal(self._most_bytes)} from "
@@ -108,13 +96,10 @@ class Allowance:
         )
 
     def place(self, name: str) -> PurePosixPath:
-        """Return the relative path of a member.
+        """Return the relative path of a member; raises DataError if it is outside the folder.
 
         Args:
             name: As the archive has it; backslashes count as slashes, as they do on Windows.
-
-        Raises:
-            DataError: It would lie outside the folder, or is no path at all.
         """
         path = PurePosixPath(name.replace("\\", "/"))
         if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:

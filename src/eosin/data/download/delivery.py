@@ -57,11 +57,7 @@ def now() -> str:
 
 
 def is_complete(folder: Path, file: RemoteFile, ledger: Ledger) -> bool:
-    """Return True if a file is there and ready for use, as recorded.
-
-    Raises:
-        DownloadError: It is there and differs from the record.
-    """
+    """Return True if a file is there as recorded; raises DownloadError if it differs."""
     entry = ledger.find(file.name)
     if entry is None:
         return False

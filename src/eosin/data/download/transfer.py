@@ -200,11 +200,7 @@ class Transfer:
 
 
 def check_installed() -> None:
-    """Check that requests is installed.
-
-    Raises:
-        MissingPartError: It is not.
-    """
+    """Raise MissingPartError if requests is not installed."""
     try:
         import requests  # noqa: F401
     except ImportError as error:

@@ -25,7 +25,7 @@ from eosin.images.references import describe_left_out
 DATA_VARIABLE = "EOSIN_DATA"
 
 
-#: Names of folders that say nothing about the class: parts and magnifications.
+#: Names of folders without a class: parts and magnifications.
 _NEUTRAL = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|fold[ _-]?\d+|\d+x?", re.IGNORECASE)
 
 
@@ -112,12 +112,12 @@ def register(
     *,
     needs_root: bool = True,
 ) -> None:
-    """Register a data set and its download source.
+    """Register a data set and its download source, if it has one.
 
     Args:
         facts: As of :class:`DataSet`.
         collect: As of :class:`DataSet`.
-        source: How it is downloaded; None if it is not.
+        source: How it is downloaded.
         needs_root: As of :class:`DataSet`.
     """
     DATASETS.add(facts.name, DataSet(facts, collect, needs_root))
@@ -203,11 +203,7 @@ def collect_samples(
 
 
 def check_options(name: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:
-    """Raise an error for an option that the data set does not have.
-
-    Raises:
-        UsageError: It has no such option.
-    """
+    """Raise UsageError for an option that the data set does not have."""
     for key in options:
         if not known:
             raise UsageError(f"{name} takes no options, got {key!r}")
@@ -218,11 +214,7 @@ def check_options(name: str, options: Mapping[str, Any], known: Collection[str] 
 
 
 def take_text(options: Mapping[str, Any], key: str, default: str) -> str:
-    """Return an option that must be a text.
-
-    Raises:
-        RecipeError: It is something else, or empty.
-    """
+    """Return an option that must be a text; raises RecipeError otherwise, or if it is empty."""
     value = options.get(key, default)
     if not isinstance(value, str) or not value:
         raise RecipeError(f"'data.options.{key}' must be a text, got {value!r}")
@@ -232,11 +224,7 @@ def take_text(options: Mapping[str, Any], key: str, default: str) -> str:
 def take_choice(
     options: Mapping[str, Any], key: str, default: str, choices: Collection[str]
 ) -> str:
-    """Return an option that must be one of a few.
-
-    Raises:
-        RecipeError: It is none of them.
-    """
+    """Return an option that must be one of a few; raises RecipeError otherwise."""
     value = take_text(options, key, default)
     if value not in choices:
         raise RecipeError(
@@ -247,11 +235,7 @@ def take_choice(
 
 
 def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Return an option that must be a list of texts; empty by default.
-
-    Raises:
-        RecipeError: It is something else.
-    """
+    """Return an option that must be a list of texts, empty by default; raises RecipeError."""
     value = options.get(key, ())
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
         raise RecipeError(f"'data.options.{key}' must be a list of texts, got {value!r}")

@@ -45,11 +45,7 @@ _PUBLISHED = dict(zip(PARTS, (262_144, 32_768, 32_768), strict=True))
 
 
 def find_official(root: Path) -> Path | None:
-    """Return the folder of the official files: ``root`` or one below it.
-
-    Raises:
-        DataError: They are there, but still packed.
-    """
+    """Return the folder of the official files, if any; raises DataError if they are packed."""
     folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
     for folder in folders:
         if any(folder.glob(f"{_STEM}*_[xy].h5")):

@@ -24,11 +24,7 @@ OPTIONS_FILE = "phantom.json"
 
 
 def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
-    """Parse ``[data.options]`` of a recipe.
-
-    Raises:
-        RecipeError: An unknown key, or a value outside its range.
-    """
+    """Parse ``[data.options]``; raises RecipeError for an unknown key or a value out of range."""
     check_options("the phantom", options, {field.name for field in fields(PhantomOptions)})
     values = dict(options)
     if isinstance(values.get("magnifications"), list):

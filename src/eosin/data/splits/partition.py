@@ -71,14 +71,7 @@ def divide_groups(
 
 
 class _Division:
-    """A division that is being optimised.
-
-    Args:
-        counts: See :func:`divide_groups`.
-        shares: Shape (P,).
-        minimum: Groups of each class in each subset.
-        stratify: True to keep class shares.
-    """
+    """A division that is being optimised; see :func:`divide_groups` for the arguments."""
 
     def __init__(self, counts: IntArray, shares: Floats, minimum: int, stratify: bool) -> None:
         total = counts.sum(axis=1, keepdims=True)

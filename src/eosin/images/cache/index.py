@@ -172,11 +172,7 @@ class Index:
 
 
 def write_index(path: Path, index: Index) -> None:
-    """Write the table atomically.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
+    """Write the table atomically; raises ``OutputError`` if that fails."""
     outdated = FileState(NONE, NONE, "")
     columns: list[list[object]] = [[] for _ in _SCHEMA]
     for (file, position), image in index.images.items():
@@ -201,11 +197,7 @@ def write_index(path: Path, index: Index) -> None:
 
 
 def read_index(path: Path) -> Index:
-    """Read the table.
-
-    Raises:
-        ArtifactError: It is absent, damaged or of another major version.
-    """
+    """Read the table; raises ``ArtifactError`` if absent, damaged or of another major version."""
     try:
         # Not `read_table`, which takes half a second to import what it does not need here.
         with pq.ParquetFile(path, page_checksum_verification=True) as opened:

@@ -115,11 +115,7 @@ class StoreWriter:
         return stream
 
     def check_space(self, n_images: int) -> None:
-        """Check the disk space before the work.
-
-        Raises:
-            OutputError: The disk has too little space.
-        """
+        """Raise OutputError if the disk has too little space for so many images."""
         with explain_os_errors("look at", self.folder.path, mend=ELSEWHERE):
             free = shutil.disk_usage(self.folder.path).free
         needed = n_images * self.settings.row_bytes
@@ -131,11 +127,7 @@ class StoreWriter:
             )
 
     def add(self, reading: Reading) -> ImageState:
-        """Add an image and return its state, with its row if it has one.
-
-        Raises:
-            OutputError: The disk is full, or the store cannot be written.
-        """
+        """Add an image and return its state, with its row if it has one; raises OutputError."""
         image = reading.image
         if reading.file is None:
             return image
@@ -175,11 +167,7 @@ class StoreWriter:
         self.index.images = kept
 
     def flush(self) -> None:
-        """Flush the rows to the disk, then the index that names them.
-
-        Raises:
-            OutputError: The disk is full, or the store cannot be written.
-        """
+        """Flush the rows to the disk, then the index that names them; raises OutputError."""
         if not self._changed:
             return
         start = time.monotonic()
