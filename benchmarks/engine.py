@@ -2,8 +2,9 @@
 
 Both train P3's BreakHis network (224 × 224 × 3, batches of 32, 319,106 parameters) with Adam, in
 one process on the same threads: as many for PyTorch as OpenBLAS has, ``$OPENBLAS_NUM_THREADS`` or
-all cores. They take turns of a few steps; ``ratio`` is the median over the turns of ours over
-PyTorch's of the same turn, and the same ratio in processor time is printed as a cross-check. Memory
+all cores. They take turns of a few steps; ``ratio`` is the median over the turns of PyTorch's time
+over ours of the same turn (above 1: the engine is faster), and the same ratio in processor time is
+printed as a cross-check. Memory
 is measured in a process of its own, which never imports PyTorch: the peak after some steps, and
 what of it is beyond the imports, the network and the batch.
 
@@ -37,8 +38,8 @@ THREADS = int(os.environ.get("OPENBLAS_NUM_THREADS", os.cpu_count() or 1))
 COMMAND = f"OPENBLAS_NUM_THREADS={THREADS} python -m benchmarks.engine --save"
 _THREADS = f"{THREADS} thread{'s' if THREADS > 1 else ''}"
 TURNS, STEPS = 15, 4
-#: At most: times PyTorch's step; milliseconds; megabytes.
-STEP_GOAL, PREDICT_GOAL_MS, PEAK_GOAL_MB = 2.5, 3.0, 700.0
+#: At least: PyTorch's time over ours, of a step and of a prediction. At most: megabytes.
+STEP_GOAL, PREDICT_GOAL, PEAK_GOAL_MB = 0.67, 1.0, 700.0
 
 Step = Callable[[], object]
 
@@ -99,7 +100,7 @@ def compare(
     """Time one case, print it, and return its row."""
     spent = take_turns(ours, peer, steps)
     pairs = list(zip(spent["ours"], spent["peer"], strict=True))
-    wall, processor = (statistics.median(a[kind] / b[kind] for a, b in pairs) for kind in (0, 1))
+    wall, processor = (statistics.median(b[kind] / a[kind] for a, b in pairs) for kind in (0, 1))
     row = {
         "case": case,
         **{name: round(statistics.median(t[0] for t in turns), 2) for name, turns in spent.items()},
@@ -219,11 +220,17 @@ def keep(rows: list[dict[str, Any]], memory: dict[str, float], parts: dict[str, 
         "The NumPy engine beside PyTorch on the BreakHis network (224 × 224 × 3, batches of "
         f"{BATCH}, Adam, {_THREADS}), in turns; medians over {TURNS} turns.",
         COMMAND,
-        ["", "engine", "PyTorch", "ratio", "limit"],
+        ["", "engine", "PyTorch", "PyTorch ÷ engine", "goal"],
         [
-            ["training step, ms", *_cells(step), f"ratio {STEP_GOAL}"],
-            ["prediction of one image, ms", *_cells(predict), f"{PREDICT_GOAL_MS:.0f} ms"],
-            ["peak memory of training, MB", f"{memory['peak_mb']}", "", "", f"{PEAK_GOAL_MB:.0f}"],
+            ["training step, ms", *_cells(step), f"≥ {STEP_GOAL}"],
+            ["prediction of one image, ms", *_cells(predict), f"≥ {PREDICT_GOAL}"],
+            [
+                "peak memory of training, MB",
+                f"{memory['peak_mb']}",
+                "",
+                "",
+                f"≤ {PEAK_GOAL_MB:.0f}",
+            ],
             ["of it for the steps, MB", f"{memory['steps_mb']}", "", "", ""],
         ],
     )
@@ -261,10 +268,10 @@ def main() -> None:
         network.predict(images[:1])
 
     rows = [
-        compare("engine_step", step, peer_step, STEPS),
-        compare("engine_predict", predict, peer_predict, 10 * STEPS),
+        compare("train_step_b32", step, peer_step, STEPS),
+        compare("predict_1", predict, peer_predict, 10 * STEPS),
     ]
-    rows.append(compare("engine_way_back", *make_ways_back(network), STEPS, "scatter"))
+    rows.append(compare("input_gradient_b32", *make_ways_back(network), STEPS, "scatter"))
     memory, parts = measure_memory(), measure_parts(step, network, optimiser)
     print(f"memory: {memory['peak_mb']} MB at the peak, {memory['steps_mb']} MB for the steps")
     for name, took in sorted(parts.items(), key=lambda item: -item[1]):

@@ -110,9 +110,9 @@ def _as_tensor(image: Image) -> Any:
 
 
 CASES = (
-    Case("macenko", "torchstain (NumPy)", "torchstain", make_macenko, 20, 15, goal=4.0),
-    Case("reinhard", "torchstain (NumPy)", "torchstain", make_reinhard, 20, 15, goal=3.0),
-    Case("vahadane", "torch-staintools", "torch_staintools", make_vahadane, 2, 3, goal=20.0),
+    Case("macenko_224", "torchstain (NumPy)", "torchstain", make_macenko, 20, 15, goal=4.0),
+    Case("reinhard_224", "torchstain (NumPy)", "torchstain", make_reinhard, 20, 15, goal=3.0),
+    Case("vahadane_224", "torch-staintools", "torch_staintools", make_vahadane, 2, 3, goal=20.0),
 )
 
 

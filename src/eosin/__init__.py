@@ -21,7 +21,7 @@ _VERBS = {
     "doctor": "eosin.commands.doctor",
     "ensemble": "eosin.commands.ensemble",
     "evaluate": "eosin.commands.evaluate",
-    "models": "eosin.commands.doctor",
+    "models": "eosin.commands.models",
     "plan": "eosin.commands.train",
     "predict": "eosin.commands.predict",
     "report": "eosin.commands.report",

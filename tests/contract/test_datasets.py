@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from eosin.artifacts.manifest import read_manifest, write_manifest
-from eosin.commands.doctor import list_datasets, make_manifest
+from eosin.commands.data_manifest import list_datasets, make_manifest
 from eosin.core.errors import EosinError
 from eosin.data.sources.base import collect_samples, declared_facts
 from eosin.data.sources.catalogue import DATASETS

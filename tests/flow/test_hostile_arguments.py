@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 from PIL import Image
 
-from eosin.commands.doctor import models
+from eosin.commands.models import models
 
 try:
     import resource

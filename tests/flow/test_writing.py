@@ -117,10 +117,17 @@ def test_other_verbs_on_a_full_disk(command, tiny_run, images, small_disk):
             made.unlink()
 
 
-def forbid_images(monkeypatch, cache):
-    """Let no image be opened from now on, and none lie in the cache."""
+def watch_images(monkeypatch, cache):
+    """Return what images are opened from now on, of which none lies in the cache."""
+    opened, plain = [], Image.open
+
+    def note(*arguments, **options):
+        opened.append(arguments[0])
+        return plain(*arguments, **options)
+
     monkeypatch.setenv("EOSIN_CACHE", str(cache))
-    monkeypatch.setattr(Image, "open", pytest.fail)
+    monkeypatch.setattr(Image, "open", note)
+    return opened
 
 
 def test_a_read_only_folder_is_refused_before_the_work(
@@ -131,7 +138,7 @@ def test_a_read_only_folder_is_refused_before_the_work(
     shutil.copytree(tiny_run, place / "run")
     (place / "run" / "metrics.json").unlink()
     read_only(place)
-    forbid_images(monkeypatch, tmp_path / "cache")
+    opened = watch_images(monkeypatch, tmp_path / "cache")
     for line in (
         ("train", recipe_file(), "-o", place / "new"),
         ("train", "--resume", place / "run"),
@@ -147,6 +154,7 @@ def test_a_read_only_folder_is_refused_before_the_work(
         if line[0] != "report":
             assert "read-only file system" in told.complaint or "permission" in told.complaint
             assert "choose another" in told.complaint
+    assert opened == []
     assert sorted(path.name for path in place.iterdir()) == ["run"]
     line = ("data", "manifest", "folder", images, "-o", tmp_path / "m.csv")
     assert command(*line).status == 0
@@ -155,7 +163,7 @@ def test_a_read_only_folder_is_refused_before_the_work(
 def test_an_occupied_folder_is_refused_before_the_work(
     command, recipe_file, tiny_run, tmp_path, monkeypatch
 ):
-    forbid_images(monkeypatch, tmp_path / "cache")
+    opened = watch_images(monkeypatch, tmp_path / "cache")
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
@@ -169,4 +177,5 @@ def test_an_occupied_folder_is_refused_before_the_work(
         told = command(*line, "-o", tmp_path / "file" / "below")
         assert told.status == 1
         assert "not a directory" in told.complaint
+    assert opened == []
     assert (tmp_path / "occupied" / "notes.txt").read_text() == "mine"

@@ -76,7 +76,7 @@ def doctor() -> None:
 @app.command()
 def models(as_json: AsJson = False) -> None:
     """List every registered model with its size."""
-    from eosin.commands.doctor import models as list_models
+    from eosin.commands.models import models as list_models
 
     found = list_models()
     if as_json:

@@ -32,7 +32,7 @@ data = typer.Typer(
 @data.command("list")
 def list_data() -> None:
     """List the known data sets."""
-    from eosin.commands.doctor import list_datasets
+    from eosin.commands.data_manifest import list_datasets
     from eosin.reporting.terminal import tell_datasets
 
     echo(tell_datasets(list_datasets()))
@@ -82,7 +82,7 @@ def make_manifest(
 
     Prints what of the published data set is missing.
     """
-    from eosin.commands.doctor import make_manifest as make
+    from eosin.commands.data_manifest import make_manifest as make
     from eosin.recipe import parse_overrides
     from eosin.reporting.terminal import tell_samples
 

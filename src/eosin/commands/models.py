@@ -1,0 +1,66 @@
+"""Registered networks, as ``eosin models`` lists them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from eosin.experiment.environment import version_of
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """One registered model, as ``models --json`` lists it.
+
+    Attributes:
+        name: Registered name.
+        paper: Where it comes from.
+        input_px: The paper's input height and width.
+        params: Learnable weights with the paper's number of classes.
+        macs: Multiply-accumulates for one image.
+        offline_weights: Whether pretrained weights come without a network connection.
+    """
+
+    name: str
+    paper: str
+    input_px: int
+    params: int
+    macs: int
+    offline_weights: bool
+
+
+def models() -> list[ModelLine]:
+    """List every registered model with its size.
+
+    Raises:
+        MissingPartError: PyTorch is not installed.
+    """
+    if version_of("torch") is None and "torch" not in sys.modules:
+        from eosin.runtime.door import missing_train_extra
+
+        raise missing_train_extra()
+    import torch
+
+    from eosin.networks import NETWORKS, build_network, count_params
+    from eosin.networks.registry import count_macs
+
+    lines = []
+    for name in NETWORKS:
+        spec = NETWORKS.get(name)
+        # Shapes are all that is counted: no weight is drawn, no image computed.
+        with torch.device("meta"):
+            network = build_network(
+                name, num_classes=spec.num_classes, input_px=spec.input_px, arguments={}
+            )
+            macs = count_macs(network, spec.input_px)
+        lines.append(
+            ModelLine(
+                name=name,
+                paper=spec.paper,
+                input_px=spec.input_px,
+                params=count_params(network),
+                macs=macs,
+                offline_weights=spec.offline_weights,
+            )
+        )
+    return lines
