@@ -224,9 +224,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write ``data`` as indented JSON without NaN, whole or not at all."""
+    write_bytes(path, json_bytes(data))
+
+
+def json_bytes(data: Any) -> bytes:
+    """Return ``data`` as indented JSON without NaN."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Names of files need not be UTF-8: what is not becomes JSON's own escape.
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:

@@ -10,7 +10,6 @@ import numpy as np
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.types import Samples
-from eosin.experiment.backends import find_backend
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
 from eosin.experiment.writer import Session
@@ -159,7 +158,7 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     recipe, prepared = session.recipe, session.prepared
     session = fit_reading(session, samples)
     train, inputs = recipe.train, fit_inputs(session, samples)
-    measured = find_backend(recipe.model).measure(recipe, inputs)
+    measured = session.backend.measure(recipe, inputs)
     params, probe = measured.params, measured.probe
     per_epoch = len(EpochBatches(len(inputs.train), train.batch_size, None))
     steps = trainings * train.epochs * per_epoch

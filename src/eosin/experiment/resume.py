@@ -148,14 +148,13 @@ def check_same_data(run: RunFolder, prepared: Prepared) -> None:
     Raises:
         ArtifactError: Naming the first image that differs, and in what.
     """
-    if not run.environment.exists():
+    if not run.inputs.exists() and not run.environment.exists():
         return  # killed before anything was computed from the data
-    before = read_document(run.environment, Environment).data_fingerprint
     # The fingerprint knows neither the manifest's own split nor the order of its rows.
     changes = _changes(run, prepared)
     # That of an earlier version is over names as they were before cleaning; where what it is over
     # is noted in full, the notes decide.
-    if not changes and (before == prepared.fingerprint or _is_noted_in_full(run)):
+    if not changes and (_is_noted_in_full(run) or _has_fingerprint(run, prepared.fingerprint)):
         return
     what = changes[0] if changes else "images, labels or groups are others"
     more = f" (and {len(changes) - 1} more changes)" if len(changes) > 2 else ""
@@ -208,6 +207,10 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
             found += _differences(path, names, was, now)
     # Order and augmentation go by an image's place in the table.
     return sorted(found) or ["the rows are in another order"]
+
+
+def _has_fingerprint(run: RunFolder, fingerprint: str) -> bool:
+    return read_document(run.environment, Environment).data_fingerprint == fingerprint
 
 
 def _is_noted_in_full(run: RunFolder) -> bool:

@@ -136,18 +136,39 @@ class Run:
         return tuple(picture for picture in self.pictures if picture.role == role)
 
 
-def gather(root: Path) -> Run:
+@dataclass(frozen=True)
+class Pending:
+    """Documents that a run is going to be finished with, not written yet.
+
+    Attributes:
+        metrics: Of ``metrics.json``.
+        environment: Of ``environment.json``.
+        model: Of ``model.json``.
+    """
+
+    metrics: dict[str, SplitMetrics]
+    environment: Environment
+    model: ModelInfo
+
+
+def gather(root: Path, pending: Pending | None = None) -> Run:
     """Read a run folder.
+
+    Args:
+        root: The run folder.
+        pending: What takes the place of its documents that are written last.
 
     Raises:
         ArtifactError: The folder is missing, holds no ``metrics.json``, or a file of it is
             foreign, damaged or of a newer format.
     """
     folder = RunFolder(Path(root))
-    _check_run(folder)
+    if pending is None:
+        _check_run(folder)
     with hinting():
-        check_run_files(folder)
-        run = _gather(folder)
+        if pending is None:
+            check_run_files(folder)
+        run = _gather(folder, pending)
         _check_counts(run)
     return run
 
@@ -182,8 +203,8 @@ def read_run_recipe(folder: RunFolder) -> Recipe:
     return recipe
 
 
-def _gather(folder: RunFolder) -> Run:
-    metrics = read_metrics(folder.metrics)
+def _gather(folder: RunFolder, pending: Pending | None) -> Run:
+    metrics = read_metrics(folder.metrics) if pending is None else pending.metrics
     if not metrics:
         raise damaged(folder.metrics, "it holds no split")
     split = next((name for name in JUDGED_FIRST if name in metrics), next(iter(metrics)))
@@ -195,12 +216,14 @@ def _gather(folder: RunFolder) -> Run:
         metrics=metrics,
         recipe=recipe,
         recipe_text=_recipe_text(folder.recipe) if recipe else "",
-        environment=_optional(folder.environment, Environment),
+        environment=(
+            pending.environment if pending else _optional(folder.environment, Environment)
+        ),
         split_report=_optional(folder.split, SplitReport),
         stain=_optional(folder.stain, StainRecord),
         balance=_optional(folder.balance, BalanceReport),
         audit=_optional(folder.audit, AuditReport),
-        model=_optional(ModelFolder(folder.model).info, ModelInfo),
+        model=pending.model if pending else _optional(ModelFolder(folder.model).info, ModelInfo),
         manifest=_manifest(folder.manifest),
         predictions=_predictions(folder.predictions, split, metrics[split].confusion.labels),
         history=_history(folder.history),

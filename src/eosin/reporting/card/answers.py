@@ -208,9 +208,11 @@ def code(run: Run) -> str:
 
 def specification(run: Run) -> str:
     """Tell which files are the model."""
+    if run.model is None:
+        return ""
     folder = ModelFolder(run.folder.model)
-    names = [path.name for path in (folder.info, folder.onnx, folder.weights) if path.exists()]
-    return f"in full: {listing(names)}" if run.model and names else ""
+    computing = (path.name for path in (folder.onnx, folder.weights) if path.exists())
+    return f"in full: {listing([folder.info.name, *computing])}"
 
 
 def headline(run: Run) -> str:

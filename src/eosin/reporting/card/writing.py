@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eosin.artifacts.integrity import replacing
+from eosin.artifacts.integrity import replace_texts
 from eosin.artifacts.layout import ModelFolder
-from eosin.core.files import write_text
 from eosin.reporting.card import sections
 from eosin.reporting.card.cautions import cautions, failures, licences
 from eosin.reporting.card.items import reporting_items
 from eosin.reporting.card.outline import Card, to_markdown
 from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
-from eosin.reporting.rendering import render, write_page
-from eosin.runs.finished import Run, gather
+from eosin.reporting.rendering import render
+from eosin.runs.finished import Pending, Run, gather
 
 _PARTS = (
     sections.identity,
@@ -31,19 +30,20 @@ _PARTS = (
 )
 
 
-def write_card(run: Path) -> None:
+def write_card(run: Path, pending: Pending | None = None) -> None:
     """Write the model's card, from its run folder alone.
 
     Nothing is written where the run holds no model (it judged one from elsewhere).
 
     Args:
         run: The run folder.
+        pending: Documents that the run is going to be finished with, not written yet.
 
     Raises:
         ArtifactError: The folder is missing, is no finished run, or a file in it is damaged.
         OutputError: The card cannot be written.
     """
-    save_card(gather(Path(run)))
+    save_card(gather(Path(run), pending))
 
 
 def save_card(run: Run) -> None:
@@ -52,9 +52,7 @@ def save_card(run: Run) -> None:
         return
     card, folder = card_of(run), ModelFolder(run.folder.model)
     page, text = render("card.html.j2", card=card, simulated=card.simulated), to_markdown(card)
-    with replacing(folder, folder.card, folder.card_text):
-        write_page(folder.card, page)
-        write_text(folder.card_text, text)
+    replace_texts(folder, {folder.card: page, folder.card_text: text})
 
 
 def card_of(run: Run) -> Card:
