@@ -10,6 +10,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import HISTORY_COLUMNS, write_history
 from eosin.core.files import atomic_path
 from eosin.core.progress import Advance
+from eosin.engine import EarlyStopping
 from eosin.runtime.door import import_companion
 from eosin.training.checkpoints import BestWeights, random_state, restore_random_state
 from eosin.training.loggers import Row, RowLogs
@@ -17,9 +18,6 @@ from eosin.training.module import ClassifierModule
 from eosin.training.order import EpochBatches
 
 lightning = import_companion("lightning.pytorch")
-
-#: How long to wait for a gain, and which way is up.
-_LOWER_IS_BETTER = frozenset({"val_loss"})
 
 
 class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
@@ -45,17 +43,15 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
     ) -> None:
         self._run = run
         self._monitor = monitor
-        self._patience = patience
+        self.stopping = EarlyStopping(monitor, patience)
         self._on_row = on_row
         self._logs = logs or RowLogs((), run)
         self.rows: list[Row] = []
-        self.best: float | None = None
-        self.waited = 0
         self.weights = BestWeights(run)
 
     def on_train_start(self, trainer: Any, _module: Any) -> None:
         """Let a run that had stopped early, and was killed after that, stay stopped."""
-        trainer.should_stop = self._is_out_of_patience()
+        trainer.should_stop = self.stopping.is_over
         # What a killed run wrote after its last checkpoint is going to happen anew.
         self.weights.forget_others()
         if self._run.history.exists():
@@ -79,46 +75,26 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         self._logs.add(self.rows[-1])
         if self._on_row is not None:
             self._on_row(self.rows[-1])
-        # An undefined score (an AUC of one class) is no gain.
         value = scores.get(self._monitor)
-        self._keep_best(value, trainer.global_step, module)
-        module.step_schedule(self._worst() if value is None else value)
-        if self._is_out_of_patience():
+        if self.stopping.update(value):
+            self.weights.save(trainer.global_step, module.network)
+        module.step_schedule(self.stopping.worst if value is None else value)
+        if self.stopping.is_over:
             trainer.should_stop = True
-
-    def _is_out_of_patience(self) -> bool:
-        return self._patience is not None and self.waited >= self._patience
-
-    def _keep_best(self, value: float | None, step: int, module: ClassifierModule) -> None:
-        if value is not None and (self.best is None or self._gains(value)):
-            self.best, self.waited = value, 0
-            self.weights.save(step, module.network)
-            return
-        self.waited += 1
-        if self.best is None:
-            # Nothing was measurable yet: the latest state is the best there is.
-            self.weights.save(step, module.network)
-
-    def _gains(self, value: float) -> bool:
-        if self.best is None:
-            return True
-        return value < self.best if self._monitor in _LOWER_IS_BETTER else value > self.best
-
-    def _worst(self) -> float:
-        return float("inf") if self._monitor in _LOWER_IS_BETTER else float("-inf")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs."""
         return {
             "rows": self.rows,
-            "best": self.best,
-            "waited": self.waited,
+            "best": self.stopping.best,
+            "waited": self.stopping.waited,
             "best_step": self.weights.step,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.rows, self.best, self.waited = state["rows"], state["best"], state["waited"]
+        self.rows = state["rows"]
+        self.stopping.best, self.stopping.waited = state["best"], state["waited"]
         self.weights.restore(state["best_step"])
 
 

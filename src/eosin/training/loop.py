@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, cast
 
-import numpy as np
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -22,8 +21,8 @@ from eosin.training.batches import Batch, make_loader
 from eosin.training.callbacks import EvaluationLog, LastCheckpoint, StepProgress
 from eosin.training.checkpoints import load_weights
 from eosin.training.loggers import RowLogs
-from eosin.training.material import FitInputs, class_weights, shown_counts
-from eosin.training.module import ClassifierModule, Task
+from eosin.training.material import FitInputs
+from eosin.training.module import ClassifierModule
 from eosin.training.order import EpochBatches, evaluation_interval
 from eosin.training.recalibration import Recalibration
 
@@ -61,19 +60,14 @@ def fit(
     batches = cast(EpochBatches, loader.sampler)
     n_batches = len(batches)
     every = evaluation_interval(n_batches, section.evaluations_per_epoch)
-    counts = np.bincount(inputs.train.targets, minlength=inputs.n_classes)
-    task = Task(
-        preprocessing=inputs.preprocessing,
-        policy=inputs.policy,
-        class_weights=class_weights(shown_counts(counts, section.balance), section.class_weights),
-        positive=inputs.positive,
+    module = ClassifierModule(
+        network,
+        section,
+        inputs,
+        class_weights=inputs.class_weights(section),
         evaluations=section.epochs * (n_batches // every),
-        seed=inputs.seed,
-        tuning=inputs.tuning,
-        is_embedded=inputs.is_embedded,
         backend="inductor" if section.compile and inputs.placement.can_compile else None,
     )
-    module = ClassifierModule(network, section, task)
     with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:
         log = EvaluationLog(run, section.monitor, section.patience, on_row, logs)
         last = LastCheckpoint(log, run, batches, every, section.checkpoint_minutes)

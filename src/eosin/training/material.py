@@ -11,6 +11,7 @@ import numpy as np
 from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.augment import Policy
 from eosin.core.types import FloatArray, IntArray
+from eosin.recipe.schema import TrainSection
 from eosin.runtime.placement import Placement
 from eosin.training.parts import ChosenRows, ImagePart
 from eosin.training.tuning import Tuning
@@ -53,6 +54,11 @@ class FitInputs:
     def once(self) -> ImagePart:
         """The training part's images once each, neither copied nor repeated."""
         return self.train if self.plain is None else self.plain
+
+    def class_weights(self, section: TrainSection) -> FloatArray:
+        """Return the weight of each class in the loss, by what an epoch shows, shape (K,)."""
+        counts = np.bincount(self.train.targets, minlength=self.n_classes)
+        return class_weights(shown_counts(counts, section.balance), section.class_weights)
 
 
 def shown_counts(counts: IntArray, balance: str) -> FloatArray:

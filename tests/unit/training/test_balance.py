@@ -135,7 +135,12 @@ def test_a_training_draws_by_the_recipe_s_sampler_and_weighs_by_what_it_shows(tr
     seen = []
 
     def watch(given):
-        seen.append((given["batch"][2].tolist(), given["self"].task.class_weights.tolist()))
+        seen.append(
+            (
+                given["batch"][2].tolist(),
+                given["self"].inputs.class_weights(given["self"].section).tolist(),
+            )
+        )
 
     section = {"balance": "sampler", "class_weights": "balanced", "epochs": 1, "batch_size": 8}
     with on_entry(ClassifierModule.training_step, watch):
