@@ -6,11 +6,9 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from eosin.core.errors import (
     DownloadError,
@@ -19,6 +17,7 @@ from eosin.core.errors import (
     UsageError,
 )
 from eosin.core.files import check_writable, explain_os_errors
+from eosin.core.locks import locked
 from eosin.core.offline import is_offline
 from eosin.core.places import expand_path
 from eosin.data.download.amounts import check_space, tell_bytes
@@ -174,18 +173,13 @@ def _alone(folder: Path) -> Iterator[None]:
     """Make the folder and hold it: two fetches would write the same part."""
     with explain_os_errors("make", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
-    try:
-        with lock.acquire(blocking=False):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # Windows removes nothing that is open
-                    (folder / _LOCK).unlink()
-    except Timeout as error:
-        raise OutputError(
-            f"another eosin is fetching into {folder}", mend="Wait for it, or choose another folder"
-        ) from error
+    with locked(folder / _LOCK) as is_alone:
+        if not is_alone:
+            raise OutputError(
+                f"another eosin is fetching into {folder}",
+                mend="Wait for it, or choose another folder",
+            )
+        yield
 
 
 @contextmanager

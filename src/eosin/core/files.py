@@ -38,6 +38,8 @@ _ANYWHERE = {
 
 #: Bytes that a JSON document may have; of ours the largest, an audit's, has a few hundred a pair.
 _MAX_JSON_BYTES = 256 << 20
+#: Bytes that are hashed in one go.
+_CHUNK = 1 << 20
 #: How many times its size a packed file may hold, looked at above some bytes.
 _MOST_UNPACKED, _HARMLESS_BYTES = 100, 64 << 20
 _KINDS = (
@@ -315,8 +317,25 @@ def write_probe(folder: Path) -> None:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as hexadecimal digits."""
+    return hash_file(path, "sha256")
+
+
+def hash_file(path: Path, algorithm: str, advance: Callable[[int, int], None] | None = None) -> str:
+    """Return a checksum of a file's bytes as hexadecimal digits.
+
+    Args:
+        path: The file.
+        algorithm: One of hashlib's names.
+        advance: Called with the bytes that are done and all of them.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open_file(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        total = os.fstat(stream.fileno()).st_size
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            if advance is not None:
+                advance(stream.tell(), total)
+    return digest.hexdigest()
 
 
 def clean_partial(folder: Path, is_partial: Callable[[Path], bool] | None = None) -> None:

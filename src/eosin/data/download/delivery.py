@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from eosin.core.errors import DownloadError, MissingPartError
-from eosin.core.files import explain_os_errors
+from eosin.core.files import explain_os_errors, hash_file
 from eosin.core.progress import progress_bar
 from eosin.data.download.archives import stem_of, unpack
-from eosin.data.download.digests import hash_file, hash_tree
+from eosin.data.download.digests import hash_tree
 from eosin.data.download.ledger import (
     ON_FIRST_DOWNLOAD,
     FetchedFile,

@@ -5,28 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from eosin.core.files import hash_file
 from eosin.core.progress import Advance
-
-_CHUNK = 1 << 20
-
-
-def hash_file(path: Path, algorithm: str, advance: Advance | None = None) -> str:
-    """Return a file's sum as hexadecimal digits.
-
-    Args:
-        path: The file.
-        algorithm: One of hashlib's names.
-        advance: Told how many bytes are done and how many there are.
-    """
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    done, total = 0, path.stat().st_size
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            if advance is not None:
-                advance(done, total)
-    return digest.hexdigest()
 
 
 def hash_tree(root: Path, advance: Advance | None = None) -> tuple[str, int, int]:

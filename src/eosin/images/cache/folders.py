@@ -171,7 +171,7 @@ def _make_lock(path: Path) -> FileLock:
 
 
 class Marker:
-    """A shared lock that says: this store is open here.
+    """A shared lock that says: this store is open here. filelock has exclusive ones alone.
 
     Args:
         path: The marker's file; made where it can be. In a folder that cannot be written there
