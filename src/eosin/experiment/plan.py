@@ -15,8 +15,8 @@ from eosin.experiment.run import fit_inputs, fit_reading
 from eosin.experiment.writer import Session
 from eosin.images.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
-from eosin.training.material import RECALIBRATED, Probe, embedded_part, needs_features_only
-from eosin.training.order import EpochBatches, evaluation_interval
+from eosin.training.data import RECALIBRATED, Probe, embedded_part, needs_features_only
+from eosin.training.sampler import EpochBatches, evaluation_interval
 
 _MEBIBYTE = 2**20
 #: Of every run folder: report, figures, pictures (1.3 to 2 MiB wherever it was looked at).

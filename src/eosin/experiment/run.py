@@ -29,8 +29,7 @@ from eosin.images.staining import check_uncut
 from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
 from eosin.training.balance import arrange, check_neighbours, describe_balance
-from eosin.training.material import FitInputs
-from eosin.training.parts import ImagePart
+from eosin.training.data import FitInputs, ImagePart
 from eosin.training.tuning import Tuning
 
 

@@ -23,10 +23,10 @@ from eosin.core.types import FloatArray, Image, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, Schedule, cross_entropy
 from eosin.images.preprocess import channel_affine
 from eosin.recipe.schema import ScheduleSection, TrainSection
+from eosin.training.data import FitInputs
+from eosin.training.history import Tally
 from eosin.training.loggers import RowLogs
-from eosin.training.material import FitInputs
-from eosin.training.order import BalancedBatches, EpochBatches
-from eosin.training.scores import Tally
+from eosin.training.sampler import BalancedBatches, EpochBatches
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,10 @@ from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import seed_torch
 from eosin.runtime.door import import_companion
-from eosin.training.batches import Batch
-from eosin.training.inputs import InputScaling, augmented_input
-from eosin.training.losses import mean_loss
-from eosin.training.material import FitInputs
-from eosin.training.schedules import make_optimizer, make_scheduler, step_scheduler
-from eosin.training.scores import Tally
+from eosin.training.data import FitInputs
+from eosin.training.history import Tally
+from eosin.training.loader import Batch, InputScaling, augmented_input
+from eosin.training.optimisers import make_optimizer, make_scheduler, mean_loss, step_scheduler
 
 lightning = import_companion("lightning.pytorch")
 

@@ -18,7 +18,7 @@ from eosin.images.preprocess import (
     to_picture,
 )
 from eosin.stain import Macenko
-from eosin.training.inputs import InputScaling
+from eosin.training.loader import InputScaling
 
 SINGLE_PRECISION = 1e-5  # of values up to 255, in float32
 RNG_SEED = 0

@@ -13,7 +13,7 @@ from eosin.artifacts.predictions import read_history
 from eosin.core.errors import OutputError, TrainingError
 from eosin.training.callbacks import EvaluationLog
 from eosin.training.checkpoints import load_weights
-from eosin.training.material import class_weights
+from eosin.training.data import class_weights
 from eosin.training.module import ClassifierModule
 
 

@@ -11,9 +11,8 @@ from eosin.augment import POLICIES
 from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_placement
-from eosin.training.material import FitInputs
+from eosin.training.data import FitInputs, ImagePart
 from eosin.training.module import ClassifierModule
-from eosin.training.parts import ImagePart
 
 SINGLE = 1e-6  # of numbers around 1, in float32
 
