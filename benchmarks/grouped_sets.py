@@ -19,7 +19,7 @@ from eosin.core.types import Estimate, FloatArray, IntArray
 from eosin.metrics import METRIC_NAMES, Predictions
 from eosin.metrics.intervals import MIN_GROUPS, estimate, estimate_difference, support
 from eosin.metrics.measurement import Measurement
-from eosin.metrics.patients import Patients
+from eosin.metrics.summary import Patients
 
 POPULATION = 200_000
 IMAGES = 10
@@ -131,9 +131,8 @@ class Simulated:
             if name.startswith("other "):
                 continue
             means = {AREA: "auc", RATE: "accuracy"} | dict.fromkeys(VOTES, "accuracy")
-            rests_on = support(one, means.get(name, name), 1)
-            # As a run names them: of a patient's decisions, accuracy and area.
-            kind = {AREA: "auc"}.get(name, name)
+            kind = means.get(name, name)
+            rests_on = support(one, kind, 1)
             found[name] = estimate(float(points[name][0]), samples[name], kind, rests_on)
         for name in METRIC_NAMES:
             both = (name, f"other {name}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import Any
 
-from eosin.core.offline import disable_telemetry
+from eosin.core.places import disable_telemetry
 
 # Here, because every import of a part of Eosin comes through here first.
 disable_telemetry()

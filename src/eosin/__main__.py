@@ -1,4 +1,4 @@
-"""Entry point: one line of cause and mend instead of a traceback, and the contract's statuses."""
+"""Entry point of the command: one line of cause and hint per error, and the exit statuses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from eosin.core.places import cache_folder
 from eosin.core.text import one_line, shorten
 
 _GLOBAL_FLAGS = ("--debug", "--offline")
-# What Typer returns after Ctrl-C.
+# Exit status of Typer after Ctrl-C.
 _INTERRUPTED = 130
-# Newer Typers carry a copy of click, older ones import it: the base of both copies' errors.
+# Newer versions of Typer carry a copy of click, older ones import it: the base class of both
+# copies' errors.
 _CommandLineError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
@@ -30,36 +31,32 @@ _NO_MEMORY = (
     "memory ran out. Use fewer or smaller images, a smaller train.batch_size, or a machine with "
     "more memory"
 )
-#: Characters of a line on stderr, whatever a file's name or content puts into it.
+#: Most characters of a line on stderr, whatever a file's name or content adds.
 _LONGEST_LINE = 2000
 _TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx"})
 
-# GNU OpenMP's threads spin while they wait for each other, by default for milliseconds. Where other
-# work wants the same cores that starves the very thread they wait for: on two cores with three busy
+# GNU OpenMP's threads spin while they wait for each other, by default for milliseconds. With other
+# work on the same cores that starves the very thread they wait for: on two cores with three busy
 # neighbours a training step of the light CNN took 230 ms, and 5.7 ms with this limit (4.4 ms on an
-# idle machine either way). It must be set before torch is imported; a user's own value stands.
+# idle machine either way). It must be set before torch is imported; a user's own value stays.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-# Matplotlib's list of fonts lies with all else that can be made again: $EOSIN_CACHE moves it, and
-# the user's home stays as it was. In a user's own Python program it is the user's to choose.
+# The font list of matplotlib goes to the cache: $EOSIN_CACHE moves it, and the user's home stays
+# clean. Only for the command: in a Python program the choice is the user's.
 os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
-# Where the cache cannot be written it takes a temporary folder, which is no news for the user.
+# If the cache is not writable, matplotlib warns and takes a temporary folder: no news for the user.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command and leave with its exit status.
-
-    Args:
-        arguments: Without the program's name; the process's own by default.
-    """
+    """Run the command and exit with its status; ``arguments`` come without the program's name."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Both may stand anywhere in the line.
+    # Both may occur anywhere on the command line.
     debug = "--debug" in given
     if "--offline" in given:
         os.environ["EOSIN_OFFLINE"] = "1"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that knows no "–", or a file name that is no text, must not end the work.
+            # A terminal without "–", or a file name with invalid bytes, must not end the work.
             stream.reconfigure(errors="backslashreplace")
     rest = [argument for argument in given if argument not in _GLOBAL_FLAGS]
     sys.exit(_call(rest, debug=debug))
@@ -75,7 +72,7 @@ def _call(arguments: list[str], *, debug: bool) -> int:
         with _warnings_on_stderr():
             status = app(arguments, prog_name="eosin", standalone_mode=False)
     except BrokenPipeError:
-        # The reader of our output left (`eosin … | head`): nothing to say, nobody to tell.
+        # The reader of the output closed the pipe (`eosin … | head`): there is nobody to print to.
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 1
@@ -89,14 +86,14 @@ def _call(arguments: list[str], *, debug: bool) -> int:
 
 
 class _WarningLines(logging.Handler):
-    """Prints each kind of warning once, as one line."""
+    """Log handler that prints each kind of warning once, as one line."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        # By the text before its arguments are filled in: a run with folds has five models.
+        # Compared before its arguments are filled in: a run with folds has five models.
         if record.msg not in self._printed:
             self._printed.add(record.msg)
             sys.stderr.write(f"warning: {one_line(_joined(record.getMessage()))}\n")
@@ -104,7 +101,7 @@ class _WarningLines(logging.Handler):
 
 @contextmanager
 def _warnings_on_stderr() -> Iterator[None]:
-    """Print what Eosin logs as a warning."""
+    """Print warnings of Eosin's logger to stderr."""
     logger, handler = logging.getLogger("eosin"), _WarningLines()
     logger.addHandler(handler)
     try:
@@ -114,7 +111,7 @@ def _warnings_on_stderr() -> Iterator[None]:
 
 
 def _diagnose(error: BaseException) -> tuple[str, int]:
-    """Return what to say of an error, and the exit status."""
+    """Return the message of an error, and the exit status."""
     match error:
         case EosinError():
             return _joined(str(error)), error.exit_status
@@ -141,7 +138,7 @@ def _diagnose(error: BaseException) -> tuple[str, int]:
 
 
 def _correct(error: Any) -> str:
-    """Say what is wrong with the command line, and where its options are told."""
+    """Format a usage error with the command that shows the options."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return f"a command is missing\n{error.format_message()}"
     near = [f"'{name}'" for name in getattr(error, "possibilities", None) or ()]
@@ -153,7 +150,7 @@ def _correct(error: Any) -> str:
 
 
 def _joined(text: str) -> str:
-    """Return the lines of a text as one; libraries break theirs over several."""
+    """Join the lines of a text; libraries break theirs over several."""
     return " ".join(text.splitlines())
 
 

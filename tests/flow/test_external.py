@@ -17,7 +17,7 @@ from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import UsageError
 from eosin.reporting.exposure import exposure
-from eosin.runs.finished import gather
+from eosin.runs.finished import read_run
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path, command):
     train = frame["split"] != "test"
     for one, n in ((made, frame.loc[train, "patient"].nunique()), (copies, int(train.sum()))):
         assert one.audit == read_document(one.folder / "audit.json", AuditReport)
-        assert exposure(gather(one.folder)).n_groups == n
+        assert exposure(read_run(one.folder)).n_groups == n
         told = f"from an outside data set, {n} of which"
         assert told in (one.folder / "report.html").read_text()
     # The test part alone, which no training saw, shares nothing.

@@ -474,10 +474,8 @@ SCENARIOS = [
         lambda w: ["evaluate", w.model, "--data", w.outside("benign", "tumour"), "--map", "tumour"],
         n_replaced=2,
     ),
-    Scenario(
-        "Name two or more: eosin ensemble", lambda w: ["ensemble", w.run], {"RUN": "two runs"}
-    ),
-    Scenario("Name two or more: eosin compare", lambda w: ["compare", w.run], {"RUN": "two runs"}),
+    Scenario("Name two or more: eosin", lambda w: ["ensemble", w.run], {"RUN": "two runs"}),
+    Scenario("Name two or more: eosin", lambda w: ["compare", w.run], {"RUN": "two runs"}),
     Scenario(
         "Name RUN/model, or train",
         lambda w: ["predict", w.here, w.images],
@@ -565,7 +563,7 @@ ELSEWHERE = {
     "Move it away to fetch it again": "flow/test_fetching.py::"
     "test_what_was_changed_on_the_disk_is_told_with_both_sums",
     "Move it away, or choose": "flow/test_fetching.py::test_a_folder_in_the_way_is_not_touched",
-    "ledger.py: Choose": "flow/test_fetching.py::test_another_data_set_s_folder_is_refused",
+    "source.py: Choose": "flow/test_fetching.py::test_another_data_set_s_folder_is_refused",
     "Give a folder with -o": "flow/test_fetching.py::test_the_folder_is_named_or_found",
     "Give --accept-licence": "flow/test_fetching.py::"
     "test_without_a_terminal_the_licence_needs_the_flag",
@@ -630,7 +628,7 @@ EXCUSED = {
     "which --offline or EOSIN_OFFLINE forbids": "states what was wrong",
     "`eosin train` made": "states where a folder came from",
     "weights.py: Free some space": "needs a full disk; -o is as in core/files.py",
-    "amounts.py: Free some space": "needs a full disk; -o is as in core/files.py",
+    "transfer.py: Free some space": "needs a full disk; -o is as in core/files.py",
     "Your quota is used up": "needs a disk with quotas",
     "You may not write there": "needs a user who is no administrator; test_writing then meets it",
 }

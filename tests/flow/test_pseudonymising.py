@@ -13,7 +13,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.core.errors import OutputError
 from eosin.privacy.release import release
-from eosin.runs.matching import find_shared, read_judgements
+from eosin.runs.matching import find_shared, read_comparable
 
 #: How the phantom's patients, and so its files, are called.
 PATIENT = b"P000"
@@ -136,7 +136,7 @@ def test_copies_of_one_key_compare_by_their_images(run, tiny_run, tmp_path):
     copies = [tmp_path / "one", tmp_path / "two"]
     for place, copy in zip((tiny_run, run), copies, strict=True):
         release(place, copy, load_pseudonyms(), no_page)
-    shared = find_shared(read_judgements(copies))
+    shared = find_shared(read_comparable(copies), "")
     rows = read(copies[0] / "predictions.csv")
     assert len(shared.frame) == (rows["split"] == "test").sum() > 0
     assert shared.n_by_content == 0

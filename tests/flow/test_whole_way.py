@@ -10,12 +10,13 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 import eosin
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest
-from eosin.artifacts.metrics import METRIC_NAMES, read_metrics
+from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import read_history, read_predictions
 from eosin.artifacts.run import Environment, SamplesIndex, SplitReport
@@ -27,7 +28,7 @@ from eosin.experiment.writer import Stopwatch, open_session
 from eosin.images.bank import load_bank
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import Classifier
-from eosin.metrics import auc, softmax
+from eosin.metrics import METRIC_NAMES, softmax
 from eosin.networks import build_network
 from eosin.recipe import read_recipe, recipe_from_dict
 from eosin.training.checkpoints import load_weights
@@ -268,7 +269,7 @@ def judge_without_a_folder(protocol, seed, root):
     images = to_input(prepared.bank.of(test)[:], prepared.bank.preprocessing)
     with torch.inference_mode():
         logits = network(torch.from_numpy(images)).numpy()
-    return auc(test.targets, softmax(logits.astype(np.float64), 1.0), positive=1)
+    return roc_auc_score(test.targets, logits[:, 1] - logits[:, 0])
 
 
 def test_a_split_by_image_flatters_and_a_grouped_one_does_not(tmp_path):

@@ -1,5 +1,7 @@
 """Every metric against scikit-learn, on random rows with ties and weights."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from eosin import metrics
-from eosin.metrics.measurement import Measurement
+from eosin.metrics.measurement import Measurement, of_class
 
 TOLERANCE = 1e-12
 
@@ -37,82 +39,95 @@ def close(expected):
     return pytest.approx(float(expected), abs=TOLERANCE, rel=TOLERANCE)
 
 
+def measured(y, q, p, w, positive=None):
+    """Every metric as a run computes it, of rows weighed by w; beside it another weighting."""
+    given = metrics.Predictions(q, y, p, np.arange(len(y)), positive)
+    weights = np.stack([np.ones(len(y)) if w is None else w, np.ones(len(y))])
+    found = Measurement(given, metrics.METRIC_NAMES, given.ranked_classes)(weights)
+    return {name: of_class(values, positive)[0] for name, values in found.items()}
+
+
 @binary
 @given(rows())
-def test_binary_decisions(case):
-    y, _, p, w = case
-    one = {"positive": 1, "weights": w}
-    assert metrics.accuracy(y, p, 2, weights=w) == close(
-        reference.accuracy_score(y, p, sample_weight=w)
-    )
-    assert metrics.balanced_accuracy(y, p, 2, weights=w) == close(
-        reference.balanced_accuracy_score(y, p, sample_weight=w)
-    )
-    assert metrics.recall(y, p, 2, **one) == close(reference.recall_score(y, p, sample_weight=w))
-    assert metrics.specificity(y, p, 2, **one) == close(
-        reference.recall_score(y, p, sample_weight=w, pos_label=0)
-    )
-    assert metrics.precision(y, p, 2, **one) == close(
-        reference.precision_score(y, p, sample_weight=w)
-    )
-    assert metrics.f1(y, p, 2, **one) == close(reference.f1_score(y, p, sample_weight=w))
+def test_binary_task(case):
+    y, q, p, w = case
+    weighed = {"sample_weight": w}
+    assert measured(y, q, p, w, positive=1) == {
+        "accuracy": close(reference.accuracy_score(y, p, **weighed)),
+        "balanced_accuracy": close(reference.balanced_accuracy_score(y, p, **weighed)),
+        "auc": close(reference.roc_auc_score(y, q[:, 1], **weighed)),
+        "average_precision": close(reference.average_precision_score(y, q[:, 1], **weighed)),
+        "recall": close(reference.recall_score(y, p, **weighed)),
+        "specificity": close(reference.recall_score(y, p, pos_label=0, **weighed)),
+        "precision": close(reference.precision_score(y, p, **weighed)),
+        "f1": close(reference.f1_score(y, p, **weighed)),
+        "mcc": close(reference.matthews_corrcoef(y, p, **weighed)),
+        "brier": close(reference.brier_score_loss(y, q[:, 1], **weighed)),
+        "ece": close(calibration_error(y, q, w)),
+    }
 
 
 @binary
 @given(rows(n_classes=4))
-def test_macro_decisions(case):
-    y, _, p, w = case
-    mean = {"average": "macro", "sample_weight": w}
-    assert metrics.balanced_accuracy(y, p, 4, weights=w) == close(
-        reference.balanced_accuracy_score(y, p, sample_weight=w)
-    )
-    assert metrics.recall(y, p, 4, weights=w) == close(reference.recall_score(y, p, **mean))
-    assert metrics.precision(y, p, 4, weights=w) == close(reference.precision_score(y, p, **mean))
-    assert metrics.f1(y, p, 4, weights=w) == close(reference.f1_score(y, p, **mean))
-    rest = [reference.recall_score(y != k, p != k, sample_weight=w) for k in range(4)]
-    assert metrics.specificity(y, p, 4, weights=w) == close(np.mean(rest))
-    assert metrics.confusion_matrix(y, p, 4, w) == pytest.approx(
-        reference.confusion_matrix(y, p, sample_weight=w), abs=TOLERANCE
-    )
+def test_mean_over_classes(case):
+    y, q, p, w = case
+    weighed = {"sample_weight": w}
+    macro = {"average": "macro", "sample_weight": w}
+
+    def mean(score, scores):
+        return np.mean([score(y == k, scores(k), sample_weight=w) for k in range(4)])
+
+    assert measured(y, q, p, w) == {
+        "accuracy": close(reference.accuracy_score(y, p, **weighed)),
+        "balanced_accuracy": close(reference.balanced_accuracy_score(y, p, **weighed)),
+        "auc": close(mean(reference.roc_auc_score, lambda k: q[:, k])),
+        "average_precision": close(mean(reference.average_precision_score, lambda k: q[:, k])),
+        "recall": close(reference.recall_score(y, p, **macro)),
+        "specificity": close(
+            np.mean([reference.recall_score(y != k, p != k, **weighed) for k in range(4)])
+        ),
+        "precision": close(reference.precision_score(y, p, **macro)),
+        "f1": close(reference.f1_score(y, p, **macro)),
+        "mcc": close(reference.matthews_corrcoef(y, p, **weighed)),
+        "brier": close(
+            reference.brier_score_loss(y, q, scale_by_half=False, labels=[0, 1, 2, 3], **weighed)
+        ),
+        "ece": close(calibration_error(y, q, w)),
+    }
+
+
+def calibration_error(y, q, w):
+    """Guo et al.'s error bin by bin; scikit-learn has none."""
+    w = np.ones(len(y)) if w is None else w
+    confidence, right = q.max(axis=1), q.argmax(axis=1) == y
+    error = 0.0
+    for low, high in pairwise(np.linspace(0, 1, 16)):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            gap = np.average(confidence[inside] - right[inside], weights=w[inside])
+            error += w[inside].sum() / w.sum() * abs(gap)
+    return error
 
 
 @binary
-@given(rows())
-def test_binary_ranking(case):
-    y, q, _, w = case
-    assert metrics.auc(y, q, positive=1, weights=w) == close(
-        reference.roc_auc_score(y, q[:, 1], sample_weight=w)
-    )
-    assert metrics.average_precision(y, q, positive=1, weights=w) == close(
-        reference.average_precision_score(y, q[:, 1], sample_weight=w)
-    )
-
-
-@binary
-@given(rows(n_classes=3))
-def test_macro_ranking(case):
-    y, q, _, w = case
-    columns = [(y == k, q[:, k]) for k in range(3)]
-    areas = [reference.roc_auc_score(*column, sample_weight=w) for column in columns]
-    averages = [reference.average_precision_score(*column, sample_weight=w) for column in columns]
-    assert metrics.auc(y, q, weights=w) == close(np.mean(areas))
-    assert metrics.average_precision(y, q, weights=w) == close(np.mean(averages))
+@given(rows(n_classes=4))
+def test_confusion(case):
+    y, q, p, _ = case
+    found = metrics.Predictions(q, y, p, np.arange(len(y))).confusion
+    assert found.tolist() == reference.confusion_matrix(y, p).tolist()
 
 
 @binary
 @given(rows())
 def test_rows_without_weight_do_not_count(case):
-    y, q, _, _ = case
+    y, q, p, _ = case
     kept = np.arange(len(y)) % 3 > 0
     if len(np.unique(y[kept])) < 2:
         return
-    weights = kept.astype(float)
-    assert metrics.auc(y, q, positive=1, weights=weights) == close(
-        metrics.auc(y[kept], q[kept], positive=1)
-    )
-    assert metrics.average_precision(y, q, positive=1, weights=weights) == close(
-        metrics.average_precision(y[kept], q[kept], positive=1)
-    )
+    all_rows = measured(y, q, p, kept.astype(float), positive=1)
+    alone = metrics.Predictions(q[kept], y[kept], p[kept], np.arange(kept.sum()), positive=1)
+    expected = metrics.measure_values(alone, metrics.METRIC_NAMES)
+    assert all_rows == pytest.approx(expected, abs=TOLERANCE, nan_ok=True)
 
 
 @binary
@@ -131,42 +146,6 @@ def test_curves(case):
     assert ours.thresholds == pytest.approx(cuts[::-1], abs=TOLERANCE)
     assert ours.x == pytest.approx(recall[-2::-1], abs=TOLERANCE)
     assert ours.y == pytest.approx(precision[-2::-1], abs=TOLERANCE)
-
-
-@binary
-@given(rows())
-def test_binary_brier(case):
-    y, q, _, w = case
-    assert metrics.brier(y, q, positive=1, weights=w) == close(
-        reference.brier_score_loss(y, q[:, 1], sample_weight=w)
-    )
-
-
-@binary
-@given(rows(n_classes=3))
-def test_multi_class_brier(case):
-    y, q, _, w = case
-    assert metrics.brier(y, q, weights=w) == close(
-        reference.brier_score_loss(y, q, sample_weight=w, scale_by_half=False, labels=[0, 1, 2])
-    )
-
-
-@binary
-@given(rows())
-def test_summary_values_are_those_of_the_functions(case):
-    y, q, p, _ = case
-    ours = metrics.summarise(
-        metrics.Predictions(q, y, p, np.arange(len(y)), positive=1), resamples=1
-    )
-    assert ours["auc"].value == close(reference.roc_auc_score(y, q[:, 1]))
-    assert ours["average_precision"].value == close(reference.average_precision_score(y, q[:, 1]))
-    assert ours["accuracy"].value == close(reference.accuracy_score(y, p))
-    assert ours["recall"].value == close(reference.recall_score(y, p))
-    assert ours["specificity"].value == close(reference.recall_score(y, p, pos_label=0))
-    assert ours["precision"].value == close(reference.precision_score(y, p))
-    assert ours["f1"].value == close(reference.f1_score(y, p))
-    assert ours["brier"].value == close(reference.brier_score_loss(y, q[:, 1]))
-    assert ours["ece"].value == close(metrics.ece(y, q))
 
 
 def test_resamples_are_those_of_a_loop_over_repeated_rows():

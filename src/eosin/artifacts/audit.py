@@ -1,4 +1,4 @@
-"""Schema of ``audit.json``: what the leak audit found."""
+"""Schema of ``audit.json``, the leak audit of a split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Kind = Literal[
     "label_conflict",
 ]
 Severity = Literal["leak", "warning", "note"]
-#: Kinds whose pairs are worth a look side by side; images of one patient need not look alike.
+#: Kinds whose pairs are shown side by side; images of one patient need not look similar.
 SHOWN_KINDS: tuple[Kind, ...] = (
     "same_cluster",
     "identical_bytes",
@@ -31,17 +31,17 @@ SHOWN_KINDS: tuple[Kind, ...] = (
 
 
 class Pair(Document):
-    """Two samples that share something.
+    """A pair of samples that have something in common.
 
     Attributes:
-        a: Path of the one, as the manifest has it.
-        b: Path of the other.
-        split_a: The split (or fold) of the one; null without splits.
-        split_b: The split of the other.
+        a: Path of the first, as the manifest has it.
+        b: Path of the second.
+        split_a: The subset (or fold) of the first; null without splits.
+        split_b: The subset of the second.
         score: 1.0 for an exact match; the similarity otherwise.
-        how: What distinguishes two near-duplicates, in words, such as ``mirrored``; of
-            ``alike_names`` both spellings and the rows they are in; of ``same_group`` that the two
-            are one patient in two groups.
+        how: In words, what distinguishes two near-duplicates, such as ``mirrored``; of
+            ``alike_names`` both spellings and their rows; of ``same_group`` that the two are one
+            patient in two groups.
     """
 
     a: str
@@ -53,7 +53,7 @@ class Pair(Document):
 
 
 class Finding(Document):
-    """One kind of overlap between one pair of splits, with an example pair for each shared key."""
+    """One kind of overlap between two subsets, with an example pair for each shared key."""
 
     kind: Kind
     severity: Severity
@@ -62,21 +62,21 @@ class Finding(Document):
 
 
 class SplitSize(Document):
-    """How many images and groups a split holds."""
+    """Number of images and groups of a subset."""
 
     n_images: Count
     n_groups: Count
 
 
 class GroupLink(Document):
-    """One reason why two groups belong together.
+    """The reason why two groups were joined.
 
     Attributes:
         kind: The kind of finding that connects them.
-        a: Path of an image of the one.
-        b: Path of an image of the other.
-        group_a: The one group, as it was named before.
-        group_b: The other.
+        a: Path of an image of the first.
+        b: Path of an image of the second.
+        group_a: Name of the first group before the repair.
+        group_b: Name of the second.
         how: Both spellings of ``alike_names``; what distinguishes two near-duplicates.
     """
 
@@ -93,7 +93,7 @@ class JoinedGroups(Document):
 
     Attributes:
         group: Its name.
-        groups: The names of those that it was made of.
+        groups: Names of the groups that it was made of.
         links: One reason for each join: one fewer than groups.
     """
 
@@ -103,14 +103,14 @@ class JoinedGroups(Document):
 
 
 class AuditReport(VersionedDocument):
-    """The whole of ``audit.json``.
+    """Schema of ``audit.json``.
 
     Attributes:
-        n_images: How many images were looked at.
-        n_groups: In how many groups.
-        splits: The parts.
+        n_images: Number of images compared.
+        n_groups: Number of their groups.
+        splits: The subsets.
         findings: Leaks first.
-        reach: What near-duplicates were looked for and what was not, in sentences; empty where
+        reach: Sentences on which near-duplicates were searched for and which were not; empty where
             only names, groups and exact copies were compared.
         n_unknown_patients: Images whose patient is not known; null in files of earlier versions.
         repair: The groups that were joined before the audit.
@@ -126,7 +126,7 @@ class AuditReport(VersionedDocument):
 
     @property
     def unchecked(self) -> str:
-        """A sentence on what could not be checked for want of patients; empty if all are known."""
+        """Sentence on images of unknown patients, which could not be checked; else empty."""
         n = self.n_unknown_patients
         if n is None:  # of an earlier version
             n = self.n_images if self.n_groups == self.n_images else 0
@@ -141,9 +141,9 @@ class AuditReport(VersionedDocument):
 
     @property
     def leaks(self) -> list[Finding]:
-        """The findings that make a test result flattering."""
+        """The findings that make a test result optimistic."""
         return [finding for finding in self.findings if finding.severity == "leak"]
 
     def joined(self, leaks: Sequence[Finding]) -> AuditReport:
-        """Return the report with leaks that were found elsewhere; they come first."""
+        """Return the report with further leaks, which come first."""
         return self.model_copy(update={"findings": [*leaks, *self.findings]})

@@ -1,8 +1,8 @@
-"""Bounds on what a table may unpack to, checked before a library unpacks it.
+"""Size limits of tables, checked before a library unpacks them.
 
-A file of a kilobyte can stand for gigabytes: compressed text, a workbook whose last cell is its
-only one, a Parquet file that repeats a value a billion times. ``EOSIN_MAX_CELLS`` sets how many
-cells are read, 6,000,000 by default: of ten columns, the rows of 600,000 images.
+A kilobyte can stand for gigabytes: compressed text, a workbook with one cell in its last row, a
+Parquet file that repeats a value a billion times. ``EOSIN_MAX_CELLS`` limits the number of cells,
+6,000,000 by default: 600,000 images with ten columns.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from eosin.core.files import open_file
 from eosin.core.places import read_setting
 
 CELLS_VARIABLE = "EOSIN_MAX_CELLS"
-#: Cells of text or Parquet; with its share of a row, one takes up to 200 bytes of memory.
+#: Most cells of text or Parquet; a cell takes up to 200 bytes of memory.
 _CELLS = 6_000_000
 #: Bytes that a cell may have on average, packed or unpacked.
 _CELL_BYTES = 28
-#: Cells of a Parquet table of Eosin's own are read as they are: so many for one of another table.
+#: Factor on that number for Parquet tables that Eosin wrote, whose cells are not converted.
 _OWN = 7
-#: Columns; a workbook has as many at most.
+#: Most columns, the limit of a workbook.
 _MAX_COLUMNS = 16_384
 
 _UNPACK: dict[str, Callable[[io.BytesIO], Any]] = {
@@ -39,12 +39,12 @@ _UNPACK: dict[str, Callable[[io.BytesIO], Any]] = {
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
 }
-#: Endings of packed text.
+#: Suffixes of compressed text.
 PACKED_SUFFIXES = frozenset(_UNPACK)
 _LETTERS = 26
-#: More than a zip file's reader unpacks at once; only at a member's end it looks at the checksum.
+#: More than a zip reader unpacks at once; it checks the checksum only at a member's end.
 _MARGIN = 1 << 24
-#: Place of a cell or row of an Excel sheet.
+#: Reference of a cell or row of an Excel sheet.
 _PLACE = re.compile(rb"""\br\s*=\s*["']([A-Z]{0,3})(\d{1,10})["']""")
 #: Rows and cells of an OpenDocument sheet.
 _ODS = re.compile(rb"<table:(table-row|table-cell|covered-table-cell)\b([^>]*)>")
@@ -53,10 +53,7 @@ _SMALLER = "Keep the columns and rows that are needed, or split the table"
 
 
 def max_cells(*, own: bool = False) -> int:
-    """Return how many cells a table may have.
-
-    Args:
-        own: Of a Parquet table that Eosin wrote.
+    """Return the largest number of cells of a table, or of one that Eosin wrote.
 
     Raises:
         UsageError: ``EOSIN_MAX_CELLS`` is no whole number above 0.
@@ -65,21 +62,17 @@ def max_cells(*, own: bool = False) -> int:
 
 
 def max_bytes() -> int:
-    """Return how many bytes a table may have, packed or unpacked."""
+    """Return the largest size of a table in bytes, packed or unpacked."""
     return _CELL_BYTES * max_cells()
 
 
 def _max_sheet_cells() -> int:
-    """Return how many cells a workbook's sheet may have, empty ones included."""
+    """Return the largest number of cells of a workbook's sheet, empty ones included."""
     return 2 * max_cells() // 3
 
 
 def read_bounded(path: Path, *, pipe: bool = False) -> bytes:
-    """Read the bytes of a table, unpacked where its ending says that it is packed.
-
-    Args:
-        path: The file.
-        pipe: As for :func:`eosin.core.files.open_file`.
+    """Read the bytes of a table, decompressed according to its suffix.
 
     Raises:
         ManifestError: It has more than :func:`max_bytes`, packed or unpacked.
@@ -104,7 +97,7 @@ def read_bounded(path: Path, *, pipe: bool = False) -> bytes:
 
 
 def too_large(path: Path, bound: str) -> ManifestError:
-    """Return the refusal of a table that goes beyond a bound, such as ``"10 cells"``."""
+    """Return the error for a table that exceeds a limit, such as ``"10 cells"``."""
     return ManifestError(
         f"the table {path} is too large: it has more than {bound} ({CELLS_VARIABLE} sets this)",
         mend=_SMALLER,
@@ -112,11 +105,7 @@ def too_large(path: Path, bound: str) -> ManifestError:
 
 
 def check_columns(path: Path, n_columns: int) -> None:
-    """Check that a table has no more columns than a workbook can have.
-
-    Raises:
-        ManifestError: It has more.
-    """
+    """Check that a table has no more columns than a workbook; raises ``ManifestError``."""
     if n_columns > _MAX_COLUMNS:
         raise ManifestError(
             f"the table {path} has {n_columns:,} columns; at most {_MAX_COLUMNS:,} are read",
@@ -125,14 +114,10 @@ def check_columns(path: Path, n_columns: int) -> None:
 
 
 def check_workbook(path: Path, data: bytes) -> None:
-    """Check what a zipped workbook unpacks to; others are no larger than their file.
-
-    Args:
-        path: The file, for messages.
-        data: Its bytes.
+    """Check the unpacked size of a zipped workbook; other formats are not compressed.
 
     Raises:
-        ManifestError: A sheet, or all that is in the file, is too large.
+        ManifestError: A sheet, or the whole file, is too large.
         ValueError, OSError: It is no readable zip file.
     """
     if not data.startswith(b"PK"):
@@ -153,19 +138,19 @@ def check_workbook(path: Path, data: bytes) -> None:
                 if (n_rows - 1) * n_columns > _max_sheet_cells():  # beside the header
                     raise too_large(path, f"{_max_sheet_cells():,} cells in a sheet")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        # Encrypted members are a RuntimeError, unknown ways of packing a NotImplementedError.
+        # Encrypted members raise RuntimeError, unknown compressions NotImplementedError.
         raise ValueError(str(error)) from error
 
 
 def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
-    """Return at most one byte more than ``most``, whatever size the member says that it has."""
+    """Return at most ``most`` + 1 bytes, whatever size the member declares."""
     member.file_size = most + _MARGIN
     with archive.open(member) as stream:
         return stream.read(most + 1)
 
 
 def _sheet_size(name: str, text: bytes) -> tuple[int, int]:
-    """Return rows and columns up to the last cell that is said to be there."""
+    """Return rows and columns up to the last cell that the sheet declares."""
     if name == "content.xml":
         return _ods_size(text)
     rows = columns = 0
@@ -187,7 +172,7 @@ def _ods_size(text: bytes) -> tuple[int, int]:
 
 
 def _ods_rows(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield how often each row is repeated, and its columns up to the last that is filled."""
+    """Yield each row's repetitions, and its number of columns up to the last filled cell."""
     repeated = place = width = 0
     for kind, attributes in _ODS.findall(text):
         found = _REPEATED.search(attributes)
@@ -205,16 +190,13 @@ def _ods_rows(text: bytes) -> Iterator[tuple[int, int]]:
 def read_parquet(
     path: Path, data: bytes, columns: list[str] | None = None, *, own: bool = False
 ) -> Any:
-    """Read a Parquet table whose cells are counted before they are made.
+    """Read a Parquet table after counting its cells.
 
     Args:
         path: The file, for messages.
         data: Its bytes.
         columns: The columns to read; all by default.
-        own: Whether Eosin wrote it.
-
-    Returns:
-        A pyarrow table.
+        own: True for a table that Eosin wrote.
 
     Raises:
         ManifestError: It is too large.
@@ -231,7 +213,7 @@ def read_parquet(
         _check_parquet(
             path, file.metadata, names if columns is None else columns, max_cells(own=own)
         )
-        # A value that is repeated a million times is kept once until its size is known.
+        # A repeated value is stored once until its unpacked size is known.
         file = parquet.ParquetFile(pa.BufferReader(data), read_dictionary=text)
         table = file.read(columns=columns)
         if sum(map(_text_bytes, table.columns)) > max_bytes():
@@ -246,7 +228,7 @@ def read_parquet(
 
 
 def _text_bytes(column: Any) -> int:
-    """Return the bytes that a column of text takes once each cell has its own; 0 for others."""
+    """Return the unpacked size in bytes of a text column; 0 for other columns."""
     import pyarrow as pa
     from pyarrow import compute
 

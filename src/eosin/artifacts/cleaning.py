@@ -1,8 +1,8 @@
-"""Cleaning the cells of a table of samples: names, unknown values, numbers, splits.
+"""Cleaning of the cells of a table of samples: names, unknown values, numbers, splits.
 
-A name is stripped of surrounding blanks and brought into Unicode's composed form (NFC), wherever it
-comes from: a table or a folder. Names that then still differ, be it by case alone, stay different
-here; :func:`eosin.core.text.spelling_key` compares those.
+Names are stripped of surrounding blanks and brought into Unicode's composed form (NFC), whether
+they come from a table or a folder. Names that still differ, even by case alone, stay different;
+:func:`eosin.core.text.spelling_key` compares those.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError, close_matches
-from eosin.core.text import clean_name, is_name, is_text, is_unknown, shorten
+from eosin.core.text import clean_name, is_name, is_text, is_unknown, quantity, shorten, some
 from eosin.core.types import SPLITS, TOGETHER
 
-#: Columns whose written-out unknowns (``NA``, ``unknown``) are the same as an empty cell.
+#: Columns in which ``NA`` or ``unknown`` means an empty cell.
 _UNKNOWABLE = (
     *("patient", "group", "slide", "site", "cluster", "accession"),
     *("magnification", "mpp", "split", "fold"),
 )
-#: Least and most µm per pixel that a microscope's image can have.
+#: Range of µm per pixel of a microscope's image.
 MPP_RANGE = (0.01, 100.0)
 _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _SPLIT_NAMES |= {name: name for name in SPLITS}
@@ -34,16 +34,13 @@ _MOST_SHOWN = 3
 
 
 def clean_cells(frame: Any, label: str, name: str, *, reads_split: bool = True) -> list[str]:
-    """Clean, in place, every column of a table whose cells Eosin reads, but for paths.
+    """Clean, in place, every column that Eosin reads, except paths; return sentences on changes.
 
     Args:
         frame: The table; all cells are text.
         label: The column that ``label`` was copied from.
-        name: What the table is called in messages.
-        reads_split: Whether the column ``split`` is used; else it may hold anything.
-
-    Returns:
-        Sentences on what was changed.
+        name: Name of the table for messages.
+        reads_split: False leaves the column ``split`` unchecked.
 
     Raises:
         ManifestError: A cell of ``mpp`` is no number in its range, or ``split`` names no split.
@@ -68,7 +65,7 @@ def clean_cells(frame: Any, label: str, name: str, *, reads_split: bool = True) 
 def clean_magnification(text: str) -> str:
     """Return a magnification in one spelling: ``40``, ``40.0``, ``40x`` and ``40 X`` are ``40``.
 
-    What is no number, such as ``low``, stays as it is; so do the parts of ``40+100`` each.
+    Text that is no number, such as ``low``, is unchanged; in ``40+100`` each number is cleaned.
     """
     return TOGETHER.join(_one_magnification(part) for part in clean_name(text).split(TOGETHER))
 
@@ -81,7 +78,7 @@ def _one_magnification(text: str) -> str:
 def _clean_names(frame: Any, column: str) -> Iterator[str]:
     """Clean the names in a column; yield a sentence for each kind of change.
 
-    The sentences show no name: it may be a patient's.
+    The sentences contain no name: it may be a patient's.
     """
     names = {cell: clean_name(cell) for cell in set(frame[column])}
     changed = {cell for cell, name in names.items() if name != cell}
@@ -123,7 +120,7 @@ def _clean_splits(frame: Any, name: str) -> Iterator[str]:
 
 
 def _note_contradictions(frame: Any) -> Iterator[str]:
-    """Yield a sentence where one image or one slide is listed under two patients."""
+    """Yield a sentence for each image or slide that is listed under two patients."""
     for key, what in (("path", "image"), ("slide", "slide")):
         if key not in frame or "patient" not in frame:
             continue
@@ -132,12 +129,12 @@ def _note_contradictions(frame: Any) -> Iterator[str]:
         mask = (n_patients > 1).reindex(frame.index, fill_value=False)
         if mask.any():
             n = frame[key][mask].nunique()
-            plural = f"{what} is" if n == 1 else f"{what}s are"
-            yield f"{n:,} {plural} listed under several patients, in {_rows(frame, mask)}"
+            plural = quantity(n, f"{what} is", f"{what}s are")
+            yield f"{plural} listed under several patients, in {_rows(frame, mask)}"
 
 
 def _clean_mpp(frame: Any, name: str) -> None:
-    """Write µm per pixel as plain numbers, or refuse the first cell that is none."""
+    """Write µm per pixel as plain numbers; raise an error at the first cell that is none."""
     low, high = MPP_RANGE
     numbers = {"": ""}
     for cell in set(frame["mpp"]) - {""}:
@@ -160,17 +157,17 @@ def _first_row(frame: Any, column: str, cell: str) -> str:
 
 
 def _rows(frame: Any, mask: Any) -> str:
-    """Return the number of rows, and the first ones of a table that was read."""
+    """Return the number of rows, with the first row numbers of a table that was read."""
     positions = np.flatnonzero(np.asarray(mask))
-    count = "1 row" if len(positions) == 1 else f"{len(positions):,} rows"
+    count = quantity(len(positions), "row")
     if frame.index.name is None:
         return count
-    first = ", ".join(str(row_number(frame, int(position))) for position in positions[:_MOST_SHOWN])
-    return f"{count} ({first}{', …' if len(positions) > _MOST_SHOWN else ''})"
+    first = [str(row_number(frame, int(position))) for position in positions[: _MOST_SHOWN + 1]]
+    return f"{count} ({some(first, _MOST_SHOWN)})"
 
 
 def check_text(frame: Any, name: str) -> None:
-    """Refuse cells that no file, name or table can hold: with a NUL, or with half a character."""
+    """Check that all cells can be written to files, without a NUL or half a character."""
     for column, cells in frame.items():
         if is_text("\n".join(map(str, cells))):
             continue
@@ -183,7 +180,7 @@ def check_text(frame: Any, name: str) -> None:
 
 
 def check_names(frame: Any, name: str) -> None:
-    """Refuse classes and magnifications that no model could be saved with."""
+    """Check that a model can be saved with the names of classes and magnifications."""
     for column in {"label", "magnification"} & set(frame):
         odd = {cell for cell in set(frame[column]) if cell and not is_name(cell)}
         if odd:

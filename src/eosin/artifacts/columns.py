@@ -1,8 +1,8 @@
-"""Columns of a user's table: which holds the image, the class, the patient and the group.
+"""Columns of a user's table: image reference, class, patient and group.
 
-A column that is nearly called ``patient`` (``patient_id``, ``Patient``, ``case``, ``subject``) must
-not be passed over: the split would be made by image, and one patient's images would be in both the
-training and the test part without anybody noticing.
+A column with a name close to ``patient`` (``patient_id``, ``Patient``, ``case``, ``subject``) must
+not be overlooked: the split would be made by image, and one patient's images would be in both the
+training and the test subset without anybody noticing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NEAR = {
     "patient": r"(pseudo|anon|bcr|tcga)?(patient|patienten|subject|case|participant|donor|proband|"
     r"person|individual|pat|pt|pid|mrn|subj|mouse|animal|(study|record)(?=id|no|nr|num))(submitter)?",
     "group": r"(group|grp)",
-    # A slide is less than a patient, but one that crosses a split is a leak all the same.
+    # A slide is less than a patient, but one that crosses a split is still a leak.
     "slide": r"(slide|wsi|specimen|sample|biopsy|block)",
 }
 _PATTERNS = {key: re.compile(rf"(id)?{words}{_ENDING}") for key, words in _NEAR.items()}
@@ -37,12 +37,12 @@ class Columns:
     """The columns of a user's table.
 
     Attributes:
-        path: The column that holds the image reference.
-        patient: The column that holds the patient.
-        group: The column that holds the unit that must not cross a split.
-        independent: Whether the user states that images are independent, whatever the columns are
+        path: The column of the image reference.
+        patient: The column of the patient.
+        group: The column of the unit that must not cross a split.
+        independent: True if the user declares images to be independent, whatever the columns are
             called.
-        in_recipe: Whether hints name the keys of a recipe, else the options of a command.
+        in_recipe: True if hints name the keys of a recipe, not the options of a command.
     """
 
     path: str = "path"
@@ -52,7 +52,7 @@ class Columns:
     in_recipe: bool = False
 
     def option(self, key: str, column: str) -> str:
-        """Return what to add to the command line so that a column is used."""
+        """Return the option or key that selects a column."""
         if self.in_recipe:
             return f"--set {shlex.quote(f'data.{key}={column}')}"
         return f"--{key} {shlex.quote(column)}"
@@ -64,21 +64,21 @@ class Columns:
 
 
 def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> list[str]:
-    """Copy, in place, the columns that hold what Eosin needs to those that it reads.
+    """Copy, in place, the user's columns to the column names that Eosin reads.
 
     Args:
         frame: The table.
-        columns: Where what is; ``None`` takes the columns of the usual names and looks for no
-            others.
-        label: The column that holds the class.
-        name: What the table is called in messages.
+        columns: The user's columns; ``None`` takes those with the standard names and searches for
+            no others.
+        label: The column of the class.
+        name: Name of the table for messages.
 
     Returns:
-        Sentences on what is known of the images, but not used.
+        Sentences on columns with information on the images that are not used.
 
     Raises:
-        ManifestError: A column is missing, or one is nearly called ``patient`` or ``group`` and
-            would be passed over.
+        ManifestError: A column is missing, or one with a name close to ``patient`` or ``group``
+            would be overlooked.
     """
     mapped = {"path": columns.path if columns else "path", "label": label}
     if columns:
@@ -129,7 +129,7 @@ def _key(column: str) -> str:
 
 
 def _check_passed_over(frame: Any, columns: Columns, name: str) -> None:
-    """Refuse a table whose patients or groups are in a column that nobody would read."""
+    """Check that no column of patients or groups is overlooked."""
     has_patients, has_groups = _is_filled(frame, "patient"), _is_filled(frame, "group")
     filled = [str(column) for column in frame if _is_filled(frame, column)]
     independent = f"{columns.independence} if the images are independent"
@@ -145,7 +145,7 @@ def _check_passed_over(frame: Any, columns: Columns, name: str) -> None:
         other = f"{columns.option('group', 'patient')} to keep all images of a patient together"
     near = find_near("group", filled)
     if not near and not has_patients:
-        # No split is drawn outside a recipe, and `slide` is a column that is read.
+        # No split is drawn outside a recipe, and the column `slide` is read.
         ours = () if columns.in_recipe else ("slide",)
         near = find_near("slide", [c for c in filled if c not in ours and _repeats(frame, c)])
     if near:

@@ -1,4 +1,4 @@
-"""Schema of ``comparison.json``: what runs reach on the same images, and what they cost."""
+"""Schema of ``comparison.json``: metrics of runs on the same images, and their costs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from eosin.artifacts.values import (
 )
 from eosin.artifacts.versioned import Document, VersionedDocument
 
-#: What a run is weighed against its metrics by, as they are called in ``fronts``.
+#: The costs that metrics are compared with, the keys of ``fronts``.
 COST_NAMES = ("params", "macs", "onnx_bytes", "latency", "training_seconds")
 
 
 class Latency(Document):
-    """How long one image takes, from decoded pixels at the input's size to probabilities.
+    """Time for one image, from decoded pixels at the input's size to probabilities.
 
     Attributes:
         median: Seconds.
         low: Lower end of the median's 95 % interval, seconds.
         high: Upper end.
         rounds: Seconds of each round; a round times all models, one after the other.
-        images: Whether ``real`` images were judged, or ``random`` pixels.
+        images: ``real`` images, or ``random`` pixels.
     """
 
     median: NotNegative
@@ -42,7 +42,7 @@ class Latency(Document):
 
 
 class Cost(Document):
-    """What a model folder takes; null where it is not known.
+    """Costs of a model folder; null where not known.
 
     Attributes:
         params: Learnable weights.
@@ -60,27 +60,27 @@ class Cost(Document):
 
 
 class ComparedRun(Document):
-    """One run.
+    """A run in the comparison.
 
     Attributes:
-        name: Of its folder, with as many parents as tell it from the others.
+        name: Name of its folder, with as many parents as make it unique.
         model: The network's name.
         preprocessing: Stain normalisation and augmentation, in words.
-        protocol: How its images were divided; ``external`` for an outside manifest.
-        split: The judged split.
-        seed: Of its training; null where the folder does not tell.
-        n_judged: Images that it was judged on.
-        n_seen_groups: Groups among those that its training saw as well; null where it cannot tell.
+        protocol: Protocol of the split; ``external`` for an external manifest.
+        split: The evaluated subset.
+        seed: Of its training; null where not recorded.
+        n_judged: Number of evaluated images.
+        n_seen_groups: Evaluated groups that its training saw as well; null where not known.
         n_leaks: Leaks that its audit found.
-        simulated: Whether the images are simulated.
+        simulated: True for simulated images.
         image: Metrics of the most probable class, on the images in common.
-        at_threshold: Those of the decision at its locked threshold; empty without one.
-        networks: How many networks were judged: one, or one a fold.
-        judged: What one of those takes.
-        deployed: What its model folder takes, which joins the folds' networks.
-        training_seconds: Wall time of its training and of those before it.
-        device: What trained it.
-        is_head: Whether it is a head on features, whose costs leave out what makes these.
+        at_threshold: Metrics of the decision at its tuned threshold; empty without one.
+        networks: Number of evaluated networks: one, or one a fold.
+        judged: Cost of one of those.
+        deployed: Cost of its model folder, which joins the folds' networks.
+        training_seconds: Wall time of its training and of earlier stages.
+        device: Device of the training.
+        is_head: True for a head on features, whose costs exclude the feature extractor.
     """
 
     name: str
@@ -104,20 +104,20 @@ class ComparedRun(Document):
 
     @property
     def is_flattered(self) -> bool:
-        """Whether it was judged on what its training saw."""
+        """True if it was evaluated on what its training saw."""
         return bool(self.n_seen_groups) or self.n_leaks > 0
 
     @property
     def is_weighed(self) -> bool:
-        """Whether what it reaches may be held against its costs."""
+        """True if its metrics may be compared with its costs."""
         return not (self.is_flattered or self.is_head)
 
 
 class PairedMetric(Document):
-    """How much more of one metric the first run of a pair has.
+    """Difference of one metric between the runs of a pair.
 
     Attributes:
-        difference: With its 95 % interval from resamples of whole groups.
+        difference: First minus second, with its 95 % interval from resamples of whole groups.
         p: Of the test that exchanges whole groups; null where it is undefined.
         p_holm: The same, corrected for the number of pairs.
     """
@@ -128,7 +128,7 @@ class PairedMetric(Document):
 
 
 class IndependentTest(Document):
-    """A test that takes every image as independent of every other.
+    """A test that takes images as independent of each other.
 
     Attributes:
         p: Two-sided p-value; mid-p for McNemar's test.
@@ -148,7 +148,7 @@ class IndependentTest(Document):
 
 
 class ComparedPair(Document):
-    """Two runs.
+    """A pair of runs.
 
     Attributes:
         one: Name of the first.
@@ -170,7 +170,7 @@ class RangeRow(Document):
 
     Attributes:
         name: The run, or the level of a factor.
-        mean: Over all replicates.
+        mean: Over all folds or seeds.
         tukey: Letters of its homogeneous subsets; two rows without a common letter differ.
         duncan: The same of Duncan's test.
     """
@@ -182,12 +182,12 @@ class RangeRow(Document):
 
 
 class RangeTest(Document):
-    """Tukey's and Duncan's multiple-range tests on replicate values.
+    """Tukey's and Duncan's multiple-range tests on the values of folds or seeds.
 
     Attributes:
         factor: ``run``, ``model`` or ``preprocessing``.
-        metric: What the values are of.
-        blocks: What the replicates are called: the folds, or seeds, in common.
+        metric: The metric that is tested.
+        blocks: Names of the folds, or seeds, in common.
         n_each: Values behind each mean.
         mean_square: Error variance of the two-way layout.
         freedom: Its degrees of freedom.
@@ -208,15 +208,15 @@ class RangeTest(Document):
 
 
 class Criterion(Document):
-    """One demand on a light model (P3), and whether it is met.
+    """One criterion for a light model (P3), and its result.
 
     Attributes:
         name: ``recall``, ``f1``, ``bytes``, ``seconds``, ``smaller`` or ``faster``.
         of: ``argmax``, ``threshold``, ``judged`` (one network) or ``deployed``.
-        value: What the light model has; null where it is not known.
+        value: The light model's value; null where not known.
         low: Lower end of its interval.
         high: Upper end.
-        limit: What is asked.
+        limit: The required value.
         is_met: Null where the interval holds the limit, or where there is none.
     """
 
@@ -230,12 +230,12 @@ class Criterion(Document):
 
 
 class LightAgainstLarge(Document):
-    """P3's question, asked of the smallest and the largest run.
+    """P3's criteria, applied to the smallest and the largest run.
 
     Attributes:
         light: The smallest run.
         large: The largest.
-        criteria: What is asked.
+        criteria: The criteria with their results.
     """
 
     light: str
@@ -249,26 +249,25 @@ class Comparison(VersionedDocument):
     Attributes:
         eosin: Version of Eosin.
         created: UTC time, ISO 8601.
-        platform: What the latencies were measured on.
-        threads: Threads that they were measured with.
+        platform: Machine of the latency measurements.
+        threads: Threads of the latency measurements.
         metric: The metric that runs are ranked by.
-        asked: The metric that was asked for, where it is undefined for a run; else empty.
+        asked: The requested metric, where it is undefined for a run; else empty.
         metrics: All that are compared.
         positive: The positive class of a binary task.
         n_images: Images in common.
-        n_patients: Their patients; null where one image or more has none.
+        n_patients: Their patients; null where the patient of an image is not known.
         n_groups: Their groups, the units of bootstrap and exchange.
         n_repeated: Runs with predictions of an image from several repeats, which were averaged.
-        matched_by_content: Images that lie at other paths in another run.
+        matched_by_content: Images that have another path in another run.
         resamples: Of the bootstrap.
         flips: Of the exchange test.
         seed: Of both.
         runs: In the order given.
-        pairs: Each two runs, the better first.
-        ranges: Empty without replicates in common.
+        pairs: All pairs of runs, the better first.
+        ranges: Empty without folds or seeds in common.
         light_large: Null where all runs are of one size, or the size is not known.
-        fronts: By cost, the runs that no other beats in both; those that are flattered, and heads
-            on features, left out.
+        fronts: By cost, the Pareto front of runs; without optimistic ones and heads on features.
     """
 
     eosin: str

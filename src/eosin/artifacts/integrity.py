@@ -1,6 +1,7 @@
-"""SHA-256 of files, checked before they are read: a model folder's are in ``model.json``.
+"""SHA-256 checks of files before they are read.
 
-Those of a finished run, but for its model, its figures and its pages, are in ``environment.json``.
+Checksums of a model folder are in ``model.json``; those of a finished run, except its model,
+figures and pages, in ``environment.json``.
 """
 
 from __future__ import annotations
@@ -33,27 +34,29 @@ _LOG = logging.getLogger(__name__)
 _KEY = "files"
 #: An ensemble of 25 networks of VGG-16's size has 13 GiB.
 _MAX_BYTES = 16 << 30
+_RESTORE = "Restore the file as the run wrote it"
 
 
 def write_model(folder: ModelFolder, info: ModelInfo) -> None:
-    """Write ``model.json`` with the SHA-256 of every file beside it, which are all written."""
-    files = {path.name: sha256_file(path) for path in folder.listed if path.exists()}
-    write_document(folder.info, info.model_copy(update={_KEY: files}))
+    """Write ``model.json`` with the SHA-256 of every file beside it, all of which must exist."""
+    write_document(folder.info, info.model_copy(update={_KEY: _hash_files(folder)}))
+
+
+def _hash_files(folder: RunFolder | ModelFolder) -> dict[str, str]:
+    """Return the SHA-256 of each file that is listed of a folder, by its path inside."""
+    listed = (path for path in folder.listed if path.exists())
+    return {path.relative_to(folder.root).as_posix(): sha256_file(path) for path in listed}
 
 
 def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
-    """Check that the files of a model folder are those that its ``model.json`` lists.
+    """Verify the files of a model folder against the checksums in its ``model.json``.
 
-    A warning is logged for a model of an older version, which lists its weights alone, and for a
-    card that was changed or is missing: cards are for people, nothing is computed from them.
-
-    Args:
-        folder: The model folder.
-        info: What its ``model.json`` says.
+    Logs a warning for a model of an older version, which lists its weights alone, and for a changed
+    or missing card: cards are for people, nothing is computed from them.
 
     Raises:
-        ArtifactError: Another file than a card is missing or is another one, or a file computes
-            without being listed.
+        ArtifactError: A file other than a card is missing or differs, or a file that takes part in
+            computation is not listed.
     """
     listed = info.files
     if listed is None:
@@ -74,7 +77,7 @@ def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
 
 
 def _check_cards(folder: ModelFolder, listed: Mapping[str, str]) -> None:
-    """Log one warning where cards are missing, changed or cannot be read."""
+    """Log one warning if cards are missing, changed or unreadable."""
     missing = [name for name in listed if not (folder.root / name).exists()]
     changed = [
         name for name in listed if name not in missing and not _is_same(folder.root / name, listed)
@@ -101,7 +104,7 @@ def _is_same(path: Path, listed: Mapping[str, str]) -> bool:
 
 
 def _check_unlisted(folder: ModelFolder, listed: Mapping[str, str]) -> None:
-    """Refuse a file that would compute, or be compared with, and that is not the model's."""
+    """Check that all files that take part in computation are listed."""
     for path in (folder.onnx, folder.weights, folder.profile):
         if path.exists() and path.name not in listed:
             raise ArtifactError(
@@ -133,7 +136,7 @@ def _verify(folder: ModelFolder, name: str, expected: str) -> None:
 
 
 def _sha256(path: Path) -> str:
-    """Return the SHA-256 of a file; raises ``OSError``, also for a size that no model has."""
+    """Return the SHA-256 of a file; raises ``OSError``, also if it is too large for a model."""
     check_file(path)
     if path.stat().st_size > _MAX_BYTES:
         told = f"it has more than {_MAX_BYTES >> 30} GiB"
@@ -142,7 +145,7 @@ def _sha256(path: Path) -> str:
 
 
 def _card_hint(folder: ModelFolder) -> str:
-    """Return how to get a card back: inside a run it is made again, elsewhere it is copied."""
+    """Return the hint for a card: remade inside a run, copied elsewhere."""
     run = RunFolder(folder.root.parent)
     if run.model == folder.root and run.metrics.exists():
         return f"Write the card again: eosin report {shlex.quote(str(run.root))}"
@@ -155,10 +158,10 @@ def _copy_again(start: str = "copy") -> str:
 
 @contextmanager
 def replacing(folder: ModelFolder, *paths: Path) -> Iterator[None]:
-    """Replace files of a finished model folder; ``model.json`` lists them anew at the end.
+    """Replace files of a finished model folder and update ``model.json`` at the end.
 
-    While that is under way it does not list them: a killed process leaves a model that opens.
-    Nothing is listed in a model of an older version.
+    Meanwhile ``model.json`` does not list them: a killed process leaves a model that opens.
+    A model of an older version, without a list, gets none.
     """
     _list_files(folder, {path.name: None for path in paths})
     yield
@@ -186,7 +189,7 @@ def replace_texts(folder: ModelFolder, texts: Mapping[Path, str]) -> None:
 
 
 def list_again(folder: ModelFolder) -> None:
-    """List the files of a rewritten copy of a model folder, as far as the original listed them."""
+    """Update the checksums of a rewritten copy of a model folder, for files that were listed."""
     listed = read_json(folder.info).get(_KEY) or {}
     paths = {name: folder.root / name for name in listed}
     _list_files(
@@ -197,7 +200,7 @@ def list_again(folder: ModelFolder) -> None:
 
 def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
     """Change entries of a ``model.json`` that lists files; ``None`` removes one."""
-    # As plain values: keys that a newer version added are kept.
+    # Plain values, so that keys of a newer version are kept.
     values = read_json(folder.info)
     if values.get(_KEY) is None:
         return
@@ -211,14 +214,9 @@ def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
 
 
 def list_run_files(run: RunFolder) -> None:
-    """Note in ``environment.json`` the SHA-256 of the files of a run, which are all written."""
+    """Write the SHA-256 of a finished run's files to ``environment.json``."""
     environment = read_document(run.environment, Environment)
-    write_document(run.environment, environment.model_copy(update={"files": _hash_files(run)}))
-
-
-def _hash_files(run: RunFolder) -> dict[str, str]:
-    listed = (path for path in run.listed if path.exists())
-    return {path.relative_to(run.root).as_posix(): sha256_file(path) for path in listed}
+    write_document(run.environment, environment.model_copy(update={_KEY: _hash_files(run)}))
 
 
 def write_finished(
@@ -232,24 +230,19 @@ def write_finished(
         splits: Measurements by split.
     """
     metrics = metrics_bytes(splits)
-    digest = hashlib.sha256(metrics).hexdigest()
-    files = {**_hash_files(run), run.metrics.name: digest}
-    write_document(run.environment, environment.model_copy(update={"files": files}))
+    files = {**_hash_files(run), run.metrics.name: hashlib.sha256(metrics).hexdigest()}
+    write_document(run.environment, environment.model_copy(update={_KEY: files}))
     write_bytes(run.metrics, metrics)
 
 
 def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None:
-    """Check that files of a run are those that it was finished with.
+    """Verify files of a run, by default all, against the checksums in ``environment.json``.
 
-    A file that is not there is not missed: what needs it says so. Nothing is known of a run that
-    is not finished, nor of one of an older version.
-
-    Args:
-        run: The run folder.
-        paths: The files; by default all that are listed.
+    A missing file is no error here: its reader reports it. Nothing is checked in an unfinished run
+    or in one of an older version.
 
     Raises:
-        ArtifactError: One is another file, or cannot be read.
+        ArtifactError: One differs, or cannot be read.
     """
     if not run.environment.exists():
         return
@@ -260,13 +253,21 @@ def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None
             raise damaged(path, f"its SHA-256 is not the one that {run.environment.name} lists")
 
 
+@contextmanager
+def hinting() -> Iterator[None]:
+    """Add a hint to the refusal of a file of a run folder that has none."""
+    try:
+        yield
+    except ArtifactError as error:
+        if error.mend is not None:
+            raise
+        raise ArtifactError(error.message, mend=_RESTORE) from error
+
+
 def damaged(path: Path, reason: str) -> ArtifactError:
-    """Return the refusal of a file of a run folder."""
+    """Return the error for a damaged file of a run folder."""
     told = reason.strip().partition("\n")[0].rstrip(".")
-    return ArtifactError(
-        f"{path} is damaged or was changed: {told}",
-        mend="Restore the file as the run wrote it",
-    )
+    return ArtifactError(f"{path} is damaged or was changed: {told}", mend=_RESTORE)
 
 
 def _digest(path: Path) -> str:

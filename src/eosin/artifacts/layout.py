@@ -1,4 +1,4 @@
-"""The one place that names every file of a run folder and of a model folder."""
+"""File names of run folders, model folders and other outputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Written into every JSON; readers refuse another major number.
+#: Written into every JSON; readers reject another major version.
 FORMAT_VERSION = "1.0"
 #: Split name of the held-out parts of all folds together.
 OUT_OF_FOLD = "oof"
@@ -15,17 +15,13 @@ OUT_OF_FOLD = "oof"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside a run folder.
-
-    Args:
-        root: The run folder itself.
-    """
+    """Paths inside a run folder."""
 
     root: Path
 
     @property
     def recipe(self) -> Path:
-        """The resolved recipe, re-runnable."""
+        """The resolved recipe, runnable again."""
         return self.root / "recipe.toml"
 
     @property
@@ -35,32 +31,32 @@ class RunFolder:
 
     @property
     def manifest(self) -> Path:
-        """The samples with their split, as used."""
+        """The samples with their split."""
         return self.root / "manifest.csv"
 
     @property
     def audit(self) -> Path:
-        """What the leak audit found."""
+        """Leak audit of the split."""
         return self.root / "audit.json"
 
     @property
     def split(self) -> Path:
-        """What the split aimed at and what the groups allowed."""
+        """Requested and actual sizes of the split."""
         return self.root / "split.json"
 
     @property
     def stain(self) -> Path:
-        """What stain was normalised to, and which images came back unchanged."""
+        """Stain reference, and the images that could not be normalised."""
         return self.root / "stain.json"
 
     @property
     def balance(self) -> Path:
-        """What an epoch of the training shows of each class."""
+        """Class balance of a training epoch."""
         return self.root / "balance.json"
 
     @property
     def history(self) -> Path:
-        """One row an evaluation step."""
+        """Training history, one row an evaluation."""
         return self.root / "history.csv"
 
     @property
@@ -70,7 +66,7 @@ class RunFolder:
 
     @property
     def predictions(self) -> Path:
-        """Calibrated probabilities of every judged image."""
+        """Calibrated probabilities of every evaluated image."""
         return self.root / "predictions.csv"
 
     @property
@@ -80,27 +76,27 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """Metrics with intervals, a block a split."""
+        """Metrics with intervals, by subset."""
         return self.root / "metrics.json"
 
     @property
     def skipped(self) -> Path:
-        """Files that could not be read, each with its reason."""
+        """Files that could not be read, with reasons."""
         return self.root / "skipped.csv"
 
     @property
     def samples(self) -> Path:
-        """Small pictures that the report shows."""
+        """Thumbnails for the report."""
         return self.root / "samples"
 
     @property
     def samples_index(self) -> Path:
-        """What each small picture is."""
+        """Index of the thumbnails."""
         return self.samples / "index.json"
 
     @property
     def listed(self) -> tuple[Path, ...]:
-        """The files whose SHA-256 :attr:`environment` lists, where they are there."""
+        """The files whose SHA-256 :attr:`environment` lists, as far as they exist."""
         pictures = sorted(self.samples.glob("*.*")) if self.samples.is_dir() else []
         return (
             *(self.recipe, self.manifest, self.split, self.audit, self.balance, self.stain),
@@ -115,7 +111,7 @@ class RunFolder:
 
     @property
     def drift(self) -> Path:
-        """How outside images differ from those that the model was trained on."""
+        """Drift of external images from the training images."""
         return self.root / "drift.json"
 
     @property
@@ -125,45 +121,45 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """The command that resumes the run, quoted so that it can be typed as printed."""
+        """The command that resumes the run, quoted for a shell."""
         return f"eosin train --resume {shlex.quote(str(self.root))}"
 
     @property
     def checkpoints(self) -> Path:
-        """What ``--resume`` needs."""
+        """Folder of the files that ``--resume`` needs."""
         return self.root / "checkpoints"
 
     @property
     def last_checkpoint(self) -> Path:
-        """State that ``--resume`` goes on from."""
+        """The training state that ``--resume`` continues from."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def best_npz(self) -> Path:
-        """The weights of the best evaluation as the NumPy engine saves them."""
+        """Weights of the best evaluation, saved by the NumPy engine."""
         return self.checkpoints / "best.npz"
 
     def best_checkpoint(self, step: int) -> Path:
-        """Return where the weights of the best evaluation are, which was after ``step`` steps."""
+        """Return the path of the weights of the best evaluation, made after ``step`` steps."""
         return self.checkpoints / f"best-{step}.safetensors"
 
     @property
     def inputs(self) -> Path:
-        """Path, the columns that count and content of each image when the run was started."""
+        """Path, data columns and content hash of each image at the start of the run."""
         return self.checkpoints / "inputs.parquet"
 
     @property
     def logs(self) -> Path:
-        """What ``train.loggers`` write, a folder each."""
+        """Logs of ``train.loggers``, a folder each."""
         return self.root / "logs"
 
     @property
     def stages(self) -> Path:
-        """Folder of the run folders of trainings on other data, which came first."""
+        """Run folders of earlier transfer stages."""
         return self.root / "stages"
 
     def stage(self, number: int, name: str) -> RunFolder:
-        """Return the run folder of one stage, counted from 1."""
+        """Return the run folder of a transfer stage, counted from 1."""
         return RunFolder(self.stages / f"{number}-{name}")
 
     def stage_runs(self) -> list[RunFolder]:
@@ -172,11 +168,11 @@ class RunFolder:
 
     @property
     def folds(self) -> Path:
-        """Folder of the folds' own run folders."""
+        """Run folders of the folds."""
         return self.root / "folds"
 
     def fold(self, repeat: int, fold: int) -> RunFolder:
-        """Return the run folder of one fold of one repeat (both counted from 0)."""
+        """Return the run folder of a fold of a repeat (both counted from 0)."""
         return RunFolder(self.folds / f"{repeat}-{fold}")
 
     def fold_runs(self) -> list[RunFolder]:
@@ -194,11 +190,7 @@ def _numbered(folder: Path, pattern: str) -> list[RunFolder]:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """Paths inside a model folder.
-
-    Args:
-        root: The model folder itself.
-    """
+    """Paths inside a model folder."""
 
     root: Path
 
@@ -209,17 +201,17 @@ class ModelFolder:
 
     @property
     def info(self) -> Path:
-        """Everything that prediction must know about the model."""
+        """Description of the model for prediction."""
         return self.root / "model.json"
 
     @property
     def profile(self) -> Path:
-        """What the images looked like that the model was trained and calibrated on."""
+        """Reference profile of the training and calibration images."""
         return self.root / "profile.json"
 
     @property
     def card(self) -> Path:
-        """The model card as a page; :attr:`card_text` has the same as Markdown."""
+        """The model card as a page."""
         return self.root / "card.html"
 
     @property
@@ -234,23 +226,19 @@ class ModelFolder:
 
     @property
     def listed(self) -> tuple[Path, ...]:
-        """The files whose SHA-256 :attr:`info` lists, where they are there."""
+        """The files whose SHA-256 :attr:`info` lists, as far as they exist."""
         return (self.weights, self.onnx, self.profile, self.card, self.card_text)
 
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """Paths of what ``predict`` writes.
-
-    Args:
-        table: The table of predictions, ``NAME.csv`` or ``NAME.parquet``.
-    """
+    """Paths of the outputs of ``predict``: a table, CSV or Parquet, and files beside it."""
 
     table: Path
 
     @property
     def skipped(self) -> Path:
-        """Files that could not be read, each with its reason; absent where there is none."""
+        """Files that could not be read, with reasons; absent if there are none."""
         return self.table.with_name(f"{self.table.stem}.skipped.csv")
 
     @property
@@ -259,17 +247,13 @@ class PredictionFiles:
         return self.table.with_name(f"{self.table.stem}.json")
 
 
-#: Where the demonstration and ``reproduce`` put the two protocols.
+#: Folders of the two protocols in the output of the demonstration and of ``reproduce``.
 STRICT, AS_PUBLISHED = "strict", "as-published"
 
 
 @dataclass(frozen=True)
 class ComparisonFolder:
-    """Paths inside the folder that ``compare`` makes.
-
-    Args:
-        root: The folder itself.
-    """
+    """Paths inside the output folder of ``compare``."""
 
     root: Path
 
@@ -280,10 +264,10 @@ class ComparisonFolder:
 
     @property
     def document(self) -> Path:
-        """Every figure of the page."""
+        """All figures of the page."""
         return self.root / "comparison.json"
 
     @property
     def table(self) -> Path:
-        """A row a run: metrics and costs."""
+        """Metrics and costs, one row a run."""
         return self.root / "comparison.csv"

@@ -1,15 +1,15 @@
-"""The manifest: the one table that everything downstream reads.
+"""The manifest: the table of images that all later stages read.
 
-Columns: ``path`` (relative to the manifest, else absolute; ``file#index`` addresses an image
-inside a container), ``label``, ``patient`` (empty if unknown), ``group`` (the unit that must not
-cross a split; by default the patient, else the image itself), optional ``slide``,
-``magnification``, ``mpp``, ``split``, ``fold``, ``site``, ``cluster``, ``accession``. Any further
-column passes through. All cells are text, so that ``007`` stays ``007``. Names are cleaned and
-written-out unknowns emptied (:mod:`eosin.artifacts.cleaning`), paths written as the files are
-called (:mod:`eosin.artifacts.paths`).
+Columns: ``path`` (relative to the manifest, else absolute; ``file#index`` for an image inside a
+container), ``label``, ``patient`` (empty if unknown), ``group`` (the unit that must not cross a
+split; by default the patient, else the image itself), optional ``slide``, ``magnification``,
+``mpp``, ``split``, ``fold``, ``site``, ``cluster``, ``accession``. Further columns are kept.
+All cells are text, so that ``007`` stays ``007``. Names are cleaned and written-out unknowns
+emptied (:mod:`eosin.artifacts.cleaning`), paths spelled like their files
+(:mod:`eosin.artifacts.paths`).
 
-A ``|`` in ``path`` stands between the images of a bundle (:mod:`eosin.images.stacks`): then
-every row is one, of equally many places.
+A ``|`` in ``path`` separates the images of a magnification stack (:mod:`eosin.images.stacks`):
+then every row is a stack of the same number of images.
 """
 
 from __future__ import annotations
@@ -33,12 +33,10 @@ from eosin.artifacts.tables import NOTES, ROW, folder_of, lines_of, read_table, 
 from eosin.core.errors import ArtifactError, ManifestError, close_matches
 from eosin.core.files import atomic_path
 from eosin.core.text import clean_name, printable, spelling_key
-from eosin.core.types import BUNDLED, Samples, change_parts, parts_of
+from eosin.core.types import BUNDLED, MOST_INDEX, ImageReference, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
-#: Of an index behind ``#``; no file has more images.
-_MOST_DIGITS = 18
-#: Characters of a cell that a message shows.
+#: Most characters of a cell in a message.
 _MOST_SHOWN = 200
 OPTIONAL = ("patient", "group", "slide", "magnification", "mpp", "split", "fold", "site", "cluster")
 
@@ -55,26 +53,26 @@ def read_manifest(
     verbatim: bool = False,
     reads_split: bool = True,
 ) -> Samples:
-    """Read a manifest from any kind of table.
+    """Read a manifest from a table of any supported format.
 
     Args:
         path: The table, see :func:`eosin.artifacts.tables.read_table`.
-        label: The column that holds the class, e.g. ``subtype``.
-        positive: The positive class of a binary task; refused where it is no label.
-        name: What to call the samples; the file's stem by default.
+        label: The column of the class, e.g. ``subtype``.
+        positive: The positive class of a binary task; must be a label.
+        name: Name of the samples; the file's stem by default.
         allowed: The labels that are allowed, in order; sorted from the table by default.
-        allow_one_class: Whether a table of a single class will do (to check or audit it).
-        columns: Where the image reference, the patient and the group are; columns that are nearly
-            called so are refused. ``None``: in those of the usual names, whatever others there are.
-        verbatim: Whether Eosin wrote the table: its cells are taken as they are.
-        reads_split: Whether the column ``split`` is used; else it may hold anything.
+        allow_one_class: True accepts a table of a single class (to check or audit it).
+        columns: The columns of image reference, patient and group; others with similar names are
+            an error. ``None`` takes the standard names, whatever other columns there are.
+        verbatim: True for a table that Eosin wrote: its cells are taken as they are.
+        reads_split: False leaves the column ``split`` unchecked.
 
     Raises:
         ManifestError: The table is absent, unreadable, empty, or lacks a needed column or cell.
         ArtifactError: The same of a table that Eosin wrote.
     """
     path = Path(path)
-    # A run's own manifest is a file; one that the user names may be a pipe.
+    # A run's manifest is a file; the user's may be a pipe.
     table = read_written(path) if verbatim else read_table(path, pipe=True)
     try:
         return make_samples(
@@ -108,19 +106,19 @@ def make_samples(
     verbatim: bool = False,
     reads_split: bool = True,
 ) -> Samples:
-    """Check and clean a table of samples, and fill in what may be left out.
+    """Validate and clean a table of samples, and fill in optional columns.
 
     Args:
         frame: A pandas table, see the module's header.
         root: The folder that relative paths start from.
-        label: The column that holds the class.
+        label: The column of the class.
         positive: The positive class, if the task has one.
-        name: What to call the samples.
+        name: Name of the samples.
         class_names: The labels that are allowed, in order; sorted from the table by default.
-        allow_one_class: Whether a single class will do.
-        columns: As for :func:`read_manifest`.
-        verbatim: As for :func:`read_manifest`.
-        reads_split: As for :func:`read_manifest`.
+        allow_one_class: True accepts a single class.
+        columns: As for :func:`read_manifest`, like all that follow.
+        verbatim: True for a table that Eosin wrote.
+        reads_split: False leaves the column ``split`` unchecked.
 
     Raises:
         ManifestError: A column or a cell is missing or odd, or a label is unknown.
@@ -141,7 +139,7 @@ def make_samples(
     check_names(frame, name)
     _check_bundles(frame, name)
     _check_indices(frame, name)
-    # An unknown group is the patient; an unknown patient leaves the image as its own group.
+    # The group defaults to the patient, and without a patient to the image.
     for fallback in ("patient", "path"):
         frame["group"] = frame["group"].where(frame["group"] != "", frame[fallback])
     return Samples(
@@ -172,10 +170,10 @@ def _check_filled(frame: Any, name: str) -> None:
 
 
 def check_label_spelling(samples: Samples) -> None:
-    """Refuse classes that differ only in spelling, such as ``Benign`` and ``benign``.
+    """Check that no classes differ only in spelling, such as ``Benign`` and ``benign``.
 
     Raises:
-        ManifestError: Naming both, and their rows.
+        ManifestError: Two do; the message names both, and their rows.
     """
     seen: dict[str, str] = {}
     for label in sorted(set(samples.frame["label"])):
@@ -194,7 +192,7 @@ def check_label_spelling(samples: Samples) -> None:
 
 
 def _check_bundles(frame: Any, name: str) -> None:
-    """Refuse a ``|`` that some rows have and others not: it stands between a bundle's images."""
+    """Check that either all rows or none have a ``|``, which separates images of a stack."""
     places = {len(parts_of(cell)) for cell in frame["path"]}
     if len(places) > 1:
         odd = next(cell for cell in frame["path"] if BUNDLED in cell)
@@ -205,11 +203,10 @@ def _check_bundles(frame: Any, name: str) -> None:
 
 
 def _check_indices(frame: Any, name: str) -> None:
-    """Refuse a ``#`` that no index follows: it stands for images inside a container."""
+    """Check that an index follows each ``#``, which stands for images inside a container."""
     for cell in (part for path in frame["path"] for part in parts_of(path)):
-        _, mark, index = cell.partition("#")
-        n_digits = len(index.lstrip("0"))
-        if mark and not (index.isascii() and index.isdecimal() and n_digits <= _MOST_DIGITS):
+        image = ImageReference.parse(cell) if "#" in cell else None
+        if image and ("#" in image.path or not image.digits or image.index == MOST_INDEX):
             raise ManifestError(
                 f"{name}: the path {cell[:_MOST_SHOWN]!r} needs a whole number behind '#'",
                 mend="`file#index` names an image inside an h5 or idx file; rename other files",
@@ -244,22 +241,16 @@ def _class_names(
 
 
 def write_manifest(path: Path, samples: Samples, *, relative_to: Path | None = None) -> None:
-    """Write the samples as CSV or Parquet (by suffix), whole or not at all.
+    """Write the samples atomically as CSV or Parquet (by suffix).
 
-    Args:
-        path: Where to.
-        samples: What to write.
-        relative_to: The folder that the written paths shall start from; the manifest's own by
-            default. Paths on another drive become absolute.
+    Paths are relative to ``relative_to``, by default the manifest's folder; on another drive they
+    are absolute.
     """
     write_table(path, relocated(samples, relative_to or Path(path).parent).frame)
 
 
 def relocated(samples: Samples, folder: Path) -> Samples:
-    """Return the samples with paths that start from ``folder``.
-
-    Paths on another drive become absolute.
-    """
+    """Return the samples with paths relative to ``folder``; absolute on another drive."""
     base = folder.resolve()
     frame = samples.frame.copy()
     folders: dict[str, str] = {}
@@ -274,24 +265,24 @@ def relocated(samples: Samples, folder: Path) -> Samples:
 
 
 def _relocate(cell: str, root: Path, base: Path, folders: dict[str, str]) -> str:
-    """Return one cell's new spelling; ``folders`` remembers those of the folders seen."""
-    file, hash_mark, index = cell.partition("#")
-    folder, slash, name = file.rpartition("/")
+    """Return a cell relative to ``base``; ``folders`` caches the folders seen."""
+    image = ImageReference.parse(cell)
+    folder, slash, name = image.path.rpartition("/")
     if folder + slash not in folders:
-        # A file system is asked for each folder once, not for each of 300,000 files.
+        # The file system is queried once a folder, not once for each of 300,000 files.
         target = (root / (folder + slash)).resolve()
         try:
             folders[folder + slash] = Path(os.path.relpath(target, base)).as_posix()
         except ValueError:  # another drive on Windows
             folders[folder + slash] = target.as_posix()
     moved = folders[folder + slash]
-    return f"{name if moved == '.' else f'{moved}/{name}'}{hash_mark}{index}"
+    return str(replace(image, path=name if moved == "." else f"{moved}/{name}"))
 
 
 def write_table(path: Path, frame: Any) -> None:
-    """Write a pandas table as CSV or Parquet (by suffix), whole or not at all.
+    """Write a pandas table atomically as CSV or Parquet (by suffix).
 
-    Names that are no text, such as those of files in another encoding, are written escaped.
+    Names that are no text, such as file names in another encoding, are written escaped.
     """
     try:
         _write_table(Path(path), frame)
@@ -312,7 +303,7 @@ def _printable(cell: Any) -> Any:
 
 
 def csv_text(frame: Any) -> str:
-    r"""Return a pandas table as CSV that any reader splits into the same cells.
+    """Return a pandas table as CSV that any reader splits into the same cells.
 
     Readers take a lone carriage return for the end of a row, and the `csv` module does not quote
     it: where a cell has one, all text is quoted.
@@ -331,7 +322,7 @@ def _is_number(cells: Any) -> bool:
 
 
 def read_written(path: Path, *, columns: list[str] | None = None) -> Any:
-    """Read a table that :func:`write_table` wrote, cell by cell as it was written.
+    """Read a table that :func:`write_table` wrote, without cleaning cells.
 
     Args:
         path: A ``.csv`` file, whose cells are text, or a ``.parquet`` file.
@@ -341,7 +332,7 @@ def read_written(path: Path, *, columns: list[str] | None = None) -> Any:
         A pandas table; of a CSV file its index holds the row numbers as a spreadsheet shows them.
 
     Raises:
-        ArtifactError: It is absent, no regular file, too large, or not what was written.
+        ArtifactError: It is absent, no regular file, too large, or damaged.
     """
     path = Path(path)
     try:

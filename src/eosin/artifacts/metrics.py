@@ -1,4 +1,4 @@
-"""Schema of ``metrics.json``: what was measured, on how many, with which interval."""
+"""Schema of ``metrics.json``: metrics with intervals and sample counts."""
 
 from __future__ import annotations
 
@@ -25,20 +25,8 @@ from eosin.artifacts.values import (
 from eosin.artifacts.versioned import Document, check_fit, check_version
 from eosin.core.files import json_bytes, read_json, write_bytes
 from eosin.core.types import Estimate
+from eosin.metrics.catalogue import METRICS
 
-#: What every part of a run is judged by, in the order in which it is told.
-METRIC_NAMES = (
-    "accuracy",
-    "balanced_accuracy",
-    "auc",
-    "average_precision",
-    "recall",
-    "specificity",
-    "precision",
-    "f1",
-    "brier",
-    "ece",
-)
 _ROUNDING = 1e-6
 
 
@@ -50,7 +38,7 @@ class Metric(Document):
         low: Lower end of the bootstrap interval clustered by group.
         high: Upper end.
         reason: Why value or interval is missing, or what limits the interval.
-        n: How many units were counted, where they are not images (patients, for example).
+        n: Number of counted units where they are not images (patients, for example).
         wilson: Wilson's score interval of a share of independent units, such as patients.
     """
 
@@ -83,11 +71,14 @@ class Metric(Document):
 
 
 def _check_shares(block: dict[str, Metric]) -> dict[str, Metric]:
-    for name in METRIC_NAMES:
-        value = block[name].value if name in block else None
-        most = 2 if name == "brier" else 1
-        if value is not None and not -_ROUNDING <= value <= most + _ROUNDING:
-            raise ValueError(f"{name} should lie between 0 and {most}, got {value}")
+    for name, metric in block.items():
+        known, value = METRICS.get(name), metric.value
+        if known is None or value is None:
+            continue
+        if not known.least - _ROUNDING <= value <= known.most + _ROUNDING:
+            raise ValueError(
+                f"{name} should lie between {known.least:g} and {known.most:g}, got {value}"
+            )
     return block
 
 
@@ -114,10 +105,10 @@ class Threshold(Document):
     Attributes:
         value: Positive where the probability is at least this; null where none was chosen.
         source: Where it was chosen, e.g. ``"val"`` or ``"inner validation of each fold"``.
-        target_recall: The recall that it was chosen to reach there.
-        bound: What reached it there: the recall itself, or the lower end of its interval.
-        recall: The recall that it reaches there, with its interval clustered by group.
-        reason: Why there is none, or why the wish could not be met.
+        target_recall: The recall that it was tuned to reach there.
+        bound: What reached the target: the recall itself, or the lower end of its interval.
+        recall: The recall there, with its interval clustered by group.
+        reason: Why there is none, or why the target was not reached.
     """
 
     value: Probability | None
@@ -158,14 +149,14 @@ class ReliabilityBin(Document):
 
 
 class Calibration(Document):
-    """Whether probabilities mean what they say.
+    """Calibration of the probabilities.
 
     Attributes:
         temperature: Divisor of the logits; null where each fold has its own.
         source: Where it was fitted.
-        bins: What ``ece`` is the weighted mean gap of.
-        uncalibrated: ``brier`` and ``ece`` of the same images at temperature 1; empty where the
-            logits are not at hand.
+        bins: The bins of ``ece``, the weighted mean of their gaps.
+        uncalibrated: ``brier`` and ``ece`` of the same images at temperature 1; empty without
+            logits.
     """
 
     temperature: Positive | None
@@ -175,7 +166,7 @@ class Calibration(Document):
 
 
 class NetBenefit(Document):
-    """One point of a decision curve (Vickers and Elkin, 2006), in true positives an image.
+    """A point of a decision curve (Vickers and Elkin, 2006), in true positives an image.
 
     Attributes:
         threshold: Probability from which one would act.
@@ -189,16 +180,16 @@ class NetBenefit(Document):
 
 
 class Decisions(Document):
-    """What decisions at the locked threshold mean for those who act upon them.
+    """Consequences of decisions at the tuned threshold.
 
     Attributes:
-        false_positives: Negative images called positive, per 100 negative images.
+        false_positives: False positives per 100 negative images.
         prevalence: Share of the positive class that the predictive values hold for.
-        is_stated: Whether the recipe or ``evaluate`` states it; otherwise it is that of the judged
-            images.
-        ppv: Share of positive among those called positive, at that prevalence.
-        npv: Share of negative among those called negative, at that prevalence.
-        curve: Net benefit by threshold, at the prevalence of the judged images.
+        is_stated: True if the recipe or ``evaluate`` states it; otherwise it is that of the
+            evaluated images.
+        ppv: Positive predictive value at that prevalence.
+        npv: Negative predictive value at that prevalence.
+        curve: Net benefit by threshold, at the prevalence of the evaluated images.
     """
 
     false_positives: Metric
@@ -210,14 +201,14 @@ class Decisions(Document):
 
 
 class Abstention(Document):
-    """When a model abstains: where its conformal set holds not the decided class alone.
+    """Rule of abstention: the conformal set holds not the decided class alone.
 
     Attributes:
         alpha: Share of images of each class whose label the set may miss.
         quantiles: By class, one minus the least probability with which it is in the set; null
             where abstention was refused, and where each fold has its own.
-        n_groups: By class, groups that calibrated it; the least of the folds'.
-        source: Which images those were.
+        n_groups: By class, number of calibration groups; the least of the folds'.
+        source: The calibration images.
         reason: Why it was refused; null where it was not.
     """
 
@@ -229,12 +220,12 @@ class Abstention(Document):
 
 
 class AbstentionMetrics(Document):
-    """How the conformal sets did on one split.
+    """Metrics of the conformal sets on one subset.
 
     Attributes:
-        rule: What was calibrated. Where it was refused every number is null with its reason.
+        rule: The calibrated rule. Where it was refused every number is null with its reason.
         coverage: Share of images whose set holds their label.
-        coverage_by_class: The same of each class: what the method promises.
+        coverage_by_class: The same of each class: what the method guarantees.
         abstention_rate: Share of images that the model abstains on.
         kept: Metrics of the decisions (at the threshold, where there is one) on the rest.
         n_empty: Images whose set is empty.
@@ -253,24 +244,24 @@ class AbstentionMetrics(Document):
 
 
 class SplitMetrics(Document):
-    """Everything measured on one split.
+    """All metrics of one subset.
 
     Attributes:
-        n_images: Images judged.
-        n_patients: Patients judged; null where the manifest knows none.
+        n_images: Evaluated images.
+        n_patients: Evaluated patients; null where the manifest knows none.
         n_groups: Units of the clustered bootstrap.
         positive: The positive class of a binary task.
         image: Metrics of the arg-max prediction.
-        at_threshold: Metrics of the decision at the locked threshold.
+        at_threshold: Metrics of the decision at the tuned threshold.
         patient: ``recognition_rate`` (P4's P_arp) and the votes.
         by_magnification: A block a magnification.
         by_class: A block a class (one against the rest).
         by_site: A block a site.
         by_subtype: A block a subtype, where the samples have that column beside their label.
         confusion: Image counts of the arg-max prediction.
-        threshold: The locked threshold.
+        threshold: The tuned threshold.
         calibration: Of the probabilities; null in runs of before 0.2.
-        decisions: At the locked threshold; null without one.
+        decisions: At the tuned threshold; null without one.
         abstention: By conformal prediction; null where the model has no rule for it.
     """
 
@@ -304,11 +295,7 @@ def metrics_bytes(splits: dict[str, SplitMetrics]) -> bytes:
 
 
 def read_metrics(path: Path) -> dict[str, SplitMetrics]:
-    """Read ``metrics.json``.
-
-    Raises:
-        ArtifactError: It is absent, of another major version, or does not fit its schema.
-    """
+    """Read ``metrics.json``; raises ``ArtifactError`` as :func:`read_document` does."""
     data = check_version(path, read_json(path))
     return {
         name: check_fit(path, SplitMetrics, block, name)

@@ -1,4 +1,4 @@
-"""Schema of ``model.json``: all that ``predict``, ``evaluate`` and ``explain`` need to know."""
+"""Schema of ``model.json``, the description of a model for prediction."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from eosin.artifacts.values import (
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 _RGB = ["B", "G", "R"]
-#: Beyond, an input would overflow single precision.
+#: Larger values would overflow single precision.
 _LARGEST_INPUT = 1e30
-#: Least difference of a black and a white input, over their offset or their divisor: below, single
-#: precision tells few of the 256 values apart.
+#: Least difference of a black and a white input, relative to their offset or divisor: below it,
+#: single precision distinguishes few of the 256 values.
 _LEAST_CONTRAST = 1e-3
 #: µm per pixel of an input; at the largest a whole slide is a few pixels wide.
 _Spacing = Annotated[float, Field(strict=True, gt=0, le=1e4)]
@@ -51,15 +51,15 @@ _IntendedUse = Annotated[Text, Field(max_length=2000), AfterValidator(_check_use
 
 
 class Window(Document):
-    """How the counts of fluorescence channels become 8-bit values.
+    """Scaling of fluorescence counts to 8-bit values.
 
-    Between ``low`` and ``high`` counts are spread over 0–255; what lies outside is clipped. The
-    two are percentiles of the training images' pixels: no other image has a say in them.
+    Counts from ``low`` to ``high`` are spread over 0–255; others are clipped. Both are percentiles
+    of the pixels of training images alone.
 
     Attributes:
         low: Count that becomes 0, a number a channel.
         high: Count that becomes 255, a number a channel; not below ``low``.
-        percentiles: Which percentiles they are.
+        percentiles: The two percentiles.
     """
 
     low: TupleOf[Number]
@@ -78,13 +78,13 @@ class Window(Document):
 
 
 class Planes(Document):
-    """Which channels of a fluorescence file the network sees.
+    """Channel selection of a fluorescence file.
 
     Attributes:
         chosen: Position in the file of each input channel, from 0.
-        n_stored: Channels that a file must have.
-        bits: Bits a channel that a file must have, 8 or 16.
-        window: From counts to 8-bit values; nothing until it is fitted.
+        n_stored: Required number of channels of a file.
+        bits: Required bits a channel of a file, 8 or 16.
+        window: From counts to 8-bit values; null until it is fitted.
     """
 
     chosen: TupleOf[Count]
@@ -107,23 +107,23 @@ class Planes(Document):
 
 
 class Preprocessing(Document):
-    """From a decoded image to the network's input.
+    """Preprocessing from a decoded image to the network's input.
 
     A brightfield image is decoded to 8-bit RGB; of a fluorescence image the chosen channels are
     taken and their counts windowed to 8 bits (``planes``). The image is resized, its stain
     normalised, its channels are put in order, each value (0–255) is multiplied by ``scale``, and
-    mean and standard deviation are taken per channel.
+    the channels are standardised by ``mean`` and ``std``.
 
     Attributes:
         input_px: Height and width of the network's input, in pixels.
         channels: Names of the input channels in order, e.g. ``["R", "G", "B"]``.
         planes: For fluorescence; null for brightfield.
-        magnifications: Of a bundle's images, in order; their channels follow each other, and one
-            that is missing is black. Empty for single images.
-        resize: ``stretch`` ignores the aspect ratio; ``none`` refuses any other size.
+        magnifications: Of a magnification stack, in order; the channels of its images are
+            concatenated, a missing image is black. Empty for single images.
+        resize: ``stretch`` ignores the aspect ratio; ``none`` accepts no other size.
         interpolation: Resampling filter.
-        stain: What the stain of brightfield images is normalised to, fitted on the training part;
-            null without normalisation.
+        stain: Stain reference for brightfield images, fitted on the training subset; null without
+            normalisation.
         scale: Factor on the 8-bit values.
         mean: Subtracted after scaling, a number a channel.
         std: Divisor after that, a number a channel.
@@ -153,7 +153,7 @@ class Preprocessing(Document):
         return self
 
     def _check_colours(self) -> None:
-        """Check that the channels are red, green and blue, of a bundle once an image."""
+        """Check that the channels are red, green and blue, for each image of a stack."""
         n_images = len(self.magnifications) or 1
         colours = [sorted(self.channels[place : place + 3]) for place in range(0, 3 * n_images, 3)]
         if len(self.channels) != 3 * n_images or colours != [_RGB] * n_images:
@@ -162,7 +162,7 @@ class Preprocessing(Document):
 
     @model_validator(mode="after")
     def _check_normalisation(self) -> Self:
-        # Of features one number stands for all.
+        # For features one number applies to all.
         allowed = {len(self.channels), 1} if isinstance(self, Embedding) else {len(self.channels)}
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in allowed:
@@ -178,10 +178,10 @@ class Preprocessing(Document):
 
 
 class Embedding(Preprocessing):
-    """Features that were computed elsewhere, in place of an image: one pixel, a channel a feature.
+    """Precomputed features in place of an image: one pixel, a channel a feature.
 
-    Reading, training, export and prediction treat it as they treat any image; its values are
-    taken as they are, one ``mean`` and one ``std`` standing for all channels.
+    Reading, training, export and prediction treat it like an image; its values are not scaled, and
+    one ``mean`` and one ``std`` apply to all channels.
 
     Attributes:
         channels: Names of the table's columns, in order.
@@ -212,17 +212,17 @@ def _kind_of(value: Any) -> str:
 
 
 class TransferStage(Document):
-    """One link of the transfer chain: where the next training's backbone begins.
+    """One link of the transfer chain, the provenance of a backbone's initial weights.
 
     Attributes:
         stage: The stage's name, or ``source``.
-        source: Where the weights come from, for people.
+        source: Origin of the weights, for people.
         data_fingerprint: Fingerprint of a stage's training data; null for a source.
         licence: Of the source's weights or of the stage's data; null where none is stated.
-        frozen: What the stage left as it was; null for a source.
-        matched: How many of the backbone's tensors were taken over.
-        missing: The backbone's tensors that nothing was taken over for.
-        unexpected: The source's tensors that the backbone has no place for.
+        frozen: The layers that the stage kept fixed; null for a source.
+        matched: Number of the backbone's tensors that were loaded.
+        missing: The backbone's tensors that were not loaded.
+        unexpected: The source's tensors that the backbone lacks.
         weights_sha256: Of the weights' file.
     """
 
@@ -238,7 +238,7 @@ class TransferStage(Document):
 
 
 class EnsembleMember(Document):
-    """One of the runs that an ensemble averages.
+    """A run of an ensemble.
 
     Attributes:
         run: Name of the run folder.
@@ -249,8 +249,8 @@ class EnsembleMember(Document):
         threshold: Its own decision threshold.
         params: Its learnable weights.
         weights_sha256: Of its ``model.safetensors``.
-        transfer_chain: Where its weights come from.
-        metrics: Headline metrics on the images that the ensemble was judged on.
+        transfer_chain: Provenance of its weights.
+        metrics: Headline metrics on the images that the ensemble was evaluated on.
     """
 
     run: Text
@@ -276,8 +276,8 @@ class ModelInfo(VersionedDocument):
 
     Attributes:
         architecture: Registered name of the network, or ``ensemble``.
-        arguments: Its arguments. ``members`` is how many of one network an ensemble of folds has;
-            for an ensemble of chosen runs, a list of :class:`EnsembleMember`.
+        arguments: Its arguments. For an ensemble of folds, ``members`` is the number of its
+            networks; for one of chosen runs, a list of :class:`EnsembleMember`.
         class_names: Labels in the order of the outputs.
         positive: The positive class of a binary task.
         preprocessing: From a decoded image, or a row of features, to the input.
@@ -287,25 +287,25 @@ class ModelInfo(VersionedDocument):
         threshold: Decision threshold, its source and target recall.
         temperature: Divisor of the logits before the soft-max.
         temperature_source: Where it was fitted; empty in models of before 0.2.
-        abstention: When the model abstains; null where it never does.
+        abstention: Rule of abstention; null where the model never abstains.
         test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
-            of an image's eight mirrored and turned views, at temperature 1; four views where the
+            of an image's eight flipped and rotated views, at temperature 1; four views where the
             input is not square.
-        transfer_chain: Where the weights come from; empty for training from scratch.
+        transfer_chain: Provenance of the initial weights; empty for training from scratch.
         data_fingerprint: Fingerprint of the training data.
         data_licence: Licence of the training data.
-        simulated: Whether the training data are simulated.
-        metrics: Headline metrics with intervals and the split that they were measured on.
+        simulated: True for simulated training data.
+        metrics: Headline metrics with intervals and the subset that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
-            ``max_member_gap`` instead where members read images otherwise than the ensemble, or
-            average test-time views before they are calibrated.
+            ``max_member_gap`` instead where members preprocess images otherwise than the ensemble,
+            or average test-time views before they are calibrated.
         params: Learnable weights.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
         licence: Of the model.
-        intended_use: Begins with :data:`RESEARCH_USE_ONLY`; says where the data are simulated.
+        intended_use: Begins with :data:`RESEARCH_USE_ONLY`; states if the data are simulated.
     """
 
     MAX_BYTES = 16 << 20
@@ -375,13 +375,13 @@ class ModelInfo(VersionedDocument):
 
     @property
     def members(self) -> list[EnsembleMember]:
-        """The runs that an ensemble of chosen runs averages; empty for any other model."""
+        """The runs of an ensemble of chosen runs; empty for any other model."""
         found = self.arguments.get("members") if self.architecture == "ensemble" else None
         return [EnsembleMember.model_validate(m) for m in found] if isinstance(found, list) else []
 
 
 def _check_folds(arguments: dict[str, Any]) -> None:
-    """Check what an ensemble of folds says of its members."""
+    """Check the arguments of an ensemble of folds."""
     count, network = arguments.get("members"), arguments.get("architecture")
     if type(count) is not int or count < 1 or not isinstance(network, str):
         raise ValueError("an ensemble's arguments should have architecture and members, 1 or more")

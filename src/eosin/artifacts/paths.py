@@ -1,8 +1,8 @@
-r"""Paths of images in tables: as they are written, and as the files are called.
+r"""Image paths in tables, matched to the names of files.
 
 Windows writes ``train\0\a.png``, macOS stores ``ü`` in another Unicode form than most programs
-write it, and blanks get around cells. Only cells that may differ from the file's name for one of
-these reasons are looked up, each folder once: of 300,000 plain ones no file is asked for.
+write it, and cells may have surrounding blanks. Only cells that may differ from the file's name
+for such a reason are looked up, each folder once; plain paths cost no file access.
 """
 
 from __future__ import annotations
@@ -11,35 +11,37 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError
-from eosin.core.text import clean_name
-from eosin.core.types import change_parts, parts_of
+from eosin.core.text import clean_name, quantity
+from eosin.core.types import ImageReference, change_parts, parts_of
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-#: Paths that are looked at to learn whether a table's names have another case than the files.
+#: Number of paths that are checked for a difference in case between table and files.
 _LOOKED_AT = 9
+_BLANK_INDEX = re.compile(r"#\s*([0-9]+)\s*$")
 _Listing = dict[str, set[str]]
 
 
 def resolve_paths(frame: Any, root: Path, name: str) -> list[str]:
-    """Write, in place, the paths of a table as the files are called.
+    """Replace, in place, the paths of a table by the names of the files.
 
     Args:
         frame: With the column ``path``.
         root: The folder that relative paths start from.
-        name: What the table is called in messages.
+        name: Name of the table for messages.
 
     Returns:
         Sentences on what was changed.
 
     Raises:
-        ManifestError: A path has a drive letter or is a web address, or all that are looked at
-            have another case than their files.
+        ManifestError: A path has a drive letter or is a web address, or all checked paths differ
+            from their files in case.
     """
     _check_forms(frame, name)
     listings: dict[Path, _Listing] = {}
@@ -49,23 +51,21 @@ def resolve_paths(frame: Any, root: Path, name: str) -> list[str]:
     frame["path"] = found
     pairs = zip(cells, found, strict=True)
     n = sum(cell.count("\\") > new.count("\\") for cell, new in pairs)
-    return (
-        [f"column 'path': '\\' read as '/' ({'1 row' if n == 1 else f'{n:,} rows'})"] if n else []
-    )
+    return [f"column 'path': '\\' read as '/' ({quantity(n, 'row')})"] if n else []
 
 
 def plain_path(cell: str) -> str:
-    """Return a path in one writing: no surrounding blanks, slashes, composed Unicode (NFC)."""
+    """Return a path in one form: no surrounding blanks, slashes, composed Unicode (NFC)."""
     return clean_name(cell).replace("\\", "/")
 
 
 def _is_plain(cell: str) -> bool:
-    """Return whether a cell can only be the file of exactly this name."""
+    """Return True if a cell can only be the file of exactly this name."""
     return cell.isascii() and "\\" not in cell and " /" not in cell and cell == cell.strip()
 
 
 def _check_forms(frame: Any, name: str) -> None:
-    """Refuse absolute paths of Windows, elsewhere, and addresses."""
+    """Reject absolute paths of Windows, elsewhere, and web addresses."""
     for position, cell in enumerate(frame["path"]):
         if ":" not in cell and not cell.lstrip().startswith("\\\\"):
             continue
@@ -86,16 +86,14 @@ def _check_forms(frame: Any, name: str) -> None:
 
 def _resolve_cell(root: Path, cell: str, listings: dict[Path, _Listing]) -> str:
     def resolve(part: str) -> str:
-        file, mark, index = part.rpartition("#")
-        if not mark or not index.strip().isdecimal():
-            file, mark, index = part, "", ""
-        return _resolve(root, file, listings) + mark + index.strip()
+        image = ImageReference.parse(_BLANK_INDEX.sub(r"#\1", part))
+        return str(replace(image, path=_resolve(root, image.path, listings)))
 
     return change_parts(cell, resolve)
 
 
 def _resolve(root: Path, file: str, listings: dict[Path, _Listing]) -> str:
-    """Return a path as its file is called; of an absent file, without blanks and backslashes."""
+    """Return a path spelled like its file; of an absent file, without blanks and backslashes."""
     stripped = file.strip()
     spellings = dict.fromkeys((file, stripped, stripped.replace("\\", "/")))
     for spelling in spellings:
@@ -113,9 +111,9 @@ def _composed(text: str) -> str:
 def _look_up(
     root: Path, file: str, listings: dict[Path, _Listing], key: Callable[[str], str]
 ) -> str | None:
-    """Return how a file is called whose parts have these keys; nothing where there is none.
+    """Return the name of the file whose path components have these keys; None without one.
 
-    Where a folder has several names of one key, one of them must be as it is written.
+    Where a folder has several names of one key, one of them must match exactly.
     """
     folder, names = (root / "/", file[1:]) if file.startswith("/") else (root, file)
     found: list[str] = []
@@ -149,14 +147,11 @@ def _list_folder(
 
 
 def _check_case(frame: Any, root: Path, cells: list[str], name: str) -> None:
-    """Refuse paths of which none that is looked at exists but in another case.
-
-    Raises:
-        ManifestError: Naming a path and its file.
-    """
+    """Reject a table whose checked paths exist only in another case."""
     some = range(0, len(cells), max(1, len(cells) // _LOOKED_AT))
-    files = [(i, next(filter(None, parts_of(cells[i])), "").partition("#")[0]) for i in some]
-    # Unlike Path.exists, without an error where a name is too long for a file.
+    firsts = [(i, next(filter(None, parts_of(cells[i])), "")) for i in some]
+    files = [(i, ImageReference.parse(first).path) for i, first in firsts]
+    # Unlike Path.exists, no error if a name is too long for a file.
     if not files or any(os.path.exists(root / file) for _, file in files):  # noqa: PTH110
         return
     listings: dict[Path, _Listing] = {}

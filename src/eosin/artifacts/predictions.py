@@ -1,11 +1,12 @@
-"""Tables of predictions, logits and histories, and the record beside what ``predict`` writes."""
+"""Tables of predictions, logits and training history, and the record of ``predict``."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,40 +14,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eosin.artifacts.integrity import damaged
-from eosin.artifacts.manifest import read_written, write_table
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.manifest import read_written, relocated, write_table
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.tables import row_number
 from eosin.artifacts.values import Count, ListOf, NotNegative, Positive, TupleOf
 from eosin.artifacts.versioned import VersionedDocument
 from eosin.core.files import open_file
-from eosin.core.types import FloatArray, Samples
+from eosin.core.types import BoolArray, FloatArray, Samples
+from eosin.metrics.catalogue import HISTORY, HISTORY_TRAIN
 
 #: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds.
 LEADING = ("path", "label", "patient", "group", "magnification", "split", "repeat", "fold")
 PREFIX = "prob_"
-#: What the probabilities of a row may add up to beside 1; those of single precision come nearer.
+#: Tolerance of a row's sum of probabilities around 1; single precision stays within it.
 _MAX_GAP = 1e-3
-#: Bytes in which the first row of a table is looked for.
+#: Bytes that the first row of a table must end in.
 _MAX_HEADER = 1 << 20
 HISTORY_COLUMNS = (
-    "step",
-    "epoch",
-    "lr",
-    "loss",
-    "accuracy",
-    "precision",
-    "val_loss",
-    "val_accuracy",
-    "val_precision",
-    "val_recall",
-    "val_auc",
+    *("step", "epoch", "lr"),
+    *("loss", *HISTORY_TRAIN),
+    *(f"val_{name}" for name in ("loss", *HISTORY)),
 )
 
 
-#: Columns of a table that ``predict`` writes, beside the probabilities.
+#: Columns of the table of ``predict``, besides the probabilities.
 _PREDICTED = ("path", "predicted", "decision")
 _PREDICTED_MORE = ("abstained", "stain")
-#: What ``predict`` says of an image whose stain it could normalise.
+#: Entry of ``predict`` for an image whose stain was normalised.
 NORMALISED = "normalised"
 
 
@@ -60,9 +55,9 @@ class PredictionRecord(VersionedDocument):
         model: Name of the model folder, with that of its run.
         model_sha256: Of ``model.json``, which lists the SHA-256 of the model's other files.
         weights_sha256: As in ``model.json``.
-        network_sha256: Of the file that was run, ``model.onnx`` or ``model.safetensors``: it stays
-            the same where ``model.json`` and cards are written again.
-        engine: Name and version of what ran the network.
+        network_sha256: Of the network's file, ``model.onnx`` or ``model.safetensors``, which does
+            not change when ``model.json`` and cards are written again.
+        engine: Name and version of the inference engine.
         class_names: Labels in the order of the probabilities.
         positive: The positive class of a binary task.
         threshold: Decision threshold and its source.
@@ -73,7 +68,7 @@ class PredictionRecord(VersionedDocument):
         n_abstained: Rows on which the model abstains.
         started: Coordinated universal time, ISO 8601.
         seconds: Wall time from there to the last prediction.
-        inputs: What was to be predicted, as named; null under pseudonyms.
+        inputs: The inputs as named by the user; null under pseudonyms.
     """
 
     table: str | None
@@ -98,14 +93,14 @@ class PredictionRecord(VersionedDocument):
 
 
 def is_prediction_table(path: Path) -> bool:
-    """Return whether a file is a table that ``predict`` wrote, without columns of anybody else."""
+    """Return True if a file is a table that ``predict`` wrote, without further columns."""
     columns = set(read_header(path))
     rest = columns.difference(_PREDICTED, _PREDICTED_MORE)
     return columns.issuperset(_PREDICTED) and bool(rest) and all(c.startswith(PREFIX) for c in rest)
 
 
 def read_header(path: Path) -> list[str]:
-    """Return the names of a table's columns; nothing of a file that is no such table."""
+    """Return a table's column names; empty for a file of another kind."""
     try:
         with open_file(path) as stream:
             if path.suffix == ".parquet":
@@ -117,12 +112,12 @@ def read_header(path: Path) -> list[str]:
 
 
 def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained: Any = None) -> Any:
-    """Lay out the predictions of ``samples``.
+    """Return the table of the predictions of ``samples``.
 
     Args:
-        samples: The judged rows; their ``split``, ``repeat`` and ``fold`` columns pass through.
+        samples: The evaluated rows; their ``split``, ``repeat`` and ``fold`` columns are kept.
         probabilities: Calibrated, shape (N, K), rows summing to 1.
-        abstained: Truth values (N,), none by default.
+        abstained: Booleans (N,), all False by default.
 
     Returns:
         A pandas table with the contract's columns.
@@ -142,16 +137,51 @@ def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained:
     return table
 
 
+class Predicted(Protocol):
+    """What a model predicted of a table of samples."""
+
+    @property
+    def samples(self) -> Samples:
+        """N rows."""
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """Calibrated, shape (N, K)."""
+
+    @property
+    def abstained(self) -> BoolArray:
+        """Which rows the model abstains on, shape (N,)."""
+
+
+def write_predictions(run: RunFolder, parts: Sequence[Predicted], logits: Sequence[Any]) -> None:
+    """Write ``predictions.csv`` and ``logits.parquet``, paths as in the manifest beside them.
+
+    Args:
+        run: The run folder.
+        parts: What was predicted, one after the other.
+        logits: The tables of their raw logits, in the same row order.
+    """
+    tables = [
+        predictions_table(
+            relocated(part.samples, run.root), part.probabilities, abstained=part.abstained
+        )
+        for part in parts
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    write_table(run.predictions, table)
+    write_table(run.logits, pd.concat(logits, ignore_index=True).assign(path=table["path"]))
+
+
 def read_predictions(path: Path) -> Any:
     """Read ``predictions.csv``; ids stay text.
 
     Returns:
-        A pandas table: ``prob_<class>`` are numbers from 0 to 1, ``abstained`` is a truth value,
-        all else is text.
+        A pandas table: ``prob_<class>`` are numbers from 0 to 1, ``abstained`` is boolean, all else
+        is text.
 
     Raises:
-        ArtifactError: It is absent or damaged, lacks the contract's columns, or holds a class or a
-            probability that is none.
+        ArtifactError: It is absent or damaged, lacks the contract's columns, or has an invalid
+            class or probability.
     """
     frame = read_written(path)
     missing = {"path", "label", "predicted"} - set(frame.columns)
@@ -161,7 +191,7 @@ def read_predictions(path: Path) -> Any:
     for name in names:
         frame[name] = _numbers(path, frame, name)
     values = frame[names].to_numpy(dtype=np.float64)
-    # Also where one is not a number.
+    # Also True for NaN.
     odd = ~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= _MAX_GAP))
     if odd.any():
         row = row_number(frame, int(np.flatnonzero(odd)[0]))
@@ -169,7 +199,7 @@ def read_predictions(path: Path) -> Any:
     _check_cells(path, frame, "predicted", {name.removeprefix(PREFIX) for name in names})
     _check_cells(path, frame, "path", None)
     if "abstained" in frame:
-        # A spreadsheet writes them in capitals.
+        # Spreadsheets write booleans in capitals.
         frame["abstained"] = frame["abstained"].str.capitalize()
         _check_cells(path, frame, "abstained", {"True", "False"})
         frame["abstained"] = frame["abstained"] == "True"
@@ -177,7 +207,7 @@ def read_predictions(path: Path) -> Any:
 
 
 def _check_cells(path: Path, frame: Any, column: str, allowed: set[str] | None) -> None:
-    """Refuse a cell that is not allowed, or an empty one."""
+    """Check that no cell is empty or has a value that is not allowed."""
     odd = (frame[column] == "") if allowed is None else ~frame[column].isin(allowed)
     if odd.any():
         position = int(np.flatnonzero(odd)[0])
@@ -198,7 +228,7 @@ def _numbers(path: Path, frame: Any, name: str) -> list[float]:
 
 
 def logits_table(samples: Samples, logits: FloatArray) -> Any:
-    """Lay out raw logits, shape (N, K), beside the path and split that they belong to."""
+    """Return raw logits, shape (N, K), as a table with their paths and subsets."""
     keep = [c for c in ("path", "split", "repeat", "fold") if c in samples.frame]
     table = samples.frame[keep].copy()
     for index, name in enumerate(samples.class_names):
@@ -212,16 +242,12 @@ def write_logits(path: Path, table: Any) -> None:
 
 
 def write_history(path: Path, rows: list[dict[str, float | int | None]]) -> None:
-    """Write one row an evaluation step; what was not measured stays empty."""
+    """Write the training history, one row an evaluation; missing values stay empty."""
     write_table(path, pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)))
 
 
 def read_history(path: Path) -> Any:
-    """Read ``history.csv`` as a table of numbers, NaN where nothing was measured.
-
-    Raises:
-        ArtifactError: It is absent or damaged.
-    """
+    """Read ``history.csv`` as numbers, NaN if missing; raises ``ArtifactError``."""
     frame = read_written(path)
     unknown = [name for name in frame if name not in HISTORY_COLUMNS]
     if unknown or not {"step", "epoch"} <= set(frame):

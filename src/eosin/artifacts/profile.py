@@ -1,6 +1,6 @@
-"""Schemas of what images look like: a model's ``profile.json``, an evaluation's ``drift.json``.
+"""Schemas of the reference profile ``profile.json`` and of ``drift.json``.
 
-Plain numbers alone: no name, no path, no patient stands in either.
+Plain numbers alone: neither file has a name, a path or a patient.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eosin.artifacts.versioned import Document, VersionedDocument
 Verdict = Literal["as in training", "shifted", "far off", "not judged"]
 
 
-#: What a reader calls each quantity; of the light of a channel its name says it.
+#: Names of the quantities for people; the light of a channel is named by the channel.
 _NAMES = {
     "red": "red",
     "green": "green",
@@ -30,23 +30,18 @@ _NAMES = {
 
 
 def explain_quantity(name: str, predicted: str | None) -> str:
-    """Say what a quantity is.
-
-    Args:
-        name: As in the documents.
-        predicted: The class whose probability ``prediction`` is; the most probable one otherwise.
-    """
+    """Return the description of a quantity; ``predicted`` is the class of ``prediction``."""
     if name == "prediction":
         return f"probability of {predicted or 'the top class'}"
     return _NAMES.get(name, name)
 
 
 class Distribution(Document):
-    """How one number is spread over images; every group has the same say, however many it has.
+    """Distribution of one quantity over images, every group having the same weight.
 
     Attributes:
-        n_images: Images that it was measured of.
-        n_groups: Groups of them.
+        n_images: Number of images.
+        n_groups: Number of their groups.
         mean: Mean of the groups' means.
         spread: Standard deviation over images, each group weighing the same.
         group_spread: Standard deviation of the groups' means; null with one group.
@@ -68,16 +63,16 @@ class Distribution(Document):
 
 
 class Profile(VersionedDocument):
-    """Schema of ``profile.json``: the images that a model was trained and calibrated on.
+    """Schema of ``profile.json``, the reference profile of training and calibration images.
 
     Attributes:
-        measured: What is seen: ``brightfield``, ``fluorescence`` or ``features``; of features
-            nothing but the predictions is told.
-        appearance: By quantity, of training images as the network sees them, ``side_px`` as they
-            were stored.
+        measured: ``brightfield``, ``fluorescence`` or ``features``, which have a profile of their
+            predictions alone.
+        appearance: By quantity, of training images as the network sees them; ``side_px`` of the
+            stored images.
         prediction: Probability of the positive class, or of the most probable one; null where
             nothing was predicted.
-        predicted_on: Which images that is of: ``val``, ``oof``, ``test``; null likewise.
+        predicted_on: The images of ``prediction``: ``val``, ``oof``, ``test``; null without one.
         classes: Share of each class among the training images.
     """
 
@@ -91,18 +86,16 @@ class Profile(VersionedDocument):
 
 
 class Shift(Document):
-    """How one quantity differs outside.
+    """Shift of one quantity between training and external images.
 
     Attributes:
-        training: Of the training images; of predictions, of those that the model was calibrated
-            on.
-        outside: Of the outside images.
-        distance: Mean distance between equal quantiles (Wasserstein's), in standard deviations of
-            the training images.
-        beyond: Share of outside images below the 1st or above the 99th percentile of training, 0–1;
-            in the training images 0.02.
-        chance: How probable a mean as far off as this is among as many further groups from the
-            training's own source; null where the training has too few groups to tell.
+        training: Of the training images; for predictions, of the calibration images.
+        outside: Of the external images.
+        distance: Wasserstein distance, in standard deviations of the training images.
+        beyond: Share of external images below the 1st or above the 99th percentile of training,
+            0–1; in the training images 0.02.
+        chance: Probability of a mean as far off as this among as many further groups from the
+            training's own source; null where the training has too few groups for an estimate.
         verdict: In words.
     """
 
@@ -115,15 +108,15 @@ class Shift(Document):
 
 
 class Drift(VersionedDocument):
-    """Schema of ``drift.json``: how outside images differ from those of the training.
+    """Schema of ``drift.json``: drift of external images from the training images.
 
     Attributes:
-        verdict: Of the quantity that is furthest off; ``unknown`` where the model has no profile.
+        verdict: Of the quantity with the largest drift; ``unknown`` without a reference profile.
         reason: Why it is unknown, else empty.
         shifts: By quantity; that of the predictions is called ``prediction``.
         predicted: The class whose probability that is; null for the most probable one.
         training_classes: Share of each class among the training images.
-        outside_classes: Among the outside images.
+        outside_classes: Among the external images.
     """
 
     verdict: Verdict | Literal["unknown"]

@@ -1,8 +1,8 @@
-"""Pseudonyms: what patients, groups and files are called in what leaves the house.
+"""Pseudonyms of patients, groups and files for data that leave the organisation.
 
-A pseudonym is a keyed hash (HMAC-SHA-256, RFC 2104) of a kind and a value: the same wherever it
-is made with the same key, and without the key not to be had back by trying every value. There is
-no table of them to keep or to lose; there is the key, which stays.
+A pseudonym is a keyed hash (HMAC-SHA-256, RFC 2104) of a kind and a value: the same key gives the
+same pseudonym everywhere, and without the key it cannot be reversed by trying every value. No
+table of them is stored; only the key has to be kept.
 """
 
 from __future__ import annotations
@@ -19,22 +19,19 @@ from pathlib import Path, PurePosixPath
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import write_private
 from eosin.core.places import expand_path, settings_folder
+from eosin.core.types import ImageReference
 
-#: Names the key's file in place of the one in the user's settings.
+#: Environment variable with the path of the key's file; default: in the user's settings.
 KEY_VARIABLE = "EOSIN_PSEUDONYM_KEY"
 _KEY_BYTES = 32
-#: Of 5 bits each: two of 10 million images are alike with a probability of 0.00004.
+#: Of 5 bits each: two of 10 million images collide with a probability of 0.00004.
 _LETTERS = 12
 _FORM = re.compile(rf"image-[a-z2-7]{{{_LETTERS}}}(?:\.[a-z0-9]{{1,8}})?(?:#\d+)?")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 class Pseudonyms:
-    """The pseudonyms of one key.
-
-    Args:
-        key: Secret bytes.
-    """
+    """The pseudonyms of one secret key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -44,7 +41,7 @@ class Pseudonyms:
         """Return e.g. ``patient-k3f9a1c2b4d5`` for the kind ``patient``.
 
         Raises:
-            OutputError: Another value of the kind came to the same pseudonym.
+            OutputError: Another value of the kind has the same pseudonym.
         """
         digest = hmac.digest(self._key, f"{kind}\0{value}".encode(), "sha256")
         letters = base64.b32encode(digest).decode("ascii")[:_LETTERS].lower()
@@ -54,32 +51,32 @@ class Pseudonyms:
         return pseudonym
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether a name, be it a file's or of one image in a file, was made here."""
-        return name.partition("#")[0].partition(".")[0] in self._meant
+        """Return True if a name, of a file or of an image in a file, was made here."""
+        return ImageReference.parse(name).path.partition(".")[0] in self._meant
 
     def of_file(self, kind: str, path: str) -> str:
-        """Return the same for a file, which keeps its suffix: ``image-k3f9a1c2b4d5.png``."""
+        """Return the pseudonym of a file, which keeps its suffix: ``image-k3f9a1c2b4d5.png``."""
         suffix = PurePosixPath(path).suffix.lower()
         return self.of(kind, path) + (suffix if _SUFFIX.fullmatch(suffix) else "")
 
 
 def looks_like_pseudonym(cell: str) -> bool:
-    """Tell whether a path cell may be an image's pseudonym, which means the same in any folder."""
+    """Return True if a path may be an image's pseudonym, which is independent of folders."""
     return _FORM.fullmatch(cell) is not None
 
 
 def key_file() -> Path:
-    """Return where the key is: ``$EOSIN_PSEUDONYM_KEY``, else in the user's settings."""
+    """Return the key's path: ``$EOSIN_PSEUDONYM_KEY``, else in the user's settings."""
     if chosen := os.environ.get(KEY_VARIABLE):
         return expand_path(chosen)
     return settings_folder() / "pseudonym.key"
 
 
 def load_pseudonyms(say: Callable[[str], None] | None = None) -> Pseudonyms:
-    """Read the key, or make it where there is none yet, which is said.
+    """Read the key, or create and announce it if there is none.
 
     Raises:
-        ArtifactError: The key is damaged or open to every user: it is never replaced by itself.
+        ArtifactError: The key is damaged or readable by every user; it is never replaced.
         OutputError: It cannot be written.
     """
     path = key_file()
@@ -91,11 +88,7 @@ def load_pseudonyms(say: Callable[[str], None] | None = None) -> Pseudonyms:
 
 
 def read_key(path: Path) -> bytes:
-    """Read a key.
-
-    Raises:
-        ArtifactError: It is damaged, or every user may read it.
-    """
+    """Read a key; raises ``ArtifactError`` if it is damaged, or every user may read it."""
     mend = "Put back a copy of it, or move it away: pseudonyms made with a new key are others"
     try:
         text = path.read_text(encoding="ascii")
@@ -113,5 +106,5 @@ def read_key(path: Path) -> bytes:
 
 
 def _spell(key: bytes) -> str:
-    """Write a key with a checksum, so that a lost or changed letter is noticed."""
+    """Return a key as text with a checksum, which detects lost or changed letters."""
     return f"{key.hex()} {hashlib.sha256(key).hexdigest()[:8]}\n"

@@ -19,7 +19,7 @@ from eosin.artifacts.versioned import Document, VersionedDocument
 
 
 class Environment(VersionedDocument):
-    """Schema of ``environment.json``: enough to tell why two runs differ.
+    """Schema of ``environment.json``, the environment record of a run.
 
     Attributes:
         eosin: Version of Eosin.
@@ -27,11 +27,11 @@ class Environment(VersionedDocument):
         command: The verb that made the run, without paths.
         python: Version of Python.
         platform: Operating system and processor.
-        packages: Version of each package that computes something.
-        device: What trained the network, e.g. ``"cpu (2 threads)"``.
+        packages: Version of each package that takes part in computation.
+        device: Device of the training, e.g. ``"cpu (2 threads)"``.
         precision: e.g. ``"32-true"``.
-        git: Commit of the working tree that the command ran in, null outside one. Whether files
-            were changed since is not known; earlier versions noted that as ``+changes``.
+        git: Commit of the working tree that the command ran in, null outside one. Uncommitted
+            changes are not recorded; earlier versions noted them as ``+changes``.
         seed: The recipe's seed.
         data_root: The folder that relative paths start from.
         data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
@@ -59,16 +59,16 @@ class Environment(VersionedDocument):
 
 
 class SplitPart(Document):
-    """What one part of a split asked for and got.
+    """Requested and actual size of a subset.
 
     Attributes:
-        wanted: Asked share of the images.
+        wanted: Requested share of the images.
         got: Share that the groups allowed.
-        n_images: Images in the part.
-        n_groups: Groups in the part.
+        n_images: Images in the subset.
+        n_groups: Groups in the subset.
         groups: Their names.
         by_class: Images of each class.
-        site: The site that the part is, where each is held out in turn.
+        site: The site of the subset, where each is held out in turn.
     """
 
     wanted: Probability | None
@@ -85,9 +85,9 @@ class SplitReport(VersionedDocument):
 
     Attributes:
         protocol: ``grouped``, ``image``, ``column`` or ``folds``.
-        stratified: Whether class shares were kept as well as the groups allow.
-        deviation: Largest distance between a wanted and a got share, in images of the whole.
-        parts: One entry a part; for folds, ``"<repeat>-<fold>"``.
+        stratified: True if class shares were kept as well as the groups allow.
+        deviation: Largest difference of requested and actual share, in images of the whole.
+        parts: One entry a subset; for folds, ``"<repeat>-<fold>"``.
     """
 
     protocol: str
@@ -97,12 +97,12 @@ class SplitReport(VersionedDocument):
 
 
 class ClassBalance(Document):
-    """What an epoch of the training shows of one class.
+    """Images of one class in a training epoch.
 
     Attributes:
-        images: Images in the training part.
-        shown: Images that an epoch shows; of the balanced sampler, what is expected.
-        synthetic: Those of them that were made between others (SMOTE).
+        images: Images in the training subset.
+        shown: Images in an epoch; with the balanced sampler, the expected number.
+        synthetic: Those of them that were interpolated (SMOTE).
         weight: The class's weight in the loss.
     """
 
@@ -113,14 +113,13 @@ class ClassBalance(Document):
 
 
 class BalanceReport(VersionedDocument):
-    """Schema of ``balance.json``: what an epoch of the training shows.
+    """Schema of ``balance.json``, the class balance of a training epoch.
 
     Attributes:
         method: ``none``, ``sampler``, ``oversample`` or ``smote``.
         loss: ``cross_entropy`` or ``focal``.
         focal_gamma: The focal loss's exponent.
-        copies: Copies of each image, each changed once and for all; null where every epoch draws
-            anew.
+        copies: Fixed augmented copies of each image; null where every epoch augments anew.
         classes: By name.
     """
 
@@ -132,19 +131,19 @@ class BalanceReport(VersionedDocument):
 
     @property
     def is_plain(self) -> bool:
-        """Whether every image is shown once and counts the same."""
+        """True if every image is shown once and has the same weight."""
         same = all(one.shown == one.images and one.weight == 1 for one in self.classes.values())
         return same and self.loss == "cross_entropy" and self.copies is None
 
 
 class SamplePicture(Document):
-    """One small picture of ``samples/``.
+    """A thumbnail in ``samples/``.
 
     Attributes:
         file: File name inside ``samples/``.
         role: ``example`` (data exploration), ``before`` (the same before stain normalisation),
             ``augmented`` (as the network saw it in training), ``mistake`` (confident and wrong) or
-            ``pair`` (one of two that the leak audit found alike).
+            ``pair`` (one of two near-duplicates of the leak audit).
         path: The image's path in the manifest.
         label: Its class.
         patient: Its patient, empty if unknown.
@@ -152,7 +151,7 @@ class SamplePicture(Document):
         split: Its split.
         predicted: For mistakes, the predicted class.
         probability: For mistakes, the probability of the predicted class.
-        pair: For pairs, the number that both pictures share, from 0.
+        pair: For pairs, the number that both thumbnails share, from 0.
     """
 
     file: str

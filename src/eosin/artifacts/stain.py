@@ -1,4 +1,4 @@
-"""Schema of a fitted stain reference: plain numbers, for ``model.json`` and the run folder."""
+"""Schema of a fitted stain reference, in ``model.json`` and the run folder."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from eosin.artifacts.values import (
 from eosin.artifacts.versioned import Document, VersionedDocument
 
 Triple = tuple[Number, Number, Number]
-#: Far beyond any colour, near enough for single precision.
+#: Bound beyond any colour and within single precision.
 _Axis = Annotated[float, Field(strict=True, ge=-1e3, le=1e3)]
 _Amount = Annotated[float, Field(strict=True, gt=0, le=1e3)]
-#: How far a stain vector's length may be from 1.
+#: Tolerance of a stain vector's length around 1.
 _ROUNDING = 0.01
 
 
 class _Reference(Document):
-    """What every method's reference tells.
+    """Fields of the references of all methods.
 
     Attributes:
-        unit: Whose own stain is taken away: a tile's, or that of all tiles of a slide or patient.
-        fitted_on: What was fitted on, in words.
-        n_images: How many images.
-        n_units: How many units of them; the reference is the median of theirs.
+        unit: Unit whose stain is estimated: a tile, or all tiles of a slide or patient.
+        fitted_on: The images of the fit, in words.
+        n_images: Number of images.
+        n_units: Number of their units; the reference is the median over them.
     """
 
     unit: Literal["tile", "slide", "patient"] = "tile"
@@ -43,18 +43,18 @@ class _Reference(Document):
 
 
 class SeparationReference(_Reference):
-    """Stains told apart in optical density −ln((I + 1) / I₀).
+    """Stain vectors in optical density −ln((I + 1) / I₀).
 
     Attributes:
-        method: How they were told apart.
+        method: Method of the stain separation.
         stain_matrix: Unit vectors of optical density, rows haematoxylin and eosin, columns R, G,
             B.
         max_concentrations: The 99th percentile of each stain's concentration.
         i0: Grey level of light that passed no tissue, the luminosity rule.
         beta: Optical density below which a pixel is background.
-        alpha: Percentage of angles, at each end, that Macenko's method passes over; of no meaning
-            to Vahadane's.
-        sparsity: Weight of Vahadane's penalty on concentrations; of no meaning to Macenko's.
+        alpha: Percentage of angles, at each end, that Macenko's method skips; unused by
+            Vahadane's.
+        sparsity: Weight of Vahadane's penalty on concentrations; unused by Macenko's.
     """
 
     method: Literal["macenko", "vahadane"]
@@ -94,24 +94,19 @@ StainReference = Annotated[SeparationReference | ColourReference, Field(discrimi
 
 
 class StainPart(Document):
-    """How many images of a part were normalised.
-
-    Attributes:
-        n_images: All of them.
-        unchanged: By reason, how many came back as they were.
-    """
+    """Number of images of a subset, and of those not normalised, by reason."""
 
     n_images: Count
     unchanged: DictOf[Count]
 
 
 class UnchangedImage(Document):
-    """An image that came back as it was.
+    """An image that was not normalised.
 
     Attributes:
-        path: As in the manifest; of a bundle the one image.
-        split: Its part.
-        reason: Why it has no stain that could be normalised.
+        path: As in the manifest; of a magnification stack the single image.
+        split: Its subset.
+        reason: Why its stain could not be normalised.
     """
 
     path: str
@@ -123,9 +118,9 @@ class StainRecord(VersionedDocument):
     """Schema of ``stain.json``.
 
     Attributes:
-        reference: What images were made to look like; of a run with folds the mean of the folds'.
-        parts: By split.
-        unchanged: The images that came back as they were.
+        reference: The stain reference; of a run with folds the mean of the folds'.
+        parts: By subset.
+        unchanged: The images that were not normalised.
     """
 
     reference: StainReference

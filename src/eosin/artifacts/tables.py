@@ -1,9 +1,9 @@
-"""Tables as people save them: one reader for text, workbooks and Parquet. All cells are text.
+"""Reader of tables of text, workbooks and Parquet; all cells are text.
 
-Text may be UTF-8 (with or without a byte-order mark), UTF-16 or Windows-1252; its columns may be
-separated by commas, semicolons or tabs; its rows may end in any of the usual ways. The contents
-decide, not the name: a workbook or a Parquet file that is called ``.csv`` is read as what it is.
-Cells are left exactly as they are written; :mod:`eosin.artifacts.cleaning` cleans names in them.
+Text may be UTF-8 (with or without a byte-order mark), UTF-16 or Windows-1252; columns separated
+by commas, semicolons or tabs; rows ended in any of the usual ways. The contents decide, not the
+name: a workbook or a Parquet file with the suffix ``.csv`` is read correctly. Cells are returned
+as they are written; :mod:`eosin.artifacts.cleaning` cleans names in them.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from eosin.artifacts.bounds import (
 )
 from eosin.core.errors import ManifestError
 from eosin.core.files import open_file
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, quantity
 
-#: Where in ``table.attrs`` stand sentences on what is odd, but no error.
+#: Key in ``table.attrs`` of sentences on the reader's assumptions.
 NOTES = "notes"
-#: Endings of the files that are read as tables.
+#: Suffixes of tables.
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm", ".xls", ".ods"})
-#: The name of an index that holds row numbers as a spreadsheet shows them: the header is row 1.
+#: Name of the index of row numbers as a spreadsheet shows them: the header is row 1.
 ROW = "row"
 _DELIMITERS = (",", ";", "\t")
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-#: First bytes of files that are no tables, what they are, and what to do.
+#: First bytes of files that are no tables, their formats, and hints.
 _NO_TABLES = (
     (b"<!doctype html", "an HTML page", "Download the table itself, not the page that shows it"),
     (b"<html", "an HTML page", "Download the table itself, not the page that shows it"),
@@ -61,9 +61,9 @@ _MARKS = (  # UTF-32's mark begins with UTF-16's
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-#: The line that Excel takes the separator from.
+#: The line that declares the separator to Excel.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?(?:\r\n|\r|\n)', re.IGNORECASE)
-#: Bytes that are looked at to learn the form of a large table.
+#: Bytes that are read to detect the form of a large table.
 _SNIFFED = 1 << 20
 _SAVE_AS = "Save the table as CSV UTF-8 or .xlsx"
 #: A row of cells and its number in the table.
@@ -71,10 +71,9 @@ _Row = tuple[int, list[str]]
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a path is that of a table by its ending; ``.csv.gz`` is one, too.
+    """Return True if a path has the suffix of a table, ``.csv.gz`` included.
 
-    A pipe without an ending, such as ``/dev/fd/63`` of ``<(zcat m.csv.gz)``, is a table: an image
-    has a name.
+    A pipe without a suffix, such as ``/dev/fd/63`` of ``<(zcat m.csv.gz)``, counts as a table.
     """
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     if suffixes and suffixes[-1] in PACKED_SUFFIXES:
@@ -85,7 +84,7 @@ def is_table(path: Path) -> bool:
 
 
 def is_pipe(path: Path) -> bool:
-    """Return whether a path leads to a pipe, which can be read once."""
+    """Return True if a path is a pipe, which can be read only once."""
     try:
         return Path(path).is_fifo()
     except (OSError, ValueError):
@@ -93,7 +92,7 @@ def is_pipe(path: Path) -> bool:
 
 
 def folder_of(path: Path) -> Path:
-    """Return the folder that a table's relative paths start from: its own, a pipe's the current."""
+    """Return the folder of a table's relative paths: its own, for a pipe the current one."""
     return Path() if is_pipe(path) else Path(path).parent
 
 
@@ -101,12 +100,12 @@ def read_table(path: Path, *, pipe: bool = False) -> Any:
     """Read a table from CSV, TSV, a workbook or Parquet.
 
     Args:
-        path: The file; its contents, not its name, decide how it is read.
-        pipe: Whether it may be a pipe: one that the user named, read once.
+        path: The file; its contents, not its name, determine the format.
+        pipe: True allows a pipe that the user named.
 
     Returns:
         A pandas table of text; its index holds the row numbers as a spreadsheet shows them.
-        Column names are cleaned. What the reader assumed is in ``attrs[NOTES]``.
+        Column names are cleaned. The reader's assumptions are in ``attrs[NOTES]``.
 
     Raises:
         ManifestError: It does not exist, is no file, is empty, too large, damaged or no table, has
@@ -134,13 +133,7 @@ def read_table(path: Path, *, pipe: bool = False) -> Any:
 
 @dataclass(frozen=True)
 class TextForm:
-    """Encoding and separator of a table's text.
-
-    Attributes:
-        encoding: Its encoding.
-        delimiter: What separates the columns.
-        skipped_lines: Lines before the header.
-    """
+    """Encoding and separator of a table's text, and the number of lines before the header."""
 
     encoding: str
     delimiter: str
@@ -148,7 +141,7 @@ class TextForm:
 
 
 def sniff_text(path: Path) -> TextForm:
-    """Return the form of a text table that is too large to be read at once, by its beginning."""
+    """Detect the form of a large text table from its first bytes."""
     with open_file(path) as stream:
         data = stream.read(_SNIFFED)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
@@ -161,12 +154,7 @@ def sniff_text(path: Path) -> TextForm:
 
 
 def row_number(frame: Any, position: int) -> int:
-    """Return the number of a row as a spreadsheet shows it.
-
-    Args:
-        frame: A table, read by :func:`read_table` or made otherwise.
-        position: Of the row, from 0.
-    """
+    """Return the number of the row at a position, from 0, as a spreadsheet shows it."""
     return int(frame.index[position]) if frame.index.name == ROW else position + 2
 
 
@@ -214,7 +202,7 @@ def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
 
 
 def _split_text(path: Path, text: str) -> list[_Row]:
-    """Split text into numbered rows of cells; rows without any content are left out."""
+    """Split text into numbered rows of cells; empty rows are left out."""
     text = text.lstrip("\ufeff")
     stated = _SEPARATOR_LINE.match(text)
     text = text[stated.end() :] if stated else text
@@ -253,21 +241,17 @@ def _split_text(path: Path, text: str) -> list[_Row]:
 
 
 def lines_of(text: str) -> io.TextIOWrapper:
-    """Return a text's lines with their own ends, in a fourth of the memory of a StringIO."""
+    """Return a text's lines with their line ends, in a fourth of the memory of a StringIO."""
     data = io.BytesIO(text.encode("utf-8", "surrogatepass"))
     return io.TextIOWrapper(data, "utf-8", "surrogatepass", newline="")
 
 
 def _refuse_cut_off(path: Path, rows: Sequence[_Row]) -> None:
-    """Refuse a table whose last row, without a line's end, has fewer cells than all others.
-
-    Raises:
-        ManifestError: Naming the row.
-    """
+    """Reject a table whose last row has no line end and fewer cells than all others."""
     if len(rows) < 2:
         return
     (_, header), *body, (number, last) = rows
-    # A header may end in separators that no row has.
+    # A header may end in more separators than the rows.
     least = min((len(row) for _, row in body), default=0)
     wanted = max(_count_named(header), min(least, len(header)))
     if len(last) < wanted:
@@ -283,7 +267,7 @@ def _count_named(header: Sequence[str]) -> int:
 
 
 def _find_delimiter(header: str) -> str:
-    """Return what separates the columns: what occurs most in the header, outside quotes."""
+    """Return the separator of the columns: the most frequent in the header, outside quotes."""
     bare = "".join(header.split('"')[::2])
     return max(_DELIMITERS, key=bare.count)
 
@@ -345,7 +329,7 @@ def _as_text(cell: Any) -> str:
 
 
 def _make_frame(path: Path, rows: Sequence[_Row]) -> Any:
-    """Make a table of numbered rows, of which the first is the header."""
+    """Make a table of numbered rows, the first of which is the header."""
     if not rows:
         raise ManifestError(f"the table {path} is empty")
     (_, names), *body = rows
@@ -371,11 +355,7 @@ def _name_columns(path: Path, names: Iterable[str]) -> list[str]:
 
 
 def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[str]:
-    """Return a row with a cell for each column; only cells without a name may lack.
-
-    Raises:
-        ManifestError: It has too few or too many cells, or repeats the header.
-    """
+    """Return a row with one cell a column; only cells without a column name may be absent."""
     if len(row) == len(names) and row[0].strip() != names[0].strip():
         return row  # nearly every row of most tables
     named = _count_named(names)
@@ -384,8 +364,7 @@ def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[
         filled -= 1
     if not named <= filled <= len(names):
         raise ManifestError(
-            f"{path}: row {number} has {filled} cell{'' if filled == 1 else 's'}, but the header "
-            f"has {named}",
+            f"{path}: row {number} has {quantity(filled, 'cell')}, but the header has {named}",
             mend="Put quotes around cells that contain the separator, or save the table as .xlsx",
         )
     if list(map(clean_name, row[:named])) == list(map(clean_name, names[:named])):

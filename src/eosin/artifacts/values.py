@@ -1,8 +1,9 @@
-"""Types of the values in documents: ranges of numbers, names that can be printed, short lists.
+"""Types of the values in documents: ranges of numbers, printable names, bounded lists.
 
-Numbers are strict: neither ``true`` nor ``"5"`` is one. That they are finite is the setting of
-every :class:`~eosin.artifacts.versioned.Document`. Lists stop at their first misfit and mappings
-have a bounded number of keys, so that a hostile document costs no more than a good one.
+Numbers are strict: neither ``true`` nor ``"5"`` is one. Every
+:class:`~eosin.artifacts.versioned.Document` requires them to be finite. Lists stop at their first
+invalid item and mappings have a bounded number of keys, so that a hostile document costs no more
+than a valid one.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ T = TypeVar("T")
 
 _MOST_KEYS = 100_000
 _DEEPEST = 16
-#: Whole numbers beyond are no counts, and no float holds them.
+#: Bound of whole numbers; a float does not hold larger ones exactly.
 _LARGEST = 2**53
-#: A network's input of more pixels a side is no image of a tile.
+#: Largest side of a network's input, in pixels.
 _MOST_PIXELS = 16_384
 
 
@@ -79,9 +80,9 @@ AtLeastOne = Annotated[int, Field(strict=True, ge=1, le=_LARGEST)]
 #: Height or width of an image, in pixels.
 Side = Annotated[int, Field(strict=True, ge=1, le=_MOST_PIXELS)]
 Flag = Annotated[bool, Field(strict=True)]
-#: Text that every file format takes.
+#: Text that every file format can store.
 Text = Annotated[str, AfterValidator(_check_text)]
-#: Of a class, a channel, a metric.
+#: Name of a class, a channel, a metric.
 Name = Annotated[str, AfterValidator(_check_name)]
 #: Any JSON value.
 Plain = Annotated[Any, AfterValidator(_check_plain)]
@@ -92,11 +93,7 @@ DictOf = Annotated[dict[str, T], BeforeValidator(_check_keys)]
 
 
 def check_order(low: float | None, value: float | None, high: float | None) -> None:
-    """Check that an interval's ends lie around its value, as far as the three are known.
-
-    Raises:
-        ValueError: They do not, by more than rounding.
-    """
+    """Check that an interval encloses its value, within rounding, as far as the three are known."""
     known = [number for number in (low, value, high) if number is not None]
     slack = 1e-6 * max(map(abs, known), default=0.0)
     if any(after < before - slack for before, after in pairwise(known)):

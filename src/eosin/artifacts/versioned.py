@@ -1,4 +1,4 @@
-"""JSON documents that say which format they are written in."""
+"""JSON documents with a format version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 80
 
 
 class Document(BaseModel):
-    """A frozen piece of an artifact; keys that a newer minor version added are passed over."""
+    """A frozen part of a JSON artifact; unknown keys, of a newer minor version, are ignored."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False
@@ -24,13 +24,9 @@ class Document(BaseModel):
 
 
 class VersionedDocument(Document):
-    """The top level of a JSON artifact.
+    """The top level of a JSON artifact; a reader rejects another major version."""
 
-    Attributes:
-        format_version: ``major.minor``; a reader refuses another major.
-    """
-
-    #: Bytes of a file that is read at most.
+    #: Largest file that is read, in bytes.
     MAX_BYTES: ClassVar[int] = 256 << 20
 
     format_version: str = FORMAT_VERSION
@@ -41,7 +37,7 @@ D = TypeVar("D", bound=VersionedDocument)
 
 
 def check_version(path: Path, data: Any) -> dict[str, Any]:
-    """Return ``data`` if it is a JSON object of a major version that this code reads.
+    """Return ``data`` if it is a JSON object of a readable major version.
 
     Raises:
         ArtifactError: It is not; the message names both versions.
@@ -58,22 +54,16 @@ def check_version(path: Path, data: Any) -> dict[str, Any]:
 
 
 def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
-    """Return what a part of a JSON file says.
-
-    Args:
-        path: The file, for the message.
-        kind: Its schema.
-        data: The part.
-        within: The keys that lead to it.
+    """Validate a part of a JSON file, at the keys ``within``, against its schema.
 
     Raises:
-        ArtifactError: It does not fit its schema; the message names the key, what is wanted there
-            and what came.
+        ArtifactError: It does not fit; the message gives the key, the expected and the actual
+            value.
     """
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        # The first says enough; of a long list only the first misfit was looked for.
+        # The first error suffices; in a long list only the first was searched for.
         first = error.errors(include_url=False)[0]
         keys = _find_keys(data, first["loc"], is_missing=first["type"] == "missing")
         where = ".".join(map(_shorten, [*within, *keys]))
@@ -86,7 +76,7 @@ def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
 
 
 def _find_keys(data: Any, places: Sequence[int | str], *, is_missing: bool) -> list[int | str]:
-    """Return the keys of a place, without what pydantic calls the alternatives of a union."""
+    """Return the keys of an error's location, without pydantic's names of union members."""
     keys: list[int | str] = []
     for number, place in enumerate(places):
         try:
@@ -105,7 +95,7 @@ def _describe(came: Any) -> str:
 
 
 def _shorten(value: object, *, quoted: bool = False) -> str:
-    """Return a value as a short piece of one line."""
+    """Return a value as short text on one line."""
     try:
         text = str(value)
     except ValueError:  # a whole number of thousands of digits
@@ -116,7 +106,7 @@ def _shorten(value: object, *, quoted: bool = False) -> str:
 
 
 def read_document(path: Path, kind: type[D]) -> D:
-    """Read and check a JSON artifact.
+    """Read and validate a JSON artifact.
 
     Raises:
         ArtifactError: It is absent, of another major version, or does not fit its schema.
@@ -125,5 +115,5 @@ def read_document(path: Path, kind: type[D]) -> D:
 
 
 def write_document(path: Path, document: VersionedDocument) -> None:
-    """Write a JSON artifact, whole or not at all."""
+    """Write a JSON artifact atomically."""
     write_json(path, document.model_dump(mode="json", by_alias=True))

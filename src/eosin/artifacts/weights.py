@@ -1,7 +1,8 @@
-"""Weights as safetensors without PyTorch, and the NumPy engine's npz turned into them.
+"""Weights as safetensors without PyTorch, and their conversion from the NumPy engine's npz.
 
-A network of the engine and its PyTorch twin have one safetensors file. The engine keeps channels
-last and a dense layer's inputs first; the file is PyTorch's, channels first and outputs first.
+A network of the engine and its PyTorch twin have the same safetensors file. The engine stores
+channels last and a dense layer's inputs first; the file has PyTorch's order, channels first and
+outputs first.
 """
 
 from __future__ import annotations
@@ -35,20 +36,16 @@ TWIN = {
     "dense2": "classifier.3",
 }
 _PARTS = {"mean": "running_mean", "variance": "running_var"}
-#: Counted by PyTorch alone.
+#: Buffers that only PyTorch has.
 _COUNT = "num_batches_tracked"
 
 
 @contextmanager
 def told_when_written(path: Path) -> Iterator[None]:
-    """Say in one line why a safetensors file could not be written.
-
-    Raises:
-        OutputError: It could not.
-    """
+    """Context manager that raises ``OutputError`` if a safetensors file cannot be written."""
     try:
         yield
-    except SafetensorError as error:  # its way of telling what the operating system said
+    except SafetensorError as error:  # wraps errors of the operating system
         reason = str(error).rpartition("I/O error: ")[2].lower()
         mend = "Free some space, or choose another folder with -o"
         raise OutputError(
@@ -58,11 +55,7 @@ def told_when_written(path: Path) -> Iterator[None]:
 
 @contextmanager
 def told_when_read(path: Path) -> Iterator[None]:
-    """Say in one line why a safetensors file cannot be read.
-
-    Raises:
-        ArtifactError: It is absent or damaged.
-    """
+    """Context manager that raises ``ArtifactError`` if a safetensors file is absent or damaged."""
     try:
         yield
     except FileNotFoundError:
@@ -81,28 +74,19 @@ def told_when_read(path: Path) -> Iterator[None]:
 def write_arrays(
     path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], told: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays as safetensors, whole or not at all.
-
-    Args:
-        path: The file.
-        arrays: By name.
-        told: What the file says of itself, e.g. its ``licence``.
+    """Write named arrays atomically as safetensors; ``told`` is metadata, e.g. the ``licence``.
 
     Raises:
         OutputError: They cannot be written.
     """
-    # A transposed view would be written in the order of its memory.
+    # A transposed view would be written in memory order.
     state = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_path(path) as temporary, told_when_written(path):
         save_file(state, temporary, metadata=dict(told) if told else None)
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Read named arrays.
-
-    Raises:
-        ArtifactError: The file is absent or damaged.
-    """
+    """Read named arrays; raises ``ArtifactError`` if the file is absent or damaged."""
     with told_when_read(path):
         check_file(path)
         found: Arrays = load_file(path)
@@ -110,7 +94,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
-    """Turn the weights of an engine's network into those of its PyTorch twin.
+    """Convert the weights of an engine network to those of its PyTorch twin.
 
     Args:
         state: As ``layer.part``: of convolutions (k, k, C, F), of dense layers (inputs, units), of
@@ -142,11 +126,7 @@ def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
 
 
 def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatArray]:
-    """Turn the weights of the PyTorch twin into those of the engine's network.
-
-    Raises:
-        ArtifactError: A name is not the twin's.
-    """
+    """Convert the weights of the PyTorch twin; raises ``ArtifactError`` at a foreign name."""
     layers = {module: layer for layer, module in TWIN.items()}
     parts = {twin: own for own, twin in _PARTS.items()}
     state: dict[str, FloatArray] = {}

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from eosin.augment.bytes import LIGHT, REACH
 from eosin.augment.drawing import Drawn
-from eosin.augment.photometry import LIGHT, REACH
 from eosin.core.types import FloatArray
 
 
@@ -50,7 +50,7 @@ def apply_affine(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
 
 def _recolour(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
-    """Do :func:`~eosin.augment.photometry.recolour_bytes` on floats.
+    """Do :func:`~eosin.augment.bytes.recolour_bytes` on floats.
 
     Args:
         images: float32, shape (B, C, H, W), 0…255.

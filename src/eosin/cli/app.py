@@ -1,4 +1,4 @@
-"""The command ``eosin``: parses, calls, prints. Research use only."""
+"""Command ``eosin``: parse, call, print."""
 
 from __future__ import annotations
 

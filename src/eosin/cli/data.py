@@ -1,4 +1,4 @@
-"""Verbs of ``eosin data``: data sets, manifests, image checks, leak audit, cache."""
+"""Commands of ``eosin data``: data sets, manifests, image checks, leak audit, cache."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def make_manifest(
     from eosin.recipe import parse_overrides
     from eosin.reporting.terminal import tell_samples
 
-    # As in a recipe, so that one hint works in both places.
+    # Same parser as for a recipe, so that one hint fits both.
     texts = [text.removeprefix("data.options.") for text in options or ()]
     samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
     echo([f"wrote {output}: {tell_samples(samples)}", *told])

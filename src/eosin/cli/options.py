@@ -1,4 +1,4 @@
-"""Options that several verbs share, and lines on stderr."""
+"""Options shared by several commands, and lines on stderr."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eosin.core.text import one_line
+from eosin.core.text import one_line, quantity
 
 Output = Annotated[
     Path | None,
@@ -35,7 +35,7 @@ Pseudonymise = Annotated[
 
 
 def echo(lines: str | Iterable[str], *, err: bool = False) -> None:
-    """Print a line, or several; control characters in names are escaped."""
+    """Print one line or several; control characters in names are escaped."""
     listed = [lines] if isinstance(lines, str) else lines
     typer.echo("\n".join(map(one_line, listed)), err=err)
 
@@ -46,10 +46,9 @@ def say(sentence: str) -> None:
 
 
 def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
-    """Say how many files were skipped and leave with status 1 unless that is allowed."""
+    """Print the number of skipped files, and exit with status 1 unless that is allowed."""
     if n_skipped:
-        files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
         lists = " and ".join(map(str, where))
-        echo(f"{files} could not be read: see {lists}", err=True)
+        echo(f"{quantity(n_skipped, 'file')} could not be read: see {lists}", err=True)
         if not allowed:
             raise typer.Exit(1)

@@ -1,1 +1,1 @@
-"""Commands: one module a verb, named as the verb; the only layer that the command line calls."""
+"""Commands, one module per command; the only layer that the command line calls."""

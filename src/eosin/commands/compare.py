@@ -16,16 +16,20 @@ import pandas as pd
 from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency
 from eosin.artifacts.layout import ComparisonFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
-from eosin.artifacts.metrics import METRIC_NAMES
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.versioned import write_document
-from eosin.core.errors import UnknownNameError, UsageError, close_matches
+from eosin.core.errors import ArtifactError, UnknownNameError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
 from eosin.data.external import EXTERNAL
-from eosin.evaluation.comparison import Contender, compare_pairs, measure_alone
-from eosin.evaluation.lightness import find_fronts, light_against_large
+from eosin.evaluation.comparison import (
+    Contender,
+    compare_pairs,
+    find_fronts,
+    light_against_large,
+    measure_alone,
+)
 from eosin.experiment.environment import default_output, version_of
 from eosin.exporting.costs import (
     THREADS,
@@ -36,18 +40,19 @@ from eosin.exporting.costs import (
     read_cost,
     training_seconds,
 )
-from eosin.metrics import count_patients
+from eosin.metrics import METRICS, count_patients
+from eosin.metrics.catalogue import COMPARED
 from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document, know_samples
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting.comparison import write_comparison_page
 from eosin.reporting.exposure import exposure
-from eosin.reporting.formatting import LOWER_IS_BETTER
-from eosin.runs.matching import Judgement, find_ranges, find_shared, read_judgements
+from eosin.runs.comparison import find_ranges, make_contenders
+from eosin.runs.finished import FinishedRun
+from eosin.runs.matching import find_shared, read_comparable
 
-#: What is compared of each two runs, beside the metric that ranks them.
-_METRICS = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
-_RANKING = tuple(name for name in METRIC_NAMES if name not in LOWER_IS_BETTER)
+#: Metrics that can rank runs.
+_RANKING = tuple(name for name, row in METRICS.items() if row.higher_is_better)
 _SEED = 0
 
 
@@ -94,22 +99,29 @@ def compare(
         raise UsageError("`runs` must be a list of folders", mend="compare([run, run])")
     folder = Path(output or default_output("compare"))
     check_output(folder)
-    judgements = read_judgements(runs)
-    shared = find_shared(judgements)
+    found = read_comparable(runs)
+    shared = find_shared(found, "Judge all runs on one table of labels", by_content=True)
+    if not shared.paths:
+        raise ArtifactError(
+            f"no image was judged in all of {', '.join(run.short_name for run in found)}",
+            mend="Train them on the same data with the same split and seed, or with folds; or "
+            "evaluate each on one manifest: eosin evaluate RUN --data MANIFEST.csv -o DIR",
+        )
+    frame, contenders = shared.frame, make_contenders(shared)
     resamples = EvaluateSection().resamples
-    samples = Samples(shared.frame, Path(runs[0]).resolve(), judgements[0].run.class_names)
-    models = [find_models(each.run) for each in judgements]
+    samples = Samples(frame, found[0].root.resolve(), found[0].class_names)
+    models = [find_models(run) for run in found]
     latencies = _time(models, samples)
     told = [
-        _describe(judgement, contender, found, latencies, resamples)
-        for judgement, contender, found in zip(judgements, shared.contenders, models, strict=True)
+        _describe(run, contender, model, latencies, resamples)
+        for run, contender, model in zip(found, contenders, models, strict=True)
     ]
     asked = ""
     if any(run.image[metric].value is None for run in told):
         asked, metric = metric, "accuracy"
-    metrics = list(dict.fromkeys([metric, *_METRICS]))
+    metrics = list(dict.fromkeys([metric, *COMPARED]))
     with progress_bar("Comparing pairs") as advance:
-        ranked = _ranked(shared.contenders, told, metric)
+        ranked = _ranked(contenders, told, metric)
         pairs = compare_pairs(
             ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED, advance=advance
         )
@@ -121,10 +133,10 @@ def compare(
         metric=metric,
         asked=asked,
         metrics=metrics,
-        positive=judgements[0].positive,
-        n_images=len(shared.frame),
-        n_patients=count_patients(list(shared.frame["patient"])),
-        n_groups=int(shared.frame["group"].nunique()),
+        positive=found[0].judged.positive,
+        n_images=len(frame),
+        n_patients=count_patients(list(frame["patient"])),
+        n_groups=int(frame["group"].nunique()),
         n_repeated=shared.n_repeated,
         matched_by_content=shared.n_by_content,
         resamples=resamples,
@@ -132,7 +144,7 @@ def compare(
         seed=_SEED,
         runs=told,
         pairs=pairs,
-        ranges=find_ranges(judgements, shared.contenders, told, list(shared.frame["path"]), metric),
+        ranges=find_ranges(shared, contenders, told, metric),
         light_large=light_against_large(told, metric),
         fronts=find_fronts(told, metric),
     )
@@ -159,13 +171,12 @@ def _time(models: Sequence[Models], samples: Samples) -> dict[Path, Latency]:
 
 
 def _describe(
-    judgement: Judgement,
+    run: FinishedRun,
     contender: Contender,
     models: Models,
     latencies: dict[Path, Latency],
     resamples: int,
 ) -> ComparedRun:
-    run = judgement.run
     image, at_threshold = measure_alone(contender, resamples, _SEED)
     seen = exposure(run)
 
@@ -173,13 +184,13 @@ def _describe(
         return read_cost(folder, latencies.get(folder.root) if folder else None)
 
     return ComparedRun(
-        name=judgement.name,
-        model=_model(judgement),
+        name=run.short_name,
+        model=_model(run),
         preprocessing=_preprocessing(run.recipe),
-        protocol=_protocol(judgement),
+        protocol=_protocol(run),
         split=run.split,
         seed=None if run.environment is None else run.environment.seed,
-        n_judged=int(judgement.rows["path"].nunique()),
+        n_judged=int(run.rows["path"].nunique()),
         n_seen_groups=None if seen is None else seen.n_groups,
         n_leaks=0 if run.audit is None else len(run.audit.leaks),
         simulated=run.simulated,
@@ -194,8 +205,8 @@ def _describe(
     )
 
 
-def _model(judgement: Judgement) -> str:
-    info, recipe = judgement.run.model, judgement.run.recipe
+def _model(run: FinishedRun) -> str:
+    info, recipe = run.model, run.recipe
     if info is not None and info.members:
         return f"ensemble of {len(info.members)} runs"
     if info is not None:
@@ -213,9 +224,8 @@ def _preprocessing(recipe: Recipe | None) -> str:
     return f"{stain}, {changed}{views}"
 
 
-def _protocol(judgement: Judgement) -> str:
+def _protocol(run: FinishedRun) -> str:
     """Say how the images were divided."""
-    run = judgement.run
     if run.split == EXTERNAL:
         return "outside manifest"
     if run.recipe is None:

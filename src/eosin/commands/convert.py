@@ -1,4 +1,4 @@
-"""The verb ``convert``: from a foreign state dict, or the NumPy engine's npz, to safetensors."""
+"""Command ``convert``: foreign state dicts, or the NumPy engine's npz, to safetensors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from eosin.engine.weights import read_weights
 
 @dataclass(frozen=True)
 class Converted:
-    """What ``convert`` made.
+    """Result of ``convert``.
 
     Attributes:
         path: The safetensors file.
-        n_tensors: Tensors in it.
-        n_values: Numbers in them.
+        n_tensors: Number of tensors.
+        n_values: Number of values in all tensors.
     """
 
     path: Path
@@ -28,13 +28,14 @@ class Converted:
 
 
 def convert(file: Path, *, output: Path | None = None, licence: str | None = None) -> Converted:
-    """Turn a ``.pth``, ``.pt`` or ``.ckpt`` file into safetensors, without running its code.
+    """Convert a ``.pth``, ``.pt`` or ``.ckpt`` file to safetensors, without running its code.
 
     Args:
-        file: A state dict, or a checkpoint that holds one; of the NumPy engine's light CNN an
-            ``.npz``, which becomes the weights of its PyTorch twin.
-        output: The file to write; by default ``file`` with the ending ``.safetensors``.
-        licence: Of the weights: it is kept with them, and told by every model that starts there.
+        file: State dict, or checkpoint that holds one; or the ``.npz`` of the NumPy engine's light
+            CNN, which becomes the weights of its PyTorch twin.
+        output: File to write; by default ``file`` with the ending ``.safetensors``.
+        licence: Licence of the weights, stored with them and with every model initialised from
+            them.
 
     Raises:
         ArtifactError: The file cannot be read, or holds more than tensors.
@@ -56,7 +57,7 @@ def convert(file: Path, *, output: Path | None = None, licence: str | None = Non
         arrays = to_twin(read_weights(file))
         write_arrays(path, arrays, {**told, "source_sha256": sha256_file(file)})
         return Converted(path, len(arrays), sum(array.size for array in arrays.values()))
-    # Here: without PyTorch there is nothing of its kind to convert.
+    # Imported here: without PyTorch there is no such file to convert.
     from eosin.runtime.unpickling import read_pickled_tensors
     from eosin.training.checkpoints import save_tensors
 

@@ -1,4 +1,4 @@
-"""The verb ``data audit``: whether the parts of a manifest share material."""
+"""Command ``data audit``: leak audit of a manifest's split."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from eosin.commands.data_check import read_picture
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar, with_estimate
+from eosin.core.text import some
 from eosin.core.types import Image, Samples
 from eosin.data.audit import (
     FileHashes,
@@ -34,7 +35,7 @@ from eosin.privacy.pseudonymise import (
 )
 from eosin.reporting.leaks import pictured, write_audit_page
 
-#: Joined groups that a sentence names.
+#: Most joined groups named in a sentence.
 _NAMED = 3
 
 
@@ -49,29 +50,27 @@ def audit_manifest(
     columns: Columns | None = None,
     say: Say = silent,
 ) -> tuple[AuditReport, Skipped]:
-    """Audit a manifest for leaks across its splits.
+    """Run the leak audit of a manifest.
 
     Args:
-        path: A manifest; its ``split`` column, if it has one, says the parts.
-        output: New or empty folder for ``audit.json``, ``audit.html``, a page with the pairs side
-            by side, and ``skipped.csv`` where an image cannot be read; nothing is written without
-            it.
-        quick: Look for copies only, not for the same tissue turned by any angle, enlarged or
-            shifted; so it is, too, where a part that this needs is not installed.
-        repair: New CSV or Parquet file for the table with the groups joined that belong together;
-            the findings are then those of this table. Its rows keep their ``split``.
-        pseudonymise: Whether patients, groups and paths get pseudonyms.
-        label: The column that holds the class.
-        columns: The columns that hold the image reference, the patient and the group.
-        say: Called with what was changed on reading, and with what is being done.
+        path: Manifest; its ``split`` column, if any, names the subsets.
+        output: New or empty folder for ``audit.json``, ``audit.html`` with the pairs side by side,
+            and ``skipped.csv`` if an image cannot be read; nothing is written without it.
+        quick: Search for copies only, not for near-duplicates (rotated, enlarged, shifted); also
+            the case if an optional dependency for these is not installed.
+        repair: New CSV or Parquet file for the table with groups joined that belong together; the
+            findings are then those of this table. Its rows keep their ``split``.
+        pseudonymise: Replace patients, groups and paths by pseudonyms.
+        label: Column of the class.
+        columns: Columns of the image reference, the patient and the group.
+        say: Function that logs progress, and changes made on reading.
 
     Returns:
-        The findings; ``(path, reason)`` of images that could not be read, whose names and groups
-        are audited all the same.
+        The report; ``(path, reason)`` of unreadable images, whose names and groups are still
+        audited.
 
     Raises:
-        EosinError: The manifest does not fit, no image can be read, or the folder cannot take the
-            files.
+        EosinError: The manifest is invalid, no image can be read, or the folder cannot be written.
     """
     if repair is not None:
         _check_repair(repair, pseudonymise=pseudonymise)
@@ -93,7 +92,7 @@ def audit_manifest(
     with progress_bar("Reading images") as advance:
         timed = with_estimate(advance, say, "Reading {total} images")
         hashes = hash_files(samples, look=gallery.add, progress=timed)
-    without(samples, hashes.unreadable)  # refuses a table of which nothing can be read
+    without(samples, hashes.unreadable)  # raises if no image can be read
     album = gather_album(samples, hashes, gallery, content=content)
     with progress_bar("Comparing images") as advance:
         alike = find_alike(album, progress=advance, say=say)
@@ -124,12 +123,7 @@ def audit_manifest(
 
 
 def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
-    """Refuse, before any image is read, a repaired table that could not be written.
-
-    Raises:
-        UsageError: It should have pseudonyms, or another format.
-        OutputError: There is such a file.
-    """
+    """Raise before any image is read if the repaired table could not be written."""
     if pseudonymise:
         raise UsageError(
             "--repair and --pseudonymise exclude each other: a manifest names its images",
@@ -142,15 +136,14 @@ def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
 
 
 def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Samples) -> AuditReport:
-    """Add what was joined, and which joined groups the table's own split still separates."""
+    """Add the joined groups, and those that the table's split still separates."""
     reach = [describe_repair(joined) or "Repair: no two groups belong together."]
     split = samples.frame.get("split")
     if split is not None:
         parts = split[split != ""].groupby(samples.frame["group"]).unique()
         apart = [one.group for one in joined if len(parts.get(one.group, ())) > 1]
         if apart:
-            named = ", ".join(f"{name} ({' and '.join(parts[name])})" for name in apart[:_NAMED])
-            named += ", …" if len(apart) > _NAMED else ""
+            named = some([f"{name} ({' and '.join(parts[name])})" for name in apart], _NAMED)
             reach.append(
                 "Repair moves no row: the column split still separates "
                 f"{len(apart):,} of the joined groups: {named}. Draw the split anew "
@@ -160,7 +153,7 @@ def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Sampl
 
 
 def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
-    """Say first what was not compared: finding nothing there means nothing."""
+    """Add what was not compared, as the first limit of the audit."""
     n, skipped = len(hashes.files), len(hashes.unreadable)
     if not skipped:
         return report
@@ -169,6 +162,6 @@ def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
 
 
 def _pictures(samples: Samples, report: AuditReport) -> dict[str, Image]:
-    """Read what the page shows once more."""
+    """Read the thumbnails of the page again."""
     found = {cell: read_picture(samples, cell) for cell in pictured(report)}
     return {cell: picture for cell, picture in found.items() if picture is not None}

@@ -1,4 +1,4 @@
-"""What the cache holds, decoded images and finished stages, and its clearing."""
+"""Command ``data cache``: list and clear decoded images and finished stages."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from eosin.core.text import mebibytes, quantity
 from eosin.experiment.stage_store import Kept, clear_stages, list_stages, stages_folder
 from eosin.images.cache import Cleared, StoreInfo, clear_stores, list_stores
 from eosin.images.cache.folders import stores_folder
 
-_MIB = 1 << 20
-
 
 def list_cache() -> list[StoreInfo]:
-    """List the stores of images, the one used last first."""
+    """List the stores of decoded images, most recently used first."""
     return list_stores()
 
 
@@ -24,10 +23,10 @@ def list_kept() -> list[Kept]:
 
 
 def clear_cache() -> tuple[Cleared, list[Kept]]:
-    """Remove the stores of images that no process has open, and all finished stages.
+    """Remove the image stores that no process has open, and all finished stages.
 
     Raises:
-        OutputError: They may not be removed.
+        OutputError: They cannot be removed.
     """
     return clear_stores(), clear_stages()
 
@@ -35,19 +34,21 @@ def clear_cache() -> tuple[Cleared, list[Kept]]:
 def tell_cache(
     stores: Sequence[StoreInfo], stages: Sequence[Kept], *, as_json: bool = False
 ) -> list[str]:
-    """Return two lines a store, and sums; or one line of JSON, a list of objects."""
+    """Return two lines per store, and totals; or one line of JSON, a list of objects."""
     if as_json:
         return [json.dumps([*_describe(stores), *_describe_stages(stages)])]
     lines = [line for store in stores for line in _tell_store(store)]
     total = sum(store.n_bytes for store in stores)
-    lines.append(f"{_count(stores)}, {_size(total)} in {stores_folder(None)}")
+    lines.append(
+        f"{quantity(len(stores), 'store')}, {mebibytes(total, 1)} in {stores_folder(None)}"
+    )
     if stages:
         lines.append(f"{_tell_stages(stages)} in {stages_folder()}")
     return lines
 
 
 def tell_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = False) -> list[str]:
-    """Return what was freed, and what stayed because it is in use; or one line of JSON."""
+    """Return what was freed, and what is still in use; or one line of JSON."""
     if as_json:
         removed = [*_describe(cleared.removed), *_describe_stages(stages)]
         n_bytes = cleared.n_bytes + sum(stage.n_bytes for stage in stages)
@@ -55,7 +56,7 @@ def tell_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = Fa
         return [json.dumps({"removed": removed, "in_use": in_use, "n_bytes": n_bytes})]
     kept = [_title(store) for store in cleared.in_use]
     return [
-        f"removed {_count(cleared.removed)}, {_size(cleared.n_bytes)} freed",
+        f"removed {quantity(len(cleared.removed), 'store')}, {mebibytes(cleared.n_bytes, 1)} freed",
         *([f"removed {_tell_stages(stages)} freed"] if stages else []),
         *(f"kept, as another process has it open: {title}" for title in kept),
     ]
@@ -86,14 +87,13 @@ def _describe_stages(stages: Sequence[Kept]) -> list[dict[str, Any]]:
 
 def _tell_stages(stages: Sequence[Kept]) -> str:
     total = sum(stage.n_bytes for stage in stages)
-    many = "1 finished stage" if len(stages) == 1 else f"{len(stages)} finished stages"
-    return f"{many} of transfer, {_size(total)}"
+    many = quantity(len(stages), "finished stage")
+    return f"{many} of transfer, {mebibytes(total, 1)}"
 
 
 def _tell_store(store: StoreInfo) -> list[str]:
     used = f"{store.last_use:%Y-%m-%d %H:%M} UTC"
-    images = "1 image" if store.n_images == 1 else f"{store.n_images:,} images"
-    facts = [images, *_tell_settings(store), _size(store.n_bytes)]
+    facts = [quantity(store.n_images, "image"), *_tell_settings(store), mebibytes(store.n_bytes, 1)]
     return [_title(store), f"  {', '.join(facts)}, last used {used}"]
 
 
@@ -101,7 +101,7 @@ def _tell_settings(store: StoreInfo) -> list[str]:
     if store.shape is None:
         return []
     kind = f"{' × '.join(map(str, store.shape))} {store.dtype}"
-    # What is nothing says nothing; --json tells all.
+    # Unset options are left out; --json has all.
     told = [f"{name} {value}" for name, value in store.reading.items() if value is not None]
     return [kind, *told]
 
@@ -110,11 +110,3 @@ def _title(store: StoreInfo) -> str:
     if store.root is None:
         return f"{store.folder} (damaged)"
     return store.root or "files on several drives"
-
-
-def _count(stores: Sequence[StoreInfo]) -> str:
-    return "1 store" if len(stores) == 1 else f"{len(stores)} stores"
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / _MIB:,.1f} MiB"

@@ -1,4 +1,4 @@
-"""The verb ``data check``: which images cannot be read, and which are of doubtful quality."""
+"""Command ``data check``: unreadable images, and images of doubtful quality."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
-from eosin.core.text import printable
+from eosin.core.text import percent, printable, quantity
 from eosin.core.types import TOGETHER, Image, Pixels, Samples, parts_of
 from eosin.data.quality import (
     FLAGS,
@@ -28,14 +28,13 @@ from eosin.data.quality import (
     measure_samples,
 )
 from eosin.images.failures import isolated
-from eosin.images.listing import describe_left_out
 from eosin.images.preprocess import make_preprocessing, to_picture
-from eosin.images.references import ImageList, list_images
+from eosin.images.references import ImageList, describe_left_out, list_images
 from eosin.privacy.pseudonymise import hide_pictures, hide_table, know_samples
 from eosin.reporting.quality import measured, pictured, write_quality_page
 
 _MOST_NAMES = 3
-#: Larger pictures are made smaller as they are read: a gallery holds some hundred of them.
+#: Images are subsampled on reading: a page holds some hundred thumbnails.
 _PICTURE_PX = 384
 
 
@@ -45,14 +44,14 @@ def check_images(
     """Decode and measure every image of a folder or manifest.
 
     Args:
-        path: An image, a folder, a file of many images, or a manifest (CSV or Parquet).
-        output: New or empty folder for ``quality.csv``, a row an image, and ``quality.html``, a
-            gallery of what was flagged; nothing is written without it.
-        pseudonymise: Whether paths get pseudonyms.
+        path: Image, folder, container file, or manifest (CSV or Parquet).
+        output: New or empty folder for ``quality.csv``, one row per image, and ``quality.html``, a
+            page of flagged images; nothing is written without it.
+        pseudonymise: Replace paths by pseudonyms.
 
     Raises:
-        DataError: There is nothing of that name, or the manifest does not fit.
-        OutputError: The folder cannot take the files.
+        DataError: The path does not exist, or the manifest is invalid.
+        OutputError: The folder cannot be written.
     """
     if not path.exists() and "#" not in path.name:
         raise DataError(f"{path} does not exist")
@@ -80,7 +79,7 @@ def check_images(
 
 
 def _list_samples(path: Path) -> tuple[Samples, ImageList]:
-    """Return a table of the images of a path, and the path cells of single images."""
+    """Return the samples of a path, and the list of single images."""
     if is_table(path):
         samples = read_manifest(path, allow_one_class=True, reads_split=False)
         return samples, ImageList(samples.image_cells, [], Counter())
@@ -90,7 +89,7 @@ def _list_samples(path: Path) -> tuple[Samples, ImageList]:
 
 
 def _magnifications(samples: Samples) -> dict[str, str]:
-    """Return the magnification of each image whose table tells it; those of a bundle apart."""
+    """Return the magnification of each image, those of a magnification stack separately."""
     if "magnification" not in samples.frame:
         return {}
     rows = zip(samples.frame["path"], samples.frame["magnification"], strict=True)
@@ -102,24 +101,23 @@ def _magnifications(samples: Samples) -> dict[str, str]:
 
 
 def _pictures(samples: Samples, cells: list[str], report: QualityReport) -> dict[str, Image]:
-    """Read what the page shows once more: a pass over 100,000 images keeps none of them."""
+    """Read the thumbnails of the page again: a pass over 100,000 images keeps none of them."""
     files = {printable(cell): cell for cell in cells}
     found = {name: read_picture(samples, files[name]) for name in pictured(report)}
     return {cell: picture for cell, picture in found.items() if picture is not None}
 
 
 def read_picture(samples: Samples, cell: str) -> Image | None:
-    """Read an image to be looked at.
+    """Read the thumbnail of an image.
 
     Returns:
-        uint8, shape (H, W, 3), the larger side at most some 384 px; nothing where it cannot be
-        read any more.
+        uint8, shape (H, W, 3), sides under 768 px; None if it can no longer be read.
     """
     try:
         with isolated(cell):
             image, is_rgb = decode_stored(*samples.locate(cell))
             step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
-            # A copy: of a view the whole image would stay.
+            # A copy: a view would keep the whole image in memory.
             small = image[::step, ::step].copy()
             return small if is_rgb else _light_up(small)
     except ImageError:
@@ -127,7 +125,7 @@ def read_picture(samples: Samples, cell: str) -> Image | None:
 
 
 def _light_up(planes: Pixels) -> Image:
-    """Make a picture of fluorescence channels, each from its darkest to its brightest value."""
+    """Convert fluorescence channels to RGB, each scaled from its minimum to its maximum."""
     values = planes.astype(np.float32) - planes.min(axis=(0, 1))
     scaled = np.rint(255 * values / np.maximum(values.max(axis=(0, 1)), 1)).astype(np.uint8)
     count = planes.shape[2]
@@ -137,13 +135,13 @@ def _light_up(planes: Pixels) -> Image:
 
 
 def tell_quality(report: QualityReport) -> list[str]:
-    """Return how many images have which flag, and a few names of each, the worst first."""
+    """Return the number of images and some names for each flag, the worst first."""
     n_images, n_unreadable = len(report.table), len(report.unreadable)
     lines = [
         reason if reason.startswith(file) else f"{file}: {reason}"
         for file, reason in report.unreadable
     ]
-    lines.append(f"{n_images} image{'' if n_images == 1 else 's'}, {n_unreadable} unreadable")
+    lines.append(f"{quantity(n_images, 'image')}, {n_unreadable} unreadable")
     for flag in FLAGS:
         rows = report.flagged(flag)
         if len(rows) == 0:
@@ -154,7 +152,7 @@ def tell_quality(report: QualityReport) -> list[str]:
         if len(rows) > _MOST_NAMES:
             lines.append(f"{'':<18}… and {len(rows) - _MOST_NAMES} more")
     if report.n_flagged:
-        share = f"{100 * report.n_flagged / n_images:.1f} %"
+        share = percent(report.n_flagged / n_images, 1)
         lines.append(f"{report.n_flagged} flagged ({share}): advice, no image is left out for it")
     else:
         lines.append("nothing flagged")
@@ -162,7 +160,7 @@ def tell_quality(report: QualityReport) -> list[str]:
 
 
 def quality_json(report: QualityReport) -> dict[str, Any]:
-    """Return the report as values that JSON knows; of images only those that have a flag."""
+    """Return the report as JSON values, with flagged images only."""
     table = report.table[report.table["flags"] != ""].astype(object)
     rows = table.where(table.notna(), None).drop(columns="reason").to_dict("records")
     return {

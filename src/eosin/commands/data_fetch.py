@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from eosin.core.errors import (
     DownloadError,
     InterruptedRunError,
@@ -18,24 +20,14 @@ from eosin.core.errors import (
 )
 from eosin.core.files import check_writable, explain_os_errors
 from eosin.core.locks import locked
-from eosin.core.offline import is_offline
-from eosin.core.places import expand_path
-from eosin.data.download.amounts import check_space, tell_bytes
-from eosin.data.download.delivery import (
-    WORK,
-    Manner,
-    deliver,
-    import_pooch,
-    is_complete,
-    now,
-)
-from eosin.data.download.ledger import Ledger, read_ledger, write_ledger
-from eosin.data.download.limits import UnpackLimits
+from eosin.core.places import expand_path, is_offline
+from eosin.data.download.archives import UnpackLimits
+from eosin.data.download.delivery import WORK, Manner, deliver, is_complete, now
 from eosin.data.download.part import Part
-from eosin.data.download.source import RemoteFile, Source
-from eosin.data.download.sources import SOURCES
-from eosin.data.download.transfer import Patience
+from eosin.data.download.source import Ledger, RemoteFile, Source, read_ledger, write_ledger
+from eosin.data.download.transfer import Patience, check_installed, check_space
 from eosin.data.sources.base import DATA_VARIABLE
+from eosin.data.sources.catalogue import SOURCES
 
 _LOCK = ".fetching.lock"
 
@@ -94,7 +86,7 @@ def fetch_dataset(
         raise DownloadError(
             f"fetching {name!r} needs the network, which --offline or EOSIN_OFFLINE forbids"
         )
-    import_pooch()
+    check_installed()
     check_writable(folder)
     ledger = _accept(source, read_ledger(folder, source), accept_licence, confirm, say)
     manner = Manner(keep_archive, patience or Patience(), limits or UnpackLimits(), say)
@@ -165,7 +157,7 @@ def _accept(
 def _tell_size(source: Source) -> str:
     if not source.least_bytes:
         return "of unpublished size"
-    return f"{'' if source.all_sized else 'at least '}{tell_bytes(source.least_bytes)}"
+    return f"{'' if source.all_sized else 'at least '}{decimal(source.least_bytes)}"
 
 
 @contextmanager
@@ -190,7 +182,7 @@ def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         came = sum(Part(folder / file.name).size for file in source.files)
-        what = f"{tell_bytes(came)} of a file under way" if came else "what was finished"
+        what = f"{decimal(came)} of a file under way" if came else "what was finished"
         raise InterruptedRunError(
             f"stopped; {what} is kept in {folder}",
             mend=f"To go on: eosin data fetch {source.name} -o {shlex.quote(str(folder))}",
@@ -207,7 +199,7 @@ def _bring(
     check_space(folder, _needed_bytes(folder, wanted), source.name)
     write_ledger(folder, ledger)
     for number, file in enumerate(wanted, start=1):
-        size = "" if file.size is None else f", {tell_bytes(file.size)}"
+        size = "" if file.size is None else f", {decimal(file.size)}"
         manner.say(f"{number} of {len(wanted)}: {file.name}{size}")
         ledger = deliver(folder, file, ledger, manner)
     return [file.name for file in wanted], kept

@@ -1,4 +1,4 @@
-"""Registered data sets and their manifests: ``eosin data list`` and ``eosin data manifest``."""
+"""Commands ``data list`` and ``data manifest``: registered data sets and their manifests."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def make_manifest(
 
     Args:
         name: Registered data set.
-        root: Its folder.
+        root: Folder of the data set.
         output: CSV or Parquet to write.
         options: The data set's own options, as in ``[data.options]`` of a recipe.
 
     Returns:
-        The samples; sentences on what is missing or odd, see :mod:`eosin.data.verification`.
+        The samples; sentences on missing or unexpected images, see :mod:`eosin.data.verification`.
 
     Raises:
-        EosinError: The name, the folder or its contents do not fit.
+        EosinError: The name, the folder or its contents are invalid.
     """
     dataset = DATASETS.get(name)
     if output.suffix not in {".csv", ".parquet"}:

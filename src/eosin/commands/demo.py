@@ -1,4 +1,4 @@
-"""The verb ``demo``: the whole way on simulated patches, under both protocols."""
+"""Command ``demo``: a full experiment on simulated patches, under both protocols."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _RECIPE = {
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What ``demo`` made.
+    """Result of ``demo``.
 
     Attributes:
-        page: The page that puts the two protocols side by side.
-        strict: The run in which no patient crosses the split.
-        as_published: The run split by image.
+        page: Page that compares the two protocols.
+        strict: Run with a split by patient.
+        as_published: Run with a split by image.
     """
 
     page: Path
@@ -49,12 +49,7 @@ class DemoResult:
 
 
 def demo_recipe(protocol: str, images: Path) -> Recipe:
-    """Return the demonstration's recipe.
-
-    Args:
-        protocol: ``grouped`` or ``image``.
-        images: Folder of the simulated images, made if need be.
-    """
+    """Return the demonstration's recipe for ``grouped`` or ``image``, on simulated images."""
     split = {"protocol": protocol, "train": 0.5, "val": 0.2, "test": 0.3}
     return recipe_from_dict(
         {
@@ -67,11 +62,11 @@ def demo_recipe(protocol: str, images: Path) -> Recipe:
 
 
 def demo(output: Path | None = None, *, say: Say = silent) -> DemoResult:
-    """Simulate, audit, train, evaluate and report, grouped by patient and split by image.
+    """Simulate, audit, train, evaluate and report, split by patient and split by image.
 
     Args:
-        output: Where to; ``runs/demo-<UTC time>`` by default.
-        say: Told, in a sentence, what is being done.
+        output: Output folder; ``runs/demo-<UTC time>`` by default.
+        say: Function that logs progress.
 
     Raises:
         EosinError: The folder cannot be written, or the training extra is missing.

@@ -1,4 +1,4 @@
-"""Check of the installation: versions, devices, cache and data paths (``eosin doctor``)."""
+"""Command ``doctor``: check of the installation, its versions, devices, cache and data paths."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LOGGERS = ("tensorboard", "mlflow")
 
 @dataclass(frozen=True)
 class Check:
-    """One line of ``doctor``.
+    """Result of one check.
 
     Attributes:
-        topic: What was looked at.
-        found: What was found.
-        mend: What to do about a lack; empty where there is none.
-        needed: Whether Eosin cannot work without it.
+        topic: Subject of the check.
+        found: Result.
+        mend: Hint on how to fix a lack; empty if there is none.
+        needed: True if Eosin cannot work without it.
     """
 
     topic: str
@@ -37,7 +37,7 @@ class Check:
 
 
 def doctor() -> list[Check]:
-    """Look at versions, devices, optional parts, and where data would be found."""
+    """Check versions, devices, optional dependencies and data paths."""
     checks = [
         Check("eosin", version_of("eosin") or "not installed as a package"),
         Check("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),

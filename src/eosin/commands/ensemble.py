@@ -19,11 +19,12 @@ from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
-from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment, SamplesIndex
 from eosin.artifacts.versioned import write_document
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import ImageSource, IntArray, Samples
+from eosin.ensembling.members import find_held_out, format_held_out, read_members
 from eosin.ensembling.pooling import (
     NOTABLE_GAP,
     OWN_TEMPERATURES,
@@ -35,17 +36,18 @@ from eosin.ensembling.pooling import (
 from eosin.evaluation import Judged, judge
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
-from eosin.experiment.model_info import SUMMARY
 from eosin.experiment.prepare import Say, silent
 from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_mistakes, mistakes
-from eosin.experiment.writer import Stopwatch, finish_run, write_predictions
+from eosin.experiment.writer import Stopwatch, finish_run
 from eosin.images.bank import load_bank
 from eosin.images.references import without
+from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
-from eosin.runs.members import Member, read_members
-from eosin.runs.sharing import Shared, audit_members, divide_shared, find_shared
+from eosin.runs.finished import FinishedRun
+from eosin.runs.matching import SharedImages, mean_predictions
+from eosin.runs.overlap import audit_shared, divide_shared
 
 #: As ``evaluate`` judges a folder without a recipe, so that both give the same intervals.
 _JUDGING, _SEED = EvaluateSection(), 0
@@ -90,9 +92,9 @@ def ensemble(
     check_output(folder)
     with watch.stage("read runs"):
         members = read_members(runs, folder)
-        shared = find_shared(members)
-        say(shared.tell())
-        audit = audit_members(members, shared)
+        shared = find_held_out(members)
+        say(format_held_out(shared))
+        audit = audit_shared(shared)
     if audit.leaks:
         say(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
     with watch.stage("judge"):
@@ -100,7 +102,7 @@ def ensemble(
         splits = {shared.split: judge(judged, _JUDGING, _SEED)}
         told = [_describe(member, shared) for member in members]
     run = RunFolder(prepare_output(folder))
-    manifest = _manifest(members, shared)
+    manifest = _manifest(shared)
     write_manifest(run.manifest, manifest)
     write_document(run.audit, audit)
     # The ensemble's output is the logarithm of the mean probability.
@@ -113,14 +115,14 @@ def ensemble(
     if gap > NOTABLE_GAP:
         say(tell_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, judged, members[0].info.preprocessing)
-    carry_stain(run, members[0].run, info.preprocessing.stain, judged.samples)
+    carry_stain(run, members[0].folder, info.preprocessing.stain, judged.samples)
     measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}
     finish_run(run, _environment(members, watch), info, splits, measured)
     write_report(run.root)
     return EnsembleResult(run.root, splits, told, gap)
 
 
-def _judge(members: Sequence[Member], shared: Shared) -> Judged:
+def _judge(members: Sequence[FinishedRun], shared: SharedImages) -> Judged:
     """Average what the members said of the images that all of them held out.
 
     Decided at the mean of the thresholds of the networks that judged an image: one chosen on the
@@ -128,8 +130,10 @@ def _judge(members: Sequence[Member], shared: Shared) -> Judged:
     """
     samples = shared.samples
     frame = samples.frame.assign(split=shared.split)
-    tables = [member.held_out.loc[frame["path"]].to_numpy(dtype=np.float64) for member in members]
-    mean = np.mean(tables, axis=0)  # (N, K + 1): probabilities, then the threshold
+    tables = [mean_predictions(member, member.rows, frame["path"]) for member in members]
+    mean = np.mean(
+        [table.to_numpy(dtype=np.float64) for table in tables], axis=0
+    )  # (N, K + 1): probabilities, then the threshold
     threshold = mean_threshold([member.info for member in members], f"the members' {_THRESHOLDS}")
     if shared.split == OUT_OF_FOLD:
         source = f"for each image the mean of its networks' {_THRESHOLDS}"
@@ -145,7 +149,7 @@ def _judge(members: Sequence[Member], shared: Shared) -> Judged:
     )
 
 
-def _refuse_abstention(members: Sequence[Member]) -> Abstention:
+def _refuse_abstention(members: Sequence[FinishedRun]) -> Abstention:
     """Return why the mean abstains on nothing: what its members promise doesn't carry over."""
     rules = [member.info.abstention for member in members if member.info.abstention is not None]
     return Abstention(
@@ -167,11 +171,11 @@ def _decide(mean: Any, samples: Samples) -> IntArray:
     return np.where(np.isnan(mean[:, -1]), chosen, decided)
 
 
-def _describe(member: Member, shared: Shared) -> EnsembleMember:
+def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
     info = member.info
     alone = judge(_judge([member], shared), _JUDGING, _SEED).image
     return EnsembleMember(
-        run=member.name,
+        run=member.short_name,
         architecture=info.architecture,
         arguments=info.arguments,
         input_px=info.preprocessing.input_px,
@@ -180,17 +184,20 @@ def _describe(member: Member, shared: Shared) -> EnsembleMember:
         params=info.params,
         weights_sha256=info.weights_sha256,
         transfer_chain=info.transfer_chain,
-        metrics={name: alone[name] for name in SUMMARY},
+        metrics={name: alone[name] for name in HEADLINE},
     )
 
 
-def _manifest(members: Sequence[Member], shared: Shared) -> Samples:
+def _manifest(shared: SharedImages) -> Samples:
     # With folds every image was trained on in its turn: there are no parts to tell.
-    return shared.samples if shared.split == OUT_OF_FOLD else divide_shared(members, shared)
+    return shared.samples if shared.split == OUT_OF_FOLD else divide_shared(shared)
 
 
 def _write_model(
-    folder: ModelFolder, members: Sequence[Member], told: Sequence[EnsembleMember], shared: Shared
+    folder: ModelFolder,
+    members: Sequence[FinishedRun],
+    told: Sequence[EnsembleMember],
+    shared: SharedImages,
 ) -> tuple[ModelInfo, float]:
     infos = [member.info for member in members]
     some = some_of(shared.samples)
@@ -211,7 +218,7 @@ def _write_model(
     }
     # What one member says of simulated images holds for their mean.
     first = next((info for info in infos if info.simulated), infos[0])
-    places = [member.model for member in members]
+    places = [member.model_folder for member in members]
     return write_mean(folder, places, first.model_copy(update=changes), images)
 
 
@@ -245,15 +252,14 @@ def _write_mistakes(run: RunFolder, judged: Judged, preprocessing: Preprocessing
     write_document(run.samples_index, SamplesIndex(pictures=mistakes(run, wrong, bank)))
 
 
-def _environment(members: Sequence[Member], watch: Stopwatch) -> Environment:
-    first = members[0].environment
+def _environment(members: Sequence[FinishedRun], watch: Stopwatch) -> Environment:
     return describe(
-        command=f"eosin ensemble {shlex.join(member.name for member in members)}",
+        command=f"eosin ensemble {shlex.join(member.short_name for member in members)}",
         device="cpu (ONNX Runtime)",
         precision="32-true",
         seed=_SEED,
-        data_root=first.data_root,
+        data_root=str(members[0].data_root),
         data_fingerprint=_fingerprint([member.info for member in members]),
-        dataset=first.dataset,
+        dataset=members[0].dataset,
         seconds=watch.seconds,
     )

@@ -11,19 +11,19 @@ import pandas as pd
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.columns import Columns
-from eosin.artifacts.integrity import check_run_files
+from eosin.artifacts.integrity import check_run_files, hinting
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
-from eosin.artifacts.manifest import read_manifest, relocated, write_manifest, write_table
-from eosin.artifacts.metrics import SplitMetrics, read_metrics, write_metrics
+from eosin.artifacts.manifest import write_manifest
+from eosin.artifacts.metrics import SplitMetrics, write_metrics
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
-from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
+from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.profile import Drift
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
 from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.progress import progress_bar
-from eosin.core.types import SPLITS, Samples, change_parts
+from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
 from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_outside
 from eosin.evaluation import Judged, judge, judged_by, pool_folds
@@ -37,7 +37,7 @@ from eosin.images.staining import check_units
 from eosin.inference.classifier import Classifier
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
-from eosin.runs.finished import hinting, read_run_recipe
+from eosin.runs.finished import FinishedRun
 from eosin.runs.overlap import audit_overlap
 from eosin.runs.relocation import find_needed_images
 
@@ -118,26 +118,20 @@ def evaluate(
                 run_or_model, data=data, labels=labels, label=label, columns=columns, split=split,
                 features=features, prevalence=prevalence, output=inside, say=say,
             )  # fmt: skip
-        left = RunFolder(target)
-        audit = read_document(left.audit, AuditReport) if left.audit.exists() else None
-        return replace(made, folder=target, metrics=read_metrics(left.metrics), audit=audit)
+        left = FinishedRun(target)
+        return replace(made, folder=target, metrics=left.metrics, audit=left.audit)
     del allow_skipped
     place = Path(run_or_model)
-    run = RunFolder(place)
-    model = _find_model(run)
-    if data is None and (labels or label != "label" or columns not in {None, Columns()}):
-        raise UsageError(
-            "--map, --label and the other columns are of external data",
-            mend="Name it with --data MANIFEST.csv",
-        )
-    if data is None and not run.manifest.exists():
-        raise UsageError(
-            f"{place} is a model folder, which knows no images",
-            mend="Name a manifest with --data MANIFEST.csv",
-        )
+    run = FinishedRun(place)
+    model = _find_model(run.folder)
+    if data is None:
+        is_mapped = bool(labels) or label != "label" or columns not in {None, Columns()}
+        _check_own_data(run.folder, is_mapped=is_mapped)
     with hinting():
-        check_run_files(run, (run.recipe, run.manifest))
-        section, seed = _own_judging(run)
+        check_run_files(run.folder, (run.folder.recipe, run.folder.manifest))
+        recipe = run.recipe
+    # As the run evaluated itself, so that doing it again gives the same intervals.
+    section, seed = (recipe.evaluate, recipe.seed) if recipe else (EvaluateSection(), 0)
     if prevalence is not None:
         if not 0.0 < prevalence < 1.0:
             raise UsageError(f"the prevalence must lie between 0 and 1, got {prevalence:g}")
@@ -150,11 +144,12 @@ def evaluate(
             Path(data), info, labels=labels, label=label, columns=columns, say=say
         )
         parts = [(model, samples, EXTERNAL)]
-    elif run.folds.is_dir():
+    elif run.has_folds:
         parts = _fold_parts(run, split)
     else:
         parts = [(model, _own_split(run, split), split)]
-    features = features or _own_features(run)
+    if features is None and recipe is not None and recipe.model.table is not None:
+        features = Path(recipe.model.table)
     found = [_judge_part(*part, features) for part in parts]
     judged = found[0].judged
     if len(found) > 1:
@@ -164,6 +159,19 @@ def evaluate(
     if data is not None:
         audit = audit_overlap(run, info.preprocessing, (samples, found[0].hashes), folder)
     return _write(RunFolder(prepare_output(folder)), judged, metrics, found, audit)
+
+
+def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
+    if is_mapped:
+        raise UsageError(
+            "--map, --label and the other columns are of external data",
+            mend="Name it with --data MANIFEST.csv",
+        )
+    if not run.manifest.exists():
+        raise UsageError(
+            f"{run.root} is a model folder, which knows no images",
+            mend="Name a manifest with --data MANIFEST.csv",
+        )
 
 
 def _find_model(run: RunFolder) -> Path:
@@ -187,28 +195,13 @@ def _find_model(run: RunFolder) -> Path:
     )
 
 
-def _own_judging(run: RunFolder) -> tuple[EvaluateSection, int]:
-    """Return how the run judged itself, so that judging it again gives the same intervals."""
-    if not run.recipe.exists():
-        return EvaluateSection(), 0
-    recipe = read_run_recipe(run)
-    return recipe.evaluate, recipe.seed
-
-
-def _own_features(run: RunFolder) -> Path | None:
-    """Return the table of features that a run was trained on; nothing where it saw images."""
-    table = read_run_recipe(run).model.table if run.recipe.exists() else None
-    return None if table is None else Path(table)
-
-
-def _own_split(run: RunFolder, split: str) -> Samples:
-    info = read_document(ModelFolder(run.model).info, ModelInfo)
-    noted = read_manifest(run.manifest, allowed=info.class_names, verbatim=True)
-    is_on_features = isinstance(info.preprocessing, Embedding)
-    samples = noted if is_on_features else find_needed_images(run, noted)
+def _own_split(run: FinishedRun, split: str) -> Samples:
+    info, samples = run.info, run.stored_samples
+    if not isinstance(info.preprocessing, Embedding):
+        samples = find_needed_images(run.folder, samples)
     if "split" not in samples.frame:
         raise ManifestError(
-            f"{run.manifest} has no split",
+            f"{run.folder.manifest} has no split",
             mend="Name other images with --data MANIFEST.csv",
         )
     part = samples.part(split)
@@ -218,22 +211,20 @@ def _own_split(run: RunFolder, split: str) -> Samples:
     return replace(part, class_names=info.class_names, positive=info.positive)
 
 
-def _fold_parts(run: RunFolder, split: str) -> list[tuple[Path, Samples, str]]:
+def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]:
     if split not in {"test", OUT_OF_FOLD}:
         raise UsageError(
             f"a run with folds has the split {OUT_OF_FOLD!r}, not {split!r}",
             mend="Name one fold's run folder for its own splits",
         )
-    folds = run.fold_runs()
-    if not folds:
-        raise ArtifactError(f"{run.folds} holds no folds")
+    if not run.folds:
+        raise ArtifactError(f"{run.folder.folds} holds no folds")
     parts = []
-    for fold in folds:
-        check_run_files(fold, (fold.manifest,))
+    for fold in run.folds:
+        check_run_files(fold.folder, (fold.folder.manifest,))
         samples = _own_split(fold, "test")
-        frame = samples.frame.copy()
-        frame["split"] = OUT_OF_FOLD
-        parts.append((fold.model, replace(samples, frame=frame), OUT_OF_FOLD))
+        frame = samples.frame.assign(split=OUT_OF_FOLD)
+        parts.append((fold.folder.model, replace(samples, frame=frame), OUT_OF_FOLD))
     return parts
 
 
@@ -278,8 +269,8 @@ def _load(
 
 
 def _absolute(samples: Samples, cell: str) -> str:
-    _, mark, index = cell.partition("#")
-    return samples.resolve(cell).resolve().as_posix() + mark + index
+    image = ImageReference.parse(cell)
+    return str(replace(image, path=(samples.root / image.path).resolve().as_posix()))
 
 
 def _write(
@@ -294,11 +285,7 @@ def _write(
         # What an outside or pooled table is called here is no part that a manifest may name.
         frame = frame.drop(columns="split")
     write_manifest(folder.manifest, replace(judged.samples, frame=frame))
-    placed = relocated(judged.samples, folder.root)
-    table = predictions_table(placed, judged.probabilities, abstained=judged.abstained)
-    write_table(folder.predictions, table)
-    logits = pd.concat([part.logits for part in parts], ignore_index=True)
-    write_logits(folder.logits, logits.assign(path=placed.frame["path"]))
+    write_predictions(folder, [judged], [part.logits for part in parts])
     skipped = [one for part in parts for one in part.hashes.unreadable]
     write_skipped(folder.skipped, skipped)
     write_stain(folder, [one for part in parts for one in part.treated], Path())

@@ -1,4 +1,4 @@
-"""Registered networks, as ``eosin models`` lists them."""
+"""Command ``models``: list of registered networks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from eosin.experiment.environment import version_of
 
 @dataclass(frozen=True)
 class ModelLine:
-    """One registered model, as ``models --json`` lists it.
+    """Facts of one registered network, as ``models --json`` prints them.
 
     Attributes:
         name: Registered name.
-        paper: Where it comes from.
-        input_px: The paper's input height and width.
-        params: Learnable weights with the paper's number of classes.
-        macs: Multiply-accumulates for one image.
-        offline_weights: Whether pretrained weights come without a network connection.
+        paper: Source.
+        input_px: Input height and width of the paper.
+        params: Trainable parameters with the paper's number of classes.
+        macs: Multiply-accumulates per image.
+        offline_weights: True if pretrained weights are available without a network connection.
     """
 
     name: str
@@ -30,7 +30,7 @@ class ModelLine:
 
 
 def models() -> list[ModelLine]:
-    """List every registered model with its size.
+    """List every registered network with its size.
 
     Raises:
         MissingPartError: PyTorch is not installed.
@@ -47,7 +47,7 @@ def models() -> list[ModelLine]:
     lines = []
     for name in NETWORKS:
         spec = NETWORKS.get(name)
-        # Shapes are all that is counted: no weight is drawn, no image computed.
+        # Shapes suffice for counting: no weight is drawn, no image computed.
         with torch.device("meta"):
             network = build_network(
                 name, num_classes=spec.num_classes, input_px=spec.input_px, arguments={}

@@ -1,4 +1,4 @@
-"""The verb ``predict``: probabilities and decisions for images, folders, tables; needs no torch."""
+"""Command ``predict``: predictions for images, folders and tables, without torch."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from eosin.core.progress import progress_bar
 from eosin.core.text import printable
 from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.experiment.environment import version_of
-from eosin.images.listing import describe_left_out
-from eosin.images.references import ImageList, Skipped, list_images
+from eosin.images.references import ImageList, Skipped, describe_left_out, list_images
 from eosin.images.spacing import check_scale
 from eosin.images.stacks import bundle_samples
 from eosin.images.staining import check_units
@@ -43,16 +42,16 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """What ``predict`` made.
+    """Result of ``predict``.
 
     Attributes:
-        table: path, prob_<class>…, predicted (arg-max), decision (at the stored threshold),
-            abstained; ``stain`` where the model normalises it: ``normalised``, or why the image
-            was judged as it is. A pandas table.
-        skipped: ``(path, reason)`` of what could not be read.
-        intended_use: What the model says of itself.
+        table: A pandas table: path, prob_<class>…, predicted (arg-max), decision (at the stored
+            threshold), abstained; with stain normalisation also ``stain``: ``normalised``, or why
+            the image was left as it is.
+        skipped: ``(path, reason)`` of unreadable files.
+        intended_use: Intended use, as stated by the model.
         record: Model, engine, threshold, counts and time.
-        files: What was written; nothing without an output.
+        files: Files written; None without an output.
         left_out: One line on the files of folders that were left out; empty if there were none.
     """
 
@@ -76,20 +75,20 @@ def predict(
     """Predict class probabilities and decisions for images.
 
     Args:
-        model: A model folder, or a run folder with one.
+        model: Model folder, or run folder with one.
         paths: Image files, folders, h5 and idx files, and tables (CSV or Parquet) with a column
-            ``path``; for a model of bundles tables alone, with ``slide`` and ``magnification``
-            beside it; for a head on features, tables of them.
+            ``path``; for a model of magnification stacks only tables, also with ``slide`` and
+            ``magnification``; for a head on features, tables of features.
         output: Table to write, ``NAME.csv`` or ``NAME.parquet``; beside it ``NAME.json`` records
-            how it was made, and ``NAME.skipped.csv`` lists files that could not be read.
-        allow_skipped: Whether unreadable files are accepted; the caller's to act upon.
-        overwrite: Whether to replace files of these names that are no older predictions.
-        pseudonymise: Whether paths get pseudonyms.
+            how it was made, and ``NAME.skipped.csv`` lists unreadable files.
+        allow_skipped: Accept unreadable files; left to the caller to act upon.
+        overwrite: Replace files of these names even if they are no earlier predictions.
+        pseudonymise: Replace paths by pseudonyms.
 
     Raises:
-        ArtifactError: The model folder does not load, or holds a file that is not the model's.
-        DataError: Nothing can be read.
-        OutputError: A file of that name is there and is no older prediction.
+        ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
+        DataError: No image can be read.
+        OutputError: A file of that name exists and is no earlier prediction.
     """
     del allow_skipped
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -117,7 +116,7 @@ def predict(
 
 
 def tell_result(result: PredictionResult) -> tuple[str, list[str], Path]:
-    """Return what the terminal shows: the table or where it is, notes, where skipped files are."""
+    """Return the terminal output: table or its path, notes, and the list of skipped files."""
     notes = [
         tell_prediction(result.record),
         result.intended_use,
@@ -136,7 +135,7 @@ def tell_result(result: PredictionResult) -> tuple[str, list[str], Path]:
 
 
 def _find_model(place: Path) -> Path:
-    """Return the model folder: the place itself, or the run's."""
+    """Return the model folder: the folder itself, or the run's."""
     run = RunFolder(place)
     if not ModelFolder(place).info.exists() and ModelFolder(run.model).info.exists():
         return run.model
@@ -147,7 +146,7 @@ def _describe(
     folder: ModelFolder, classifier: Classifier, table: Any, skipped: Skipped
 ) -> PredictionRecord:
     info, place = classifier.info, folder.root.resolve()
-    # Every run calls its model folder alike: the run's name distinguishes it.
+    # Model folders of all runs have the same name: the run's name distinguishes them.
     run = RunFolder(place.parent)
     is_run_s = place == run.model and run.metrics.exists()
     network = folder.onnx if folder.onnx.exists() else folder.weights
@@ -221,10 +220,10 @@ def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Ski
 
 
 def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str]]:
-    """List what is predicted: single images, or the bundles of a table's slides.
+    """List the images to predict: single images, or the magnification stacks of a table.
 
     Returns:
-        The cells; where the model normalises the stain of whole slides or patients, that of each.
+        The image references; the slide or patient of each if their stain is normalised as a whole.
 
     Raises:
         UsageError: The model needs a table, and a path is none.
@@ -249,19 +248,15 @@ def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str
 
 
 def _read_table(path: Path, info: ModelInfo, unit: str | None) -> Samples:
-    """Read a table of images, of which nothing need be known but the path.
+    """Read a table of images that needs no column but the path.
 
-    Args:
-        path: The table.
-        info: What ``model.json`` says.
-        unit: Of whose images the model normalises the stain together: a column; nothing for
-            single images.
+    ``unit`` is the column of the slide or patient whose stain is normalised as a whole.
 
     Raises:
         EosinError: A column is missing, or the images show tissue at another scale.
     """
     magnifications = info.preprocessing.magnifications
-    # Nothing is known of the classes: the slide, or the image, stands for its label.
+    # No classes are known: the slide, or the image, serves as label.
     label = "slide" if magnifications else "path"
     samples = read_manifest(path, label=label, allow_one_class=True, reads_split=False)
     check_units(samples, unit or "tile")
@@ -303,7 +298,7 @@ def _predict_chunk(
 
 
 def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> Any:
-    """Return a row of the result for each path, logits of shape (N, K)."""
+    """Return one row of the result per path; logits of shape (N, K)."""
     names = classifier.info.class_names
     probabilities = classifier.probabilities(logits)
     table = pd.DataFrame({"path": [printable(cell) for cell in cells]})

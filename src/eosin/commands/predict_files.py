@@ -1,4 +1,4 @@
-"""Output files of ``predict``: the table, the list of skipped files, the record."""
+"""Output files of ``predict``: table, list of skipped files, record."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SUFFIXES = (".csv", ".parquet")
 def check_files(
     files: PredictionFiles, *, inputs: Iterable[Path] = (), overwrite: bool = False
 ) -> None:
-    """Check, before the work, that the files can be written and that nothing would be lost.
+    """Check, before the prediction, that the files can be written and nothing would be lost.
 
     Args:
-        files: What shall be written. An older table of predictions is replaced, and with it the
-            list and the record that belong to it.
-        inputs: What is predicted; none of it is ever overwritten.
-        overwrite: Whether anything else of these names is replaced as well.
+        files: Files to write. An earlier table of predictions is replaced, with its list of skipped
+            files and its record.
+        inputs: Images to predict; none of them is ever overwritten.
+        overwrite: Replace any other files of these names as well.
 
     Raises:
         UsageError: The name does not end in ``.csv`` or ``.parquet``.
-        OutputError: Something is there already, or the folder cannot be written.
+        OutputError: A file exists, or the folder cannot be written.
     """
     table = files.table
     if table.is_dir() or table.suffix not in _SUFFIXES:
@@ -72,7 +72,7 @@ def _is_record(files: PredictionFiles) -> bool:
 def write_files(
     files: PredictionFiles, table: Any, skipped: Skipped, record: PredictionRecord
 ) -> PredictionRecord:
-    """Write the table, the list of skipped files where there are any, and the record.
+    """Write the table, the list of skipped files if there are any, and the record.
 
     Returns:
         The record, with the table's name and SHA-256.
@@ -84,7 +84,7 @@ def write_files(
     if skipped:
         write_skipped(files.skipped, skipped)
     else:
-        # That of an earlier table of this name must not stand beside a complete one.
+        # The list of an earlier table must not stand beside a complete one.
         with explain_os_errors("remove", files.skipped):
             files.skipped.unlink(missing_ok=True)
     told = {"table": files.table.name, "table_sha256": sha256_file(files.table)}

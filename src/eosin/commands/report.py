@@ -1,4 +1,4 @@
-"""The verb ``report``: a run's page and its model's card, made again from its folder alone."""
+"""Command ``report``: page and model card of a run, written again from its folder alone."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def report(
     """Write ``report.html``, its figures and the model card.
 
     Args:
-        run: A run folder, or a folder with the two protocols ``strict`` and ``as-published``.
-        pseudonymise: Whether to leave the folder as it is, and write the page into a copy that may
-            leave: with pseudonyms for patients, groups and paths, and without checkpoints.
+        run: Run folder, or folder of the two protocols ``strict`` and ``as-published``.
+        pseudonymise: Leave the folder unchanged and write a copy for use elsewhere: with pseudonyms
+            for patients, groups and paths, and without checkpoints.
         output: New or empty folder for the copy; ``runs/report-<UTC time>`` by default.
-        say: Told what was left out of the copy, and of a key that was made.
+        say: Function that logs what the copy leaves out, and a newly made key.
 
     Returns:
         The page.
 
     Raises:
-        ArtifactError: It is no run folder.
-        UsageError: A folder is named, and no copy was asked for.
+        ArtifactError: ``run`` is no run folder.
+        UsageError: ``output`` is given without ``pseudonymise``.
     """
     folder = Path(run)
     if pseudonymise:
@@ -57,14 +57,10 @@ def report(
 
 @contextmanager
 def leaving(output: Path, say: Callable[[str], None] | None = None) -> Iterator[Path]:
-    """Yield a folder for what a verb writes; with pseudonyms alone it comes to ``output``.
-
-    Args:
-        output: New or empty folder.
-        say: As for :func:`report`.
+    """Yield a temporary folder; on exit its pseudonymised copy is written to ``output``.
 
     Raises:
-        OutputError: It cannot be written, or an identifier would be left in it.
+        OutputError: It cannot be written, or would still hold an identifier.
     """
     check_output(output)
     pseudonyms = load_pseudonyms(say)

@@ -1,22 +1,22 @@
-"""Every error that Eosin raises on purpose.
+"""Errors that Eosin raises.
 
     EosinError                 exit 1: the work failed
     ├── UsageError             exit 2: the command line or the recipe is wrong
     │   ├── RecipeError            a recipe key or value
-    │   └── UnknownNameError       a name that no registry knows
-    ├── DataError              what came in cannot be used
+    │   └── UnknownNameError       a name that is not in a registry
+    ├── DataError              unusable input data
     │   ├── ManifestError          a sample table with missing or contradictory columns
     │   ├── ImageError             one file that does not decode
     │   ├── SplitError             a split that the groups do not allow
-    │   └── LeakError              the audit found the same material on both sides
-    ├── TrainingError          training cannot go on (loss not finite, no memory)
+    │   └── LeakError              the leak audit found overlap of the two sides of a split
+    ├── TrainingError          training cannot continue (loss not finite, no memory)
     ├── ArtifactError          a run or model folder that is missing, foreign or too new
     ├── InterruptedRunError    Ctrl-C; what was finished can be resumed
-    ├── DownloadError          a public file that cannot be had, or is not what was published
-    ├── OutputError            what was made cannot be written (disk full, read-only, not empty)
+    ├── DownloadError          a public file that is unavailable, or differs from what was published
+    ├── OutputError            a result that cannot be written (disk full, read-only, not empty)
     └── MissingPartError       an optional part is not installed
 
-One line says what was wanted and what came; the mend says what to do about it.
+The message states what was expected and what was found; the hint, what to do about it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from eosin.core.text import printable
 
 
 class EosinError(Exception):
-    """An expected failure, told to the user in one line.
+    """An expected failure, shown to the user in one line.
 
     Args:
-        message: What was wanted and what came instead; no trailing full stop.
-        mend: What the user can do about it, if anything.
+        message: What was expected and what was found instead; no trailing full stop.
+        mend: Hint: what the user can do about it, if anything.
     """
 
     exit_status = 1
 
     def __init__(self, message: str, *, mend: str | None = None) -> None:
-        # Names of files need not be text; what is printed and written must be.
+        # File names need not be valid text; printed messages must be.
         self.message = printable(message)
         self.mend = printable(mend) if mend else mend
         super().__init__(f"{self.message}. {self.mend}" if mend else self.message)
@@ -55,11 +55,11 @@ class RecipeError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """A name that no registry knows."""
+    """A name that is not in a registry."""
 
 
 class DataError(EosinError):
-    """What came in cannot be used."""
+    """Unusable input data."""
 
 
 class ManifestError(DataError):
@@ -67,7 +67,7 @@ class ManifestError(DataError):
 
 
 class ImageError(DataError):
-    """One file that does not decode to an image that the model can take."""
+    """A file that does not decode to an image that the model accepts."""
 
 
 class SplitError(DataError):
@@ -75,11 +75,11 @@ class SplitError(DataError):
 
 
 class LeakError(DataError):
-    """The audit found the same material on both sides of a split."""
+    """The leak audit found overlap of the two sides of a split."""
 
 
 class TrainingError(EosinError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class InterruptedRunError(EosinError):
@@ -91,11 +91,11 @@ class ArtifactError(EosinError):
 
 
 class DownloadError(EosinError):
-    """A public file cannot be had, or is not what was published."""
+    """A public file is unavailable, or differs from what was published."""
 
 
 class OutputError(EosinError):
-    """What was made cannot be written."""
+    """A result cannot be written."""
 
 
 class MissingPartError(EosinError):
@@ -103,14 +103,9 @@ class MissingPartError(EosinError):
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:
-    """Say which known names resemble ``name``, or list them all when few do.
+    """Return a sentence with the known names that resemble ``name``, or with all if they are few.
 
-    Args:
-        name: What the user wrote.
-        known: The names that exist.
-
-    Returns:
-        A sentence such as ``"Did you mean 'lr'?"``; empty when nothing is known.
+    It is like ``"Did you mean 'lr'?"``; empty if no names are known.
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)

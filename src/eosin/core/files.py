@@ -1,8 +1,8 @@
-"""Files that are either whole or absent, and that are read only if they are files.
+"""Atomic writing and safe reading of files.
 
-Everything is written beside its target under a temporary name and renamed, so that a killed
-process or a full disk never leaves half a file that looks whole. What is read is checked before
-it is opened: a named pipe would wait for a writer, a device may never end.
+Every file is written beside its target under a temporary name and renamed, so that a killed
+process or a full disk never leaves half a file that looks complete. Reading first checks for a
+regular file: a named pipe would wait for a writer, a device may never end.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _ANYWHERE = {
     errno.ELOOP: "Remove the link: it leads back to itself",
 }
 
-#: Bytes that a JSON document may have; of ours the largest, an audit's, has a few hundred a pair.
+#: Largest JSON document in bytes; Eosin's largest, an audit, has a few hundred a pair.
 _MAX_JSON_BYTES = 256 << 20
 #: Bytes that are hashed in one go.
 _CHUNK = 1 << 20
-#: How many times its size a packed file may hold, looked at above some bytes.
+#: Largest ratio of unpacked to packed size, and the unpacked bytes up to which any is allowed.
 _MOST_UNPACKED, _HARMLESS_BYTES = 100, 64 << 20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -55,16 +55,16 @@ def check_file(path: Path, *, pipe: bool = False) -> None:
     """Check that a path leads to a regular file, before a library opens it by its name.
 
     Args:
-        path: What is to be opened.
-        pipe: Whether a pipe will do: a table or recipe that the user named may be a process's
+        path: The file.
+        pipe: True allows a pipe: a table or recipe that the user named may be a process's
             output, as in ``eosin data audit <(zcat samples.csv.gz)``.
 
     Raises:
-        OSError: It leads to none, and why; ``strerror`` says what is there in its place.
+        OSError: It leads to none; ``strerror`` describes what is there instead.
     """
     try:
         status = os.stat(path)  # noqa: PTH116 (four times as fast: every image comes by here)
-    except ValueError as error:  # a NUL, or a surrogate that stands for no byte
+    except ValueError as error:  # a NUL, or a surrogate without a byte
         raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
     _check_regular(status, path, pipe=pipe)
 
@@ -72,15 +72,12 @@ def check_file(path: Path, *, pipe: bool = False) -> None:
 def open_file(path: Path, *, pipe: bool = False) -> BufferedReader:
     """Open a regular file to read its bytes; returns at once, whatever the path leads to.
 
-    Args:
-        path: The file.
-        pipe: As in :func:`check_file`; a pipe is waited for.
-
     Raises:
-        OSError: It cannot be opened, or is no regular file; ``strerror`` says what it is.
+        OSError: It cannot be opened, or is no regular file (unless a ``pipe`` is allowed, which is
+            waited for); ``strerror`` describes it.
     """
     check_file(path, pipe=pipe)
-    # Without waiting, for what may have taken the file's place since.
+    # Without waiting, because the file may have been replaced since.
     no_wait = 0 if pipe else getattr(os, "O_NONBLOCK", 0)
     flags = os.O_RDONLY | no_wait | getattr(os, "O_BINARY", 0)
     stream: BufferedReader = BufferedReader(FileIO(os.open(path, flags)))
@@ -106,11 +103,7 @@ def _check_regular(status: os.stat_result, path: Path, *, pipe: bool) -> None:
 
 
 def check_unpacked(path: Path, n_bytes: int) -> None:
-    """Refuse a packed file whose contents are out of proportion to it.
-
-    Args:
-        path: The file.
-        n_bytes: What it says that it unpacks to.
+    """Reject a packed file whose declared unpacked size is out of proportion to it.
 
     Raises:
         ValueError: It is over 100 times as much, and more than 64 MiB.
@@ -123,30 +116,32 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
 
 
 @contextmanager
-def explain_os_errors(action: str, path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into one line with a mend.
+def explain_os_errors(action: str, path: Path, *, mend: str | None = None) -> Iterator[None]:
+    """Context manager that turns an ``OSError`` of an action, e.g. ``"write"``, into one line.
 
     Args:
-        action: What was tried, e.g. ``"write"``.
+        action: What was tried.
         path: On what.
+        mend: The hint; by default what helps against most such errors.
 
     Raises:
-        OutputError: In place of any ``OSError`` raised inside.
+        OutputError: In place of any ``OSError`` raised inside, with a hint.
     """
     try:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"could not {action} {path}: {reason}", mend=mend_of(error)) from error
+        hint = mend or mend_of(error)
+        raise OutputError(f"could not {action} {path}: {reason}", mend=hint) from error
 
 
 def mend_of(error: OSError) -> str | None:
-    """Return what the user can do about a refusal to write, where that is known."""
+    """Return the hint for a failed write, where there is one."""
     return _MENDS.get(error.errno or 0) or _ANYWHERE.get(error.errno or 0)
 
 
 def hint_of(error: OSError) -> str | None:
-    """Return what the user can do about a refusal to read or to write, where that is known."""
+    """Return the hint for a failed read or write, where there is one."""
     path = error.filename
     is_unreadable = error.errno in {errno.EACCES, errno.EPERM} and isinstance(path, str | bytes)
     if is_unreadable and not os.access(path, os.R_OK):
@@ -159,9 +154,9 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` when the block ends without an error.
 
     Args:
-        path: The final name; its folder is made if need be.
-        durable: Whether to wait until the bytes are on the disk; not worth it for one of
-            thousands of files that are made again when the last of them is missing.
+        path: The final name; its folder is made if needed.
+        durable: Wait until the bytes are on the disk; not worthwhile for one of thousands of
+            files that are all made again when the last of them is missing.
 
     Raises:
         OutputError: The folder or the file cannot be written.
@@ -176,7 +171,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            # mkstemp makes files private; a result is shared like any other file.
+            # mkstemp makes files private; results have the usual permissions.
             temporary.chmod(0o666 & ~_umask())
             if durable:
                 with temporary.open("rb") as stream:
@@ -194,13 +189,13 @@ def _umask() -> int:
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write ``data`` to ``path``, whole or not at all (``durable`` as in :func:`atomic_path`)."""
+    """Write ``data`` atomically to ``path`` (``durable`` as in :func:`atomic_path`)."""
     with atomic_path(path, durable=durable) as temporary:
         temporary.write_bytes(data)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write ``data`` to a new file that its owner alone may read, whole or not at all.
+    """Write ``data`` atomically to a new file that only its owner may read.
 
     Raises:
         OutputError: It cannot be written, or another process has just written it.
@@ -213,35 +208,31 @@ def write_private(path: Path, data: bytes) -> None:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)
                 os.fsync(handle)
-            # Unlike a rename, a link never takes the place of a file that is there.
+            # Unlike a rename, a link never replaces an existing file.
             os.link(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
+    """Write ``text`` atomically as UTF-8 to ``path``."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` as indented JSON without NaN, whole or not at all."""
+    """Write ``data`` atomically as indented JSON without NaN."""
     write_bytes(path, json_bytes(data))
 
 
 def json_bytes(data: Any) -> bytes:
     """Return ``data`` as indented JSON without NaN."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # Names of files need not be UTF-8: what is not becomes JSON's own escape.
+    # File names need not be UTF-8: other bytes become JSON escapes.
     return text.encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-        max_bytes: Its largest size; in memory it can become 25 times as large.
+    """Read a JSON file of at most ``max_bytes``; in memory it can become 25 times as large.
 
     Raises:
         ArtifactError: It is absent, no file, too large or not JSON.
@@ -263,18 +254,16 @@ def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
 
 
 def check_output(folder: Path, *, or_else: str = "") -> None:
-    """Refuse, before the work and without making anything, a folder that cannot take its output.
+    """Check that a folder is usable for output, before the work and without creating it.
 
-    Args:
-        folder: New or empty.
-        or_else: What else the user can do where the folder is not empty, after a comma.
+    ``or_else`` continues the hint for a folder that is not empty, after a comma.
 
     Raises:
         OutputError: It is a file, not empty, or cannot be made or written.
     """
     folder = Path(folder)
     with explain_os_errors("write into", folder):
-        # A link to nothing, or to itself, stands in the way as well.
+        # A link to nothing, or to itself, is in the way as well.
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
         if folder.is_dir() and any(folder.iterdir()):
@@ -285,11 +274,7 @@ def check_output(folder: Path, *, or_else: str = "") -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Check that a folder, or the one in which it would be made, takes files.
-
-    Raises:
-        OutputError: It does not.
-    """
+    """Check that a folder, or its future parent, is writable; raises ``OutputError``."""
     folder = Path(folder)
     with explain_os_errors("write into", folder):
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
@@ -297,7 +282,7 @@ def check_writable(folder: Path) -> None:
 
 
 def prepare_output(folder: Path) -> Path:
-    """Make an empty output folder, or refuse one that already holds something.
+    """Create an empty output folder.
 
     Raises:
         OutputError: It is a file, not empty, or cannot be made or written.
@@ -310,7 +295,7 @@ def prepare_output(folder: Path) -> Path:
 
 
 def write_probe(folder: Path) -> None:
-    """Check that a file can be made in ``folder``; raises ``OSError`` where it cannot."""
+    """Check that a file can be made in ``folder``; raises ``OSError`` if not."""
     with tempfile.TemporaryFile(dir=folder):
         pass
 

@@ -1,4 +1,4 @@
-"""What a named network expects of a recipe, whatever it is built with."""
+"""Specification of a named network, independent of the library that builds it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class NetworkSpec:
 
     Attributes:
         name: Registered name.
-        paper: Where it comes from, e.g. ``"P1"``, with a short reference.
-        build: ``build(num_classes=…, input_px=…, in_channels=…, **arguments)`` → what maps
+        paper: Source, e.g. ``"P1"``, with a short reference.
+        build: ``build(num_classes=…, input_px=…, in_channels=…, **arguments)`` → a network from
             images to logits (B, K).
         input_px: The paper's input height and width.
-        min_input_px: The smallest input that its strides leave something of.
-        num_classes: The paper's number of classes, with which ``params`` is counted.
+        min_input_px: The smallest input that leaves a pixel after all strides.
+        num_classes: The paper's number of classes, for which ``params`` is counted.
         preprocessing: The paper's style of preprocessing.
         arguments: Further arguments that a recipe may give, with their defaults.
-        stages: Name → path of the module that the stage begins with, from input to output; a
-            stage ends where the next begins, in the order of definition. The last is ``head``,
-            one module: the network's output is what it makes of its input.
-        hub: Name under which timm's hub has ImageNet weights; nothing where there are none.
-        added: Parts of the names of tensors that this network has beside those of the network
-            under ``hub``; weights that have none of them are not held against it.
-        offline_weights: Whether pretrained weights come without a network connection.
-        is_fixed: Whether it takes images of ``input_px`` only.
-        licence: Of the weights under ``hub``; nothing where nobody says.
+        stages: Name → path of the stage's first module, from input to output; a stage ends where
+            the next begins, in the order of definition. The last is ``head``, one module, whose
+            output is the network's.
+        hub: Name of the ImageNet weights on timm's hub; None if there are none.
+        added: Parts of the names of tensors that this network has in addition to the network
+            under ``hub``; weights without any of them still count as complete.
+        offline_weights: True if pretrained weights need no network access.
+        is_fixed: True if it takes images of ``input_px`` only.
+        licence: Of the weights under ``hub``; None if not stated.
     """
 
     name: str
@@ -51,7 +51,7 @@ class NetworkSpec:
 
 
 def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, Any]) -> None:
-    """Refuse, by name, arguments and sizes that the network does not take."""
+    """Check that the network accepts the arguments and the size; the error names the wrong one."""
     for key in arguments:
         if key not in spec.arguments:
             raise RecipeError(
@@ -70,15 +70,7 @@ def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, An
 
 
 def check_rate(name: str, value: Any) -> None:
-    """Refuse a dropout rate that is not a number of at least 0 and below 1.
-
-    Args:
-        name: Of the argument, for the message.
-        value: What the recipe gives.
-
-    Raises:
-        RecipeError: It is none.
-    """
+    """Check that a dropout rate is at least 0 and below 1; raises ``RecipeError``."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and 0 <= value < 1):
         raise RecipeError(f"'model.arguments.{name}' must be at least 0 and below 1, got {value!r}")

@@ -1,4 +1,4 @@
-"""Reading npz files: arrays by name, no objects, and no more memory than the file can fill."""
+"""Reader of npz files: arrays by name, no objects, no more memory than the file's contents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from eosin.core.files import check_unpacked, open_file
 
-#: What zipfile, its decoders and NumPy's reader of headers raise on a file that is changed or cut.
+#: Exceptions of zipfile, its decoders and NumPy's header reader on a damaged file.
 _DAMAGE = (
     AttributeError,
     BadZipFile,
@@ -38,9 +38,9 @@ def read_npz(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: It is absent, or no file.
-        ValueError: It is damaged, holds objects, or its members are not as large as they say.
+        ValueError: It is damaged, has objects, or its members do not have the declared sizes.
     """
-    # Opened here, so that it is closed where NumPy finds that it is no archive.
+    # Opened here, so that it is closed even if NumPy finds no archive.
     with open_file(path) as stream:
         try:
             with ZipFile(stream) as archive:
@@ -57,7 +57,7 @@ def read_npz(path: Path) -> dict[str, Any]:
 
 
 def _check_member(archive: ZipFile, member: ZipInfo) -> None:
-    """Refuse an array whose header says another size than it has: memory is taken for it."""
+    """Reject an array whose header declares a wrong size, for which memory would be allocated."""
     if not member.filename.endswith(".npy"):
         raise ValueError(f"{member.filename!r} is no array")
     with archive.open(member) as stream:
@@ -69,9 +69,9 @@ def _check_member(archive: ZipFile, member: ZipInfo) -> None:
         )
         try:
             shape, _, dtype = read_header(stream)
-        except MemoryError:  # Python's parser, of what is nested too deeply
+        except MemoryError:  # Python's parser, on deep nesting
             raise ValueError(f"{member.filename!r} has a damaged header") from None
         n_bytes = math.prod(shape) * dtype.itemsize
         fits = min(shape, default=0) >= 0 and n_bytes == member.file_size - stream.tell()
-        if not fits and not dtype.hasobject:  # NumPy refuses objects by name
+        if not fits and not dtype.hasobject:  # NumPy's own error names objects
             raise ValueError(f"{member.filename!r} is not as large as it says")

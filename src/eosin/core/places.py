@@ -1,13 +1,24 @@
-"""Settings of the environment: folders of Eosin's files, and bounds on what it reads."""
+"""Settings of the environment: folders, bounds on what is read, network access, telemetry."""
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.text import shorten
+
+#: Variables that disable libraries' telemetry. ONNX Runtime's (on Linux since 1.29) opens sockets
+#: some seconds after its import, and stores a device id and events in the user's cache folder; it
+#: reads its variable once, at import. Child processes inherit all of them.
+_TELEMETRY_OFF = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 def expand_path(text: str) -> Path:
@@ -50,3 +61,22 @@ def read_setting(name: str, default: int) -> int:
     if not (digits.isdecimal() and digits.isascii() and len(digits) <= 18 and int(digits) > 0):
         raise UsageError(f"${name} must be a whole number above 0, got {shorten(repr(text))}")
     return int(digits)
+
+
+def is_offline() -> bool:
+    """Return True if ``--offline`` or ``EOSIN_OFFLINE`` forbids network access."""
+    return os.environ.get("EOSIN_OFFLINE", "") not in ("", "0")
+
+
+def disable_telemetry() -> None:
+    """Disable the telemetry of the libraries that Eosin uses, whatever the environment has.
+
+    Must run before ONNX Runtime is imported; logs a warning if that is too late.
+    """
+    is_late = "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "1"
+    os.environ.update(_TELEMETRY_OFF)
+    if is_late:
+        logging.getLogger(__name__).warning(
+            "onnxruntime was imported before eosin, so its telemetry may be on: import eosin "
+            "first, or set ORT_DISABLE_TELEMETRY=1"
+        )

@@ -1,4 +1,4 @@
-"""Named parts that a recipe can ask for: data sets, networks, augmentation policies."""
+"""Registry of named parts for recipes: data sets, networks, augmentation policies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A mapping from names to parts that refuses duplicates and explains a miss.
+    """A mapping from names to parts that rejects duplicates and explains unknown names.
 
     Args:
-        kind: What the entries are, for messages: ``"model"``, ``"data set"``.
+        kind: Kind of the entries, for messages: ``"model"``, ``"data set"``.
     """
 
     def __init__(self, kind: str) -> None:
@@ -22,26 +22,18 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
-        """Enter ``entry`` under ``name``.
-
-        Raises:
-            ValueError: The name is taken; two parts must never share one.
-        """
+        """Register ``entry`` under ``name``; raises ``ValueError`` if the name is taken."""
         if name in self._entries:
             raise ValueError(f"the {self.kind} {name!r} is registered twice")
         self._entries[name] = entry
         return entry
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that enters what it decorates under ``name``."""
+        """Return a decorator that registers its object under ``name``."""
         return lambda entry: self.add(name, entry)
 
     def get(self, name: str) -> T:
-        """Look ``name`` up.
-
-        Raises:
-            UnknownNameError: No such entry; the message offers close matches.
-        """
+        """Return the entry of a name; raises ``UnknownNameError`` with close matches."""
         if name not in self._entries:
             raise UnknownNameError(
                 f"no {self.kind} is called {name!r}", mend=close_matches(name, self._entries)

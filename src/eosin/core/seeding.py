@@ -1,4 +1,4 @@
-"""Randomness as a pure function of the seed and of what it is used for."""
+"""Random seeds as a pure function of the run's seed and the use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ Key = str | int
 
 
 def derive_seed(seed: int, *keys: Key) -> int:
-    """Mix a run's seed with the name of its use into a new 63-bit seed.
+    """Derive a 63-bit seed from a run's seed and the keys of its use, e.g. ``("order", epoch)``.
 
     Two uses never share a stream by accident, and adding one changes no other.
-
-    Args:
-        seed: The run's seed.
-        *keys: What the randomness is for, e.g. ``("order", epoch)``.
     """
     text = "\x1f".join([str(int(seed)), *(str(key) for key in keys)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

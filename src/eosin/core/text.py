@@ -1,9 +1,10 @@
-"""Names as people write them: cleaned, compared, and recognised as unknown."""
+"""Text for people: names cleaned and compared; numbers, lists, sizes and times written out."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 #: Characters that no reader sees at the ends of a cell: zero-width ones and byte-order marks.
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -93,3 +94,48 @@ def approximate_time(seconds: float) -> str:
         return f"{max(5, 5 * round(seconds / 5))} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def count(value: int) -> str:
+    """Format a count with a thousands separator, e.g. ``"12,345"``."""
+    return f"{value:,}"
+
+
+def quantity(n: int, one: str, many: str | None = None) -> str:
+    """Format a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def listing(items: Iterable[str]) -> str:
+    """Join items as in a sentence: ``"a, b and c"``."""
+    words = list(items)
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Format a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def some(names: Sequence[str], most: int, *, counted: bool = False) -> str:
+    """Join the first names of many: ``"a, b, …"``, or ``"a, b and 3 more"`` if ``counted``."""
+    left = len(names) - most
+    more = (f" and {left} more" if counted else ", …") if left > 0 else ""
+    return ", ".join(names[:most]) + more
+
+
+def percent(value: float, digits: int | None = None) -> str:
+    """Format a share in per cent, ``"12.5 %"``: all its digits, or so many decimals."""
+    return f"{100 * value:g} %" if digits is None else f"{100 * value:.{digits}f} %"
+
+
+def mebibytes(n_bytes: float, digits: int = 0) -> str:
+    """Format a size in memory or in the cache, e.g. ``"1,024 MiB"``."""
+    return f"{n_bytes / 2**20:,.{digits}f} MiB"

@@ -1,7 +1,8 @@
-"""The plain values that stages hand to each other."""
+"""Value types that stages exchange."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,25 +11,29 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from eosin.core.errors import ImageError
+
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 BoolArray = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
-#: Values as stored, uint8 or uint16.
+#: Stored values, uint8 or uint16.
 Pixels = npt.NDArray[np.unsignedinteger[Any]]
 
 
-#: The parts of a single split, in the order in which they are told.
+#: The subsets of a single split, in the order of reports.
 SPLITS = ("train", "val", "test")
-#: Stands in a ``path`` cell between the images of one bundle, and in a ``magnification`` cell
-#: between those that the bundle has.
+#: Separators of a magnification stack: of its images in ``path``, of the magnifications that it
+#: has in ``magnification``.
 BUNDLED, TOGETHER = "|", "+"
-#: No file holds so many images: a larger index is read as this.
+#: Larger than any index of an image; a larger number is read as this.
 MOST_INDEX = 10**18
+#: How the names of files of many images end.
+CONTAINER_SUFFIXES = frozenset({".h5", ".hdf5", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz"})
 
 
 class ImageSource(Protocol):
-    """Images of one size, read a few at a time; an array (N, H, W, C) is one, a file another."""
+    """Source of images of one size, read a few at a time: an array (N, H, W, C) or a file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,15 +47,15 @@ class ImageSource(Protocol):
 
 
 def parts_of(cell: str) -> list[str]:
-    """Return the images that a ``path`` cell names, one a magnification of a bundle.
+    """Return the image references of a ``path`` cell, one a magnification of a stack.
 
-    Empty where the bundle lacks a magnification; a cell of one image is its own only part.
+    A missing magnification is empty; a single image is its own only part.
     """
     return cell.split(BUNDLED)
 
 
 def change_parts(cell: str, change: Callable[[str], str]) -> str:
-    """Return a ``path`` cell with every image's name changed, those that lack left empty."""
+    """Return a ``path`` cell with every image reference changed, missing ones left empty."""
     return BUNDLED.join(change(part) if part else "" for part in parts_of(cell))
 
 
@@ -63,7 +68,7 @@ class Estimate:
         low: Lower end of the interval; ``None`` where there is none.
         high: Upper end.
         reason: Why the value or the interval is missing, or what limits it.
-        n: How many units were counted, where they are not images (patients, for example).
+        n: Number of counted units where they are not images (patients, for example).
         wilson: Wilson's interval of a share of independent units.
     """
 
@@ -75,20 +80,72 @@ class Estimate:
     wilson: tuple[float, float] | None = None
 
 
-def read_index(text: str) -> int | None:
-    """Return the index that stands behind a ``#``, at most ``MOST_INDEX``; None if it is none."""
-    if not (text.isascii() and text.isdecimal()):
-        return None
-    # Python reads no number of more than 4,300 digits.
-    digits = text.lstrip("0")
-    return int(digits or 0) if len(digits) < len(str(MOST_INDEX)) else MOST_INDEX
+def is_container(name: str | Path) -> bool:
+    """Return whether a file holds many images, by its name."""
+    return str(name).lower().endswith(tuple(CONTAINER_SUFFIXES))
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """One image: a file, or one of the images of a container, ``file#index``.
+
+    Attributes:
+        path: The file. Its name may hold a ``#`` that no whole number follows.
+        digits: The index as it is written, from 0; empty where the file is one image.
+    """
+
+    path: str
+    digits: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ImageReference:
+        """Return the reference that a text is."""
+        path, mark, digits = text.rpartition("#")
+        is_index = mark and digits.isascii() and digits.isdecimal()
+        return cls(path, digits) if is_index else cls(text)
+
+    def __str__(self) -> str:
+        return f"{self.path}#{self.digits}" if self.digits else self.path
+
+    @property
+    def index(self) -> int | None:
+        """The image's place in its container, at most ``MOST_INDEX``."""
+        if not self.digits:
+            return None
+        # Python reads no number of more than 4,300 digits.
+        digits = self.digits.lstrip("0")
+        return int(digits or 0) if len(digits) < len(str(MOST_INDEX)) else MOST_INDEX
+
+    def resolve(self, root: Path = Path()) -> tuple[Path, int | None]:
+        """Return the file, and the index of the image inside it.
+
+        What ends in ``#1`` but names no container is a file of that name, unless only the file
+        without it is there.
+
+        Raises:
+            ImageError: Behind a container's ``#`` stands no index.
+        """
+        # Unlike those of Path, without an error where a name is too long for a file.
+        is_file, exists = os.path.isfile, os.path.exists
+        file = root / self.path
+        if self.digits:
+            if is_container(self.path):
+                return file, self.index
+            whole = root / str(self)
+            return (file, self.index) if is_file(file) and not exists(whole) else (whole, None)
+        first, mark, _ = self.path.rpartition("#")
+        if mark and is_container(first) and exists(root / first) and not exists(file):
+            raise ImageError(
+                f"{file} needs a whole number behind '#': the first image is {root / first}#0"
+            )
+        return file, None
 
 
 @dataclass(frozen=True)
 class Samples:
-    """A manifest in memory: one row an image, or a bundle of them.
+    """A manifest in memory: one row an image, or a magnification stack.
 
-    A bundle is one image of a slide at each magnification, ``a.png|b.png||d.png``; see
+    A stack is one image of a slide at each magnification, ``a.png|b.png||d.png``; see
     :mod:`eosin.images.stacks`.
 
     Attributes:
@@ -97,7 +154,7 @@ class Samples:
         root: The folder that relative paths start from.
         class_names: The labels in the order of the network's outputs.
         positive: The positive class of a binary task, if it has one.
-        name: What the table is called in messages and reports.
+        name: Name of the table in messages and reports.
         notes: Sentences on what was changed or left out when the table was read.
     """
 
@@ -124,24 +181,22 @@ class Samples:
 
     @property
     def image_cells(self) -> list[str]:
-        """The cell of every image, each once, in the table's order; those of a bundle apart."""
+        """All image references without repeats, in the table's order; those of a stack apart."""
         parts = (part for cell in self.frame["path"] for part in parts_of(cell))
         return list(dict.fromkeys(part for part in parts if part))
 
     def resolve(self, path: str) -> Path:
-        """Return the file that a ``path`` cell names (without ``#index``)."""
-        return self.root / path.partition("#")[0]
+        """Return the file of an image reference (without ``#index``)."""
+        return self.locate(path)[0]
 
     def locate(self, path: str) -> tuple[Path, int | None]:
-        """Return the file that a ``path`` cell names, and the index of the image inside it."""
-        file, _, index = path.partition("#")
-        number = read_index(index)
-        return (self.root / path, None) if number is None else (self.root / file, number)
+        """Return the file of an image reference, and the index of the image inside it."""
+        return ImageReference.parse(path).resolve(self.root)
 
     def where(self, mask: BoolArray) -> Samples:
         """Return the rows that ``mask`` (N,) selects, with a fresh index."""
         return replace(self, frame=self.frame[mask].reset_index(drop=True))
 
     def part(self, split: str) -> Samples:
-        """Return the rows of one split; the table must carry a ``split`` column."""
+        """Return the rows of one subset; needs the column ``split``."""
         return self.where(np.asarray(self.frame["split"] == split))

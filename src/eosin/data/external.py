@@ -1,6 +1,6 @@
-"""An outside manifest: its labels mapped to a model's classes; refused by name where it won't fit.
+"""Manifest of external images: labels mapped to a model's classes, and its validation.
 
-All of this comes before any prediction: a figure on images that a model cannot judge is worse than
+All of it precedes any prediction: a figure on images that a model cannot predict is worse than
 none.
 """
 
@@ -18,7 +18,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import Embedding, ModelInfo, Planes
 from eosin.core.errors import DataError, ImageError, ManifestError, UsageError, close_matches
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, quantity, some
 from eosin.core.types import Samples
 from eosin.data.quality import decode_stored
 from eosin.images.failures import isolated
@@ -26,22 +26,22 @@ from eosin.images.planes import decode_planes
 from eosin.images.spacing import check_scale
 from eosin.images.stacks import bundle_samples
 
-#: What outside images are called where a split is named.
+#: Name of the split of external images.
 EXTERNAL = "external"
-#: Column that keeps the table's own labels where they were mapped.
+#: Column of the original labels, if they were mapped.
 GIVEN = "label_given"
-#: Files that are looked at to learn what kind all are.
+#: Most files that are read to check the number of channels.
 _LOOKED_AT = 9
 _MOST_NAMED = 6
-#: Stands for what only the user knows.
+#: Placeholder for a class that only the user knows.
 _CLASS = "CLASS"
 
 
 def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
-    """Read ``theirs=ours`` pairs; nothing behind the sign leaves rows of that label out.
+    """Parse ``theirs=ours`` pairs; an empty ``ours`` leaves out the rows of that label.
 
     Raises:
-        UsageError: A pair without ``=``, or a label that is mapped twice.
+        UsageError: A pair lacks ``=``, or a label is mapped twice.
     """
     labels: dict[str, str] = {}
     for pair in pairs:
@@ -64,20 +64,20 @@ def read_outside(
     columns: Columns | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Samples:
-    """Read an outside manifest for a model.
+    """Read the manifest of external images for a model.
 
     Args:
-        manifest: The table.
-        info: What ``model.json`` says.
-        labels: The model's class for each label of the table that is called otherwise; empty
-            leaves its rows out.
-        label: The column that holds the labels.
-        columns: The columns that hold the image reference, the patient and the group.
-        say: Called with what was changed in reading, and with the number of rows left out.
+        manifest: CSV or Parquet file.
+        info: Content of ``model.json``.
+        labels: The model's class for each label of another name; an empty class leaves out its
+            rows.
+        label: Column of the labels.
+        columns: Columns of the image reference, the patient and the group.
+        say: Function that logs changes made on reading, and the number of rows left out.
 
     Returns:
-        The samples under the split name ``external``, with the model's classes; bundles where the
-        model takes them.
+        The samples under the split name ``external``, with the model's classes; magnification
+        stacks if the model takes them.
 
     Raises:
         EosinError: Labels, channels or scale do not fit the model.
@@ -143,13 +143,12 @@ def _check_map(labels: Mapping[str, str], known: Sequence[str], classes: Sequenc
 
 
 def _named(names: Sequence[str], one: str) -> str:
-    told = ", ".join(repr(name) for name in names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{one}{'s' if len(names) > 1 else ''} {told}{more}"
+    listed = some([*map(repr, names)], _MOST_NAMED, counted=True)
+    return f"{one}{'s' if len(names) > 1 else ''} {listed}"
 
 
 def _example(foreign: Sequence[str], classes: Sequence[str]) -> str:
-    """Write the options to add, with the class that is called much the same where there is one."""
+    """Return the options to add, with the most similarly named class if there is one."""
     alike = {name.casefold(): name for name in classes}
     pairs = []
     for one in foreign[:_MOST_NAMED]:
@@ -159,11 +158,7 @@ def _example(foreign: Sequence[str], classes: Sequence[str]) -> str:
 
 
 def _check_kind(samples: Samples, info: ModelInfo) -> None:
-    """Refuse images of which none that is looked at has the model's channels.
-
-    Raises:
-        DataError: Naming what the model sees and what an image has.
-    """
+    """Raise a DataError if none of the images checked has the model's channels."""
     planes, cells = info.preprocessing.planes, samples.image_cells
     odd = ""
     for cell in cells[:: max(1, len(cells) // _LOOKED_AT)]:
@@ -171,7 +166,7 @@ def _check_kind(samples: Samples, info: ModelInfo) -> None:
             with isolated(cell):
                 found = _find_other_kind(*samples.locate(cell), planes)
         except ImageError:
-            continue  # told with its reason when all are read
+            continue  # reported with its reason when all are read
         if not found:
             return
         odd = f"{cell} has {found}"
@@ -188,13 +183,12 @@ def _check_kind(samples: Samples, info: ModelInfo) -> None:
 
 
 def _find_other_kind(path: Path, index: int | None, planes: Planes | None) -> str:
-    """Say what an image has in place of what the model sees; empty where it fits."""
+    """Return the channels of an image that do not fit the model; empty if they fit."""
     if planes is None:
         image, is_rgb = decode_stored(path, index)
         fits = is_rgb or image.shape[2] == 1
     else:
         image = decode_planes(path, index)
         fits = (image.shape[2], 8 * image.dtype.itemsize) == (planes.n_stored, planes.bits)
-    n_channels = image.shape[2]
-    told = "1 channel" if n_channels == 1 else f"{n_channels} channels"
-    return "" if fits else f"{told} of {8 * np.dtype(image.dtype).itemsize} bits"
+    bits = 8 * np.dtype(image.dtype).itemsize
+    return "" if fits else f"{quantity(image.shape[2], 'channel')} of {bits} bits"

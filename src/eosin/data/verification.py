@@ -1,4 +1,4 @@
-"""Comparing what was found of a data set with what it declares: complete, or what is missing."""
+"""Verification of a data set against its declared facts: complete, or what is missing."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ from eosin.data.sources.base import DATASETS, Count, DataSetFacts, count_images
 
 
 def verify(name: str, samples: Samples) -> list[str]:
-    """Say what of a data set is there, what is missing, and what is more than there should be.
+    """Compare a data set with its declared facts: present, missing and unexpected images.
 
-    Args:
-        name: Registered name.
-        samples: What its adapter collected, under the data set's own labels.
-
-    Returns:
-        Sentences without a full stop; none where nothing is declared and nothing is odd.
+    Returns sentences without a full stop; none if nothing is declared and nothing is unexpected.
+    ``samples`` are those of its adapter, under the data set's own labels.
     """
     facts = DATASETS.get(name).facts
     frame = samples.frame
     notes = list(samples.notes)
     labels = set(frame["label"])
     if facts.classes and not labels & set(facts.classes):
-        # Labels of another column, such as BreakHis's subtype: nothing is published for those.
+        # Labels of another column, such as BreakHis's subtype, have no published counts.
         return notes
     return [*_tell_counts(facts, frame), *_tell_classes(facts, labels), *notes]
 
@@ -43,7 +39,7 @@ def _tell_classes(facts: DataSetFacts, labels: set[str]) -> Iterable[str]:
 
 
 def _tell_counts(facts: DataSetFacts, frame: Any) -> list[str]:
-    """Compare with the published numbers: one sentence where all fit, else one a difference."""
+    """Compare with the published counts: one sentence if all fit, else one per difference."""
     counts = facts.counts if facts.parts in frame else _whole(facts.counts)
     if not counts:
         return []
@@ -63,7 +59,7 @@ def _tell_counts(facts: DataSetFacts, frame: Any) -> list[str]:
 
 
 def _merge(picked: list[Count], counts: Iterable[Count], parts: str) -> Iterable[str]:
-    """Name what was picked, a part only once where all of its classes were."""
+    """Return the names of counts, a part only once if all of its classes were picked."""
     for part in dict.fromkeys(count.part for count in picked):
         mine = [count for count in picked if count.part == part]
         if part and len(mine) == sum(count.part == part for count in counts):
@@ -73,7 +69,7 @@ def _merge(picked: list[Count], counts: Iterable[Count], parts: str) -> Iterable
 
 
 def _whole(counts: Iterable[Count]) -> list[Count]:
-    """Add the parts up: the images that were found do not say to which they belong."""
+    """Sum over parts: the images found do not record their part."""
     total: dict[str, int] = {}
     for count in counts:
         total[count.label] = total.get(count.label, 0) + count.images
@@ -90,7 +86,7 @@ def _find(count: Count, parts: str, frame: Any) -> int:
 
 
 def _name(count: Count, parts: str) -> str:
-    # "valid" speaks for itself, "200" needs its "magnification".
+    # "valid" is clear by itself, "200" needs its "magnification".
     part = count.part if parts in {"part", "split"} or not count.part else f"{parts} {count.part}"
     return " of ".join(text for text in (count.label, part) if text) or "all"
 

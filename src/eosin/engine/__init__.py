@@ -1,4 +1,4 @@
-"""A small convolutional-network library on NumPy alone: P3's engine, at library speed.
+"""Convolutional networks on NumPy alone: P3's engine, at library speed.
 
 Read in this order: :mod:`~eosin.engine.layers`, :mod:`~eosin.engine.convolution`,
 :mod:`~eosin.engine.pooling`, :mod:`~eosin.engine.normalisation`, :mod:`~eosin.engine.losses`,

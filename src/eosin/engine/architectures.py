@@ -1,6 +1,6 @@
 """P3's two networks.
 
-Source: P3, sections 2.3.2 and 2.3.3; what the thesis leaves open is settled as in
+Source: P3, sections 2.3.2 and 2.3.3; gaps of the thesis are filled as in
 :mod:`eosin.networks.light_cnn`.
 """
 

@@ -1,15 +1,15 @@
-"""The convolution, as one matrix product a batch.
+"""Convolution, as one matrix product a batch.
 
 Every patch under the kernel becomes a row of a table ("im2col": Chellapilla et al., 2006), and the
 whole layer is that table times the kernels.
 
-The way back to the input is a convolution, too. im2col is known for a scatter there: the derivative
-by the table is added onto the image patch by patch. Gathering once more, see
+The derivative by the input is a convolution, too. The usual im2col scatters there: it adds the
+derivative by the table onto the image patch by patch. Gathering instead, see
 :meth:`Conv2d._pass_back`, takes 0.5 to 0.85 of its time at the BreakHis network's second layer.
 
-Where a training step of that network goes (224 px, batches of 32, two threads, ``python -m
-benchmarks.engine``): 45 % matrix products, 14 % gathering patches, 7 % what else convolutions do
-(bias, edges of zeros, blocks put in place), 19 % batch normalisation, 15 % all the rest.
+Time of a training step of that network (224 px, batches of 32, two threads, ``python -m
+benchmarks.engine``): 45 % matrix products, 14 % gathering patches, 7 % other work of convolutions
+(bias, zero padding, placing blocks), 19 % batch normalisation, 15 % the rest.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from eosin.engine.layers import Layer, Shape, draw_he, kept, spread_channels, su
 
 
 class Conv2d(Layer):
-    """Slide square kernels over an image.
+    """Two-dimensional convolution with square kernels.
 
     Args:
-        filters: How many kernels: channels that come out.
+        filters: Number of kernels, the output channels.
         kernel: Height and width of each, in pixels.
         stride: Pixels from one patch to the next.
-        padding: ``valid`` takes patches that lie wholly inside; ``same`` surrounds the image with
-            zeros so that ceil(side / stride) patches fit; of an odd number the last row and
-            column get one more, as in Keras.
-        bias: Whether a number is added to each channel.
+        padding: ``valid`` takes patches that lie wholly inside; ``same`` pads with zeros to
+            ceil(side / stride) patches; an odd number of zeros puts one more after the last row
+            and column, as in Keras.
+        bias: Add a learnt number to each channel.
     """
 
     decays = ("weight",)
@@ -55,7 +55,7 @@ class Conv2d(Layer):
         self.padding, self.bias = padding, bias
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
-        """Draw the kernels (kernel, kernel, channels, filters) as He et al. (2015) do."""
+        """Initialise the kernels (kernel, kernel, channels, filters) as He et al. (2015)."""
         if len(shape) != 3:
             raise RecipeError(f"a convolution takes images (H, W, C), got {shape}")
         height, width, channels = shape
@@ -95,7 +95,7 @@ class Conv2d(Layer):
         return outputs
 
     def backward(self, gradient: FloatArray) -> FloatArray | None:
-        """Two matrix products: with the patches, and with the kernels."""
+        """Return the derivative by the input; two matrix products, with patches and kernels."""
         patches = kept(self._patches)
         products = np.tensordot(patches, gradient, axes=((0, 1, 2), (0, 1, 2)))
         self.gradients["weight"] = products.reshape(self.parameters["weight"].shape)
@@ -106,10 +106,10 @@ class Conv2d(Layer):
     def _pass_back(self, gradient: FloatArray) -> FloatArray:
         """Return the derivative by the input, block by block.
 
-        Cut the image into blocks of stride × stride pixels: with the stride 2 and the kernel 3, a
-        block was seen by at most 2 × 2 patches, those ``reach`` before it. So the derivative by all
+        The image is cut into blocks of stride × stride pixels: with stride 2 and kernel 3, a block
+        was part of at most 2 × 2 patches, those ``reach`` before it. So the derivative by all
         blocks is itself a convolution, over the gradient, with stride 1 and a kernel of
-        ``reach`` px, and what it gives for a place is a whole block.
+        ``reach`` px, whose output at a position is a whole block.
         """
         s, reach = self.stride, -(-self.kernel // self.stride)
         height, width, channels = self._padded
@@ -117,7 +117,7 @@ class Conv2d(Layer):
         patches = gather(np.pad(gradient, ((0, 0), edge, edge, (0, 0))), reach, 1)
         blocks = np.tensordot(patches, self._turned(reach), axes=1)
         rows, columns = blocks.shape[1:3]
-        # A last rest of pixels that no patch saw gets zeros.
+        # Pixels beyond the last patch get zeros.
         most = (max(rows, -(-height // s)), max(columns, -(-width // s)))
         images = np.zeros((len(blocks), most[0], s, most[1], s * channels), gradient.dtype)
         placed = blocks.reshape(-1, rows, columns, s, s * channels).transpose(0, 1, 3, 2, 4)
@@ -133,18 +133,18 @@ class Conv2d(Layer):
         rest = (0, reach * s - self.kernel)
         weight = np.pad(weight, (rest, rest, (0, 0), (0, 0)))
         weight = weight.reshape(reach, s, reach, s, channels, self.filters)
-        # A block's first patch saw it with the kernel's last rows.
+        # A block's first patch covers it with the kernel's last rows.
         turned = weight[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)
         return turned.reshape(reach**2 * self.filters, s**2 * channels)
 
 
 def gather(images: FloatArray, kernel: int, stride: int) -> FloatArray:
-    """Copy every patch of (B, H, W, C) into a row of its own, (B, H', W', k · k · C)."""
+    """Copy every patch of (B, H, W, C) into its own row, (B, H', W', k · k · C)."""
     images = np.ascontiguousarray(images)
     batch, height, width, channels = images.shape
     rows, columns = ((side - kernel) // stride + 1 for side in (height, width))
     b, h, w, c = images.strides
-    # A kernel's row of k pixels is k · C numbers in a line: the copy's inner stretch.
+    # A kernel's row of k pixels is k · C contiguous numbers: the copy's inner loop.
     shape = (batch, rows, columns, kernel, kernel * channels)
     windows = as_strided(images, shape, (b, h * stride, w * stride, h, c), writeable=False)
     return windows.reshape(batch, rows, columns, kernel**2 * channels)

@@ -1,7 +1,7 @@
-"""What every layer is, and the small ones: dense, flatten, dropout, ReLU.
+"""Base class of layers, and dense, flatten, dropout and ReLU.
 
-Images are (B, H, W, C), channels last: a row of a patch is then one contiguous stretch of memory,
-and what follows a convolution is a matrix product away from it.
+Images are (B, H, W, C), channels last: a row of a patch is contiguous in memory, and the layer
+after a convolution is one matrix product.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ Shape = tuple[int, ...]
 
 
 class Layer(ABC):
-    """One step of a network.
+    """One layer of a network.
 
     Attributes:
-        parameters: What is learnt, by name; filled by :meth:`build`.
+        parameters: Learnable arrays, by name; filled by :meth:`build`.
         gradients: The loss's derivative by each of them, after :meth:`backward`.
-        buffers: What is remembered without being learnt, such as running statistics.
-        decays: Names of the parameters that L2 holds small: weights, not biases.
-        wants_input: Whether the derivative by the input is wanted: nothing lies before a network's
-            first layer.
+        buffers: State that is not learnt, such as running statistics.
+        decays: Names of the parameters under the L2 penalty: weights, not biases.
+        wants_input: False for a network's first layer, whose input needs no derivative.
     """
 
     decays: tuple[str, ...] = ()
@@ -38,31 +37,23 @@ class Layer(ABC):
         self.buffers: dict[str, FloatArray] = {}
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
-        """Make the parameters for examples of a shape; return the shape that comes out."""
+        """Initialise the parameters for examples of a shape; return the output shape."""
         return shape
 
     @abstractmethod
     def forward(self, inputs: FloatArray, *, training: bool) -> FloatArray:
-        """Return what comes out, (B, …); in training, keep what :meth:`backward` will need."""
+        """Return the output, (B, …); in training, keep what :meth:`backward` needs."""
 
     @abstractmethod
     def backward(self, gradient: FloatArray) -> FloatArray | None:
-        """Go back through the last :meth:`forward` in training.
+        """Propagate the gradient by the output back through the last :meth:`forward` in training.
 
-        Args:
-            gradient: The loss's derivative by what came out, of the same shape.
-
-        Returns:
-            The derivative by the input; nothing where it is dear and not wanted.
+        Returns the derivative by the input; None where it is costly and not wanted.
         """
 
 
 class Dense(Layer):
-    """Every output is a weighted sum of all inputs: ``outputs = inputs @ weight + bias``.
-
-    Args:
-        units: How many outputs.
-    """
+    """Dense layer: ``outputs = inputs @ weight + bias``."""
 
     decays = ("weight",)
 
@@ -71,7 +62,7 @@ class Dense(Layer):
         self.units = units
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
-        """Draw the weight (inputs, units) as He et al. (2015) do; the bias begins at zero."""
+        """Initialise the weight (inputs, units) as He et al. (2015), the bias with zeros."""
         if len(shape) != 1:
             raise RecipeError(f"a dense layer takes a row of numbers, got {shape}: flatten first")
         self.parameters = {
@@ -88,37 +79,31 @@ class Dense(Layer):
         return outputs
 
     def backward(self, gradient: FloatArray) -> FloatArray | None:
-        """Two matrix products: with the inputs, and with the weight."""
+        """Return the derivative by the input; two matrix products, with inputs and weight."""
         inputs = kept(self._inputs)
         self.gradients = {"weight": inputs.T @ gradient, "bias": sum_channels(gradient)}
         return gradient @ self.parameters["weight"].T if self.wants_input else None
 
 
 class Flatten(Layer):
-    """Lay an image out as one row, (B, H, W, C) to (B, H · W · C); channels vary fastest."""
+    """Flatten an image, (B, H, W, C) to (B, H · W · C); channels vary fastest."""
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
         """Return the length of the row."""
         return (int(np.prod(shape)),)
 
     def forward(self, inputs: FloatArray, *, training: bool) -> FloatArray:
-        """Return the same numbers."""
+        """Map (B, H, W, C) to (B, H · W · C)."""
         self._shape = inputs.shape
         return inputs.reshape(len(inputs), -1)
 
     def backward(self, gradient: FloatArray) -> FloatArray:
-        """Fold the row up again."""
+        """Restore the shape of the image."""
         return gradient.reshape(self._shape)
 
 
 class LeakyReLU(Layer):
-    """Keep what is above zero, scale the rest.
-
-    At zero itself the slope is that of the negative side, as PyTorch has it.
-
-    Args:
-        slope: Factor below zero, from 0 to 1.
-    """
+    """Leaky ReLU; at zero the slope is that of the negative side, as in PyTorch."""
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
@@ -129,12 +114,12 @@ class LeakyReLU(Layer):
     def forward(self, inputs: FloatArray, *, training: bool) -> FloatArray:
         """Map (B, …) to the same shape."""
         outputs = np.maximum(inputs, self.slope * inputs if self.slope else 0)
-        # The sign survives, so that what came out tells which side each number was on.
+        # The sign survives, so that the output shows on which side each input was.
         self._outputs = outputs if training else None
         return outputs
 
     def backward(self, gradient: FloatArray) -> FloatArray:
-        """Scale the derivative where the input was not above zero."""
+        """Scale the gradient where the input was not above zero."""
         factor = kept(self._outputs) > 0
         if not self.slope:
             return gradient * factor
@@ -142,18 +127,14 @@ class LeakyReLU(Layer):
 
 
 class ReLU(LeakyReLU):
-    """Keep what is above zero; the rest becomes zero."""
+    """Rectified linear unit."""
 
     def __init__(self) -> None:
         super().__init__(0.0)
 
 
 class Dropout(Layer):
-    """In training, set a share of the numbers to zero and scale the others up to make up for it.
-
-    Args:
-        rate: Share that is dropped, from 0 to below 1.
-    """
+    """Inverted dropout: in training, zero a share of the numbers and scale up the others."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -162,7 +143,7 @@ class Dropout(Layer):
         self.rate = rate
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
-        """Draw from the network's seed, too, step after step."""
+        """Take the random generator of the network; the shape stays."""
         self._random = random
         return shape
 
@@ -176,7 +157,7 @@ class Dropout(Layer):
         return inputs * self._factor
 
     def backward(self, gradient: FloatArray) -> FloatArray:
-        """Drop and scale the derivative alike."""
+        """Apply the mask of the forward pass to the gradient."""
         return gradient if self._factor is None else gradient * self._factor
 
 
@@ -192,8 +173,8 @@ def draw_he(shape: Shape, fan_in: int, random: np.random.Generator, dtype: np.dt
 def sum_channels(images: FloatArray, others: FloatArray | None = None) -> FloatArray:
     """Sum (B, …, C), or its products with others of the shape, over all but the channels: (C,).
 
-    Whole lines of W · C numbers are added first: NumPy's inner loop is then long, and eight times
-    faster than over C. What is left is few, and summed in float64.
+    Whole rows of W · C numbers are added first: NumPy's inner loop is then long, and eight times
+    faster than over C. The few remaining sums are in float64.
     """
     lines = images.reshape(-1, *images.shape[-2:])
     if others is None:
@@ -205,15 +186,15 @@ def sum_channels(images: FloatArray, others: FloatArray | None = None) -> FloatA
 
 
 def spread_channels(values: FloatArray, images: FloatArray) -> FloatArray:
-    """Repeat one number a channel, (C,), over a line of images (B, H, W, C): (W, C).
+    """Repeat one number a channel, (C,), over a row of images (B, H, W, C): (W, C).
 
-    What is then done with both runs in NumPy's inner loop over W · C numbers, not over C.
+    Operations with the images then run in NumPy's inner loop over W · C numbers, not over C.
     """
     return np.tile(values, (images.shape[-2], 1)) if images.ndim > 2 else values
 
 
 def kept(value: FloatArray | None) -> FloatArray:
-    """Return what a forward pass in training has kept, and refuse where there was none."""
+    """Return a value kept by a forward pass in training; raise an error if there was none."""
     if value is None:
         raise RuntimeError("backward() needs a forward() with training=True before it")
     return value

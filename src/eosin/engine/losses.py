@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy in one, and the L2 penalty."""
+"""Softmax with cross-entropy, and the L2 penalty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eosin.core.types import FloatArray, IntArray
 
 def softmax(logits: FloatArray) -> FloatArray:
     """Return probabilities (B, K), each row summing to one."""
-    # The largest logit becomes 0, so that no exponential overflows.
+    # With a largest logit of 0 no exponential overflows.
     powers: FloatArray = np.exp(logits - logits.max(axis=1, keepdims=True))
     powers /= powers.sum(axis=1, keepdims=True)
     return powers
@@ -19,18 +19,15 @@ def softmax(logits: FloatArray) -> FloatArray:
 def cross_entropy(
     logits: FloatArray, targets: IntArray, class_weights: FloatArray | None = None
 ) -> tuple[float, FloatArray]:
-    """Return the mean loss of a batch and its derivative by the logits.
+    """Return the mean loss of a batch and its derivative (B, K) by the logits.
 
-    Taken together with the soft-max, the derivative is the probabilities minus the truth: nothing
-    is divided by a probability that may be zero.
+    The derivative through the soft-max is the probabilities minus the targets, without division by
+    a probability that may be zero.
 
     Args:
         logits: Shape (B, K).
         targets: Class index of each row, (B,).
         class_weights: Weight of each class, (K,); the mean is then weighted, as in PyTorch.
-
-    Returns:
-        The loss; shape (B, K).
 
     Raises:
         RecipeError: Not every row has one class of the K.

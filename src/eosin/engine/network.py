@@ -1,4 +1,4 @@
-"""Layers in a row: prediction, one training step, feature maps, weights on the disk."""
+"""Sequential network: prediction, training step, feature maps, weights on disk."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from eosin.engine.weights import check_state, read_weights, write_weights
 
 
 class Network:
-    """A network that is a row of layers.
+    """A sequential network.
 
     Args:
         layers: From the image to the logits.
         shape: Of one example, e.g. (224, 224, 3).
-        seed: The initial weights and dropout follow from it.
+        seed: Seed of initial weights and dropout.
         dtype: float32; float64 for checks.
 
     Attributes:
         layers: By name: their kind, numbered from 1, such as ``conv2d1``.
         shape: Of one example.
-        shapes: What each layer gives for one example, by its name.
+        shapes: Output shape of each layer for one example, by its name.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Network:
             counted[kind] += 1
             name = f"{kind}{counted[kind]}"
             shape = layer.build(shape, generator(seed, "weights", name), self.dtype)
-            # Nothing lies before the first layer: its input's derivative is never computed.
+            # The derivative by the first layer's input is never needed.
             layer.wants_input = bool(self.layers)
             self.layers[name], self.shapes[name] = layer, shape
 
     @property
     def parameters(self) -> dict[str, FloatArray]:
-        """What is learnt, as ``layer.name``; the arrays themselves, not copies."""
+        """The learnable parameters, as ``layer.name``; the arrays themselves, not copies."""
         return self._named("parameters")
 
     @property
@@ -67,7 +67,7 @@ class Network:
 
     @property
     def state(self) -> dict[str, FloatArray]:
-        """All that a copy of the network needs: parameters and buffers."""
+        """Parameters and buffers, as ``layer.name``."""
         return self.parameters | self._named("buffers")
 
     def _named(self, kind: str) -> dict[str, FloatArray]:
@@ -78,15 +78,9 @@ class Network:
         }
 
     def forward(self, inputs: FloatArray, *, training: bool = False) -> FloatArray:
-        """Return logits.
+        """Return logits (B, K) of examples (B, *shape).
 
-        Args:
-            inputs: Shape (B, *shape).
-            training: Whether batch statistics and dropout apply, and what a backward pass needs
-                is kept.
-
-        Returns:
-            Shape (B, K).
+        With ``training``, use batch statistics and dropout, and keep what a backward pass needs.
 
         Raises:
             RecipeError: The examples have another shape.
@@ -102,13 +96,13 @@ class Network:
         return np.asarray(inputs, self.dtype)
 
     def backward(self, gradient: FloatArray) -> None:
-        """Fill every layer's gradients, from the loss's derivative by the logits, (B, K)."""
+        """Compute every layer's gradients from the loss's derivative by the logits, (B, K)."""
         passed: FloatArray | None = gradient
         for layer in reversed(self.layers.values()):
             if passed is not None:
                 passed = layer.backward(passed)
 
-    # A loss that is no number is told in one line, and not by NumPy's warnings before it.
+    # A loss that is not finite raises one error, without NumPy's warnings before it.
     @np.errstate(over="ignore", invalid="ignore")
     def step(
         self,
@@ -124,15 +118,15 @@ class Network:
         Args:
             inputs: Shape (B, *shape).
             targets: Class index of each, (B,).
-            optimiser: What moves the parameters.
+            optimiser: Updates the parameters.
             class_weights: Weight of each class in the loss, (K,).
             l2: λ of P3's penalty, λ / (2 · B) · Σ w², on convolutions and dense layers.
 
         Returns:
-            The loss before the step, the penalty included; the logits that it was made of.
+            The loss before the step, with the penalty; the logits.
 
         Raises:
-            TrainingError: The loss is no number; named are the step and the layer.
+            TrainingError: The loss is not finite; the message names the step and the layer.
         """
         number = optimiser.steps + 1
         logits = self.forward(inputs, training=True)
@@ -161,7 +155,7 @@ class Network:
         }
 
     def _find_fault(self, inputs: FloatArray) -> str:
-        """Name the first thing that is no finite number."""
+        """Return the name of the first array that is not finite."""
         if not np.isfinite(inputs).all():
             return "an input is not finite"
         for name, layer in self.layers.items():
@@ -183,19 +177,19 @@ class Network:
         on_row: Callable[[Row], None] | None = None,
         on_step: Callable[[FloatArray, IntArray], None] | None = None,
     ) -> list[Row]:
-        """Train by a plan, and end in the state of the best evaluation.
+        """Train by a plan and restore the state of the best evaluation.
 
         Args:
             batches: The batches of an epoch, counted from 0.
             optimiser: Its learning rate is the initial one.
             plan: Epochs, evaluations, schedule, stopping.
-            evaluate: Scores on images that are not trained on, ``val_…`` each.
-            on_row: Told of every evaluation.
-            on_step: Told the logits and targets of every batch.
+            evaluate: Scores on validation images, ``val_…`` each.
+            on_row: Called with the row of every evaluation.
+            on_step: Called with the logits and targets of every batch.
 
         Returns:
             One row an evaluation: ``step``, ``epoch``, ``lr``, ``loss`` and ``accuracy`` of the
-            training batches since the last one, and what ``evaluate`` returned.
+            training batches since the last one, and the scores of ``evaluate``.
         """
         initial, rows = optimiser.lr, list[Row]()
         stopping, best = EarlyStopping(plan.monitor, plan.patience), self.state
@@ -230,7 +224,7 @@ class Network:
         return np.concatenate([softmax(self.forward(inputs[i : i + batch_size])) for i in starts])
 
     def feature_maps(self, inputs: FloatArray) -> dict[str, FloatArray]:
-        """Return what every layer makes of examples (B, *shape), by its name, in evaluation."""
+        """Return every layer's output for examples (B, *shape), by its name, in evaluation mode."""
         inputs, made = self._check(inputs), {}
         for name, layer in self.layers.items():
             inputs = layer.forward(inputs, training=False)
@@ -238,11 +232,7 @@ class Network:
         return made
 
     def load_state(self, state: Mapping[str, FloatArray]) -> None:
-        """Take over parameters and buffers.
-
-        Raises:
-            ArtifactError: A name or a shape is not the network's own.
-        """
+        """Load parameters and buffers; raises ``ArtifactError`` at a foreign name or shape."""
         check_state(self.state, state)
         for name, value in self.state.items():
             value[...] = state[name]
@@ -260,7 +250,7 @@ class Network:
         self.load_state(read_weights(path))
 
     def count_params(self) -> int:
-        """Return how many numbers are learnt."""
+        """Return the number of learnable parameters."""
         return sum(value.size for value in self.parameters.values())
 
 
@@ -273,11 +263,11 @@ def judge(network: Network, inputs: FloatArray, targets: IntArray, *, batch_size
 
 
 def _hold_memory() -> None:
-    """Let what a step frees stay with the process for the next one, where the C library is glibc.
+    """Make glibc keep the freed memory of a step for the next one.
 
-    A step fills and frees some 100 MB. glibc hands large blocks back to the system, which clears
-    each page before it lends it again: a twentieth of a step. What counts as large grows with the
-    largest block ever freed, up to 32 MiB, so one is freed here, untouched.
+    A step allocates and frees some 100 MB. glibc returns large blocks to the system, which clears
+    each page before it lends it again: a twentieth of a step. The size of a large block grows with
+    the largest block ever freed, up to 32 MiB, so one is freed here, untouched.
     """
     np.empty(31 * 2**20, np.uint8)
 

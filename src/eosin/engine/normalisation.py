@@ -12,9 +12,9 @@ from eosin.engine.layers import Layer, Shape, kept, spread_channels, sum_channel
 
 
 class BatchNorm(Layer):
-    """Bring each channel to mean 0 and deviation 1 over the batch, then scale and move it.
+    """Standardise each channel over the batch, then scale and shift it.
 
-    In evaluation the running statistics stand in for the batch's.
+    In evaluation the running statistics replace the batch's.
 
     Args:
         momentum: Share of a new batch in the running statistics.
@@ -26,7 +26,7 @@ class BatchNorm(Layer):
         self.momentum, self.epsilon = momentum, epsilon
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
-        """Begin as the identity."""
+        """Initialise as the identity."""
         channels = shape[-1]
         self.parameters = {"weight": np.ones(channels, dtype), "bias": np.zeros(channels, dtype)}
         self.buffers = {"mean": np.zeros(channels, dtype), "variance": np.ones(channels, dtype)}
@@ -48,16 +48,16 @@ class BatchNorm(Layer):
         return outputs
 
     def _follow(self, mean: FloatArray, variance: FloatArray, n: int) -> None:
-        """Let the running statistics follow a batch of n pixels."""
-        # PyTorch keeps the unbiased variance for evaluation.
+        """Update the running statistics with a batch of n pixels."""
+        # PyTorch uses the unbiased variance for evaluation.
         unbiased = variance * (n / max(n - 1, 1))
         for name, value in (("mean", mean), ("variance", unbiased)):
             self.buffers[name] += self.momentum * (value - self.buffers[name])
 
     def backward(self, gradient: FloatArray) -> FloatArray:
-        """Go back through mean and variance, too.
+        """Propagate the gradient through mean and variance, too.
 
-        With x̂ = (x − mean) / deviation and g the derivative by what came out, the derivative by x
+        With x̂ = (x − mean) / deviation and g the derivative by the output, the derivative by x
         is weight / deviation · (g − mean(g) − x̂ · mean(g · x̂)): per channel a factor on g, one on
         x − mean and a constant.
         """

@@ -1,4 +1,4 @@
-"""SGD and Adam, and the step schedule of their learning rate."""
+"""SGD and Adam."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from eosin.core.types import FloatArray
 
 
 class Optimiser(ABC):
-    """Changes parameters in place, step by step.
-
-    Args:
-        lr: Learning rate.
-
-    Attributes:
-        state: What it remembers of each parameter, by name; its own to fill.
-    """
+    """Updates parameters in place, step by step; ``state`` has its own arrays by parameter name."""
 
     def __init__(self, lr: float) -> None:
         self.lr = lr
@@ -29,7 +22,7 @@ class Optimiser(ABC):
     def step(
         self, parameters: Mapping[str, FloatArray], gradients: Mapping[str, FloatArray]
     ) -> None:
-        """Move every parameter against its gradient."""
+        """Update every parameter with its gradient."""
         self.steps += 1
         for name, value in parameters.items():
             self._move(name, value, gradients[name])
@@ -39,17 +32,11 @@ class Optimiser(ABC):
 
     @abstractmethod
     def _move(self, name: str, value: FloatArray, gradient: FloatArray) -> None:
-        """Change one parameter in place."""
+        """Update one parameter in place."""
 
 
 class SGD(Optimiser):
-    """Stochastic gradient descent.
-
-    Args:
-        lr: Learning rate.
-        momentum: Share of the last move that is kept, PyTorch's way: the learning rate applies to
-            the whole.
-    """
+    """Stochastic gradient descent; momentum is PyTorch's: the learning rate applies to the sum."""
 
     def __init__(self, lr: float, *, momentum: float = 0.0) -> None:
         super().__init__(lr)
@@ -69,7 +56,7 @@ class Adam(Optimiser):
 
     Args:
         lr: Learning rate.
-        betas: Shares of the past in the moments of first and second order.
+        betas: Decay rates of the first and second moments.
         epsilon: Added to the root of the second.
     """
 
@@ -86,7 +73,7 @@ class Adam(Optimiser):
         ):
             moment *= beta
             moment += (1 - beta) * seen
-        # Both moments begin at zero: the corrections undo what that costs in the first steps.
+        # Correct the bias of moments that start at zero.
         correction = [1 - beta**self.steps for beta in self.betas]
         scale = np.sqrt(second)
         scale /= math.sqrt(correction[1])

@@ -10,13 +10,10 @@ from eosin.engine.layers import Layer, Shape, kept
 
 
 class MaxPool2d(Layer):
-    """Keep the largest number of each window, channel by channel.
+    """Largest number of each window of ``size`` × ``size`` pixels, channel by channel.
 
-    Windows lie side by side; what is left over at the right and the bottom is not looked at. Of
-    equal numbers the first, row by row, gets the whole derivative, as in PyTorch.
-
-    Args:
-        size: Height and width of a window, in pixels.
+    Windows are adjacent; a remainder at the right and the bottom is ignored. Of equal numbers the
+    first, row by row, gets the whole derivative, as in PyTorch.
     """
 
     def __init__(self, size: int = 2) -> None:
@@ -24,7 +21,7 @@ class MaxPool2d(Layer):
         self.size = size
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
-        """Return the shape that comes out."""
+        """Return the output shape."""
         if len(shape) != 3 or min(shape[:2]) < self.size:
             raise RecipeError(f"windows of {self.size} px do not fit into {shape}")
         return (shape[0] // self.size, shape[1] // self.size, shape[2])
@@ -39,18 +36,18 @@ class MaxPool2d(Layer):
         return outputs
 
     def _places(self, images: FloatArray) -> list[FloatArray]:
-        """Return each place of a window as a view of all windows, row by row."""
+        """Return each position in a window as a view of all windows, row by row."""
         s = self.size
         height, width = (side // s * s for side in images.shape[1:3])
         return [images[:, i:height:s, j:width:s] for i in range(s) for j in range(s)]
 
     def backward(self, gradient: FloatArray) -> FloatArray:
-        """Give each window's derivative to the number that came out."""
+        """Pass each window's gradient to its largest number."""
         inputs, outputs = (kept(value) for value in self._kept)
         passed = np.zeros(inputs.shape, gradient.dtype)
         left = gradient.copy()
         for place, target in zip(self._places(inputs), self._places(passed), strict=True):
             np.multiply(left, place == outputs, out=target)
-            # What one place was given, no later one with the same number gets.
+            # Later positions with the same number get none.
             left -= target
         return passed

@@ -1,6 +1,6 @@
-"""What a training keeps to: batches, evaluations inside an epoch, step schedule, early stopping.
+"""Training plan: batches, evaluations inside an epoch, step schedule, early stopping.
 
-As in P3, everything is counted in evaluations, of which it makes twenty an epoch.
+As in P3, all is counted in evaluations, of which it makes twenty an epoch.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from eosin.core.types import FloatArray, IntArray
 Batches = Callable[[int], Iterable[tuple[FloatArray, IntArray]]]
 #: One evaluation: ``step``, ``epoch``, ``lr``, and scores by name.
 Row = dict[str, float]
-#: Which way is up: of these scores, less is better.
+#: Scores of which less is better.
 _LOWER_IS_BETTER = ("loss", "val_loss")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Multiply the learning rate by a factor every so many evaluations.
+    """Step schedule: multiply the learning rate by a factor every so many evaluations.
 
     Attributes:
-        factor: At most 1; 1 leaves it as it is.
+        factor: At most 1; 1 keeps the rate.
         every: Evaluations between two drops.
     """
 
@@ -40,14 +40,14 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network is trained.
+    """Settings of a training.
 
     Attributes:
-        epochs: At most so many passes.
+        epochs: Most passes over the data.
         steps: Batches in an epoch.
         evaluations: Evaluations in an epoch, evenly spread, at most one a step.
         schedule: Of the learning rate.
-        patience: Evaluations without gain before training stops; ``None`` never stops early.
+        patience: Evaluations without improvement before training stops; ``None`` never stops early.
         monitor: The score that chooses the best state and stops early; with ``None`` the latest
             state is the best.
         class_weights: Weight of each class in the loss, (K,).
@@ -64,7 +64,7 @@ class Plan:
     l2: float = 0.0
 
     def walk(self, batches: Batches) -> Iterator[tuple[int, bool, FloatArray, IntArray]]:
-        """Yield epoch, whether an evaluation is due, inputs and targets of every step."""
+        """Yield epoch, True if an evaluation is due, inputs and targets of every step."""
         for epoch in range(self.epochs):
             done = 0
             for number, (inputs, targets) in enumerate(batches(epoch), start=1):
@@ -73,11 +73,11 @@ class Plan:
 
 
 class EarlyStopping:
-    """The best score so far, and how many evaluations ago it was.
+    """Early stopping on a score: the best so far, and how many evaluations ago it was.
 
     Args:
         monitor: Name of the score.
-        patience: Evaluations without gain before training stops; ``None`` for any number.
+        patience: Evaluations without improvement before training stops; ``None`` for any number.
     """
 
     def __init__(self, monitor: str | None, patience: int | None) -> None:
@@ -120,13 +120,9 @@ def score(seen: Sequence[tuple[float, int, int]]) -> Row:
 
 
 def shuffled(inputs: FloatArray, targets: IntArray, batch_size: int, seed: int) -> Batches:
-    """Return batches of arrays in memory, in an order that is a function of (seed, epoch).
+    """Return shuffled batches of inputs (N, *shape) and targets (N,), the last one maybe smaller.
 
-    Args:
-        inputs: Shape (N, *shape).
-        targets: Class index of each, (N,).
-        batch_size: Examples a batch; the last one may be smaller.
-        seed: Of the order.
+    The order is a function of (seed, epoch).
     """
 
     def epoch_batches(epoch: int) -> Iterable[tuple[FloatArray, IntArray]]:

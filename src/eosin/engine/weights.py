@@ -1,4 +1,4 @@
-"""A network's weights on the disk, as npz: arrays by name, no objects."""
+"""A network's weights on disk, as npz: arrays by name, no objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eosin.core.types import FloatArray
 
 
 def check_state(wanted: Mapping[str, FloatArray], given: Mapping[str, FloatArray]) -> None:
-    """Refuse arrays whose names, shapes or kinds of number are not a network's own."""
+    """Check that arrays have a network's names, shapes and dtypes."""
     for name in sorted(wanted.keys() ^ given.keys()):
         what = "is missing" if name in wanted else "has no place in this network"
         raise ArtifactError(f"weights: {name!r} {what}")
@@ -34,7 +34,7 @@ def write_weights(path: Path, state: Mapping[str, FloatArray]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, FloatArray]:
-    """Read arrays by name; refuse a file that is absent, damaged, or holds objects."""
+    """Read arrays by name; raise an error if the file is absent, damaged or has objects."""
     try:
         return read_npz(path)
     except MemoryError:

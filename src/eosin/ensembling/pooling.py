@@ -15,12 +15,11 @@ from eosin.artifacts.weights import Arrays, read_arrays, write_arrays
 from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.files import sha256_file
 from eosin.core.types import ImageSource, Samples
-from eosin.evaluation.locking import join_thresholds
+from eosin.evaluation.thresholds import join_thresholds
 from eosin.images.preprocess import channel_affine
 from eosin.images.staining import join_references
 from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
-from eosin.inference.engine import ENGINE, architecture_of
-from eosin.inference.rescaling import Rescale
+from eosin.inference.engine import ENGINE, Rescale, architecture_of
 
 #: Above this difference of a probability a model that resizes twice is worth a warning.
 NOTABLE_GAP = 0.01

@@ -1,14 +1,16 @@
-"""Evaluation of predictions: the blocks of ``metrics.json``."""
+"""Evaluation of a model's predictions: from probabilities to the blocks of ``metrics.json``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
+import pandas as pd
 
 from eosin.artifacts.metrics import (
+    Abstention,
     AbstentionMetrics,
     Calibration,
     Confusion,
@@ -18,26 +20,137 @@ from eosin.artifacts.metrics import (
     NetBenefit,
     ReliabilityBin,
     SplitMetrics,
+    Threshold,
 )
-from eosin.core.types import BoolArray, Estimate
-from eosin.evaluation.judged import Judged
+from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray, Samples
+from eosin.evaluation.thresholds import cross_calibrate, join_thresholds
+from eosin.inference.classifier import Classifier, conformal_sets, decide
 from eosin.metrics import (
     CURVE_THRESHOLDS,
     Predictions,
-    confusion_matrix,
     count_patients,
     net_benefit,
     reliability_bins,
+    softmax,
     summarise,
     summarise_by_class,
     summarise_patients,
     summarise_predictive_values,
 )
-from eosin.metrics.conformal import contradicts
+from eosin.metrics.catalogue import OF_DECISIONS, OF_PROBABILITIES
+from eosin.metrics.conformal import abstains, contradicts
 from eosin.recipe.schema import EvaluateSection
 
-#: What is told of the images that a model does not abstain on.
-_KEPT = ("accuracy", "balanced_accuracy", "recall", "specificity", "precision", "f1")
+#: Where the thresholds of pooled folds come from.
+_THRESHOLDS = "each fold's own, chosen on its inner validation part"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model said of a table of samples.
+
+    Attributes:
+        samples: N rows with labels, groups, patients.
+        probabilities: Calibrated, shape (N, K).
+        decided: Class index decided at the locked threshold, shape (N,); the arg-max where there
+            is none.
+        threshold: The locked threshold and where it came from.
+        uncalibrated: Probabilities at temperature 1, (N, K), where they are at hand.
+        temperature: Divisor of the logits; nothing where each fold has its own.
+        temperature_source: Where it was fitted.
+        abstention: The rule by which the model abstains, or why it has none.
+        sets: Which classes are in the conformal set of each row, (N, K); nothing without a rule.
+    """
+
+    samples: Samples
+    probabilities: FloatArray
+    decided: IntArray
+    threshold: Threshold
+    uncalibrated: FloatArray | None = None
+    temperature: float | None = None
+    temperature_source: str = ""
+    abstention: Abstention | None = None
+    sets: BoolArray | None = None
+
+    @property
+    def predicted(self) -> IntArray:
+        """Arg-max of every row, shape (N,)."""
+        return np.asarray(np.argmax(self.probabilities, axis=1), dtype=np.int64)
+
+    @property
+    def positive(self) -> int | None:
+        """Index of the positive class in a task of two classes."""
+        names, positive = self.samples.class_names, self.samples.positive
+        return names.index(positive) if positive is not None and len(names) == 2 else None
+
+    @property
+    def abstained(self) -> BoolArray:
+        """Which rows the model abstains on, shape (N,)."""
+        if self.sets is None:
+            return np.zeros(len(self.samples), dtype=bool)
+        return abstains(self.sets, self.decided)
+
+    def predictions(self, predicted: IntArray, rows: BoolArray | None = None) -> Predictions:
+        """Return what is measured: a decision (N,) on all rows, or on those selected (N,)."""
+        keep = np.ones(len(self.samples), dtype=bool) if rows is None else rows
+        return Predictions(
+            probabilities=self.probabilities[keep],
+            targets=self.samples.targets[keep],
+            predicted=predicted[keep],
+            groups=self.samples.groups[keep],
+            positive=self.positive,
+            class_names=self.samples.class_names,
+        )
+
+
+def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Judged:
+    """Calibrate logits, decide at the model's threshold and abstain by its rule.
+
+    Args:
+        classifier: The model.
+        samples: N rows.
+        logits: Shape (N, K).
+    """
+    probabilities = classifier.probabilities(logits)
+    info = classifier.info
+    return Judged(
+        samples=replace(samples, class_names=info.class_names, positive=info.positive),
+        probabilities=probabilities,
+        decided=decide(probabilities, info),
+        threshold=info.threshold,
+        # An ensemble has its members' temperatures inside: what they were divided by is not told.
+        uncalibrated=None if info.architecture == "ensemble" else softmax(logits),
+        temperature=info.temperature,
+        temperature_source=info.temperature_source,
+        abstention=info.abstention,
+        sets=conformal_sets(probabilities, info),
+    )
+
+
+def pool_folds(parts: Sequence[Judged], section: EvaluateSection) -> Judged:
+    """Join the held-out predictions of folds, each fold decided at its own threshold.
+
+    When to abstain in a fold is calibrated on the other folds' held-out predictions: a fold's own
+    inner validation part rarely has the groups that it takes.
+
+    Args:
+        parts: One a fold, judged by its own model.
+        section: Whether to abstain.
+    """
+    frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
+    raw = [part.uncalibrated for part in parts if part.uncalibrated is not None]
+    tables = [(part.samples, part.probabilities) for part in parts]
+    rule, sets = cross_calibrate(tables, section)
+    return Judged(
+        samples=replace(parts[0].samples, frame=frame),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        decided=np.concatenate([part.decided for part in parts]),
+        threshold=join_thresholds([part.threshold for part in parts], _THRESHOLDS, "folds"),
+        uncalibrated=np.concatenate(raw) if len(raw) == len(parts) else None,
+        temperature_source="each fold's own, fitted on its inner validation part",
+        abstention=rule,
+        sets=sets,
+    )
 
 
 class Draw(TypedDict):
@@ -68,7 +181,7 @@ def describe_calibration(judged: Judged, draw: Draw) -> Calibration:
     before: MetricBlock = {}
     if judged.uncalibrated is not None:
         raw = replace(judged.predictions(judged.predicted), probabilities=judged.uncalibrated)
-        before = to_block(summarise(raw, names=("brier", "ece"), **draw))
+        before = to_block(summarise(raw, names=OF_PROBABILITIES, **draw))
     return Calibration(
         temperature=judged.temperature,
         source=judged.temperature_source,
@@ -145,7 +258,7 @@ def describe_abstention(judged: Judged, draw: Draw) -> AbstentionMetrics | None:
             names[index]: Metric.of(block["recall"]) for index, block in by_class.items()
         },
         abstention_rate=Metric.of(summarise(abstained, names=("accuracy",), **draw)["accuracy"]),
-        kept=to_block(summarise(kept, names=_KEPT, **draw)),
+        kept=to_block(summarise(kept, names=OF_DECISIONS, **draw)),
         n_empty=int((held == 0).sum()),
         n_several=int((held > 1).sum()),
         n_contradicted=int(contradicts(sets, judged.decided).sum()),
@@ -173,7 +286,6 @@ def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
     at_threshold = to_block(summarise(judged.predictions(judged.decided), **draw))
     patients = list(samples.frame["patient"])
     names = samples.class_names
-    matrix = confusion_matrix(samples.targets, judged.predicted, len(names))
     return SplitMetrics(
         n_images=int(samples.frame["path"].nunique()),
         n_patients=count_patients(patients),
@@ -188,7 +300,7 @@ def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
             for index, block in summarise_by_class(by_argmax, **draw).items()
         },
         by_site=_by_column(judged, "site", draw),
-        confusion=Confusion(labels=list(names), matrix=matrix.astype(int).tolist()),
+        confusion=Confusion(labels=list(names), matrix=by_argmax.confusion.tolist()),
         threshold=judged.threshold,
         by_subtype=_by_subtype(judged, draw),
         calibration=describe_calibration(judged, draw),

@@ -10,7 +10,7 @@ import pandas as pd
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.model import ModelInfo
-from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.ensembling.pooling import (
@@ -33,12 +33,12 @@ from eosin.experiment.writer import (
     describe_training,
     finish_run,
     write_inputs,
-    write_predictions,
     write_recipe,
 )
 from eosin.inference.classifier import Classifier
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
+from eosin.reporting.formatting import number
 
 #: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
 MEMBERS = "members_out_of_fold"
@@ -56,10 +56,10 @@ def fit_folds(session: Session, division: Division, run: RunFolder) -> dict[str,
         The contents of ``metrics.json``: the split ``oof``.
     """
     write_inputs(run, division, session.prepared)
-    for number, (key, fold) in enumerate(division.folds.items(), start=1):
+    for count, (key, fold) in enumerate(division.folds.items(), start=1):
         place = run.fold(*key)
         site = fold.report.parts["test"].site
-        label = f"fold {number} of {len(division.folds)}{f' (site {site})' if site else ''}: "
+        label = f"fold {count} of {len(division.folds)}{f' (site {site})' if site else ''}: "
         if place.metrics.exists():
             session.say(f"{label}done before")
             session.watch.add(Stopwatch(read_document(place.environment, Environment).seconds))
@@ -105,7 +105,7 @@ def _fold_recipe(session: Session, positive: str | None) -> Recipe:
 
 def _headline(metrics: SplitMetrics) -> str:
     values = [(name, metrics.image[name].value) for name in ("auc", "accuracy")]
-    told = [f"{name} {'undefined' if v is None else f'{v:.3f}'}" for name, v in values]
+    told = [f"{name} {'undefined' if v is None else number(v)}" for name, v in values]
     return f"{', '.join(told)} on {metrics.n_images} images of {metrics.n_groups} groups"
 
 

@@ -63,8 +63,8 @@ def _hash_rows(samples: Samples, table: FeatureTable, rows: dict[str, int]) -> F
                 # With the path: equal features, of five counts say, do not make equal images.
                 content = hashlib.sha256(cell.encode())
                 content.update(table.values[rows[cell]].tobytes())
-                file, _, index = cell.partition("#")
-                bytes_ = hash_file(samples.resolve(file))
+                file, index = samples.locate(cell)
+                bytes_ = hash_file(file)
                 same = f"{bytes_}#{index}" if bytes_ else None
                 hashes[cell] = FileHash(content.hexdigest(), same)
             else:

@@ -18,8 +18,6 @@ RANDOM = "none"
 
 
 _SIMULATED = " Trained on simulated images: it knows nothing of tissue."
-#: The headline metrics that ``model.json`` repeats.
-SUMMARY = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 
 
 @dataclass(frozen=True)

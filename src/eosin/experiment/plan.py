@@ -9,6 +9,7 @@ import numpy as np
 
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
+from eosin.core.text import mebibytes
 from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
@@ -102,8 +103,8 @@ class Plan:
             f"time       about {_duration(self._sum('seconds'))} at most, by a probe of a few "
             "steps on this machine as busy as it is now; judging and the report come on top",
             f"memory     {self._memory()}",
-            f"disk       about {_mebibytes(self._sum('run_bytes'))} for the run, "
-            f"{_mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
+            f"disk       about {mebibytes(self._sum('run_bytes'))} for the run, "
+            f"{mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
         ]
 
     def _classes(self) -> str:
@@ -131,13 +132,9 @@ class Plan:
         if peak is None:
             return "not told by this system"
         if self.probe.on_accelerator:
-            return f"about {_mebibytes(peak)} of the accelerator's (the probe's peak)"
-        total = _mebibytes(peak + self.kept_bytes + _AFTERWARDS_BYTES)
+            return f"about {mebibytes(peak)} of the accelerator's (the probe's peak)"
+        total = mebibytes(peak + self.kept_bytes + _AFTERWARDS_BYTES)
         return f"about {total} (the probe's peak, and what export and report load)"
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / _MEBIBYTE:,.0f} MiB"
 
 
 def _duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eosin.artifacts.cleaning import clean_cells
-from eosin.artifacts.integrity import check_run_files, damaged
+from eosin.artifacts.integrity import check_run_files, damaged, hinting
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import OPTIONAL, read_written, write_table
 from eosin.artifacts.run import Environment
@@ -21,7 +21,7 @@ from eosin.core.files import clean_partial
 from eosin.core.locks import locked
 from eosin.experiment.prepare import Prepared
 from eosin.recipe import Recipe, read_recipe
-from eosin.runs.finished import hinting, read_run_recipe
+from eosin.runs.finished import read_run_recipe
 
 #: Of the process that works in a run folder.
 _LOCK = ".training.lock"

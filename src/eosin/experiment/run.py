@@ -8,7 +8,7 @@ from typing import Any
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.model import ModelInfo, TransferStage
-from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
 from eosin.core.types import Samples
@@ -23,7 +23,6 @@ from eosin.experiment.writer import (
     describe_training,
     finish_run,
     write_inputs,
-    write_predictions,
 )
 from eosin.images.staining import check_uncut
 from eosin.inference.classifier import Classifier

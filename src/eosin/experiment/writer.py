@@ -6,34 +6,29 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-import pandas as pd
 
 from eosin.artifacts.integrity import write_finished, write_model
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.manifest import relocated, write_manifest, write_table
+from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.model import ModelInfo
-from eosin.artifacts.predictions import predictions_table, write_logits
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
 from eosin.core.files import read_file, write_text
 from eosin.core.networks import NetworkSpec
-from eosin.evaluation import Judged
 from eosin.experiment.backends import Backend, find_backend
 from eosin.experiment.environment import describe
-from eosin.experiment.model_info import SUMMARY, Start
+from eosin.experiment.model_info import Start
 from eosin.experiment.prepare import Prepared, Say
 from eosin.experiment.resume import record_data
 from eosin.experiment.split import Division
 from eosin.images.bank import ImageBank
 from eosin.images.references import write_skipped
+from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_card
-from eosin.runs.finished import Pending
 from eosin.runtime.placement import Placement
 
 
@@ -137,19 +132,6 @@ def write_inputs(run: RunFolder, division: Division, prepared: Prepared) -> None
     write_document(run.audit, division.audit)
 
 
-def write_predictions(run: RunFolder, judged: list[Judged], logits: list[Any]) -> None:
-    """Write ``predictions.csv`` and ``logits.parquet``, paths as in the manifest beside them."""
-    tables = [
-        predictions_table(
-            relocated(part.samples, run.root), part.probabilities, abstained=part.abstained
-        )
-        for part in judged
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    write_table(run.predictions, table)
-    write_logits(run.logits, pd.concat(logits, ignore_index=True).assign(path=table["path"]))
-
-
 def finish_run(
     run: RunFolder,
     environment: Environment,
@@ -169,9 +151,12 @@ def finish_run(
         splits: Measurements by split.
         measured: What ``model.json`` repeats of them, by what they are called there.
     """
-    summary = {name: {key: split.image[key] for key in SUMMARY} for name, split in measured.items()}
+    summary = {
+        name: {key: split.image[key] for key in HEADLINE} for name, split in measured.items()
+    }
     info = info.model_copy(update={"metrics": summary})
-    write_card(run.root, Pending(splits, environment, info))
+    pending = {"metrics": splits, "environment": environment, "model": info}
+    write_card(run.root, pending)
     write_model(ModelFolder(run.model), info)
     write_finished(run, environment, splits)
 

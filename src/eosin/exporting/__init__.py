@@ -1,1 +1,1 @@
-"""From a trained network to a model folder, with a parity check."""
+"""Export of trained networks to model folders, with a parity check."""

@@ -1,4 +1,4 @@
-"""What a finished run's model takes: weights, work, bytes, time."""
+"""Costs of a finished run's model: weights, operations, bytes, time."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from typing import Any, Literal
 import numpy as np
 
 from eosin.artifacts.comparison import Cost, Latency
-from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo
-from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import EosinError
 from eosin.core.progress import progress_bar
 from eosin.core.seeding import generator
 from eosin.core.types import Samples
-from eosin.evaluation.lightness import median_interval
+from eosin.evaluation.comparison import median_interval
 from eosin.images.bank import load_bank
 from eosin.images.references import without
 from eosin.inference.classifier import Classifier
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: One thread, so that a machine's other work shows least and machines can be compared.
+#: One thread: least disturbed by other processes, and comparable between machines.
 THREADS = 1
-#: How many images a network is timed on, in turn.
+#: Number of images that a network is timed on.
 TIMED_IMAGES = 8
 _ROUNDS, _WARM_UP = 21, 2
 
@@ -38,9 +37,9 @@ class Models:
     """The model folders of a run.
 
     Attributes:
-        deployed: The run's own; nothing where it has none, as a folder that ``evaluate`` made.
-        judged: One of the networks that judged its images: a fold's, else the same.
-        networks: How many those are.
+        deployed: The run's own; None without one, as in a folder of ``evaluate``.
+        judged: One of the networks that predicted its images: a fold's, else the same.
+        networks: Number of those networks.
     """
 
     deployed: ModelFolder | None
@@ -48,17 +47,15 @@ class Models:
     networks: int
 
 
-def find_models(run: Run) -> Models:
-    """Find what a run would deploy, and what its predictions are of."""
-    own = ModelFolder(run.folder.model)
-    deployed = own if own.info.exists() else None
-    folds = [ModelFolder(RunFolder(run.folder.folds / fold.name).model) for fold in run.folds]
-    folds = [fold for fold in folds if fold.info.exists()]
+def find_models(run: FinishedRun) -> Models:
+    """Find the model that a run deploys, and the one behind its predictions."""
+    deployed = run.model_folder if run.model else None
+    folds = [fold.model_folder for fold in run.folds if fold.model]
     return Models(deployed, folds[0] if folds else deployed, max(1, len(folds)))
 
 
 def read_cost(folder: ModelFolder | None, latency: Latency | None) -> Cost:
-    """Return what a model folder takes."""
+    """Return the costs of a model folder."""
     if folder is None:
         return Cost()
     info = read_document(folder.info, ModelInfo)
@@ -76,7 +73,7 @@ def _size(path: Path) -> int | None:
 
 
 def _count_macs(info: ModelInfo) -> int | None:
-    """Count what an older model folder does not tell; ``None`` where that takes what is absent."""
+    """Count an older model's multiply-accumulates; None if the network cannot be built."""
     if find_spec("torch") is None or info.members:
         return None
     import torch
@@ -100,36 +97,30 @@ def _count_macs(info: ModelInfo) -> int | None:
             )
             return n_networks * count_macs(network, input_px, n_channels)
     except EosinError:
-        return None  # a network that this version does not have
+        return None  # a network unknown to this version
 
 
-def training_seconds(run: Run) -> float | None:
-    """Return the wall time of a run's training, its folds' and that of the stages before them."""
+def training_seconds(run: FinishedRun) -> float | None:
+    """Return the wall time of a run's training, with its folds and transfer stages."""
     if run.environment is None:
         return None
     own = run.environment.seconds.get("train")
-    if own is None:
-        # A run that was taken up again after its last fold.
-        folds = [_trained(RunFolder(run.folder.folds / fold.name)) for fold in run.folds]
-        own = sum(folds) if folds else None
-    before = [_trained(stage) for stage in run.folder.stage_runs()]
-    return None if own is None else own + sum(before)
+    if own is None and run.folds:
+        # A run that was resumed after its last fold.
+        own = sum(map(_trained, run.folds))
+    stages = [FinishedRun(stage.root) for stage in run.folder.stage_runs()]
+    return None if own is None else own + sum(map(_trained, stages))
 
 
-def _trained(run: RunFolder) -> float:
-    if not run.environment.exists():
-        return 0.0
-    return read_document(run.environment, Environment).seconds.get("train", 0.0)
+def _trained(run: FinishedRun) -> float:
+    return 0.0 if run.environment is None else run.environment.seconds.get("train", 0.0)
 
 
 def measure_latencies(folders: Mapping[Path, ModelFolder], samples: Samples) -> dict[Path, Latency]:
-    """Time every model on one image at a time, from decoded pixels to probabilities.
+    """Measure each model's latency for single images, from decoded pixels to probabilities.
 
-    A round times each model once, so that what else the machine does falls on all alike.
-
-    Args:
-        folders: The model folders, each by its path; those without a network are left out.
-        samples: Some images; random pixels stand in where they cannot be read.
+    A round times each model once, so that other load on the machine affects all equally. Models
+    without a network are left out; unreadable samples are replaced by random pixels.
     """
     timed = {
         place: (Classifier(folder.root, threads=THREADS), *_images(folder, samples))
@@ -156,7 +147,7 @@ def _latency(rounds: Sequence[float], images: Literal["real", "random"]) -> Late
 
 
 def _images(folder: ModelFolder, samples: Samples) -> tuple[Any, Literal["real", "random"]]:
-    """Return images as the model takes them, (N, H, W, C)."""
+    """Return images in the model's input format, (N, H, W, C)."""
     preprocessing = read_document(folder.info, ModelInfo).preprocessing
     if not isinstance(preprocessing, Embedding):
         try:
@@ -167,6 +158,6 @@ def _images(folder: ModelFolder, samples: Samples) -> tuple[Any, Literal["real",
             if len(images):
                 return images, "real"
         except EosinError:
-            pass  # the images have gone elsewhere: the time does not hang on what they show
+            pass  # the images have been moved: latency does not depend on their content
     shape = (TIMED_IMAGES, *preprocessing.input_px, len(preprocessing.channels))
     return generator(0, "latency").integers(0, 256, shape, dtype=np.uint8), "random"

@@ -1,7 +1,7 @@
-"""Several exported networks as one file: the mean of their probabilities.
+"""Merged ONNX file of several networks: the mean of their probabilities.
 
-The graph of :class:`eosin.networks.classifier.Ensemble`, made of the members' own ONNX files. To
-export the ensemble itself would trace every member a second time.
+The graph of :class:`eosin.networks.classifier.Ensemble`, built from the members' ONNX files.
+Exporting the ensemble itself would trace every member a second time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from onnx import compose, helper, numpy_helper
 from eosin.core.errors import TrainingError
 from eosin.core.files import atomic_path
 from eosin.core.types import FloatArray, IntArray
-from eosin.inference.rescaling import Rescale
+from eosin.inference.engine import Rescale
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Member:
 
     Attributes:
         path: Its ONNX file: ``images`` (N, C, h, w) → ``logits`` (N, K).
-        input_px: Its own input height and width; the ensemble's images are resized to it.
+        input_px: Height and width of its input; the ensemble's images are resized to it.
         temperature: Divisor of its logits.
-        rescale: What carries the ensemble's images over to its own normalisation.
+        rescale: Conversion of the ensemble's normalisation to the member's.
     """
 
     path: Path
@@ -43,14 +43,14 @@ class Member:
 def merge_onnx(
     members: Sequence[Member], path: Path, input_px: tuple[int, int], in_channels: int = 3
 ) -> None:
-    """Write one file: ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
+    """Write one ONNX file: ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
 
-    The logits are the logarithm of the members' mean probability; an image goes to a member
-    rescaled first, then resized (bilinear, antialiased).
+    The logits are the logarithm of the members' mean probability; for each member an image is
+    rescaled, then resized (bilinear, antialiased).
 
     Args:
         members: Files of one operator set and one label set.
-        path: Where to.
+        path: The output file.
         input_px: Height and width of the ensemble's input.
         in_channels: Channels of the input.
 
@@ -87,7 +87,7 @@ def merge_onnx(
 
 
 def _check_opsets(models: Sequence[onnx.ModelProto]) -> None:
-    """Refuse files that do not share their versions of the operators."""
+    """Check that all files have the same operator sets."""
     found = {tuple(sorted((o.domain, o.version) for o in m.opset_import)) for m in models}
     if len(found) != 1:
         raise TrainingError(
@@ -100,13 +100,13 @@ def _check_opsets(models: Sequence[onnx.ModelProto]) -> None:
 def _add_preparation(
     joined: onnx.GraphProto, member: Member, prefix: str, input_px: tuple[int, int]
 ) -> None:
-    """Lead the shared images to a member's own input."""
+    """Add the conversion of the shared images to a member's input."""
     last = "images"
 
     def add(operator: str, name: str, values: FloatArray | IntArray, **attributes: Any) -> None:
         nonlocal last
         constant, done = _constant(joined, prefix + name, values), f"{prefix}after_{name}"
-        # Between them: neither a region of interest nor scales.
+        # The empty inputs are the region of interest and the scales.
         inputs = [last, "", "", constant] if operator == "Resize" else [last, constant]
         joined.node.append(helper.make_node(operator, inputs, [done], **attributes))
         last = done
@@ -119,14 +119,14 @@ def _add_preparation(
         add("Max", "low", of["low"])
         add("Min", "high", of["high"])
     if member.input_px != input_px:
-        # Weights at the border are those of what lies inside, as in PyTorch and Pillow.
+        # Weights at the border are of inner pixels alone, as in PyTorch and Pillow.
         how = {"mode": "linear", "antialias": 1, "exclude_outside": 1}
         add("Resize", "sizes", np.array(member.input_px, dtype=np.int64), axes=[2, 3], **how)
     joined.node.append(helper.make_node("Identity", [last], [f"{prefix}images"]))
 
 
 def _add_weights(joined: onnx.GraphProto, graph: onnx.GraphProto, kept: dict[bytes, str]) -> None:
-    """Take over a member's weights, each value once: frozen parts are the same in all members."""
+    """Add a member's weights, each value once: frozen layers are the same in all members."""
     for weights in graph.initializer:
         values = numpy_helper.to_array(weights)
         content = hashlib.sha256(f"{values.dtype}{values.shape}".encode())
@@ -139,8 +139,8 @@ def _add_weights(joined: onnx.GraphProto, graph: onnx.GraphProto, kept: dict[byt
 
 
 def _add_judgement(joined: onnx.GraphProto, member: Member, prefix: str) -> None:
-    """Add a member's logarithms of its calibrated probabilities, shape (1, N, K)."""
-    # Apart from the member's own names: a merged file may become a member itself.
+    """Add the logarithms of a member's calibrated probabilities, shape (1, N, K)."""
+    # Distinct from the member's own names: a merged file may itself become a member.
     own = f"of_{prefix}"
     temperature = _constant(joined, f"{own}temperature", np.float32(member.temperature))
     first = _constant(joined, f"{own}axis", np.array([0], dtype=np.int64))

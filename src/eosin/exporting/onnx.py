@@ -1,4 +1,4 @@
-"""Writing ``model.onnx`` and checking that it says what the PyTorch network says."""
+"""ONNX export, and its parity check against the PyTorch network."""
 
 from __future__ import annotations
 
@@ -19,28 +19,24 @@ from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.onnx import OnnxNetwork
 from eosin.metrics import softmax
 
-#: ONNX's operator set.
+#: ONNX operator set.
 OPSET = 20
 
 
 def write_onnx(
     network: nn.Module, path: Path, input_px: tuple[int, int], in_channels: int = 3
 ) -> None:
-    """Export a network: ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
+    """Export a network, on the CPU in evaluation mode, to ONNX.
 
-    Args:
-        network: On the CPU, in evaluation mode.
-        path: Where to.
-        input_px: Height and width of the input.
-        in_channels: Channels of the input.
+    ``images`` (N, C, H, W) float32 → ``logits`` (N, K), any N.
     """
-    # Two images: a network that looks at their number must not see the special case of one.
+    # Two images: a trace of one could fix what depends on the batch size.
     example = torch.zeros(2, in_channels, *input_px)
     with atomic_path(path) as temporary, warnings.catch_warnings(), torch.inference_mode():
-        # What a trace fixes, check_parity looks at; and the exporter is deprecated.
+        # check_parity covers the warnings on traced constants; the exporter is deprecated.
         warnings.simplefilter("ignore")
         with _FixedSides():
-            # PyTorch's newer exporter (dynamo=True) says the same and takes ten times as long:
+            # PyTorch's newer exporter (dynamo=True) has the same result in ten times the time:
             # DenseNet-121 12 s in place of 0.9, NASNet-Mobile 22 s in place of 2.5.
             torch.onnx.export(
                 network,
@@ -55,11 +51,10 @@ def write_onnx(
 
 
 class _FixedSides(TorchFunctionMode):
-    """Makes height and width of maps (B, C, H, W) plain numbers in a trace.
+    """Makes height and width of maps (B, C, H, W) constant in a trace; the input has one size.
 
     A trace follows every size, and padding computed from one becomes a dozen operators that ONNX
-    Runtime runs at every image: EfficientNet-Lite0 took 1.4 times as long. The file's input has
-    one size.
+    Runtime runs for every image: EfficientNet-Lite0 took 1.4 times as long.
     """
 
     def __torch_function__(
@@ -78,16 +73,13 @@ class _FixedSides(TorchFunctionMode):
 def check_parity(
     network: nn.Module, path: Path, inputs: FloatArray, temperature: float = 1.0
 ) -> float:
-    """Compare the exported file with the network that it came from.
+    """Return the largest difference of a probability between the exported file and the network.
 
     Args:
         network: On the CPU, in evaluation mode.
         path: The ONNX file.
-        inputs: Prepared real images, float32, shape (N, C, H, W).
+        inputs: Preprocessed real images, float32, shape (N, C, H, W).
         temperature: Divisor of the logits.
-
-    Returns:
-        The largest absolute difference of a probability.
 
     Raises:
         TrainingError: It is above :data:`MAX_PROBABILITY_GAP`.

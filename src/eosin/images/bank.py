@@ -18,7 +18,6 @@ from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.images.cache import ImageStore, Item, StoreSettings, fill_store
 from eosin.images.decode import DECODER_VERSION
 from eosin.images.hashes import FileHash, FileHashes
-from eosin.images.listing import check_text
 from eosin.images.preprocess import (
     decode_for,
     make_preprocessing,
@@ -26,6 +25,7 @@ from eosin.images.preprocess import (
     resize_image,
     to_bytes,
 )
+from eosin.images.references import check_text
 from eosin.images.staining import NormalisedStore, rows_of_units
 from eosin.images.vectors import FeatureTable
 

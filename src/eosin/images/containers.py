@@ -18,15 +18,12 @@ from typing import Protocol
 
 from eosin.core.errors import ImageError
 from eosin.core.files import check_file
-from eosin.core.types import MOST_INDEX, IntArray, Pixels
+from eosin.core.types import CONTAINER_SUFFIXES, MOST_INDEX, IntArray, Pixels, is_container
 from eosin.images.failures import reserve_memory
 from eosin.images.hdf5 import Hdf5Images, read_hdf5_labels
 from eosin.images.idx import IdxImages, read_idx_labels
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
-_IDX_SUFFIXES = (".idx", ".idx.gz", "-ubyte", "-ubyte.gz")
-#: How the names of containers end.
-CONTAINER_SUFFIXES = frozenset(_HDF5_SUFFIXES + _IDX_SUFFIXES)
 _MAX_KEPT = 8
 _MAX_KEPT_BYTES = 512 * 1024**2
 #: Numbers of an image that is read only where its memory has been reserved.
@@ -108,11 +105,6 @@ class OpenedFiles:
 
 
 _opened = OpenedFiles()
-
-
-def is_container(path: Path) -> bool:
-    """Tell by its name whether a file holds many images."""
-    return path.name.lower().endswith((*_HDF5_SUFFIXES, *_IDX_SUFFIXES))
 
 
 def count_items(path: Path) -> int:

@@ -20,13 +20,17 @@ from PIL import ImageFile, ImageOps, UnidentifiedImageError
 from eosin.core.errors import EosinError, ImageError
 from eosin.core.files import read_file
 from eosin.core.types import Image, Pixels
-from eosin.images.bounded import end_header, open_bounded
 from eosin.images.containers import read_item
 from eosin.images.depth import check_range, reduce_to_eight_bits, stated_bits
-from eosin.images.failures import reserve_memory
-from eosin.images.limits import MAX_PAGES, PIXELS_VARIABLE, Limits, read_limits
-from eosin.images.signatures import describe_foreign
-from eosin.images.silence import silence
+from eosin.images.failures import describe_foreign, reserve_memory, silence
+from eosin.images.limits import (
+    MAX_PAGES,
+    PIXELS_VARIABLE,
+    Limits,
+    end_header,
+    open_bounded,
+    read_limits,
+)
 from eosin.images.tiff import check_tiles, is_tiff, read_colours
 
 #: Raised whenever a change here changes decoded pixels: caches are keyed by it.

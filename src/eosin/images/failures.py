@@ -1,18 +1,36 @@
-"""Failures of single images, and the memory that images take while they are decoded."""
+"""Failures of single images: their reasons, memory while they are decoded, silenced libraries.
+
+What is wrong with a file is its reason, which Eosin lists; what a library finds odd is no line for
+the user's terminal. Warnings and libtiff's messages belong to the whole process: they are switched
+off while any thread decodes, and then put back.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition, local
+from functools import cache
+from pathlib import Path
+from threading import Condition, Lock, local
+from traceback import clear_frames
+from typing import Any
+
+from PIL import _imaging
 
 from eosin.core.errors import EosinError, ImageError
+from eosin.core.files import open_file
 
 #: Decoded bytes of all images that are worked on at a time; a single one may have more.
 BUDGET_BYTES = 192 << 20
 #: Of an image after which glibc is asked to return what it keeps of freed memory.
 _LARGE_BYTES = 32 << 20
+#: libtiff's functions that take another handler of messages and return the one before.
+_SETTERS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
+_HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"})
+_HEAD_BYTES = 512
 
 
 @contextmanager
@@ -31,14 +49,23 @@ def isolated(cell: object) -> Iterator[None]:
     watch_memory()
     try:
         yield
-    except EosinError:
-        raise
-    except MemoryError:
-        raise ImageError(f"{cell} cannot be processed: it needs more memory than is free") from None
     except Exception as error:
+        _drop_locals(error)
+        if isinstance(error, EosinError):
+            raise
+        if isinstance(error, MemoryError):
+            reason = "it needs more memory than is free"
+            raise ImageError(f"{cell} cannot be processed: {reason}") from None
         raise ImageError(f"{cell} cannot be processed: {_describe(error)}") from error
     finally:
         release_memory()
+
+
+def _drop_locals(error: BaseException | None) -> None:
+    """Let go of the pixels in the frames of a traceback, before another image gets their memory."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _describe(error: Exception) -> str:
@@ -117,3 +144,76 @@ def _trim_heap() -> None:
     trim = getattr(ctypes.pythonapi, "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+# What these find odd they would print amid the user's own lines; a program that logs still hears
+# it.
+for _name in ("PIL", "tifffile"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+class _Silence:
+    """Silences warnings and libtiff while any thread decodes; re-entered at will.
+
+    Odd tags are none of our business, and a bomb is refused by its size. Threads that each put
+    back what they found would leave the process deaf.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._entered = 0
+        self._caught: Any = None
+        self._handlers: list[Any] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._entered == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+                self._handlers = [set_handler(None) for set_handler in _find_setters()]
+            self._entered += 1
+
+    def __exit__(self, *_error: object) -> None:
+        with self._lock:
+            self._entered -= 1
+            if self._entered == 0:
+                for set_handler, handler in zip(_find_setters(), self._handlers, strict=True):
+                    set_handler(handler)
+                self._caught.__exit__(None, None, None)
+
+
+@cache
+def _find_setters() -> list[Any]:
+    """Return the functions of the libtiff that Pillow uses; none where they are out of reach."""
+    try:
+        # By way of Pillow's own module: the libraries that it is linked with are found through it.
+        library = ctypes.PyDLL(_imaging.__file__)
+        found = [getattr(library, name) for name in _SETTERS]
+    except (OSError, AttributeError):
+        return []
+    for set_handler in found:
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+    return found
+
+
+silence = _Silence()
+
+
+def describe_foreign(path: Path) -> str:
+    """Return what a file is by its first bytes, as the end of a sentence; empty if unknown."""
+    with open_file(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    if not head:
+        return "is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS; `git lfs pull` fetches the file"
+    if head.lstrip()[:1] == b"<":
+        return "is a web page or XML, not an image file; download it again"
+    if head.startswith(b"\x1f\x8b"):
+        return "is packed with gzip; unpack it"
+    if head.startswith(b"PK\x03\x04"):
+        return "is a ZIP archive; unpack it"
+    if head[4:12] in _HEIC:
+        return "is a HEIC or AVIF image, which is not read; save it as PNG or TIFF"
+    return ""

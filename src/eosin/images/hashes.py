@@ -13,7 +13,7 @@ from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
 from eosin.core.progress import Advance
 from eosin.core.threads import map_threads
-from eosin.core.types import Pixels, Samples, parts_of
+from eosin.core.types import ImageReference, Pixels, Samples, parts_of
 from eosin.images.failures import isolated
 from eosin.images.limits import Limits, read_limits
 from eosin.images.planes import decode_any
@@ -65,8 +65,8 @@ class FileHashes:
         found = self.files.get(path)
         if found is None or found.pixels is None:
             return None
-        _, mark, index = path.partition("#")
-        return replace(found, content=f"{found.content}{mark}{index}")
+        inside = ImageReference("", ImageReference.parse(path).digits)
+        return replace(found, content=f"{found.content}{inside}")
 
     @property
     def unreadable(self) -> list[tuple[str, str]]:

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from eosin.core.errors import ImageError
 from eosin.core.types import Pixels
+from eosin.images.failures import describe_foreign
 from eosin.images.limits import check_count, read_limits
-from eosin.images.signatures import describe_foreign
 
 _BLOCK_BYTES = 256 * 1024**2
 _TRUNCATED = re.compile(r"truncated file: eof = (\d+).*stored_eof = (\d+)")

@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
+from eosin.core.text import quantity
 from eosin.core.types import BoolArray, FloatArray, Image, Pixels
 from eosin.images.decode import decode_image
 from eosin.images.planes import decode_channels
@@ -102,8 +103,8 @@ def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> P
     bits = 8 * found.dtype.itemsize
     if (found.shape[2], bits) != (planes.n_stored, planes.bits):
         raise ImageError(
-            f"{path} has {_channels(found.shape[2])} of {bits} bits; "
-            f"{_channels(planes.n_stored)} of {planes.bits} bits are needed "
+            f"{path} has {quantity(found.shape[2], 'channel')} of {bits} bits; "
+            f"{quantity(planes.n_stored, 'channel')} of {planes.bits} bits are needed "
             f"(the network sees {', '.join(preprocessing.channels)})"
         )
     places = _places_by_name(path, names, preprocessing.channels) or planes.chosen
@@ -128,10 +129,6 @@ def _places_by_name(
             f"{path} names its channels {', '.join(stored)}; the network sees {', '.join(wanted)}"
         )
     return known or None
-
-
-def _channels(count: int) -> str:
-    return "1 channel" if count == 1 else f"{count} channels"
 
 
 def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:

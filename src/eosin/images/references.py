@@ -1,9 +1,14 @@
-"""The images that a table or a command line names, and those that cannot be read."""
+"""The images that a table, a command line or a folder tree names, and those that cannot be read.
+
+A folder tree is listed by names alone, 220,000 files in about a second, none of them opened.
+Training, prediction and checks all see the files that this walk returns.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +17,34 @@ import pandas as pd
 
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, ImageError
-from eosin.core.types import Samples, parts_of, read_index
-from eosin.images.containers import count_items, is_container
+from eosin.core.text import printable, quantity
+from eosin.core.types import BUNDLED, ImageReference, Samples, is_container, parts_of
+from eosin.images.containers import count_items
 from eosin.images.decode import IMAGE_SUFFIXES
-from eosin.images.listing import describe_left_out, walk_folder
 
 #: How the reason of an image ends that is not there.
 _ABSENT = "does not exist"
 #: Images of one container that are listed: their names alone take 120 bytes each.
 _MOST_LISTED = 2_000_000
 Skipped = list[tuple[str, str]]
+#: Files and folders of operating systems that no leading dot hides, in lower case.
+_SYSTEM_NAMES = frozenset(
+    {"__macosx", "$recycle.bin", "system volume information", "@eadir", "lost+found"}
+    | {"thumbs.db", "desktop.ini"}
+)
+#: Marks in a name that mean something else in a manifest's column ``path``.
+_RESERVED = {"#": "an image inside a file", BUNDLED: "the images of a bundle"}
+_NO_ENDING = "no ending"
+#: Endings that one line names; the rest are counted together.
+_MOST_ENDINGS = 6
+_HIDDEN_FILE, _HIDDEN_FOLDER = "hidden file", "hidden folder"
+_REPEATED = "link to a folder listed already"
+_PLURALS = {
+    _HIDDEN_FILE: "hidden files",
+    _HIDDEN_FOLDER: "hidden folders",
+    _REPEATED: "links to folders listed already",
+}
+_REASONS = tuple(_PLURALS)
 
 
 def without(samples: Samples, skipped: Skipped) -> Samples:
@@ -69,7 +92,7 @@ def list_images(paths: Iterable[Path]) -> ImageList:
     """Expand files, folders and containers into single images.
 
     Args:
-        paths: Folders are walked as for training (:mod:`eosin.images.listing`); an h5 or idx
+        paths: Folders are walked as for training (:mod:`eosin.images.references`); an h5 or idx
             file stands for all its images, ``file#index`` for one of them.
 
     Raises:
@@ -116,19 +139,169 @@ def _expand(path: Path, found: ImageList) -> None:
         reason = f"{path} holds {count:,} images; at most {_MOST_LISTED:,} of a file are listed"
         found.skipped.append((str(path), f"{reason}: name those that are meant in a table"))
     else:
-        found.cells.extend(f"{path}#{index}" for index in range(count))
+        found.cells.extend(str(ImageReference(str(path), str(i))) for i in range(count))
 
 
-def split_cell(cell: str) -> tuple[Path, int | None]:
-    """Return the file that a path cell names, and the index of the image inside it.
+@dataclass(frozen=True)
+class Listing:
+    """Files below a folder, and what the walk left out.
+
+    Attributes:
+        files: Paths relative to the folder, with forward slashes, sorted.
+        unlisted: ``(folder, reason)`` of the folders that cannot be listed, as full paths.
+        left_out: How many were left out, by reason, or by ending for files of other types.
+    """
+
+    files: list[str]
+    unlisted: list[tuple[str, str]]
+    left_out: Counter[str]
+
+
+def walk_folder(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listing:
+    """Walk a folder tree.
+
+    Hidden files and folders are left out, and those of operating systems. Links to folders are
+    followed; each real folder is listed once, under its own name if it has one below ``root``.
+
+    Args:
+        root: The folder.
+        suffixes: Endings to look for, in lower case, with the dot.
+
+    Returns:
+        The files, and what was left out.
+    """
+    walk = _Walk(tuple(suffixes))
+    # Links wait until all real folders are listed.
+    links = [(str(root), "")]
+    while links:
+        folder, lead = links.pop(0)
+        links += walk.add(folder, lead)
+    return Listing(sorted(walk.files), walk.unlisted, walk.left_out)
+
+
+def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listing:
+    """Walk a folder tree whose files go into a manifest.
+
+    Args:
+        root: The folder.
+        suffixes: Endings to look for, in lower case, with the dot.
+
+    Returns:
+        The files, and what was left out.
 
     Raises:
-        ImageError: Behind a container's ``#`` stands no index.
+        DataError: A folder cannot be listed, or a name cannot stand in a manifest.
     """
-    file, mark, index = cell.rpartition("#")
-    if not mark or not is_container(Path(file)):
-        return Path(cell), None
-    number = read_index(index)
-    if number is None and Path(file).exists() and not Path(cell).exists():
-        raise ImageError(f"{cell} needs a whole number behind '#': the first image is {file}#0")
-    return (Path(cell), None) if number is None else (Path(file), number)
+    found = walk_folder(root, suffixes)
+    if found.unlisted:
+        folder, reason = found.unlisted[0]
+        raise DataError(f"the folder {folder} cannot be listed: {reason}")
+    for path in found.files:
+        for mark, meaning in _RESERVED.items():
+            if mark in path:
+                raise DataError(
+                    f"{root / path} has a {mark!r} in its name, which stands for {meaning} in a "
+                    "manifest",
+                    mend="Rename it",
+                )
+        check_text(root / path)
+    return found
+
+
+def check_text(path: Path) -> None:
+    """Refuse a path that no table can hold.
+
+    Raises:
+        DataError: It is not UTF-8.
+    """
+    if printable(path) != str(path):
+        raise DataError(
+            f"{path} has a name that is not UTF-8, which no table can hold", mend="Rename it"
+        )
+
+
+def describe_left_out(left_out: Mapping[str, int]) -> str:
+    """Return one line on what a walk left out; empty where it left out nothing.
+
+    Example:
+        ``Left out: 3 hidden files, 1 hidden folder; other file types: 2 .heic, 1 .svs``
+    """
+    reasons = [quantity(left_out[key], key, _PLURALS[key]) for key in _REASONS if left_out.get(key)]
+    endings = Counter({key: n for key, n in left_out.items() if key not in _REASONS})
+    types = [f"{n:,} {key}" for key, n in sorted(endings.items(), key=lambda one: (-one[1], one))]
+    if len(types) > _MOST_ENDINGS:
+        rest = endings.total() - sum(sorted(endings.values(), reverse=True)[:_MOST_ENDINGS])
+        types = [*types[:_MOST_ENDINGS], f"{rest:,} others"]
+    parts = [", ".join(reasons)] if reasons else []
+    if types:
+        parts.append(f"other file types: {', '.join(types)}")
+    return f"Left out: {'; '.join(parts)}" if parts else ""
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+class _Walk:
+    """Files and left-out counts of a walk in progress."""
+
+    def __init__(self, endings: tuple[str, ...]) -> None:
+        self.files: list[str] = []
+        self.unlisted: list[tuple[str, str]] = []
+        self.left_out: Counter[str] = Counter()
+        self._endings = endings
+        self._seen: set[tuple[int, int]] = set()
+
+    def add(self, top: str, lead: str) -> list[tuple[str, str]]:
+        """List a folder and the real ones below it; returns links to folders, not yet followed.
+
+        Args:
+            top: The folder.
+            lead: What stands before the names in it: empty, or ending in a slash.
+        """
+        links: list[tuple[str, str]] = []
+        todo = [(top, lead)]
+        while todo:
+            folder, lead = todo.pop()
+            for entry in self._enter(folder):
+                place = (entry.path, f"{lead}{entry.name}/")
+                if not _is_folder(entry):
+                    self._add_file(entry, lead)
+                elif _is_hidden(entry.name):
+                    self.left_out[_HIDDEN_FOLDER] += 1
+                else:
+                    (links if entry.is_symlink() else todo).append(place)
+        return sorted(links)
+
+    def _enter(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            state = os.stat(folder)  # noqa: PTH116 (hundreds of thousands of folders)
+            if (state.st_dev, state.st_ino) in self._seen:
+                self.left_out[_REPEATED] += 1
+                return
+            self._seen.add((state.st_dev, state.st_ino))
+            with os.scandir(folder) as entries:
+                yield from entries
+        except OSError as error:
+            self.unlisted.append((folder, error.strerror or str(error)))
+
+    def _add_file(self, entry: os.DirEntry[str], lead: str) -> None:
+        name = entry.name
+        if _is_hidden(name):
+            self.left_out[_HIDDEN_FILE] += 1
+        elif not name.lower().endswith(self._endings):
+            self.left_out[_ending(name)] += 1
+        else:
+            # Of whatever kind: reading it names what is no file, or is not there.
+            self.files.append(lead + name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _ending(name: str) -> str:
+    return printable(os.path.splitext(name)[1].lower()) or _NO_ENDING  # noqa: PTH122

@@ -20,13 +20,10 @@ from eosin.core.errors import EosinError, ImageError
 from eosin.core.files import check_file, open_file
 from eosin.core.types import Pixels
 from eosin.images.depth import stated_by_tags
-from eosin.images.failures import reserve_memory
-from eosin.images.limits import MAX_PAGES, Limits
-from eosin.images.silence import silence
+from eosin.images.failures import reserve_memory, silence
+from eosin.images.limits import MAGIC_OF_TIFF, MAX_PAGES, Limits
 
 _PHOTOMETRIC, _ORIENTATION = 262, 274
-#: First bytes of TIFF and BigTIFF, in either order.
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: Tiles of a page, and their pixels where the page itself is smaller.
 _MAX_TILES, _LARGE_TILE_PX = 65_536, 4096 * 4096
 #: Runs of a strip or tile that is packed by PackBits: some seconds' work.
@@ -44,7 +41,7 @@ def is_tiff(path: Path) -> bool:
     """Return whether a file's first bytes are those of a TIFF."""
     try:
         with open_file(path) as stream:
-            return stream.read(4) in MAGIC
+            return stream.read(4) in MAGIC_OF_TIFF
     except OSError:
         return False
 

@@ -1,6 +1,6 @@
 """ONNX Runtime behind a model folder; the only file that imports it.
 
-Its telemetry is switched off before any part of Eosin is imported (``core.offline``). What it logs
+Its telemetry is switched off before any part of Eosin is imported (``core.places``). What it logs
 is silenced: the cause of a failure is in the error.
 """
 

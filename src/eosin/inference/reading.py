@@ -11,10 +11,10 @@ import numpy as np
 
 from eosin.artifacts.model import Preprocessing
 from eosin.core.errors import ImageError
-from eosin.core.types import Image
+from eosin.core.types import Image, ImageReference
 from eosin.images.failures import isolated
 from eosin.images.preprocess import normalise_stain, read_image
-from eosin.images.references import Skipped, split_cell
+from eosin.images.references import Skipped
 from eosin.images.stacks import read_bundle
 from eosin.images.staining import TILES_PER_UNIT, spread_tiles
 from eosin.stain import Normalised, Source, normaliser_of
@@ -35,7 +35,7 @@ def read_cells(
     """
 
     def read_one(cell: str) -> Image:
-        return read_image(*split_cell(cell), preprocessing)
+        return read_image(*ImageReference.parse(cell).resolve(), preprocessing)
 
     kept: list[str] = []
     images: list[Image] = []
@@ -121,5 +121,5 @@ def _tiles(cells: Iterable[str], preprocessing: Preprocessing) -> Iterator[Image
     for cell in cells:
         with suppress(ImageError):
             with isolated(cell):
-                tile = read_image(*split_cell(cell), preprocessing)
+                tile = read_image(*ImageReference.parse(cell).resolve(), preprocessing)
             yield tile

@@ -12,13 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.special import softmax as _softmax
 
 from eosin.core.errors import DataError
 from eosin.core.types import FloatArray, IntArray
-from eosin.metrics.counts import check_classes, check_finite, check_weights, divide, sum_by
+from eosin.metrics.predictions import check_classes, check_finite, divide, sum_by
 
 #: Bins of equal width on [0, 1], each closed on the right, as Guo et al. use them.
 N_BINS = 15
@@ -34,7 +33,7 @@ class ReliabilityBins:
 
     Attributes:
         edges: Limits of the bins, from 0 to 1, shape (bins + 1,).
-        weight: Rows in each bin (or their weight), (bins,).
+        weight: Rows in each bin, (bins,).
         confidence: Mean confidence in each bin, (bins,); NaN where it is empty.
         accuracy: Share of rows right in each bin, (bins,); NaN where it is empty.
     """
@@ -48,36 +47,17 @@ class ReliabilityBins:
 def squared_errors(
     targets: IntArray, probabilities: FloatArray, positive: int | None = None
 ) -> FloatArray:
-    """Return each row's part of the Brier score, shape (N,); arguments as :func:`brier`."""
+    """Return each row's part of the Brier score, shape (N,).
+
+    Args:
+        targets: Class index of each row, (N,).
+        probabilities: One column a class, each row summing to one, (N, C).
+        positive: In a binary task (p - y)² of this class, in [0, 1]. With ``None`` the sum over
+            all classes, in [0, 2] (Brier, 1950): for two classes that is twice the binary number.
+    """
     truth = targets[:, None] == np.arange(probabilities.shape[1])
     errors = np.square(probabilities - truth)
     return np.asarray(errors.sum(axis=1) if positive is None else errors[:, positive])
-
-
-def brier(
-    targets: IntArray,
-    probabilities: FloatArray,
-    *,
-    positive: int | None = None,
-    weights: FloatArray | None = None,
-) -> float:
-    """Return the Brier score: 0 is perfect.
-
-    Args:
-        targets: Class index of each row, shape (N,).
-        probabilities: One column a class, each row summing to one, (N, C).
-        positive: In a binary task the mean of (p - y)² of this class, in [0, 1]. With ``None``
-            the mean over rows of the sum over all classes, in [0, 2] (Brier, 1950): for two
-            classes that is twice the binary number.
-        weights: Weight of each row, (N,); all one by default.
-
-    Raises:
-        DataError: Shapes differ, or a value is out of range.
-    """
-    targets, probabilities = _check(targets, probabilities)
-    weights = check_weights(weights, len(targets))
-    errors = squared_errors(targets, probabilities, positive)
-    return float(divide(weights @ errors, weights.sum()))
 
 
 def top_label(targets: IntArray, probabilities: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -88,41 +68,32 @@ def top_label(targets: IntArray, probabilities: FloatArray) -> tuple[IntArray, F
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
-    return _bins(confidence, N_BINS), confidence - right
+    return _bins(confidence), confidence - right
 
 
-def ece(
-    targets: IntArray, probabilities: FloatArray, *, weights: FloatArray | None = None
-) -> float:
-    """Return the expected calibration error of the top label in 15 bins, in [0, 1].
+def reliability_bins(targets: IntArray, probabilities: FloatArray) -> ReliabilityBins:
+    """Return confidence and accuracy of the top label by bin.
 
-    Arguments and errors are those of :func:`brier`.
+    Args:
+        targets: Class index of each row, shape (N,).
+        probabilities: One column a class, each row summing to one, (N, C).
+
+    Raises:
+        DataError: Shapes differ, or a value is out of range.
     """
-    targets, probabilities = _check(targets, probabilities)
-    weights = check_weights(weights, len(targets))
-    bins, gaps = top_label(targets, probabilities)
-    sums = sum_by(bins, weights * gaps, N_BINS)
-    return float(divide(np.abs(sums).sum(), weights.sum()))
-
-
-def reliability_bins(
-    targets: IntArray,
-    probabilities: FloatArray,
-    *,
-    n_bins: int = N_BINS,
-    weights: FloatArray | None = None,
-) -> ReliabilityBins:
-    """Return confidence and accuracy by bin; other arguments and errors as :func:`brier`."""
-    targets, probabilities = _check(targets, probabilities)
-    weights = check_weights(weights, len(targets))
+    targets, probabilities = _check_shapes(targets, probabilities)
+    if probabilities.size and (probabilities.min() < 0 or probabilities.max() > 1):
+        raise DataError(
+            f"`probabilities` must lie in 0 to 1, "
+            f"got {probabilities.min():g} to {probabilities.max():g}"
+        )
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
-    bins = _bins(confidence, n_bins)
+    bins = _bins(confidence)
     weight, sums, hits = (
-        sum_by(bins, weights * values, n_bins)
-        for values in (np.ones(len(targets)), confidence, right)
+        sum_by(bins, values, N_BINS) for values in (np.ones(len(targets)), confidence, right)
     )
-    edges = np.linspace(0.0, 1.0, n_bins + 1)
+    edges = np.linspace(0.0, 1.0, N_BINS + 1)
     return ReliabilityBins(edges, weight, divide(sums, weight), divide(hits, weight))
 
 
@@ -158,6 +129,9 @@ def fit_temperature(logits: FloatArray, targets: IntArray, n_groups: int | None 
     Raises:
         DataError: Shapes differ, an index is out of range or a logit is not finite.
     """
+    # Half a second, which all who read a file of metrics would wait for.
+    from scipy.optimize import minimize_scalar
+
     targets, logits = _check_shapes(targets, logits)
     if len(np.unique(targets)) < 2:
         return 1.0
@@ -174,8 +148,8 @@ def fit_temperature(logits: FloatArray, targets: IntArray, n_groups: int | None 
     return float(np.exp(best.x))
 
 
-def _bins(confidence: FloatArray, n_bins: int) -> IntArray:
-    inner = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
+def _bins(confidence: FloatArray) -> IntArray:
+    inner = np.linspace(0.0, 1.0, N_BINS + 1)[1:-1]
     return np.searchsorted(inner, confidence, side="left")
 
 
@@ -186,13 +160,3 @@ def _check_shapes(targets: IntArray, table: FloatArray) -> tuple[IntArray, Float
             f"one row of numbers a target ({len(targets)}) is needed, got the shape {table.shape}"
         )
     return check_classes("targets", targets, table.shape[1]), table
-
-
-def _check(targets: IntArray, probabilities: FloatArray) -> tuple[IntArray, FloatArray]:
-    targets, probabilities = _check_shapes(targets, probabilities)
-    if probabilities.size and (probabilities.min() < 0 or probabilities.max() > 1):
-        raise DataError(
-            f"`probabilities` must lie in 0 to 1, "
-            f"got {probabilities.min():g} to {probabilities.max():g}"
-        )
-    return targets, probabilities

@@ -2,7 +2,7 @@
 
 Differences come with intervals from resamples of whole groups, the same for both models
 (:func:`draw`, :func:`difference`), and with a test that exchanges whole groups
-(:func:`flip_test`). Tests that take images as independent are in :mod:`eosin.metrics.comparison`.
+(:func:`flip_test`). McNemar's and DeLong's tests take images as independent.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from scipy.stats import binom, norm, rankdata
 from eosin.core.errors import DataError
 from eosin.core.seeding import generator
 from eosin.core.types import BoolArray, Estimate, FloatArray
+from eosin.metrics.catalogue import RANKING
 from eosin.metrics.intervals import estimate_difference, support
-from eosin.metrics.measurement import RANKING, Measurement
+from eosin.metrics.measurement import ROWS_AT_ONCE, Measurement, bootstrap, of_class
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import ranking_scores
-from eosin.metrics.resampling import ROWS_AT_ONCE, bootstrap
 
 #: How often groups are flipped: the least p-value is one in so many, and one.
 FLIPS = 4999
@@ -54,14 +54,14 @@ def draw(
         resamples: How many resamples of the groups.
         seed: The run's seed.
     """
-    measure = Measurement(predictions, names, _ranked(predictions))
+    measure = Measurement(predictions, names, predictions.ranked_classes)
     n_groups, positive = predictions.n_groups, predictions.positive
     points = measure(np.ones((1, n_groups)))
     samples = bootstrap(measure, n_groups, len(predictions), resamples=resamples, seed=seed)
     return Draws(
         predictions,
-        {name: float(_of_class(points[name], positive)[0]) for name in names},
-        {name: _of_class(samples[name], positive) for name in names},
+        {name: float(of_class(points[name], positive)[0]) for name in names},
+        {name: of_class(samples[name], positive) for name in names},
     )
 
 
@@ -140,7 +140,7 @@ def _flip(
         # The groups of one model, then those of the other: what a weighting can exchange.
         groups=np.concatenate([one.group_codes, n_groups + one.group_codes]),
     )
-    measure, random = Measurement(both, names, _ranked(one)), generator(seed, "flips")
+    measure, random = Measurement(both, names, one.ranked_classes), generator(seed, "flips")
     parts = [_gaps(measure, np.zeros((1, n_groups)), names, one.positive)]
     at_once = max(1, ROWS_AT_ONCE // max(len(both), 1))
     for start in range(0, flips, at_once):
@@ -161,7 +161,7 @@ def _gaps(
     """Return the difference of each metric where the groups of ``flipped`` (R, G) are exchanged."""
     first = measure(np.hstack([1 - flipped, flipped]))
     second = measure(np.hstack([flipped, 1 - flipped]))
-    return [_of_class(first[n], positive) - _of_class(second[n], positive) for n in names]
+    return [of_class(first[n], positive) - of_class(second[n], positive) for n in names]
 
 
 def _by_rank(predictions: Predictions) -> Predictions:
@@ -188,21 +188,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty(len(order))
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
     return [float(value) for value in corrected]
-
-
-def _ranked(predictions: Predictions) -> Sequence[int]:
-    positive = predictions.positive
-    return range(predictions.n_classes) if positive is None else (positive,)
-
-
-def _of_class(measured: FloatArray, positive: int | None) -> FloatArray:
-    """Return one number a weighting, (R,), of (R,) or of (R, C)."""
-    if measured.ndim == 1:
-        return measured
-    return np.asarray(measured.mean(axis=1) if positive is None else measured[:, positive])
-
-
-#: A deviation that is none.
 
 
 @dataclass(frozen=True)

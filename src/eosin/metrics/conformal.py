@@ -12,20 +12,36 @@ keeps a rare class from being paid for by a frequent one.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eosin.artifacts.metrics import Abstention
 from eosin.core.errors import DataError
+from eosin.core.text import quantity
 from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics.counts import check_classes
-from eosin.metrics.predictions import check_probabilities, encode
+from eosin.metrics.predictions import check_classes, check_probabilities, encode
 
 #: Nine tenths are nine tenths, in whatever order they are added up.
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class ConformalRule:
+    """When to abstain.
+
+    Attributes:
+        quantiles: By class, one minus the least probability with which it is in the set;
+            ``None`` where a class has too few groups.
+        n_groups: By class, groups that calibrated it.
+        reason: Why there are no quantiles.
+    """
+
+    quantiles: dict[str, float] | None
+    n_groups: dict[str, int]
+    reason: str | None = None
 
 
 def calibrate(
@@ -34,8 +50,7 @@ def calibrate(
     groups: Sequence[Hashable] | npt.NDArray[Any],
     class_names: Sequence[str],
     alpha: float,
-    source: str,
-) -> Abstention:
+) -> ConformalRule:
     """Find by class how improbable a label may be and still be in the set.
 
     Args:
@@ -44,7 +59,6 @@ def calibrate(
         groups: Group of each image, (N,).
         class_names: What the K classes are called.
         alpha: Share of images of each class whose label the set may miss, between 0 and 1.
-        source: Which images these are, for the record.
 
     Returns:
         The rule; without quantiles and with a reason where a class has too few groups for
@@ -69,15 +83,15 @@ def calibrate(
     needed = groups_needed(alpha)
     if sizes[scarce] < needed:
         reason = (
-            f"{sizes[scarce]} group{'' if sizes[scarce] == 1 else 's'} of {scarce!r} where "
+            f"{quantity(sizes[scarce], 'group')} of {scarce!r} where "
             f"alpha {alpha:g} needs {needed} of each class"
         )
-        return Abstention(alpha=alpha, quantiles=None, n_groups=sizes, source=source, reason=reason)
+        return ConformalRule(None, sizes, reason)
     quantiles = {
         name: _quantile(1.0 - table[own, index], codes[own], alpha)
         for index, (name, own) in enumerate(zip(class_names, rows, strict=True))
     }
-    return Abstention(alpha=alpha, quantiles=quantiles, n_groups=sizes, source=source)
+    return ConformalRule(quantiles, sizes)
 
 
 def groups_needed(alpha: float) -> int:

@@ -24,7 +24,7 @@ from scipy.special import expit, logit, stdtrit
 
 from eosin.core.errors import DataError
 from eosin.core.types import Estimate, FloatArray
-from eosin.metrics.measurement import RANKING
+from eosin.metrics.catalogue import METRICS, PATIENT_METRICS, MetricDefinition
 from eosin.metrics.predictions import Predictions
 
 #: Fewer groups than this in a class that a metric speaks of: no interval.
@@ -111,13 +111,13 @@ def support(predictions: Predictions, name: str, positive: int | None) -> Suppor
         rest = (f"classes other than {per_class[positive][0]}", int(others.sum()))
         per_class = [per_class[positive], rest]
         positive = 0
-    if positive is not None and name in ("recall", "specificity"):
-        who, count = per_class[positive if name == "recall" else 1 - positive]
+    metric = METRICS[name]
+    if positive is not None and metric.support in ("class", "others"):
+        who, count = per_class[positive if metric.support == "class" else 1 - positive]
         return Support(count, ((who, count),), count, f" of {who}")
-    if name in ("accuracy", "brier", "ece"):
+    if metric.support == "all":
         present = tuple(entry for entry in per_class if entry[1])
-        # Squared errors of one class, or the sum of all classes'.
-        most = 2.0 if name == "brier" and predictions.positive is None else 1.0
+        most = metric.most if predictions.positive is None else metric.most_of_class
         return Support(total, present, total, most=most)
     even = min(count for _, count in per_class) * len(per_class) + len(per_class) - 1
     return Support(total, tuple(per_class), min(total, even))
@@ -211,18 +211,22 @@ def _interval(
     # Resamples of G groups vary by (G - 1) / G of what new groups would.
     reach = float(stdtrit(n_groups - 1, 0.975) * np.sqrt(n_groups / (n_groups - 1)))
     spread = float(samples.std())
-    if name == "ece":
-        # A sum of absolute values: it can be 0 where its resamples are not.
-        return max(0.0, value - reach * spread), min(1.0, value + reach * spread)
-    top = 2.0 if name == "brier" else 1.0
-    share = value / top
-    spread /= top * share * (1 - share)
+    metric = _definition(name)
+    if not metric.is_logit:
+        return max(metric.least, value - reach * spread), min(metric.most, value + reach * spread)
+    width = metric.most - metric.least
+    share = (value - metric.least) / width
+    spread /= width * share * (1 - share)
     low, high = np.quantile(samples, _ONE_DEVIATION)
-    if name in RANKING and low > 0 and high < 1:
+    if metric.basis == "ranking" and low > 0 and high < 1:
         # A few groups decide an area near 1: its deviation misses how skewed the samples are.
         spread = max(spread, float(logit(high) - logit(low)) / 2)
-    ends = top * expit(logit(share) + reach * spread * np.array([-1.0, 1.0]))
+    ends = metric.least + width * expit(logit(share) + reach * spread * np.array([-1.0, 1.0]))
     return float(ends[0]), min(rests_on.most, float(ends[1]))
+
+
+def _definition(name: str) -> MetricDefinition:
+    return METRICS.get(name) or PATIENT_METRICS[name]
 
 
 def _remark(name: str, rests_on: Support) -> str | None:
@@ -231,8 +235,9 @@ def _remark(name: str, rests_on: Support) -> str | None:
     row = measured_coverage(name, rests_on.comparable)
     if rests_on.comparable < FEW_GROUPS or row["coverage"] < GOOD_COVERAGE:
         remarks.append(coverage_remark(name, rests_on))
-    if name == "ece":
-        remarks.append("this metric is biased upwards: the fewer images, the larger it looks")
+    metric = METRICS.get(name)
+    if metric is not None and metric.remark:
+        remarks.append(metric.remark)
     return "; ".join(remarks) or None
 
 

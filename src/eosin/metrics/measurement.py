@@ -3,34 +3,30 @@
 Metrics of counts need no rows: what each group adds to a count is summed once, and a matrix
 product turns R weightings of the groups into R sets of counts. The metrics of ranking need every
 row, sorted once (see :mod:`eosin.metrics.ranking`).
+
+The weightings are those of the clustered bootstrap: whole groups are drawn with replacement.
+Images of one patient resemble each other, so that drawing images one by one pretends to know
+more than was seen. A resample draws as many groups as there are and takes all rows of each, as
+often as it was drawn (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from eosin.core.errors import DataError
+from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, IntArray
-from eosin.metrics import counts as formulas
 from eosin.metrics.calibration import N_BINS, squared_errors, top_label
-from eosin.metrics.counts import ClassCounts, divide
+from eosin.metrics.catalogue import METRICS, RANKING, Tally
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Ranking, ranking_scores
 
-#: Those that exist for each class, one against the rest.
-PER_CLASS = ("auc", "average_precision", "recall", "specificity", "precision", "f1")
-RANKING = ("auc", "average_precision")
-
-_FORMULAS: dict[str, Callable[[ClassCounts], FloatArray]] = {
-    "accuracy": formulas.accuracy,
-    "balanced_accuracy": formulas.balanced_accuracy,
-    "recall": formulas.recall,
-    "specificity": formulas.specificity,
-    "precision": formulas.precision,
-    "f1": formulas.f1,
-}
+#: Rows times resamples that are held at once: small enough to stay near the processor.
+ROWS_AT_ONCE = 2**17
 
 
 class Measurement:
@@ -38,7 +34,7 @@ class Measurement:
 
     Args:
         predictions: What is judged, N rows in G groups.
-        names: Which metrics, out of :data:`METRIC_NAMES`.
+        names: Which metrics of the catalogue.
         ranked_classes: The classes whose ranking is wanted; the others' columns hold NaN.
     """
 
@@ -62,7 +58,7 @@ class Measurement:
             weights: How often each group counts, shape (R, G).
 
         Returns:
-            One array a metric: (R, C) for those in :data:`PER_CLASS`, (R,) for the rest; NaN
+            One array a metric: (R, C) for those that exist for each class, (R,) for the rest; NaN
             where it is undefined.
         """
         n_classes = self._n_classes
@@ -70,16 +66,9 @@ class Measurement:
         hits, predicted, actual = (
             sums[:, start * n_classes : (start + 1) * n_classes] for start in range(3)
         )
-        counts = ClassCounts(hits, predicted, actual)
-        total = counts.total[:, 0]
-        measured = {name: _FORMULAS[name](counts) for name in self._names if name in _FORMULAS}
-        if "brier" in self._names:
-            measured["brier"] = divide(sums[:, 3 * n_classes], total)
-        if "ece" in self._names:
-            measured["ece"] = divide(np.abs(sums[:, 3 * n_classes + 1 :]).sum(axis=1), total)
-        if self._rankings:
-            measured |= dict(zip(RANKING, self._rank(weights), strict=True))
-        return {name: measured[name] for name in self._names}
+        squared_error, gaps = sums[:, 3 * n_classes], sums[:, 3 * n_classes + 1 :]
+        tally = Tally(hits, predicted, actual, squared_error, gaps, *self._rank(weights))
+        return {name: METRICS[name].formula(tally) for name in self._names}
 
     def _rank(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         area = np.full((len(weights), self._n_classes), np.nan)
@@ -111,3 +100,90 @@ def _group_sums(predictions: Predictions) -> csr_array:
     rows = np.tile(predictions.group_codes, len(columns))
     shape = (predictions.n_groups, 3 * n_classes + 1 + N_BINS)
     return csr_array((values, (rows, np.concatenate(columns))), shape=shape)
+
+
+def of_class(measured: FloatArray, positive: int | None) -> FloatArray:
+    """Return one number a weighting, (R,), of (R,) or of (R, C).
+
+    Args:
+        measured: A metric.
+        positive: The class that it shall be of; ``None`` for the mean over all.
+    """
+    if measured.ndim == 1:
+        return measured
+    return np.asarray(measured.mean(axis=1) if positive is None else measured[:, positive])
+
+
+def measure_values(predictions: Predictions, names: Sequence[str]) -> dict[str, float]:
+    """Return metrics without intervals; NaN where one is undefined."""
+    measure = Measurement(predictions, names, predictions.ranked_classes)
+    found = measure(np.ones((1, predictions.n_groups)))
+    return {name: float(of_class(found[name], predictions.positive)[0]) for name in names}
+
+
+def group_weights(
+    n_groups: int, resamples: int, *, seed: int = 0, at_once: int | None = None
+) -> Iterator[FloatArray]:
+    """Draw how often each group counts in each resample, a few resamples at a time.
+
+    The draws depend on the seed and on the number of groups alone: two models judged on the
+    same images get the same resamples, and how many are yielded at once changes nothing.
+
+    Args:
+        n_groups: How many groups there are, G, at least one.
+        resamples: How many resamples in all, R.
+        seed: The run's seed.
+        at_once: Resamples to yield at a time; all by default.
+
+    Yields:
+        Whole numbers as float64, shape (≤ at_once, G), each row summing to G.
+
+    Raises:
+        DataError: There is no group, or a count is negative.
+    """
+    if n_groups < 1 or resamples < 0:
+        raise DataError(
+            f"at least one group and no negative number of resamples are needed, "
+            f"got {n_groups} groups and {resamples} resamples"
+        )
+    random = generator(seed, "bootstrap")
+    step = max(1, resamples if at_once is None else at_once)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        drawn = random.integers(0, n_groups, size=(size, n_groups))
+        drawn += np.arange(size)[:, None] * n_groups
+        counts = np.bincount(drawn.ravel(), minlength=size * n_groups)
+        yield counts.reshape(size, n_groups).astype(np.float64)
+
+
+def bootstrap(
+    measure: Callable[[FloatArray], dict[str, FloatArray]],
+    n_groups: int,
+    n_rows: int,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, FloatArray]:
+    """Measure every resample.
+
+    Args:
+        measure: A function from weights of groups (r, G) to arrays whose first axis is r.
+        n_groups: How many groups there are, G.
+        n_rows: How many rows ``measure`` handles; bounds how many resamples it gets at a time.
+        resamples: How many resamples, R.
+        seed: The run's seed.
+
+    Returns:
+        What ``measure`` returned, joined: first axis R.
+
+    Raises:
+        DataError: As :func:`group_weights`, or no resample was asked for.
+    """
+    if resamples < 1:
+        raise DataError(f"`resamples` must be at least 1, got {resamples}")
+    at_once = max(1, ROWS_AT_ONCE // max(n_rows, n_groups))
+    parts = [
+        measure(weights)
+        for weights in group_weights(n_groups, resamples, seed=seed, at_once=at_once)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

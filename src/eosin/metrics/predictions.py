@@ -1,4 +1,4 @@
-"""The predictions that a summary is made of, checked once."""
+"""The predictions that metrics are computed from, and the checks of every argument."""
 
 from __future__ import annotations
 
@@ -12,12 +12,72 @@ import numpy.typing as npt
 
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics.counts import check_classes, check_finite
 
 #: How far a row of probabilities may be from one: float32 and half-precision networks round.
 SUM_TOLERANCE = 1e-3
 #: How far a float32 softmax may step over 0 or 1.
 ROUNDING = 1e-6
+
+
+def check_classes(name: str, classes: IntArray, n_classes: int) -> IntArray:
+    """Return class indices (N,) as int64, all in [0, n_classes).
+
+    Raises:
+        DataError: They are not whole numbers in one dimension, or out of range.
+    """
+    classes = np.asarray(classes)
+    if classes.ndim != 1 or (len(classes) and not np.issubdtype(classes.dtype, np.integer)):
+        raise DataError(
+            f"`{name}` must be a list of class indices, "
+            f"got {classes.dtype} of shape {classes.shape}"
+        )
+    classes = classes.astype(np.int64)
+    if len(classes) and (classes.min() < 0 or classes.max() >= n_classes):
+        raise DataError(
+            f"`{name}` must lie in 0 to {n_classes - 1}, got {classes.min()} to {classes.max()}"
+        )
+    return classes
+
+
+def check_finite(scores: FloatArray) -> FloatArray:
+    """Return ``scores`` if all are finite.
+
+    Raises:
+        DataError: One is not.
+    """
+    if not np.isfinite(scores).all():
+        raise DataError("scores must be finite, got NaN or infinity")
+    return scores
+
+
+def check_weights(weights: FloatArray | None, n_rows: int) -> FloatArray:
+    """Return weights (N,) as float64; all one where there are none.
+
+    Raises:
+        DataError: The shape is not (n_rows,), or one is negative or not finite.
+    """
+    if weights is None:
+        return np.ones(n_rows)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n_rows,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise DataError(
+            f"`weights` must be {n_rows} finite numbers of at least 0, "
+            f"got the shape {weights.shape}"
+        )
+    return weights
+
+
+def divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Divide element by element; NaN, without a warning, where the denominator is zero."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    out: FloatArray = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=out, where=denominator > 0)
+    return out
+
+
+def sum_by(index: IntArray, values: FloatArray | BoolArray, size: int) -> FloatArray:
+    """Sum values (N,) by their index (N,) in [0, size), shape (size,)."""
+    return np.asarray(np.bincount(index, values, minlength=size), dtype=np.float64)
 
 
 def encode(labels: Iterable[Hashable]) -> IntArray:
@@ -78,6 +138,17 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def ranked_classes(self) -> Sequence[int]:
+        """The classes whose ranking a metric is of: the positive one, or all."""
+        return range(self.n_classes) if self.positive is None else (self.positive,)
+
+    @property
+    def confusion(self) -> IntArray:
+        """Rows by actual and predicted class, shape (C, C)."""
+        cells = self.targets * self.n_classes + self.predicted
+        return np.bincount(cells, minlength=self.n_classes**2).reshape(self.n_classes, -1)
 
     @property
     def n_classes(self) -> int:

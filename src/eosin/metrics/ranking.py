@@ -15,7 +15,7 @@ import numpy as np
 
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics.counts import check_finite, check_weights, divide, sum_by
+from eosin.metrics.predictions import check_finite, check_weights, divide, sum_by
 
 
 def ranking_scores(probabilities: FloatArray, index: int) -> FloatArray:

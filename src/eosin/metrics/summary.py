@@ -1,21 +1,28 @@
-"""Metrics with intervals and reasons: what a run writes down."""
+"""Metrics with intervals and reasons, of images and of patients: what a run writes down.
+
+The recognition rate is that of Spanhol et al., "A Dataset for Breast Cancer Histopathological
+Image Classification" (IEEE TBME 2016): the mean over patients of the share of a patient's images
+that were recognised. Every patient counts the same, whatever the number of images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from eosin.artifacts.metrics import METRIC_NAMES
-from eosin.core.errors import UnknownNameError, close_matches
-from eosin.core.types import Estimate, FloatArray
-from eosin.metrics.intervals import estimate, support
-from eosin.metrics.measurement import PER_CLASS, Measurement
-from eosin.metrics.predictions import Predictions
-from eosin.metrics.resampling import bootstrap
+from eosin.core.errors import DataError, UnknownNameError, close_matches
+from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray
+from eosin.metrics.catalogue import BY_CLASS, METRIC_NAMES, METRICS, PER_CLASS
+from eosin.metrics.intervals import estimate, support, wilson
+from eosin.metrics.measurement import Measurement, bootstrap, of_class
+from eosin.metrics.predictions import Predictions, encode, sum_by
 
-#: What is told of each class, one against the rest.
-BY_CLASS_NAMES = ("precision", "recall", "f1", "specificity", "auc")
+_VOTES = ("majority_vote_accuracy", "mean_probability_accuracy")
+_AREA = "mean_probability_auc"
 
 
 def summarise(
@@ -43,8 +50,7 @@ def summarise(
         UnknownNameError: A name is not a metric.
         DataError: ``resamples`` is below one.
     """
-    positive = predictions.positive
-    ranked = range(predictions.n_classes) if positive is None else (positive,)
+    positive, ranked = predictions.positive, predictions.ranked_classes
     points, samples = _measure(predictions, names, METRIC_NAMES, ranked, resamples, seed)
     return {
         name: _conclude(predictions, name, positive, points, samples, simulated_as)
@@ -57,7 +63,7 @@ def summarise_by_class(
     *,
     resamples: int = 2000,
     seed: int = 0,
-    names: Sequence[str] = BY_CLASS_NAMES,
+    names: Sequence[str] = BY_CLASS,
 ) -> dict[int, dict[str, Estimate]]:
     """Measure each class against the rest; arguments and errors as :func:`summarise`.
 
@@ -110,7 +116,7 @@ def _conclude(
     """Turn numbers into an estimate with its reasons."""
     if name not in points:
         return Estimate(None, reason="no images")
-    point, sample = _reduce(points[name], positive), _reduce(samples[name], positive)
+    point, sample = of_class(points[name], positive), of_class(samples[name], positive)
     value = float(point[0])
     if np.isnan(value):
         return Estimate(None, reason=_why_undefined(predictions, name, positive))
@@ -118,26 +124,176 @@ def _conclude(
     return estimate(value, sample, name, rests_on, simulated_as=simulated_as)
 
 
-def _reduce(measured: FloatArray, positive: int | None) -> FloatArray:
-    """Return one number a resample, (R,), of (R,) or of (R, C)."""
-    if measured.ndim == 1:
-        return measured
-    return measured.mean(axis=1) if positive is None else measured[:, positive]
-
-
 def _why_undefined(predictions: Predictions, name: str, positive: int | None) -> str:
-    """Say which class is missing, or was never predicted."""
-    present = np.bincount(predictions.targets, minlength=predictions.n_classes) > 0
-    called = np.bincount(predictions.predicted, minlength=predictions.n_classes) > 0
-    classes: Sequence[int] = range(predictions.n_classes)
-    if positive is not None and name != "balanced_accuracy":
+    """Return which class is missing, or was never predicted."""
+    metric, n_classes = METRICS[name], predictions.n_classes
+    present = np.bincount(predictions.targets, minlength=n_classes) > 0
+    called = np.bincount(predictions.predicted, minlength=n_classes) > 0
+    classes: Sequence[int] = range(n_classes)
+    if positive is not None and metric.per_class:
         classes = (positive,)
     for index in classes:
         who = predictions.class_name(index)
-        if name != "specificity" and name != "precision" and not present[index]:
+        if "images" in metric.needs and not present[index]:
             return f"no image of {who}"
-        if name == "precision" and not called[index]:
+        if "predicted" in metric.needs and not called[index]:
             return f"nothing was predicted as {who}"
-        if name in ("specificity", "auc") and not np.delete(present, index).any():
+        if "others" in metric.needs and not np.delete(present, index).any():
             return f"every image is of {who}"
+        if "predicted as others" in metric.needs and not np.delete(called, index).any():
+            return f"every image was predicted as {who}"
     return "undefined"
+
+
+def count_patients(patients: Sequence[Hashable]) -> int | None:
+    """Return how many patients there are; ``None`` where one row or more has none."""
+    return None if any(_unknown(patient) for patient in patients) else len(set(patients))
+
+
+def summarise_patients(
+    predictions: Predictions,
+    patients: Sequence[Hashable],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Measure patients instead of images.
+
+    A patient is decided by the majority of the images' predicted classes (of classes with
+    equally many votes, the one with the highest mean probability) or by the mean probability
+    (its arg-max, whatever threshold made ``predicted``). Whole groups are drawn; groups that
+    share a patient are drawn together.
+
+    Args:
+        predictions: What is judged, N images.
+        patients: Whom each image is of, (N,); empty, ``None`` or NaN where that is unknown.
+        resamples: How many resamples of the groups to draw.
+        seed: The run's seed.
+
+    Returns:
+        ``recognition_rate``, ``majority_vote_accuracy``, ``mean_probability_accuracy`` and, in a
+        binary task, ``mean_probability_auc``, each with the number of patients, and the two
+        accuracies with Wilson's interval where patients are drawn one by one. All but the first
+        are ``None`` with a reason where a patient has images of several classes; all are where a
+        patient is unknown.
+
+    Raises:
+        DataError: There is not one patient a row, or ``resamples`` is below one.
+    """
+    if len(patients) != len(predictions):
+        raise DataError(
+            f"`patients` must have one entry a row ({len(predictions)}), got {len(patients)}"
+        )
+    votes = (*_VOTES, _AREA) if predictions.positive is not None else _VOTES
+    unknown = sum(_unknown(patient) for patient in patients)
+    if unknown or not len(predictions):
+        reason = f"{unknown} of {len(patients)} images have no patient" if unknown else "no images"
+        return dict.fromkeys(("recognition_rate", *votes), Estimate(None, reason=reason))
+    table = Patients.gather(predictions, encode(patients))
+    rate = {"recognition_rate": _recognition_rate(predictions, table, resamples, seed)}
+    mixed = int((table.present.sum(axis=1) > 1).sum())
+    if mixed:
+        reason = f"{mixed} of {len(table)} patients have images of several classes"
+        return rate | dict.fromkeys(votes, Estimate(None, reason=reason))
+    return rate | _decide(predictions, table, resamples, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Patients:
+    """One row a patient, P rows.
+
+    Attributes:
+        clusters: What is drawn whole, (P,), and the same for each image, (N,).
+        present: Whether a patient has an image of a class, (P, C).
+        right: Share of a patient's images that were predicted right, (P,).
+        mean: Mean probability of each class, (P, C).
+        votes: Images predicted as each class, (P, C).
+    """
+
+    clusters: IntArray
+    image_clusters: IntArray
+    present: BoolArray
+    right: FloatArray
+    mean: FloatArray
+    votes: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.clusters)
+
+    @classmethod
+    def gather(cls, predictions: Predictions, codes: IntArray) -> Patients:
+        """Gather images by the number of their patient, from 0, shape (N,)."""
+        n_patients = int(codes.max()) + 1
+        images = np.bincount(codes)
+        hits = sum_by(codes, predictions.targets == predictions.predicted, n_patients)
+        mean = np.stack(
+            [np.bincount(codes, column) / images for column in predictions.probabilities.T], axis=1
+        )
+        shape = (n_patients, predictions.n_classes)
+        votes, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+        np.add.at(votes, (codes, predictions.predicted), 1.0)
+        present[codes, predictions.targets] = True
+        clusters = _clusters(codes, predictions.group_codes)
+        return cls(clusters, clusters[codes], present, hits / images, mean, votes)
+
+    def decisions(self, predictions: Predictions) -> tuple[Predictions, Predictions]:
+        """Return one row a patient, decided by votes and by mean; each patient has one class."""
+        leading = self.votes == self.votes.max(axis=1, keepdims=True)
+        by_mean = replace(
+            predictions,
+            probabilities=self.mean,
+            targets=self.present.argmax(axis=1),
+            predicted=self.mean.argmax(axis=1),
+            groups=self.clusters,
+        )
+        decided = np.where(leading, self.mean, -1.0).argmax(axis=1)
+        return replace(by_mean, predicted=decided), by_mean
+
+
+def _recognition_rate(
+    predictions: Predictions, table: Patients, resamples: int, seed: int
+) -> Estimate:
+    sums = np.bincount(table.clusters, table.right)
+    patients = np.bincount(table.clusters).astype(np.float64)
+
+    def measure(weights: FloatArray) -> dict[str, FloatArray]:
+        return {"rate": (weights @ sums) / (weights @ patients)}
+
+    samples = bootstrap(measure, len(sums), len(sums), resamples=resamples, seed=seed)
+    drawn = replace(predictions, groups=table.image_clusters)
+    rests_on = support(drawn, "accuracy", None)
+    rate = estimate(float(table.right.mean()), samples["rate"], "recognition_rate", rests_on)
+    return replace(rate, n=len(table))
+
+
+def _decide(
+    predictions: Predictions, table: Patients, resamples: int, seed: int
+) -> dict[str, Estimate]:
+    """Judge one decision a patient; every patient has one class."""
+    by_vote, by_mean = table.decisions(predictions)
+    draw, decided = {"resamples": resamples, "seed": seed}, {}
+    for name, decisions in zip(_VOTES, (by_vote, by_mean), strict=True):
+        measured = summarise(decisions, **draw, names=("accuracy",), simulated_as=name)
+        right = int((decisions.predicted == decisions.targets).sum())
+        # Wilson's interval takes units as independent, which patients of one group are not.
+        share = wilson(right, len(table)) if decisions.n_groups == len(table) else Estimate(None)
+        ends = None if share.low is None or share.high is None else (share.low, share.high)
+        decided[name] = replace(measured["accuracy"], n=len(table), wilson=ends)
+    if predictions.positive is not None:
+        area = summarise(by_mean, **draw, names=("auc",), simulated_as=_AREA)["auc"]
+        decided[_AREA] = replace(area, n=len(table))
+    return decided
+
+
+def _clusters(patients: IntArray, groups: IntArray) -> IntArray:
+    """Number what must be drawn together for each patient, shape (P,)."""
+    n_patients, n_groups = int(patients.max()) + 1, int(groups.max()) + 1
+    size = n_patients + n_groups
+    links = coo_array((np.ones(len(patients)), (patients, n_patients + groups)), shape=(size, size))
+    _, component = connected_components(links, directed=False)
+    return encode(component[:n_patients].tolist())
+
+
+def _unknown(patient: Hashable) -> bool:
+    # NaN is how a table marks a missing cell, and the only value that differs from itself.
+    return patient is None or patient == "" or patient != patient

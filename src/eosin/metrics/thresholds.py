@@ -7,11 +7,9 @@ from scipy.sparse import csr_array
 
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, Estimate, FloatArray
-from eosin.metrics.counts import check_finite, divide
 from eosin.metrics.intervals import estimate, support
-from eosin.metrics.measurement import Measurement
-from eosin.metrics.predictions import Predictions
-from eosin.metrics.resampling import bootstrap
+from eosin.metrics.measurement import Measurement, bootstrap
+from eosin.metrics.predictions import Predictions, check_finite, divide
 
 #: Probabilities from which one would act, where a decision curve is drawn.
 CURVE_THRESHOLDS: FloatArray = np.arange(1, 100) / 100

@@ -4,15 +4,11 @@ from eosin.networks import (
     backbones,
     cancervisionnet,
     densenet,
-    efficientnet,
     ernet,
     fusion,
-    inception,
     light_cnn,
-    mobilenet,
     nasnet,
-    resnet,
-    vgg,
+    standard,
 )
 from eosin.networks import classifier as embedding
 from eosin.networks.registry import (
@@ -29,15 +25,11 @@ __all__ = [
     "cancervisionnet",
     "count_params",
     "densenet",
-    "efficientnet",
     "embedding",
     "ernet",
     "find_spec",
     "fusion",
-    "inception",
     "light_cnn",
-    "mobilenet",
     "nasnet",
-    "resnet",
-    "vgg",
+    "standard",
 ]

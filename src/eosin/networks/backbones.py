@@ -1,14 +1,14 @@
-"""Any network of timm's: ``timm:NAME``, ``timm:hf-hub:ID`` and ``timm:local-dir:FOLDER``.
+"""Networks of timm: ``timm:NAME``, ``timm:hf-hub:ID`` and ``timm:local-dir:FOLDER``.
 
 Source: timm's own registry for names such as ``resnet18`` or ``resnet18.tv_in1k``; for the other
-two, the ``config.json`` that timm's format keeps beside the weights on the hub, where the
-foundation models of pathology lie, or in a folder that was copied from there.
+two, the ``config.json`` in timm's format beside the weights on the hub, where the foundation models
+of pathology are, or in a folder that was copied from there.
 
-What differs from the networks of the papers: all that is known comes from the configuration of the
-weights. Their mean and deviation become the nearest of our styles (those of CLIP's, for one, are
-taken for ImageNet's). The stages are the backbone and the head; ``before:PATH`` cuts at any module,
-where timm defined its modules in order. That a size is possible shows for some only when they are
-built: one empty image is sent through, and what does not come out as one vector is refused.
+What differs from the networks of the papers: all facts come from the configuration of the weights.
+Their mean and deviation become the nearest of Eosin's styles (those of CLIP's, for one, are taken
+for ImageNet's). The stages are the backbone and the head; ``before:PATH`` cuts at any module, where
+timm defined its modules in order. Some networks reject a size only when they run: an empty image is
+sent through, and an output that is not one vector is an error.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from eosin.core.errors import ArtifactError, RecipeError, UnknownNameError, clos
 from eosin.core.networks import NetworkSpec
 from eosin.core.places import expand_path
 from eosin.networks.classifier import Classifier
+from eosin.networks.pretrained import HUB, fetch_file
 from eosin.networks.registry import FAMILIES
-from eosin.networks.sources import HUB, fetch_file
 from eosin.runtime.door import import_companion
 
 FOLDER = "local-dir:"
@@ -40,15 +40,15 @@ _STYLES: Mapping[Literal["unit", "centred", "imagenet"], tuple[float, float]] = 
     "centred": (0.5, 0.5),
     "imagenet": (0.449, 0.226),
 }
-#: Of nearly every convolutional network, where the configuration tells none.
+#: Total stride of nearly every convolutional network; default of the smallest input.
 _USUAL_STRIDE = 32
-#: What a layer that does not fit raises; timm asserts, too.
+#: Exceptions of a layer that does not fit; timm asserts, too.
 _MISFITS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
     LookupError,
-    NotImplementedError,  # timm's, of an argument that a network has no form for
+    NotImplementedError,  # timm's, for an argument that a network does not support
     RuntimeError,
     TypeError,
     ValueError,
@@ -57,10 +57,10 @@ _MISFITS = (
 
 @dataclass(frozen=True)
 class Configuration:
-    """What timm keeps beside a network's weights.
+    """A network's configuration in timm's format.
 
     Attributes:
-        source: What ``timm.create_model`` takes; needs no connection.
+        source: Argument of ``timm.create_model``; needs no connection.
         values: The weights' configuration, by timm's keys.
         hub: Name of the weights on the hub, if they are there.
     """
@@ -71,14 +71,11 @@ class Configuration:
 
 
 def find_timm(rest: str) -> NetworkSpec:
-    """Describe one of timm's networks.
-
-    Args:
-        rest: What follows ``timm:`` in its name.
+    """Return the specification of timm's network ``rest``.
 
     Raises:
         UnknownNameError: timm has no such network, or no such weights of it.
-        DownloadError: Its configuration is on the hub, which is forbidden or fails.
+        DownloadError: Its configuration is on the hub, and access is forbidden or fails.
         ArtifactError: The configuration cannot be used.
         RecipeError: It takes no square images.
         MissingPartError: timm is not installed.
@@ -114,17 +111,10 @@ def build_timm(
     in_channels: int = 3,
     head_dropout: float = 0.0,
 ) -> Classifier:
-    """Build one of timm's networks without its weights, with a head of ours.
-
-    Args:
-        rest: What follows ``timm:`` in its name.
-        num_classes: Outputs.
-        input_px: Height and width of the input.
-        in_channels: Channels of the input.
-        head_dropout: Dropout rate before the head.
+    """Build timm's network ``rest`` without its weights, with Eosin's head.
 
     Raises:
-        RecipeError: It does not take such an input, or makes no vector of an image.
+        RecipeError: It does not take such an input, or its output for an image is no vector.
     """
     source = _configuration(rest).source
     what = f"{in_channels} channels of {input_px} × {input_px} pixels"
@@ -148,12 +138,7 @@ def build_timm(
 def nearest_style(
     mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Literal["unit", "centred", "imagenet"]:
-    """Return the style whose mean and deviation are nearest to a configuration's.
-
-    Args:
-        mean: Of each channel, of values in 0…1.
-        std: Likewise.
-    """
+    """Return the preprocessing style with the nearest mean and deviation, of values in 0…1."""
     place = (sum(mean) / len(mean), sum(std) / len(std))
     return min(
         _STYLES,
@@ -170,7 +155,7 @@ def _try_out(backbone: nn.Module, image: torch.Tensor) -> Any:
 
 
 def _least_px(values: Mapping[str, Any]) -> int:
-    """Return what the configuration tells of the smallest input: often the total stride."""
+    """Return the smallest input by the configuration: often the total stride."""
     side: int = values["input_size"][1]
     if least := values.get("min_input_size"):
         return int(least[1])
@@ -199,7 +184,7 @@ def _configuration(rest: str) -> Configuration:
 
 @lru_cache
 def _hub_folder(repository: str) -> Path:
-    """Return the folder of the hub's cache that holds a repository's configuration."""
+    """Return the cached folder of the configuration of a repository on the hub."""
     return fetch_file(repository, _CONFIGURATION).parent
 
 
@@ -217,7 +202,7 @@ def _read_folder(folder: Path, hub: str | None) -> Configuration:
     models = import_companion("timm.models")
     if not models.is_model(str(architecture)):
         raise ArtifactError(f"{path} names {architecture!r}, a network that timm does not have")
-    # What the file leaves out, timm takes from the architecture's own.
+    # As in timm, the architecture's configuration has the defaults.
     own = models.get_pretrained_cfg(architecture)
     values = {**({} if own is None else own.to_dict()), "license": None, **given}
     for key in ("input_size", "mean", "std"):
@@ -239,7 +224,7 @@ def _unknown(rest: str, names: list[str]) -> UnknownNameError:
         mend = f"A repository of the hub is 'timm:{HUB}{rest}'"
     elif near := difflib.get_close_matches(rest.partition(".")[0], names, n=3, cutoff=0.6):
         mend = close_matches(rest.partition(".")[0], near)
-    else:  # more than a thousand
+    else:  # timm has more than a thousand
         mend = "timm.list_models() lists those that it has"
     return UnknownNameError(f"timm has no model called {rest!r}", mend=mend)
 

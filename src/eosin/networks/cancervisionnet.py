@@ -4,9 +4,9 @@ Source: Mahmood et al., "Enhancing Histopathological Image Classification: Optim
 Convolutional Neural Networks with Feature Extraction", Table 3.
 
 What differs: nothing in the layers. The text's "99,237,000 parameters", "six separable
-convolutions" and "13 layers" contradict Table 3, which stands: its 2,432 weights in the first
-convolution (5·5·3·32 + 32) fix that kernel. The dropout inside the blocks is not given: 0.3 here,
-configurable. 9,922,498 learnable parameters at two classes.
+convolutions" and "13 layers" contradict Table 3, which is followed: its 2,432 weights in the first
+convolution (5·5·3·32 + 32) determine that kernel. The dropout inside the blocks is not given: 0.3
+here, configurable. 9,922,498 learnable parameters at two classes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class ConvBlock(nn.Sequential):
     """Three convolutions with ReLU, then batch-norm, 2 × 2 max-pool and dropout.
 
     Args:
-        in_channels: Channels in.
-        out_channels: Channels out.
+        in_channels: Input channels.
+        out_channels: Output channels.
         first_kernel: Kernel of the first convolution; the others have 3.
         dropout: Dropout rate at the end.
     """
@@ -85,14 +85,7 @@ class CancerVisionNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits.
-
-        Args:
-            images: float32, shape (B, C, H, W).
-
-        Returns:
-            Shape (B, K).
-        """
+        """Return logits (B, K) of images (B, C, H, W), float32."""
         features = self.features(images)  # (B, 128, H/8, W/8)
         logits: torch.Tensor = self.classifier(features)  # (B, K)
         return logits

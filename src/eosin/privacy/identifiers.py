@@ -1,8 +1,8 @@
-"""What tells who: the identifiers of a set of tables, and their pseudonyms.
+"""Identifiers of patients and images in a set of tables, and their pseudonyms.
 
 Known are the patients, groups, slides, sites, clusters, accessions and images of the tables, and
-the pieces of paths (folders, file names) that stand in those of one patient alone. In running text
-only what cannot be mistaken is looked for: four characters or more, five digits if it is a number.
+the parts of paths (folders, file names) that occur for one patient only. In running text only
+unmistakable ones are searched for: four characters or more, five digits if a number.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eosin.artifacts.manifest import read_written
 from eosin.artifacts.pseudonyms import Pseudonyms
 from eosin.core.files import read_file, read_json
-from eosin.core.types import SPLITS, change_parts, parts_of
+from eosin.core.types import SPLITS, ImageReference, change_parts, parts_of
 
-#: Columns of tables, and keys of JSON, whose cells are identifiers; of which kind.
+#: Columns of tables and keys of JSON that hold identifiers, with their kind.
 IDENTIFYING = {
     "path": "image",
     "image": "image",
@@ -34,19 +35,19 @@ IDENTIFYING = {
     "cluster": "cluster",
     "accession": "accession",
 }
-#: Columns beside them that may leave as they are; no other column of a table of images may.
+#: Columns of a table of images that may be published unchanged; no others may.
 HARMLESS = frozenset({
     "label", "subtype", "magnification", "mpp", "modality", "split", "fold", "repeat", "predicted",
     "decision", "abstained", "stain", "reason", "kind", "height", "width", "tissue", "focus",
     "focus_z", "saturation", "ink", "flags",
 })  # fmt: skip
-#: Those of them whose words are the data set's own: where one is in a path, it tells no patient.
+#: Those whose values are the data set's own: found in a path, they identify no patient.
 _WORDS = ("label", "subtype", "magnification", "split", "predicted")
 _LEAST_LETTERS, _LEAST_DIGITS = 4, 5
-#: An underscore parts words: ``P0001_A`` holds ``P0001``.
+#: An underscore separates words: ``P0001_A`` holds ``P0001``.
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[\d.,]+")
-#: An absolute path, or a relative one of images or a table; an address of the web is neither.
+#: An absolute path, or a relative one of images or a table; a URL is neither.
 _PATHS = re.compile(
     r"(?P<web>https?://\S+)"
     r"|(?<![\w.:/~-])(?:[A-Za-z]:[\\/]|~?/|\\\\)[\w.@+-]+(?:[\\/]+[\w.@#+-]+)+"
@@ -57,17 +58,13 @@ _PATHS = re.compile(
 
 
 _PICTURE = re.compile(r"data:[a-z]+/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=]*")
-#: Among the random bytes of weights, four letters in a row come by chance.
+#: Fewest characters in the bytes of weights: four letters in a row occur by chance.
 _LEAST_IN_BYTES = 6
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{%d,}" % _LEAST_IN_BYTES)
 
 
 class Identifiers:
-    """Turns identifiers into pseudonyms, and finds them in running text.
-
-    Args:
-        pseudonyms: Those of one key.
-    """
+    """Known identifiers: replaces them by pseudonyms, and finds them in running text."""
 
     def __init__(self, pseudonyms: Pseudonyms) -> None:
         self._pseudonyms = pseudonyms
@@ -76,19 +73,16 @@ class Identifiers:
         self._by_name: dict[str, list[str]] = {}
         self._groups: dict[str, str] = {}
         self._named: dict[str, str] = {}
-        #: Piece of a path → the one patient (or group) in whose paths it stands, and its pseudonym.
+        #: Part of a path → the one patient (or group) it occurs for, and its pseudonym.
         self._pieces: dict[str, tuple[str | None, str]] = {}
         self._harmless: set[str] = set(SPLITS)
         self._texts: dict[str, str] = {}
         self._lengths: dict[str, list[int]] = {}
 
     def learn(self, frame: Any, root: Path) -> None:
-        """Take in a table.
+        """Add the identifiers of a pandas table, whose relative paths start at ``root``.
 
-        Args:
-            frame: A pandas table with at least one column of :data:`IDENTIFYING`. Tables that tell
-                patients and groups come before those that name images alone.
-            root: The folder that its relative paths start from.
+        Tables with patients and groups come before those with images only.
         """
         for column in _WORDS:
             if column in frame:
@@ -99,11 +93,7 @@ class Identifiers:
         self._settle()
 
     def learn_groups(self, names: Iterable[str]) -> None:
-        """Take in names of groups that no table has any more, after the tables.
-
-        Args:
-            names: The names; those of images that were groups of their own are known already.
-        """
+        """Add group names that no table holds any more; call it after the tables are added."""
         for name in names:
             if name and name not in self._groups and self._find(file_of(name)) is None:
                 self._groups[name] = self._pseudonyms.of("group", name)
@@ -120,7 +110,7 @@ class Identifiers:
             if value and kind not in {"image", "group"}:
                 self._named[value] = self._pseudonyms.of(kind, value)
         if group and group not in self._groups:
-            # A group that is the patient, or the image itself, stays so.
+            # A group that is the patient, or the image itself, keeps that kind.
             kind = "patient" if group == patient else "group"
             is_image = group == path or self._find(file_of(group)) is not None
             self._groups[group] = (
@@ -141,7 +131,7 @@ class Identifiers:
             self._named[file] = known
         place = PurePosixPath(file_of(cell))
         pieces = {place.name: known, place.stem: PurePosixPath(known).stem}
-        # Whose folder it is, is not known of an image that no patient and no group is told of.
+        # An image without patient and group does not identify its folder's owner.
         pieces |= dict.fromkeys(place.parts[:-1] if unit else (), "")
         for piece, pseudonym in pieces.items():
             owner, _ = self._pieces.setdefault(piece, (unit or file, pseudonym))
@@ -149,7 +139,7 @@ class Identifiers:
                 self._pieces[piece] = (None, "")
 
     def _settle(self) -> None:
-        """Sort what running text is searched for by its first word."""
+        """Index the identifiers of running text by their first word."""
         found = {
             piece: pseudonym or self._pseudonyms.of("folder", piece)
             for piece, (owner, pseudonym) in self._pieces.items()
@@ -166,7 +156,7 @@ class Identifiers:
         self._lengths = {word: sorted(found, reverse=True) for word, found in lengths.items()}
 
     def _is_telling(self, text: str) -> bool:
-        """Tell whether a text, wherever it stands, can be nothing else."""
+        """Return True if a text is unmistakable wherever it occurs."""
         if text in self._harmless:
             return False
         if _NUMBER.fullmatch(text):
@@ -174,12 +164,9 @@ class Identifiers:
         return len(text) >= _LEAST_LETTERS
 
     def cell(self, kind: str, value: str, root: Path = Path()) -> str:
-        """Return the pseudonym of a whole cell of one kind; an empty one stays empty.
+        """Return the pseudonym of a whole cell of a kind of :data:`IDENTIFYING`; empty stays empty.
 
-        Args:
-            kind: A value of :data:`IDENTIFYING`.
-            value: The cell.
-            root: Where relative paths start, unless they are the end of a known one.
+        Relative paths start at ``root``, unless they are the end of a known one.
         """
         if kind == "group" and value in self._groups:
             return self._groups[value]
@@ -188,31 +175,31 @@ class Identifiers:
         return self._pseudonyms.of(kind, value) if value else ""
 
     def image(self, cell: str, root: Path = Path()) -> str:
-        """Return the pseudonym of one image; ``#index`` stays, it tells only an order."""
-        file, index = _split(self._absolute(cell, root))
-        known = self._images.get(file) or self._find(file_of(cell))
-        return (known or self._pseudonyms.of_file("image", file)) + index
+        """Return the pseudonym of an image reference; ``#index`` stays, as it is only an order."""
+        image = ImageReference.parse(self._absolute(cell, root))
+        known = self._images.get(image.path) or self._find(file_of(cell))
+        return str(replace(image, path=known or self._pseudonyms.of_file("image", image.path)))
 
     def file(self, path: str) -> str:
-        """Return the pseudonym of a file or folder that is no image."""
+        """Return the pseudonym of a file or folder other than an image."""
         return self._pseudonyms.of_file("file", path)
 
     def is_hidden(self, cell: str) -> bool:
-        """Tell whether a whole cell, be it of a bundle, is empty or one of the pseudonyms made."""
+        """Return True if each part of a cell is empty or a pseudonym."""
         return all(not part or part in self._pseudonyms for part in parts_of(cell))
 
     def _absolute(self, cell: str, root: Path) -> str:
-        """Return a path cell from the root of the disk."""
-        file, index = _split(cell)
-        folder, slash, name = file.rpartition("/")
+        """Return an image reference with an absolute path."""
+        image = ImageReference.parse(cell)
+        folder, slash, name = image.path.rpartition("/")
         place = str(root / (folder + slash))
         if place not in self._folders:
-            # A file system is asked for each folder once, not for each of 300,000 files.
+            # One file system call per folder, not for each of 300,000 files.
             self._folders[place] = Path(os.path.realpath(place)).as_posix().rstrip("/")
-        return f"{self._folders[place]}/{name}{index}"
+        return str(replace(image, path=f"{self._folders[place]}/{name}"))
 
     def _find(self, file: str) -> str | None:
-        """Return the pseudonym of the one image whose path ends so, whatever folder it is from."""
+        """Return the pseudonym of the only image whose path ends in ``file``, else None."""
         tail = re.sub(r"^(?:\.{1,2}/)+", "", file)
         ends = [
             known
@@ -222,11 +209,11 @@ class Identifiers:
         return self._images[ends[0]] if len(ends) == 1 else None
 
     def text(self, text: str) -> str:
-        """Return running text with pseudonyms in place of identifiers, and of any path."""
+        """Return running text with identifiers and all paths replaced by pseudonyms."""
         return _PATHS.sub(self._hide_path, self.name(text))
 
     def name(self, name: str) -> str:
-        """Return a name, of a file for example, with pseudonyms in place of identifiers."""
+        """Return a name, e.g. of a file, with identifiers replaced by pseudonyms."""
         pieces, end = [], 0
         for start, stop, found in self.find(name):
             pieces += [name[end:start], self._texts[found]]
@@ -252,19 +239,12 @@ class Identifiers:
 
 
 def file_of(cell: str) -> str:
-    """Return the file that a cell names, without the image's index."""
-    return _split(cell)[0]
-
-
-def _split(cell: str) -> tuple[str, str]:
-    """Return the file that a cell names, and ``#index`` if it has one."""
-    file, mark, index = cell.rpartition("#")
-    # Any other "#" is part of the name, which may be a patient's.
-    return (file, mark + index) if index.isascii() and index.isdecimal() and mark else (cell, "")
+    """Return the file of an image reference, without the index."""
+    return ImageReference.parse(cell).path
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Tell whether no letter follows, and a number is not part of a larger one."""
+    """Return True if no letter follows and a number is not part of a larger one."""
     if _WORD.match(text, end) and _WORD.match(text, end - 1):
         return False
     if not _NUMBER.fullmatch(text[start:end]):
@@ -273,14 +253,10 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 
 def find_remnants(folder: Path, known: Identifiers) -> Iterator[tuple[Path, str]]:
-    """Yield every file of a folder that holds an identifier, with the first that it holds.
+    """Yield every file of a folder that still holds an identifier, with the first one found.
 
-    Looked at are the names of files, the cells of tables, keys and text of JSON and TOML, pages
-    without their pictures, and whatever reads as text in any other file.
-
-    Args:
-        folder: What is to leave.
-        known: The identifiers that must not be in it.
+    Searched are file names, cells of tables, keys and text of JSON and TOML, pages without their
+    images, and printable text in any other file.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -305,7 +281,7 @@ def _remnants(path: Path, known: Identifiers) -> Iterator[str]:
 
 
 def _texts(path: Path) -> Iterator[str] | None:
-    """Return the texts of a file whose form is known, else nothing."""
+    """Return the texts of a file of a known format, else None."""
     if path.suffix in {".csv", ".parquet"}:
         frame = read_written(path)
         told = [str(cell) for column in frame for cell in frame[column].unique()]
@@ -338,7 +314,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _open_cells(frame: Any, known: Identifiers) -> Iterator[str]:
-    """Yield the cells of identifying columns that are no pseudonyms, however short."""
+    """Yield cells of identifying columns that are no pseudonyms, however short."""
     for column in frame:
         if column in IDENTIFYING:
             cells = map(str, frame[column].unique())

@@ -1,4 +1,4 @@
-"""Tables, JSON and recipes with pseudonyms: what may leave, made from what may not."""
+"""Pseudonymisation of tables, JSON documents and recipes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from eosin.privacy.identifiers import HARMLESS, IDENTIFYING, Identifiers, file_o
 from eosin.recipe.schema import EMBEDDING, TRAINING
 
 D = TypeVar("D", bound=Document)
-#: Keys that tell of the machine: a file or folder on it.
+#: Keys of files and folders of the machine.
 _FILES = frozenset({"data_root", "root", "manifest", "reference", "source"})
-#: Keys that leave empty: a commit tells whose working tree it was.
+#: Keys that are emptied: a commit identifies its author's working tree.
 _EMPTY = frozenset({"git"})
-#: Columns of numbers, however they were read.
+#: Prefixes of columns of numbers, whatever their data type.
 _NUMBERS = ("prob_", "logit_")
-#: Keys beside ``a`` and ``b`` where these name images; keys of a group that a repair made.
+#: Keys beside ``a`` and ``b`` if these are images; keys of a group joined by a repair.
 _PAIRS = (("split_a", "split_b"), ("group_a", "group_b"))
 _JOINED = frozenset({"group", "groups", "links"})
-#: What an audit's message says beside the names that it lists, which may hold a colon, too.
+#: Parts of an audit's message around the list of names, which may hold a colon, too.
 _MESSAGE = re.compile(
     r"(?P<head>[^\n]*? stands? (?:in both|more than once in) [^\n]*?): [^\n]* "
     r"(?P<share>\([^()]* images\))"
@@ -31,21 +31,16 @@ _MESSAGE = re.compile(
 
 
 def knows_images(frame: Any) -> bool:
-    """Tell whether a table has a row an image, or a patient: a column that identifies."""
+    """Return True if a table has an identifying column, of images or patients."""
     return any(column in IDENTIFYING for column in frame)
 
 
 def hide_table(frame: Any, known: Identifiers, root: Path = Path()) -> Any:
-    """Return a pandas table with pseudonyms.
+    """Pseudonymise a pandas table, whose relative paths start at ``root``.
 
-    Of a table that names images or patients only the columns that are known to be harmless stay
-    beside them, and its rows are sorted by pseudonym: in the order of names, whoever has a list of
-    the patients could count them off. Of any other table, running text is searched.
-
-    Args:
-        frame: A pandas table.
-        known: The identifiers.
-        root: The folder that its paths start from.
+    A table of images or patients keeps only its identifying and harmless columns, and is sorted by
+    pseudonym: in the order of names, anyone with a list of the patients could count them off. Any
+    other table is searched as running text.
     """
     is_told = knows_images(frame)
     columns = [column for column in frame if not is_told or _may_stay(str(column))]
@@ -69,27 +64,20 @@ def _may_stay(column: str) -> bool:
 
 
 def _mapped(cells: Any, change: Any) -> Any:
-    """Return a column with its text changed, each spelling once."""
+    """Return a column with its text replaced, calling ``change`` once per distinct text."""
     changed = {cell: change(cell) for cell in cells.unique() if isinstance(cell, str)}
     return cells.map(lambda cell: changed.get(cell, cell) if isinstance(cell, str) else cell)
 
 
 def hide_json(value: Any, known: Identifiers, root: Path = Path(), key: str = "") -> Any:
-    """Return values that JSON or TOML knows with pseudonyms.
-
-    Args:
-        value: Whatever it is.
-        known: The identifiers.
-        root: The folder that paths start from.
-        key: Of what the value is.
-    """
+    """Pseudonymise a JSON or TOML value under ``key``; relative paths start at ``root``."""
     if key in _EMPTY:
         return None
     if isinstance(value, Mapping):
         return _hide_mapping(value, known, root, key)
     if isinstance(value, list | tuple):
         items = [hide_json(item, known, root, key.removesuffix("s")) for item in value]
-        # As with tables: an order by name would tell names. A picture has its place on the page.
+        # Sorted like tables: an order by name would reveal names. The order of thumbnails stays.
         is_told = key.removesuffix("s") in IDENTIFYING or all(map(_names_images, items))
         return sorted(items, key=str) if is_told else items
     return _hide_text(value, known, root, key) if isinstance(value, str) else value
@@ -104,7 +92,7 @@ def _names_images(item: Any) -> bool:
 
 
 def _is_pair(item: Mapping[str, Any]) -> bool:
-    """Return whether a mapping names two images: a pair of a finding, or a link of two groups."""
+    """Return True if a mapping is a pair of a finding, or a link of two groups."""
     return any({"a", "b", *sides} <= item.keys() for sides in _PAIRS)
 
 
@@ -130,7 +118,7 @@ def _hide_mapping(
 
 
 def _hide_message(message: str, known: Identifiers) -> str:
-    """Take the names out of an audit's message: ``9 groups stand in both … (30 of 60 images)``.
+    """Remove the names from an audit's message: ``9 groups stand in both … (30 of 60 images)``.
 
     It lists the first of many, and names may be as short as a number of images.
     """
@@ -152,19 +140,19 @@ def _hide_text(value: str, known: Identifiers, root: Path, key: str) -> str:
 
 
 def _is_file(key: str, value: str) -> bool:
-    """Tell a file from a word: a source of weights is ``imagenet``, or a sentence for people."""
+    """Return True if a value is a file: a source of weights may be ``imagenet`` or a sentence."""
     return key != "source" or value.endswith(".safetensors")
 
 
 def hide_document(document: D, known: Identifiers, root: Path = Path()) -> D:
-    """Return an artifact's document with pseudonyms."""
+    """Pseudonymise the document of an artifact."""
     return type(document).model_validate(hide_json(document.model_dump(mode="json"), known, root))
 
 
 def hide_skipped(
     skipped: list[tuple[str, str]], known: Identifiers, root: Path = Path()
 ) -> list[tuple[str, str]]:
-    """Return what could not be read, with pseudonyms in the reasons as well, sorted by them."""
+    """Pseudonymise the list of unreadable files and their reasons, sorted by pseudonym."""
     return sorted(
         (known.cell("image", path, root), _hide_reason(reason, path, known, root))
         for path, reason in skipped
@@ -172,7 +160,7 @@ def hide_skipped(
 
 
 def _hide_reason(reason: str, cell: str, known: Identifiers, root: Path) -> str:
-    """Take an image's name out of why it cannot be read; what stands before it is its folder."""
+    """Remove an image's name, and the folder before it, from the reason it cannot be read."""
     for part in parts_of(cell):
         name = PurePosixPath(file_of(part)).name
         if name and name in reason:
@@ -184,12 +172,12 @@ def _hide_reason(reason: str, cell: str, known: Identifiers, root: Path) -> str:
 def hide_pictures(
     pictures: Mapping[str, Image], known: Identifiers, root: Path
 ) -> dict[str, Image]:
-    """Return pictures by their path cells' pseudonyms; their pixels stay."""
+    """Return thumbnails by the pseudonyms of their image references; the pixels stay."""
     return {known.cell("image", cell, root): picture for cell, picture in pictures.items()}
 
 
 def know_samples(samples: Samples) -> Identifiers:
-    """Return what a manifest knows of patients and images, with the pseudonyms of the user's key.
+    """Return the identifiers of a manifest, with the pseudonyms of the user's key.
 
     Raises:
         ArtifactError: The key is damaged.

@@ -1,4 +1,4 @@
-"""A copy of a run folder that may leave the house: pseudonyms for patients, groups and paths."""
+"""Pseudonymised copy of a run folder, for use outside the organisation."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ from eosin.core.files import (
     write_json,
     write_text,
 )
+from eosin.core.text import some
 from eosin.privacy.identifiers import Identifiers, find_remnants
 from eosin.privacy.pseudonymise import hide_json, hide_table, knows_images
 from eosin.reporting.tiles import MOST_PX
 
 _TABLES = (".csv", ".parquet")
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-#: Of no use elsewhere, and made of what must not leave.
+#: Folders that are not copied: of no use elsewhere, and they hold identifiers.
 _STAYS = ("checkpoints", "logs")
-#: The exporter of ONNX files notes from where on the disk the network's code came.
+#: The ONNX exporter records the paths of the network's source files.
 _SOURCE = re.compile(rb'(?<=File ")[^"\x00\n]+(?=", line )')
 
 
@@ -56,21 +57,14 @@ def release(
     write_pages: Callable[[Path], Path],
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write a pseudonymised copy of a run folder, whole or not at all.
+    """Write a pseudonymised copy of a run folder atomically, and return its page.
 
-    Args:
-        run: A run folder, what ``evaluate`` wrote, or a folder with two protocols.
-        output: New or empty folder.
-        pseudonyms: Those of the user's key.
-        write_pages: Makes the pages and cards of a run folder anew.
-        say: Told which files were left out.
-
-    Returns:
-        The page of the copy.
+    ``run`` may also be an output folder of ``evaluate``, or the folder of two protocols;
+    ``write_pages`` writes the pages and cards of a run folder.
 
     Raises:
-        ArtifactError: It is no run folder.
-        OutputError: The copy cannot be written, or an identifier would be left in it.
+        ArtifactError: ``run`` is no run folder.
+        OutputError: The copy cannot be written, or would still hold an identifier.
     """
     _check(run, output)
     known = know(run, pseudonyms)
@@ -91,8 +85,8 @@ def release(
                 output.rmdir()
             copy.replace(output)
     if left_out and say is not None:
-        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        say(f"left out, being of no kind that can be rewritten: {', '.join(left_out[:3])}{more}")
+        named = some(left_out, 3, counted=True)
+        say(f"left out, being of no kind that can be rewritten: {named}")
     return output / page
 
 
@@ -108,11 +102,11 @@ def _check(run: Path, output: Path) -> None:
 
 
 def know(run: Path, pseudonyms: Pseudonyms) -> Identifiers:
-    """Return what the tables and audits of a run folder know of patients and images."""
+    """Return the identifiers in the tables and audits of a run folder."""
     known = Identifiers(pseudonyms)
     tables = [path for path in _files(run) if path.suffix in _TABLES]
     names = ("manifest", "predictions")
-    # A manifest tells most; lists of skipped files tell of no patient.
+    # Manifests first, as they name patients; lists of skipped files do not.
     tables.sort(key=lambda path: names.index(path.stem) if path.stem in names else len(names))
     for path in tables:
         frame = read_written(path)
@@ -123,7 +117,7 @@ def know(run: Path, pseudonyms: Pseudonyms) -> Identifiers:
 
 
 def _joined_groups(run: Path) -> Iterator[str]:
-    """Yield the names of groups that a repair joined: the tables have those of the joined ones."""
+    """Yield the names of groups that a repair joined: the tables hold only the new names."""
     for path in _files(run):
         if path.name == RunFolder(run).audit.name:
             for one in read_document(path, AuditReport).repair:
@@ -131,7 +125,7 @@ def _joined_groups(run: Path) -> Iterator[str]:
 
 
 def _files(run: Path) -> Iterator[Path]:
-    """Yield the files that may be copied, without those that are made anew."""
+    """Yield the files to copy, without those that are written anew."""
     for path in sorted(run.rglob("*")):
         parts = path.relative_to(run).parts
         is_hidden = any(part.startswith(".") for part in parts)
@@ -140,7 +134,7 @@ def _files(run: Path) -> Iterator[Path]:
 
 
 def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
-    """Copy every file of a known kind; returns the names of the others."""
+    """Copy every file of a known kind; return the names of the others."""
     left_out, models, runs = [], [], []
     copy.mkdir()
     for path in _files(run):
@@ -154,7 +148,7 @@ def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
         elif not _rewrite(path, target, known):
             left_out.append(name.as_posix())
         if path == model.info:
-            # What is rewritten is listed anew, but only what the model was saved with.
+            # Rewritten files get new checksums, but only if the originals match their own.
             verify_files(model, read_document(path, ModelInfo))
             models.append(ModelFolder(target.parent))
         if path == folder.environment and read_document(path, Environment).files is not None:
@@ -168,7 +162,7 @@ def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
 
 
 def _rewrite(path: Path, target: Path, known: Identifiers) -> bool:
-    """Write one file with pseudonyms; returns whether it is of a kind that can be."""
+    """Write a pseudonymised copy of a file; return False if its kind is unknown."""
     if path.suffix in _TABLES:
         write_table(target, hide_table(read_written(path), known, path.parent))
     elif path.suffix == ".json":
@@ -190,7 +184,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _copy_picture(path: Path, target: Path) -> bool:
-    """Copy a picture's pixels, without what a file can say beside them."""
+    """Copy a thumbnail's pixels without its metadata."""
     kind = _PICTURES[path.suffix]
     try:
         image = Image.open(io.BytesIO(read_file(path)), formats=[kind])
@@ -206,7 +200,7 @@ def _copy_picture(path: Path, target: Path) -> bool:
 
 
 def _copy_weights(path: Path, target: Path) -> None:
-    """Copy weights; the folders of the network's code are crossed out, byte for byte."""
+    """Copy weights; paths of source files are overwritten in place."""
     with atomic_path(target) as temporary:
         if path.suffix == ".onnx":
             data = read_file(path)
@@ -216,9 +210,9 @@ def _copy_weights(path: Path, target: Path) -> None:
 
 
 def _write_pages(run: Path, copy: Path, write_pages: Callable[[Path], Path]) -> Path:
-    """Make the pages anew that the run has, those of its folds and stages first."""
+    """Write the pages that the run has, those of its folds and stages first."""
     reports = [path.parent for path in _files(run) if path.name == RunFolder(run).report.name]
-    # The page of two protocols is made with theirs.
+    # The page of two protocols writes theirs as well.
     joined = {place / name for place in reports for name in (STRICT, AS_PUBLISHED)}
     places = {place.relative_to(run) for place in reports if place not in joined}
     for place in sorted(places - {Path()}, reverse=True):

@@ -1,4 +1,4 @@
-"""Every knob of an experiment: one frozen tree, read from TOML."""
+"""All settings of an experiment: one frozen tree, read from TOML."""
 
 from eosin.recipe.overrides import format_override, parse_overrides
 from eosin.recipe.reading import read_recipe, recipe_from_dict, recipe_to_toml

@@ -1,4 +1,4 @@
-"""The recipe's ``[data]``: which images, how they are labelled and how they are divided."""
+"""The recipe's ``[data]``: images, labels and split."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ Column = Annotated[str, Field(min_length=1)]
 
 
 class DataSection(Section):
-    """Which images, and how they are labelled and divided.
+    """Images, their labels and their split.
 
     Attributes:
         dataset: Registered data set whose own folder tree is read; or
         manifest: a manifest (CSV, Excel or Parquet, see docs/data.md), relative to the recipe.
         root: The data set's folder; else ``$EOSIN_DATA/<dataset>``. ``$NAME`` and ``~`` expand.
         options: Arguments of the data set (the phantom's, for example).
-        path: The manifest's column that holds the image reference.
-        label: The column that holds the class.
-        patient: The column that holds the patient.
-        group: The column that holds the unit that must not cross a split.
+        path: The manifest's column of the image reference.
+        label: The column of the class.
+        patient: The column of the patient.
+        group: The column of the unit that must not cross a split.
         positive: The positive class of a binary task; adapters have a default.
         magnifications: Keep only these; all by default.
-        fuse: Make bundles of a slide's images, one a magnification, in the order of
-            ``magnifications``: what a network ``fusion:NAME`` takes for one image.
-        limit: Keep at most so many images (or bundles) a class and group (for quick forms).
-        modality: ``brightfield`` or ``fluorescence``; data sets know theirs, a manifest is taken
-            for brightfield.
-        channel_names: Names of a fluorescence file's channels, in order; data sets know theirs.
-        channels: Which of them the network sees, by name or by position from 0; all by default.
-        percentiles: Of each channel's counts in the training images: what becomes 0 and 255.
-        audit: What the leak audit looks for: ``copies`` (the same image, be it mirrored, turned,
-            saved anew or resized), or ``full`` (near-duplicates by their content, too).
-        repair: Join into one group, before the split is drawn, what the leak audit finds to belong
-            together: near-duplicates, sections of one accession, alike names.
+        fuse: Make magnification stacks of a slide's images, in the order of ``magnifications``:
+            one sample of a network ``fusion:NAME``.
+        limit: Keep at most so many images (or stacks) a class and group (for quick forms).
+        modality: ``brightfield`` or ``fluorescence``; data sets declare theirs, a manifest is
+            brightfield by default.
+        channel_names: Names of a fluorescence file's channels, in order; data sets declare theirs.
+        channels: The channels for the network, by name or by position from 0; all by default.
+        percentiles: Of each channel's counts in the training images: mapped to 0 and 255.
+        audit: Search of the leak audit: ``copies`` (the same image, even if flipped, rotated, saved
+            anew or resized), or ``full`` (near-duplicates by their content, too).
+        repair: Join groups, before the split is drawn, that the leak audit finds to belong
+            together: near-duplicates, sections of one accession, similar names.
         alike_names: Names of patients or groups that differ only in spelling (case, leading zeros,
             ``.0``) stop a strict run (``refuse``), or are kept apart (``distinct``).
         cache: Keep decoded images for the next run; ``false`` keeps them in a temporary folder.
-        split: How samples are divided.
+        split: Split of the samples.
     """
 
     dataset: str | None = None

@@ -1,4 +1,4 @@
-"""``--set key=value``: the field decides how a value is read."""
+"""Parsing of ``--set key=value``, by the type of the field."""
 
 from __future__ import annotations
 
@@ -18,24 +18,21 @@ from eosin.core.text import shorten
 from eosin.recipe.schema import Recipe
 from eosin.recipe.split import restart_split
 
-#: Tables in tables; a recipe has five.
+#: Deepest nesting of tables; a recipe has five levels.
 MOST_LEVELS = 32
 _LONG_KEY = re.compile(r"(?:\.[ \t]*[^.\s=,\[\]{}]{1,999}[ \t]*){100}")
 
 
 class _Whole(dict[str, Any]):
-    """A table given as one value: it takes the place of the old one instead of adding to it."""
+    """A table given as one value, which replaces the old one instead of extending it."""
 
 
 def override(
     recipe: Mapping[str, Any], overrides: Iterable[str], say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Lay ``--set`` texts over a recipe.
+    """Apply ``--set`` texts, ``section.key=value``, to a recipe; the input is not changed.
 
-    Args:
-        recipe: Its nested dictionary, which is not changed.
-        overrides: ``section.key=value`` each; see :func:`parse_overrides`.
-        say: Called with a sentence for each section whose keys were dropped.
+    Calls ``say`` with a sentence for each section whose keys were dropped.
 
     Raises:
         RecipeError: A text has no key, or sets a key that the split's protocol does not use.
@@ -45,7 +42,7 @@ def override(
 
 
 def _restart_splits(base: Any, extra: Any, where: str, say: Callable[[str], None] | None) -> Any:
-    """Return ``base`` with every ``data.split`` that ``extra`` changes begun anew."""
+    """Return ``base`` with a fresh ``data.split`` wherever ``extra`` changes one."""
     if not isinstance(extra, Mapping) or isinstance(extra, _Whole):
         return base
     if where.endswith("data.split"):
@@ -69,17 +66,13 @@ def _restart_splits(base: Any, extra: Any, where: str, say: Callable[[str], None
 def parse_overrides(
     overrides: Iterable[str], schema: type[BaseModel] | None = Recipe
 ) -> dict[str, Any]:
-    """Turn ``a.b=value`` texts into a nested dictionary.
+    """Parse ``a.b=value`` texts into a nested dictionary.
 
-    The field that a key names decides how its value is read: a text is taken as typed, with or
-    without quotes (``data.positive=1``); a list may lack brackets and quotes
-    (``data.magnifications=40,100``); nothing behind the sign unsets a key that may be left out.
-    Everything else, such as ``data.options``, is TOML; what is no TOML value is text.
-    ``data.options={}`` empties the table, ``data.options.seed=1`` changes one key of it.
-
-    Args:
-        overrides: The texts.
-        schema: What the keys are fields of; none of a data set's own options.
+    The type of the field determines how its value is read: text is taken as typed, with or without
+    quotes (``data.positive=1``); a list may lack brackets and quotes
+    (``data.magnifications=40,100``); an empty value unsets an optional key. Everything else, and
+    all without a schema, is TOML; what is no TOML value is text. ``data.options={}`` empties the
+    table, ``data.options.seed=1`` changes one key of it.
 
     Raises:
         RecipeError: A text has no ``=`` or no key.
@@ -105,17 +98,17 @@ def parse_overrides(
 
 
 def format_override(key: str, value: str) -> str:
-    """Return ``--set key=value`` for a field of text, quoted so that it can be typed as printed."""
+    """Return ``--set key=value`` for a text field, quoted for a shell."""
     text = value if _read_value(value.strip(), str) == value else json.dumps(value)
     return f"--set {shlex.quote(f'{key}={text}')}"
 
 
 def _annotation_at(schema: type[BaseModel] | None, path: Sequence[str]) -> Any:
-    """Return the annotation of a field; ``Any`` where the schema does not know it."""
+    """Return the annotation of a field; ``Any`` for a field outside the schema."""
     found: Any = schema
     for name in path:
         if get_origin(found) is tuple:
-            found = get_args(found)[0]  # an item of a list, by its place
+            found = get_args(found)[0]  # an item of a list, by its index
         elif isinstance(found, type) and issubclass(found, BaseModel):
             field = found.model_fields.get(name)
             found = Any if field is None else field.annotation
@@ -125,7 +118,7 @@ def _annotation_at(schema: type[BaseModel] | None, path: Sequence[str]) -> Any:
 
 
 def _read_value(text: str, annotation: Any) -> Any:
-    """Read a value as the field of this annotation takes it."""
+    """Parse a value according to the field's annotation."""
     kinds = _alternatives(annotation)
     if type(None) in kinds and not text:
         return None
@@ -150,7 +143,7 @@ def _parse_number(text: str) -> int | float | str:
 
 
 def _read_list(text: str, items: Any) -> list[Any]:
-    """Read a list with or without brackets and quotes."""
+    """Parse a list with or without brackets and quotes."""
     parsed = _parse_toml(text if text.startswith("[") else f"[{text}]")
     if isinstance(parsed, list) and all(isinstance(item, str) for item in parsed):
         return parsed
@@ -163,7 +156,7 @@ def _is_int(value: Any) -> bool:
 
 
 def _parse_toml(text: str) -> Any:
-    """Return the TOML value that a text is; nothing where it is none."""
+    """Return the TOML value of a text; None if it is no TOML."""
     try:
         return load_toml(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # a number of 5,000 digits, or 1,000 brackets
@@ -171,12 +164,7 @@ def _parse_toml(text: str) -> Any:
 
 
 def load_toml(text: str) -> dict[str, Any]:
-    """Return the tables of a TOML document.
-
-    Raises:
-        RecursionError: Tables are nested too deeply.
-        ValueError: It is none.
-    """
+    """Parse a TOML document; raises ``ValueError``, or ``RecursionError`` on deep nesting."""
     # The parser's time grows with the square of a key's parts.
     if _LONG_KEY.search(text):
         raise RecursionError("a key has too many parts")
@@ -184,7 +172,7 @@ def load_toml(text: str) -> dict[str, Any]:
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    """Return what an annotation allows, unions and ``Annotated`` taken apart."""
+    """Return the types that an annotation allows, unions and ``Annotated`` unwrapped."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _alternatives(get_args(annotation)[0])
@@ -194,7 +182,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``extra`` laid over it, section by section."""
+    """Return ``base`` updated with ``extra``, section by section."""
     merged = dict(base)
     for key, value in extra.items():
         mine = merged.get(key)
@@ -206,7 +194,7 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
             merged[key] = _merge_items(key, mine, value)
         else:
             merged[key] = value
-    # The two sources of samples exclude each other: naming one on the command line drops the other.
+    # The two sources of samples exclude each other: setting one drops the other.
     for new, old in (("manifest", "dataset"), ("dataset", "manifest")):
         if extra.get(new) is not None and old not in extra and {new, old} <= merged.keys():
             merged.pop(old)
@@ -214,7 +202,7 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge_items(key: str, items: Sequence[Any], extra: Mapping[str, Any]) -> list[Any]:
-    """Lay ``--set a.0.b=value`` over the items of a list, which are counted from 0."""
+    """Apply ``--set a.0.b=value`` to the items of a list, which are counted from 0."""
     merged = list(items)
     known = {str(place): place for place in range(len(merged))}
     for place, value in extra.items():

@@ -1,4 +1,4 @@
-"""From TOML and ``--set`` to a recipe, naming the key in every refusal."""
+"""Reading and validation of a recipe from TOML and ``--set``; errors name the key."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from eosin.core.text import is_text, shorten
 from eosin.recipe.overrides import MOST_LEVELS, load_toml, override
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
-#: Bytes of a recipe that are read; the largest of ours has 3,000.
+#: Largest recipe in bytes; the largest of Eosin's has 3,000.
 _MOST_BYTES = 1 << 20
 
 
 def read_recipe(
     path: Path, overrides: Iterable[str] = (), say: Callable[[str], None] | None = None
 ) -> Recipe:
-    """Read a recipe.
+    """Read a recipe from a TOML file.
 
     Args:
-        path: A TOML file. Relative ``data.manifest`` and ``data.root`` start from its folder; of a
-            named pipe, which lies in none, from the working folder.
+        path: The file. Relative ``data.manifest`` and ``data.root`` start from its folder; for a
+            named pipe, from the working folder.
         overrides: ``section.key=value`` each; see :func:`parse_overrides`.
         say: Called with a sentence for each section whose keys the overrides drop.
 
@@ -37,17 +37,13 @@ def read_recipe(
     path = Path(path)
     data = _read_toml(path)
     check_values(data, str(path))
-    # What a process wrote (`eosin train <(…)`) lies in no folder of the user's.
+    # The output of a process (`eosin train <(…)`) is in no folder of the user's.
     _anchor_all(data, Path.cwd() if path.is_fifo() else path.parent.resolve())
     return recipe_from_dict(override(data, overrides, say), source=str(path))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file.
-
-    Raises:
-        RecipeError: It cannot be read, and why.
-    """
+    """Read the tables of a TOML file; raises ``RecipeError`` if it cannot be read."""
     try:
         with open_file(path, pipe=True) as stream:
             content = stream.read(_MOST_BYTES + 1)
@@ -62,7 +58,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if len(content) > _MOST_BYTES:
         raise RecipeError(f"the recipe {path} is too large: at most {_MOST_BYTES:,} bytes are read")
     try:
-        # Windows' editors write line ends of two bytes and a byte-order mark.
+        # Windows' editors write two-byte line ends and a byte-order mark.
         return load_toml(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise RecipeError(
@@ -77,7 +73,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
-    """Let every relative path of a recipe start from its folder."""
+    """Anchor every relative path of a recipe at its folder."""
     transfer = recipe.get("transfer")
     transfer = transfer if isinstance(transfer, dict) else {}
     stages = transfer.get("stage")
@@ -106,10 +102,11 @@ def _anchor_paths(section: dict[str, Any], keys: tuple[str, ...], folder: Path) 
 
 
 def recipe_from_dict(data: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:
-    """Check a nested dictionary against the schema.
+    """Validate a nested dictionary against the schema.
 
     Raises:
-        RecipeError: Naming the key, what was wanted and close matches.
+        RecipeError: It does not fit; the message has the key, the expected value and close
+            matches.
     """
     check_values(data, source)
     try:
@@ -119,14 +116,10 @@ def recipe_from_dict(data: Mapping[str, Any], *, source: str = "the recipe") -> 
 
 
 def check_values(data: Mapping[str, Any], source: str) -> None:
-    """Refuse what no recipe holds, so that whatever follows may rely on it.
-
-    Args:
-        data: A nested dictionary.
-        source: What it was read from, for the message.
+    """Reject values that no recipe can hold, so that later steps may rely on it.
 
     Raises:
-        RecipeError: Tables nested deeper than any section, or a value that TOML has no form of.
+        RecipeError: Tables nested deeper than any section, or a value without a form in TOML.
     """
     todo: list[tuple[str, Any, int]] = [("", data, 0)]
     while todo:
@@ -145,7 +138,7 @@ def check_values(data: Mapping[str, Any], source: str) -> None:
 
 
 def _fault_of(value: Any) -> str | None:
-    """Return why TOML has no form of a value; nothing where it has one."""
+    """Return why a value has no form in TOML; None where it has one."""
     if isinstance(value, str):
         return None if is_text(value) else f"is not UTF-8 text: {shorten(repr(value))}"
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -179,7 +172,7 @@ def _known_keys(path: list[str]) -> list[str]:
     annotation: Any = Recipe
     for part in path:
         if get_origin(annotation) is tuple:
-            annotation = get_args(annotation)[0]  # every item is alike
+            annotation = get_args(annotation)[0]  # all items have one type
         elif _is_section(annotation):
             annotation = annotation.model_fields[part].annotation
         else:

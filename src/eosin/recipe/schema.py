@@ -1,7 +1,7 @@
-"""The recipe: one frozen tree of every knob, with shapes and ranges.
+"""The recipe: one frozen tree of every setting, with types and ranges.
 
-A stage of the pipeline receives its own section, never the whole. Registry names (data sets,
-networks, policies) are checked by the pipeline, before any data is read.
+A stage receives its own section, never the whole. Registry names (data sets, networks, policies)
+are checked later, before any data is read.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from eosin.recipe.data import DataSection
 from eosin.recipe.section import PositiveInt, Section, Share
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
-#: What stands before the colon in the name of a head on features that were computed elsewhere.
+#: Prefix of the name of a head on precomputed features.
 EMBEDDING = "embedding"
-#: Where a stain reference comes from unless a file is named.
+#: Default of the stain reference, in place of a file.
 TRAINING = "training"
-#: Of what names a folder.
+#: Pattern of a folder's name.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -27,10 +27,10 @@ class StainSection(Section):
 
     Attributes:
         method: ``none``, or a registered one: ``macenko``, ``reinhard``, ``vahadane``.
-        reference: What images are made to look like: the ``training`` part's typical stain, or an
-            image file, relative to the recipe.
-        unit: Whose own stain is taken away: the ``tile``'s, or that of all tiles of its ``slide``
-            or ``patient`` together, for tiles too small to tell it.
+        reference: The stain to normalise to: the ``training`` subset's typical stain, or an image
+            file, relative to the recipe.
+        unit: Unit whose stain is estimated: the ``tile``, or all tiles of its ``slide`` or
+            ``patient`` together, for tiles too small for an estimate.
     """
 
     method: str = "none"
@@ -39,12 +39,12 @@ class StainSection(Section):
 
     @property
     def is_on(self) -> bool:
-        """Whether images are normalised at all."""
+        """True if images are normalised."""
         return self.method != "none"
 
     @property
     def file(self) -> str | None:
-        """The image that others are made to look like; nothing for the training part."""
+        """The reference image; None for the training subset."""
         return None if self.reference == TRAINING else self.reference
 
     @model_validator(mode="after")
@@ -55,14 +55,14 @@ class StainSection(Section):
 
 
 class AugmentSection(Section):
-    """Augmentation: of training images, and of what is judged.
+    """Augmentation at training and at test time.
 
     Attributes:
         policy: Registered policy, for training images alone.
-        copies: Show each training image as so many copies, each changed once and for all; by
-            default every epoch draws anew.
-        test_time: ``none``, or ``dihedral``: an image is judged by the mean of its eight mirrored
-            and turned views.
+        copies: Show each training image as so many fixed augmented copies; by default every epoch
+            augments anew.
+        test_time: ``none``, or ``dihedral``: the prediction is the mean over the image's eight
+            flipped and rotated views.
     """
 
     policy: str = "none"
@@ -74,14 +74,14 @@ class ModelSection(Section):
     """The network.
 
     Attributes:
-        name: Registered network; ``embedding:FILE`` is a head on features computed elsewhere, the
-            file relative to the recipe.
+        name: Registered network; ``embedding:FILE`` is a head on precomputed features, the file
+            relative to the recipe.
         input_px: Height and width of its input; the network's own by default.
         arguments: Further arguments of the network.
         preprocessing: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then
             ImageNet's mean and standard deviation) or ``caffe`` (BGR minus ImageNet's channel
             means, as Keras' VGG16); the network's own by default.
-        backend: What trains it: ``pytorch``, or ``numpy``, the engine for P3's networks, which
+        backend: Training library: ``pytorch``, or ``numpy``, the engine for P3's networks, which
             needs no PyTorch.
     """
 
@@ -93,19 +93,19 @@ class ModelSection(Section):
 
     @property
     def table(self) -> str | None:
-        """The file of features that the name speaks of; nothing for a network that sees images."""
+        """The file of features in the name; None for a network on images."""
         family, _, file = self.name.partition(":")
         return file if family == EMBEDDING else None
 
 
 class TransferStage(Section):
-    """One training on other data; the next one begins with its backbone.
+    """One training on other data; its backbone is the initial one of the next.
 
     Attributes:
         name: Letters, digits, ``.``, ``_``, ``-``: it names the stage's run folder.
         data: Its images, labels and split.
-        epochs: At most so many passes.
-        freeze: What it leaves as it is, as in the section itself.
+        epochs: Most passes over the data.
+        freeze: Frozen layers, as in the section itself.
         lr: Initial learning rate; ``train.lr`` by default.
         augment: Registered policy; the recipe's by default.
     """
@@ -125,20 +125,20 @@ class TransferStage(Section):
 
 
 class TransferSection(Section):
-    """Where the initial weights come from, and which of them are trained.
+    """Initial weights and frozen layers.
 
     Attributes:
-        source: ``none`` (random), ``imagenet``, or a ``.safetensors`` file; the head always
-            begins at random.
-        freeze: What the last training leaves as it is: ``none``, ``backbone`` (all but the head),
-            ``before:NAME`` (all that comes before a stage of the network, or before a module).
-        unfreeze_every: Epochs after which one stage of the network more is trained, from the cut
+        source: ``none`` (random), ``imagenet``, or a ``.safetensors`` file; the head is always
+            initialised at random.
+        freeze: Layers frozen in the last training: ``none``, ``backbone`` (all but the head),
+            ``before:NAME`` (all before a stage of the network, or before a module).
+        unfreeze_every: Epochs after which one more stage of the network is trained, from the cut
             towards the input; null keeps the cut.
         layer_decay: Factor on the learning rate from each stage of the network to the one before.
-        standardise: Bring the features of a frozen backbone to mean 0 and deviation 1 over the
-            training part before the head is trained on them; the trained head takes them as they
-            were. Needs ``freeze = "backbone"`` and no augmentation.
-        stage: Trainings on other data that come first, in order.
+        standardise: Standardise the features of a frozen backbone to mean 0 and deviation 1 over
+            the training subset while the head is trained; the trained head takes unscaled
+            features. Needs ``freeze = "backbone"`` and no augmentation.
+        stage: Earlier trainings on other data, in order.
     """
 
     source: Annotated[str, Field(min_length=1)] = "none"
@@ -157,14 +157,14 @@ class TransferSection(Section):
 
 
 class ScheduleSection(Section):
-    """How the learning rate changes; everything is counted in evaluations.
+    """Learning-rate schedule; all is counted in evaluations.
 
     Attributes:
         name: ``constant``, ``plateau``, ``step`` or ``cosine`` (over the whole training).
-        factor: What ``plateau`` and ``step`` multiply by.
-        patience: Evaluations without gain before ``plateau`` acts.
+        factor: Factor of ``plateau`` and ``step``.
+        patience: Evaluations without improvement before ``plateau`` acts.
         every: Evaluations between the drops of ``step``.
-        min_lr: Floor.
+        min_lr: Lowest learning rate.
     """
 
     name: Literal["constant", "plateau", "step", "cosine"] = "constant"
@@ -175,29 +175,29 @@ class ScheduleSection(Section):
 
 
 class TrainSection(Section):
-    """The training.
+    """Training.
 
     Attributes:
-        epochs: At most so many passes.
+        epochs: Most passes over the data.
         batch_size: Images a step; at least two, or batch-norm has no variance.
         optimizer: ``adam``, ``adamw`` or ``sgd``.
         lr: Initial learning rate.
-        betas: Adam's moments.
+        betas: Adam's decay rates.
         momentum: SGD's.
         weight_decay: Decoupled for ``adamw``; added to the gradient otherwise.
         l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights.
-        balance: What evens out the classes of the training part: ``none``; ``sampler`` (every epoch
-            draws as many images, each class alike often); ``oversample`` (all images, those of
-            smaller classes repeated, each time augmented otherwise); ``smote`` (new features
+        balance: Class balancing of the training subset: ``none``; ``sampler`` (as many images an
+            epoch, drawn equally from each class); ``oversample`` (all images, those of smaller
+            classes repeated with different augmentation); ``smote`` (new features interpolated
             between neighbours, for a frozen backbone).
-        class_weights: ``none``, or ``balanced`` (N / (K · N_class), by what an epoch shows).
-        loss: ``cross_entropy``, or ``focal``, which turns to what is still wrong.
-        focal_gamma: How strongly; 0 is cross-entropy.
-        schedule: The learning rate's schedule.
-        evaluations_per_epoch: Evaluations of the validation part in each epoch.
-        monitor: What chooses the best state, stops early and drives ``plateau``; ``none`` keeps the
-            last state.
-        patience: Evaluations without gain before training stops; null never stops early.
+        class_weights: ``none``, or ``balanced`` (N / (K · N_class), by the images of an epoch).
+        loss: ``cross_entropy``, or ``focal``, which emphasises misclassified images.
+        focal_gamma: The focal loss's exponent; 0 is cross-entropy.
+        schedule: Learning-rate schedule.
+        evaluations_per_epoch: Evaluations of the validation subset in each epoch.
+        monitor: Metric that chooses the best state, stops early and drives ``plateau``; ``none``
+            keeps the last state.
+        patience: Evaluations without improvement before training stops; null never stops early.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto`` (mixed on CUDA, single elsewhere), ``32-true``, ``bf16-mixed``,
             ``16-mixed``.
@@ -205,12 +205,12 @@ class TrainSection(Section):
             minutes once; ignored elsewhere, where it needs a compiler and hardly gains.
         threads: CPU threads; the machine's by default.
         clip_gradient: Largest gradient norm; null never clips.
-        batch_norm: What evaluation normalises by: the ``running`` statistics of the training
-            steps, or ``recalibrated``, estimated before each evaluation over training images
+        batch_norm: Statistics for evaluation: the ``running`` ones of the training steps, or
+            ``recalibrated`` (precise), estimated before each evaluation over training images
             without dropout and augmentation.
-        checkpoint_minutes: Inside an epoch, minutes between two checkpoints for ``--resume``; one
-            is written at the end of every epoch in any case.
-        loggers: Beside ``history.csv``: ``tensorboard`` and ``mlflow``, into the run's ``logs/``.
+        checkpoint_minutes: Minutes between checkpoints for ``--resume`` inside an epoch; every
+            epoch ends with one in any case.
+        loggers: In addition to ``history.csv``: ``tensorboard`` and ``mlflow``, into ``logs/``.
     """
 
     epochs: PositiveInt = 15
@@ -246,17 +246,17 @@ class TrainSection(Section):
 
 
 class EvaluateSection(Section):
-    """The judging.
+    """Evaluation.
 
     Attributes:
         resamples: Bootstrap resamples of groups.
-        target_recall: Recall of the positive class that the threshold is chosen to reach.
+        target_recall: Recall of the positive class that the threshold is tuned to reach.
         recall_bound: What must reach it: the recall itself (``point``), or the lower end of its
             95 % interval clustered by group (``lower``).
-        temperature: Whether logits are scaled by a temperature fitted on validation.
+        temperature: Scale logits by a temperature fitted on validation.
         prevalence: Share of the positive class where the model is to be used, for predictive
-            values; by default that of the judged images, which is said beside them.
-        abstain: Whether the model may abstain, by conformal prediction.
+            values; by default that of the evaluated images, which is stated with the values.
+        abstain: Allow the model to abstain, by conformal prediction.
         alpha: Share of images of each class whose label the conformal set may miss.
     """
 
@@ -275,14 +275,14 @@ class Recipe(Section):
     Attributes:
         name: Letters, digits, ``.``, ``_``, ``-``: it names the run folder.
         description: What the recipe reproduces, in a sentence.
-        seed: Every random choice follows from it.
+        seed: Seed of every random choice.
         data: Images, labels, split.
         stain: Stain normalisation.
         augment: Augmentation.
         model: Network.
-        transfer: Where initial weights come from.
+        transfer: Initial weights and frozen layers.
         train: Training.
-        evaluate: Judging.
+        evaluate: Evaluation.
     """
 
     name: Annotated[str, Field(pattern=NAME, max_length=80)]

@@ -1,4 +1,4 @@
-"""What every section of a recipe is, and the ranges that several of them share."""
+"""Base class of the recipe's sections, and ranges that several of them share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from eosin.core.text import shorten
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-#: Up to what libraries take as a size: 32 bits with a sign.
+#: Whole numbers that libraries accept as a size: signed, 32 bits.
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class Section(BaseModel):
-    """A frozen part of the recipe that refuses keys it does not know."""
+    """A frozen part of the recipe that rejects unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
@@ -23,7 +23,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _check_kind(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``true`` and ``"3"`` in a number's place, of which pydantic would make numbers."""
+        """Reject ``true`` and ``"3"`` for a number, which pydantic would convert."""
         kinds = _kinds_of(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and not {bool, Any} & kinds:
             raise ValueError(f"a truth value is not allowed here, got {str(value).lower()}")

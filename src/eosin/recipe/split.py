@@ -1,4 +1,4 @@
-"""The recipe's ``[data.split]``: how samples are divided, and which keys a protocol uses."""
+"""The recipe's ``[data.split]``, and the keys that each protocol uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eosin.core.errors import RecipeError
 from eosin.recipe.section import Section, Share
 
 SHARES = ("train", "val", "test")
-#: The keys that each protocol uses, beside ``protocol`` itself.
+#: The keys that each protocol uses, besides ``protocol`` itself.
 _USED: dict[str, frozenset[str]] = {
     "grouped": frozenset({"by", "stratify", *SHARES}),
     "image": frozenset({"by", "stratify", *SHARES}),
@@ -24,8 +24,8 @@ _USED: dict[str, frozenset[str]] = {
 class SplitSection(Section):
     """Split of the samples.
 
-    A key that the protocol does not use is refused. Two exceptions: a section that names every key
-    was written by an earlier version; and the shares may stand beside any protocol, for
+    A key that the protocol does not use is an error. Two exceptions: a section with all keys was
+    written by an earlier version; and the shares are allowed with any protocol, for
     ``--set data.split.protocol=image``.
 
     Attributes:
@@ -40,10 +40,10 @@ class SplitSection(Section):
         stratify: Keep class shares as well as the groups allow.
         train: Share of the images for training.
         val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
-            taken from the training part.
+            taken from the training subset.
         test: Share for evaluation.
         k: Folds.
-        repeats: How often the folds are drawn anew.
+        repeats: Number of random divisions into folds.
     """
 
     protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
@@ -80,7 +80,7 @@ class SplitSection(Section):
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what the protocol does not use: it would be refused when read again."""
+        """Leave out keys that the protocol does not use, which the reader would reject."""
         dumped: dict[str, Any] = handler(self)
         given = {name: dumped[name] for name in dumped if dumped[name] != _default(name)}
         kept = _used_by(self.protocol)
@@ -90,7 +90,7 @@ class SplitSection(Section):
 
     @property
     def is_strict(self) -> bool:
-        """Strictness: a leak between the parts is a fault rather than the published protocol."""
+        """True if a leak between the subsets is an error, not part of the published protocol."""
         return self.protocol != "image" and self.by != "image"
 
     @property
@@ -102,10 +102,10 @@ class SplitSection(Section):
 def restart_split(
     old: Mapping[str, Any], new: Mapping[str, Any], where: str
 ) -> tuple[dict[str, Any], str]:
-    """Choose what stays of ``[data.split]`` when keys of it are set from outside.
+    """Return the keys of ``[data.split]`` that remain when others are set by override.
 
-    With another protocol the section starts anew: keys that this protocol does not use are
-    dropped, and so are shares that do not add up to 1.
+    With another protocol the section is reset: keys that it does not use are dropped, and so are
+    shares that do not add up to 1.
 
     Args:
         old: The section as the recipe has it.
@@ -113,8 +113,8 @@ def restart_split(
         where: The section's key, for messages.
 
     Returns:
-        What stays of ``old``; a sentence that lists what was dropped, empty where that is nothing
-        that the recipe had set.
+        The remaining keys of ``old``; a sentence that lists the dropped ones, empty where the
+        recipe had set none of them.
 
     Raises:
         RecipeError: A key is set that the protocol does not use.
@@ -122,7 +122,7 @@ def restart_split(
     before = old.get("protocol", _default("protocol"))
     protocol = new.get("protocol", before)
     if protocol not in _USED:
-        return dict(old), ""  # the schema refuses it by name
+        return dict(old), ""  # the schema rejects it by name
     if unused := _unused(new, protocol):
         raise RecipeError(
             f"--set {where}.{_refusal(unused[0], protocol)}", mend=_way_out(unused, where)
@@ -160,7 +160,7 @@ def _used_by(protocol: str) -> set[str]:
 
 
 def _unused(given: Mapping[str, Any], protocol: str) -> list[str]:
-    """Return the keys that a protocol does not use; shares that add up to 1 may always stand."""
+    """Return the keys that a protocol does not use; shares that add up to 1 are always allowed."""
     spare = set(SHARES) if _is_whole(given) else set()
     known = SplitSection.model_fields
     return [key for key in known if key in given.keys() - _used_by(protocol) - spare]

@@ -1,4 +1,4 @@
-"""Pages and figures of a run, made from its folder alone."""
+"""Pages, figures and terminal output of runs, made from a run folder alone."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["protocols_figure", "write_card", "write_protocols_page", "write_report"]
 
-# Loaded on first use: matplotlib keeps a list of fonts in the user's cache folder once it is
-# imported, and a verb that draws nothing must leave that folder alone.
+# Loaded on first use: importing matplotlib writes a font list to the user's cache folder, and a
+# verb that draws nothing must leave that folder alone.
 _MODULES = {
     "protocols_figure": "eosin.reporting.protocols",
     "write_protocols_page": "eosin.reporting.protocols",

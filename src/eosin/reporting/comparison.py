@@ -1,4 +1,4 @@
-"""The page that puts several runs side by side, made from ``comparison.json`` alone."""
+"""HTML page of a comparison of runs, made from ``comparison.json`` alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from eosin.artifacts.comparison import ComparedPair, Comparison, IndependentTest, RangeTest
 from eosin.artifacts.layout import ComparisonFolder
 from eosin.artifacts.versioned import read_document
-from eosin.reporting.formatting import ABSENT, count, listing, metric_label, quantity
+from eosin.reporting.formatting import ABSENT, count, listing, metric_label, quantity, signed
 from eosin.reporting.noise import (
     OUTCOMES,
     cautions,
@@ -19,7 +19,6 @@ from eosin.reporting.noise import (
     outcome,
     p_text,
     ranked,
-    signed,
     turned,
     unit,
     units,
@@ -33,9 +32,9 @@ from eosin.reporting.sections.costs import (
     questions_table,
 )
 
-#: What the table of runs shows, beside the metric that ranks them.
+#: Metrics in the table of runs, beside the ranking metric.
 _SHOWN = ("auc", "accuracy", "recall", "specificity", "f1")
-#: More pairs than this are folded away.
+#: Number of pairs above which the table is folded away.
 _MOST_PAIRS = 10
 
 
@@ -48,13 +47,10 @@ INDEPENDENT = (
 
 
 def write_comparison_page(folder: Path) -> Path:
-    """Write ``comparison.html`` from ``comparison.json``.
-
-    Args:
-        folder: What ``compare`` made.
+    """Write ``comparison.html`` from ``comparison.json`` in an output folder of ``compare``.
 
     Raises:
-        ArtifactError: It holds no comparison.
+        ArtifactError: The folder holds no comparison.
         OutputError: The page cannot be written.
     """
     place = ComparisonFolder(Path(folder))
@@ -86,7 +82,7 @@ def write_comparison_page(folder: Path) -> Path:
 
 
 def metric_table(comparison: Comparison) -> Table:
-    """Build the table of what the runs reach on the images in common."""
+    """Build the table of metrics on the common images, one row per run."""
     notes = Footnotes()
     names = list(dict.fromkeys([comparison.metric, *_SHOWN]))
     rows = [
@@ -106,7 +102,7 @@ def metric_table(comparison: Comparison) -> Table:
 
 
 def facts(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return the circumstances."""
+    """Return the facts of the comparison as pairs of name and value."""
     each = unit(comparison)
     found = [
         ("Images in common", units(comparison)),
@@ -165,7 +161,7 @@ def matrix(comparison: Comparison) -> Table:
 
 
 def pair_table(comparison: Comparison) -> Table:
-    """Build the table of all tests, a row a pair."""
+    """Build the table of all tests, one row per pair."""
     rows = [_pair_row(comparison, pair) for pair in comparison.pairs]
     name = metric_label(comparison.metric, short=True)
     heads = (
@@ -219,7 +215,7 @@ def range_table(test: RangeTest) -> Table:
 
 
 def ranges_words(comparison: Comparison) -> list[str]:
-    """Say what the ranges rest on, and which runs have no replicates in common."""
+    """Describe what the multiple-range tests rest on, and the runs without common repeats."""
     if not comparison.ranges:
         return []
     test = comparison.ranges[0]

@@ -1,26 +1,27 @@
 """Title and description of an experiment, from its resolved recipe and what was run.
 
-A recipe's own name and description are its author's: they stay in ``recipe.toml``, for a setting
-that was changed on the command line makes them false.
+The recipe's own name and description stay in ``recipe.toml``: a setting changed on the command line
+makes them false.
 """
 
 from __future__ import annotations
 
+from eosin.core.text import percent
 from eosin.recipe import Recipe
 from eosin.recipe.schema import EMBEDDING
 from eosin.reporting.exposure import has_units, unit_name
 from eosin.reporting.formatting import listing, quantity, times
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: Classes that a title names; more are counted.
+#: Number of classes that a title names; more are counted.
 _MOST_CLASSES = 4
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def title(run: Run) -> str:
-    """Return what a run's page and card are called: the network, and the data or the classes.
+def title(run: FinishedRun) -> str:
+    """Return the title of a run's page and card: the network, and the data or the classes.
 
-    A run without a recipe (an evaluation, an ensemble) is called as its folder.
+    A run without a recipe (an evaluation, an ensemble) takes its folder's name.
     """
     if run.recipe is None:
         return run.name
@@ -32,8 +33,8 @@ def title(run: Run) -> str:
     return f"{network}: {classes}" if names else network
 
 
-def description(run: Run) -> str:
-    """Return what was trained on what, how it was divided and prepared; empty without a recipe."""
+def description(run: FinishedRun) -> str:
+    """Describe the training, split and preparation in sentences; empty without a recipe."""
     recipe = run.recipe
     if recipe is None:
         return ""
@@ -46,8 +47,8 @@ def description(run: Run) -> str:
     )
 
 
-def data_words(run: Run) -> str:
-    """Return which images a run is of, and how many, in words."""
+def data_words(run: FinishedRun) -> str:
+    """Describe the source and number of a run's images."""
     data = run.recipe.data if run.recipe else None
     if _is_published(run):
         words = str(run.dataset.get("title") or run.dataset["name"])
@@ -59,12 +60,12 @@ def data_words(run: Run) -> str:
     return f"{words}{f' at {taken}' if taken else ''}{_size(run)}"
 
 
-def _is_published(run: Run) -> bool:
-    """Return whether the images are of a data set with a name of its own."""
+def _is_published(run: FinishedRun) -> bool:
+    """Return True if the images are of a data set with a name of its own."""
     return bool(run.dataset.get("name")) and run.dataset.get("licence", "unknown") != "unknown"
 
 
-def _size(run: Run) -> str:
+def _size(run: FinishedRun) -> str:
     if run.manifest is None:
         return ""
     patients = run.manifest["patient"].replace("", None).nunique()
@@ -86,7 +87,7 @@ def _origin(recipe: Recipe) -> str:
     return f"trained from {start}{stages if transfer.stage else ''}{frozen}"
 
 
-def _division(run: Run, recipe: Recipe) -> str:
+def _division(run: FinishedRun, recipe: Recipe) -> str:
     split = recipe.data.split
     by_image = split.protocol == "image" or split.by == "image" or not has_units(run)
     unit = "image" if by_image else unit_name(run)
@@ -97,10 +98,10 @@ def _division(run: Run, recipe: Recipe) -> str:
             return f"leave-one-site-out cross-validation over {quantity(len(run.folds), 'site')}"
         repeats = f", drawn {split.repeats} times" if split.repeats > 1 else ""
         return f"{split.k}-fold cross-validation by {unit}{repeats}"
-    # Whole patients seldom give the shares that were asked for.
+    # Whole patients seldom give exactly the shares asked for.
     parts = run.split_report.parts if run.split_report else {}
     shares = {part: parts[part].got if part in parts else getattr(split, part) for part in _PARTS}
-    words = (f"{_PARTS[part]} ({100 * got:.0f} %)" for part, got in shares.items())
+    words = (f"{_PARTS[part]} ({percent(got, 0)})" for part, got in shares.items())
     return f"split by {unit} into {listing(words)}"
 
 

@@ -1,4 +1,4 @@
-"""How much of what a model is judged on it has already seen, and the sentences that say so."""
+"""Train-test overlap of a run, and the sentences of its verdict."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from itertools import combinations
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.types import SPLITS
-from eosin.reporting.formatting import count, metric_label, metric_text, quantity, source_words
-from eosin.runs.finished import Run
+from eosin.metrics.catalogue import LEADING
+from eosin.reporting.formatting import (
+    count,
+    metric_label,
+    metric_text,
+    number,
+    quantity,
+    source_words,
+)
+from eosin.runs.finished import FinishedRun
 
-#: What a verdict is built on, the first that has a value.
-LEADING_METRICS = ("auc", "balanced_accuracy", "accuracy")
-
-#: What is said of outside images where a model folder alone was judged on them.
+#: Caution for external images that a model folder alone was evaluated on.
 UNKNOWN_OVERLAP = (
     "A model folder does not tell what it was trained on: whether the model saw these images, or "
     "others of these patients, is unknown."
 )
 
-#: What a split is called in running text.
+#: Names of the splits in running text.
 _SPLIT_NAMES = {
     "test": "test images",
     OUT_OF_FOLD: "held-out images of all folds",
@@ -33,16 +38,16 @@ class Exposure:
     """Groups on both sides of a split.
 
     Attributes:
-        n_groups: Judged groups of which other images were trained on.
-        n_images: Judged images of those groups; ``None`` where the run does not tell.
+        n_groups: Evaluated groups of which other images were trained on.
+        n_images: Evaluated images of those groups; ``None`` if unknown.
     """
 
     n_groups: int
     n_images: int | None = None
 
 
-def exposure(run: Run) -> Exposure | None:
-    """Count the judged groups that training saw as well; ``None`` where the run cannot tell."""
+def exposure(run: FinishedRun) -> Exposure | None:
+    """Count the evaluated groups that were also trained on; ``None`` if unknown."""
     if run.split == "external":
         return _from_overlap(run)
     if run.split == OUT_OF_FOLD:
@@ -50,7 +55,7 @@ def exposure(run: Run) -> Exposure | None:
     return _from_manifest(run) or _from_split_report(run) or _from_audit(run)
 
 
-def _from_manifest(run: Run) -> Exposure | None:
+def _from_manifest(run: FinishedRun) -> Exposure | None:
     frame = run.manifest
     if frame is None or "split" not in frame:
         return None
@@ -62,7 +67,7 @@ def _from_manifest(run: Run) -> Exposure | None:
     return Exposure(len(shared), int(judged["group"].isin(shared).sum()))
 
 
-def _between_folds(run: Run) -> Exposure | None:
+def _between_folds(run: FinishedRun) -> Exposure | None:
     frame = run.predictions
     if frame is None or "fold" not in frame:
         return None
@@ -72,7 +77,7 @@ def _between_folds(run: Run) -> Exposure | None:
     return Exposure(int(shared["group"].nunique()), int(shared["path"].nunique()))
 
 
-def _from_split_report(run: Run) -> Exposure | None:
+def _from_split_report(run: FinishedRun) -> Exposure | None:
     if run.split_report is None:
         return None
     parts = {name: set(part.groups) for name, part in run.split_report.parts.items()}
@@ -88,19 +93,19 @@ def _from_split_report(run: Run) -> Exposure | None:
     return Exposure(len(shared))
 
 
-def _from_audit(run: Run) -> Exposure | None:
+def _from_audit(run: FinishedRun) -> Exposure | None:
     if run.audit is None:
         return None
-    # The audit gives one example pair for each group that two parts share, and an ensemble's again
-    # for each member.
+    # The audit gives one example pair for each group that two subsets share; that of an ensemble
+    # repeats it for each member.
     judged = [pair.b for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
     frame = run.predictions
     groups = {} if frame is None else dict(zip(frame["path"], frame["group"], strict=True))
     return Exposure(len({groups.get(path, path) for path in judged}))
 
 
-def _from_overlap(run: Run) -> Exposure | None:
-    """Count the outside groups of which an image, or another one, was trained on."""
+def _from_overlap(run: FinishedRun) -> Exposure | None:
+    """Count the external groups with an image that the audit matched with training images."""
     frame = run.predictions
     if run.audit is None or frame is None:
         return None
@@ -110,27 +115,27 @@ def _from_overlap(run: Run) -> Exposure | None:
 
 
 def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
-    """Return the metric that a verdict is built on; ``None`` where none has a value."""
-    for name in LEADING_METRICS:
+    """Return the metric of the verdict; ``None`` if none has a value."""
+    for name in LEADING:
         metric = block.get(name)
         if metric is not None and metric.value is not None:
             return name, metric
     return None
 
 
-def leading_name(name: str, run: Run) -> str:
-    """Return how the leading metric is called in a sentence."""
+def leading_name(name: str, run: FinishedRun) -> str:
+    """Return the name of the leading metric in a sentence."""
     label = metric_label(name, short=True)
     return f"macro {label}" if run.judged.positive is None and name == "auc" else label
 
 
-def split_name(run: Run) -> str:
-    """Return what the judged split is called in running text."""
+def split_name(run: FinishedRun) -> str:
+    """Return the name of the evaluated split in running text."""
     return _SPLIT_NAMES.get(run.split, f"images of the split “{run.split}”")
 
 
-def units(run: Run) -> str:
-    """Say on how much a run was judged, e.g. ``"110 images of 6 patients"``."""
+def units(run: FinishedRun) -> str:
+    """Return the size of the evaluated split, e.g. ``"110 images of 6 patients"``."""
     judged = run.judged
     is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
     images = quantity(judged.n_images, "bundle" if is_fused else "image")
@@ -141,30 +146,30 @@ def units(run: Run) -> str:
     return images
 
 
-def unit_name(run: Run) -> str:
-    """Return what a group is: ``patient`` where each patient is one group."""
+def unit_name(run: FinishedRun) -> str:
+    """Return the noun of a group: ``patient`` where each patient is one group."""
     if not has_units(run):
         return "image"
     return "patient" if run.judged.n_patients == run.judged.n_groups else "group"
 
 
-def verdict(run: Run) -> str:
-    """Say in one sentence how good the model is, and on what."""
+def verdict(run: FinishedRun) -> str:
+    """Return the verdict: one sentence with the leading metric and the data it rests on."""
     lead = leading_metric(run.judged.image)
     if lead is None:
         return f"No headline number: {_why_none(run)} (judged on {units(run)})."
     name, metric = lead
     label = leading_name(name, run)
-    number = metric_text(metric) + (", without an interval," if metric.low is None else "")
-    return f"{label[0].upper()}{label[1:]} {number} on {units(run)}{_seen(run)}."
+    value = metric_text(metric) + (", without an interval," if metric.low is None else "")
+    return f"{label[0].upper()}{label[1:]} {value} on {units(run)}{_seen(run)}."
 
 
-def _why_none(run: Run) -> str:
-    metric = run.judged.image.get(LEADING_METRICS[0])
+def _why_none(run: FinishedRun) -> str:
+    metric = run.judged.image.get(LEADING[0])
     return (metric.reason if metric else None) or "nothing could be measured"
 
 
-def _seen(run: Run) -> str:
+def _seen(run: FinishedRun) -> str:
     found = exposure(run)
     outside = " from an outside data set" if run.split == "external" else ""
     if outside and not (found and found.n_groups):
@@ -182,24 +187,24 @@ def _seen(run: Run) -> str:
     return f" the model never saw{other}"
 
 
-def _unit_plural(run: Run, n: int) -> str:
+def _unit_plural(run: FinishedRun, n: int) -> str:
     return unit_name(run) if n == 1 else unit_name(run) + "s"
 
 
-def has_units(run: Run) -> bool:
-    """Whether it is known which images belong together, by patient or by another group."""
+def has_units(run: FinishedRun) -> bool:
+    """Return True if patients or other groups of the images are known."""
     return run.judged.n_patients is not None or run.judged.n_groups != run.judged.n_images
 
 
-def caution(run: Run) -> tuple[str, str] | None:
-    """Return what limits the interval of the headline number, and why; ``None`` if nothing does."""
+def caution(run: FinishedRun) -> tuple[str, str] | None:
+    """Return heading and text of what limits the headline's interval; ``None`` if nothing does."""
     lead = leading_metric(run.judged.image)
     if lead is None:
         return None
     metric = lead[1]
     if metric.low is None:
         return "The headline number has no interval.", _sentence(metric.reason or "unknown why")
-    # Each image drawn by itself: what images of one patient have in common is not seen.
+    # Images are resampled singly: their correlation within a patient is not seen.
     alone = (
         "No patient, slide or other group is known, so each image stands for itself. Where images"
         " share one, this interval is too narrow, and the split may have torn them apart."
@@ -213,12 +218,12 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}."
 
 
-def threshold_text(run: Run) -> str:
-    """Say which threshold was locked, where, and for which recall; empty where none was."""
+def threshold_text(run: FinishedRun) -> str:
+    """Describe the tuned threshold, its source and target recall; empty without one."""
     threshold = run.judged.threshold
     if threshold.value is None and threshold.target_recall is None:
         return ""
-    where = "" if threshold.value is None else f"{threshold.value:.3f}, chosen on "
+    where = "" if threshold.value is None else f"{number(threshold.value)}, chosen on "
     text = f"{where}{source_words(threshold.source)}"
     if threshold.target_recall is not None:
         of = "the lower end of the recall's interval" if threshold.bound == "lower" else "a recall"

@@ -1,131 +1,94 @@
-"""How numbers and names are written, on every page and in every figure alike."""
+"""Text of numbers and names, the same on every page and in every figure."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
 from eosin.artifacts.metrics import Metric
+from eosin.core.text import count as count
+from eosin.core.text import duration as duration
+from eosin.core.text import listing as listing
+from eosin.core.text import percent
+from eosin.core.text import quantity as quantity
 from eosin.core.types import TOGETHER
+from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
 
-#: Stands where there is nothing to say.
+#: Placeholder of a missing value.
 ABSENT = "—"
 
-#: Names of metrics in tables, in full.
-METRIC_LABELS = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "auc": "Area under the ROC curve (AUC)",
-    "average_precision": "Average precision",
-    "recall": "Recall (sensitivity)",
-    "specificity": "Specificity",
-    "precision": "Precision (positive predictive value)",
-    "f1": "F1 score",
-    "brier": "Brier score (lower is better)",
-    "ece": "Expected calibration error (lower is better)",
-    "recognition_rate": "Recognition rate (mean share of a patient's images that are right)",
-    "majority_vote_accuracy": "Accuracy of the majority vote",
-    "mean_probability_accuracy": "Accuracy of the mean probability",
-    "mean_probability_auc": "AUC of the mean probability",
-}
-
-#: The same where space is short.
-SHORT_LABELS = {
-    **METRIC_LABELS,
-    "auc": "AUC",
-    "recall": "Recall",
-    "precision": "Precision",
-    "f1": "F1",
-    "brier": "Brier score",
-    "ece": "Calibration error",
-    "recognition_rate": "Recognition rate",
-}
-
-#: Metrics of which a smaller value is the better one.
-LOWER_IS_BETTER = frozenset({"brier", "ece"})
-
-#: Decimals of a metric: more than the least only where fewer would mislead.
-_LEAST_DIGITS, _MOST_DIGITS = 2, 4
+#: Decimals of a metric, in the terminal and on a page; more only where fewer would mislead.
+_DIGITS, _MOST_DIGITS = 3, 4
 
 
 def metric_label(name: str, *, short: bool = False) -> str:
     """Return the name of a metric as a reader knows it."""
-    known = SHORT_LABELS if short else METRIC_LABELS
-    return known.get(name, name.replace("_", " ").capitalize())
+    row = METRICS.get(name) or PATIENT_METRICS.get(name)
+    if row is None:
+        return name.replace("_", " ").capitalize()
+    return row.short or row.label if short else row.label
 
 
 def number(value: float) -> str:
-    """Write a metric: two decimals, more only where rounding would claim a perfect 0 or 1."""
-    digits = _digits(value)
-    text = f"{value:.{digits}f}"
-    if float(text) in (0.0, 1.0) and float(text) != value:
-        return "<0.001" if abs(value) < 0.5 else ">0.999" if value < 1 else text
-    return text
-
-
-def _digits(value: float) -> int:
-    return 3 if _claims_perfection(value, 2) else 2
+    """Format a share with three decimals, unless that would claim a perfect 0 or 1."""
+    if _claims_perfection(value, _DIGITS):
+        return "<0.001" if value < 0.5 else ">0.999"
+    return f"{value:.{_DIGITS}f}"
 
 
 def _claims_perfection(value: float, digits: int) -> bool:
-    """Whether rounding makes a 0 or a 1 of what is neither."""
+    """Return True if rounding makes a 0 or a 1 of another value."""
     return round(value, digits) in (0.0, 1.0) and value not in (0.0, 1.0)
 
 
-def _interval_digits(value: float, low: float, high: float) -> int:
-    """Count the decimals at which an interval has a width and claims no perfect 0 or 1."""
-    for digits in range(_LEAST_DIGITS, _MOST_DIGITS):
-        is_narrower = low != high and round(low, digits) == round(high, digits)
-        if not is_narrower and not _claims_perfection(value, digits):
-            return digits
-    return _MOST_DIGITS
+def signed(value: float) -> str:
+    """Format a number with its sign; what rounds to nothing has none."""
+    text = f"{abs(value):.3f}"
+    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
 def metric_text(metric: Metric | None) -> str:
-    """Write a metric with its 95 % interval, e.g. ``"0.83 (0.70–0.94)"``."""
+    """Format a metric with its 95 % interval, e.g. ``"0.834 (0.701–0.942)"``.
+
+    A fourth decimal stands where three would give an interval without a width.
+    """
     if metric is None or metric.value is None:
         return ABSENT
     if metric.low is None or metric.high is None:
         return number(metric.value)
-    digits = _interval_digits(metric.value, metric.low, metric.high)
-    value, low, high = (f"{v:.{digits}f}" for v in (metric.value, metric.low, metric.high))
-    if float(value) in (0.0, 1.0):
+    ends = (metric.low, metric.high)
+    is_flat = metric.low != metric.high and len({round(end, _DIGITS) for end in ends}) == 1
+    digits = _MOST_DIGITS if is_flat else _DIGITS
+    value, low, high = (f"{v:.{digits}f}" for v in (metric.value, *ends))
+    if _claims_perfection(metric.value, digits):
         value = number(metric.value)
     return f"{value} ({low}–{high})"
 
 
-def count(value: int) -> str:
-    """Write a count with thousands apart, e.g. ``"12,345"``."""
-    return f"{value:,}"
+def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
+    """Format a share as a number of 100, e.g. ``"46 (20–67)"``."""
+    if metric is None or metric.value is None:
+        return ABSENT
+    digits = 0 if 1 <= scale * metric.value <= 99 else 1
+    value, low, high = (
+        "" if v is None else f"{scale * v:.{digits}f}"
+        for v in (metric.value, metric.low, metric.high)
+    )
+    return f"{value} ({low}–{high})" if low and high else value
 
 
 def share(value: float | None) -> str:
-    """Write a share in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
-    return ABSENT if value is None else f"{100 * value:.1f}\u00a0%"
+    """Format a share in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
+    return ABSENT if value is None else percent(value, 1).replace(" ", "\u00a0")
 
 
 def amount(value: float, digits: int) -> str:
-    """Write a size with so many digits, ``"1,919.6"``, or with those that it has: ``"0.0012"``."""
+    """Format a size with ``digits`` decimals, ``"1,919.6"``, more if it is small: ``"0.0012"``."""
     return f"{value:.2g}" if 0 < value < 10.0**-digits else f"{value:,.{digits}f}"
 
 
-def quantity(n: int, one: str, many: str | None = None) -> str:
-    """Write a count with its noun, e.g. ``"1 image"``, ``"1,200 images"``."""
-    return f"{count(n)} {one if n == 1 else many or one + 's'}"
-
-
 def source_words(source: str) -> str:
-    """Return what something was fitted on as it stands in a sentence."""
+    """Return the name of the data that something was fitted on, for running text."""
     return "the validation part" if source == "val" else source
-
-
-def listing(items: Iterable[str]) -> str:
-    """Join words as a sentence does: ``"a, b and c"``."""
-    words = list(items)
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def shorten(text: str, width: int) -> str:
@@ -141,18 +104,8 @@ def breakable(text: str) -> Markup:
     return escape(text).replace("_", Markup("_<wbr>"))
 
 
-def duration(seconds: float) -> str:
-    """Write a time span, e.g. ``"8.4 s"`` or ``"3 min 20 s"``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def times(magnification: str) -> str:
-    """Write a magnification, e.g. ``"200×"``, or those of a bundle; words of its own stay."""
+    """Format a magnification, e.g. ``"200×"``, or those of a stack; other text stays."""
     parts = magnification.split(TOGETHER)
     if not all(part.replace(".", "", 1).isdecimal() for part in parts):
         return magnification

@@ -1,4 +1,4 @@
-"""Pairs that the leak audit found alike, side by side; and the page of ``data audit``."""
+"""Near-duplicate pairs of the leak audit side by side, and the page of ``data audit``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from eosin.core.types import Image
 from eosin.reporting.formatting import ABSENT, count, number, quantity, shorten
 from eosin.reporting.rendering import Table, render, text_table, write_page
 from eosin.reporting.tiles import Tile, make_tile, read_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: Pairs of a finding that the page of ``data audit`` shows; all are in ``audit.json``.
+#: Pairs per finding on the page of ``data audit``; all are in ``audit.json``.
 _MOST_SHOWN = 12
 _NAME_WIDTH = 40
-#: Two tiles, and what they have in common.
+#: Two thumbnails and the description of their match.
 TilePair = tuple[Tile, Tile, str]
 
 
 def pictured(report: AuditReport) -> list[str]:
-    """Return the images that the page shows, each once."""
+    """Return the images on the page, each once."""
     shown = [
         cell
         for finding in report.findings
@@ -35,12 +35,7 @@ def pictured(report: AuditReport) -> list[str]:
 
 
 def pair_tiles(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> list[TilePair]:
-    """Return the pairs of a finding of which both pictures are there, side by side.
-
-    Args:
-        finding: With its pairs.
-        pictures: By path.
-    """
+    """Return the pairs of a finding whose thumbnails, by path, both exist."""
     if finding.kind not in SHOWN_KINDS:
         return []
     pairs = [p for p in finding.pairs if p.a in pictures and p.b in pictures][:_MOST_SHOWN]
@@ -55,7 +50,7 @@ def pair_tiles(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> l
 
 
 def describe_pair(pair: Pair) -> str:
-    """Return what two images have in common: ``"mirrored, similarity 0.98"``."""
+    """Describe the match of two images, e.g. ``"mirrored, similarity 0.98"``."""
     return f"{pair.how}, similarity {number(pair.score)}" if pair.how else "the very same"
 
 
@@ -66,8 +61,8 @@ def _tile(path: str, part: str | None, picture: PillowImage.Image) -> Tile:
     return make_tile(picture.copy(), alt=words, title=name, lines=[part] if part else [])
 
 
-def run_pairs(run: Run, finding: Finding) -> list[TilePair]:
-    """Return the pairs of a finding whose pictures the run folder holds."""
+def run_pairs(run: FinishedRun, finding: Finding) -> list[TilePair]:
+    """Return the pairs of a finding whose thumbnails are in the run folder."""
     wanted = {(pair.a, pair.b) for pair in finding.pairs}
     by_number: dict[int | None, list[tuple[str, str]]] = defaultdict(list)
     for picture in run.role("pair"):
@@ -84,14 +79,10 @@ def run_pairs(run: Run, finding: Finding) -> list[TilePair]:
 def write_audit_page(
     path: Path, report: AuditReport, name: str, pictures: Mapping[str, Image]
 ) -> Path:
-    """Write the self-contained HTML page.
+    """Write the self-contained HTML page of a leak audit.
 
-    Args:
-        path: Where to.
-        report: What was found.
-        name: What the table is called.
-        pictures: uint8, shape (H, W, 3), by path: those that :func:`pictured` names. A pair that
-            lacks one is left to ``audit.json``.
+    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`pictured` names. A pair that
+    lacks one is in ``audit.json`` only.
 
     Raises:
         OutputError: The page cannot be written.
@@ -121,7 +112,7 @@ def write_audit_page(
 
 
 def _title(finding: Finding) -> str:
-    """Return a heading that tells the findings of one kind apart by their parts."""
+    """Return a heading that distinguishes findings of one kind by their subsets."""
     sides = ((pair.split_a, pair.split_b) for pair in finding.pairs[:1])
     parts = dict.fromkeys(part for two in sides for part in two if part)
     what = f"{finding.severity.capitalize()}: {finding.kind.replace('_', ' ')}"

@@ -1,4 +1,4 @@
-"""What a comparison found, in words: who can be told apart, and what noise is."""
+"""Comparison of runs in words: significance, noise and cautions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from eosin.reporting.formatting import (
     metric_label,
     metric_text,
     quantity,
+    signed,
 )
 
-#: The level that a corrected p-value is held against.
+#: Significance level of the corrected p-values.
 ALPHA = 0.05
 
 Outcome = Literal["apart", "unsettled", "noise", "unknown"]
-#: How an outcome is called in a table.
+#: Names of the outcomes in a table.
 OUTCOMES: dict[Outcome, str] = {
     "apart": "told apart",
     "unsettled": "not settled",
@@ -31,7 +32,7 @@ OUTCOMES: dict[Outcome, str] = {
 
 
 def outcome(entry: PairedMetric) -> Outcome:
-    """Say what an interval of whole groups, and the corrected test with it, allow to say."""
+    """Return the outcome of a pair from its interval and corrected test."""
     low, high = entry.difference.low, entry.difference.high
     if low is None or high is None:
         return "unknown"
@@ -41,7 +42,7 @@ def outcome(entry: PairedMetric) -> Outcome:
 
 
 def difference_text(metric: Metric | None) -> str:
-    """Write a difference with its sign, e.g. ``"+0.031 (−0.012 to +0.074)"``."""
+    """Format a difference with its sign, e.g. ``"+0.031 (−0.012 to +0.074)"``."""
     if metric is None or metric.value is None:
         return ABSENT
     if metric.low is None or metric.high is None:
@@ -49,19 +50,13 @@ def difference_text(metric: Metric | None) -> str:
     return f"{signed(metric.value)} ({signed(metric.low)} to {signed(metric.high)})"
 
 
-def signed(value: float) -> str:
-    """Write a number with its sign; what rounds to nothing has none."""
-    text = f"{abs(value):.3f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
-
-
 def p_text(p: float | None) -> str:
-    """Write a p-value."""
+    """Format a p-value."""
     return ABSENT if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def units(comparison: Comparison) -> str:
-    """Say on how much runs were compared, e.g. ``"550 images of 29 patients"``."""
+    """Return the size of the comparison, e.g. ``"550 images of 29 patients"``."""
     images = quantity(comparison.n_images, "image")
     if comparison.n_patients is not None:
         patients = f"{images} of {quantity(comparison.n_patients, 'patient')}"
@@ -73,16 +68,16 @@ def units(comparison: Comparison) -> str:
 
 
 def label(comparison: Comparison) -> str:
-    """Return how the metric that ranks the runs is called in a sentence."""
+    """Return the name of the ranking metric in a sentence."""
     text = metric_label(comparison.metric, short=True)
     text = text if text.isupper() or text == "F1" else text.lower()
     return f"macro {text}" if comparison.positive is None and text == "AUC" else text
 
 
 def honest(comparison: Comparison) -> list[ComparedRun]:
-    """Return the runs that the headline may speak of, the best first.
+    """Return the runs of the headline, the best first.
 
-    Those judged on what their training saw are left out where two others remain.
+    Runs with train-test overlap are left out if two others remain.
     """
     clean = [run for run in comparison.runs if not run.is_flattered]
     chosen = clean if len(clean) > 1 else comparison.runs
@@ -95,7 +90,7 @@ def ranked(comparison: Comparison) -> list[ComparedRun]:
 
 
 def headline(comparison: Comparison) -> str:
-    """Say in a sentence or two which runs can be told apart."""
+    """Return the headline: which runs differ significantly, in a sentence or two."""
     best, *others = honest(comparison)
     name, where = label(comparison), f"on these {units(comparison)}"
     if len(others) == 1:
@@ -141,7 +136,7 @@ def _of_two(
 
 
 def _between(comparison: Comparison, one: ComparedRun, other: ComparedRun) -> PairedMetric:
-    """Return how much more of the ranking metric ``one`` has than ``other``."""
+    """Return the difference of the ranking metric, ``one`` minus ``other``."""
     pair = next(
         pair for pair in comparison.pairs if {pair.one, pair.other} == {one.name, other.name}
     )
@@ -149,7 +144,7 @@ def _between(comparison: Comparison, one: ComparedRun, other: ComparedRun) -> Pa
 
 
 def turned(pair: ComparedPair, metric: str, first: str) -> PairedMetric:
-    """Return a pair's difference as that of ``first`` from the other."""
+    """Return the difference of a pair as ``first`` minus the other run."""
     entry = pair.metrics[metric]
     gap = entry.difference
     if pair.one == first or gap.value is None:
@@ -164,14 +159,14 @@ def turned(pair: ComparedPair, metric: str, first: str) -> PairedMetric:
 
 
 def unit(comparison: Comparison) -> str:
-    """Return what is drawn and exchanged whole."""
+    """Return the noun of the unit that is resampled and exchanged as a whole."""
     if comparison.n_groups == comparison.n_images:
         return "image"
     return "patient" if comparison.n_patients == comparison.n_groups else "group"
 
 
 def meaning(comparison: Comparison) -> list[str]:
-    """Say what within noise means, and what the tests take for granted."""
+    """Explain "within noise" and the assumptions of the tests."""
     each, pairs = unit(comparison), len(comparison.pairs)
     words = [
         f"Within noise means that the 95 % interval of the paired difference holds 0: with other "
@@ -194,7 +189,7 @@ def meaning(comparison: Comparison) -> list[str]:
 
 
 def cautions(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return what a reader must know before any number, each with a heading."""
+    """Return the cautions of the comparison, each with a heading."""
     found = [_seen(comparison, run) for run in comparison.runs if run.is_flattered]
     found += [_head(run) for run in comparison.runs if run.is_head]
     found += [_fallback(comparison)] if comparison.asked else []
@@ -250,7 +245,7 @@ def _head(run: ComparedRun) -> tuple[str, str]:
 
 
 def _fallback(comparison: Comparison) -> tuple[str, str]:
-    """Say why runs are ranked by another metric than was asked for."""
+    """Explain why runs are ranked by another metric than the one asked for."""
     found = {run.name: run.image[comparison.asked] for run in comparison.runs}
     why = {name: metric.reason or "" for name, metric in found.items() if metric.value is None}
     reasons = "; ".join(sorted(set(why.values()) - {""}))
@@ -266,7 +261,7 @@ def _sentence(text: str) -> str:
 
 
 def networks_note(runs: Sequence[ComparedRun]) -> str:
-    """Say whose accuracy is shown where what would be deployed is several networks."""
+    """Explain whose accuracy is shown if the deployed model is several networks."""
     joined = [run.name for run in runs if run.networks > 1]
     if not joined:
         return ""
@@ -279,7 +274,7 @@ def networks_note(runs: Sequence[ComparedRun]) -> str:
 
 
 def tell_comparison(comparison: Comparison) -> list[str]:
-    """Return the comparison as short lines for the terminal."""
+    """Return the terminal output of a comparison, as lines."""
     lines = [f"{units(comparison)} in common", headline(comparison)]
     runs = honest(comparison)
     runs += [run for run in comparison.runs if run not in runs]

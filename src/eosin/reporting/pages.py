@@ -1,4 +1,4 @@
-"""The page of one run."""
+"""HTML page of one run."""
 
 from __future__ import annotations
 
@@ -38,25 +38,21 @@ from eosin.reporting.sections.results import (
 from eosin.reporting.sections.training import balance_table, balance_words, learning_figures
 from eosin.reporting.style import Picture
 from eosin.reporting.tiles import colour_words, tiles
-from eosin.runs.finished import Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
 T = TypeVar("T")
 
 
 def write_report(run: Path) -> Path:
-    """Write a run's figures, its page and its model's card, from the run folder alone.
+    """Write a run's figures, page ``report.html`` and model card, from the run folder alone.
 
-    Args:
-        run: The run folder; only its ``metrics.json`` must be there.
-
-    Returns:
-        The self-contained page, ``RUN/report.html``.
+    Of the run folder only ``metrics.json`` is required.
 
     Raises:
-        ArtifactError: The folder is missing, is no finished run, or a file in it is damaged.
+        ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The page cannot be written.
     """
-    gathered = gather(Path(run))
+    gathered = read_run(Path(run))
     figures = _figures(gathered)
     html = render("run.html.j2", **_context(gathered, figures))
     write_figures(gathered.folder.figures, [f for group in figures.values() for f in group])
@@ -64,8 +60,8 @@ def write_report(run: Path) -> Path:
     return write_page(gathered.folder.report, html)
 
 
-def _figures(run: Run) -> dict[str, list[Picture]]:
-    """Draw the figures, by the section that they stand in."""
+def _figures(run: FinishedRun) -> dict[str, list[Picture]]:
+    """Draw the figures, by section."""
     judged = run.judged
     headline = interval_figure(
         [Series("Image", judged.image)],
@@ -87,7 +83,7 @@ def _figures(run: Run) -> dict[str, list[Picture]]:
     }
 
 
-def _judging_figures(run: Run) -> dict[str, list[Picture]]:
+def _judging_figures(run: FinishedRun) -> dict[str, list[Picture]]:
     scores, judged = scores_of(run), run.judged
     confusion = [confusion_figure(judged.confusion)] if judged.confusion.labels else []
     curve = _present(decision_curve_figure(judged))
@@ -95,7 +91,7 @@ def _judging_figures(run: Run) -> dict[str, list[Picture]]:
         return {"judging": confusion, "calibration": [], "decisions": curve}
     curves = _present(roc_figure(scores, judged), precision_recall_figure(scores, judged))
     reliability, histogram = reliability_figure(scores, judged), histogram_figure(scores, judged)
-    # Scores belong to the threshold that they are cut at, where there is one.
+    # The histogram of scores is shown beside the threshold, if there is one.
     is_cut = bool(decisions.threshold_words(run))
     return {
         "judging": [*confusion, *curves],
@@ -108,7 +104,7 @@ def _present(*found: T | None) -> list[T]:
     return [one for one in found if one is not None]
 
 
-def _context(run: Run, figures: dict[str, list[Picture]]) -> dict[str, Any]:
+def _context(run: FinishedRun, figures: dict[str, list[Picture]]) -> dict[str, Any]:
     patients, n_left_out = patients_table(run)
     by_part = part_tables(run)
     return {

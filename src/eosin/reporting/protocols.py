@@ -1,4 +1,4 @@
-"""The page that puts one model under two splits side by side."""
+"""HTML page of one model under two splits, strict and as published."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, RunFolder
-from eosin.artifacts.metrics import METRIC_NAMES, Metric
+from eosin.artifacts.metrics import Metric
 from eosin.core.errors import ArtifactError
 from eosin.core.files import write_bytes
-from eosin.reporting.exposure import LEADING_METRICS, Exposure, exposure, leading_name, unit_name
+from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
+from eosin.reporting.exposure import Exposure, exposure, leading_name, unit_name
 from eosin.reporting.formatting import (
     ABSENT,
     count,
@@ -19,6 +20,7 @@ from eosin.reporting.formatting import (
     number,
     quantity,
     share,
+    signed,
 )
 from eosin.reporting.pages import write_report
 from eosin.reporting.rendering import Cell, Footnotes, Table, render, write_figures, write_page
@@ -27,26 +29,18 @@ from eosin.reporting.sections.intervals import Series, interval_figure
 from eosin.reporting.sections.ranking import overlaid_roc
 from eosin.reporting.sections.results import scores_of
 from eosin.reporting.style import Picture
-from eosin.runs.finished import Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
-#: What the two splits are called, in the order of the page.
+#: Names of the two splits, in the order of the page.
 LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
 
-#: What the chart shows: the metrics that papers print.
-_CHARTED = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
 _TITLE = "The same model under two splits"
 
 
 def write_protocols_page(folder: Path) -> Path:
-    """Join ``DIR/strict`` and ``DIR/as-published`` in one page.
+    """Join ``DIR/strict`` and ``DIR/as-published`` in one page, ``DIR/report.html``.
 
-    A run that has no page of its own yet gets one, so that the links lead somewhere.
-
-    Args:
-        folder: The folder that holds both run folders.
-
-    Returns:
-        The page, ``DIR/report.html``.
+    A run without a page gets one, so that the links work.
 
     Raises:
         ArtifactError: One of the two runs is missing or damaged.
@@ -65,11 +59,7 @@ def write_protocols_page(folder: Path) -> Path:
 
 
 def protocols_figure(folder: Path, path: Path) -> Path:
-    """Write the dot-and-interval chart of both splits alone, with a title of its own.
-
-    Args:
-        folder: The folder that holds both run folders.
-        path: The PNG to write.
+    """Write the dot-and-interval chart of both splits in ``folder``, with a title, as PNG.
 
     Raises:
         ArtifactError: A run is missing or damaged, or they have no metric to draw.
@@ -86,7 +76,7 @@ def _gather(folder: Path) -> tuple[Protocol, Protocol]:
     strict, published = (
         Protocol(key, LABELS[key], run, exposure(run))
         for key in (STRICT, AS_PUBLISHED)
-        for run in (gather(folder / key),)
+        for run in (read_run(folder / key),)
     )
     return strict, published
 
@@ -97,7 +87,7 @@ def _chart(both: tuple[Protocol, ...], title: str = "") -> Picture | None:
         name="protocols",
         caption="Each metric under both splits, with its 95 % interval.",
         title=title,
-        only=_CHARTED,
+        only=COMPARED,
     )
 
 
@@ -180,30 +170,22 @@ def _gap(strict: Metric | None, published: Metric | None) -> str:
     if strict is None or published is None or strict.value is None or published.value is None:
         return ABSENT
     gap = published.value - strict.value
-    sign = "" if abs(gap) < 0.005 else "+" if gap > 0 else "−"
-    return f"{sign}{abs(gap):.2f}"
+    return signed(gap)
 
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
-    """One of the two runs.
-
-    Attributes:
-        key: ``strict`` or ``as-published``, the folder's name.
-        label: What it is called.
-        run: What its folder holds.
-        seen: What is on both sides of its split; ``None`` where the run cannot tell.
-    """
+    """Run under one of the two splits; ``seen`` is its train-test overlap, None if unknown."""
 
     key: str
     label: str
-    run: Run
+    run: FinishedRun
     seen: Exposure | None
 
 
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
-    """Return the metric that both runs have, by which they are compared."""
-    for name in LEADING_METRICS:
+    """Return the first metric that both runs have."""
+    for name in LEADING:
         a, b = (p.run.judged.image.get(name) for p in (strict, published))
         if a is not None and b is not None and a.value is not None and b.value is not None:
             return name, a, b
@@ -211,7 +193,7 @@ def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric
 
 
 def protocols_verdict(strict: Protocol, published: Protocol) -> str:
-    """Say both numbers in one sentence."""
+    """Return one sentence with both values."""
     found = _leading(strict, published)
     if found is None:
         return "The two runs share no metric that has a value."
@@ -224,7 +206,7 @@ def protocols_verdict(strict: Protocol, published: Protocol) -> str:
 
 
 def meaning(strict: Protocol, published: Protocol) -> list[str]:
-    """Say in plain words what the difference means."""
+    """Explain the difference in plain words."""
     found = _leading(strict, published)
     words = []
     if found is not None:
@@ -242,8 +224,8 @@ def meaning(strict: Protocol, published: Protocol) -> list[str]:
 
 def _difference(label: str, strict: Metric, published: Metric) -> str:
     gap = (published.value or 0.0) - (strict.value or 0.0)
-    if abs(gap) < 0.005:
-        return f"In this experiment both splits give the same {label} to two decimals."
+    if abs(gap) < 0.0005:
+        return f"In this experiment both splits give the same {label} to three decimals."
     if gap > 0:
         return (
             f"In this experiment the published split reports {number(gap)} more {label} than"
@@ -267,7 +249,7 @@ def _overlap(a: Metric, b: Metric) -> str:
 
 
 def leak_words(protocol: Protocol) -> str:
-    """Say how much of what a run was judged on it had also been trained on."""
+    """Describe the train-test overlap of a run."""
     seen, run = protocol.seen, protocol.run
     if seen is None:
         return "This run does not tell which groups were trained on."
@@ -284,5 +266,5 @@ def leak_words(protocol: Protocol) -> str:
 
 
 def _shared_share(n: int, total: int) -> str:
-    """Say how many of how many, with the share."""
+    """Format ``n`` of ``total`` with the share."""
     return f"{count(n)} of {count(total)} ({share(n / total)})" if total else count(n)

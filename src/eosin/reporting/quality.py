@@ -1,4 +1,4 @@
-"""The page of ``data check``: what was flagged, to be looked at."""
+"""HTML page of ``data check``: the flagged images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from eosin.reporting.rendering import Table, render, text_table, write_page
 from eosin.reporting.sections.exploration import MOST_ROWS
 from eosin.reporting.tiles import Tile, make_tile
 
-#: Pictures of a flag; the rest is in ``quality.csv``.
+#: Thumbnails per flag; the rest is in ``quality.csv``.
 _MOST_SHOWN = 24
-#: Characters of a file name, and of its folder, below a picture.
+#: Characters of a file name, and of its folder, below a thumbnail.
 _NAME_WIDTH = 44
 _LABELS: dict[Flag, str] = {
     "constant": "Constant",
@@ -31,7 +31,7 @@ _LABELS: dict[Flag, str] = {
 
 
 def measured(flag: Flag, row: Any) -> str:
-    """Return the number that a flag goes by, e.g. ``"2.1 % tissue"``."""
+    """Format the measurement behind a flag, e.g. ``"2.1 % tissue"``."""
     if flag == "blank":
         return f"{share(row['tissue'])} tissue"
     if flag == "blurred":
@@ -46,7 +46,7 @@ def measured(flag: Flag, row: Any) -> str:
 
 
 def pictured(report: QualityReport) -> list[str]:
-    """Return the paths of the images that the page shows, each once."""
+    """Return the paths of the images on the page, each once."""
     shown = [path for flag in FLAGS for path in report.flagged(flag)["path"].head(_MOST_SHOWN)]
     return list(dict.fromkeys(shown))
 
@@ -54,14 +54,10 @@ def pictured(report: QualityReport) -> list[str]:
 def write_quality_page(
     path: Path, report: QualityReport, name: str, pictures: Mapping[str, Image]
 ) -> Path:
-    """Write the self-contained HTML page.
+    """Write the self-contained HTML page of a quality check.
 
-    Args:
-        path: Where to.
-        report: What was found.
-        name: What the set is called.
-        pictures: uint8, shape (H, W, 3), by path: those that :func:`pictured` names. An image
-            without one is left out of the gallery.
+    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`pictured` names. An image
+    without one is left out.
 
     Raises:
         OutputError: The page cannot be written.
@@ -117,7 +113,7 @@ def _summary(report: QualityReport) -> Table:
 def _galleries(
     report: QualityReport, pictures: Mapping[str, Image]
 ) -> list[tuple[Flag, str, str, list[Tile], str]]:
-    """List each flag that was found: anchor, title, explanation, tiles, how many are left out."""
+    """Return anchor, title, explanation, thumbnails and number left out of each raised flag."""
     found = []
     for flag in FLAGS:
         rows = report.flagged(flag)

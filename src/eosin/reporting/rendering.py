@@ -1,4 +1,4 @@
-"""From templates and figures to files."""
+"""Templates, tables and footnotes of the pages, and the files they are written to."""
 
 from __future__ import annotations
 
@@ -12,29 +12,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from eosin.artifacts.metrics import METRIC_NAMES, Metric, MetricBlock
+from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.artifacts.model import RESEARCH_USE_ONLY
 from eosin.core.files import write_bytes, write_text
+from eosin.metrics.catalogue import METRIC_NAMES
 from eosin.reporting.formatting import ABSENT, breakable, count, metric_label, metric_text
 from eosin.reporting.style import Picture
 from eosin.reporting.tiles import data_uri
 
-#: What stands above every number that was measured on simulated images.
+#: Caution above every number that was measured on simulated images.
 SIMULATED = (
     "Simulated data. These images were computed, not taken from patients: the numbers show that"
     " the software works and say nothing about any disease."
 )
 
 
-#: What is told of a part of the images, and of a class against the rest.
-PART_METRICS = ("accuracy", "auc", "recall", "specificity", "f1")
-CLASS_METRICS = ("precision", "recall", "f1", "specificity", "auc")
-#: All images of a subtype are of one class: there is nothing to tell it from.
-SUBTYPE_METRICS = ("accuracy",)
-
-
 def render(template: str, **context: Any) -> str:
-    """Fill a template; every value is escaped, since class names and paths are user input."""
+    """Render a template; every value is escaped, since class names and paths are user input."""
     environment = Environment(
         loader=PackageLoader("eosin.reporting"),
         autoescape=True,
@@ -47,32 +41,26 @@ def render(template: str, **context: Any) -> str:
     environment.filters["breakable"] = breakable
     environment.filters["figure_uri"] = lambda picture: data_uri(picture.png, "png")
     css = resources.files("eosin.reporting").joinpath("templates/style.css")
-    # The style sheet is this package's own text, the one thing that must not be escaped.
+    # The style sheet is this package's own text and must not be escaped.
     style = Markup(css.read_text(encoding="utf-8"))  # noqa: S704
     return environment.get_template(template).render(style=style, **context)
 
 
 def write_page(path: Path, html: str) -> Path:
-    """Write a page, whole or not at all."""
+    """Write a page atomically."""
     write_text(path, html)
     return path
 
 
 def write_figures(folder: Path, pictures: list[Picture]) -> None:
-    """Write each figure as ``<name>.png``, whole or not at all."""
+    """Write each figure as ``<name>.png``, atomically."""
     for picture in pictures:
         write_bytes(folder / f"{picture.name}.png", picture.png)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
-
-    Attributes:
-        text: What it shows.
-        mark: The letter of its footnote, empty without one.
-        href: What it links to, empty for nothing.
-    """
+    """Cell of a table: text, letter of its footnote and link target, empty without one."""
 
     text: str
     mark: str = ""
@@ -81,14 +69,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first column names the rows.
+    """Table of a page; the first column names the rows.
 
-    Attributes:
-        caption: What it shows.
-        columns: Column headings.
-        rows: Cells, a row each.
-        notes: Footnotes: letter and text.
-        texts: Columns that hold words and stand to the left; all others are numbers.
+    ``texts`` holds the indices of columns of text, aligned left; all others are numbers.
     """
 
     caption: str
@@ -99,18 +82,18 @@ class Table:
 
     @property
     def has_gaps(self) -> bool:
-        """Whether a cell has nothing to say."""
+        """Return True if a cell is empty."""
         return any(cell.text == ABSENT for row in self.rows for cell in row)
 
 
 @dataclass
 class Footnotes:
-    """Gives each reason one letter, however often it occurs."""
+    """Footnotes of a table: one letter per distinct reason."""
 
     marks: dict[str, str] = field(default_factory=dict)
 
     def cell(self, metric: Metric | None) -> Cell:
-        """Return the cell of a metric, with the letter of its reason."""
+        """Return the cell of a metric, with the letter of its footnote."""
         if metric is None or not metric.reason:
             return Cell(metric_text(metric))
         return Cell(metric_text(metric), self.marks.setdefault(metric.reason, self._next()))
@@ -122,7 +105,7 @@ class Footnotes:
 
     @property
     def notes(self) -> tuple[tuple[str, str], ...]:
-        """All footnotes in order."""
+        """Return all footnotes in order."""
         return tuple((mark, reason) for reason, mark in self.marks.items())
 
 
@@ -133,7 +116,7 @@ def text_table(
     *,
     texts: Iterable[int] = (0,),
 ) -> Table:
-    """Build a table of plain cells; whole numbers get their thousands apart."""
+    """Build a table of plain cells; whole numbers get a thousands separator."""
     return Table(
         caption,
         tuple(columns),
@@ -146,12 +129,7 @@ def text_table(
 
 
 def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table:
-    """Build the table of the ten metrics, a column a way of judging.
-
-    Args:
-        caption: What it shows.
-        blocks: Metrics by column heading.
-    """
+    """Build the table of all metrics, one column per block, by heading."""
     notes = Footnotes()
     further = [name for block in blocks.values() for name in block if name not in METRIC_NAMES]
     names = [
@@ -173,14 +151,10 @@ def block_table(
     wanted: Sequence[str],
     sizes: Mapping[str, int] | None = None,
 ) -> Table | None:
-    """Build a table with a row a block, e.g. a magnification; ``None`` without blocks.
+    """Build a table with one row per block, e.g. per magnification; ``None`` without blocks.
 
-    Args:
-        caption: What it shows.
-        first: Heading of the first column.
-        blocks: Metrics by row name.
-        wanted: Metrics to show, where any block has them.
-        sizes: Images of each row, if known.
+    ``first`` is the heading of the first column. Of the ``wanted`` metrics only those of some block
+    are shown; ``sizes`` are the images of each row, if known.
     """
     if not blocks:
         return None

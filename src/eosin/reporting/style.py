@@ -1,7 +1,7 @@
-"""One look for all figures, and how a figure becomes bytes.
+"""Style of all figures, and their rendering to PNG.
 
-Colours are those of Okabe and Ito, "Color Universal Design" (2008), which readers with any colour
-vision tell apart; a line style and a marker go with each, so that colour never speaks alone.
+Colours: Okabe and Ito, "Color Universal Design" (2008), distinct for readers with any colour
+vision. Each has a line style and a marker of its own, so that no meaning depends on colour alone.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "++")
 INK, MUTED, GRID = "#1c1b22", "#5b5966", "#e4e2e8"
 
-#: Logical pixels an inch: a figure of 4.6 inches is 460 px wide on the page.
+#: Logical pixels per inch: a figure of 4.6 inches is 460 px wide on the page.
 CSS_DPI = 100
-#: Twice that, for sharp screens and print.
+#: Pixels per inch of the file: twice that, for sharp screens and print.
 SCALE = 2
 
-#: Fonts for scripts that DejaVu Sans lacks, where the system has one of them.
+#: Fonts for scripts that DejaVu Sans lacks, if installed.
 _FALLBACKS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -63,7 +63,7 @@ _STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "text.color": INK,
-    # Class names are data: a dollar sign in one is no formula.
+    # Class names are data: a dollar sign in one starts no formula.
     "text.parse_math": False,
     "text.usetex": False,
     "xtick.color": MUTED,
@@ -93,15 +93,9 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a file and as it stands on a page.
+    """Rendered figure: PNG, text alternative with its numbers, and caption.
 
-    Attributes:
-        name: Stem of the file.
-        png: The file's bytes.
-        alt: What it shows, with its numbers, for readers who do not see it.
-        caption: What stands below it.
-        width_px: Width on the page; the file has twice as many pixels.
-        height_px: Height on the page.
+    Width and height are those on the page; the PNG has twice as many pixels per side.
     """
 
     name: str
@@ -114,11 +108,11 @@ class Picture:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in this project's style inside the block; matplotlib's settings return after it."""
+    """Use this project's matplotlib style inside the block; restore the settings after it."""
     installed = {font.name for font in fontManager.ttflist}
     families = ["DejaVu Sans", *(name for name in _FALLBACKS if name in installed)]
     with mpl.rc_context(), warnings.catch_warnings():
-        # A script without a font shows boxes in the figure and is right in the table beside it.
+        # A script without a font shows boxes in the figure but is right in the table beside it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         mpl.rcdefaults()
         mpl.rcParams.update({**_STYLE, "font.family": families})
@@ -126,7 +120,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    """Return a figure of one panel that pyplot does not know of."""
+    """Return a figure with one panel, unknown to pyplot."""
     figure = Figure(figsize=(width_in, height_in))
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
@@ -135,7 +129,7 @@ def new_figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
 def to_picture(figure: Figure, name: str, *, alt: str, caption: str) -> Picture:
     """Render a figure."""
     stream = io.BytesIO()
-    # Without the writer's version in it, the same run gives the same bytes.
+    # Without matplotlib's version in it, the same run gives the same bytes.
     figure.savefig(stream, format="png", metadata={"Software": None})
     png = stream.getvalue()
     width, height = struct.unpack(">II", png[16:24])  # the PNG header's first two fields
@@ -147,14 +141,14 @@ def look(index: int) -> dict[str, Any]:
     n = len(COLOURS)
     return {
         "color": COLOURS[index % n],
-        # Past the palette the pairing shifts, so that no two of 49 series look alike.
+        # Past the palette the pairing shifts, so that no two of 49 series look the same.
         "linestyle": LINES[(index + index // n) % n],
         "marker": MARKERS[index % n],
     }
 
 
 def series_label(text: str, width: int = 26) -> str:
-    """Return a name as a legend can show it: one line, short, never hidden."""
+    """Shorten a name for a legend: one line, never hidden."""
     flat = shorten(" ".join(text.split()), width)
     # matplotlib leaves names with a leading underscore out of legends.
     return f"\u200b{flat}" if flat.startswith("_") else flat

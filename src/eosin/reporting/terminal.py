@@ -1,4 +1,4 @@
-"""Results as short lines for the terminal."""
+"""Terminal output of results, as short lines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.artifacts.profile import Drift, explain_quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.data.audit import list_joined
+from eosin.metrics.catalogue import HEADLINE
 from eosin.reporting.exposure import UNKNOWN_OVERLAP
-from eosin.reporting.formatting import duration, quantity
+from eosin.reporting.formatting import duration, metric_text, number, of_hundred, quantity
 
-_TOLD = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity")
 _INDENT = " " * 21
 _MOST_PAIRS = 3
 _MOST_CLASSES = 8
@@ -27,29 +27,27 @@ _ALONE = (
 
 
 def tell_metric(metric: Metric) -> str:
-    """Return ``0.83 (0.70–0.94)``, or why there is no number; why no interval stands elsewhere."""
+    """Format ``0.834 (0.701–0.942)``, or the reason for a missing value."""
     if metric.value is None:
         return f"undefined ({metric.reason})"
-    if metric.low is None or metric.high is None:
-        return f"{metric.value:.3f} (no interval)"
-    return f"{metric.value:.3f} ({metric.low:.3f}–{metric.high:.3f})"
+    return metric_text(metric) + (" (no interval)" if metric.low is None else "")
 
 
 def tell_split(name: str, split: SplitMetrics) -> list[str]:
-    """Return the headline of one split: on how many, and the main metrics with intervals."""
+    """Return the headline of one split: its size and the main metrics with intervals."""
     patients = "unknown patients"
     if split.n_patients is not None:
         patients = quantity(split.n_patients, "patient")
     images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
     lines = [f"{name}: {images}, {patients}, {groups}"]
-    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in _TOLD]
+    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in HEADLINE]
     lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
     return lines + _tell_support(split)
 
 
 def _tell_support(split: SplitMetrics) -> list[str]:
-    """Say what intervals rest on, and once for each reason why there is none."""
-    told = [split.image[metric] for metric in _TOLD]
+    """Return what intervals rest on, and once each reason for a missing one."""
+    told = [split.image[metric] for metric in HEADLINE]
     if split.threshold.target_recall is not None:
         told += [split.at_threshold[metric] for metric in ("recall", "specificity")]
     known = [metric for metric in told if metric.value is not None and metric.reason]
@@ -66,7 +64,7 @@ def _tell_threshold(split: SplitMetrics) -> list[str]:
     found = split.threshold
     if found.target_recall is None:
         return []
-    at = "each fold's threshold" if found.value is None else f"{found.value:.3f}"
+    at = "each fold's threshold" if found.value is None else number(found.value)
     recall, specificity = (
         tell_metric(split.at_threshold[name]) for name in ("recall", "specificity")
     )
@@ -74,7 +72,7 @@ def _tell_threshold(split: SplitMetrics) -> list[str]:
     if split.decisions is not None:
         wrong, negative = split.decisions.false_positives, _negative(split)
         if wrong.value is not None:
-            lines.append(f"{_INDENT}{_tell(wrong, '.0f')} false positives per 100 {negative}")
+            lines.append(f"{_INDENT}{of_hundred(wrong, 1)} false positives per 100 {negative}")
     return [*lines, f"{_INDENT}{found.reason}"] if found.reason else lines
 
 
@@ -85,12 +83,12 @@ def _negative(split: SplitMetrics) -> str:
 def _tell_calibration(split: SplitMetrics) -> list[str]:
     if split.calibration is None:
         return []
-    told = f"  calibration        ece {_tell(split.image['ece'])}"
+    told = f"  calibration        ece {metric_text(split.image['ece'])}"
     raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
     if raw is None or raw.value is None:
         return [told]
     by = "" if temperature is None else f" (temperature {temperature:.2f})"
-    return [f"{told}; {raw.value:.3f} before scaling{by}"]
+    return [f"{told}; {number(raw.value)} before scaling{by}"]
 
 
 def _tell_abstention(split: SplitMetrics) -> list[str]:
@@ -100,29 +98,21 @@ def _tell_abstention(split: SplitMetrics) -> list[str]:
     if found.abstention_rate.value is None:
         return [f"  abstention         none: {found.rule.reason}"]
     accuracy, least = found.kept["accuracy"], _least_covered(found.coverage_by_class)
-    kept = "" if accuracy.value is None else f"; accuracy of the rest {_tell(accuracy)}"
+    kept = "" if accuracy.value is None else f"; accuracy of the rest {metric_text(accuracy)}"
     return [
-        f"  abstention         on {_tell(found.abstention_rate)} of the images{kept}",
-        f"{_INDENT}label in the set {_tell(found.coverage)}{least}; "
+        f"  abstention         on {metric_text(found.abstention_rate)} of the images{kept}",
+        f"{_INDENT}label in the set {metric_text(found.coverage)}{least}; "
         f"{1 - found.rule.alpha:.2f} of each class was asked for",
     ]
 
 
 def _least_covered(by_class: Mapping[str, Metric]) -> str:
     known = [(m.value, name) for name, m in by_class.items() if m.value is not None]
-    return ", least of {1} {0:.3f}".format(*min(known)) if len(known) > 1 else ""
-
-
-def _tell(metric: Metric, digits: str = ".3f") -> str:
-    """Return value and interval alone: what limits them stands with other metrics."""
-    told = f"{metric.value:{digits}}"
-    if metric.low is None or metric.high is None:
-        return told
-    return f"{told} ({metric.low:{digits}}–{metric.high:{digits}})"
+    return f", least of {min(known)[1]} {number(min(known)[0])}" if len(known) > 1 else ""
 
 
 def tell_drift(drift: Drift) -> list[str]:
-    """Return how outside images differ from those of the training, a line a quantity that does."""
+    """Return the drift of external from training images, one line per drifted quantity."""
     if drift.verdict == "unknown":
         return [f"drift: unknown: {drift.reason}"]
     off = {name: one for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}}
@@ -139,7 +129,7 @@ def tell_drift(drift: Drift) -> list[str]:
 
 
 def tell_overlap(audit: AuditReport | None) -> list[str]:
-    """Return the lines on train-test overlap with external data, and on what was not compared."""
+    """Return the train-test overlap with external images, and what was not compared."""
     if audit is None:
         return [f"caution  {UNKNOWN_OVERLAP}"]
     lines = [f"caution  {finding.message}" for finding in audit.findings]
@@ -152,9 +142,9 @@ def tell_overlap(audit: AuditReport | None) -> list[str]:
 
 
 def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
-    """Return what each member of an ensemble reaches on the same images, a line each."""
+    """Return the metrics of each ensemble member on the same images, one line each."""
     told = [
-        # The reasons of a missing interval stand with the ensemble's own.
+        # The reasons for a missing interval are given with the ensemble's own.
         (m.run, [tell_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")])
         for m in members
     ]
@@ -163,7 +153,7 @@ def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
 
 
 def tell_audit(audit: AuditReport) -> list[str]:
-    """Return the audit's findings, a line each, with some example pairs."""
+    """Return the audit's findings, one line each, with some example pairs."""
     parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
     sizes = f"{quantity(audit.n_images, 'image')}, {quantity(audit.n_groups, 'group')}"
     lines = [sizes + (f" ({parts})" if parts else "")]
@@ -191,7 +181,7 @@ def tell_audit(audit: AuditReport) -> list[str]:
 
 
 def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a table of data sets, a line each, from their facts."""
+    """Return a table of data sets from their facts, one line each."""
     head = ("name", "title", "licence", "modality", "classes")
     rows = [head] + [
         (d["name"], d["title"], d["licence"], d["modality"], str(len(d["classes"]) or "–"))
@@ -205,7 +195,7 @@ def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def tell_prediction(record: PredictionRecord) -> str:
-    """Return how many images were predicted, by which model and engine, in which time."""
+    """Return the number of predicted images, the model, the engine and the time taken."""
     images = quantity(record.n_images, "image")
     return (
         f"{images} predicted by {record.model} (SHA-256 {record.network_sha256[:12]}) "
@@ -214,17 +204,17 @@ def tell_prediction(record: PredictionRecord) -> str:
 
 
 def tell_abstained(table: Any) -> list[str]:
-    """Say on how many images of a table of predictions the model abstained, if on any."""
+    """Return the number of abstentions in a table of predictions; empty if none."""
     n = int(table["abstained"].sum())
     told = f"abstained on {n} of {len(table)} images: their decision is not to be used"
     return [told] if n else []
 
 
 def tell_samples(samples: Samples) -> str:
-    """Say how many images, groups and classes a table has, and how many in each split."""
+    """Return the number of images, groups and classes of a table, and the sizes of its splits."""
     frame = samples.frame
     groups = frame["group"].nunique()
-    told = f"{len(samples):,} images, {groups:,} group{'s' if groups != 1 else ''}"
+    told = f"{len(samples):,} images, {quantity(groups, 'group')}"
     sizes = frame["label"].value_counts()
     named = ", ".join(f"{name} {sizes[name]:,}" for name in samples.class_names if name in sizes)
     told += f" ({named})" if len(sizes) <= _MOST_CLASSES else f", {len(sizes)} classes"
@@ -235,7 +225,7 @@ def tell_samples(samples: Samples) -> str:
 
 
 def tell_unchanged(table: Any) -> list[str]:
-    """Say why images were judged as they are by a model that normalises stain."""
+    """Return the reasons why stain normalisation left images unchanged."""
     reasons = Counter(table["stain"]) if "stain" in table else Counter()
     told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED)
     return [f"stain not normalised: {told}; judged as they are"] if told else []

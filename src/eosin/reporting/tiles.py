@@ -1,4 +1,4 @@
-"""The small pictures of a run, as they stand on the page."""
+"""Thumbnails of a run, as shown on its page."""
 
 from __future__ import annotations
 
@@ -14,31 +14,22 @@ from eosin.artifacts.integrity import damaged
 from eosin.artifacts.run import SamplePicture
 from eosin.core.files import read_file
 from eosin.reporting.formatting import listing, number, times
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: Larger pictures are made smaller: a page should go into an e-mail.
+#: Larger thumbnails are scaled down: a page should fit into an e-mail.
 _LARGEST_PX = 192
-#: Edge of a picture of a run folder, of which all are smaller.
+#: Largest accepted edge of a thumbnail in a run folder.
 MOST_PX = 2048
-#: At most so many of one role.
+#: Most thumbnails per role.
 _MOST = 36
-#: What the colours are called in which :func:`eosin.images.preprocess.to_picture` lays
-#: fluorescence channels over each other.
+#: Names of the colours in which :func:`eosin.images.preprocess.to_picture` overlays fluorescence
+#: channels.
 COLOUR_NAMES = ("blue", "red", "green", "yellow", "magenta", "cyan")
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with its words.
-
-    Attributes:
-        src: The image as a ``data:`` URI.
-        width: Pixels of the image.
-        height: Pixels of the image.
-        alt: What it shows.
-        title: First line below it.
-        lines: Further lines.
-    """
+    """Thumbnail as a ``data:`` URI, with its text alternative, title and further lines."""
 
     src: str
     width: int
@@ -49,12 +40,12 @@ class Tile:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Return bytes as a ``data:`` URI of an image."""
+    """Return the ``data:`` URI of an image's bytes."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def colour_words(run: Run) -> str:
-    """Say which colour shows which fluorescence channel; empty for brightfield images."""
+def colour_words(run: FinishedRun) -> str:
+    """Describe the colours of the fluorescence channels; empty for brightfield images."""
     if run.model is None or run.model.preprocessing.planes is None:
         return ""
     channels = run.model.preprocessing.channels
@@ -66,20 +57,20 @@ def colour_words(run: Run) -> str:
     return f"{text} Not shown: {listing(left_out)}." if left_out else text
 
 
-def tiles(run: Run, role: str) -> list[Tile]:
-    """Return the tiles of one role.
+def tiles(run: FinishedRun, role: str) -> list[Tile]:
+    """Return the thumbnails of one role.
 
     Raises:
-        ArtifactError: A picture is damaged.
+        ArtifactError: A thumbnail is damaged.
     """
     return [_tile(run, picture) for picture in run.role(role)[:_MOST]]
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Read a small picture of a run folder, RGB.
+    """Read a thumbnail of a run folder, RGB.
 
     Raises:
-        ArtifactError: It is none, or a large one.
+        ArtifactError: The file is no image, or too large.
     """
     try:
         with Image.open(io.BytesIO(read_file(path)), formats=("PNG", "JPEG")) as opened:
@@ -87,21 +78,21 @@ def read_picture(path: Path) -> Image.Image:
                 raise damaged(path, f"it has {opened.width:,} x {opened.height:,} pixels")
             return opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        # Pillow's reader of PNG raises SyntaxError for a damaged chunk.
+        # Pillow's PNG reader raises SyntaxError for a damaged chunk.
         raise damaged(path, str(getattr(error, "strerror", None) or error)) from error
 
 
-def _tile(run: Run, picture: SamplePicture) -> Tile:
+def _tile(run: FinishedRun, picture: SamplePicture) -> Tile:
     image = read_picture(run.folder.samples / picture.file)
     title, lines = _words(picture)
     return make_tile(image, alt=_alt(picture), title=title, lines=lines)
 
 
 def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str]) -> Tile:
-    """Make a tile of a picture, which is made smaller where it is large; words as of a Tile."""
+    """Build a thumbnail, scaled down if large; the text arguments are those of :class:`Tile`."""
     image.thumbnail((_LARGEST_PX, _LARGEST_PX))
     stream = io.BytesIO()
-    # Full colour resolution: stain is what these pictures are looked at for.
+    # No chroma subsampling: these thumbnails are looked at for their stain.
     image.save(stream, format="JPEG", quality=90, subsampling=0)
     return Tile(
         src=data_uri(stream.getvalue(), "jpeg"),

@@ -1,22 +1,19 @@
-"""What a page needs to know, read from a run folder through the artifacts' own readers.
-
-Only ``metrics.json`` must be there: an evaluation on an outside manifest has no history and no
-split, and an older run may lack samples. What is absent is ``None`` or empty here, and the page
-leaves its section out.
-"""
+"""Finished run, read back from its folder through the artifacts' own readers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eosin.artifacts.audit import AuditReport
-from eosin.artifacts.integrity import check_run_files, damaged
+from eosin.artifacts.integrity import check_run_files, damaged, hinting
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
-from eosin.artifacts.manifest import read_manifest, read_written
+from eosin.artifacts.manifest import read_manifest, read_written, relocated
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import PREFIX, read_history, read_predictions
@@ -26,9 +23,10 @@ from eosin.artifacts.stain import StainRecord
 from eosin.artifacts.versioned import D, read_document
 from eosin.core.errors import ArtifactError, RecipeError
 from eosin.core.files import read_file
-from eosin.core.types import SPLITS
+from eosin.core.types import SPLITS, Samples
 from eosin.data.external import EXTERNAL
 from eosin.recipe import Recipe, read_recipe
+from eosin.runs.relocation import find_images, find_moved_paths
 
 #: The split that a page is about, the first that the run has.
 JUDGED_FIRST = ("test", OUT_OF_FOLD, EXTERNAL)
@@ -42,69 +40,24 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """One fold of a run with folds.
+@dataclass(eq=False)
+class FinishedRun:
+    """Finished run, read back: each file when it is first needed.
+
+    Only ``metrics.json`` must be there: an evaluation on an outside manifest has no history and no
+    split, and an older run may lack samples. What is absent is ``None`` or empty.
 
     Attributes:
-        name: ``<repeat>-<fold>``, both counted from 0.
-        metrics: Of the fold's judged split; ``None`` where the fold has none.
-        history: Its learning history as a table; ``None`` where there is none.
-        has_report: Whether the fold's own page exists.
-    """
-
-    name: str
-    metrics: SplitMetrics | None
-    history: Any
-    has_report: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Everything that a run's page is made from.
-
-    Attributes:
-        root: The run folder.
-        name: The recipe's name, else the folder's.
-        split: The split that the page is about.
-        metrics: Measurements by split.
-        recipe: The resolved recipe.
-        recipe_text: The same as written, without the description of its author, which is of the
-            recipe before it was changed on the command line.
-        environment: Versions, device, data set facts.
-        split_report: What the split wanted and got.
-        balance: What an epoch of the training showed.
-        stain: What stain was normalised to, and what came back unchanged.
-        audit: What the leak audit found.
-        model: What ``model.json`` says.
-        manifest: The samples with their split, a pandas table.
-        predictions: Predictions of the judged split, a pandas table.
-        history: The learning history, a pandas table.
-        pictures: The small pictures that are there.
-        skipped: Files that could not be read.
-        folds: The folds, in order.
-        drift: How outside images differ from those of the training.
+        root: The run folder, or one that ``evaluate`` made.
+        short_name: The folder's name, with as many parents as it takes to know it from other runs.
+        base: The folder that paths start from in :attr:`rows`, :attr:`samples`,
+            :attr:`divisions` and :attr:`contents`, so that runs name images alike; the run's own
+            by default.
     """
 
     root: Path
-    name: str
-    split: str
-    metrics: dict[str, SplitMetrics]
-    recipe: Recipe | None
-    recipe_text: str
-    environment: Environment | None
-    split_report: SplitReport | None
-    balance: BalanceReport | None
-    stain: StainRecord | None
-    audit: AuditReport | None
-    model: ModelInfo | None
-    manifest: Any
-    predictions: Any
-    history: Any
-    pictures: tuple[SamplePicture, ...]
-    skipped: tuple[Skipped, ...]
-    folds: tuple[Fold, ...]
-    drift: Drift | None = None
+    short_name: str = ""
+    base: Path | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -112,8 +65,33 @@ class Run:
         return RunFolder(self.root)
 
     @property
+    def model_folder(self) -> ModelFolder:
+        """The names of the files in its model folder."""
+        return ModelFolder(self.folder.model)
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, else the folder's."""
+        return self.recipe.name if self.recipe else self.root.resolve().name
+
+    @cached_property
+    def metrics(self) -> dict[str, SplitMetrics]:
+        """Measurements by split."""
+        metrics = read_metrics(self.folder.metrics)
+        if not metrics:
+            raise damaged(self.folder.metrics, "it holds no split")
+        return metrics
+
+    @property
+    def split(self) -> str:
+        """The split that a page is about."""
+        return next(
+            (name for name in JUDGED_FIRST if name in self.metrics), next(iter(self.metrics))
+        )
+
+    @property
     def judged(self) -> SplitMetrics:
-        """The measurements that the page is about."""
+        """The measurements that a page is about."""
         return self.metrics[self.split]
 
     @property
@@ -121,10 +99,134 @@ class Run:
         """The classes in the order of the network's outputs."""
         return tuple(self.judged.confusion.labels)
 
+    @cached_property
+    def recipe(self) -> Recipe | None:
+        """The resolved recipe."""
+        return read_run_recipe(self.folder) if self.folder.recipe.exists() else None
+
+    @cached_property
+    def recipe_text(self) -> str:
+        """The recipe as written, without its author's description.
+
+        That is of the recipe before it was changed on the command line.
+        """
+        if self.recipe is None:
+            return ""
+        lines = read_file(self.folder.recipe).decode("utf-8-sig").splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("description = "))
+
+    @cached_property
+    def environment(self) -> Environment | None:
+        """Versions, device, data set facts."""
+        return _optional(self.folder.environment, Environment)
+
+    @cached_property
+    def split_report(self) -> SplitReport | None:
+        """What the split wanted and got."""
+        return _optional(self.folder.split, SplitReport)
+
+    @cached_property
+    def stain(self) -> StainRecord | None:
+        """What stain was normalised to, and what came back unchanged."""
+        return _optional(self.folder.stain, StainRecord)
+
+    @cached_property
+    def balance(self) -> BalanceReport | None:
+        """What an epoch of the training showed."""
+        return _optional(self.folder.balance, BalanceReport)
+
+    @cached_property
+    def audit(self) -> AuditReport | None:
+        """What the leak audit found."""
+        return _optional(self.folder.audit, AuditReport)
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """What ``model.json`` says, of a run that must have a model."""
+        return read_document(self.model_folder.info, ModelInfo)
+
+    @cached_property
+    def model(self) -> ModelInfo | None:
+        """What ``model.json`` says."""
+        return self.info if self.model_folder.info.exists() else None
+
+    @cached_property
+    def drift(self) -> Drift | None:
+        """How outside images differ from those of the training."""
+        return _optional(self.folder.drift, Drift)
+
+    @cached_property
+    def manifest(self) -> Any:
+        """The samples with their split, a pandas table."""
+        if not self.folder.manifest.exists():
+            return None
+        samples = read_manifest(self.folder.manifest, verbatim=True, allow_one_class=True)
+        # An outside manifest may hold one class only, which is enough to evaluate it: the page
+        # then takes its counts from the predictions.
+        return samples.frame if len(samples.class_names) > 1 else None
+
+    @cached_property
+    def predictions(self) -> Any:
+        """Predictions of :attr:`split`, a pandas table."""
+        path = self.folder.predictions
+        if not path.exists():
+            return None
+        frame = read_predictions(path)
+        missing = [name for name in self.class_names if PREFIX + name not in frame]
+        if missing:
+            raise damaged(path, f"it lacks the column {PREFIX + missing[0]!r}")
+        for column in ("patient", "group", "magnification"):
+            if column not in frame:
+                frame[column] = ""
+        # Without a group the image stands for itself, as in the manifest.
+        frame["group"] = frame["group"].where(frame["group"] != "", frame["path"])
+        if "split" in frame:
+            frame = frame[frame["split"] == self.split].reset_index(drop=True)
+        return frame if len(frame) else None
+
+    @cached_property
+    def history(self) -> Any:
+        """The learning history, a pandas table."""
+        frame = read_history(self.folder.history) if self.folder.history.exists() else ()
+        return frame if len(frame) else None
+
+    @cached_property
+    def pictures(self) -> tuple[SamplePicture, ...]:
+        """The thumbnails that are there."""
+        folder, index = self.folder, _optional(self.folder.samples_index, SamplesIndex)
+        pictures = () if index is None else index.pictures
+        for picture in pictures:
+            # A name with a folder in it could reach outside the run.
+            plain = Path(picture.file).name
+            if plain in {"", ".."} or plain != picture.file or "\\" in plain:
+                raise damaged(folder.samples_index, f"{picture.file!r} is no file beside it")
+        return tuple(one for one in pictures if (folder.samples / one.file).exists())
+
+    @cached_property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that could not be read."""
+        path = self.folder.skipped
+        if not path.exists():
+            return ()
+        frame = read_written(path)
+        if not {"path", "reason"} <= set(frame):
+            raise damaged(path, "it lacks the column 'path' or 'reason'")
+        return tuple(map(Skipped, frame["path"], frame["reason"]))
+
+    @cached_property
+    def folds(self) -> tuple[FinishedRun, ...]:
+        """The folds, in order; of one that is not finished ``metrics.json`` is not there."""
+        return tuple(FinishedRun(fold.root, base=self.base) for fold in self.folder.fold_runs())
+
     @property
     def dataset(self) -> dict[str, Any]:
         """The facts that the data set declares."""
         return self.environment.dataset if self.environment else {}
+
+    @property
+    def data_root(self) -> Path:
+        """The folder of the images when the run was made."""
+        return Path(self.environment.data_root) if self.environment else self.root
 
     @property
     def simulated(self) -> bool:
@@ -132,56 +234,118 @@ class Run:
         return bool(self.dataset.get("simulated")) or bool(self.model and self.model.simulated)
 
     def role(self, role: str) -> tuple[SamplePicture, ...]:
-        """Return the pictures of one role."""
+        """Return the thumbnails of one role."""
         return tuple(picture for picture in self.pictures if picture.role == role)
 
+    @property
+    def stored_samples(self) -> Samples:
+        """The manifest as it is written, with the model's classes."""
+        allowed = None if self.model is None else self.model.class_names
+        return read_manifest(self.folder.manifest, allowed=allowed, verbatim=True)
 
-@dataclass(frozen=True)
-class Pending:
-    """Documents that a run is going to be finished with, not written yet.
+    @cached_property
+    def samples(self) -> Samples:
+        """The manifest with the images where they are now."""
+        return relocated(find_images(self.folder, self.stored_samples), self.base or self.root)
 
-    Attributes:
-        metrics: Of ``metrics.json``.
-        environment: Of ``environment.json``.
-        model: Of ``model.json``.
-    """
+    @property
+    def has_folds(self) -> bool:
+        """Whether its predictions are pooled over folds."""
+        return self.folder.folds.is_dir()
 
-    metrics: dict[str, SplitMetrics]
-    environment: Environment
-    model: ModelInfo
+    @property
+    def divisions(self) -> list[tuple[str, Samples]]:
+        """The manifest with the ``split`` that each network saw, by name: one, or one a fold."""
+        if not self.has_folds:
+            return [(self.short_name, self.samples)]
+        return [
+            (f"{self.short_name}, fold {fold.root.name}", fold.samples)
+            for fold in self.folds
+            if fold.folder.manifest.exists()
+        ]
+
+    @cached_property
+    def rows(self) -> Any:
+        """Predictions of :attr:`split`, a row an image and repeat, as a pandas table.
+
+        ``threshold`` is that of the network that the row is of, not of another fold's: that one was
+        chosen where this image stood.
+        """
+        if self.predictions is None:
+            raise ArtifactError(f"{self.root} has no predictions of the split {self.split!r}")
+        moved = find_moved_paths(self.folder)
+        frame = self.predictions.assign(threshold=self._thresholds())
+        frame["path"] = [moved.get(path, path) for path in frame["path"]]
+        samples = Samples(frame, self.root, self.class_names)
+        return relocated(samples, self.base or self.root).frame
+
+    def _thresholds(self) -> Any:
+        frame, fixed = self.predictions, self.judged.threshold.value
+        thresholds = np.full(len(frame), np.nan if fixed is None else fixed)
+        for fold in self.folds:
+            if fold.model is not None and {"repeat", "fold"} <= set(frame):
+                repeat, _, number = fold.root.name.partition("-")
+                value = fold.model.threshold.value
+                rows = (frame["repeat"] == repeat) & (frame["fold"] == number)
+                thresholds[rows] = np.nan if value is None else value
+        return thresholds
+
+    @cached_property
+    def contents(self) -> dict[str, str]:
+        """A digest of each image's file as it was when the run began, by path.
+
+        Empty where the run has not kept them.
+        """
+        if not self.folder.inputs.exists():
+            return {}
+        table = read_written(self.folder.inputs)
+        if not {"path", "content"} <= set(table):
+            raise damaged(self.folder.inputs, "it lacks the column 'path' or 'content'")
+        samples = Samples(table.astype(str), self.data_root, ())
+        frame = relocated(samples, self.base or self.root).frame
+        return dict(zip(frame["path"], frame["content"], strict=True))
 
 
-def gather(root: Path, pending: Pending | None = None) -> Run:
-    """Read a run folder.
+#: What :func:`read_run` reads at once, in this order; of the folds their measurements.
+_READ = (
+    *("metrics", "recipe_text", "environment", "split_report", "stain", "balance", "audit"),
+    *("model", "manifest", "predictions", "history", "pictures", "skipped", "folds", "drift"),
+)
+
+
+def read_run(
+    root: Path,
+    short_name: str = "",
+    base: Path | None = None,
+    pending: Mapping[str, Any] | None = None,
+) -> FinishedRun:
+    """Read a run folder whole, and check it.
 
     Args:
         root: The run folder.
-        pending: What takes the place of its documents that are written last.
+        short_name: See :class:`FinishedRun`.
+        base: Likewise.
+        pending: Documents that the run is going to be finished with and that are not written yet,
+            by the names of :class:`FinishedRun`.
 
     Raises:
         ArtifactError: The folder is missing, holds no ``metrics.json``, or a file of it is
             foreign, damaged or of a newer format.
     """
-    folder = RunFolder(Path(root))
-    if pending is None:
-        _check_run(folder)
+    run = FinishedRun(Path(root), short_name, base)
+    vars(run).update(pending or {})
+    if not pending:
+        _check_run(run.folder)
     with hinting():
-        if pending is None:
-            check_run_files(folder)
-        run = _gather(folder, pending)
+        if not pending:
+            check_run_files(run.folder)
+        for name in _READ:
+            getattr(run, name)
+        for fold in run.folds:
+            check_run_files(fold.folder, (fold.folder.metrics, fold.folder.history))
+            _ = fold.folder.metrics.exists() and fold.metrics, fold.history
         _check_counts(run)
     return run
-
-
-@contextmanager
-def hinting() -> Iterator[None]:
-    """Add a hint to the refusal of a file of a run folder that has none."""
-    try:
-        yield
-    except ArtifactError as error:
-        if error.mend is not None:
-            raise
-        raise ArtifactError(error.message, mend="Restore the file as the run wrote it") from error
 
 
 def read_run_recipe(folder: RunFolder) -> Recipe:
@@ -203,42 +367,6 @@ def read_run_recipe(folder: RunFolder) -> Recipe:
     return recipe
 
 
-def _gather(folder: RunFolder, pending: Pending | None) -> Run:
-    metrics = read_metrics(folder.metrics) if pending is None else pending.metrics
-    if not metrics:
-        raise damaged(folder.metrics, "it holds no split")
-    split = next((name for name in JUDGED_FIRST if name in metrics), next(iter(metrics)))
-    recipe = read_run_recipe(folder) if folder.recipe.exists() else None
-    return Run(
-        root=folder.root,
-        name=recipe.name if recipe else folder.root.resolve().name,
-        split=split,
-        metrics=metrics,
-        recipe=recipe,
-        recipe_text=_recipe_text(folder.recipe) if recipe else "",
-        environment=(
-            pending.environment if pending else _optional(folder.environment, Environment)
-        ),
-        split_report=_optional(folder.split, SplitReport),
-        stain=_optional(folder.stain, StainRecord),
-        balance=_optional(folder.balance, BalanceReport),
-        audit=_optional(folder.audit, AuditReport),
-        model=pending.model if pending else _optional(ModelFolder(folder.model).info, ModelInfo),
-        manifest=_manifest(folder.manifest),
-        predictions=_predictions(folder.predictions, split, metrics[split].confusion.labels),
-        history=_history(folder.history),
-        pictures=_pictures(folder),
-        skipped=_skipped(folder.skipped),
-        folds=_folds(folder),
-        drift=_optional(folder.drift, Drift),
-    )
-
-
-def _recipe_text(path: Path) -> str:
-    lines = read_file(path).decode("utf-8-sig").splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith("description = "))
-
-
 def _check_run(folder: RunFolder) -> None:
     if not folder.root.is_dir():
         raise ArtifactError(f"the run folder {folder.root} does not exist")
@@ -254,72 +382,7 @@ def _optional(path: Path, kind: type[D]) -> D | None:
     return read_document(path, kind) if path.exists() else None
 
 
-def _manifest(path: Path) -> Any:
-    if not path.exists():
-        return None
-    samples = read_manifest(path, verbatim=True, allow_one_class=True)
-    # An outside manifest may hold one class only, which is enough to judge it: the page then
-    # takes its counts from the predictions.
-    return samples.frame if len(samples.class_names) > 1 else None
-
-
-def _predictions(path: Path, split: str, class_names: list[str]) -> Any:
-    if not path.exists():
-        return None
-    frame = read_predictions(path)
-    missing = [name for name in class_names if PREFIX + name not in frame]
-    if missing:
-        raise damaged(path, f"it lacks the column {PREFIX + missing[0]!r}")
-    for column in ("patient", "group", "magnification"):
-        if column not in frame:
-            frame[column] = ""
-    # Without a group the image stands for itself, as in the manifest.
-    frame["group"] = frame["group"].where(frame["group"] != "", frame["path"])
-    if "split" in frame:
-        frame = frame[frame["split"] == split].reset_index(drop=True)
-    return frame if len(frame) else None
-
-
-def _history(path: Path) -> Any:
-    if not path.exists():
-        return None
-    frame = read_history(path)
-    return frame if len(frame) else None
-
-
-def _pictures(folder: RunFolder) -> tuple[SamplePicture, ...]:
-    index = _optional(folder.samples_index, SamplesIndex)
-    if index is None:
-        return ()
-    for picture in index.pictures:
-        # A name with a folder in it could reach outside the run.
-        plain = Path(picture.file).name
-        if plain in {"", ".."} or plain != picture.file or "\\" in plain:
-            raise damaged(folder.samples_index, f"{picture.file!r} is no file beside it")
-    return tuple(one for one in index.pictures if (folder.samples / one.file).exists())
-
-
-def _skipped(path: Path) -> tuple[Skipped, ...]:
-    if not path.exists():
-        return ()
-    frame = read_written(path)
-    if not {"path", "reason"} <= set(frame):
-        raise damaged(path, "it lacks the column 'path' or 'reason'")
-    return tuple(map(Skipped, frame["path"], frame["reason"]))
-
-
-def _folds(folder: RunFolder) -> tuple[Fold, ...]:
-    return tuple(map(_fold, folder.fold_runs()))
-
-
-def _fold(folder: RunFolder) -> Fold:
-    check_run_files(folder, (folder.metrics, folder.history))
-    metrics = read_metrics(folder.metrics) if folder.metrics.exists() else {}
-    judged = next((metrics[name] for name in JUDGED_FIRST if name in metrics), None)
-    return Fold(folder.root.name, judged, _history(folder.history), folder.report.exists())
-
-
-def _check_counts(run: Run) -> None:
+def _check_counts(run: FinishedRun) -> None:
     """Compare the tables with the numbers of rows that other documents know.
 
     Raises:

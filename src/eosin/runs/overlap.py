@@ -1,25 +1,36 @@
-"""Whether a model was trained on what it is judged on from outside."""
+"""Train-test overlap of finished runs with outside images and with what others held out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from eosin.artifacts.audit import AuditReport
-from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import read_manifest
+import pandas as pd
+
+from eosin.artifacts.audit import AuditReport, Finding, Pair, SplitSize
+from eosin.artifacts.manifest import read_manifest, relocated
 from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.core.types import Samples
-from eosin.data.audit import FileHashes, audit_outside, hash_files
+from eosin.data.audit import FileHashes, audit_outside, audit_samples, hash_files
 from eosin.images.bank import load_bank
-from eosin.recipe import read_recipe
+from eosin.runs.finished import FinishedRun
+from eosin.runs.matching import SharedImages
 from eosin.runs.relocation import find_images
 
 #: The parts of a manifest that a model learns from or is chosen by.
 _SEEN = ("train", "val")
+#: What says which images belong together; one run may know more than another.
+_TIES = ("patient", "group", "accession", "cluster")
+#: Kinds of leak that take the files to find: the members' own audits have looked.
+_BY_CONTENT = ("identical_bytes", "identical_pixels", "near_duplicate")
 
 
 def audit_overlap(
-    run: RunFolder, preprocessing: Preprocessing, outside: tuple[Samples, FileHashes], root: Path
+    run: FinishedRun,
+    preprocessing: Preprocessing,
+    outside: tuple[Samples, FileHashes],
+    root: Path,
 ) -> AuditReport | None:
     """Look for outside images among those of a run's training and of the stages before it.
 
@@ -32,15 +43,16 @@ def audit_overlap(
     Returns:
         What both share; nothing where the folder does not tell what the model was trained on.
     """
-    if not run.manifest.exists():
+    if not run.folder.manifest.exists():
         return None
-    found = []
-    for place in (run, *run.stage_runs()):
+    found: list[AuditReport] = []
+    is_distinct = run.recipe is not None and run.recipe.data.alike_names == "distinct"
+    for place in (run.folder, *run.folder.stage_runs()):
         if place.manifest.exists():
             noted = read_manifest(place.manifest, allow_one_class=True, verbatim=True)
             samples = _seen(find_images(place, noted))
             trained = samples, _hash(run, samples, preprocessing)
-            found.append(audit_outside(trained, outside, root, distinct=_is_distinct(run)))
+            found.append(audit_outside(trained, outside, root, distinct=is_distinct))
     return _join_reports(found)
 
 
@@ -63,10 +75,6 @@ def _join_reports(reports: list[AuditReport]) -> AuditReport:
     )
 
 
-def _is_distinct(run: RunFolder) -> bool:
-    return run.recipe.exists() and read_recipe(run.recipe).data.alike_names == "distinct"
-
-
 def _seen(samples: Samples) -> Samples:
     """Return the rows of a manifest that its training saw; of folds, all."""
     parts = samples.frame.get("split")
@@ -74,8 +82,102 @@ def _seen(samples: Samples) -> Samples:
     return samples if seen is None or not seen.any() else samples.where(seen)
 
 
-def _hash(run: RunFolder, samples: Samples, preprocessing: Preprocessing) -> FileHashes:
-    is_cached = not run.recipe.exists() or read_recipe(run.recipe).data.cache
+def _hash(run: FinishedRun, samples: Samples, preprocessing: Preprocessing) -> FileHashes:
+    is_cached = run.recipe is None or run.recipe.data.cache
     if isinstance(preprocessing, Embedding) or not is_cached:
         return hash_files(samples)
     return load_bank(samples, preprocessing)[1]
+
+
+def divide_shared(shared: SharedImages) -> Samples:
+    """Return the shared images and, as other parts, what any run was trained on.
+
+    Args:
+        shared: Of runs without folds, where every image was trained on.
+    """
+    frames = [shared.samples.frame.assign(split="test")]
+    for part in ("train", "val"):
+        frames += [
+            _named_alike(samples, shared.known).part(part).frame
+            for run in shared.runs
+            for _, samples in run.divisions
+        ]
+    # What any run trained on comes before what another only validated on.
+    frame = pd.concat(frames, ignore_index=True).drop_duplicates("path").fillna("")
+    return replace(shared.samples, frame=frame.reset_index(drop=True))
+
+
+def audit_shared(shared: SharedImages) -> AuditReport:
+    """Leak audit of what each run was trained on against the images that all held out.
+
+    Args:
+        shared: A run that knew of no patients is held to those that another knows.
+
+    Returns:
+        The leaks, each with the name of its run: those of paths, groups, accessions and clusters,
+        and of the runs' own audits those that take the files or an earlier training to find.
+    """
+    judged = set(shared.samples.frame["path"])
+    findings: list[Finding] = []
+    for run in shared.runs:
+        for name, samples in run.divisions:
+            table = _named_alike(samples, shared.known)
+            split = table.frame["split"]
+            kept = split.isin(["train", "val"]) | table.frame["path"].isin(judged)
+            leaks = audit_samples(table.where(kept.to_numpy())).leaks
+            findings += _told(name, (leak for leak in leaks if leak.pairs[0].split_b == "test"))
+        findings += _told(run.short_name, own_leaks(run, shared.samples.root, judged))
+    paths = pd.concat([run.samples.frame[["path", "group", "patient"]] for run in shared.runs])
+    n_judged = SplitSize(n_images=len(judged), n_groups=len(set(shared.samples.groups)))
+    return AuditReport(
+        n_images=int(paths["path"].nunique()),
+        n_groups=int(paths["group"].nunique()),
+        splits={shared.split: n_judged},
+        findings=findings,
+        n_unknown_patients=int((paths.groupby("path")["patient"].max() == "").sum()),
+    )
+
+
+def _named_alike(samples: Samples, known: Samples) -> Samples:
+    """Return samples that belong together as ``known`` says, for the images that it knows."""
+    ties = known.frame.drop_duplicates("path").set_index("path")
+    frame = samples.frame.copy()
+    for column in _TIES:
+        if column in ties:
+            own = pd.Series(frame.get(column, ""), frame.index)
+            frame[column] = frame["path"].map(ties[column]).fillna(own)
+    return replace(samples, frame=frame)
+
+
+def _told(name: str, leaks: Iterable[Finding]) -> list[Finding]:
+    return [leak.model_copy(update={"message": f"{name}: {leak.message}"}) for leak in leaks]
+
+
+def own_leaks(run: FinishedRun, base: Path, judged: set[str]) -> list[Finding]:
+    """Return what the run's own audit found of the judged images, beyond what is found here."""
+    found = []
+    for leak in run.audit.leaks if run.audit else ():
+        moved = [_judged_last(pair) for pair in _moved(leak.pairs, run.root, base)]
+        of_stage = bool(moved) and str(moved[0].split_a).startswith("stage ")
+        if leak.kind in _BY_CONTENT or of_stage:
+            pairs = [pair for pair in moved if pair.b in judged]
+            found += [leak.model_copy(update={"pairs": pairs})] if pairs else []
+    return found
+
+
+def _judged_last(pair: Pair) -> Pair:
+    """Return a pair as it is told today; older runs named the image of a stage last."""
+    if not str(pair.split_b).startswith("stage "):
+        return pair
+    sides = {"a": pair.b, "b": pair.a, "split_a": pair.split_b, "split_b": pair.split_a}
+    return pair.model_copy(update=sides)
+
+
+def _moved(pairs: Sequence[Pair], root: Path, base: Path) -> list[Pair]:
+    """Return pairs whose paths start from ``base``, not from ``root``."""
+    cells = pd.DataFrame({"path": [cell for pair in pairs for cell in (pair.a, pair.b)]})
+    moved = list(relocated(Samples(cells, root, ()), base).frame["path"])
+    return [
+        pair.model_copy(update={"a": a, "b": b})
+        for pair, a, b in zip(pairs, moved[::2], moved[1::2], strict=True)
+    ]

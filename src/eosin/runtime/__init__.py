@@ -1,1 +1,1 @@
-"""Torch's door: everything that imports torchvision or Lightning goes through here."""
+"""Torch at run time: import of torchvision and Lightning, device and precision, pickled weights."""

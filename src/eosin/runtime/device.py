@@ -1,4 +1,4 @@
-"""Device, precision and reproducibility, chosen or overridden."""
+"""Device, precision and random seeds of torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def choose_placement(device: str, precision: str, threads: int | None) -> Placem
         threads: CPU threads; torch's own choice by default. Applied to the process.
 
     Raises:
-        RecipeError: The asked device is not there.
+        RecipeError: The requested device is not available.
     """
     available = {
         "cpu": True,
@@ -42,14 +42,14 @@ def choose_placement(device: str, precision: str, threads: int | None) -> Placem
 
 
 def autocast(placement: Placement) -> torch.autocast:
-    """Return the context that runs a network in a precision, as Lightning's does."""
+    """Return the autocast context of a precision, as in Lightning."""
     kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     kind = kinds.get(placement.precision)
     return torch.autocast(placement.accelerator, kind, enabled=kind is not None)
 
 
 def _has_fast_bf16(device: str) -> bool:
-    # On CPUs with bfloat16 it gains for the plain networks and loses for the deep ones:
+    # On CPUs with bfloat16 it speeds up the plain networks and slows down the deep ones:
     # benchmarks/train_modes.
     return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 

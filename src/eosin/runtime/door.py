@@ -1,8 +1,8 @@
-"""Importing torch's companions where torchvision's compiled part is missing.
+"""Import of torchvision and Lightning where torchvision's compiled part is missing.
 
-PyPI's torchvision is built for CUDA. Beside a CPU-only torch its import stops at
-``operator torchvision::nms does not exist``, and Lightning (through torchmetrics) and timm stop
-with it. Eosin calls neither operator; declaring their schemas is enough for the import to pass.
+PyPI's torchvision is built for CUDA. Beside a CPU-only torch its import fails with
+``operator torchvision::nms does not exist``, as do those of Lightning (through torchmetrics) and
+timm. Eosin calls neither operator; declaring their schemas is enough for the import to succeed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ from typing import Any
 
 from eosin.core.errors import MissingPartError
 
-# Kept alive for as long as the process: dropping the library would drop the declaration.
+# Kept for the whole process: deleting the library would delete the declaration.
 _declared: list[Any] = []
 
 
 def import_companion(name: str) -> ModuleType:
-    """Import torchvision or what stands on it.
-
-    Args:
-        name: Module name, e.g. ``"torchvision"`` or ``"lightning.pytorch"``.
+    """Import torchvision or a package that depends on it, e.g. ``lightning.pytorch``.
 
     Raises:
         MissingPartError: The training extra is not installed.
@@ -34,21 +31,21 @@ def import_companion(name: str) -> ModuleType:
     except ImportError as error:
         raise missing_train_extra() from error
     with warnings.catch_warnings():
-        # Deprecations inside other projects are not the user's to mend.
+        # The user cannot fix deprecations inside other projects.
         warnings.simplefilter("ignore")
         try:
             _make_torchvision_importable()
             module = importlib.import_module(name)
         except ImportError as error:
             raise missing_train_extra() from error
-    # Lightning greets, advises and advertises on its own loggers.
+    # Lightning logs greetings, tips and advertisements.
     for logger in ("lightning.pytorch", "lightning.fabric", "lightning_utilities"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     return module
 
 
 def missing_train_extra() -> MissingPartError:
-    """Return the error that says how to install what training needs."""
+    """Return the error with the command that installs the training extra."""
     return MissingPartError(
         "training needs PyTorch and Lightning, which are not installed",
         mend="pip install 'eosin[train]'",

@@ -1,4 +1,4 @@
-"""Where and how a network is trained."""
+"""Device and precision of a training."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class Placement:
 
     @property
     def can_compile(self) -> bool:
-        """Whether ``torch.compile`` brings its compiler along."""
+        """True if ``torch.compile`` needs no compiler of the machine's."""
         return self.accelerator == "cuda"

@@ -1,7 +1,7 @@
-"""The one place that reads a file of torch's own format, and then nothing but tensors.
+"""Reader of weights in torch's own format, limited to tensors.
 
-Such a file is a pickle, which may run whatever its author wrote into it. ``weights_only`` refuses
-all but tensors and plain containers; everything else in Eosin is safetensors or JSON.
+Such a file is a pickle, which may run arbitrary code. ``weights_only`` allows tensors and plain
+containers alone; all other weights in Eosin are safetensors or JSON.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from eosin.core.errors import ArtifactError
 from eosin.core.files import check_file, check_unpacked
 
-#: Under which a training's checkpoint keeps the weights beside its other state.
+#: Keys of the weights in a checkpoint with further state.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-#: Torch interprets a pickle's steps itself; one that is cut or changed can trip it anywhere.
+#: Torch interprets pickles itself; a damaged one can raise any of these.
 _DAMAGE = (
     ArithmeticError,
     AssertionError,
@@ -39,19 +39,16 @@ _DAMAGE = (
 def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read the weights of a ``.pth``, ``.pt`` or ``.ckpt`` file without running its code.
 
-    Args:
-        path: A state dict, or a checkpoint that holds one as ``state_dict`` or ``model``.
-
-    Returns:
-        Name → tensor on the CPU, in the file's order.
+    The file is a state dict, or a checkpoint with one as ``state_dict`` or ``model``. Returns
+    name → tensor on the CPU, in the file's order.
 
     Raises:
-        ArtifactError: The file is absent, damaged, holds more than tensors, or no state dict.
+        ArtifactError: The file is absent, damaged, has more than tensors, or no state dict.
     """
     try:
         check_file(path)
         _check_size(path)
-        with warnings.catch_warnings(action="ignore"):  # of odd pickles, on stderr
+        with warnings.catch_warnings(action="ignore"):  # on unusual pickles
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
@@ -64,7 +61,7 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from error
     except _DAMAGE as error:
-        # Torch's own words may propose to switch weights_only off.
+        # Torch's own message may advise to disable weights_only.
         raise ArtifactError(
             f"{path} is damaged, or torch.save did not write it ({type(error).__name__})"
         ) from error
@@ -72,7 +69,7 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse an archive that would unpack to a size out of proportion to its own."""
+    """Reject an archive whose unpacked size is out of proportion to the file."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:

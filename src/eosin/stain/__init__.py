@@ -1,4 +1,4 @@
-"""Stain normalisation of brightfield images: numbers fitted once, the same at prediction."""
+"""Stain normalisation of brightfield images, fitted once and applied alike at prediction."""
 
 from eosin.stain.base import METHODS, Normalised, Source, StainNormaliser, normaliser_of
 from eosin.stain.ink import find_ink

@@ -1,9 +1,9 @@
-"""What every stain method does: fit a reference, estimate an image's own stain, apply.
+"""Base class of stain normalisation methods: fit a reference, estimate a source, apply.
 
-A method tells two things apart. The *reference* is what images are made to look like: plain
-numbers, fitted once and kept in ``model.json``. A *source* is the stain that an image, or a unit of
-images such as a slide's tiles, brings along. An image whose stain cannot be told is left as it is,
-byte for byte, with a reason: see :mod:`eosin.stain.sampling`.
+The *reference* is the stain that images are normalised to: plain numbers, fitted once and kept in
+``model.json``. A *source* is the stain of an image, or of a unit of images such as a slide's tiles.
+An image whose stain cannot be estimated stays unchanged, with a reason: see
+:mod:`eosin.stain.sampling`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,13 @@ from eosin.core.registry import Registry
 from eosin.core.types import FloatArray, Image
 from eosin.stain.sampling import UNIT_PIXELS, Pool, find_fault
 
-#: From what a method measures of colours, float32, shape (3, N), to new colours, uint8, (3, N).
+#: From a method's measurements of colours, float32, shape (3, N), to new colours, uint8, (3, N).
 Transfer = Callable[[FloatArray], Image]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A tile's, slide's or patient's own stain; each method adds its numbers.
-
-    Attributes:
-        reason: Why there are no numbers; empty where there are.
-    """
+    """The stain of a tile, slide or patient, or the reason why there is none."""
 
     reason: str = ""
 
@@ -40,8 +36,8 @@ class Normalised(NamedTuple):
     """Images after normalisation.
 
     Attributes:
-        images: uint8, the shape that was given.
-        reasons: One an image: empty where it was normalised, else why it was left as it is.
+        images: uint8, the shape of the input.
+        reasons: One an image: empty where it was normalised, else why it was not.
     """
 
     images: Image
@@ -49,26 +45,19 @@ class Normalised(NamedTuple):
 
 
 class StainNormaliser(ABC):
-    """A method of stain normalisation.
-
-    Attributes:
-        reference_: What images are made to look like; there after fitting.
-    """
+    """A method of stain normalisation; ``reference_`` is set by fitting."""
 
     reference_: StainReference
-    #: Pixels that an estimate looks at, at most.
+    #: Most pixels of an estimate.
     _pixels: ClassVar[int] = 1 << 20
     #: Pixels measured or transferred at once: few enough for the processor's cache, and for the
-    #: allocator not to hand the memory back to the system each time.
+    #: allocator not to return the memory to the system each time.
     _chunk: ClassVar[int] = 1 << 15
-    #: The constructor's arguments, which a reference keeps.
+    #: The constructor's arguments, stored in the reference.
     _knobs: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, reference: Image) -> Self:
-        """Take one image's stain as the reference.
-
-        Args:
-            reference: uint8, shape (H, W, 3).
+        """Fit the reference on one image, uint8, shape (H, W, 3).
 
         Raises:
             DataError: It is no such image, or has no stain that could be fitted.
@@ -82,9 +71,9 @@ class StainNormaliser(ABC):
         *,
         unit_pixels: int = UNIT_PIXELS,
     ) -> Self:
-        """Take the median of several units' stains as the reference.
+        """Fit the reference as the median of several units' stains.
 
-        Units without a stain are passed over.
+        Units without a stain are skipped.
 
         Args:
             images: uint8, shape (H, W, 3) each; sizes may differ.
@@ -94,7 +83,7 @@ class StainNormaliser(ABC):
         Raises:
             DataError: They are no such images, or none has a stain that could be fitted.
         """
-        self.__dict__.pop("reference_", None)  # fits anew, whatever was fitted before
+        self.__dict__.pop("reference_", None)  # independent of any earlier fit
         sources: list[Source] = []
         pools: dict[str, Pool] = {}
         n_images = 0
@@ -116,13 +105,10 @@ class StainNormaliser(ABC):
         return self
 
     def estimate(self, images: Image | Iterable[Image]) -> Source:
-        """Tell the stain of one image, or of several pooled; never fails on what they show.
-
-        Args:
-            images: uint8, shape (H, W, 3), or several of them.
+        """Estimate the stain of one image (H, W, 3), uint8, or of several together.
 
         Raises:
-            DataError: Not such images.
+            DataError: Not such images; their content is no error.
         """
         pool = Pool(self._pixels)
         for image in _each(images):
@@ -130,12 +116,12 @@ class StainNormaliser(ABC):
         return self._estimate_pool(pool)
 
     def apply(self, images: Image, sources: Sequence[Source] | None = None) -> Normalised:
-        """Give images the reference's stain; never fails on what they show.
+        """Normalise images to the reference; their content is no error.
 
         Args:
             images: uint8, shape (H, W, 3) or (B, H, W, 3).
-            sources: The stain that each image brings along, such as its slide's; by default it is
-                estimated from the image itself.
+            sources: The stain of each image, such as its slide's; by default estimated from the
+                image itself.
 
         Raises:
             DataError: Not such images, or another number of sources than of images.
@@ -150,7 +136,7 @@ class StainNormaliser(ABC):
             if sources is None:
                 reason = self._apply_own(pixels, batch[row])
             else:
-                # Other pixels told the stain: whether these are fit to be changed is still to see.
+                # The stain was estimated on other pixels: these are not checked yet.
                 reason = sources[row].reason or find_fault(batch[row])
                 if not reason:
                     self._transfer(pixels, sources[row])
@@ -159,7 +145,7 @@ class StainNormaliser(ABC):
 
     @classmethod
     def of(cls, reference: StainReference) -> Self:
-        """Return the method as it was fitted."""
+        """Return a fitted normaliser from its reference."""
         normaliser = cls(**{name: getattr(reference, name) for name in cls._knobs})
         normaliser.reference_ = reference
         return normaliser
@@ -171,7 +157,7 @@ class StainNormaliser(ABC):
         return self._estimate(self._measure_all(pool.colours()))
 
     def _apply_own(self, pixels: Image, image: Image) -> str:
-        """Change an image's pixels, shape (N, 3), by its own stain; say why not, if not."""
+        """Normalise an image's pixels, shape (N, 3), by its own stain; return why not, or ""."""
         pool = Pool(self._pixels)
         pool.add(image)
         reason = pool.find_reason()
@@ -192,7 +178,7 @@ class StainNormaliser(ABC):
         return measured
 
     def _transfer(self, pixels: Image, source: Source, measured: FloatArray | None = None) -> None:
-        """Change pixels, shape (N, 3), in place; all of them may have been measured before."""
+        """Change pixels, shape (N, 3), in place; ``measured`` saves measuring them again."""
         transfer = self._make_transfer(source)
         if measured is not None and measured.shape[1] != len(pixels):
             measured = None
@@ -203,17 +189,17 @@ class StainNormaliser(ABC):
                 part = self._measure(np.ascontiguousarray(chunk.T))
             else:
                 part = np.ascontiguousarray(measured[:, first : first + self._chunk])
-            # One after another: as one turned array it takes seven times as long.
+            # Assigning one transposed array takes seven times as long.
             for channel, values in enumerate(transfer(part)):
                 chunk[:, channel] = values
 
     @abstractmethod
     def _measure(self, colours: Image) -> FloatArray:
-        """Return what a stain is told and changed in, float32, of colours; both (3, N)."""
+        """Return the method's measurements, float32, of colours; both (3, N)."""
 
     @abstractmethod
     def _estimate(self, measured: FloatArray) -> Source:
-        """Tell the stain of measured colours, shape (3, N), some of them tissue."""
+        """Estimate the stain of measured colours, shape (3, N), some of them tissue."""
 
     @abstractmethod
     def _summarise(self, sources: Sequence[Any], *, n_images: int, n_units: int) -> StainReference:
@@ -221,14 +207,14 @@ class StainNormaliser(ABC):
 
     @abstractmethod
     def _make_transfer(self, source: Any) -> Transfer:
-        """Return what changes measured colours from a source's stain to the reference's."""
+        """Return the function from measured colours of a source's stain to the reference's."""
 
 
 METHODS: Registry[type[StainNormaliser]] = Registry("stain method")
 
 
 def normaliser_of(reference: StainReference) -> StainNormaliser:
-    """Return the method that a reference was fitted with, ready to apply."""
+    """Return the fitted normaliser of a reference."""
     return METHODS.get(reference.method).of(reference)
 
 

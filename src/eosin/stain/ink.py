@@ -1,10 +1,10 @@
-"""Pen ink on slides, told from stained tissue by colour.
+"""Detection of pen ink on slides by colour.
 
-A pen's ink is a dye of its own: blue ink takes red light and leaves green, where haematoxylin takes
-both; green ink leaves green alone, which no tissue does; red ink takes nearly as much blue as
-green, where eosin takes little blue; black ink takes all. The limits are ours, set so that real
-tiles without ink almost never cross them (``docs/stain.md`` gives the shares): pale ink goes
-unseen. Colours are told apart in steps of eight grey levels, from a table.
+Blue ink absorbs red light and transmits green, where haematoxylin absorbs both; green ink
+transmits green alone, which no tissue does; red ink absorbs nearly as much blue as green, where
+eosin absorbs little blue; black ink absorbs all. The limits are Eosin's own, set so that real tiles
+without ink almost never exceed them (``docs/stain.md`` gives the shares): pale ink is missed.
+Colours are classified in steps of eight grey levels, from a table.
 """
 
 from __future__ import annotations
@@ -15,21 +15,14 @@ import numpy as np
 
 from eosin.core.types import BoolArray, Image
 
-#: Bits of a byte that are passed over: the table has 32 × 32 × 32 colours.
+#: Bits of a byte that are ignored: the table has 32 × 32 × 32 colours.
 _PASSED_OVER = 3
 _SIDE = 256 >> _PASSED_OVER
 _I0 = 240.0
 
 
 def find_ink(images: Image) -> BoolArray:
-    """Mark pixels in the colours of pens.
-
-    Args:
-        images: uint8, shape (..., 3).
-
-    Returns:
-        bool, shape (...).
-    """
+    """Return a mask (...) of pixels in the colours of pens, of images (..., 3), uint8."""
     red, green, blue = np.moveaxis(images >> _PASSED_OVER, -1, 0).astype(np.int32)
     marks: BoolArray = _table().take((red * _SIDE + green) * _SIDE + blue)
     return marks
@@ -37,7 +30,7 @@ def find_ink(images: Image) -> BoolArray:
 
 @cache
 def _table() -> BoolArray:
-    """Return which colours are a pen's, by their coarse red, green and blue: (32³,)."""
+    """Return the table of pen colours by coarse red, green and blue: (32³,)."""
     middle = (np.arange(_SIDE) + 0.5) * (1 << _PASSED_OVER)
     grey = np.stack(np.meshgrid(middle, middle, middle, indexing="ij")).reshape(3, -1)
     red, green, blue = -np.log((grey + 1.0) / _I0)

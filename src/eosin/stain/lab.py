@@ -1,7 +1,7 @@
-"""Between bytes of sRGB and CIE L*a*b* under the standard's white (D65, 2 degrees).
+"""Conversion between 8-bit sRGB and CIE L*a*b* under the standard's white (D65, 2 degrees).
 
 L*, a* and b* are linear in the *responses* f(X/Xₙ), f(Y/Yₙ), f(Z/Zₙ), where f is a cube root with a
-straight foot. Whoever changes L*a*b* linearly needs no more than the responses.
+linear part near 0. A linear change of L*a*b* needs only the responses.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LIGHT = np.where(_encoded > 0.04045, ((_encoded + 0.055) / 1.055) ** 2.4, _enco
     np.float32
 )
 
-#: Steps in which the tables below are read: less than half a grey level each.
+#: Steps of the tables below: less than half a grey level each.
 _STEPS = 1 << 14
 _levels = np.arange(_STEPS + 1) / _STEPS
 _RESPONSES = np.where(_levels > 0.008856, np.cbrt(_levels), _SLOPE * _levels + _LIFT).astype(
@@ -60,14 +60,14 @@ def to_bytes(response: FloatArray) -> Image:
     root = np.maximum(response, np.float32(_FOOT))
     share = root * root
     share *= root
-    # Below its foot the cube is its tangent there.
+    # The linear part is the cube's tangent.
     share += (response - root) * np.float32(1 / _SLOPE)
     colours: Image = _read(_BYTES, _TO_LIGHT_32 @ share)
     return colours
 
 
 def _read(table: Any, levels: FloatArray) -> Any:
-    """Return a table's entries at levels in 0…1; beyond, its ends. Writes over the levels."""
+    """Look up levels in 0…1, clipped, in a table; overwrites the levels."""
     levels *= _STEPS
     levels += 0.5
     np.clip(levels, 0, _STEPS, out=levels)

@@ -1,11 +1,11 @@
-"""Macenko's stain separation: the widest angles in the plane of optical density.
+"""Macenko's stain separation: the extreme angles in the plane of optical density.
 
 M. Macenko et al., A method for normalizing histology slides for quantitative analysis, ISBI 2009;
 P2's equation 1. Pixels of tissue, as optical density, lie near a plane; the stains are the
 directions at its robust ends (the ``alpha``th percentile of angle on each side). What differs: the
-plane is spanned by eigenvectors of the densities' covariance rather than by a singular value
-decomposition of them, as in the authors' later code and its ports; all pixels' densities are
-turned, stretched and mixed anew by one matrix of 3 × 3.
+plane is spanned by eigenvectors of the densities' covariance rather than by their singular value
+decomposition, as in the authors' later code and its ports; separation, scaling and mixing of all
+pixels' densities are one 3 × 3 matrix.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eosin.stain.separation import (
     haematoxylin_first,
 )
 
-#: Least variance of density across the main direction: rounding to bytes alone makes that much.
+#: Least variance of density across the main direction, that of rounding to bytes.
 _LEAST_VARIANCE = 1e-5
 
 
@@ -33,7 +33,7 @@ class Macenko(SeparationNormaliser):
     Args:
         i0: Grey level of light that passed no tissue.
         beta: Optical density below which a pixel is background.
-        alpha: Percentage of angles that are passed over at each end.
+        alpha: Percentage of angles that are skipped at each end.
     """
 
     method = "macenko"
@@ -74,7 +74,7 @@ def _covariance(density: FloatArray) -> FloatArray:
     products = np.empty((3, 3))
     for row in range(3):
         for other in range(row + 1):
-            # Row by row: as one product of so long and thin a matrix it takes ten times as long.
+            # Row by row: one product of so long and thin a matrix takes ten times as long.
             product = np.dot(density[row], density[other])
             products[row, other] = products[other, row] = product
     mean = density.mean(axis=1).astype(np.float64)

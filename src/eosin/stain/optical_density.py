@@ -1,7 +1,7 @@
-"""Optical density: P2's equation 1, OD = −ln(I / I₀), and the way back to bytes.
+"""Optical density, P2's equation 1, OD = −ln(I / I₀), and its inverse.
 
-What differs: −ln((I + 1) / I₀), so that black has a density too; the way back is its exact
-inverse, so that a byte comes back as itself. A byte has 256 densities: they stand in a table.
+What differs: −ln((I + 1) / I₀), so that black has a density too; the inverse is exact, so that each
+byte is recovered. The 256 densities of a byte are in a table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from eosin.core.types import FloatArray, Image
 
-#: Natural logarithms of I + 1 between which a byte lies.
+#: Range of ln(I + 1) of a byte.
 _DARKEST, _BRIGHTEST = 0.0, math.log(256.0)
 
 
@@ -25,31 +25,21 @@ def _densities(i0: float) -> FloatArray:
 
 
 def to_density(values: Image, i0: float) -> FloatArray:
-    """Return optical density.
+    """Return optical density, float32, of uint8 values; below 0 where brighter than ``i0`` − 1.
 
-    Args:
-        values: uint8, any shape.
-        i0: Grey level of light that passed no tissue.
-
-    Returns:
-        float32, same shape; below 0 where brighter than ``i0`` − 1.
+    ``i0`` is the grey level of light that passed no tissue.
     """
-    # Bytes are never out of range, which "clip" spares a look at.
+    # Bytes are never out of range: "clip" skips the check.
     density: FloatArray = np.take(_densities(i0), values, mode="clip")
     return density
 
 
 def to_grey(density: FloatArray, i0: float) -> Image:
-    """Return grey levels, uint8.
-
-    Args:
-        density: float32, any shape; written over.
-        i0: Grey level of light that passed no tissue.
-    """
+    """Return grey levels, uint8, of optical density, float32, which is overwritten."""
     np.subtract(math.log(i0), density, out=density)
     # Clipped before the exponential, which then cannot overflow.
     np.clip(density, _DARKEST, _BRIGHTEST, out=density)
     np.exp(density, out=density)
-    # I + 1, to be rounded by cutting off the fraction.
+    # I + 1, to be rounded by truncation.
     density -= 0.5
     return density.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Reinhard's colour transfer: each colour axis gets the reference's mean and spread.
+"""Reinhard's colour transfer: each colour axis gets the reference's mean and standard deviation.
 
 E. Reinhard et al., Color transfer between images, IEEE Computer Graphics and Applications 21
 (2001), equations 10 and 11. What differs: the axes are CIE L*a*b* rather than their lαβ, as usual
@@ -19,9 +19,9 @@ from eosin.stain.base import METHODS, Source, StainNormaliser, Transfer
 from eosin.stain.lab import FROM_LAB, LAB_OFFSET, TO_LAB, to_bytes, to_response
 from eosin.stain.sampling import ONE_COLOUR
 
-#: Less is rounding to bytes: a step of one channel moves b* by 0.2 to 0.5.
+#: Smaller values are rounding to bytes: a step of one channel moves b* by 0.2 to 0.5.
 _LEAST_SPREAD = 0.3
-#: Of more pixels than enough, every so many tell the mean and the spread.
+#: Above so many pixels, mean and standard deviation are of every ``_EVERY``-th.
 _ENOUGH, _EVERY = 1 << 14, 3
 
 
@@ -35,7 +35,7 @@ class ColourSpread(Source):
 
 @METHODS.register("reinhard")
 class Reinhard(StainNormaliser):
-    """Reinhard's method; it has no knobs."""
+    """Reinhard's method; it has no parameters."""
 
     reference_: ColourReference
     _chunk = 1 << 13  # its tables of indices are larger
@@ -44,7 +44,7 @@ class Reinhard(StainNormaliser):
         return to_response(colours)
 
     def _estimate(self, measured: FloatArray) -> Source:
-        # Means and spreads, unlike percentiles, forgive a sample.
+        # Means and standard deviations, unlike percentiles, are stable under sampling.
         step = _EVERY if measured.shape[1] > _ENOUGH else 1
         lab = TO_LAB.astype(np.float32) @ np.ascontiguousarray(measured[:, ::step])
         mean, std = lab.mean(axis=1, dtype=np.float64), lab.std(axis=1, dtype=np.float64)
@@ -63,7 +63,7 @@ class Reinhard(StainNormaliser):
     def _make_transfer(self, source: ColourSpread) -> Transfer:
         scale = np.array(self.reference_.lab_std) / source.lab_std
         shift = np.array(self.reference_.lab_mean) - scale * source.lab_mean
-        # L*a*b* is linear in the response: all that happens to it is one matrix and a shift.
+        # L*a*b* is linear in the response: the transfer is one matrix and a shift.
         matrix = (FROM_LAB @ (scale[:, None] * TO_LAB)).astype(np.float32)
         offset = (FROM_LAB @ (scale * LAB_OFFSET + shift - LAB_OFFSET)).astype(np.float32)
 

@@ -1,7 +1,6 @@
-"""Which pixels tell a stain, and which images tell none.
+"""Pixel samples for stain estimation, and reasons to leave an image unchanged.
 
-An image is left alone, with one of :data:`REASONS`, where a stain fitted on it would be a number
-without meaning.
+An image stays unchanged, with one of :data:`REASONS`, where a fitted stain would be meaningless.
 """
 
 from __future__ import annotations
@@ -20,33 +19,29 @@ ONE_STAIN = "no two stains"
 SATURATED = "saturated"
 MARKS = "pen marks"
 
-#: Everything that an image can be left alone for.
+#: All reasons to leave an image unchanged.
 REASONS = (NO_TISSUE, TOO_LITTLE, ONE_COLOUR, ONE_STAIN, SATURATED, MARKS)
 
-#: Pixels kept of a unit while others are read.
+#: Most pixels kept of a unit while others are read.
 UNIT_PIXELS = 1 << 17
-#: Pixels in which faults of an image are looked for.
+#: Most pixels in which faults of an image are searched for.
 _LOOKED_AT = 1 << 12
-#: Share of an image's pixels above which ink, or clipped colours, spoil it.
+#: Largest shares of an image's pixels in ink, and in clipped colours.
 _MARKED_SHARE = 0.02
 _CLIPPED_SHARE = 0.5
-#: Less than this is background: a 99th percentile over all pixels must lie in the tissue.
+#: Least share of tissue: a 99th percentile over all pixels must lie in the tissue.
 _TISSUE_SHARE = 0.02
 _TISSUE_PIXELS = 32
-#: Brightest that tissue is in its darkest channel: an optical density of 0.15 below 240.
+#: Brightest level of tissue in its darkest channel: an optical density of 0.15 below 240.
 _TISSUE_GREY = 205
-#: Darkest channel of what may pass for white.
+#: Least level of the darkest channel in near-white colours.
 _PALE_GREY = 192
-#: Grey levels within which everything is one colour: a camera's noise is more.
+#: Range of grey levels that counts as one colour: a camera's noise is wider.
 _FLAT_RANGE = 2
 
 
 class Pool:
-    """A bounded, regular sample of one unit's pixels.
-
-    Args:
-        limit: Pixels kept at most.
-    """
+    """A bounded, regular sample of one unit's pixels."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -56,7 +51,7 @@ class Pool:
         self._reason = ""
 
     def add(self, image: Image) -> None:
-        """Take pixels of an image, shape (H, W, 3), unless it is spoilt."""
+        """Add pixels of an image, shape (H, W, 3), unless it has a fault."""
         reason = find_fault(image)
         if reason:
             self._reason = self._reason or reason
@@ -67,16 +62,16 @@ class Pool:
         self._count += len(sample)
         while self._count > self._limit:
             self._thinning *= 2
-            # Copies: a view would hold on to the pixels between.
+            # Copies: a view would keep the dropped pixels in memory.
             self._kept = [colours[:, ::2].copy() for colours in self._kept]
             self._count = sum(colours.shape[1] for colours in self._kept)
 
     def colours(self) -> Image:
-        """Return what was kept, shape (3, N)."""
+        """Return the kept pixels, shape (3, N)."""
         return self._kept[0] if len(self._kept) == 1 else np.concatenate(self._kept, axis=1)
 
     def find_reason(self) -> str:
-        """Say why these pixels tell no stain; empty where they may."""
+        """Return why the pixels allow no estimate of a stain; empty where they do."""
         if self._count == 0:
             return self._reason or NO_TISSUE
         colours = self.colours()
@@ -87,7 +82,7 @@ class Pool:
 
 
 def _sample(image: Image, limit: int) -> Image:
-    """Return pixels at regular distances, at most about ``limit``, shape (N, 3)."""
+    """Return regularly spaced pixels, at most about ``limit``, shape (N, 3)."""
     pixels = image.reshape(-1, 3)
     step = -(-len(pixels) // limit)
     # A step that shares no factor with the width visits every column.
@@ -97,10 +92,9 @@ def _sample(image: Image, limit: int) -> Image:
 
 
 def find_fault(image: Image) -> str:
-    """Say why an image, shape (H, W, 3), tells no stain and should be left alone, if so.
+    """Return why an image, shape (H, W, 3), should stay unchanged; empty if it may be normalised.
 
-    Returns:
-        A reason where it is of one colour, clipped or marked with ink; else nothing.
+    The reasons are no tissue, one colour, clipping and pen ink.
     """
     colours = np.ascontiguousarray(_sample(image, _LOOKED_AT).T)
     if colours.size == 0:
@@ -108,7 +102,7 @@ def find_fault(image: Image) -> str:
     if np.ptp(colours, axis=1).max() <= _FLAT_RANGE:
         return NO_TISSUE if colours.min() > _TISSUE_GREY else ONE_COLOUR
     darkest, brightest = colours.min(axis=0), colours.max(axis=0)
-    # A colour whose share of some channel was cut off; white and black are no colours.
+    # Colours with a clipped channel, other than white and black.
     clipped = ((darkest == 0) & (brightest > 0)) | ((brightest == 255) & (darkest < _PALE_GREY))
     if np.count_nonzero(clipped) > _CLIPPED_SHARE * len(clipped):
         return SATURATED

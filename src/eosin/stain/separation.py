@@ -1,4 +1,4 @@
-"""What Macenko's and Vahadane's methods share: two stains, their amounts, and new vectors."""
+"""Base class of stain separation: two stains, their concentrations, and new vectors."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from eosin.stain.base import Source, StainNormaliser
 from eosin.stain.optical_density import to_density
 from eosin.stain.sampling import ONE_STAIN, TOO_LITTLE
 
-#: A stain whose 99th percentile is less is not there, and stretching it would show noise.
+#: Least 99th percentile of a stain that is present; scaling a weaker one would amplify noise.
 _LEAST_CONCENTRATION = 0.05
-#: Cosine of the least angle between two stains, 3 degrees: nearer ones cannot be told apart.
+#: Cosine of the least angle between two distinguishable stains, 3 degrees.
 _NEAREST = np.cos(np.deg2rad(3.0))
-#: Pixels that take light in every channel, without which no angle is told.
+#: Least number of pixels that absorb light in every channel, for an estimate of angles.
 _LEAST_PIXELS = 64
 PERCENTILE = 99.0
-#: Every so many values are looked at for where a percentile may lie.
+#: Step of the sample that locates a percentile.
 _EVERY = 64
-#: Median distance from the plane of two stains, in optical density, that rounding to bytes makes:
-#: 0.001 to 0.003 on images that were normalised, 0.008 to 0.4 on real tiles that were not.
+#: Median distance from the plane of two stains, in optical density, caused by rounding to bytes:
+#: 0.001 to 0.003 on normalised images; other real tiles are at 0.008 to 0.4.
 _IN_PLANE = 0.004
-#: Factor between two strengths of stain that clipping at white can make.
+#: Largest factor between two strengths of stain that clipping at white causes.
 _SAME_STRENGTH = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Separation(Source):
-    """Two stains.
+    """Stain vectors and concentrations of a source.
 
     Attributes:
         stain_matrix: Unit vectors of optical density, rows haematoxylin and eosin, shape (2, 3).
@@ -45,7 +45,7 @@ class Separation(Source):
 
 
 class SeparationNormaliser(StainNormaliser):
-    """A method that tells two stains apart.
+    """A method that separates two stains.
 
     Args:
         i0: Grey level of light that passed no tissue.
@@ -78,11 +78,11 @@ class SeparationNormaliser(StainNormaliser):
         return Separation(stain_matrix=vectors, max_concentrations=most)
 
     def _recognise(self, tissue: FloatArray, density: FloatArray) -> Separation | None:
-        """Return the reference's own numbers where an image was given its stain before.
+        """Return the reference's own numbers for an image that was already normalised to it.
 
-        What this method wrote lies in the plane of the reference's two vectors, within the
-        rounding to bytes; real tissue lies several times as far from it. Told anew, its vectors
-        would come out a little otherwise, since the new colours pass for background elsewhere.
+        A normalised image lies in the plane of the reference's two vectors, within rounding to
+        bytes; real tissue lies several times as far from it. A new estimate would differ a little,
+        since the background of the new colours is another.
         """
         if not hasattr(self, "reference_"):
             return None
@@ -120,29 +120,29 @@ class SeparationNormaliser(StainNormaliser):
         return SeparationReference(method=self.method, **values, **knobs)
 
     def _target(self, source: Separation) -> FloatArray:
-        """Return the density that a unit of each of the source's stains becomes, shape (2, 3)."""
+        """Return the density of one unit of each of the source's stains after transfer, (2, 3)."""
         scale = np.array(self.reference_.max_concentrations) / source.max_concentrations
         target: FloatArray = scale[:, None] * np.array(self.reference_.stain_matrix)
         return target
 
     @abstractmethod
     def _find_vectors(self, tissue: FloatArray) -> FloatArray | None:
-        """Return unit vectors, float64, shape (2, 3), of densities (3, N); nothing if none."""
+        """Return unit vectors, float64, shape (2, 3), of densities (3, N); None if not found."""
 
     @abstractmethod
     def _find_concentrations(self, density: FloatArray, vectors: FloatArray) -> FloatArray:
-        """Return both stains' amounts, shape (2, N), of densities (3, N)."""
+        """Return both stains' concentrations, shape (2, N), of densities (3, N)."""
 
 
 def haematoxylin_first(vectors: FloatArray) -> FloatArray:
-    """Return two stains' vectors in their order: haematoxylin takes more red light than eosin."""
+    """Return the vectors with haematoxylin, which absorbs more red light, before eosin."""
     return vectors if vectors[0, 0] > vectors[1, 0] else vectors[::-1]
 
 
 def find_percentile(values: FloatArray, percent: float) -> float:
-    """Return a percentile of values, shape (N,), interpolated linearly as NumPy's is.
+    """Return a percentile of values, shape (N,), interpolated linearly as in NumPy.
 
-    Near an end it takes a twentieth of NumPy's time: a sample tells which values can matter.
+    Near an end it takes a twentieth of NumPy's time: a sample shows which values can matter.
     """
     sign = 1 if percent >= 50.0 else -1
     place = max(percent, 100.0 - percent) / 100.0 * (len(values) - 1)

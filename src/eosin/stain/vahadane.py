@@ -1,13 +1,13 @@
 """Vahadane's stain separation: sparse non-negative factorisation of optical density.
 
 A. Vahadane et al., Structure-preserving color normalization and sparse stain separation for
-histological images, IEEE Transactions on Medical Imaging 35 (2016), equation 6: stain vectors W and
-amounts H, neither negative, that make ½‖V − W H‖² + λ Σ H least, with W of unit columns. What
-differs: with two stains the best amounts have a closed form, so that amounts and vectors take turns
-on a regular sample of the tissue until the vectors rest, from the same start each time. The penalty
-λ serves to find the vectors; once they are there the amounts are plain non-negative least squares,
-because a penalty would bleach the picture. The paper's 99th percentile of amounts is kept; light
-beyond I₀, which no stain explains, stays as grey.
+histological images, IEEE Transactions on Medical Imaging 35 (2016), equation 6: non-negative stain
+vectors W, with unit columns, and concentrations H that minimise ½‖V − W H‖² + λ Σ H. What differs:
+with two stains the best concentrations have a closed form, so that concentrations and vectors are
+updated in turn on a regular sample of the tissue until the vectors converge, from a fixed start.
+The penalty λ is used to find the vectors only; then the concentrations are plain non-negative least
+squares, because a penalty would bleach the image. The paper's 99th percentile of concentrations is
+kept; light beyond I₀, which no stain explains, stays grey.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from eosin.stain.base import METHODS, Transfer
 from eosin.stain.optical_density import to_grey
 from eosin.stain.separation import Separation, SeparationNormaliser, haematoxylin_first
 
-#: Haematoxylin and eosin as commonly measured; any two tinges between them lead to the same end.
+#: Haematoxylin and eosin as commonly measured; other starts between them converge to the same.
 _START = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
-#: Pixels of the sample, at most.
+#: Most pixels of the sample.
 _PIXELS = 1 << 12
-#: Most turns, and the change in one that counts as rest; tissue takes 20 to 100.
+#: Most iterations, and the change that counts as convergence; tissue takes 20 to 100.
 _ROUNDS = 200
 _STILL = 1e-5
 
@@ -35,7 +35,7 @@ class Vahadane(SeparationNormaliser):
     Args:
         i0: Grey level of light that passed no tissue.
         beta: Optical density below which a pixel is background.
-        sparsity: Weight of the penalty on concentrations while the stains are looked for.
+        sparsity: Weight of the penalty on concentrations in the search for the stains.
     """
 
     method = "vahadane"
@@ -75,28 +75,25 @@ class Vahadane(SeparationNormaliser):
 
 
 def encode(density: FloatArray, vectors: FloatArray, sparsity: float) -> FloatArray:
-    """Return the non-negative lasso's amounts of two stains, in closed form.
+    """Return the non-negative lasso's concentrations (2, N) of two stains, in closed form.
 
     Args:
         density: float32, shape (3, N).
         vectors: Non-negative unit vectors, shape (2, 3).
-        sparsity: Weight of the amounts' sum beside half the squared error.
-
-    Returns:
-        float32, shape (2, N).
+        sparsity: Weight of the concentrations' sum beside half the squared error.
     """
     cosine = np.float32(vectors[0] @ vectors[1])
-    single = vectors.astype(np.float32) @ density  # each stain's amount if it were alone
+    single = vectors.astype(np.float32) @ density  # each stain's concentration if it were alone
     single -= np.float32(sparsity)
     both = single - cosine * single[::-1]
     both /= 1 - cosine * cosine
-    # Where one stain would be negative it is absent, and the other alone.
+    # Where one stain would be negative it is 0, and the other is alone.
     codes = np.where(both[::-1] < 0, single, both)
     return np.maximum(codes, 0, out=codes)
 
 
 def _improve(vectors: FloatArray, density: FloatArray, codes: FloatArray) -> FloatArray | None:
-    """Return unit vectors that explain the densities better, one after the other."""
+    """Update the unit vectors, one after the other, towards the densities."""
     products = (codes @ codes.T).astype(np.float64)
     pulls = (codes @ density.T).astype(np.float64)  # (2, 3)
     moved = vectors.copy()

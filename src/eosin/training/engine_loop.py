@@ -22,6 +22,7 @@ from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray, Image, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, Schedule, cross_entropy
 from eosin.images.preprocess import channel_affine
+from eosin.metrics.catalogue import HISTORY_TRAIN
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.data import FitInputs
 from eosin.training.history import Tally
@@ -109,7 +110,7 @@ def fit_engine(
             nonlocal tally
             trained, tally = tally.scores(inputs.positive, loss), Tally()
             judged = _judge(network, inputs, section.batch_size).scores(inputs.positive, loss)
-            row = {name: trained[name] for name in ("loss", "accuracy", "precision")}
+            row = {name: trained[name] for name in ("loss", *HISTORY_TRAIN)}
             row |= {f"val_{name}": value for name, value in judged.items()}
             return {name: math.nan if value is None else value for name, value in row.items()}
 

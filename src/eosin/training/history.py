@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from eosin.core.types import FloatArray, IntArray
-from eosin.metrics import accuracy, auc, precision, recall, softmax
+from eosin.metrics import Predictions, measure_values, softmax
+from eosin.metrics.catalogue import HISTORY
 
 
 def score(
@@ -23,17 +24,11 @@ def score(
         positive: Index of the positive class; ``None`` for macro averages.
 
     Returns:
-        Loss, accuracy, precision, recall and AUC; ``None`` where one is undefined.
+        The loss and the metrics of the history; ``None`` where one is undefined.
     """
-    probabilities = softmax(logits, 1.0)
-    predicted, n_classes = logits.argmax(axis=1), logits.shape[1]
-    found = {
-        "loss": loss,
-        "accuracy": accuracy(targets, predicted, n_classes),
-        "precision": precision(targets, predicted, n_classes, positive=positive),
-        "recall": recall(targets, predicted, n_classes, positive=positive),
-        "auc": auc(targets, probabilities, positive=positive),
-    }
+    rows = np.arange(len(targets))
+    predictions = Predictions(softmax(logits), targets, logits.argmax(axis=1), rows, positive)
+    found = {"loss": loss, **measure_values(predictions, HISTORY)}
     return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
 
 

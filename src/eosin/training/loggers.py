@@ -27,7 +27,7 @@ from typing import Any, Protocol, Self
 from eosin.artifacts.layout import RunFolder
 from eosin.core.errors import MissingPartError, OutputError, UsageError
 from eosin.core.files import explain_os_errors, write_text
-from eosin.core.offline import is_offline
+from eosin.core.places import is_offline
 from eosin.runtime.door import import_companion
 
 Row = dict[str, Any]

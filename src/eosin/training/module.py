@@ -10,6 +10,7 @@ from torch import nn
 
 from eosin.core.errors import TrainingError
 from eosin.core.types import FloatArray, IntArray
+from eosin.metrics.catalogue import HISTORY_TRAIN
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import seed_torch
@@ -125,8 +126,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         positive = self.inputs.positive
         train, val = self._train.scores(positive), self._val.scores(positive)
         self._train, self._val = Tally(), Tally()
-        names = ("loss", "accuracy", "precision")
-        scores = {name: train.get(name) for name in names}
+        scores = {name: train.get(name) for name in ("loss", *HISTORY_TRAIN)}
         return scores | {f"val_{name}": value for name, value in val.items()}
 
     def step_schedule(self, monitored: float) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eosin.augment.counting import philox, uniform
+from eosin.augment.drawing import philox, uniform
 from eosin.core.seeding import derive_seed
 
 MANY = 20_000

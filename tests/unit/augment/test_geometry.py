@@ -9,8 +9,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from eosin.augment import POLICIES
+from eosin.augment.bytes import warp_bytes
 from eosin.augment.floats import apply_affine
-from eosin.augment.geometry import warp_bytes
 
 GREY = 1e-3  # of 8-bit values: interpolation weights are not exactly 0 and 1
 ROUNDED = 0.5  # grey values, of rounding to whole ones

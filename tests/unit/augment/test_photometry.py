@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from eosin.augment import POLICIES, Drawn, Policy, augment_bytes
-from eosin.augment.density import density_change
+from eosin.augment.drawing import density_change
 from eosin.augment.floats import augment_floats
 
 #: Grey levels between bytes and floats: one of rounding, one that a steeper change makes of it.

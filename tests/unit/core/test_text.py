@@ -2,7 +2,16 @@ import unicodedata
 
 import pytest
 
-from eosin.core.text import approximate_time, clean_name, is_unknown, printable, spelling_key
+from eosin.core.text import (
+    approximate_time,
+    clean_name,
+    is_unknown,
+    mebibytes,
+    percent,
+    printable,
+    some,
+    spelling_key,
+)
 
 
 @pytest.mark.parametrize("text", ["P01", " P01", "P01\t", "P01\u00a0", "\ufeffP01", "P01\u200b "])
@@ -61,3 +70,17 @@ def test_a_rough_time_is_written_in_its_unit(seconds, text):
 def test_names_that_are_no_text_are_escaped(name, text):
     assert printable(name) == text
     assert printable(text) == text
+
+
+def test_the_first_names_of_many_stand_for_all():
+    names = ["a", "b", "c"]
+    assert some(names, 3) == some(names, 3, counted=True) == "a, b, c"
+    assert some(names, 2) == "a, b, …"
+    assert some(names, 1, counted=True) == "a and 2 more"
+
+
+def test_shares_and_sizes_have_the_decimals_that_are_asked_for():
+    assert percent(0.125) == "12.5 %"
+    assert percent(0.125, 2) == "12.50 %"
+    assert mebibytes(2**30) == "1,024 MiB"
+    assert mebibytes(2**19, 1) == "0.5 MiB"

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eosin.core.types import Samples
+from eosin.core.errors import ImageError
+from eosin.core.types import ImageReference, Samples
 
 
 @pytest.fixture
@@ -40,3 +41,45 @@ def test_a_part_has_a_fresh_index_and_keeps_the_rest(samples):
 def test_a_cell_is_resolved_without_its_index(samples):
     assert samples.resolve("b.h5#7") == Path("/data/b.h5")
     assert samples.resolve("/else/a.png") == Path("/else/a.png")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files whose names hold a ``#``, among others that do not."""
+    for name in ("a#1.png", "scan#1", "a.png", "x.h5", "x.h5#a.h5", "s#2/b.png", "s#2/y.h5"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "index"),
+    [
+        ("a.png", "a.png", None),
+        ("a#1.png", "a#1.png", None),
+        ("s#2/b.png", "s#2/b.png", None),
+        ("x.h5#0", "x.h5", 0),
+        ("x.h5#007", "x.h5", 7),
+        ("x.h5#a.h5", "x.h5#a.h5", None),
+        ("x.h5#a.h5#3", "x.h5#a.h5", 3),
+        ("s#2/y.h5#4", "s#2/y.h5", 4),
+        ("gone.h5#1", "gone.h5", 1),
+        ("gone.h5#a", "gone.h5#a", None),
+        # No containers: the file that is there, else the whole text.
+        ("scan#1", "scan#1", None),
+        ("gone#1", "gone#1", None),
+        ("a.png#0", "a.png", 0),
+        ("#3", "#3", None),
+    ],
+)
+def test_a_reference_is_the_file_that_is_there(folder, text, file, index):
+    reference = ImageReference.parse(text)
+    assert str(reference) == text
+    assert reference.resolve(folder) == (folder / file, index)
+
+
+@pytest.mark.parametrize("index", ["a", "", "-1", "1.0", "²", "٣"])
+def test_a_container_without_a_whole_number_behind_its_mark_is_refused(folder, index):
+    with pytest.raises(ImageError, match="whole number behind '#'"):
+        ImageReference.parse(f"x.h5#{index}").resolve(folder)

@@ -17,8 +17,7 @@ from eosin.core.errors import SplitError
 from eosin.core.types import SPLITS, Samples
 from eosin.data.sources.breakhis import parse_breakhis_name
 from eosin.data.splits import fold_samples, pool_reports, split_samples
-from eosin.data.splits.partition import divide_groups
-from eosin.data.splits.units import _round_shares
+from eosin.data.splits.partition import _round_shares, divide_groups
 from eosin.recipe.data import SplitSection
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[4] / "shared" / "data"))

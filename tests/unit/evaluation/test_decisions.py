@@ -10,7 +10,7 @@ import pytest
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.metrics import Threshold
 from eosin.evaluation import Judged, judge, lock_abstention, lock_threshold, pool_folds
-from eosin.evaluation.locking import cross_calibrate
+from eosin.evaluation.thresholds import cross_calibrate
 from eosin.metrics import prediction_sets
 from eosin.recipe.schema import EvaluateSection
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 from eosin.core.errors import TrainingError
 from eosin.exporting.merging import Member, merge_onnx
 from eosin.exporting.onnx import write_onnx
+from eosin.inference.engine import Rescale
 from eosin.inference.onnx import OnnxNetwork
-from eosin.inference.rescaling import Rescale
 from eosin.networks import build_network
 from eosin.networks.classifier import Ensemble
 

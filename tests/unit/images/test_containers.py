@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 from eosin.core.errors import ImageError
+from eosin.core.types import CONTAINER_SUFFIXES, is_container
 from eosin.images.containers import (
-    CONTAINER_SUFFIXES,
     OpenedFiles,
     count_items,
-    is_container,
     read_item,
     read_labels,
 )

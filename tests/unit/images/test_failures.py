@@ -1,5 +1,7 @@
 """Failures of single images: each becomes the reason of one image."""
 
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,26 @@ def test_any_error_becomes_the_image_s_own_with_its_name():
     reason = r"a\.png cannot be processed: ZeroDivisionError"
     with pytest.raises(ImageError, match=reason), isolated("a.png"):
         _ = 1 / 0
+
+
+def test_a_failure_lets_go_of_its_pixels_before_another_image_gets_their_memory():
+    kept = []
+
+    def read_as(kind):
+        pixels = np.zeros(9)
+        kept.append(weakref.ref(pixels))
+        raise ImageError(kind)
+
+    def read():
+        try:
+            read_as("colours")
+        except ImageError:
+            read_as("channels")
+
+    with pytest.raises(ImageError) as caught, isolated("a.png"):
+        read()
+    assert str(caught.value) == "channels"
+    assert [one() for one in kept] == [None, None]
 
 
 def test_a_name_that_is_no_text_is_escaped():

@@ -10,8 +10,7 @@ import pytest
 from eosin.core.errors import DataError
 from eosin.data.sources.base import NOTES
 from eosin.data.sources.catalogue import DATASETS
-from eosin.images.listing import describe_left_out, list_files, walk_folder
-from eosin.images.references import list_images
+from eosin.images.references import describe_left_out, list_files, list_images, walk_folder
 
 is_posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX file systems")
 

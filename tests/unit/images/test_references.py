@@ -11,11 +11,10 @@ from PIL import Image
 
 from eosin.artifacts.manifest import make_samples
 from eosin.core.errors import DataError, ImageError
-from eosin.core.types import Samples
+from eosin.core.types import ImageReference, Samples
 from eosin.images.decode import decode_image
 from eosin.images.references import (
     list_images,
-    split_cell,
     without,
     write_skipped,
 )
@@ -84,15 +83,9 @@ def test_a_container_stands_for_all_its_images(tmp_path):
         file["x"] = np.zeros((3, 4, 4), dtype=np.uint8)
     cells = list_images([tmp_path / "x.h5"]).cells
     assert cells == [f"{tmp_path / 'x.h5'}#{index}" for index in range(3)]
-    assert split_cell(cells[2]) == (tmp_path / "x.h5", 2)
+    assert ImageReference.parse(cells[2]).resolve() == (tmp_path / "x.h5", 2)
     (tmp_path / "broken.h5").write_bytes(b"nothing")
     assert list_images([tmp_path / "broken.h5"]).cells == [f"{tmp_path / 'broken.h5'}#0"]
-
-
-def test_a_hash_mark_in_a_name_is_no_index():
-    assert split_cell("a#1.png") == (Path("a#1.png"), None)
-    assert split_cell("a#1") == (Path("a#1"), None)
-    assert split_cell("x.h5#a") == (Path("x.h5#a"), None)
 
 
 def test_a_folder_that_is_called_like_an_image_is_searched_and_not_listed(tmp_path):
@@ -136,7 +129,7 @@ def test_an_odd_index_is_the_image_s_own_failure(index, reason, tmp_path):
         file["x"] = np.ones((3, 4, 4), np.uint8)
     cell = f"{tmp_path / 'a.h5'}#{index}"
     with pytest.raises(ImageError, match=reason):
-        decode_image(*split_cell(cell))
+        decode_image(*ImageReference.parse(cell).resolve())
 
 
 def test_zeros_lead_an_index_however_many(tmp_path):

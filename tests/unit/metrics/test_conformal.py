@@ -33,7 +33,7 @@ def test_the_quantile_is_that_of_a_naive_count(seed):
     targets, groups = random.integers(0, 2, 150), random.integers(0, 22, 150) ** 2 // 22
     probabilities = np.stack([1 - malignant, malignant], axis=1)
     for alpha in (Fraction(1, 10), Fraction(1, 5), Fraction(9, 20)):
-        found = calibrate(probabilities, targets, groups, NAMES, float(alpha), "val")
+        found = calibrate(probabilities, targets, groups, NAMES, float(alpha))
         for index, name in enumerate(NAMES):
             own = targets == index
             expected = naive_quantile(1 - probabilities[own, index], groups[own], alpha)
@@ -77,7 +77,7 @@ def test_a_new_patient_is_covered_and_image_by_image_is_not(n_groups):
         malignant = np.where(targets == 1, right, 1 - right)
         probabilities = np.stack([1 - malignant, malignant], axis=1)[there]
         for groups, kept in ((patients, by_patient), (images, by_image)):
-            rule = calibrate(probabilities, targets[there], groups[there], NAMES, ALPHA, "val")
+            rule = calibrate(probabilities, targets[there], groups[there], NAMES, ALPHA)
             for name in NAMES:
                 kept[name].append(rule.quantiles[name])
     for name in NAMES:
@@ -94,9 +94,9 @@ def test_a_patient_with_many_images_weighs_no_more():
     probabilities = np.stack([1 - right, right], axis=1)
     both = np.concatenate([probabilities, probabilities[:, ::-1]])
     targets = np.repeat([1, 0], len(right))
-    by_patient = calibrate(both, targets, np.tile(groups, 2), NAMES, ALPHA, "val")
+    by_patient = calibrate(both, targets, np.tile(groups, 2), NAMES, ALPHA)
     assert by_patient.quantiles == pytest.approx(dict.fromkeys(NAMES, 0.1))
-    by_image = calibrate(both, targets, np.arange(len(both)), NAMES, ALPHA, "val")
+    by_image = calibrate(both, targets, np.arange(len(both)), NAMES, ALPHA)
     assert by_image.quantiles == pytest.approx(dict.fromkeys(NAMES, 0.9))
 
 
@@ -108,7 +108,7 @@ def test_too_few_groups_of_a_class_are_refused_by_name(alpha, needed):
     for n_benign in (needed, needed - 1):
         targets = np.repeat([0, 1], [n_benign, 30])
         probabilities = np.full((len(targets), 2), 0.5)
-        rule = calibrate(probabilities, targets, np.arange(len(targets)), NAMES, alpha, "val")
+        rule = calibrate(probabilities, targets, np.arange(len(targets)), NAMES, alpha)
         assert rule.n_groups == {"benign": n_benign, "malignant": 30}
         if n_benign == needed:
             assert rule.quantiles == {"benign": 0.5, "malignant": 0.5}
@@ -131,6 +131,6 @@ def test_a_set_holds_what_is_probable_enough_in_its_own_class():
 def test_tables_that_do_not_fit_are_refused():
     table = np.full((3, 2), 0.5)
     with pytest.raises(DataError, match="alpha"):
-        calibrate(table, np.zeros(3, int), np.arange(3), NAMES, 0.0, "val")
+        calibrate(table, np.zeros(3, int), np.arange(3), NAMES, 0.0)
     with pytest.raises(DataError, match="one group a row"):
-        calibrate(table, np.zeros(3, int), np.arange(2), NAMES, 0.1, "val")
+        calibrate(table, np.zeros(3, int), np.arange(2), NAMES, 0.1)

@@ -3,9 +3,27 @@
 import numpy as np
 import pytest
 
-from eosin import metrics
-from eosin.core.errors import UnknownNameError
-from eosin.metrics import METRIC_NAMES, Predictions, summarise, summarise_by_class
+from eosin.core.errors import DataError, UnknownNameError
+from eosin.metrics import (
+    METRIC_NAMES,
+    Predictions,
+    measure_values,
+    precision_recall_curve,
+    roc_curve,
+    summarise,
+    summarise_by_class,
+)
+from eosin.metrics.catalogue import (
+    BY_CLASS,
+    COMPARED,
+    HISTORY,
+    LEADING,
+    METRICS,
+    OF_ONE_CLASS,
+    OF_PARTS,
+    PATIENT_METRICS,
+    PER_CLASS,
+)
 
 
 def given(targets, predicted, positive=1, n_classes=2, names=None):
@@ -19,6 +37,15 @@ def given(targets, predicted, positive=1, n_classes=2, names=None):
 
 def quick(predictions, **options):
     return summarise(predictions, resamples=20, **options)
+
+
+def test_every_metric_says_what_it_is():
+    rows = [*METRICS.values(), *PATIENT_METRICS.values()]
+    assert all(row.least < row.most and row.label for row in rows)
+    assert len({row.label for row in rows}) == len({row.name for row in rows}) == len(rows)
+    listed = {*COMPARED, *LEADING, *BY_CLASS, *OF_PARTS, *OF_ONE_CLASS, *HISTORY}
+    assert listed <= set(METRICS)
+    assert set(BY_CLASS) <= set(PER_CLASS)
 
 
 def test_hand_worked_numbers():
@@ -35,6 +62,7 @@ def test_hand_worked_numbers():
             "specificity": 5 / 6,
             "precision": 3 / 4,
             "f1": 3 / 4,
+            "mcc": (3 * 5 - 1 * 1) / (4 * 6 * 4 * 6) ** 0.5,
             "brier": (8 * 0.04 + 2 * 0.64) / 10,
             "ece": 0.0,
         },
@@ -50,6 +78,22 @@ def test_all_predicted_negative():
     assert ours["f1"].value == 0.0
 
 
+def test_a_correlation_needs_two_classes_and_two_decisions():
+    ours = quick(given([0, 1, 0, 1], [0, 0, 0, 0], names=("benign", "malignant")))["mcc"]
+    assert (ours.value, ours.reason) == (None, "every image was predicted as 'benign'")
+    ours = quick(given([2, 2], [0, 1], None, 3))["mcc"]
+    assert (ours.value, ours.reason) == (None, "every image is of class 2")
+    ours = quick(given([0, 0, 1, 1], [1, 1, 0, 0]))["mcc"]
+    assert ours.value == -1
+
+
+def test_an_interval_of_a_correlation_may_reach_below_zero():
+    random = np.random.default_rng(0)
+    targets, predicted = random.integers(0, 2, (2, 100))
+    ours = summarise(given(targets, predicted), resamples=200, names=("mcc",))["mcc"]
+    assert -1 < ours.low < 0 < ours.high < 1
+
+
 def test_a_single_class():
     ours = quick(given([0, 0, 0], [0, 1, 0]))
     for name in ("recall", "auc", "average_precision", "balanced_accuracy"):
@@ -62,6 +106,21 @@ def test_a_single_class():
     assert positives["specificity"].reason == "every image is of class 1"
     assert positives["auc"].reason == "every image is of class 1"
     assert positives["average_precision"].value == 1.0
+
+
+def test_equal_scores_are_worth_one_half():
+    same = np.full((6, 2), 0.5)
+    targets = np.array([0, 1, 0, 1, 1, 0])
+    ours = quick(Predictions(same, targets, targets, np.arange(6), positive=1))
+    assert ours["auc"].value == ours["average_precision"].value == 0.5
+
+
+def test_perfect_order_is_exactly_one():
+    scores, targets = np.array([0.1, 0.4, 0.6, 0.9]), np.array([0, 0, 1, 1])
+    for p, area in ((scores, 1.0), (1 - scores, 0.0)):
+        table = np.stack([1 - p, p], axis=1)
+        given = Predictions(table, targets, targets, np.arange(4), positive=1)
+        assert measure_values(given, ("auc",)) == {"auc": area}
 
 
 def test_no_images():
@@ -101,7 +160,7 @@ def test_by_class():
     case = given([0, 0, 1, 1, 2, 2, 2], [0, 1, 1, 1, 2, 0, 2], None, 3, ("a", "b", "c"))
     ours = summarise_by_class(case, resamples=20)
     assert list(ours) == [0, 1, 2]
-    assert tuple(ours[0]) == metrics.BY_CLASS_NAMES
+    assert tuple(ours[0]) == BY_CLASS
     assert ours[0]["recall"].value == pytest.approx(1 / 2)
     assert ours[1]["precision"].value == pytest.approx(2 / 3)
     assert ours[2]["f1"].value == pytest.approx(2 * 2 / (2 + 3))
@@ -152,3 +211,23 @@ def test_an_unknown_name_is_refused_with_a_close_match():
 def test_some_names_only():
     assert list(quick(given([0, 1], [0, 1]), names=("f1", "auc"))) == ["f1", "auc"]
     assert quick(given([0, 1], [0, 1]), names=()) == {}
+
+
+def test_nothing_at_all_is_undefined_without_a_warning():
+    values = measure_values(given([], []), METRIC_NAMES)
+    assert np.isnan(list(values.values())).all()
+    assert len(roc_curve(np.array([]), np.array([], dtype=bool)).x) == 1
+    assert len(precision_recall_curve(np.array([]), np.array([], dtype=bool)).x) == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "options", "message"),
+    [
+        (np.zeros(3), {}, "`positive` must have the shape"),
+        (np.array([0, np.nan]), {}, "finite"),
+        (np.zeros(2), {"weights": np.array([1, -1])}, "at least 0"),
+    ],
+)
+def test_curves_of_what_does_not_fit_are_refused(scores, options, message):
+    with pytest.raises(DataError, match=message):
+        roc_curve(scores, np.zeros(2, dtype=bool), **options)

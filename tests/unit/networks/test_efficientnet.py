@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from eosin.networks import NETWORKS, build_network, count_params
-from eosin.networks.efficientnet import P5_CUT
 from eosin.networks.freezing import find_cut, freeze
+from eosin.networks.standard import P5_CUT
 from eosin.runtime.door import import_companion
 
 

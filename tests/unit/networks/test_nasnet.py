@@ -11,7 +11,7 @@ from torch import nn
 from eosin.core.errors import RecipeError
 from eosin.networks import NETWORKS, build_network, count_params
 from eosin.networks.freezing import find_cut, freeze
-from eosin.networks.nasnet_cells import (
+from eosin.networks.nasnet import (
     HalvingPad,
     HalvingProjection,
     NormalCell,

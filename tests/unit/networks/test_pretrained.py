@@ -18,16 +18,15 @@ from eosin.core.errors import (
     MissingPartError,
     RecipeError,
 )
-from eosin.networks import NETWORKS, build_network, sources
-from eosin.networks.pretrained import load_pretrained
-from eosin.networks.sources import find_package, find_weights, read_file
+from eosin.networks import NETWORKS, build_network, pretrained
+from eosin.networks.pretrained import find_package, find_weights, load_pretrained, read_file
 from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors
 
 LITE0 = NETWORKS.get("efficientnet_lite0")
 MOBILENET = NETWORKS.get("mobilenet")
 needs_package = pytest.mark.skipif(
-    find_package() is None, reason=f"the package {sources.PACKAGE} is not installed"
+    find_package() is None, reason=f"the package {pretrained.PACKAGE} is not installed"
 )
 
 

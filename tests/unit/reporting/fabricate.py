@@ -41,7 +41,7 @@ from eosin.artifacts.run import (
 from eosin.artifacts.versioned import write_document
 from eosin.core.files import write_text
 from eosin.core.types import Samples
-from eosin.metrics import auc, reliability_bins
+from eosin.metrics import Predictions, measure_values, reliability_bins
 from eosin.recipe import recipe_from_dict, recipe_to_toml
 
 METRICS = (
@@ -283,7 +283,8 @@ def _metrics(plan: Plan, samples: Samples, probabilities: np.ndarray, split: str
     accuracy = float((targets == predicted).mean())
     positive = None if plan.positive is None else plan.classes.index(plan.positive)
     # A fold may lack a class, and then has no area.
-    area = float(np.nan_to_num(auc(targets, p, positive=positive), nan=0.5))
+    judged = Predictions(p, targets, predicted, np.arange(len(p)), positive)
+    area = float(np.nan_to_num(measure_values(judged, ("auc",))["auc"], nan=0.5))
     image = _block(area, accuracy, METRICS)
     per_class = ("precision", "recall", "f1", "specificity", "auc")
     return SplitMetrics(

@@ -6,7 +6,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.run import BalanceReport, ClassBalance
 from eosin.artifacts.versioned import write_document
 from eosin.reporting.sections.training import balance_table, balance_words
-from eosin.runs.finished import gather
+from eosin.runs.finished import read_run
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def told(run):
         values = {"method": "none", "loss": "cross_entropy", "focal_gamma": None, "copies": None}
         report = BalanceReport(**{**values, **changed}, classes={"benign": one, "malignant": two})
         write_document(RunFolder(run).balance, report)
-        gathered = gather(run)
+        gathered = read_run(run)
         table = balance_table(gathered)
         rows = table and [[cell.text for cell in row] for row in table.rows]
         return balance_words(gathered), table and table.columns, rows
@@ -29,7 +29,7 @@ def told(run):
 
 def test_without_a_record_or_with_a_plain_one_nothing_is_said(run, told):
     assert not RunFolder(run).balance.exists()
-    assert (balance_words(gather(run)), balance_table(gather(run))) == ("", None)
+    assert (balance_words(read_run(run)), balance_table(read_run(run))) == ("", None)
     assert told() == ("", None, None)
 
 

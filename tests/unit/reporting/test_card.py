@@ -1,8 +1,8 @@
 """The model card: that it tells the truth of its run, and nobody's name."""
 
-import dataclasses
 import json
 import re
+from copy import copy
 from html.parser import HTMLParser
 
 import pytest
@@ -14,10 +14,17 @@ from eosin.reporting.card import answers, card_of, write_card
 from eosin.reporting.card.cautions import consequence, failure_points, licences
 from eosin.reporting.card.items import ITEMS
 from eosin.reporting.card.sections import abstention
-from eosin.runs.finished import gather
+from eosin.runs.finished import read_run
 
 #: What keeps a section of the card from telling anything.
 NOTHING = ("recipe", "environment", "split_report", "balance", "stain", "audit", "model")
+
+
+def changed(run, **values):
+    """Return a copy of a run as it was read, with other values."""
+    run = copy(run)
+    vars(run).update(values)
+    return run
 
 
 class Main(HTMLParser):
@@ -54,7 +61,7 @@ def first_lines(text):
 
 def hollow(run):
     """Return a run that has a folder and nothing else."""
-    told = gather(run)
+    told = read_run(run)
     empty = {
         name: type(value)()
         for name, value in told.judged
@@ -70,7 +77,7 @@ def hollow(run):
             "abstention": None,
         }
     )
-    return dataclasses.replace(
+    return changed(
         told,
         **dict.fromkeys(NOTHING),
         metrics={told.split: judged},
@@ -137,7 +144,7 @@ def test_class_names_are_no_markup(made, tmp_path):
 
 
 def test_every_answer_comes_from_the_run(whole):
-    full, nothing = gather(whole), hollow(whole)
+    full, nothing = read_run(whole), hollow(whole)
     asked = [item for item in ITEMS if item.tell]
     assert [item.name for item in asked if item.tell(nothing)] == []
     assert [item.name for item in asked if not item.tell(full)] == []
@@ -147,17 +154,17 @@ def test_every_answer_comes_from_the_run(whole):
 
 
 def test_answers_are_counted(whole):
-    words = card_of(gather(whole)).sections[-1].words[0]
+    words = card_of(read_run(whole)).sections[-1].words[0]
     n, answered, partly, rest = map(int, re.findall(r"\b\d{1,2}\b", words)[:4])
     assert (n, answered + partly + rest) == (len(ITEMS), len(ITEMS))
     assert rest == sum(item.tell is None for item in ITEMS)
-    table = card_of(gather(whole)).sections[-1].tables[1]
+    table = card_of(read_run(whole)).sections[-1].tables[1]
     assert {row[-1].text for row in table.rows} == {"the study's authors"}
 
 
 def test_known_failures_are_those_of_the_run(whole):
-    told = " ".join(card_of(gather(whole)).sections[-2].points)
-    frame = gather(whole).predictions
+    told = " ".join(card_of(read_run(whole)).sections[-2].points)
+    frame = read_run(whole).predictions
     top = frame[["prob_benign", "prob_malignant"]].max(axis=1)
     n_wrong = int(((top >= 0.9) & (frame["label"] != frame["predicted"])).sum())
     assert f"of {int((top >= 0.9).sum())} images judged with a probability" in told
@@ -169,16 +176,16 @@ def test_known_failures_are_those_of_the_run(whole):
 
 
 def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
-    run = gather(whole)
+    run = read_run(whole)
     always = run.judged.threshold.model_copy(update={"value": 0.0})
     at = run.judged.at_threshold | {"specificity": Metric(value=0.16, low=0.12, high=0.22)}
     judged = run.judged.model_copy(update={"threshold": always, "at_threshold": at})
-    run = dataclasses.replace(run, metrics={run.split: judged})
+    run = changed(run, metrics={run.split: judged})
     benign = run.predictions[run.predictions["label"] == "benign"]
     (told,) = (words for words in failure_points(run) if words.startswith("At the locked"))
     assert told == (
-        "At the locked threshold 84 of 100 benign are called malignant (specificity 0.16"
-        f" (0.12–0.22)); {benign['patient'].nunique()} of 6 patients had more than half of the"
+        "At the locked threshold 84 of 100 benign are called malignant (specificity 0.160"
+        f" (0.120–0.220)); {benign['patient'].nunique()} of 6 patients had more than half of the"
         " images judged wrongly; it abstains on 25.0\N{NO-BREAK SPACE}%."
     )
 
@@ -193,14 +200,14 @@ def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
 def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(
     made, tmp_path, refused, own, point
 ):
-    told = gather(made.fabricate(tmp_path / "run", made.Plan(protocol="folds")))
+    told = read_run(made.fabricate(tmp_path / "run", made.Plan(protocol="folds")))
     measured = told.judged.abstention
     crossed = measured.rule.model_copy(update={"reason": "too few in fold 1", "source": "others"})
     rule = crossed.model_copy(update={"reason": refused, "source": "all folds"})
     judged = told.judged.model_copy(
         update={"abstention": measured.model_copy(update={"rule": crossed})}
     )
-    run = dataclasses.replace(
+    run = changed(
         told,
         metrics={"oof": judged},
         model=told.model.model_copy(update={"abstention": rule}),
@@ -230,7 +237,7 @@ def test_a_licence_is_read_for_what_it_asks(licence, asks):
 
 
 def test_a_stage_s_non_commercial_licence_holds_for_the_model(run):
-    told = gather(run)
+    told = read_run(run)
     stage = TransferStage(
         stage="bach",
         source="vgg16",
@@ -240,7 +247,7 @@ def test_a_stage_s_non_commercial_licence_holds_for_the_model(run):
         weights_sha256="cd",
     )
     model = told.model.model_copy(update={"transfer_chain": [stage]})
-    words = licences(dataclasses.replace(told, model=model)).words
+    words = licences(changed(told, model=model)).words
     assert words[0].startswith("Non-commercial: data of stage bach may not")
     assert licences(told).words == ()
 

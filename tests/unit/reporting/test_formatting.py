@@ -18,14 +18,14 @@ from eosin.reporting.formatting import (
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.8349, "0.83"),
-        (1.0, "1.00"),
-        (0.0, "0.00"),
+        (0.8349, "0.835"),
+        (1.0, "1.000"),
+        (0.0, "0.000"),
         (0.9972, "0.997"),
         (0.99999, ">0.999"),
         (0.0041, "0.004"),
         (0.00002, "<0.001"),
-        (1.25, "1.25"),
+        (1.25, "1.250"),
     ],
 )
 def test_never_claims_perfection_by_rounding(value, text):
@@ -35,13 +35,13 @@ def test_never_claims_perfection_by_rounding(value, text):
 @pytest.mark.parametrize(
     ("metric", "text"),
     [
-        (Metric(value=0.83, low=0.7, high=0.94), "0.83 (0.70–0.94)"),
-        (Metric(value=0.83, reason="few groups"), "0.83"),
-        (Metric(value=0.97, low=0.92, high=0.999), "0.97 (0.92–1.00)"),
+        (Metric(value=0.83, low=0.7, high=0.94), "0.830 (0.700–0.940)"),
+        (Metric(value=0.83, reason="few groups"), "0.830"),
+        (Metric(value=0.97, low=0.92, high=0.999), "0.970 (0.920–0.999)"),
         (Metric(value=0.981, low=0.978, high=0.983), "0.981 (0.978–0.983)"),
         (Metric(value=0.9998, low=0.9997, high=0.9999), "0.9998 (0.9997–0.9999)"),
         (Metric(value=0.00222, low=0.00214, high=0.00227), "0.0022 (0.0021–0.0023)"),
-        (Metric(value=1.0, low=1.0, high=1.0), "1.00 (1.00–1.00)"),
+        (Metric(value=1.0, low=1.0, high=1.0), "1.000 (1.000–1.000)"),
         (Metric(value=0.99999, low=0.99998, high=1.0), ">0.999 (1.0000–1.0000)"),
         (Metric(value=None, reason="no image of benign"), "—"),
         (None, "—"),

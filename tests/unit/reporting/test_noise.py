@@ -11,7 +11,8 @@ from eosin.artifacts.comparison import (
     PairedMetric,
 )
 from eosin.artifacts.metrics import Metric
-from eosin.reporting.noise import difference_text, outcome, p_text, signed, turned
+from eosin.reporting.formatting import signed
+from eosin.reporting.noise import difference_text, outcome, p_text, turned
 from eosin.reporting.sections import costs as pareto
 from eosin.reporting.sections.costs import _cost_cells
 

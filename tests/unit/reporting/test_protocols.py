@@ -38,7 +38,7 @@ def test_page_joins_both(protocols):
         ({"value": 0.75, "low": 0.65, "high": 0.85}, "The two intervals overlap"),
         ({"value": 0.95, "low": None, "high": None}, "has no interval"),
         ({"value": 0.60, "low": 0.5, "high": 0.75}, "it does not flatter here"),
-        ({"value": 0.701, "low": 0.6, "high": 0.8}, "both splits give the same AUC"),
+        ({"value": 0.7001, "low": 0.6, "high": 0.8}, "both splits give the same AUC"),
     ],
 )
 def test_says_what_the_difference_means(protocols, published, words):

@@ -1,5 +1,5 @@
-import dataclasses
 import json
+from copy import copy
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from eosin.reporting.sections.provenance import (
     rerun_commands,
 )
 from eosin.reporting.tiles import COLOUR_NAMES, colour_words
-from eosin.runs.finished import gather
+from eosin.runs.finished import read_run
 
 CHANNELS = ("DNA", "actin", "tubulin")
 RGB = {
@@ -32,6 +32,13 @@ RGB = {
     "magenta": (1, 0, 1),
     "cyan": (0, 1, 1),
 }
+
+
+def changed(run, **values):
+    """Return a copy of a run as it was read, with other values."""
+    run = copy(run)
+    vars(run).update(values)
+    return run
 
 
 def edit(path, change):
@@ -78,8 +85,8 @@ def show_channels(run, channels):
 def test_a_number_without_an_interval_is_not_told_as_if_it_had_one(run):
     lost = Metric(value=0.99, reason="4 groups of 'benign': an interval needs at least 5")
     edit(run / "metrics.json", lambda m: m["test"]["image"].update(auc=lost.model_dump()))
-    told = gather(run)
-    assert verdict(told).startswith("AUC 0.99, without an interval, on 72 images")
+    told = read_run(run)
+    assert verdict(told).startswith("AUC 0.990, without an interval, on 72 images")
     head, why = caution(told)
     assert head == "The headline number has no interval."
     assert why == "4 groups of 'benign': an interval needs at least 5."
@@ -101,13 +108,13 @@ def test_gaps_of_a_decision_curve_are_told():
 
 def test_images_without_a_group_are_a_caution_and_are_not_listed(run):
     forget_groups(run)
-    told = gather(run)
+    told = read_run(run)
     assert "No patient, slide or other group is known" in caution(told)[1]
     assert exploration.groups_by_part(told) == []
 
 
 def test_groups_beyond_the_limit_are_counted(run):
-    name, size, members, left_out = exploration.groups_by_part(gather(run), most=3)[0]
+    name, size, members, left_out = exploration.groups_by_part(read_run(run), most=3)[0]
     assert (name, size, len(members), left_out) == ("Train", "21 groups", 3, "18")
 
 
@@ -115,21 +122,21 @@ def test_each_fold_s_threshold_is_told_and_no_threshold_is_not(run):
     source = "each fold's own, chosen on its inner validation part"
     folds = {"value": None, "source": source, "target_recall": 0.9}
     edit(run / "metrics.json", lambda m: m["test"].update(threshold=folds))
-    assert threshold_text(gather(run)) == f"{source} for a recall of at least 0.90"
+    assert threshold_text(read_run(run)) == f"{source} for a recall of at least 0.90"
     none = {"value": None, "source": "no positive class", "target_recall": None}
     edit(run / "metrics.json", lambda m: m["test"].update(threshold=none))
-    assert threshold_text(gather(run)) == ""
+    assert threshold_text(read_run(run)) == ""
 
 
 def test_a_threshold_by_the_lower_end_is_told_as_such(run):
     edit(run / "metrics.json", lambda m: m["test"]["threshold"].update(bound="lower"))
     of = "the lower end of the recall's interval of at least 0.90"
-    assert threshold_text(gather(run)) == f"0.430, chosen on the validation part for {of}"
+    assert threshold_text(read_run(run)) == f"0.430, chosen on the validation part for {of}"
 
 
 def test_where_no_group_is_known_nothing_is_said_of_groups(run):
     forget_groups(run)
-    told = gather(run)
+    told = read_run(run)
     assert exploration.split_words(told).startswith("No group is known, so images were divided")
     assert answers.disjoint(told) == "image; whether patients are apart is not known"
     assert answers.uncertainty(told).endswith("resampling 72 images")
@@ -146,7 +153,7 @@ def test_a_distance_in_the_least_spread_that_matters_is_told_as_such(run):
         training_classes=classes,
         outside_classes=classes,
     )
-    table = drift_table(dataclasses.replace(gather(run), drift=drift))
+    table = drift_table(changed(read_run(run), drift=drift))
     assert "(of the size: 10 %). Another size is never more than shifted." in table.caption
     assert [cell.text for cell in table.rows[0]][3::3] == ["2.00", "shifted"]
 
@@ -158,20 +165,20 @@ def test_what_a_data_set_declares_is_told_in_words(run):
     ]
     declared = {"counts": counts, "parts": "split", "positive": "idc"}
     edit(run / "environment.json", lambda e: e["dataset"].update(declared))
-    told = dict(dataset_facts(gather(run)))
+    told = dict(dataset_facts(read_run(run)))
     assert told["Images as published"] == "60,000 train, 78,786 idc"
     assert told["Positive class"] == "idc"
     assert not {"Parts", "Counts"} & set(told)
 
 
 def test_channels_are_told_apart_with_their_windows(run):
-    assert dict(model_facts(gather(run)))["Input"] == "224×224 px, RGB"
-    assert colour_words(gather(run)) == ""
+    assert dict(model_facts(read_run(run)))["Input"] == "224×224 px, RGB"
+    assert colour_words(read_run(run)) == ""
     show_channels(run, CHANNELS)
-    told = dict(model_facts(gather(run)))
+    told = dict(model_facts(read_run(run)))
     assert told["Input"] == "64×64 px, DNA, actin, tubulin"
     assert told["Channel windows"].startswith("DNA 657–15,702, actin 657–15,702, tubulin")
-    assert colour_words(gather(run)) == "False colours: DNA blue, actin red and tubulin green."
+    assert colour_words(read_run(run)) == "False colours: DNA blue, actin red and tubulin green."
 
 
 @pytest.mark.parametrize(
@@ -183,7 +190,7 @@ def test_channels_are_told_apart_with_their_windows(run):
 )
 def test_one_channel_is_grey_and_the_seventh_is_not_shown(run, channels, words):
     show_channels(run, channels)
-    assert colour_words(gather(run)).endswith(words)
+    assert colour_words(read_run(run)).endswith(words)
 
 
 @pytest.mark.parametrize("index", range(len(COLOUR_NAMES)))
@@ -195,12 +202,12 @@ def test_colours_are_called_what_they_are(index):
 
 
 def test_finding_no_leak_says_what_was_not_looked_for(run):
-    assert audit_words(gather(run)).endswith("not near-duplicates.")
+    assert audit_words(read_run(run)).endswith("not near-duplicates.")
 
 
 def test_the_reach_of_an_earlier_audit_is_no_markdown(run):
     edit(run / "audit.json", lambda a: a.update(reach=["Not sought: `eosin data audit` does."]))
-    assert audit_words(gather(run)).endswith("Not sought: eosin data audit does.")
+    assert audit_words(read_run(run)).endswith("Not sought: eosin data audit does.")
 
 
 def test_an_ensemble_names_its_members_network(run):
@@ -209,11 +216,11 @@ def test_an_ensemble_names_its_members_network(run):
         "arguments": {"architecture": "light_cnn", "members": 5},
     }
     edit(run / "model/model.json", lambda model: model.update(ensemble))
-    assert dict(model_facts(gather(run)))["Network"] == "ensemble of light_cnn"
+    assert dict(model_facts(read_run(run)))["Network"] == "ensemble of light_cnn"
 
 
 def test_running_again_asks_for_no_download_that_may_not_exist(run):
-    assert rerun_commands(gather(run)) == ["eosin train recipe.toml -o ../anew"]
+    assert rerun_commands(read_run(run)) == ["eosin train recipe.toml -o ../anew"]
 
 
 def test_the_page_of_ungrouped_fluorescence_images_of_many_classes(made, tmp_path):

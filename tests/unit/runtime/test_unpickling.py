@@ -11,7 +11,7 @@ import torch
 from eosin.artifacts.weights import read_arrays
 from eosin.core.errors import ArtifactError
 from eosin.engine.weights import read_weights
-from eosin.networks.sources import read_file
+from eosin.networks.pretrained import read_file
 from eosin.runtime.unpickling import read_pickled_tensors
 
 TENSORS = {"b.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}

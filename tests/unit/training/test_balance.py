@@ -40,7 +40,7 @@ def inputs(train_tiny):
     images = np.broadcast_to(np.arange(23, dtype=np.uint8)[:, None, None, None], (23, 8, 8, 3))
     noise = np.random.default_rng(0).integers(0, 200, (8, 8, 3), dtype=np.uint8)
     part = ImagePart(images + noise, TARGETS)
-    return lambda policy="none": train_tiny.inputs(policy, train=part, n_classes=3)
+    return lambda policy="none": train_tiny.inputs(policy, train=part, n_classes=3, positive=None)
 
 
 def epoch_rows(batches, epoch):

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from eosin.core.progress import LEAST_TOLD_S, Advance
 from eosin.core.text import approximate_time
 from eosin.core.types import FloatArray, Image, IntArray, Pixels
 from eosin.data.audit.near_duplicates import Found, find_copies, find_pairs, find_textured
-from eosin.data.audit.overlaps import Components
 from eosin.data.audit.registration import SKETCH_PX
 
 if TYPE_CHECKING:
@@ -149,9 +149,9 @@ def find_alike(
             )
             pairs = pairs[:_MOST_PAIRS]
     if album.read is not None and len(pairs) + len(doubtful):
-        known = Components(len(album))
+        known = DisjointSet(range(len(album)))
         for one in found:
-            known.join(one.a, one.b)
+            known.merge(one.a, one.b)
         found += _compare(album.read, rows[doubtful], pairs, known, progress, say)
     plain = len(album) - len(rows)
     if plain:
@@ -192,7 +192,7 @@ def _compare(
     read: Callable[[int], Pixels],
     doubtful: IntArray,
     pairs: IntArray,
-    known: Components,
+    known: DisjointSet,
     progress: Advance | None,
     say: Callable[[str], None] | None,
 ) -> list[Found]:
@@ -202,22 +202,22 @@ def _compare(
     geometry = Geometry(read)
     passed = _screen(geometry, pairs, known, progress, say)
     found = []
-    for a, b in [*doubtful.tolist(), *_gather(passed, known).tolist()]:
-        if known.root(a) != known.root(b) and (fit := geometry.verify(a, b)) is not None:
+    for a, b in [*doubtful.tolist(), *_gather(passed).tolist()]:
+        if not known.connected(a, b) and (fit := geometry.verify(a, b)) is not None:
             found.append(Found(a, b, fit.score, fit.how))
-            known.join(a, b)
+            known.merge(a, b)
     return found
 
 
 def _screen(
     geometry: Geometry,
     pairs: IntArray,
-    known: Components,
+    known: DisjointSet,
     progress: Advance | None,
     say: Callable[[str], None] | None,
 ) -> IntArray:
     """Return the pairs that may show the same; those that are known to be one are left out."""
-    roots = np.array([known.root(row) for row in range(len(known))])
+    roots = np.array([known[row] for row in known])
     pairs = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]
     rows, start = np.unique(pairs), time.perf_counter()
     done, total = 0, len(rows) + len(pairs)
@@ -262,13 +262,13 @@ def _announce(say: Callable[[str], None], n_images: int, n_pairs: int, seconds: 
         )
 
 
-def _gather(pairs: IntArray, known: Components) -> IntArray:
+def _gather(pairs: IntArray) -> IntArray:
     """Return pairs sorted so that those of one set of images follow each other.
 
     Features of the latest images alone are kept. Within a set the likeliest pair stays first.
     """
-    together = Components(len(known))
+    together = DisjointSet(pairs.ravel().tolist())
     for a, b in pairs.tolist():
-        together.join(a, b)
-    roots = np.array([together.root(a) for a, _ in pairs.tolist()], dtype=np.int64)
+        together.merge(a, b)
+    roots = np.array([together[a] for a, _ in pairs.tolist()], dtype=np.int64)
     return pairs[np.argsort(roots, kind="stable")]

@@ -11,6 +11,7 @@ import pandas as pd
 from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, SplitSize
 from eosin.artifacts.manifest import relocated
 from eosin.core.progress import Advance
+from eosin.core.text import some
 from eosin.core.types import Samples, parts_of
 from eosin.data.audit.album import Alike
 from eosin.data.audit.overlaps import Overlap, PartPair, find_overlaps
@@ -85,9 +86,8 @@ def describe(
         where = f"in both {first} and {second}"
     else:
         where = f"more than once in {first or 'the table'}"
-    listed = ", ".join([*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])])
     share = f"{n_touched} of {n_images} {f'{second} ' if second else ''}images"
-    return f"{things} {where}{_HOW.get(kind, '')}: {listed} ({share})"
+    return f"{things} {where}{_HOW.get(kind, '')}: {some(names, _NAMED)} ({share})"
 
 
 def audit_samples(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eosin.core.text import percent
 from eosin.core.types import BoolArray, FloatArray, Image, IntArray
 from eosin.data.audit.registration import (
     GRID,
@@ -218,5 +219,5 @@ def _describe(laid: Registration, row: np.intp) -> str:
     words = [VIEWS[laid.view[row]]] if laid.view[row] else []
     change = float(np.abs(laid.scale[row] - 1).max())
     if change > _CROPPED:
-        words.append(f"cropped by about {100 * change:.0f} %")
+        words.append(f"cropped by about {percent(change, 0)}")
     return ", ".join(words) or "saved anew or resized"

@@ -8,40 +8,15 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from eosin.core.text import spelling_key
+from scipy.cluster.hierarchy import DisjointSet
+
+from eosin.core.text import quantity, spelling_key
 
 #: A pair of parts; equal for what is shared inside one.
 PartPair = tuple[str | None, str | None]
 _INDIRECT = "by way of other images"
 #: So many rows of one spelling are listed.
 _LISTED = 5
-
-
-class Components:
-    """Numbers that are joined two by two (union–find with halved paths).
-
-    Args:
-        size: How many numbers, from 0.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._above = list(range(size))
-
-    def __len__(self) -> int:
-        """Return how many numbers there are."""
-        return len(self._above)
-
-    def root(self, one: int) -> int:
-        """Return the number that stands for all that ``one`` is joined with."""
-        above = self._above
-        while above[one] != one:
-            above[one] = above[above[one]]
-            one = above[one]
-        return one
-
-    def join(self, one: int, other: int) -> None:
-        """Put two numbers, and all that they are joined with, together."""
-        self._above[self.root(other)] = self.root(one)
 
 
 @dataclass(frozen=True)
@@ -154,7 +129,7 @@ def find_likenesses(
         them, with the pair that is most alike.
     """
     found: dict[PartPair, list[Overlap]] = defaultdict(list)
-    for rows, own in _group(sorted(links, key=lambda link: -link.score), len(parts)):
+    for rows, own in _group(sorted(links, key=lambda link: -link.score)):
         rows_of: dict[str | None, list[int]] = defaultdict(list)
         for row in rows:
             rows_of[parts[row]].append(row)
@@ -167,14 +142,14 @@ def find_likenesses(
     return {pair: sorted(own, key=lambda o: (-o.score, o.a, o.b)) for pair, own in found.items()}
 
 
-def _group(links: Sequence[Link], size: int) -> Iterator[tuple[list[int], list[Link]]]:
+def _group(links: Sequence[Link]) -> Iterator[tuple[list[int], list[Link]]]:
     """Yield rows that belong together, and the links among them, in the order of the links."""
-    together = Components(size)
+    together = DisjointSet(row for link in links for row in (link.a, link.b))
     for link in links:
-        together.join(link.a, link.b)
+        together.merge(link.a, link.b)
     own: dict[int, list[Link]] = defaultdict(list)
     for link in links:
-        own[together.root(link.a)].append(link)
+        own[together[link.a]].append(link)
     for among in own.values():
         yield sorted({row for link in among for row in (link.a, link.b)}), among
 
@@ -222,21 +197,18 @@ def find_spellings(names: Sequence[str], groups: Sequence[str]) -> Spellings:
     for row in rows:
         by_key[keys[names[row]]].append(row)
     for own in by_key.values():
-        for row, unit in zip(own, _number_units(own, names, groups), strict=True):
+        for row, unit in zip(own, _connect_spellings(own, names, groups), strict=True):
             apart[row] = unit
     return Spellings([(row, keys[names[row]]) for row in rows], apart)
 
 
-def _number_units(rows: list[int], names: Sequence[str], groups: Sequence[str]) -> list[str]:
-    """Return one number per row: equal for rows that a common name or group connects."""
-    units: dict[tuple[str, str], int] = {}
-    for row in rows:
-        for unit in (("name", names[row]), ("group", groups[row])):
-            units.setdefault(unit, len(units))
-    connected = Components(len(units))
-    for row in rows:
-        connected.join(units["name", names[row]], units["group", groups[row]])
-    return [str(connected.root(units["name", names[row]])) for row in rows]
+def _connect_spellings(rows: list[int], names: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return one text per row: equal for rows that a common name or group connects."""
+    units = [(("name", names[row]), ("group", groups[row])) for row in rows]
+    connected = DisjointSet(unit for both in units for unit in both)
+    for name, group in units:
+        connected.merge(name, group)
+    return [str(connected[name]) for name, _ in units]
 
 
 def describe_spellings(
@@ -267,7 +239,7 @@ def describe_spellings(
 
 def _list_rows(rows: list[int], numbers: Sequence[int] | None) -> str:
     if numbers is None:
-        return f"in {len(rows):,} image{'' if len(rows) == 1 else 's'}"
+        return f"in {quantity(len(rows), 'image')}"
     found = list(dict.fromkeys(numbers[row] for row in rows))
     listed = [str(number) for number in found[:_LISTED]]
     if len(found) > _LISTED:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from eosin.artifacts.audit import GroupLink, JoinedGroups, Kind
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import relocated, write_table
-from eosin.core.text import clean_name, spelling_key
+from eosin.core.text import clean_name, some, spelling_key
 from eosin.core.types import Samples
 from eosin.data.audit.album import Alike
-from eosin.data.audit.overlaps import Components
 from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHashes
 from eosin.images.stacks import single_images
@@ -61,15 +61,14 @@ def join_groups(
     joining = [column for column in named if column in _JOINING]
     table = AuditTable(single_images(samples), hashes, joining)
     number = {group: n for n, group in enumerate(sorted(set(table.groups)))}
-    connected, links = Components(len(number)), []
+    connected, links = DisjointSet(range(len(number))), []
     for link in _find_links(table, alike or Alike()):
         a, b = number[link.group_a], number[link.group_b]
-        if connected.root(a) != connected.root(b):
-            connected.join(a, b)
+        if connected.merge(a, b):
             links.append(link)
     members: dict[int, list[str]] = defaultdict(list)
     for group, n in number.items():
-        members[connected.root(n)].append(group)
+        members[connected[n]].append(group)
     names = _name_groups([m for m in members.values() if len(m) > 1], table)
     new = {group: name for name, own in names.items() for group in own}
     reasons: dict[str, list[GroupLink]] = defaultdict(list)
@@ -157,7 +156,7 @@ def list_joined(joined: Sequence[JoinedGroups]) -> list[str]:
         kinds = dict.fromkeys(link.kind for link in one.links)
         first = one.links[0]
         why = first.how if first.kind == "alike_names" else f"{first.a} ~ {first.b}"
-        named = ", ".join(one.groups[:_LISTED]) + (", …" if len(one.groups) > _LISTED else "")
+        named = some(one.groups, _LISTED)
         lines.append(f"joined   {one.group}: {named} ({', '.join(kinds)}: {why})")
     if len(joined) > _LISTED:
         lines.append(f"         … and {len(joined) - _LISTED:,} more joined groups")

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
-from eosin.core.types import SPLITS, Samples, parts_of
+from eosin.core.types import SPLITS, ImageReference, Samples, parts_of
 from eosin.data.audit.album import Alike
 from eosin.data.audit.overlaps import (
     Link,
@@ -106,8 +106,9 @@ class AuditTable:
         """Each path in one spelling, so that ``a/../b.png`` is ``b.png``."""
         found = []
         for path in self.paths:
-            file, mark, index = path.partition("#")
-            found.append(os.path.normpath(os.path.join(self._root, file)) + mark + index)  # noqa: PTH118
+            image = ImageReference.parse(path)
+            file = os.path.normpath(os.path.join(self._root, image.path))  # noqa: PTH118
+            found.append(str(replace(image, path=file)))
         return found
 
     @cached_property

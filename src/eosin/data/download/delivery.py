@@ -1,4 +1,4 @@
-"""One file of a data set, from its address to its place: fetched, held against its sums, unpacked.
+"""One file of a data set, from its address to its place: fetched, checked against sums, unpacked.
 
 Each step leaves a state that the next call recognises: a part with its note, a whole archive with
 its record, an unpacked folder with its record. A killed process loses nothing but time.
@@ -6,32 +6,32 @@ its record, an unpacked folder with its record. A killed process loses nothing b
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from eosin.core.errors import DownloadError, MissingPartError
-from eosin.core.files import explain_os_errors, hash_file
-from eosin.core.progress import progress_bar
-from eosin.data.download.archives import stem_of, unpack
-from eosin.data.download.digests import hash_tree
-from eosin.data.download.ledger import (
+from eosin.core.errors import DownloadError
+from eosin.core.files import explain_os_errors, hash_file, sha256_file
+from eosin.core.progress import Advance, progress_bar
+from eosin.data.download.archives import UnpackLimits, stem_of, unpack
+from eosin.data.download.part import Part
+from eosin.data.download.source import (
     ON_FIRST_DOWNLOAD,
     FetchedFile,
     Ledger,
+    RemoteFile,
     Unpacked,
     write_ledger,
 )
-from eosin.data.download.limits import UnpackLimits
-from eosin.data.download.part import Part
-from eosin.data.download.source import RemoteFile
 from eosin.data.download.transfer import Patience, Transfer
 
-#: Where things lie until they are whole, in the data set's folder.
+#: Where archives are unpacked until they are whole, in the data set's folder.
 WORK = ".fetching"
+_CHUNK = 1 << 20
+_MOVE_AWAY = "Move it away, or choose another folder with -o"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Manner:
         keep_archive: Whether an archive stays once it is unpacked.
         patience: How long to wait for a server.
         limits: What an archive may unpack to.
-        say: Told what is being done.
+        say: Called with a sentence on what is being done.
     """
 
     keep_archive: bool = False
@@ -57,7 +57,7 @@ def now() -> str:
 
 
 def is_complete(folder: Path, file: RemoteFile, ledger: Ledger) -> bool:
-    """Tell whether a file is there and ready for use, as recorded.
+    """Return whether a file is there and ready for use, as recorded.
 
     Raises:
         DownloadError: It is there and is not what was recorded.
@@ -71,7 +71,7 @@ def is_complete(folder: Path, file: RemoteFile, ledger: Ledger) -> bool:
     if not target.exists():
         return False
     with progress_bar(f"Checking {target.name}", unit="bytes") as advance:
-        found, files, _ = hash_tree(target, advance)
+        found, files, _ = _hash_tree(target, advance)
     if found != entry.unpacked.sha256:
         what = "" if target.is_file() else f" ({entry.unpacked.files} files then, {files} now)"
         raise _changed(target, f"sha256:{entry.unpacked.sha256}", f"sha256:{found}", what)
@@ -79,20 +79,20 @@ def is_complete(folder: Path, file: RemoteFile, ledger: Ledger) -> bool:
 
 
 def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> bool:
-    """Tell whether a file or archive is there as recorded or as published.
+    """Return whether a file or archive is there as recorded or as published.
 
     Raises:
-        DownloadError: It is there and is something else, or nothing tells what it should be.
+        DownloadError: It is there and is something else, or nothing shows what it should be.
     """
     path = folder / file.name
     if not path.exists():
         return False
-    wanted = f"sha256:{entry.sha256}" if entry is not None else file.checksum
+    wanted = _wanted_sum(entry) or file.checksum
     if wanted is None:
         raise DownloadError(
             f"{path} is there already, but neither a record nor a published checksum tells "
             "whether it is whole",
-            mend="Move it away, or choose another folder with -o",
+            mend=_MOVE_AWAY,
         )
     algorithm = wanted.partition(":")[0]
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
@@ -117,26 +117,31 @@ def deliver(folder: Path, file: RemoteFile, ledger: Ledger, manner: Manner) -> L
     Raises:
         EosinError: It cannot be had, is not what was published or recorded, or does not unpack.
     """
-    entry = ledger.find(file.name)
-    if not is_fetched(folder, file, entry):
-        entry = _fetch(folder, file, entry, manner)
-        ledger = ledger.record(entry)
-        write_ledger(folder, ledger)
-        _place(folder / WORK / file.name, folder / file.name)
+    entry, path, part = ledger.find(file.name), folder / file.name, Part(folder / file.name)
+    is_there = is_fetched(folder, file, entry)
+    if not is_there:
+        entry = _fetch(part, file, entry, manner)
     elif entry is None:
-        path = folder / file.name
-        entry = _describe(path, file, file.urls[0], hash_file(path, "sha256"))
-        ledger = ledger.record(entry)
-        write_ledger(folder, ledger)
-    Part(folder / file.name).discard()
+        entry = _describe(path, file, file.urls[0], sha256_file(path))
+    ledger = ledger.record(entry)
+    # Recorded first: a file without a record would be refused the next time.
+    write_ledger(folder, ledger)
+    if not is_there:
+        _place(part.path, path)
+    part.discard()
     return _open(folder, file, entry, ledger, manner) if file.unpack else ledger
 
 
-def _fetch(folder: Path, file: RemoteFile, entry: FetchedFile | None, manner: Manner) -> Any:
-    """Try each address; the first that serves the file wins, the last one's refusal is told."""
+def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Manner) -> FetchedFile:
+    """Try each address; the first that serves the file wins, the last one's refusal is raised."""
     for last, url in enumerate(file.urls, start=1 - len(file.urls)):
         try:
-            return _retrieve(folder, file, url, entry, manner)
+            with explain_os_errors("write", part.path):
+                with progress_bar(f"Fetching {file.name}", unit="bytes") as advance:
+                    Transfer(
+                        file, part, patience=manner.patience, say=manner.say, advance=advance
+                    ).run(url)
+                return _describe(part.path, file, url, _check_sum(part, file, url, entry))
         except DownloadError as error:
             if last == 0:
                 raise
@@ -144,47 +149,26 @@ def _fetch(folder: Path, file: RemoteFile, entry: FetchedFile | None, manner: Ma
     raise AssertionError(file.urls)
 
 
-def _retrieve(
-    folder: Path, file: RemoteFile, url: str, entry: FetchedFile | None, manner: Manner
-) -> FetchedFile:
-    pooch = import_pooch()
-    digests: list[str] = []
-    wanted = file.checksum or (f"sha256:{entry.sha256}" if entry is not None else None)
-
-    def download(_url: str, output: str, _pooch: Any) -> None:
-        part = Part(folder / file.name)
-        with progress_bar(f"Fetching {file.name}", unit="bytes") as advance:
-            transfer = Transfer(
-                file, part, patience=manner.patience, say=manner.say, advance=advance
-            )
-            transfer.run(url)
-        digests.append(_check_sum(part, url, wanted, published=file.checksum is not None))
-        part.lend(Path(output))
-
-    with explain_os_errors("write", folder / WORK / file.name):
-        came = pooch.retrieve(
-            url, known_hash=wanted, fname=file.name, path=folder / WORK, downloader=download
-        )
-    return _describe(Path(came), file, url, digests[0])
-
-
-def _check_sum(part: Part, url: str, wanted: str | None, *, published: bool) -> str:
-    """Hold what came against its sum and return its SHA-256.
-
-    Pooch does so too afterwards, but tells neither address nor mend.
-    """
-    with progress_bar(f"Checking {part.path.stem}", unit="bytes") as advance:
+def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None) -> str:
+    """Compare what came with its sum and return its SHA-256."""
+    wanted = file.checksum or _wanted_sum(entry)
+    with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
         digest = hash_file(part.path, "sha256", advance)
-    algorithm = "sha256" if wanted is None else wanted.partition(":")[0]
-    found = f"{algorithm}:" + (digest if algorithm == "sha256" else hash_file(part.path, algorithm))
+    algorithm = wanted.partition(":")[0] if wanted else "sha256"
+    other = algorithm != "sha256"
+    found = f"{algorithm}:{hash_file(part.path, algorithm) if other else digest}"
     if wanted in (None, found):
         return digest
     part.discard()
-    whose = "was published" if published else "was recorded when it was first fetched"
+    whose = "was published" if file.checksum else "was recorded when it was first fetched"
     raise DownloadError(
         f"{url} served a file with {found}, where {wanted} {whose}: it was deleted",
         mend="Try again; if it stays so, the file has changed or is being tampered with",
     )
+
+
+def _wanted_sum(entry: FetchedFile | None) -> str | None:
+    return None if entry is None else f"sha256:{entry.sha256}"
 
 
 def _describe(path: Path, file: RemoteFile, url: str, digest: str) -> FetchedFile:
@@ -202,7 +186,7 @@ def _open(
     folder: Path, file: RemoteFile, entry: FetchedFile, ledger: Ledger, manner: Manner
 ) -> Ledger:
     archive = folder / file.name
-    work = folder / WORK / "unpacked" / stem_of(file.name)
+    work = folder / WORK / stem_of(file.name)
     shutil.rmtree(work, ignore_errors=True)
     with progress_bar(f"Unpacking {file.name}", unit="bytes") as advance:
         came = unpack(archive, work, limits=manner.limits, advance=advance)
@@ -210,14 +194,12 @@ def _open(
     if target.exists():
         shutil.rmtree(work, ignore_errors=True)
         raise DownloadError(
-            f"{target} is there already, and {file.name} would unpack to it",
-            mend="Move it away, or choose another folder with -o",
+            f"{target} is there already, and {file.name} would unpack to it", mend=_MOVE_AWAY
         )
     with progress_bar(f"Checking {came.name}", unit="bytes") as advance:
-        digest, files, size = hash_tree(came, advance)
+        digest, files, size = _hash_tree(came, advance)
     unpacked = Unpacked(name=came.name, files=files, bytes=size, sha256=digest)
     ledger = ledger.record(entry.model_copy(update={"unpacked": unpacked}))
-    # Recorded first: a folder without a record would be refused the next time.
     write_ledger(folder, ledger)
     _place(came, target)
     if not manner.keep_archive:
@@ -237,19 +219,20 @@ def _changed(path: Path, wanted: str, found: str, what: str = "") -> DownloadErr
     )
 
 
-def import_pooch() -> Any:
-    """Import pooch, silenced.
+def _hash_tree(root: Path, advance: Advance) -> tuple[str, int, int]:
+    """Return one SHA-256 over the names and contents of all files, their number and bytes.
 
-    Raises:
-        MissingPartError: It is not installed.
+    Of a single file it is the file's own sum.
     """
-    try:
-        import pooch
-    except ImportError as error:
-        raise MissingPartError(
-            "fetching data sets needs pooch, which is not installed",
-            mend="pip install 'eosin[train]', or pip install pooch",
-        ) from error
-    # It tells of each file on its own logger, in other words than ours.
-    pooch.get_logger().setLevel("ERROR")
-    return pooch
+    if root.is_file():
+        return hash_file(root, "sha256", advance), 1, root.stat().st_size
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    sizes = [path.stat().st_size for path in files]
+    total, done = sum(sizes), 0
+    digest = hashlib.sha256()
+    for path, size in zip(files, sizes, strict=True):
+        line = f"{sha256_file(path)}  {path.relative_to(root).as_posix()}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+        done += size
+        advance(done, total)
+    return digest.hexdigest(), len(files), total

@@ -1,16 +1,38 @@
-"""The file under way: ``NAME.part``, and beside it what is known of where it comes from.
+"""The file under way: ``NAME.part``, beside it a note of its origin, and what answers mean for it.
 
-Without that note nobody could tell whether a part belongs to the file that the server has today,
+Without that note nobody could know whether a part belongs to the file that the server has today,
 so a part without one is thrown away.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, DownloadError
 from eosin.core.files import read_json, write_json
+
+#: The status of an answer that brings a part of a file.
+PARTIAL = 206
+_RANGE_REFUSED = 416
+# Worth another attempt: time-outs, too many requests, and the server's own troubles.
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+
+
+class CutError(Exception):
+    """A transfer broke off in a way that another attempt may repair.
+
+    Args:
+        reason: What happened.
+        wait_s: How long the server asks to wait, in seconds.
+    """
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True)
@@ -29,7 +51,7 @@ class Origin:
 
 
 class Part:
-    """A file under way.
+    """The bytes of a file that is under way.
 
     Args:
         target: The file that it becomes.
@@ -59,17 +81,70 @@ class Part:
 
     def discard(self) -> None:
         """Forget what has come."""
-        # The bytes first: a note without bytes says nothing wrong.
+        # The bytes first: a note without bytes is harmless.
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
-    def lend(self, target: Path) -> None:
-        """Give the bytes a second name, so that they are here until that one is in its place.
+    def read_answer(self, response: Any, url: str) -> tuple[int, int | None]:
+        """Read what a response brings, and make the part ready for it.
 
-        Where the file system has no hard links they are moved.
+        Args:
+            response: A response of requests whose body is not read yet.
+            url: The address that was asked; redirects may have led elsewhere.
+
+        Returns:
+            The place in the file of the first byte that comes, and the whole file's length;
+            None where the server does not give it. Equal where nothing is missing any more.
+
+        Raises:
+            CutError: The server cannot serve it now, or the file is no longer the one it was.
+            DownloadError: The server will not serve it.
         """
-        target.unlink(missing_ok=True)
-        try:
-            target.hardlink_to(self.path)
-        except OSError:
-            self.path.replace(target)
+        status, headers = response.status_code, response.headers
+        if status in _PASSING:
+            wait_s = float(_number(headers.get("Retry-After")) or 0)
+            raise CutError(f"the server answered {status} {response.reason}", wait_s)
+        if status in (PARTIAL, _RANGE_REFUSED):
+            found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+            start, length = (_number(found[1]), _number(found[3])) if found else (None, None)
+            if status == PARTIAL:
+                return self._check_rest(response, start, length)
+            if length is not None and length == self.size:
+                return length, length
+            raise self._give_up("the server has no such part of the file any more")
+        if not response.ok:
+            raise DownloadError(f"{response.url} answered {status} {response.reason}")
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == "text/html" and not self.path.name.endswith((".html.part", ".htm.part")):
+            raise DownloadError(f"{response.url} answered with a web page instead of the file")
+        length = _number(headers.get("Content-Length"))
+        self.begin(Origin(url, _validator(headers), length))
+        return 0, length
+
+    def _check_rest(
+        self, response: Any, start: int | None, length: int | None
+    ) -> tuple[int, int | None]:
+        origin = self.origin() or Origin("", "", None)
+        other = None not in (length, origin.length) and length != origin.length
+        if start != self.size or other:
+            raise self._give_up("the server sent another part than the one that was asked for")
+        # Servers differ in whether they heed If-Range, so the version is compared here, too.
+        header = "ETag" if origin.validator.startswith('"') else "Last-Modified"
+        if origin.validator and response.headers.get(header, origin.validator) != origin.validator:
+            raise self._give_up("the file has changed on the server")
+        return self.size, length if origin.length is None else origin.length
+
+    def _give_up(self, reason: str) -> CutError:
+        self.discard()
+        return CutError(reason)
+
+
+def _validator(headers: Any) -> str:
+    etag = str(headers.get("ETag", ""))
+    # A weak tag (W/"…") promises the same meaning, not the same bytes: useless for resuming.
+    return etag if etag.startswith('"') else str(headers.get("Last-Modified", ""))
+
+
+def _number(text: str | None) -> int | None:
+    # Python reads no number of more than 4,300 digits.
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None

@@ -1,21 +1,27 @@
-"""One file over HTTP(S): resumed with Range and If-Range, tried again with growing pauses."""
+"""One file over HTTP(S): resumed with Range and If-Range, tried again with growing pauses.
+
+The attempts are counted here rather than by urllib3's ``Retry``: a transfer that is cut and resumed
+is one row of attempts, whichever of connection, status and body failed, and each pause is logged.
+"""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from eosin.core.errors import DownloadError
+from rich.filesize import decimal
+
+from eosin.core.errors import DownloadError, MissingPartError, OutputError
 from eosin.core.files import explain_os_errors
 from eosin.core.progress import Advance
-from eosin.data.download.amounts import check_space, tell_bytes
-from eosin.data.download.answers import PARTIAL, Answer, CutError, read_answer
-from eosin.data.download.part import Part
+from eosin.data.download.part import PARTIAL, CutError, Part
 from eosin.data.download.source import RemoteFile
 
 _CHUNK = 1 << 18
@@ -51,8 +57,8 @@ class Transfer:
         file: What is fetched.
         part: Where its bytes go; what is there already is not fetched again.
         patience: How long to wait for the server.
-        say: Told of each failure and pause.
-        advance: Told of each piece that comes.
+        say: Called with a sentence for each failure and pause.
+        advance: Called with the progress after each piece that comes.
     """
 
     def __init__(
@@ -80,82 +86,76 @@ class Transfer:
         """
         import requests
 
-        failures, furthest, pause = 0, self.part.size, self.patience.first_pause_s
+        failures, furthest = 0, self.part.size
         with requests.Session() as session:
+            session.headers["User-Agent"] = f"eosin/{metadata.version('eosin')}"
+            # Bytes as they lie on the server: a sum over anything else would not fit.
+            session.headers["Accept-Encoding"] = "identity"
             while True:
                 try:
                     with _as_cuts(url):
                         self._attempt(session, url)
                     return
                 except CutError as cut:
-                    failures += 1
                     if self.part.size >= furthest + _PROGRESS_BYTES:
-                        failures, pause = 1, self.patience.first_pause_s
-                        furthest = self.part.size
+                        failures, furthest = 0, self.part.size
+                    failures += 1
                     if failures >= self.patience.attempts:
                         raise self._give_up(url, cut) from cut
-                    wait = min(max(pause, cut.wait_s), self.patience.longest_pause_s)
-                    self.say(f"{self.file.name}: {cut}; {self._came()}trying again in {wait:.0f} s")
-                    time.sleep(wait)
-                    pause *= 2
+                    pause = max(self.patience.first_pause_s * 2 ** (failures - 1), cut.wait_s)
+                    pause = min(pause, self.patience.longest_pause_s)
+                    came = f"{decimal(self.part.size)} have come, " if self.part.size else ""
+                    self.say(f"{self.file.name}: {cut}; {came}trying again in {pause:.0f} s")
+                    time.sleep(pause)
 
     def _attempt(self, session: Any, url: str) -> None:
-        headers = self._headers(url)
-        came = self.part.size
-        origin = self.part.origin()
+        headers = self._range(url)
+        came, origin = self.part.size, self.part.origin()
         if origin is None or origin.length is None or came < origin.length:
-            with session.get(
-                url, headers=headers, stream=True, timeout=self._timeout()
-            ) as response:
+            with self._ask(session, url, headers) as response:
                 _check_hops(response)
-                answer = read_answer(response, self.part, url)
-                if answer.start < came:
+                start, length = self.part.read_answer(response, url)
+                if start < came:
                     self.say(f"{self.file.name}: the server serves it anew, from the beginning")
-                self._check_length(url, answer)
-                if not answer.complete:
-                    self._receive(response, answer)
+                self._check_length(url, start, length)
+                if start != length:
+                    self._receive(response, start, length or self.file.size)
         if self.file.checksum is None:
             self._probe_end(session, url)
 
-    def _headers(self, url: str) -> dict[str, str]:
-        headers = {
-            "User-Agent": f"eosin/{metadata.version('eosin')}",
-            # Bytes as they lie on the server: a sum over anything else would not fit.
-            "Accept-Encoding": "identity",
-        }
+    def _ask(self, session: Any, url: str, headers: dict[str, str]) -> Any:
+        timeout = (self.patience.connect_timeout_s, self.patience.read_timeout_s)
+        return session.get(url, headers=headers, stream=True, timeout=timeout)
+
+    def _range(self, url: str) -> dict[str, str]:
+        """Return the headers that ask for the rest of the part, if it can be gone on with."""
         origin = self.part.origin()
         if origin is None or origin.url != url:
             self.part.discard()
+        # With neither, two versions could be joined unnoticed.
         elif self.part.size and (origin.validator or self.file.checksum):
-            # With neither, two versions could be joined and nothing would tell.
-            headers["Range"] = f"bytes={self.part.size}-"
-            if origin.validator:
-                headers["If-Range"] = origin.validator
-        return headers
+            condition = {"If-Range": origin.validator} if origin.validator else {}
+            return {"Range": f"bytes={self.part.size}-", **condition}
+        return {}
 
-    def _timeout(self) -> tuple[float, float]:
-        return (self.patience.connect_timeout_s, self.patience.read_timeout_s)
-
-    def _check_length(self, url: str, answer: Answer) -> None:
+    def _check_length(self, url: str, start: int, length: int | None) -> None:
         published = self.file.size
-        if published is not None and answer.length not in (None, published):
+        if published is not None and length not in (None, published):
             self.part.discard()
             raise DownloadError(
-                f"{url} serves {answer.length} bytes, where {published} were published: "
+                f"{url} serves {length} bytes, where {published} were published: "
                 "the file has changed"
             )
-        length = published or answer.length or 0
-        check_space(self.part.path.parent, length - answer.start, self.file.name)
+        check_space(self.part.path.parent, (published or length or 0) - start, self.file.name)
 
-    def _receive(self, response: Any, answer: Answer) -> None:
+    def _receive(self, response: Any, start: int, expected: int | None) -> None:
         from urllib3.exceptions import ProtocolError
 
-        expected = answer.length if answer.length is not None else self.file.size
         try:
-            self._write(response, answer.start, expected)
+            self._write(response, start, expected)
         except ProtocolError:
             if expected is None:
-                raise  # nothing but the error tells that it is not whole
+                raise  # nothing but the error shows that it is not whole
         came = self.part.size
         if expected is None or came == expected:
             return
@@ -174,10 +174,10 @@ class Transfer:
                     return
 
     def _probe_end(self, session: Any, url: str) -> None:
-        """Ask for what follows the last byte: with no checksum, nothing else tells of more."""
+        """Ask for what follows the last byte: with no checksum, nothing else shows more."""
         size = self.part.size
-        headers = {**self._headers(url), "Range": f"bytes={size}-"}
-        with session.get(url, headers=headers, stream=True, timeout=self._timeout()) as response:
+        headers = {**self._range(url), "Range": f"bytes={size}-"}
+        with self._ask(session, url, headers) as response:
             more = response.status_code == PARTIAL and response.raw.read(1)
         origin = self.part.origin()
         if more and origin is not None and origin.length is None:
@@ -189,26 +189,56 @@ class Transfer:
                 mend="Try again later, or tell those who serve it",
             )
 
-    def _came(self) -> str:
-        return f"{tell_bytes(self.part.size)} have come, " if self.part.size else ""
-
     def _give_up(self, url: str, cut: CutError) -> DownloadError:
         kept = self.part.size
         return DownloadError(
             f"{url} could not be fetched in {self.patience.attempts} attempts: {cut}",
-            mend=f"{tell_bytes(kept)} are kept: the same command goes on from there"
+            mend=f"{decimal(kept)} are kept: the same command goes on from there"
             if kept
             else "Check the network, then give the same command again",
         )
 
 
+def check_installed() -> None:
+    """Refuse to begin where the library of transfers is not installed.
+
+    Raises:
+        MissingPartError: It is not.
+    """
+    try:
+        import requests  # noqa: F401
+    except ImportError as error:
+        raise MissingPartError(
+            "fetching data sets needs requests, which is not installed",
+            mend="pip install 'eosin[train]', or pip install requests",
+        ) from error
+
+
+def check_space(folder: Path, needed: int, purpose: str) -> None:
+    """Refuse what does not fit, before it is begun.
+
+    Args:
+        folder: Where it would go; need not exist.
+        needed: Bytes that it takes.
+        purpose: What takes them, for the message.
+
+    Raises:
+        OutputError: There is less room than that.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise OutputError(
+            f"{purpose} needs {decimal(needed)} in {folder}, where {decimal(free)} are free",
+            mend="Free some space, or choose another folder with -o",
+        )
+
+
 def _pieces(response: Any, patience: Patience) -> Iterator[bytes]:
     """Yield what comes as it comes; a trickle counts as a stall."""
-    raw = response.raw
-    # `read` waits until the piece is full, which a trickle can put off for ever.
-    read = getattr(raw, "read1", raw.read)
     start, came = time.monotonic(), 0
-    while chunk := read(_CHUNK, decode_content=False):
+    # `read` would wait until the piece is full, which a trickle can put off for ever.
+    while chunk := response.raw.read1(_CHUNK, decode_content=False):
         yield chunk
         came += len(chunk)
         elapsed = time.monotonic() - start

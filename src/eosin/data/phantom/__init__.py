@@ -1,9 +1,9 @@
-"""A simulated H&E data set whose every truth is known: patients, stains, classes.
+"""Phantom: simulated H&E images with known patients, stains and classes.
 
-Nothing here is a patient. The images are simulated: stain amounts of glands, nests, stroma and
-nuclei under the Beer–Lambert law, photographed by a simulated camera. The classes differ as
-pathology says and overlap; each simulated patient leaves a fingerprint that is independent of the
-class, so that a split by image flatters a model and a split by patient does not.
+Nothing here is a patient. The images are stain concentrations of glands, nests, stroma and nuclei
+under the Beer–Lambert law, seen by a simulated camera. The classes differ as in pathology and
+overlap. Each simulated patient has a fingerprint independent of the class, so that a split by image
+flatters a model and a split by patient does not.
 """
 
 from eosin.data.phantom.options import (

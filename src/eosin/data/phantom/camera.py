@@ -1,4 +1,4 @@
-"""The simulated microscope: focus, scanner, sensor noise and quantisation."""
+"""Simulated microscope: stain, focus, scanner, sensor noise and quantisation."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _SECTION_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Optics:
-    """What stands between the slide and the file.
+    """Focus and noise of a patient's images.
 
     Attributes:
-        blur: Standard deviation of the focus blur, as px of a 96 px image.
+        blur: Standard deviation of the focus blur, in px of a 96 px image.
         noise: Standard deviation of the noise at full light, in 0..1.
     """
 
@@ -41,13 +41,13 @@ class Optics:
 
 @dataclass(frozen=True)
 class Scanner:
-    """How one site's scanner bends colours and sharpness.
+    """Colour and sharpness of one site's scanner.
 
     Attributes:
         gain: Factors on R, G, B.
-        gamma: Exponent on intensities; 1 leaves them.
-        saturation: Factor on the distance from grey; 1 leaves it.
-        extra_blur: Added to the blur, as px of a 96 px image.
+        gamma: Exponent on intensities; 1 for none.
+        saturation: Factor on the distance from grey; 1 for none.
+        extra_blur: Added to the blur, in px of a 96 px image.
     """
 
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -56,7 +56,7 @@ class Scanner:
     extra_blur: float = 0.0
 
     def apply(self, light: Float32) -> Float32:
-        """Return the colours as this scanner gives them; intensities (H, W, 3), in 0..1."""
+        """Apply the scanner's colours to intensities (H, W, 3), in 0..1."""
         if self == Scanner():
             return light
         grey = light.mean(axis=2, keepdims=True)
@@ -74,7 +74,7 @@ def draw_optics(rng: np.random.Generator, amount: float) -> Optics:
 
 
 def draw_scanner(seed: int, site: int, sites: int) -> Scanner:
-    """Draw the scanner of a site; a single site's scanner changes nothing."""
+    """Draw the scanner of a site; the scanner of a single site changes nothing."""
     if sites == 1:
         return Scanner()
     rng = generator(seed, "phantom", "scanner", site)
@@ -88,17 +88,7 @@ def draw_scanner(seed: int, site: int, sites: int) -> Scanner:
 
 
 def expose(light: Float32, optics: Optics, scanner: Scanner, rng: np.random.Generator) -> Image:
-    """Photograph the light that left the slide.
-
-    Args:
-        light: Intensities (H, W, 3), in 0..1.
-        optics: The patient's focus and noise.
-        scanner: The site's scanner.
-        rng: Source of the exposure, focus and noise of this one image.
-
-    Returns:
-        The image, shape (H, W, 3).
-    """
+    """Take a photograph, uint8, of the light behind the slide: intensities (H, W, 3), in 0..1."""
     scale = light.shape[0] / _REFERENCE_PX
     sigma = (optics.blur + scanner.extra_blur) * np.exp(0.15 * rng.standard_normal()) * scale
     if sigma > _LEAST_BLUR_PX:
@@ -116,18 +106,18 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float32:
     count = int(np.prod(shape))
     if count >= len(pool):
         return rng.standard_normal(shape, dtype=np.float32)
-    # A cut at a random place costs a tenth of fresh normal numbers and looks no different.
+    # A cut at a random offset costs a tenth of fresh normal numbers and looks no different.
     start = int(rng.integers(len(pool) - count))
     return pool[start : start + count].reshape(shape)
 
 
 @dataclass(frozen=True)
 class Stain:
-    """How one slide took the stains and what its background looks like.
+    """Stain and background of one slide.
 
     Attributes:
         haematoxylin: Unit vector of optical density, R, G, B.
-        eosin: Likewise.
+        eosin: Unit vector of optical density, R, G, B.
         strength: Factors on the two stains' concentrations.
         white: Background intensity, R, G, B, in 0..1.
     """
@@ -143,22 +133,12 @@ class Stain:
         return np.array([self.haematoxylin, self.eosin])
 
     def varied(self, rng: np.random.Generator, amount: float) -> Stain:
-        """Return this stain as another section took it.
-
-        Args:
-            rng: Source of randomness.
-            amount: The strength of the fingerprint; a section moves by a fraction of it.
-        """
+        """Return the stain of another section, varied by a fraction of ``amount``."""
         return _scatter(self, rng, amount * _SECTION_SHARE)
 
 
 def draw_stain(rng: np.random.Generator, amount: float) -> Stain:
-    """Draw a patient's stain.
-
-    Args:
-        rng: Source of randomness.
-        amount: Strength of the fingerprint; 0 gives the reference itself.
-    """
+    """Draw a patient's stain; a fingerprint ``amount`` of 0 gives the reference itself."""
     vectors = _unit(REFERENCE_VECTORS)
     reference = Stain(
         _triple(vectors[0]), _triple(vectors[1]), (1.0, 1.0), (_WHITE, _WHITE, _WHITE)
@@ -167,15 +147,7 @@ def draw_stain(rng: np.random.Generator, amount: float) -> Stain:
 
 
 def transmit(concentration: Float32, stain: Stain) -> Float32:
-    """Shine white light through stained tissue.
-
-    Args:
-        concentration: Amounts of haematoxylin and eosin, shape (H, W, 2), 0 or more.
-        stain: The slide's stain.
-
-    Returns:
-        Intensities (H, W, 3), in 0..1.
-    """
+    """Return the light (H, W, 3), in 0..1, behind stain concentrations (H, W, 2), 0 or more."""
     vectors = (-stain.matrix * np.array(stain.strength)[:, None]).astype(np.float32)
     light: Float32 = np.exp(concentration.reshape(-1, 2) @ vectors)
     light *= np.array(stain.white, dtype=np.float32)

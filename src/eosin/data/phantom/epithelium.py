@@ -1,4 +1,4 @@
-"""Simulated glands: rings of epithelium around a lumen, as masks and as places for nuclei."""
+"""Simulated glands: rings of epithelium around a lumen, as masks and positions of nuclei."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FILE_CELLS = 9
 
 @dataclass(frozen=True)
 class Glands:
-    """Stretched, bumpy discs with a hole; shapes (N,) unless said otherwise.
+    """Elliptic, bumpy discs with a hole; shapes (N,) unless stated otherwise.
 
     Attributes:
         x: Centre in µm.
@@ -48,7 +48,7 @@ class Glands:
         return len(self.x)
 
     def outline(self, which: npt.NDArray[np.intp], theta: Floats) -> Floats:
-        """Return the outline's relative radius of glands ``which`` (M,) at ``theta`` (M,)."""
+        """Return the relative radius of glands ``which`` (M,) at angles ``theta`` (M,)."""
         turns = np.exp(1j * theta[:, None] * np.arange(2, 2 + self.bumps.shape[1]))
         relative: Floats = 1 + (self.bumps[which] * turns).real.sum(axis=1)
         return relative
@@ -56,12 +56,10 @@ class Glands:
     def place(
         self, which: npt.NDArray[np.intp], theta: Floats, share: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        """Return x, y in µm and the outward direction in rad of points on the glands.
+        """Return x, y in µm and the outward direction in rad of points on the glands ``which``.
 
-        Args:
-            which: Gland of every point, shape (M,).
-            theta: Polar angle in the gland's own frame, shape (M,).
-            share: Distance from the centre as a share of the outline, shape (M,).
+        ``theta`` is the polar angle in the gland's own frame, ``share`` the distance from the
+        centre relative to the outline. All have shape (M,).
         """
         reach = self.radius[which] * self.outline(which, theta) * share
         along = reach * np.cos(theta) * self.stretch[which]
@@ -81,14 +79,7 @@ class Glands:
 def draw_glands(
     rng: np.random.Generator, tissue: Morphology, field_um: float, richness: float
 ) -> Glands:
-    """Draw the glands of a field.
-
-    Args:
-        rng: Source of randomness.
-        tissue: What they look like.
-        field_um: Side of the field.
-        richness: Factor on the share of the field that lobules take, about 1.
-    """
+    """Draw the glands of a field; ``richness`` (about 1) scales the share that lobules cover."""
     spacing = 100.0 / np.sqrt(max(tissue.glands, 0.2) * 0.866)
     spacing = max(spacing, 2.05 * tissue.gland_radius)
     x, y = lattice(rng, field_um, spacing, tissue.disorder, tissue.gland_radius)
@@ -152,10 +143,10 @@ def _window(
 def _relative_radius(
     glands: Glands, index: int, rows: tuple[int, int], columns: tuple[int, int], mpp: float
 ) -> tuple[Float32, float]:
-    """Return each pixel's distance from the centre in outlines, and the outline in µm."""
+    """Return each pixel's distance from the centre relative to the outline, and the mean radius."""
     dx = ((np.arange(*columns) + 0.5) * mpp - glands.x[index]).astype(np.complex64)
     dy = ((np.arange(*rows) + 0.5) * mpp - glands.y[index]).astype(np.complex64)
-    # Turning into the gland's frame and undoing its stretch are linear in dx and dy.
+    # Rotating into the gland's frame and undoing its stretch are linear in dx and dy.
     cosine, sine = np.cos(glands.angle[index]), np.sin(glands.angle[index])
     stretch = glands.stretch[index]
     right = np.complex64(cosine / stretch - 1j * sine * stretch)
@@ -175,7 +166,7 @@ def _relative_radius(
 def epithelial(
     rng: np.random.Generator, tissue: Morphology, x: Floats, y: Floats, angle: Floats, aspect: float
 ) -> Nuclei:
-    """Give epithelial or tumour cells at (N,) places and directions their nuclei."""
+    """Return the nuclei of epithelial or tumour cells at (N,) positions and directions."""
     count = len(x)
     radius = tissue.nuclear_radius * np.exp(tissue.pleomorphism * rng.standard_normal(count))
     ratio = np.sqrt(np.clip(aspect * np.exp(0.12 * rng.standard_normal(count)), 1.0, 2.5))
@@ -204,7 +195,7 @@ def epithelial(
 
 
 def ring_nuclei(rng: np.random.Generator, tissue: Morphology, glands: Glands) -> Nuclei:
-    """Line the lumens: basal, side by side and upright where polarity is kept."""
+    """Return the nuclei around the lumens: basal, side by side and upright if polarity is kept."""
     share = glands.lumen + (1 - glands.lumen) * 0.55
     step = 2 * tissue.nuclear_radius * tissue.crowding * 0.92
     around = np.maximum(np.rint(2 * np.pi * glands.radius * share / step), 4).astype(np.int64)
@@ -224,7 +215,7 @@ def ring_nuclei(rng: np.random.Generator, tissue: Morphology, glands: Glands) ->
 
 
 def myoepithelial_nuclei(rng: np.random.Generator, glands: Glands, malignancy: float) -> Nuclei:
-    """Flatten a second layer against the basement membrane; invasion loses it."""
+    """Return a second, flat layer at the basement membrane, which invasion loses."""
     counts = np.rint(2 * np.pi * glands.radius / 13.0 * (1 - malignancy)).astype(np.int64)
     which = np.repeat(np.arange(len(glands)), counts)
     theta = rng.uniform(0, 2 * np.pi, len(which))
@@ -235,13 +226,13 @@ def myoepithelial_nuclei(rng: np.random.Generator, glands: Glands, malignancy: f
 def lattice_places(
     rng: np.random.Generator, tissue: Morphology, field_um: float
 ) -> tuple[Floats, Floats]:
-    """Return places for the nuclei of solid tissue, crowded as the tissue is."""
+    """Return positions of the nuclei of solid tissue, by its crowding."""
     spacing = 2 * tissue.nuclear_radius * tissue.crowding * 1.12
     return lattice(rng, field_um, spacing, 0.10 + 0.35 * tissue.disorder, _MARGIN_UM)
 
 
 def files(rng: np.random.Generator, tissue: Morphology, field_um: float, angle: float) -> Nuclei:
-    """Let tumour cells march in single file along the fibres."""
+    """Return the nuclei of tumour cells in single file along the fibres."""
     lines = rng.poisson(tissue.files * (field_um / 100) ** 2)
     start = rng.uniform(-20, field_um + 20, (2, lines, 1))
     step = 2 * tissue.nuclear_radius * _FILE_STEP_DIAMETERS
@@ -256,7 +247,7 @@ def files(rng: np.random.Generator, tissue: Morphology, field_um: float, angle: 
 def stromal_nuclei(
     rng: np.random.Generator, tissue: Morphology, field_um: float, angle: float
 ) -> Nuclei:
-    """Scatter fibroblasts along the fibres and lymphocytes anywhere."""
+    """Return the nuclei of fibroblasts along the fibres and of lymphocytes anywhere."""
     per_density = (field_um / 100) ** 2
     counts = rng.poisson([tissue.spindles * per_density, tissue.lymphocytes * per_density])
     total = int(counts.sum())

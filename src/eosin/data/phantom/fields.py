@@ -1,8 +1,8 @@
 """Cheap random textures in physical coordinates.
 
-A smooth field is a sum of plane waves (a random-Fourier-feature Gaussian field), separable into
-one small matrix product on a grid. Fibres are looked up in one shared periodic tile, turned,
-stretched and bent as the stroma demands.
+A smooth field is a sum of plane waves (a random-Fourier-feature Gaussian field), separable into one
+small matrix product on a grid. Fibres are sampled from one shared periodic texture, rotated,
+stretched and bent.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _TILE_ACROSS_PX = 0.9
 
 @dataclass(frozen=True)
 class Grid:
-    """The square of pixels that a field is drawn on.
+    """Square pixel grid of a field.
 
     Attributes:
         field_um: Side of the field.
-        size_px: Pixels a side.
+        size_px: Pixels per side.
     """
 
     field_um: float
@@ -48,13 +48,13 @@ class Grid:
 
     @property
     def softness_um(self) -> float:
-        """Over how much an edge is spread: a pixel, or 1 µm where pixels are finer."""
+        """Width of an edge: one pixel, or 1 µm if pixels are finer."""
         return max(self.mpp, 1.0)
 
 
 @dataclass(frozen=True)
 class SmoothField:
-    """A zero-mean, unit-variance smooth random function of the plane.
+    """Smooth random function of the plane, with zero mean and unit variance.
 
     Attributes:
         wave: Angular frequencies in rad per µm, shape (K, 2), as (x, y).
@@ -68,13 +68,9 @@ class SmoothField:
     def draw(
         cls, rng: np.random.Generator, length_um: float, waves: int = 16, stretch: float = 1.0
     ) -> SmoothField:
-        """Draw a field.
+        """Draw a field with ``waves`` plane waves and correlation length ``length_um``.
 
-        Args:
-            rng: Source of randomness.
-            length_um: Correlation length.
-            waves: Number of plane waves.
-            stretch: How much longer the structures are along a random axis than across it.
+        ``stretch`` is the ratio of the correlation lengths along a random axis and across it.
         """
         wave = rng.standard_normal((waves, 2)) / length_um
         angle = rng.uniform(0.0, np.pi)
@@ -135,12 +131,7 @@ def noise_pool() -> Float32:
 
 
 def sample_fibres(along_px: Float32, across_px: Float32) -> Float32:
-    """Look the fibre tile up at fractional coordinates, bilinear and periodic.
-
-    Args:
-        along_px: Coordinates along the fibres in tile pixels, shape (H, W), any value.
-        across_px: Coordinates across them, likewise.
-    """
+    """Sample the fibre texture at any coordinates in px, (H, W), bilinear and periodic."""
     tile = fibre_tile().ravel()
     left, top = np.floor(along_px), np.floor(across_px)
     right_share, low_share = along_px - left, across_px - top
@@ -158,17 +149,9 @@ def sample_fibres(along_px: Float32, across_px: Float32) -> Float32:
 def lattice(
     rng: np.random.Generator, field_um: float, spacing_um: float, jitter: float, margin_um: float
 ) -> tuple[Floats, Floats]:
-    """Draw a shaken hexagonal lattice over the field and a margin around it.
+    """Draw a hexagonal lattice over the field and a margin: x and y in µm, each (N,).
 
-    Args:
-        rng: Source of randomness.
-        field_um: Side of the field.
-        spacing_um: Distance between neighbours before shaking.
-        jitter: Standard deviation of the shaking as a share of the spacing.
-        margin_um: How far the lattice reaches beyond the field.
-
-    Returns:
-        x and y in µm, each (N,).
+    ``jitter`` is the standard deviation of the positions as a share of the spacing.
     """
     low, high = -margin_um, field_um + margin_um
     columns = np.arange(low, high, spacing_um) + rng.uniform(0, spacing_um)

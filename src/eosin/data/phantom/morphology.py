@@ -1,4 +1,4 @@
-"""What simulated tissue looks like: one number from benign to malignant, and what hangs on it.
+"""Morphology of simulated tissue, parametrised from benign to malignant.
 
 Benign: small, even, spaced nuclei on a basement membrane, glands with a lumen, in lobules.
 Malignant: large, pleomorphic, hyperchromatic, crowded nuclei without polarity, disrupted glands,
@@ -16,22 +16,22 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Morphology:
-    """Tissue of one image.
+    """Morphology of the tissue in one image.
 
     Attributes:
-        glands: Glands for each 100 µm × 100 µm inside a lobule.
+        glands: Glands per 100 µm × 100 µm inside a lobule.
         gland_radius: Mean outer radius in µm.
         lumen: Radius of the lumen as a share of the gland's.
         elongation: Mean ratio of a gland's axes.
         raggedness: Relative amplitude of the glands' outline.
-        disorder: Shaking of the glands' lattice as a share of its spacing.
+        disorder: Jitter of the glands' lattice as a share of its spacing.
         layers: Mean number of nuclear layers around a lumen.
-        sheet: Share of the field taken by solid nests.
+        sheet: Share of the field covered by solid nests.
         nest_um: Size of those nests.
-        files: Single files of tumour cells for each 100 µm × 100 µm.
-        fronds: Share of the field taken by papillary fronds; the rest of them is empty.
-        mucin: Share of the field taken by pools of mucin.
-        clefts: Share of the field taken by leaf-like clefts.
+        files: Single files of tumour cells per 100 µm × 100 µm.
+        fronds: Share of the field covered by papillary fronds; the rest of them is empty.
+        mucin: Share of the field covered by pools of mucin.
+        clefts: Share of the field covered by leaf-like clefts.
         nuclear_radius: Mean nuclear radius in µm.
         pleomorphism: Standard deviation of the logarithm of the nuclear radius.
         crowding: Distance between nuclear centres in nuclear diameters.
@@ -41,8 +41,8 @@ class Morphology:
         mitoses: Share of nuclei in mitosis.
         depolarised: Standard deviation of the nuclei's direction in rad.
         irregular: Relative amplitude of the nuclear outline.
-        spindles: Stromal nuclei for each 100 µm × 100 µm.
-        lymphocytes: Likewise.
+        spindles: Stromal nuclei per 100 µm × 100 µm.
+        lymphocytes: Lymphocytes per 100 µm × 100 µm.
         collagen: Eosin of the stroma.
     """
 
@@ -127,7 +127,7 @@ MALIGNANT_END = replace(
 
 
 def interpolate(malignancy: float) -> Morphology:
-    """Return the tissue between the two ends; ``malignancy`` in 0..1."""
+    """Return the morphology at ``malignancy``, in 0..1."""
     low, high = vars(BENIGN_END), vars(MALIGNANT_END)
     return Morphology(**{name: low[name] + malignancy * (high[name] - low[name]) for name in low})
 
@@ -143,7 +143,7 @@ def _adenosis(tissue: Morphology) -> Morphology:
 
 
 def _fibroadenoma(tissue: Morphology) -> Morphology:
-    """Pale, expanded stroma that presses the ducts into slits."""
+    """Pale, expanded stroma that compresses the ducts into slits."""
     return replace(
         tissue,
         glands=tissue.glands * 0.55,
@@ -155,7 +155,7 @@ def _fibroadenoma(tissue: Morphology) -> Morphology:
 
 
 def _phyllodes_tumor(tissue: Morphology) -> Morphology:
-    """Leaf-like clefts in a stroma that is full of cells."""
+    """Leaf-like clefts in a cellular stroma."""
     return replace(
         tissue,
         glands=tissue.glands * 0.4,
@@ -195,7 +195,7 @@ def _lobular_carcinoma(tissue: Morphology) -> Morphology:
 
 
 def _mucinous_carcinoma(tissue: Morphology) -> Morphology:
-    """Clusters of cells that float in pools of pale mucin."""
+    """Clusters of cells floating in pools of pale mucin."""
     return replace(tissue, glands=tissue.glands * 0.3, sheet=tissue.sheet * 0.6, mucin=0.55)
 
 
@@ -206,7 +206,7 @@ def _papillary_carcinoma(tissue: Morphology) -> Morphology:
     )
 
 
-#: What each subtype changes.
+#: Change of the morphology by each subtype.
 TWEAKS: dict[str, Callable[[Morphology], Morphology]] = {
     "adenosis": _adenosis,
     "fibroadenoma": _fibroadenoma,
@@ -220,5 +220,5 @@ TWEAKS: dict[str, Callable[[Morphology], Morphology]] = {
 
 
 def malignancy(severity: float) -> float:
-    """Squash a severity (any number, 0 between the classes) to 0..1."""
+    """Map a severity (any number, 0 between the classes) to 0..1 by a sigmoid."""
     return float(1 / (1 + np.exp(-1.6 * severity)))

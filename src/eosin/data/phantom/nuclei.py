@@ -1,4 +1,4 @@
-"""Simulated nuclei: their shapes in µm and their stamping onto a pixel grid."""
+"""Simulated nuclei: shapes in µm, drawn onto a pixel grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHROMATIN_PX_PER_UM = 2.0
 
 @dataclass(frozen=True)
 class Nuclei:
-    """Ellipses with chromatin; attributes have shape (N,) unless said otherwise.
+    """Ellipses with chromatin; attributes have shape (N,) unless stated otherwise.
 
     Attributes:
         x: Centre in µm from the left edge.
@@ -25,11 +25,11 @@ class Nuclei:
         angle: Direction of ``long`` in rad.
         density: Haematoxylin at the centre of the chromatin, about 1.
         clumping: Relative amplitude of the chromatin texture.
-        vesicular: How much paler the middle is than the rim, 0..1.
-        nucleolus: Haematoxylin that the nucleolus adds.
+        vesicular: How much paler the centre is than the rim, 0..1.
+        nucleolus: Haematoxylin added by the nucleolus.
         irregular: Relative amplitude of the outline's bumps.
-        chance: Shape (N, 3), in 0..1: size of the bumps, place of the chromatin texture and
-            of the nucleolus.
+        chance: Shape (N, 3), in 0..1: size of the bumps, position of the chromatin texture and of
+            the nucleolus.
     """
 
     x: Floats
@@ -58,21 +58,16 @@ class Nuclei:
 
 
 def join(parts: list[Nuclei]) -> Nuclei:
-    """Put several populations together, in their order."""
+    """Concatenate several populations, in their order."""
     return Nuclei(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Nuclei))
     )
 
 
 def stamp(nuclei: Nuclei, grid: Grid) -> tuple[Float32, Float32]:
-    """Draw nuclei onto a grid; where two overlap, the darker wins.
+    """Draw nuclei onto a grid: coverage in 0..1 and haematoxylin, each (S, S).
 
-    Args:
-        nuclei: What to draw.
-        grid: Onto what.
-
-    Returns:
-        Coverage in 0..1 and haematoxylin, each (size_px, size_px).
+    Where two overlap, the darker one is kept.
     """
     size_px, mpp, field_um = grid.size_px, grid.mpp, grid.field_um
     reach, x, y = 1.3 * nuclei.long, nuclei.x, nuclei.y
@@ -145,11 +140,11 @@ def _coverage(
     frame: tuple[Float32, Float32, Float32],
     mpp: float,
 ) -> Float32:
-    """Return how much of each pixel the nucleus covers, with a bumpy, antialiased edge."""
+    """Return the share of each pixel that the nucleus covers, with a bumpy, antialiased edge."""
     u, v, square = frame
     bumps = (nuclei.irregular * (2 * nuclei.chance[:, 0] - 1)).astype(np.float32)[which]
     distance = np.sqrt(square)
-    # Re(z³) and Re(z²) of the place z = u + iv: three bumps and an oval, no angle needed.
+    # Re(z³) and Re(z²) of z = u + iv: three bumps and an oval, no angle needed.
     distance += bumps * (u * (u * u - 3 * v * v) + 0.7 * (v * v - u * u))
     sharpness = (nuclei.short / mpp).astype(np.float32)[which]
     cover: Float32 = np.clip((1 - distance) * sharpness + np.float32(0.5), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The knobs of the simulated data set and their ranges."""
+"""Options of the phantom and their ranges."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SUBTYPES = {
     ),
 }
 
-#: Side of the square field that a patch shows, by nominal magnification. A patch is the whole
-#: field resampled to ``size_px``, so at 96 px the spacings are 5, 2, 1 and 0.5 µm per px.
+#: Side of the square field of a patch, by nominal magnification. A patch is the whole field
+#: resampled to ``size_px``: at 96 px the spacings are 5, 2, 1 and 0.5 µm per px.
 FIELD_UM = {"40": 480.0, "100": 192.0, "200": 96.0, "400": 48.0}
 
 _SMALLEST_PX = 16
@@ -36,25 +36,25 @@ _MOST_SECTIONS = 26  # a slide id ends in one letter
 
 @dataclass(frozen=True)
 class PhantomOptions:
-    """What to simulate; two equal options give the same images, bit for bit.
+    """Options of the phantom; equal options give the same images, bit for bit.
 
     Args:
-        patients: How many patients, at least 2.
-        images_per_patient: How many images of each patient in all; they take turns over the
+        patients: Number of patients, at least 2.
+        images_per_patient: Total number of images of each patient, distributed in turn over the
             magnifications, then over the sections.
         size_px: Side of the square images, 16 to 2048.
         malignant_fraction: Share of patients with the label ``malignant``, between 0 and 1.
         sections: Slides of each patient, 1 to 26.
-        magnifications: Which of ``"40"``, ``"100"``, ``"200"``, ``"400"``.
-        subtypes: Whether each patient has one of the eight BreakHis subtypes.
-        sites: Over how many scanners the patients are spread, evenly in each class.
-        contrast: How strongly benign and malignant differ; 0: not at all, 1: overlapping.
-        fingerprint: How strongly a patient leaves a mark that has nothing to do with the
-            class (stain, white point, focus, nuclear size, stroma); 0: not at all.
+        magnifications: Any of ``"40"``, ``"100"``, ``"200"``, ``"400"``.
+        subtypes: Give each patient one of the eight BreakHis subtypes.
+        sites: Number of scanners, over which the patients are spread evenly in each class.
+        contrast: Difference between benign and malignant; 0: none, 1: overlapping.
+        fingerprint: Strength of a patient's mark that is independent of the class (stain, white
+            point, focus, nuclear size, stroma); 0: none.
         seed: Seed of everything, at least 0.
 
     Raises:
-        DataError: A value outside its range.
+        DataError: A value is outside its range.
     """
 
     patients: int = 40
@@ -101,7 +101,7 @@ def mpp(magnification: str, size_px: int) -> float:
     """Return the pixel spacing in µm of a patch of ``size_px`` at ``magnification``.
 
     Raises:
-        DataError: An unknown magnification, or a size outside its range.
+        DataError: The magnification is unknown, or the size is outside its range.
     """
     _check_magnifications((magnification,))
     _check_count("size_px", size_px, _SMALLEST_PX, _LARGEST_PX)

@@ -1,4 +1,4 @@
-"""Simulated patients: a class, a severity that goes with it, and a fingerprint that does not."""
+"""Simulated patients: a class, a severity that depends on it, and a fingerprint that does not."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from eosin.core.seeding import generator
 from eosin.data.phantom.camera import Optics, Scanner, Stain, draw_optics, draw_scanner, draw_stain
 from eosin.data.phantom.options import BENIGN, MALIGNANT, SUBTYPES, PhantomOptions
 
-# With these the classes overlap: at contrast 1 the patients' severities separate with an AUC of
-# Φ(2 · mean / (√2 · spread)).
+# With these the classes overlap: at contrast 1 the AUC of the patients' severities is Φ(2 · mean /
+# (√2 · spread)).
 _SEVERITY_MEAN = 1.1
 _SEVERITY_SPREAD = 0.7
 
 
 @dataclass(frozen=True)
 class Habit:
-    """A patient's tissue beside the class: part of the fingerprint.
+    """Patient's tissue independent of the class: part of the fingerprint.
 
     Attributes:
         nuclear_scale: Factor on nuclear radii.
@@ -30,12 +30,12 @@ class Habit:
         glandularity: Factor on the number of glands and the size of nests.
         cellularity: Factor on the number of stromal nuclei.
         collagen: Factor on the stroma's eosin.
-        fibre_length_um: Length of a fibre tile's pixel along the fibres.
-        fibre_width_um: The same across them.
+        fibre_length_um: Size of a pixel of the fibre texture along the fibres.
+        fibre_width_um: Its size across the fibres.
         fibre_contrast: Relative amplitude of the fibres.
-        waviness_um: How far fibres swing.
+        waviness_um: Amplitude of the fibres' waves.
         gaps: Share of the stroma that is torn.
-        fat: Fat cells for each 100 µm × 100 µm.
+        fat: Fat cells per 100 µm × 100 µm.
     """
 
     nuclear_scale: float
@@ -53,19 +53,19 @@ class Habit:
 
 @dataclass(frozen=True)
 class Patient:
-    """A simulated patient; draw one with :func:`draw_patient`.
+    """Simulated patient; draw one with :func:`draw_patient`.
 
     Attributes:
-        number: Place in the data set, from 0.
+        number: Position in the data set, from 0.
         label: ``benign`` or ``malignant``.
         subtype: One of the label's four subtypes, or empty.
         site: Scanner, from 0.
-        severity: How malignant the tissue looks; 0 lies between the classes.
-        stain: Stain of the patient's material, before the sections differ.
+        severity: Malignancy of the tissue; 0 lies between the classes.
+        stain: Stain of the patient, before the variation of sections.
         optics: Focus and noise.
-        scanner: The site's scanner.
-        habit: Tissue beside the class.
-        fingerprint: Strength of the mark, as in the options.
+        scanner: Scanner of the site.
+        habit: Tissue independent of the class.
+        fingerprint: Strength of the fingerprint, as in the options.
         seed: Seed of the data set.
     """
 
@@ -83,26 +83,26 @@ class Patient:
 
     @property
     def id(self) -> str:
-        """The patient's name, such as ``P0007``."""
+        """Identifier of the patient, such as ``P0007``."""
         return f"P{self.number:04d}"
 
     @property
     def stain_matrix(self) -> npt.NDArray[np.float64]:
         """True stain vectors (2, 3): rows haematoxylin, eosin; columns R, G, B of optical density.
 
-        A section's own, which differ a little, are ``section_stain(section).matrix``.
+        Those of a section differ a little: ``section_stain(section).matrix``.
         """
         return self.stain.matrix
 
     def slide_id(self, section: int) -> str:
-        """Return a section's name, such as ``P0007-A``."""
+        """Return the identifier of a section, such as ``P0007-A``."""
         return f"{self.id}-{chr(ord('A') + section)}"
 
     def section_stain(self, section: int) -> Stain:
         """Return the true stain of one section, counted from 0.
 
         Raises:
-            DataError: No such section can be named.
+            DataError: The section is out of range.
         """
         if not 0 <= section < 26:
             raise DataError(f"`section` must lie between 0 and 25, got {section}")
@@ -110,19 +110,17 @@ class Patient:
 
 
 def draw_patient(options: PhantomOptions, number: int) -> Patient:
-    """Draw one patient, the same whatever ``options.patients`` and the order of drawing.
+    """Draw one patient, independent of ``options.patients`` and the order of drawing.
 
-    Args:
-        options: What is simulated.
-        number: Which patient, from 0; numbers beyond ``options.patients`` are allowed.
+    ``number`` counts from 0 and may exceed ``options.patients``.
 
     Raises:
-        DataError: A negative number.
+        DataError: The number is negative.
     """
     if number < 0:
         raise DataError(f"`number` must be at least 0, got {number}")
     label, rank = _class_and_rank(options, number)
-    # One stream a trait, none of which knows the label: the fingerprint cannot tell the class.
+    # One random stream per trait, independent of the label: so is the fingerprint.
     fingerprint = options.fingerprint
     severity_rng = generator(options.seed, "phantom", "severity", number)
     side = 1.0 if label == MALIGNANT else -1.0
@@ -144,10 +142,10 @@ def draw_patient(options: PhantomOptions, number: int) -> Patient:
 
 
 def _class_and_rank(options: PhantomOptions, number: int) -> tuple[str, int]:
-    """Return a patient's label and how many of that label came before.
+    """Return a patient's label and the number of earlier patients with that label.
 
-    Labels are dealt evenly (so that any first n patients have the right share, within one) and
-    shuffled in pairs (so that odd and even numbers do not tell them apart).
+    Labels are spread evenly (any first n patients have the right share, within one) and shuffled in
+    pairs (odd and even numbers do not reveal them).
     """
 
     def malignant_before(count: int) -> int:
@@ -166,7 +164,7 @@ def _class_and_rank(options: PhantomOptions, number: int) -> tuple[str, int]:
 
 
 def _dealt(seed: int, use: str, rank: int, kinds: int) -> int:
-    """Deal ``kinds`` cards in shuffled rounds and return the one that ``rank`` gets."""
+    """Deal ``kinds`` cards in shuffled rounds and return the one at ``rank``."""
     rounds, place = divmod(rank, kinds)
     return int(generator(seed, "phantom", use, rounds).permutation(kinds)[place])
 

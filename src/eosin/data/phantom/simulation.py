@@ -1,4 +1,4 @@
-"""From a simulated patient to a simulated photograph."""
+"""Rendering of a simulated patient's images, and the phantom as a data set on disk."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _PNG_LEVEL = 1  # four times as fast as the default for a tenth more bytes
 def render_concentrations(
     patient: Patient, section: int, magnification: str, index: int, size_px: int
 ) -> Float32:
-    """Return the true amounts of stain behind :func:`render_patch`.
+    """Return the true stain concentrations behind :func:`render_patch`.
 
     Args:
-        patient: Whose tissue.
-        section: Which of the patient's slides, from 0.
+        patient: Simulated patient.
+        section: Slide of the patient, from 0.
         magnification: One of the keys of ``FIELD_UM``.
-        index: Which field, from 0.
+        index: Field, from 0.
         size_px: Side of the image.
 
     Returns:
         Haematoxylin and eosin, shape (size_px, size_px, 2), 0 or more.
 
     Raises:
-        DataError: An argument outside its range.
+        DataError: An argument is outside its range.
     """
-    mpp(magnification, size_px)  # refuses what is out of range
+    mpp(magnification, size_px)  # raises if out of range
     if index < 0:
         raise DataError(f"`index` must be at least 0, got {index}")
     rng = _stream(patient, section, magnification, index, "tissue")
@@ -53,9 +53,9 @@ def render_concentrations(
 def render_light(
     patient: Patient, section: int, magnification: str, index: int, size_px: int
 ) -> Float32:
-    """Return the light that leaves the slide, before the camera: (S, S, 3) in 0..1.
+    """Return the light behind the slide, before the camera: (S, S, 3) in 0..1.
 
-    Its optical density against the section's white lies in the span of the section's stains.
+    Its optical density relative to the section's white lies in the span of the section's stains.
     Arguments and errors as for :func:`render_concentrations`.
     """
     amounts = render_concentrations(patient, section, magnification, index, size_px)
@@ -65,9 +65,9 @@ def render_light(
 def render_patch(
     patient: Patient, section: int, magnification: str, index: int, size_px: int
 ) -> Image:
-    """Return one simulated H&E photograph, shape (size_px, size_px, 3).
+    """Return one simulated H&E image, shape (size_px, size_px, 3).
 
-    It is a pure function of its arguments. The same field at another size shows the same tissue.
+    A pure function of its arguments. The same field at another size shows the same tissue.
     Arguments and errors as for :func:`render_concentrations`.
     """
     light = render_light(patient, section, magnification, index, size_px)
@@ -85,15 +85,15 @@ def _stream(
 
 @dataclass(frozen=True, eq=False)
 class PhantomPatch:
-    """One simulated image and its row in the manifest.
+    """Simulated image and its row of the manifest.
 
     Attributes:
-        image: The pixels, shape (size_px, size_px, 3).
-        path: Where :func:`write_phantom` puts it, relative to the root, with ``/``.
+        image: Pixels, shape (size_px, size_px, 3).
+        path: Path that :func:`write_phantom` writes to, relative to the root, with ``/``.
         label: ``benign`` or ``malignant``.
         subtype: BreakHis subtype, or empty.
         patient: Simulated patient, such as ``P0007``.
-        group: What must not cross a split: the patient.
+        group: Unit that must not cross a split: the patient.
         slide: Simulated section, such as ``P0007-A``.
         magnification: Nominal magnification, such as ``200``.
         mpp: Pixel spacing in µm, the same along both axes.
@@ -123,17 +123,17 @@ def simulate(options: PhantomOptions) -> Iterator[PhantomPatch]:
 def write_phantom(
     options: PhantomOptions, root: Path, progress: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
-    """Write the images as PNG under ``root``, each whole or not at all.
+    """Write the images as PNG under ``root``, each atomically.
 
     Args:
-        options: What to simulate.
-        root: Folder for ``<label>/<patient>/<slide>-<magnification>-<index>.png``; made if need
-            be. Files of the same names are replaced.
-        progress: Called with (done, total) after every image.
+        options: Options of the phantom.
+        root: Folder for ``<label>/<patient>/<slide>-<magnification>-<index>.png``, made if missing.
+            Files of the same names are replaced.
+        progress: Function called with (done, total) after every image.
 
     Returns:
-        One row an image: path (relative to ``root``), label, patient, group, slide,
-        magnification, mpp; with several sites also site, with subtypes also subtype.
+        One row per image: path (relative to ``root``), label, patient, group, slide, magnification,
+            mpp; with several sites also site, with subtypes also subtype.
 
     Raises:
         OutputError: A file cannot be written.

@@ -1,4 +1,4 @@
-"""Simulated stroma: fibres, tears, fat and clefts."""
+"""Simulated stroma (fibres, tears, fat, clefts) and the composition of a field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _POOL_UM = 45.0
 
 
 def level_set(field: SmoothField, grid: Grid, share: float) -> Float32:
-    """Return where a field exceeds the level that ``share`` of the plane does: (S, S) in 0..1."""
+    """Return the region where a field exceeds its upper ``share`` quantile: (S, S) in 0..1."""
     level = np.float32(ndtri(1 - share))
     slope = np.float32(8.0 / grid.softness_um)
     mask: Float32 = np.clip((field.on(grid) - level) * slope + np.float32(0.5), 0, 1)
@@ -43,7 +43,7 @@ def draw_gaps(habit: Habit, tissue: Morphology, grid: Grid, rng: np.random.Gener
         ridge = np.abs(SmoothField.draw(rng, _CLEFT_UM, stretch=2.0).on(grid))
         width = np.float32(ndtri(0.5 + tissue.clefts / 2))
         empty = np.maximum(empty, np.clip((width - ridge) * 12, 0, 1))
-    # Fat comes in clumps: most fields have none, a few have many cells.
+    # Fat is clustered: most fields have none, a few have many cells.
     per_density = (grid.field_um / 100) ** 2
     count = rng.poisson(habit.fat * per_density * 3 * rng.gamma(0.5, 2.0))
     reach = _FAT_RADIUS_UM[0]
@@ -54,7 +54,7 @@ def draw_gaps(habit: Habit, tissue: Morphology, grid: Grid, rng: np.random.Gener
 
 
 def _add_fat_cell(empty: Float32, grid: Grid, x_um: float, y_um: float, radius_um: float) -> None:
-    """Empty a disc in place, and keep a ring of membrane between it and its neighbours."""
+    """Clear a disc in place, with a ring of membrane between it and its neighbours."""
     spans = []
     for centre in (y_um, x_um):
         low = int((centre - radius_um - _MEMBRANE_UM) / grid.mpp) - 1
@@ -74,7 +74,7 @@ def draw_fibres(habit: Habit, grid: Grid, angle: float, rng: np.random.Generator
     """Return the fibres of the stroma: zero mean, unit variance, (S, S); ``angle`` in rad."""
     axis = grid.axis_um
     swing = habit.waviness_um * SmoothField.draw(rng, 24.0, waves=8).on(grid)
-    # At low power one sees bundles, not fibres: never finer than the pixels carry.
+    # Low power shows fibre bundles, not fibres: never finer than the pixels resolve.
     width = np.float32(1 / max(habit.fibre_width_um, 0.8 * grid.mpp))
     length = np.float32(1 / max(habit.fibre_length_um, 0.8 * grid.mpp))
     start = rng.uniform(0, 256, 2).astype(np.float32)
@@ -86,14 +86,14 @@ def draw_fibres(habit: Habit, grid: Grid, angle: float, rng: np.random.Generator
 
 @dataclass(frozen=True)
 class Canvas:
-    """A field on its way to a picture; every map has shape (S, S).
+    """Compartments of a field; every map has shape (S, S).
 
     Attributes:
         epithelium: Coverage by epithelium or tumour, 0..1.
-        empty: Coverage by lumens, gaps, fat: nothing that stains, 0..1.
-        eosin: Eosin of what fills the emptiness (secretion).
+        empty: Coverage by lumens, gaps and fat, which do not stain, 0..1.
+        eosin: Eosin of what fills the empty space (secretion).
         mucin: Coverage by pools of mucin, 0..1.
-        grid: The pixels.
+        grid: Pixel grid.
     """
 
     epithelium: Float32
@@ -103,7 +103,7 @@ class Canvas:
     grid: Grid
 
     def free(self, nuclei: Nuclei, highest_epithelium: float) -> Nuclei:
-        """Return the nuclei that lie neither in emptiness nor in too much epithelium."""
+        """Return the nuclei that lie neither in empty space nor in too much epithelium."""
         last, mpp = self.grid.size_px - 1, self.grid.mpp
         column = np.clip((nuclei.x / mpp).astype(np.int64), 0, last)
         row = np.clip((nuclei.y / mpp).astype(np.int64), 0, last)
@@ -116,11 +116,7 @@ class Canvas:
 
 
 def draw_morphology(patient: Patient, rng: np.random.Generator) -> tuple[Morphology, float]:
-    """Draw one image's tissue: the patient's severity and habit, and some chance.
-
-    Returns:
-        The tissue and its malignancy in 0..1.
-    """
+    """Draw one image's morphology and malignancy (0..1) from the patient's severity and habit."""
     level = malignancy(patient.severity + _SEVERITY_WOBBLE * rng.standard_normal())
     tissue = interpolate(level)
     if patient.subtype:
@@ -140,18 +136,10 @@ def draw_morphology(patient: Patient, rng: np.random.Generator) -> tuple[Morphol
 
 
 def concentration_map(patient: Patient, grid: Grid, rng: np.random.Generator) -> Float32:
-    """Grow one field of tissue.
+    """Draw the haematoxylin and eosin of one field of tissue, shape (S, S, 2), 0 or more.
 
-    What is drawn depends on the field alone, never on its pixels: the same stream gives the same
+    The draws depend on the field only, never on its pixels: the same random stream gives the same
     tissue at any size.
-
-    Args:
-        patient: Whose.
-        grid: The field and its pixels.
-        rng: Source of this field's randomness.
-
-    Returns:
-        Haematoxylin and eosin, shape (S, S, 2), 0 or more.
     """
     tissue, level = draw_morphology(patient, rng)
     angle = float(rng.uniform(0, np.pi))
@@ -171,7 +159,7 @@ def concentration_map(patient: Patient, grid: Grid, rng: np.random.Generator) ->
 def _grow(
     habit: Habit, tissue: Morphology, level: float, grid: Grid, rng: np.random.Generator
 ) -> tuple[Canvas, Nuclei]:
-    """Grow glands, nests and what is empty, with the nuclei that line or fill them."""
+    """Draw glands, nests and empty space, with the nuclei that line or fill them."""
     richness = habit.glandularity * float(np.exp(0.25 * rng.standard_normal()))
     glands = draw_glands(rng, tissue, grid.field_um, richness)
     epithelium, lumen, secretion = paint_glands(glands, grid)
@@ -216,7 +204,7 @@ def _lining(
 def _fronds(
     tissue: Morphology, grid: Grid, places: tuple[Floats, Floats], rng: np.random.Generator
 ) -> tuple[Float32, Float32, npt.NDArray[np.bool_]]:
-    """Return papillae, the empty space between them, and which places lie in papillae."""
+    """Return papillae, the empty space between them, and a mask of positions in papillae."""
     field = SmoothField.draw(rng, _FROND_UM)
     half = ndtri(0.5 + tissue.fronds / 2)
     ridge = np.abs(field.on(grid))
@@ -236,7 +224,7 @@ def _stained(
     fibres: Float32,
     thickness: Float32,
 ) -> Float32:
-    """Let each compartment take up its stains: (S, S, 2)."""
+    """Return the stain concentrations of all compartments, (S, S, 2)."""
     cover, chromatin = nuclear
     epithelium, solid = canvas.epithelium, 1 - canvas.empty
     matrix = (1 - epithelium) * (1 - canvas.mucin)

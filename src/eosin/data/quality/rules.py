@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from eosin.core.text import percent, quantity
 from eosin.core.types import BoolArray, FloatArray
 from eosin.data.quality.measures import Measures
 
@@ -72,18 +73,14 @@ def explain_flag(flag: Flag, limits: Thresholds) -> str:
     """Say in one phrase what an image with this flag is."""
     return {
         "constant": "one colour all over",
-        "blank": f"less than {_share(limits.least_tissue)} of the pixels are tissue",
+        "blank": f"less than {percent(limits.least_tissue)} of the pixels are tissue",
         "blurred": f"focus far below the median of this set (robust z ≤ −{-limits.focus_z:g})",
-        "saturated": f"more than {_share(limits.most_clipped)} of the values cut off at 0 or 255; "
-        f"of fluorescence, {_share(limits.most_clipped_planes)} of a channel at its top",
-        "ink": f"more than {_share(limits.most_ink)} of the pixels look like ink (pen, margin)",
+        "saturated": f"more than {percent(limits.most_clipped)} of the values cut off at 0 or 255; "
+        f"of fluorescence, {percent(limits.most_clipped_planes)} of a channel at its top",
+        "ink": f"more than {percent(limits.most_ink)} of the pixels look like ink (pen, margin)",
         "odd_size": "another size than most images of this set",
         "duplicate": "the same pixels as an image before it",
     }[flag]
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:g} %"
 
 
 @dataclass(frozen=True)
@@ -241,8 +238,9 @@ def _score_focus(
     n_judged = int(judged.sum())
     if n_judged < limits.least_compared:
         few = f"fewer than {limits.least_compared} to compare"
-        images = "1 image" if n_judged == 1 else f"{n_judged} images"
-        return scores, [f"focus of {images} was not judged: {few}"] if n_judged else []
+        return scores, [
+            f"focus of {quantity(n_judged, 'image')} was not judged: {few}"
+        ] if n_judged else []
     for group in sorted(set(groups)):
         rows = judged & np.array([one == group for one in groups], dtype=bool)
         # A magnification of few images is compared with all: focus hardly depends on it.

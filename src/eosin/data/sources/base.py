@@ -16,8 +16,10 @@ from eosin.artifacts.tables import read_table
 from eosin.core.errors import DataError, RecipeError, UsageError, close_matches
 from eosin.core.places import expand_path
 from eosin.core.registry import Registry
-from eosin.core.text import clean_name
-from eosin.core.types import Samples
+from eosin.core.text import clean_name, quantity, some
+from eosin.core.types import ImageReference, Samples
+from eosin.data.download.source import SOURCES, Source
+from eosin.images.references import describe_left_out
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
@@ -101,6 +103,26 @@ class DataSet:
 
 
 DATASETS: Registry[DataSet] = Registry("data set")
+
+
+def register(
+    facts: DataSetFacts,
+    collect: Callable[[Path, Mapping[str, Any]], Any],
+    source: Source | None = None,
+    *,
+    needs_root: bool = True,
+) -> None:
+    """Enter a data set, and where it can be had.
+
+    Args:
+        facts: As of :class:`DataSet`.
+        collect: As of :class:`DataSet`.
+        source: How it is downloaded; None where there is nothing to download.
+        needs_root: As of :class:`DataSet`.
+    """
+    DATASETS.add(facts.name, DataSet(facts, collect, needs_root))
+    if source is not None:
+        SOURCES.add(facts.name, source)
 
 
 def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
@@ -276,10 +298,9 @@ def refuse_foreign_folders(
                 beside["/".join(above[:depth])].add(folder)
     foreign = next((sorted(names) for _, names in sorted(beside.items()) if len(names) > 1), None)
     if foreign is not None:
-        listed = ", ".join([*foreign[:3], *(["…"] if len(foreign) > 3 else [])])
         raise DataError(
-            f"{root} holds the folders {listed}, which are not of {name}: it takes the classes "
-            f"{classes} from the file names and would ignore the folders",
+            f"{root} holds the folders {some(foreign, 3)}, which are not of {name}: it takes the "
+            f"classes {classes} from the file names and would ignore the folders",
             mend="Read the folders as classes: --set data.dataset=folder or give the data "
             "set's own tree: --set data.root=FOLDER",
         )
@@ -312,6 +333,33 @@ def read_text_table(path: Path, needed: Collection[str]) -> Any:
     return table.reset_index(drop=True)
 
 
+def note_counts(
+    counts: Iterable[tuple[int, str]], left_out: Mapping[str, int] | None = None
+) -> list[str]:
+    """Return a sentence for each number of images that is not 0, and one on what a walk left out.
+
+    Args:
+        counts: Numbers of images, with what became of them.
+        left_out: What the walk over the files left out.
+    """
+    notes = [f"{count_images(count)} {what}" for count, what in counts if count]
+    return [*notes, *filter(None, [describe_left_out(left_out or {})])]
+
+
+def note_differences(
+    images: Iterable[str], files: Iterable[str], table: str, whose: str = ""
+) -> list[str]:
+    """Return sentences on images of a table without a file, and on files that it does not name."""
+    named, there = [ImageReference.parse(image).path for image in images], set(files)
+    absent = [file for file in named if file not in there]
+    such = f"of {table} not there, such as {min(absent)}" if absent else ""
+    counts = [
+        (len(absent), such),
+        (len(there.difference(named)), f"{whose}not in {table}: left out"),
+    ]
+    return note_counts(counts)
+
+
 def count_images(count: int) -> str:
     """Say a number of images: ``1 image``, ``12,000 images``."""
-    return "1 image" if count == 1 else f"{count:,} images"
+    return quantity(count, "image")

@@ -17,17 +17,17 @@ import pandas as pd
 from PIL import Image
 
 from eosin.core.errors import DataError
+from eosin.data.download.source import RemoteFile, Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
     Count,
-    DataSet,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
     refuse_foreign_folders,
+    register,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import list_files
 
 _NAME = re.compile(
     r"SOB_(?P<class_letter>[BM])_(?P<subtype_code>A|F|PT|TA|DC|LC|MC|PC)"
@@ -159,8 +159,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
         (odd, "with other names: left out"),
         (moved, "in the folder of the other class: the name is believed"),
     )
-    notes = [f"{count_images(count)} {what}" for count, what in counts if count]
-    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(found.left_out)])]
+    table.attrs[NOTES] = note_counts(counts, found.left_out)
     return table
 
 
@@ -183,25 +182,47 @@ def _size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-DATASETS.add(
-    "breakhis",
-    DataSet(
-        facts=DataSetFacts(
-            name="breakhis",
-            title="BreakHis: breast tumours, H&E, 4 magnifications",
-            licence="CC BY 4.0",
-            citation="Spanhol et al., IEEE Trans. Biomed. Eng. 63(7):1455-1462, 2016",
-            positive="malignant",
-            classes=("benign", "malignant"),
-            counts=tuple(
-                Count(images, label, magnification)
-                for magnification, both in _PUBLISHED.items()
-                for label, images in zip(("benign", "malignant"), both, strict=True)
-            ),
-            parts="magnification",
-            homepage="https://web.inf.ufpr.br/vri/databases/"
-            "breast-cancer-histopathological-database-breakhis/",
+_HOMEPAGE = (
+    "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
+)
+
+
+register(
+    DataSetFacts(
+        name="breakhis",
+        title="BreakHis: breast tumours, H&E, 4 magnifications",
+        licence="CC BY 4.0",
+        citation="Spanhol et al., IEEE Trans. Biomed. Eng. 63(7):1455-1462, 2016",
+        positive="malignant",
+        classes=("benign", "malignant"),
+        counts=tuple(
+            Count(images, label, magnification)
+            for magnification, both in _PUBLISHED.items()
+            for label, images in zip(("benign", "malignant"), both, strict=True)
         ),
-        collect=collect_breakhis,
+        parts="magnification",
+        homepage=_HOMEPAGE,
+    ),
+    collect_breakhis,
+    Source(
+        name="breakhis",
+        title="Breast Cancer Histopathological Image Classification (BreakHis)",
+        homepage=_HOMEPAGE,
+        licence="CC BY 4.0",
+        citation=(
+            "Spanhol et al., A Dataset for Breast Cancer Histopathological Image Classification, "
+            "IEEE Trans. Biomed. Eng. 63(7), 2016"
+        ),
+        unpacks_to="BreaKHis_v1/: 7,909 images of 700 × 460 px at 40, 100, 200 and 400×; "
+        "about 4 GB",
+        # From the server of its makers; neither size nor checksum is published.
+        files=(
+            RemoteFile(
+                name="BreaKHis_v1.tar.gz",
+                urls=("http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz",),
+                unpack=True,
+                unpacked_bytes=4_000_000_000,
+            ),
+        ),
     ),
 )

@@ -1,19 +1,13 @@
-"""Importing this module registers every data set."""
+"""Importing this module registers every data set: each module of this package enters its own."""
 
-from eosin.data.sources import breakhis, cells, folder, idc, lc25000, mnist, oei, pcam, pcam_kaggle
-from eosin.data.sources import phantom as adapter
+from importlib import import_module
+from pkgutil import iter_modules
+
+from eosin.data import sources
+from eosin.data.download.source import SOURCES
 from eosin.data.sources.base import DATASETS
 
-__all__ = [
-    "DATASETS",
-    "adapter",
-    "breakhis",
-    "cells",
-    "folder",
-    "idc",
-    "lc25000",
-    "mnist",
-    "oei",
-    "pcam",
-    "pcam_kaggle",
-]
+for _module in iter_modules(sources.__path__, f"{sources.__name__}."):
+    import_module(_module.name)
+
+__all__ = ["DATASETS", "SOURCES"]

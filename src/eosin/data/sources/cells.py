@@ -18,22 +18,23 @@ from typing import Any
 import numpy as np
 
 from eosin.core.errors import DataError, RecipeError, close_matches
+from eosin.core.text import quantity
+from eosin.core.types import CONTAINER_SUFFIXES
+from eosin.data.download.source import RemoteFile, Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
-    DataSet,
     DataSetFacts,
     check_options,
-    count_images,
+    note_differences,
     read_text_table,
+    register,
     take_choice,
     take_file,
     take_text,
     take_texts,
 )
-from eosin.images.containers import CONTAINER_SUFFIXES
 from eosin.images.decode import IMAGE_SUFFIXES
-from eosin.images.listing import list_files
+from eosin.images.references import list_files
 
 _OPTIONS = ("channels", "group", "label", "table", "test_plates")
 _TABLE = "cells.csv"
@@ -74,7 +75,9 @@ def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
     if group == "field":
         table["group"] = table["plate"] + "/" + table["field"]
     _add_split(table, take_texts(options, "test_plates"))
-    table.attrs[NOTES] = [*_notes(root, file, table), *_note_plates(table, group)]
+    there = list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES).files
+    notes = note_differences(table["path"], there, file.name)
+    table.attrs[NOTES] = [*notes, *_note_plates(table, group)]
     return table
 
 
@@ -110,56 +113,61 @@ def _add_split(table: Any, test_plates: tuple[str, ...]) -> None:
     table["split"] = np.where(table["plate"].isin(test_plates), "test", "train")
 
 
-def _notes(root: Path, file: Path, table: Any) -> list[str]:
-    there = set(list_files(root, IMAGE_SUFFIXES | CONTAINER_SUFFIXES).files)
-    named = {cell.partition("#")[0] for cell in table["path"]}
-    notes = []
-    if absent := sum(cell.partition("#")[0] not in there for cell in table["path"]):
-        first = min(named - there)
-        notes.append(f"{count_images(absent)} of {file.name} not there, such as {first}")
-    if extra := len(there - named):
-        notes.append(f"{count_images(extra)} not in {file.name}: left out")
-    return notes
-
-
 def _note_plates(table: Any, group: str) -> list[str]:
     if group == "field":
         return [] if "split" in table else ["grouped by field: a plate can lie on both sides"]
     plates = table["plate"].nunique()
     if plates > 2:
         return []
-    count = "1 plate" if plates == 1 else f"{plates} plates"
+    count = quantity(plates, "plate")
     return [f'only {count}: the option group = "field" makes more groups, which share plates']
 
 
-DATASETS.add(
-    "cells",
-    DataSet(
-        facts=DataSetFacts(
-            name="cells",
-            title="Fluorescence images of cells, from a table",
-            licence="unknown",
-            citation="none",
-            modality="fluorescence",
-            channels=(),
-        ),
-        collect=partial(collect_cells, "cells"),
+_HOMEPAGE = "https://bbbc.broadinstitute.org/BBBC021"
+# The first of its 55 plates, which have more than 40 GB. No checksums are published.
+_FOLDER = "https://data.broadinstitute.org/bbbc/BBBC021"
+_PLATE = "BBBC021_v1_images_Week1_22123.zip"
+_TABLES = ("BBBC021_v1_image.csv", "BBBC021_v1_compound.csv", "BBBC021_v1_moa.csv")
+
+
+register(
+    DataSetFacts(
+        name="cells",
+        title="Fluorescence images of cells, from a table",
+        licence="unknown",
+        citation="none",
+        modality="fluorescence",
+        channels=(),
     ),
+    partial(collect_cells, "cells"),
 )
-DATASETS.add(
-    "mcf7",
-    DataSet(
-        facts=DataSetFacts(
-            name="mcf7",
-            title="MCF-7 breast cancer cells under compounds",
-            licence="CC BY-NC-SA 3.0",
-            citation="Image set BBBC021v1, Broad Bioimage Benchmark Collection: Caie et al., "
-            "Mol. Cancer Ther. 9(6):1913-1926, 2010; Ljosa et al., Nat. Methods 9(7):637, 2012",
-            modality="fluorescence",
-            positive="protein_synthesis_inhibitor",
-            channels=("DNA", "actin", "tubulin"),
-            homepage="https://bbbc.broadinstitute.org/BBBC021",
+register(
+    DataSetFacts(
+        name="mcf7",
+        title="MCF-7 breast cancer cells under compounds",
+        licence="CC BY-NC-SA 3.0",
+        citation="Image set BBBC021v1, Broad Bioimage Benchmark Collection: Caie et al., "
+        "Mol. Cancer Ther. 9(6):1913-1926, 2010; Ljosa et al., Nat. Methods 9(7):637, 2012",
+        modality="fluorescence",
+        positive="protein_synthesis_inhibitor",
+        channels=("DNA", "actin", "tubulin"),
+        homepage=_HOMEPAGE,
+    ),
+    partial(collect_cells, "mcf7"),
+    Source(
+        name="mcf7",
+        title="MCF-7 cells under compounds, BBBC021v1, plate Week1_22123",
+        homepage=_HOMEPAGE,
+        licence="CC BY-NC-SA 3.0 as commonly cited; its page has the binding terms",
+        citation=(
+            "Caie et al., Mol. Cancer Ther. 9(6), 2010; Ljosa et al., Nature Methods 9(7):637, 2012"
         ),
-        collect=partial(collect_cells, "mcf7"),
+        unpacks_to="one plate of 16-bit TIFF (DNA, actin, tubulin in files of their own), "
+        "three tables",
+        preparation="cut single cells out of the fields and list them in cells.csv (docs/data.md)",
+        files=(
+            RemoteFile(name=_PLATE, urls=(f"{_FOLDER}/{_PLATE}",), unpack=True),
+            *(RemoteFile(name=table, urls=(f"{_FOLDER}/{table}",)) for table in _TABLES),
+        ),
     ),
 )

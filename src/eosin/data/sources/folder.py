@@ -17,17 +17,16 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.core.text import clean_name
+from eosin.core.text import clean_name, some
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
-    DataSet,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
+    register,
     take_choice,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import list_files
 
 _LAYOUTS = ("class/patient", "patient/class")
 #: Folders of these names hold the parts of a data set, whose classes lie one level below.
@@ -73,10 +72,11 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
             rows.append((path, *((first, second) if layout == _LAYOUTS[0] else (second, first))))
         else:
             loose += 1
-    left_out = describe_left_out(found.left_out)
     if not rows:
         raise DataError(
-            ". ".join(filter(None, [f"{root} holds no images in class folders", left_out])),
+            ". ".join(
+                [f"{root} holds no images in class folders", *note_counts([], found.left_out)]
+            ),
             mend=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
             "image.png",
         )
@@ -85,8 +85,12 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
         _refuse_patients_as_classes(root, rows)
         _refuse_flat_patients(root, rows)
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
-    notes = _notes(loose, sum(not patient for _, _, patient in rows), len(rows))
-    table.attrs[NOTES] = [*notes, *filter(None, [left_out])]
+    unknown = sum(not patient for _, _, patient in rows)
+    some = "no patient folders" if unknown == len(rows) else f"no patient folder for {unknown:,}"
+    table.attrs[NOTES] = [
+        *([f"{some}: each such image is its own group"] if unknown else []),
+        *note_counts([(loose, "beside the class folders: left out")], found.left_out),
+    ]
     return table
 
 
@@ -120,8 +124,8 @@ def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]
     if not few or 2 * len(pairs) < len(firsts) * len(seconds):
         return
     raise DataError(
-        f"{root} holds {len(firsts)} folders ({_some(firsts)}), which all hold the same few "
-        f"({_some(seconds)}): they look like patients, and these like classes",
+        f"{root} holds {len(firsts)} folders ({some(firsts, 3)}), which all hold the same few "
+        f"({some(seconds, 3)}): they look like patients, and these like classes",
         mend="Read it so: --set data.options.layout=patient/class or keep the folders as "
         "classes: --set data.options.layout=class/patient",
     )
@@ -138,7 +142,7 @@ def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> N
         return
     above = shlex.quote(f"data.root={root.resolve().parent}")
     raise DataError(
-        f"{root} holds {len(folders)} folders ({_some(folders)}): they look like patients, not "
+        f"{root} holds {len(folders)} folders ({some(folders, 3)}): they look like patients, not "
         "classes",
         mend=f"If the classes are the folders beside {root.name}, add --set {above}; to keep the "
         "patients' folders as classes, add --set data.options.layout=class/patient",
@@ -166,29 +170,12 @@ def _are_patients(names: Sequence[str]) -> bool:
     return prefix not in _CLASS_WORDS and min(map(len, numbers)) >= _PATIENT_DIGITS
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
-
-
-def _notes(loose: int, unknown: int, total: int) -> list[str]:
-    notes = []
-    if unknown:
-        some = "no patient folders" if unknown == total else f"no patient folder for {unknown:,}"
-        notes.append(f"{some}: each such image is its own group")
-    if loose:
-        notes.append(f"{count_images(loose)} beside the class folders: left out")
-    return notes
-
-
-DATASETS.add(
-    "folder",
-    DataSet(
-        facts=DataSetFacts(
-            name="folder",
-            title="Images in one folder a class",
-            licence="unknown",
-            citation="none",
-        ),
-        collect=collect_folder,
+register(
+    DataSetFacts(
+        name="folder",
+        title="Images in one folder a class",
+        licence="unknown",
+        citation="none",
     ),
+    collect_folder,
 )

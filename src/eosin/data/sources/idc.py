@@ -16,17 +16,17 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
+from eosin.data.download.source import RemoteFile, Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
     Count,
-    DataSet,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
     refuse_foreign_folders,
+    register,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import list_files
 
 CLASSES = ("normal", "idc")
 #: Folders of the published archive: itself, and the patients.
@@ -73,35 +73,48 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     refuse_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
     columns = ["path", "label", "patient", "group", "x", "y"]
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
-    left_out = describe_left_out(found.left_out)
-    table.attrs[NOTES] = [*_notes(copies, odd, moved), *filter(None, [left_out])]
-    return table
-
-
-def _notes(copies: int, odd: int, moved: int) -> list[str]:
-    told = (
+    counts = (
         (copies, "there a second time under the same name: left out"),
         (odd, "with other names: left out"),
         (moved, "in the folder of the other class: the name is believed"),
     )
-    return [f"{count_images(count)} {what}" for count, what in told if count]
+    table.attrs[NOTES] = note_counts(counts, found.left_out)
+    return table
 
 
-DATASETS.add(
-    "idc",
-    DataSet(
-        facts=DataSetFacts(
-            name="idc",
-            title="IDC: invasive ductal carcinoma patches, H&E",
-            licence="CC0 on Kaggle",
-            citation="Cruz-Roa et al., SPIE Medical Imaging 2014; "
-            "Janowczyk and Madabhushi, J. Pathol. Inform. 7:29, 2016",
-            positive="idc",
-            classes=CLASSES,
-            counts=(Count(198_738, "normal"), Count(78_786, "idc")),
-            homepage="http://www.andrewjanowczyk.com/"
-            "use-case-6-invasive-ductal-carcinoma-idc-segmentation/",
+_HOMEPAGE = "http://www.andrewjanowczyk.com/use-case-6-invasive-ductal-carcinoma-idc-segmentation/"
+
+
+register(
+    DataSetFacts(
+        name="idc",
+        title="IDC: invasive ductal carcinoma patches, H&E",
+        licence="CC0 on Kaggle",
+        citation="Cruz-Roa et al., SPIE Medical Imaging 2014; "
+        "Janowczyk and Madabhushi, J. Pathol. Inform. 7:29, 2016",
+        positive="idc",
+        classes=CLASSES,
+        counts=(Count(198_738, "normal"), Count(78_786, "idc")),
+        homepage=_HOMEPAGE,
+    ),
+    collect_idc,
+    Source(
+        name="idc",
+        title="Invasive ductal carcinoma patches (IDC)",
+        homepage=_HOMEPAGE,
+        licence="none is stated where it is published; a copy on Kaggle is marked CC0",
+        citation=(
+            "Cruz-Roa et al., SPIE Medical Imaging 9041, 2014; "
+            "Janowczyk & Madabhushi, J. Pathol. Inform. 7:29, 2016"
         ),
-        collect=collect_idc,
+        unpacks_to="IDC_regular_ps50_idx5/<patient>/{0,1}/*.png: 277,524 patches of 50 × 50 px",
+        # From the page of the tutorial that published them; neither size nor checksum is there.
+        files=(
+            RemoteFile(
+                name="IDC_regular_ps50_idx5.zip",
+                urls=("http://andrewjanowczyk.com/wp-static/IDC_regular_ps50_idx5.zip",),
+                unpack=True,
+            ),
+        ),
     ),
 )

@@ -17,19 +17,19 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.core.text import clean_name
+from eosin.data.download.source import Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
     Count,
-    DataSet,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
     read_text_table,
+    register,
     take_choice,
     take_file,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import list_files
 
 CLASSES = ("colon_aca", "colon_n", "lung_aca", "lung_n", "lung_scc")
 _TABLE = "clusters.csv"
@@ -72,9 +72,8 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     left_out = found.left_out
     if clusters.is_file() and root in clusters.parents:
         left_out = left_out - Counter({clusters.suffix.lower(): 1})  # it was read
-    if odd:
-        notes.append(f"{count_images(odd)} outside the known class folders: left out")
-    table.attrs[NOTES] = [*notes, *filter(None, [describe_left_out(left_out)])]
+    notes += note_counts([(odd, "outside the known class folders: left out")], left_out)
+    table.attrs[NOTES] = notes
     return table
 
 
@@ -94,13 +93,14 @@ def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
     ]
     table["cluster"] = [f"{key[0]}/{clusters[key]}" if key in clusters else "" for key in keys]
     table["group"] = table["cluster"]
-    notes = []
-    if unknown := sum(key not in clusters for key in keys):
-        notes.append(f"{count_images(unknown)} not in {path.name}: each its own group, and {leak}")
+    unknown = sum(key not in clusters for key in keys)
     absent = {key for key in clusters if key[0] in wanted} - set(keys)
-    if absent:
-        notes.append(f"{count_images(len(absent))} of {path.name} not there")
-    return notes
+    return note_counts(
+        [
+            (unknown, f"not in {path.name}: each its own group, and {leak}"),
+            (len(absent), f"of {path.name} not there"),
+        ]
+    )
 
 
 def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
@@ -116,19 +116,36 @@ def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
     return clusters
 
 
-DATASETS.add(
-    "lc25000",
-    DataSet(
-        facts=DataSetFacts(
-            name="lc25000",
-            title="LC25000: lung and colon carcinoma, H&E",
-            licence="none stated",
-            citation="Borkowski et al., Lung and Colon Cancer Histopathological Image Dataset "
-            "(LC25000), arXiv:1912.12142, 2019",
-            classes=CLASSES,
-            counts=tuple(Count(5000, label) for label in CLASSES),
-            homepage="https://github.com/tampapath/lung_colon_image_set",
+_HOMEPAGE = "https://github.com/tampapath/lung_colon_image_set"
+
+
+register(
+    DataSetFacts(
+        name="lc25000",
+        title="LC25000: lung and colon carcinoma, H&E",
+        licence="none stated",
+        citation="Borkowski et al., Lung and Colon Cancer Histopathological Image Dataset "
+        "(LC25000), arXiv:1912.12142, 2019",
+        classes=CLASSES,
+        counts=tuple(Count(5000, label) for label in CLASSES),
+        homepage=_HOMEPAGE,
+    ),
+    collect_lc25000,
+    Source(
+        name="lc25000",
+        title="Lung and Colon Cancer Histopathological Images (LC25000)",
+        homepage=_HOMEPAGE,
+        licence="free to use for AI researchers, as its makers say; no licence is named",
+        citation=(
+            "Borkowski et al., Lung and Colon Cancer Histopathological Image Dataset (LC25000), "
+            "arXiv:1912.12142, 2019"
         ),
-        collect=collect_lc25000,
+        unpacks_to="lung_colon_image_set/{lung,colon}_image_sets/<class>/*.jpeg: "
+        "25,000, 768 × 768 px",
+        obstacle="its makers serve it as a torrent, and copies of it want an account",
+        instruction=(
+            "Get LC25000.zip (1.85 GB) with a torrent program from "
+            "https://academictorrents.com/details/7a638ed187a6180fd6e464b3666a6ea0499af4af"
+        ),
     ),
 )

@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
-from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet, DataSetFacts, check_options
+from eosin.core.types import ImageReference
+from eosin.data.download.source import RemoteFile, Source
+from eosin.data.sources.base import NOTES, Count, DataSetFacts, check_options, register
 from eosin.images.containers import count_items, read_labels
 
 _PARTS = {"train": "train", "t10k": "test"}
@@ -75,7 +77,7 @@ def _collect_part(root: Path, images: Path, labels: Path, split: str) -> Any:
     lead = images.relative_to(root).as_posix()
     return pd.DataFrame(
         {
-            "path": [f"{lead}#{index}" for index in range(n_images)],
+            "path": [str(ImageReference(lead, str(index))) for index in range(n_images)],
             "label": [str(digit) for digit in digits],
             "split": split,
         },
@@ -83,18 +85,62 @@ def _collect_part(root: Path, images: Path, labels: Path, split: str) -> Any:
     )
 
 
-DATASETS.add(
-    "mnist",
-    DataSet(
-        facts=DataSetFacts(
-            name="mnist",
-            title="MNIST: handwritten digits",
-            licence="CC BY-SA 3.0",
-            citation="LeCun et al., Proc. IEEE 86(11):2278-2324, 1998",
-            classes=tuple("0123456789"),
-            counts=(Count(60_000, part="train"), Count(10_000, part="test")),
-            homepage="http://yann.lecun.com/exdb/mnist/",
+_HOMEPAGE = "http://yann.lecun.com/exdb/mnist/"
+# TensorFlow Datasets publishes sizes and SHA-256 of the first; the second is torchvision's and
+# serves the same files.
+_MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist",
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+)
+_PUBLISHED = {
+    "train-images-idx3-ubyte.gz": (
+        9_912_422,
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        28_881,
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        1_648_877,
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        4_542,
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+}
+
+
+register(
+    DataSetFacts(
+        name="mnist",
+        title="MNIST: handwritten digits",
+        licence="CC BY-SA 3.0",
+        citation="LeCun et al., Proc. IEEE 86(11):2278-2324, 1998",
+        classes=tuple("0123456789"),
+        counts=(Count(60_000, part="train"), Count(10_000, part="test")),
+        homepage=_HOMEPAGE,
+    ),
+    collect_mnist,
+    Source(
+        name="mnist",
+        title="MNIST handwritten digits",
+        homepage=_HOMEPAGE,
+        licence="CC BY-SA 3.0",
+        citation=(
+            "LeCun et al., Gradient-based learning applied to document recognition, "
+            "Proc. IEEE 86(11), 1998"
         ),
-        collect=collect_mnist,
+        unpacks_to="four idx.gz files, read as they are: 60,000 and 10,000 digits of 28 × 28 px",
+        files=tuple(
+            RemoteFile(
+                name=name,
+                urls=tuple(f"{mirror}/{name}" for mirror in _MIRRORS),
+                size=size,
+                checksum=f"sha256:{digest}",
+            )
+            for name, (size, digest) in _PUBLISHED.items()
+        ),
     ),
 )

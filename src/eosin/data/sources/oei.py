@@ -15,15 +15,15 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
+from eosin.data.download.source import Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
-    DataSet,
     DataSetFacts,
     check_options,
-    count_images,
+    note_counts,
+    register,
 )
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import list_files
 
 CLASSES = ("MCF-10A", "MCF-7", "MDA-MB-231")
 _KNOWN = {re.sub("[^a-z0-9]", "", name.lower()): name for name in CLASSES}
@@ -57,27 +57,42 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
             mend="Name the folder that holds one folder a cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
-    notes = ["no plates or dishes are known: each image is its own group"]
-    notes += filter(None, [describe_left_out(found.left_out)])
-    table.attrs[NOTES] = notes
-    if odd:
-        notes.append(f"{count_images(odd)} outside the known class folders: left out")
+    table.attrs[NOTES] = [
+        "no plates or dishes are known: each image is its own group",
+        *note_counts([(odd, "outside the known class folders: left out")], found.left_out),
+    ]
     return table
 
 
-DATASETS.add(
-    "oei",
-    DataSet(
-        facts=DataSetFacts(
-            name="oei",
-            title="Actin networks of 3 breast cell lines",
-            licence="unknown",
-            citation="Oei et al., PLoS ONE 14(3):e0213626, 2019",
-            modality="fluorescence",
-            classes=CLASSES,
-            channels=("actin",),
-            homepage="https://doi.org/10.1371/journal.pone.0213626",
+_HOMEPAGE = "https://doi.org/10.1371/journal.pone.0213626"
+
+
+register(
+    DataSetFacts(
+        name="oei",
+        title="Actin networks of 3 breast cell lines",
+        licence="unknown",
+        citation="Oei et al., PLoS ONE 14(3):e0213626, 2019",
+        modality="fluorescence",
+        classes=CLASSES,
+        channels=("actin",),
+        homepage=_HOMEPAGE,
+    ),
+    collect_oei,
+    Source(
+        name="oei",
+        title="Actin networks of MCF-10A, MCF-7 and MDA-MB-231 cells",
+        homepage=_HOMEPAGE,
+        licence="the one stated on its figshare page",
+        citation=(
+            "Oei et al., Convolutional neural network for cell classification using microscope "
+            "images of intracellular actin networks, PLoS ONE 14(3) e0213626, 2019"
         ),
-        collect=collect_oei,
+        unpacks_to="fluorescence images of three cell lines",
+        obstacle="its address on figshare is not known to this version",
+        instruction=(
+            "Follow the figshare link in the data availability statement of "
+            "https://doi.org/10.1371/journal.pone.0213626"
+        ),
     ),
 )

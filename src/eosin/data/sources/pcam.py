@@ -6,7 +6,7 @@ which slide of CAMELYON16 each patch was cut; without them no group is known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,21 @@ import pandas as pd
 
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.text import clean_name
-from eosin.core.types import IntArray
+from eosin.core.types import ImageReference, IntArray
+from eosin.data.download.source import RemoteFile, Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
     Count,
-    DataSet,
     DataSetFacts,
     check_options,
     count_images,
+    note_counts,
     read_text_table,
+    register,
     take_choice,
 )
 from eosin.images.containers import count_items, read_labels
-from eosin.images.listing import describe_left_out, list_files
+from eosin.images.references import list_files
 
 PARTS = ("train", "valid", "test")
 CLASSES = ("normal", "tumour")
@@ -108,7 +109,7 @@ def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
     slides = _read_slides(folder, part, targets, notes)
     return pd.DataFrame(
         {
-            "path": [f"{lead}{images.name}#{index}" for index in range(n_images)],
+            "path": [str(ImageReference(lead + images.name, str(i))) for i in range(n_images)],
             "label": np.array(CLASSES, dtype=object)[targets],
             "part": part,
             "slide": "" if slides is None else slides["wsi"],
@@ -201,10 +202,10 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
             "class folders 0 and 1, nor these below train, valid, test",
             mend="Name the folder that holds them",
         )
-    notes = ["no slides are known: each image is its own group"]
-    if left_out:
-        notes.append(f"{count_images(left_out)} outside the class folders 0 and 1: left out")
-    notes += filter(None, [describe_left_out(found.left_out)])
+    notes = [
+        "no slides are known: each image is its own group",
+        *note_counts([(left_out, "outside the class folders 0 and 1: left out")], found.left_out),
+    ]
     table = pd.DataFrame(rows, columns=["path", "label", "part"], dtype=object)
     return (table if has_parts else table.drop(columns="part")), notes
 
@@ -227,21 +228,65 @@ def _assign_splits(root: Path, table: Any, judge: str, notes: list[str]) -> Any:
     return table
 
 
-DATASETS.add(
-    "pcam",
-    DataSet(
-        facts=DataSetFacts(
-            name="pcam",
-            title="PatchCamelyon: lymph node metastases, H&E",
-            licence="CC0 1.0",
-            citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
-            positive="tumour",
-            classes=CLASSES,
-            counts=tuple(Count(images, part=part) for part, images in _PUBLISHED.items()),
-            parts="part",
-            mpp=MPP,
-            homepage="https://github.com/basveeling/pcam",
+_HOMEPAGE = "https://github.com/basveeling/pcam"
+_RECORD = "https://zenodo.org/record/2546921/files"
+_PATCH_BYTES = 96 * 96 * 3
+# Sizes and SHA-256 of the HDF5 files are those that TensorFlow Datasets publishes for the same
+# addresses. The tables of slides have only MD5 sums that contradict each other between the makers'
+# page and other copies for two of the three, so only the undisputed one stands here.
+_SUMS = {
+    "train_x": (6_421_353_462, "d619e741468a7ab35c7e4a75e6821b7e7e6c9411705d45708f2a0efc8960656c"),
+    "train_y": (21_378, "b74126d2c01b20d3661f9b46765d29cf4e4fba6faba29c8e0d09d406331ab75a"),
+    "valid_x": (805_965_320, "f82ee1670d027b4ec388048d9eabc2186b77c009655dae76d624c0ecb053ccb2"),
+    "valid_y": (3_038, "ce1ae30f08feb468447971cfd0472e7becd0ad96d877c64120c72571439ae48c"),
+    "test_x": (800_875_929, "79174c2201ad521602a5888be8f36ee10875f37403dd3f2086caf2182ef87245"),
+    "test_y": (3_040, "0a522005fccc8bbd04c5a117bfaf81d8da2676f03a29d7499f71d0a0bd6068ef"),
+}
+_TABLE_SUMS = {"train": "md5:5a3dd671e465cfd74b5b822125e65b0a"}
+
+
+def _list_remote_files() -> Iterator[RemoteFile]:
+    for key, (size, digest) in _SUMS.items():
+        part, half = key.split("_")
+        name = f"{_STEM}{key}.h5.gz"
+        yield RemoteFile(
+            name=name,
+            urls=(f"{_RECORD}/{name}",),
+            size=size,
+            checksum=f"sha256:{digest}",
+            unpack=True,
+            unpacked_bytes=_PUBLISHED[part] * (_PATCH_BYTES if half == "x" else 1),
+        )
+    for part in PARTS:
+        name = f"{_STEM}{part}_meta.csv"
+        yield RemoteFile(name, (f"{_RECORD}/{name}",), checksum=_TABLE_SUMS.get(part))
+
+
+register(
+    DataSetFacts(
+        name="pcam",
+        title="PatchCamelyon: lymph node metastases, H&E",
+        licence="CC0 1.0",
+        citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
+        positive="tumour",
+        classes=CLASSES,
+        counts=tuple(Count(images, part=part) for part, images in _PUBLISHED.items()),
+        parts="part",
+        mpp=MPP,
+        homepage=_HOMEPAGE,
+    ),
+    collect_pcam,
+    Source(
+        name="pcam",
+        title="PatchCamelyon (PCam)",
+        homepage=_HOMEPAGE,
+        licence="CC0 1.0",
+        citation=(
+            "Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018; "
+            "Ehteshami Bejnordi et al., JAMA 318(22), 2017"
         ),
-        collect=collect_pcam,
+        unpacks_to="six HDF5 files (images and labels of train, valid, test), three tables of "
+        "slides",
+        files=tuple(_list_remote_files()),
     ),
 )

@@ -13,18 +13,19 @@ from typing import Any
 import pandas as pd
 
 from eosin.core.errors import DataError
+from eosin.data.download.source import Source
 from eosin.data.sources.base import (
-    DATASETS,
     NOTES,
     Count,
-    DataSet,
     DataSetFacts,
     check_options,
     count_images,
+    note_differences,
     read_text_table,
+    register,
 )
 from eosin.data.sources.pcam import CLASSES, MPP
-from eosin.images.listing import list_files
+from eosin.images.references import list_files
 
 _TABLE = "train_labels.csv"
 
@@ -73,34 +74,42 @@ def _check_labels(path: Path, labels: Any) -> None:
 
 
 def _notes(root: Path, table: Any) -> list[str]:
-    named = set(table["path"])
     there = {f"train/{path}" for path in list_files(root / "train", [".tif"]).files}
     notes = ["no slides are known: each image is its own group"]
-    if absent := len(named - there):
-        first = min(named - there)
-        notes.append(f"{count_images(absent)} of {_TABLE} not there, such as {first}")
-    if extra := len(there - named):
-        notes.append(f"{count_images(extra)} of train not in {_TABLE}: left out")
+    notes += note_differences(table["path"], there, _TABLE, "of train ")
     if (root / "test").is_dir():
         unlabelled = len(list_files(root / "test", [".tif"]).files)
         notes.append(f"{count_images(unlabelled)} of test left out: they have no labels")
     return notes
 
 
-DATASETS.add(
-    "pcam_kaggle",
-    DataSet(
-        facts=DataSetFacts(
-            name="pcam_kaggle",
-            title="PatchCamelyon without duplicates (Kaggle), H&E",
-            licence="Kaggle's rules",
-            citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
-            positive="tumour",
-            classes=CLASSES,
-            counts=(Count(130_908, "normal"), Count(89_117, "tumour")),
-            mpp=MPP,
-            homepage="https://www.kaggle.com/c/histopathologic-cancer-detection",
+_HOMEPAGE = "https://www.kaggle.com/c/histopathologic-cancer-detection"
+
+
+register(
+    DataSetFacts(
+        name="pcam_kaggle",
+        title="PatchCamelyon without duplicates (Kaggle), H&E",
+        licence="Kaggle's rules",
+        citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
+        positive="tumour",
+        classes=CLASSES,
+        counts=(Count(130_908, "normal"), Count(89_117, "tumour")),
+        mpp=MPP,
+        homepage=_HOMEPAGE,
+    ),
+    collect_pcam_kaggle,
+    Source(
+        name="pcam_kaggle",
+        title="Histopathologic Cancer Detection (PCam without its duplicates)",
+        homepage=_HOMEPAGE,
+        licence="the competition's rules; PCam itself is CC0 1.0",
+        citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
+        unpacks_to="train/*.tif, train_labels.csv (220,025 images) and test/ without labels",
+        obstacle="Kaggle gives it only to those who are logged in and have accepted its rules",
+        instruction=(
+            "Log in, accept the rules and download the data at "
+            "https://www.kaggle.com/c/histopathologic-cancer-detection/data"
         ),
-        collect=collect_pcam_kaggle,
     ),
 )

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from eosin.artifacts.manifest import write_table
-from eosin.core.errors import DataError, RecipeError, close_matches
+from eosin.core.errors import DataError, RecipeError
 from eosin.core.files import read_json, write_json
 from eosin.core.progress import progress_bar
 from eosin.data.phantom.options import PhantomOptions
 from eosin.data.phantom.simulation import write_phantom
-from eosin.data.sources.base import DATASETS, DataSet, DataSetFacts
+from eosin.data.sources.base import DataSetFacts, check_options, register
 
 #: Raise this when a change of the renderer changes its images.
 RENDERER_VERSION = 2
@@ -29,13 +29,7 @@ def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
     Raises:
         RecipeError: An unknown key, or a value outside its range.
     """
-    known = {field.name for field in fields(PhantomOptions)}
-    for key in options:
-        if key not in known:
-            raise RecipeError(
-                f"'data.options.{key}': the phantom has no such option",
-                mend=close_matches(key, known),
-            )
+    check_options("the phantom", options, {field.name for field in fields(PhantomOptions)})
     values = dict(options)
     if isinstance(values.get("magnifications"), list):
         values["magnifications"] = tuple(values["magnifications"])
@@ -76,19 +70,16 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     return table.astype(str)
 
 
-DATASETS.add(
-    "phantom",
-    DataSet(
-        facts=DataSetFacts(
-            name="phantom",
-            title="Phantom: simulated H&E, no tissue of anybody",
-            licence="Apache-2.0",
-            citation="Eosin's phantom, docs/phantom.md",
-            positive="malignant",
-            classes=("benign", "malignant"),
-            simulated=True,
-        ),
-        collect=collect_phantom,
-        needs_root=False,
+register(
+    DataSetFacts(
+        name="phantom",
+        title="Phantom: simulated H&E, no tissue of anybody",
+        licence="Apache-2.0",
+        citation="Eosin's phantom, docs/phantom.md",
+        positive="malignant",
+        classes=("benign", "malignant"),
+        simulated=True,
     ),
+    collect_phantom,
+    needs_root=False,
 )

@@ -13,9 +13,14 @@ import numpy as np
 from eosin.core.errors import SplitError
 from eosin.core.seeding import generator
 from eosin.core.types import SPLITS, IntArray, Samples
-from eosin.data.splits.checks import check_classes, check_sites, refuse_division
-from eosin.data.splits.protocols import Fold, report_split
-from eosin.data.splits.units import Units, find_units, with_columns
+from eosin.data.splits.partition import Units, find_units, with_columns
+from eosin.data.splits.protocols import (
+    Fold,
+    check_classes,
+    check_sites,
+    refuse_division,
+    report_split,
+)
 from eosin.recipe.data import SplitSection
 
 #: Draws of one repeat until its folds are no other repeat's.

@@ -18,9 +18,8 @@ from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
-from eosin.networks.pretrained import Loaded, load_pretrained
+from eosin.networks.pretrained import IMAGENET, Loaded, load_pretrained
 from eosin.networks.registry import count_macs
-from eosin.networks.sources import IMAGENET
 from eosin.recipe.schema import Recipe, TrainSection
 from eosin.runtime.device import choose_placement
 from eosin.runtime.placement import Placement

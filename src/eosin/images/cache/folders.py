@@ -23,27 +23,7 @@ from eosin.images.cache.index import StoreSettings
 
 #: What to do where the system refuses to write the cache: no ``-o`` has a say in it.
 ELSEWHERE = "Set EOSIN_CACHE to a folder you may write"
-
-
 _WAITING = "Waiting for another process that reads the same images"
-
-
-@contextmanager
-def explain_cache_errors(action: str, path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal into one line with the cache's own mend.
-
-    Args:
-        action: What was tried, e.g. ``"make"``.
-        path: On what.
-
-    Raises:
-        OutputError: In place of any ``OSError`` raised inside.
-    """
-    try:
-        with explain_os_errors(action, path):
-            yield
-    except OutputError as error:
-        raise OutputError(error.message, mend=ELSEWHERE) from error
 
 
 class StoreDocument(VersionedDocument):
@@ -151,7 +131,7 @@ def write_alone(path: Path, say: Callable[[str], None] | None = None) -> Iterato
         OutputError: The folder takes no lock.
     """
     lock = _make_lock(path)
-    with explain_cache_errors("lock", path):
+    with explain_os_errors("lock", path, mend=ELSEWHERE):
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -165,7 +145,7 @@ def write_alone(path: Path, say: Callable[[str], None] | None = None) -> Iterato
 
 
 def _make_lock(path: Path) -> FileLock:
-    with explain_cache_errors("make", path.parent):
+    with explain_os_errors("make", path.parent, mend=ELSEWHERE):
         path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 
@@ -214,7 +194,7 @@ def own(lock: Path, marker: Path) -> Iterator[bool]:
     """
     held = _make_lock(lock)
     is_written = False
-    with explain_cache_errors("lock", lock):
+    with explain_os_errors("lock", lock, mend=ELSEWHERE):
         try:
             held.acquire(timeout=0)
         except Timeout:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 from io import FileIO
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -135,12 +134,7 @@ class ImageStore:
     def __enter__(self) -> ImageStore:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[type[ImageStore], tuple[Any, ...]]:

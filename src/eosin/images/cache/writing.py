@@ -9,14 +9,14 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
-from types import TracebackType
 from typing import Any
 
 import numpy.typing as npt
 
 from eosin.core.errors import ArtifactError, OutputError
-from eosin.core.files import clean_partial
-from eosin.images.cache.folders import ELSEWHERE, StoreFolder, explain_cache_errors
+from eosin.core.files import clean_partial, explain_os_errors
+from eosin.core.text import mebibytes
+from eosin.images.cache.folders import ELSEWHERE, StoreFolder
 from eosin.images.cache.index import ImageState, Index, StoreSettings, read_index, write_index
 from eosin.images.cache.reading import Reading
 
@@ -31,7 +31,6 @@ _MEND = (
     "Free some space, with `eosin data cache --clear` for example, or set EOSIN_CACHE to a folder "
     "on another disk"
 )
-_MIB = 1 << 20
 
 
 def open_index(folder: StoreFolder, settings: StoreSettings) -> Index | None:
@@ -70,7 +69,7 @@ class StoreWriter:
     ) -> None:
         self.folder = folder
         self.settings = settings
-        with explain_cache_errors("make", folder.path):
+        with explain_os_errors("make", folder.path, mend=ELSEWHERE):
             folder.path.mkdir(parents=True, exist_ok=True)
         self.index = open_index(folder, settings) or Index()
         self._known = self.index.by_content()
@@ -106,7 +105,7 @@ class StoreWriter:
 
     def _open_rows(self) -> io.FileIO:
         path = self.folder.pixels(self.index.token)
-        with explain_cache_errors("write", path):
+        with explain_os_errors("write", path, mend=ELSEWHERE):
             # Unbuffered: what a full disk refused must not be tried again when it is closed.
             stream = io.FileIO(path, "r+" if path.exists() else "w+")
             end = self._rows * self.settings.row_bytes
@@ -121,13 +120,13 @@ class StoreWriter:
         Raises:
             OutputError: The disk has too little room.
         """
-        with explain_cache_errors("look at", self.folder.path):
+        with explain_os_errors("look at", self.folder.path, mend=ELSEWHERE):
             free = shutil.disk_usage(self.folder.path).free
         needed = n_images * self.settings.row_bytes
         if needed > free:
             raise OutputError(
-                f"{n_images} images need {needed / _MIB:,.0f} MiB in {self.folder.path.parent}, "
-                f"{free / _MIB:,.0f} MiB are free",
+                f"{n_images} images need {mebibytes(needed)} in {self.folder.path.parent}, "
+                f"{mebibytes(free)} are free",
                 mend=_MEND,
             )
 
@@ -204,12 +203,7 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Keep what was read, whatever ended the work; its own error comes first."""
         try:
             self.flush()

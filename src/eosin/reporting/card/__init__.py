@@ -1,4 +1,4 @@
-"""The model card: what a model is, may be used for and is known to fail at, from its run alone."""
+"""Model card: intended use, evaluation and known failures, made from a run folder alone."""
 
 from eosin.reporting.card.writing import card_of, save_card, write_card
 

@@ -1,4 +1,4 @@
-"""What a run answers of the items that reporting guidelines ask for; empty where it does not."""
+"""Answers of a run to the items of reporting guidelines; empty where it has none."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from eosin.reporting.sections import decisions as abstention
 from eosin.reporting.sections import exploration, provenance
 from eosin.reporting.sections.calibration import calibration_words
 from eosin.reporting.sections.training import balance_words
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: From a run to what it answers.
-Tell = Callable[[Run], str]
+#: Function from a run to its answer.
+Tell = Callable[[FinishedRun], str]
 
 
 def model_fact(*names: str) -> Tell:
-    """Return what tells facts of ``model.json``."""
+    """Return a function that formats facts of ``model.json``."""
     return lambda run: _joined(chosen(provenance.model_facts(run), names))
 
 
 def dataset_fact(*names: str) -> Tell:
-    """Return what tells facts that the data set declares."""
+    """Return a function that formats facts declared by the data set."""
     return lambda run: _joined(chosen(provenance.dataset_facts(run), names))
 
 
 def environment_fact(*names: str) -> Tell:
-    """Return what tells facts of ``environment.json``."""
+    """Return a function that formats facts of ``environment.json``."""
     return lambda run: _joined(chosen(provenance.environment_facts(run), names))
 
 
 def recipe_fact(*names: str) -> Tell:
-    """Return what tells choices of the recipe."""
+    """Return a function that formats choices of the recipe."""
     return lambda run: _joined(chosen(recipe_facts(run), names))
 
 
@@ -58,14 +58,14 @@ def _joined(facts: provenance.Facts) -> str:
     return "; ".join(f"{name}: {value}" if len(facts) > 1 else value for name, value in facts)
 
 
-def sites(run: Run) -> str:
-    """Tell how many sites the images are from."""
+def sites(run: FinishedRun) -> str:
+    """Return the number of sites."""
     n = len(run.judged.by_site)
     return f"{quantity(n, 'site')} judged" if n else ""
 
 
-def selection(run: Run) -> str:
-    """Tell which images of the data set were taken."""
+def selection(run: FinishedRun) -> str:
+    """Describe the selection of images from the data set."""
     if run.recipe is None:
         return ""
     data = run.recipe.data
@@ -74,34 +74,34 @@ def selection(run: Run) -> str:
     return f"{kept}{limit}"
 
 
-def acquisition(run: Run) -> str:
-    """Tell what is known of how images were taken."""
+def acquisition(run: FinishedRun) -> str:
+    """Describe the image acquisition."""
     told = dict(exploration.availability(run)).get("Magnifications", "")
     scale = f"{run.model.mpp:g} µm per pixel" if run.model and run.model.mpp else ""
     return "; ".join(text for text in (told, scale) if text)
 
 
-def classes(run: Run) -> str:
-    """Tell what is told apart."""
+def classes(run: FinishedRun) -> str:
+    """Describe the classes."""
     told = run.class_names
     return f"label of an image: {listing(told)}" if told else ""
 
 
-def size(run: Run) -> str:
-    """Tell on how much the model was judged."""
+def size(run: FinishedRun) -> str:
+    """Return the size of the evaluated split."""
     return f"judged on {units(run)}" if run.judged.n_images else ""
 
 
-def missing(run: Run) -> str:
-    """Tell what became of images that could not be read."""
+def missing(run: FinishedRun) -> str:
+    """Describe the handling of unreadable images."""
     if run.manifest is None:
         return ""
     n = len(run.skipped)
     return f"{quantity(n, 'unreadable image')} left out" if n else "no image was unreadable"
 
 
-def partition(run: Run) -> str:
-    """Tell how images were divided."""
+def partition(run: FinishedRun) -> str:
+    """Describe the split."""
     report = run.split_report
     if report is None:
         return ""
@@ -114,8 +114,8 @@ def partition(run: Run) -> str:
     return f"protocol “{report.protocol}”{by}: {', '.join(told)} of the images"
 
 
-def disjoint(run: Run) -> str:
-    """Tell at which level the parts are disjoint."""
+def disjoint(run: FinishedRun) -> str:
+    """Return the level at which the subsets are disjoint."""
     found, unit = exposure(run), unit_name(run)
     if found is None:
         return ""
@@ -126,8 +126,8 @@ def disjoint(run: Run) -> str:
     return f"{unit}; none on both sides"
 
 
-def ensembling(run: Run) -> str:
-    """Tell whether several networks are averaged."""
+def ensembling(run: FinishedRun) -> str:
+    """Describe the ensemble, if any."""
     if run.model is None:
         return ""
     if run.model.architecture != "ensemble":
@@ -135,8 +135,8 @@ def ensembling(run: Run) -> str:
     return dict(provenance.model_facts(run))["Weights"]
 
 
-def clusters(run: Run) -> str:
-    """Tell by which clusters it was judged."""
+def clusters(run: FinishedRun) -> str:
+    """Return the subgroups that metrics are reported for."""
     judged = run.judged
     told = {
         "magnification": judged.by_magnification,
@@ -146,8 +146,8 @@ def clusters(run: Run) -> str:
     return listing(f"by {name} ({len(blocks)})" for name, blocks in told.items() if len(blocks) > 1)
 
 
-def measures(run: Run) -> str:
-    """Tell what the model is measured by."""
+def measures(run: FinishedRun) -> str:
+    """Return the performance measures."""
     judged = run.judged
     names = [
         metric_label(name, short=True) for name, m in judged.image.items() if m.value is not None
@@ -155,8 +155,8 @@ def measures(run: Run) -> str:
     return ", ".join([*names, *(["decision curve"] if judged.decisions else [])])
 
 
-def uncertainty(run: Run) -> str:
-    """Tell how intervals were made."""
+def uncertainty(run: FinishedRun) -> str:
+    """Describe the confidence intervals."""
     lead = leading_metric(run.judged.image)
     if lead is None or lead[1].low is None:
         return ""
@@ -165,8 +165,8 @@ def uncertainty(run: Run) -> str:
     )
 
 
-def balance(run: Run) -> str:
-    """Tell how even the classes are, and what was done about it."""
+def balance(run: FinishedRun) -> str:
+    """Describe the class balance and its handling."""
     counts = exploration.label_counts(run)
     shown: dict[str, int] = {}
     for row in counts.values():
@@ -177,16 +177,16 @@ def balance(run: Run) -> str:
     return f"{told}. {done}".strip() if told else ""
 
 
-def output(run: Run) -> str:
-    """Tell what the model gives, and from which probability it decides."""
+def output(run: FinishedRun) -> str:
+    """Describe the model's output and threshold."""
     if run.model is None:
         return ""
     threshold = dict(provenance.model_facts(run)).get("Threshold", "")
     return f"probability of each class; threshold {threshold}"
 
 
-def parts(run: Run) -> str:
-    """Tell images of each class in each part."""
+def parts(run: FinishedRun) -> str:
+    """Return the number of images by class and subset."""
     rows = exploration.label_counts(run)
     return "; ".join(
         f"{part}: {', '.join(f'{name} {count(n)}' for name, n in sorted(row.items()))}"
@@ -194,20 +194,20 @@ def parts(run: Run) -> str:
     )
 
 
-def availability(run: Run) -> str:
-    """Tell where the data are, under which licence."""
+def availability(run: FinishedRun) -> str:
+    """Return the location and licence of the data."""
     return dataset_fact("DOI", "Address", "Homepage")(run)
 
 
-def code(run: Run) -> str:
-    """Tell what makes the run again."""
+def code(run: FinishedRun) -> str:
+    """Describe how to reproduce the run."""
     if run.recipe is None or run.environment is None:
         return ""
     return f"Eosin {run.environment.eosin} and the run's recipe.toml make it again"
 
 
-def specification(run: Run) -> str:
-    """Tell which files are the model."""
+def specification(run: FinishedRun) -> str:
+    """Return the names of the model's files."""
     if run.model is None:
         return ""
     folder = ModelFolder(run.folder.model)
@@ -215,20 +215,20 @@ def specification(run: Run) -> str:
     return f"in full: {listing([folder.info.name, *computing])}"
 
 
-def headline(run: Run) -> str:
-    """Tell the number that the verdict is built on."""
+def headline(run: FinishedRun) -> str:
+    """Return the metric of the verdict."""
     lead = leading_metric(run.judged.image)
     return f"{leading_name(lead[0], run)} {metric_text(lead[1])}" if lead else ""
 
 
-def failing(run: Run) -> str:
-    """Tell how many failures the card lists."""
+def failing(run: FinishedRun) -> str:
+    """Return the number of failures that the card lists."""
     n = len(failure_points(run))
     return f"{quantity(n, 'finding')} under Known failures" if n else ""
 
 
-def refusals(run: Run) -> str:
-    """Tell what happens to images that do not fit, and when the model abstains."""
+def refusals(run: FinishedRun) -> str:
+    """Describe input validation and abstention."""
     if run.model is None:
         return ""
     rule = abstention.rule_of(run)
@@ -236,14 +236,14 @@ def refusals(run: Run) -> str:
     return f"images of other channels or modality are refused; {abstains}"
 
 
-def recalibration(run: Run) -> str:
-    """Tell whether probabilities were scaled."""
+def recalibration(run: FinishedRun) -> str:
+    """Describe the calibration of probabilities."""
     told = dict(provenance.model_facts(run)).get("Temperature", "")
     return calibration_words(run) or (f"temperature: {told}" if told else "")
 
 
-def transformation(run: Run) -> str:
-    """Tell how values are scaled, and how training images are changed."""
+def transformation(run: FinishedRun) -> str:
+    """Describe the scaling of pixel values and the augmentation."""
     if run.model is None:
         return ""
     given = run.model.preprocessing
@@ -252,8 +252,8 @@ def transformation(run: Run) -> str:
     return f"less the mean {mean}, over {std}{policy}"
 
 
-def flow(run: Run) -> str:
-    """Tell how many images and patients came in, and how many files were left out."""
+def flow(run: FinishedRun) -> str:
+    """Describe the participant flow: images, patients and excluded files."""
     if run.manifest is None:
         return ""
     return _joined(

@@ -1,4 +1,4 @@
-"""What must be known before a number of the card is read."""
+"""Cautions, licences and known failures of the model card."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from eosin.reporting.rendering import text_table
 from eosin.reporting.sections import decisions, exploration
 from eosin.reporting.sections import decisions as abstention
 from eosin.reporting.sections.results import members_of
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: What a word in a licence's name asks of whoever uses the thing.
+#: Licence terms by a word in the licence's name.
 _ASKED = (
     (r"\bNC\b|non-?commercial", "no commercial use"),
     (r"\bND\b|no-?deriv", "no changed copies"),
@@ -29,20 +29,20 @@ _ASKED = (
 )
 _UNSTATED = frozenset({"", "none stated", "unknown", "none"})
 _IMAGENET = "; ImageNet's images themselves are given for non-commercial research"
-#: A probability from which a prediction counts as sure of itself.
+#: Probability from which a prediction counts as confident.
 SURE = 0.9
-#: What is judged there, where the model itself decides at its threshold.
+#: Prefix of failures counted by the most probable class, not at the model's threshold.
 _TOP = "By the most probable class: "
 
 
-def cautions(run: Run) -> list[str]:
-    """List them, the gravest first; empty where the model itself was judged strictly."""
+def cautions(run: FinishedRun) -> list[str]:
+    """Return the cautions, the gravest first; empty if the model itself was evaluated strictly."""
     texts = (not_strict(run), _unchecked(run), _leaks(run), _not_itself(run))
     return [text for text in texts if text]
 
 
-def not_strict(run: Run) -> str:
-    """Say why no strict figure is known; empty where one is."""
+def not_strict(run: FinishedRun) -> str:
+    """Explain why no strict figure is known; empty if one is."""
     found = exposure(run)
     shared = found.n_groups if found else 0
     if not shared and not _is_by_image(run):
@@ -64,20 +64,20 @@ def not_strict(run: Run) -> str:
     return f"{text}. Every figure here flatters it by an amount that nobody knows."
 
 
-def _unchecked(run: Run) -> str:
-    """Name what the audit could not check; empty where :func:`not_strict` says it already."""
+def _unchecked(run: FinishedRun) -> str:
+    """Name what the audit could not check; empty where :func:`not_strict` covers it."""
     return f"{run.audit.unchecked}." if run.audit and run.audit.unchecked and has_units(run) else ""
 
 
-def _is_by_image(run: Run) -> bool:
-    """Whether the protocol itself lets a group stand on both sides."""
+def _is_by_image(run: FinishedRun) -> bool:
+    """Return True if the protocol itself allows a group on both sides."""
     if run.recipe is not None and not run.recipe.data.split.is_strict:
         return True
     return run.split_report is not None and run.split_report.protocol == "image"
 
 
-def _leaks(run: Run) -> str:
-    """Say that the audit found more than the groups that a split by image shares."""
+def _leaks(run: FinishedRun) -> str:
+    """Describe leaks beyond the groups that a split by image shares."""
     kinds = leak_kinds(run)
     if not kinds:
         return ""
@@ -85,8 +85,8 @@ def _leaks(run: Run) -> str:
     return f"The leak audit found shared material ({told}), and the training went on all the same."
 
 
-def leak_kinds(run: Run) -> list[str]:
-    """List the kinds of leaks; groups that are shared are reported by :func:`not_strict`.
+def leak_kinds(run: FinishedRun) -> list[str]:
+    """Return the kinds of leaks; shared groups are reported by :func:`not_strict`.
 
     A patient whose groups are on two sides shares no group.
     """
@@ -99,8 +99,8 @@ def leak_kinds(run: Run) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _not_itself(run: Run) -> str:
-    """Say that an ensemble was judged only through its members; empty where it was itself."""
+def _not_itself(run: FinishedRun) -> str:
+    """Explain that only an ensemble's members were evaluated; empty if it was evaluated itself."""
     if run.model is None or run.model.architecture != "ensemble" or run.split != OUT_OF_FOLD:
         return ""
     if members_of(run):
@@ -115,7 +115,7 @@ def _not_itself(run: Run) -> str:
 
 
 def consequence(licence: str | None) -> str:
-    """Say what a licence asks, as far as its name tells."""
+    """Return the terms of a licence, as far as its name gives them."""
     stated = licence or ""
     # An ensemble joins the licences of its members' data.
     if any(one.strip().lower() in _UNSTATED for one in stated.split(";")):
@@ -124,8 +124,8 @@ def consequence(licence: str | None) -> str:
     return listing(asked) or "its text must be read"
 
 
-def licences(run: Run) -> Section:
-    """Tell each licence, and whether one of them forbids commercial use."""
+def licences(run: FinishedRun) -> Section:
+    """Return the section of licences, with a warning if one forbids commercial use."""
     model = run.model
     if model is None:
         return Section("Licences")
@@ -161,13 +161,13 @@ def _named(names: list[str]) -> str:
     return f"{text[:1].lower()}{text[1:]}"
 
 
-def failures(run: Run) -> Section:
-    """List the known failures."""
+def failures(run: FinishedRun) -> Section:
+    """Return the section of known failures."""
     return Section("Known failures", points=tuple(failure_points(run)))
 
 
-def failure_points(run: Run) -> list[str]:
-    """List what the run shows to go wrong, a sentence each; never a patient's name or a path."""
+def failure_points(run: FinishedRun) -> list[str]:
+    """Return the run's known failures, one sentence each, without patient names or paths."""
     judged = run.judged
     found = (
         _worst(run, "class", "label", judged.by_class, "recall"),
@@ -187,8 +187,10 @@ def failure_points(run: Run) -> list[str]:
     return [text for text in found if text]
 
 
-def _worst(run: Run, what: str, column: str, blocks: dict[str, MetricBlock], name: str) -> str:
-    """Tell the part that is judged worst beside the best; empty unless there are two."""
+def _worst(
+    run: FinishedRun, what: str, column: str, blocks: dict[str, MetricBlock], name: str
+) -> str:
+    """Compare the worst subgroup with the best; empty unless there are two."""
     known = {
         key: metric
         for key, block in blocks.items()
@@ -207,7 +209,7 @@ def _worst(run: Run, what: str, column: str, blocks: dict[str, MetricBlock], nam
     return f"{_TOP}worst {what} {told(order[0])}, best {told(order[-1])}."
 
 
-def _sure_and_wrong(run: Run) -> str:
+def _sure_and_wrong(run: FinishedRun) -> str:
     frame = run.predictions
     if frame is None:
         return ""
@@ -222,13 +224,13 @@ def _sure_and_wrong(run: Run) -> str:
     )
 
 
-def _lost_patients(run: Run) -> str:
+def _lost_patients(run: FinishedRun) -> str:
     lost = "" if run.predictions is None else _mostly_wrong(run, run.predictions["predicted"])
     return f"{_TOP}{lost}." if lost else ""
 
 
-def _mostly_wrong(run: Run, decided: Any) -> str:
-    """Count patients of whom most images are decided wrongly; empty where there is none."""
+def _mostly_wrong(run: FinishedRun, decided: Any) -> str:
+    """Count patients with most images misclassified; empty if none."""
     frame = run.predictions
     if run.judged.n_patients is None:
         return ""
@@ -238,8 +240,8 @@ def _mostly_wrong(run: Run, decided: Any) -> str:
     return f"{text} judged wrongly" if lost else ""
 
 
-def _at_threshold(run: Run) -> str:
-    """Tell how the model's own decisions fail; empty where it has no threshold."""
+def _at_threshold(run: FinishedRun) -> str:
+    """Describe the errors at the model's threshold; empty without one."""
     judged, threshold = run.judged, run.judged.threshold
     specificity, positive = judged.at_threshold.get("specificity"), judged.positive
     is_cut = threshold.value is not None or (run.split == OUT_OF_FOLD and bool(threshold_text(run)))
@@ -259,7 +261,7 @@ def _at_threshold(run: Run) -> str:
     return f"{at} {'; '.join(text for text in told if text)}."
 
 
-def _target_missed(run: Run) -> str:
+def _target_missed(run: FinishedRun) -> str:
     threshold, recall = run.judged.threshold, run.judged.at_threshold.get("recall")
     target = threshold.target_recall
     told = []
@@ -271,16 +273,16 @@ def _target_missed(run: Run) -> str:
     return " ".join(told)
 
 
-def _no_abstention(run: Run) -> str:
+def _no_abstention(run: FinishedRun) -> str:
     rule = abstention.rule_of(run)
     return f"It never abstains: {rule.reason.rstrip('.')}." if rule and rule.reason else ""
 
 
-def _interval(run: Run) -> str:
+def _interval(run: FinishedRun) -> str:
     return " ".join(caution(run) or ())
 
 
-def _found_leaks(run: Run) -> str:
+def _found_leaks(run: FinishedRun) -> str:
     found, kinds = exposure(run), leak_kinds(run)
     told = (
         [f"{quantity(found.n_groups, 'group')} on both sides"] if found and found.n_groups else []
@@ -289,12 +291,12 @@ def _found_leaks(run: Run) -> str:
     return f"Leaks that the figures above include: {', '.join(told)}." if told else ""
 
 
-def _skipped(run: Run) -> str:
+def _skipped(run: FinishedRun) -> str:
     n = len(run.skipped)
     return f"{quantity(n, 'image')} could not be read and took no part." if n else ""
 
 
-def _unchanged_stain(run: Run) -> str:
+def _unchanged_stain(run: FinishedRun) -> str:
     parts: Iterable[tuple[int, int]] = (
         [(part.n_images, sum(part.unchanged.values())) for part in run.stain.parts.values()]
         if run.stain

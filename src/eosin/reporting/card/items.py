@@ -1,8 +1,8 @@
-"""The items that reporting guidelines ask for, and what of them this run answers.
+"""Items of the reporting guidelines TRIPOD+AI and CLAIM, and the run's answers.
 
 TRIPOD+AI: Collins et al., BMJ 385:e078378, 2024. CLAIM: Mongan et al., Radiology: Artificial
-Intelligence 2(2):e200029, 2020, whose numbers stand here; "2024" marks what its update (Tejani et
-al., Radiology: Artificial Intelligence 6(4):e240300, 2024) asks for beside them. Names are ours.
+Intelligence 2(2):e200029, 2020, source of the numbers; "2024" marks additions of its update (Tejani
+et al., Radiology: Artificial Intelligence 6(4):e240300, 2024). Item names are ours.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from eosin.reporting.card.answers import (
 from eosin.reporting.card.outline import Section
 from eosin.reporting.formatting import ABSENT
 from eosin.reporting.rendering import Table, text_table
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that a report should tell.
+    """Item of a reporting guideline, named in our words.
 
     Attributes:
-        name: What it asks for, in our words.
-        tripod: Its numbers in TRIPOD+AI.
-        claim: Its numbers in CLAIM.
-        tell: What the run answers; ``None`` where only the study's authors can.
-        left: What the authors must add to the run's answer; empty where it is whole.
+        name: Item.
+        tripod: Numbers in TRIPOD+AI.
+        claim: Numbers in CLAIM.
+        tell: Function that answers it from a run; ``None`` if only the study's authors can.
+        left: What the authors must add to the answer; empty if it is complete.
     """
 
     name: str
@@ -128,8 +128,8 @@ ITEMS = (
 )
 
 
-def reporting_items(run: Run) -> Section:
-    """Tell which items the run answers, and which nobody but the study's authors can."""
+def reporting_items(run: FinishedRun) -> Section:
+    """Return the section of items: those the run answers, and those left to the study's authors."""
     told = [(item, item.tell(run) if item.tell else "") for item in ITEMS]
     answered = [pair for pair in told if pair[1]]
     n_whole = sum(not item.left for item, _ in answered)

@@ -1,4 +1,4 @@
-"""The one structure that the card's page and its Markdown are both made from."""
+"""Structure of the model card, the source of both its page and its Markdown."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ from eosin.reporting.rendering import SIMULATED, Cell, Table
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the card; told in the order of its attributes, empty ones left out.
-
-    Attributes:
-        title: Its heading.
-        words: Paragraphs.
-        facts: Pairs of a name and a value.
-        points: A list of sentences.
-        tables: Tables.
-    """
+    """Section of the card: paragraphs, facts, sentences and tables, in this order if not empty."""
 
     title: str
     words: tuple[str, ...] = ()
@@ -30,26 +22,20 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """What links to the section call it."""
+        """Return the link target of the section."""
         return self.title.lower().replace(" ", "-")
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to tell."""
+        """Return True if the section has no content."""
         return not (self.words or self.facts or self.points or self.tables)
 
 
 @dataclass(frozen=True)
 class Card:
-    """A model card.
+    """Model card.
 
-    Attributes:
-        name: What the model is called.
-        description: What was trained on what, in sentences; empty if unknown.
-        simulated: Whether it learned from simulated images.
-        cautions: What must be known before any number is read, in sentences.
-        verdict: How good it is, in one sentence.
-        sections: Its parts, none of them empty.
+    ``cautions`` are shown before any number; ``verdict`` is one sentence; no section is empty.
     """
 
     name: str
@@ -61,7 +47,7 @@ class Card:
 
 
 def to_markdown(card: Card) -> str:
-    """Return the card as Markdown, which reads as the page does."""
+    """Return the card as Markdown, with the same content as the page."""
     lines = [f"# {_plain(card.name)}: model card", f"> **{RESEARCH_USE_ONLY}**"]
     lines += [f"> **{SIMULATED}**"] if card.simulated else []
     lines += [f"**{_plain(text)}**" for text in card.cautions]
@@ -97,5 +83,5 @@ def _cell(cell: Cell) -> str:
 
 
 def _plain(text: str) -> str:
-    """Write text so that Markdown shows it as it is: class names are data."""
+    """Escape text for Markdown: class names are data."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The card's sections that repeat what the run's page tells, in short."""
+"""Sections of the model card that summarise the run's page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eosin.reporting.sections import decisions as abstaining
 from eosin.reporting.sections.calibration import calibration_words
 from eosin.reporting.sections.results import headline_tables, members_table
 from eosin.reporting.sections.training import balance_words
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 Facts = provenance.Facts
 
@@ -32,13 +32,13 @@ _ENVIRONMENT = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packa
 
 
 def chosen(facts: Facts, names: tuple[str, ...]) -> Facts:
-    """Return those facts that are named, in that order."""
+    """Select facts by name, in the order of the names."""
     told = dict(facts)
     return [(name, told[name]) for name in names if name in told]
 
 
-def identity(run: Run) -> Section:
-    """Tell what the model is: network, input, classes, files."""
+def identity(run: FinishedRun) -> Section:
+    """Return the section on the model: network, input, classes, files."""
     facts = chosen(provenance.model_facts(run), _IDENTITY)
     if run.model is not None:
         facts.append(("Modality", run.model.modality))
@@ -48,7 +48,7 @@ def identity(run: Run) -> Section:
     return Section("What it is", facts=(*facts, *_files(run)))
 
 
-def _files(run: Run) -> Facts:
+def _files(run: FinishedRun) -> Facts:
     folder = ModelFolder(run.folder.model)
     sizes = [
         f"{path.name} {path.stat().st_size / 1e6:.2f} MB"
@@ -58,8 +58,8 @@ def _files(run: Run) -> Facts:
     return [("Files", ", ".join(sizes))] if sizes else []
 
 
-def use(run: Run) -> Section:
-    """Tell what the model may be used for, and for what it is not."""
+def use(run: FinishedRun) -> Section:
+    """Return the section on intended use and what is out of scope."""
     model = run.model
     if model is None:
         return Section("Use")
@@ -84,8 +84,8 @@ def _judges(given: Preprocessing) -> str:
     return "bundles" if given.magnifications else "images"
 
 
-def data(run: Run) -> Section:
-    """Tell what the model learned from and was judged on, without a patient's name or a path."""
+def data(run: FinishedRun) -> Section:
+    """Return the section on training and evaluation data, without patient names or paths."""
     facts = chosen(
         provenance.dataset_facts(run),
         ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint"),
@@ -100,8 +100,8 @@ def data(run: Run) -> Section:
     return Section("Data", words=words, facts=(*facts, *told, judged))
 
 
-def training(run: Run) -> Section:
-    """Tell how the model was trained, or which runs it averages."""
+def training(run: FinishedRun) -> Section:
+    """Return the section on training, or on the runs that an ensemble averages."""
     members = members_table(run)
     words = [text for text in (exploration.split_words(run).strip(), balance_words(run)) if text]
     transfer = chosen(provenance.model_facts(run), ("Transfer",))
@@ -117,8 +117,8 @@ def training(run: Run) -> Section:
     )
 
 
-def recipe_facts(run: Run) -> Facts:
-    """List the choices of the recipe; none for an ensemble of runs."""
+def recipe_facts(run: FinishedRun) -> Facts:
+    """Return the choices of the recipe; none for an ensemble of runs."""
     if run.recipe is None:
         return []
     train, augment = run.recipe.train, run.recipe.augment
@@ -135,7 +135,7 @@ def recipe_facts(run: Run) -> Facts:
     return [(name, value) for name, value in facts if value]
 
 
-def _regularised(run: Run) -> str:
+def _regularised(run: FinishedRun) -> str:
     train = run.recipe.train if run.recipe else None
     if train is None:
         return ""
@@ -143,13 +143,13 @@ def _regularised(run: Run) -> str:
     return listing(f"{name} {value:g}" for name, value in told if value)
 
 
-def performance(run: Run) -> Section:
-    """Tell how good the model is, with intervals and on how many."""
+def performance(run: FinishedRun) -> Section:
+    """Return the section on performance, with intervals and sample sizes."""
     return Section("Performance", tables=tuple(headline_tables(run)))
 
 
-def threshold(run: Run) -> Section:
-    """Tell the locked threshold and what it means of 100 images."""
+def threshold(run: FinishedRun) -> Section:
+    """Return the section on the tuned threshold and its outcome in 100 images."""
     table, prevalence = decisions.decisions_table(run), decisions.prevalence_words(run)
     words = (
         [*decisions.threshold_words(run), prevalence]
@@ -167,15 +167,15 @@ def threshold(run: Run) -> Section:
     )
 
 
-def calibration(run: Run) -> Section:
-    """Tell whether probabilities mean what they say."""
+def calibration(run: FinishedRun) -> Section:
+    """Return the section on calibration."""
     words = calibration_words(run)
     own = [] if words else chosen(provenance.model_facts(run), ("Temperature",))
     return Section("Calibration", words=(words,) if words else (), facts=tuple(own))
 
 
-def abstention(run: Run) -> Section:
-    """Tell when the model abstains, and what that promises."""
+def abstention(run: FinishedRun) -> Section:
+    """Return the section on abstention and its guarantee."""
     words, table = abstaining.abstention_words(run), abstaining.coverage_table(run)
     return Section(
         "Abstention",

@@ -1,8 +1,10 @@
-"""From a run folder to ``model/card.html`` and ``model/card.md``."""
+"""Writer of ``model/card.html`` and ``model/card.md``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from eosin.artifacts.integrity import replace_texts
 from eosin.artifacts.layout import ModelFolder
@@ -13,7 +15,7 @@ from eosin.reporting.card.outline import Card, to_markdown
 from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
 from eosin.reporting.rendering import render
-from eosin.runs.finished import Pending, Run, gather
+from eosin.runs.finished import FinishedRun, read_run
 
 _PARTS = (
     sections.identity,
@@ -30,24 +32,18 @@ _PARTS = (
 )
 
 
-def write_card(run: Path, pending: Pending | None = None) -> None:
-    """Write the model's card, from its run folder alone.
-
-    Nothing is written where the run holds no model (it judged one from elsewhere).
-
-    Args:
-        run: The run folder.
-        pending: Documents that the run is going to be finished with, not written yet.
+def write_card(run: Path, pending: Mapping[str, Any] | None = None) -> None:
+    """Write the model card from the run folder alone; nothing if the run holds no model.
 
     Raises:
-        ArtifactError: The folder is missing, is no finished run, or a file in it is damaged.
+        ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The card cannot be written.
     """
-    save_card(gather(Path(run), pending))
+    save_card(read_run(Path(run), pending=pending))
 
 
-def save_card(run: Run) -> None:
-    """Write the card of a run that was read already (see :func:`write_card`)."""
+def save_card(run: FinishedRun) -> None:
+    """Write the card of a run that is already read (see :func:`write_card`)."""
     if run.model is None:
         return
     card, folder = card_of(run), ModelFolder(run.folder.model)
@@ -55,8 +51,8 @@ def save_card(run: Run) -> None:
     replace_texts(folder, {folder.card: page, folder.card_text: text})
 
 
-def card_of(run: Run) -> Card:
-    """Return what the card says."""
+def card_of(run: FinishedRun) -> Card:
+    """Build the card of a run."""
     told = [make(run) for make in _PARTS]
     return Card(
         name=title(run),

@@ -1,1 +1,1 @@
-"""Sections of a page, one module a topic: its words, tables and figures."""
+"""Sections of a page, one module per topic: text, tables and figures."""

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability diagram and score histogram."""
+"""Calibration: reliability diagram, score histogram and calibration error."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: In a bin with fewer images the share that is right says little.
+#: Fewest images of a bin: in a smaller one the accuracy is unreliable.
 FEW_IMAGES = 10
-#: Where the counts stand, below the axis of no right prediction.
+#: Height of the counts, below an accuracy of 0.
 _COUNTS = -0.06
-#: From here on a count is told in thousands.
+#: Counts from here on are written in thousands.
 _THOUSANDS = 10_000
 
 
 _METRICS = ("ece", "brier")
-#: Below this the two errors are called the same.
+#: Differences of the calibration error below this count as none.
 _NOTABLE = 0.005
 
 
 def reliability_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
-    """Draw accuracy against confidence, a point a bin, sized by the images in it."""
+    """Draw accuracy against confidence, one point per bin, sized by its images."""
     bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
     text = metric_text(metrics.image.get("ece"))
     lowest = min(0.5, 1 / len(scores.class_names))
@@ -88,7 +88,7 @@ def _draw_bins(axes: Axes, bins: ReliabilityBins, label: str) -> None:
 
 
 def _write_counts(axes: Axes, bins: ReliabilityBins) -> None:
-    """Write the number of images of each bin that has some below it."""
+    """Write the number of images below each bin that has some."""
     middle = (bins.edges[:-1] + bins.edges[1:]) / 2
     for x, n in zip(middle, bins.weight, strict=True):
         if n:
@@ -117,7 +117,7 @@ def _words(bins: ReliabilityBins) -> str:
 
 
 def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
-    """Draw the probabilities of the positive class by truth, or of the prediction if many."""
+    """Draw the probability of the positive class by truth, or of the prediction if multi-class."""
     if scores.positive is None:
         values = scores.probabilities.max(axis=1)
         series = {"Right": values[scores.right], "Wrong": values[~scores.right]}
@@ -139,7 +139,7 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Picture:
             _draw_histogram(axes, part, edges, label, index)
         top = axes.get_ylim()[1]
         text = _draw_threshold(axes, metrics, top)
-        # The legend has the room above the bars to itself.
+        # Only the legend is above the bars.
         axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.32 * top))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title("Scores")
@@ -181,12 +181,12 @@ def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
     if value is None or metrics.positive is None:
         return ""
     style: dict[str, Any] = {"color": INK, "linewidth": 1.4, "linestyle": "-."}
-    axes.plot((value, value), (0, top), label=f"Threshold {value:.2f}", **style)
-    return f" The locked threshold stands at {value:.2f}."
+    axes.plot((value, value), (0, top), label=f"Threshold {number(value)}", **style)
+    return f" The locked threshold stands at {number(value)}."
 
 
-def calibration_words(run: Run) -> str:
-    """Say what the temperature was and what it changed; empty in runs that do not tell."""
+def calibration_words(run: FinishedRun) -> str:
+    """Describe the temperature and its effect; empty if the run does not record it."""
     calibration = run.judged.calibration
     if calibration is None:
         return ""
@@ -204,7 +204,7 @@ def calibration_words(run: Run) -> str:
 
 
 def _temperature(calibration: Calibration) -> str:
-    """Say by what the logits were divided, and where that was fitted."""
+    """Describe the temperature and the data it was fitted on."""
     if calibration.temperature is None:
         return f"Temperature: {calibration.source}"
     return (
@@ -212,13 +212,13 @@ def _temperature(calibration: Calibration) -> str:
     )
 
 
-def _error(run: Run) -> str:
+def _error(run: FinishedRun) -> str:
     text = metric_text(run.judged.image.get("ece"))
     return f"A stated probability is {text} away from the share that is right, on average."
 
 
-def calibration_table(run: Run) -> Table | None:
-    """Build the table of both errors with and without the temperature."""
+def calibration_table(run: FinishedRun) -> Table | None:
+    """Build the table of calibration errors with and without the temperature."""
     calibration = run.judged.calibration
     if calibration is None or not calibration.uncalibrated:
         return None
@@ -227,8 +227,8 @@ def calibration_table(run: Run) -> Table | None:
     return headline_table("Calibration before and after temperature scaling.", blocks)
 
 
-def bins_table(run: Run) -> Table | None:
-    """Build the table of bins that hold images: what the reliability diagram draws."""
+def bins_table(run: FinishedRun) -> Table | None:
+    """Build the table of the reliability diagram's non-empty bins."""
     calibration = run.judged.calibration
     rows = [
         (f"{one.low:.2f} – {one.high:.2f}", one.n, number(one.confidence), number(one.accuracy))

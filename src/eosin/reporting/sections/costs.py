@@ -1,4 +1,4 @@
-"""What runs reach against what they cost: a panel a cost, the front marked."""
+"""Performance of runs against cost: one panel per cost, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Criterion
 from eosin.core.types import FloatArray
-from eosin.evaluation.lightness import cost_of, find_fronts
+from eosin.evaluation.comparison import cost_of, find_fronts
 from eosin.reporting.formatting import (
     ABSENT,
     amount,
@@ -37,7 +37,7 @@ from eosin.reporting.style import (
     to_picture,
 )
 
-#: Cost, what its axis says, and the factor to that unit.
+#: Costs: name, axis label, and the factor to its unit.
 _PANELS = (
     ("params", "Weights, M", 1e-6),
     ("onnx_bytes", "Model file, MB", 1e-6),
@@ -45,9 +45,9 @@ _PANELS = (
     ("latency", "One image on the processor, ms", 1e3),
     ("training_seconds", "Training, s", 1.0),
 )
-#: Costs further apart than this stand on a logarithmic axis.
+#: Ratio of costs above which their axis is logarithmic.
 _WIDE = 4.0
-#: Decades from which on the axis names powers of ten alone.
+#: Decades from which on the axis labels powers of ten only.
 _MANY_DECADES = 3
 #: Points nearer than this share of the axis are drawn side by side.
 _NEAR = 0.03
@@ -77,14 +77,14 @@ _OF = {
 
 
 def pareto_figures(comparison: Comparison) -> list[Picture]:
-    """Draw the ranking metric, accuracy and recall against the costs, a figure a metric."""
+    """Draw the ranking metric, accuracy and recall against the costs, one figure per metric."""
     names = dict.fromkeys((comparison.metric, "accuracy", "recall"))
     found = [_pareto_figure(comparison, name) for name in names]
     return [picture for picture in found if picture is not None]
 
 
 def _pareto_figure(comparison: Comparison, metric: str) -> Picture | None:
-    """Draw a metric against each cost that two runs or more are known to have."""
+    """Draw a metric against each cost that is known for two runs or more."""
     runs = [run for run in comparison.runs if run.image[metric].value is not None]
     panels = [
         panel for panel in _PANELS if sum(cost_of(run, panel[0]) is not None for run in runs) > 1
@@ -112,7 +112,7 @@ def _pareto_figure(comparison: Comparison, metric: str) -> Picture | None:
 
 
 def _style(run: ComparedRun, order: int) -> dict[str, Any]:
-    # Past the palette the pairing shifts, so that no two runs look alike.
+    # Past the palette the pairing shifts, so that no two runs look the same.
     marker = MARKERS[(order + order // len(MARKERS)) % len(MARKERS)]
     style = {**look(order), "linestyle": "", "marker": marker}
     return {**style, "markerfacecolor": "white"} if not run.is_weighed else style
@@ -161,7 +161,7 @@ def _draw(axes: Axes, name: str, runs: Sequence[ComparedRun], cost: str, factor:
 def _draw_front(
     axes: Axes, front: Sequence[tuple[float, float]], last: float, *, is_log: bool
 ) -> None:
-    """Draw the best that can be had for a cost as steps."""
+    """Draw the Pareto front as steps."""
     x = [value for value, _ in front]
     y = [value for _, value in front]
     end = last * 1.3 if is_log else last * 1.1
@@ -171,7 +171,7 @@ def _draw_front(
 
 
 def _side_by_side(values: FloatArray) -> FloatArray:
-    """Move points apart that share a cost, so that no interval hides another."""
+    """Move points of equal cost apart, so that no interval hides another."""
     width = float(values.max() - values.min()) or abs(float(values.max())) or 1.0
     step = _NEAR * width
     placed: FloatArray = np.array(values, dtype=np.float64)
@@ -217,7 +217,7 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
 
 
 def cost_table(comparison: Comparison) -> Table:
-    """Build the table of what each run's model takes, as deployed and as judged."""
+    """Build the table of costs per run, of the deployed and of the evaluated model."""
     rows = []
     for run in ranked(comparison):
         time = ABSENT if run.training_seconds is None else duration(run.training_seconds)
@@ -252,7 +252,7 @@ def _cost_cells(cost: Cost) -> list[str]:
 
 
 def fronts_words(comparison: Comparison) -> str:
-    """Say which runs no other beats, for each cost."""
+    """Describe the Pareto front of each cost."""
     told: dict[str, list[str]] = {}
     for cost, names in comparison.fronts.items():
         told.setdefault(listing(names), []).append(_COSTS[cost])
@@ -267,7 +267,7 @@ def fronts_words(comparison: Comparison) -> str:
 
 
 def light_words(comparison: Comparison) -> str:
-    """Say which two runs P3's question is asked of."""
+    """Name the two runs that P3's question compares, the lightest and the largest."""
     asked = comparison.light_large
     if asked is None:
         return ""
@@ -279,7 +279,7 @@ def light_words(comparison: Comparison) -> str:
 
 
 def questions_table(comparison: Comparison) -> Table | None:
-    """Build the table of P3's demands; ``None`` where there is no light and large."""
+    """Build the table of P3's criteria; ``None`` without a light and a large run."""
     asked = comparison.light_large
     if asked is None:
         return None

@@ -1,4 +1,4 @@
-"""The decision curve: whether acting on the model is better than acting on all, or on none.
+"""Threshold, decision curve and abstention.
 
 Net benefit is that of Vickers and Elkin, Medical Decision Making 26(6), 2006.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import groupby
 
-from eosin.artifacts.metrics import Abstention, AbstentionMetrics, Metric, NetBenefit, SplitMetrics
+from eosin.artifacts.metrics import Abstention, AbstentionMetrics, NetBenefit, SplitMetrics
+from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
 from eosin.reporting.exposure import split_name
 from eosin.reporting.formatting import (
     ABSENT,
@@ -16,28 +17,27 @@ from eosin.reporting.formatting import (
     listing,
     metric_text,
     number,
+    of_hundred,
     quantity,
     share,
     source_words,
 )
 from eosin.reporting.rendering import Cell, Footnotes, Table, headline_table
 from eosin.reporting.style import COLOURS, INK, MUTED, Picture, house_style, new_figure, to_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: Thresholds whose net benefits are told in words.
+#: Thresholds whose net benefits are in the text alternative.
 _TOLD = (0.1, 0.25, 0.5, 0.75)
-#: Stretches of thresholds that are told by name.
+#: Most ranges of thresholds that are named.
 _MOST_STRETCHES = 3
-#: A hair above "act on all" is none.
+#: Tolerance for a benefit above "act on all".
 _ROUNDING = 1e-12
-
-
-#: What is told of all images and of those that are decided on.
-_COMPARED = ("accuracy", "balanced_accuracy", "recall", "specificity")
+#: Metrics of all images and of those that are decided on.
+_COMPARED = tuple(name for name in HEADLINE if name in OF_DECISIONS)
 
 
 def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
-    """Draw net benefit by threshold; ``None`` where it was not measured."""
+    """Draw net benefit by threshold; ``None`` if not measured."""
     curve = metrics.decisions.curve if metrics.decisions else []
     if not curve or metrics.positive is None:
         return None
@@ -51,7 +51,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
         axes.plot(x, everyone, color=COLOURS[1], linestyle="--", label="Act on every image")
         axes.axhline(0, color=MUTED, linestyle=":", linewidth=1.4, label="Act on none")
         if (locked := metrics.threshold.value) is not None:
-            label = f"Locked threshold {locked:.2f}"
+            label = f"Locked threshold {number(locked)}"
             axes.axvline(locked, label=label, color=INK, linewidth=1.2, linestyle="-.")
         axes.set(xlim=(0, 1), ylim=(-0.3 * top, 1.08 * top))
         axes.set_title("Decision curve", pad=46)
@@ -69,7 +69,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
 
 
 def _where_best(curve: list[NetBenefit]) -> str:
-    """Say in which stretches of thresholds the model's line is the highest, the longest first."""
+    """Return the ranges of thresholds in which the model is best, the longest first."""
     stretches = [list(points) for is_best, points in groupby(curve, key=_is_best) if is_best]
     stretches.sort(key=lambda points: -len(points))
     if not stretches:
@@ -97,8 +97,8 @@ def _in_words(curve: list[NetBenefit]) -> str:
     )
 
 
-def threshold_words(run: Run) -> list[str]:
-    """Say where the threshold was locked, for what, and what it reaches; empty without one."""
+def threshold_words(run: FinishedRun) -> list[str]:
+    """Describe the tuned threshold, its target and its performance; empty without one."""
     threshold, positive = run.judged.threshold, run.judged.positive
     if positive is None or (threshold.value is None and threshold.target_recall is None):
         return [_sentence(threshold.reason)] if positive is not None and threshold.reason else []
@@ -106,14 +106,14 @@ def threshold_words(run: Run) -> list[str]:
     source = source if source == threshold.source else f"chosen on {source}"
     first = f"The threshold is {source}."
     if threshold.value is not None:
-        first = f"An image is called {positive} from {threshold.value:.3f} on ({source})."
+        first = f"An image is called {positive} from {number(threshold.value)} on ({source})."
     missed = (
         [f"Not as the recipe wishes: {threshold.reason.rstrip('.')}."] if threshold.reason else []
     )
     return [first, *_aim(run), *missed, *_reached(run)]
 
 
-def _aim(run: Run) -> list[str]:
+def _aim(run: FinishedRun) -> list[str]:
     threshold = run.judged.threshold
     if threshold.target_recall is None:
         return []
@@ -125,8 +125,8 @@ def _aim(run: Run) -> list[str]:
     return [f"{text}."]
 
 
-def _reached(run: Run) -> list[str]:
-    """Say what recall the threshold reaches on images that had no say in it."""
+def _reached(run: FinishedRun) -> list[str]:
+    """Return the recall at the threshold on images that it was not tuned on."""
     recall, target = run.judged.at_threshold.get("recall"), run.judged.threshold.target_recall
     if recall is None or recall.value is None or run.split == run.judged.threshold.source:
         return []
@@ -141,8 +141,8 @@ def _sentence(reason: str | None) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def decisions_table(run: Run) -> Table | None:
-    """Build the table of what happens to 100 images; ``None`` where it was not measured."""
+def decisions_table(run: FinishedRun) -> Table | None:
+    """Build the table of outcomes in 100 images; ``None`` if not measured."""
     judged = run.judged
     if judged.decisions is None or judged.positive is None:
         return None
@@ -178,8 +178,8 @@ def decisions_table(run: Run) -> Table | None:
     return Table(caption, ("", "Images"), rows, notes.notes)
 
 
-def prevalence_words(run: Run) -> str:
-    """Say for which share of positive images the predictive values hold."""
+def prevalence_words(run: FinishedRun) -> str:
+    """Return the prevalence for which the predictive values hold."""
     decisions, positive = run.judged.decisions, run.judged.positive
     if decisions is None or positive is None:
         return ""
@@ -193,34 +193,22 @@ def prevalence_words(run: Run) -> str:
     )
 
 
-def negative_class(run: Run) -> str:
-    """Return the class of a binary task that is not the positive one."""
+def negative_class(run: FinishedRun) -> str:
+    """Return the negative class of a binary task."""
     return next(name for name in run.class_names if name != run.judged.positive)
 
 
-def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
-    """Write a share as a number of 100, e.g. ``"46 (20–67)"``."""
-    if metric is None or metric.value is None:
-        return ABSENT
-    digits = 0 if 1 <= scale * metric.value <= 99 else 1
-    value, low, high = (
-        "" if v is None else f"{scale * v:.{digits}f}"
-        for v in (metric.value, metric.low, metric.high)
-    )
-    return f"{value} ({low}–{high})" if low and high else value
+def rule_of(run: FinishedRun) -> Abstention | None:
+    """Return the abstention rule; ``None`` if the run does not record it.
 
-
-def rule_of(run: Run) -> Abstention | None:
-    """Return when the model abstains; ``None`` in runs that do not tell.
-
-    What was measured on folds is of other rules, each fold's own.
+    Measurements on folds belong to each fold's own rule.
     """
     own, measured = run.model.abstention if run.model else None, run.judged.abstention
     return measured.rule if own is None and measured is not None else own
 
 
-def abstention_words(run: Run) -> list[str]:
-    """Say by which rule the model abstains, or why it never does; empty where none is known."""
+def abstention_words(run: FinishedRun) -> list[str]:
+    """Describe the abstention rule, or why the model never abstains; empty if unknown."""
     own, measured = rule_of(run), run.judged.abstention
     if own is None:
         return []
@@ -233,8 +221,8 @@ def abstention_words(run: Run) -> list[str]:
     return [*words, f"The model's own rule was calibrated on {own.source}."]
 
 
-def _words(run: Run, rule: Abstention, never: str) -> list[str]:
-    """Say what a rule does and did, or after ``never`` why it is none."""
+def _words(run: FinishedRun, rule: Abstention, never: str) -> list[str]:
+    """Describe a rule and its effect, or, after ``never``, why there is none."""
     measured = run.judged.abstention
     if rule.reason is not None:
         return [f"{never}: {rule.reason.rstrip('.')}."]
@@ -247,7 +235,7 @@ def _words(run: Run, rule: Abstention, never: str) -> list[str]:
     return [*words, _measured(run, measured)] if measured is not None else words
 
 
-def _measured(run: Run, measured: AbstentionMetrics) -> str:
+def _measured(run: FinishedRun, measured: AbstentionMetrics) -> str:
     rate = measured.abstention_rate
     value = ABSENT if rate.value is None else share(rate.value)
     why = [
@@ -266,12 +254,12 @@ def _measured(run: Run, measured: AbstentionMetrics) -> str:
     return f"{text}: {quantity(n_images, 'image')}, {listing(why)}." if why else f"{text}."
 
 
-def coverage_table(run: Run) -> Table | None:
-    """Build the table of promised and measured coverage by class."""
+def coverage_table(run: FinishedRun) -> Table | None:
+    """Build the table of nominal and measured coverage by class."""
     measured = run.judged.abstention
     if measured is None or measured.rule.reason is not None:
         return None
-    notes, wanted = Footnotes(), Cell(number(1 - measured.rule.alpha))
+    notes, wanted = Footnotes(), Cell(f"{1 - measured.rule.alpha:.2f}")
     rows = tuple(
         (
             Cell(name),
@@ -287,8 +275,8 @@ def coverage_table(run: Run) -> Table | None:
     )
 
 
-def kept_table(run: Run) -> Table | None:
-    """Build the table of metrics with and without the images that the model abstains on."""
+def kept_table(run: FinishedRun) -> Table | None:
+    """Build the table of metrics with and without abstained images."""
     measured = run.judged.abstention
     if measured is None or measured.rule.reason is not None:
         return None

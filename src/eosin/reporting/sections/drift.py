@@ -1,4 +1,4 @@
-"""Small histograms of training and outside images, one a quantity."""
+"""Drift of external images: small histograms beside training images, one per quantity."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from eosin.core.types import FloatArray
 from eosin.reporting.formatting import ABSENT, listing, quantity, share
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import COLOURS, HATCHES, Picture, house_style, series_label, to_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 _COLUMNS, _BINS = 4, 24
 _GRID = np.linspace(0.0, 1.0, 101)
-#: Per cent left out of a panel at each end: a few odd images would squeeze all others.
+#: Per cent cut off at each end of a panel: outliers would squeeze all other images.
 _CUT = 1
 
 
@@ -30,12 +30,12 @@ _VERDICTS = {
     "not judged": "The training has too few groups to tell how much groups differ: "
     "see the numbers, there is no verdict.",
 }
-#: A mix of classes that differs by more than this by itself moves colours and predictions.
+#: Difference in the class mix that by itself shifts colours and predictions.
 _NOTABLE_MIX = 0.1
 
 
 def drift_figure(drift: Drift) -> Picture:
-    """Draw how each quantity is spread over training and outside images."""
+    """Draw the distribution of each quantity over training and external images."""
     n_rows = -(-len(drift.shifts) // _COLUMNS)
     with house_style():
         figure = Figure(figsize=(9.2, 0.5 + 1.75 * n_rows))
@@ -60,7 +60,7 @@ def drift_figure(drift: Drift) -> Picture:
 
 
 def capitalised(text: str) -> str:
-    """Return a heading of what stands in small letters in a sentence."""
+    """Capitalise text for a heading."""
     return text[0].upper() + text[1:]
 
 
@@ -85,9 +85,9 @@ def _draw(axes: Axes, shift: Shift) -> None:
 
 
 def _shares(part: Distribution, edges: FloatArray) -> FloatArray:
-    """Return the share of images in each bin, read off the quantiles."""
+    """Return the share of images in each bin, interpolated from the quantiles."""
     values = np.array(part.quantiles)
-    # Equal quantiles are a step: the last of them says how many images lie at or below.
+    # Equal quantiles are a step: the last one gives the share at or below it.
     last = np.append(values[1:] > values[:-1], True)
     reached = np.interp(edges, values[last], _GRID[last], left=0.0, right=1.0)
     return np.diff(np.where(edges < values[0], 0.0, reached))
@@ -101,8 +101,8 @@ def _in_words(drift: Drift) -> str:
     )
 
 
-def drift_words(run: Run) -> list[str]:
-    """Write what was found, a sentence each; nothing for a run's own images."""
+def drift_words(run: FinishedRun) -> list[str]:
+    """Describe the drift, one sentence each; empty for a run's own images."""
     drift = run.drift
     if drift is None:
         return []
@@ -122,7 +122,7 @@ def drift_words(run: Run) -> list[str]:
 
 
 def _mix_words(drift: Drift) -> list[str]:
-    """Say that classes are mixed otherwise, where they are."""
+    """Describe a difference in the class mix, if any."""
     mine, theirs = drift.training_classes, drift.outside_classes
     gaps = {name: abs(theirs.get(name, 0.0) - mine[name]) for name in mine}
     name = max(gaps, key=gaps.__getitem__, default="")
@@ -135,13 +135,13 @@ def _mix_words(drift: Drift) -> list[str]:
     ]
 
 
-def drift_figures(run: Run) -> list[Picture]:
-    """Draw the histograms; nothing where there are none."""
+def drift_figures(run: FinishedRun) -> list[Picture]:
+    """Draw the histograms; empty if there are none."""
     return [drift_figure(run.drift)] if run.drift is not None and run.drift.shifts else []
 
 
-def drift_table(run: Run) -> Table | None:
-    """Build the table of quantities; nothing where there are none."""
+def drift_table(run: FinishedRun) -> Table | None:
+    """Build the table of quantities; ``None`` if there are none."""
     if run.drift is None or not run.drift.shifts:
         return None
     shifts = run.drift.shifts

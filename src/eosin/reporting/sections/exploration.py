@@ -1,4 +1,4 @@
-"""How many images of each class each part holds."""
+"""Exploration of the data: images by class, subset, patient and magnification."""
 
 from __future__ import annotations
 
@@ -24,27 +24,22 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 #: More bars than this carry no numbers.
 _MOST_NUMBERED = 40
 
 
-#: More classes than this and the split's table leaves their counts to the label table.
+#: With more classes than this, only the label table lists their counts.
 _MOST_CLASSES = 6
 #: Rows of a table of patients or files; the rest is in the run's files.
 MOST_ROWS = 200
-#: Names of groups of one part; the rest is in ``split.json``.
+#: Group names per subset; the rest is in ``split.json``.
 MOST_GROUPS = 1000
 
 
 def distribution_figure(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> Picture:
-    """Draw horizontal bars of the images of each class, a bar a part.
-
-    Args:
-        counts: Images by part, then class.
-        classes: The classes in order.
-    """
+    """Draw images (by subset, then class) as horizontal bars, one per subset of each class."""
     parts = list(counts)
     n_bars = len(parts) * len(classes)
     with house_style():
@@ -93,13 +88,13 @@ def _in_words(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> st
     )
 
 
-def sample_frame(run: Run) -> Any:
-    """Return the manifest, else the predictions; ``None`` where the run has neither."""
+def sample_frame(run: FinishedRun) -> Any:
+    """Return the manifest, else the predictions; ``None`` if the run has neither."""
     return run.manifest if run.manifest is not None else run.predictions
 
 
-def availability(run: Run) -> list[tuple[str, str]]:
-    """List what the data hold, as pairs of a name and a value."""
+def availability(run: FinishedRun) -> list[tuple[str, str]]:
+    """Return the contents of the data as pairs of name and value."""
     frame = sample_frame(run)
     facts = []
     if frame is not None:
@@ -139,15 +134,15 @@ def magnifications(frame: Any) -> list[str]:
 
 
 def magnification_order(text: str) -> tuple[int, float, str]:
-    """Order magnifications: numbers by size, words after them."""
+    """Return the sort key of a magnification: numbers by size, words after them."""
     try:
         return 0, float(text.rstrip("xX×")), text
     except ValueError:
         return 1, 0.0, text
 
 
-def label_counts(run: Run) -> dict[str, dict[str, int]]:
-    """Count images by part and class; one part ``all`` where the table has no split."""
+def label_counts(run: FinishedRun) -> dict[str, dict[str, int]]:
+    """Count images by subset and class; one subset ``all`` if the table has no split."""
     frame = sample_frame(run)
     if frame is None:
         return {}
@@ -166,15 +161,15 @@ def _count(frame: Any) -> dict[str, int]:
     return {str(label): int(n) for label, n in frame["label"].value_counts().items()}
 
 
-def label_order(run: Run) -> tuple[str, ...]:
-    """Return the classes, those that only the table knows last."""
+def label_order(run: FinishedRun) -> tuple[str, ...]:
+    """Return the classes, those that only the table has last."""
     frame = sample_frame(run)
     found = sorted(set(frame["label"])) if frame is not None else []
     return (*run.class_names, *(name for name in found if name not in run.class_names))
 
 
-def label_table(run: Run) -> Table | None:
-    """Build the table of images and patients a class."""
+def label_table(run: FinishedRun) -> Table | None:
+    """Build the table of images and patients by class."""
     counts, frame = label_counts(run), sample_frame(run)
     if not counts:
         return None
@@ -189,7 +184,7 @@ def label_table(run: Run) -> Table | None:
     return text_table("Images of each class.", ["Class", *columns, "Share of all", "Groups"], rows)
 
 
-def magnification_table(run: Run) -> Table | None:
+def magnification_table(run: FinishedRun) -> Table | None:
     """Build the table of images by magnification and class."""
     frame = sample_frame(run)
     if frame is None or not _has_magnifications(frame):
@@ -208,7 +203,7 @@ def magnification_table(run: Run) -> Table | None:
 
 
 def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -> Table:
-    """Lay the table out with a row a class: many class names make no columns."""
+    """Build the table with one row per class, for many classes."""
     rows: list[list[str | int]] = [
         [name, *(int(table.loc[m, name]) for m in columns), int(table[name].sum())]
         for name in names
@@ -217,8 +212,8 @@ def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -
     return text_table("Images by class and magnification.", heads, rows)
 
 
-def skipped_table(run: Run) -> Table | None:
-    """Build the table of files that could not be read."""
+def skipped_table(run: FinishedRun) -> Table | None:
+    """Build the table of unreadable files."""
     if not run.skipped:
         return None
     rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
@@ -226,20 +221,20 @@ def skipped_table(run: Run) -> Table | None:
 
 
 def part_name(name: str) -> str:
-    """Return how a part is called on the page: folds count from 1 there."""
+    """Return the display name of a subset: folds count from 1."""
     repeat, dash, fold = name.partition("-")
     if dash and repeat.isdecimal() and fold.isdecimal():
         return f"Repeat {int(repeat) + 1}, fold {int(fold) + 1}"
     return name.capitalize()
 
 
-def split_table(run: Run) -> Table | None:
-    """Build the table of wanted and got shares."""
+def split_table(run: FinishedRun) -> Table | None:
+    """Build the table of requested and actual shares."""
     report = run.split_report
     if report is None:
         return None
     classes = run.class_names if len(run.class_names) <= _MOST_CLASSES else ()
-    # Folds and a manifest's own split want no share.
+    # Folds and a manifest's own split have no requested share.
     wants = any(part.wanted is not None for part in report.parts.values())
     rows: list[list[str | int]] = [
         [
@@ -256,8 +251,8 @@ def split_table(run: Run) -> Table | None:
     return text_table("Parts of the split.", ("Part", *shares, "Images", "Groups", *classes), rows)
 
 
-def split_words(run: Run) -> str:
-    """Say how the images were divided and how near the shares came."""
+def split_words(run: FinishedRun) -> str:
+    """Describe the split and how near the shares came to those asked for."""
     report = run.split_report
     if report is None:
         return ""
@@ -285,13 +280,12 @@ def split_words(run: Run) -> str:
     return text
 
 
-def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dict[str, int] | None:
-    """Count judged images by the values of a column; ``None`` where it is unknown.
+def sizes_by(
+    run: FinishedRun, column: str, *, write: Callable[[str], str] = str
+) -> dict[str, int] | None:
+    """Count evaluated images by a column of the predictions, else of the manifest, if it exists.
 
-    Args:
-        run: The run.
-        column: Of the predictions, else of the manifest.
-        write: How a value is written in the table.
+    ``write`` formats a value of the column.
     """
     frame, told = run.predictions, run.manifest
     if frame is None:
@@ -305,14 +299,12 @@ def sizes_by(run: Run, column: str, *, write: Callable[[str], str] = str) -> dic
     return {write(str(value)): int(n) for value, n in values.value_counts().items()}
 
 
-def groups_by_part(run: Run, most: int = MOST_GROUPS) -> list[tuple[str, str, list[str], str]]:
-    """List each part's groups: its name, their number, their names, and how many are left out.
+def groups_by_part(
+    run: FinishedRun, most: int = MOST_GROUPS
+) -> list[tuple[str, str, list[str], str]]:
+    """Return each subset's name, number of groups, up to ``most`` names, and how many are left out.
 
-    Empty where each image is its own group: that would list the images.
-
-    Args:
-        run: The run.
-        most: Names that are listed of a part.
+    Empty if each image is its own group: that would list the images.
     """
     report = run.split_report
     if report is None or all(part.n_groups == part.n_images for part in report.parts.values()):

@@ -1,4 +1,4 @@
-"""Dot-and-interval charts: one run's metrics, and one model under two splits."""
+"""Dot-and-interval charts of one run's metrics, or of one model under two splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from eosin.artifacts.metrics import Metric, MetricBlock
-from eosin.reporting.formatting import LOWER_IS_BETTER, metric_label, metric_text
+from eosin.metrics.catalogue import LOWER_IS_BETTER
+from eosin.reporting.formatting import metric_label, metric_text
 from eosin.reporting.style import (
     COLOURS,
     INK,
@@ -23,12 +24,7 @@ from eosin.reporting.style import (
 
 @dataclass(frozen=True)
 class Series:
-    """Metrics that belong together.
-
-    Attributes:
-        label: What they are called.
-        metrics: By name.
-    """
+    """Metrics by name, drawn as one series."""
 
     label: str
     metrics: MetricBlock
@@ -42,14 +38,9 @@ def interval_figure(
     title: str = "",
     only: Sequence[str] | None = None,
 ) -> Picture | None:
-    """Draw a dot with its 95 % interval for each metric, series beneath each other.
+    """Draw a dot with its 95 % interval for each metric, one series below the other.
 
-    Args:
-        series: What is drawn; the first stands on top.
-        name: Stem of the file.
-        caption: What stands below the figure.
-        title: What stands above it, for where it is shown alone.
-        only: The metrics to draw, in order; all by default.
+    ``only`` selects and orders the metrics; ``title`` is for a figure that stands alone.
     """
     names = [
         metric
@@ -115,7 +106,7 @@ def _print_beside(axes: Axes, metric: Metric, y: float) -> None:
 
 
 def _axis_start(series: Sequence[Series], names: list[str]) -> float:
-    """Return where the axis starts: dots, unlike bars, need no zero."""
+    """Return the start of the axis: dots, unlike bars, need no zero."""
     metrics = [entry.metrics[name] for entry in series for name in names if name in entry.metrics]
     ends = [end for metric in metrics for end in (metric.value, metric.low) if end is not None]
     return max(0.0, math.floor(10 * min(ends)) / 10 - 0.1)

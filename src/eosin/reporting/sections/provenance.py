@@ -1,4 +1,4 @@
-"""Where a run comes from: audit, data set, model, environment, and how to run it again."""
+"""Provenance of a run: audit, data set, model, environment, and the commands to repeat it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from eosin.reporting.leaks import TilePair, run_pairs
 from eosin.reporting.rendering import Cell, Table, text_table
 from eosin.reporting.sections.exploration import part_name
 from eosin.reporting.sections.results import member_network, members_of
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
 #: Example pairs of one finding; the rest is in ``audit.json``.
 _MOST_PAIRS = 25
 
-#: What finding nothing does not mean, where the audit says nothing of its own reach.
+#: Limit of an audit without findings, where the audit states none itself.
 _REACH = "It knows exact copies and the groups that it is told, not near-duplicates."
-#: Facts that only a program needs.
+#: Facts for programs only.
 _UNTOLD = frozenset({"parts", "counts"})
 
-#: An image is judged as it is, unless something else is said.
+#: Test-time augmentations; an image is evaluated as it is by default.
 _TEST_TIME = {"none": "", "dihedral": "the mean over eight mirrored and turned views of an image"}
 
 _FROM_SCRATCH = "none: trained from scratch"
@@ -49,17 +49,7 @@ _METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"
 
 @dataclass(frozen=True)
 class FindingView:
-    """A finding as it stands on the page.
-
-    Attributes:
-        severity: ``leak``, ``warning`` or ``note``.
-        label: The same for readers.
-        kind: What is shared.
-        message: What the audit says.
-        pairs: Example pairs.
-        pictures: Some of them side by side.
-        summary: How many of how many pairs are shown.
-    """
+    """Finding of the audit as shown on the page; ``pictures`` are thumbnails of some pairs."""
 
     severity: str
     label: str
@@ -70,8 +60,8 @@ class FindingView:
     summary: str
 
 
-def findings(run: Run) -> list[FindingView]:
-    """Return what the audit found, leaks first."""
+def findings(run: FinishedRun) -> list[FindingView]:
+    """Return the audit's findings, leaks first."""
     if run.audit is None:
         return []
     order = list(_SEVERITIES)
@@ -79,7 +69,7 @@ def findings(run: Run) -> list[FindingView]:
     return [_finding(run, finding) for finding in ranked]
 
 
-def _finding(run: Run, finding: Finding) -> FindingView:
+def _finding(run: FinishedRun, finding: Finding) -> FindingView:
     pairs = None
     if finding.pairs:
         rows = [
@@ -113,8 +103,8 @@ def _finding(run: Run, finding: Finding) -> FindingView:
     )
 
 
-def audit_words(run: Run) -> str:
-    """Say in one sentence what the audit found."""
+def audit_words(run: FinishedRun) -> str:
+    """Summarise the audit in one sentence."""
     if run.audit is None:
         return UNKNOWN_OVERLAP if run.split == "external" else "This run holds no leak audit."
     n = {key: sum(finding.severity == key for finding in run.audit.findings) for key in _SEVERITIES}
@@ -127,7 +117,7 @@ def audit_words(run: Run) -> str:
         for key, word in (("leak", "leak"), ("warning", "warning"), ("note", "note"))
         if n[key]
     ]
-    # Earlier runs hold it as Markdown.
+    # Earlier versions wrote it as Markdown.
     reach = " ".join(run.audit.reach).replace("`", "")
     if not found and run.audit.unchecked:
         return f"{looked} and found no copies. {run.audit.unchecked}. {reach or _REACH}"
@@ -141,8 +131,8 @@ def audit_words(run: Run) -> str:
     return f"{flatters} {reach}".rstrip()
 
 
-def dataset_facts(run: Run) -> Facts:
-    """List what the data set declares, best-known facts first."""
+def dataset_facts(run: FinishedRun) -> Facts:
+    """Return the facts declared by the data set, best-known first."""
     dataset = run.dataset
     first = [
         key for key in ("title", "name", "licence", "citation", "doi", "url") if key in dataset
@@ -161,7 +151,7 @@ def _heading(key: str) -> str:
 
 
 def _published(counts: list[dict[str, Any]]) -> str:
-    """Write how many images of each class and part the whole data set has."""
+    """Format the published number of images by class and subset."""
     return ", ".join(
         " ".join([count(n["images"]), *(n[key] for key in ("label", "part") if n.get(key))])
         for n in counts
@@ -178,8 +168,8 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def model_facts(run: Run) -> Facts:
-    """List what ``model.json`` says."""
+def model_facts(run: FinishedRun) -> Facts:
+    """Return the facts of ``model.json``."""
     model = run.model
     if model is None:
         return []
@@ -231,7 +221,7 @@ def _channels(model: ModelInfo) -> str:
 
 
 def _windows(model: ModelInfo) -> str:
-    """Write which counts of a fluorescence channel become black and full light."""
+    """Format the display window of each fluorescence channel, in counts."""
     planes = model.preprocessing.planes
     if planes is None or planes.window is None:
         return ""
@@ -262,10 +252,10 @@ def _stored_threshold(model: ModelInfo) -> str:
     threshold = model.threshold
     if threshold.value is None:
         return "none: the most probable class decides"
-    return f"{threshold.value:.3f} ({threshold.source})"
+    return f"{number(threshold.value)} ({threshold.source})"
 
 
-def _transfer(run: Run) -> str:
+def _transfer(run: FinishedRun) -> str:
     chain = run.model.transfer_chain if run.model else []
     if not chain:
         return _FROM_SCRATCH
@@ -286,8 +276,8 @@ def _link(stage: TransferStage) -> str:
     return f"{name} ({told})" if told else name
 
 
-def environment_facts(run: Run) -> Facts:
-    """List versions, device and times. The data root stays out: pages are passed on."""
+def environment_facts(run: FinishedRun) -> Facts:
+    """Return versions, device and times. The data root stays out: pages are passed on."""
     environment = run.environment
     if environment is None:
         return []
@@ -308,8 +298,8 @@ def environment_facts(run: Run) -> Facts:
     return [(key, value) for key, value in facts if value]
 
 
-def rerun_commands(run: Run) -> list[str]:
-    """Return the commands that make this run anew, from inside its folder."""
+def rerun_commands(run: FinishedRun) -> list[str]:
+    """Return the commands that repeat this run, from inside its folder."""
     if members := members_of(run):
         return [f"eosin ensemble {shlex.join(one.run for one in members)} -o ANEW"]
     if run.recipe is None:
@@ -317,19 +307,19 @@ def rerun_commands(run: Run) -> list[str]:
     return ["eosin train recipe.toml -o ../anew"]
 
 
-def folds_table(run: Run) -> Table | None:
-    """Build the table of folds: AUC, accuracy and what they rest on."""
+def folds_table(run: FinishedRun) -> Table | None:
+    """Build the table of folds: AUC, accuracy and sample sizes."""
     rows = []
     for fold in run.folds:
-        if fold.metrics is None:
+        if not fold.folder.metrics.exists():
             continue
-        href = f"folds/{fold.name}/report.html" if fold.has_report else ""
-        image = fold.metrics.image
+        name, image = fold.root.name, fold.judged.image
+        href = f"folds/{name}/report.html" if fold.folder.report.exists() else ""
         rows.append(
             (
-                Cell(part_name(fold.name), href=href),
-                Cell(count(fold.metrics.n_images)),
-                Cell(count(fold.metrics.n_groups)),
+                Cell(part_name(name), href=href),
+                Cell(count(fold.judged.n_images)),
+                Cell(count(fold.judged.n_groups)),
                 Cell(metric_text(image.get("auc"))),
                 Cell(metric_text(image.get("accuracy"))),
             )
@@ -341,7 +331,7 @@ def folds_table(run: Run) -> Table | None:
 
 
 def stain_fact(reference: StainReference | None) -> str:
-    """Write what stain is normalised to, in a sentence; empty without normalisation."""
+    """Describe the target of stain normalisation in a sentence; empty without one."""
     if reference is None:
         return ""
     of = f"{_METHODS[reference.method]}: each {reference.unit}'s own stain is brought to that of "
@@ -365,8 +355,8 @@ def _triple(values: tuple[float, float, float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-def stain_table(run: Run) -> Table | None:
-    """Build the table of images whose stain could not be normalised; nothing where all could."""
+def stain_table(run: FinishedRun) -> Table | None:
+    """Build the table of images with failed stain normalisation; ``None`` if there are none."""
     if run.stain is None or not run.stain.unchanged:
         return None
     rows = [

@@ -26,16 +26,16 @@ from eosin.reporting.style import (
     to_picture,
 )
 
-#: Resamples of groups behind a band: enough for its ends to a percent or two.
+#: Resamples of groups behind a band: its ends are stable to a percent or two.
 RESAMPLES = 200
-#: More classes than this and only the hardest are named.
+#: With more classes than this, only the hardest are named.
 _MOST_NAMED = 6
 _GRID = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What differs between the two families of curves."""
+    """Difference between the two kinds of curves."""
 
     name: str
     curve: Callable[..., Curve]
@@ -59,12 +59,12 @@ _PR = _Kind(
 
 
 def roc_figure(scores: Scores, metrics: SplitMetrics) -> Picture | None:
-    """Draw the ROC curve; ``None`` where a class is missing."""
+    """Draw the ROC curve; ``None`` if a class is missing."""
     return _figure(_ROC, scores, metrics)
 
 
 def precision_recall_figure(scores: Scores, metrics: SplitMetrics) -> Picture | None:
-    """Draw the precision–recall curve; ``None`` where a class is missing."""
+    """Draw the precision–recall curve; ``None`` if a class is missing."""
     return _figure(_PR, scores, metrics)
 
 
@@ -124,14 +124,14 @@ def _reference(axes: Axes, kind: _Kind, prevalence: float) -> None:
 
 
 def _operating_point(axes: Axes, kind: _Kind, metrics: SplitMetrics) -> str:
-    """Mark where the locked threshold stands; returns the words for it."""
+    """Mark the tuned threshold and return its description."""
     wanted = ("specificity", "recall") if kind is _ROC else ("recall", "precision")
     found = [metrics.at_threshold.get(name) for name in wanted]
     values = [metric.value for metric in found if metric is not None and metric.value is not None]
     if len(values) < len(wanted) or metrics.threshold.value is None:
         return ""
     x, y = (1 - values[0], values[1]) if kind is _ROC else (values[0], values[1])
-    label = f"Locked threshold {metrics.threshold.value:.2f}"
+    label = f"Locked threshold {number(metrics.threshold.value)}"
     axes.plot(
         x, y, "D", color=COLOURS[1], markeredgecolor="white", markersize=8, label=label, zorder=5
     )
@@ -142,7 +142,7 @@ def _operating_point(axes: Axes, kind: _Kind, metrics: SplitMetrics) -> str:
 def _draw_classes(
     axes: Axes, kind: _Kind, scores: Scores, metrics: SplitMetrics, drawable: list[int]
 ) -> str:
-    """Draw one curve a class against the rest; of many classes, name the hardest."""
+    """Draw one one-versus-rest curve per class; of many classes, name the hardest."""
     named = drawable
     if len(drawable) > _MOST_NAMED:
         named = sorted(drawable, key=lambda index: _class_value(metrics, scores, index))[:4]
@@ -174,7 +174,7 @@ def _class_value(metrics: SplitMetrics, scores: Scores, index: int) -> float:
 
 
 def _steps(kind: _Kind, curve: Curve) -> tuple[FloatArray, FloatArray]:
-    """Return what to draw: ROC points are joined, precision holds until the next recall."""
+    """Return the points to draw: ROC points are joined, precision holds until the next recall."""
     if kind is _ROC:
         return curve.x, curve.y
     x = np.append(0.0, np.repeat(curve.x, 2)[:-1])
@@ -206,11 +206,7 @@ def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArr
 
 
 def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> Picture | None:
-    """Draw the ROC curves of several runs over each other.
-
-    Args:
-        named: What each is called, its scores and its measurements.
-    """
+    """Draw the ROC curves of several runs (name, scores, metrics) over each other."""
     drawable = [
         (name, scores, metrics, scores.judged_classes[0])
         for name, scores, metrics in named

@@ -1,4 +1,4 @@
-"""Predictions as arrays: what the figures of one split are drawn from."""
+"""Results of the evaluated split: predictions as arrays, confusion matrix and metric tables."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from eosin.artifacts.metrics import Confusion
 from eosin.artifacts.model import EnsembleMember
 from eosin.artifacts.predictions import PREFIX
+from eosin.core.text import percent
 from eosin.core.types import BoolArray, FloatArray, IntArray
+from eosin.metrics.catalogue import BY_CLASS, HEADLINE, OF_ONE_CLASS, OF_PARTS
 from eosin.metrics.predictions import encode
 from eosin.reporting.exposure import threshold_text, units
 from eosin.reporting.formatting import ABSENT, count, metric_label, number, quantity, times
 from eosin.reporting.rendering import (
-    CLASS_METRICS,
-    PART_METRICS,
-    SUBTYPE_METRICS,
     Cell,
     Footnotes,
     Table,
@@ -39,29 +38,29 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
-#: More classes than this and the cells carry no numbers.
+#: With more classes than this, the matrix carries no numbers.
 _MOST_NUMBERED = 12
-#: More classes than this and only some are named at the axes.
+#: With more classes than this, the axes name only some.
 _MOST_NAMED = 40
-#: Heading of the metrics at thresholds of which there are as many as folds.
+#: Heading of metrics at thresholds that differ between folds.
 _FOLDS_THRESHOLDS = "At each fold's locked threshold"
-#: What the members are held against each other by.
-_METRICS = {"auc": "AUC", "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}
+#: Metrics that compare ensemble members.
+_OF_MEMBERS = HEADLINE[:3]
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The predictions of one split.
+    """Predictions of one split.
 
     Attributes:
-        split: The split.
-        class_names: The classes, C.
+        split: Name of the split.
+        class_names: Class names, C.
         positive: Index of the positive class; ``None`` without one.
-        targets: Class index of each row, shape (N,).
-        probabilities: Shape (N, C).
-        groups: Group of each row as a number, (N,).
+        targets: Class indices, shape (N,).
+        probabilities: Probabilities, shape (N, C).
+        groups: Group numbers, shape (N,).
     """
 
     split: str
@@ -73,27 +72,27 @@ class Scores:
 
     @cached_property
     def n_groups(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return int(self.group_codes.max()) + 1
 
     @property
     def judged_classes(self) -> tuple[int, ...]:
-        """The positive class, or all where there is none."""
+        """The positive class, or all without one."""
         return tuple(range(len(self.class_names))) if self.positive is None else (self.positive,)
 
     @property
     def right(self) -> BoolArray:
-        """Whether the most probable class is the true one, shape (N,)."""
+        """Correctness of the most probable class, shape (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
 
     def is_mixed(self, index: int) -> bool:
-        """Whether there are images of a class and images of others."""
+        """Return True if there are images of this class and of others."""
         n = int((self.targets == index).sum())
         return 0 < n < len(self.targets)
 
 
-def scores_of(run: Run) -> Scores | None:
-    """Return the judged split's predictions; ``None`` where the run has none."""
+def scores_of(run: FinishedRun) -> Scores | None:
+    """Return the evaluated split's predictions; ``None`` if the run has none."""
     frame = run.predictions
     if frame is None:
         return None
@@ -114,7 +113,7 @@ def scores_of(run: Run) -> Scores | None:
 
 
 def confusion_figure(confusion: Confusion) -> Picture:
-    """Draw counts of images, shaded by the share of their true class."""
+    """Draw the confusion matrix: counts, shaded by the share of their true class."""
     matrix = np.array(confusion.matrix, dtype=np.int64)
     n = len(matrix)
     totals = matrix.sum(axis=1, keepdims=True)
@@ -142,7 +141,7 @@ def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
         colour = "white" if shares[row, column] > 0.55 else INK
         text = count(int(matrix[row, column]))
         if n <= 4:
-            text += f"\n{100 * shares[row, column]:.0f} %"
+            text += "\n" + percent(float(shares[row, column]), 0)
         size = 12 if n <= 4 else 9.5 if n <= 8 else 8
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
 
@@ -180,13 +179,13 @@ def _alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
     return f"Confusion matrix: {'; '.join(rows)}."
 
 
-def headline_tables(run: Run) -> list[Table]:
-    """Build the tables of the judged split: by image, and by patient where that is known."""
+def headline_tables(run: FinishedRun) -> list[Table]:
+    """Build the metric tables of the evaluated split: by image, and by patient if known."""
     judged = run.judged
     blocks = {"Most probable class": judged.image}
     if threshold_text(run):
         value = judged.threshold.value
-        at = f"At the locked threshold {value:.2f}" if value is not None else _FOLDS_THRESHOLDS
+        at = f"At the locked threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = judged.at_threshold
     caption = f"Metrics of {units(run)} with 95 % intervals"
     kind = (
@@ -198,8 +197,8 @@ def headline_tables(run: Run) -> list[Table]:
     return [headline_table(caption + kind, blocks), *([votes] if votes else [])]
 
 
-def other_tables(run: Run) -> list[Table]:
-    """Build a table for each other split of the run."""
+def other_tables(run: FinishedRun) -> list[Table]:
+    """Build a metric table for each other split of the run."""
     at = "At the locked threshold"
     return [
         headline_table(
@@ -214,15 +213,15 @@ def other_tables(run: Run) -> list[Table]:
     ]
 
 
-def part_tables(run: Run) -> list[Table]:
-    """Build the tables by class, magnification, site and subtype, where there are any."""
+def part_tables(run: FinishedRun) -> list[Table]:
+    """Build the metric tables by class, magnification, site and subtype, where known."""
     judged = run.judged
     tables = [
         block_table(
             "Each class against the rest.",
             "Class",
             judged.by_class,
-            CLASS_METRICS,
+            BY_CLASS,
             exploration.sizes_by(run, "label"),
         ),
         block_table(
@@ -232,28 +231,28 @@ def part_tables(run: Run) -> list[Table]:
                 times(key): judged.by_magnification[key]
                 for key in sorted(judged.by_magnification, key=exploration.magnification_order)
             },
-            PART_METRICS,
+            OF_PARTS,
             exploration.sizes_by(run, "magnification", write=times),
         ),
         block_table(
-            "By site.", "Site", judged.by_site, PART_METRICS, exploration.sizes_by(run, "site")
+            "By site.", "Site", judged.by_site, OF_PARTS, exploration.sizes_by(run, "site")
         ),
         block_table(
             "By subtype.",
             "Subtype",
             judged.by_subtype,
-            SUBTYPE_METRICS,
+            OF_ONE_CLASS,
             exploration.sizes_by(run, "subtype"),
         ),
     ]
     return [table for table in tables if table is not None]
 
 
-def votes_table(run: Run) -> Table | None:
-    """Build the table of what is measured by patient; ``None`` where nothing could be.
+def votes_table(run: FinishedRun) -> Table | None:
+    """Build the table of metrics by patient; ``None`` if there are none.
 
-    A vote is right or wrong for a patient as a whole: Wilson's interval, which needs no
-    resampling, stands beside the clustered one.
+    A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling,
+    stands beside the clustered one.
     """
     blocks, notes = run.judged.patient, Footnotes()
     if all(metric.value is None for metric in blocks.values()):
@@ -272,11 +271,10 @@ def votes_table(run: Run) -> Table | None:
     return Table("The same by patient.", columns, tuple(rows), notes.notes)
 
 
-def patients_table(run: Run) -> tuple[Table | None, int]:
-    """Build the table of patients by recognition rate, the worst first.
+def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
+    """Build the table of patients by recognition rate, the worst first, and count those left out.
 
-    Returns:
-        The table, ``None`` where patients are unknown, and how many patients it leaves out.
+    The table is ``None`` if patients are unknown.
     """
     frame = run.predictions
     if frame is None or not (frame["patient"] != "").any():
@@ -305,13 +303,13 @@ def patients_table(run: Run) -> tuple[Table | None, int]:
     return table, max(0, len(summary) - MOST_ROWS)
 
 
-def members_of(run: Run) -> list[EnsembleMember]:
-    """Return the runs that an ensemble of chosen runs averages; empty for any other run."""
+def members_of(run: FinishedRun) -> list[EnsembleMember]:
+    """Return the members of an ensemble of finished runs; empty for any other run."""
     return run.model.members if run.model else []
 
 
-def members_table(run: Run) -> Table | None:
-    """Build the table of members beside their mean; ``None`` where the run is no ensemble."""
+def members_table(run: FinishedRun) -> Table | None:
+    """Build the table of members beside the ensemble; ``None`` if the run is no ensemble."""
     members, notes = members_of(run), Footnotes()
     if not members:
         return None
@@ -321,20 +319,21 @@ def members_table(run: Run) -> Table | None:
             Cell(member_network(member)),
             Cell(f"{member.input_px[0]} px"),
             Cell(count(member.params)),
-            *(notes.cell(member.metrics.get(name)) for name in _METRICS),
+            *(notes.cell(member.metrics.get(name)) for name in _OF_MEMBERS),
         )
         for member in members
     ]
     mean = Cell("Their mean"), Cell("ensemble"), Cell(f"{max(m.input_px[0] for m in members)} px")
     weights = Cell(count(sum(member.params for member in members)))
-    rows.append((*mean, weights, *(notes.cell(run.judged.image.get(name)) for name in _METRICS)))
-    columns = ("Run", "Network", "Input", "Weights", *_METRICS.values())
+    rows.append((*mean, weights, *(notes.cell(run.judged.image.get(name)) for name in _OF_MEMBERS)))
+    names = [metric_label(name, short=True) for name in _OF_MEMBERS]
+    columns = ("Run", "Network", "Input", "Weights", *names)
     caption = "The members and the mean of their probabilities, judged on the same images."
     return Table(caption, columns, tuple(rows), notes.notes, texts=frozenset({0, 1}))
 
 
 def member_network(member: EnsembleMember) -> str:
-    """Return what a member's network is called; one of folds is several of a kind."""
+    """Return the name of a member's network; cross-validation is several of a kind."""
     if member.architecture == "ensemble":
         return f"{member.arguments['members']} × {member.arguments['architecture']}"
     return member.architecture

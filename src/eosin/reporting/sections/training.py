@@ -1,4 +1,4 @@
-"""Learning curves: what training and validation did at each evaluation step."""
+"""Learning curves and class balance of a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from eosin.reporting.formatting import number, quantity
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import COLOURS, Picture, house_style, new_figure, to_picture
-from eosin.runs.finished import Run
+from eosin.runs.finished import FinishedRun
 
 _TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
 
@@ -27,11 +27,9 @@ _METHODS = {
 
 
 def learning_figures(histories: Sequence[Any]) -> list[Picture]:
-    """Draw loss, accuracy and learning rate against the evaluation step.
+    """Draw loss, accuracy and learning rate by evaluation step.
 
-    Args:
-        histories: One table a training; several, those of folds, are drawn thin over each other
-            with their mean.
+    Tables of several folds are drawn thin, with their mean.
     """
     figures = []
     for quantity_name in _TITLES:
@@ -105,7 +103,7 @@ def _draw(axes: Axes, histories: Sequence[Any], column: str, index: int) -> None
 
 
 def _mean(rows: list[Any], column: str) -> tuple[Any, Any]:
-    # Folds stop at different steps: the mean ends where the first of them does.
+    # Folds stop at different steps: the mean ends with the first.
     n = min(len(row) for row in rows)
     steps = np.mean([row["step"].to_numpy()[:n] for row in rows], axis=0)
     return steps, np.mean([row[column].to_numpy()[:n] for row in rows], axis=0)
@@ -116,7 +114,7 @@ def _rate_axis(axes: Axes, histories: Sequence[Any]) -> None:
     if rates.min() > 0 and rates.max() / rates.min() > 5:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        # matplotlib's own labels are formulas, which this style leaves unread.
+        # matplotlib's own labels are formulas, which this style does not parse.
         axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
@@ -143,8 +141,8 @@ def _alt(histories: Sequence[Any], name: str, columns: list[str]) -> str:
     return f"Line chart of {_TITLES[name].lower()} by training step{folds}: {', '.join(ends)}."
 
 
-def balance_words(run: Run) -> str:
-    """Say how the training part was shown; empty where each image was shown once, as it is."""
+def balance_words(run: FinishedRun) -> str:
+    """Describe the class balancing; empty if each training image is drawn once, unchanged."""
     if run.balance is None or run.balance.is_plain:
         return ""
     told = [_METHODS.get(run.balance.method, "")]
@@ -158,8 +156,8 @@ def balance_words(run: Run) -> str:
     return " ".join(f"{text}." for text in told if text)
 
 
-def balance_table(run: Run) -> Table | None:
-    """Build the table of what an epoch showed; nothing where each image was shown as it is."""
+def balance_table(run: FinishedRun) -> Table | None:
+    """Build the table of one epoch's draws; ``None`` if each image is drawn once, unchanged."""
     if run.balance is None or run.balance.is_plain:
         return None
     classes = run.balance.classes

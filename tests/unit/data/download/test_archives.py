@@ -13,8 +13,7 @@ import pytest
 from tests.unit.data.download.serving import make_tar, make_zip, noise, zeros
 
 from eosin.core.errors import DataError
-from eosin.data.download.archives import unpack
-from eosin.data.download.limits import Allowance, UnpackLimits
+from eosin.data.download.archives import Allowance, UnpackLimits, unpack
 
 TREE = {"top/a.png": noise(1000), "top/deep/er/b.png": noise(2000, 1)}
 

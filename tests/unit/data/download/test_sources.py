@@ -5,8 +5,7 @@ import re
 import pytest
 
 from eosin.data.download.source import RemoteFile, Source
-from eosin.data.download.sources import SOURCES
-from eosin.data.sources.catalogue import DATASETS
+from eosin.data.sources.catalogue import DATASETS, SOURCES
 
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.data.download.serving import UNTOLD, noise, sha256
 
 from eosin.core.errors import DownloadError, OutputError
-from eosin.data.download.part import Origin, Part
+from eosin.data.download.part import CutError, Origin, Part
 from eosin.data.download.source import RemoteFile
 from eosin.data.download.transfer import Transfer, _check_hops
 
@@ -198,6 +198,14 @@ def test_passing_troubles_are_waited_out(server, fetch):
     part, said = fetch(checksum=sha256(DATA))
     assert part.path.read_bytes() == DATA
     assert ["503" in said[0], "429" in said[1]] == [True, True]
+
+
+def test_a_pause_of_thousands_of_digits_is_not_asked_for(tmp_path):
+    headers = {"Retry-After": "9" * 5000}
+    response = SimpleNamespace(status_code=503, reason="busy", url="", headers=headers)
+    with pytest.raises(CutError) as caught:
+        Part(tmp_path / "a.zip").read_answer(response, "")
+    assert caught.value.wait_s == 0
 
 
 def test_pauses_grow(server, fetch, hasty, monkeypatch):

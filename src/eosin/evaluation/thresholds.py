@@ -1,0 +1,184 @@
+"""What is locked before a test is judged: the threshold, and when to abstain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.metrics import Abstention, Metric, Threshold
+from eosin.core.types import BoolArray, FloatArray, IntArray, Samples
+from eosin.metrics import (
+    Predictions,
+    calibrate,
+    choose_threshold,
+    choose_threshold_by_bound,
+    prediction_sets,
+    summarise,
+)
+from eosin.recipe.schema import EvaluateSection
+
+#: What calibrates the abstention of a model that joins folds.
+_POOLED = "the held-out predictions of all folds' models, not of the ensemble itself"
+_CROSSED = "the held-out predictions of the other folds' models, for each fold"
+
+
+def lock_threshold(
+    samples: Samples,
+    probabilities: FloatArray,
+    section: EvaluateSection,
+    source: str,
+    seed: int = 0,
+) -> Threshold:
+    """Choose the decision threshold on a part that is not the test.
+
+    Args:
+        samples: The part's rows.
+        probabilities: Calibrated, shape (N, K).
+        section: The recall to reach, and whether by its interval's lower end.
+        source: Name of the part, for the record.
+        seed: The run's seed.
+
+    Returns:
+        A null threshold where the task has no positive class or the part none of its images.
+    """
+    if samples.positive is None or len(samples.class_names) != 2:
+        return Threshold(value=None, source="no positive class", target_recall=None)
+    positive = samples.class_names.index(samples.positive)
+    target, is_positive = section.target_recall, samples.targets == positive
+    value = choose_threshold(probabilities[:, positive], is_positive, target)
+    if value is None:
+        reason = f"no image of {samples.positive!r} in {source}: the likelier class decides"
+        return Threshold(value=None, source=source, target_recall=None, reason=reason)
+    predictions = Predictions(
+        probabilities=probabilities,
+        targets=samples.targets,
+        predicted=np.argmax(probabilities, axis=1),
+        groups=samples.groups,
+        positive=positive,
+        class_names=samples.class_names,
+    )
+    draw: dict[str, Any] = {"resamples": section.resamples, "seed": seed}
+    bound = section.recall_bound
+    if bound == "lower":
+        safer = choose_threshold_by_bound(predictions, target, **draw)
+        bound, value = ("point", value) if safer is None else ("lower", safer)
+    decided = np.where(probabilities[:, positive] >= value, positive, 1 - positive)
+    recall = summarise(replace(predictions, predicted=decided), names=("recall",), **draw)["recall"]
+    missed = None
+    if bound != section.recall_bound:
+        why = recall.reason if recall.low is None else f"no interval reaches {target:g}"
+        missed = f"chosen by the recall itself: {why}"
+    return Threshold(
+        value=value,
+        source=source,
+        target_recall=target,
+        bound=bound,
+        recall=Metric.of(recall),
+        reason=missed,
+    )
+
+
+def join_thresholds(thresholds: Sequence[Threshold], source: str, members: str) -> Threshold:
+    """Say what the thresholds of several models promise together; the value is left open.
+
+    Args:
+        thresholds: One a model, at least one.
+        source: Where they come from, for the record.
+        members: What the models are, in words: ``folds``.
+    """
+    known = [one for one in thresholds if one.value is not None]
+    recalls = [one.target_recall for one in known if one.target_recall is not None]
+    reasons = Counter(one.reason for one in thresholds if one.reason)
+    told = [f"{n} of {len(thresholds)} {members}: {reason}" for reason, n in reasons.items()]
+    # A bound that one of them did not reach is not promised by all.
+    reached = bool(known) and all(one.bound == "lower" for one in known)
+    return Threshold(
+        value=None,
+        source=source,
+        target_recall=min(recalls, default=None),
+        bound="lower" if reached else "point",
+        reason="; ".join(told) or None,
+    )
+
+
+def lock_abstention(
+    samples: Samples,
+    probabilities: FloatArray,
+    section: EvaluateSection,
+    source: str = _POOLED,
+) -> Abstention | None:
+    """Calibrate when a model abstains on a part that is not the test.
+
+    Args:
+        samples: The part's rows.
+        probabilities: Calibrated, shape (N, K).
+        section: Whether to abstain, and alpha.
+        source: What the part is, for the record.
+
+    Returns:
+        The rule, or why there is none; nothing where the recipe wants none.
+    """
+    if not section.abstain:
+        return None
+    names, alpha = samples.class_names, section.alpha
+    rule = calibrate(probabilities, samples.targets, samples.groups, names, alpha)
+    return Abstention(alpha=alpha, source=source, **asdict(rule))
+
+
+def cross_calibrate(
+    folds: Sequence[tuple[Samples, FloatArray]], section: EvaluateSection
+) -> tuple[Abstention | None, BoolArray | None]:
+    """Calibrate each fold on the other folds of its repeat, without the groups that it holds.
+
+    This is cross-conformal prediction (Vovk, "Cross-conformal predictors", 2015): other models
+    than the one that is judged calibrate it, so that the promise holds about, not exactly.
+
+    Args:
+        folds: The held-out samples of each fold and their calibrated probabilities (N, K), by the
+            fold's own model.
+        section: Whether to abstain, and alpha.
+
+    Returns:
+        What all folds have in common of their rule, refused where one fold's is; the sets of the
+        pooled rows (sum of N, K).
+    """
+    if not section.abstain:
+        return None, None
+    everything = pd.concat([samples.frame for samples, _ in folds], ignore_index=True)
+    pooled = replace(folds[0][0], frame=everything)
+    said = np.concatenate([probabilities for _, probabilities in folds])
+    repeats = _repeats(pooled)
+    rules, sets = [], []
+    for samples, probabilities in folds:
+        others = (repeats == _repeats(samples)[0]) & ~_is_in(pooled, samples)
+        rule = lock_abstention(pooled.where(others), said[others], section, _CROSSED)
+        rules += [rule] if rule is not None else []
+        if rule is not None and rule.quantiles is not None:
+            quantiles = [rule.quantiles[name] for name in samples.class_names]
+            sets.append(prediction_sets(probabilities, quantiles))
+    scarcest = min(rules, key=lambda rule: min(rule.n_groups.values()))
+    common = Abstention(
+        alpha=section.alpha,
+        quantiles=None,
+        n_groups={name: min(rule.n_groups[name] for rule in rules) for name in rules[0].n_groups},
+        source=_CROSSED,
+        reason=scarcest.reason,
+    )
+    return common, np.concatenate(sets) if len(sets) == len(folds) else None
+
+
+def _is_in(pooled: Samples, samples: Samples) -> BoolArray:
+    """Return which rows are of a group of ``samples``, shape (N,)."""
+    # By hash: NumPy compares each name with each.
+    return np.asarray(pooled.frame["group"].isin(set(samples.frame["group"])))
+
+
+def _repeats(samples: Samples) -> IntArray:
+    """Return which drawing of the folds each row is of, shape (N,)."""
+    column = samples.frame.get("repeat", "0")
+    return np.broadcast_to(np.asarray(column, dtype=str), len(samples)).astype(np.int64)

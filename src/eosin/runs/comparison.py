@@ -1,0 +1,145 @@
+"""What runs reach on the images that all held out: by run, and by blocks in range tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from eosin.artifacts.comparison import ComparedRun, RangeTest
+from eosin.artifacts.predictions import PREFIX
+from eosin.evaluation.comparison import Contender, Factor, range_tests
+from eosin.metrics import Predictions, measure_values
+from eosin.metrics.predictions import encode
+from eosin.runs.finished import FinishedRun
+from eosin.runs.matching import SharedImages, mean_predictions
+
+#: What two trainings of one recipe may differ in.
+_INCIDENTAL = ("name", "description", "seed")
+
+
+def make_contenders(shared: SharedImages) -> list[Contender]:
+    """Return what each run predicted of the shared images, in the order of their paths."""
+    first, frame = shared.runs[0], shared.frame
+    names, positive = first.class_names, first.judged.positive
+    # Of a two-class task only: a macro average needs none.
+    index = names.index(positive) if positive is not None and len(names) == 2 else None
+    targets = np.array([names.index(label) for label in frame["label"]], dtype=np.int64)
+    groups = encode(frame["group"])
+    contenders = []
+    for run, rows in zip(shared.runs, shared.rows, strict=True):
+        mean = mean_predictions(first, rows, shared.paths)
+        probabilities = mean.drop(columns="threshold").to_numpy(dtype=np.float64)
+        decided = None
+        if index is not None and mean["threshold"].notna().all():
+            found = probabilities[:, index] >= mean["threshold"].to_numpy()
+            decided = np.where(found, index, 1 - index)
+        predicted = np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
+        predictions = Predictions(
+            probabilities=probabilities,
+            targets=targets,
+            predicted=predicted,
+            groups=groups,
+            positive=index,
+            class_names=names,
+        )
+        contenders.append(Contender(run.short_name, predictions, decided))
+    return contenders
+
+
+def find_ranges(
+    shared: SharedImages,
+    contenders: Sequence[Contender],
+    told: Sequence[ComparedRun],
+    metric: str,
+) -> list[RangeTest]:
+    """Test ranges over the most runs that have the same images in the same blocks.
+
+    A block is a fold, or where recipes were trained with several seeds, a fold of a seed.
+
+    Args:
+        shared: The runs and the images in common.
+        contenders: What they predicted, for their classes.
+        told: Facts of the runs; those judged on what they saw are left out.
+        metric: What is tested; accuracy where a block does not define it.
+
+    Returns:
+        Nothing where no two recipes have two blocks in common.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    facts: dict[str, ComparedRun] = {}
+    keys = _treatments(shared.runs)
+    for run, rows, one in zip(shared.runs, shared.rows, told, strict=True):
+        key = keys[run.short_name]
+        several = list(keys.values()).count(key) > 1
+        if not one.is_flattered:
+            rows_held = rows[rows["path"].isin(shared.paths)].sort_values("path")
+            tables.setdefault(key, {}).update(_blocks(run, rows_held, several=several))
+            facts.setdefault(key, one)
+    groups: dict[str, list[str]] = {}
+    for key, blocks in tables.items():
+        images = {name: sorted(set(rows["path"])) for name, rows in sorted(blocks.items())}
+        if len(images) > 1:
+            groups.setdefault(json.dumps(images), []).append(key)
+    chosen = max(groups.values(), key=len, default=[])
+    if len(chosen) < 2:
+        return []
+    for name in (metric, "accuracy"):
+        values = np.column_stack([_values(tables[key], contenders[0], name) for key in chosen])
+        if np.isfinite(values).all():
+            factors: dict[Factor, list[str]] = {
+                "model": [facts[key].model for key in chosen],
+                "preprocessing": [facts[key].preprocessing for key in chosen],
+            }
+            names = [facts[key].name for key in chosen]
+            held = sorted(tables[chosen[0]])
+            return range_tests(values, names, factors, metric=name, blocks=held)
+    return []
+
+
+def _treatments(runs: Sequence[FinishedRun]) -> dict[str, str]:
+    """Return what tells each run's recipe from others', whatever the seed; by the run's name."""
+    recipes, seeds = {}, {}
+    for run in runs:
+        recipe = run.recipe
+        values = {} if recipe is None else recipe.model_dump(mode="json")
+        told = json.dumps({k: v for k, v in values.items() if k not in _INCIDENTAL})
+        recipes[run.short_name] = run.short_name if recipe is None else told
+        seeds[run.short_name] = None if recipe is None else recipe.seed
+    pairs = [(recipes[name], seeds[name]) for name in recipes]
+    # One recipe twice with one seed is no replicate of itself.
+    return {
+        name: recipe if pairs.count((recipe, seeds[name])) == 1 else name
+        for name, recipe in recipes.items()
+    }
+
+
+def _blocks(run: FinishedRun, rows: Any, *, several: bool) -> dict[str, Any]:
+    """Return the rows by block; one block where nothing tells them apart."""
+    seed = f"seed {run.recipe.seed}" if several and run.recipe is not None else ""
+    if "fold" not in rows:
+        return {seed: rows}
+    repeats = rows.get("repeat", "0")
+    names = seed + " fold " + repeats + "-" + rows["fold"]
+    return {str(name).strip(): table for name, table in rows.groupby(names)}
+
+
+def _values(blocks: dict[str, Any], like: Contender, metric: str) -> Any:
+    """Return a metric of each block, shape (B,); NaN where it is undefined."""
+    classes = like.predictions.class_names or ()
+    columns = [PREFIX + name for name in classes]
+    found = []
+    for name in sorted(blocks):
+        probabilities = blocks[name][columns].to_numpy(dtype=np.float64)
+        alone = replace(
+            like.predictions,
+            probabilities=probabilities,
+            targets=np.array([classes.index(label) for label in blocks[name]["label"]]),
+            predicted=np.asarray(probabilities.argmax(axis=1)),
+            groups=[0] * len(probabilities),
+        )
+        found.append(measure_values(alone, [metric])[metric])
+    return np.array(found)
