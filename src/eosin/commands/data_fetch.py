@@ -6,11 +6,10 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from eosin.core.errors import (
@@ -20,6 +19,7 @@ from eosin.core.errors import (
     UsageError,
 )
 from eosin.core.files import check_writable, explain_os_errors
+from eosin.core.locks import locked
 from eosin.core.places import expand_path, is_offline
 from eosin.data.download.archives import UnpackLimits
 from eosin.data.download.delivery import WORK, Manner, deliver, is_complete, now
@@ -165,18 +165,13 @@ def _alone(folder: Path) -> Iterator[None]:
     """Make the folder and hold it: two fetches would write the same part."""
     with explain_os_errors("make", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
-    try:
-        with lock.acquire(blocking=False):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # Windows removes nothing that is open
-                    (folder / _LOCK).unlink()
-    except Timeout as error:
-        raise OutputError(
-            f"another eosin is fetching into {folder}", mend="Wait for it, or choose another folder"
-        ) from error
+    with locked(folder / _LOCK) as is_alone:
+        if not is_alone:
+            raise OutputError(
+                f"another eosin is fetching into {folder}",
+                mend="Wait for it, or choose another folder",
+            )
+        yield
 
 
 @contextmanager

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
-from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
+from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment, SamplesIndex
@@ -37,11 +36,10 @@ from eosin.ensembling.pooling import (
 from eosin.evaluation import Judged, judge
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
-from eosin.experiment.model_info import finish_model
 from eosin.experiment.prepare import Say, silent
 from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_mistakes, mistakes
-from eosin.experiment.writer import Stopwatch
+from eosin.experiment.writer import Stopwatch, finish_run
 from eosin.images.bank import load_bank
 from eosin.images.references import without
 from eosin.metrics.catalogue import HEADLINE
@@ -114,16 +112,12 @@ def ensemble(
     with watch.stage("merge"):
         info, gap = _write_model(ModelFolder(run.model), members, told, shared)
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, judged)
-    measured = shared.split if shared.split == "test" else _NOT_ITSELF
-    finish_model(ModelFolder(run.model), info, {measured: splits[shared.split]})
     if gap > NOTABLE_GAP:
         say(tell_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, judged, members[0].info.preprocessing)
     carry_stain(run, members[0].folder, info.preprocessing.stain, judged.samples)
-    write_document(run.environment, _environment(members, watch))
-    # Last: a run folder with metrics is a finished one.
-    write_metrics(run.metrics, splits)
-    list_run_files(run)
+    measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}
+    finish_run(run, _environment(members, watch), info, splits, measured)
     write_report(run.root)
     return EnsembleResult(run.root, splits, told, gap)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
-from eosin.artifacts.run import Environment
-from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import (
     InterruptedRunError,
     LeakError,
@@ -19,42 +17,24 @@ from eosin.core.errors import (
     RecipeError,
     UsageError,
 )
-from eosin.core.files import (
-    check_output,
-    check_writable,
-    clean_partial,
-    prepare_output,
-    write_text,
-)
+from eosin.core.files import check_output, check_writable, clean_partial, prepare_output
 from eosin.experiment.crossval import fit_folds
 from eosin.experiment.environment import default_output
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import (
-    Prepared,
-    Say,
-    check_names,
-    prepare,
-    resolve_manifest,
-    resolve_root,
-    silent,
-    tell_repair,
-)
+from eosin.experiment.prepare import Say, prepare, resolve_recipe, silent, tell_repair
 from eosin.experiment.resume import (
     check_same_data,
     check_same_recipe,
     clean_unbegun,
     find_run,
-    record_data,
     work_alone,
 )
 from eosin.experiment.run import fit_split
-from eosin.experiment.split import Division, divide, stop_at_leak
+from eosin.experiment.split import divide, stop_at_leak
 from eosin.experiment.transfer import note_stage_places, plan_stage, prepare_stages, run_stages
-from eosin.experiment.writer import Session, Stopwatch, open_session, write_inputs
-from eosin.recipe import Recipe, read_recipe, recipe_from_dict, recipe_to_toml
-from eosin.recipe.data import DataSection
+from eosin.experiment.writer import Stopwatch, begin_run, open_session
+from eosin.recipe import Recipe, read_recipe, recipe_from_dict
 from eosin.recipe.overrides import override
-from eosin.recipe.schema import EMBEDDING
 from eosin.reporting import write_report
 from eosin.runs.relocation import note_place
 from eosin.training.loggers import check_loggers
@@ -103,7 +83,7 @@ def train(
     """
     del allow_skipped  # the run is the same; the command's exit status is not
     run, resolved = _choose_run(recipe, overrides, output, resume, say)
-    watch = Stopwatch(_seconds_before(run))
+    watch = Stopwatch()
     with watch.stage("read images"):
         prepared = prepare(resolved, say, is_new=resume is None)
     tell_repair(prepared, say)
@@ -123,30 +103,28 @@ def train(
             run.stage(stage.number, stage.section.name).skipped: len(stage.prepared.skipped)
             for stage in stages
         }
-        stop_at_leak(resolved, division.audit.joined(leaks), allow_leak, say)
+        division = division.with_leaks(leaks)
+        stop_at_leak(resolved, division.audit, allow_leak, say)
         if resume is None:
             prepare_output(run.root)
         with work_alone(run):
-            _open_run(run, resolved, prepared, resuming=resume is not None)
+            if resume is not None:
+                note_place(run, resolved, prepared.samples)
+                clean_partial(run.root)
+            begin_run(run, resolved, prepared)
             with _resumable(run):
                 session = open_session(resolved, prepared, say, watch)
                 if stages:
                     with watch.stage("earlier stages"):
                         start = run_stages(run, resolved, stages, allow_leak=allow_leak, say=say)
-                    session = replace(session, start=start, leaks=tuple(leaks))
-                metrics = _fit(session, division, run)
+                    session = replace(session, start=start)
+                fit = fit_folds if division.folds else fit_split
+                metrics = fit(session, division, run)
     with _resumable(run):
         say("Writing the report")
         write_report(run.root)
     lists = tuple(path for path, n_files in unread.items() if n_files)
     return RunResult(run.root, metrics, sum(unread.values()), lists)
-
-
-def _seconds_before(run: RunFolder) -> dict[str, float]:
-    """Return what the stages of a resumed run took so far; nothing for a new one."""
-    if not run.environment.exists():
-        return {}
-    return dict(read_document(run.environment, Environment).seconds)
 
 
 @contextmanager
@@ -191,10 +169,10 @@ def plan(
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division, say)
     session = open_session(resolved, prepared, say, Stopwatch())
-    samples = division.folds[0].samples if division.folds else division.samples
+    samples = next(iter(division.folds.values()), division).samples
     found = make_plan(session, samples, division.report, max(1, len(division.folds)))
     before = tuple((stage.section.name, plan_stage(stage, say)) for stage in stages)
-    audit = division.audit.joined(leaks)
+    audit = division.with_leaks(leaks).audit
     try:
         stop_at_leak(resolved, audit, allow_leak, silent)
     except LeakError as error:
@@ -220,34 +198,8 @@ def _resolve(
         resolved = recipe_from_dict(override(recipe.model_dump(), overrides, say))
     else:
         resolved = read_recipe(Path(recipe), overrides, say)
-    check_names(resolved)
     check_loggers(resolved.train.loggers)
-    transfer = resolved.transfer
-    stages = tuple(
-        stage.model_copy(update={"data": _resolve_data(stage.data, resolved.seed)})
-        for stage in transfer.stage
-    )
-    stain = resolved.stain
-    if stain.file is not None:
-        stain = stain.model_copy(update={"reference": str(resolve_manifest(stain.file))})
-    model = resolved.model
-    if model.table is not None:
-        name = f"{EMBEDDING}:{resolve_manifest(model.table)}"
-        model = model.model_copy(update={"name": name})
-    return resolved.model_copy(
-        update={
-            "data": _resolve_data(resolved.data, resolved.seed),
-            "stain": stain,
-            "model": model,
-            "transfer": transfer.model_copy(update={"stage": stages}),
-        }
-    )
-
-
-def _resolve_data(data: DataSection, seed: int) -> DataSection:
-    if data.manifest is not None:
-        return data.model_copy(update={"manifest": str(resolve_manifest(data.manifest))})
-    return data.model_copy(update={"root": str(resolve_root(data, seed))})
+    return resolve_recipe(resolved)
 
 
 def _choose_run(
@@ -282,22 +234,3 @@ def _choose_run(
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved
-
-
-def _open_run(run: RunFolder, recipe: Recipe, prepared: Prepared, *, resuming: bool) -> None:
-    if resuming:
-        note_place(run, recipe, prepared.samples)
-        clean_partial(run.root)
-    else:
-        # First: a folder with a recipe can be resumed, whenever it is killed after this.
-        write_text(run.recipe, recipe_to_toml(recipe))
-    if not run.environment.exists():
-        record_data(run, prepared)
-
-
-def _fit(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
-    if not division.folds:
-        return fit_split(session, division.samples, division.report, run)
-    write_inputs(run, session.recipe, division.samples, division.report, session.prepared)
-    write_document(run.audit, division.audit.joined(session.leaks))
-    return fit_folds(session, division.folds, run)

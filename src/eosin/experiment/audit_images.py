@@ -121,7 +121,7 @@ def make_embedder() -> Embedder:
         MissingPartError: PyTorch or the weights are not installed.
     """
     # Here: most runs look for copies alone, and PyTorch takes seconds to import.
-    from eosin.experiment.audit_features import export_trunk
+    from eosin.experiment.onnx_export import export_trunk
 
     networks: dict[tuple[int, int], OnnxNetwork] = {}
 

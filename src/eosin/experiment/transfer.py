@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.core.files import clean_partial, prepare_output, write_text
+from eosin.core.files import clean_partial, prepare_output
 from eosin.data.audit import audit_stage, find_alike
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.model_info import Start
@@ -16,8 +16,8 @@ from eosin.experiment.resume import check_same_data, check_same_recipe, record_d
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division, divide, stop_at_leak
 from eosin.experiment.stage_store import fingerprint_stage, keep_stage, take_stage
-from eosin.experiment.writer import Stopwatch, open_session
-from eosin.recipe import Recipe, read_recipe, recipe_to_toml
+from eosin.experiment.writer import Stopwatch, begin_run, open_session
+from eosin.recipe import Recipe, read_recipe
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import TransferSection, TransferStage
 from eosin.reporting import write_report
@@ -180,11 +180,9 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
         stop_at_leak(recipe, stage.division.audit, allow_leak, say)
         if not place.recipe.exists():
             prepare_output(place.root)
-            write_text(place.recipe, recipe_to_toml(recipe))
-        if not place.environment.exists():
-            record_data(place, stage.prepared)
+        begin_run(place, recipe, stage.prepared)
         session = replace(open_session(recipe, stage.prepared, say, Stopwatch()), start=start)
-        fit_split(session, stage.division.samples, stage.division.report, place, label=label)
+        fit_split(session, stage.division, place, label=label)
         if recipe.data.cache:
             keep_stage(fingerprint, place)
     if not place.report.exists():

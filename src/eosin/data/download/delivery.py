@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from eosin.core.errors import DownloadError
-from eosin.core.files import explain_os_errors, sha256_file
+from eosin.core.files import explain_os_errors, hash_file, sha256_file
 from eosin.core.progress import Advance, progress_bar
 from eosin.data.download.archives import UnpackLimits, stem_of, unpack
 from eosin.data.download.part import Part
@@ -92,7 +92,7 @@ def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> boo
         )
     algorithm = wanted.partition(":")[0]
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
-        found = f"{algorithm}:{_hash_file(path, algorithm, advance)}"
+        found = f"{algorithm}:{hash_file(path, algorithm, advance)}"
     if found != wanted:
         raise _changed(path, wanted, found)
     return True
@@ -150,10 +150,10 @@ def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None
     """Compare a download with its checksum and return its SHA-256."""
     wanted = file.checksum or _wanted_sum(entry)
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
-        digest = _hash_file(part.path, "sha256", advance)
+        digest = hash_file(part.path, "sha256", advance)
     algorithm = wanted.partition(":")[0] if wanted else "sha256"
     other = algorithm != "sha256"
-    found = f"{algorithm}:{_hash_file(part.path, algorithm) if other else digest}"
+    found = f"{algorithm}:{hash_file(part.path, algorithm) if other else digest}"
     if wanted in (None, found):
         return digest
     part.discard()
@@ -216,25 +216,13 @@ def _changed(path: Path, wanted: str, found: str, what: str = "") -> DownloadErr
     )
 
 
-def _hash_file(path: Path, algorithm: str, advance: Advance = lambda _done, _total: None) -> str:
-    """Return a file's hexadecimal digest; ``algorithm`` is one of hashlib's names."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    done, total = 0, path.stat().st_size
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            advance(done, total)
-    return digest.hexdigest()
-
-
 def _hash_tree(root: Path, advance: Advance) -> tuple[str, int, int]:
     """Return one SHA-256 over the names and contents of all files, their number and bytes.
 
     For a single file it is the file's own SHA-256.
     """
     if root.is_file():
-        return _hash_file(root, "sha256", advance), 1, root.stat().st_size
+        return hash_file(root, "sha256", advance), 1, root.stat().st_size
     files = sorted(path for path in root.rglob("*") if path.is_file())
     sizes = [path.stat().st_size for path in files]
     total, done = sum(sizes), 0

@@ -151,7 +151,7 @@ def _make_lock(path: Path) -> FileLock:
 
 
 class Marker:
-    """Shared lock of an open store.
+    """Shared lock of an open store; filelock has only exclusive ones.
 
     Args:
         path: The marker's file, made if possible; without one in a read-only folder, nothing is
