@@ -7,8 +7,8 @@ its record, an unpacked folder with its record. A killed process loses nothing b
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,8 @@ from eosin.data.download.source import (
 )
 from eosin.data.download.transfer import Patience, Transfer
 
+_LOG = logging.getLogger(__name__)
+
 #: Where archives are unpacked until they are whole, in the data set's folder.
 WORK = ".fetching"
 _CHUNK = 1 << 20
@@ -42,13 +44,11 @@ class Manner:
         keep_archive: Whether an archive stays once it is unpacked.
         patience: How long to wait for a server.
         limits: What an archive may unpack to.
-        say: Called with a sentence on what is being done.
     """
 
     keep_archive: bool = False
     patience: Patience = field(default_factory=Patience)
     limits: UnpackLimits = field(default_factory=UnpackLimits)
-    say: Callable[[str], None] = lambda _sentence: None
 
 
 def now() -> str:
@@ -137,15 +137,12 @@ def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Mann
     for last, url in enumerate(file.urls, start=1 - len(file.urls)):
         try:
             with explain_os_errors("write", part.path):
-                with progress_bar(f"Fetching {file.name}", unit="bytes") as advance:
-                    Transfer(
-                        file, part, patience=manner.patience, say=manner.say, advance=advance
-                    ).run(url)
+                Transfer(file, part, patience=manner.patience).run(url)
                 return _describe(part.path, file, url, _check_sum(part, file, url, entry))
         except DownloadError as error:
             if last == 0:
                 raise
-            manner.say(f"{error.message}; trying the next address")
+            _LOG.info(f"{error.message}; trying the next address")
     raise AssertionError(file.urls)
 
 
@@ -188,8 +185,7 @@ def _open(
     archive = folder / file.name
     work = folder / WORK / stem_of(file.name)
     shutil.rmtree(work, ignore_errors=True)
-    with progress_bar(f"Unpacking {file.name}", unit="bytes") as advance:
-        came = unpack(archive, work, limits=manner.limits, advance=advance)
+    came = unpack(archive, work, limits=manner.limits)
     target = folder / came.name
     if target.exists():
         shutil.rmtree(work, ignore_errors=True)
