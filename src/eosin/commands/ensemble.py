@@ -7,6 +7,7 @@ and those that all runs held out are averaged.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,6 @@ from eosin.ensembling.pooling import (
 from eosin.evaluation import Judged, judge
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
-from eosin.experiment.prepare import Say, silent
 from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_mistakes, mistakes
 from eosin.experiment.writer import Stopwatch, finish_run
@@ -48,6 +48,8 @@ from eosin.reporting import write_report
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages, mean_predictions
 from eosin.runs.overlap import audit_shared, divide_shared
+
+_LOG = logging.getLogger(__name__)
 
 #: As ``evaluate`` judges a folder without a recipe, so that both give the same intervals.
 _JUDGING, _SEED = EvaluateSection(), 0
@@ -74,16 +76,13 @@ class EnsembleResult:
     gap: float
 
 
-def ensemble(
-    runs: Sequence[Path | str], *, output: Path | None = None, say: Say = silent
-) -> EnsembleResult:
+def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> EnsembleResult:
     """Average finished runs: judge the mean of their probabilities, and write it as one model.
 
     Args:
         runs: At least two run folders of one label set; networks, input sizes, normalisations and
             splits may differ.
         output: Where to; ``runs/ensemble-<UTC time>`` by default.
-        say: Told, in a sentence, what is being done.
 
     Raises:
         EosinError: A run is not finished or does not fit, or no image is held out in all of them.
@@ -93,10 +92,10 @@ def ensemble(
     with watch.stage("read runs"):
         members = read_members(runs, folder)
         shared = find_held_out(members)
-        say(format_held_out(shared))
+        _LOG.info(format_held_out(shared))
         audit = audit_shared(shared)
     if audit.leaks:
-        say(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
+        _LOG.info(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
     with watch.stage("judge"):
         judged = _judge(members, shared)
         splits = {shared.split: judge(judged, _JUDGING, _SEED)}
@@ -108,12 +107,12 @@ def ensemble(
     # The ensemble's output is the logarithm of the mean probability.
     logits = np.log(np.maximum(judged.probabilities, np.finfo(np.float64).tiny))
     write_predictions(run, [judged], [logits_table(judged.samples, logits)])
-    say(f"Merging {len(members)} models into one file")
+    _LOG.info(f"Merging {len(members)} models into one file")
     with watch.stage("merge"):
         info, gap = _write_model(ModelFolder(run.model), members, told, shared)
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, judged)
     if gap > NOTABLE_GAP:
-        say(tell_gap(gap, len(some_of(shared.samples))))
+        _LOG.info(tell_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, judged, members[0].info.preprocessing)
     carry_stain(run, members[0].folder, info.preprocessing.stain, judged.samples)
     measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from eosin.core.files import check_output, check_writable, clean_partial, prepar
 from eosin.experiment.crossval import fit_folds
 from eosin.experiment.environment import default_output
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import Say, prepare, resolve_recipe, silent, tell_repair
+from eosin.experiment.prepare import prepare, resolve_recipe, tell_repair
 from eosin.experiment.resume import (
     check_same_data,
     check_same_recipe,
@@ -38,6 +39,8 @@ from eosin.recipe.overrides import override
 from eosin.reporting import write_report
 from eosin.runs.relocation import note_place
 from eosin.training.loggers import check_loggers
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,6 @@ def train(
     resume: Path | None = None,
     allow_leak: bool = False,
     allow_skipped: bool = False,
-    say: Say = silent,
 ) -> RunResult:
     """Run one experiment.
 
@@ -76,35 +78,34 @@ def train(
         resume: A run folder to go on with.
         allow_leak: Go on where the audit of a strict split finds a leak.
         allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
-        say: Told, in a sentence, what is being done.
 
     Raises:
         EosinError: With its cause and mend in one line.
     """
     del allow_skipped  # the run is the same; the command's exit status is not
-    run, resolved = _choose_run(recipe, overrides, output, resume, say)
+    run, resolved = _choose_run(recipe, overrides, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
-        prepared = prepare(resolved, say, is_new=resume is None)
-    tell_repair(prepared, say)
+        prepared = prepare(resolved, is_new=resume is None)
+    tell_repair(prepared)
     if resume is not None:
         check_same_data(run, prepared)
     unread = {run.skipped: len(prepared.skipped)}
     if resume is not None and run.metrics.exists():
-        note_stage_places(run, resolved, say)
+        note_stage_places(run, resolved)
         note_place(run, resolved, prepared.samples)
-        say(f"{run.root} is complete")
+        _LOG.info(f"{run.root} is complete")
         metrics = read_metrics(run.metrics)
     else:
         with watch.stage("split and audit"):
             division = divide(resolved, prepared)
-            stages, leaks = prepare_stages(resolved, prepared, division, say)
+            stages, leaks = prepare_stages(resolved, prepared, division)
         unread |= {
             run.stage(stage.number, stage.section.name).skipped: len(stage.prepared.skipped)
             for stage in stages
         }
         division = division.with_leaks(leaks)
-        stop_at_leak(resolved, division.audit, allow_leak, say)
+        stop_at_leak(resolved, division.audit, allow_leak)
         if resume is None:
             prepare_output(run.root)
         with work_alone(run):
@@ -113,15 +114,15 @@ def train(
                 clean_partial(run.root)
             begin_run(run, resolved, prepared)
             with _resumable(run):
-                session = open_session(resolved, prepared, say, watch)
+                session = open_session(resolved, prepared, watch)
                 if stages:
                     with watch.stage("earlier stages"):
-                        start = run_stages(run, resolved, stages, allow_leak=allow_leak, say=say)
+                        start = run_stages(run, resolved, stages, allow_leak=allow_leak)
                     session = replace(session, start=start)
                 fit = fit_folds if division.folds else fit_split
                 metrics = fit(session, division, run)
     with _resumable(run):
-        say("Writing the report")
+        _LOG.info("Writing the report")
         write_report(run.root)
     lists = tuple(path for path, n_files in unread.items() if n_files)
     return RunResult(run.root, metrics, sum(unread.values()), lists)
@@ -151,7 +152,6 @@ def plan(
     overrides: Iterable[str] = (),
     resume: Path | None = None,
     allow_leak: bool = False,
-    say: Say = silent,
 ) -> tuple[Plan, AuditReport]:
     """Say what ``train`` would do, need and take; only the image cache is written.
 
@@ -160,23 +160,22 @@ def plan(
         overrides: ``section.key=value`` each.
         resume: A run folder: what all of that run takes, however far it is.
         allow_leak: Whether the training would continue despite leakage.
-        say: Called with what is being done, and with why the training would stop.
     """
     if resume is not None:
         find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume, say)
-    prepared = prepare(resolved, say, is_new=resume is None)
+    resolved = _resolve(recipe, overrides, resume)
+    prepared = prepare(resolved, is_new=resume is None)
     division = divide(resolved, prepared)
-    stages, leaks = prepare_stages(resolved, prepared, division, say)
-    session = open_session(resolved, prepared, say, Stopwatch())
+    stages, leaks = prepare_stages(resolved, prepared, division)
+    session = open_session(resolved, prepared, Stopwatch())
     samples = next(iter(division.folds.values()), division).samples
     found = make_plan(session, samples, division.report, max(1, len(division.folds)))
-    before = tuple((stage.section.name, plan_stage(stage, say)) for stage in stages)
+    before = tuple((stage.section.name, plan_stage(stage)) for stage in stages)
     audit = division.with_leaks(leaks).audit
     try:
-        stop_at_leak(resolved, audit, allow_leak, silent)
+        stop_at_leak(resolved, audit, allow_leak)
     except LeakError as error:
-        say(f"The training would stop: {error}")
+        _LOG.info(f"The training would stop: {error}")
     return replace(found, stages=before), audit
 
 
@@ -184,7 +183,6 @@ def _resolve(
     recipe: Recipe | Path | str | None,
     overrides: Iterable[str],
     resume: Path | None,
-    say: Say = silent,
 ) -> Recipe:
     """Read the recipe with its paths made absolute, so that the run folder can be re-run."""
     if recipe is None:
@@ -195,9 +193,9 @@ def _resolve(
             )
         recipe = RunFolder(Path(resume)).recipe
     if isinstance(recipe, Recipe):
-        resolved = recipe_from_dict(override(recipe.model_dump(), overrides, say))
+        resolved = recipe_from_dict(override(recipe.model_dump(), overrides))
     else:
-        resolved = read_recipe(Path(recipe), overrides, say)
+        resolved = read_recipe(Path(recipe), overrides)
     check_loggers(resolved.train.loggers)
     return resolve_recipe(resolved)
 
@@ -207,7 +205,6 @@ def _choose_run(
     overrides: Iterable[str],
     output: Path | None,
     resume: Path | None,
-    say: Say,
 ) -> tuple[RunFolder, Recipe]:
     """Settle where the run goes and what it does, before any image is read.
 
@@ -218,7 +215,7 @@ def _choose_run(
         OutputError: The folder cannot take the run.
     """
     if resume is None:
-        resolved = _resolve(recipe, overrides, None, say)
+        resolved = _resolve(recipe, overrides, None)
         run = RunFolder(Path(output or default_output(resolved.name)))
         clean_unbegun(run.root)
         resumed = f", or resume the run in it: {run.resume_command}"
@@ -230,7 +227,7 @@ def _choose_run(
             mend=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
         )
     run = find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume, say)
+    resolved = _resolve(recipe, overrides, resume)
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +41,8 @@ from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
 from eosin.reporting.formatting import number
 
+_LOG = logging.getLogger(__name__)
+
 #: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
 MEMBERS = "members_out_of_fold"
 
@@ -61,7 +64,7 @@ def fit_folds(session: Session, division: Division, run: RunFolder) -> dict[str,
         site = fold.report.parts["test"].site
         label = f"fold {count} of {len(division.folds)}{f' (site {site})' if site else ''}: "
         if place.metrics.exists():
-            session.say(f"{label}done before")
+            _LOG.info(f"{label}done before")
             session.watch.add(Stopwatch(read_document(place.environment, Environment).seconds))
             if not place.report.exists():
                 write_report(place.root)
@@ -72,7 +75,7 @@ def fit_folds(session: Session, division: Division, run: RunFolder) -> dict[str,
         splits = fit_split(one, fold, place, label=label)
         session.watch.add(one.watch)
         write_report(place.root)
-        session.say(f"{label}{_headline(splits['test'])}")
+        _LOG.info(f"{label}{_headline(splits['test'])}")
     return _pool(session, division, run)
 
 
@@ -146,12 +149,12 @@ def _write_ensemble(
         ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
     )
     if gap > NOTABLE_GAP:
-        session.say(tell_gap(gap, len(some)))
+        _LOG.info(tell_gap(gap, len(some)))
     return replace(session, bank=session.bank.reading(joined)), info
 
 
 def _pool(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
-    session.say("Pooling the held-out predictions")
+    _LOG.info("Pooling the held-out predictions")
     with session.watch.stage("judge"):
         judged, logits = judge_out_of_fold(session, division, run)
         pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)

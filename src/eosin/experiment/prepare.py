@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,7 @@ from eosin.recipe import read_recipe
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import EMBEDDING, Recipe
 
-#: Told, in a sentence, what is being done.
-Say = Callable[[str], None]
-
-
-def silent(_sentence: str) -> None:
-    """Say nothing."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,11 +103,11 @@ class Prepared:
         )
 
 
-def tell_repair(prepared: Prepared, say: Say) -> None:
+def tell_repair(prepared: Prepared) -> None:
     """Say which groups were joined; a plan prints them with its audit instead."""
     if prepared.joined:
         for line in (describe_repair(prepared.joined), *list_joined(prepared.joined)):
-            say(line)
+            _LOG.info(line)
 
 
 def resolve_recipe(recipe: Recipe) -> Recipe:
@@ -272,12 +267,11 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
     return samples
 
 
-def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepared:
+def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
     """List the recipe's images and read those that the cache does not hold yet.
 
     Args:
         recipe: As :func:`resolve_recipe` returns it.
-        say: Called with what is being done.
         is_new: Whether a run starts with them, so that what a recipe must settle is asked for; a
             run of an earlier version goes on as it was started.
 
@@ -288,27 +282,29 @@ def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepa
     if is_new:
         check_positive(samples, recipe.data.positive)
     for note in samples.notes:
-        say(f"{samples.name}: {note}")
-    say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
+        _LOG.info(f"{samples.name}: {note}")
+    _LOG.info(
+        f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups"
+    )
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
         check_modality(recipe, facts["modality"])
         check_units(samples, recipe.stain.unit)
         preprocessing = resolve_preprocessing(recipe, samples, facts)
-        bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache, say=say)
+        bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache)
     else:
         table = Path(recipe.model.table)
         bank, hashes = load_features(samples, table, apart=(recipe.data.label,))
         notes = note_absent(hashes)
-        say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
+        _LOG.info(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
-    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full", say=say)
-    alike, named = find_alike(album, say=say), _find_named(recipe.data)
+    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full")
+    alike, named = find_alike(album), _find_named(recipe.data)
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
         readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)
         if not joined:
-            say("Repair: no two groups belong together")
+            _LOG.info("Repair: no two groups belong together")
     return Prepared(
         samples=readable,
         facts=facts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,8 @@ from eosin.training.balance import arrange, check_neighbours, describe_balance
 from eosin.training.data import FitInputs, ImagePart
 from eosin.training.tuning import Tuning
 
+_LOG = logging.getLogger(__name__)
+
 
 def fit_split(
     session: Session, division: Division, run: RunFolder, *, label: str = ""
@@ -54,9 +57,9 @@ def fit_split(
     write_document(run.balance, balance)
     with watch.stage("train"):
         inputs, device = fit_inputs(session, samples), session.placement.description
-        session.say(f"{label}training {session.spec.name} on {_count(inputs)}, {device}")
+        _LOG.info(f"{label}training {session.spec.name} on {_count(inputs)}, {device}")
         network, chain = session.backend.train(recipe, session.start, inputs, run)
-    session.say(f"{label}exporting and judging")
+    _LOG.info(f"{label}exporting and judging")
     with watch.stage("export"):
         origin = _origin(session, samples, chain)
         draft = session.backend.write(network, ModelFolder(run.model), origin, session.bank.of(val))

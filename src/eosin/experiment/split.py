@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,11 @@ from eosin.core.errors import LeakError
 from eosin.core.types import Samples
 from eosin.data.audit import merge_audits
 from eosin.data.splits import fold_samples, pool_reports, split_samples
-from eosin.experiment.prepare import Prepared, Say
+from eosin.experiment.prepare import Prepared
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import Recipe
+
+_LOG = logging.getLogger(__name__)
 
 _DISTINCT = "keep the names apart (--set data.alike_names=distinct)"
 
@@ -66,7 +69,7 @@ def divide(recipe: Recipe, prepared: Prepared) -> Division:
     return Division(samples, pool_reports(folds), audit, each)
 
 
-def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say) -> None:
+def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:
     """Refuse a strict training whose split leaks; say it of any other.
 
     Names that differ only in spelling stop a strict training even where this split happens to keep
@@ -79,10 +82,10 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
         one for one in audit.findings if one.kind == "alike_names" and one.severity != "leak"
     ]
     for warning in (one for one in audit.findings if one.severity == "warning"):
-        say(f"Audit warning: {warning.message}")
+        _LOG.info(f"Audit warning: {warning.message}")
     nothing = "no copies found" if audit.unchecked else "no leak found"
     if not found:
-        say(". ".join(filter(None, [f"Audit: {nothing}", audit.unchecked])))
+        _LOG.info(". ".join(filter(None, [f"Audit: {nothing}", audit.unchecked])))
         return
     first = found[0]
     if recipe.data.split.is_strict and not allow_leak:
@@ -92,9 +95,9 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
             mend=f"{_suggest(recipe.data, first)}, or pass --allow-leak",
         )
     if audit.leaks:
-        say(f"Audit: this split leaks, its result will flatter: {first.message}")
+        _LOG.info(f"Audit: this split leaks, its result will flatter: {first.message}")
     else:
-        say(f"Audit: {nothing}, but names differ only in spelling: {first.message}")
+        _LOG.info(f"Audit: {nothing}, but names differ only in spelling: {first.message}")
 
 
 def _locate(finding: Finding) -> str:

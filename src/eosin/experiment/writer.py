@@ -20,7 +20,7 @@ from eosin.core.networks import NetworkSpec
 from eosin.experiment.backends import Backend, find_backend
 from eosin.experiment.environment import describe
 from eosin.experiment.model_info import Start
-from eosin.experiment.prepare import Prepared, Say
+from eosin.experiment.prepare import Prepared
 from eosin.experiment.resume import record_data
 from eosin.experiment.split import Division
 from eosin.images.bank import ImageBank
@@ -66,7 +66,6 @@ class Session:
         prepared: Readable samples.
         bank: Their decoded images; of one split, with the window that its training part fits.
         placement: Device and precision.
-        say: Told what is being done.
         watch: Wall times.
         backend: What trains.
         start: Where the network's backbone comes from.
@@ -76,7 +75,6 @@ class Session:
     prepared: Prepared
     bank: ImageBank
     placement: Placement
-    say: Say
     watch: Stopwatch
     backend: Backend
     start: Start = field(default_factory=Start)
@@ -93,12 +91,12 @@ class Session:
         return augment.copies or POLICIES.get(augment.policy).fixed_copies or None
 
 
-def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
+def open_session(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Session:
     """Choose the backend and its device."""
     backend = find_backend(recipe.model)
     placement = backend.place(recipe.train)
     start = Start(recipe.transfer.source)
-    return Session(recipe, prepared, prepared.bank, placement, say, watch, backend, start)
+    return Session(recipe, prepared, prepared.bank, placement, watch, backend, start)
 
 
 def begin_run(run: RunFolder, recipe: Recipe, prepared: Prepared) -> None:

@@ -4,7 +4,7 @@ Means are put in order, and two of them differ where the range between them exce
 one. Tukey's honestly significant difference takes one critical range for all; Duncan's new
 multiple-range test (Duncan, Biometrics 1955) a smaller one the fewer means lie between, at the
 protection level (1 - α)^(p - 1) for p means: it finds more, and finds more that is not there. The
-error is that of a two-way layout without interaction: what is left once blocks (folds, say) and
+error is that of a two-way layout without interaction: what is left once blocks (folds) and
 treatments are taken away.
 """
 

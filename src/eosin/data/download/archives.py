@@ -26,7 +26,7 @@ from rich.filesize import decimal
 
 from eosin.core.errors import DataError
 from eosin.core.files import explain_os_errors
-from eosin.core.progress import Advance
+from eosin.core.progress import Advance, progress_bar
 
 _CHUNK = 1 << 20
 #: Largest header of a tar member; it is read into memory.
@@ -109,14 +109,13 @@ class Allowance:
         return path
 
 
-def unpack(archive: Path, work: Path, *, limits: UnpackLimits, advance: Advance) -> Path:
+def unpack(archive: Path, work: Path, *, limits: UnpackLimits) -> Path:
     """Unpack an archive into a new folder.
 
     Args:
         archive: A zip, tar, tar.gz (tgz) or gz file, recognised by its name.
         work: A folder to make; it is removed if unpacking fails.
         limits: What the archive may unpack to.
-        advance: Called with the packed bytes that are done and their total.
 
     Returns:
         The one file or folder at the archive's top, inside ``work``; ``work`` itself if there are
@@ -132,7 +131,10 @@ def unpack(archive: Path, work: Path, *, limits: UnpackLimits, advance: Advance)
         try:
             if not archive.stat().st_size:
                 raise allowance.refuse("is empty")
-            with _explain_damage(allowance):
+            with (
+                _explain_damage(allowance),
+                progress_bar(f"Unpacking {archive.name}", unit="bytes") as advance,
+            ):
                 _choose(archive)(archive, work, allowance, advance)
             top = list(work.iterdir())
             if not top:

@@ -7,8 +7,8 @@ its record, an unpacked folder with its record. A killed process loses only time
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,8 @@ from eosin.data.download.source import (
 )
 from eosin.data.download.transfer import Patience, Transfer
 
+_LOG = logging.getLogger(__name__)
+
 #: Subfolder of the data set's folder where archives are unpacked until they are complete.
 WORK = ".fetching"
 _CHUNK = 1 << 20
@@ -42,13 +44,11 @@ class Manner:
         keep_archive: True to keep an archive once it is unpacked.
         patience: Time-outs and retries.
         limits: What an archive may unpack to.
-        say: Called with a sentence on the current step.
     """
 
     keep_archive: bool = False
     patience: Patience = field(default_factory=Patience)
     limits: UnpackLimits = field(default_factory=UnpackLimits)
-    say: Callable[[str], None] = lambda _sentence: None
 
 
 def now() -> str:
@@ -134,15 +134,12 @@ def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Mann
     for last, url in enumerate(file.urls, start=1 - len(file.urls)):
         try:
             with explain_os_errors("write", part.path):
-                with progress_bar(f"Fetching {file.name}", unit="bytes") as advance:
-                    Transfer(
-                        file, part, patience=manner.patience, say=manner.say, advance=advance
-                    ).run(url)
+                Transfer(file, part, patience=manner.patience).run(url)
                 return _describe(part.path, file, url, _check_sum(part, file, url, entry))
         except DownloadError as error:
             if last == 0:
                 raise
-            manner.say(f"{error.message}; trying the next address")
+            _LOG.info(f"{error.message}; trying the next address")
     raise AssertionError(file.urls)
 
 
@@ -185,8 +182,7 @@ def _open(
     archive = folder / file.name
     work = folder / WORK / stem_of(file.name)
     shutil.rmtree(work, ignore_errors=True)
-    with progress_bar(f"Unpacking {file.name}", unit="bytes") as advance:
-        came = unpack(archive, work, limits=manner.limits, advance=advance)
+    came = unpack(archive, work, limits=manner.limits)
     target = folder / came.name
     if target.exists():
         shutil.rmtree(work, ignore_errors=True)
