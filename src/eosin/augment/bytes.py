@@ -221,12 +221,9 @@ cv2.setNumThreads(0)
 
 
 def share_out(work: Callable[[int], None], count: int, n_bytes: int) -> None:
-    """Process every image of a batch, on as many threads as training has.
+    """Process every image of a batch of ``n_bytes``, on as many threads as training has.
 
-    Args:
-        work: Processes one image, by its row; no row may touch another's result.
-        count: Images in the batch.
-        n_bytes: Size of the batch.
+    ``work`` processes one image, by its row; no row may touch another's result.
     """
 
     def do(rows: range) -> None:

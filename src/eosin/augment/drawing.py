@@ -216,14 +216,9 @@ _QUARTERS = np.round(_turned(np.arange(4) * np.pi / 2))
 
 
 def philox(counters: Words, key: tuple[int, int]) -> Words:
-    """Scramble counters; each bit of the result depends on every bit of counter and key.
+    """Scramble counters (..., 4) of 32-bit words with a key of two to words of the same shape.
 
-    Args:
-        counters: 32-bit words, shape (..., 4).
-        key: Two 32-bit words.
-
-    Returns:
-        32-bit words, shape (..., 4).
+    Each bit of the result depends on every bit of counter and key.
     """
     # Products of two 32-bit words need all of 64 bits.
     a, b, c, d = np.moveaxis(counters, -1, 0)

@@ -17,15 +17,7 @@ from eosin.core.types import FloatArray
 
 
 def augment_floats(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
-    """Augment a batch as :func:`~eosin.augment.augment_bytes` does, but as floats.
-
-    Args:
-        images: float32, shape (B, C, H, W), 0…255.
-        drawn: Parameters of the batch.
-
-    Returns:
-        Same shape and type, 0…255.
-    """
+    """Augment as :func:`~eosin.augment.augment_bytes`, but float32 images (B, C, H, W), 0…255."""
     # Mixed precision is for the network: 8 bits of a mantissa would lose grey levels.
     with torch.autocast(images.device.type, enabled=False):
         if drawn.affine is not None:
@@ -34,14 +26,9 @@ def augment_floats(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
 
 
 def apply_affine(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Resample every image of a batch by its own matrix.
+    """Resample every image of a float batch (B, C, H, W) by its own matrix.
 
-    Args:
-        images: float, shape (B, C, H, W), any range.
-        matrices: float, shape (B, 2, 3), from output to input coordinates in −1…1.
-
-    Returns:
-        Same shape and type; bilinear, borders reflected.
+    The matrices (B, 2, 3) map output to input coordinates in −1…1. Bilinear, borders reflected.
     """
     grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
     return functional.grid_sample(

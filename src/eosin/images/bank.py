@@ -112,8 +112,7 @@ class ImageBank:
     def reading(self, preprocessing: Preprocessing) -> ImageBank:
         """Return the same images with another window or stain reference.
 
-        Args:
-            preprocessing: Differs from this one's only in window and stain reference.
+        The rest of ``preprocessing`` must be equal.
         """
         stain, store = preprocessing.stain, self.store
         if stain != self.preprocessing.stain:

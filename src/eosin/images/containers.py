@@ -55,11 +55,7 @@ class _Kept:
 
 
 class OpenedFiles:
-    """Cache of the most recently read files.
-
-    Args:
-        most_bytes: Limit on the memory of all but the newest file.
-    """
+    """Cache of recently read files; all but the newest take at most ``most_bytes``."""
 
     def __init__(self, most_bytes: int = _MAX_KEPT_BYTES) -> None:
         self._most_bytes = most_bytes

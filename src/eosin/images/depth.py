@@ -31,12 +31,7 @@ _ROWS = 256
 
 
 def stated_bits(path: Path, image: PillowImage.Image) -> int | None:
-    """Return the bits per channel that a file of 16 states; None without a statement.
-
-    Args:
-        path: The file.
-        image: The same, opened with Pillow.
-    """
+    """Return the bits per channel that a file of 16, opened with Pillow, states; None without."""
     if image.format == "PNG":
         return _within(_png_bits(path))
     return stated_by_tags(getattr(image, "tag_v2", {}))

@@ -139,12 +139,7 @@ def hash_pixels(image: Pixels) -> str:
 
 
 def fingerprint(samples: Samples, hashes: FileHashes | None = None) -> str:
-    """Return a SHA-256 over paths, labels, groups and files, whatever the order of the rows.
-
-    Args:
-        samples: The table.
-        hashes: Of its files; without them only the table's own text counts.
-    """
+    """Return a SHA-256 over paths, labels, groups and file hashes, whatever the row order."""
     digest = hashlib.sha256()
     columns = (samples.frame[name] for name in ("path", "label", "group"))
     for row in sorted(zip(*columns, strict=True)):

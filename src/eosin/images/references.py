@@ -158,14 +158,10 @@ class Listing:
 
 
 def walk_folder(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listing:
-    """Walk a folder tree.
+    """Walk a folder tree for files with lower-case ``suffixes``.
 
     Hidden files and folders are left out, and those of operating systems. Links to folders are
     followed; each real folder is listed once, under its own name if it has one below ``root``.
-
-    Args:
-        root: The folder.
-        suffixes: Wanted endings, in lower case, with the dot.
     """
     walk = _Walk(tuple(suffixes))
     # Links wait until all real folders are listed.
@@ -177,11 +173,7 @@ def walk_folder(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listi
 
 
 def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listing:
-    """Walk a folder tree whose files go into a manifest.
-
-    Args:
-        root: The folder.
-        suffixes: Wanted endings, in lower case, with the dot.
+    """Walk a folder tree whose files go into a manifest; see :func:`walk_folder`.
 
     Raises:
         DataError: A folder cannot be listed, or a name cannot stand in a manifest.

@@ -88,12 +88,7 @@ def _scale_at_input(samples: Samples, preprocessing: Preprocessing) -> FloatArra
 
 
 def network_mpp(samples: Samples, preprocessing: Preprocessing) -> float | None:
-    """Return µm per pixel at the network's input, if all images share one.
-
-    Args:
-        samples: With the column ``mpp``, if it is known.
-        preprocessing: The network's size.
-    """
+    """Return µm per pixel at the network's input from column ``mpp``, if all images share one."""
     scales = _scale_at_input(choose_some(samples), preprocessing)
     usual = float(np.median(scales))
     if not np.all(np.abs(scales - usual) <= _SAME * usual):

@@ -139,11 +139,9 @@ def _check_bundles(samples: Samples, magnifications: Sequence[str]) -> None:
 
 
 def bundle_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> Preprocessing:
-    """Repeat an image's preprocessing for every image of a magnification stack.
+    """Repeat a brightfield image's preprocessing for every image of a magnification stack.
 
-    Args:
-        one: Of a brightfield image.
-        magnifications: Of the stack's images, in order; None leaves it unchanged.
+    Without ``magnifications``, it is returned unchanged.
     """
     if not magnifications:
         return one

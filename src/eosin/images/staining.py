@@ -114,13 +114,10 @@ def each(store: Rows, rows: IntArray) -> Iterator[Image]:
 
 
 def spread_tiles(cells: Iterable[str]) -> list[str]:
-    """Order a unit's images so that the first of them are spread over all of it.
+    """Order a unit's image references so that the first of them are spread over all of it.
 
     The order is by a digest of their names, so that a unit's stain is estimated from the same
     images, whatever the order or the folder.
-
-    Args:
-        cells: References of images or magnification stacks.
     """
     parts = [part for cell in cells for part in parts_of(cell) if part]
     return sorted(parts, key=lambda part: sha256(Path(part).name.encode()).digest())

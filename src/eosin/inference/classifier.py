@@ -102,22 +102,17 @@ class Classifier:
         return softmax(logits, self.info.temperature)
 
     def decide(self, probabilities: FloatArray) -> list[str]:
-        """Classify at the stored threshold; by arg-max if the model has none.
+        """Return a class name for each row of calibrated probabilities (N, K).
 
-        Args:
-            probabilities: Calibrated, shape (N, K).
-
-        Returns:
-            A class name a row.
+        It is chosen at the stored threshold, or by arg-max if the model has none.
         """
         names = self.info.class_names
         return [names[index] for index in decide(probabilities, self.info)]
 
     def abstains(self, probabilities: FloatArray) -> BoolArray:
-        """Return the rows on which the model abstains, shape (N,); none without a rule.
+        """Return the rows of probabilities (N, K) on which the model abstains, shape (N,).
 
-        Args:
-            probabilities: Calibrated, shape (N, K).
+        The probabilities are calibrated. Without a rule it never abstains.
         """
         sets = conformal_sets(probabilities, self.info)
         if sets is None:

@@ -124,12 +124,7 @@ def find_alike(
     album: Album,
     first: int | None = None,
 ) -> Alike:
-    """Find near-duplicates.
-
-    Args:
-        album: The images.
-        first: If given, compare only the first so many images with the others.
-    """
+    """Find near-duplicates; with ``first``, only between the first so many and the other images."""
     rows, texture = find_textured(album.pictures)
     split = None if first is None else int(np.searchsorted(rows, first))
     copies, doubtful = find_copies(album.pictures[rows], texture, split)

@@ -132,8 +132,7 @@ class _Prepared:
 class Geometry:
     """Geometric verification of pairs of images.
 
-    Args:
-        read: Returns the image of a row, uint8 or uint16, shape (H, W, C).
+    ``read`` returns the image of a row, uint8 or uint16, shape (H, W, C).
     """
 
     def __init__(self, read: Callable[[int], Pixels]) -> None:
@@ -197,14 +196,9 @@ class Geometry:
         return passed
 
     def _match_many(self, vectors: Image, moved: _Stack) -> tuple[IntArray, BoolArray]:
-        """Match the features of two views of an image with those of M others.
+        """Match the features of two views of an image, uint8 (2 · F, 128), with those of M others.
 
-        Args:
-            vectors: Of one view after the other, uint8, shape (2 · F, 128).
-            moved: The others.
-
-        Returns:
-            The nearest feature of each other image, and True where it matches, shape (2, F, M).
+        Returns the nearest feature of each other image, and True where it matches, shape (2, F, M).
         """
         n_others, n_features = moved.vectors.shape[:2]
         distance = self._measure(vectors, moved.vectors.reshape(-1, 128))

@@ -95,7 +95,7 @@ def find_pairs(vectors: FloatArray, k: int, first: int | None = None) -> IntArra
     Args:
         vectors: float32, shape (N, D).
         k: Neighbours of each.
-        first: If given, pair only the first so many with their neighbours among the others.
+        first: If given, pair each of the others with its neighbours among the first so many.
 
     Returns:
         Rows, shape (P, 2), sorted.

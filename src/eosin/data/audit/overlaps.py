@@ -181,12 +181,7 @@ class Spellings(NamedTuple):
 
 
 def find_spellings(names: Sequence[str], groups: Sequence[str]) -> Spellings:
-    """Find names that differ only in spelling.
-
-    Args:
-        names: A name per row, shape (N,); empty where it is unknown.
-        groups: The group per row, shape (N,).
-    """
+    """Find names that differ only in spelling; ``names`` (N,) are empty where unknown."""
     keys = {name: spelling_key(name) for name in dict.fromkeys(names) if name}
     spelled: dict[str, set[str]] = defaultdict(set)
     for name, key in keys.items():

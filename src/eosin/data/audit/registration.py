@@ -50,13 +50,9 @@ _PAIRS_AT_ONCE = 2048
 
 
 def sketch(image: Pixels) -> Image:
-    """Return the grey thumbnail of an image.
+    """Return the grey thumbnail, uint8 (32, 32), of an image, uint8 or uint16 (H, W, C).
 
-    Args:
-        image: uint8 or uint16, shape (H, W, C); three channels of uint8 are RGB.
-
-    Returns:
-        uint8, shape (32, 32).
+    Three channels of uint8 are RGB.
     """
     small = to_grey(image).resize((SKETCH_PX, SKETCH_PX), PillowImage.Resampling.BILINEAR)
     return np.asarray(small)
@@ -133,11 +129,9 @@ def find_view(fixed: Image, moved: Image) -> tuple[IntArray, FloatArray]:
 
 
 def register(pictures: Image, pairs: IntArray) -> Registration:
-    """Align pairs of thumbnails.
+    """Align pairs of thumbnails, uint8 (N, S, S).
 
-    Args:
-        pictures: uint8, shape (N, S, S).
-        pairs: Rows of the fixed and of the moved thumbnail, shape (P, 2).
+    ``pairs`` are rows of the fixed and of the moved thumbnail, shape (P, 2).
     """
     parts = [
         _register(pictures[some[:, 0]], pictures[some[:, 1]])

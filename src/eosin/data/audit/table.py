@@ -31,12 +31,7 @@ _TWO_GROUPS = "one patient in two groups"
 
 
 def names_image(group: str, path: str) -> bool:
-    """Return True if a group is a path of the image itself, even from another folder.
-
-    Args:
-        group: Of an image, or of the magnification stack that it belongs to.
-        path: The image reference.
-    """
+    """Return True if a group names the image, or a stack with it, even from another folder."""
     name = path.rpartition("/")[2]
     return any(part.rpartition("/")[2] == name for part in parts_of(group))
 

@@ -54,12 +54,7 @@ class UnpackLimits:
 
 
 class Allowance:
-    """Remaining limits while one archive is unpacked.
-
-    Args:
-        archive: The archive.
-        limits: What it may unpack to.
-    """
+    """Remaining limits while one archive is unpacked."""
 
     def __init__(self, archive: Path, limits: UnpackLimits) -> None:
         self.archive = archive
@@ -98,8 +93,7 @@ class Allowance:
     def place(self, name: str) -> PurePosixPath:
         """Return the relative path of a member; raises DataError if it is outside the folder.
 
-        Args:
-            name: As the archive has it; backslashes count as slashes, as they do on Windows.
+        Backslashes count as slashes, as they do on Windows.
         """
         path = PurePosixPath(name.replace("\\", "/"))
         if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:

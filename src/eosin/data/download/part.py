@@ -23,12 +23,7 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
 class CutError(Exception):
-    """Transfer error that another attempt may repair.
-
-    Args:
-        reason: What happened.
-        wait_s: Wait that the server asks for, in seconds.
-    """
+    """Transfer error that another attempt may repair, after ``wait_s`` seconds."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -51,11 +46,7 @@ class Origin:
 
 
 class Part:
-    """Partially downloaded file.
-
-    Args:
-        target: The file that it becomes.
-    """
+    """Partially downloaded file, which becomes ``target``."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")

@@ -102,12 +102,7 @@ def decode_stored(path: Path, index: int | None = None) -> tuple[Pixels, bool]:
 
 
 def measure_image(image: Pixels, *, is_rgb: bool = True) -> Measures:
-    """Measure one image.
-
-    Args:
-        image: uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C).
-        is_rgb: True if it is RGB.
-    """
+    """Measure an image: uint8 RGB (H, W, 3), or uint8 or uint16 channels (H, W, C)."""
     channels = np.ascontiguousarray(np.moveaxis(image, -1, 0))
     flat = channels.reshape(len(channels), -1)
     highest, lowest = flat.max(axis=1), flat.min(axis=1)

@@ -112,26 +112,14 @@ def register(
     *,
     needs_root: bool = True,
 ) -> None:
-    """Register a data set and its download source, if it has one.
-
-    Args:
-        facts: As of :class:`DataSet`.
-        collect: As of :class:`DataSet`.
-        source: How it is downloaded.
-        needs_root: As of :class:`DataSet`.
-    """
+    """Register a data set and its download source, if it has one; see :class:`DataSet`."""
     DATASETS.add(facts.name, DataSet(facts, collect, needs_root))
     if source is not None:
         SOURCES.add(facts.name, source)
 
 
 def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
-    """Return the facts of a data set; the option ``channels`` replaces its channels.
-
-    Args:
-        name: Registered name.
-        options: The data set's own options.
-    """
+    """Return the facts of a data set; the option ``channels`` replaces its channels."""
     facts = DATASETS.get(name).facts
     channels = options.get("channels")
     return replace(facts, channels=tuple(channels)) if channels else facts
@@ -320,12 +308,7 @@ def read_text_table(path: Path, needed: Collection[str]) -> Any:
 def note_counts(
     counts: Iterable[tuple[int, str]], left_out: Mapping[str, int] | None = None
 ) -> list[str]:
-    """Return a sentence for each number of images that is not 0, and one on files left out.
-
-    Args:
-        counts: Numbers of images, with what became of them.
-        left_out: Files that the walk left out.
-    """
+    """Return a sentence for each number of images that is not 0, and one on files left out."""
     notes = [f"{count_images(count)} {what}" for count, what in counts if count]
     return [*notes, *filter(None, [describe_left_out(left_out or {})])]
 

@@ -86,14 +86,7 @@ class BreakHisName:
 
 
 def parse_breakhis_name(filename: str) -> BreakHisName | None:
-    """Parse a BreakHis file name.
-
-    Args:
-        filename: A file's name, with or without suffix; folders before it are ignored.
-
-    Returns:
-        Its parts; None if the name does not follow BreakHis.
-    """
+    """Parse a BreakHis file name, with or without folders and suffix; None for other names."""
     found = _NAME.fullmatch(re.split(r"[/\\]", filename)[-1])
     if found is None:
         return None

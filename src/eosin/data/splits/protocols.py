@@ -81,11 +81,7 @@ def _deviation(parts: Mapping[str, SplitPart]) -> float:
 
 
 def pool_reports(folds: Sequence[Fold]) -> SplitReport:
-    """Report the held-out parts of all folds, one entry ``<repeat>-<fold>`` each.
-
-    Args:
-        folds: At least one, as :func:`~eosin.data.splits.fold_samples` returns them.
-    """
+    """Report the held-out parts of all folds (at least one), one entry ``<repeat>-<fold>`` each."""
     k = 1 + max(fold.fold for fold in folds)
     parts = {}
     for fold in folds:

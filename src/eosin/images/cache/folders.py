@@ -124,14 +124,7 @@ if sys.platform != "win32":
 
 @contextmanager
 def write_alone(path: Path) -> Iterator[None]:
-    """Hold the exclusive lock of a store.
-
-    Args:
-        path: The lock's file.
-
-    Raises:
-        OutputError: The folder does not support locks.
-    """
+    """Hold a store's exclusive lock; raises OutputError if the folder does not support locks."""
     lock = _make_lock(path)
     with explain_os_errors("lock", path, mend=ELSEWHERE):
         try:
@@ -190,8 +183,7 @@ def _open(path: Path) -> int | None:
 def own(lock: Path, marker: Path) -> Iterator[bool]:
     """Try to lock a store exclusively; yield True if no process writes it or has it open.
 
-    Raises:
-        OutputError: The folder does not support locks.
+    Raises OutputError if the folder does not support locks.
     """
     held = _make_lock(lock)
     is_written = False

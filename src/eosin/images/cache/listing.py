@@ -62,24 +62,13 @@ class Cleared:
 
 
 def list_stores(folder: Path | None = None) -> list[StoreInfo]:
-    """List the stores, the one used last first.
-
-    Args:
-        folder: Folder of stores; ``images`` in the cache folder by default.
-    """
+    """List the stores of a folder, by default ``images`` in the cache folder, last used first."""
     found = [_look(place) for place in _places(stores_folder(folder))]
     return sorted(found, key=lambda store: store.last_use, reverse=True)
 
 
 def clear_stores(folder: Path | None = None) -> Cleared:
-    """Remove the stores that no process has open.
-
-    Args:
-        folder: Folder of stores; ``images`` in the cache folder by default.
-
-    Raises:
-        OutputError: They may not be removed.
-    """
+    """Remove the stores, see :func:`list_stores`, that no process has open; raises OutputError."""
     base = stores_folder(folder)
     removed: list[StoreInfo] = []
     in_use: list[StoreInfo] = []
