@@ -22,8 +22,8 @@ _TELEMETRY_OFF = {
 
 
 def expand_path(text: str) -> Path:
-    """Return a path with ``$NAME`` and ``~`` filled in; what is not known stays as it is."""
-    # Path.expanduser raises where a user is not known.
+    """Return a path with ``$NAME`` and ``~`` expanded; unknown ones stay as they are."""
+    # Path.expanduser raises for an unknown user.
     return Path(os.path.expanduser(os.path.expandvars(text)))  # noqa: PTH111
 
 
