@@ -275,7 +275,7 @@ def measure_content(cells: list[str]) -> None:
     marks.append((time.perf_counter(), time.process_time()))
     pairs = rank_pairs(album.vectors[rows], None)  # type: ignore[index]
     marks.append((time.perf_counter(), time.process_time()))
-    matches = find_alike(album, say=lambda words: print(words, file=sys.stderr)).matches
+    matches = find_alike(album).matches
     marks.append((time.perf_counter(), time.process_time()))
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
     # The search repeats the two steps before it.

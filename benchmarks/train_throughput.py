@@ -44,9 +44,8 @@ from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks import NETWORKS
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_placement, seed_torch
+from eosin.training.data import FitInputs, ImagePart
 from eosin.training.loop import fit
-from eosin.training.material import FitInputs
-from eosin.training.parts import ImagePart
 
 BATCH = 32
 WARM_UP = 2

@@ -1,5 +1,6 @@
 """What tests of several folders share."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -48,6 +49,20 @@ def data_root():
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: set EOSIN_DATA to the folder of the real images")
     return folder.resolve()
+
+
+@pytest.fixture
+def messages():
+    """The progress messages that Eosin logs during the test: a list that grows."""
+    found = []
+    logger, handler = logging.getLogger("eosin"), logging.Handler(logging.INFO)
+    handler.emit = lambda record: found.append(record.getMessage())
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield found
+    logger.setLevel(level)
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

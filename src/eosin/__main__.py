@@ -69,7 +69,7 @@ def _call(arguments: list[str], *, debug: bool) -> int:
     try:
         from eosin.cli.app import app
 
-        with _warnings_on_stderr():
+        with _log_on_stderr():
             status = app(arguments, prog_name="eosin", standalone_mode=False)
     except BrokenPipeError:
         # The reader of the output closed the pipe (`eosin … | head`): there is nobody to print to.
@@ -85,28 +85,34 @@ def _call(arguments: list[str], *, debug: bool) -> int:
     return status if isinstance(status, int) else 0
 
 
-class _WarningLines(logging.Handler):
-    """Log handler that prints each kind of warning once, as one line."""
+class _LogLines(logging.Handler):
+    """Log handler that prints each record as one line, and each kind of warning once."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
+        line = one_line(_joined(record.getMessage()))
+        if record.levelno < logging.WARNING:
+            sys.stderr.write(f"{line}\n")
         # Compared before its arguments are filled in: a run with folds has five models.
-        if record.msg not in self._printed:
+        elif record.msg not in self._printed:
             self._printed.add(record.msg)
-            sys.stderr.write(f"warning: {one_line(_joined(record.getMessage()))}\n")
+            sys.stderr.write(f"warning: {line}\n")
 
 
 @contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    """Print warnings of Eosin's logger to stderr."""
-    logger, handler = logging.getLogger("eosin"), _WarningLines()
+def _log_on_stderr() -> Iterator[None]:
+    """Print progress and warnings of Eosin's logger to stderr."""
+    logger, handler = logging.getLogger("eosin"), _LogLines()
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
 
 

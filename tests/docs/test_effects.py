@@ -67,7 +67,7 @@ def test_a_better_run_gains_and_the_other_way_round_loses(runs):
 
 
 def test_every_condition_of_every_experiment_can_be_read():
-    from eosin.experiment.prepare import check_names
+    from eosin.experiment.validation import check_names
     from eosin.recipe import read_recipe
 
     experiments = effects.read_experiments()

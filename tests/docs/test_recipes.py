@@ -8,7 +8,7 @@ import pytest
 
 import eosin
 from eosin.artifacts.layout import RunFolder
-from eosin.experiment.prepare import check_names
+from eosin.experiment.validation import check_names
 from eosin.networks import find_spec
 from eosin.recipe import read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.runtime.door import import_companion

@@ -71,11 +71,10 @@ def test_a_turned_copy_stops_a_strict_run_and_is_shown(images, tmp_path):
     assert "turned by 20°, scaled by" in (run / "report.html").read_text()
 
 
-def test_what_the_full_search_lacks_is_said(images, tmp_path, monkeypatch):
+def test_what_the_full_search_lacks_is_said(images, tmp_path, monkeypatch, messages):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    said = []
-    run = eosin.train(make_recipe(images, "full"), output=tmp_path / "run", say=said.append).run
-    (told,) = (line for line in said if "were not looked for" in line)
+    run = eosin.train(make_recipe(images, "full"), output=tmp_path / "run").run
+    (told,) = (line for line in messages if "were not looked for" in line)
     assert "OpenCV" in told
     assert "pip install 'eosin[train]'" in told
     audit = json.loads((run / "audit.json").read_text())

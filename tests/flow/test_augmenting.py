@@ -13,7 +13,7 @@ from eosin.exporting.onnx import MAX_PROBABILITY_GAP
 from eosin.images.bank import load_bank
 from eosin.inference.classifier import Classifier
 from eosin.recipe import recipe_from_dict
-from eosin.training.inputs import augmented_input
+from eosin.training.loader import augmented_input
 
 SINGLE_PRECISION = 1e-5  # of probabilities
 

@@ -12,7 +12,7 @@ from eosin.artifacts.predictions import read_history
 from eosin.commands.train import divide, plan
 from eosin.experiment.plan import make_plan
 from eosin.experiment.prepare import prepare, silent
-from eosin.experiment.run import train_network
+from eosin.experiment.run import fit_inputs
 from eosin.experiment.writer import Stopwatch, open_session
 from eosin.recipe import recipe_from_dict
 
@@ -37,7 +37,8 @@ def planned(tiny_values, tiny_phantom, tmp_path):
         found = make_plan(session, division.samples, division.report, 1)
         folder = RunFolder(tmp_path / f"run {len(list(tmp_path.iterdir()))}")
         start, worked = time.perf_counter(), time.process_time()
-        train_network(session, division.samples, folder)
+        inputs = fit_inputs(session, division.samples)
+        session.backend.train(recipe, session.start, inputs, folder)
         return found, folder, (time.perf_counter() - start, time.process_time() - worked)
 
     return run

@@ -185,14 +185,13 @@ def test_an_image_of_a_stage_that_cannot_be_read_is_counted(chain, tmp_path, com
     assert (tmp_path / "run" / "report.html").exists()
 
 
-def test_folds_share_their_stages(chain, tmp_path):
+def test_folds_share_their_stages(chain, tmp_path, messages):
     split = {"protocol": "folds", "k": 2, "val": 0.4}
     values = chain(1, split, freeze="backbone")
     values["transfer"]["stage"][0]["lr"] = 0.002  # no other test's
     recipe = recipe_from_dict(values)
-    said = []
-    run = eosin.train(recipe, output=tmp_path / "run", say=said.append).run
-    assert sum("stage 1, one: training" in line for line in said) == 1
+    run = eosin.train(recipe, output=tmp_path / "run").run
+    assert sum("stage 1, one: training" in line for line in messages) == 1
     start = weights(run / "stages" / "1-one")
     for fold in ("0-0", "0-1"):
         folder = run / "folds" / fold
@@ -273,19 +272,20 @@ def test_a_source_that_was_damaged_is_no_start(finished, chain, tmp_path):
         eosin.train(recipe, output=tmp_path / "run")
 
 
-def test_a_kept_stage_that_was_damaged_is_trained_anew(chain, finished, tmp_path, monkeypatch):
+def test_a_kept_stage_that_was_damaged_is_trained_anew(
+    chain, finished, tmp_path, monkeypatch, messages
+):
     monkeypatch.setenv("EOSIN_CACHE", str(tmp_path / "cache"))
     values = chain(1)
     values["data"] = {**values["data"], "cache": True}
-    said = []
     for name in ("first", "second", "third"):
-        run = eosin.train(recipe_from_dict(values), output=tmp_path / name, say=said.append).run
+        run = eosin.train(recipe_from_dict(values), output=tmp_path / name).run
         if name == "first":
             (kept,) = (tmp_path / "cache" / "stages").iterdir()
             network = kept / "model" / "model.onnx"
             network.write_bytes(network.read_bytes() + b"\0")
-    assert sum("stage 1, one: training" in line for line in said) == 2
-    assert sum("taken over from the cache" in line for line in said) == 1
+    assert sum("stage 1, one: training" in line for line in messages) == 2
+    assert sum("taken over from the cache" in line for line in messages) == 1
     assert (weights(run)["features.0.weight"] != 0).any()
 
 

@@ -23,7 +23,7 @@ from eosin.artifacts.run import Environment, SamplesIndex, SplitReport
 from eosin.artifacts.versioned import read_document
 from eosin.commands.train import divide
 from eosin.experiment.prepare import prepare
-from eosin.experiment.run import train_network
+from eosin.experiment.run import fit_inputs
 from eosin.experiment.writer import Stopwatch, open_session
 from eosin.images.bank import load_bank
 from eosin.images.preprocess import to_input
@@ -262,11 +262,13 @@ def judge_without_a_folder(protocol, seed, root):
     prepared = prepare(recipe)
     division = divide(recipe, prepared)
     session = open_session(recipe, prepared, lambda _: None, Stopwatch())
-    network, _ = train_network(session, division.samples, RunFolder(root / protocol))
+    inputs = fit_inputs(session, division.samples)
+    run = RunFolder(root / protocol)
+    network, _ = session.backend.train(recipe, session.start, inputs, run)
     test = division.samples.part("test")
-    inputs = to_input(prepared.bank.of(test)[:], prepared.bank.preprocessing)
+    images = to_input(prepared.bank.of(test)[:], prepared.bank.preprocessing)
     with torch.inference_mode():
-        logits = network(torch.from_numpy(inputs)).numpy()
+        logits = network(torch.from_numpy(images)).numpy()
     return roc_auc_score(test.targets, logits[:, 1] - logits[:, 0])
 
 

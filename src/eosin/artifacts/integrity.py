@@ -7,18 +7,28 @@ figures and pages, in ``environment.json``.
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
+from eosin.artifacts.metrics import SplitMetrics, metrics_bytes
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
-from eosin.core.files import check_file, read_json, sha256_file, write_json
+from eosin.core.files import (
+    check_file,
+    read_file,
+    read_json,
+    sha256_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 _LOG = logging.getLogger(__name__)
 _KEY = "files"
@@ -158,6 +168,26 @@ def replacing(folder: ModelFolder, *paths: Path) -> Iterator[None]:
     _list_files(folder, {path.name: sha256_file(path) for path in paths})
 
 
+def replace_texts(folder: ModelFolder, texts: Mapping[Path, str]) -> None:
+    """Write texts into a model folder, as far as it has others; a ``model.json`` lists them anew.
+
+    Args:
+        folder: The model folder, with or without its ``model.json``.
+        texts: By file.
+    """
+    listed = read_json(folder.info).get(_KEY) if folder.info.exists() else None
+    changed = {
+        path: text
+        for path, text in texts.items()
+        if not path.exists()
+        or read_file(path) != text.encode()
+        or (listed is not None and path.name not in listed)
+    }
+    with replacing(folder, *changed) if listed is not None and changed else nullcontext():
+        for path, text in changed.items():
+            write_text(path, text)
+
+
 def list_again(folder: ModelFolder) -> None:
     """Update the checksums of a rewritten copy of a model folder, for files that were listed."""
     listed = read_json(folder.info).get(_KEY) or {}
@@ -187,6 +217,22 @@ def list_run_files(run: RunFolder) -> None:
     """Write the SHA-256 of a finished run's files to ``environment.json``."""
     environment = read_document(run.environment, Environment)
     write_document(run.environment, environment.model_copy(update={_KEY: _hash_files(run)}))
+
+
+def write_finished(
+    run: RunFolder, environment: Environment, splits: dict[str, SplitMetrics]
+) -> None:
+    """Write ``environment.json`` with the files' SHA-256, then ``metrics.json``: the run is done.
+
+    Args:
+        run: The run folder, all its other files written.
+        environment: But for the files.
+        splits: Measurements by split.
+    """
+    metrics = metrics_bytes(splits)
+    files = {**_hash_files(run), run.metrics.name: hashlib.sha256(metrics).hexdigest()}
+    write_document(run.environment, environment.model_copy(update={_KEY: files}))
+    write_bytes(run.metrics, metrics)
 
 
 def check_run_files(run: RunFolder, paths: Iterable[Path] | None = None) -> None:

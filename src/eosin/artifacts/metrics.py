@@ -23,7 +23,7 @@ from eosin.artifacts.values import (
     check_order,
 )
 from eosin.artifacts.versioned import Document, check_fit, check_version
-from eosin.core.files import read_json, write_json
+from eosin.core.files import json_bytes, read_json, write_bytes
 from eosin.core.types import Estimate
 from eosin.metrics.catalogue import METRICS
 
@@ -285,8 +285,13 @@ class SplitMetrics(Document):
 
 def write_metrics(path: Path, splits: dict[str, SplitMetrics]) -> None:
     """Write ``metrics.json``: the splits by name beside ``format_version``."""
+    write_bytes(path, metrics_bytes(splits))
+
+
+def metrics_bytes(splits: dict[str, SplitMetrics]) -> bytes:
+    """Return the bytes of ``metrics.json``."""
     body = {name: block.model_dump(mode="json") for name, block in splits.items()}
-    write_json(path, {"format_version": FORMAT_VERSION, **body})
+    return json_bytes({"format_version": FORMAT_VERSION, **body})
 
 
 def read_metrics(path: Path) -> dict[str, SplitMetrics]:

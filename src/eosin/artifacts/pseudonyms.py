@@ -10,16 +10,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import write_private
 from eosin.core.places import expand_path, settings_folder
 from eosin.core.types import ImageReference
+
+_LOG = logging.getLogger(__name__)
 
 #: Environment variable with the path of the key's file; default: in the user's settings.
 KEY_VARIABLE = "EOSIN_PSEUDONYM_KEY"
@@ -72,7 +74,7 @@ def key_file() -> Path:
     return settings_folder() / "pseudonym.key"
 
 
-def load_pseudonyms(say: Callable[[str], None] | None = None) -> Pseudonyms:
+def load_pseudonyms() -> Pseudonyms:
     """Read the key, or create and announce it if there is none.
 
     Raises:
@@ -82,8 +84,7 @@ def load_pseudonyms(say: Callable[[str], None] | None = None) -> Pseudonyms:
     path = key_file()
     if not path.exists():
         write_private(path, _spell(secrets.token_bytes(_KEY_BYTES)).encode())
-        if say is not None:
-            say(f"made a key for pseudonyms, {path}: keep it, and keep it to yourself")
+        _LOG.info(f"made a key for pseudonyms, {path}: keep it, and keep it to yourself")
     return Pseudonyms(read_key(path))
 
 

@@ -21,7 +21,6 @@ from eosin.cli.options import (
     PatientColumn,
     Pseudonymise,
     echo,
-    say,
     tell_skipped,
 )
 from eosin.core.memory import check_memory
@@ -54,7 +53,7 @@ def demo(output: Output = None) -> None:
     from eosin.commands.demo import demo as run_demo
     from eosin.reporting.terminal import tell_split
 
-    result = run_demo(output, say=say)
+    result = run_demo(output)
     for name, run in (("strict", result.strict), ("as-published", result.as_published)):
         echo(tell_split(f"{name} test", run.metrics["test"]))
     echo(f"report {result.page}")
@@ -111,7 +110,7 @@ def train(
 
     if plan:
         found, audit = experiment.plan(
-            recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak, say=say
+            recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak
         )
         echo([*found.lines(), *tell_audit(audit)])
         return
@@ -121,7 +120,6 @@ def train(
         output=output,
         resume=resume,
         allow_leak=allow_leak,
-        say=say,
     )
     for name, split in result.metrics.items():
         echo(tell_split(name, split))
@@ -160,7 +158,7 @@ def evaluate(
     result = judge(
         run_or_model, data=data, labels=parse_labels(pairs or []), label=label,
         columns=Columns(path_column, patient, group, independent), split=split,
-        features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise, say=say,
+        features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise,
     )  # fmt: skip
     for name, metrics in result.metrics.items():
         echo(tell_split(name, metrics))
@@ -182,7 +180,7 @@ def ensemble(
     from eosin.commands.ensemble import ensemble as join
     from eosin.reporting.terminal import tell_members, tell_split
 
-    result = join(runs, output=output, say=say)
+    result = join(runs, output=output)
     for name, metrics in result.metrics.items():
         echo([*tell_split(name, metrics), *tell_members(result.members)])
     echo(f"report {result.run / 'report.html'}")
@@ -215,7 +213,7 @@ def report(
     """Make a run's HTML page again, from the run folder alone."""
     from eosin.commands.report import report as write
 
-    echo(f"report {write(run, pseudonymise=pseudonymise, output=output, say=say)}")
+    echo(f"report {write(run, pseudonymise=pseudonymise, output=output)}")
 
 
 @app.command()
@@ -235,7 +233,7 @@ def predict(
     printed, notes, where = tell_result(result)
     echo(printed.split("\n"))
     for line in notes:
-        say(line)
+        echo(line, err=True)
     tell_skipped(len(result.skipped), where, allowed=allow_skipped)
 
 

@@ -20,7 +20,6 @@ from eosin.cli.options import (
     PatientColumn,
     Pseudonymise,
     echo,
-    say,
     tell_skipped,
 )
 
@@ -61,7 +60,6 @@ def fetch(
         accept_licence=accept_licence,
         keep_archive=keep_archive,
         confirm=confirm,
-        say=say,
     )
     told = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
     echo(f"{name} is in {result.folder} ({told}): {result.unpacks_to}")
@@ -111,7 +109,7 @@ def check(
     found = check_images(path, output=output, pseudonymise=pseudonymise)
     echo(json.dumps(quality_json(found)) if as_json else tell_quality(found))
     if output is not None:
-        say(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
+        echo(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}", err=True)
     raise typer.Exit(1 if found.unreadable else 0)
 
 
@@ -150,10 +148,10 @@ def audit(
 
     found, skipped = audit_manifest(
         manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
-        label=label, columns=Columns(path_column, patient, group, independent), say=say,
+        label=label, columns=Columns(path_column, patient, group, independent),
     )  # fmt: skip
     for path, reason in skipped:
-        say(f"not compared by its pixels: {path}: {reason}")
+        echo(f"not compared by its pixels: {path}: {reason}", err=True)
     document = json.dumps(found.model_dump(mode="json"), indent=2).split("\n")
     echo(document if as_json else tell_audit(found))
     where = Path("the lines above") if output is None else output / "skipped.csv"

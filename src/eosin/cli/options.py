@@ -40,11 +40,6 @@ def echo(lines: str | Iterable[str], *, err: bool = False) -> None:
     typer.echo("\n".join(map(one_line, listed)), err=err)
 
 
-def say(sentence: str) -> None:
-    """Print progress to stderr, beside the results."""
-    echo(sentence, err=True)
-
-
 def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
     """Print the number of skipped files, and exit with status 1 unless that is allowed."""
     if n_skipped:

@@ -20,7 +20,6 @@ from eosin.artifacts.model import Embedding
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import ArtifactError, UnknownNameError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
-from eosin.core.progress import progress_bar
 from eosin.core.types import Samples
 from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
@@ -120,11 +119,8 @@ def compare(
     if any(run.image[metric].value is None for run in told):
         asked, metric = metric, "accuracy"
     metrics = list(dict.fromkeys([metric, *COMPARED]))
-    with progress_bar("Comparing pairs") as advance:
-        ranked = _ranked(contenders, told, metric)
-        pairs = compare_pairs(
-            ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED, advance=advance
-        )
+    ranked = _ranked(contenders, told, metric)
+    pairs = compare_pairs(ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED)
     comparison = Comparison(
         eosin=version_of("eosin") or "unknown",
         created=datetime.now(UTC).isoformat(timespec="seconds"),

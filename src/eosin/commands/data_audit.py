@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from eosin.artifacts.audit import AuditReport, JoinedGroups
@@ -12,7 +13,6 @@ from eosin.artifacts.versioned import write_document
 from eosin.commands.data_check import read_picture
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
-from eosin.core.progress import progress_bar, with_estimate
 from eosin.core.text import some
 from eosin.core.types import Image, Samples
 from eosin.data.audit import (
@@ -25,7 +25,6 @@ from eosin.data.audit import (
 )
 from eosin.data.audit.repair import write_repaired
 from eosin.experiment.audit_images import Gallery, find_lack, gather_album, make_embedder
-from eosin.experiment.prepare import Say, silent
 from eosin.images.references import Skipped, without, write_skipped
 from eosin.privacy.pseudonymise import (
     hide_document,
@@ -34,6 +33,8 @@ from eosin.privacy.pseudonymise import (
     know_samples,
 )
 from eosin.reporting.leaks import pictured, write_audit_page
+
+_LOG = logging.getLogger(__name__)
 
 #: Most joined groups named in a sentence.
 _NAMED = 3
@@ -48,7 +49,6 @@ def audit_manifest(
     pseudonymise: bool = False,
     label: str = "label",
     columns: Columns | None = None,
-    say: Say = silent,
 ) -> tuple[AuditReport, Skipped]:
     """Run the leak audit of a manifest.
 
@@ -63,7 +63,6 @@ def audit_manifest(
         pseudonymise: Replace patients, groups and paths by pseudonyms.
         label: Column of the class.
         columns: Columns of the image reference, the patient and the group.
-        say: Function that logs progress, and changes made on reading.
 
     Returns:
         The report; ``(path, reason)`` of unreadable images, whose names and groups are still
@@ -84,24 +83,21 @@ def audit_manifest(
         columns=columns or Columns(),
     )
     for note in samples.notes:
-        say(f"{samples.name}: {note}")
+        _LOG.info(f"{samples.name}: {note}")
     if output is not None:
         check_output(output)
     content = not quick
     gallery = Gallery(make_embedder() if content and not find_lack() else None)
-    with progress_bar("Reading images") as advance:
-        timed = with_estimate(advance, say, "Reading {total} images")
-        hashes = hash_files(samples, look=gallery.add, progress=timed)
+    hashes = hash_files(samples, look=gallery.add)
     without(samples, hashes.unreadable)  # raises if no image can be read
     album = gather_album(samples, hashes, gallery, content=content)
-    with progress_bar("Comparing images") as advance:
-        alike = find_alike(album, progress=advance, say=say)
+    alike = find_alike(album)
     joined: list[JoinedGroups] = []
     if repair is not None:
         before = samples
         samples, joined = join_groups(before, hashes=hashes, alike=alike)
         column = write_repaired(repair, table, before, samples, columns or Columns(), label)
-        say(f"wrote {repair}; its groups are in the column {column!r}")
+        _LOG.info(f"wrote {repair}; its groups are in the column {column!r}")
     numbers = [row_number(table, position) for position in range(len(table))]
     report = audit_samples(samples, hashes=hashes, alike=alike, numbers=numbers)
     if repair is not None:

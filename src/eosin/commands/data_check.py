@@ -16,7 +16,6 @@ from eosin.artifacts.model import Planes
 from eosin.artifacts.tables import is_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
-from eosin.core.progress import progress_bar
 from eosin.core.text import percent, printable, quantity
 from eosin.core.types import TOGETHER, Image, Pixels, Samples, parts_of
 from eosin.data.quality import (
@@ -58,8 +57,7 @@ def check_images(
     samples, listed = _list_samples(path)
     if output is not None:
         check_output(output)
-    with progress_bar("Checking images") as advance:
-        found = measure_samples(samples, cells=listed.cells, advance=advance)
+    found = measure_samples(samples, cells=listed.cells)
     found = {printable(cell): one for cell, one in {**found, **dict(listed.skipped)}.items()}
     report = judge(found, magnifications=_magnifications(samples))
     name = printable(path.resolve().name)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from eosin.core.errors import (
@@ -20,6 +20,7 @@ from eosin.core.errors import (
     UsageError,
 )
 from eosin.core.files import check_writable, explain_os_errors
+from eosin.core.locks import locked
 from eosin.core.places import expand_path, is_offline
 from eosin.data.download.archives import UnpackLimits
 from eosin.data.download.delivery import WORK, Manner, deliver, is_complete, now
@@ -28,6 +29,8 @@ from eosin.data.download.source import Ledger, RemoteFile, Source, read_ledger, 
 from eosin.data.download.transfer import Patience, check_installed, check_space
 from eosin.data.sources.base import DATA_VARIABLE
 from eosin.data.sources.catalogue import SOURCES
+
+_LOG = logging.getLogger(__name__)
 
 _LOCK = ".fetching.lock"
 
@@ -58,7 +61,6 @@ def fetch_dataset(
     accept_licence: bool = False,
     keep_archive: bool = False,
     confirm: Callable[[str], bool] | None = None,
-    say: Callable[[str], None] = lambda _sentence: None,
     patience: Patience | None = None,
     limits: UnpackLimits | None = None,
 ) -> Fetched:
@@ -70,7 +72,6 @@ def fetch_dataset(
         accept_licence: Whether its licence is accepted without asking.
         keep_archive: Whether archives stay once they are unpacked.
         confirm: Asks the user a yes-or-no question; ``None`` without a terminal.
-        say: Called with a sentence on each step.
         patience: How long to wait for a server.
         limits: Limits on what an archive may unpack to.
 
@@ -88,8 +89,8 @@ def fetch_dataset(
         )
     check_installed()
     check_writable(folder)
-    ledger = _accept(source, read_ledger(folder, source), accept_licence, confirm, say)
-    manner = Manner(keep_archive, patience or Patience(), limits or UnpackLimits(), say)
+    ledger = _accept(source, read_ledger(folder, source), accept_licence, confirm)
+    manner = Manner(keep_archive, patience or Patience(), limits or UnpackLimits())
     with _alone(folder), _kept_when_stopped(source, folder):
         # While the licence was being asked for, another fetch may have finished here.
         if (known := read_ledger(folder, source)) is not None:
@@ -128,14 +129,13 @@ def _accept(
     ledger: Ledger | None,
     accept_licence: bool,
     confirm: Callable[[str], bool] | None,
-    say: Callable[[str], None],
 ) -> Ledger:
     """Return the record to continue; asks for the licence once, and again if it changes."""
     if ledger is not None and ledger.licence == source.licence:
         return ledger
-    say(f"{source.title}, {_tell_size(source)}, from {source.homepage}")
-    say(f"licence:  {source.licence}")
-    say(f"citation: {source.citation}")
+    _LOG.info(f"{source.title}, {_tell_size(source)}, from {source.homepage}")
+    _LOG.info(f"licence:  {source.licence}")
+    _LOG.info(f"citation: {source.citation}")
     if not accept_licence:
         if confirm is None:
             raise UsageError(
@@ -165,18 +165,13 @@ def _alone(folder: Path) -> Iterator[None]:
     """Make the folder and lock it against a second fetch."""
     with explain_os_errors("make", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
-    try:
-        with lock.acquire(blocking=False):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # Windows removes nothing that is open
-                    (folder / _LOCK).unlink()
-    except Timeout as error:
-        raise OutputError(
-            f"another eosin is fetching into {folder}", mend="Wait for it, or choose another folder"
-        ) from error
+    with locked(folder / _LOCK) as is_alone:
+        if not is_alone:
+            raise OutputError(
+                f"another eosin is fetching into {folder}",
+                mend="Wait for it, or choose another folder",
+            )
+        yield
 
 
 @contextmanager
@@ -205,7 +200,7 @@ def _bring(
     write_ledger(folder, ledger)
     for number, file in enumerate(wanted, start=1):
         size = "" if file.size is None else f", {decimal(file.size)}"
-        manner.say(f"{number} of {len(wanted)}: {file.name}{size}")
+        _LOG.info(f"{number} of {len(wanted)}: {file.name}{size}")
         ledger = deliver(folder, file, ledger, manner)
     return [file.name for file in wanted], kept
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.commands.train import RunResult, train
 from eosin.core.files import prepare_output
 from eosin.experiment.environment import default_output
-from eosin.experiment.prepare import Say, silent
 from eosin.recipe import Recipe, recipe_from_dict
 from eosin.reporting import write_protocols_page
+
+_LOG = logging.getLogger(__name__)
 
 _RECIPE = {
     "name": "demo",
@@ -61,12 +63,11 @@ def demo_recipe(protocol: str, images: Path) -> Recipe:
     )
 
 
-def demo(output: Path | None = None, *, say: Say = silent) -> DemoResult:
+def demo(output: Path | None = None) -> DemoResult:
     """Simulate, audit, train, evaluate and report, split by patient and split by image.
 
     Args:
         output: Output folder; ``runs/demo-<UTC time>`` by default.
-        say: Function that logs progress.
 
     Raises:
         EosinError: The folder cannot be written, or the training extra is missing.
@@ -74,9 +75,9 @@ def demo(output: Path | None = None, *, say: Say = silent) -> DemoResult:
     folder = prepare_output(Path(output or default_output("demo")))
     images = folder / "images"
     results = {}
-    say("Simulated patches, no tissue of anybody: the numbers say nothing about a disease")
+    _LOG.info("Simulated patches, no tissue of anybody: the numbers say nothing about a disease")
     for name, protocol in ((STRICT, "grouped"), (AS_PUBLISHED, "image")):
-        say(f"--- {name}: {'no patient crosses the split' if name == STRICT else 'by image'}")
-        results[name] = train(demo_recipe(protocol, images), output=folder / name, say=say)
+        _LOG.info(f"--- {name}: {'no patient crosses the split' if name == STRICT else 'by image'}")
+        results[name] = train(demo_recipe(protocol, images), output=folder / name)
     page = write_protocols_page(folder)
     return DemoResult(page, results[STRICT], results[AS_PUBLISHED])

@@ -7,6 +7,7 @@ are averaged.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
-from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
+from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment, SamplesIndex
@@ -37,11 +37,9 @@ from eosin.ensembling.pooling import (
 from eosin.evaluation import Judged, judge
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
-from eosin.experiment.model_info import finish_model
-from eosin.experiment.prepare import Say, silent
 from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_mistakes, mistakes
-from eosin.experiment.writer import Stopwatch
+from eosin.experiment.writer import Stopwatch, finish_run
 from eosin.images.bank import load_bank
 from eosin.images.references import without
 from eosin.metrics.catalogue import HEADLINE
@@ -50,6 +48,8 @@ from eosin.reporting import write_report
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages, mean_predictions
 from eosin.runs.overlap import audit_shared, divide_shared
+
+_LOG = logging.getLogger(__name__)
 
 #: As ``evaluate`` measures a folder without a recipe, so that both give the same intervals.
 _JUDGING, _SEED = EvaluateSection(), 0
@@ -76,16 +76,13 @@ class EnsembleResult:
     gap: float
 
 
-def ensemble(
-    runs: Sequence[Path | str], *, output: Path | None = None, say: Say = silent
-) -> EnsembleResult:
+def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> EnsembleResult:
     """Average finished runs: evaluate the mean of their probabilities, and write it as one model.
 
     Args:
         runs: At least two run folders of one label set; networks, input sizes, normalisations and
             splits may differ.
         output: Output folder; ``runs/ensemble-<UTC time>`` by default.
-        say: Called with a sentence on each step.
 
     Raises:
         EosinError: A run is not finished or does not fit, or no image is held out in all of them.
@@ -95,10 +92,10 @@ def ensemble(
     with watch.stage("read runs"):
         members = read_members(runs, folder)
         shared = find_held_out(members)
-        say(format_held_out(shared))
+        _LOG.info(format_held_out(shared))
         audit = audit_shared(shared)
     if audit.leaks:
-        say(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
+        _LOG.info(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
     with watch.stage("judge"):
         judged = _judge(members, shared)
         splits = {shared.split: judge(judged, _JUDGING, _SEED)}
@@ -110,20 +107,16 @@ def ensemble(
     # The ensemble's output is the logarithm of the mean probability.
     logits = np.log(np.maximum(judged.probabilities, np.finfo(np.float64).tiny))
     write_predictions(run, [judged], [logits_table(judged.samples, logits)])
-    say(f"Merging {len(members)} models into one file")
+    _LOG.info(f"Merging {len(members)} models into one file")
     with watch.stage("merge"):
         info, gap = _write_model(ModelFolder(run.model), members, told, shared)
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, judged)
-    measured = shared.split if shared.split == "test" else _NOT_ITSELF
-    finish_model(ModelFolder(run.model), info, {measured: splits[shared.split]})
     if gap > NOTABLE_GAP:
-        say(tell_gap(gap, len(some_of(shared.samples))))
+        _LOG.info(tell_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, judged, members[0].info.preprocessing)
     carry_stain(run, members[0].folder, info.preprocessing.stain, judged.samples)
-    write_document(run.environment, _environment(members, watch))
-    # Last: a run folder counts as finished once it has metrics.
-    write_metrics(run.metrics, splits)
-    list_run_files(run)
+    measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}
+    finish_run(run, _environment(members, watch), info, splits, measured)
     write_report(run.root)
     return EnsembleResult(run.root, splits, told, gap)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
 from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
-from eosin.core.progress import progress_bar
 from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
 from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_outside
@@ -86,7 +85,6 @@ def evaluate(
     output: Path | None = None,
     allow_skipped: bool = False,
     pseudonymise: bool = False,
-    say: Callable[[str], None] | None = None,
 ) -> Assessment:
     """Evaluate a model.
 
@@ -106,17 +104,16 @@ def evaluate(
         output: Output folder; ``runs/evaluate-<UTC time>`` by default.
         allow_skipped: Whether unreadable images are accepted; left to the caller.
         pseudonymise: Whether patients, groups and paths get pseudonyms in all that is written.
-        say: Called with a sentence on what is left out.
 
     Raises:
         EosinError: The folder, the manifest, its labels, its images or the split do not fit.
     """
     if pseudonymise:
         target = Path(output or default_output("evaluate"))
-        with leaving(target, say) as inside:
+        with leaving(target) as inside:
             made = evaluate(
                 run_or_model, data=data, labels=labels, label=label, columns=columns, split=split,
-                features=features, prevalence=prevalence, output=inside, say=say,
+                features=features, prevalence=prevalence, output=inside,
             )  # fmt: skip
         left = FinishedRun(target)
         return replace(made, folder=target, metrics=left.metrics, audit=left.audit)
@@ -140,9 +137,7 @@ def evaluate(
     check_output(folder)
     if data is not None:
         info = read_document(ModelFolder(model).info, ModelInfo)
-        samples = read_outside(
-            Path(data), info, labels=labels, label=label, columns=columns, say=say
-        )
+        samples = read_outside(Path(data), info, labels=labels, label=label, columns=columns)
         parts = [(model, samples, EXTERNAL)]
     elif run.has_folds:
         parts = _fold_parts(run, split)
@@ -233,8 +228,7 @@ def _judge_part(model: Path, samples: Samples, split: str, features: Path | None
     bank, hashes = _load(samples, classifier.info.preprocessing, features)
     readable = without(samples, hashes.unreadable)
     images = bank.of(readable)
-    with progress_bar("Predicting") as advance:
-        logits = classifier.logits(images, advance=advance)
+    logits = classifier.logits(images)
     judged = judged_by(classifier, readable, logits)
     is_outside = split == EXTERNAL
     drift = find_drift(ModelFolder(model), bank, judged) if is_outside else None

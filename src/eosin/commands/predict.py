@@ -190,8 +190,7 @@ def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
                 mend=f"Name a file that ends in {', '.join(SUFFIXES)}; docs/transfer.md shows one",
             )
         found = read_features(path, columns=embedding.channels)
-        with progress_bar("Predicting") as advance:
-            logits = classifier.logits(found, advance=advance)
+        logits = classifier.logits(found)
         tables.append(_tabulate(classifier, list(found.rows), logits[list(found.rows.values())]))
     return pd.concat(tables, ignore_index=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,6 @@ def report(
     *,
     pseudonymise: bool = False,
     output: Path | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Write ``report.html``, its figures and the model card.
 
@@ -30,7 +29,6 @@ def report(
         pseudonymise: Leave the folder unchanged and write a copy for use elsewhere: with pseudonyms
             for patients, groups and paths, and without checkpoints.
         output: New or empty folder for the copy; ``runs/report-<UTC time>`` by default.
-        say: Function that logs what the copy leaves out, and a newly made key.
 
     Returns:
         The page.
@@ -42,7 +40,7 @@ def report(
     folder = Path(run)
     if pseudonymise:
         copy = output or default_output("report")
-        return release(folder, copy, load_pseudonyms(say), report, say)
+        return release(folder, copy, load_pseudonyms(), report)
     if output is not None:
         raise UsageError(
             "a run's page is written into its own folder",
@@ -56,15 +54,15 @@ def report(
 
 
 @contextmanager
-def leaving(output: Path, say: Callable[[str], None] | None = None) -> Iterator[Path]:
+def leaving(output: Path) -> Iterator[Path]:
     """Yield a temporary folder; on exit its pseudonymised copy is written to ``output``.
 
     Raises:
         OutputError: It cannot be written, or would still hold an identifier.
     """
     check_output(output)
-    pseudonyms = load_pseudonyms(say)
+    pseudonyms = load_pseudonyms()
     with tempfile.TemporaryDirectory() as private:
         folder = Path(private) / output.name
         yield folder
-        release(folder, output, pseudonyms, report, say)
+        release(folder, output, pseudonyms, report)

@@ -38,6 +38,8 @@ _ANYWHERE = {
 
 #: Largest JSON document in bytes; Eosin's largest, an audit, has a few hundred a pair.
 _MAX_JSON_BYTES = 256 << 20
+#: Bytes that are hashed in one go.
+_CHUNK = 1 << 20
 #: Largest ratio of unpacked to packed size, and the unpacked bytes up to which any is allowed.
 _MOST_UNPACKED, _HARMLESS_BYTES = 100, 64 << 20
 _KINDS = (
@@ -219,9 +221,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write ``data`` atomically as indented JSON without NaN."""
+    write_bytes(path, json_bytes(data))
+
+
+def json_bytes(data: Any) -> bytes:
+    """Return ``data`` as indented JSON without NaN."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # File names need not be UTF-8: other bytes become JSON escapes.
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
@@ -295,8 +302,25 @@ def write_probe(folder: Path) -> None:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as hexadecimal digits."""
+    return hash_file(path, "sha256")
+
+
+def hash_file(path: Path, algorithm: str, advance: Callable[[int, int], None] | None = None) -> str:
+    """Return a checksum of a file's bytes as hexadecimal digits.
+
+    Args:
+        path: The file.
+        algorithm: One of hashlib's names.
+        advance: Called with the bytes that are done and all of them.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open_file(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        total = os.fstat(stream.fileno()).st_size
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            if advance is not None:
+                advance(stream.tell(), total)
+    return digest.hexdigest()
 
 
 def clean_partial(folder: Path, is_partial: Callable[[Path], bool] | None = None) -> None:

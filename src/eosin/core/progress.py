@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -28,74 +30,83 @@ _DELAY_S = 2.0
 _WARM_UP, LEAST_TOLD_S = 32, 10.0
 
 
+_LOG = logging.getLogger(__name__)
+#: Whether a bar is open in this process.
+_open = False
+
+
 @contextmanager
 def progress_bar(
-    description: str, *, unit: Literal["items", "bytes"] = "items"
+    description: str, *, unit: Literal["items", "bytes"] = "items", estimate: str = ""
 ) -> Iterator[Advance]:
     """Yield a function that reports progress as ``(done, total)``.
 
-    Nothing is drawn within the first two seconds, nor where stderr is no terminal.
+    Whatever works long opens its own bar. One that is opened inside another is not drawn, nor is
+    any within the first two seconds, nor where stderr is no terminal.
 
     Args:
-        description: What is being done, e.g. ``"Reading images"``.
-        unit: What is counted.
+        description: Work in progress, e.g. ``"Reading images"``.
+        unit: Unit of the count.
+        estimate: The same with ``{total}`` for the number of items; for work of more than ten
+            seconds it is logged once with the time that it will take.
     """
-    if not sys.stderr.isatty():
+    global _open
+    if _open:
         yield lambda _done, _total: None
         return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn() if unit == "items" else DownloadColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task(description, total=None, note="")
-    start = time.monotonic()
-    shown = False
-
-    def advance(done: int, total: int) -> None:
-        nonlocal shown
-        if not shown and time.monotonic() - start >= _DELAY_S:
-            bar.start()
-            shown = True
-        bar.update(task, completed=done, total=total)
-
+    bar, _open = _Bar(description, unit, estimate), True
     try:
-        yield advance
+        yield bar.advance
     finally:
-        if shown:
-            bar.stop()
+        _open = False
+        bar.close()
 
 
-def with_estimate(advance: Advance, say: Callable[[str], None], description: str) -> Advance:
-    """Return a function that also prints, once, how long work of more than ten seconds takes.
+class _Bar:
+    """A bar on the terminal, and the estimate of its time."""
 
-    The rate is measured on the first items, without those during which libraries are loaded.
+    def __init__(self, description: str, unit: str, estimate: str) -> None:
+        self._description, self._unit, self._estimate = description, unit, estimate
+        self._start = time.monotonic()
+        self._drawn: Progress | None = None
+        self._first: tuple[float, int] | None = None
 
-    Args:
-        advance: Called with progress as before.
-        say: Called with the sentence ``"Reading 4,200 images: about 3 min"``.
-        description: What is being done, with ``{total}`` for the number of items.
-    """
-    first: list[tuple[float, int]] = []
-    is_told = False
-
-    def report(done: int, total: int) -> None:
-        nonlocal is_told
-        advance(done, total)
-        if is_told or done < _WARM_UP:
-            return
+    def advance(self, done: int, total: int) -> None:
+        """Draw how much is done."""
         now = time.monotonic()
-        if not first:
-            first.append((now, done))
-        elapsed, items = now - first[0][0], done - first[0][1]
+        if self._estimate and done >= _WARM_UP:
+            self._log_estimate(now, done, total)
+        if self._drawn is None and now - self._start >= _DELAY_S and sys.stderr.isatty():
+            self._drawn = self._make()
+            self._drawn.start()
+        if self._drawn is not None:
+            self._drawn.update(TaskID(0), completed=done, total=total)
+
+    def close(self) -> None:
+        """Remove the bar from the terminal."""
+        if self._drawn is not None:
+            self._drawn.stop()
+
+    def _make(self) -> Progress:
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn() if self._unit == "items" else DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        bar.add_task(self._description, total=None)
+        return bar
+
+    def _log_estimate(self, now: float, done: int, total: int) -> None:
+        # The rate leaves out the first items, during which libraries are loaded.
+        if self._first is None:
+            self._first = now, done
+        elapsed, items = now - self._first[0], done - self._first[1]
         if elapsed < _DELAY_S or not items:
             return
-        is_told, seconds = True, elapsed / items * total
+        seconds, text = elapsed / items * total, self._estimate.format(total=f"{total:,}")
+        self._estimate = ""
         if seconds >= LEAST_TOLD_S:
-            say(f"{description.format(total=f'{total:,}')}: about {approximate_time(seconds)}")
-
-    return report
+            _LOG.info(f"{text}: about {approximate_time(seconds)}")

@@ -6,8 +6,9 @@ none.
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +26,8 @@ from eosin.images.failures import isolated
 from eosin.images.planes import decode_planes
 from eosin.images.spacing import check_scale
 from eosin.images.stacks import bundle_samples
+
+_LOG = logging.getLogger(__name__)
 
 #: Name of the split of external images.
 EXTERNAL = "external"
@@ -62,7 +65,6 @@ def read_outside(
     labels: Mapping[str, str] | None = None,
     label: str = "label",
     columns: Columns | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> Samples:
     """Read the manifest of external images for a model.
 
@@ -73,7 +75,6 @@ def read_outside(
             rows.
         label: Column of the labels.
         columns: Columns of the image reference, the patient and the group.
-        say: Function that logs changes made on reading, and the number of rows left out.
 
     Returns:
         The samples under the split name ``external``, with the model's classes; magnification
@@ -89,10 +90,9 @@ def read_outside(
         columns=columns or Columns(),
         reads_split=False,  # all of it is external
     )
-    if say is not None:
-        for note in samples.notes:
-            say(f"{samples.name}: {note}")
-    samples = _map_labels(samples, info, dict(labels or {}), say)
+    for note in samples.notes:
+        _LOG.info(f"{samples.name}: {note}")
+    samples = _map_labels(samples, info, dict(labels or {}))
     samples = bundle_samples(samples, info.preprocessing.magnifications)
     if not isinstance(info.preprocessing, Embedding):
         _check_kind(samples, info)
@@ -105,7 +105,6 @@ def _map_labels(
     samples: Samples,
     info: ModelInfo,
     labels: dict[str, str],
-    say: Callable[[str], None] | None,
 ) -> Samples:
     given = samples.frame["label"]
     known = sorted(set(given))
@@ -119,9 +118,8 @@ def _map_labels(
         )
     mapped = given.map(lambda one: labels.get(one, one))
     kept = (mapped != "").to_numpy()
-    if say is not None:
-        for one in (one for one, ours in labels.items() if not ours):
-            say(f"Left out {int((given == one).sum())} rows with the label {one!r}")
+    for one in (one for one, ours in labels.items() if not ours):
+        _LOG.info(f"Left out {int((given == one).sum())} rows with the label {one!r}")
     if not kept.any():
         raise ManifestError(f"{samples.name}: --map leaves no row", mend="Name a class for a label")
     frame = samples.frame.assign(label=mapped, **({GIVEN: given} if labels else {}))

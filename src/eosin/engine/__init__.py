@@ -13,7 +13,7 @@ from eosin.engine.network import Network, judge
 from eosin.engine.normalisation import BatchNorm
 from eosin.engine.optimisers import SGD, Adam, Optimiser
 from eosin.engine.pooling import MaxPool2d
-from eosin.engine.training import Plan, Schedule, shuffled
+from eosin.engine.training import EarlyStopping, Plan, Schedule, shuffled
 
 __all__ = [
     "SGD",
@@ -22,6 +22,7 @@ __all__ = [
     "Conv2d",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "Flatten",
     "Layer",
     "LeakyReLU",

@@ -14,7 +14,7 @@ from eosin.core.types import FloatArray, IntArray
 from eosin.engine.layers import Layer, Shape
 from eosin.engine.losses import cross_entropy, softmax
 from eosin.engine.optimisers import Optimiser
-from eosin.engine.training import Batches, Plan, Row, Watch, score
+from eosin.engine.training import Batches, EarlyStopping, Plan, Row, score
 from eosin.engine.weights import check_state, read_weights, write_weights
 
 
@@ -191,7 +191,8 @@ class Network:
             One row an evaluation: ``step``, ``epoch``, ``lr``, ``loss`` and ``accuracy`` of the
             training batches since the last one, and the scores of ``evaluate``.
         """
-        initial, rows, watch = optimiser.lr, list[Row](), Watch(plan.monitor, plan.patience)
+        initial, rows = optimiser.lr, list[Row]()
+        stopping, best = EarlyStopping(plan.monitor, plan.patience), self.state
         seen = list[tuple[float, int, int]]()
         for epoch, is_due, inputs, targets in plan.walk(batches):
             loss, logits = self.step(
@@ -208,10 +209,11 @@ class Network:
             if on_row is not None:
                 on_row(rows[-1])
             optimiser.lr = plan.schedule.rate(initial, len(rows))
-            if watch.look(rows[-1], self.state):
+            if stopping.update(_monitored(rows[-1], plan.monitor)):
+                best = {name: array.copy() for name, array in self.state.items()}
+            if stopping.is_over:
                 break
-        if watch.state:
-            self.load_state(watch.state)
+        self.load_state(best)
         return rows
 
     def predict(self, inputs: FloatArray, *, batch_size: int = 32) -> FloatArray:
@@ -268,3 +270,11 @@ def _hold_memory() -> None:
     the largest block ever freed, up to 32 MiB, so one is freed here, untouched.
     """
     np.empty(31 * 2**20, np.uint8)
+
+
+def _monitored(row: Row, monitor: str | None) -> float | None:
+    if monitor is None:
+        return None
+    if monitor not in row:
+        raise RecipeError(f"no evaluation tells {monitor!r}, only {', '.join(row)}")
+    return row[monitor]

@@ -5,12 +5,11 @@ As in P3, all is counted in evaluations, of which it makes twenty an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from eosin.core.errors import RecipeError
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, IntArray
 
@@ -49,7 +48,8 @@ class Plan:
         evaluations: Evaluations in an epoch, evenly spread, at most one a step.
         schedule: Of the learning rate.
         patience: Evaluations without improvement before training stops; ``None`` never stops early.
-        monitor: The score that chooses the best state and stops early.
+        monitor: The score that chooses the best state and stops early; with ``None`` the latest
+            state is the best.
         class_weights: Weight of each class in the loss, (K,).
         l2: λ of the penalty; see :meth:`Network.step`.
     """
@@ -59,7 +59,7 @@ class Plan:
     evaluations: int = 1
     schedule: Schedule = field(default_factory=Schedule)
     patience: int | None = None
-    monitor: str = "val_loss"
+    monitor: str | None = "val_loss"
     class_weights: FloatArray | None = None
     l2: float = 0.0
 
@@ -72,27 +72,44 @@ class Plan:
                 yield epoch, done > before, inputs, targets
 
 
-class Watch:
-    """Early stopping on a score, with the best state so far."""
+class EarlyStopping:
+    """Early stopping on a score: the best so far, and how many evaluations ago it was.
 
-    def __init__(self, monitor: str, patience: int | None) -> None:
+    Args:
+        monitor: Name of the score.
+        patience: Evaluations without improvement before training stops; ``None`` for any number.
+    """
+
+    def __init__(self, monitor: str | None, patience: int | None) -> None:
         self._sign = -1.0 if monitor in _LOWER_IS_BETTER else 1.0
-        self._monitor, self._patience = monitor, patience
-        self.best = float("-inf")
+        self._patience = patience
+        self.best: float | None = None
         self.waited = 0
-        self.state: dict[str, FloatArray] = {}
 
-    def look(self, row: Row, state: Mapping[str, FloatArray]) -> bool:
-        """Copy the state if its score is the best yet; return True if training should stop."""
-        if self._monitor not in row:
-            raise RecipeError(f"no evaluation tells {self._monitor!r}, only {', '.join(row)}")
-        value = self._sign * row[self._monitor]
-        if value > self.best:
-            self.best, self.waited = value, 0
-            self.state = {name: array.copy() for name, array in state.items()}
-        else:
-            self.waited += 1
+    @property
+    def is_over(self) -> bool:
+        """Whether patience is out."""
         return self._patience is not None and self.waited >= self._patience
+
+    @property
+    def worst(self) -> float:
+        """What an undefined score counts as."""
+        return -self._sign * float("inf")
+
+    def update(self, value: float | None) -> bool:
+        """Take the score of one evaluation; return whether its state is the best there is.
+
+        An undefined score is no gain. Until one is defined, the latest state is the best.
+        """
+        if value is None or np.isnan(value):
+            gains = False
+        else:
+            gains = self.best is None or self._sign * value > self._sign * self.best
+        if gains:
+            self.best, self.waited = value, 0
+            return True
+        self.waited += 1
+        return self.best is None
 
 
 def score(seen: Sequence[tuple[float, int, int]]) -> Row:

@@ -23,7 +23,7 @@ from eosin.artifacts.comparison import (
     RangeTest,
 )
 from eosin.artifacts.metrics import Metric, MetricBlock
-from eosin.core.progress import Advance
+from eosin.core.progress import progress_bar
 from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics import Predictions, ranking_scores, summarise
 from eosin.metrics.comparison import (
@@ -86,7 +86,6 @@ def compare_pairs(
     resamples: int = 2000,
     flips: int = FLIPS,
     seed: int = 0,
-    advance: Advance | None = None,
 ) -> list[ComparedPair]:
     """Compare each pair of models; p-values are corrected over all pairs, each test by itself.
 
@@ -96,15 +95,14 @@ def compare_pairs(
         resamples: Number of resamples of the bootstrap.
         flips: Number of exchanges of the permutation test.
         seed: Seed of both.
-        advance: Called with the number of pairs done.
     """
     draws = [draw(one.predictions, metrics, resamples=resamples, seed=seed) for one in contenders]
     pairs, places = [], list(combinations(range(len(contenders)), 2))
-    for a, b in places:
-        pairs.append(
-            _compare(contenders[a], contenders[b], draws[a], draws[b], metrics, flips, seed)
-        )
-        if advance is not None:
+    with progress_bar("Comparing pairs") as advance:
+        for a, b in places:
+            pairs.append(
+                _compare(contenders[a], contenders[b], draws[a], draws[b], metrics, flips, seed)
+            )
             advance(len(pairs), len(places))
     for name in metrics:
         entries = [pair.metrics[name] for pair in pairs]

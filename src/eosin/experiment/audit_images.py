@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec as find_module
@@ -13,13 +14,15 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from eosin.artifacts.model import Embedding
-from eosin.core.progress import progress_bar, with_estimate
+from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray, Image, Pixels, Samples, parts_of
 from eosin.data.audit import Album, FileHashes, sketch, to_grey
 from eosin.images.bank import ImageBank
 from eosin.images.cache import ImageStore
 from eosin.images.planes import decode_any
 from eosin.inference.onnx import OnnxNetwork
+
+_LOG = logging.getLogger(__name__)
 
 #: From images, uint8, shape (B, S, S, 3), to features, float32, shape (B, D).
 Embedder = Callable[[Image], FloatArray]
@@ -46,7 +49,6 @@ def make_album(
     samples: Samples,
     *,
     content: bool,
-    say: Callable[[str], None],
 ) -> Album:
     """Make small pictures of decoded images.
 
@@ -55,7 +57,6 @@ def make_album(
         hashes: Of their pixels: what has the same is looked at once.
         samples: The table, with the images' groups.
         content: Whether images of the same tissue are looked for, too.
-        say: Told what takes long.
     """
     store = bank.store
     if isinstance(bank.preprocessing, Embedding) or not isinstance(store, ImageStore):
@@ -65,14 +66,16 @@ def make_album(
     lack = find_lack()
     gallery = Gallery(make_embedder() if content and not lack else None)
     if content:
-        say(f"{_TURNED}: {lack}" if lack else f"Comparing {len(cells)} images by their features")
-    with progress_bar("Looking for copies") as advance:
-        timed = with_estimate(advance, say, "Looking for copies of {total} images")
+        _LOG.info(
+            f"{_TURNED}: {lack}" if lack else f"Comparing {len(cells)} images by their features"
+        )
+    estimate = "Looking for copies of {total} images"
+    with progress_bar("Looking for copies", estimate=estimate) as advance:
         for start in range(0, len(rows), _BATCH):
             some = slice(start, start + _BATCH)
             for cell, image in zip(cells[some], store.take(rows[some]), strict=True):
                 gallery.add(cell, image)
-            timed(min(start + _BATCH, len(rows)), len(rows))
+            advance(min(start + _BATCH, len(rows)), len(rows))
 
     def read(row: int) -> Pixels:
         image: Pixels = store.take(rows[row : row + 1])[0]
@@ -121,7 +124,7 @@ def make_embedder() -> Embedder:
         MissingPartError: PyTorch or the weights are not installed.
     """
     # Here: most runs look for copies alone, and PyTorch takes seconds to import.
-    from eosin.experiment.audit_features import export_trunk
+    from eosin.experiment.onnx_export import export_trunk
 
     networks: dict[tuple[int, int], OnnxNetwork] = {}
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
-from eosin.artifacts.metrics import Abstention, SplitMetrics, write_metrics
+from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.model import ModelInfo
-from eosin.artifacts.predictions import logits_table
+from eosin.artifacts.predictions import logits_table, write_predictions
+from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
-from eosin.augment import POLICIES
-from eosin.data.splits import Fold
 from eosin.ensembling.pooling import (
     NOTABLE_GAP,
     join_preprocessing,
@@ -26,50 +24,59 @@ from eosin.ensembling.pooling import (
 )
 from eosin.evaluation import Judged, judge, judged_by, lock_abstention, pool_folds
 from eosin.evaluation.drift import write_profile
-from eosin.experiment.model_info import finish_model
-from eosin.experiment.run import copies_of, fit_split, write_predictions
+from eosin.experiment.run import fit_split
+from eosin.experiment.split import Division
 from eosin.experiment.stain import pool_stain
-from eosin.experiment.thumbnails import ShownAs, write_pictures
-from eosin.experiment.writer import Session, Stopwatch, write_environment
+from eosin.experiment.thumbnails import write_pictures
+from eosin.experiment.writer import (
+    Session,
+    Stopwatch,
+    describe_training,
+    finish_run,
+    write_inputs,
+    write_recipe,
+)
 from eosin.inference.classifier import Classifier
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_report
 from eosin.reporting.formatting import number
 
+_LOG = logging.getLogger(__name__)
+
 #: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
 MEMBERS = "members_out_of_fold"
 
 
-def fit_folds(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
+def fit_folds(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
     """Train every fold that is not finished, then pool them.
 
     Args:
         session: Recipe, images, device.
-        folds: With ``split``, ``repeat`` and ``fold`` columns.
+        division: The folds, with their audits.
         run: The run folder; each fold goes into its ``folds/<repeat>-<fold>``.
 
     Returns:
         The contents of ``metrics.json``: the split ``oof``.
     """
-    write_environment(run, session)
-    for count, fold in enumerate(folds, start=1):
-        place = run.fold(fold.repeat, fold.fold)
+    write_inputs(run, division, session.prepared)
+    for count, (key, fold) in enumerate(division.folds.items(), start=1):
+        place = run.fold(*key)
         site = fold.report.parts["test"].site
-        label = f"fold {count} of {len(folds)}{f' (site {site})' if site else ''}: "
+        label = f"fold {count} of {len(division.folds)}{f' (site {site})' if site else ''}: "
         if place.metrics.exists():
-            session.say(f"{label}done before")
+            _LOG.info(f"{label}done before")
+            session.watch.add(Stopwatch(read_document(place.environment, Environment).seconds))
             if not place.report.exists():
                 write_report(place.root)
             continue
         recipe = _fold_recipe(session, fold.samples.positive)
+        write_recipe(place, recipe)
         one = replace(session, recipe=recipe, watch=Stopwatch())
-        splits = fit_split(one, fold.samples, fold.report, place, label=label)
+        splits = fit_split(one, fold, place, label=label)
         session.watch.add(one.watch)
-        # At once: a run that is taken up again keeps the time of the folds it has.
-        write_environment(run, session)
         write_report(place.root)
-        session.say(f"{label}{_headline(splits['test'])}")
-    return _pool(session, folds, run)
+        _LOG.info(f"{label}{_headline(splits['test'])}")
+    return _pool(session, division, run)
 
 
 def _fold_recipe(session: Session, positive: str | None) -> Recipe:
@@ -106,21 +113,22 @@ def _headline(metrics: SplitMetrics) -> str:
 
 
 def _write_ensemble(
-    session: Session, folds: Sequence[Fold], run: RunFolder, abstention: Abstention | None
+    session: Session, division: Division, run: RunFolder, abstention: Abstention | None
 ) -> tuple[Session, ModelInfo]:
     """Make ``RUN/model`` of a run with folds, but for its ``model.json``.
 
     Args:
         session: Recipe, images, device.
-        folds: All finished.
+        division: The folds, all finished.
         run: The run folder that holds them.
         abstention: When the model abstains.
 
     Returns:
         The session with images as the ensemble reads them; what ``model.json`` shall hold.
     """
-    model, some = session.recipe.model, some_of(folds[0].samples)
-    places = [ModelFolder(run.fold(fold.repeat, fold.fold).model) for fold in folds]
+    model = session.recipe.model
+    some = some_of(next(iter(division.folds.values())).samples)
+    places = [ModelFolder(run.fold(*key).model) for key in division.folds]
     infos = [read_document(place.info, ModelInfo) for place in places]
     joined = join_preprocessing([info.preprocessing for info in infos])
     draft = infos[0].model_copy(
@@ -141,45 +149,38 @@ def _write_ensemble(
         ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
     )
     if gap > NOTABLE_GAP:
-        session.say(tell_gap(gap, len(some)))
+        _LOG.info(tell_gap(gap, len(some)))
     return replace(session, bank=session.bank.reading(joined)), info
 
 
-def _pool(session: Session, folds: Sequence[Fold], run: RunFolder) -> dict[str, SplitMetrics]:
-    session.say("Pooling the held-out predictions")
+def _pool(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
+    _LOG.info("Pooling the held-out predictions")
     with session.watch.stage("judge"):
-        judged, logits = judge_out_of_fold(session, folds, run)
+        judged, logits = judge_out_of_fold(session, division, run)
         pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)
         rule = lock_abstention(judged.samples, judged.probabilities, session.recipe.evaluate)
-    splits = {OUT_OF_FOLD: pooled}
     with session.watch.stage("export"):
-        session, info = _write_ensemble(session, folds, run, rule)
+        session, info = _write_ensemble(session, division, run, rule)
     write_predictions(run, [judged], [logits])
     # Every image was trained on in its turn.
     write_profile(ModelFolder(run.model), session.bank, judged.samples, judged)
-    finish_model(ModelFolder(run.model), info, {MEMBERS: pooled})
-    places = [run.fold(fold.repeat, fold.fold) for fold in folds]
-    pool_stain(run, places, OUT_OF_FOLD)
-    augment = session.recipe.augment
-    shown = ShownAs(POLICIES.get(augment.policy), copies_of(augment), session.recipe.seed)
-    write_pictures(run, folds[0].samples, judged, session.bank, shown)
-    write_environment(run, session)
-    write_metrics(run.metrics, splits)
-    list_run_files(run)
+    pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD)
+    first = next(iter(division.folds.values()))
+    write_pictures(run, replace(division, samples=first.samples), judged, session)
+    splits = {OUT_OF_FOLD: pooled}
+    finish_run(run, describe_training(run, session), info, splits, {MEMBERS: pooled})
     return splits
 
 
-def judge_out_of_fold(
-    session: Session, folds: Sequence[Fold], run: RunFolder
-) -> tuple[Judged, Any]:
+def judge_out_of_fold(session: Session, division: Division, run: RunFolder) -> tuple[Judged, Any]:
     """Let every fold's own model judge the part that it never saw.
 
     Returns:
         The pooled predictions, decided at each fold's own threshold; their raw logits.
     """
     parts, tables = [], []
-    for fold in folds:
-        classifier = Classifier(run.fold(fold.repeat, fold.fold).model)
+    for key, fold in division.folds.items():
+        classifier = Classifier(run.fold(*key).model)
         held_out = fold.samples.part("test")
         # A fold's own window of counts or stain reference, where there is one.
         bank = session.bank.reading(classifier.info.preprocessing)

@@ -9,14 +9,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eosin.artifacts.run import Environment
 from eosin.core.files import open_file
-from eosin.recipe.schema import Recipe
-
-if TYPE_CHECKING:  # preparation imports torch, which `evaluate` and `predict` do without
-    from eosin.experiment.prepare import Prepared
 
 PACKAGES = (
     "numpy",
@@ -46,28 +42,6 @@ def package_versions() -> dict[str, str]:
     """Return the version of each package that computes something and is there."""
     found = {name: version_of(name) for name in PACKAGES}
     return {name: version for name, version in found.items() if version is not None}
-
-
-def describe_run(
-    recipe: Recipe,
-    prepared: Prepared,
-    *,
-    command: str,
-    device: str,
-    precision: str,
-    seconds: dict[str, float],
-) -> Environment:
-    """Collect the contents of ``environment.json`` of a training."""
-    return describe(
-        command=command,
-        device=device,
-        precision=precision,
-        seed=recipe.seed,
-        data_root=str(prepared.samples.root),
-        data_fingerprint=prepared.fingerprint,
-        dataset=prepared.facts,
-        seconds=seconds,
-    )
 
 
 def describe(*, seconds: dict[str, float], **told: Any) -> Environment:

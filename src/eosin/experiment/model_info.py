@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from eosin.artifacts.integrity import write_model
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.metrics import SplitMetrics, Threshold
+from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
 from eosin.core.files import sha256_file
 from eosin.core.types import Samples
 from eosin.images.spacing import network_mpp
-from eosin.metrics.catalogue import HEADLINE
 
 #: What the first link of a chain is called.
 SOURCE = "source"
@@ -97,15 +94,3 @@ def draft_info(
         licence="the user's to choose; the training data's licence applies as well",
         intended_use=RESEARCH_USE_ONLY + (_SIMULATED if origin.facts["simulated"] else ""),
     )
-
-
-def finish_model(folder: ModelFolder, info: ModelInfo, splits: Mapping[str, SplitMetrics]) -> None:
-    """Write ``model.json``, last of the files that compute: the folder is a model's from then on.
-
-    Args:
-        folder: With weights, ONNX file and profile.
-        info: All but the headline metrics and the files' SHA-256.
-        splits: Measurements by what they are called in ``model.json``.
-    """
-    metrics = {name: {key: split.image[key] for key in HEADLINE} for name, split in splits.items()}
-    write_model(folder, info.model_copy(update={"metrics": metrics}))

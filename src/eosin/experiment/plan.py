@@ -11,14 +11,13 @@ from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.text import mebibytes
 from eosin.core.types import Samples
-from eosin.experiment.backends import find_backend
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
 from eosin.experiment.writer import Session
 from eosin.images.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
-from eosin.training.material import RECALIBRATED, Probe, embedded_part, needs_features_only
-from eosin.training.order import EpochBatches, evaluation_interval
+from eosin.training.data import RECALIBRATED, Probe, embedded_part, needs_features_only
+from eosin.training.sampler import EpochBatches, evaluation_interval
 
 _MEBIBYTE = 2**20
 #: Of every run folder: report, figures, pictures (1.3 to 2 MiB wherever it was looked at).
@@ -156,7 +155,7 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     recipe, prepared = session.recipe, session.prepared
     session = fit_reading(session, samples)
     train, inputs = recipe.train, fit_inputs(session, samples)
-    measured = find_backend(recipe.model).measure(recipe, inputs)
+    measured = session.backend.measure(recipe, inputs)
     params, probe = measured.params, measured.probe
     per_epoch = len(EpochBatches(len(inputs.train), train.batch_size, None))
     steps = trainings * train.epochs * per_epoch

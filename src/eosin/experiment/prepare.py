@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,7 @@ from eosin.artifacts.manifest import check_label_spelling, read_manifest
 from eosin.artifacts.run import Environment
 from eosin.artifacts.tables import is_pipe
 from eosin.artifacts.versioned import read_document
-from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError, close_matches
-from eosin.core.networks import check_arguments
 from eosin.core.places import cache_folder, expand_path
 from eosin.core.types import Samples
 from eosin.data.audit import (
@@ -44,30 +42,22 @@ from eosin.data.sources.base import (
 from eosin.data.sources.catalogue import DATASETS
 from eosin.data.sources.phantom import OPTIONS_FILE
 from eosin.experiment.audit_images import make_album
-from eosin.experiment.backends import find_backend
 from eosin.experiment.channels import resolve_preprocessing
 from eosin.experiment.features import load_features, note_absent
 from eosin.experiment.validation import (
-    check_balance,
-    check_embedding,
     check_modality,
+    check_names,
     check_positive,
-    check_stain,
-    check_standardising,
 )
 from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import Skipped, without
 from eosin.images.stacks import bundle_samples
 from eosin.images.staining import check_units
+from eosin.recipe import read_recipe
 from eosin.recipe.data import DataSection
-from eosin.recipe.schema import Recipe
+from eosin.recipe.schema import EMBEDDING, Recipe
 
-#: Told, in a sentence, what is being done.
-Say = Callable[[str], None]
-
-
-def silent(_sentence: str) -> None:
-    """Say nothing."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,54 +103,59 @@ class Prepared:
         )
 
 
-def tell_repair(prepared: Prepared, say: Say) -> None:
+def tell_repair(prepared: Prepared) -> None:
     """Say which groups were joined; a plan prints them with its audit instead."""
     if prepared.joined:
         for line in (describe_repair(prepared.joined), *list_joined(prepared.joined)):
-            say(line)
+            _LOG.info(line)
 
 
-def check_names(recipe: Recipe) -> None:
-    """Refuse, before any data is read, names and arguments that nothing is registered under.
+def resolve_recipe(recipe: Recipe) -> Recipe:
+    """Return a recipe with checked names and absolute paths, so that its run can be repeated.
 
     Raises:
-        UnknownNameError: With close matches.
-        RecipeError: An argument or input size that the network does not take.
+        EosinError: A name, an argument or a path is wrong.
     """
-    stages = recipe.transfer.stage
-    for section in (recipe.data, *(stage.data for stage in stages)):
-        if section.dataset is not None:
-            DATASETS.get(section.dataset)
-    for policy in (recipe.augment.policy, *(stage.augment for stage in stages)):
-        if policy is not None:
-            POLICIES.get(policy)
-    check_stain(recipe.stain)
-    if recipe.model.table is not None:
-        check_embedding(recipe, resolve_manifest(recipe.model.table))
-        if recipe.data.fuse:
-            raise RecipeError(f"'data.fuse' is for images, but {recipe.model.name} sees features")
-    backend = find_backend(recipe.model)
-    spec = backend.find_spec(recipe.model.name)
-    check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
-    backend.check(recipe)
-    check_standardising(recipe)
-    check_balance(recipe)
+    model, stain = recipe.model, recipe.stain
+    if model.table is not None:
+        name = f"{EMBEDDING}:{resolve_manifest(model.table)}"
+        model = model.model_copy(update={"name": name})
+        recipe = recipe.model_copy(update={"model": model})
+    check_names(recipe)
+    if stain.file is not None:
+        stain = stain.model_copy(update={"reference": str(resolve_manifest(stain.file))})
+    stages = tuple(
+        stage.model_copy(update={"data": _resolve_data(stage.data, recipe.seed)})
+        for stage in recipe.transfer.stage
+    )
+    return recipe.model_copy(
+        update={
+            "data": _resolve_data(recipe.data, recipe.seed),
+            "stain": stain,
+            "transfer": recipe.transfer.model_copy(update={"stage": stages}),
+        }
+    )
 
 
-def resolve_root(section: DataSection, seed: int) -> Path | None:
-    """Return the folder of a named data set; ``None`` for a manifest.
+def _resolve_data(data: DataSection, seed: int) -> DataSection:
+    if data.manifest is not None:
+        return data.model_copy(update={"manifest": str(resolve_manifest(data.manifest))})
+    return data.model_copy(update={"root": str(resolve_root(data, seed))})
+
+
+def resolve_root(section: DataSection, seed: int) -> Path:
+    """Return the folder of a named data set.
 
     A phantom without a folder goes into the cache, one folder a set of options.
     """
-    if section.dataset is None:
-        return None
-    if DATASETS.get(section.dataset).needs_root:
-        return find_root(section.dataset, section.root)
+    name = str(section.dataset)
+    if DATASETS.get(name).needs_root:
+        return find_root(name, section.root)
     if section.root is not None:
         return expand_path(section.root).resolve()
     key = json.dumps({"seed": seed, **section.options}, sort_keys=True, default=str)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return cache_folder() / section.dataset / digest
+    return cache_folder() / name / digest
 
 
 def resolve_manifest(path: str) -> Path:
@@ -181,12 +176,16 @@ def resolve_manifest(path: str) -> Path:
 def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:
     """List the recipe's samples and the facts of their data set.
 
+    Args:
+        section: With resolved paths.
+        seed: The recipe's seed, which a phantom is drawn from.
+
     Raises:
         DataError: The folder or manifest is missing or does not fit.
         RecipeError: Nothing is left after filtering.
     """
     if section.manifest is not None:
-        manifest = resolve_manifest(section.manifest)
+        manifest = Path(section.manifest)
         samples = read_manifest(
             manifest,
             label=section.label,
@@ -199,12 +198,9 @@ def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, 
         options = dict(section.options)
         if name == "phantom":
             options.setdefault("seed", seed)
-        root = resolve_root(section, seed)
-        if root is None:
-            raise AssertionError("a named data set has a root")
         samples = collect_samples(
             name,
-            root,
+            Path(str(section.root)),
             options,
             label=section.label,
             positive=section.positive,
@@ -238,6 +234,10 @@ def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
     run = RunFolder(manifest.parent)
     if manifest.name == run.manifest.name and run.environment.exists():
         return read_document(run.environment, Environment).dataset
+    if manifest.name == run.manifest.name and run.recipe.exists():  # a run that is not finished
+        data = read_recipe(run.recipe).data
+        if data.dataset is not None:
+            return declared_facts(data.dataset, data.options).as_dict()
     if (manifest.parent / OPTIONS_FILE).exists():
         return DATASETS.get("phantom").facts.as_dict()
     return DataSetFacts(name=name, title=name, licence="unknown", citation="none").as_dict()
@@ -267,44 +267,44 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
     return samples
 
 
-def prepare(recipe: Recipe, say: Say = silent, *, is_new: bool = False) -> Prepared:
+def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
     """List the recipe's images and read those that the cache does not hold yet.
 
     Args:
-        recipe: Resolved.
-        say: Called with what is being done.
+        recipe: As :func:`resolve_recipe` returns it.
         is_new: Whether a run starts with them, so that what a recipe must settle is asked for; a
             run of an earlier version goes on as it was started.
 
     Raises:
-        EosinError: A name, folder or manifest is wrong, or no image can be read.
+        EosinError: A folder or manifest is wrong, or no image can be read.
     """
-    check_names(recipe)
     samples, facts = gather_samples(recipe.data, recipe.seed)
     if is_new:
         check_positive(samples, recipe.data.positive)
     for note in samples.notes:
-        say(f"{samples.name}: {note}")
-    say(f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups")
+        _LOG.info(f"{samples.name}: {note}")
+    _LOG.info(
+        f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups"
+    )
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
         check_modality(recipe, facts["modality"])
         check_units(samples, recipe.stain.unit)
         preprocessing = resolve_preprocessing(recipe, samples, facts)
-        bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache, say=say)
+        bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache)
     else:
-        table = resolve_manifest(recipe.model.table)
+        table = Path(recipe.model.table)
         bank, hashes = load_features(samples, table, apart=(recipe.data.label,))
         notes = note_absent(hashes)
-        say(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
+        _LOG.info(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
-    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full", say=say)
-    alike, named = find_alike(album, say=say), _find_named(recipe.data)
+    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full")
+    alike, named = find_alike(album), _find_named(recipe.data)
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
         readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)
         if not joined:
-            say("Repair: no two groups belong together")
+            _LOG.info("Repair: no two groups belong together")
     return Prepared(
         samples=readable,
         facts=facts,

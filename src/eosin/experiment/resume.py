@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,13 +18,13 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, ManifestError, OutputError, RecipeError
 from eosin.core.files import clean_partial
+from eosin.core.locks import locked
 from eosin.experiment.prepare import Prepared
 from eosin.recipe import Recipe, read_recipe
 from eosin.runs.finished import read_run_recipe
 
-if sys.platform != "win32":
-    import fcntl
-
+#: Of the process that works in a run folder.
+_LOCK = ".training.lock"
 #: Of a SHA-256's hexadecimal digits: enough to tell two files apart, and a fourth of the size.
 _DIGITS = 16
 #: What of a manifest decides about split, audit and judging, beside the path.
@@ -64,43 +62,28 @@ def find_run(folder: Path) -> RunFolder:
 
 @contextmanager
 def work_alone(run: RunFolder) -> Iterator[None]:
-    """Hold a run folder's lock, which ends with the process, however it ends, and leaves no file.
-
-    Two processes in one folder would remove each other's files. Windows locks no folder: there,
-    and on a file system without such locks, nothing is held.
+    """Hold a run folder: two processes in one would remove each other's files.
 
     Raises:
         OutputError: Another process holds it.
     """
-    if sys.platform == "win32":
+    with locked(run.root / _LOCK) as is_alone:
+        if not is_alone:
+            raise OutputError(
+                f"another process is working on {run.root}", mend="Wait for it, or stop it first"
+            )
         yield
-        return
-    handle = os.open(run.root, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            _lock(handle, run)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, run: RunFolder) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(
-            f"another process is working on {run.root}", mend="Wait for it, or stop it first"
-        ) from error
 
 
 def clean_unbegun(folder: Path) -> None:
     """Make empty again a folder whose run was killed before its recipe was written."""
-    if folder.is_dir() and all(_is_half_a_recipe(path) for path in folder.iterdir()):
-        clean_partial(folder, _is_half_a_recipe)
+    if folder.is_dir() and all(_is_before_recipe(path) for path in folder.iterdir()):
+        clean_partial(folder, _is_before_recipe)
+        (folder / _LOCK).unlink(missing_ok=True)
 
 
-def _is_half_a_recipe(path: Path) -> bool:
-    return path.match(".recipe-*.tmp.toml")
+def _is_before_recipe(path: Path) -> bool:
+    return path.name == _LOCK or path.match(".recipe-*.tmp.toml")
 
 
 def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
@@ -148,14 +131,13 @@ def check_same_data(run: RunFolder, prepared: Prepared) -> None:
     Raises:
         ArtifactError: Naming the first image that differs, and in what.
     """
-    if not run.environment.exists():
+    if not run.inputs.exists() and not run.environment.exists():
         return  # killed before anything was computed from the data
-    before = read_document(run.environment, Environment).data_fingerprint
     # The fingerprint knows neither the manifest's own split nor the order of its rows.
     changes = _changes(run, prepared)
     # That of an earlier version is over names as they were before cleaning; where what it is over
     # is noted in full, the notes decide.
-    if not changes and (before == prepared.fingerprint or _is_noted_in_full(run)):
+    if not changes and (_is_noted_in_full(run) or _has_fingerprint(run, prepared.fingerprint)):
         return
     what = changes[0] if changes else "images, labels or groups are others"
     more = f" (and {len(changes) - 1} more changes)" if len(changes) > 2 else ""
@@ -208,6 +190,10 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
             found += _differences(path, names, was, now)
     # Order and augmentation go by an image's place in the table.
     return sorted(found) or ["the rows are in another order"]
+
+
+def _has_fingerprint(run: RunFolder, fingerprint: str) -> bool:
+    return read_document(run.environment, Environment).data_fingerprint == fingerprint
 
 
 def _is_noted_in_full(run: RunFolder) -> bool:

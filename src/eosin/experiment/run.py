@@ -2,86 +2,76 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-
-from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.manifest import relocated, write_table
-from eosin.artifacts.metrics import SplitMetrics, write_metrics
+from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.model import ModelInfo, TransferStage
-from eosin.artifacts.predictions import logits_table, predictions_table, write_logits
-from eosin.artifacts.run import SplitReport
+from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
-from eosin.core.networks import NetworkSpec
 from eosin.core.types import Samples
 from eosin.evaluation import Judged, judge, judged_by, lock_abstention, lock_threshold
 from eosin.evaluation.drift import write_profile
-from eosin.experiment.backends import find_backend
-from eosin.experiment.model_info import Origin, finish_model
+from eosin.experiment.model_info import Origin
+from eosin.experiment.split import Division
 from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
-from eosin.experiment.thumbnails import ShownAs, write_pictures
-from eosin.experiment.writer import Session, write_environment, write_inputs
+from eosin.experiment.thumbnails import write_pictures
+from eosin.experiment.writer import (
+    Session,
+    describe_training,
+    finish_run,
+    write_inputs,
+)
 from eosin.images.staining import check_uncut
 from eosin.inference.classifier import Classifier
 from eosin.metrics import fit_temperature, softmax
-from eosin.recipe.schema import AugmentSection, Recipe
 from eosin.training.balance import arrange, check_neighbours, describe_balance
-from eosin.training.material import FitInputs
-from eosin.training.parts import ImagePart
+from eosin.training.data import FitInputs, ImagePart
 from eosin.training.tuning import Tuning
+
+_LOG = logging.getLogger(__name__)
 
 
 def fit_split(
-    session: Session, samples: Samples, report: SplitReport, run: RunFolder, *, label: str = ""
+    session: Session, division: Division, run: RunFolder, *, label: str = ""
 ) -> dict[str, SplitMetrics]:
     """Train on one split and judge its validation and test parts.
 
     Args:
         session: Recipe, images, device.
-        samples: With a ``split`` column.
-        report: What the split wanted and got.
+        division: The split, with its audit.
         run: The run folder, which may hold a checkpoint to go on from.
         label: Prefix of what is said, e.g. ``"fold 2 of 5: "``.
 
     Returns:
         The contents of ``metrics.json``.
     """
-    recipe, watch = session.recipe, session.watch
+    recipe, watch, samples = session.recipe, session.watch, division.samples
     session = fit_reading(session, samples)
-    write_inputs(run, recipe, samples, report, session.prepared)
-    audit = session.prepared.audit(samples)
-    write_document(run.audit, audit.joined(session.leaks))
-    write_environment(run, session)
-    train = samples.part("train")
-    copies = copies_of(recipe.augment)
-    balance = describe_balance(train.targets, samples.class_names, recipe.train, copies)
+    write_inputs(run, division, session.prepared)
+    train, val, test = (samples.part(name) for name in ("train", "val", "test"))
+    balance = describe_balance(train.targets, samples.class_names, recipe.train, session.copies)
     write_document(run.balance, balance)
     with watch.stage("train"):
-        network, chain = train_network(session, samples, run, label=label)
-    val, test = samples.part("val"), samples.part("test")
-    session.say(f"{label}exporting and judging")
+        inputs, device = fit_inputs(session, samples), session.placement.description
+        _LOG.info(f"{label}training {session.spec.name} on {_count(inputs)}, {device}")
+        network, chain = session.backend.train(recipe, session.start, inputs, run)
+    _LOG.info(f"{label}exporting and judging")
     with watch.stage("export"):
         origin = _origin(session, samples, chain)
-        backend = find_backend(recipe.model)
-        draft = backend.write(network, ModelFolder(run.model), origin, session.bank.of(val))
+        draft = session.backend.write(network, ModelFolder(run.model), origin, session.bank.of(val))
     with watch.stage("judge"):
         info, judged, logits = _judge_parts(session, run, draft, {"val": val, "test": test})
         splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
         write_predictions(run, list(judged.values()), logits)
         write_profile(ModelFolder(run.model), session.bank, train, judged["val"])
-        finish_model(ModelFolder(run.model), info, splits)
         rows = session.bank.of(samples).rows
         write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
-        shown = ShownAs(POLICIES.get(recipe.augment.policy), copies, recipe.seed)
-        write_pictures(run, samples, judged["test"], session.bank, shown)
-    write_environment(run, session)
-    # Last: a run folder with metrics is a finished one.
-    write_metrics(run.metrics, splits)
-    list_run_files(run)
+        write_pictures(run, division, judged["test"], session)
+    finish_run(run, describe_training(run, session), info, splits, splits)
     return splits
 
 
@@ -95,32 +85,6 @@ def fit_reading(session: Session, samples: Samples) -> Session:
         stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
         bank = bank.reading(bank.preprocessing.model_copy(update={"stain": stain}))
     return replace(session, bank=bank)
-
-
-def train_network(
-    session: Session, samples: Samples, run: RunFolder, *, label: str = ""
-) -> tuple[Any, list[TransferStage]]:
-    """Train on one split; only history and checkpoints are written.
-
-    Args:
-        session: Recipe, images, device.
-        samples: With a ``split`` column.
-        run: The run folder, which may hold a checkpoint to go on from.
-        label: Prefix of what is said.
-
-    Returns:
-        The network in the state of its best evaluation; the trainings that its backbone had
-        behind it.
-    """
-    recipe = session.recipe
-    inputs = fit_inputs(session, samples)
-    n_images, n_shown = len(inputs.once), len(inputs.train)
-    shown = f" shown as {n_shown}" if n_shown != n_images else ""
-    session.say(
-        f"{label}training {_spec(recipe).name} on {n_images} images{shown}, "
-        f"{session.placement.description}"
-    )
-    return find_backend(recipe.model).train(recipe, session.start, inputs, run)
 
 
 def fit_inputs(session: Session, samples: Samples) -> FitInputs:
@@ -149,24 +113,20 @@ def fit_inputs(session: Session, samples: Samples) -> FitInputs:
         n_classes=len(samples.class_names),
         seed=recipe.seed,
         placement=session.placement,
-        tuning=_tuning(recipe),
+        tuning=_tuning(session),
     )
-    return arrange(inputs, recipe.train, copies_of(recipe.augment))
+    return arrange(inputs, recipe.train, session.copies)
 
 
-def copies_of(section: AugmentSection) -> int | None:
-    """Return how many fixed copies each training image has; nothing where epochs draw anew."""
-    return section.copies or POLICIES.get(section.policy).fixed_copies or None
+def _count(inputs: FitInputs) -> str:
+    n_images, n_shown = len(inputs.once), len(inputs.train)
+    return f"{n_images} images" + (f" shown as {n_shown}" if n_shown != n_images else "")
 
 
-def _spec(recipe: Recipe) -> NetworkSpec:
-    return find_backend(recipe.model).find_spec(recipe.model.name)
-
-
-def _tuning(recipe: Recipe) -> Tuning:
-    transfer = recipe.transfer
+def _tuning(session: Session) -> Tuning:
+    recipe, transfer = session.recipe, session.recipe.transfer
     return Tuning(
-        stages=_spec(recipe).stages,
+        stages=session.spec.stages,
         freeze=transfer.freeze,
         unfreeze_every=transfer.unfreeze_every,
         layer_decay=transfer.layer_decay,
@@ -180,7 +140,7 @@ def _positive(samples: Samples) -> int | None:
 
 
 def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> Origin:
-    model, spec = session.recipe.model, _spec(session.recipe)
+    model, spec = session.recipe.model, session.spec
     preprocessing = session.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
     return Origin(
@@ -219,16 +179,3 @@ def _judge_parts(
     classifier = Classifier(run.model, info=info)
     judged = {name: judged_by(classifier, part, logits[name]) for name, part in parts.items()}
     return info, judged, [logits_table(part, logits[name]) for name, part in parts.items()]
-
-
-def write_predictions(run: RunFolder, judged: list[Judged], logits: list[Any]) -> None:
-    """Write ``predictions.csv`` and ``logits.parquet``, paths as in the manifest beside them."""
-    tables = [
-        predictions_table(
-            relocated(part.samples, run.root), part.probabilities, abstained=part.abstained
-        )
-        for part in judged
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    write_table(run.predictions, table)
-    write_logits(run.logits, pd.concat(logits, ignore_index=True).assign(path=table["path"]))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from eosin.artifacts.audit import AuditReport, Finding
 from eosin.artifacts.run import SplitReport
 from eosin.core.errors import LeakError
 from eosin.core.types import Samples
 from eosin.data.audit import merge_audits
-from eosin.data.splits import Fold, fold_samples, pool_reports, split_samples
-from eosin.experiment.prepare import Prepared, Say
+from eosin.data.splits import fold_samples, pool_reports, split_samples
+from eosin.experiment.prepare import Prepared
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import Recipe
+
+_LOG = logging.getLogger(__name__)
 
 _DISTINCT = "keep the names apart (--set data.alike_names=distinct)"
 
@@ -23,21 +27,26 @@ class Division:
     """Samples divided as the recipe asks: one split, or folds.
 
     Attributes:
-        folds: Empty for a single split.
         samples: With a ``split`` column; for folds, the samples as they came.
         report: What the split wanted and got.
         audit: What the leak audit found.
+        folds: The split of each, by repeat and fold; empty for a single split.
     """
 
     samples: Samples
     report: SplitReport
     audit: AuditReport
-    folds: tuple[Fold, ...] = ()
+    folds: dict[tuple[int, int], Division] = field(default_factory=dict)
 
     @property
     def judged(self) -> Samples:
         """The images that are judged: the test part, or with folds all."""
         return self.samples if self.folds else self.samples.part("test")
+
+    def with_leaks(self, leaks: Sequence[Finding]) -> Division:
+        """Return the division with more findings in its audit and in those of its folds."""
+        folds = {key: fold.with_leaks(leaks) for key, fold in self.folds.items()}
+        return replace(self, audit=self.audit.joined(leaks), folds=folds)
 
 
 def divide(recipe: Recipe, prepared: Prepared) -> Division:
@@ -51,12 +60,16 @@ def divide(recipe: Recipe, prepared: Prepared) -> Division:
         divided, report = split_samples(samples, section, recipe.seed)
         return Division(divided, report, prepared.audit(divided))
     folds = tuple(fold_samples(samples, section, recipe.seed))
-    audits = [prepared.audit(fold.samples) for fold in folds]
-    names = [f"{fold.repeat}-{fold.fold}" for fold in folds]
-    return Division(samples, pool_reports(folds), merge_audits(audits, names), folds)
+    each = {
+        (fold.repeat, fold.fold): Division(fold.samples, fold.report, prepared.audit(fold.samples))
+        for fold in folds
+    }
+    names = [f"{repeat}-{fold}" for repeat, fold in each]
+    audit = merge_audits([fold.audit for fold in each.values()], names)
+    return Division(samples, pool_reports(folds), audit, each)
 
 
-def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say) -> None:
+def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:
     """Refuse a strict training whose split leaks; say it of any other.
 
     Names that differ only in spelling stop a strict training even where this split happens to keep
@@ -69,10 +82,10 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
         one for one in audit.findings if one.kind == "alike_names" and one.severity != "leak"
     ]
     for warning in (one for one in audit.findings if one.severity == "warning"):
-        say(f"Audit warning: {warning.message}")
+        _LOG.info(f"Audit warning: {warning.message}")
     nothing = "no copies found" if audit.unchecked else "no leak found"
     if not found:
-        say(". ".join(filter(None, [f"Audit: {nothing}", audit.unchecked])))
+        _LOG.info(". ".join(filter(None, [f"Audit: {nothing}", audit.unchecked])))
         return
     first = found[0]
     if recipe.data.split.is_strict and not allow_leak:
@@ -82,9 +95,9 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool, say: Say)
             mend=f"{_suggest(recipe.data, first)}, or pass --allow-leak",
         )
     if audit.leaks:
-        say(f"Audit: this split leaks, its result will flatter: {first.message}")
+        _LOG.info(f"Audit: this split leaks, its result will flatter: {first.message}")
     else:
-        say(f"Audit: {nothing}, but names differ only in spelling: {first.message}")
+        _LOG.info(f"Audit: {nothing}, but names differ only in spelling: {first.message}")
 
 
 def _locate(finding: Finding) -> str:

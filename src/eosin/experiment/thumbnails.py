@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -12,13 +11,15 @@ from eosin.artifacts.audit import SHOWN_KINDS, AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.run import SamplePicture, SamplesIndex
-from eosin.artifacts.versioned import read_document, write_document
-from eosin.augment import Policy, augment_bytes
+from eosin.artifacts.versioned import write_document
+from eosin.augment import POLICIES, Policy, augment_bytes
 from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
 from eosin.core.types import Image, IntArray, Samples
 from eosin.evaluation import Judged
+from eosin.experiment.split import Division
+from eosin.experiment.writer import Session
 from eosin.images.bank import ImageBank, PictureFiles
 from eosin.images.preprocess import to_picture
 
@@ -30,42 +31,26 @@ _MISTAKES = 12
 _PAIRS_PER_FINDING, _PAIRS = 4, 16
 
 
-@dataclass(frozen=True)
-class ShownAs:
-    """How the network saw training images.
-
-    Attributes:
-        policy: Their augmentation.
-        copies: Fixed copies of each; ``None`` where every epoch drew anew.
-        seed: The run's seed.
-    """
-
-    policy: Policy
-    copies: int | None
-    seed: int
-
-
-def write_pictures(
-    run: RunFolder, samples: Samples, judged: Judged, bank: ImageBank, shown: ShownAs
-) -> None:
+def write_pictures(run: RunFolder, division: Division, judged: Judged, session: Session) -> None:
     """Write ``samples/``.
 
     Args:
         run: The run folder.
-        samples: With a ``split`` column; examples come from its training part.
+        division: Its samples with a ``split`` column; examples come from the training part.
         judged: The test part, for the mistakes.
-        bank: Decoded images.
-        shown: How the network saw training images.
+        session: Decoded images, and how the network saw them.
     """
-    train, seed = samples.part("train"), shown.seed
+    samples, bank, recipe = division.samples, session.bank, session.recipe
+    train = samples.part("train")
     if isinstance(bank.preprocessing, Embedding):
-        pictures = _pictures_of_files(run, train, judged, seed)
+        pictures = _pictures_of_files(run, train, judged, recipe.seed)
     else:
-        pictures = _examples(run, train, bank, seed)
-        if not shown.policy.changes_nothing:
-            pictures += _augmented(run, train, bank, shown)
+        pictures = _examples(run, train, bank, recipe.seed)
+        policy = POLICIES.get(recipe.augment.policy)
+        if not policy.changes_nothing:
+            pictures += _augmented(run, train, bank, policy, session.copies or 1, recipe.seed)
         pictures += mistakes(run, judged, bank)
-        pictures += _pairs(run, samples, bank)
+        pictures += _pairs(run, samples, division.audit, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))
 
 
@@ -121,17 +106,16 @@ def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
 
 
 def _augmented(
-    run: RunFolder, train: Samples, bank: ImageBank, shown: ShownAs
+    run: RunFolder, train: Samples, bank: ImageBank, policy: Policy, copies: int, seed: int
 ) -> list[SamplePicture]:
     """Show images as the network saw them in the first epoch."""
-    rows = generator(shown.seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
+    rows = generator(seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
     rows = np.sort(rows)
     chosen = train.where(np.isin(np.arange(len(train)), rows))
     images = bank.of(chosen)[:]
     # Fixed copies follow each other: one of each image, another each time.
-    copies = shown.copies or 1
     index = rows * copies + np.arange(len(rows)) % copies
-    drawn = shown.policy.draw(shown.seed, 0, index, channels=images.shape[-1])
+    drawn = policy.draw(seed, 0, index, channels=images.shape[-1])
     images = augment_bytes(images, drawn)
     return [
         _save(run, bank, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
@@ -155,13 +139,15 @@ def mistakes(run: RunFolder, judged: Judged, bank: ImageBank | PictureFiles) -> 
     return saved
 
 
-def _pairs(run: RunFolder, samples: Samples, bank: ImageBank) -> list[SamplePicture]:
-    """Save pairs that the audit, which is written before, found alike."""
+def _pairs(
+    run: RunFolder, samples: Samples, audit: AuditReport, bank: ImageBank
+) -> list[SamplePicture]:
+    """Save pairs that the audit found alike."""
     paths = list(samples.frame["path"])
     row_of = {path: row for row, path in reversed(list(enumerate(paths)))}
     chosen = [
         pair
-        for finding in read_document(run.audit, AuditReport).findings
+        for finding in audit.findings
         if finding.kind in SHOWN_KINDS
         for pair in [p for p in finding.pairs if {p.a, p.b} <= row_of.keys()][:_PAIRS_PER_FINDING]
     ]

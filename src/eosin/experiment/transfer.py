@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.core.files import clean_partial, prepare_output, write_text
+from eosin.core.files import clean_partial, prepare_output
 from eosin.data.audit import audit_stage, find_alike
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.model_info import Start
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import Prepared, Say, prepare, tell_repair
+from eosin.experiment.prepare import Prepared, prepare, tell_repair
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division, divide, stop_at_leak
 from eosin.experiment.stage_store import fingerprint_stage, keep_stage, take_stage
-from eosin.experiment.writer import Stopwatch, open_session
-from eosin.recipe import Recipe, read_recipe, recipe_to_toml
+from eosin.experiment.writer import Stopwatch, begin_run, open_session
+from eosin.recipe import Recipe, read_recipe
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import TransferSection, TransferStage
 from eosin.reporting import write_report
 from eosin.runs.relocation import note_place
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Stage:
 
 
 def prepare_stages(
-    recipe: Recipe, prepared: Prepared, division: Division, say: Say
+    recipe: Recipe, prepared: Prepared, division: Division
 ) -> tuple[list[Stage], list[Finding]]:
     """List the images of every stage, and look for them in what the recipe is judged on.
 
@@ -52,7 +55,6 @@ def prepare_stages(
         recipe: Resolved, with its stages.
         prepared: The recipe's own images.
         division: Their split.
-        say: Told what is being done.
 
     Returns:
         The stages; the leaks between one of them and a test part.
@@ -61,9 +63,9 @@ def prepare_stages(
     leaks: list[Finding] = []
     for number, section in enumerate(recipe.transfer.stage, start=1):
         one = stage_recipe(recipe, section)
-        say(f"Stage {section.name}:")
-        mine = prepare(one, say)
-        tell_repair(mine, say)
+        _LOG.info(f"Stage {section.name}:")
+        mine = prepare(one)
+        tell_repair(mine)
         stages.append(Stage(number, section, one, mine, divide(one, mine)))
         leaks += audit_stage(
             section.name,
@@ -100,15 +102,13 @@ def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
     )
 
 
-def plan_stage(stage: Stage, say: Say) -> Plan:
+def plan_stage(stage: Stage) -> Plan:
     """Say what one stage would do, need and take."""
-    session = open_session(stage.recipe, stage.prepared, say, Stopwatch())
+    session = open_session(stage.recipe, stage.prepared, Stopwatch())
     return make_plan(session, stage.division.samples, stage.division.report, 1)
 
 
-def run_stages(
-    run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool, say: Say
-) -> Start:
+def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool) -> Start:
     """Train every stage that is not finished.
 
     Args:
@@ -116,7 +116,6 @@ def run_stages(
         recipe: The whole recipe.
         stages: In their order.
         allow_leak: Go on where a stage's own split leaks.
-        say: Told what is being done.
 
     Returns:
         Where the recipe's own training begins.
@@ -124,13 +123,13 @@ def run_stages(
     start = Start(recipe.transfer.source)
     for stage in stages:
         place = run.stage(stage.number, stage.section.name)
-        _run_stage(place, stage, start, allow_leak=allow_leak, say=say)
+        _run_stage(place, stage, start, allow_leak=allow_leak)
         weights = str(ModelFolder(place.model).weights)
         start = Start(weights, stage.section.name, stage.section.freeze)
     return start
 
 
-def note_stage_places(run: RunFolder, recipe: Recipe, say: Say) -> None:
+def note_stage_places(run: RunFolder, recipe: Recipe) -> None:
     """Note in the stages of a finished run where their images are now.
 
     The images of a stage are read only where the recipe names another place than the stage does:
@@ -139,7 +138,6 @@ def note_stage_places(run: RunFolder, recipe: Recipe, say: Say) -> None:
     Args:
         run: The whole run.
         recipe: Its recipe, with the new places.
-        say: Told what is being done.
 
     Raises:
         ArtifactError: Other images are in the new place.
@@ -149,8 +147,8 @@ def note_stage_places(run: RunFolder, recipe: Recipe, say: Say) -> None:
         if not place.recipe.exists() or read_recipe(place.recipe).data == section.data:
             continue
         one = _started_there(stage_recipe(recipe, section), place)
-        say(f"Stage {section.name}:")
-        prepared = prepare(one, say)
+        _LOG.info(f"Stage {section.name}:")
+        prepared = prepare(one)
         check_same_data(place, prepared)
         note_place(place, one, prepared.samples)
 
@@ -161,7 +159,7 @@ def _started_there(recipe: Recipe, place: RunFolder) -> Recipe:
     return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update=told)})
 
 
-def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool, say: Say) -> None:
+def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool) -> None:
     label = f"stage {stage.number}, {stage.section.name}: "
     transfer = stage.recipe.transfer.model_copy(update={"source": start.source})
     recipe = stage.recipe.model_copy(update={"transfer": transfer})
@@ -172,19 +170,17 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
         clean_partial(place.root)
     fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division)
     if place.metrics.exists():
-        say(f"{label}done before")
+        _LOG.info(f"{label}done before")
     elif not place.root.exists() and take_stage(fingerprint, place, recipe):
-        say(f"{label}an equal one was trained before: taken over from the cache")
+        _LOG.info(f"{label}an equal one was trained before: taken over from the cache")
         record_data(place, stage.prepared)
     else:
-        stop_at_leak(recipe, stage.division.audit, allow_leak, say)
+        stop_at_leak(recipe, stage.division.audit, allow_leak)
         if not place.recipe.exists():
             prepare_output(place.root)
-            write_text(place.recipe, recipe_to_toml(recipe))
-        if not place.environment.exists():
-            record_data(place, stage.prepared)
-        session = replace(open_session(recipe, stage.prepared, say, Stopwatch()), start=start)
-        fit_split(session, stage.division.samples, stage.division.report, place, label=label)
+        begin_run(place, recipe, stage.prepared)
+        session = replace(open_session(recipe, stage.prepared, Stopwatch()), start=start)
+        fit_split(session, stage.division, place, label=label)
         if recipe.data.cache:
             keep_stage(fingerprint, place)
     if not place.report.exists():

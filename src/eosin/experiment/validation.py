@@ -1,4 +1,4 @@
-"""Keys of a recipe that exclude each other, which the schema cannot know."""
+"""Validation of a recipe before any data is read: names, and keys that exclude each other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
+from eosin.core.networks import check_arguments
 from eosin.core.places import expand_path
 from eosin.core.types import Samples
+from eosin.data.sources.catalogue import DATASETS
+from eosin.experiment.backends import find_backend
 from eosin.recipe import format_override
 from eosin.recipe.schema import Recipe, StainSection, TransferSection
 from eosin.recipe.section import Section
@@ -27,6 +30,33 @@ _OF_IMAGES = {
     "stain": ("method", "reference", "unit"),
     "transfer": ("source", "freeze", "unfreeze_every", "layer_decay", "stage"),
 }
+
+
+def check_names(recipe: Recipe) -> None:
+    """Refuse, before any data is read, names and arguments that nothing is registered under.
+
+    Raises:
+        UnknownNameError: With close matches.
+        RecipeError: An argument or input size that the network does not take.
+    """
+    stages = recipe.transfer.stage
+    for section in (recipe.data, *(stage.data for stage in stages)):
+        if section.dataset is not None:
+            DATASETS.get(section.dataset)
+    for policy in (recipe.augment.policy, *(stage.augment for stage in stages)):
+        if policy is not None:
+            POLICIES.get(policy)
+    check_stain(recipe.stain)
+    if recipe.model.table is not None:
+        check_embedding(recipe, expand_path(recipe.model.table))
+        if recipe.data.fuse:
+            raise RecipeError(f"'data.fuse' is for images, but {recipe.model.name} sees features")
+    backend = find_backend(recipe.model)
+    spec = backend.find_spec(recipe.model.name)
+    check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
+    backend.check(recipe)
+    check_standardising(recipe)
+    check_balance(recipe)
 
 
 def check_embedding(recipe: Recipe, table: Path) -> None:

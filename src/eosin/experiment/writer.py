@@ -1,27 +1,34 @@
-"""What one invocation of ``train`` holds in hand, and what every run folder starts with."""
+"""Session of one invocation of ``train``, and the writer of its run folders."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from eosin.artifacts.audit import Finding
-from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.integrity import write_finished, write_model
+from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
-from eosin.artifacts.run import SplitReport
+from eosin.artifacts.metrics import SplitMetrics
+from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import write_document
-from eosin.core.files import write_text
-from eosin.core.types import Samples
-from eosin.experiment.backends import find_backend
-from eosin.experiment.environment import describe_run
+from eosin.augment import POLICIES
+from eosin.core.files import read_file, write_text
+from eosin.core.networks import NetworkSpec
+from eosin.experiment.backends import Backend, find_backend
+from eosin.experiment.environment import describe
 from eosin.experiment.model_info import Start
-from eosin.experiment.prepare import Prepared, Say
+from eosin.experiment.prepare import Prepared
+from eosin.experiment.resume import record_data
+from eosin.experiment.split import Division
 from eosin.images.bank import ImageBank
 from eosin.images.references import write_skipped
+from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
+from eosin.reporting import write_card
 from eosin.runtime.placement import Placement
 
 
@@ -59,47 +66,109 @@ class Session:
         prepared: Readable samples.
         bank: Their decoded images; of one split, with the window that its training part fits.
         placement: Device and precision.
-        say: Told what is being done.
         watch: Wall times.
+        backend: What trains.
         start: Where the network's backbone comes from.
-        leaks: What the audit found between earlier trainings and what is judged.
     """
 
     recipe: Recipe
     prepared: Prepared
     bank: ImageBank
     placement: Placement
-    say: Say
     watch: Stopwatch
+    backend: Backend
     start: Start = field(default_factory=Start)
-    leaks: tuple[Finding, ...] = ()
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The recipe's network."""
+        return self.backend.find_spec(self.recipe.model.name)
+
+    @property
+    def copies(self) -> int | None:
+        """Fixed copies of each training image; ``None`` where every epoch draws anew."""
+        augment = self.recipe.augment
+        return augment.copies or POLICIES.get(augment.policy).fixed_copies or None
 
 
-def open_session(recipe: Recipe, prepared: Prepared, say: Say, watch: Stopwatch) -> Session:
-    """Choose the device."""
-    placement = find_backend(recipe.model).place(recipe.train)
+def open_session(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Session:
+    """Choose the backend and its device."""
+    backend = find_backend(recipe.model)
+    placement = backend.place(recipe.train)
     start = Start(recipe.transfer.source)
-    return Session(recipe, prepared, prepared.bank, placement, say, watch, start)
+    return Session(recipe, prepared, prepared.bank, placement, watch, backend, start)
 
 
-def write_inputs(
-    run: RunFolder, recipe: Recipe, samples: Samples, report: SplitReport, prepared: Prepared
-) -> None:
-    """Write what a run starts from: recipe, manifest with split, split report, skipped files."""
-    write_text(run.recipe, recipe_to_toml(recipe))
-    write_manifest(run.manifest, samples)
-    write_document(run.split, report)
+def begin_run(run: RunFolder, recipe: Recipe, prepared: Prepared) -> None:
+    """Write what a run is resumed by.
+
+    First of all the recipe: a folder that has one can be resumed, whenever it is killed after that.
+    """
+    write_recipe(run, recipe)
+    if not run.inputs.exists():
+        record_data(run, prepared)
+
+
+def write_recipe(run: RunFolder, recipe: Recipe) -> None:
+    """Write ``recipe.toml``, unless it is there: the place of what it names may have changed."""
+    text = recipe_to_toml(recipe)
+    if not run.recipe.exists() or read_file(run.recipe) != text.encode():
+        write_text(run.recipe, text)
+
+
+def write_inputs(run: RunFolder, division: Division, prepared: Prepared) -> None:
+    """Write what a training starts from: manifest with split, its report and audit, skipped files.
+
+    Args:
+        run: The run folder.
+        division: Its samples as they are divided.
+        prepared: What is known of them.
+    """
+    write_manifest(run.manifest, division.samples)
+    write_document(run.split, division.report)
     write_skipped(run.skipped, prepared.skipped)
+    write_document(run.audit, division.audit)
 
 
-def write_environment(run: RunFolder, session: Session) -> None:
-    """Write (or refresh) ``environment.json``."""
-    environment = describe_run(
-        session.recipe,
-        session.prepared,
+def finish_run(
+    run: RunFolder,
+    environment: Environment,
+    info: ModelInfo,
+    splits: dict[str, SplitMetrics],
+    measured: Mapping[str, SplitMetrics],
+) -> None:
+    """Write what makes a model folder of ``model`` and a finished run of the folder.
+
+    Each file is written once: the card from what the others are going to hold, then ``model.json``,
+    ``environment.json`` and, last, ``metrics.json``.
+
+    Args:
+        run: The run folder, all its other files written.
+        environment: But for the files' SHA-256.
+        info: All but the headline metrics and the files' SHA-256.
+        splits: Measurements by split.
+        measured: What ``model.json`` repeats of them, by what they are called there.
+    """
+    summary = {
+        name: {key: split.image[key] for key in HEADLINE} for name, split in measured.items()
+    }
+    info = info.model_copy(update={"metrics": summary})
+    pending = {"metrics": splits, "environment": environment, "model": info}
+    write_card(run.root, pending)
+    write_model(ModelFolder(run.model), info)
+    write_finished(run, environment, splits)
+
+
+def describe_training(run: RunFolder, session: Session) -> Environment:
+    """Collect the contents of ``environment.json`` of a training."""
+    prepared = session.prepared
+    return describe(
         command=f"eosin train {run.recipe.name}",
         device=session.placement.description,
         precision=session.placement.precision,
+        seed=session.recipe.seed,
+        data_root=str(prepared.samples.root),
+        data_fingerprint=prepared.fingerprint,
+        dataset=prepared.facts,
         seconds=session.watch.seconds,
     )
-    write_document(run.environment, environment)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 
 from eosin.artifacts.model import Embedding, Preprocessing, Window
 from eosin.core.errors import UsageError
-from eosin.core.progress import progress_bar
 from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.images.cache import ImageStore, Item, StoreSettings, fill_store
 from eosin.images.decode import DECODER_VERSION
@@ -180,7 +178,6 @@ def load_bank(
     preprocessing: Preprocessing,
     *,
     keep: bool = True,
-    say: Callable[[str], None] | None = None,
 ) -> tuple[ImageBank, FileHashes]:
     """Read every image of a table that is not in the cache yet.
 
@@ -188,7 +185,6 @@ def load_bank(
         samples: The table.
         preprocessing: Size, rule, and channels of fluorescence.
         keep: Whether what was decoded stays for the next run.
-        say: Told where the work waits for another process.
 
     Returns:
         The images that could be read; hashes of all, with a reason for the others.
@@ -206,16 +202,13 @@ def load_bank(
     cells = samples.image_cells
     items = [Item(cell, *samples.locate(cell)) for cell in cells]
     private = None if keep else tempfile.TemporaryDirectory(prefix="eosin-")
-    with progress_bar("Reading images") as advance:
-        store, entries = fill_store(
-            items,
-            _settings(preprocessing),
-            decode=lambda path, index: decode_for(path, index, preprocessing),
-            fit=lambda image: resize_image(image, preprocessing),
-            folder=None if private is None else Path(private.name),
-            advance=advance,
-            say=say,
-        )
+    store, entries = fill_store(
+        items,
+        _settings(preprocessing),
+        decode=lambda path, index: decode_for(path, index, preprocessing),
+        fit=lambda image: resize_image(image, preprocessing),
+        folder=None if private is None else Path(private.name),
+    )
     found = dict(zip(cells, entries, strict=True))
     rows = {cell: entry.row for cell, entry in found.items() if entry.row is not None}
     hashes = {

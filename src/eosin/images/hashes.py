@@ -11,7 +11,7 @@ import numpy as np
 
 from eosin.core.errors import ImageError
 from eosin.core.files import sha256_file
-from eosin.core.progress import Advance
+from eosin.core.progress import progress_bar
 from eosin.core.threads import map_threads
 from eosin.core.types import ImageReference, Pixels, Samples, parts_of
 from eosin.images.failures import isolated
@@ -79,7 +79,6 @@ def hash_files(
     *,
     known: FileHashes | None = None,
     look: Callable[[str, Pixels], None] | None = None,
-    progress: Advance | None = None,
 ) -> FileHashes:
     """Read, hash and decode every image of a table once.
 
@@ -87,7 +86,6 @@ def hash_files(
         samples: The table.
         known: Hashes of an earlier call for the same root; these images are not read again.
         look: Shown each image that decodes, with its cell, on one of several threads.
-        progress: Told how many images are done.
 
     Returns:
         The hashes of all images, the known ones included; a reason for those that cannot be read.
@@ -116,10 +114,10 @@ def hash_files(
         return FileHash(content, pixels)
 
     results = zip(todo, map_threads(hash_one, todo), strict=True)
-    for done, (cell, result) in enumerate(results, start=1):
-        files[cell] = result
-        if progress is not None:
-            progress(done, len(todo))
+    with progress_bar("Reading images", estimate="Reading {total} images") as advance:
+        for done, (cell, result) in enumerate(results, start=1):
+            files[cell] = result
+            advance(done, len(todo))
     return FileHashes(files)
 
 

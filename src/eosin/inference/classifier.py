@@ -12,7 +12,7 @@ from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
-from eosin.core.progress import Advance
+from eosin.core.progress import progress_bar
 from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
 from eosin.images.preprocess import to_input
 from eosin.inference.engine import ENGINE, EngineNetwork, architecture_of
@@ -59,12 +59,11 @@ class Classifier:
         self._network = _open_network(paths, info, threads)
         self.engine = self._network.engine
 
-    def logits(self, images: ImageSource, *, advance: Advance | None = None) -> FloatArray:
+    def logits(self, images: ImageSource) -> FloatArray:
         """Run the network on resized images.
 
         Args:
             images: uint8, shape (N, *input_px, C); RGB, or the chosen channels.
-            advance: Told how many are done.
 
         Returns:
             Float64, shape (N, K), finite. Raw; with test-time views, the logarithm of the mean of
@@ -74,11 +73,11 @@ class Classifier:
             ArtifactError: The network fails, or gives what is no number.
         """
         parts: list[FloatArray] = [np.empty((0, len(self.info.class_names)))]
-        for start in range(0, len(images), _BATCH):
-            batch = images[start : start + _BATCH]
-            parts.append(self._judge(to_input(batch, self.info.preprocessing)))
-            self._check_finite(parts[-1])
-            if advance is not None:
+        with progress_bar("Predicting") as advance:
+            for start in range(0, len(images), _BATCH):
+                batch = images[start : start + _BATCH]
+                parts.append(self._judge(to_input(batch, self.info.preprocessing)))
+                self._check_finite(parts[-1])
                 advance(min(start + _BATCH, len(images)), len(images))
         return np.concatenate(parts).astype(np.float64)
 

@@ -4,7 +4,7 @@ Two sorted means differ where the range between them exceeds a critical one. Tuk
 significant difference takes one critical range for all; Duncan's new multiple-range test (Duncan,
 Biometrics 1955) a smaller one the fewer means lie between, at the protection level (1 - α)^(p - 1)
 for p means: it finds more differences, and more false ones. The error is the residual of a two-way
-layout without interaction, of blocks (folds, say) and treatments.
+layout without interaction, of blocks (folds) and treatments.
 """
 
 from __future__ import annotations

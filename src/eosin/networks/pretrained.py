@@ -7,7 +7,6 @@ fetched files are in the hub's cache and need no network access. A safetensors f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, RecipeError
-from eosin.core.files import open_file
+from eosin.core.files import open_file, sha256_file
 from eosin.core.networks import NetworkSpec
 from eosin.core.places import is_offline
 from eosin.core.text import some
@@ -110,11 +109,11 @@ def read_file(path: Path) -> Weights:
         )
     tensors, metadata = _read_safetensors(path)
     licence = metadata.get("licence") or metadata.get("license")
-    return Weights(tensors, str(path), licence, _digest(path))
+    return Weights(tensors, str(path), licence, sha256_file(path))
 
 
 def _read_package(path: Path) -> Weights:
-    digest = _digest(path)
+    digest = sha256_file(path)
     if digest != _SHA256:
         raise ArtifactError(
             f"{path} is not the file that the package {PACKAGE} published",
@@ -131,7 +130,7 @@ def _read_hub(name: str, licence: str | None) -> Weights:
         repository, licence = config.hf_hub_id, config.license
     path = fetch_file(repository, _HUB_FILE)
     tensors, _ = _read_safetensors(path)
-    return Weights(tensors, f"timm's hub: {repository}", licence, _digest(path))
+    return Weights(tensors, f"timm's hub: {repository}", licence, sha256_file(path))
 
 
 def fetch_file(repository: str, name: str) -> Path:
@@ -175,11 +174,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
-
-
-def _digest(path: Path) -> str:
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import shutil
 import tempfile
@@ -42,6 +43,8 @@ from eosin.privacy.identifiers import Identifiers, find_remnants
 from eosin.privacy.pseudonymise import hide_json, hide_table, knows_images
 from eosin.reporting.tiles import MOST_PX
 
+_LOG = logging.getLogger(__name__)
+
 _TABLES = (".csv", ".parquet")
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 #: Folders that are not copied: of no use elsewhere, and they hold identifiers.
@@ -55,7 +58,6 @@ def release(
     output: Path,
     pseudonyms: Pseudonyms,
     write_pages: Callable[[Path], Path],
-    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Write a pseudonymised copy of a run folder atomically, and return its page.
 
@@ -84,9 +86,9 @@ def release(
             if output.is_dir():
                 output.rmdir()
             copy.replace(output)
-    if left_out and say is not None:
+    if left_out:
         named = some(left_out, 3, counted=True)
-        say(f"left out, being of no kind that can be rewritten: {named}")
+        _LOG.info(f"left out, being of no kind that can be rewritten: {named}")
     return output / page
 
 

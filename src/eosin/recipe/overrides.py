@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import shlex
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -17,6 +18,8 @@ from eosin.core.errors import RecipeError
 from eosin.core.text import shorten
 from eosin.recipe.schema import Recipe
 from eosin.recipe.split import restart_split
+
+_LOG = logging.getLogger(__name__)
 
 #: Deepest nesting of tables; a recipe has five levels.
 MOST_LEVELS = 32
@@ -27,9 +30,7 @@ class _Whole(dict[str, Any]):
     """A table given as one value, which replaces the old one instead of extending it."""
 
 
-def override(
-    recipe: Mapping[str, Any], overrides: Iterable[str], say: Callable[[str], None] | None = None
-) -> dict[str, Any]:
+def override(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """Apply ``--set`` texts, ``section.key=value``, to a recipe; the input is not changed.
 
     Calls ``say`` with a sentence for each section whose keys were dropped.
@@ -38,26 +39,26 @@ def override(
         RecipeError: A text has no key, or sets a key that the split's protocol does not use.
     """
     extra = parse_overrides(overrides)
-    return merge(_restart_splits(recipe, extra, "", say), extra)
+    return merge(_restart_splits(recipe, extra, ""), extra)
 
 
-def _restart_splits(base: Any, extra: Any, where: str, say: Callable[[str], None] | None) -> Any:
+def _restart_splits(base: Any, extra: Any, where: str) -> Any:
     """Return ``base`` with a fresh ``data.split`` wherever ``extra`` changes one."""
     if not isinstance(extra, Mapping) or isinstance(extra, _Whole):
         return base
     if where.endswith("data.split"):
         kept, sentence = restart_split(base if isinstance(base, Mapping) else {}, extra, where)
-        if sentence and say is not None:
-            say(sentence)
+        if sentence:
+            _LOG.info(sentence)
         return kept
     if isinstance(base, list | tuple):
         return [
-            _restart_splits(item, extra.get(str(place)), f"{where}.{place}", say)
+            _restart_splits(item, extra.get(str(place)), f"{where}.{place}")
             for place, item in enumerate(base)
         ]
     changed = dict(base) if isinstance(base, Mapping) else {}
     for key in extra:
-        inner = _restart_splits(changed.get(key), extra[key], f"{where}.{key}".strip("."), say)
+        inner = _restart_splits(changed.get(key), extra[key], f"{where}.{key}".strip("."))
         if inner is not None:
             changed[key] = inner
     return changed if changed or base is not None else None

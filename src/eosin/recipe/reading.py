@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -20,16 +20,13 @@ from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 _MOST_BYTES = 1 << 20
 
 
-def read_recipe(
-    path: Path, overrides: Iterable[str] = (), say: Callable[[str], None] | None = None
-) -> Recipe:
+def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe from a TOML file.
 
     Args:
         path: The file. Relative ``data.manifest`` and ``data.root`` start from its folder; for a
             named pipe, from the working folder.
         overrides: ``section.key=value`` each; see :func:`parse_overrides`.
-        say: Called with a sentence for each section whose keys the overrides drop.
 
     Raises:
         RecipeError: The file is absent, no TOML, or has an unknown key or a value out of range.
@@ -39,7 +36,7 @@ def read_recipe(
     check_values(data, str(path))
     # The output of a process (`eosin train <(…)`) is in no folder of the user's.
     _anchor_all(data, Path.cwd() if path.is_fifo() else path.parent.resolve())
-    return recipe_from_dict(override(data, overrides, say), source=str(path))
+    return recipe_from_dict(override(data, overrides), source=str(path))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

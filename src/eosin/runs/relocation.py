@@ -46,12 +46,14 @@ def find_images(run: RunFolder, samples: Samples) -> Samples:
     if _is_there(samples):
         return samples
     whole = _whole_run(run)
-    if not whole.inputs.exists() or not whole.environment.exists():
+    # Of a run that is not finished, only its folds have one.
+    known = next((one for one in (whole, run) if one.environment.exists()), None)
+    if not whole.inputs.exists() or known is None:
         return samples
     paths = read_written(whole.inputs, columns=["path"])["path"].astype(object)
     if len(paths) != len(samples):
         return samples
-    root = Path(read_document(whole.environment, Environment).data_root)
+    root = Path(read_document(known.environment, Environment).data_root)
     moved = replace(samples, frame=samples.frame.assign(path=paths.to_numpy()), root=root)
     return moved if _is_there(moved) else samples
 

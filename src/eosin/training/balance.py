@@ -20,8 +20,7 @@ from eosin.core.seeding import derive_seed, generator
 from eosin.core.types import Image, IntArray
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.door import import_companion
-from eosin.training.material import FitInputs, class_weights, shown_counts
-from eosin.training.parts import ImagePart
+from eosin.training.data import FitInputs, ImagePart, class_weights, shown_counts
 
 #: Of SMOTE, as Chawla et al. chose it; fewer where a class has no more.
 _NEIGHBOURS = 5

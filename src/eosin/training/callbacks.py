@@ -1,25 +1,31 @@
-"""What happens at every step, at every evaluation and at the end of every epoch."""
+"""Callbacks of the training loop: at every step, at every evaluation, at the end of every epoch."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import HISTORY_COLUMNS, write_history
 from eosin.core.files import atomic_path
 from eosin.core.progress import Advance
+from eosin.core.seeding import generator
+from eosin.engine import EarlyStopping
 from eosin.runtime.door import import_companion
 from eosin.training.checkpoints import BestWeights, random_state, restore_random_state
+from eosin.training.data import RECALIBRATED, ImagePart
+from eosin.training.loader import Batch, make_loader
 from eosin.training.loggers import Row, RowLogs
 from eosin.training.module import ClassifierModule
-from eosin.training.order import EpochBatches
+from eosin.training.sampler import EpochBatches
 
 lightning = import_companion("lightning.pytorch")
-
-#: How long to wait for a gain, and which way is up.
-_LOWER_IS_BETTER = frozenset({"val_loss"})
 
 
 class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
@@ -45,17 +51,15 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
     ) -> None:
         self._run = run
         self._monitor = monitor
-        self._patience = patience
+        self.stopping = EarlyStopping(monitor, patience)
         self._on_row = on_row
         self._logs = logs or RowLogs((), run)
         self.rows: list[Row] = []
-        self.best: float | None = None
-        self.waited = 0
         self.weights = BestWeights(run)
 
     def on_train_start(self, trainer: Any, _module: Any) -> None:
         """Let a run that had stopped early, and was killed after that, stay stopped."""
-        trainer.should_stop = self._is_out_of_patience()
+        trainer.should_stop = self.stopping.is_over
         # What a killed run wrote after its last checkpoint is going to happen anew.
         self.weights.forget_others()
         if self._run.history.exists():
@@ -79,46 +83,26 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         self._logs.add(self.rows[-1])
         if self._on_row is not None:
             self._on_row(self.rows[-1])
-        # An undefined score (an AUC of one class) is no gain.
         value = scores.get(self._monitor)
-        self._keep_best(value, trainer.global_step, module)
-        module.step_schedule(self._worst() if value is None else value)
-        if self._is_out_of_patience():
+        if self.stopping.update(value):
+            self.weights.save(trainer.global_step, module.network)
+        module.step_schedule(self.stopping.worst if value is None else value)
+        if self.stopping.is_over:
             trainer.should_stop = True
-
-    def _is_out_of_patience(self) -> bool:
-        return self._patience is not None and self.waited >= self._patience
-
-    def _keep_best(self, value: float | None, step: int, module: ClassifierModule) -> None:
-        if value is not None and (self.best is None or self._gains(value)):
-            self.best, self.waited = value, 0
-            self.weights.save(step, module.network)
-            return
-        self.waited += 1
-        if self.best is None:
-            # Nothing was measurable yet: the latest state is the best there is.
-            self.weights.save(step, module.network)
-
-    def _gains(self, value: float) -> bool:
-        if self.best is None:
-            return True
-        return value < self.best if self._monitor in _LOWER_IS_BETTER else value > self.best
-
-    def _worst(self) -> float:
-        return float("inf") if self._monitor in _LOWER_IS_BETTER else float("-inf")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs."""
         return {
             "rows": self.rows,
-            "best": self.best,
-            "waited": self.waited,
+            "best": self.stopping.best,
+            "waited": self.stopping.waited,
             "best_step": self.weights.step,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.rows, self.best, self.waited = state["rows"], state["best"], state["waited"]
+        self.rows = state["rows"]
+        self.stopping.best, self.stopping.waited = state["best"], state["waited"]
         self.weights.restore(state["best_step"])
 
 
@@ -211,3 +195,67 @@ class StepProgress(lightning.Callback):  # type: ignore[misc,name-defined]
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Count one step."""
         self._advance(trainer.global_step, self._total)
+
+
+class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
+    """Before each evaluation: mean and variance over training images as they would be judged.
+
+    Without dropout and without augmentation. The images are the same at every evaluation, a pure
+    function of the seed, so that a resumed run estimates the same.
+
+    Source: X. Li et al., "Understanding the Disharmony between Dropout and Batch Normalization by
+    Variance Shift", CVPR 2019, section 5. Where dropout stands before batch-norm (P1's
+    CancerVisionNet), the running statistics are those of noisy inputs; without the noise mean and
+    variance are others, and a network that trains well judges badly. Augmentation shifts them too:
+    an interpolated image is smoother.
+
+    Args:
+        part: The training part, each image once: augmented copies and repetitions would shift what
+            is estimated away from what is judged.
+        batch_size: Images a batch.
+        seed: The run's seed.
+    """
+
+    def __init__(self, part: ImagePart, batch_size: int, seed: int) -> None:
+        rows = generator(seed, "batch-norm").permutation(len(part))[:RECALIBRATED]
+        self._loader: DataLoader[Batch] = make_loader(part.at(rows), batch_size, None)
+
+    def on_validation_start(self, trainer: Any, module: ClassifierModule) -> None:
+        """Estimate anew; the network is in evaluation mode already."""
+        n_seen = 0
+        with (
+            estimating(module.network) as layers,
+            trainer.precision_plugin.val_step_context(),
+        ):
+            for images, _, _ in self._loader:
+                n_seen += len(images)
+                for layer in layers:
+                    # An average over images: a last batch of two must not count as a whole one.
+                    layer.momentum = len(images) / n_seen
+                module.network(module.prepare(images.to(module.device)))
+
+
+@contextmanager
+def estimating(network: nn.Module) -> Iterator[list[_BatchNorm]]:
+    """Let batch-norm layers estimate their statistics from what passes, beginning anew.
+
+    Everything else stays in the mode it is in; frozen batch-norm keeps its statistics.
+
+    Yields:
+        These layers; each batch counts by their ``momentum``.
+    """
+    layers = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, _BatchNorm) and layer.weight.requires_grad
+    ]
+    before = [(layer.momentum, layer.training) for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.train()
+    try:
+        yield layers
+    finally:
+        for layer, (momentum, training) in zip(layers, before, strict=True):
+            layer.momentum = momentum
+            layer.train(training)

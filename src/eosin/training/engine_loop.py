@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,16 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Preprocessing
 from eosin.artifacts.predictions import HISTORY_COLUMNS, write_history
 from eosin.augment import augment_bytes
-from eosin.core.progress import Advance, progress_bar
+from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray, Image, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, Schedule, cross_entropy
 from eosin.images.preprocess import channel_affine
 from eosin.metrics.catalogue import HISTORY_TRAIN
 from eosin.recipe.schema import ScheduleSection, TrainSection
+from eosin.training.data import FitInputs
+from eosin.training.history import Tally
 from eosin.training.loggers import RowLogs
-from eosin.training.material import FitInputs, class_weights, shown_counts
-from eosin.training.order import BalancedBatches, EpochBatches
-from eosin.training.parts import ImagePart
-from eosin.training.scores import score
-
-_NO_MONITOR = "none"
+from eosin.training.sampler import BalancedBatches, EpochBatches
 
 
 @dataclass(frozen=True)
@@ -76,15 +74,14 @@ def fit_engine(
     """
     batches = _order(inputs, section)
     per_epoch = min(section.evaluations_per_epoch, len(batches))
-    counts = np.bincount(inputs.train.targets, minlength=inputs.n_classes)
-    weights = class_weights(shown_counts(counts, section.balance), section.class_weights)
+    weights = inputs.class_weights(section)
     plan = Plan(
         epochs=section.epochs,
         steps=len(batches),
         evaluations=per_epoch,
         schedule=make_schedule(section.schedule, section.epochs * per_epoch),
         patience=section.patience,
-        monitor=section.monitor,
+        monitor=None if section.monitor == "none" else section.monitor,
         class_weights=weights.astype(np.float32),
         l2=section.l2,
     )
@@ -99,14 +96,31 @@ def fit_engine(
             if on_row is not None:
                 on_row(history[-1])
 
-        tally = _Tally(inputs, section, weights, advance)
+        tally, total = Tally(), section.epochs * -(-len(inputs.train) // section.batch_size)
+        done = count(1)
+
+        def loss(logits: FloatArray, targets: IntArray) -> float:
+            return cross_entropy(logits, targets, weights.astype(logits.dtype))[0]
+
+        def add(logits: FloatArray, targets: IntArray) -> None:
+            tally.add(logits, targets)
+            advance(next(done), total)
+
+        def evaluate(network: Network) -> dict[str, float]:
+            nonlocal tally
+            trained, tally = tally.scores(inputs.positive, loss), Tally()
+            judged = _judge(network, inputs, section.batch_size).scores(inputs.positive, loss)
+            row = {name: trained[name] for name in ("loss", *HISTORY_TRAIN)}
+            row |= {f"val_{name}": value for name, value in judged.items()}
+            return {name: math.nan if value is None else value for name, value in row.items()}
+
         network.fit(
             lambda epoch: _epoch(inputs, batches, epoch),
             make_optimiser(section),
             plan,
-            evaluate=tally.evaluate,
+            evaluate=evaluate,
             on_row=note,
-            on_step=tally.add,
+            on_step=add,
         )
         logs.finish(history)
     return network
@@ -172,60 +186,14 @@ def make_schedule(section: ScheduleSection, evaluations: int) -> Schedule:
     return Schedule()
 
 
-class _Tally:
-    """What the network said of the training batches since the last evaluation.
-
-    Args:
-        inputs: Images and everything else.
-        section: The recipe's training section.
-        weights: Of each class in the loss, shape (K,).
-        advance: Told how many steps are done.
-    """
-
-    def __init__(
-        self, inputs: FitInputs, section: TrainSection, weights: FloatArray, advance: Advance
-    ) -> None:
-        self._inputs, self._section, self._weights = inputs, section, weights
-        self._advance = advance
-        self._logits: list[FloatArray] = []
-        self._targets: list[IntArray] = []
-        self._steps = self._evaluations = 0
-
-    def add(self, logits: FloatArray, targets: IntArray) -> None:
-        """Count one batch."""
-        self._logits.append(logits)
-        self._targets.append(targets)
-        self._steps += 1
-        per_epoch = -(-len(self._inputs.train) // self._section.batch_size)
-        self._advance(self._steps, self._section.epochs * per_epoch)
-
-    def evaluate(self, network: Network) -> dict[str, float]:
-        """Score the training batches and the validation part, and start anew."""
-        trained = self._score(np.concatenate(self._logits), np.concatenate(self._targets))
-        self._logits, self._targets = [], []
-        val = self._inputs.val
-        judged = self._score(_judge(network, val, self._inputs, self._section), val.targets)
-        row = {name: trained[name] for name in ("loss", *HISTORY_TRAIN)}
-        row |= {f"val_{name}": value for name, value in judged.items()}
-        self._evaluations += 1
-        # Where nothing is monitored, the latest state is the best.
-        return row | {_NO_MONITOR: float(self._evaluations)}
-
-    def _score(self, logits: FloatArray, targets: IntArray) -> dict[str, float]:
-        loss, _ = cross_entropy(logits, targets, self._weights.astype(logits.dtype))
-        found = score(logits, targets, loss, self._inputs.positive)
-        return {name: math.nan if value is None else value for name, value in found.items()}
-
-
-def _judge(
-    network: Network, part: ImagePart, inputs: FitInputs, section: TrainSection
-) -> FloatArray:
-    """Return the logits of a part, (N, K)."""
-    logits = []
-    for start in range(0, len(part), section.batch_size):
-        images = part.images[start : start + section.batch_size]
-        logits.append(network.forward(to_channels_last(images, inputs.preprocessing)))
-    return np.concatenate(logits)
+def _judge(network: Network, inputs: FitInputs, batch_size: int) -> Tally:
+    """Return what the network says of the validation part."""
+    part, tally = inputs.val, Tally()
+    for start in range(0, len(part), batch_size):
+        some = slice(start, start + batch_size)
+        images = to_channels_last(part.images[some], inputs.preprocessing)
+        tally.add(network.forward(images), part.targets[some])
+    return tally
 
 
 def _told(value: float | None) -> float | None:

@@ -15,11 +15,9 @@ from eosin.core.types import FloatArray
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import autocast
 from eosin.training.balance import add_synthetic
-from eosin.training.batches import make_loader
-from eosin.training.inputs import InputScaling
+from eosin.training.data import ChosenRows, FitInputs, ImagePart, embedded_part
+from eosin.training.loader import InputScaling, make_loader
 from eosin.training.loop import fit
-from eosin.training.material import FitInputs, embedded_part
-from eosin.training.parts import ChosenRows, ImagePart
 from eosin.training.tuning import Tuning
 
 #: Rows that are looked at in one go: a whole table of doubles would be twice the table.

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import signal
+import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
 from pickle import UnpicklingError
 from typing import Any, cast
 
-import numpy as np
+import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from eosin.artifacts.layout import RunFolder
 from eosin.core.errors import ArtifactError, OutputError, TrainingError
 from eosin.core.progress import progress_bar
+from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
+from eosin.runtime.device import autocast
 from eosin.runtime.door import import_companion
 from eosin.runtime.placement import Placement
-from eosin.training.batches import Batch, make_loader
-from eosin.training.callbacks import EvaluationLog, LastCheckpoint, StepProgress
+from eosin.training.callbacks import EvaluationLog, LastCheckpoint, Recalibration, StepProgress
 from eosin.training.checkpoints import load_weights
+from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
+from eosin.training.loader import Batch, InputScaling, augmented_input, make_loader
 from eosin.training.loggers import RowLogs
-from eosin.training.material import FitInputs, class_weights, shown_counts
-from eosin.training.module import ClassifierModule, Task
-from eosin.training.order import EpochBatches, evaluation_interval
-from eosin.training.recalibration import Recalibration
+from eosin.training.module import ClassifierModule
+from eosin.training.optimisers import make_optimizer, mean_loss
+from eosin.training.sampler import EpochBatches, evaluation_interval
 
 lightning = import_companion("lightning.pytorch")
+
+
+_STEPS = 8
+#: The first steps allocate memory and choose kernels: they don't speak for the others.
+_WARM_UP = 2
 
 
 def fit(
@@ -61,19 +71,14 @@ def fit(
     batches = cast(EpochBatches, loader.sampler)
     n_batches = len(batches)
     every = evaluation_interval(n_batches, section.evaluations_per_epoch)
-    counts = np.bincount(inputs.train.targets, minlength=inputs.n_classes)
-    task = Task(
-        preprocessing=inputs.preprocessing,
-        policy=inputs.policy,
-        class_weights=class_weights(shown_counts(counts, section.balance), section.class_weights),
-        positive=inputs.positive,
+    module = ClassifierModule(
+        network,
+        section,
+        inputs,
+        class_weights=inputs.class_weights(section),
         evaluations=section.epochs * (n_batches // every),
-        seed=inputs.seed,
-        tuning=inputs.tuning,
-        is_embedded=inputs.is_embedded,
         backend="inductor" if section.compile and inputs.placement.can_compile else None,
     )
-    module = ClassifierModule(network, section, task)
     with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:
         log = EvaluationLog(run, section.monitor, section.patience, on_row, logs)
         last = LastCheckpoint(log, run, batches, every, section.checkpoint_minutes)
@@ -157,3 +162,63 @@ def _explain_torch(error: Exception, run: RunFolder) -> None:
         raise TrainingError("the device's memory ran out", mend="Lower train.batch_size") from error
     if "PytorchStreamWriter" in text or "unexpected pos" in text:
         raise OutputError("a checkpoint could not be written", mend="Is the disk full?") from error
+
+
+def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
+    """Run a few training steps and judge a few batches, as the training itself would.
+
+    Args:
+        network: Fresh; its weights are changed.
+        section: The recipe's training section.
+        inputs: Images and everything else.
+    """
+    device = inputs.placement.accelerator
+    network = network.to(device).train()
+    cut = inputs.tuning.cut(network, 0)
+    freeze(network, cut)
+    hold_still(network, cut)
+    optimizer = make_optimizer(network, section, inputs.tuning)
+    scale = InputScaling(inputs.preprocessing).to(device)
+    times = []
+    is_balanced = section.balance == "sampler"
+    batches = iter(make_loader(inputs.train, section.batch_size, inputs.seed, balanced=is_balanced))
+    weights = torch.ones(inputs.n_classes, device=device)
+    for _ in range(_STEPS):
+        start = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            break
+        images, targets, index = (tensor.to(device) for tensor in batch)
+        inputs_now = augmented_input(images, scale, inputs.policy, (inputs.seed, 0), index.cpu())
+        with autocast(inputs.placement):
+            loss = mean_loss(network(inputs_now), targets, weights, section)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss.item()  # waits for the device
+        times.append(time.perf_counter() - start)
+    judged = _judge(network.eval(), section, inputs, scale)
+    kept = sorted(times[_WARM_UP:] or times)
+    return Probe(kept[len(kept) // 2], judged, _peak_bytes(device), device == "cuda")
+
+
+def _judge(
+    network: nn.Module, section: TrainSection, inputs: FitInputs, scale: InputScaling
+) -> float:
+    """Return the time to judge one image, of a few batches."""
+    loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
+    device = inputs.placement.accelerator
+    n_images, start = 0, time.perf_counter()
+    with torch.inference_mode(), autocast(inputs.placement):
+        for images, _, _ in islice(loader, _STEPS):
+            network(scale(images.to(device))).sum().item()
+            n_images += len(images)
+    return (time.perf_counter() - start) / max(n_images, 1)
+
+
+def _some(part: ImagePart, batch_size: int) -> ImagePart:
+    return replace(part, targets=part.targets[: _STEPS * batch_size])
+
+
+def _peak_bytes(device: str) -> int | None:
+    return int(torch.cuda.max_memory_allocated()) if device == "cuda" else read_peak_bytes()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from eosin.core.progress import progress_bar, with_estimate
+from eosin.core.progress import progress_bar
 
 
 class Terminal(io.StringIO):
@@ -61,14 +61,25 @@ def test_longer_work_is_drawn_on_stderr(open_terminal, clock, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_time_of_long_work_is_said_once_and_of_short_work_not(clock):
-    for per_item, expected in ((1.0, ["Reading 4,000 images: about 67 min"]), (0.001, [])):
-        said, steps = [], []
-        report = with_estimate(
-            lambda *step, steps=steps: steps.append(step), said.append, "Reading {total} images"
-        )
+@pytest.mark.parametrize(
+    ("per_item", "expected"), [(1.0, ["Reading 4,000 images: about 67 min"]), (0.001, [])]
+)
+def test_the_time_of_long_work_is_logged_once_and_of_short_work_not(
+    clock, messages, per_item, expected
+):
+    with progress_bar("Reading", estimate="Reading {total} images") as advance:
         for done in range(1, 101):
             clock[0] += per_item if done > 20 else 100.0  # libraries are loaded with the first
-            report(done, 4000)
-        assert said == expected
-        assert steps[-1] == (100, 4000)
+            advance(done, 4000)
+    assert messages == expected
+
+
+def test_a_bar_inside_another_is_not_drawn(open_terminal, clock):
+    terminal = open_terminal()
+    with progress_bar("Outside") as outside:
+        with progress_bar("Inside") as inside:
+            clock[0] = 2.0
+            inside(1, 7)
+        outside(1, 2)
+    assert "Inside" not in terminal.getvalue()
+    assert "1/2" in terminal.getvalue()

@@ -52,17 +52,16 @@ def table(tmp_path):
     return write
 
 
-def test_several_labels_map_to_one_class_and_an_empty_one_leaves_rows_out(table):
+def test_several_labels_map_to_one_class_and_an_empty_one_leaves_rows_out(table, messages):
     manifest = table(["tumour", "metastasis", "normal", "unsure", "unsure"])
     labels = {"tumour": "malignant", "metastasis": "malignant", "normal": "benign", "unsure": ""}
-    said = []
-    samples = read_outside(manifest, info(), labels=labels, say=said.append)
+    samples = read_outside(manifest, info(), labels=labels)
     assert list(samples.frame["label"]) == ["malignant", "malignant", "benign"]
     assert list(samples.frame["label_given"]) == ["tumour", "metastasis", "normal"]
     assert set(samples.frame["split"]) == {"external"}
     assert samples.class_names == ("benign", "malignant")
     assert samples.positive == "malignant"
-    assert said == ["Left out 2 rows with the label 'unsure'"]
+    assert messages == ["Left out 2 rows with the label 'unsure'"]
 
 
 def test_labels_that_are_the_models_need_no_map_and_another_column_may_hold_them(table):

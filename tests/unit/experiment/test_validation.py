@@ -8,8 +8,7 @@ import pytest
 
 from eosin.core.errors import RecipeError
 from eosin.core.types import Samples
-from eosin.experiment.prepare import check_names
-from eosin.experiment.validation import check_positive
+from eosin.experiment.validation import check_names, check_positive
 from eosin.recipe import parse_overrides, recipe_from_dict
 
 

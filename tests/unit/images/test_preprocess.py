@@ -7,7 +7,6 @@ import torch
 from PIL import Image
 
 from eosin.artifacts.model import Planes, Window
-from eosin.augment import POLICIES
 from eosin.core.errors import ImageError
 from eosin.images.preprocess import (
     make_preprocessing,
@@ -18,9 +17,8 @@ from eosin.images.preprocess import (
     to_input,
     to_picture,
 )
-from eosin.recipe.schema import TrainSection
 from eosin.stain import Macenko
-from eosin.training.module import ClassifierModule, Task
+from eosin.training.loader import InputScaling
 
 SINGLE_PRECISION = 1e-5  # of values up to 255, in float32
 RNG_SEED = 0
@@ -56,16 +54,7 @@ def test_caffe_is_blue_first_and_minus_imagenet_s_means(images):
 @pytest.mark.parametrize("style", ["unit", "centred", "caffe"])
 def test_training_prepares_the_same_to_the_bit(images, style):
     preprocessing = make_preprocessing(style, 8)
-    task = Task(
-        preprocessing=preprocessing,
-        policy=POLICIES.get("none"),
-        class_weights=np.ones(2),
-        positive=1,
-        evaluations=1,
-        seed=0,
-    )
-    module = ClassifierModule(torch.nn.Flatten(), TrainSection(), task)
-    prepared = module.prepare(torch.from_numpy(images)).numpy()
+    prepared = InputScaling(preprocessing)(torch.from_numpy(images)).numpy()
     np.testing.assert_array_equal(prepared, to_input(images, preprocessing))
 
 

@@ -10,9 +10,8 @@ from eosin.augment import POLICIES
 from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_placement
+from eosin.training.data import FitInputs, ImagePart
 from eosin.training.loop import fit
-from eosin.training.material import FitInputs
-from eosin.training.parts import ImagePart
 
 PX = 8
 

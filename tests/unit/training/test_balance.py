@@ -20,14 +20,13 @@ from eosin.training.balance import (
     describe_balance,
     oversampled_rows,
 )
-from eosin.training.batches import make_loader
+from eosin.training.callbacks import Recalibration
+from eosin.training.data import ImagePart, class_weights, needs_features_only, shown_counts
 from eosin.training.features import embed, fit_head
+from eosin.training.loader import make_loader
 from eosin.training.loop import fit
-from eosin.training.material import class_weights, needs_features_only, shown_counts
 from eosin.training.module import ClassifierModule
-from eosin.training.order import BalancedBatches, EpochBatches
-from eosin.training.parts import ImagePart
-from eosin.training.recalibration import Recalibration
+from eosin.training.sampler import BalancedBatches, EpochBatches
 from eosin.training.tuning import Tuning
 
 TARGETS = np.array([0] * 13 + [1] * 4 + [2] * 6)
@@ -135,7 +134,12 @@ def test_a_training_draws_by_the_recipe_s_sampler_and_weighs_by_what_it_shows(tr
     seen = []
 
     def watch(given):
-        seen.append((given["batch"][2].tolist(), given["self"].task.class_weights.tolist()))
+        seen.append(
+            (
+                given["batch"][2].tolist(),
+                given["self"].inputs.class_weights(given["self"].section).tolist(),
+            )
+        )
 
     section = {"balance": "sampler", "class_weights": "balanced", "epochs": 1, "batch_size": 8}
     with on_entry(ClassifierModule.training_step, watch):

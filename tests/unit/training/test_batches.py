@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eosin.training.batches import make_loader
-from eosin.training.order import EpochBatches
-from eosin.training.parts import ImagePart
+from eosin.training.data import ImagePart
+from eosin.training.loader import make_loader
+from eosin.training.sampler import EpochBatches
 
 
 def rows(n_rows, batch_size, seed, epoch=0):

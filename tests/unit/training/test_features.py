@@ -16,9 +16,8 @@ from eosin.networks.classifier import Classifier
 from eosin.recipe import recipe_from_dict
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.unpickling import read_pickled_tensors
+from eosin.training.data import ImagePart, needs_features_only
 from eosin.training.features import Standardisation, fit_head
-from eosin.training.material import needs_features_only
-from eosin.training.parts import ImagePart
 from eosin.training.tuning import Tuning
 
 N_FEATURES = 6

@@ -6,7 +6,7 @@ import torch
 
 from eosin.augment import POLICIES, augment_bytes
 from eosin.images.preprocess import make_preprocessing, to_input
-from eosin.training.inputs import InputScaling, augmented_input
+from eosin.training.loader import InputScaling, augmented_input
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from eosin.artifacts.predictions import read_history
 from eosin.core.errors import OutputError, TrainingError
 from eosin.training.callbacks import EvaluationLog
 from eosin.training.checkpoints import load_weights
-from eosin.training.material import class_weights
+from eosin.training.data import class_weights
 from eosin.training.module import ClassifierModule
 
 
@@ -87,7 +87,7 @@ def test_an_undefined_score_is_no_gain_but_leaves_a_state(tmp_path, monitor, wor
     log = EvaluationLog(RunFolder(tmp_path), monitor, patience=2)
     silent = Silent(**{monitor: None})
     log.on_validation_epoch_end(silent, silent)
-    assert (log.best, log.waited, silent.should_stop) == (None, 1, False)
+    assert (log.stopping.best, log.stopping.waited, silent.should_stop) == (None, 1, False)
     assert RunFolder(tmp_path).best_checkpoint(0).exists()
     assert silent.stepped == [worst]
     log.on_validation_epoch_end(silent, silent)
@@ -99,7 +99,7 @@ def test_equal_is_no_gain(tmp_path):
     for value, best, waited in [(0.5, 0.5, 0), (0.5, 0.5, 1), (0.4, 0.5, 2), (0.6, 0.6, 0)]:
         silent = Silent(val_accuracy=value)
         log.on_validation_epoch_end(silent, silent)
-        assert (log.best, log.waited) == (best, waited)
+        assert (log.stopping.best, log.stopping.waited) == (best, waited)
 
 
 def test_a_loss_that_is_not_finite_names_its_step(train_tiny, make_network):
@@ -157,6 +157,6 @@ def test_balanced_weights_are_scikit_learn_s():
 def test_the_schedule_knows_how_many_evaluations_there_are(train_tiny, on_entry):
     tasks = []
     for evaluations in (1, 2, 3):
-        with on_entry(ClassifierModule.__init__, lambda given: tasks.append(given["task"])):
+        with on_entry(ClassifierModule.__init__, lambda given: tasks.append(given["evaluations"])):
             _, run = train_tiny(str(evaluations), epochs=2, evaluations_per_epoch=evaluations)
-        assert len(read_history(run.history)) == tasks[-1].evaluations
+        assert len(read_history(run.history)) == tasks[-1]

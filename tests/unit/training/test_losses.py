@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.door import import_companion
-from eosin.training.losses import focal_loss, mean_loss
+from eosin.training.optimisers import focal_loss, mean_loss
 
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0])
 

@@ -10,7 +10,9 @@ from torch import nn
 from eosin.augment import POLICIES
 from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
-from eosin.training.module import ClassifierModule, Task
+from eosin.runtime.device import choose_placement
+from eosin.training.data import FitInputs, ImagePart
+from eosin.training.module import ClassifierModule
 
 SINGLE = 1e-6  # of numbers around 1, in float32
 
@@ -31,16 +33,25 @@ def make_module():
     """A function from a network and a training section to the module under test."""
 
     def make(network, weights=(1.0, 1.0), policy="none", positive=1, backend=None, **section):
-        task = Task(
+        nothing = ImagePart(np.zeros((0, 2, 2, 3), np.uint8), np.zeros(0, np.int64))
+        inputs = FitInputs(
+            train=nothing,
+            val=nothing,
             preprocessing=make_preprocessing("unit", 2),
             policy=POLICIES.get(policy),
-            class_weights=np.array(weights),
             positive=positive,
-            evaluations=1,
+            n_classes=len(weights),
             seed=0,
+            placement=choose_placement("cpu", "32-true", None),
+        )
+        module = ClassifierModule(
+            network,
+            TrainSection(**section),
+            inputs,
+            class_weights=np.array(weights),
+            evaluations=1,
             backend=backend,
         )
-        module = ClassifierModule(network, TrainSection(**section), task)
         # Outside a trainer there is no epoch and no step.
         module.trainer = None
         return module

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from eosin.images.preprocess import make_preprocessing
-from eosin.training.inputs import InputScaling
-from eosin.training.material import RECALIBRATED
-from eosin.training.recalibration import estimating
+from eosin.training.callbacks import estimating
+from eosin.training.data import RECALIBRATED
+from eosin.training.loader import InputScaling
 
 SECTION = {"batch_norm": "recalibrated", "batch_size": 11}
 

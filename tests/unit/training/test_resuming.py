@@ -13,7 +13,7 @@ from eosin.artifacts.predictions import read_history
 from eosin.core.errors import ArtifactError
 from eosin.runtime.door import import_companion
 from eosin.training.module import ClassifierModule
-from eosin.training.order import EpochBatches
+from eosin.training.sampler import EpochBatches
 
 lightning = import_companion("lightning.pytorch")
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from eosin.recipe.schema import ScheduleSection, TrainSection
-from eosin.training.schedules import make_optimizer, make_scheduler, step_scheduler
+from eosin.training.optimisers import make_optimizer, make_scheduler, step_scheduler
 
 DOUBLE = 1e-12  # rounding of a few products in double precision
 

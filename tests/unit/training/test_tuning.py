@@ -7,10 +7,10 @@ from torch import nn
 
 from eosin.artifacts.predictions import read_history
 from eosin.recipe.schema import TrainSection
+from eosin.training.data import needs_features_only
 from eosin.training.features import fit_head
 from eosin.training.loop import fit
-from eosin.training.material import needs_features_only
-from eosin.training.schedules import make_optimizer
+from eosin.training.optimisers import make_optimizer
 from eosin.training.tuning import Tuning
 
 STAGES = {"stem": "0", "middle": "2", "head": "5"}

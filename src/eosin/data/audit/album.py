@@ -8,6 +8,7 @@ candidates the few are verified that pass a screening of local features.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
-from eosin.core.progress import LEAST_TOLD_S, Advance
+from eosin.core.progress import LEAST_TOLD_S, progress_bar
 from eosin.core.text import approximate_time
 from eosin.core.types import FloatArray, Image, IntArray, Pixels
 from eosin.data.audit.near_duplicates import Found, find_copies, find_pairs, find_textured
@@ -24,6 +25,8 @@ from eosin.data.audit.registration import SKETCH_PX
 
 if TYPE_CHECKING:
     from eosin.data.audit.geometry import Geometry
+
+_LOG = logging.getLogger(__name__)
 
 #: Neighbours of each image by its embedding, and pairs that are verified at most.
 _NEIGHBOURS, _MOST_PAIRS = 20, 1_000_000
@@ -120,17 +123,12 @@ class Album:
 def find_alike(
     album: Album,
     first: int | None = None,
-    *,
-    progress: Advance | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> Alike:
     """Find images that show the same.
 
     Args:
         album: The images.
         first: Only pairs of one of the first so many and one of the others; all by default.
-        progress: Called with the number of pairs that are compared by content.
-        say: Called with the time that this takes, before it starts.
     """
     rows, texture = find_textured(album.pictures)
     split = None if first is None else int(np.searchsorted(rows, first))
@@ -152,7 +150,7 @@ def find_alike(
         known = DisjointSet(range(len(album)))
         for one in found:
             known.merge(one.a, one.b)
-        found += _compare(album.read, rows[doubtful], pairs, known, progress, say)
+        found += _compare(album.read, rows[doubtful], pairs, known)
     plain = len(album) - len(rows)
     if plain:
         reach.append(f"{plain:,} of {len(album):,} images are too plain to be compared.")
@@ -193,14 +191,12 @@ def _compare(
     doubtful: IntArray,
     pairs: IntArray,
     known: DisjointSet,
-    progress: Advance | None,
-    say: Callable[[str], None] | None,
 ) -> list[Found]:
     """Screen candidate pairs, and verify those that pass and all that are in doubt."""
     from eosin.data.audit.geometry import Geometry
 
     geometry = Geometry(read)
-    passed = _screen(geometry, pairs, known, progress, say)
+    passed = _screen(geometry, pairs, known)
     found = []
     for a, b in [*doubtful.tolist(), *_gather(passed).tolist()]:
         if not known.connected(a, b) and (fit := geometry.verify(a, b)) is not None:
@@ -213,27 +209,24 @@ def _screen(
     geometry: Geometry,
     pairs: IntArray,
     known: DisjointSet,
-    progress: Advance | None,
-    say: Callable[[str], None] | None,
 ) -> IntArray:
     """Return the pairs that may show the same; those that are known to be one are left out."""
     roots = np.array([known[row] for row in known])
     pairs = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]
     rows, start = np.unique(pairs), time.perf_counter()
     done, total = 0, len(rows) + len(pairs)
-    for done in geometry.prepare(rows):
-        if done == _SAMPLE and say is not None:
-            per_image = (time.perf_counter() - start) / done
-            per_pair = _time_pairs(geometry, rows[:done])
-            _announce(say, len(rows), len(pairs), len(rows) * per_image + len(pairs) * per_pair)
-        if progress is not None:
-            progress(done, total)
     passed = np.zeros(len(pairs), dtype=bool)
-    for some in _chunk(pairs):
-        passed[some] = geometry.screen(int(pairs[some[0], 0]), pairs[some, 1])
-        done += len(some)
-        if progress is not None:
-            progress(done, total)
+    with progress_bar("Comparing images") as advance:
+        for done in geometry.prepare(rows):
+            if done == _SAMPLE:
+                per_image = (time.perf_counter() - start) / done
+                per_pair = _time_pairs(geometry, rows[:done])
+                _announce(len(rows), len(pairs), len(rows) * per_image + len(pairs) * per_pair)
+            advance(done, total)
+        for some in _chunk(pairs):
+            passed[some] = geometry.screen(int(pairs[some[0], 0]), pairs[some, 1])
+            done += len(some)
+            advance(done, total)
     return pairs[passed]
 
 
@@ -253,10 +246,10 @@ def _time_pairs(geometry: Geometry, rows: IntArray) -> float:
     return (time.perf_counter() - start) / _NEIGHBOURS
 
 
-def _announce(say: Callable[[str], None], n_images: int, n_pairs: int, seconds: float) -> None:
+def _announce(n_images: int, n_pairs: int, seconds: float) -> None:
     """Print how long the comparison takes, where it is worth knowing."""
     if seconds >= LEAST_TOLD_S:
-        say(
+        _LOG.info(
             f"Comparing {n_pairs:,} pairs of {n_images:,} images by content: "
             f"about {approximate_time(seconds)}"
         )

@@ -10,7 +10,6 @@ import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, SplitSize
 from eosin.artifacts.manifest import relocated
-from eosin.core.progress import Advance
 from eosin.core.text import some
 from eosin.core.types import Samples, parts_of
 from eosin.data.audit.album import Alike
@@ -97,7 +96,6 @@ def audit_samples(
     alike: Alike | None = None,
     named: Sequence[str] = ("patient", "group"),
     numbers: Sequence[int] | None = None,
-    progress: Advance | None = None,
 ) -> AuditReport:
     """Look for material that stands on both sides of a split, or twice in the table.
 
@@ -111,7 +109,6 @@ def audit_samples(
             :func:`~eosin.data.audit.find_alike`); without it near-duplicates are not told.
         named: Columns whose names are compared by spelling.
         numbers: Numbers of the table's rows, where they are a file's: findings then name rows.
-        progress: Told how many kinds are done.
 
     Returns:
         The findings, leaks first; one for each kind and pair of splits, with one example pair of
@@ -124,7 +121,7 @@ def audit_samples(
     searches = list(table.searches())
     likenesses = table.search_likenesses(alike or Alike())
     findings: list[Finding] = []
-    for done, search in enumerate(searches, start=1):
+    for search in searches:
         overlaps = find_overlaps(
             search.entries,
             table.parts,
@@ -137,8 +134,6 @@ def audit_samples(
             overlaps = _together(overlaps, likenesses["label_conflict"])
         shown = {parts: table.describe(search, own) for parts, own in overlaps.items()}
         findings += _make_findings(table, search.kind, shown)
-        if progress is not None:
-            progress(done, len(searches))
     return AuditReport(
         n_images=len(table.paths),
         n_groups=len(set(table.groups)),

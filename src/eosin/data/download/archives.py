@@ -26,7 +26,7 @@ from rich.filesize import decimal
 
 from eosin.core.errors import DataError
 from eosin.core.files import explain_os_errors
-from eosin.core.progress import Advance
+from eosin.core.progress import Advance, progress_bar
 
 _CHUNK = 1 << 20
 #: What a tar archive may say of one member; it is read into memory.
@@ -124,14 +124,13 @@ class Allowance:
         return path
 
 
-def unpack(archive: Path, work: Path, *, limits: UnpackLimits, advance: Advance) -> Path:
+def unpack(archive: Path, work: Path, *, limits: UnpackLimits) -> Path:
     """Unpack an archive into a new folder.
 
     Args:
         archive: A zip, tar, tar.gz (tgz) or gz file, told apart by its name.
         work: A folder to make; it is gone where unpacking fails.
         limits: What the archive may unpack to.
-        advance: Told how many packed bytes are done and how many there are.
 
     Returns:
         What came out: the one file or folder at the archive's top, inside ``work``; ``work``
@@ -147,7 +146,10 @@ def unpack(archive: Path, work: Path, *, limits: UnpackLimits, advance: Advance)
         try:
             if not archive.stat().st_size:
                 raise allowance.refuse("is empty")
-            with _explain_damage(allowance):
+            with (
+                _explain_damage(allowance),
+                progress_bar(f"Unpacking {archive.name}", unit="bytes") as advance,
+            ):
                 _choose(archive)(archive, work, allowance, advance)
             top = list(work.iterdir())
             if not top:

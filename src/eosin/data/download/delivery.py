@@ -7,14 +7,14 @@ its record, an unpacked folder with its record. A killed process loses nothing b
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from eosin.core.errors import DownloadError
-from eosin.core.files import explain_os_errors, sha256_file
+from eosin.core.files import explain_os_errors, hash_file, sha256_file
 from eosin.core.progress import Advance, progress_bar
 from eosin.data.download.archives import UnpackLimits, stem_of, unpack
 from eosin.data.download.part import Part
@@ -27,6 +27,8 @@ from eosin.data.download.source import (
     write_ledger,
 )
 from eosin.data.download.transfer import Patience, Transfer
+
+_LOG = logging.getLogger(__name__)
 
 #: Where archives are unpacked until they are whole, in the data set's folder.
 WORK = ".fetching"
@@ -42,13 +44,11 @@ class Manner:
         keep_archive: Whether an archive stays once it is unpacked.
         patience: How long to wait for a server.
         limits: What an archive may unpack to.
-        say: Called with a sentence on what is being done.
     """
 
     keep_archive: bool = False
     patience: Patience = field(default_factory=Patience)
     limits: UnpackLimits = field(default_factory=UnpackLimits)
-    say: Callable[[str], None] = lambda _sentence: None
 
 
 def now() -> str:
@@ -96,7 +96,7 @@ def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> boo
         )
     algorithm = wanted.partition(":")[0]
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
-        found = f"{algorithm}:{_hash_file(path, algorithm, advance)}"
+        found = f"{algorithm}:{hash_file(path, algorithm, advance)}"
     if found != wanted:
         raise _changed(path, wanted, found)
     return True
@@ -137,15 +137,12 @@ def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Mann
     for last, url in enumerate(file.urls, start=1 - len(file.urls)):
         try:
             with explain_os_errors("write", part.path):
-                with progress_bar(f"Fetching {file.name}", unit="bytes") as advance:
-                    Transfer(
-                        file, part, patience=manner.patience, say=manner.say, advance=advance
-                    ).run(url)
+                Transfer(file, part, patience=manner.patience).run(url)
                 return _describe(part.path, file, url, _check_sum(part, file, url, entry))
         except DownloadError as error:
             if last == 0:
                 raise
-            manner.say(f"{error.message}; trying the next address")
+            _LOG.info(f"{error.message}; trying the next address")
     raise AssertionError(file.urls)
 
 
@@ -153,10 +150,10 @@ def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None
     """Compare what came with its sum and return its SHA-256."""
     wanted = file.checksum or _wanted_sum(entry)
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
-        digest = _hash_file(part.path, "sha256", advance)
+        digest = hash_file(part.path, "sha256", advance)
     algorithm = wanted.partition(":")[0] if wanted else "sha256"
     other = algorithm != "sha256"
-    found = f"{algorithm}:{_hash_file(part.path, algorithm) if other else digest}"
+    found = f"{algorithm}:{hash_file(part.path, algorithm) if other else digest}"
     if wanted in (None, found):
         return digest
     part.discard()
@@ -188,8 +185,7 @@ def _open(
     archive = folder / file.name
     work = folder / WORK / stem_of(file.name)
     shutil.rmtree(work, ignore_errors=True)
-    with progress_bar(f"Unpacking {file.name}", unit="bytes") as advance:
-        came = unpack(archive, work, limits=manner.limits, advance=advance)
+    came = unpack(archive, work, limits=manner.limits)
     target = folder / came.name
     if target.exists():
         shutil.rmtree(work, ignore_errors=True)
@@ -219,25 +215,13 @@ def _changed(path: Path, wanted: str, found: str, what: str = "") -> DownloadErr
     )
 
 
-def _hash_file(path: Path, algorithm: str, advance: Advance = lambda _done, _total: None) -> str:
-    """Return a file's sum as hexadecimal digits; ``algorithm`` is one of hashlib's names."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    done, total = 0, path.stat().st_size
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            advance(done, total)
-    return digest.hexdigest()
-
-
 def _hash_tree(root: Path, advance: Advance) -> tuple[str, int, int]:
     """Return one SHA-256 over the names and contents of all files, their number and bytes.
 
     Of a single file it is the file's own sum.
     """
     if root.is_file():
-        return _hash_file(root, "sha256", advance), 1, root.stat().st_size
+        return hash_file(root, "sha256", advance), 1, root.stat().st_size
     files = sorted(path for path in root.rglob("*") if path.is_file())
     sizes = [path.stat().st_size for path in files]
     total, done = sum(sizes), 0

@@ -6,9 +6,10 @@ is one row of attempts, whichever of connection, status and body failed, and eac
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,9 +21,11 @@ from rich.filesize import decimal
 
 from eosin.core.errors import DownloadError, MissingPartError, OutputError
 from eosin.core.files import explain_os_errors
-from eosin.core.progress import Advance
+from eosin.core.progress import progress_bar
 from eosin.data.download.part import PARTIAL, CutError, Part
 from eosin.data.download.source import RemoteFile
+
+_LOG = logging.getLogger(__name__)
 
 _CHUNK = 1 << 18
 #: How far a transfer must have come for its failures to be forgotten.
@@ -57,8 +60,6 @@ class Transfer:
         file: What is fetched.
         part: Where its bytes go; what is there already is not fetched again.
         patience: How long to wait for the server.
-        say: Called with a sentence for each failure and pause.
-        advance: Called with the progress after each piece that comes.
     """
 
     def __init__(
@@ -67,14 +68,10 @@ class Transfer:
         part: Part,
         *,
         patience: Patience,
-        say: Callable[[str], None],
-        advance: Advance,
     ) -> None:
         self.file = file
         self.part = part
         self.patience = patience
-        self.say = say
-        self.advance = advance
 
     def run(self, url: str) -> None:
         """Fetch until the part is whole.
@@ -105,7 +102,7 @@ class Transfer:
                     pause = max(self.patience.first_pause_s * 2 ** (failures - 1), cut.wait_s)
                     pause = min(pause, self.patience.longest_pause_s)
                     came = f"{decimal(self.part.size)} have come, " if self.part.size else ""
-                    self.say(f"{self.file.name}: {cut}; {came}trying again in {pause:.0f} s")
+                    _LOG.info(f"{self.file.name}: {cut}; {came}trying again in {pause:.0f} s")
                     time.sleep(pause)
 
     def _attempt(self, session: Any, url: str) -> None:
@@ -116,7 +113,7 @@ class Transfer:
                 _check_hops(response)
                 start, length = self.part.read_answer(response, url)
                 if start < came:
-                    self.say(f"{self.file.name}: the server serves it anew, from the beginning")
+                    _LOG.info(f"{self.file.name}: the server serves it anew, from the beginning")
                 self._check_length(url, start, length)
                 if start != length:
                     self._receive(response, start, length or self.file.size)
@@ -165,11 +162,15 @@ class Transfer:
         raise CutError(f"the connection ended after {came} of {expected} bytes")
 
     def _write(self, response: Any, came: int, expected: int | None) -> None:
-        with explain_os_errors("write", self.part.path), self.part.path.open("ab") as stream:
+        with (
+            explain_os_errors("write", self.part.path),
+            self.part.path.open("ab") as stream,
+            progress_bar(f"Fetching {self.file.name}", unit="bytes") as advance,
+        ):
             for chunk in _pieces(response, self.patience):
                 stream.write(chunk)
                 came += len(chunk)
-                self.advance(came, expected or came)
+                advance(came, expected or came)
                 if expected is not None and came > expected:
                     return
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 
 from eosin.core.errors import DataError
 from eosin.core.files import write_bytes
+from eosin.core.progress import progress_bar
 from eosin.core.seeding import generator
 from eosin.core.types import Image
 from eosin.data.phantom.camera import expose, transmit
@@ -120,16 +121,13 @@ def simulate(options: PhantomOptions) -> Iterator[PhantomPatch]:
             yield _patch(options, patient, index)
 
 
-def write_phantom(
-    options: PhantomOptions, root: Path, progress: Callable[[int, int], None] | None = None
-) -> pd.DataFrame:
+def write_phantom(options: PhantomOptions, root: Path) -> pd.DataFrame:
     """Write the images as PNG under ``root``, each atomically.
 
     Args:
         options: Options of the phantom.
         root: Folder for ``<label>/<patient>/<slide>-<magnification>-<index>.png``, made if missing.
             Files of the same names are replaced.
-        progress: Function called with (done, total) after every image.
 
     Returns:
         One row per image: path (relative to ``root``), label, patient, group, slide, magnification,
@@ -139,11 +137,11 @@ def write_phantom(
         OutputError: A file cannot be written.
     """
     rows = []
-    for done, patch in enumerate(simulate(options), start=1):
-        write_bytes(Path(root) / patch.path, _png(patch.image), durable=False)
-        rows.append(_row(options, patch))
-        if progress is not None:
-            progress(done, len(options))
+    with progress_bar("Simulating patches") as advance:
+        for done, patch in enumerate(simulate(options), start=1):
+            write_bytes(Path(root) / patch.path, _png(patch.image), durable=False)
+            rows.append(_row(options, patch))
+            advance(done, len(options))
     return pd.DataFrame(rows)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from eosin.core.errors import ImageError
-from eosin.core.progress import Advance
+from eosin.core.progress import progress_bar
 from eosin.core.threads import map_threads
 from eosin.core.types import BoolArray, FloatArray, Image, Pixels, Samples
 from eosin.images.decode import decode_image, may_be_deep_grey
@@ -242,14 +242,13 @@ def _top_of(highest: Pixels) -> int:
 
 
 def measure_samples(
-    samples: Samples, *, cells: Sequence[str] | None = None, advance: Advance | None = None
+    samples: Samples, *, cells: Sequence[str] | None = None
 ) -> dict[str, Measures | str]:
     """Decode and measure every image once.
 
     Args:
         samples: The table; of bundles every image by itself.
         cells: Path cells of single images; those of the table by default.
-        advance: Told how many images are done.
 
     Returns:
         By the image's cell, in the table's order: its numbers, or why it cannot be read.
@@ -266,8 +265,8 @@ def measure_samples(
 
     found: dict[str, Measures | str] = {}
     results = zip(cells, map_threads(measure, cells), strict=True)
-    for done, (cell, result) in enumerate(results, start=1):
-        found[cell] = result
-        if advance is not None:
+    with progress_bar("Checking images") as advance:
+        for done, (cell, result) in enumerate(results, start=1):
+            found[cell] = result
             advance(done, len(cells))
     return found

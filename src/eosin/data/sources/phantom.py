@@ -12,7 +12,6 @@ import pandas as pd
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.files import read_json, write_json
-from eosin.core.progress import progress_bar
 from eosin.data.phantom.options import PhantomOptions
 from eosin.data.phantom.simulation import write_phantom
 from eosin.data.sources.base import DataSetFacts, check_options, register
@@ -62,8 +61,7 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
                 mend="Choose another data.root, or delete that folder",
             )
         return pd.read_csv(table_path, dtype=str, keep_default_na=False)
-    with progress_bar("Simulating patches") as advance:
-        table = write_phantom(parse_options(options), root, advance)
+    table = write_phantom(parse_options(options), root)
     write_json(options_path, asked)
     # Written last: a folder with a manifest is a whole one.
     write_table(table_path, table)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec as find_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
@@ -15,7 +14,7 @@ from eosin.experiment.model_info import Origin, Start
 from eosin.recipe.schema import ModelSection, Recipe, TrainSection
 from eosin.runtime.door import missing_train_extra
 from eosin.runtime.placement import Placement
-from eosin.training.material import FitInputs, Probe
+from eosin.training.data import FitInputs, Probe
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,11 @@ def find_backend(model: ModelSection) -> Backend:
         MissingPartError: It is PyTorch, which is not installed.
     """
     if model.backend == "numpy":
-        return cast(Backend, import_module("eosin.experiment.backends.engine"))
+        from eosin.experiment.backends import engine
+
+        return engine
     if find_module("torch") is None:
         raise missing_train_extra()
-    return cast(Backend, import_module("eosin.experiment.backends.pytorch"))
+    from eosin.experiment.backends import pytorch
+
+    return pytorch

@@ -24,8 +24,8 @@ from eosin.inference.engine import EngineNetwork
 from eosin.metrics import softmax
 from eosin.recipe.schema import Recipe, TrainSection
 from eosin.runtime.placement import Placement
+from eosin.training.data import FitInputs, Probe, read_peak_bytes
 from eosin.training.engine_loop import fit_engine, make_optimiser, to_channels_last
-from eosin.training.material import FitInputs, Probe, read_peak_bytes
 
 __all__ = ["SPECS", "check", "find_spec", "measure", "place", "train", "write"]
 
@@ -146,7 +146,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     )
     run = EngineNetwork(folder.weights, draft).run
     if find_module("torch") is not None and find_module("onnx") is not None:
-        from eosin.experiment.backends.twin import export_twin
+        from eosin.experiment.onnx_export import export_twin
 
         run = export_twin(folder, draft).run
     said = softmax(run(to_input(some, preprocessing)))

@@ -1,27 +1,32 @@
-"""Training with PyTorch and Lightning: every network, any device."""
+"""Training with PyTorch and Lightning: every network, any device, and its initial weights."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
+from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.versioned import read_document
+from eosin.core.networks import NetworkSpec
 from eosin.core.types import ImageSource
 from eosin.experiment.backends import Measured
-from eosin.experiment.initial_weights import check_freezing, start_network
-from eosin.experiment.model_info import Origin, Start, draft_info
+from eosin.experiment.model_info import RANDOM, Origin, Start, draft_info
 from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
+from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
+from eosin.networks.pretrained import IMAGENET, Loaded, load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import Recipe, TrainSection
 from eosin.runtime.device import choose_placement
 from eosin.runtime.placement import Placement
 from eosin.training.checkpoints import save_weights
+from eosin.training.data import FitInputs, needs_features_only
 from eosin.training.features import fit_head
-from eosin.training.loop import fit
-from eosin.training.material import FitInputs, needs_features_only
-from eosin.training.probing import probe_training
+from eosin.training.loop import fit, probe_training
 
 __all__ = ["check", "find_spec", "measure", "place", "train", "write"]
 
@@ -91,3 +96,88 @@ def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
     )
     params, macs = count_params(network), count_macs(network, input_px, channels)
     return Measured(params, macs, probe_training(network, recipe.train, inputs))
+
+
+def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:
+    """Refuse, before any data is read, to freeze what is no part of the network.
+
+    Raises:
+        RecipeError: Naming the parts that there are.
+    """
+    chosen = {recipe.transfer.freeze, *(stage.freeze for stage in recipe.transfer.stage)}
+    chosen -= {NOTHING, BACKBONE, *(f"before:{stage}" for stage in spec.stages)}
+    if not chosen:
+        return
+    network = build_network(
+        recipe.model.name,
+        num_classes=2,
+        input_px=recipe.model.input_px or spec.input_px,
+        arguments=recipe.model.arguments,
+    )
+    for choice in sorted(chosen):
+        find_cut(network, spec.stages, choice)
+
+
+def start_network(
+    recipe: Recipe, start: Start, *, num_classes: int, input_px: int, in_channels: int
+) -> tuple[nn.Module, list[TransferStage]]:
+    """Build the recipe's network and fill its backbone.
+
+    Args:
+        recipe: Network and seed.
+        start: Where the backbone comes from.
+        num_classes: Outputs.
+        input_px: Height and width of the input.
+        in_channels: Channels of the input.
+
+    Returns:
+        The network; the chain of trainings that its backbone has behind it.
+
+    Raises:
+        EosinError: The weights are not there, or are another network's.
+    """
+    network = build_network(
+        recipe.model.name,
+        num_classes=num_classes,
+        input_px=input_px,
+        in_channels=in_channels,
+        arguments=recipe.model.arguments,
+        seed=recipe.seed,
+    )
+    if start.source == RANDOM:
+        return network, []
+    before = _read_source(start)
+    loaded = load_pretrained(network, find_spec(recipe.model.name), start.source)
+    return network, _chain(start, before, loaded)
+
+
+def _read_source(start: Start) -> ModelInfo | None:
+    """Return what the model folder that a source lies in says; nothing of any other source.
+
+    Raises:
+        ArtifactError: The weights are not those that the model was saved with.
+    """
+    before = ModelFolder(Path(start.source).parent)
+    if start.source != str(before.weights) or not before.info.exists():
+        return None
+    info = read_document(before.info, ModelInfo)
+    verify_files(before, info)
+    return info
+
+
+def _chain(start: Start, info: ModelInfo | None, loaded: Loaded) -> list[TransferStage]:
+    """Return the transfer chain of a source, with the source as its last link."""
+    # A model is passed on: of a file its name is told, not where it lay.
+    told = loaded.source if start.source == IMAGENET else Path(start.source).name
+    link = TransferStage(
+        stage=start.stage,
+        source=told if info is None else info.architecture,
+        data_fingerprint=info.data_fingerprint if info else None,
+        licence=info.data_licence if info else loaded.licence,
+        frozen=start.frozen,
+        matched=len(loaded.matched),
+        missing=loaded.missing,
+        unexpected=loaded.unexpected,
+        weights_sha256=loaded.sha256,
+    )
+    return [*(info.transfer_chain if info else []), link]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from eosin.core.errors import ImageError
-from eosin.core.progress import Advance
+from eosin.core.progress import progress_bar
 from eosin.core.threads import map_threads
 from eosin.images.cache.folders import (
     Marker,
@@ -42,8 +42,6 @@ def fill_store(
     decode: Decode,
     fit: Fit,
     folder: Path | None = None,
-    advance: Advance | None = None,
-    say: Callable[[str], None] | None = None,
     flush_s: float | None = None,
 ) -> tuple[ImageStore, list[Entry]]:
     """Open the store of some images, after reading those that it does not hold yet.
@@ -59,8 +57,6 @@ def fill_store(
             several threads.
         fit: From a decoded image to one of the settings' shape and dtype; raises ``ImageError``.
         folder: Where stores lie; ``images`` in the cache folder by default.
-        advance: Told how many of the images to be read are done.
-        say: Told where another process reads the same images and is waited for.
         flush_s: Seconds after which what was read is brought to the disk, see
             :class:`~eosin.images.cache.writing.StoreWriter`.
 
@@ -82,10 +78,10 @@ def fill_store(
         mended = _find_mended(request, found, decode, fit)
         if index is None or todo or mended:
             with (
-                write_alone(place.lock, say),
+                write_alone(place.lock),
                 StoreWriter(place, settings, request.root, flush_s) as writer,
             ):
-                found = _read_missing(writer, request, mended, decode, fit, advance)
+                found = _read_missing(writer, request, mended, decode, fit)
             index = writer.index
         return _open(place, settings, index), [found[key] for key in request.keys]
     finally:
@@ -182,7 +178,6 @@ def _read_missing(
     mended: Iterable[Key],
     decode: Decode,
     fit: Fit,
-    advance: Advance | None,
 ) -> dict[Key, Entry]:
     """Read what is not there, though another process may have read it while this one waited."""
     found, todo = request.look_up(writer.index)
@@ -193,9 +188,9 @@ def _read_missing(
     writer.check_space(sum(key not in writer.index.images for key in todo))
     hashed = _hash_containers(todo, request.stats, writer.index)
     reader = Reader(writer.settings, decode, fit, writer.known, hashed)
-    for done, reading in enumerate(read_all(reader, todo), start=1):
-        found[reading.key] = writer.add(reading).entry()
-        if advance is not None:
+    with progress_bar("Reading images") as advance:
+        for done, reading in enumerate(read_all(reader, todo), start=1):
+            found[reading.key] = writer.add(reading).entry()
             advance(done, len(todo))
     return found
 

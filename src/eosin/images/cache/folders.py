@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from eosin.core.errors import OutputError
 from eosin.core.files import explain_os_errors
 from eosin.core.places import cache_folder
 from eosin.images.cache.index import StoreSettings
+
+_LOG = logging.getLogger(__name__)
 
 #: What to do where the system refuses to write the cache: no ``-o`` has a say in it.
 ELSEWHERE = "Set EOSIN_CACHE to a folder you may write"
@@ -120,12 +123,11 @@ if sys.platform != "win32":
 
 
 @contextmanager
-def write_alone(path: Path, say: Callable[[str], None] | None = None) -> Iterator[None]:
+def write_alone(path: Path) -> Iterator[None]:
     """Hold the exclusive lock of a store.
 
     Args:
         path: The lock's file.
-        say: Told where another process holds it.
 
     Raises:
         OutputError: The folder takes no lock.
@@ -135,8 +137,7 @@ def write_alone(path: Path, say: Callable[[str], None] | None = None) -> Iterato
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            if say is not None:
-                say(_WAITING)
+            _LOG.info(_WAITING)
             lock.acquire()
     try:
         yield
@@ -151,7 +152,7 @@ def _make_lock(path: Path) -> FileLock:
 
 
 class Marker:
-    """A shared lock that says: this store is open here.
+    """A shared lock that says: this store is open here. filelock has exclusive ones alone.
 
     Args:
         path: The marker's file; made where it can be. In a folder that cannot be written there

@@ -208,9 +208,11 @@ def code(run: FinishedRun) -> str:
 
 def specification(run: FinishedRun) -> str:
     """Return the names of the model's files."""
+    if run.model is None:
+        return ""
     folder = ModelFolder(run.folder.model)
-    names = [path.name for path in (folder.info, folder.onnx, folder.weights) if path.exists()]
-    return f"in full: {listing(names)}" if run.model and names else ""
+    computing = (path.name for path in (folder.onnx, folder.weights) if path.exists())
+    return f"in full: {listing([folder.info.name, *computing])}"
 
 
 def headline(run: FinishedRun) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from eosin.artifacts.integrity import replacing
+from eosin.artifacts.integrity import replace_texts
 from eosin.artifacts.layout import ModelFolder
-from eosin.core.files import write_text
 from eosin.reporting.card import sections
 from eosin.reporting.card.cautions import cautions, failures, licences
 from eosin.reporting.card.items import reporting_items
 from eosin.reporting.card.outline import Card, to_markdown
 from eosin.reporting.description import description, title
 from eosin.reporting.exposure import verdict
-from eosin.reporting.rendering import render, write_page
+from eosin.reporting.rendering import render
 from eosin.runs.finished import FinishedRun, read_run
 
 _PARTS = (
@@ -31,14 +32,14 @@ _PARTS = (
 )
 
 
-def write_card(run: Path) -> None:
+def write_card(run: Path, pending: Mapping[str, Any] | None = None) -> None:
     """Write the model card from the run folder alone; nothing if the run holds no model.
 
     Raises:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The card cannot be written.
     """
-    save_card(read_run(Path(run)))
+    save_card(read_run(Path(run), pending=pending))
 
 
 def save_card(run: FinishedRun) -> None:
@@ -47,9 +48,7 @@ def save_card(run: FinishedRun) -> None:
         return
     card, folder = card_of(run), ModelFolder(run.folder.model)
     page, text = render("card.html.j2", card=card, simulated=card.simulated), to_markdown(card)
-    with replacing(folder, folder.card, folder.card_text):
-        write_page(folder.card, page)
-        write_text(folder.card_text, text)
+    replace_texts(folder, {folder.card: page, folder.card_text: text})
 
 
 def card_of(run: FinishedRun) -> Card:

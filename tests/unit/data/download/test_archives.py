@@ -29,7 +29,6 @@ def open_up(tmp_path):
             archive,
             tmp_path / "work",
             limits=UnpackLimits(**limits),
-            advance=lambda _done, _total: None,
         )
 
     return run

@@ -16,22 +16,19 @@ DATA = noise(300_000)
 
 
 @pytest.fixture
-def fetch(server, hasty, tmp_path):
-    """Fetch ``/file`` into its part; returns the part and what was said."""
+def fetch(server, hasty, tmp_path, messages):
+    """Fetch ``/file`` into its part; returns the part and the messages."""
 
     def run(path="/file", *, size=None, checksum=None, patience=hasty):
         url = server.url(path)
         part = Part(tmp_path / "file")
-        said = []
         transfer = Transfer(
             RemoteFile("file", (url,), size=size, checksum=checksum),
             part,
             patience=patience,
-            say=said.append,
-            advance=lambda _done, _total: None,
         )
         transfer.run(url)
-        return part, said
+        return part, messages
 
     return run
 

@@ -1,18 +1,19 @@
-"""What a training works on, whatever runs it."""
+"""Data of a training: the parts of a split, and everything that either backend is given."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.augment import Policy
-from eosin.core.types import FloatArray, IntArray
+from eosin.core.types import FloatArray, ImageSource, IntArray
+from eosin.recipe.schema import TrainSection
 from eosin.runtime.placement import Placement
-from eosin.training.parts import ChosenRows, ImagePart
 from eosin.training.tuning import Tuning
 
 #: Training images that batch statistics are recalibrated over.
@@ -53,6 +54,11 @@ class FitInputs:
     def once(self) -> ImagePart:
         """The training part's images once each, neither copied nor repeated."""
         return self.train if self.plain is None else self.plain
+
+    def class_weights(self, section: TrainSection) -> FloatArray:
+        """Return the weight of each class in the loss, by what an epoch shows, shape (K,)."""
+        counts = np.bincount(self.train.targets, minlength=self.n_classes)
+        return class_weights(shown_counts(counts, section.balance), section.class_weights)
 
 
 def shown_counts(counts: IntArray, balance: str) -> FloatArray:
@@ -127,3 +133,48 @@ def read_peak_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """The decoded images of one split, or their features.
+
+    Attributes:
+        images: uint8, shape (N, H, W, C); features float32, shape (N, D).
+        targets: Class index of each, shape (N,).
+    """
+
+    images: ImageSource | FloatArray
+    targets: IntArray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def at(self, rows: IntArray) -> ImagePart:
+        """Return a part of some of the rows, which may repeat; no image is read or copied."""
+        return ImagePart(ChosenRows(self.images, rows), self.targets[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows:
+    """Some rows of an image source, gathered when they are asked for.
+
+    Attributes:
+        images: N images, or their features.
+        rows: Which of them, in which order, shape (M,); a row may stand there more than once.
+    """
+
+    images: Any
+    rows: IntArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """M, and an image's own shape."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: slice | IntArray) -> Any:
+        """Return the images of some rows."""
+        return self.images[self.rows[chosen]]

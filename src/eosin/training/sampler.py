@@ -1,4 +1,4 @@
-"""Which images make a batch: an order that is a pure function of (seed, epoch)."""
+"""Sampler of batches: an order that is a pure function of (seed, epoch)."""
 
 from __future__ import annotations
 
