@@ -260,7 +260,6 @@ def measure_images(
 
     Returns:
         By quantity, one number per image, shape (N,); NaN where undefined.
-        By quantity, a number an image, shape (N,); NaN where it is undefined.
     """
     rows: list[dict[str, float]] = []
     with progress_bar("Measuring images") as advance:

@@ -318,8 +318,7 @@ def read_run(
         root: The run folder.
         short_name: See :class:`FinishedRun`.
         base: Likewise.
-        pending: Documents that the run is going to be finished with and that are not written yet,
-            by the names of :class:`FinishedRun`.
+        pending: Documents that are not written yet, by the names of :class:`FinishedRun`.
 
     Raises:
         ArtifactError: The folder is missing, holds no ``metrics.json``, or a file of it is
@@ -376,11 +375,7 @@ def _optional(path: Path, kind: type[D]) -> D | None:
 
 
 def _check_counts(run: FinishedRun) -> None:
-    """Compare the tables' numbers of rows with those in other documents.
-
-    Raises:
-        ArtifactError: They differ, as in a file that was cut off between two rows.
-    """
+    """Check the tables' numbers of rows, which differ in a file cut off between two rows."""
     judged, folder = run.judged, run.folder
     if run.predictions is not None and run.predictions["path"].nunique() != judged.n_images:
         found = run.predictions["path"].nunique()

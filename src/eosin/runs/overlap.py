@@ -42,7 +42,6 @@ def audit_overlap(
 
     Returns:
         The audit; ``None`` where the folder does not record the training images.
-        What both share; nothing where the folder does not tell what the model was trained on.
     """
     if not run.folder.manifest.exists():
         return None
