@@ -23,12 +23,9 @@ _PHRASES = (
 
 
 def check_memory() -> None:
-    """Check, before any large library is loaded, that the process may have the memory for it.
+    """Check, before any large library is loaded, that there is memory for it; or ``MemoryError``.
 
-    Where it may not (``ulimit -v``), native code would end the process in its own words.
-
-    Raises:
-        MemoryError: It may not.
+    With too little (``ulimit -v``), native code would end the process in its own words.
     """
     if not can_reserve(_LIBRARIES + _PER_CORE * min(os.cpu_count() or 1, _MOST_CORES)):
         raise MemoryError

@@ -37,11 +37,7 @@ def cache_folder() -> Path:
 
 
 def settings_folder() -> Path:
-    """Return the platform's settings folder for this user.
-
-    Raises:
-        OutputError: The user has no home folder.
-    """
+    """Return the platform's settings folder; ``OutputError`` if the user has no home folder."""
     base = expand_path(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
     if str(base).startswith("~"):
         raise OutputError("the home folder is not known", mend="Set XDG_CONFIG_HOME to a folder")

@@ -161,14 +161,10 @@ def tell_gap(gap: float, n_images: int) -> str:
 
 
 def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
-    """Return one preprocessing for all members.
+    """Return one preprocessing for all members, which read one kind of image.
 
-    Args:
-        parts: The members', of one kind of image.
-
-    Returns:
-        That of the (first) member with the largest input, with the widest intensity window of each
-        channel and the mean of the stain references.
+    It is that of the (first) member with the largest input, with the widest intensity window of
+    each channel and the mean of the stain references.
     """
     largest = max(parts, key=lambda part: part.input_px)
     stains = [part.stain for part in parts if part.stain is not None]
@@ -193,15 +189,7 @@ def _reads_alike(own: Preprocessing, joined: Preprocessing) -> bool:
 
 
 def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
-    """Return the affine map from the ensemble's preprocessing to a member's.
-
-    Args:
-        own: The member's.
-        joined: The ensemble's.
-
-    Returns:
-        ``None`` where both normalise in the same way.
-    """
+    """Return the affine map from the ensemble's normalisation to a member's; ``None`` if equal."""
     if own.model_copy(update={"input_px": joined.input_px, "stain": joined.stain}) == joined:
         return None
     places, own_factor, own_offset = channel_affine(own)
@@ -240,10 +228,6 @@ def mean_threshold(infos: Sequence[ModelInfo], what: str) -> Threshold:
 
     A threshold tuned on the members' out-of-fold predictions does not carry over: a mean of
     probabilities has another spread, and once made every image positive.
-
-    Args:
-        infos: The members.
-        what: Noun for the averaged models.
     """
     thresholds = [info.threshold for info in infos]
     values = [threshold.value for threshold in thresholds if threshold.value is not None]

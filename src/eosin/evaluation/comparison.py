@@ -219,12 +219,7 @@ def range_tests(
 
 
 def cost_of(run: ComparedRun, name: str) -> float | None:
-    """Return a cost of a run's model folder; ``None`` where unknown.
-
-    Args:
-        run: The run.
-        name: One of :data:`COST_NAMES`.
-    """
+    """Return one of the :data:`COST_NAMES` of a run's model folder; ``None`` where unknown."""
     if name == "training_seconds":
         return run.training_seconds
     if name == "latency":
@@ -235,12 +230,10 @@ def cost_of(run: ComparedRun, name: str) -> float | None:
 
 
 def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
-    """Return, for each cost, the Pareto front: the runs that none equals in both and beats in one.
+    """Return, for each cost, the Pareto front: runs that none equals in both and beats in one.
 
-    Args:
-        runs: The runs; those evaluated on images of their training, and heads on features, never
-            count.
-        metric: The metric, of which more is better.
+    More of ``metric`` is better. Runs evaluated on images of their training, and heads on features,
+    never count.
     """
     fronts = {}
     for cost in COST_NAMES:
@@ -265,13 +258,8 @@ def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]
 def light_against_large(runs: Sequence[ComparedRun], metric: str) -> LightAgainstLarge | None:
     """Check P3's limits for the run of the fewest parameters against that of the most.
 
-    Args:
-        runs: The runs; those evaluated on images of their training, and heads on features, are
-            left out.
-        metric: Decides between runs of one size: more is better.
-
-    Returns:
-        ``None`` unless two runs of known, different size remain.
+    Between runs of one size ``metric`` decides, of which more is better. Runs evaluated on images
+    of their training, and heads on features, are left out; ``None`` if no two sizes remain.
     """
     known = [run for run in runs if run.deployed.params and run.is_weighed]
     if not known:

@@ -50,14 +50,9 @@ _TISSUE_DENSITY = 0.45
 
 
 def describe_values(values: FloatArray, groups: Any) -> Distribution | None:
-    """Return the distribution of a quantity of images, each group with the same weight.
+    """Return the distribution of a quantity (N,) of images, each group (N,) with the same weight.
 
-    Args:
-        values: Shape (N,); values that are not finite are left out.
-        groups: Group of each image, shape (N,).
-
-    Returns:
-        ``None`` where no value is finite.
+    Values that are not finite are left out; ``None`` where none is finite.
     """
     known = np.isfinite(values)
     values = np.asarray(values, dtype=np.float64)[known]
@@ -87,12 +82,7 @@ def _quantiles(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def compare_profiles(training: Profile, outside: Profile) -> Drift:
-    """Compare the reference profile with that of external images.
-
-    Args:
-        training: Reference profile of the model.
-        outside: Profile of the external images.
-    """
+    """Compare a model's reference profile with that of external images."""
     pairs = {
         name: (mine, outside.appearance[name])
         for name, mine in training.appearance.items()
@@ -112,13 +102,7 @@ def compare_profiles(training: Profile, outside: Profile) -> Drift:
 
 
 def compare(name: str, training: Distribution, outside: Distribution) -> Shift:
-    """Compare the distributions of one quantity.
-
-    Args:
-        name: Name of the quantity.
-        training: Of the training images.
-        outside: Of the external images.
-    """
+    """Compare the distributions of one quantity in training and external images."""
     mine, theirs = np.array(training.quantiles), np.array(outside.quantiles)
     least = _LEAST_SIDE * training.mean if name == "side_px" else _LEAST_LIGHT
     spread = max(training.spread, _LEAST_SPREAD.get(name, least))
@@ -199,12 +183,9 @@ def profile_samples(
 
 
 def measure_profile(bank: ImageBank, samples: Samples, judged: Judged) -> Profile:
-    """Measure the profile of images and predictions.
+    """Measure the profile of images, as the model reads them, and of predictions.
 
-    Args:
-        bank: The images, read as the model reads them.
-        samples: The images whose appearance is measured.
-        judged: The predictions, for these or for other images.
+    The predictions may be for other images.
     """
     return Profile(
         measured=_kind(bank),
@@ -215,13 +196,7 @@ def measure_profile(bank: ImageBank, samples: Samples, judged: Judged) -> Profil
 
 
 def find_drift(model: ModelFolder, bank: ImageBank, judged: Judged) -> Drift:
-    """Measure the drift of external images from a model's training images.
-
-    Args:
-        model: The model folder.
-        bank: The external images, read as the model reads them.
-        judged: Predictions for them.
-    """
+    """Measure the drift of external images, as the model reads them, and of their predictions."""
     if not model.profile.exists():
         return Drift(
             verdict="unknown",

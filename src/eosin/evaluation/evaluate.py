@@ -103,13 +103,7 @@ class Judged:
 
 
 def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Judged:
-    """Calibrate logits, decide at the model's threshold and abstain by its rule.
-
-    Args:
-        classifier: The model.
-        samples: N rows.
-        logits: Shape (N, K).
-    """
+    """Calibrate logits (N, K), decide at the model's threshold and abstain by its rule."""
     probabilities = classifier.probabilities(logits)
     info = classifier.info
     return Judged(
@@ -131,10 +125,6 @@ def pool_folds(parts: Sequence[Judged], section: EvaluateSection) -> Judged:
 
     The abstention of a fold is calibrated on the other folds' held-out predictions: a fold's own
     inner validation part rarely has enough groups.
-
-    Args:
-        parts: One per fold, predicted by its own model.
-        section: Settings of abstention.
     """
     frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
     raw = [part.uncalibrated for part in parts if part.uncalibrated is not None]
@@ -272,13 +262,7 @@ def _as_hits(judged: Judged, hits: BoolArray) -> Predictions:
 
 
 def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
-    """Measure predictions of one split: everything that ``metrics.json`` holds.
-
-    Args:
-        judged: At least one row.
-        section: Resamples of the bootstrap, and prevalence for predictive values.
-        seed: The run's seed.
-    """
+    """Measure predictions (at least one row) of one split: the contents of ``metrics.json``."""
     draw = Draw(resamples=section.resamples, seed=seed)
     samples = judged.samples
     by_argmax = judged.predictions(judged.predicted)

@@ -50,7 +50,7 @@ def squared_errors(
 
     Args:
         targets: Class index of each row, (N,).
-        probabilities: One column a class, each row summing to one, (N, C).
+        probabilities: One column per class, each row summing to one, (N, C).
         positive: In a binary task (p - y)² of this class, in [0, 1]. With ``None`` the sum over
             all classes, in [0, 2] (Brier, 1950): for two classes that is twice the binary number.
     """
@@ -71,11 +71,11 @@ def top_label(targets: IntArray, probabilities: FloatArray) -> tuple[IntArray, F
 
 
 def reliability_bins(targets: IntArray, probabilities: FloatArray) -> ReliabilityBins:
-    """Return confidence and accuracy of the top label in each bin.
+    """Return confidence and accuracy of the top label by bin.
 
     Args:
         targets: Class index of each row, shape (N,).
-        probabilities: One column a class, each row summing to one, (N, C).
+        probabilities: One column per class, each row summing to one, (N, C).
 
     Raises:
         DataError: Shapes differ, or a value is out of range.

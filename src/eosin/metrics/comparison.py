@@ -174,14 +174,7 @@ def _by_rank(predictions: Predictions) -> Predictions:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for multiple tests (Holm, Scandinavian Journal of Statistics 1979).
-
-    Args:
-        p_values: Those of all comparisons, in any order.
-
-    Returns:
-        Corrected p-values in the same order, at most 1.
-    """
+    """Correct p-values, in their order (Holm, Scandinavian Journal of Statistics 1979)."""
     order = np.argsort(p_values, kind="stable")
     scaled = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
     corrected = np.empty(len(order))
@@ -208,11 +201,7 @@ class McNemar:
 
 
 def mcnemar(right_one: BoolArray, right_other: BoolArray) -> McNemar:
-    """Test whether two models are right equally often.
-
-    Args:
-        right_one: Whether the first model is right, shape (N,).
-        right_other: Whether the second is, (N,).
+    """Test whether two models, each right (N,) or not, are right equally often.
 
     Raises:
         DataError: The shapes differ.

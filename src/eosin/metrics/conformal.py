@@ -99,34 +99,22 @@ def groups_needed(alpha: float) -> int:
 
 
 def prediction_sets(probabilities: FloatArray, quantiles: Sequence[float]) -> BoolArray:
-    """Return the prediction set of each image as a mask of classes, shape (N, K).
-
-    Args:
-        probabilities: Shape (N, K).
-        quantiles: One per class, in [0, 1].
-    """
+    """Return the sets (N, K) of probabilities (N, K), for one quantile per class, in [0, 1]."""
     sets: BoolArray = 1.0 - probabilities <= np.asarray(quantiles, dtype=np.float64)
     return sets
 
 
 def contradicts(sets: BoolArray, decided: IntArray) -> BoolArray:
-    """Return True where the set is a single class other than the decided one, shape (N,).
+    """Return True (N,) where the set (N, K) is a single class other than the decided one (N,).
 
-    Args:
-        sets: Which classes are in the set of each image, (N, K).
-        decided: Decided class index, (N,); a threshold may decide for a class outside the set.
+    A threshold may decide for a class outside the set.
     """
     told: BoolArray = (sets.sum(axis=1) == 1) & ~sets[np.arange(len(sets)), decided]
     return told
 
 
 def abstains(sets: BoolArray, decided: IntArray) -> BoolArray:
-    """Return True where the set is not exactly the decided class, shape (N,).
-
-    Args:
-        sets: Which classes are in the set of each image, (N, K).
-        decided: Decided class index, (N,).
-    """
+    """Return True (N,) where the set (N, K) is not exactly the decided class (N,)."""
     told: BoolArray = (sets.sum(axis=1) != 1) | contradicts(sets, decided)
     return told
 

@@ -101,12 +101,7 @@ def _group_sums(predictions: Predictions) -> csr_array:
 
 
 def of_class(measured: FloatArray, positive: int | None) -> FloatArray:
-    """Return a metric of one class, or its macro average, shape (R,).
-
-    Args:
-        measured: A metric, (R,) or (R, C).
-        positive: Its class; ``None`` for the mean over all.
-    """
+    """Return a metric (R, C) of one class, or with ``None`` its macro average; (R,) is kept."""
     if measured.ndim == 1:
         return measured
     return np.asarray(measured.mean(axis=1) if positive is None else measured[:, positive])

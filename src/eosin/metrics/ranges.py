@@ -40,13 +40,10 @@ class BlockError:
 
 
 def block_error(values: FloatArray) -> BlockError:
-    """Return the residual variance of a two-way layout.
-
-    Args:
-        values: One row per block, one column per treatment, shape (B, T), both at least two.
+    """Return the residual variance of a two-way layout (B, T): rows are blocks, columns treatments.
 
     Raises:
-        DataError: There are fewer, or a value is not finite.
+        DataError: A side is less than two, or a value is not finite.
     """
     if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
         raise DataError(f"finite values of two blocks and treatments needed, got {values.shape}")

@@ -65,16 +65,10 @@ def summarise_by_class(
     seed: int = 0,
     names: Sequence[str] = BY_CLASS,
 ) -> dict[int, dict[str, Estimate]]:
-    """Measure each class against the rest; arguments and errors as :func:`summarise`.
+    """Measure each class against the rest; by class index and metric.
 
-    Args:
-        predictions: The predictions to evaluate; ``positive`` is ignored.
-        resamples: Number of resamples of the groups.
-        seed: The run's seed.
-        names: Metrics, out of those that exist per class.
-
-    Returns:
-        By class index, one estimate per name.
+    Arguments and errors are those of :func:`summarise`, but ``positive`` is ignored and ``names``
+    are of metrics that exist per class.
     """
     classes = range(predictions.n_classes)
     points, samples = _measure(predictions, names, PER_CLASS, classes, resamples, seed)

@@ -139,11 +139,7 @@ def _check_same_task(one: FinishedRun, other: FinishedRun) -> None:
 
 
 def check_distinct(one: FinishedRun, other: FinishedRun) -> None:
-    """Check that two runs are not of one model.
-
-    Raises:
-        UsageError: They are of one model.
-    """
+    """Raise ``UsageError`` if two runs are of one model."""
     models = [each.model and each.model.weights_sha256 for each in (one, other)]
     if models[0] is not None and models[0] == models[1]:
         raise UsageError(

@@ -92,8 +92,7 @@ def _hash(run: FinishedRun, samples: Samples, preprocessing: Preprocessing) -> F
 def divide_shared(shared: SharedImages) -> Samples:
     """Return the shared images as test subset, and the training images of any run as the others.
 
-    Args:
-        shared: Images of runs without folds (with folds every image was trained on).
+    For runs without folds: with folds every image was trained on.
     """
     frames = [shared.samples.frame.assign(split="test")]
     for part in ("train", "val"):
@@ -110,12 +109,9 @@ def divide_shared(shared: SharedImages) -> Samples:
 def audit_shared(shared: SharedImages) -> AuditReport:
     """Leak audit of each run's training images against the images that all held out.
 
-    Args:
-        shared: The runs; one without patients takes those that another knows.
-
-    Returns:
-        The leaks, each with the name of its run: by path, group, accession and cluster, and from
-        the runs' own audits those that need the files or an earlier training.
+    A run without patients takes those that another knows. Each leak has the name of its run: those
+    by path, group, accession and cluster, and from the runs' own audits those that need the files
+    or an earlier training.
     """
     judged = set(shared.samples.frame["path"])
     findings: list[Finding] = []

@@ -30,18 +30,11 @@ _LOOKED_FOR = 9
 
 
 def find_images(run: RunFolder, samples: Samples) -> Samples:
-    """Return a run's samples with the present paths of their images.
+    """Return the samples of a run, or of a fold, with the present paths of their images.
 
     A manifest's paths start from the run folder. If that was moved alone, they are found by the
-    folder of the data and each image's path below it.
-
-    Args:
-        run: The run, or a fold of one.
-        samples: Its manifest.
-
-    Returns:
-        The samples with another root and other paths; unchanged where nothing was moved, or where
-        the images are in neither folder.
+    folder of the data and each image's path below it. The samples are unchanged where nothing was
+    moved, or where the images are in neither folder.
     """
     if _is_there(samples):
         return samples
@@ -107,13 +100,13 @@ def _resume_command(run: RunFolder) -> str:
 
 
 def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
-    """Update the paths in a run's files where its images were moved.
+    """Update the paths in the files of a run and its folds where its images were moved.
 
     The files by which a move is noticed are written last, so that a killed process does not leave
     a run that looks updated.
 
     Args:
-        run: The run; its folds follow.
+        run: The run.
         recipe: The resolved recipe, with the new path.
         samples: The images that it names: the same ones in the same order.
     """
