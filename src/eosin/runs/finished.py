@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -306,31 +305,22 @@ _READ = (
 )
 
 
-def read_run(
-    root: Path,
-    short_name: str = "",
-    base: Path | None = None,
-    pending: Mapping[str, Any] | None = None,
-) -> FinishedRun:
+def read_run(root: Path, short_name: str = "", base: Path | None = None) -> FinishedRun:
     """Read and check a whole run folder.
 
     Args:
         root: The run folder.
         short_name: See :class:`FinishedRun`.
         base: Likewise.
-        pending: Documents that are not written yet, by the names of :class:`FinishedRun`.
 
     Raises:
         ArtifactError: The folder is missing, holds no ``metrics.json``, or a file of it is
             foreign, damaged or of a newer format.
     """
     run = FinishedRun(Path(root), short_name, base)
-    vars(run).update(pending or {})
-    if not pending:
-        _check_run(run.folder)
+    _check_run(run.folder)
     with hinting():
-        if not pending:
-            check_run_files(run.folder)
+        check_run_files(run.folder)
         for name in _READ:
             getattr(run, name)
         for fold in run.folds:

@@ -180,17 +180,16 @@ def test_another_protocol_starts_the_section_anew(recipe_file, split, overrides,
     assert recipe_from_dict(again).data.split.model_dump() == section.model_dump()
 
 
-def test_what_is_dropped_is_said_in_one_line(recipe_file):
+def test_what_is_dropped_is_said_in_one_line(recipe_file, messages):
     path = recipe_file({**BASE, "data": {"dataset": "phantom", "split": FOLDS}})
-    said = []
-    read_recipe(path, ["data.split.protocol=grouped"], said.append)
-    assert len(said) == 1
-    assert "k = 3" in said[0]
-    assert "val = 0.15" in said[0]
-    read_recipe(path, ["data.split.val=0.2", "train.epochs=1"], said.append)
-    assert len(said) == 1
-    read_recipe(recipe_file(BASE), ["data.split.protocol=folds"], said.append)
-    assert len(said) == 1
+    read_recipe(path, ["data.split.protocol=grouped"])
+    assert len(messages) == 1
+    assert "k = 3" in messages[0]
+    assert "val = 0.15" in messages[0]
+    read_recipe(path, ["data.split.val=0.2", "train.epochs=1"])
+    assert len(messages) == 1
+    read_recipe(recipe_file(BASE), ["data.split.protocol=folds"])
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,20 @@ _PARTS = (
 def write_card(run: Path, pending: Mapping[str, Any] | None = None) -> None:
     """Write the model card from the run folder alone; nothing if the run holds no model.
 
+    Args:
+        run: The run folder.
+        pending: Documents that it is going to be finished with and that are not written yet, by
+            the names of :class:`~eosin.runs.finished.FinishedRun`.
+
     Raises:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The card cannot be written.
     """
-    save_card(read_run(Path(run), pending=pending))
+    if pending is None:
+        return save_card(read_run(Path(run)))
+    finished = FinishedRun(Path(run))
+    vars(finished).update(pending)
+    return save_card(finished)
 
 
 def save_card(run: FinishedRun) -> None:

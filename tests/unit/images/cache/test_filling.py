@@ -1,6 +1,5 @@
 """What is read, what is remembered, and when it is read again."""
 
-import hashlib
 import itertools
 import json
 import os
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.images.cache.workshop import SETTINGS, SHAPE, Decoder, Workshop, pixels_of
 
 from eosin.core.errors import ImageError
-from eosin.core.files import sha256_file
+from eosin.core.files import hash_file, sha256_file
 from eosin.images.cache import Entry, Item, StoreSettings, fill_store
 from eosin.images.hashes import hash_pixels
 
@@ -250,23 +249,18 @@ def test_lack_of_memory_is_one_image_s_and_is_tried_again(workshop):
     assert np.array_equal(images, [pixels_of(n) for n in range(60)])
 
 
-def test_a_container_is_hashed_once_however_many_images_are_asked_for(workshop, monkeypatch):
+def test_a_container_is_hashed_once_however_many_images_are_asked_for(workshop, on_entry):
     hashed = []
-    digest = hashlib.file_digest
-
-    def note(stream, algorithm):
-        hashed.append(os.fstat(stream.fileno()).st_ino)
-        return digest(stream, algorithm)
-
-    monkeypatch.setattr(hashlib, "file_digest", note)
     path = workshop.draw("box.raw", *range(50))
-    images, entries = workshop.read(*(f"box.raw#{i}" for i in range(30)))
-    assert hashed == [path.stat().st_ino]
+    with on_entry(hash_file, lambda given: hashed.append(given["path"])):
+        images, entries = workshop.read(*(f"box.raw#{i}" for i in range(30)))
+    assert hashed == [path]
     assert np.array_equal(images, [pixels_of(n) for n in range(30)])
     assert len({entry.content for entry in entries}) == 1
     # More of it: the file is as it was, so it is not hashed again.
-    images, _ = workshop.read(*(f"box.raw#{i}" for i in range(50)))
-    assert hashed == [path.stat().st_ino]
+    with on_entry(hash_file, lambda given: hashed.append(given["path"])):
+        images, _ = workshop.read(*(f"box.raw#{i}" for i in range(50)))
+    assert hashed == [path]
     assert len(workshop.decoder.calls) == 50
     assert np.array_equal(images, [pixels_of(n) for n in range(50)])
 
