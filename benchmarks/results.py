@@ -219,14 +219,14 @@ def _circumstances(entry: dict[str, str]) -> str:
         "```",
         "",
         f"{run['device']}, {run['platform']}, torch {run['packages']['torch']}; {seconds}. "
-        f"Judged by Eosin {run['eosin']} at {run['git']}. "
+        f"Evaluated by Eosin {run['eosin']} at {run['git']}. "
         f"ONNX parity: {gap:.1e} "
         f"on {run['parity']['n_images']} images.",
     ]
     threshold = metrics["at_threshold"]
     if metrics["threshold"]["target_recall"] is not None:
         lines.append(
-            f"At the threshold locked for a recall of {metrics['threshold']['target_recall']:.2f} "
+            f"At the threshold tuned for a recall of {metrics['threshold']['target_recall']:.2f} "
             f"({metrics['threshold']['source']}): recall {_metric(threshold['recall'])}, "
             f"specificity {_metric(threshold['specificity'])}."
         )

@@ -1,4 +1,4 @@
-"""The verb ``compare``: finished runs on the images that all of them were judged on."""
+"""Command ``compare``: comparison of finished runs on the images that all of them held out."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ from eosin.runs.comparison import find_ranges, make_contenders
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
 
-#: Metrics that can rank runs.
+#: Metrics by which runs can be ranked.
 _RANKING = tuple(name for name, row in METRICS.items() if row.higher_is_better)
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """What ``compare`` made.
+    """Result of ``compare``.
 
     Attributes:
-        folder: Where ``comparison.html``, ``comparison.json`` and ``comparison.csv`` lie.
-        page: The page.
-        comparison: What the document says.
+        folder: Folder of ``comparison.html``, ``comparison.json`` and ``comparison.csv``.
+        page: Path of the HTML page.
+        comparison: The contents of ``comparison.json``.
     """
 
     folder: Path
@@ -77,14 +77,14 @@ def compare(
     metric: str = "auc",
     pseudonymise: bool = False,
 ) -> ComparisonResult:
-    """Compare finished runs by what they reach on the same images, and by what they cost.
+    """Compare finished runs by their metrics on the same images, and by their costs.
 
     Args:
-        runs: At least two run folders of one label set, or folders that ``evaluate`` made.
-        output: Where to; ``runs/compare-<UTC time>`` by default.
-        metric: What they are ranked by; accuracy where it is undefined for one of them, which
-            the page says.
-        pseudonymise: Whether patients, groups and paths get pseudonyms, be they in a run's name.
+        runs: At least two folders of runs or evaluations with one label set.
+        output: Output folder; ``runs/compare-<UTC time>`` by default.
+        metric: Ranks the runs; accuracy is used instead where it is undefined for one of them, with
+            a remark on the page.
+        pseudonymise: Whether patients, groups and paths get pseudonyms, also in a run's name.
 
     Raises:
         UsageError: Fewer than two runs, one of them twice, or no such metric.
@@ -221,7 +221,7 @@ def _preprocessing(recipe: Recipe | None) -> str:
 
 
 def _protocol(run: FinishedRun) -> str:
-    """Say how the images were divided."""
+    """Format a run's split protocol."""
     if run.split == EXTERNAL:
         return "outside manifest"
     if run.recipe is None:
@@ -233,7 +233,7 @@ def _protocol(run: FinishedRun) -> str:
 
 
 def _table(comparison: Comparison) -> Any:
-    """Lay out ``comparison.csv``."""
+    """Return the table of ``comparison.csv``."""
     rows = []
     for run in comparison.runs:
         row: dict[str, Any] = {"run": run.name, "model": run.model, "protocol": run.protocol}

@@ -1,4 +1,4 @@
-"""The verb ``data fetch``: a public data set into a folder, whole, checked and recorded."""
+"""Command ``data fetch``: download of a public data set, complete, verified and recorded."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _LOCK = ".fetching.lock"
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a fetch left behind.
+    """Result of ``data fetch``.
 
     Attributes:
-        folder: Where the data set lies.
-        unpacks_to: What lies there.
-        fetched: Names of the files that were fetched or unpacked now.
+        folder: Folder of the data set.
+        unpacks_to: Contents of the folder.
+        fetched: Names of the files that were downloaded or unpacked now.
         kept: Names of those that were complete before.
-        next_step: What to do with it.
+        next_step: Sentence on what to do with it.
     """
 
     folder: Path
@@ -64,21 +64,21 @@ def fetch_dataset(
     patience: Patience | None = None,
     limits: UnpackLimits | None = None,
 ) -> Fetched:
-    """Download a public data set, or what is missing of it.
+    """Download a public data set, or the missing part of it.
 
     Args:
         name: A data set that has a source.
         output: Its folder; ``$EOSIN_DATA/<name>`` by default.
-        accept_licence: Whether its licence is accepted, without asking.
+        accept_licence: Whether its licence is accepted without asking.
         keep_archive: Whether archives stay once they are unpacked.
-        confirm: Asks the user a yes-or-no question; None where there is nobody to ask.
+        confirm: Asks the user a yes-or-no question; ``None`` without a terminal.
         patience: How long to wait for a server.
-        limits: What an archive may unpack to.
+        limits: Limits on what an archive may unpack to.
 
     Raises:
-        UsageError: No such data set, no folder, or a licence that nobody accepted.
+        UsageError: No such data set, no folder, or a licence that was not accepted.
         EosinError: It cannot be fetched, does not fit, or is not what was published or recorded.
-        InterruptedRunError: The user stopped it; what came is kept.
+        InterruptedRunError: The user stopped it; what was downloaded is kept.
     """
     source = SOURCES.get(name)
     folder = _find_folder(source, output)
@@ -130,7 +130,7 @@ def _accept(
     accept_licence: bool,
     confirm: Callable[[str], bool] | None,
 ) -> Ledger:
-    """Return the ledger to go on with; the licence is asked for once, and again if it changes."""
+    """Return the record to continue; asks for the licence once, and again if it changes."""
     if ledger is not None and ledger.licence == source.licence:
         return ledger
     _LOG.info(f"{source.title}, {_tell_size(source)}, from {source.homepage}")
@@ -162,7 +162,7 @@ def _tell_size(source: Source) -> str:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it: two fetches would write the same part."""
+    """Make the folder and lock it against a second fetch."""
     with explain_os_errors("make", folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / _LOCK) as is_alone:
@@ -176,7 +176,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
-    # What a killed process left there is whole nowhere and takes room.
+    # Files that a killed process left there are incomplete and take space.
     shutil.rmtree(folder / WORK, ignore_errors=True)
     try:
         yield
@@ -206,7 +206,7 @@ def _bring(
 
 
 def _needed_bytes(folder: Path, files: list[RemoteFile]) -> int:
-    """Return what is still to come, as far as it is known: each file, and what it unpacks to."""
+    """Return the bytes still needed, as far as known: for each file and its unpacked contents."""
     needed = 0
     for file in files:
         there = (folder / file.name).exists()

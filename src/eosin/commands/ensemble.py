@@ -1,7 +1,7 @@
-"""The verb ``ensemble``: the mean of probabilities over finished runs of one label set.
+"""Command ``ensemble``: mean of the probabilities of finished runs of one label set.
 
-The metrics take no network: every run has written what it said of the images that it held out,
-and those that all runs held out are averaged.
+The metrics take no network: the runs' written predictions of the images that all of them held out
+are averaged.
 """
 
 from __future__ import annotations
@@ -51,21 +51,21 @@ from eosin.runs.overlap import audit_shared, divide_shared
 
 _LOG = logging.getLogger(__name__)
 
-#: As ``evaluate`` judges a folder without a recipe, so that both give the same intervals.
+#: As ``evaluate`` measures a folder without a recipe, so that both give the same intervals.
 _JUDGING, _SEED = EvaluateSection(), 0
-#: What the metrics are called in ``model.json`` where the model itself was not judged.
+#: Name of the metrics in ``model.json`` where the model itself was not evaluated.
 _NOT_ITSELF = "members_held_out"
 _THRESHOLDS = "thresholds, each chosen on its own validation part"
 
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """What ``ensemble`` made.
+    """Result of ``ensemble``.
 
     Attributes:
-        run: The folder, which is a run's.
+        run: The run folder.
         metrics: Measurements by split: ``test``, or ``oof`` where a member has folds.
-        members: The runs, with what each reaches on the same images.
+        members: The runs, with the metrics of each on the same images.
         gap: Largest difference of a probability between the model's file and the mean of its
             members, on real images.
     """
@@ -77,12 +77,12 @@ class EnsembleResult:
 
 
 def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> EnsembleResult:
-    """Average finished runs: judge the mean of their probabilities, and write it as one model.
+    """Average finished runs: evaluate the mean of their probabilities, and write it as one model.
 
     Args:
         runs: At least two run folders of one label set; networks, input sizes, normalisations and
             splits may differ.
-        output: Where to; ``runs/ensemble-<UTC time>`` by default.
+        output: Output folder; ``runs/ensemble-<UTC time>`` by default.
 
     Raises:
         EosinError: A run is not finished or does not fit, or no image is held out in all of them.
@@ -122,10 +122,10 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> Ensem
 
 
 def _judge(members: Sequence[FinishedRun], shared: SharedImages) -> Judged:
-    """Average what the members said of the images that all of them held out.
+    """Average the members' predictions of the images that all of them held out.
 
-    Decided at the mean of the thresholds of the networks that judged an image: one chosen on the
-    averaged predictions would have been chosen on what is judged.
+    The threshold is the mean over the networks that predicted an image: one tuned on the averaged
+    predictions would have been tuned on the evaluated images.
     """
     samples = shared.samples
     frame = samples.frame.assign(split=shared.split)
@@ -149,7 +149,7 @@ def _judge(members: Sequence[FinishedRun], shared: SharedImages) -> Judged:
 
 
 def _refuse_abstention(members: Sequence[FinishedRun]) -> Abstention:
-    """Return why the mean abstains on nothing: what its members promise doesn't carry over."""
+    """Return why the mean does not abstain: its members' guarantees do not carry over."""
     rules = [member.info.abstention for member in members if member.info.abstention is not None]
     return Abstention(
         alpha=rules[0].alpha if rules else _JUDGING.alpha,
@@ -161,7 +161,7 @@ def _refuse_abstention(members: Sequence[FinishedRun]) -> Abstention:
 
 
 def _decide(mean: Any, samples: Samples) -> IntArray:
-    """Return the class of each row at its own threshold, the arg-max where there is none."""
+    """Return the class of each row at its own threshold, the arg-max without one."""
     chosen = np.asarray(np.argmax(mean[:, :-1], axis=1), dtype=np.int64)
     if samples.positive is None or len(samples.class_names) != 2:
         return chosen
@@ -188,7 +188,7 @@ def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
 
 
 def _manifest(shared: SharedImages) -> Samples:
-    # With folds every image was trained on in its turn: there are no parts to tell.
+    # With folds every image was trained on by some network: there are no subsets.
     return shared.samples if shared.split == OUT_OF_FOLD else divide_shared(shared)
 
 
@@ -215,14 +215,14 @@ def _write_model(
         "data_licence": "; ".join(dict.fromkeys(info.data_licence for info in infos)),
         "simulated": any(info.simulated for info in infos),
     }
-    # What one member says of simulated images holds for their mean.
+    # If one member was trained on simulated images, so was their mean.
     first = next((info for info in infos if info.simulated), infos[0])
     places = [member.model_folder for member in members]
     return write_mean(folder, places, first.model_copy(update=changes), images)
 
 
 def _chain(infos: Sequence[ModelInfo]) -> list[TransferStage]:
-    """Return every stage that some member had behind it, once."""
+    """Return the union of the members' transfer stages."""
     found: list[TransferStage] = []
     for stage in (stage for info in infos for stage in info.transfer_chain):
         found += [stage] if stage not in found else []

@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: judge a model on a split or on an outside manifest; needs no torch."""
+"""Command ``evaluate``: evaluation of a model on a split or an external manifest, without torch."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ from eosin.runs.relocation import find_needed_images
 
 @dataclass(frozen=True)
 class Assessment:
-    """What ``evaluate`` made.
+    """Result of ``evaluate``.
 
     Attributes:
-        folder: Where ``metrics.json``, ``predictions.csv`` and ``report.html`` lie.
+        folder: Folder of ``metrics.json``, ``predictions.csv`` and ``report.html``.
         metrics: Measurements by split.
         n_skipped: Images that could not be read.
-        drift: How outside images differ from those of the training; nothing of own ones.
-        audit: What outside images share with the training; nothing of own ones, and where the
-            folder does not tell what the model was trained on.
+        drift: Drift of external images from those of the training; ``None`` for the run's own.
+        audit: Overlap of external images with the training; ``None`` for the run's own, and where
+            the folder does not record the training images.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """What one model said of one table."""
+    """Predictions of one model for one table."""
 
     judged: Judged
     logits: pd.DataFrame
@@ -86,23 +86,23 @@ def evaluate(
     allow_skipped: bool = False,
     pseudonymise: bool = False,
 ) -> Assessment:
-    """Judge a model.
+    """Evaluate a model.
 
     Args:
         run_or_model: A run folder or a model folder.
-        data: An outside manifest, judged whole under the split name ``external``.
-        labels: Of an outside manifest: the model's class for each label that is called otherwise
+        data: An external manifest, evaluated whole under the split name ``external``.
+        labels: The model's class for each label of an external manifest that has another name
             there; empty leaves its rows out.
-        label: The column of an outside manifest that holds the labels.
-        columns: The columns of an outside manifest that hold the image reference, the patient and
-            the group, where they are called otherwise.
-        split: Which split of the run's own manifest; ``oof`` judges every fold of a run with
-            folds by its own model.
+        label: The column of an external manifest that holds the labels.
+        columns: The columns of an external manifest that hold the image reference, the patient and
+            the group, if they have other names.
+        split: Split of the run's own manifest; ``oof`` evaluates every fold of a run with folds by
+            its own model.
         features: For a head on features, their table; by default the run's own.
-        prevalence: Share of the positive class that predictive values are to hold for; by default
-            what the run's recipe states, else that of the judged images.
-        output: Where to; ``runs/evaluate-<UTC time>`` by default.
-        allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
+        prevalence: Prevalence of the positive class for predictive values; by default that of the
+            run's recipe, else of the evaluated images.
+        output: Output folder; ``runs/evaluate-<UTC time>`` by default.
+        allow_skipped: Whether unreadable images are accepted; left to the caller.
         pseudonymise: Whether patients, groups and paths get pseudonyms in all that is written.
 
     Raises:
@@ -127,7 +127,7 @@ def evaluate(
     with hinting():
         check_run_files(run.folder, (run.folder.recipe, run.folder.manifest))
         recipe = run.recipe
-    # As the run evaluated itself, so that doing it again gives the same intervals.
+    # The run's own settings, so that a second evaluation gives the same intervals.
     section, seed = (recipe.evaluate, recipe.seed) if recipe else (EvaluateSection(), 0)
     if prevalence is not None:
         if not 0.0 < prevalence < 1.0:
@@ -170,7 +170,7 @@ def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
 
 
 def _find_model(run: RunFolder) -> Path:
-    """Return the model folder: the place itself, or the run's.
+    """Return the model folder: the given folder itself, or the run's.
 
     Raises:
         ArtifactError: There is none, or not yet.
@@ -276,7 +276,7 @@ def _write(
 ) -> Assessment:
     frame = judged.samples.frame
     if not set(frame["split"]) <= set(SPLITS):
-        # What an outside or pooled table is called here is no part that a manifest may name.
+        # A manifest may only name subsets, not the split of an external or out-of-fold table.
         frame = frame.drop(columns="split")
     write_manifest(folder.manifest, replace(judged.samples, frame=frame))
     write_predictions(folder, [judged], [part.logits for part in parts])
@@ -288,7 +288,7 @@ def _write(
         write_document(folder.drift, drift)
     if audit is not None:
         write_document(folder.audit, audit)
-    # Last: a folder with metrics is a finished one.
+    # Last: a folder counts as finished once it has metrics.
     write_metrics(folder.metrics, metrics)
     write_report(folder.root)
     return Assessment(folder.root, metrics, len(skipped), drift, audit)

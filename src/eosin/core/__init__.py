@@ -1,1 +1,1 @@
-"""What every room of the house needs: errors, registries, types, seeds, whole files."""
+"""Base of all packages: errors, files, registries, seeding, text, types and settings."""

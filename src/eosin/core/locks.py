@@ -1,4 +1,4 @@
-"""Lock of a folder that one process works in; no part of files, as filelock is slow to import."""
+"""Lock of a folder that one process works in (apart from files: filelock is slow to import)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold a lock file, which is removed at the end; yields whether nobody else holds it.
+    """Hold a lock file, which is removed at the end; yields True if no other process holds it.
 
     The lock itself ends with the process, however it ends. Where no lock can be made, nothing is
     held.
 
     Args:
-        path: The lock file, in a folder that is there.
+        path: The lock file, in an existing folder.
     """
     lock, is_free = FileLock(path), True
     try:

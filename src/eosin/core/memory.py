@@ -1,4 +1,4 @@
-"""Lack of memory: whether a program can start, and how libraries report it while they load."""
+"""Lack of memory: a check before start, and detection while libraries load."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import os
 #: Address space that the libraries of the smallest command need, in bytes; and each thread of
 #: OpenBLAS, which starts one a core (64 at most) and ends the process where it cannot.
 _LIBRARIES, _PER_CORE, _MOST_CORES = 576 << 20, 16 << 20, 64
-#: What is asked for to find out whether an error came from a lack of memory.
+#: Reserved as a test of whether an error came from a lack of memory.
 _PROBE = 64 << 20
-#: What the dynamic linker and other libraries' allocators say.
+#: Messages of the dynamic linker and of other libraries' allocators.
 _PHRASES = (
     "failed to map segment",
     "annot allocate memory",
@@ -23,19 +23,16 @@ _PHRASES = (
 
 
 def check_memory() -> None:
-    """Check, before any large library is loaded, that the process may have the memory for it.
+    """Check, before any large library is loaded, that there is memory for it; or ``MemoryError``.
 
-    Where it may not (``ulimit -v``), native code would end the process in its own words.
-
-    Raises:
-        MemoryError: It may not.
+    With too little (``ulimit -v``), native code would end the process in its own words.
     """
     if not can_reserve(_LIBRARIES + _PER_CORE * min(os.cpu_count() or 1, _MOST_CORES)):
         raise MemoryError
 
 
 def can_reserve(n_bytes: int) -> bool:
-    """Return whether so much address space is to be had; none of it is used."""
+    """Return True if so much address space can be reserved; none of it is used."""
     try:
         mmap.mmap(-1, n_bytes).close()
     except (OSError, MemoryError):
@@ -44,10 +41,10 @@ def can_reserve(n_bytes: int) -> bool:
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """Return whether an error, or one that it followed from, says that memory ran out.
+    """Return True if an error, or one that it followed from, comes from a lack of memory.
 
     Imports fail in many ways where memory is short, and OpenBLAS interrupts the process (SIGINT):
-    what says nothing of memory counts as such where no memory is to be had.
+    any other error counts as such if no memory can be reserved.
     """
     seen: BaseException | None = error
     while seen is not None:

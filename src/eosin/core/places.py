@@ -22,8 +22,8 @@ _TELEMETRY_OFF = {
 
 
 def expand_path(text: str) -> Path:
-    """Return a path with ``$NAME`` and ``~`` filled in; what is not known stays as it is."""
-    # Path.expanduser raises where a user is not known.
+    """Return a path with ``$NAME`` and ``~`` expanded; unknown ones stay as they are."""
+    # Path.expanduser raises for an unknown user.
     return Path(os.path.expanduser(os.path.expandvars(text)))  # noqa: PTH111
 
 
@@ -37,11 +37,7 @@ def cache_folder() -> Path:
 
 
 def settings_folder() -> Path:
-    """Return the platform's settings folder for this user.
-
-    Raises:
-        OutputError: The user has no home folder.
-    """
+    """Return the platform's settings folder; ``OutputError`` if the user has no home folder."""
     base = expand_path(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
     if str(base).startswith("~"):
         raise OutputError("the home folder is not known", mend="Set XDG_CONFIG_HOME to a folder")

@@ -31,7 +31,7 @@ _WARM_UP, LEAST_TOLD_S = 32, 10.0
 
 
 _LOG = logging.getLogger(__name__)
-#: Whether a bar is open in this process.
+#: True while a bar is open in this process.
 _open = False
 
 

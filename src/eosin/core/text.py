@@ -1,4 +1,4 @@
-"""Text for people: names cleaned and compared; numbers, lists, sizes and times written out."""
+"""Text for people: names cleaned and compared; numbers, lists, sizes and times formatted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-#: Characters that no reader sees at the ends of a cell: zero-width ones and byte-order marks.
+#: Invisible characters at the ends of a value: zero-width ones and byte-order marks.
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 #: Written-out forms of "not known", in lower case.
 _UNKNOWN = frozenset(
@@ -17,7 +17,7 @@ _UNKNOWN = frozenset(
 _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_NAME = 1_000
-#: What moves a terminal's cursor, starts its commands, ends a line or turns the reading direction.
+#: Characters that control a terminal, end a line or change the reading direction.
 _CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -35,7 +35,7 @@ def printable(name: object) -> str:
 def one_line(text: object) -> str:
     r"""Return text as one line for a terminal: control characters are escaped, ``\x1b[2J``.
 
-    Names of files and classes may be somebody else's, and may hold any character.
+    Names of files and classes come from others and may hold any character.
     """
     return _CONTROLS.sub(_escape, str(text))
 
@@ -48,22 +48,21 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def is_name(name: str) -> bool:
-    """Return whether a text can be the name of a class, a channel or a magnification.
+    """Return True if a text can be the name of a class, a channel or a magnification.
 
-    It is printed in tables, figures and lines, so it has no control characters, such as a tab or a
-    line's end, at most 1,000 characters, and at least one that is no blank.
+    It has no control characters, at most 1,000 characters, and at least one that is not blank.
     """
     is_plain = is_text(name) and not any(unicodedata.category(letter) == "Cc" for letter in name)
     return is_plain and bool(name.strip()) and len(name) <= _LONGEST_NAME
 
 
 def is_text(name: str) -> bool:
-    """Return whether a text can be written: it is UTF-8 and has no character NUL."""
+    """Return True if a text can be written: it is UTF-8 and has no NUL character."""
     return _SURROGATE.search(name) is None and "\0" not in name
 
 
 def shorten(text: str, most: int = 120) -> str:
-    """Return a text of at most so many characters, for a message: its beginning and its end."""
+    """Return a text of at most ``most`` characters, for a message: its beginning and its end."""
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2 - 3) :]}"
 
 
@@ -73,10 +72,10 @@ def clean_name(text: str) -> str:
 
 
 def spelling_key(text: str) -> str:
-    """Return what two spellings of one name share.
+    """Return a key that different spellings of one name share.
 
-    Spellings that differ by surrounding blanks, Unicode form, case, leading zeros or a trailing
-    ``.0`` have the same key: ``P01``, ``p1`` and ``P01 ``; ``7``, ``007`` and ``7.0``.
+    Spellings may differ by surrounding blanks, Unicode form, case, leading zeros or a trailing
+    ``.0``: ``P01``, ``p1`` and ``P01 ``; ``7``, ``007`` and ``7.0``.
     """
     name = unicodedata.normalize("NFC", clean_name(text).casefold())
     whole = _WHOLE_NUMBER.fullmatch(name)
@@ -84,7 +83,7 @@ def spelling_key(text: str) -> str:
 
 
 def is_unknown(text: str) -> bool:
-    """Return whether a cell is empty or writes out that its value is not known (``NA``, ``?``)."""
+    """Return True if a value is empty or written out as unknown (``NA``, ``?``)."""
     return clean_name(text).casefold() in _UNKNOWN
 
 

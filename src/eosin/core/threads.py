@@ -1,4 +1,4 @@
-"""Mapping over tasks on a few threads, in order; no lack of memory makes it wait for ever."""
+"""Mapping over tasks on a few threads, in order; never hangs for lack of memory."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def map_threads(
 ) -> Iterator[_Result]:
     """Map over tasks on two threads.
 
-    What ``concurrent.futures`` does, but where a thread cannot be started, or dies for lack of
-    memory, the calling thread does its work.
+    Like ``concurrent.futures``, but where a thread cannot be started, or dies for lack of memory,
+    the calling thread does its work.
 
     Args:
         work: From a task to its result.
         tasks: Taken as they are needed.
-        ahead: So many tasks are begun, at most, before the result of the first is used.
+        ahead: Tasks begun, at most, before the result of the first is used.
 
     Yields:
         The results, in the order of the tasks.
 
     Raises:
-        Exception: What ``work`` raises, at the place of its result. Tasks that are not begun then
+        Exception: That of ``work``, at the position of its result. Tasks that are not begun then
             are not done.
     """
     queue: SimpleQueue[_Slot[_Task, _Result] | None] = SimpleQueue()
@@ -54,7 +54,7 @@ def map_threads(
 
 
 class _Slot(Generic[_Task, _Result]):
-    """A task and what became of it; made before the work, so that none of it takes memory then."""
+    """A task and its outcome; made before the work, so that no memory is needed afterwards."""
 
     __slots__ = ("_done", "_error", "_result", "_taken", "_task")
 

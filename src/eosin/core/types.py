@@ -47,7 +47,7 @@ class ImageSource(Protocol):
 
 
 def parts_of(cell: str) -> list[str]:
-    """Return the image references of a ``path`` cell, one a magnification of a stack.
+    """Return the image references of a ``path`` value, one per magnification of a stack.
 
     A missing magnification is empty; a single image is its own only part.
     """
@@ -55,7 +55,7 @@ def parts_of(cell: str) -> list[str]:
 
 
 def change_parts(cell: str, change: Callable[[str], str]) -> str:
-    """Return a ``path`` cell with every image reference changed, missing ones left empty."""
+    """Return a ``path`` value with every image reference changed, missing ones left empty."""
     return BUNDLED.join(change(part) if part else "" for part in parts_of(cell))
 
 
@@ -81,7 +81,7 @@ class Estimate:
 
 
 def is_container(name: str | Path) -> bool:
-    """Return whether a file holds many images, by its name."""
+    """Return True if a file holds many images, by its name."""
     return str(name).lower().endswith(tuple(CONTAINER_SUFFIXES))
 
 
@@ -109,7 +109,7 @@ class ImageReference:
 
     @property
     def index(self) -> int | None:
-        """The image's place in its container, at most ``MOST_INDEX``."""
+        """The image's position in its container, at most ``MOST_INDEX``."""
         if not self.digits:
             return None
         # Python reads no number of more than 4,300 digits.
@@ -119,11 +119,11 @@ class ImageReference:
     def resolve(self, root: Path = Path()) -> tuple[Path, int | None]:
         """Return the file, and the index of the image inside it.
 
-        What ends in ``#1`` but names no container is a file of that name, unless only the file
-        without it is there.
+        A name that ends in ``#1`` without a container is that of a file, unless only the file
+        without it exists.
 
         Raises:
-            ImageError: Behind a container's ``#`` stands no index.
+            ImageError: A container's ``#`` is not followed by an index.
         """
         # Unlike those of Path, without an error where a name is too long for a file.
         is_file, exists = os.path.isfile, os.path.exists
@@ -143,7 +143,7 @@ class ImageReference:
 
 @dataclass(frozen=True)
 class Samples:
-    """A manifest in memory: one row an image, or a magnification stack.
+    """A manifest in memory: one row per image or magnification stack.
 
     A stack is one image of a slide at each magnification, ``a.png|b.png||d.png``; see
     :mod:`eosin.images.stacks`.
@@ -181,7 +181,7 @@ class Samples:
 
     @property
     def image_cells(self) -> list[str]:
-        """All image references without repeats, in the table's order; those of a stack apart."""
+        """All image references without repeats, in the table's order; stacks are split."""
         parts = (part for cell in self.frame["path"] for part in parts_of(cell))
         return list(dict.fromkeys(part for part in parts if part))
 

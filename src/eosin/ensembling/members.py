@@ -1,4 +1,4 @@
-"""Finished runs that can be averaged, and the images that all of them held out."""
+"""Members of an ensemble: finished runs that can be averaged, and the images that all held out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_members(runs: Sequence[Path | str], output: Path) -> list[FinishedRun]:
 
     Args:
         runs: Finished run folders.
-        output: The folder that paths shall start from; need not be there.
+        output: The folder that paths shall start from; it may not exist yet.
 
     Raises:
         UsageError: Fewer than two, or one of them twice.
@@ -58,7 +58,7 @@ def _check_member(run: FinishedRun) -> None:
 
 
 def _read_tables(run: FinishedRun) -> None:
-    """Read what is evaluated now: what is damaged is refused before anything is computed."""
+    """Read the evaluated tables, so that damage is found before anything is computed."""
     frame, _ = run.rows, (run.environment, run.divisions, run.contents)
     needed = ("split", *(("repeat", "fold") if run.has_folds else ()))
     missing = [name for name in needed if name not in frame]
@@ -86,8 +86,7 @@ def find_held_out(members: Sequence[FinishedRun]) -> SharedImages:
     """Match the images that the members held out, by file.
 
     Raises:
-        ArtifactError: There is none, or one is another image, or under another label, in another
-            run.
+        ArtifactError: There is none, or one is another image or has another label in another run.
     """
     shared = find_shared(members, "Train both on one table of labels")
     for member in members[1:]:
@@ -104,7 +103,7 @@ def format_held_out(shared: SharedImages) -> str:
     """Format how many images are evaluated and why others are not."""
     every = [set(rows["path"]) for rows in shared.rows]
     some, has = set().union(*every), [set(run.samples.frame["path"]) for run in shared.runs]
-    # In a member's table and not held out there: it was trained or validated on.
+    # In a member's table but not held out there: it was trained or validated on.
     seen = set().union(*(h - e for h, e in zip(has, every, strict=True))) & some
     reasons = (
         (len(seen), "another run trained or validated on"),
@@ -128,7 +127,7 @@ def _check_same_files(one: FinishedRun, other: FinishedRun, paths: Sequence[str]
 
 
 def _check_alike(first: FinishedRun, other: FinishedRun) -> None:
-    """Refuse a member that tells other classes than the first, or takes other images."""
+    """Check that a member has the classes of the first and reads the same kind of images."""
     for what, tell in _TRAITS.items():
         mine, theirs = tell(first.info), tell(other.info)
         if mine != theirs:
@@ -151,7 +150,7 @@ def _tell_stain(preprocessing: Preprocessing) -> str:
     return "none" if stain is None else f"{stain.method}, each {stain.unit}'s own stain"
 
 
-#: What must be the same in all members, as words.
+#: Properties that must be the same in all members, as text.
 _TRAITS: dict[str, Callable[[ModelInfo], str]] = {
     "their classes": lambda info: ", ".join(info.class_names),
     "their positive class": lambda info: str(info.positive),

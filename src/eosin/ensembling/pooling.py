@@ -1,4 +1,4 @@
-"""One model out of several: the mean of their calibrated probabilities."""
+"""Model of an ensemble: the mean of its members' calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from eosin.images.staining import join_references
 from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
 from eosin.inference.engine import ENGINE, Rescale, architecture_of
 
-#: Above this difference of a probability a model that resizes twice is worth a warning.
+#: Difference of a probability above which a model that resizes twice causes a warning.
 NOTABLE_GAP = 0.01
-#: Where the temperature of a mean was fitted.
+#: Source of the temperature of a mean.
 OWN_TEMPERATURES = "each member's own validation part, inside the mean"
-#: Real images that a model is compared on with its members.
+#: Real images on which a model is compared with its members.
 COMPARED_IMAGES = 64
 
 
@@ -38,20 +38,20 @@ def write_mean(
     """Write weights and network of a model folder whose probabilities are the mean of others'.
 
     Args:
-        folder: Where to; until ``model.json`` follows it is no model's.
-        places: The members.
-        draft: What ``model.json`` says beyond what follows from the members.
-        images: The same real images as each preprocessing reads them.
+        folder: Output folder; it holds no model until ``model.json`` is written.
+        places: Model folders of the members.
+        draft: Contents of ``model.json`` that do not follow from the members.
+        images: The same real images as read with a preprocessing.
 
     Returns:
-        What ``model.json`` shall hold; the largest difference of a probability from the mean of
-        the members' own.
+        Contents of ``model.json``; the largest difference of a probability from the mean of the
+        members' own.
 
     Raises:
-        TrainingError: They differ although all read images alike.
+        TrainingError: The probabilities differ although all members read images in the same way.
         ArtifactError: A member has no ONNX file.
     """
-    # Of a training begun anew: until the new one is written the folder is no model's.
+    # Of an earlier training: until the new model is complete the folder holds none.
     folder.info.unlink(missing_ok=True)
     infos = [read_document(place.info, ModelInfo) for place in places]
     joined = join_preprocessing([info.preprocessing for info in infos])
@@ -73,7 +73,7 @@ def write_mean(
     )
     gap = _measure_gap(Classifier(folder.root, info=draft), places, images)
     exact = all(_reads_alike(info.preprocessing, joined) for info in infos) and not any(
-        # In the graph each view is calibrated; a member calibrates the mean of its views.
+        # The graph calibrates each view; a member calibrates the mean of its views.
         info.test_time != "none" and info.temperature != 1.0
         for info in infos
     )
@@ -93,7 +93,7 @@ def _merge(
     infos: Sequence[ModelInfo],
     rescales: Sequence[Rescale | None],
 ) -> None:
-    """Write one ONNX file out of the members'; networks of the engine do without.
+    """Merge the members' ONNX files into one; networks of the engine do without.
 
     Raises:
         ArtifactError: A member has none.
@@ -151,7 +151,7 @@ def _measure_gap(
 
 
 def tell_gap(gap: float, n_images: int) -> str:
-    """Say how far the ensemble's file is from the mean of its members."""
+    """Format the difference between the ensemble's file and the mean of its members."""
     return (
         "The ensemble reads an image once, at its members' largest size, widest window and mean "
         "stain reference, and calibrates before it averages test-time views: "
@@ -161,14 +161,10 @@ def tell_gap(gap: float, n_images: int) -> str:
 
 
 def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
-    """Return one preprocessing for all members.
+    """Return one preprocessing for all members, which read one kind of image.
 
-    Args:
-        parts: The members', of one kind of image.
-
-    Returns:
-        That of the member with the largest input (the first of several), with the widest window
-        of counts of each channel and the mean of the stain references.
+    It is that of the (first) member with the largest input, with the widest intensity window of
+    each channel and the mean of the stain references.
     """
     largest = max(parts, key=lambda part: part.input_px)
     stains = [part.stain for part in parts if part.stain is not None]
@@ -187,21 +183,13 @@ def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
 
 
 def _reads_alike(own: Preprocessing, joined: Preprocessing) -> bool:
-    """Whether both make the same bytes of an image, before they are normalised."""
+    """Return True if both make the same bytes of an image, before they are normalised."""
     told = (own.input_px, own.planes, own.stain)
     return told == (joined.input_px, joined.planes, joined.stain)
 
 
 def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
-    """Return what lets a member see what its own preprocessing would have shown it.
-
-    Args:
-        own: The member's.
-        joined: The ensemble's.
-
-    Returns:
-        Nothing where both normalise alike.
-    """
+    """Return the affine map from the ensemble's normalisation to a member's; ``None`` if equal."""
     if own.model_copy(update={"input_px": joined.input_px, "stain": joined.stain}) == joined:
         return None
     places, own_factor, own_offset = channel_affine(own)
@@ -224,7 +212,7 @@ def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
 
 
 def _stretch(own: Preprocessing, joined: Preprocessing) -> tuple[Any, Any]:
-    """Return by what the shared share of a window, 0…1, is multiplied and moved for a member."""
+    """Return factor and offset from the shared window, 0…1, to the member's own."""
     shared = joined.planes.window if joined.planes else None
     wanted = own.planes.window if own.planes else None
     if shared is None or wanted is None:
@@ -238,12 +226,8 @@ def _stretch(own: Preprocessing, joined: Preprocessing) -> tuple[Any, Any]:
 def mean_threshold(infos: Sequence[ModelInfo], what: str) -> Threshold:
     """Average the members' thresholds, as the ensemble averages their probabilities.
 
-    A threshold chosen on the pooled held-out predictions of single members does not carry over:
-    a mean of probabilities is spread differently, and once called every image positive.
-
-    Args:
-        infos: The members.
-        what: What is averaged, in words.
+    A threshold tuned on the members' out-of-fold predictions does not carry over: a mean of
+    probabilities has another spread, and once made every image positive.
     """
     thresholds = [info.threshold for info in infos]
     values = [threshold.value for threshold in thresholds if threshold.value is not None]
@@ -254,6 +238,6 @@ def mean_threshold(infos: Sequence[ModelInfo], what: str) -> Threshold:
 
 
 def some_of(samples: Samples) -> Samples:
-    """Return up to as many rows as a model is compared on, from all over the table."""
+    """Return the rows on which a model is compared, evenly spaced over the table."""
     step = max(1, -(-len(samples) // COMPARED_IMAGES))
     return samples.where(np.arange(len(samples)) % step == 0)

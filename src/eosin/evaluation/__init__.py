@@ -1,4 +1,4 @@
-"""From probabilities to what is written in ``metrics.json``."""
+"""Evaluation of predictions: thresholds, abstention, measurements, drift and comparison."""
 
 from eosin.evaluation.evaluate import Judged, judge, judged_by, pool_folds
 from eosin.evaluation.thresholds import lock_abstention, lock_threshold

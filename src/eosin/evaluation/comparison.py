@@ -1,4 +1,4 @@
-"""Several models on the same images: metrics, paired differences, range tests, light and large."""
+"""Comparison of several models on the same images: metrics, paired and range tests, size limits."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from eosin.metrics.comparison import (
 )
 from eosin.metrics.ranges import block_error, critical_ranges, homogeneous_letters
 
-#: What P2 varies, and tests the ranges of.
+#: Factors that P2 varies and whose ranges it tests.
 Factor = Literal["model", "preprocessing"]
 
 
-#: What P3 asks: at least, at most (bytes of 1,000,000 a megabyte; seconds), and shares saved.
+#: Limits of P3: at least, at most (bytes of 1,000,000 a megabyte; seconds), and shares saved.
 _AT_LEAST = {"recall": 0.90, "f1": 0.85}
 _MOST_BYTES, _MOST_SECONDS = 3e6, 0.5
 _SMALLER, _FASTER = 0.80, 0.50
@@ -51,12 +51,12 @@ _Of = Literal["judged", "deployed"]
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """What one model said of the images in common.
+    """Predictions of one finished run for the images in common.
 
     Attributes:
-        name: What it is called.
-        predictions: Rows in the same order, and in the same groups, as all other contenders'.
-        decided: Class decided at its locked threshold, shape (N,); ``None`` without one.
+        name: Its name.
+        predictions: Rows in the same order and the same groups as those of all other runs.
+        decided: Decided class at the tuned threshold, shape (N,); ``None`` without one.
     """
 
     name: str
@@ -65,12 +65,12 @@ class Contender:
 
     @property
     def right(self) -> BoolArray:
-        """Whether the most probable class is the true one, (N,)."""
+        """True where the most probable class is the true one, (N,)."""
         return np.asarray(self.predictions.predicted == self.predictions.targets)
 
 
 def measure_alone(contender: Contender, resamples: int, seed: int) -> tuple[MetricBlock, ...]:
-    """Return all metrics of the most probable class, and those at the locked threshold."""
+    """Return all metrics of the most probable class, and those at the tuned threshold."""
     blocks = [summarise(contender.predictions, resamples=resamples, seed=seed)]
     if contender.decided is not None:
         decided = replace(contender.predictions, predicted=contender.decided)
@@ -87,14 +87,14 @@ def compare_pairs(
     flips: int = FLIPS,
     seed: int = 0,
 ) -> list[ComparedPair]:
-    """Compare each two models; p-values are corrected over all pairs, each test by itself.
+    """Compare each pair of models; p-values are corrected over all pairs, each test by itself.
 
     Args:
-        contenders: At least two, judged on the same rows.
-        metrics: Names; differences of each.
-        resamples: Of the bootstrap.
-        flips: Of the exchange test.
-        seed: Of both.
+        contenders: At least two, with predictions of the same rows.
+        metrics: Names of the metrics to compare.
+        resamples: Number of resamples of the bootstrap.
+        flips: Number of exchanges of the permutation test.
+        seed: Seed of both.
     """
     draws = [draw(one.predictions, metrics, resamples=resamples, seed=seed) for one in contenders]
     pairs, places = [], list(combinations(range(len(contenders)), 2))
@@ -176,13 +176,13 @@ def range_tests(
     metric: str,
     blocks: Sequence[str],
 ) -> list[RangeTest]:
-    """Test the runs' means, and those of each factor where every level meets every other's.
+    """Test the runs' means, and those of each factor in a full factorial design.
 
     Args:
-        values: A row a block, a column a run, finite, shape (B, T), both at least two.
-        names: Of the T runs.
+        values: One row per block, one column per run, finite, shape (B, T), both at least two.
+        names: Names of the T runs.
         factors: For each factor the level of every run.
-        metric: What the values are of.
+        metric: Name of the metric of the values.
         blocks: Names of the B blocks.
     """
     error = block_error(values)
@@ -219,12 +219,7 @@ def range_tests(
 
 
 def cost_of(run: ComparedRun, name: str) -> float | None:
-    """Return what a run's model folder takes; ``None`` where it is not known.
-
-    Args:
-        run: The run.
-        name: One of :data:`COST_NAMES`.
-    """
+    """Return one of the :data:`COST_NAMES` of a run's model folder; ``None`` where unknown."""
     if name == "training_seconds":
         return run.training_seconds
     if name == "latency":
@@ -235,11 +230,10 @@ def cost_of(run: ComparedRun, name: str) -> float | None:
 
 
 def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
-    """Return, for each cost, the runs that no other matches in both and beats in one.
+    """Return, for each cost, the Pareto front: runs that none equals in both and beats in one.
 
-    Args:
-        runs: Those judged on what their training saw, and heads on features, never count.
-        metric: The metric, of which more is better.
+    More of ``metric`` is better. Runs evaluated on images of their training, and heads on features,
+    never count.
     """
     fronts = {}
     for cost in COST_NAMES:
@@ -262,14 +256,10 @@ def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]
 
 
 def light_against_large(runs: Sequence[ComparedRun], metric: str) -> LightAgainstLarge | None:
-    """Ask P3's question of the smallest run against the largest, by their weights.
+    """Check P3's limits for the run of the fewest parameters against that of the most.
 
-    Args:
-        runs: Those judged on what their training saw, and heads on features, are not asked.
-        metric: What decides between runs of one size: more is better.
-
-    Returns:
-        ``None`` where no two runs of known size differ in it.
+    Between runs of one size ``metric`` decides, of which more is better. Runs evaluated on images
+    of their training, and heads on features, are left out; ``None`` if no two sizes remain.
     """
     known = [run for run in runs if run.deployed.params and run.is_weighed]
     if not known:
@@ -331,7 +321,7 @@ def _spent(of: _Of, light: Cost, large: Cost) -> list[Criterion]:
     ]
     if time is None or large.latency is None:
         return [*rows, Criterion(name="faster", of=of, value=None, limit=_FASTER, is_met=None)]
-    # Round by round: what slows the machine for a while slows both.
+    # Interleaved rounds: whatever slows the machine for a while slows both.
     shares = 1 - np.array(time.rounds) / np.array(large.latency.rounds)
     low, middle, high = median_interval(shares)
     is_met = True if low >= _FASTER else False if high < _FASTER else None
@@ -346,8 +336,8 @@ def _spent(of: _Of, light: Cost, large: Cost) -> list[Criterion]:
 def median_interval(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:
     """Return the lower end, the median and the upper end of the median's 95 % interval.
 
-    The ends are two of the values, as far from the middle as chance takes it (the sign test's
-    interval): no assumption is made on how times are spread.
+    The ends are order statistics (the sign test's interval), without assumptions on the
+    distribution.
     """
     ranked = np.sort(np.asarray(values, dtype=np.float64))
     tail = max(1, int(binom.ppf(0.025, len(ranked), 0.5)))

@@ -1,11 +1,9 @@
-"""How far outside images are from those that a model was trained on, quantity by quantity.
+"""Drift of external images from a model's training images, by quantity.
 
-Two questions are asked of each. How large is the difference: Wasserstein's distance between the
-two distributions, in standard deviations of the training images. And could it be chance: patients
-of one source differ too, so that a few new ones have another mean in any case. A difference counts
-where it is large and beyond what so many further groups of the training's own source would show
-(the prediction interval of a mean, Student's t). Every group has the same say: one patient with a
-thousand images makes no drift. ``docs/external.md`` tells how the limits were chosen.
+A difference is Wasserstein's distance between the two distributions, in standard deviations of the
+training images. Because patients of one source differ too, it counts only where it is both large
+and outside the prediction interval (Student's t) of the mean of as many further groups of the
+training's source. Every group has the same weight. ``docs/external.md`` explains the limits.
 """
 
 from __future__ import annotations
@@ -30,36 +28,31 @@ from eosin.images.spacing import choose_some, measure_sizes
 
 #: Distances from which on a quantity is shifted, and far off.
 SHIFTED, FAR_OFF = 0.5, 1.0
-#: Less probable than this, a difference is not laid to chance.
+#: Significance level.
 CHANCE = 0.001
-#: With fewer groups nobody can tell how much groups differ.
+#: With fewer groups the variation between groups is unknown.
 LEAST_GROUPS = 3
 _GRID = np.linspace(0.0, 1.0, 101)
-#: What is too small to matter, in the quantity's own unit: no spread counts as smaller.
+#: Least standard deviation of each quantity, in its own unit: smaller ones do not matter.
 _LEAST_SPREAD = {
     "focus": 0.2, "saturation": 0.02, "stain_red": 0.01, "stain_blue": 0.01, "prediction": 0.05,
 }  # fmt: skip
-#: Of 255, for colours and contrast; and of the side's own mean.
+#: The same for colours and contrast (of 255), and for the side (relative to its mean).
 _LEAST_LIGHT, _LEAST_SIDE = 4.0, 0.1
 _ORDER: tuple[Verdict, ...] = ("not judged", "as in training", "shifted", "far off")
 
 
 _BATCH = 32
-#: Less than so many of the pixels, and the tissue is too little to have a colour.
+#: Least share of tissue pixels for a stain colour.
 _LEAST_TISSUE = 0.02
-#: Optical density, summed over the colours, from which on a pixel is tissue.
+#: Least optical density, summed over the colours, of a tissue pixel.
 _TISSUE_DENSITY = 0.45
 
 
 def describe_values(values: FloatArray, groups: Any) -> Distribution | None:
-    """Describe one number of images, each group weighing the same.
+    """Return the distribution of a quantity (N,) of images, each group (N,) with the same weight.
 
-    Args:
-        values: Shape (N,); what is not finite is left out.
-        groups: Of each image, shape (N,).
-
-    Returns:
-        Nothing where no value is finite.
+    Values that are not finite are left out; ``None`` where none is finite.
     """
     known = np.isfinite(values)
     values = np.asarray(values, dtype=np.float64)[known]
@@ -83,18 +76,13 @@ def describe_values(values: FloatArray, groups: Any) -> Distribution | None:
 
 def _quantiles(values: FloatArray, weights: FloatArray) -> FloatArray:
     order = np.argsort(values, kind="stable")
-    # An image stands in the middle of its own weight.
+    # An image lies in the middle of its own weight.
     reached = np.cumsum(weights[order]) - weights[order] / 2
     return np.asarray(np.interp(_GRID, reached, values[order]), dtype=np.float64)
 
 
 def compare_profiles(training: Profile, outside: Profile) -> Drift:
-    """Tell how the outside images differ.
-
-    Args:
-        training: What travels with the model.
-        outside: The same of the outside images.
-    """
+    """Compare a model's reference profile with that of external images."""
     pairs = {
         name: (mine, outside.appearance[name])
         for name, mine in training.appearance.items()
@@ -114,13 +102,7 @@ def compare_profiles(training: Profile, outside: Profile) -> Drift:
 
 
 def compare(name: str, training: Distribution, outside: Distribution) -> Shift:
-    """Compare one quantity.
-
-    Args:
-        name: Of the quantity, for the spread that is too small to matter.
-        training: Of the training images.
-        outside: Of the outside images.
-    """
+    """Compare the distributions of one quantity in training and external images."""
     mine, theirs = np.array(training.quantiles), np.array(outside.quantiles)
     least = _LEAST_SIDE * training.mean if name == "side_px" else _LEAST_LIGHT
     spread = max(training.spread, _LEAST_SPREAD.get(name, least))
@@ -143,7 +125,7 @@ def _share_beyond(quantiles: FloatArray, low: float, high: float) -> float:
 
 
 def _find_chance(training: Distribution, outside: Distribution) -> float | None:
-    """Return how probable such a mean is among further groups of the training's own source."""
+    """Return the probability of such a mean among further groups of the training's source."""
     if training.n_groups < LEAST_GROUPS or training.group_spread is None:
         return None
     error = training.group_spread * np.sqrt(1 / training.n_groups + 1 / outside.n_groups)
@@ -158,7 +140,7 @@ def _judge(name: str, distance: float, chance: float | None) -> Verdict:
         return "not judged"
     if distance < SHIFTED or chance >= CHANCE:
         return "as in training"
-    # Another size may be the same field, stored finer: by itself it says little.
+    # Another size may be the same field stored at a finer resolution: alone it proves little.
     return "far off" if distance >= FAR_OFF and name != "side_px" else "shifted"
 
 
@@ -169,14 +151,13 @@ def shares_of(labels: Any, class_names: tuple[str, ...]) -> Mapping[str, float]:
 
 
 def write_profile(model: ModelFolder, bank: ImageBank, train: Samples, judged: Judged) -> None:
-    """Write what a model's images look like into its folder.
+    """Write the reference profile of a model's images into its folder.
 
     Args:
         model: The model folder.
         bank: The images, read as the model reads them.
-        train: Those that it was trained on.
-        judged: What it said of images that it was calibrated on: those of validation, or those
-            that folds held out.
+        train: The training images.
+        judged: Predictions for images that it was calibrated on: validation or out-of-fold.
     """
     splits = judged.samples.frame.get("split")
     profile = measure_profile(bank, train, judged)
@@ -187,13 +168,13 @@ def write_profile(model: ModelFolder, bank: ImageBank, train: Samples, judged: J
 def profile_samples(
     model: ModelFolder, preprocessing: Preprocessing, samples: Samples, judged: Judged
 ) -> None:
-    """Write the profile of a model whose images are not at hand: they are read as it reads them.
+    """Write the reference profile of a model, reading its images anew.
 
     Args:
         model: The model folder.
-        preprocessing: How the model reads an image.
-        samples: Of its training part, where they have one, else all that it was trained on.
-        judged: What it said of images that it was not trained on.
+        preprocessing: The model's preprocessing.
+        samples: The training subset, or without one all images that it was trained on.
+        judged: Predictions for images that it was not trained on.
     """
     has_parts = "split" in samples.frame and (samples.frame["split"] == "train").any()
     some = choose_some(samples.part("train") if has_parts else samples)
@@ -202,12 +183,9 @@ def profile_samples(
 
 
 def measure_profile(bank: ImageBank, samples: Samples, judged: Judged) -> Profile:
-    """Measure images and predictions.
+    """Measure the profile of images, as the model reads them, and of predictions.
 
-    Args:
-        bank: The images, read as the model reads them.
-        samples: Those whose appearance is measured.
-        judged: The predictions, of these or of other images.
+    The predictions may be for other images.
     """
     return Profile(
         measured=_kind(bank),
@@ -218,13 +196,7 @@ def measure_profile(bank: ImageBank, samples: Samples, judged: Judged) -> Profil
 
 
 def find_drift(model: ModelFolder, bank: ImageBank, judged: Judged) -> Drift:
-    """Tell how outside images differ from those that a model was trained on.
-
-    Args:
-        model: The model folder.
-        bank: The outside images, read as the model reads them.
-        judged: What it said of them.
-    """
+    """Measure the drift of external images, as the model reads them, and of their predictions."""
     if not model.profile.exists():
         return Drift(
             verdict="unknown",
@@ -255,14 +227,14 @@ def _describe_appearance(bank: ImageBank, samples: Samples) -> dict[str, Distrib
 def measure_images(
     images: ImageSource, channels: tuple[str, ...] | None = None
 ) -> dict[str, FloatArray]:
-    """Measure images as the network sees them.
+    """Measure images at the network's input.
 
     Args:
         images: uint8, shape (N, H, W, C), N at least 1.
-        channels: Names of fluorescence channels; nothing of brightfield.
+        channels: Names of fluorescence channels; ``None`` for brightfield.
 
     Returns:
-        By quantity, a number an image, shape (N,); NaN where it is undefined.
+        By quantity, one number per image, shape (N,); NaN where undefined.
     """
     rows: list[dict[str, float]] = []
     with progress_bar("Measuring images") as advance:
@@ -273,11 +245,9 @@ def measure_images(
 
 
 def _measure_one(image: Image, channels: tuple[str, ...] | None) -> dict[str, float]:
-    """Measure one image at the network's input; of a bundle the mean of its images.
+    """Measure an image (H, W, C), uint8, at the network's input; of a stack the mean of its images.
 
-    Args:
-        image: uint8, shape (H, W, C).
-        channels: Names of fluorescence channels; nothing of brightfield.
+    ``channels`` are ``None`` for brightfield.
     """
     if channels is not None:
         return measure_planes(image, channels)
@@ -305,11 +275,7 @@ def measure_section(image: Image) -> dict[str, float]:
 
 
 def _stain_colour(flat: FloatArray) -> tuple[float, float]:
-    """Return which shares of the light that tissue absorbs are red and blue: the dye, not its dose.
-
-    Args:
-        flat: RGB, shape (N, 3).
-    """
+    """Return the shares of red and blue in the optical density of RGB (N, 3): hue without dose."""
     density = -np.log((flat + 1) / 256)
     tissue = density[density.sum(axis=1) > _TISSUE_DENSITY]
     if len(tissue) < _LEAST_TISSUE * len(flat):

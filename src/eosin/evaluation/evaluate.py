@@ -41,25 +41,24 @@ from eosin.metrics.catalogue import OF_DECISIONS, OF_PROBABILITIES
 from eosin.metrics.conformal import abstains, contradicts
 from eosin.recipe.schema import EvaluateSection
 
-#: Where the thresholds of pooled folds come from.
+#: Source of the thresholds of out-of-fold predictions.
 _THRESHOLDS = "each fold's own, chosen on its inner validation part"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model said of a table of samples.
+    """Predictions of a model for a table of samples.
 
     Attributes:
         samples: N rows with labels, groups, patients.
         probabilities: Calibrated, shape (N, K).
-        decided: Class index decided at the locked threshold, shape (N,); the arg-max where there
-            is none.
-        threshold: The locked threshold and where it came from.
-        uncalibrated: Probabilities at temperature 1, (N, K), where they are at hand.
-        temperature: Divisor of the logits; nothing where each fold has its own.
-        temperature_source: Where it was fitted.
-        abstention: The rule by which the model abstains, or why it has none.
-        sets: Which classes are in the conformal set of each row, (N, K); nothing without a rule.
+        decided: Decided class index at the tuned threshold, shape (N,); the arg-max without one.
+        threshold: The tuned threshold and its source.
+        uncalibrated: Probabilities at temperature 1, (N, K), if known.
+        temperature: Divisor of the logits; ``None`` where each fold has its own.
+        temperature_source: Subset on which it was fitted.
+        abstention: The rule by which the model abstains, or the reason why it has none.
+        sets: Classes in the conformal set of each row, (N, K); ``None`` without a rule.
     """
 
     samples: Samples
@@ -85,13 +84,13 @@ class Judged:
 
     @property
     def abstained(self) -> BoolArray:
-        """Which rows the model abstains on, shape (N,)."""
+        """True where the model abstains, shape (N,)."""
         if self.sets is None:
             return np.zeros(len(self.samples), dtype=bool)
         return abstains(self.sets, self.decided)
 
     def predictions(self, predicted: IntArray, rows: BoolArray | None = None) -> Predictions:
-        """Return what is measured: a decision (N,) on all rows, or on those selected (N,)."""
+        """Return the predictions to measure: decisions (N,) on all rows, or on ``rows`` (N,)."""
         keep = np.ones(len(self.samples), dtype=bool) if rows is None else rows
         return Predictions(
             probabilities=self.probabilities[keep],
@@ -104,13 +103,7 @@ class Judged:
 
 
 def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Judged:
-    """Calibrate logits, decide at the model's threshold and abstain by its rule.
-
-    Args:
-        classifier: The model.
-        samples: N rows.
-        logits: Shape (N, K).
-    """
+    """Calibrate logits (N, K), decide at the model's threshold and abstain by its rule."""
     probabilities = classifier.probabilities(logits)
     info = classifier.info
     return Judged(
@@ -118,7 +111,7 @@ def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> J
         probabilities=probabilities,
         decided=decide(probabilities, info),
         threshold=info.threshold,
-        # An ensemble has its members' temperatures inside: what they were divided by is not told.
+        # The temperatures of an ensemble's members are inside its graph, so its own is unknown.
         uncalibrated=None if info.architecture == "ensemble" else softmax(logits),
         temperature=info.temperature,
         temperature_source=info.temperature_source,
@@ -128,14 +121,10 @@ def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> J
 
 
 def pool_folds(parts: Sequence[Judged], section: EvaluateSection) -> Judged:
-    """Join the held-out predictions of folds, each fold decided at its own threshold.
+    """Concatenate out-of-fold predictions, each fold decided at its own threshold.
 
-    When to abstain in a fold is calibrated on the other folds' held-out predictions: a fold's own
-    inner validation part rarely has the groups that it takes.
-
-    Args:
-        parts: One a fold, judged by its own model.
-        section: Whether to abstain.
+    The abstention of a fold is calibrated on the other folds' held-out predictions: a fold's own
+    inner validation part rarely has enough groups.
     """
     frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
     raw = [part.uncalibrated for part in parts if part.uncalibrated is not None]
@@ -154,19 +143,19 @@ def pool_folds(parts: Sequence[Judged], section: EvaluateSection) -> Judged:
 
 
 class Draw(TypedDict):
-    """How often and with which seed the groups are drawn anew."""
+    """Number of resamples and their seed."""
 
     resamples: int
     seed: int
 
 
 def to_block(estimates: Mapping[str, Estimate]) -> MetricBlock:
-    """Return estimates as they are written."""
+    """Return estimates in the form of ``metrics.json``."""
     return {name: Metric.of(estimate) for name, estimate in estimates.items()}
 
 
 def describe_calibration(judged: Judged, draw: Draw) -> Calibration:
-    """Say what the calibration error is made of, and what it was before the temperature."""
+    """Return the calibration: the bins of its error, and the error before the temperature."""
     bins = reliability_bins(judged.samples.targets, judged.probabilities.clip(0.0, 1.0))
     told = [
         ReliabilityBin(
@@ -193,12 +182,12 @@ def describe_calibration(judged: Judged, draw: Draw) -> Calibration:
 def describe_decisions(
     judged: Judged, at_threshold: MetricBlock, prevalence: float | None, draw: Draw
 ) -> Decisions | None:
-    """Say what the decisions at the locked threshold mean; nothing where there is none.
+    """Return what the decisions at the tuned threshold mean; ``None`` without one.
 
     Args:
         judged: At least one row.
         at_threshold: The metrics of these decisions.
-        prevalence: Share of the positive class to hold for; by default that of the rows.
+        prevalence: Prevalence of the positive class for predictive values; by default the rows'.
         draw: Resamples and seed.
     """
     positive = judged.positive
@@ -231,7 +220,7 @@ def _of_a_hundred(specificity: Metric) -> Metric:
 
 
 def describe_abstention(judged: Judged, draw: Draw) -> AbstentionMetrics | None:
-    """Say how the conformal sets did; nothing where the model has no rule for them."""
+    """Return the metrics of the conformal sets; ``None`` where the model has no rule for them."""
     rule, sets, names = judged.abstention, judged.sets, judged.samples.class_names
     if rule is None:
         return None
@@ -273,13 +262,7 @@ def _as_hits(judged: Judged, hits: BoolArray) -> Predictions:
 
 
 def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
-    """Measure everything that the contract asks for on one split.
-
-    Args:
-        judged: At least one row.
-        section: Resamples of the bootstrap, and the prevalence that predictive values hold for.
-        seed: The run's seed.
-    """
+    """Measure predictions (at least one row) of one split: the contents of ``metrics.json``."""
     draw = Draw(resamples=section.resamples, seed=seed)
     samples = judged.samples
     by_argmax = judged.predictions(judged.predicted)
@@ -310,7 +293,7 @@ def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
 
 
 def _by_subtype(judged: Judged, draw: Draw) -> dict[str, MetricBlock]:
-    """Judge the rows of each subtype; nothing where the labels are the subtypes."""
+    """Measure the rows of each subtype; empty where the labels are the subtypes."""
     frame = judged.samples.frame
     if "subtype" in frame and list(frame["subtype"]) == list(frame["label"]):
         return {}
@@ -318,7 +301,7 @@ def _by_subtype(judged: Judged, draw: Draw) -> dict[str, MetricBlock]:
 
 
 def _by_column(judged: Judged, column: str, draw: Draw) -> dict[str, MetricBlock]:
-    """Judge the rows of each value of a column; nothing where the column is absent or empty."""
+    """Measure the rows of each value of a column; empty where the column is absent or empty."""
     if column not in judged.samples.frame:
         return {}
     cells = np.asarray(judged.samples.frame[column], dtype=str)

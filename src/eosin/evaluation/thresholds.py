@@ -1,4 +1,4 @@
-"""What is locked before a test is judged: the threshold, and when to abstain."""
+"""Decision threshold and abstention, tuned before the test is evaluated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eosin.metrics import (
 )
 from eosin.recipe.schema import EvaluateSection
 
-#: What calibrates the abstention of a model that joins folds.
+#: Source of the abstention of a model that joins folds.
 _POOLED = "the held-out predictions of all folds' models, not of the ensemble itself"
 _CROSSED = "the held-out predictions of the other folds' models, for each fold"
 
@@ -34,17 +34,18 @@ def lock_threshold(
     source: str,
     seed: int = 0,
 ) -> Threshold:
-    """Choose the decision threshold on a part that is not the test.
+    """Tune the decision threshold on a subset other than the test.
 
     Args:
-        samples: The part's rows.
+        samples: The subset's rows.
         probabilities: Calibrated, shape (N, K).
         section: The recall to reach, and whether by its interval's lower end.
-        source: Name of the part, for the record.
+        source: Name of the subset, to be recorded.
         seed: The run's seed.
 
     Returns:
-        A null threshold where the task has no positive class or the part none of its images.
+        The threshold, without a value where the task has no positive class or the subset none of
+        its images.
     """
     if samples.positive is None or len(samples.class_names) != 2:
         return Threshold(value=None, source="no positive class", target_recall=None)
@@ -84,18 +85,18 @@ def lock_threshold(
 
 
 def join_thresholds(thresholds: Sequence[Threshold], source: str, members: str) -> Threshold:
-    """Say what the thresholds of several models promise together; the value is left open.
+    """Summarise the thresholds of several models; the joint value is left open.
 
     Args:
-        thresholds: One a model, at least one.
-        source: Where they come from, for the record.
-        members: What the models are, in words: ``folds``.
+        thresholds: One per model, at least one.
+        source: Their source, to be recorded.
+        members: Noun for the models: ``folds``.
     """
     known = [one for one in thresholds if one.value is not None]
     recalls = [one.target_recall for one in known if one.target_recall is not None]
     reasons = Counter(one.reason for one in thresholds if one.reason)
     told = [f"{n} of {len(thresholds)} {members}: {reason}" for reason, n in reasons.items()]
-    # A bound that one of them did not reach is not promised by all.
+    # The joint threshold reaches the bound only if every single one does.
     reached = bool(known) and all(one.bound == "lower" for one in known)
     return Threshold(
         value=None,
@@ -112,16 +113,16 @@ def lock_abstention(
     section: EvaluateSection,
     source: str = _POOLED,
 ) -> Abstention | None:
-    """Calibrate when a model abstains on a part that is not the test.
+    """Calibrate a model's abstention on a subset other than the test.
 
     Args:
-        samples: The part's rows.
+        samples: The subset's rows.
         probabilities: Calibrated, shape (N, K).
         section: Whether to abstain, and alpha.
-        source: What the part is, for the record.
+        source: Name of the subset, to be recorded.
 
     Returns:
-        The rule, or why there is none; nothing where the recipe wants none.
+        The rule, or the reason why there is none; ``None`` where the recipe wants none.
     """
     if not section.abstain:
         return None
@@ -135,8 +136,8 @@ def cross_calibrate(
 ) -> tuple[Abstention | None, BoolArray | None]:
     """Calibrate each fold on the other folds of its repeat, without the groups that it holds.
 
-    This is cross-conformal prediction (Vovk, "Cross-conformal predictors", 2015): other models
-    than the one that is judged calibrate it, so that the promise holds about, not exactly.
+    This is cross-conformal prediction (Vovk, "Cross-conformal predictors", 2015): the calibrating
+    models are not the evaluated one, so that the guarantee holds approximately.
 
     Args:
         folds: The held-out samples of each fold and their calibrated probabilities (N, K), by the
@@ -144,8 +145,8 @@ def cross_calibrate(
         section: Whether to abstain, and alpha.
 
     Returns:
-        What all folds have in common of their rule, refused where one fold's is; the sets of the
-        pooled rows (sum of N, K).
+        The common part of the folds' rules, refused where one fold's is; the sets of the
+        out-of-fold rows (sum of N, K).
     """
     if not section.abstain:
         return None, None
@@ -173,12 +174,12 @@ def cross_calibrate(
 
 
 def _is_in(pooled: Samples, samples: Samples) -> BoolArray:
-    """Return which rows are of a group of ``samples``, shape (N,)."""
+    """Return True where a row is of a group of ``samples``, shape (N,)."""
     # By hash: NumPy compares each name with each.
     return np.asarray(pooled.frame["group"].isin(set(samples.frame["group"])))
 
 
 def _repeats(samples: Samples) -> IntArray:
-    """Return which drawing of the folds each row is of, shape (N,)."""
+    """Return the repeat (drawing of the folds) of each row, shape (N,)."""
     column = samples.frame.get("repeat", "0")
     return np.broadcast_to(np.asarray(column, dtype=str), len(samples)).astype(np.int64)

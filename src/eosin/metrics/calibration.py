@@ -1,10 +1,9 @@
-"""Whether probabilities mean what they say.
+"""Calibration of probabilities: temperature scaling, expected calibration error, Brier score.
 
-Temperature scaling and the expected calibration error follow Guo et al., "On Calibration of
-Modern Neural Networks" (ICML 2017). The error is that of the top label: the confidence is the
-largest probability of a row, and a row is right where that class is its own. This holds for
-binary tasks too, so that one number can be compared across tasks, and it never depends on a
-decision threshold.
+Both follow Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017). The error is that of
+the top label: the confidence is the largest probability of a row, and a row is right where that
+class is its own. This holds for binary tasks too, so that the error can be compared across tasks
+and depends on no decision threshold.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ PRIOR_LOG_DEVIATION = float(np.log(2.0))
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityBins:
-    """What a reliability diagram draws.
+    """Bins of a reliability diagram.
 
     Attributes:
         edges: Limits of the bins, from 0 to 1, shape (bins + 1,).
@@ -47,11 +46,11 @@ class ReliabilityBins:
 def squared_errors(
     targets: IntArray, probabilities: FloatArray, positive: int | None = None
 ) -> FloatArray:
-    """Return each row's part of the Brier score, shape (N,).
+    """Return each row's term of the Brier score, shape (N,).
 
     Args:
         targets: Class index of each row, (N,).
-        probabilities: One column a class, each row summing to one, (N, C).
+        probabilities: One column per class, each row summing to one, (N, C).
         positive: In a binary task (p - y)² of this class, in [0, 1]. With ``None`` the sum over
             all classes, in [0, 2] (Brier, 1950): for two classes that is twice the binary number.
     """
@@ -61,7 +60,7 @@ def squared_errors(
 
 
 def top_label(targets: IntArray, probabilities: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return each row's bin and its confidence minus one if it is right, both shape (N,).
+    """Return each row's bin, and its confidence minus one if it is right, both shape (N,).
 
     The calibration error is the sum over bins of the absolute value of the summed differences,
     over the number of rows.
@@ -76,7 +75,7 @@ def reliability_bins(targets: IntArray, probabilities: FloatArray) -> Reliabilit
 
     Args:
         targets: Class index of each row, shape (N,).
-        probabilities: One column a class, each row summing to one, (N, C).
+        probabilities: One column per class, each row summing to one, (N, C).
 
     Raises:
         DataError: Shapes differ, or a value is out of range.
@@ -110,16 +109,16 @@ def softmax(logits: FloatArray, temperature: float = 1.0) -> FloatArray:
 
 
 def fit_temperature(logits: FloatArray, targets: IntArray, n_groups: int | None = None) -> float:
-    """Return the most likely temperature, held near 1 where little is known.
+    """Fit the temperature (maximum a posteriori).
 
-    The mean negative log-likelihood counts once a group, because images of one patient are not
-    independent, and a normal prior on the logarithm (deviation :data:`PRIOR_LOG_DEVIATION`) stands
-    against it: two benign patients who happen to be separated without an error must not turn
-    every probability into 0 or 1. With hundreds of groups the prior no longer shows. Where the
-    part is empty or holds a single class there is nothing to calibrate against: 1.
+    The mean negative log-likelihood counts once per group, because images of one patient are not
+    independent. A normal prior on the temperature's logarithm (deviation
+    :data:`PRIOR_LOG_DEVIATION`) keeps a few patients that are separated without an error from
+    turning every probability into 0 or 1; with hundreds of groups it has no effect. Without rows,
+    or with rows of a single class, the temperature is 1.
 
     Args:
-        logits: What the network gives before softmax, shape (N, C).
+        logits: Outputs of the network before softmax, shape (N, C).
         targets: Class index of each row, (N,).
         n_groups: Independent units among the rows; by default every row is one.
 
@@ -129,7 +128,7 @@ def fit_temperature(logits: FloatArray, targets: IntArray, n_groups: int | None 
     Raises:
         DataError: Shapes differ, an index is out of range or a logit is not finite.
     """
-    # Half a second, which all who read a file of metrics would wait for.
+    # Imported here: takes half a second, which every reader of metrics would pay.
     from scipy.optimize import minimize_scalar
 
     targets, logits = _check_shapes(targets, logits)

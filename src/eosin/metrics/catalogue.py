@@ -1,13 +1,12 @@
-"""The catalogue of metrics: one row each, from which everything that lists metrics derives.
+"""Catalogue of metrics: one row each, from which everything that lists metrics derives.
 
 A new metric is a row of :data:`METRICS` and a test against another implementation; a formula reads
-a :class:`Tally`, so that it holds for the data and for thousands of resamples alike.
+a :class:`Tally`, so that it serves the data and thousands of resamples.
 
-In a binary task with a positive class, a metric that exists for each class is that of this class;
-otherwise it is the plain mean over all classes, one against the rest (macro average). A metric
-without a denominator is NaN, as is a macro average over a class that has none. scikit-learn puts
-zero there, which reads as a measured failure where nothing was measured. Everywhere else the
-numbers agree with it, ties included.
+In a binary task with a positive class, a metric that exists per class is that of this class;
+otherwise it is the macro average (each class against the rest). A metric without a denominator is
+NaN, as is a macro average over a class that has none; scikit-learn returns zero there, which reads
+as a measured failure. Everywhere else the numbers agree with scikit-learn's, ties included.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 from eosin.core.types import FloatArray
 from eosin.metrics.predictions import divide
 
-#: What a metric is computed from: decided classes, the order of scores, or probabilities.
+#: What a metric is computed from: decided classes, ranking of scores, or probabilities.
 Basis = Literal["decisions", "ranking", "probabilities"]
 #: Which groups a metric rests on: all, those with an image of its class, those with one of other
 #: classes, or those of every class, the smallest of which limits it.
@@ -55,7 +54,7 @@ class Tally:
 
     @property
     def total(self) -> FloatArray:
-        """Rows in all, shape (R, 1)."""
+        """Number of rows, shape (R, 1)."""
         return np.asarray(self.actual.sum(axis=-1, keepdims=True))
 
 
@@ -83,7 +82,7 @@ def _matthews(tally: Tally) -> FloatArray:
 
 @dataclass(frozen=True)
 class MetricDefinition:
-    """One row of the catalogue.
+    """Definition of a metric: one row of the catalogue.
 
     Attributes:
         name: Key in files and options.

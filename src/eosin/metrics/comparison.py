@@ -1,8 +1,8 @@
-"""Two models on the same images: paired differences, and tests of whether chance explains them.
+"""Paired comparison of two models on the same images: differences, intervals and tests.
 
-Differences come with intervals from resamples of whole groups, the same for both models
-(:func:`draw`, :func:`difference`), and with a test that exchanges whole groups
-(:func:`flip_test`). McNemar's and DeLong's tests take images as independent.
+Differences have intervals from resamples of whole groups, the same for both models (:func:`draw`,
+:func:`difference`), and a permutation test that exchanges whole groups (:func:`flip_test`).
+McNemar's and DeLong's tests take images as independent.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from eosin.metrics.measurement import ROWS_AT_ONCE, Measurement, bootstrap, of_c
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import ranking_scores
 
-#: How often groups are flipped: the least p-value is one in so many, and one.
+#: Random exchanges; the least p-value is 1 / (FLIPS + 1).
 FLIPS = 4999
-#: Differences of sums in another order are no differences.
+#: Differences up to this are rounding (sums in another order).
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """One model's metrics, of the data and of every resample of its groups.
+    """Metrics of one model, of the data and of every resample of its groups.
 
     Attributes:
-        predictions: What was measured.
+        predictions: The measured predictions.
         points: By metric, of the data; NaN where it is undefined.
         samples: By metric, of each resample, shape (R,).
     """
@@ -50,7 +50,7 @@ def draw(
 
     Args:
         predictions: At least one row.
-        names: Metrics; those of single classes are the positive one's, or the mean over all.
+        names: Metrics; one that exists per class is the positive class's, or the macro average.
         resamples: How many resamples of the groups.
         seed: The run's seed.
     """
@@ -66,11 +66,11 @@ def draw(
 
 
 def difference(one: Draws, other: Draws, name: str) -> Estimate:
-    """Return how much more of a metric one model has, with a 95 % interval by whole groups.
+    """Return the difference of a metric, with a 95 % interval clustered by group.
 
     Args:
-        one: Of the same rows, in the same order, as
-        other: this.
+        one: The minuend.
+        other: The subtrahend, of the same rows in the same order.
         name: A metric that both were drawn for.
 
     Raises:
@@ -85,7 +85,7 @@ def difference(one: Draws, other: Draws, name: str) -> Estimate:
 
 
 def check_paired(one: Predictions, other: Predictions) -> None:
-    """Refuse predictions that do not speak of the same rows.
+    """Check that two sets of predictions are of the same rows.
 
     Raises:
         DataError: Their targets or their groups differ.
@@ -98,21 +98,20 @@ def check_paired(one: Predictions, other: Predictions) -> None:
 def flip_test(
     one: Predictions, other: Predictions, names: Sequence[str], *, flips: int = FLIPS, seed: int = 0
 ) -> dict[str, float | None]:
-    """Test by exchanging what both models said of whole groups (a permutation test).
+    """Test by exchanging both models' predictions of whole groups (a permutation test).
 
-    If the models are equally good, it is a toss-up which of them said what of a patient. The share
-    of random exchanges that part them at least as far as they are is the p-value, two-sided.
-    Metrics of ranking exchange the ranks of the scores, so that two scales are not mixed.
+    The two-sided p-value is the share of random exchanges that give at least the observed
+    difference. Metrics of ranking exchange ranks, so that two scales of scores are not mixed.
 
     Args:
-        one: Of the same rows, in the same order, as
-        other: this.
+        one: Predictions of the first model.
+        other: Predictions of the second, of the same rows in the same order.
         names: Metrics.
-        flips: How many random exchanges.
+        flips: Number of random exchanges.
         seed: The run's seed.
 
     Returns:
-        A p-value a metric; ``None`` where it is undefined for one of the two.
+        A p-value per metric; ``None`` where it is undefined for one of the two.
 
     Raises:
         DataError: Rows or groups differ.
@@ -137,7 +136,7 @@ def _flip(
         probabilities=np.concatenate([one.probabilities, other.probabilities]),
         targets=np.concatenate([one.targets, other.targets]),
         predicted=np.concatenate([one.predicted, other.predicted]),
-        # The groups of one model, then those of the other: what a weighting can exchange.
+        # The groups of one model, then those of the other: what an exchange swaps.
         groups=np.concatenate([one.group_codes, n_groups + one.group_codes]),
     )
     measure, random = Measurement(both, names, one.ranked_classes), generator(seed, "flips")
@@ -165,7 +164,7 @@ def _gaps(
 
 
 def _by_rank(predictions: Predictions) -> Predictions:
-    """Put ranks in (0, 1) in place of scores; of more than two classes the probabilities stay."""
+    """Replace binary scores by ranks in (0, 1); probabilities of more than two classes stay."""
     if predictions.positive is None:
         return predictions
     ranks = rankdata(ranking_scores(predictions.probabilities, predictions.positive))
@@ -175,14 +174,7 @@ def _by_rank(predictions: Predictions) -> Predictions:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for how many there are (Holm, Scandinavian Journal of Statistics 1979).
-
-    Args:
-        p_values: Of all that is compared, in any order.
-
-    Returns:
-        Corrected, in the same order, at most 1.
-    """
+    """Correct p-values, in their order (Holm, Scandinavian Journal of Statistics 1979)."""
     order = np.argsort(p_values, kind="stable")
     scaled = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
     corrected = np.empty(len(order))
@@ -209,11 +201,7 @@ class McNemar:
 
 
 def mcnemar(right_one: BoolArray, right_other: BoolArray) -> McNemar:
-    """Test whether two models are right equally often.
-
-    Args:
-        right_one: Whether the first model is right, shape (N,).
-        right_other: Whether the second is, (N,).
+    """Test whether two models, each right (N,) or not, are right equally often.
 
     Raises:
         DataError: The shapes differ.

@@ -1,12 +1,11 @@
-"""When to abstain: class-conditional conformal prediction with whole groups as units.
+"""Class-conditional conformal prediction with whole groups as units; decides when to abstain.
 
-The images of one patient are not exchangeable with those of another, but patients are. Each
-group that calibrates a class therefore weighs the same, its images share that weight, and the
-group still to come has the same weight at infinity: the hierarchical conformal prediction of Lee,
-Barber and Willett, "Distribution-free inference with hierarchical data" (2023). What holds: an
-image of a class, drawn from a new group that is exchangeable with those that calibrated it, has
-its label in the set with a probability of at least 1 - alpha. One quantile a class ("Mondrian")
-keeps a rare class from being paid for by a frequent one.
+The images of one patient are not exchangeable with those of another, but patients are. Each group
+that calibrates a class therefore weighs the same, its images share that weight, and the next group
+has the same weight at infinity: the hierarchical conformal prediction of Lee, Barber and Willett,
+"Distribution-free inference with hierarchical data" (2023). Guarantee: the set of an image from a
+new, exchangeable group contains its label with a probability of at least 1 - alpha. One quantile
+per class ("Mondrian") gives every class this guarantee, however rare.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from eosin.core.text import quantity
 from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics.predictions import check_classes, check_probabilities, encode
 
-#: Nine tenths are nine tenths, in whatever order they are added up.
+#: Tolerance for sums of shares in another order.
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class ConformalRule:
-    """When to abstain.
+    """Conformal rule: when a model abstains.
 
     Attributes:
         quantiles: By class, one minus the least probability with which it is in the set;
@@ -51,13 +50,13 @@ def calibrate(
     class_names: Sequence[str],
     alpha: float,
 ) -> ConformalRule:
-    """Find by class how improbable a label may be and still be in the set.
+    """Calibrate the conformal quantile of each class.
 
     Args:
-        probabilities: Of images that the model did not learn from, shape (N, K).
+        probabilities: Of images that the model was not trained on, shape (N, K).
         targets: Class index of each image, (N,).
         groups: Group of each image, (N,).
-        class_names: What the K classes are called.
+        class_names: Names of the K classes.
         alpha: Share of images of each class whose label the set may miss, between 0 and 1.
 
     Returns:
@@ -100,34 +99,22 @@ def groups_needed(alpha: float) -> int:
 
 
 def prediction_sets(probabilities: FloatArray, quantiles: Sequence[float]) -> BoolArray:
-    """Return which classes are in the set of each image, shape (N, K).
-
-    Args:
-        probabilities: Shape (N, K).
-        quantiles: One a class, in [0, 1].
-    """
+    """Return the sets (N, K) of probabilities (N, K), for one quantile per class, in [0, 1]."""
     sets: BoolArray = 1.0 - probabilities <= np.asarray(quantiles, dtype=np.float64)
     return sets
 
 
 def contradicts(sets: BoolArray, decided: IntArray) -> BoolArray:
-    """Return where a set holds one class, and another is decided, shape (N,).
+    """Return True (N,) where the set (N, K) is a single class other than the decided one (N,).
 
-    Args:
-        sets: Which classes are in the set of each image, (N, K).
-        decided: Class index decided, (N,); a threshold may decide for what the set leaves out.
+    A threshold may decide for a class outside the set.
     """
     told: BoolArray = (sets.sum(axis=1) == 1) & ~sets[np.arange(len(sets)), decided]
     return told
 
 
 def abstains(sets: BoolArray, decided: IntArray) -> BoolArray:
-    """Return where a set holds anything but the decided class alone, shape (N,).
-
-    Args:
-        sets: Which classes are in the set of each image, (N, K).
-        decided: Class index decided, (N,).
-    """
+    """Return True (N,) where the set (N, K) is not exactly the decided class (N,)."""
     told: BoolArray = (sets.sum(axis=1) != 1) | contradicts(sets, decided)
     return told
 

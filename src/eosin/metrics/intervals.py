@@ -1,14 +1,13 @@
-"""95 % intervals, and when not to give one.
+"""95 % confidence intervals clustered by group, and the conditions under which there is none.
 
-The resamples of whole groups say how far a metric would vary; the interval is symmetric on the
-logit scale (on which a share near 1 can fall far and rise little), its width in quantiles of
-Student's t. Percentiles of the resamples themselves are too narrow, and too far up: both are
-simulated by ``benchmarks/interval_coverage.py`` and compared in ``docs/adr/0005-intervals.md``.
-What the intervals cover is kept in ``coverage.json`` and said beside an interval from fewer than
-40 groups, or wherever it is less than 93 %.
+The variance is that of resamples of whole groups; the interval is symmetric on the logit scale (a
+share near 1 can fall far and rise little), its width from quantiles of Student's t. Percentiles of
+the resamples are too narrow and too high: ``benchmarks/interval_coverage.py`` simulates both,
+``docs/adr/0005-intervals.md`` compares them. The simulated coverage is in ``coverage.json``; it is
+given beside an interval from fewer than 40 groups, or wherever it is less than 93 %.
 
-The interval of a difference is put together from those of its two terms: Zou, "Toward using
-confidence intervals to compare correlations" (Psychological Methods 2007).
+The interval of a difference is combined from those of its two terms: Zou, "Toward using confidence
+intervals to compare correlations" (Psychological Methods 2007).
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from eosin.core.types import Estimate, FloatArray
 from eosin.metrics.catalogue import METRICS, PATIENT_METRICS, MetricDefinition
 from eosin.metrics.predictions import Predictions
 
-#: Fewer groups than this in a class that a metric speaks of: no interval.
+#: Fewer groups than this in a class that a metric needs: no interval.
 MIN_GROUPS = 5
 #: Fewer groups than this: the interval comes with its measured coverage.
 FEW_GROUPS = 40
-#: And so it does where less than this was measured.
+#: Likewise where the simulated coverage is less than this.
 GOOD_COVERAGE = 0.93
 #: A larger share of undefined resamples: no interval.
 MAX_UNDEFINED = 0.05
@@ -39,7 +38,7 @@ MAX_UNDEFINED = 0.05
 _ROUNDING = 1e-12
 #: The 97.5 % quantile of the normal distribution.
 _Z = 1.959963984540054
-#: What lies one deviation to either side of a normal distribution's middle.
+#: Probabilities one standard deviation to either side of the median of a normal distribution.
 _ONE_DEVIATION = (0.15865525393145707, 0.8413447460685429)
 
 
@@ -49,8 +48,8 @@ def wilson(successes: int, n: int) -> Estimate:
     Images of one patient are not independent: this is for counts of patients or of groups.
 
     Args:
-        successes: How many succeeded, at least 0 and at most ``n``.
-        n: Out of how many.
+        successes: Number of successes, from 0 to ``n``.
+        n: Number of draws.
 
     Raises:
         DataError: ``successes`` is out of range.
@@ -62,20 +61,20 @@ def wilson(successes: int, n: int) -> Estimate:
     share, z2 = successes / n, _Z**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
-    # Rounding must not push the ends past the share that they surround.
+    # Rounding must not move the ends past the share.
     low, high = max(0.0, float(centre - half)), min(1.0, float(centre + half))
     return Estimate(share, min(low, share), max(high, share))
 
 
 @dataclass(frozen=True)
 class Support:
-    """How many groups a metric rests on.
+    """Number of groups that a metric rests on.
 
     Attributes:
         n_groups: Groups that the metric draws from.
-        by_class: What each class that must be present is called, and in how many groups it is.
-        comparable: The number of groups of an evenly filled set with as many groups in its
-            smallest class: what the coverage is looked up by.
+        by_class: Name and number of groups of each class that must be present.
+        comparable: Number of groups of a balanced set with as many groups in its smallest class;
+            the coverage is looked up by it.
         of: Ends the phrase "12 groups": empty, or `` of 'malignant'``.
         most: The largest value that the metric can have.
     """
@@ -90,16 +89,14 @@ class Support:
 def support(predictions: Predictions, name: str, positive: int | None) -> Support:
     """Count the groups that a metric rests on.
 
-    Recall of one class speaks of that class alone and specificity of the others alone: five
-    groups there are enough. Accuracy, the Brier score and the calibration error are means over
-    all rows, so that all groups count for their coverage, and a class without a row, as in a
-    subtype, limits nothing. The other metrics need each class and are no better known than their
-    smallest.
+    Recall needs groups of its class alone, specificity those of the other classes alone. Accuracy,
+    the Brier score and the calibration error are means over all rows: all groups count, and a class
+    without a row limits nothing. The other metrics need each class and are limited by the smallest.
 
     Args:
-        predictions: What is judged.
+        predictions: The predictions to evaluate.
         name: The metric.
-        positive: The class that it speaks of; ``None`` for all.
+        positive: Its class; ``None`` for all.
     """
     table, total = predictions.class_in_group, predictions.n_groups
     per_class = [
@@ -131,19 +128,19 @@ def estimate(
     *,
     simulated_as: str | None = None,
 ) -> Estimate:
-    """Put an interval around a defined value, or say why there is none.
+    """Return a defined value with its interval, or with the reason why there is none.
 
     Args:
         value: The point estimate, not NaN.
         samples: The metric in each resample, NaN where undefined, shape (R,).
         name: The metric, for its scale and its coverage.
-        rests_on: The groups behind it.
-        simulated_as: What its coverage is looked up by, where that is not its name.
+        rests_on: The groups that it rests on.
+        simulated_as: Name to look its coverage up by, where that is not ``name``.
     """
     defined = samples[~np.isnan(samples)]
     refused = _refuse(1 - len(defined) / len(samples), rests_on)
     if refused is None and not _varies(defined):
-        # Nothing varies, which says that errors are rare, not that there are none.
+        # No variation: errors are rare, not impossible.
         refused = "the same in every resample: no interval from resampling"
     if refused is not None:
         return Estimate(value, reason=refused)
@@ -157,13 +154,13 @@ def estimate_difference(
     name: str,
     rests_on: Support,
 ) -> Estimate:
-    """Put an interval around what one model has more of a metric than another.
+    """Return the difference of a metric between two models, with its interval.
 
     Args:
         values: Both models' point estimates, not NaN.
         samples: Both models' metric in the same resamples, NaN where undefined, (R,) each.
         name: The metric.
-        rests_on: The groups behind it.
+        rests_on: The groups that it rests on.
     """
     value = values[0] - values[1]
     defined = ~np.isnan(samples[0]) & ~np.isnan(samples[1])
@@ -181,7 +178,7 @@ def estimate_difference(
     correlation = float(np.corrcoef(drawn[0], drawn[1])[0, 1]) if both_vary else 0.0
 
     def reach(own: float, others: float) -> float:
-        # Rounding can leave a hair below zero where both models vary alike.
+        # Rounding can give a value just below zero where both models vary alike.
         return float(np.sqrt(max(0.0, own**2 + others**2 - 2 * correlation * own * others)))
 
     low = value - reach(values[0] - one[0], other[1] - values[1])
@@ -194,7 +191,7 @@ def _varies(samples: FloatArray) -> bool:
 
 
 def _refuse(missing: float, rests_on: Support) -> str | None:
-    """Say why there can be no interval: a share of undefined resamples, or scarce groups."""
+    """Return the reason against an interval: undefined resamples, or too few groups."""
     for who, count in rests_on.by_class:
         if count < MIN_GROUPS:
             return f"{_groups(count)} of {who}: an interval needs at least {MIN_GROUPS}"
@@ -230,7 +227,7 @@ def _definition(name: str) -> MetricDefinition:
 
 
 def _remark(name: str, rests_on: Support) -> str | None:
-    """Say what limits an interval, if anything does."""
+    """Return what limits an interval, if anything does."""
     remarks = []
     row = measured_coverage(name, rests_on.comparable)
     if rests_on.comparable < FEW_GROUPS or row["coverage"] < GOOD_COVERAGE:
@@ -242,7 +239,7 @@ def _remark(name: str, rests_on: Support) -> str | None:
 
 
 def coverage_remark(name: str, rests_on: Support) -> str:
-    """Say how often intervals covered the truth at so few groups, as simulated."""
+    """Return a sentence on the simulated coverage at so few groups."""
     row = measured_coverage(name, rests_on.comparable)
     groups = f"{_groups(rests_on.n_groups)}{rests_on.of}"
     if rests_on.comparable < rests_on.n_groups:
@@ -256,12 +253,12 @@ def coverage_remark(name: str, rests_on: Support) -> str:
 
 
 def measured_coverage(metric: str, n_groups: int) -> dict[str, Any]:
-    """Look up the simulated coverage at the nearest lower number of groups.
+    """Return the simulated coverage at the nearest lower number of groups.
 
     Args:
-        metric: Its name; of a difference ``<name>_difference``. What was not simulated is
-            looked up as accuracy is.
-        n_groups: The number of groups at hand; below the smallest simulated, that one is used.
+        metric: Its name; of a difference ``<name>_difference``. A metric that was not simulated
+            has the coverage of accuracy.
+        n_groups: Number of groups; below the smallest simulated number, that one is used.
 
     Returns:
         ``n_groups`` and ``coverage`` as simulated.
@@ -274,7 +271,7 @@ def measured_coverage(metric: str, n_groups: int) -> dict[str, Any]:
 
 @cache
 def coverage_table() -> dict[str, Any]:
-    """Return ``coverage.json``, which ``python -m benchmarks.interval_coverage`` wrote."""
+    """Return ``coverage.json``, as written by ``python -m benchmarks.interval_coverage``."""
     text = resources.files("eosin.metrics").joinpath("coverage.json").read_text(encoding="utf-8")
     table: dict[str, Any] = json.loads(text)
     return table

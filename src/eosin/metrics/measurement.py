@@ -1,13 +1,12 @@
 """All metrics of one set of predictions, for many weightings of its groups at once.
 
-Metrics of counts need no rows: what each group adds to a count is summed once, and a matrix
-product turns R weightings of the groups into R sets of counts. The metrics of ranking need every
-row, sorted once (see :mod:`eosin.metrics.ranking`).
+Metrics of counts need no rows: each group's counts are summed once, and a matrix product turns R
+weightings of the groups into R sets of counts. Metrics of ranking need every row, sorted once (see
+:mod:`eosin.metrics.ranking`).
 
-The weightings are those of the clustered bootstrap: whole groups are drawn with replacement.
-Images of one patient resemble each other, so that drawing images one by one pretends to know
-more than was seen. A resample draws as many groups as there are and takes all rows of each, as
-often as it was drawn (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007).
+The weightings are those of the clustered bootstrap, because images of one patient are not
+independent: a resample draws as many groups as there are, with replacement, and takes all rows of
+each (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from eosin.metrics.catalogue import METRICS, RANKING, Tally
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Ranking, ranking_scores
 
-#: Rows times resamples that are held at once: small enough to stay near the processor.
+#: Rows times resamples held at once: small enough for the processor's cache.
 ROWS_AT_ONCE = 2**17
 
 
@@ -33,9 +32,9 @@ class Measurement:
     """A function from weights of groups to metrics, prepared once for its predictions.
 
     Args:
-        predictions: What is judged, N rows in G groups.
-        names: Which metrics of the catalogue.
-        ranked_classes: The classes whose ranking is wanted; the others' columns hold NaN.
+        predictions: The predictions to evaluate, N rows in G groups.
+        names: Metrics of the catalogue.
+        ranked_classes: Classes whose ranking is measured; the others' columns hold NaN.
     """
 
     def __init__(
@@ -55,11 +54,10 @@ class Measurement:
         """Measure every weighting of the groups.
 
         Args:
-            weights: How often each group counts, shape (R, G).
+            weights: Multiplicity of each group, shape (R, G).
 
         Returns:
-            One array a metric: (R, C) for those that exist for each class, (R,) for the rest; NaN
-            where it is undefined.
+            By metric: (R, C) if it exists per class, else (R,); NaN where undefined.
         """
         n_classes = self._n_classes
         sums = weights @ self._sums  # (R, 3·C + 1 + bins)
@@ -79,7 +77,7 @@ class Measurement:
 
 
 def _group_sums(predictions: Predictions) -> csr_array:
-    """Return what each group adds to every sum, sparse, shape (G, 3·C + 1 + bins).
+    """Return each group's sums, sparse, shape (G, 3·C + 1 + bins).
 
     Columns: rows of a class that were hit, rows predicted as it, rows of it, squared error, and
     the summed gaps between confidence and truth in each bin.
@@ -103,12 +101,7 @@ def _group_sums(predictions: Predictions) -> csr_array:
 
 
 def of_class(measured: FloatArray, positive: int | None) -> FloatArray:
-    """Return one number a weighting, (R,), of (R,) or of (R, C).
-
-    Args:
-        measured: A metric.
-        positive: The class that it shall be of; ``None`` for the mean over all.
-    """
+    """Return a metric (R, C) of one class, or with ``None`` its macro average; (R,) is kept."""
     if measured.ndim == 1:
         return measured
     return np.asarray(measured.mean(axis=1) if positive is None else measured[:, positive])
@@ -124,14 +117,14 @@ def measure_values(predictions: Predictions, names: Sequence[str]) -> dict[str, 
 def group_weights(
     n_groups: int, resamples: int, *, seed: int = 0, at_once: int | None = None
 ) -> Iterator[FloatArray]:
-    """Draw how often each group counts in each resample, a few resamples at a time.
+    """Draw the multiplicity of each group in each resample, a few resamples at a time.
 
-    The draws depend on the seed and on the number of groups alone: two models judged on the
-    same images get the same resamples, and how many are yielded at once changes nothing.
+    The draws depend on the seed and on the number of groups alone: two models evaluated on the same
+    images get the same resamples, whatever ``at_once`` is.
 
     Args:
-        n_groups: How many groups there are, G, at least one.
-        resamples: How many resamples in all, R.
+        n_groups: Number of groups, G, at least one.
+        resamples: Number of resamples, R.
         seed: The run's seed.
         at_once: Resamples to yield at a time; all by default.
 
@@ -168,13 +161,13 @@ def bootstrap(
 
     Args:
         measure: A function from weights of groups (r, G) to arrays whose first axis is r.
-        n_groups: How many groups there are, G.
-        n_rows: How many rows ``measure`` handles; bounds how many resamples it gets at a time.
-        resamples: How many resamples, R.
+        n_groups: Number of groups, G.
+        n_rows: Number of rows that ``measure`` handles; bounds the resamples per call.
+        resamples: Number of resamples, R.
         seed: The run's seed.
 
     Returns:
-        What ``measure`` returned, joined: first axis R.
+        The results of ``measure``, joined: first axis R.
 
     Raises:
         DataError: As :func:`group_weights`, or no resample was asked for.

@@ -1,4 +1,4 @@
-"""The predictions that metrics are computed from, and the checks of every argument."""
+"""Predictions that metrics are computed from, and the validation of every argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from eosin.core.errors import DataError
 from eosin.core.types import BoolArray, FloatArray, IntArray
 
-#: How far a row of probabilities may be from one: float32 and half-precision networks round.
+#: Tolerance of the sum of a row of probabilities: float32 and half-precision networks round.
 SUM_TOLERANCE = 1e-3
 #: How far a float32 softmax may step over 0 or 1.
 ROUNDING = 1e-6
@@ -88,18 +88,17 @@ def encode(labels: Iterable[Hashable]) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said about images, and what they are.
+    """Predictions of a model for images with known labels.
 
     Attributes:
         probabilities: Probability of each class, each row summing to one, shape (N, C).
         targets: Class index of each row, (N,).
-        predicted: Class index that was decided on, (N,): the arg-max of the probabilities, or
-            what a threshold makes of them.
-        groups: Label of the group that each row belongs to, (N,): what is drawn whole when
-            resampling, such as the patient.
-        positive: The class to find in a binary task; ``None`` makes every metric that needs one
-            the mean over all classes, also where there are two.
-        class_names: What to call the classes in reasons; their indices by default.
+        predicted: Decided class index, (N,): the arg-max of the probabilities, or the decision at a
+            threshold.
+        groups: Group of each row, such as the patient, (N,): the unit of resampling.
+        positive: The positive class of a binary task; with ``None`` every metric that exists per
+            class is the macro average, also for two classes.
+        class_names: Names of the classes in reasons; their indices by default.
 
     Raises:
         DataError: Shapes differ, a probability is not finite, out of range or in a row that
@@ -141,7 +140,7 @@ class Predictions:
 
     @property
     def ranked_classes(self) -> Sequence[int]:
-        """The classes whose ranking a metric is of: the positive one, or all."""
+        """The classes whose ranking is measured: the positive one, or all."""
         return range(self.n_classes) if self.positive is None else (self.positive,)
 
     @property
@@ -152,7 +151,7 @@ class Predictions:
 
     @property
     def n_classes(self) -> int:
-        """How many classes there are, C."""
+        """Number of classes, C."""
         return int(self.probabilities.shape[1])
 
     @cached_property
@@ -162,18 +161,18 @@ class Predictions:
 
     @property
     def n_groups(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return int(self.group_codes.max()) + 1 if len(self) else 0
 
     @cached_property
     def class_in_group(self) -> BoolArray:
-        """Whether a group holds a row of a class, shape (groups, C)."""
+        """True where a group holds a row of a class, shape (groups, C)."""
         table = np.zeros((self.n_groups, self.n_classes), dtype=bool)
         table[self.group_codes, self.targets] = True
         return np.clip(table, 0.0, 1.0)
 
     def class_name(self, index: int) -> str:
-        """What to call a class in a sentence."""
+        """Return the name of a class for a sentence."""
         return f"class {index}" if self.class_names is None else repr(self.class_names[index])
 
 

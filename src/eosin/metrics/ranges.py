@@ -1,11 +1,10 @@
-"""Multiple-range tests: which of several means differ, given replicates in blocks.
+"""Multiple-range tests: which of several means differ, given values in blocks.
 
-Means are put in order, and two of them differ where the range between them exceeds a critical
-one. Tukey's honestly significant difference takes one critical range for all; Duncan's new
-multiple-range test (Duncan, Biometrics 1955) a smaller one the fewer means lie between, at the
-protection level (1 - α)^(p - 1) for p means: it finds more, and finds more that is not there. The
-error is that of a two-way layout without interaction: what is left once blocks (folds) and
-treatments are taken away.
+Two sorted means differ where the range between them exceeds a critical one. Tukey's honestly
+significant difference takes one critical range for all; Duncan's new multiple-range test (Duncan,
+Biometrics 1955) a smaller one the fewer means lie between, at the protection level (1 - α)^(p - 1)
+for p means: it finds more differences, and more false ones. The error is the residual of a two-way
+layout without interaction, of blocks (folds) and treatments.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class BlockError:
-    """What blocks and treatments leave unexplained.
+    """Residual variance of a two-way layout of blocks and treatments.
 
     Attributes:
         mean_square: Variance of a single value.
@@ -41,13 +40,10 @@ class BlockError:
 
 
 def block_error(values: FloatArray) -> BlockError:
-    """Return the residual of a two-way layout.
-
-    Args:
-        values: A row a block, a column a treatment, shape (B, T), both at least two.
+    """Return the residual variance of a two-way layout (B, T): rows are blocks, columns treatments.
 
     Raises:
-        DataError: There are fewer, or a value is not finite.
+        DataError: A side is less than two, or a value is not finite.
     """
     if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
         raise DataError(f"finite values of two blocks and treatments needed, got {values.shape}")
@@ -60,14 +56,14 @@ def block_error(values: FloatArray) -> BlockError:
 def critical_ranges(
     n_means: int, error: BlockError, n_each: int, method: Method, alpha: float = 0.05
 ) -> FloatArray:
-    """Return how far apart the outer of 2, 3 … ``n_means`` neighbouring means may lie by chance.
+    """Return the critical ranges of 2, 3 … ``n_means`` neighbouring means.
 
     Args:
-        n_means: How many means there are, at least two.
-        error: The error's variance.
-        n_each: How many values each mean is of.
+        n_means: Number of means, at least two.
+        error: The residual variance.
+        n_each: Number of values per mean.
         method: ``tukey`` or ``duncan``.
-        alpha: Chance of a false difference: in all comparisons together (Tukey), or in one of
+        alpha: Probability of a false difference: in all comparisons together (Tukey), or in one of
             neighbours (Duncan).
 
     Returns:
@@ -85,12 +81,12 @@ def critical_ranges(
 
 @cache
 def _quantile(level: float, n_means: int, freedom: int) -> float:
-    """Return a quantile of the studentized range, which takes SciPy half a second."""
+    """Return a quantile of the studentized range (half a second in SciPy)."""
     return float(studentized_range.ppf(level, n_means, freedom))
 
 
 def homogeneous_letters(means: Sequence[float], ranges: FloatArray) -> list[str]:
-    """Give the same letter to means that are not told apart.
+    """Give the same letter to means that do not differ significantly.
 
     Args:
         means: In any order.
@@ -110,7 +106,7 @@ def homogeneous_letters(means: Sequence[float], ranges: FloatArray) -> list[str]
             if ranked[start] - ranked[stop - 1] <= ranges[stop - start - 2] + _ROUNDING:
                 end = stop
                 break
-        # Inside a wider subset nothing is told apart, whatever a narrower one would say.
+        # Means inside a wider homogeneous subset do not differ, whatever a narrower one gives.
         if end > reached:
             for place in order[start:end]:
                 letters[place] += string.ascii_letters[n_subsets % len(string.ascii_letters)]

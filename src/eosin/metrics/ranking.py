@@ -1,10 +1,9 @@
-"""How well scores order two classes, for many weightings of the rows at once.
+"""Ranking metrics of two classes, for many weightings of the rows at once.
 
 The area under the ROC curve is the weighted share of (positive, negative) pairs in the right
 order, ties counting one half (Mann-Whitney). Average precision is the sum of precision times
 the step in recall over the distinct scores, without interpolation, as scikit-learn defines it.
-Rows are sorted once; a weighting then costs two cumulative sums, which is what makes thousands
-of resamples of a hundred thousand rows affordable.
+Rows are sorted once; a weighting then costs two cumulative sums.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from eosin.metrics.predictions import check_finite, check_weights, divide, sum_b
 
 
 def ranking_scores(probabilities: FloatArray, index: int) -> FloatArray:
-    """Return scores in the order of one class's probability, precise near 1 as near 0.
+    """Return scores in the order of one class's probability, as precise near 1 as near 0.
 
-    In float64 a probability above 1 - 1e-16 is 1, and images that the network told apart would
-    tie; of two classes the other's probability still tells them apart.
+    In float64 a probability above 1 - 1e-16 is 1, and images with different logits would tie; for
+    two classes the other class's probability still separates them.
 
     Args:
-        probabilities: One column a class, (N, C).
+        probabilities: One column per class, (N, C).
         index: The class.
 
     Returns:
@@ -42,7 +41,7 @@ class Ranking:
     """Rows in descending order of their score.
 
     Args:
-        scores: One score a row, any finite range, shape (N,).
+        scores: One score per row, any finite range, shape (N,).
         positive: Which rows are of the positive class, shape (N,).
 
     Attributes:
@@ -61,7 +60,7 @@ class Ranking:
         starts = np.append(0, ends + 1)[: len(ends)]
         self._ends, self._starts = ends[has_positive], starts[has_positive]
         self._positive_ends = positives_until[has_positive] - 1
-        # Without ties the gathers by block would copy what is already in place.
+        # Without ties the gathers by block would copy arrays that are in order already.
         self._one_row_each = len(self._ends) == len(self._positives)
         self._mixed = not self._one_row_each or bool(np.any(self._starts != self._ends))
 
@@ -113,11 +112,11 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Points of a curve, one for each distinct score, from the highest threshold down.
+    """Points of a curve, one per distinct score, from the highest threshold down.
 
     Attributes:
-        thresholds: A row is called positive where its score is at least this, shape (K,). The
-            first point of a ROC curve, where nothing is called, has the threshold infinity.
+        thresholds: A row is predicted positive where its score is at least this, shape (K,). The
+            first point of a ROC curve, without predicted positives, has the threshold infinity.
         x: False-positive rate, or recall, (K,).
         y: True-positive rate, or precision, (K,).
     """
@@ -131,7 +130,7 @@ def roc_curve(scores: FloatArray, positive: BoolArray, weights: FloatArray | Non
     """Return the points of the ROC curve: x is 1 - specificity, y is recall.
 
     Args:
-        scores: One score a row, shape (N,).
+        scores: One score per row, shape (N,).
         positive: Which rows are of the positive class, (N,).
         weights: Weight of each row, (N,); rows without weight give no point.
 
@@ -152,8 +151,8 @@ def precision_recall_curve(
 ) -> Curve:
     """Return the points of the precision-recall curve: x is recall, y is precision.
 
-    Arguments and errors are those of :func:`roc_curve`. There is no point for "nothing called":
-    its precision is undefined.
+    Arguments and errors are those of :func:`roc_curve`. There is no point without predicted
+    positives: its precision is undefined.
     """
     thresholds, hits, false = _steps(scores, positive, weights)
     return Curve(thresholds, divide(hits, hits[-1:]), divide(hits, hits + false))

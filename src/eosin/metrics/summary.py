@@ -1,8 +1,8 @@
-"""Metrics with intervals and reasons, of images and of patients: what a run writes down.
+"""Metrics with intervals and reasons, of images and of patients, as a run writes them.
 
 The recognition rate is that of Spanhol et al., "A Dataset for Breast Cancer Histopathological
 Image Classification" (IEEE TBME 2016): the mean over patients of the share of a patient's images
-that were recognised. Every patient counts the same, whatever the number of images.
+that were recognised, every patient with the same weight.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def summarise(
     """Measure predictions, with 95 % intervals by the clustered bootstrap.
 
     Args:
-        predictions: What is judged.
-        resamples: How many resamples of the groups to draw.
+        predictions: The predictions to evaluate.
+        resamples: Number of resamples of the groups.
         seed: The run's seed; the same seed and the same grouping give the same resamples.
-        names: Which metrics, out of :data:`METRIC_NAMES`.
-        simulated_as: What the coverage of their intervals is looked up by; their names by default.
+        names: Metrics, out of :data:`METRIC_NAMES`.
+        simulated_as: Name to look the coverage of their intervals up by; their own by default.
 
     Returns:
-        One estimate a name. An undefined value is ``None`` with a reason, and so are the ends
-        of an interval that cannot be given.
+        One estimate per name. An undefined value is ``None`` with a reason, and so are the ends of
+        an interval that does not exist.
 
     Raises:
         UnknownNameError: A name is not a metric.
@@ -65,16 +65,10 @@ def summarise_by_class(
     seed: int = 0,
     names: Sequence[str] = BY_CLASS,
 ) -> dict[int, dict[str, Estimate]]:
-    """Measure each class against the rest; arguments and errors as :func:`summarise`.
+    """Measure each class against the rest; by class index and metric.
 
-    Args:
-        predictions: What is judged; ``positive`` plays no part.
-        resamples: How many resamples of the groups to draw.
-        seed: The run's seed.
-        names: Which metrics, out of those that exist for a single class.
-
-    Returns:
-        For each class index, one estimate a name.
+    Arguments and errors are those of :func:`summarise`, but ``positive`` is ignored and ``names``
+    are of metrics that exist per class.
     """
     classes = range(predictions.n_classes)
     points, samples = _measure(predictions, names, PER_CLASS, classes, resamples, seed)
@@ -92,7 +86,7 @@ def _measure(
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Return the metrics of the data and of its resamples; nothing where there is no row."""
+    """Return the metrics of the data and of its resamples; empty without rows."""
     for name in names:
         if name not in known:
             raise UnknownNameError(f"no metric is called {name!r}", mend=close_matches(name, known))
@@ -113,7 +107,7 @@ def _conclude(
     samples: dict[str, FloatArray],
     simulated_as: str | None = None,
 ) -> Estimate:
-    """Turn numbers into an estimate with its reasons."""
+    """Return the estimate of a metric, with its interval and reasons."""
     if name not in points:
         return Estimate(None, reason="no images")
     point, sample = of_class(points[name], positive), of_class(samples[name], positive)
@@ -125,7 +119,7 @@ def _conclude(
 
 
 def _why_undefined(predictions: Predictions, name: str, positive: int | None) -> str:
-    """Return which class is missing, or was never predicted."""
+    """Return the reason: which class is missing, or was never predicted."""
     metric, n_classes = METRICS[name], predictions.n_classes
     present = np.bincount(predictions.targets, minlength=n_classes) > 0
     called = np.bincount(predictions.predicted, minlength=n_classes) > 0
@@ -146,7 +140,7 @@ def _why_undefined(predictions: Predictions, name: str, positive: int | None) ->
 
 
 def count_patients(patients: Sequence[Hashable]) -> int | None:
-    """Return how many patients there are; ``None`` where one row or more has none."""
+    """Return the number of patients; ``None`` where a row has none."""
     return None if any(_unknown(patient) for patient in patients) else len(set(patients))
 
 
@@ -159,15 +153,14 @@ def summarise_patients(
 ) -> dict[str, Estimate]:
     """Measure patients instead of images.
 
-    A patient is decided by the majority of the images' predicted classes (of classes with
-    equally many votes, the one with the highest mean probability) or by the mean probability
-    (its arg-max, whatever threshold made ``predicted``). Whole groups are drawn; groups that
-    share a patient are drawn together.
+    A patient's class is the majority of the images' predicted classes (of a tie, the class with the
+    highest mean probability) or the arg-max of the mean probability. Whole groups are drawn; groups
+    that share a patient are drawn together.
 
     Args:
-        predictions: What is judged, N images.
-        patients: Whom each image is of, (N,); empty, ``None`` or NaN where that is unknown.
-        resamples: How many resamples of the groups to draw.
+        predictions: The predictions to evaluate, N images.
+        patients: Patient of each image, (N,); empty, ``None`` or NaN where unknown.
+        resamples: Number of resamples of the groups.
         seed: The run's seed.
 
     Returns:
@@ -178,7 +171,7 @@ def summarise_patients(
         patient is unknown.
 
     Raises:
-        DataError: There is not one patient a row, or ``resamples`` is below one.
+        DataError: The number of patients is not that of the rows, or ``resamples`` is below one.
     """
     if len(patients) != len(predictions):
         raise DataError(
@@ -200,11 +193,11 @@ def summarise_patients(
 
 @dataclass(frozen=True, eq=False)
 class Patients:
-    """One row a patient, P rows.
+    """Table of P patients.
 
     Attributes:
-        clusters: What is drawn whole, (P,), and the same for each image, (N,).
-        present: Whether a patient has an image of a class, (P, C).
+        clusters: Unit of resampling of each patient, (P,), and of each image, (N,).
+        present: True where a patient has an image of a class, (P, C).
         right: Share of a patient's images that were predicted right, (P,).
         mean: Mean probability of each class, (P, C).
         votes: Images predicted as each class, (P, C).
@@ -222,7 +215,7 @@ class Patients:
 
     @classmethod
     def gather(cls, predictions: Predictions, codes: IntArray) -> Patients:
-        """Gather images by the number of their patient, from 0, shape (N,)."""
+        """Aggregate images by the number of their patient, from 0, shape (N,)."""
         n_patients = int(codes.max()) + 1
         images = np.bincount(codes)
         hits = sum_by(codes, predictions.targets == predictions.predicted, n_patients)
@@ -237,7 +230,7 @@ class Patients:
         return cls(clusters, clusters[codes], present, hits / images, mean, votes)
 
     def decisions(self, predictions: Predictions) -> tuple[Predictions, Predictions]:
-        """Return one row a patient, decided by votes and by mean; each patient has one class."""
+        """Return the predictions per patient, by votes and by mean; each patient has one class."""
         leading = self.votes == self.votes.max(axis=1, keepdims=True)
         by_mean = replace(
             predictions,
@@ -269,13 +262,13 @@ def _recognition_rate(
 def _decide(
     predictions: Predictions, table: Patients, resamples: int, seed: int
 ) -> dict[str, Estimate]:
-    """Judge one decision a patient; every patient has one class."""
+    """Evaluate one decision per patient; every patient has one class."""
     by_vote, by_mean = table.decisions(predictions)
     draw, decided = {"resamples": resamples, "seed": seed}, {}
     for name, decisions in zip(_VOTES, (by_vote, by_mean), strict=True):
         measured = summarise(decisions, **draw, names=("accuracy",), simulated_as=name)
         right = int((decisions.predicted == decisions.targets).sum())
-        # Wilson's interval takes units as independent, which patients of one group are not.
+        # Wilson's interval takes units as independent; patients of one group are not.
         share = wilson(right, len(table)) if decisions.n_groups == len(table) else Estimate(None)
         ends = None if share.low is None or share.high is None else (share.low, share.high)
         decided[name] = replace(measured["accuracy"], n=len(table), wilson=ends)
@@ -286,7 +279,7 @@ def _decide(
 
 
 def _clusters(patients: IntArray, groups: IntArray) -> IntArray:
-    """Number what must be drawn together for each patient, shape (P,)."""
+    """Number the units of resampling of each patient, shape (P,)."""
     n_patients, n_groups = int(patients.max()) + 1, int(groups.max()) + 1
     size = n_patients + n_groups
     links = coo_array((np.ones(len(patients)), (patients, n_patients + groups)), shape=(size, size))

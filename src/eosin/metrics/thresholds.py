@@ -1,4 +1,4 @@
-"""Where to cut a probability into a decision."""
+"""Decision thresholds, predictive values and decision curves."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from eosin.metrics.intervals import estimate, support
 from eosin.metrics.measurement import Measurement, bootstrap
 from eosin.metrics.predictions import Predictions, check_finite, divide
 
-#: Probabilities from which one would act, where a decision curve is drawn.
+#: Threshold probabilities of a decision curve.
 CURVE_THRESHOLDS: FloatArray = np.arange(1, 100) / 100
 
 
 def choose_threshold(
     prob_positive: FloatArray, is_positive: BoolArray, target_recall: float = 0.90
 ) -> float | None:
-    """Return the highest threshold at which enough of the positive rows are found.
+    """Return the highest threshold that reaches a target recall.
 
-    A row is called positive where its probability is at least the threshold. The threshold is
-    therefore the probability of one of the positive rows; rows that share it are called
+    A row is predicted positive where its probability is at least the threshold. The threshold is
+    therefore the probability of one of the positive rows; rows that share it are predicted
     together, so the recall reached may exceed the target.
 
     Args:
@@ -57,21 +57,21 @@ def choose_threshold_by_bound(
     seed: int = 0,
     at_once: int = 256,
 ) -> float | None:
-    """Return the highest threshold at which the lower end of recall's interval is enough.
+    """Return the highest threshold at which the lower end of recall's interval reaches a target.
 
     The interval is the 95 % interval clustered by group that a summary gives. Candidates are the
-    distinct probabilities of positive rows, from the highest at which the recall itself is enough
-    downwards; all are tried until one does, since an interval may widen on the way.
+    distinct probabilities of positive rows, from the highest at which the recall itself reaches the
+    target downwards; all are tried until one does, since an interval may widen on the way.
 
     Args:
-        predictions: Of a binary task with a positive class; what they decided plays no part.
-        target_recall: What the lower end must reach, above 0 and at most 1.
-        resamples: How many resamples of the groups to draw.
+        predictions: Of a binary task with a positive class; ``predicted`` is ignored.
+        target_recall: Target of the lower end, above 0 and at most 1.
+        resamples: Number of resamples of the groups.
         seed: The run's seed.
-        at_once: Candidates that are looked at in one pass over the resamples.
+        at_once: Candidates evaluated in one pass over the resamples.
 
     Returns:
-        The threshold; ``None`` where no interval reaches the target, or where there is none:
+        The threshold; ``None`` where no interval reaches the target, or where there is no interval:
         fewer than five groups hold a positive row, or all are found in every resample.
 
     Raises:
@@ -98,7 +98,7 @@ def _recalls(
     """Return the recall at each threshold, these descending."""
     own = predictions.targets == positive
     scores, groups = predictions.probabilities[own, positive], predictions.group_codes[own]
-    # How many thresholds lie above a row: the first that finds it.
+    # The number of thresholds above a row is the index of the first that finds it.
     places = np.searchsorted(-thresholds, -scores, side="left")
     shape = (predictions.n_groups, len(thresholds) + 1)
     sums = csr_array((np.ones(len(scores)), (groups, places)), shape=shape)
@@ -122,18 +122,18 @@ def summarise_predictive_values(
 ) -> dict[str, Estimate]:
     """Return the positive and negative predictive value at a prevalence.
 
-    Each resample of the groups has a recall and a specificity of its own, and its values follow
-    from both at the same prevalence.
+    Each resample of the groups has its own recall and specificity, from which its predictive values
+    follow.
 
     Args:
         predictions: Of a binary task with a positive class; at least one row.
         prevalence: Share of the positive class, in [0, 1].
-        resamples: How many resamples of the groups to draw.
+        resamples: Number of resamples of the groups.
         seed: The run's seed.
 
     Returns:
         ``ppv`` and ``npv``, 95 % clustered by group; ``None`` with a reason where a class has no
-        image, or nothing was called positive (or negative).
+        image, or no image is predicted positive (or negative).
 
     Raises:
         DataError: There is no positive class, or the prevalence is out of range.
@@ -163,10 +163,10 @@ def summarise_predictive_values(
 def net_benefit(
     prob_positive: FloatArray, is_positive: BoolArray, thresholds: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return what acting on a model is worth, in true positives an image.
+    """Return the net benefit of acting on a model, in true positives per image.
 
-    A false positive costs the odds of the threshold: who acts from a probability of 0.1 holds
-    nine needless actions for as bad as one omission.
+    A false positive costs the odds of the threshold: at 0.1, nine needless actions weigh as much as
+    one omission.
 
     Args:
         prob_positive: Probability of the positive class, shape (N,), N at least 1.
@@ -178,7 +178,7 @@ def net_benefit(
         every image, both (T,).
 
     Raises:
-        DataError: Shapes differ, nothing is there, or a threshold is out of range.
+        DataError: Shapes differ, there is no image, or a threshold is out of range.
     """
     scores = check_finite(np.asarray(prob_positive, dtype=np.float64))
     positive = np.asarray(is_positive, dtype=bool)

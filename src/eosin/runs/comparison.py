@@ -1,4 +1,4 @@
-"""What runs reach on the images that all held out: by run, and by blocks in range tests."""
+"""Metrics of finished runs on the images that all held out: per run, and by block."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from eosin.metrics.predictions import encode
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages, mean_predictions
 
-#: What two trainings of one recipe may differ in.
+#: Settings in which two trainings of one recipe may differ.
 _INCIDENTAL = ("name", "description", "seed")
 
 
 def make_contenders(shared: SharedImages) -> list[Contender]:
-    """Return what each run predicted of the shared images, in the order of their paths."""
+    """Return each run's predictions of the shared images, in the order of their paths."""
     first, frame = shared.runs[0], shared.frame
     names, positive = first.class_names, first.judged.positive
     # Of a two-class task only: a macro average needs none.
@@ -56,18 +56,18 @@ def find_ranges(
     told: Sequence[ComparedRun],
     metric: str,
 ) -> list[RangeTest]:
-    """Test ranges over the most runs that have the same images in the same blocks.
+    """Run range tests over the largest set of runs that have the same images in the same blocks.
 
     A block is a fold, or where recipes were trained with several seeds, a fold of a seed.
 
     Args:
         shared: The runs and the images in common.
-        contenders: What they predicted, for their classes.
-        told: Facts of the runs; those judged on what they saw are left out.
-        metric: What is tested; accuracy where a block does not define it.
+        contenders: Their predictions, for their classes.
+        told: Facts of the runs; those evaluated on images of their training are left out.
+        metric: The tested metric; accuracy where a block does not define it.
 
     Returns:
-        Nothing where no two recipes have two blocks in common.
+        Empty where no two recipes have two blocks in common.
     """
     tables: dict[str, dict[str, Any]] = {}
     facts: dict[str, ComparedRun] = {}
@@ -101,7 +101,7 @@ def find_ranges(
 
 
 def _treatments(runs: Sequence[FinishedRun]) -> dict[str, str]:
-    """Return what tells each run's recipe from others', whatever the seed; by the run's name."""
+    """Return a key of each run's recipe without its seed, by the run's name."""
     recipes, seeds = {}, {}
     for run in runs:
         recipe = run.recipe
@@ -110,7 +110,7 @@ def _treatments(runs: Sequence[FinishedRun]) -> dict[str, str]:
         recipes[run.short_name] = run.short_name if recipe is None else told
         seeds[run.short_name] = None if recipe is None else recipe.seed
     pairs = [(recipes[name], seeds[name]) for name in recipes]
-    # One recipe twice with one seed is no replicate of itself.
+    # Two runs of one recipe and seed are the same treatment and block.
     return {
         name: recipe if pairs.count((recipe, seeds[name])) == 1 else name
         for name, recipe in recipes.items()
@@ -118,7 +118,7 @@ def _treatments(runs: Sequence[FinishedRun]) -> dict[str, str]:
 
 
 def _blocks(run: FinishedRun, rows: Any, *, several: bool) -> dict[str, Any]:
-    """Return the rows by block; one block where nothing tells them apart."""
+    """Return the rows by block; one block where nothing separates them."""
     seed = f"seed {run.recipe.seed}" if several and run.recipe is not None else ""
     if "fold" not in rows:
         return {seed: rows}

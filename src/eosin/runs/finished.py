@@ -27,7 +27,7 @@ from eosin.data.external import EXTERNAL
 from eosin.recipe import Recipe, read_recipe
 from eosin.runs.relocation import find_images, find_moved_paths
 
-#: The split that a page is about, the first that the run has.
+#: The splits that a page can be about; the first that the run has is taken.
 JUDGED_FIRST = ("test", OUT_OF_FOLD, EXTERNAL)
 
 
@@ -41,17 +41,17 @@ class Skipped:
 
 @dataclass(eq=False)
 class FinishedRun:
-    """Finished run, read back: each file when it is first needed.
+    """Finished run, read back from its folder; each file is read when it is first needed.
 
-    Only ``metrics.json`` must be there: an evaluation on an outside manifest has no history and no
-    split, and an older run may lack samples. What is absent is ``None`` or empty.
+    Only ``metrics.json`` is required: an external evaluation has no history and no split, and an
+    older run may lack samples. What is absent is ``None`` or empty.
 
     Attributes:
-        root: The run folder, or one that ``evaluate`` made.
-        short_name: The folder's name, with as many parents as it takes to know it from other runs.
+        root: The folder of a run or of an evaluation.
+        short_name: The folder's name, with as many parents as make it unique among the runs.
         base: The folder that paths start from in :attr:`rows`, :attr:`samples`,
-            :attr:`divisions` and :attr:`contents`, so that runs name images alike; the run's own
-            by default.
+            :attr:`divisions` and :attr:`contents`, so that several runs have comparable paths; the
+            run's own folder by default.
     """
 
     root: Path
@@ -90,7 +90,7 @@ class FinishedRun:
 
     @property
     def judged(self) -> SplitMetrics:
-        """The measurements that a page is about."""
+        """The measurements of :attr:`split`."""
         return self.metrics[self.split]
 
     @property
@@ -105,10 +105,7 @@ class FinishedRun:
 
     @cached_property
     def recipe_text(self) -> str:
-        """The recipe as written, without its author's description.
-
-        That is of the recipe before it was changed on the command line.
-        """
+        """The recipe as written, before changes on the command line, without its description."""
         if self.recipe is None:
             return ""
         lines = read_file(self.folder.recipe).decode("utf-8-sig").splitlines(keepends=True)
@@ -121,37 +118,37 @@ class FinishedRun:
 
     @cached_property
     def split_report(self) -> SplitReport | None:
-        """What the split wanted and got."""
+        """Report of the split."""
         return _optional(self.folder.split, SplitReport)
 
     @cached_property
     def stain(self) -> StainRecord | None:
-        """What stain was normalised to, and what came back unchanged."""
+        """Record of stain normalisation."""
         return _optional(self.folder.stain, StainRecord)
 
     @cached_property
     def balance(self) -> BalanceReport | None:
-        """What an epoch of the training showed."""
+        """Report of the sampler: class counts of an epoch."""
         return _optional(self.folder.balance, BalanceReport)
 
     @cached_property
     def audit(self) -> AuditReport | None:
-        """What the leak audit found."""
+        """Leak audit of the split."""
         return _optional(self.folder.audit, AuditReport)
 
     @cached_property
     def info(self) -> ModelInfo:
-        """What ``model.json`` says, of a run that must have a model."""
+        """Contents of ``model.json``, of a run that must have a model."""
         return read_document(self.model_folder.info, ModelInfo)
 
     @cached_property
     def model(self) -> ModelInfo | None:
-        """What ``model.json`` says."""
+        """Contents of ``model.json``."""
         return self.info if self.model_folder.info.exists() else None
 
     @cached_property
     def drift(self) -> Drift | None:
-        """How outside images differ from those of the training."""
+        """Drift of external images from those of the training."""
         return _optional(self.folder.drift, Drift)
 
     @cached_property
@@ -160,8 +157,8 @@ class FinishedRun:
         if not self.folder.manifest.exists():
             return None
         samples = read_manifest(self.folder.manifest, verbatim=True, allow_one_class=True)
-        # An outside manifest may hold one class only, which is enough to evaluate it: the page
-        # then takes its counts from the predictions.
+        # An external manifest with a single class can be evaluated but not read as a training
+        # manifest: the page then takes its counts from the predictions.
         return samples.frame if len(samples.class_names) > 1 else None
 
     @cached_property
@@ -177,7 +174,7 @@ class FinishedRun:
         for column in ("patient", "group", "magnification"):
             if column not in frame:
                 frame[column] = ""
-        # Without a group the image stands for itself, as in the manifest.
+        # Without a group an image is its own group, as in the manifest.
         frame["group"] = frame["group"].where(frame["group"] != "", frame["path"])
         if "split" in frame:
             frame = frame[frame["split"] == self.split].reset_index(drop=True)
@@ -191,11 +188,11 @@ class FinishedRun:
 
     @cached_property
     def pictures(self) -> tuple[SamplePicture, ...]:
-        """The thumbnails that are there."""
+        """Thumbnails whose files exist."""
         folder, index = self.folder, _optional(self.folder.samples_index, SamplesIndex)
         pictures = () if index is None else index.pictures
         for picture in pictures:
-            # A name with a folder in it could reach outside the run.
+            # A name with a folder in it could lead out of the run.
             plain = Path(picture.file).name
             if plain in {"", ".."} or plain != picture.file or "\\" in plain:
                 raise damaged(folder.samples_index, f"{picture.file!r} is no file beside it")
@@ -214,12 +211,12 @@ class FinishedRun:
 
     @cached_property
     def folds(self) -> tuple[FinishedRun, ...]:
-        """The folds, in order; of one that is not finished ``metrics.json`` is not there."""
+        """The folds, in order; an unfinished one has no ``metrics.json``."""
         return tuple(FinishedRun(fold.root, base=self.base) for fold in self.folder.fold_runs())
 
     @property
     def dataset(self) -> dict[str, Any]:
-        """The facts that the data set declares."""
+        """Declared facts of the data set."""
         return self.environment.dataset if self.environment else {}
 
     @property
@@ -229,7 +226,7 @@ class FinishedRun:
 
     @property
     def simulated(self) -> bool:
-        """Whether the images are simulated."""
+        """True if the images are simulated."""
         return bool(self.dataset.get("simulated")) or bool(self.model and self.model.simulated)
 
     def role(self, role: str) -> tuple[SamplePicture, ...]:
@@ -249,12 +246,12 @@ class FinishedRun:
 
     @property
     def has_folds(self) -> bool:
-        """Whether its predictions are pooled over folds."""
+        """True if its predictions are out-of-fold."""
         return self.folder.folds.is_dir()
 
     @property
     def divisions(self) -> list[tuple[str, Samples]]:
-        """The manifest with the ``split`` that each network saw, by name: one, or one a fold."""
+        """The manifest with each network's ``split``, by name: one, or one per fold."""
         if not self.has_folds:
             return [(self.short_name, self.samples)]
         return [
@@ -265,10 +262,9 @@ class FinishedRun:
 
     @cached_property
     def rows(self) -> Any:
-        """Predictions of :attr:`split`, a row an image and repeat, as a pandas table.
+        """Predictions of :attr:`split`, one row per image and repeat, as a pandas table.
 
-        ``threshold`` is that of the network that the row is of, not of another fold's: that one was
-        chosen where this image stood.
+        ``threshold`` is that of the row's own network: other folds' were tuned on this image.
         """
         if self.predictions is None:
             raise ArtifactError(f"{self.root} has no predictions of the split {self.split!r}")
@@ -291,10 +287,7 @@ class FinishedRun:
 
     @cached_property
     def contents(self) -> dict[str, str]:
-        """A digest of each image's file as it was when the run began, by path.
-
-        Empty where the run has not kept them.
-        """
+        """Digest of each image's file when the run began, by path; empty if the run kept none."""
         if not self.folder.inputs.exists():
             return {}
         table = read_written(self.folder.inputs)
@@ -305,7 +298,7 @@ class FinishedRun:
         return dict(zip(frame["path"], frame["content"], strict=True))
 
 
-#: What :func:`read_run` reads at once, in this order; of the folds their measurements.
+#: Files that :func:`read_run` reads at once, in this order; of the folds only their measurements.
 _READ = (
     *("metrics", "recipe_text", "environment", "split_report", "stain", "balance", "audit"),
     *("model", "manifest", "predictions", "history", "pictures", "skipped", "folds", "drift"),
@@ -313,7 +306,7 @@ _READ = (
 
 
 def read_run(root: Path, short_name: str = "", base: Path | None = None) -> FinishedRun:
-    """Read a run folder whole, and check it.
+    """Read and check a whole run folder.
 
     Args:
         root: The run folder.
@@ -338,7 +331,7 @@ def read_run(root: Path, short_name: str = "", base: Path | None = None) -> Fini
 
 
 def read_run_recipe(folder: RunFolder) -> Recipe:
-    """Read the recipe that a run keeps.
+    """Read the resolved recipe of a run.
 
     Raises:
         ArtifactError: It is absent or damaged.
@@ -372,11 +365,7 @@ def _optional(path: Path, kind: type[D]) -> D | None:
 
 
 def _check_counts(run: FinishedRun) -> None:
-    """Compare the tables with the numbers of rows that other documents know.
-
-    Raises:
-        ArtifactError: One has another number, as a file has that was cut off between two rows.
-    """
+    """Check the tables' numbers of rows, which differ in a file cut off between two rows."""
     judged, folder = run.judged, run.folder
     if run.predictions is not None and run.predictions["path"].nunique() != judged.n_images:
         found = run.predictions["path"].nunique()

@@ -1,4 +1,4 @@
-"""Finished runs side by side: what each predicted of the images that all of them held out."""
+"""Matching of finished runs: each run's predictions of the images that all held out."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from eosin.runs.finished import JUDGED_FIRST, FinishedRun, read_run
 
 @dataclass(frozen=True, eq=False)
 class SharedImages:
-    """The images that all runs held out.
+    """Images that all runs held out.
 
     Attributes:
         runs: The runs, with one base of their paths.
-        rows: All that each predicted, see :attr:`FinishedRun.rows`, under the first run's paths.
+        rows: Predictions of each, see :attr:`FinishedRun.rows`, under the first run's paths.
         paths: The images that all predicted, each once, sorted.
-        known_by: Position of the run that knows the largest groups: they make the wider intervals,
-            which is the careful choice where runs differ.
-        n_by_content: Images that lie at another path in some run.
+        known_by: Position of the run with the largest groups: they make the wider intervals, the
+            conservative choice where runs differ.
+        n_by_content: Images that have another path in some run.
     """
 
     runs: Sequence[FinishedRun]
@@ -51,7 +51,7 @@ class SharedImages:
 
     @property
     def known(self) -> Samples:
-        """The whole manifest of the run that knows the largest groups."""
+        """The whole manifest of the run with the largest groups."""
         return self.runs[self.known_by].samples
 
     @cached_property
@@ -67,17 +67,17 @@ class SharedImages:
 
     @property
     def split(self) -> str:
-        """``test``; ``oof`` where a run has folds, whose joined model has seen the images."""
+        """``test``; ``oof`` where a run has folds, whose joined model was trained on the images."""
         return OUT_OF_FOLD if any(run.has_folds for run in self.runs) else "test"
 
 
 def name_runs(runs: Sequence[Path | str], what: str, verb: str) -> list[tuple[Path, str]]:
-    """Return at least two run folders, each with the shortest end of its path that tells it apart.
+    """Return at least two run folders, each with the shortest end of its path that is unique.
 
     Args:
         runs: The folders.
-        what: What is made of them, in words.
-        verb: The command that makes it.
+        what: Noun for the result, for messages.
+        verb: Command that makes it.
 
     Raises:
         UsageError: Fewer than two, or one is named twice.
@@ -101,7 +101,7 @@ def read_comparable(runs: Sequence[Path | str]) -> list[FinishedRun]:
     """Read runs that can be compared.
 
     Args:
-        runs: Finished run folders, or folders that ``evaluate`` made.
+        runs: Folders of finished runs or of evaluations.
 
     Raises:
         UsageError: Fewer than two, or one of them twice.
@@ -139,11 +139,7 @@ def _check_same_task(one: FinishedRun, other: FinishedRun) -> None:
 
 
 def check_distinct(one: FinishedRun, other: FinishedRun) -> None:
-    """Refuse two runs of one model.
-
-    Raises:
-        UsageError: They are.
-    """
+    """Raise ``UsageError`` if two runs are of one model."""
     models = [each.model and each.model.weights_sha256 for each in (one, other)]
     if models[0] is not None and models[0] == models[1]:
         raise UsageError(
@@ -155,12 +151,12 @@ def check_distinct(one: FinishedRun, other: FinishedRun) -> None:
 def find_shared(
     runs: Sequence[FinishedRun], label_hint: str, *, by_content: bool = False
 ) -> SharedImages:
-    """Match the images that the runs held out by path.
+    """Match by path the images that the runs held out.
 
     Args:
         runs: At least two, with one base of their paths.
-        label_hint: What helps where an image has two labels.
-        by_content: Whether those that are then left are matched by what their files hold.
+        label_hint: Hint where an image has two labels.
+        by_content: Whether to match the remaining images by the content of their files.
 
     Raises:
         ArtifactError: An image has two labels.
@@ -203,10 +199,9 @@ def _match_by_content(runs: Sequence[FinishedRun]) -> tuple[list[Any], int]:
 
 
 def _contents(run: FinishedRun, common: set[str]) -> dict[str, str]:
-    """Return the path of each evaluated file that is not in ``common``, by what it holds.
+    """Return the path of each evaluated file that is not in ``common``, by its content.
 
-    Images inside containers and bundles, and files that are there twice, have no content that
-    names them.
+    Images in containers and stacks, and files that occur twice, are left out.
     """
     found, base = {}, (run.base or run.root).resolve()
     twice: Counter[str] = Counter()

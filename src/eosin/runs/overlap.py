@@ -1,4 +1,4 @@
-"""Train-test overlap of finished runs with outside images and with what others held out."""
+"""Train-test overlap of finished runs with external images and with images that others held out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages
 from eosin.runs.relocation import find_images
 
-#: The parts of a manifest that a model learns from or is chosen by.
+#: The subsets that a model is trained or selected on.
 _SEEN = ("train", "val")
-#: What says which images belong together; one run may know more than another.
+#: Columns that link images; one run may know more of them than another.
 _TIES = ("patient", "group", "accession", "cluster")
-#: Kinds of leak that take the files to find: the members' own audits have looked.
+#: Kinds of leak that need the files: the runs' own audits have looked for them.
 _BY_CONTENT = ("identical_bytes", "identical_pixels", "near_duplicate")
 
 
@@ -32,16 +32,16 @@ def audit_overlap(
     outside: tuple[Samples, FileHashes],
     root: Path,
 ) -> AuditReport | None:
-    """Look for outside images among those of a run's training and of the stages before it.
+    """Audit the overlap of external images with a run's training and the stages before it.
 
     Args:
         run: The run, or a model folder.
-        preprocessing: As its model reads images, so that the training's cache serves again.
-        outside: The outside images.
+        preprocessing: The model's preprocessing, so that the training's cache is used again.
+        outside: The external images.
         root: The folder that paths of the report start from.
 
     Returns:
-        What both share; nothing where the folder does not tell what the model was trained on.
+        The audit; ``None`` where the folder does not record the training images.
     """
     if not run.folder.manifest.exists():
         return None
@@ -57,10 +57,10 @@ def audit_overlap(
 
 
 def _join_reports(reports: list[AuditReport]) -> AuditReport:
-    """Return what outside images share with any of several trainings, leaks first.
+    """Join the overlaps of external images with several trainings, leaks first.
 
-    What a report adds because it found shared names alone is true of all only where none has a
-    leak; it comes last, as in each.
+    The remark of a report that compared names only holds for all where none has a leak; it comes
+    last, as in each.
     """
     findings = [finding for report in reports for finding in report.findings]
     is_leaking = any(report.leaks for report in reports)
@@ -76,7 +76,7 @@ def _join_reports(reports: list[AuditReport]) -> AuditReport:
 
 
 def _seen(samples: Samples) -> Samples:
-    """Return the rows of a manifest that its training saw; of folds, all."""
+    """Return the rows of a manifest that were used in training; of folds, all."""
     parts = samples.frame.get("split")
     seen = None if parts is None else parts.isin(_SEEN).to_numpy()
     return samples if seen is None or not seen.any() else samples.where(seen)
@@ -90,10 +90,9 @@ def _hash(run: FinishedRun, samples: Samples, preprocessing: Preprocessing) -> F
 
 
 def divide_shared(shared: SharedImages) -> Samples:
-    """Return the shared images and, as other parts, what any run was trained on.
+    """Return the shared images as test subset, and the training images of any run as the others.
 
-    Args:
-        shared: Of runs without folds, where every image was trained on.
+    For runs without folds: with folds every image was trained on.
     """
     frames = [shared.samples.frame.assign(split="test")]
     for part in ("train", "val"):
@@ -102,20 +101,17 @@ def divide_shared(shared: SharedImages) -> Samples:
             for run in shared.runs
             for _, samples in run.divisions
         ]
-    # What any run trained on comes before what another only validated on.
+    # Images that any run trained on come before those that another only validated on.
     frame = pd.concat(frames, ignore_index=True).drop_duplicates("path").fillna("")
     return replace(shared.samples, frame=frame.reset_index(drop=True))
 
 
 def audit_shared(shared: SharedImages) -> AuditReport:
-    """Leak audit of what each run was trained on against the images that all held out.
+    """Leak audit of each run's training images against the images that all held out.
 
-    Args:
-        shared: A run that knew of no patients is held to those that another knows.
-
-    Returns:
-        The leaks, each with the name of its run: those of paths, groups, accessions and clusters,
-        and of the runs' own audits those that take the files or an earlier training to find.
+    A run without patients takes those that another knows. Each leak has the name of its run: those
+    by path, group, accession and cluster, and from the runs' own audits those that need the files
+    or an earlier training.
     """
     judged = set(shared.samples.frame["path"])
     findings: list[Finding] = []
@@ -139,7 +135,7 @@ def audit_shared(shared: SharedImages) -> AuditReport:
 
 
 def _named_alike(samples: Samples, known: Samples) -> Samples:
-    """Return samples that belong together as ``known`` says, for the images that it knows."""
+    """Return samples with the links (patients, groups, …) of ``known`` where it has the image."""
     ties = known.frame.drop_duplicates("path").set_index("path")
     frame = samples.frame.copy()
     for column in _TIES:
@@ -154,7 +150,7 @@ def _told(name: str, leaks: Iterable[Finding]) -> list[Finding]:
 
 
 def own_leaks(run: FinishedRun, base: Path, judged: set[str]) -> list[Finding]:
-    """Return what the run's own audit found of the judged images, beyond what is found here."""
+    """Return the leaks of the evaluated images that only the run's own audit can find."""
     found = []
     for leak in run.audit.leaks if run.audit else ():
         moved = [_judged_last(pair) for pair in _moved(leak.pairs, run.root, base)]
@@ -166,7 +162,7 @@ def own_leaks(run: FinishedRun, base: Path, judged: set[str]) -> list[Finding]:
 
 
 def _judged_last(pair: Pair) -> Pair:
-    """Return a pair as it is told today; older runs named the image of a stage last."""
+    """Return a pair with the image of a stage first; older runs have it last."""
     if not str(pair.split_b).startswith("stage "):
         return pair
     sides = {"a": pair.b, "b": pair.a, "split_a": pair.split_b, "split_b": pair.split_a}

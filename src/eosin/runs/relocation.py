@@ -1,4 +1,4 @@
-"""A run whose folder or whose images were moved: its images found again, the new place noted."""
+"""Relocation of a run whose folder or images were moved: images found again, paths updated."""
 
 from __future__ import annotations
 
@@ -25,23 +25,16 @@ from eosin.core.files import write_text
 from eosin.core.types import Samples
 from eosin.recipe import Recipe, read_recipe, recipe_to_toml
 
-#: So many images are looked for; a few that were deleted since do not mean that all are elsewhere.
+#: Number of images to check; a few deleted ones do not mean that all are elsewhere.
 _LOOKED_FOR = 9
 
 
 def find_images(run: RunFolder, samples: Samples) -> Samples:
-    """Return a run's samples where their images are now.
+    """Return the samples of a run, or of a fold, with the present paths of their images.
 
-    A manifest's paths start from the run folder. If that was moved alone, they lead nowhere; the
-    run also knows the folder of the data, and each image's path below it.
-
-    Args:
-        run: The run, or a fold of one.
-        samples: Its manifest.
-
-    Returns:
-        The samples as they are, or with another root and other paths. Where the images are in
-        neither place, the samples as they are.
+    A manifest's paths start from the run folder. If that was moved alone, they are found by the
+    folder of the data and each image's path below it. The samples are unchanged where nothing was
+    moved, or where the images are in neither folder.
     """
     if _is_there(samples):
         return samples
@@ -59,10 +52,10 @@ def find_images(run: RunFolder, samples: Samples) -> Samples:
 
 
 def find_needed_images(run: RunFolder, samples: Samples) -> Samples:
-    """Return a run's samples where their images are now, as :func:`find_images` does.
+    """Return a run's samples with the present paths of their images, as :func:`find_images` does.
 
     Raises:
-        ArtifactError: They are in neither place; with the command that names their place.
+        ArtifactError: The images are not found; the hint is the command that sets their folder.
     """
     found = find_images(run, samples)
     if _is_there(found):
@@ -75,7 +68,7 @@ def find_needed_images(run: RunFolder, samples: Samples) -> Samples:
 
 
 def find_moved_paths(run: RunFolder) -> dict[str, str]:
-    """Return the new absolute path of each image of a moved run; nothing where none moved."""
+    """Return the new absolute path of each image of a moved run; empty where none moved."""
     if not run.manifest.exists():
         return {}
     samples = _read_noted(run)
@@ -107,14 +100,14 @@ def _resume_command(run: RunFolder) -> str:
 
 
 def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
-    """Write into a run's files where its images are now, if that has changed.
+    """Update the paths in the files of a run and its folds where its images were moved.
 
-    The files by which a change is noticed are written last, so that a killed process does not leave
-    a run that looks as if all were noted.
+    The files by which a move is noticed are written last, so that a killed process does not leave
+    a run that looks updated.
 
     Args:
-        run: The run; its folds follow.
-        recipe: The resolved recipe, with the new place.
+        run: The run.
+        recipe: The resolved recipe, with the new path.
         samples: The images that it names: the same ones in the same order.
     """
     places = (*run.fold_runs(), run)
@@ -124,7 +117,7 @@ def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
     for place in places:
         if place.environment.exists():
             environment = read_document(place.environment, Environment)
-            # Listed again at the end: a process that is killed leaves files that are not listed.
+            # Listed again at the end: a killed process leaves files that are not listed.
             changes = {"data_root": str(samples.root), "files": None}
             write_document(place.environment, environment.model_copy(update=changes))
         if place.manifest.exists():
@@ -136,12 +129,12 @@ def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
 
 
 def _read_noted(run: RunFolder) -> Samples:
-    """Read a run's own manifest; its paths are compared as they are."""
+    """Read a run's own manifest with its paths as written."""
     return read_manifest(run.manifest, allow_one_class=True, verbatim=True)
 
 
 def _is_noted(run: RunFolder, samples: Samples) -> bool:
-    """Return whether a run's manifest leads to the images."""
+    """Return True if a run's manifest has the paths of the images."""
     if not run.manifest.exists():
         return True
     noted = _read_noted(run)
@@ -149,7 +142,7 @@ def _is_noted(run: RunFolder, samples: Samples) -> bool:
 
 
 def _move_paths(run: RunFolder, samples: Samples) -> None:
-    """Give every table of a run folder that names images their new paths."""
+    """Update the paths in every table of a run folder."""
     noted = _read_noted(run)
     cells = relocated(samples, run.root).frame["path"]
     moved = dict(zip(noted.frame["path"], cells, strict=True))
