@@ -29,7 +29,7 @@ from PIL import Image as PillowImage
 from benchmarks.tables import write_table
 from eosin.core.types import Samples
 from eosin.data.audit import Album, Alike, FileHashes, audit_samples, find_alike, hash_files
-from eosin.data.audit.album import rank_pairs
+from eosin.data.audit.image_index import rank_pairs
 from eosin.data.audit.near_duplicates import find_copies, find_textured
 from eosin.experiment.audit_images import Gallery, gather_album, make_embedder
 from eosin.images.references import list_images

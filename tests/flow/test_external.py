@@ -16,7 +16,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import UsageError
-from eosin.reporting.exposure import exposure
+from eosin.reporting.train_test_overlap import exposure
 from eosin.runs.finished import read_run
 
 

@@ -45,7 +45,7 @@ from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document, know_samples
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting.comparison import write_comparison_page
-from eosin.reporting.exposure import exposure
+from eosin.reporting.train_test_overlap import exposure
 from eosin.runs.comparison import find_ranges, make_contenders
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable

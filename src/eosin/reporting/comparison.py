@@ -7,7 +7,8 @@ from pathlib import Path
 from eosin.artifacts.comparison import ComparedPair, Comparison, IndependentTest, RangeTest
 from eosin.artifacts.layout import ComparisonFolder
 from eosin.artifacts.versioned import read_document
-from eosin.reporting.formatting import ABSENT, count, listing, metric_label, quantity, signed
+from eosin.core.text import count, listing, quantity
+from eosin.reporting.formatting import ABSENT, metric_label, signed
 from eosin.reporting.noise import (
     OUTCOMES,
     cautions,

@@ -6,11 +6,11 @@ makes them false.
 
 from __future__ import annotations
 
-from eosin.core.text import percent
+from eosin.core.text import listing, percent, quantity
 from eosin.recipe import Recipe
 from eosin.recipe.schema import EMBEDDING
-from eosin.reporting.exposure import has_units, unit_name
-from eosin.reporting.formatting import listing, quantity, times
+from eosin.reporting.formatting import times
+from eosin.reporting.train_test_overlap import has_units, unit_name
 from eosin.runs.finished import FinishedRun
 
 #: Number of classes that a title names; more are counted.

@@ -5,11 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup, escape
 
 from eosin.artifacts.metrics import Metric
-from eosin.core.text import count as count
-from eosin.core.text import duration as duration
-from eosin.core.text import listing as listing
 from eosin.core.text import percent
-from eosin.core.text import quantity as quantity
 from eosin.core.types import TOGETHER
 from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
 

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from PIL import Image as PillowImage
 
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
+from eosin.core.text import count, quantity
 from eosin.core.types import Image
-from eosin.reporting.formatting import ABSENT, count, number, quantity, shorten
+from eosin.reporting.formatting import ABSENT, number, shorten
 from eosin.reporting.rendering import Table, render, text_table, write_page
 from eosin.reporting.tiles import Tile, make_tile, read_picture
 from eosin.runs.finished import FinishedRun

@@ -7,16 +7,8 @@ from typing import Literal
 
 from eosin.artifacts.comparison import ComparedPair, ComparedRun, Comparison, PairedMetric
 from eosin.artifacts.metrics import Metric
-from eosin.reporting.formatting import (
-    ABSENT,
-    amount,
-    count,
-    listing,
-    metric_label,
-    metric_text,
-    quantity,
-    signed,
-)
+from eosin.core.text import count, listing, quantity
+from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text, signed
 
 #: Significance level of the corrected p-values.
 ALPHA = 0.05

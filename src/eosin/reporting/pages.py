@@ -5,17 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from eosin.core.text import listing
 from eosin.reporting.card import save_card
 from eosin.reporting.description import description, title
-from eosin.reporting.exposure import (
-    caution,
-    has_units,
-    split_name,
-    threshold_text,
-    units,
-    verdict,
-)
-from eosin.reporting.formatting import listing
 from eosin.reporting.rendering import render, write_figures, write_page
 from eosin.reporting.sections import calibration, decisions, exploration, provenance
 from eosin.reporting.sections import decisions as abstention
@@ -38,6 +30,14 @@ from eosin.reporting.sections.results import (
 from eosin.reporting.sections.training import balance_table, balance_words, learning_figures
 from eosin.reporting.style import Picture
 from eosin.reporting.tiles import colour_words, tiles
+from eosin.reporting.train_test_overlap import (
+    caution,
+    has_units,
+    split_name,
+    threshold_text,
+    units,
+    verdict,
+)
 from eosin.runs.finished import FinishedRun, read_run
 
 T = TypeVar("T")

@@ -10,18 +10,9 @@ from eosin.artifacts.layout import AS_PUBLISHED, STRICT, RunFolder
 from eosin.artifacts.metrics import Metric
 from eosin.core.errors import ArtifactError
 from eosin.core.files import write_bytes
+from eosin.core.text import count, quantity
 from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
-from eosin.reporting.exposure import Exposure, exposure, leading_name, unit_name
-from eosin.reporting.formatting import (
-    ABSENT,
-    count,
-    metric_label,
-    metric_text,
-    number,
-    quantity,
-    share,
-    signed,
-)
+from eosin.reporting.formatting import ABSENT, metric_label, metric_text, number, share, signed
 from eosin.reporting.pages import write_report
 from eosin.reporting.rendering import Cell, Footnotes, Table, render, write_figures, write_page
 from eosin.reporting.sections import provenance
@@ -29,6 +20,7 @@ from eosin.reporting.sections.intervals import Series, interval_figure
 from eosin.reporting.sections.ranking import overlaid_roc
 from eosin.reporting.sections.results import scores_of
 from eosin.reporting.style import Picture
+from eosin.reporting.train_test_overlap import Exposure, exposure, leading_name, unit_name
 from eosin.runs.finished import FinishedRun, read_run
 
 #: Names of the two splits, in the order of the page.

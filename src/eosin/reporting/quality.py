@@ -8,9 +8,10 @@ from typing import Any
 
 from PIL import Image as PillowImage
 
+from eosin.core.text import count, quantity
 from eosin.core.types import Image
 from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
-from eosin.reporting.formatting import ABSENT, count, quantity, share, shorten
+from eosin.reporting.formatting import ABSENT, share, shorten
 from eosin.reporting.rendering import Table, render, text_table, write_page
 from eosin.reporting.sections.exploration import MOST_ROWS
 from eosin.reporting.tiles import Tile, make_tile

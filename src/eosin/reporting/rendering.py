@@ -15,8 +15,9 @@ from markupsafe import Markup
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.artifacts.model import RESEARCH_USE_ONLY
 from eosin.core.files import write_bytes, write_text
+from eosin.core.text import count
 from eosin.metrics.catalogue import METRIC_NAMES
-from eosin.reporting.formatting import ABSENT, breakable, count, metric_label, metric_text
+from eosin.reporting.formatting import ABSENT, breakable, metric_label, metric_text
 from eosin.reporting.style import Picture
 from eosin.reporting.tiles import data_uri
 

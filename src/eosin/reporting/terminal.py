@@ -11,11 +11,12 @@ from eosin.artifacts.metrics import Metric, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
 from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.artifacts.profile import Drift, explain_quantity
+from eosin.core.text import duration, quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.data.audit import list_joined
 from eosin.metrics.catalogue import HEADLINE
-from eosin.reporting.exposure import UNKNOWN_OVERLAP
-from eosin.reporting.formatting import duration, metric_text, number, of_hundred, quantity
+from eosin.reporting.formatting import metric_text, number, of_hundred
+from eosin.reporting.train_test_overlap import UNKNOWN_OVERLAP
 
 _INDENT = " " * 21
 _MOST_PAIRS = 3

@@ -13,7 +13,8 @@ from PIL import Image
 from eosin.artifacts.integrity import damaged
 from eosin.artifacts.run import SamplePicture
 from eosin.core.files import read_file
-from eosin.reporting.formatting import listing, number, times
+from eosin.core.text import listing
+from eosin.reporting.formatting import number, times
 from eosin.runs.finished import FinishedRun
 
 #: Larger thumbnails are scaled down: a page should fit into an e-mail.

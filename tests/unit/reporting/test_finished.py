@@ -3,7 +3,7 @@ import json
 import pytest
 
 from eosin.core.errors import ArtifactError
-from eosin.reporting.exposure import exposure, verdict
+from eosin.reporting.train_test_overlap import exposure, verdict
 from eosin.runs.finished import read_run
 
 

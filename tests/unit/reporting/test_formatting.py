@@ -1,14 +1,12 @@
 import pytest
 
 from eosin.artifacts.metrics import Metric
+from eosin.core.text import duration, listing, quantity
 from eosin.reporting.formatting import (
     breakable,
-    duration,
-    listing,
     metric_label,
     metric_text,
     number,
-    quantity,
     share,
     shorten,
     times,

@@ -11,7 +11,6 @@ from eosin.evaluation.drift import compare, describe_values
 from eosin.images.preprocess import to_picture
 from eosin.reporting import write_report
 from eosin.reporting.card import answers
-from eosin.reporting.exposure import caution, threshold_text, verdict
 from eosin.reporting.sections import decisions, exploration
 from eosin.reporting.sections.drift import drift_table
 from eosin.reporting.sections.provenance import (
@@ -21,6 +20,7 @@ from eosin.reporting.sections.provenance import (
     rerun_commands,
 )
 from eosin.reporting.tiles import COLOUR_NAMES, colour_words
+from eosin.reporting.train_test_overlap import caution, threshold_text, verdict
 from eosin.runs.finished import read_run
 
 CHANNELS = ("DNA", "actin", "tubulin")

@@ -1,7 +1,7 @@
 """Leak audit of a split, and duplicates within a table."""
 
-from eosin.data.audit.album import Album, Alike, Match, find_alike
 from eosin.data.audit.audit import audit_outside, audit_samples, audit_stage, merge_audits
+from eosin.data.audit.image_index import Album, Alike, Match, find_alike
 from eosin.data.audit.registration import sketch, to_grey
 from eosin.data.audit.repair import (
     describe_repair,

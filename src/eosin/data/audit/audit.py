@@ -12,7 +12,7 @@ from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, Sp
 from eosin.artifacts.manifest import relocated
 from eosin.core.text import some
 from eosin.core.types import Samples, parts_of
-from eosin.data.audit.album import Alike
+from eosin.data.audit.image_index import Alike
 from eosin.data.audit.overlaps import Overlap, PartPair, find_overlaps
 from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHash, FileHashes

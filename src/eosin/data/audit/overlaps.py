@@ -101,7 +101,7 @@ def _example(
 
 
 class Link(NamedTuple):
-    """Match between two rows; see :class:`~eosin.data.audit.album.Match`."""
+    """Match between two rows; see :class:`~eosin.data.audit.image_index.Match`."""
 
     a: int
     b: int

@@ -23,7 +23,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import relocated, write_table
 from eosin.core.text import clean_name, some, spelling_key
 from eosin.core.types import Samples
-from eosin.data.audit.album import Alike
+from eosin.data.audit.image_index import Alike
 from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHashes
 from eosin.images.stacks import single_images

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
 from eosin.core.types import SPLITS, ImageReference, Samples, parts_of
-from eosin.data.audit.album import Alike
+from eosin.data.audit.image_index import Alike
 from eosin.data.audit.overlaps import (
     Link,
     Overlap,

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eosin.artifacts.layout import ModelFolder
+from eosin.core.text import count, listing, quantity
 from eosin.reporting.card.cautions import failure_points
 from eosin.reporting.card.sections import chosen, recipe_facts
-from eosin.reporting.exposure import (
+from eosin.reporting.formatting import metric_label, metric_text, share, times
+from eosin.reporting.sections import decisions as abstention
+from eosin.reporting.sections import exploration, provenance
+from eosin.reporting.sections.calibration import calibration_words
+from eosin.reporting.sections.training import balance_words
+from eosin.reporting.train_test_overlap import (
     exposure,
     has_units,
     leading_metric,
@@ -15,19 +21,6 @@ from eosin.reporting.exposure import (
     unit_name,
     units,
 )
-from eosin.reporting.formatting import (
-    count,
-    listing,
-    metric_label,
-    metric_text,
-    quantity,
-    share,
-    times,
-)
-from eosin.reporting.sections import decisions as abstention
-from eosin.reporting.sections import exploration, provenance
-from eosin.reporting.sections.calibration import calibration_words
-from eosin.reporting.sections.training import balance_words
 from eosin.runs.finished import FinishedRun
 
 #: Function from a run to its answer.

@@ -9,13 +9,20 @@ from typing import Any
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import MetricBlock
 from eosin.artifacts.predictions import PREFIX
+from eosin.core.text import count, listing, quantity
 from eosin.reporting.card.outline import Section
-from eosin.reporting.exposure import caution, exposure, has_units, threshold_text, unit_name
-from eosin.reporting.formatting import count, listing, metric_text, quantity, share, times
+from eosin.reporting.formatting import metric_text, share, times
 from eosin.reporting.rendering import text_table
 from eosin.reporting.sections import decisions, exploration
 from eosin.reporting.sections import decisions as abstention
 from eosin.reporting.sections.results import members_of
+from eosin.reporting.train_test_overlap import (
+    caution,
+    exposure,
+    has_units,
+    threshold_text,
+    unit_name,
+)
 from eosin.runs.finished import FinishedRun
 
 #: Licence terms by a word in the licence's name.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, Preprocessing
+from eosin.core.text import count, listing, quantity
 from eosin.reporting.card.outline import Section
 from eosin.reporting.description import data_words
-from eosin.reporting.exposure import split_name, units
-from eosin.reporting.formatting import count, listing, quantity
 from eosin.reporting.sections import decisions, exploration, provenance
 from eosin.reporting.sections import decisions as abstaining
 from eosin.reporting.sections.calibration import calibration_words
 from eosin.reporting.sections.results import headline_tables, members_table
 from eosin.reporting.sections.training import balance_words
+from eosin.reporting.train_test_overlap import split_name, units
 from eosin.runs.finished import FinishedRun
 
 Facts = provenance.Facts

@@ -13,8 +13,8 @@ from eosin.reporting.card.cautions import cautions, failures, licences
 from eosin.reporting.card.items import reporting_items
 from eosin.reporting.card.outline import Card, to_markdown
 from eosin.reporting.description import description, title
-from eosin.reporting.exposure import verdict
 from eosin.reporting.rendering import render
+from eosin.reporting.train_test_overlap import verdict
 from eosin.runs.finished import FinishedRun, read_run
 
 _PARTS = (

@@ -13,18 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Criterion
+from eosin.core.text import count, duration, listing, quantity
 from eosin.core.types import FloatArray
 from eosin.evaluation.comparison import cost_of, find_fronts
-from eosin.reporting.formatting import (
-    ABSENT,
-    amount,
-    count,
-    duration,
-    listing,
-    metric_label,
-    metric_text,
-    quantity,
-)
+from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
 from eosin.reporting.noise import label, ranked
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import (

@@ -9,21 +9,12 @@ from dataclasses import replace
 from itertools import groupby
 
 from eosin.artifacts.metrics import Abstention, AbstentionMetrics, NetBenefit, SplitMetrics
+from eosin.core.text import count, listing, quantity
 from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
-from eosin.reporting.exposure import split_name
-from eosin.reporting.formatting import (
-    ABSENT,
-    count,
-    listing,
-    metric_text,
-    number,
-    of_hundred,
-    quantity,
-    share,
-    source_words,
-)
+from eosin.reporting.formatting import ABSENT, metric_text, number, of_hundred, share, source_words
 from eosin.reporting.rendering import Cell, Footnotes, Table, headline_table
 from eosin.reporting.style import COLOURS, INK, MUTED, Picture, house_style, new_figure, to_picture
+from eosin.reporting.train_test_overlap import split_name
 from eosin.runs.finished import FinishedRun
 
 #: Thresholds whose net benefits are in the text alternative.

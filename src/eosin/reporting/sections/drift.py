@@ -10,8 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
+from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
-from eosin.reporting.formatting import ABSENT, listing, quantity, share
+from eosin.reporting.formatting import ABSENT, share
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import COLOURS, HATCHES, Picture, house_style, series_label, to_picture
 from eosin.runs.finished import FinishedRun

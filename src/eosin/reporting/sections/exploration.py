@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from eosin.core.text import count, listing, quantity
 from eosin.core.types import BUNDLED, SPLITS, TOGETHER, parts_of
-from eosin.reporting.exposure import has_units
-from eosin.reporting.formatting import count, listing, quantity, share, times
+from eosin.reporting.formatting import share, times
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import (
     COLOURS,
@@ -24,6 +24,7 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
+from eosin.reporting.train_test_overlap import has_units
 from eosin.runs.finished import FinishedRun
 
 #: More bars than this carry no numbers.

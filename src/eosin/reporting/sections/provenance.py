@@ -10,21 +10,13 @@ from typing import Any
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.model import Embedding, ModelInfo, TransferStage
 from eosin.artifacts.stain import SeparationReference, StainReference
-from eosin.reporting.exposure import UNKNOWN_OVERLAP
-from eosin.reporting.formatting import (
-    ABSENT,
-    count,
-    duration,
-    listing,
-    metric_text,
-    number,
-    quantity,
-    times,
-)
+from eosin.core.text import count, duration, listing, quantity
+from eosin.reporting.formatting import ABSENT, metric_text, number, times
 from eosin.reporting.leaks import TilePair, run_pairs
 from eosin.reporting.rendering import Cell, Table, text_table
 from eosin.reporting.sections.exploration import part_name
 from eosin.reporting.sections.results import member_network, members_of
+from eosin.reporting.train_test_overlap import UNKNOWN_OVERLAP
 from eosin.runs.finished import FinishedRun
 
 _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}

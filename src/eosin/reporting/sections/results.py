@@ -13,12 +13,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from eosin.artifacts.metrics import Confusion
 from eosin.artifacts.model import EnsembleMember
 from eosin.artifacts.predictions import PREFIX
-from eosin.core.text import percent
+from eosin.core.text import count, percent, quantity
 from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics.catalogue import BY_CLASS, HEADLINE, OF_ONE_CLASS, OF_PARTS
 from eosin.metrics.predictions import encode
-from eosin.reporting.exposure import threshold_text, units
-from eosin.reporting.formatting import ABSENT, count, metric_label, number, quantity, times
+from eosin.reporting.formatting import ABSENT, metric_label, number, times
 from eosin.reporting.rendering import (
     Cell,
     Footnotes,
@@ -38,6 +37,7 @@ from eosin.reporting.style import (
     series_label,
     to_picture,
 )
+from eosin.reporting.train_test_overlap import threshold_text, units
 from eosin.runs.finished import FinishedRun
 
 #: With more classes than this, the matrix carries no numbers.

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from eosin.reporting.formatting import number, quantity
+from eosin.core.text import quantity
+from eosin.reporting.formatting import number
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import COLOURS, Picture, house_style, new_figure, to_picture
 from eosin.runs.finished import FinishedRun

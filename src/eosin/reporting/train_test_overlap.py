@@ -7,16 +7,10 @@ from itertools import combinations
 
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock
+from eosin.core.text import count, quantity
 from eosin.core.types import SPLITS
 from eosin.metrics.catalogue import LEADING
-from eosin.reporting.formatting import (
-    count,
-    metric_label,
-    metric_text,
-    number,
-    quantity,
-    source_words,
-)
+from eosin.reporting.formatting import metric_label, metric_text, number, source_words
 from eosin.runs.finished import FinishedRun
 
 #: Caution for external images that a model folder alone was evaluated on.
