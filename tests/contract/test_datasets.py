@@ -338,7 +338,7 @@ def test_an_empty_folder_is_refused(name, tmp_path):
     with pytest.raises(EosinError) as caught:
         collect_samples(name, tmp_path, {}, label="label", positive=None)
     assert str(tmp_path) in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

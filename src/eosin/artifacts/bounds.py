@@ -100,7 +100,7 @@ def too_large(path: Path, bound: str) -> ManifestError:
     """Return the error for a table that exceeds a limit, such as ``"10 cells"``."""
     return ManifestError(
         f"the table {path} is too large: it has more than {bound} ({CELLS_VARIABLE} sets this)",
-        mend=_SMALLER,
+        hint=_SMALLER,
     )
 
 
@@ -109,7 +109,7 @@ def check_columns(path: Path, n_columns: int) -> None:
     if n_columns > _MAX_COLUMNS:
         raise ManifestError(
             f"the table {path} has {n_columns:,} columns; at most {_MAX_COLUMNS:,} are read",
-            mend="Keep the columns that are needed",
+            hint="Keep the columns that are needed",
         )
 
 
@@ -128,7 +128,7 @@ def check_workbook(path: Path, data: bytes) -> None:
             for member in archive.infolist():
                 if member.filename.endswith(".bin") and "sheet" in member.filename.lower():
                     raise ManifestError(
-                        f"{path} is a binary workbook (.xlsb)", mend="Save it as CSV UTF-8 or .xlsx"
+                        f"{path} is a binary workbook (.xlsb)", hint="Save it as CSV UTF-8 or .xlsx"
                     )
                 text = _unpack_member(archive, member, left)
                 left -= len(text)

@@ -111,7 +111,7 @@ def _clean_splits(frame: Any, name: str) -> Iterator[str]:
             raise ManifestError(
                 f"{name}: `split` must be one of {', '.join(SPLITS)}, got {cell!r}"
                 f"{_first_row(frame, 'split', cell)}",
-                mend=close_matches(cell, SPLITS),
+                hint=close_matches(cell, SPLITS),
             )
     if known:
         frame["split"] = frame["split"].map(lambda cell: known.get(cell, cell))
@@ -144,7 +144,7 @@ def _clean_mpp(frame: Any, name: str) -> None:
             raise ManifestError(
                 f"{name}: `mpp` must be a number of µm per pixel from {low:g} to {high:g}, "
                 f"got {cell!r}{_first_row(frame, 'mpp', cell)}",
-                mend="Write the number alone, such as 0.25, or leave the cell empty if unknown",
+                hint="Write the number alone, such as 0.25, or leave the cell empty if unknown",
             )
         numbers[cell] = str(int(value)) if value.is_integer() else repr(value)
     frame["mpp"] = frame["mpp"].map(numbers)
@@ -175,7 +175,7 @@ def check_text(frame: Any, name: str) -> None:
         row = row_number(frame, position)
         raise ManifestError(
             f"{name}: row {row} has NUL or a lone surrogate, which is no text, in {column!r}",
-            mend="Write the cell again, or remove the column",
+            hint="Write the cell again, or remove the column",
         )
 
 
@@ -187,5 +187,5 @@ def check_names(frame: Any, name: str) -> None:
             row = row_number(frame, int(np.flatnonzero(frame[column].isin(odd))[0]))
             raise ManifestError(
                 f"{name}: the {column} of row {row} is {shorten(repr(odd.pop()))}",
-                mend="Use a name of letters, without tabs and line ends, of at most 1,000",
+                hint="Use a name of letters, without tabs and line ends, of at most 1,000",
             )

@@ -113,7 +113,7 @@ def _missing(
         hint = f"Rename the column {near[0]!r} to {key!r}"
     else:
         hint = close_matches(column, known)
-    return ManifestError(f"{name}: the column {column!r} is missing", mend=hint)
+    return ManifestError(f"{name}: the column {column!r} is missing", hint=hint)
 
 
 def find_near(key: str, columns: Iterable[str]) -> list[str]:
@@ -168,5 +168,5 @@ def _passed_over(frame: Any, name: str, key: str, near: list[str], hint: str) ->
     return ManifestError(
         f"{name}: the table has {lack} {key!r}, but a column {' and '.join(map(repr, near[:3]))}; "
         f"without it, images of one {unit} could be in several splits",
-        mend=f"Add {hint}",
+        hint=f"Add {hint}",
     )

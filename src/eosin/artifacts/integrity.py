@@ -109,7 +109,7 @@ def _check_unlisted(folder: ModelFolder, listed: Mapping[str, str]) -> None:
         if path.exists() and path.name not in listed:
             raise ArtifactError(
                 f"{path} does not belong to this model: {folder.info.name} does not list it",
-                mend=f"Remove it, or {_copy_again()}",
+                hint=f"Remove it, or {_copy_again()}",
             )
 
 
@@ -121,17 +121,17 @@ def _verify(folder: ModelFolder, name: str, expected: str) -> None:
         found = _sha256(path)
     except FileNotFoundError:
         raise ArtifactError(
-            f"{path} is missing: {folder.info.name} lists it", mend=_copy_again(start="Copy")
+            f"{path} is missing: {folder.info.name} lists it", hint=_copy_again(start="Copy")
         ) from None
     except OSError as error:
         raise ArtifactError(
-            f"{path} cannot be read: {error.strerror}", mend=_copy_again(start="Copy")
+            f"{path} cannot be read: {error.strerror}", hint=_copy_again(start="Copy")
         ) from error
     if found != expected:
         raise ArtifactError(
             f"{path} is not the file that the model was saved with: its SHA-256 is {found[:12]}…, "
             f"{folder.info.name} lists {expected[:12]}…",
-            mend=_copy_again(start="Copy"),
+            hint=_copy_again(start="Copy"),
         )
 
 
@@ -259,15 +259,15 @@ def hinting() -> Iterator[None]:
     try:
         yield
     except ArtifactError as error:
-        if error.mend is not None:
+        if error.hint is not None:
             raise
-        raise ArtifactError(error.message, mend=_RESTORE) from error
+        raise ArtifactError(error.message, hint=_RESTORE) from error
 
 
 def damaged(path: Path, reason: str) -> ArtifactError:
     """Return the error for a damaged file of a run folder."""
     told = reason.strip().partition("\n")[0].rstrip(".")
-    return ArtifactError(f"{path} is damaged or was changed: {told}", mend=_RESTORE)
+    return ArtifactError(f"{path} is damaged or was changed: {told}", hint=_RESTORE)
 
 
 def _digest(path: Path) -> str:

@@ -186,7 +186,7 @@ def check_label_spelling(samples: Samples) -> None:
                 f"{samples.name}: the classes {many!r} ({counts[many]:,} images) and {few!r} "
                 f"({counts[few]:,} images, first {samples.frame['path'].iloc[first]}) differ only "
                 "in spelling",
-                mend="Use one spelling, or add --set data.alike_names=distinct if they are "
+                hint="Use one spelling, or add --set data.alike_names=distinct if they are "
                 "different classes",
             )
 
@@ -198,7 +198,7 @@ def _check_bundles(frame: Any, name: str) -> None:
         odd = next(cell for cell in frame["path"] if BUNDLED in cell)
         raise ManifestError(
             f"{name}: the path {odd!r} has a {BUNDLED!r}, and other rows have not as many",
-            mend=f"{BUNDLED!r} stands between the images of one bundle; rename other files",
+            hint=f"{BUNDLED!r} stands between the images of one bundle; rename other files",
         )
 
 
@@ -209,7 +209,7 @@ def _check_indices(frame: Any, name: str) -> None:
         if image and ("#" in image.path or not image.digits or image.index == MOST_INDEX):
             raise ManifestError(
                 f"{name}: the path {cell[:_MOST_SHOWN]!r} needs a whole number behind '#'",
-                mend="`file#index` names an image inside an h5 or idx file; rename other files",
+                hint="`file#index` names an image inside an h5 or idx file; rename other files",
             )
 
 
@@ -227,7 +227,7 @@ def _class_names(
         unknown = [label for label in found if label not in allowed]
         if unknown:
             raise ManifestError(
-                f"{name}: unknown label {unknown[0]!r}", mend=close_matches(unknown[0], allowed)
+                f"{name}: unknown label {unknown[0]!r}", hint=close_matches(unknown[0], allowed)
             )
         return allowed
     if len(found) < 2:
@@ -235,7 +235,7 @@ def _class_names(
     if positive is not None and positive not in found:
         raise ManifestError(
             f"{name}: the positive class {positive!r} is no label in the table",
-            mend=close_matches(positive, found),
+            hint=close_matches(positive, found),
         )
     return tuple(found)
 
@@ -345,7 +345,7 @@ def read_written(path: Path, *, columns: list[str] | None = None) -> Any:
     except OSError as error:
         raise damaged(path, str(error.strerror or error)) from error
     except ManifestError as error:  # too large
-        raise ArtifactError(error.message, mend=error.mend) from error
+        raise ArtifactError(error.message, hint=error.hint) from error
     except (ValueError, LookupError, csv.Error) as error:
         raise damaged(path, str(error)) from error
 

@@ -74,13 +74,13 @@ def _check_forms(frame: Any, name: str) -> None:
             if _ADDRESS.match(part):
                 raise ManifestError(
                     f"{name}: row {row}: {part!r} is an address, but a path is needed",
-                    mend="Write paths of files on this machine, relative to the table",
+                    hint="Write paths of files on this machine, relative to the table",
                 )
             if _DRIVE.match(part) and os.name != "nt":
                 raise ManifestError(
                     f"{name}: row {row}: {part!r} starts with a drive of Windows, which does not "
                     "exist here",
-                    mend="Write paths relative to the table, such as images/a.png",
+                    hint="Write paths relative to the table, such as images/a.png",
                 )
 
 
@@ -161,7 +161,7 @@ def _check_case(frame: Any, root: Path, cells: list[str], name: str) -> None:
             raise ManifestError(
                 f"{name}: row {row_number(frame, position)}: {file!r} does not exist; the file is "
                 f"called {found!r}",
-                mend="Write the paths in the case of the files: this file system distinguishes it",
+                hint="Write the paths in the case of the files: this file system distinguishes it",
             )
 
 

@@ -90,18 +90,18 @@ def load_pseudonyms() -> Pseudonyms:
 
 def read_key(path: Path) -> bytes:
     """Read a key; raises ``ArtifactError`` if it is damaged, or every user may read it."""
-    mend = "Put back a copy of it, or move it away: pseudonyms made with a new key are others"
+    hint = "Put back a copy of it, or move it away: pseudonyms made with a new key are others"
     try:
         text = path.read_text(encoding="ascii")
         is_open = os.name == "posix" and bool(path.stat().st_mode & 0o007)
         key = bytes.fromhex(text.partition(" ")[0])
     except (OSError, ValueError):
-        raise ArtifactError(f"the key for pseudonyms {path} cannot be read", mend=mend) from None
+        raise ArtifactError(f"the key for pseudonyms {path} cannot be read", hint=hint) from None
     if len(key) != _KEY_BYTES or text != _spell(key):
-        raise ArtifactError(f"the key for pseudonyms {path} is damaged", mend=mend)
+        raise ArtifactError(f"the key for pseudonyms {path} is damaged", hint=hint)
     if is_open:
         raise ArtifactError(
-            f"every user can read the key for pseudonyms {path}", mend=f"chmod 600 {path}"
+            f"every user can read the key for pseudonyms {path}", hint=f"chmod 600 {path}"
         )
     return key
 

@@ -115,7 +115,7 @@ def read_table(path: Path, *, pipe: bool = False) -> Any:
     if path.is_dir():
         raise ManifestError(
             f"{path} is a folder, but a table is needed",
-            mend="Make a table of its class folders: eosin data manifest folder "
+            hint="Make a table of its class folders: eosin data manifest folder "
             f"{shlex.quote(str(path))} -o MANIFEST.csv",
         )
     try:
@@ -169,7 +169,7 @@ def _read(path: Path, *, pipe: bool) -> Any:
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, what, hint in _NO_TABLES:
         if head.startswith(start):
-            raise ManifestError(f"{path} is {what}, not a table", mend=hint)
+            raise ManifestError(f"{path} is {what}, not a table", hint=hint)
     text, notes = _decode(path, data)
     del data  # memory
     frame = _make_frame(path, _split_text(path, text))
@@ -185,7 +185,7 @@ def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
     if b"\0" in data:
         zeros = data[:400:2].count(0), data[1:400:2].count(0)  # UTF-16 without its mark
         if max(zeros) < len(data[:400]) // 4:
-            raise ManifestError(f"{path} is a binary file, not a table", mend=_SAVE_AS)
+            raise ManifestError(f"{path} is a binary file, not a table", hint=_SAVE_AS)
         return data.decode("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"), []
     try:
         return data.decode("utf-8"), []
@@ -197,7 +197,7 @@ def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
         raise ManifestError(
             f"the encoding of {path} is not known (byte {error.start} is neither UTF-8 nor "
             "Windows-1252)",
-            mend=_SAVE_AS,
+            hint=_SAVE_AS,
         ) from None
 
 
@@ -228,12 +228,12 @@ def _split_text(path: Path, text: str) -> list[_Row]:
             raise ManifestError(
                 f"the table {path} cannot be read: a cell before line {reader.line_num} has more "
                 f"than {csv.field_size_limit():,} characters",
-                mend="Is a quote left open? Put quotes around whole cells only",
+                hint="Is a quote left open? Put quotes around whole cells only",
             ) from None
         raise ManifestError(
             f"the table {path} cannot be read: quotes open and close at odd places before line "
             f"{reader.line_num} ({error})",
-            mend=_SAVE_AS,
+            hint=_SAVE_AS,
         ) from error
     if not text.endswith(("\n", "\r")):
         _refuse_cut_off(path, rows)
@@ -257,7 +257,7 @@ def _refuse_cut_off(path: Path, rows: Sequence[_Row]) -> None:
     if len(last) < wanted:
         raise ManifestError(
             f"{path} is cut off in row {number}: it has {len(last)} of {wanted} cells",
-            mend="Copy or download the table again",
+            hint="Copy or download the table again",
         )
 
 
@@ -289,14 +289,14 @@ def _read_workbook(path: Path, data: bytes) -> list[_Row]:
     except (CalamineError, ValueError, KeyError, OSError) as error:
         raise ManifestError(
             f"{path} starts like a workbook (or a zip archive), but cannot be read as one: {error}",
-            mend=_SAVE_AS,
+            hint=_SAVE_AS,
         ) from error
     found = {str(name): _sheet_rows(sheet) for name, sheet in sheets.items()}
     tables = {name: rows for name, rows in found.items() if len(rows) > 1 and len(rows[0][1]) > 1}
     if len(tables) > 1:
         raise ManifestError(
             f"{path} has {len(tables)} sheets with tables: {', '.join(map(repr, tables))}",
-            mend="Keep one sheet, or save the one that is meant as CSV UTF-8",
+            hint="Keep one sheet, or save the one that is meant as CSV UTF-8",
         )
     return next(iter(tables.values())) if tables else next(iter(found.values()), [])
 
@@ -349,7 +349,7 @@ def _name_columns(path: Path, names: Iterable[str]) -> list[str]:
     if twice:
         raise ManifestError(
             f"the table {path} has more than one column called {' and '.join(map(repr, twice))}",
-            mend="Rename or remove all but one",
+            hint="Rename or remove all but one",
         )
     return header
 
@@ -365,11 +365,11 @@ def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[
     if not named <= filled <= len(names):
         raise ManifestError(
             f"{path}: row {number} has {quantity(filled, 'cell')}, but the header has {named}",
-            mend="Put quotes around cells that contain the separator, or save the table as .xlsx",
+            hint="Put quotes around cells that contain the separator, or save the table as .xlsx",
         )
     if list(map(clean_name, row[:named])) == list(map(clean_name, names[:named])):
         raise ManifestError(
             f"{path}: row {number} repeats the header",
-            mend="Remove that row; it comes from joining two tables",
+            hint="Remove that row; it comes from joining two tables",
         )
     return [*row[:filled], *[""] * (len(names) - filled)]

@@ -48,7 +48,7 @@ def check_version(path: Path, data: Any) -> dict[str, Any]:
     if str(found).partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise ArtifactError(
             f"{path} is in format {_shorten(found)}; this Eosin reads format {FORMAT_VERSION}",
-            mend="Use the version of Eosin that wrote it",
+            hint="Use the version of Eosin that wrote it",
         )
     return data
 
@@ -71,7 +71,7 @@ def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
         wanted = first["msg"].removeprefix("Value error, ").replace("Input should", "it should")
         raise ArtifactError(
             f"{path} does not fit its schema{f' at {where}' if where else ''}: {wanted}{came}",
-            mend="Copy it again from where it was made, or make it anew",
+            hint="Copy it again from where it was made, or make it anew",
         ) from error
 
 

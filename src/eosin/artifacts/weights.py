@@ -47,9 +47,9 @@ def told_when_written(path: Path) -> Iterator[None]:
         yield
     except SafetensorError as error:  # wraps errors of the operating system
         reason = str(error).rpartition("I/O error: ")[2].lower()
-        mend = "Free some space, or choose another folder with -o"
+        hint = "Free some space, or choose another folder with -o"
         raise OutputError(
-            f"could not write {path}: {reason}", mend=mend if "space" in reason else None
+            f"could not write {path}: {reason}", hint=hint if "space" in reason else None
         ) from error
 
 
@@ -109,7 +109,7 @@ def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
         layer, _, part = name.partition(".")
         if layer not in TWIN:
             raise ArtifactError(
-                f"the layer {layer!r} has no twin in PyTorch", mend="Only P3's light CNN has one"
+                f"the layer {layer!r} has no twin in PyTorch", hint="Only P3's light CNN has one"
             )
         if value.ndim == 4:
             value = value.transpose(3, 2, 0, 1)

@@ -30,7 +30,7 @@ def augment_bytes(images: Image, drawn: Drawn) -> Image:
     """
     if find_spec("cv2") is None:
         raise MissingPartError(
-            "augmentation needs OpenCV, which is not installed", mend="pip install 'eosin[augment]'"
+            "augmentation needs OpenCV, which is not installed", hint="pip install 'eosin[augment]'"
         )
     # Here, because the names of policies, and training without one, do not need OpenCV.
     from eosin.augment.bytes import recolour_bytes, warp_bytes

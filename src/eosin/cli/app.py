@@ -61,14 +61,14 @@ def demo(output: Output = None) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Tell versions, devices, where data would be, and mends."""
+    """Tell versions, devices, where data would be, and hints."""
     from eosin.commands.doctor import doctor as look
 
     checks = look()
     for check in checks:
         echo(f"{check.topic:<18} {check.found}")
-        if check.mend:
-            echo(f"{'':<18} → {check.mend}")
+        if check.hint:
+            echo(f"{'':<18} → {check.hint}")
     raise typer.Exit(1 if any(check.needed for check in checks) else 0)
 
 

@@ -92,10 +92,10 @@ def compare(
     """
     if metric not in _RANKING:
         raise UnknownNameError(
-            f"runs cannot be ranked by {metric!r}", mend=close_matches(metric, _RANKING)
+            f"runs cannot be ranked by {metric!r}", hint=close_matches(metric, _RANKING)
         )
     if isinstance(runs, str | Path):
-        raise UsageError("`runs` must be a list of folders", mend="compare([run, run])")
+        raise UsageError("`runs` must be a list of folders", hint="compare([run, run])")
     folder = Path(output or default_output("compare"))
     check_output(folder)
     found = read_comparable(runs)
@@ -103,7 +103,7 @@ def compare(
     if not shared.paths:
         raise ArtifactError(
             f"no image was judged in all of {', '.join(run.short_name for run in found)}",
-            mend="Train them on the same data with the same split and seed, or with folds; or "
+            hint="Train them on the same data with the same split and seed, or with folds; or "
             "evaluate each on one manifest: eosin evaluate RUN --data MANIFEST.csv -o DIR",
         )
     frame, contenders = shared.frame, make_contenders(shared)

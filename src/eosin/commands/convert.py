@@ -50,7 +50,7 @@ def convert(file: Path, *, output: Path | None = None, licence: str | None = Non
         raise ArtifactError(f"{file} cannot be read: {error.strerror}") from error
     path = Path(output) if output is not None else file.with_suffix(".safetensors")
     if os.path.lexists(path):
-        raise OutputError(f"{path} exists", mend="Choose another name with -o")
+        raise OutputError(f"{path} exists", hint="Choose another name with -o")
     check_writable(path.parent)
     told = {"source": file.name, **({"licence": licence} if licence else {})}
     if file.suffix == ".npz":

@@ -123,12 +123,12 @@ def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
     if pseudonymise:
         raise UsageError(
             "--repair and --pseudonymise exclude each other: a manifest names its images",
-            mend="Repair first, then audit the new table with --pseudonymise",
+            hint="Repair first, then audit the new table with --pseudonymise",
         )
     if repair.suffix not in {".csv", ".parquet"}:
         raise UsageError(f"--repair needs a name that ends in .csv or .parquet, got {repair}")
     if repair.exists():
-        raise OutputError(f"{repair} exists already", mend="Choose another name for --repair")
+        raise OutputError(f"{repair} exists already", hint="Choose another name for --repair")
 
 
 def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Samples) -> AuditReport:

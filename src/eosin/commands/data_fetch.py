@@ -111,7 +111,7 @@ def _find_folder(source: Source, output: Path | None) -> Path:
         return expand_path(base) / source.name
     raise UsageError(
         f"where to put the data set {source.name!r} is not known",
-        mend=f"Give a folder with -o, or set ${DATA_VARIABLE}",
+        hint=f"Give a folder with -o, or set ${DATA_VARIABLE}",
     )
 
 
@@ -119,7 +119,7 @@ def _refuse_manual(source: Source, folder: Path) -> None:
     if not source.files:
         raise DownloadError(
             f"{source.name!r} cannot be fetched by this command: {source.obstacle}",
-            mend=f"{source.instruction}; unpack it into {folder}, then: "
+            hint=f"{source.instruction}; unpack it into {folder}, then: "
             f"{_manifest_command(source.name, folder)}",
         )
 
@@ -140,7 +140,7 @@ def _accept(
         if confirm is None:
             raise UsageError(
                 f"the licence of {source.name!r} must be accepted, and there is no terminal to ask",
-                mend="Give --accept-licence if you accept it",
+                hint="Give --accept-licence if you accept it",
             )
         if not confirm("Do you accept?"):
             raise DownloadError("the licence was not accepted: nothing was fetched")
@@ -169,7 +169,7 @@ def _alone(folder: Path) -> Iterator[None]:
         if not is_alone:
             raise OutputError(
                 f"another eosin is fetching into {folder}",
-                mend="Wait for it, or choose another folder",
+                hint="Wait for it, or choose another folder",
             )
         yield
 
@@ -185,7 +185,7 @@ def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
         what = f"{decimal(came)} of a file under way" if came else "what was finished"
         raise InterruptedRunError(
             f"stopped; {what} is kept in {folder}",
-            mend=f"To go on: eosin data fetch {source.name} -o {shlex.quote(str(folder))}",
+            hint=f"To go on: eosin data fetch {source.name} -o {shlex.quote(str(folder))}",
         ) from error
     finally:
         shutil.rmtree(folder / WORK, ignore_errors=True)

@@ -41,10 +41,10 @@ def make_manifest(
     if output.suffix not in {".csv", ".parquet"}:
         raise RecipeError(f"a manifest is a .csv or .parquet file, got {output.name!r}")
     if output.exists():
-        raise DataError(f"{output} exists already", mend="Choose another file with -o")
+        raise DataError(f"{output} exists already", hint="Choose another file with -o")
     if dataset.needs_root and not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{root} {what}", mend=f"Name the folder that holds the images of {name}")
+        raise DataError(f"{root} {what}", hint=f"Name the folder that holds the images of {name}")
     folder = root.resolve()
     check_writable(output.parent)
     samples = collect_samples(name, folder, options or {}, label="label", positive=None)

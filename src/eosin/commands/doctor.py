@@ -26,13 +26,13 @@ class Check:
     Attributes:
         topic: Subject of the check.
         found: Result.
-        mend: Hint on how to fix a lack; empty if there is none.
+        hint: Hint on how to fix a lack; empty if there is none.
         needed: True if Eosin cannot work without it.
     """
 
     topic: str
     found: str
-    mend: str = ""
+    hint: str = ""
     needed: bool = False
 
 

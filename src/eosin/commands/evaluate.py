@@ -160,12 +160,12 @@ def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
     if is_mapped:
         raise UsageError(
             "--map, --label and the other columns are of external data",
-            mend="Name it with --data MANIFEST.csv",
+            hint="Name it with --data MANIFEST.csv",
         )
     if not run.manifest.exists():
         raise UsageError(
             f"{run.root} is a model folder, which knows no images",
-            mend="Name a manifest with --data MANIFEST.csv",
+            hint="Name a manifest with --data MANIFEST.csv",
         )
 
 
@@ -182,11 +182,11 @@ def _find_model(run: RunFolder) -> Path:
     if run.recipe.exists():
         raise ArtifactError(
             f"the run {run.root} is not finished: it has no model yet",
-            mend=f"Go on with: {run.resume_command}",
+            hint=f"Go on with: {run.resume_command}",
         )
     what = "is no run or model folder" if run.root.exists() else "does not exist"
     raise ArtifactError(
-        f"{run.root} {what}", mend="Name the folder that `eosin train` made, or its model folder"
+        f"{run.root} {what}", hint="Name the folder that `eosin train` made, or its model folder"
     )
 
 
@@ -197,12 +197,12 @@ def _own_split(run: FinishedRun, split: str) -> Samples:
     if "split" not in samples.frame:
         raise ManifestError(
             f"{run.folder.manifest} has no split",
-            mend="Name other images with --data MANIFEST.csv",
+            hint="Name other images with --data MANIFEST.csv",
         )
     part = samples.part(split)
     if len(part) == 0:
         known = sorted(set(samples.frame["split"]))
-        raise UsageError(f"{run.root} has no split {split!r}", mend=close_matches(split, known))
+        raise UsageError(f"{run.root} has no split {split!r}", hint=close_matches(split, known))
     return replace(part, class_names=info.class_names, positive=info.positive)
 
 
@@ -210,7 +210,7 @@ def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]
     if split not in {"test", OUT_OF_FOLD}:
         raise UsageError(
             f"a run with folds has the split {OUT_OF_FOLD!r}, not {split!r}",
-            mend="Name one fold's run folder for its own splits",
+            hint="Name one fold's run folder for its own splits",
         )
     if not run.folds:
         raise ArtifactError(f"{run.folder.folds} holds no folds")
@@ -252,12 +252,12 @@ def _load(
         check_units(samples, preprocessing.stain.unit)
     if not isinstance(preprocessing, Embedding):
         if features is not None:
-            raise UsageError("this model takes images", mend="Leave --features out")
+            raise UsageError("this model takes images", hint="Leave --features out")
         return load_bank(samples, preprocessing)
     if features is None:
         raise UsageError(
             f"this model takes features such as those of {preprocessing.table}",
-            mend="Name the table that has them for these images with --features TABLE",
+            hint="Name the table that has them for these images with --features TABLE",
         )
     return load_features(samples, features, columns=preprocessing.channels)
 

@@ -187,7 +187,7 @@ def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
             raise UsageError(
                 f"this model takes tables of {len(embedding.channels):,} features an image, "
                 f"not images: {path}",
-                mend=f"Name a file that ends in {', '.join(SUFFIXES)}; docs/transfer.md shows one",
+                hint=f"Name a file that ends in {', '.join(SUFFIXES)}; docs/transfer.md shows one",
             )
         found = read_features(path, columns=embedding.channels)
         logits = classifier.logits(found)
@@ -212,7 +212,7 @@ def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Ski
     if len(table) == 0:
         raise DataError(
             f"no file can be read: {skipped[0][1]}",
-            mend=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}",
+            hint=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}",
         )
     skipped = [(printable(cell), reason) for cell, reason in skipped]
     return table, skipped, describe_left_out(listed.left_out)
@@ -275,7 +275,7 @@ def _wants_table(path: Path, preprocessing: Preprocessing, unit: str | None) -> 
     )
     return UsageError(
         f"this model {takes}, which {path} does not tell",
-        mend=f"Name a manifest (CSV or Parquet) with {', '.join(columns[:-1])} and {columns[-1]}",
+        hint=f"Name a manifest (CSV or Parquet) with {', '.join(columns[:-1])} and {columns[-1]}",
     )
 
 

@@ -37,7 +37,7 @@ def check_files(
         raise UsageError(f"-o wants a .csv or .parquet file, got {table}")
     check_writable(table.parent)
     if any(path.exists() and path.resolve() == table.resolve() for path in inputs):
-        raise UsageError(f"{table} is the table to predict", mend="Name another file with -o")
+        raise UsageError(f"{table} is the table to predict", hint="Name another file with -o")
     if overwrite:
         return
     if table.exists() and not is_prediction_table(table):
@@ -54,7 +54,7 @@ def check_files(
 def _refuse(path: Path, reason: str) -> OutputError:
     return OutputError(
         f"{path} exists and {reason}, so it is not overwritten",
-        mend="Name another file with -o, or add --overwrite to replace it",
+        hint="Name another file with -o, or add --overwrite to replace it",
     )
 
 

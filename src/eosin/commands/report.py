@@ -44,7 +44,7 @@ def report(
     if output is not None:
         raise UsageError(
             "a run's page is written into its own folder",
-            mend="To write a copy without names into another folder, add --pseudonymise",
+            hint="To write a copy without names into another folder, add --pseudonymise",
         )
     if (folder / STRICT).is_dir() and (folder / AS_PUBLISHED).is_dir():
         for name in (STRICT, AS_PUBLISHED):

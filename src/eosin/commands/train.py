@@ -80,7 +80,7 @@ def train(
         allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
 
     Raises:
-        EosinError: With its cause and mend in one line.
+        EosinError: With its cause and hint in one line.
     """
     del allow_skipped  # the run is the same; the command's exit status is not
     run, resolved = _choose_run(recipe, overrides, output, resume)
@@ -136,14 +136,14 @@ def _resumable(run: RunFolder) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
-            f"interrupted; what was finished is kept in {run.root}", mend=f"Go on with: {go_on}"
+            f"interrupted; what was finished is kept in {run.root}", hint=f"Go on with: {go_on}"
         ) from error
     except OutputError as error:
-        if error.mend is None or not run.recipe.exists():
+        if error.hint is None or not run.recipe.exists():
             raise
         # Nothing is lost: another folder would begin anew.
-        mend = error.mend.partition(", or choose another folder")[0]
-        raise OutputError(error.message, mend=f"{mend}. Then go on with: {go_on}") from error
+        hint = error.hint.partition(", or choose another folder")[0]
+        raise OutputError(error.message, hint=f"{hint}. Then go on with: {go_on}") from error
 
 
 def plan(
@@ -189,7 +189,7 @@ def _resolve(
         if resume is None:
             raise RecipeError(
                 "no recipe was given",
-                mend="Name one: eosin train RECIPE or eosin train --resume RUN",
+                hint="Name one: eosin train RECIPE or eosin train --resume RUN",
             )
         recipe = RunFolder(Path(resume)).recipe
     if isinstance(recipe, Recipe):
@@ -224,7 +224,7 @@ def _choose_run(
     if output is not None:
         raise UsageError(
             "-o and --resume exclude each other",
-            mend=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
+            hint=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
         )
     run = find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume)

@@ -32,16 +32,16 @@ class EosinError(Exception):
 
     Args:
         message: What was expected and what was found instead; no trailing full stop.
-        mend: Hint: what the user can do about it, if anything.
+        hint: Hint: what the user can do about it, if anything.
     """
 
     exit_status = 1
 
-    def __init__(self, message: str, *, mend: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
         # File names need not be valid text; printed messages must be.
         self.message = printable(message)
-        self.mend = printable(mend) if mend else mend
-        super().__init__(f"{self.message}. {self.mend}" if mend else self.message)
+        self.hint = printable(hint) if hint else hint
+        super().__init__(f"{self.message}. {self.hint}" if hint else self.message)
 
 
 class UsageError(EosinError):

@@ -21,7 +21,7 @@ from typing import Any
 
 from eosin.core.errors import ArtifactError, OutputError
 
-_MENDS = {
+_HINTS = {
     errno.ENOSPC: "Free some space, or choose another folder with -o",
     errno.EDQUOT: "Your quota is used up: free some space, or choose another folder with -o",
     errno.EROFS: "The folder is read-only: choose another with -o",
@@ -116,13 +116,13 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
 
 
 @contextmanager
-def explain_os_errors(action: str, path: Path, *, mend: str | None = None) -> Iterator[None]:
+def explain_os_errors(action: str, path: Path, *, hint: str | None = None) -> Iterator[None]:
     """Context manager that turns an ``OSError`` of an action, e.g. ``"write"``, into one line.
 
     Args:
         action: What was tried.
         path: On what.
-        mend: The hint; by default what helps against most such errors.
+        hint: The hint; by default what helps against most such errors.
 
     Raises:
         OutputError: In place of any ``OSError`` raised inside, with a hint.
@@ -131,13 +131,14 @@ def explain_os_errors(action: str, path: Path, *, mend: str | None = None) -> It
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        hint = mend or mend_of(error)
-        raise OutputError(f"could not {action} {path}: {reason}", mend=hint) from error
+        raise OutputError(
+            f"could not {action} {path}: {reason}", hint=hint or write_hint(error)
+        ) from error
 
 
-def mend_of(error: OSError) -> str | None:
+def write_hint(error: OSError) -> str | None:
     """Return the hint for a failed write, where there is one."""
-    return _MENDS.get(error.errno or 0) or _ANYWHERE.get(error.errno or 0)
+    return _HINTS.get(error.errno or 0) or _ANYWHERE.get(error.errno or 0)
 
 
 def hint_of(error: OSError) -> str | None:
@@ -146,7 +147,7 @@ def hint_of(error: OSError) -> str | None:
     is_unreadable = error.errno in {errno.EACCES, errno.EPERM} and isinstance(path, str | bytes)
     if is_unreadable and not os.access(path, os.R_OK):
         return "You may not read it: ask its owner, or change its permissions"
-    return mend_of(error)
+    return write_hint(error)
 
 
 @contextmanager
@@ -265,10 +266,10 @@ def check_output(folder: Path, *, or_else: str = "") -> None:
     with explain_os_errors("write into", folder):
         # A link to nothing, or to itself, is in the way as well.
         if os.path.lexists(folder) and not folder.is_dir():
-            raise OutputError(f"{folder} is a file, not a folder", mend="Choose another with -o")
+            raise OutputError(f"{folder} is a file, not a folder", hint="Choose another with -o")
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(
-                f"{folder} is not empty", mend=f"Choose another folder with -o{or_else}"
+                f"{folder} is not empty", hint=f"Choose another folder with -o{or_else}"
             )
     check_writable(folder)
 

@@ -56,7 +56,7 @@ def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, An
         if key not in spec.arguments:
             raise RecipeError(
                 f"'model.arguments.{key}': {spec.name} takes no such argument",
-                mend=close_matches(key, spec.arguments),
+                hint=close_matches(key, spec.arguments),
             )
     if spec.is_fixed and input_px != spec.input_px:
         raise RecipeError(

@@ -40,7 +40,7 @@ def settings_folder() -> Path:
     """Return the platform's settings folder; ``OutputError`` if the user has no home folder."""
     base = expand_path(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
     if str(base).startswith("~"):
-        raise OutputError("the home folder is not known", mend="Set XDG_CONFIG_HOME to a folder")
+        raise OutputError("the home folder is not known", hint="Set XDG_CONFIG_HOME to a folder")
     return base / "eosin"
 
 

@@ -36,7 +36,7 @@ class Registry(Generic[T]):
         """Return the entry of a name; raises ``UnknownNameError`` with close matches."""
         if name not in self._entries:
             raise UnknownNameError(
-                f"no {self.kind} is called {name!r}", mend=close_matches(name, self._entries)
+                f"no {self.kind} is called {name!r}", hint=close_matches(name, self._entries)
             )
         return self._entries[name]
 

@@ -51,7 +51,7 @@ def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
         theirs, sign, ours = map(clean_name, pair.rpartition("="))
         if not sign or not theirs:
             raise UsageError(
-                f"--map takes THEIRS=OURS, got {pair!r}", mend="For example: --map tumour=malignant"
+                f"--map takes THEIRS=OURS, got {pair!r}", hint="For example: --map tumour=malignant"
             )
         if labels.setdefault(theirs, ours) != ours:
             raise UsageError(f"--map names {theirs!r} twice: as {labels[theirs]!r} and as {ours!r}")
@@ -114,14 +114,14 @@ def _map_labels(
         raise ManifestError(
             f"{samples.name}: the model does not know the {_named(foreign, 'label')} "
             f"(its classes: {', '.join(info.class_names)})",
-            mend=_example(foreign, info.class_names),
+            hint=_example(foreign, info.class_names),
         )
     mapped = given.map(lambda one: labels.get(one, one))
     kept = (mapped != "").to_numpy()
     for one in (one for one, ours in labels.items() if not ours):
         _LOG.info(f"Left out {int((given == one).sum())} rows with the label {one!r}")
     if not kept.any():
-        raise ManifestError(f"{samples.name}: --map leaves no row", mend="Name a class for a label")
+        raise ManifestError(f"{samples.name}: --map leaves no row", hint="Name a class for a label")
     frame = samples.frame.assign(label=mapped, **({GIVEN: given} if labels else {}))
     return replace(samples, frame=frame, class_names=info.class_names).where(kept)
 
@@ -131,12 +131,12 @@ def _check_map(labels: Mapping[str, str], known: Sequence[str], classes: Sequenc
         if theirs not in known:
             raise UsageError(
                 f"--map {theirs}={ours}: the table has no label {theirs!r}",
-                mend=close_matches(theirs, known),
+                hint=close_matches(theirs, known),
             )
         if ours and ours not in classes:
             raise UsageError(
                 f"--map {theirs}={ours}: the model has no class {ours!r}",
-                mend=close_matches(ours, classes),
+                hint=close_matches(ours, classes),
             )
 
 
@@ -147,11 +147,11 @@ def _named(names: Sequence[str], one: str) -> str:
 
 def _example(foreign: Sequence[str], classes: Sequence[str]) -> str:
     """Return the options to add, with the most similarly named class if there is one."""
-    alike = {name.casefold(): name for name in classes}
+    by_name = {name.casefold(): name for name in classes}
     pairs = []
     for one in foreign[:_MOST_NAMED]:
-        near = get_close_matches(one.casefold(), alike, n=1)
-        pairs.append(f"--map {shlex.quote(f'{one}={alike[near[0]] if near else _CLASS}')}")
+        near = get_close_matches(one.casefold(), by_name, n=1)
+        pairs.append(f"--map {shlex.quote(f'{one}={by_name[near[0]] if near else _CLASS}')}")
     return f"Say which class each is: {' '.join(pairs)} (nothing behind the = leaves its rows out)"
 
 
@@ -176,7 +176,7 @@ def _check_kind(samples: Samples, info: ModelInfo) -> None:
         sees = f"fluorescence images of {stored} ({', '.join(info.preprocessing.channels)})"
     raise DataError(
         f"{samples.name}: the model sees {sees}, but {odd}",
-        mend="Name images of the same kind, or a model that was trained on these",
+        hint="Name images of the same kind, or a model that was trained on these",
     )
 
 

@@ -137,7 +137,7 @@ class Network:
         if not np.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {number}: {self._find_fault(inputs)}",
-                mend="Lower train.lr",
+                hint="Lower train.lr",
             )
         self.backward(gradient)
         gradients = self.gradients

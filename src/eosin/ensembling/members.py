@@ -45,13 +45,13 @@ def _check_member(run: FinishedRun) -> None:
     verify_files(run.model_folder, run.info)
     if run.recipe is None:
         raise ArtifactError(
-            f"{run.root} is an ensemble of chosen runs itself", mend="Name those runs in its place"
+            f"{run.root} is an ensemble of chosen runs itself", hint="Name those runs in its place"
         )
     if isinstance(run.info.preprocessing, Embedding):
         raise ArtifactError(
             f"{run.root} takes features that were computed elsewhere "
             f"({run.info.preprocessing.table})",
-            mend="Only runs on images can be averaged",
+            hint="Only runs on images can be averaged",
         )
     for fold in run.folds:
         check_run_files(fold.folder, (fold.folder.manifest,))
@@ -72,14 +72,14 @@ def _check_finished(run: RunFolder) -> None:
     if ModelFolder(run.root).info.exists():
         raise ArtifactError(
             f"{run.root} is a model folder, which knows no images",
-            mend="Name the run folder that holds it",
+            hint="Name the run folder that holds it",
         )
     needed = (run.metrics, run.predictions, run.manifest, run.environment)
     missing = [path for path in (*needed, ModelFolder(run.model).info) if not path.exists()]
     if missing:
         lacks = f"{run.root} is no finished run with a model: it has no {missing[0].name}"
         go_on = f"Go on with: {run.resume_command}"
-        raise ArtifactError(lacks, mend=go_on if run.recipe.exists() else None)
+        raise ArtifactError(lacks, hint=go_on if run.recipe.exists() else None)
 
 
 def find_held_out(members: Sequence[FinishedRun]) -> SharedImages:
@@ -94,7 +94,7 @@ def find_held_out(members: Sequence[FinishedRun]) -> SharedImages:
     if not shared.paths:
         raise ArtifactError(
             f"this ensemble could not be judged: {format_held_out(shared)}",
-            mend="Train the runs on the same data with the same split and seed, or with folds",
+            hint="Train the runs on the same data with the same split and seed, or with folds",
         )
     return shared
 
@@ -122,7 +122,7 @@ def _check_same_files(one: FinishedRun, other: FinishedRun, paths: Sequence[str]
             raise ArtifactError(
                 f"{path} is another image in {other.short_name} than in {one.short_name}: the file "
                 "was changed between the trainings",
-                mend="Train both on one state of the data",
+                hint="Train both on one state of the data",
             )
 
 
@@ -134,7 +134,7 @@ def _check_alike(first: FinishedRun, other: FinishedRun) -> None:
             raise ArtifactError(
                 f"{other.short_name} and {first.short_name} differ in {what}: {theirs} against "
                 f"{mine}",
-                mend="Only runs of one label set and one kind of image can be averaged",
+                hint="Only runs of one label set and one kind of image can be averaged",
             )
 
 

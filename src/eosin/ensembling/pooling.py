@@ -106,7 +106,7 @@ def _merge(
         return
     if absent:
         raise ArtifactError(
-            f"{absent[0].onnx} does not exist", mend="Train that model where PyTorch is installed"
+            f"{absent[0].onnx} does not exist", hint="Train that model where PyTorch is installed"
         )
     from eosin.exporting.merging import Member, merge_onnx  # needs the package `onnx`
 

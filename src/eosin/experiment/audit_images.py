@@ -113,8 +113,8 @@ def find_lack() -> str:
 
 
 def _tell_reach(lack: str) -> tuple[str, ...]:
-    mend = lack or "eosin data audit MANIFEST.csv, or training with --set data.audit=full, does"
-    return (f"{_TURNED}: {mend}.",)
+    hint = lack or "eosin data audit MANIFEST.csv, or training with --set data.audit=full, does"
+    return (f"{_TURNED}: {hint}.",)
 
 
 def make_embedder() -> Embedder:

@@ -49,7 +49,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
         if section.preprocessing is not None:
             raise RecipeError(
                 "'model.preprocessing': 'caffe' subtracts ImageNet's means of blue, green and red",
-                mend="Use 'unit', 'centred' or 'imagenet' for fluorescence",
+                hint="Use 'unit', 'centred' or 'imagenet' for fluorescence",
             )
         style = "unit"
     n_stored, bits, named = _look(samples)
@@ -65,7 +65,7 @@ def _refuse_fluorescence_keys(recipe: Recipe) -> None:
         if getattr(recipe.data, key):
             raise RecipeError(
                 f"'data.{key}' belongs to fluorescence, but these images are brightfield",
-                mend='Leave it out, or set data.modality = "fluorescence"',
+                hint='Leave it out, or set data.modality = "fluorescence"',
             )
 
 
@@ -95,7 +95,7 @@ def _look(samples: Samples) -> tuple[int, Any, tuple[str, ...]]:
     if not kinds:
         raise DataError(
             f"none of the {len(samples)} images can be read: {reason}",
-            mend="Do the paths start from the right folder?",
+            hint="Do the paths start from the right folder?",
         )
     same = len({frozenset(map(str.casefold, names)) for names in orders}) == 1
     return *kinds.most_common(1)[0][0], orders[0] if same else ()
@@ -134,5 +134,5 @@ def _place(channel: str | int, stored: Sequence[str]) -> int:
         return list(stored).index(str(channel))
     raise RecipeError(
         f"'data.channels': the files have no channel {channel!r}",
-        mend=close_matches(str(channel), stored),
+        hint=close_matches(str(channel), stored),
     )

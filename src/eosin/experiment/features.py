@@ -47,7 +47,7 @@ def load_features(
         raise DataError(
             f"{table} has no row for any of the {len(samples)} images: its paths are like "
             f"{other!r}, theirs like {cell!r}",
-            mend="Write the manifest's paths into the table, or name another table",
+            hint="Write the manifest's paths into the table, or name another table",
         )
     embedding = Embedding(channels=found.columns, table=table.name, table_sha256=found.sha256)
     return ImageBank(found, rows, embedding, samples), _hash_rows(samples, found, rows)

@@ -168,7 +168,7 @@ def resolve_manifest(path: str) -> Path:
     if is_pipe(place):
         raise RecipeError(
             f"{path} is a pipe, which can be read once; a run reads its table again to be resumed",
-            mend="Write the table into a file and name that",
+            hint="Write the table into a file and name that",
         )
     return place.resolve()
 
@@ -250,7 +250,7 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
         if "magnification" not in samples.frame:
             raise RecipeError(
                 f"'data.magnifications' is set, but {samples.name} has no column 'magnification'",
-                mend="Leave the key out, or add the column",
+                hint="Leave the key out, or add the column",
             )
         wanted = set(map(clean_magnification, section.magnifications))
         keep &= samples.frame["magnification"].isin(wanted).to_numpy()
@@ -258,7 +258,7 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
         known = set(samples.frame["magnification"]) - {""}
         raise RecipeError(
             f"'data.magnifications': no image was taken at {', '.join(section.magnifications)}",
-            mend=close_matches(section.magnifications[0], known),
+            hint=close_matches(section.magnifications[0], known),
         )
     samples = samples.where(keep)
     if section.limit is not None:

@@ -45,13 +45,13 @@ def find_run(folder: Path) -> RunFolder:
     if not run.recipe.exists():
         raise ArtifactError(
             f"{folder} is no run folder: it has no {run.recipe.name}",
-            mend="Name the folder that `eosin train` made",
+            hint="Name the folder that `eosin train` made",
         )
     whole = RunFolder(folder.resolve().parent.parent)
     if folder.resolve().parent == whole.folds and whole.recipe.exists():
         raise ArtifactError(
             f"{folder} is a fold of the run {whole.root}",
-            mend=f"Go on with: {whole.resume_command}",
+            hint=f"Go on with: {whole.resume_command}",
         )
     with hinting():
         read_run_recipe(run)
@@ -70,7 +70,7 @@ def work_alone(run: RunFolder) -> Iterator[None]:
     with locked(run.root / _LOCK) as is_alone:
         if not is_alone:
             raise OutputError(
-                f"another process is working on {run.root}", mend="Wait for it, or stop it first"
+                f"another process is working on {run.root}", hint="Wait for it, or stop it first"
             )
         yield
 
@@ -99,7 +99,7 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     if changed is not None:
         raise RecipeError(
             f"{run.root} was started with another recipe: {changed}",
-            mend=f"Resume it as it was: {run.resume_command} or start a new run with -o",
+            hint=f"Resume it as it was: {run.resume_command} or start a new run with -o",
         )
 
 
@@ -144,7 +144,7 @@ def check_same_data(run: RunFolder, prepared: Prepared) -> None:
     more = " (and 1 more change)" if len(changes) == 2 else more
     raise ArtifactError(
         f"the data have changed since {run.root} was started: {what}{more}",
-        mend="Put them back, or start a new run",
+        hint="Put them back, or start a new run",
     )
 
 

@@ -92,7 +92,7 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:
         what = "the split leaks" if audit.leaks else "names differ only in spelling"
         raise LeakError(
             f"{what}: {first.message}{_locate(first)}",
-            mend=f"{_suggest(recipe.data, first)}, or pass --allow-leak",
+            hint=f"{_suggest(recipe.data, first)}, or pass --allow-leak",
         )
     if audit.leaks:
         _LOG.info(f"Audit: this split leaks, its result will flatter: {first.message}")

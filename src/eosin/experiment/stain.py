@@ -56,7 +56,7 @@ def fit_reference(
         except DataError as error:
             raise DataError(
                 f"no stain reference can be fitted on the training part: {error.message}",
-                mend="Name an image as stain.reference, or leave stain.method out",
+                hint="Name an image as stain.reference, or leave stain.method out",
             ) from error
         told["fitted_on"] = "the training part"
     return normaliser.reference_.model_copy(update=told)

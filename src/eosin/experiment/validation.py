@@ -84,7 +84,7 @@ def _refuse(key: str, table: Path) -> None:
     raise RecipeError(
         f"'{key}' is for networks that see images, but the model is a head on the features of "
         f"{table.name}",
-        mend="Leave it out",
+        hint="Leave it out",
     )
 
 
@@ -105,13 +105,13 @@ def check_positive(samples: Samples, positive: str | None) -> None:
             f"'data.positive' is needed: {samples.name} has the two classes "
             f"{names[0]!r} and {names[1]!r}, and recall, threshold and AUC belong to the "
             "positive one",
-            mend=f"Choose it: {ways}",
+            hint=f"Choose it: {ways}",
         )
     if len(names) > 2 and positive is not None:
         raise RecipeError(
             f"'data.positive' is {positive!r}, but {samples.name} has {len(names)} classes: "
             f"{', '.join(map(repr, names))}",
-            mend="Merge classes in the table, or leave it out: --set data.positive=",
+            hint="Merge classes in the table, or leave it out: --set data.positive=",
         )
 
 
@@ -142,7 +142,7 @@ def check_modality(recipe: Recipe, modality: str) -> None:
         raise RecipeError(
             f"'stain.method': {recipe.stain.method!r} tells dyes apart that absorb light, but "
             f"these images are {modality}",
-            mend="Leave it out: each channel's counts are windowed instead",
+            hint="Leave it out: each channel's counts are windowed instead",
         )
     name = recipe.augment.policy
     wanted = POLICIES.get(name).modality
@@ -150,7 +150,7 @@ def check_modality(recipe: Recipe, modality: str) -> None:
         raise RecipeError(
             f"'augment.policy': {name!r} changes colours as they differ in {wanted} images, but "
             f"these are {modality}",
-            mend='Use "default" for brightfield, "fluorescence" for fluorescence',
+            hint='Use "default" for brightfield, "fluorescence" for fluorescence',
         )
 
 
@@ -161,7 +161,7 @@ def check_standardising(recipe: Recipe) -> None:
         RecipeError: Naming what they need.
     """
     if recipe.transfer.standardise and not _is_still(recipe):
-        raise RecipeError("'transfer.standardise' needs features that stay the same", mend=_STILL)
+        raise RecipeError("'transfer.standardise' needs features that stay the same", hint=_STILL)
 
 
 def check_balance(recipe: Recipe) -> None:
@@ -178,20 +178,20 @@ def check_balance(recipe: Recipe) -> None:
         check_balance(recipe.model_copy(update=one))
     if recipe.train.balance == "smote" and not _is_still(recipe):
         raise RecipeError(
-            "'train.balance' is \"smote\", which needs features that stay the same", mend=_STILL
+            "'train.balance' is \"smote\", which needs features that stay the same", hint=_STILL
         )
     name, copies = recipe.augment.policy, recipe.augment.copies
     if copies is not None and POLICIES.get(name).changes_nothing:
         raise RecipeError(
             f"'augment.copies' is {copies}, but the policy {name!r} changes nothing: the copies "
             "would be the image itself",
-            mend="Choose an augment.policy, or leave it out",
+            hint="Choose an augment.policy, or leave it out",
         )
     own = POLICIES.get(name).fixed_copies
     if copies is not None and own not in {0, copies}:
         raise RecipeError(
             f"'augment.copies' is {copies}, but the policy {name!r} makes {own} copies",
-            mend="Leave it out",
+            hint="Leave it out",
         )
 
 

@@ -93,7 +93,7 @@ def _check_opsets(models: Sequence[onnx.ModelProto]) -> None:
         raise TrainingError(
             "the members' ONNX files are of several operator sets: "
             + ", ".join(sorted(str(dict(opsets)[""]) for opsets in found)),
-            mend="Train all of them with one version of PyTorch",
+            hint="Train all of them with one version of PyTorch",
         )
 
 

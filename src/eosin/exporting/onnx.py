@@ -92,6 +92,6 @@ def check_parity(
         raise TrainingError(
             f"the exported network differs from the trained one by {gap:.2g} in probability "
             f"(at most {MAX_PROBABILITY_GAP:g} is allowed)",
-            mend="Train with train.precision='32-true', or report this with the recipe",
+            hint="Train with train.precision='32-true', or report this with the recipe",
         )
     return gap

@@ -195,7 +195,7 @@ def load_bank(
     if isinstance(preprocessing, Embedding):
         raise UsageError(
             f"the model takes features such as those of {preprocessing.table}, not images",
-            mend="Name a table of them",
+            hint="Name a table of them",
         )
     check_text(samples.root)
     cells = samples.image_cells

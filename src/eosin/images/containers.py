@@ -79,7 +79,7 @@ class OpenedFiles:
         self._files.move_to_end(path)
         if isinstance(kept.images, ImageError):
             # A new one each time: a raised error keeps the frames that it passed through.
-            raise ImageError(kept.images.message, mend=kept.images.mend)
+            raise ImageError(kept.images.message, hint=kept.images.hint)
         return kept.images
 
     def shrink(self, keep: int = 1, most_bytes: int | None = None) -> None:
@@ -186,7 +186,7 @@ def _check_known(path: Path) -> None:
     if not is_container(path):
         raise ImageError(
             f"{path} is no file of many images",
-            mend=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
+            hint=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
         )
     try:
         check_file(path)

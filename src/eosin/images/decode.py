@@ -262,7 +262,7 @@ def _check_layout(path: Path, image: PillowImage.Image) -> None:
         if n_pixels > _MAX_PLAIN_PX:
             raise ImageError(
                 f"{path} holds {n_pixels} pixels as text; at most {_MAX_PLAIN_PX} are read so",
-                mend="Save it as PNG",
+                hint="Save it as PNG",
             )
     elif image.format == "TIFF":
         tags = getattr(image, "tag_v2", {})

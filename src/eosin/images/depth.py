@@ -106,5 +106,5 @@ def check_range(path: Path, largest: int) -> None:
         raise ImageError(
             f"{path} uses only {largest.bit_length()} of its 16 bits per channel and does not "
             "state its bit depth; it would be read too dark",
-            mend="Save it with values scaled to 16 bits, or as 8 bits",
+            hint="Save it with values scaled to 16 bits, or as 8 bits",
         )

@@ -311,7 +311,7 @@ def _check_filters(path: Path, data: h5py.Dataset) -> None:
             raise ImageError(
                 f"{path}: {_tell(data)} is packed with the filter {code} ({label!r}), which is "
                 "not there",
-                mend="Pack it anew with gzip",
+                hint="Pack it anew with gzip",
             )
 
 

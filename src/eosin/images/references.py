@@ -62,7 +62,7 @@ def without(samples: Samples, skipped: Skipped) -> Samples:
         absent = all(reason.endswith(_ABSENT) for _, reason in skipped)
         raise DataError(
             f"no image can be read ({len(samples)} tried): {skipped[0][1]}",
-            mend=f"Paths start from {samples.root}: are the images there?" if absent else None,
+            hint=f"Paths start from {samples.root}: are the images there?" if absent else None,
         )
     return samples.where(keep)
 
@@ -122,7 +122,7 @@ def _nothing_found(given: list[Path], found: ImageList) -> DataError:
     reasons += filter(None, [describe_left_out(found.left_out)])
     return DataError(
         ". ".join([f"no image file was found in {where}", *reasons]),
-        mend=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are looked for",
+        hint=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are looked for",
     )
 
 
@@ -188,7 +188,7 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
                 raise DataError(
                     f"{root / path} has a {mark!r} in its name, which stands for {meaning} in a "
                     "manifest",
-                    mend="Rename it",
+                    hint="Rename it",
                 )
         check_text(root / path)
     return found
@@ -198,7 +198,7 @@ def check_text(path: Path) -> None:
     """Raise DataError for a path that is not UTF-8, which no table can hold."""
     if printable(path) != str(path):
         raise DataError(
-            f"{path} has a name that is not UTF-8, which no table can hold", mend="Rename it"
+            f"{path} has a name that is not UTF-8, which no table can hold", hint="Rename it"
         )
 
 

@@ -118,7 +118,7 @@ def check_scale(samples: Samples, info: ModelInfo) -> None:
         f"{samples.name}: the model was trained at {info.mpp:.3g} µm per pixel of its input, but "
         f"{len(off)} of {len(scales)} images come to {_range(off)} (at most {TOLERANCE:.0%} "
         "apart is allowed)",
-        mend=f"Cut the images so that each shows {field} µm, as the model's do, or correct the "
+        hint=f"Cut the images so that each shows {field} µm, as the model's do, or correct the "
         "column `mpp` (empty: unknown)",
     )
 

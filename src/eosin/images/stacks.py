@@ -52,7 +52,7 @@ def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
     if len(frame) == 0:
         raise ManifestError(
             f"{samples.name}: no image was taken at {' or '.join(magnifications)}",
-            mend=f"Its magnifications: {', '.join(sorted(set(samples.frame['magnification'])))}",
+            hint=f"Its magnifications: {', '.join(sorted(set(samples.frame['magnification'])))}",
         )
     rows = [
         row
@@ -108,7 +108,7 @@ def _shared(name: str, slide: str, own: Any) -> Mapping[str, str]:
             raise ManifestError(
                 f"{name}: images of the slide {slide!r} differ in `{column}`: "
                 f"{values[0]!r} and {values[1]!r}",
-                mend="A bundle's images must be of one slide: is its name used twice?",
+                hint="A bundle's images must be of one slide: is its name used twice?",
             )
         shared[str(column)] = values[0] if len(values) == 1 else ""
     return shared
@@ -124,7 +124,7 @@ def _check_bundles(samples: Samples, magnifications: Sequence[str]) -> None:
         raise ManifestError(
             f"{samples.name}: every row is a bundle of {places} images, but single images are "
             "wanted",
-            mend="Use the table that the bundles were made from, or a training with data.fuse",
+            hint="Use the table that the bundles were made from, or a training with data.fuse",
         )
     told = samples.frame.get("magnification", [])
     fits = places == len(magnifications) and len(told) == len(samples)

@@ -128,7 +128,7 @@ def check_units(samples: Samples, unit: str) -> None:
     if unit != "tile" and not any(samples.frame.get(unit, ())):
         raise ManifestError(
             f"stain is normalised by {unit}, but {samples.name} tells the {unit} of no image",
-            mend=f'Add a column {unit!r}; a recipe\'s stain.unit may also be "tile"',
+            hint=f'Add a column {unit!r}; a recipe\'s stain.unit may also be "tile"',
         )
 
 
@@ -142,7 +142,7 @@ def check_uncut(samples: Samples, unit: str) -> None:
         raise RecipeError(
             f"'stain.unit': {unit} {name} has images in {' and '.join(sorted(splits))}, and its "
             "stain would be told by all of them",
-            mend="Split by group, or normalise by tile",
+            hint="Split by group, or normalise by tile",
         )
 
 

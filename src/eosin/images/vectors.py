@@ -95,7 +95,7 @@ def read_features(
     if path.suffix not in SUFFIXES:
         raise DataError(
             f"{path} is no table of features: it must end in {', '.join(SUFFIXES)}",
-            mend="docs/transfer.md shows how to write one",
+            hint="docs/transfer.md shows how to write one",
         )
     try:
         check_file(path)
@@ -241,7 +241,7 @@ def _check_finite(
             row, column = odd[0]
             raise DataError(
                 f"{path}: {columns[column]!r} of {cells[start + row]!r} is no finite number",
-                mend="Leave the row out, or compute it again",
+                hint="Leave the row out, or compute it again",
             )
 
 
@@ -283,7 +283,7 @@ def match_rows(table: FeatureTable, samples: Samples) -> dict[str, int]:
         if owners.setdefault(row, whole) != whole:
             raise DataError(
                 f"{table.path.name}: one row stands for {owners[row]} and for {whole}",
-                mend="Write more of their folders into the table's column 'path'",
+                hint="Write more of their folders into the table's column 'path'",
             )
     return found
 

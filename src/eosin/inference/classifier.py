@@ -49,7 +49,7 @@ class Classifier:
         if info is None and not paths.info.exists():
             raise ArtifactError(
                 f"{folder} is no model folder: it has no {paths.info.name}",
-                mend="Name RUN/model, or train a model: eosin train RECIPE",
+                hint="Name RUN/model, or train a model: eosin train RECIPE",
             )
         if info is None:
             info = read_document(paths.info, ModelInfo)
@@ -94,7 +94,7 @@ class Classifier:
             raise ArtifactError(
                 f"the network of {self._folder} gives no finite numbers for {n_odd} of "
                 f"{len(logits)} images: it, or its preprocessing, is damaged",
-                mend="Copy the whole model folder again from where it was made",
+                hint="Copy the whole model folder again from where it was made",
             )
 
     def probabilities(self, logits: FloatArray) -> FloatArray:

@@ -62,7 +62,7 @@ def check_graph(path: Path) -> None:
     if found:
         raise ArtifactError(
             f"{path} holds {found}, which no network of Eosin's has",
-            mend="Use the model that Eosin saved",
+            hint="Use the model that Eosin saved",
         )
 
 

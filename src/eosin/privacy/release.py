@@ -80,7 +80,7 @@ def release(
         for name, found in find_remnants(copy, known):
             raise OutputError(
                 f"the copy was not kept: its {name} would still hold {found!r}",
-                mend="Rename what is called so (a run, a class, a column), or report this",
+                hint="Rename what is called so (a run, a class, a column), or report this",
             )
         with explain_os_errors("write", output):
             if output.is_dir():
@@ -96,10 +96,10 @@ def _check(run: Path, output: Path) -> None:
     if not any(RunFolder(place).metrics.exists() for place in (run, run / STRICT)):
         raise ArtifactError(
             f"{run} is no finished run folder: it has no {RunFolder(run).metrics.name}",
-            mend="Name a folder made by train or evaluate",
+            hint="Name a folder made by train or evaluate",
         )
     if output.resolve().is_relative_to(run.resolve()):
-        raise UsageError(f"{output} is inside of {run}", mend="Choose a folder beside it with -o")
+        raise UsageError(f"{output} is inside of {run}", hint="Choose a folder beside it with -o")
     check_output(output)
 
 

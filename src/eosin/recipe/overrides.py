@@ -83,7 +83,7 @@ def parse_overrides(
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RecipeError(
-                f"--set wants key=value, got {shorten(text)!r}", mend="e.g. train.lr=0.001"
+                f"--set wants key=value, got {shorten(text)!r}", hint="e.g. train.lr=0.001"
             )
         *sections, leaf = path = key.strip().split(".")
         if len(path) > MOST_LEVELS:

@@ -48,7 +48,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"the recipe {path} does not exist") from None
     except IsADirectoryError:
         raise RecipeError(
-            f"{path} is a folder, not a recipe", mend="Name the TOML file inside it"
+            f"{path} is a folder, not a recipe", hint="Name the TOML file inside it"
         ) from None
     except OSError as error:
         raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
@@ -61,7 +61,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(
             f"the recipe {path} is not valid TOML: it is not UTF-8 ({error.reason} at byte "
             f"{error.start:,})",
-            mend="Save it as UTF-8",
+            hint="Save it as UTF-8",
         ) from None
     except RecursionError:
         raise RecipeError(f"the recipe {path} is nested too deeply") from None
@@ -154,7 +154,7 @@ def _explain(error: ValidationError, source: str) -> RecipeError:
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         return RecipeError(
-            f"{source}: unknown key {key!r}{more}", mend=close_matches(path[-1], known)
+            f"{source}: unknown key {key!r}{more}", hint=close_matches(path[-1], known)
         )
     if first["type"] == "missing":
         return RecipeError(f"{source}: the key {key!r} is missing{more}")

@@ -125,7 +125,7 @@ def restart_split(
         return dict(old), ""  # the schema rejects it by name
     if unused := _unused(new, protocol):
         raise RecipeError(
-            f"--set {where}.{_refusal(unused[0], protocol)}", mend=_way_out(unused, where)
+            f"--set {where}.{_refusal(unused[0], protocol)}", hint=_way_out(unused, where)
         )
     is_new, shares = protocol != before, set(SHARES)
     stale = set[str]()

@@ -356,7 +356,7 @@ def _check_run(folder: RunFolder) -> None:
         finish = f"Finish the run: {folder.resume_command}"
         raise ArtifactError(
             f"{folder.root} is no finished run folder: it has no {folder.metrics.name}",
-            mend=finish if folder.recipe.exists() else "Name a folder made by train or evaluate",
+            hint=finish if folder.recipe.exists() else "Name a folder made by train or evaluate",
         )
 
 

@@ -86,7 +86,7 @@ def name_runs(runs: Sequence[Path | str], what: str, verb: str) -> list[tuple[Pa
     if len(places) < 2:
         raise UsageError(
             f"{what} needs at least two runs, got {len(places)}",
-            mend=f"Name two or more: eosin {verb} RUN RUN -o DIR",
+            hint=f"Name two or more: eosin {verb} RUN RUN -o DIR",
         )
     parts = [place.resolve().parts for place in places]
     for length in range(1, max(map(len, parts)) + 1):
@@ -94,7 +94,7 @@ def name_runs(runs: Sequence[Path | str], what: str, verb: str) -> list[tuple[Pa
         if len(set(names)) == len(names):
             return list(zip(places, names, strict=True))
     twice = next(place for place in places if parts.count(place.resolve().parts) > 1)
-    raise UsageError(f"the run {twice} is named twice", mend="Name each run once")
+    raise UsageError(f"the run {twice} is named twice", hint="Name each run once")
 
 
 def read_comparable(runs: Sequence[Path | str]) -> list[FinishedRun]:
@@ -121,7 +121,7 @@ def _read(place: Path, name: str, base: Path) -> FinishedRun:
     if run.split not in JUDGED_FIRST:
         raise ArtifactError(
             f"{place} was judged on {run.split!r} only, which its training knew",
-            mend="Evaluate its run on the test part: eosin evaluate RUN -o DIR",
+            hint="Evaluate its run on the test part: eosin evaluate RUN -o DIR",
         )
     return run
 
@@ -134,7 +134,7 @@ def _check_same_task(one: FinishedRun, other: FinishedRun) -> None:
         raise ArtifactError(
             f"{other.short_name} and {one.short_name} are of different tasks: {tasks[1]} against "
             f"{tasks[0]}",
-            mend="Compare runs with the same classes",
+            hint="Compare runs with the same classes",
         )
 
 
@@ -144,7 +144,7 @@ def check_distinct(one: FinishedRun, other: FinishedRun) -> None:
     if models[0] is not None and models[0] == models[1]:
         raise UsageError(
             f"{one.short_name} and {other.short_name} are the same model",
-            mend="Name each run once",
+            hint="Name each run once",
         )
 
 
@@ -173,7 +173,7 @@ def find_shared(
             labels = f"{tables[0]['label'][first]} in {runs[0].short_name}"
             raise ArtifactError(
                 f"{first} is {labels} and {table['label'][first]} in {run.short_name}",
-                mend=label_hint,
+                hint=label_hint,
             )
     known_by = min(range(len(runs)), key=lambda n: int(tables[n]["group"].nunique()))
     return SharedImages(runs, rows, paths, known_by, n_by_content)

@@ -63,7 +63,7 @@ def find_needed_images(run: RunFolder, samples: Samples) -> Samples:
     first = samples.resolve(samples.image_cells[0]).resolve()
     raise ArtifactError(
         f"the images of {run.root} were moved or deleted: {first} does not exist",
-        mend=f"Show the run where they are: {_resume_command(_whole_run(run))}",
+        hint=f"Show the run where they are: {_resume_command(_whole_run(run))}",
     )
 
 

@@ -32,7 +32,7 @@ def choose_placement(device: str, precision: str, threads: int | None) -> Placem
         there = ", ".join(name for name, present in available.items() if present)
         raise RecipeError(
             f"'train.device' is {device!r}, which this machine does not have",
-            mend=f"Here: {there}, or auto",
+            hint=f"Here: {there}, or auto",
         )
     if threads is not None:
         torch.set_num_threads(threads)

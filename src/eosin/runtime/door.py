@@ -48,7 +48,7 @@ def missing_train_extra() -> MissingPartError:
     """Return the error with the command that installs the training extra."""
     return MissingPartError(
         "training needs PyTorch and Lightning, which are not installed",
-        mend="pip install 'eosin[train]'",
+        hint="pip install 'eosin[train]'",
     )
 
 

@@ -99,7 +99,7 @@ class StainNormaliser(ABC):
             reasons = ", ".join(sorted({source.reason for source in sources})) or "no images"
             raise DataError(
                 f"no stain could be fitted on {n_images} reference image(s): {reasons}",
-                mend="Give images that show tissue in haematoxylin and eosin",
+                hint="Give images that show tissue in haematoxylin and eosin",
             )
         self.reference_ = self._summarise(fitted, n_images=n_images, n_units=len(fitted))
         return self

@@ -132,7 +132,7 @@ def check_neighbours(targets: IntArray, class_names: Sequence[str]) -> None:
             raise DataError(
                 f"'train.balance' is \"smote\", but the class {name!r} has one training image: "
                 "there is nothing between it and another",
-                mend='Set train.balance = "oversample"',
+                hint='Set train.balance = "oversample"',
             )
 
 

@@ -168,5 +168,5 @@ def _first_dense(head: nn.Module) -> nn.Linear:
             break
     raise RecipeError(
         "'transfer.standardise' needs a head that begins with a dense layer with a bias",
-        mend="Leave it out for this network",
+        hint="Leave it out for this network",
     )

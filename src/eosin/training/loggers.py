@@ -51,13 +51,13 @@ def check_loggers(names: Sequence[str]) -> None:
         if importlib.util.find_spec(name) is None:
             raise MissingPartError(
                 f"'train.loggers' names {name}, which is not installed",
-                mend="pip install 'eosin[logging]'",
+                hint="pip install 'eosin[logging]'",
             )
     address = os.environ.get(MLFLOW_ADDRESS, "")
     if "mlflow" in names and is_offline() and address.startswith("http"):
         raise UsageError(
             f"${MLFLOW_ADDRESS} names the server {address}, but no socket may be opened offline",
-            mend=f"Unset ${MLFLOW_ADDRESS}: MLflow then writes into the run folder",
+            hint=f"Unset ${MLFLOW_ADDRESS}: MLflow then writes into the run folder",
         )
 
 
@@ -250,7 +250,7 @@ class _MlflowLog:
         except mlflow.MlflowException as error:
             raise OutputError(
                 f"MLflow could not log to {self._address or self._folder}: {error.message}",
-                mend="Make it reachable again, or log into files: unset MLFLOW_TRACKING_URI",
+                hint="Make it reachable again, or log into files: unset MLFLOW_TRACKING_URI",
             ) from error
 
 

@@ -139,7 +139,7 @@ def _run(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from stopped
     except MemoryError as error:
-        raise TrainingError("memory ran out", mend="Lower train.batch_size") from error
+        raise TrainingError("memory ran out", hint="Lower train.batch_size") from error
     except (RuntimeError, ValueError, UnpicklingError, EOFError, KeyError) as error:
         _explain_torch(error, run)
         raise
@@ -149,19 +149,19 @@ def _explain_torch(error: Exception, run: RunFolder) -> None:
     text = str(error)
     if isinstance(error, UnpicklingError | EOFError) or "PytorchStreamReader" in text:
         raise ArtifactError(
-            f"{run.last_checkpoint} is damaged", mend="Remove it to begin this training anew"
+            f"{run.last_checkpoint} is damaged", hint="Remove it to begin this training anew"
         ) from error
     is_foreign = isinstance(error, KeyError) and "eosin" in text
     if is_foreign or "loading state_dict" in text:
         raise ArtifactError(
             f"{run.last_checkpoint} was written by another version of Eosin",
-            mend="Go on with that version, or remove it to begin this training anew",
+            hint="Go on with that version, or remove it to begin this training anew",
         ) from error
     # CUDA says the first, PyTorch's allocator on the CPU the second.
     if "out of memory" in text or "can't allocate memory" in text:
-        raise TrainingError("the device's memory ran out", mend="Lower train.batch_size") from error
+        raise TrainingError("the device's memory ran out", hint="Lower train.batch_size") from error
     if "PytorchStreamWriter" in text or "unexpected pos" in text:
-        raise OutputError("a checkpoint could not be written", mend="Is the disk full?") from error
+        raise OutputError("a checkpoint could not be written", hint="Is the disk full?") from error
 
 
 def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:

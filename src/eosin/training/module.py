@@ -103,7 +103,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
             raise TrainingError(
                 f"the loss became {value} in epoch {self.current_epoch + 1}, "
                 f"step {self.global_step + 1}",
-                mend="Lower train.lr, or set train.clip_gradient",
+                hint="Lower train.lr, or set train.clip_gradient",
             )
         self._train.add(*_arrays(logits, targets), value)
         return loss + self._penalty(len(images))

@@ -33,7 +33,7 @@ def test_a_column_that_is_nearly_patient_stops(tmp_path, name):
     with pytest.raises(ManifestError) as caught:
         read(frame, tmp_path)
     assert repr(name) in str(caught.value)
-    assert "data.split.by=image" in caught.value.mend
+    assert "data.split.by=image" in caught.value.hint
     mapped = read(frame, tmp_path, Columns(patient=name))
     assert list(mapped.frame["group"]) == ["1", "1", "2"]
     assert list(read(frame, tmp_path, Columns(independent=True)).frame["group"]) == ["a", "b", "c"]

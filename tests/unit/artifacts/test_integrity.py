@@ -55,7 +55,7 @@ def test_a_file_that_is_another_or_missing_is_refused_by_name(folder, name, spoi
         path.write_bytes(path.read_bytes() + b"\n" if spoil == "append" else bytes(data))
     with pytest.raises(ArtifactError, match=name.replace(".", r"\.")) as caught:
         verify(folder)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_changed_or_missing_card_is_named_in_one_warning(folder, caplog):

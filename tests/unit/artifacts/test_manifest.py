@@ -50,7 +50,7 @@ def test_another_column_can_be_the_label(manifest):
     assert samples.class_names == ("adenosis", "fibroadenoma")
     with pytest.raises(ManifestError, match="the column 'subtyp' is missing") as caught:
         read_manifest(manifest(text), label="subtyp")
-    assert caught.value.mend == "Did you mean 'subtype'?"
+    assert caught.value.hint == "Did you mean 'subtype'?"
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(manifest):
@@ -95,7 +95,7 @@ def test_an_absent_or_foreign_file_is_refused(manifest, tmp_path):
 def test_the_positive_class_must_be_a_label(manifest):
     with pytest.raises(ManifestError, match="'malign' is no label") as caught:
         read_manifest(manifest(ROWS), positive="malign")
-    assert caught.value.mend == "Did you mean 'malignant'?"
+    assert caught.value.hint == "Did you mean 'malignant'?"
 
 
 def test_a_model_s_labels_are_kept_in_its_order(manifest):

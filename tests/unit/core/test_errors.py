@@ -26,9 +26,9 @@ def test_the_tree_in_the_header_is_complete():
 
 
 def test_the_mend_follows_the_message():
-    error = EosinError("no such thing", mend="Make one")
+    error = EosinError("no such thing", hint="Make one")
     assert str(error) == "no such thing. Make one"
-    assert (error.message, error.mend) == ("no such thing", "Make one")
+    assert (error.message, error.hint) == ("no such thing", "Make one")
     assert str(EosinError("no such thing")) == "no such thing"
 
 

@@ -105,14 +105,14 @@ def test_a_result_is_readable_by_others(tmp_path):
         (errno.EACCES, "You may not write there"),
     ],
 )
-def test_a_refused_write_is_one_line_with_a_mend(tmp_path, monkeypatch, number, mend):
+def test_a_refused_write_is_one_line_with_a_mend(tmp_path, monkeypatch, number, hint):
     monkeypatch.setattr(Path, "write_bytes", refusing(number))
     with pytest.raises(OutputError) as caught:
         write_text(tmp_path / "a.txt", "text")
     assert caught.value.message == (
         f"could not write {tmp_path / 'a.txt'}: {os.strerror(number).lower()}"
     )
-    assert caught.value.mend.startswith(mend)
+    assert caught.value.hint.startswith(hint)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -150,7 +150,7 @@ def test_a_full_folder_or_a_file_is_no_output_folder(tmp_path):
     (tmp_path / "a.txt").write_text("mine")
     with pytest.raises(OutputError, match="is not empty") as caught:
         prepare_output(tmp_path)
-    assert caught.value.mend == "Choose another folder with -o"
+    assert caught.value.hint == "Choose another folder with -o"
     with pytest.raises(OutputError, match="is a file, not a folder"):
         prepare_output(tmp_path / "a.txt")
     assert (tmp_path / "a.txt").read_text() == "mine"
@@ -160,7 +160,7 @@ def test_a_read_only_folder_is_refused_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", refusing(errno.EROFS))
     with pytest.raises(OutputError, match="read-only file system") as caught:
         prepare_output(tmp_path / "run")
-    assert caught.value.mend == "The folder is read-only: choose another with -o"
+    assert caught.value.hint == "The folder is read-only: choose another with -o"
 
 
 def test_sha256_of_nothing_and_of_abc(tmp_path):

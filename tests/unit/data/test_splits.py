@@ -199,8 +199,8 @@ class TestGrouped:
         with pytest.raises(SplitError, match="'b' has " + said) as caught:
             split_samples(samples, GROUPED, 0)
         assert "3 are needed" in caught.value.message
-        assert "merge" in caught.value.mend
-        assert "flattering" in caught.value.mend
+        assert "merge" in caught.value.hint
+        assert "flattering" in caught.value.hint
 
     def test_classes_entangled_beyond_division_are_refused(self):
         # Three classes, each in three of four groups, cannot all stand in three parts.
@@ -341,7 +341,7 @@ class TestColumn:
         asked = COLUMN.model_copy(update={"val": 0.0})
         with pytest.raises(SplitError, match="only train and test; val must be there") as caught:
             split_samples(samples, asked, 0)
-        assert "Mark part of train as val" in caught.value.mend
+        assert "Mark part of train as val" in caught.value.hint
 
     def test_missing_val_is_drawn_from_train_by_group(self):
         groups = {f"g{i}": {"a": 5, "b": 5} for i in range(20)}
@@ -438,7 +438,7 @@ class TestFolds:
         samples = make_table({f"g{i}": {"a": 5, "b": 5} for i in range(3)})
         with pytest.raises(SplitError, match=r"leave only \d+ different drawings") as caught:
             fold_samples(samples, folds_of(3, repeats=50), 0)
-        assert "repeats = " in caught.value.mend
+        assert "repeats = " in caught.value.hint
 
     def test_validation_is_a_share_of_the_rest(self):
         samples = make_table(pure_groups({"a": [2] * 60, "b": [3] * 60}))
@@ -455,11 +455,11 @@ class TestFolds:
             (2, 5, "has 2 groups, but 5 are needed", "Add patients"),
         ],
     )
-    def test_too_few_groups(self, n_groups, k, said, mend):
+    def test_too_few_groups(self, n_groups, k, said, hint):
         samples = make_table(pure_groups({"a": [4] * n_groups, "b": [4] * 10}))
         with pytest.raises(SplitError, match=said) as caught:
             fold_samples(samples, folds_of(k), 0)
-        assert mend in caught.value.mend
+        assert hint in caught.value.hint
 
     @pytest.mark.parametrize(("n_groups", "k"), [(4, 2), (3, 3), (5, 5), (7, 5)])
     def test_just_enough_groups(self, n_groups, k):
@@ -543,7 +543,7 @@ class TestSites:
         samples = self.table(["north", "south"])
         with pytest.raises(SplitError, match=re.escape(said)) as caught:
             fold_samples(replace(samples, frame=change(samples.frame)), self.SECTION, 0)
-        assert caught.value.mend
+        assert caught.value.hint
 
 
 def test_each_verb_refuses_the_others_protocol():
@@ -610,7 +610,7 @@ class TestBreakHis:
     def test_eight_folds_are_too_many(self, breakhis):
         with pytest.raises(SplitError, match="'benign' has 7 groups, but 8 are needed") as caught:
             fold_samples(breakhis, folds_of(8), 0)
-        assert "k = 7" in caught.value.mend
+        assert "k = 7" in caught.value.hint
 
     def test_grouped(self, breakhis):
         for seed in range(5):

@@ -75,7 +75,7 @@ def test_channels_that_are_not_there_are_refused_by_name(samples, channels, told
     with pytest.raises(RecipeError, match=told) as caught:
         resolve(samples, channels=channels)
     if channels == ("aktin",):
-        assert "actin" in caught.value.mend
+        assert "actin" in caught.value.hint
 
 
 def test_imagenet_s_means_are_refused_where_they_were_asked_for(samples):

@@ -41,7 +41,7 @@ STAGE = {"name": "first", "epochs": 1, "data": {"manifest": "absent.csv"}}
 def test_smote_needs_features_that_stay(changed):
     with pytest.raises(RecipeError, match=r"'train.balance' is \"smote\", which needs") as caught:
         check_names(recipe(**changed))
-    assert 'transfer.freeze = "backbone"' in caught.value.mend
+    assert 'transfer.freeze = "backbone"' in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def samples(names, positive=None):
 def test_two_classes_without_a_positive_one_are_refused_with_the_lines_to_type(names):
     with pytest.raises(RecipeError, match=r"data\.positive") as caught:
         check_positive(samples(names), None)
-    words = shlex.split(caught.value.mend)
+    words = shlex.split(caught.value.hint)
     typed = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
     assert [parse_overrides([text])["data"]["positive"] for text in typed] == list(names)
     check_positive(samples(names, positive=names[0]), names[0])
@@ -88,5 +88,5 @@ def test_more_classes_with_a_positive_one_are_refused_and_listed():
     with pytest.raises(RecipeError, match="'a', 'b', 'c'") as caught:
         check_positive(samples(("a", "b", "c"), positive="a"), "a")
     assert parse_overrides(["data.positive="]) == {"data": {"positive": None}}
-    assert caught.value.mend.endswith("--set data.positive=")
+    assert caught.value.hint.endswith("--set data.positive=")
     check_positive(samples(("a", "b", "c")), None)

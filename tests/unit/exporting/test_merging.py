@@ -136,5 +136,5 @@ def test_files_of_several_operator_sets_are_refused(members, tmp_path):
     given = [members[0], replace(members[1], path=tmp_path / "other.onnx")]
     with pytest.raises(TrainingError, match="several operator sets: 18, 20") as caught:
         merge_onnx(given, tmp_path / "model.onnx", (PX, PX))
-    assert caught.value.mend
+    assert caught.value.hint
     assert not (tmp_path / "model.onnx").exists()

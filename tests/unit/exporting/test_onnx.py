@@ -62,7 +62,7 @@ def test_another_network_is_refused(network, exported, images, temperature):
     other = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)).eval()
     with pytest.raises(TrainingError, match="differs from the trained one by") as caught:
         check_parity(other, exported, images, temperature)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_small_difference_passes_and_a_larger_one_does_not(network, exported, images):
@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_written_is_explained(network, tmp_path, monkeypat
     monkeypatch.setattr(torch.onnx, "export", fill_up)
     with pytest.raises(OutputError, match="could not write") as caught:
         write_onnx(network, tmp_path / "model.onnx", (8, 8))
-    assert caught.value.mend.startswith("Free some space")
+    assert caught.value.hint.startswith("Free some space")
     assert list(tmp_path.iterdir()) == []
 
 

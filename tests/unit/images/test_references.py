@@ -107,8 +107,8 @@ def test_only_images_that_are_absent_raise_the_question_where_paths_start(reason
     frame = pd.DataFrame({"path": cells, "label": "a", "group": cells}, dtype=object)
     with pytest.raises(DataError) as caught:
         without(Samples(frame, Path("/data"), ("a",)), list(zip(cells, reasons, strict=True)))
-    assert bool(caught.value.mend) is asks
-    assert not asks or "/data" in caught.value.mend
+    assert bool(caught.value.hint) is asks
+    assert not asks or "/data" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_registered_name_is_found_as_ever():
     assert find_spec("light_cnn") is NETWORKS.get("light_cnn")
     with pytest.raises(UnknownNameError, match="no model is called 'lightcnn'") as caught:
         find_spec("lightcnn")
-    assert caught.value.mend == "Did you mean 'light_cnn'?"
+    assert caught.value.hint == "Did you mean 'light_cnn'?"
 
 
 @pytest.mark.parametrize(

@@ -41,5 +41,5 @@ def test_a_missing_extra_says_how_to_get_it(monkeypatch, absent):
     importlib.invalidate_caches()
     with pytest.raises(MissingPartError) as caught:
         import_companion("lightning.pytorch")
-    assert caught.value.mend == "pip install 'eosin[train]'"
+    assert caught.value.hint == "pip install 'eosin[train]'"
     assert caught.value.exit_status == 1

@@ -180,7 +180,7 @@ def test_a_missing_package_is_named(monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda one: None if one == name else find(one))
     with pytest.raises(MissingPartError, match=f"names {name}, which is not installed") as caught:
         check_loggers(BOTH)
-    assert caught.value.mend == "pip install 'eosin[logging]'"
+    assert caught.value.hint == "pip install 'eosin[logging]'"
     check_loggers([one for one in BOTH if one != name])
 
 
@@ -191,4 +191,4 @@ def test_offline_a_server_is_refused(monkeypatch):
     check_loggers(["tensorboard"])
     with pytest.raises(UsageError, match="names the server http://localhost:1") as caught:
         check_loggers(BOTH)
-    assert "Unset $MLFLOW_TRACKING_URI" in caught.value.mend
+    assert "Unset $MLFLOW_TRACKING_URI" in caught.value.hint

@@ -108,7 +108,7 @@ def test_a_loss_that_is_not_finite_names_its_step(train_tiny, make_network):
         network[-1].weight[0, 0] = float("nan")
     with pytest.raises(TrainingError, match="the loss became nan in epoch 1, step 1") as caught:
         train_tiny("a", network=network)
-    assert "train.lr" in caught.value.mend
+    assert "train.lr" in caught.value.hint
 
 
 def test_a_loss_that_explodes_later_names_that_step(train_tiny):

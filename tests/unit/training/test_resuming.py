@@ -250,7 +250,7 @@ def test_a_checkpoint_is_read_without_unpickling_and_a_damaged_one_is_refused(
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ArtifactError, match=r"last.ckpt is damaged") as caught:
         train_tiny("cut", **LONG)
-    assert "Remove it" in caught.value.mend
+    assert "Remove it" in caught.value.hint
 
 
 def test_a_checkpoint_of_a_network_that_changed_since_is_refused(train_tiny, cut_at):
@@ -259,7 +259,7 @@ def test_a_checkpoint_of_a_network_that_changed_since_is_refused(train_tiny, cut
     other = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     with pytest.raises(ArtifactError, match=r"last.ckpt was written by another version") as caught:
         train_tiny("cut", network=other)
-    assert "remove it" in caught.value.mend
+    assert "remove it" in caught.value.hint
 
 
 def test_inside_an_epoch_a_checkpoint_is_written_as_often_as_the_recipe_says(

@@ -88,7 +88,7 @@ def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> boo
         raise DownloadError(
             f"{path} is there already, but neither a record nor a published checksum tells "
             "whether it is whole",
-            mend=_MOVE_AWAY,
+            hint=_MOVE_AWAY,
         )
     algorithm = wanted.partition(":")[0]
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
@@ -157,7 +157,7 @@ def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None
     whose = "was published" if file.checksum else "was recorded when it was first fetched"
     raise DownloadError(
         f"{url} served a file with {found}, where {wanted} {whose}: it was deleted",
-        mend="Try again; if it stays so, the file has changed or is being tampered with",
+        hint="Try again; if it stays so, the file has changed or is being tampered with",
     )
 
 
@@ -187,7 +187,7 @@ def _open(
     if target.exists():
         shutil.rmtree(work, ignore_errors=True)
         raise DownloadError(
-            f"{target} is there already, and {file.name} would unpack to it", mend=_MOVE_AWAY
+            f"{target} is there already, and {file.name} would unpack to it", hint=_MOVE_AWAY
         )
     with progress_bar(f"Checking {came.name}", unit="bytes") as advance:
         digest, files, size = _hash_tree(came, advance)
@@ -208,7 +208,7 @@ def _place(came: Path, target: Path) -> None:
 def _changed(path: Path, wanted: str, found: str, what: str = "") -> DownloadError:
     return DownloadError(
         f"{path} has changed since it was fetched{what}: {wanted} then, {found} now",
-        mend="Move it away to fetch it again, or choose another folder with -o",
+        hint="Move it away to fetch it again, or choose another folder with -o",
     )
 
 

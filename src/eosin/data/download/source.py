@@ -168,7 +168,7 @@ def read_ledger(folder: Path, source: Source) -> Ledger | None:
     if ledger.dataset != source.name:
         raise ArtifactError(
             f"{folder} holds the data set {ledger.dataset!r}, not {source.name!r}",
-            mend="Choose another folder with -o",
+            hint="Choose another folder with -o",
         )
     return ledger
 

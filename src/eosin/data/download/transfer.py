@@ -187,14 +187,14 @@ class Transfer:
             self.part.discard()
             raise DownloadError(
                 f"{url} promised {size} bytes and has more: the file cannot be trusted",
-                mend="Try again later, or tell those who serve it",
+                hint="Try again later, or tell those who serve it",
             )
 
     def _give_up(self, url: str, cut: CutError) -> DownloadError:
         kept = self.part.size
         return DownloadError(
             f"{url} could not be fetched in {self.patience.attempts} attempts: {cut}",
-            mend=f"{decimal(kept)} are kept: the same command goes on from there"
+            hint=f"{decimal(kept)} are kept: the same command goes on from there"
             if kept
             else "Check the network, then give the same command again",
         )
@@ -207,7 +207,7 @@ def check_installed() -> None:
     except ImportError as error:
         raise MissingPartError(
             "fetching data sets needs requests, which is not installed",
-            mend="pip install 'eosin[train]', or pip install requests",
+            hint="pip install 'eosin[train]', or pip install requests",
         ) from error
 
 
@@ -227,7 +227,7 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
     if needed > free:
         raise OutputError(
             f"{purpose} needs {decimal(needed)} in {folder}, where {decimal(free)} are free",
-            mend="Free some space, or choose another folder with -o",
+            hint="Free some space, or choose another folder with -o",
         )
 
 
@@ -265,7 +265,7 @@ def _as_cuts(url: str) -> Iterator[None]:
     except broken.SSLError as error:
         raise DownloadError(
             f"{url} has no certificate that this machine trusts",
-            mend="Check the clock and the network; a proxy may want REQUESTS_CA_BUNDLE",
+            hint="Check the clock and the network; a proxy may want REQUESTS_CA_BUNDLE",
         ) from error
     except (broken.InvalidSchema, broken.InvalidURL, broken.MissingSchema) as error:
         raise DownloadError(f"{url} leads to no http(s) address: {error}") from error

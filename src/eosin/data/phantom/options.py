@@ -90,7 +90,7 @@ class PhantomOptions:
             raise DataError(
                 f"`malignant_fraction` must leave both classes a patient, got {fraction} of "
                 f"{self.patients}",
-                mend="Move it towards 0.5, or raise `patients`",
+                hint="Move it towards 0.5, or raise `patients`",
             )
 
     def __len__(self) -> int:

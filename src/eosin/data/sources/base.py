@@ -140,21 +140,21 @@ def find_root(name: str, root: str | None) -> Path:
         if "$" in str(folder):
             raise DataError(
                 f"data.root is {root!r}, but that environment variable is not set",
-                mend="Set it, or give the folder: --set data.root=FOLDER",
+                hint="Set it, or give the folder: --set data.root=FOLDER",
             )
     elif base := os.environ.get(DATA_VARIABLE):
         folder = expand_path(base) / name
     else:
         raise DataError(
             f"where the images of {name!r} lie is not known",
-            mend=f"Set ${DATA_VARIABLE}, or give the folder: --set data.root=FOLDER",
+            hint=f"Set ${DATA_VARIABLE}, or give the folder: --set data.root=FOLDER",
         )
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         elsewhere = f"Set ${DATA_VARIABLE}, or give" if root is None else "Give"
         raise DataError(
             f"the folder {folder} of the data set {name!r} {what}",
-            mend=f"{elsewhere} the folder: --set data.root=FOLDER",
+            hint=f"{elsewhere} the folder: --set data.root=FOLDER",
         )
     return folder.resolve()
 
@@ -197,7 +197,7 @@ def check_options(name: str, options: Mapping[str, Any], known: Collection[str] 
             raise UsageError(f"{name} takes no options, got {key!r}")
         if key not in known:
             raise RecipeError(
-                f"'data.options.{key}': {name} has no such option", mend=close_matches(key, known)
+                f"'data.options.{key}': {name} has no such option", hint=close_matches(key, known)
             )
 
 
@@ -217,7 +217,7 @@ def take_choice(
     if value not in choices:
         raise RecipeError(
             f"'data.options.{key}' must be one of {', '.join(choices)}, got {value!r}",
-            mend=close_matches(value, choices),
+            hint=close_matches(value, choices),
         )
     return value
 
@@ -273,7 +273,7 @@ def refuse_foreign_folders(
         raise DataError(
             f"{root} holds the folders {some(foreign, 3)}, which are not of {name}: it takes the "
             f"classes {classes} from the file names and would ignore the folders",
-            mend="Read the folders as classes: --set data.dataset=folder or give the data "
+            hint="Read the folders as classes: --set data.dataset=folder or give the data "
             "set's own tree: --set data.root=FOLDER",
         )
 
@@ -296,7 +296,7 @@ def read_text_table(path: Path, needed: Collection[str]) -> Any:
         if column not in table:
             columns = [str(known) for known in table.columns]
             raise DataError(
-                f"the table {path} has no column {column!r}", mend=close_matches(column, columns)
+                f"the table {path} has no column {column!r}", hint=close_matches(column, columns)
             )
         if column != "path":
             table[column] = table[column].map(clean_name)

@@ -140,7 +140,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} holds no BreakHis image (SOB_<B|M>_<type>-<yy>-<id>-<mag>-<seq>.png)",
-            mend="Name the folder that holds BreaKHis_v1, or read class folders: "
+            hint="Name the folder that holds BreaKHis_v1, or read class folders: "
             "--set data.dataset=folder",
         )
     paths = (row["path"] for row in rows)

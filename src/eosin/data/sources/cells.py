@@ -64,7 +64,7 @@ def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
     group = take_choice(options, "group", "plate", ("plate", "field"))
     if not file.is_file():
         raise DataError(
-            f"{root} holds no {_TABLE}", mend="Name another with the option table, from that folder"
+            f"{root} holds no {_TABLE}", hint="Name another with the option table, from that folder"
         )
     needed = ["path", label, "plate", *(["field"] if group == "field" else [])]
     table = read_text_table(file, needed)
@@ -106,7 +106,7 @@ def _add_split(table: Any, test_plates: tuple[str, ...]) -> None:
         if plate not in plates:
             raise RecipeError(
                 f"'data.options.test_plates': there is no plate {plate!r}",
-                mend=close_matches(plate, plates),
+                hint=close_matches(plate, plates),
             )
     if set(test_plates) == set(plates):
         raise RecipeError("'data.options.test_plates' leaves no plate to train on")

@@ -76,7 +76,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
             ". ".join(
                 [f"{root} holds no images in class folders", *note_counts([], found.left_out)]
             ),
-            mend=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
+            hint=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
             "image.png",
         )
     _refuse_parts(root, rows)
@@ -103,7 +103,7 @@ def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     if parts and (len(parts) == len(below) or (len(parts) > 1 and len(shared) > 1)):
         raise DataError(
             f"{root} is divided into {', '.join(parts)}: these are parts, not classes",
-            mend="Name one of them, or write a manifest that tells the part in a column split",
+            hint="Name one of them, or write a manifest that tells the part in a column split",
         )
 
 
@@ -117,7 +117,7 @@ def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]
     raise DataError(
         f"{root} holds {len(firsts)} folders ({some(firsts, 3)}), which all hold the same few "
         f"({some(seconds, 3)}): they look like patients, and these like classes",
-        mend="Read it so: --set data.options.layout=patient/class or keep the folders as "
+        hint="Read it so: --set data.options.layout=patient/class or keep the folders as "
         "classes: --set data.options.layout=class/patient",
     )
 
@@ -131,7 +131,7 @@ def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> N
     raise DataError(
         f"{root} holds {len(folders)} folders ({some(folders, 3)}): they look like patients, not "
         "classes",
-        mend=f"If the classes are the folders beside {root.name}, add --set {above}; to keep the "
+        hint=f"If the classes are the folders beside {root.name}, add --set {above}; to keep the "
         "patients' folders as classes, add --set data.options.layout=class/patient",
     )
 

@@ -67,7 +67,7 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} holds no IDC patch (<patient>_idx5_x<x>_y<y>_class<0|1>.png)",
-            mend="Name the folder that holds one folder a patient, or read class folders: "
+            hint="Name the folder that holds one folder a patient, or read class folders: "
             "--set data.dataset=folder",
         )
     refuse_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))

@@ -64,7 +64,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} holds no images in the class folders {', '.join(sorted(wanted))}",
-            mend="Name the folder that holds lung_colon_image_set",
+            hint="Name the folder that holds lung_colon_image_set",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
     clusters = take_file(root, options, "clusters", _TABLE)
@@ -112,7 +112,7 @@ def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
         if clusters.setdefault(key, cluster) != cluster:
             raise DataError(f"{path}: {cell} is in the clusters {clusters[key]} and {cluster}")
         if not cluster:
-            raise DataError(f"{path}: {cell} has no cluster", mend="Drop its row if unknown")
+            raise DataError(f"{path}: {cell} has no cluster", hint="Drop its row if unknown")
     return clusters
 
 

@@ -50,7 +50,7 @@ def collect_mnist(root: Path, options: Mapping[str, Any]) -> Any:
         raise DataError(
             f"{root} holds no images and labels of MNIST"
             + (f" ({'; '.join(notes)})" if notes else ""),
-            mend="Name the folder that holds train-images-idx3-ubyte.gz and its like",
+            hint="Name the folder that holds train-images-idx3-ubyte.gz and its like",
         )
     table = pd.concat(tables, ignore_index=True)
     table.attrs[NOTES] = [*notes, "no writers are known: each image is its own group"]

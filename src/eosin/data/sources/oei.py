@@ -54,7 +54,7 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} holds no images in folders named {', '.join(CLASSES)}",
-            mend="Name the folder that holds one folder a cell line",
+            hint="Name the folder that holds one folder a cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
     table.attrs[NOTES] = [

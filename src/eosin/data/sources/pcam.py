@@ -53,7 +53,7 @@ def find_official(root: Path) -> Path | None:
     for folder in folders:
         packed = sorted(folder.glob(f"{_STEM}*.h5.gz"))
         if packed:
-            raise DataError(f"{packed[0]} is still packed", mend="Unpack it: gunzip *.h5.gz")
+            raise DataError(f"{packed[0]} is still packed", hint="Unpack it: gunzip *.h5.gz")
     return None
 
 
@@ -196,7 +196,7 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
         raise DataError(
             f"{root} holds no PatchCamelyon: neither camelyonpatch_level_2_split_*_x.h5, nor the "
             "class folders 0 and 1, nor these below train, valid, test",
-            mend="Name the folder that holds them",
+            hint="Name the folder that holds them",
         )
     notes = [
         "no slides are known: each image is its own group",

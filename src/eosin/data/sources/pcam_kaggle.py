@@ -47,7 +47,7 @@ def collect_pcam_kaggle(root: Path, options: Mapping[str, Any]) -> Any:
     if not (root / _TABLE).is_file() or not (root / "train").is_dir():
         raise DataError(
             f"{root} holds no {_TABLE} with a folder train beside it",
-            mend="Name the folder that the competition's archive was unpacked into",
+            hint="Name the folder that the competition's archive was unpacked into",
         )
     labels = read_text_table(root / _TABLE, ["id", "label"])
     _check_labels(root / _TABLE, labels)

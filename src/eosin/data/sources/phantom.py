@@ -31,7 +31,7 @@ def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
     try:
         return PhantomOptions(**values)
     except DataError as error:
-        raise RecipeError(f"'data.options': {error.message}", mend=error.mend) from error
+        raise RecipeError(f"'data.options': {error.message}", hint=error.hint) from error
 
 
 def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
@@ -54,7 +54,7 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
         if read_json(options_path) != asked:
             raise DataError(
                 f"{root} holds a phantom of other options",
-                mend="Choose another data.root, or delete that folder",
+                hint="Choose another data.root, or delete that folder",
             )
         return pd.read_csv(table_path, dtype=str, keep_default_na=False)
     table = write_phantom(parse_options(options), root)

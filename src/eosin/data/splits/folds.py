@@ -114,7 +114,7 @@ def _draw_repeat(
     raise SplitError(
         f"{samples.name}: {len(units.counts)} {units.by}s leave only {repeat} different "
         f"drawings of {section.k} folds, but {section.repeats} were asked for",
-        mend=f"Use at most {repeat}: repeats = {repeat} (--set data.split.repeats={repeat})",
+        hint=f"Use at most {repeat}: repeats = {repeat} (--set data.split.repeats={repeat})",
     )
 
 

@@ -188,7 +188,7 @@ def check_classes(
             raise SplitError(
                 f"{samples.name}: the class {name!r} has {quantity(n_units, by)}, but {needed} are "
                 f"needed: {_why(folds, parts)}",
-                mend=_mend(by, n_units, folds),
+                hint=_hint(by, n_units, folds),
             )
 
 
@@ -198,7 +198,7 @@ def _why(folds: int | None, parts: int) -> str:
     return f"each of the {folds} folds must hold one, and leave one each to train and val"
 
 
-def _mend(by: str, n_units: int, folds: int | None) -> str:
+def _hint(by: str, n_units: int, folds: int | None) -> str:
     ways = []
     if folds is not None and n_units >= 3:
         few = "fewer folds" if n_units < folds else "three folds"
@@ -224,14 +224,14 @@ def check_column(samples: Samples, *, draws_val: bool = False) -> None:
         raise SplitError(
             f"{samples.name}: the protocol 'column' needs a column `split` with "
             f"{', '.join(SPLITS)}, but there is none",
-            mend="Add it, or let Eosin divide: --set data.split.protocol=grouped",
+            hint="Add it, or let Eosin divide: --set data.split.protocol=grouped",
         )
     splits = np.asarray(samples.frame["split"], dtype=object)
     n_empty = int((splits == "").sum())
     if n_empty:
         raise SplitError(
             f"{samples.name}: {n_empty} of {len(samples)} rows have an empty `split`",
-            mend=f"Write {', '.join(SPLITS)} into each, or remove those rows",
+            hint=f"Write {', '.join(SPLITS)} into each, or remove those rows",
         )
     present = [name for name in SPLITS if (splits == name).any()]
     needed = [name for name in SPLITS if name != "val" or not draws_val]
@@ -240,7 +240,7 @@ def check_column(samples: Samples, *, draws_val: bool = False) -> None:
         raise SplitError(
             f"{samples.name}: the column `split` holds only {' and '.join(present)}; "
             f"{' and '.join(missing)} must be there too",
-            mend=_column_mend(missing),
+            hint=_column_mend(missing),
         )
     _check_training_classes(samples, splits == "train")
 
@@ -260,7 +260,7 @@ def _check_training_classes(samples: Samples, mask: np.typing.NDArray[np.bool_])
         if count == 0:
             raise SplitError(
                 f"{samples.name}: the rows marked train hold no image of the class {name!r}",
-                mend="Mark some of its groups as train, or leave the class out",
+                hint="Mark some of its groups as train, or leave the class out",
             )
 
 
@@ -274,20 +274,20 @@ def check_sites(samples: Samples) -> None:
     if "site" not in samples.frame:
         raise SplitError(
             f'{samples.name}: by = "site" needs a column `site`, but there is none',
-            mend="Add it, or divide by patient: --set data.split.by=group",
+            hint="Add it, or divide by patient: --set data.split.by=group",
         )
     sites = np.asarray(samples.frame["site"], dtype=object)
     n_empty = int((sites == "").sum())
     if n_empty:
         raise SplitError(
             f"{samples.name}: {n_empty} of {len(samples)} rows have an empty `site`",
-            mend="Write the site into each, or remove those rows",
+            hint="Write the site into each, or remove those rows",
         )
     if len(set(sites)) < 2:
         raise SplitError(
             f"{samples.name}: the column `site` holds {sites[0]!r} alone, but two are needed: "
             f"one is held out, the others train",
-            mend="Add images of another site, or divide by patient: --set data.split.by=group",
+            hint="Add images of another site, or divide by patient: --set data.split.by=group",
         )
     first: dict[str, str] = {}
     for group, site in zip(samples.groups, sites, strict=True):
@@ -295,7 +295,7 @@ def check_sites(samples: Samples) -> None:
             raise SplitError(
                 f"{samples.name}: the group {group!r} is at two sites, {first[group]!r} and "
                 f"{site!r}: holding one out would leave its images in training",
-                mend="Give its rows one site, or merge both sites into one",
+                hint="Give its rows one site, or merge both sites into one",
             )
 
 
@@ -305,5 +305,5 @@ def refuse_division(samples: Samples, counts: IntArray, parts: str) -> SplitErro
     return SplitError(
         f"{samples.name}: no division of the {len(counts)} groups was found in which {parts} "
         f"hold every class; {fewest!r} has the fewest groups",
-        mend=f"Add patients of the class {fewest!r}, merge it with another class, {_BY_IMAGE}",
+        hint=f"Add patients of the class {fewest!r}, merge it with another class, {_BY_IMAGE}",
     )

@@ -91,7 +91,7 @@ def check(recipe: Recipe) -> None:
     if recipe.train.threads is not None:
         raise RecipeError(
             "'train.threads' sets PyTorch's threads, but model.backend is \"numpy\"",
-            mend="Set $OMP_NUM_THREADS and $OPENBLAS_NUM_THREADS instead",
+            hint="Set $OMP_NUM_THREADS and $OPENBLAS_NUM_THREADS instead",
         )
 
 
@@ -99,7 +99,7 @@ def _refuse(key: str, value: Any) -> None:
     told = "set" if isinstance(value, tuple) else repr(value)
     raise RecipeError(
         f"'{key}' is {told}, which the NumPy engine does not have",
-        mend='Leave it out, or set model.backend = "pytorch"',
+        hint='Leave it out, or set model.backend = "pytorch"',
     )
 
 

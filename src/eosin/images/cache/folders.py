@@ -126,7 +126,7 @@ if sys.platform != "win32":
 def write_alone(path: Path) -> Iterator[None]:
     """Hold a store's exclusive lock; raises OutputError if the folder does not support locks."""
     lock = _make_lock(path)
-    with explain_os_errors("lock", path, mend=ELSEWHERE):
+    with explain_os_errors("lock", path, hint=ELSEWHERE):
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -139,7 +139,7 @@ def write_alone(path: Path) -> Iterator[None]:
 
 
 def _make_lock(path: Path) -> FileLock:
-    with explain_os_errors("make", path.parent, mend=ELSEWHERE):
+    with explain_os_errors("make", path.parent, hint=ELSEWHERE):
         path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 
@@ -187,7 +187,7 @@ def own(lock: Path, marker: Path) -> Iterator[bool]:
     """
     held = _make_lock(lock)
     is_written = False
-    with explain_os_errors("lock", lock, mend=ELSEWHERE):
+    with explain_os_errors("lock", lock, hint=ELSEWHERE):
         try:
             held.acquire(timeout=0)
         except Timeout:
@@ -206,7 +206,7 @@ def own(lock: Path, marker: Path) -> Iterator[bool]:
 
 def _is_free(handle: int | None) -> bool:
     if handle is None:
-        raise OutputError("the cache cannot be locked", mend="May you write there?")
+        raise OutputError("the cache cannot be locked", hint="May you write there?")
     if sys.platform != "win32":
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ from eosin.core.types import IntArray
 from eosin.images.cache.folders import Marker, StoreFolder
 from eosin.images.cache.index import StoreSettings
 
-_MEND = "Was the cache cleared or damaged meanwhile? Run it again: what is missing is read anew"
+_HINT = "Was the cache cleared or damaged meanwhile? Run it again: what is missing is read anew"
 
 
 class ImageStore:
@@ -101,7 +101,7 @@ class ImageStore:
             while target:
                 done = self._read_some(file, target, start)
                 if not done:
-                    raise ArtifactError(f"{file.name} is shorter than its index says", mend=_MEND)
+                    raise ArtifactError(f"{file.name} is shorter than its index says", hint=_HINT)
                 target, start = target[done:], start + done
         except OSError as error:
             raise self._explain(error) from error
@@ -117,7 +117,7 @@ class ImageStore:
     def _explain(self, error: OSError) -> ArtifactError:
         reason = (error.strerror or str(error)).lower()
         folder = self._origin[0].path
-        return ArtifactError(f"the images in {folder} cannot be read: {reason}", mend=_MEND)
+        return ArtifactError(f"the images in {folder} cannot be read: {reason}", hint=_HINT)
 
     def close(self) -> None:
         """Close the file; the store cannot be read afterwards."""

@@ -27,7 +27,7 @@ _FLUSH_SHARE = 20
 #: faster to read.
 _WRITE_BYTES = 4 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_MEND = (
+_HINT = (
     "Free some space, with `eosin data cache --clear` for example, or set EOSIN_CACHE to a folder "
     "on another disk"
 )
@@ -69,7 +69,7 @@ class StoreWriter:
     ) -> None:
         self.folder = folder
         self.settings = settings
-        with explain_os_errors("make", folder.path, mend=ELSEWHERE):
+        with explain_os_errors("make", folder.path, hint=ELSEWHERE):
             folder.path.mkdir(parents=True, exist_ok=True)
         self.index = open_index(folder, settings) or Index()
         self._known = self.index.by_content()
@@ -105,7 +105,7 @@ class StoreWriter:
 
     def _open_rows(self) -> io.FileIO:
         path = self.folder.pixels(self.index.token)
-        with explain_os_errors("write", path, mend=ELSEWHERE):
+        with explain_os_errors("write", path, hint=ELSEWHERE):
             # Unbuffered: what a full disk refused must not be tried again when it is closed.
             stream = io.FileIO(path, "r+" if path.exists() else "w+")
             end = self._rows * self.settings.row_bytes
@@ -116,14 +116,14 @@ class StoreWriter:
 
     def check_space(self, n_images: int) -> None:
         """Raise OutputError if the disk has too little space for so many images."""
-        with explain_os_errors("look at", self.folder.path, mend=ELSEWHERE):
+        with explain_os_errors("look at", self.folder.path, hint=ELSEWHERE):
             free = shutil.disk_usage(self.folder.path).free
         needed = n_images * self.settings.row_bytes
         if needed > free:
             raise OutputError(
                 f"{n_images} images need {mebibytes(needed)} in {self.folder.path.parent}, "
                 f"{mebibytes(free)} are free",
-                mend=_MEND,
+                hint=_HINT,
             )
 
     def add(self, reading: Reading) -> ImageState:
@@ -181,7 +181,7 @@ class StoreWriter:
         try:
             write_index(self.folder.index, replace(self.index, n_rows=self._rows))
         except OutputError as error:
-            raise OutputError(error.message, mend=_MEND) from error
+            raise OutputError(error.message, hint=_HINT) from error
         self.index.n_rows = self._rows
         self._changed = False
         self._flushed = time.monotonic()
@@ -208,5 +208,5 @@ class StoreWriter:
         reason = (error.strerror or str(error)).lower()
         return OutputError(
             f"could not write {self.folder.path}: {reason}",
-            mend=_MEND if error.errno in _FULL else ELSEWHERE,
+            hint=_HINT if error.errno in _FULL else ELSEWHERE,
         )

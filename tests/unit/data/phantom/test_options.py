@@ -39,7 +39,7 @@ def test_a_value_out_of_range_is_refused(values, message):
 def test_both_classes_need_a_patient():
     with pytest.raises(DataError, match="leave both classes a patient") as caught:
         PhantomOptions(patients=4, malignant_fraction=0.01)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_length_is_the_number_of_images():

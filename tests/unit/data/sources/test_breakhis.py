@@ -88,7 +88,7 @@ def test_options_and_empty_folders_are_refused(tmp_path):
         collect_breakhis(tmp_path, {"fold": 1})
     with pytest.raises(DataError, match="holds no BreakHis image") as caught:
         collect_breakhis(tmp_path, {})
-    assert "BreaKHis_v1" in caught.value.mend
+    assert "BreaKHis_v1" in caught.value.hint
 
 
 @pytest.mark.data

@@ -57,7 +57,7 @@ def test_test_plates_make_the_split(draw):
     assert list(table["split"]) == ["train", "test", "train", "test"]
     with pytest.raises(RecipeError, match="there is no plate 'p4'") as caught:
         collect_cells("cells", draw(), {"test_plates": ["p4"]})
-    assert "p3" in caught.value.mend
+    assert "p3" in caught.value.hint
     with pytest.raises(RecipeError, match="leaves no plate to train on"):
         collect_cells("cells", draw(), {"test_plates": ["p1", "p2", "p3"]})
 

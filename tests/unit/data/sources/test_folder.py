@@ -76,7 +76,7 @@ def test_a_positive_class_must_be_a_folder(draw):
 def test_an_unknown_data_set_is_refused(tmp_path):
     with pytest.raises(UnknownNameError, match="no data set is called 'folders'") as caught:
         collect_samples("folders", tmp_path, {}, label="label", positive=None)
-    assert caught.value.mend == "Did you mean 'folder'?"
+    assert caught.value.hint == "Did you mean 'folder'?"
 
 
 def test_where_a_root_is_looked_for(tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_where_a_root_is_looked_for(tmp_path, monkeypatch):
     assert find_root("breakhis", str(tmp_path)) == tmp_path.resolve()
     with pytest.raises(DataError, match="does not exist") as caught:
         find_root("pcam", None)
-    assert DATA_VARIABLE in caught.value.mend
+    assert DATA_VARIABLE in caught.value.hint
 
 
 def test_a_root_that_is_not_known_says_how_to_give_it(tmp_path, monkeypatch):
@@ -125,7 +125,7 @@ def test_patients_that_hold_classes_are_not_taken_for_classes(draw):
     root = draw(*paths[1:])  # a patient may lack a class
     with pytest.raises(DataError, match="look like patients") as caught:
         collect_folder(root, {})
-    assert "--set data.options.layout=patient/class" in caught.value.mend
+    assert "--set data.options.layout=patient/class" in caught.value.hint
     table = collect_folder(root, {"layout": "patient/class"})
     assert set(table["label"]) == {"0", "1"}
     assert set(table["patient"]) == {"0", "1", "2", "3"}
@@ -177,8 +177,8 @@ def test_patients_of_one_class_are_not_taken_for_classes(draw, names, below):
     root = draw(*(f"a tree/benign/{name}/{below}x.png" for name in names)) / "a tree" / "benign"
     with pytest.raises(DataError, match="look like patients, not classes") as caught:
         collect_folder(root, {})
-    assert f"--set 'data.root={root.parent}'" in caught.value.mend
-    assert "--set data.options.layout=class/patient" in caught.value.mend
+    assert f"--set 'data.root={root.parent}'" in caught.value.hint
+    assert "--set data.options.layout=class/patient" in caught.value.hint
     assert set(collect_folder(root, {"layout": "class/patient"})["label"]) == set(names)
     assert set(collect_folder(root.parent, {})["patient"]) == set(names)
 

@@ -35,7 +35,7 @@ def test_class_folders_are_not_passed_over(tmp_path, collect, name, layout):
     paths = [layout.format(cls=classes[n % 2], n=n, name=name(n)) for n in range(4)]
     with pytest.raises(DataError, match=r"healthy, sick|P0, P1") as caught:
         collect(touch(tmp_path, *paths), {})
-    assert "--set data.dataset=folder" in caught.value.mend
+    assert "--set data.dataset=folder" in caught.value.hint
 
 
 @pytest.mark.parametrize("layout", ["{n}/{cls}/{name}", "train/{n}/{cls}/{name}", "{name}"])

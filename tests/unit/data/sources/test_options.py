@@ -14,7 +14,7 @@ def test_unknown_options_are_refused_with_close_matches():
         RecipeError, match=r"'data\.options\.juge': pcam has no such option"
     ) as told:
         check_options("pcam", {"juge": "valid"}, ["judge"])
-    assert told.value.mend == "Did you mean 'judge'?"
+    assert told.value.hint == "Did you mean 'judge'?"
 
 
 def test_values_of_the_wrong_kind_are_refused():
@@ -28,7 +28,7 @@ def test_values_of_the_wrong_kind_are_refused():
         take_text({"label": ""}, "label", "class")
     with pytest.raises(RecipeError, match="must be one of lung, all, got 'lungs'") as told:
         take_choice({"part": "lungs"}, "part", "all", ("lung", "all"))
-    assert told.value.mend == "Did you mean 'lung'?"
+    assert told.value.hint == "Did you mean 'lung'?"
     for value in ("a", [1], {"a": 1}):
         with pytest.raises(RecipeError, match="must be a list of texts"):
             take_texts({"plates": value}, "plates")

@@ -73,7 +73,7 @@ def test_packed_files_are_told(tmp_path):
     (tmp_path / f"{STEM}train_x.h5.gz").write_bytes(b"")
     with pytest.raises(DataError, match="is still packed") as caught:
         collect_pcam(tmp_path, {})
-    assert "gunzip" in caught.value.mend
+    assert "gunzip" in caught.value.hint
 
 
 def test_without_slides_each_image_is_its_own_group(draw):

@@ -178,8 +178,8 @@ def test_a_disk_that_fills_up_keeps_what_fitted(workshop, monkeypatch, room):
         patch.setattr(io, "FileIO", SmallDisk)
         with pytest.raises(OutputError, match="no space left on device") as caught:
             workshop.fill(*CELLS, **options)
-    assert "EOSIN_CACHE" in caught.value.mend
-    assert "eosin data cache --clear" in caught.value.mend
+    assert "EOSIN_CACHE" in caught.value.hint
+    assert "eosin data cache --clear" in caught.value.hint
     workshop.decoder.calls.clear()
     images, _ = workshop.read(*CELLS, **options)
     assert np.array_equal(images, np.tile(WANTED, (1, *copies)))
@@ -211,7 +211,7 @@ def test_an_index_that_cannot_be_written_leaves_the_one_before(filled, monkeypat
         patch.setattr(pq, "write_table", refuse)
         with pytest.raises(OutputError, match="no space left") as caught:
             filled.fill(*CELLS, "new.raw")
-    assert "EOSIN_CACHE" in caught.value.mend
+    assert "EOSIN_CACHE" in caught.value.hint
     assert read_index(filled.place / "index.parquet").n_rows == len(CELLS)
     assert np.array_equal(filled.read(*CELLS, "new.raw")[0], [*WANTED, pixels_of(77)])
 
@@ -223,7 +223,7 @@ def test_what_will_not_fit_is_refused_before_the_work(workshop, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(1, 1, 30 * 72 - 1))
     with pytest.raises(OutputError, match=r"30 images need 0 MiB in .*, 0 MiB are free") as caught:
         workshop.fill(*CELLS)
-    assert "EOSIN_CACHE" in caught.value.mend
+    assert "EOSIN_CACHE" in caught.value.hint
     assert workshop.decoder.calls == []
 
 
@@ -240,7 +240,7 @@ def test_a_file_in_place_of_the_cache_is_told_in_one_line(workshop):
     workshop.stores.write_text("a file")
     with pytest.raises(OutputError, match=r"could not make .*stores") as caught:
         workshop.fill("0.raw")
-    assert "EOSIN_CACHE" in caught.value.mend
+    assert "EOSIN_CACHE" in caught.value.hint
 
 
 def test_a_store_copied_elsewhere_still_serves(filled, tmp_path):

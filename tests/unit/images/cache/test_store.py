@@ -77,7 +77,7 @@ def test_a_pickled_store_that_was_cleared_says_so(store, workshop):
     next(workshop.place.glob("pixels-*.bin")).unlink()
     with pytest.raises(ArtifactError, match="no such file") as caught:
         pickle.loads(data)  # noqa: S301
-    assert "cleared" in caught.value.mend
+    assert "cleared" in caught.value.hint
 
 
 def test_a_file_that_was_cut_while_it_is_open_is_an_error_not_a_crash(store, workshop):
