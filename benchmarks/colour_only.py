@@ -25,7 +25,7 @@ from eosin.artifacts.metrics import SplitMetrics, Threshold
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
 from eosin.core.types import FloatArray, Samples
-from eosin.evaluation import Judged, judge
+from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.images.preprocess import normalise_stain, read_image
 from eosin.recipe.schema import EvaluateSection
 
@@ -57,7 +57,7 @@ def judge_colours(run: RunFolder) -> SplitMetrics:
         probabilities.append(model.predict_proba(read_colours(test, info)))
         frames.append(test.frame)
     pooled = np.concatenate(probabilities)
-    judged = Judged(
+    evaluated = Evaluated(
         samples=Samples(
             pd.concat(frames, ignore_index=True), Path(), info.class_names, info.positive
         ),
@@ -65,7 +65,7 @@ def judge_colours(run: RunFolder) -> SplitMetrics:
         decided=pooled.argmax(axis=1),
         threshold=Threshold(value=None, source="none", target_recall=None),
     )
-    return judge(judged, EvaluateSection(), 0)
+    return evaluate_predictions(evaluated, EvaluateSection(), 0)
 
 
 def rows_of(experiment: Experiment, base: Path) -> list[list[str]]:

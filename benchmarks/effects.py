@@ -98,13 +98,13 @@ def collect(experiment: Experiment, base: Path) -> None:
     for condition in experiment.conditions:
         run = experiment.folder(base, condition)
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        judged = metrics[next(split for split in PREFERRED if split in metrics)]
+        evaluated = metrics[next(split for split in PREFERRED if split in metrics)]
         environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         rows.append(
             {
                 "condition": condition,
                 "settings": experiment.settings(condition),
-                **{metric: judged["image"][metric] for metric in experiment.metrics},
+                **{metric: evaluated["image"][metric] for metric in experiment.metrics},
                 "gain": None if run == first else paired_gain(run, first, experiment.metrics),
                 "unchanged": _unchanged(run),
                 "seconds": sum(environment["seconds"].values()),
@@ -112,16 +112,16 @@ def collect(experiment: Experiment, base: Path) -> None:
             }
         )
     environment = json.loads((first / "environment.json").read_text(encoding="utf-8"))
-    judged = json.loads((first / "metrics.json").read_text(encoding="utf-8"))
-    judged = judged[next(split for split in PREFERRED if split in judged)]
+    evaluated = json.loads((first / "metrics.json").read_text(encoding="utf-8"))
+    evaluated = evaluated[next(split for split in PREFERRED if split in evaluated)]
     kept = {
         "recipe": experiment.recipe,
         "metrics": list(experiment.metrics),
         "seed": environment["seed"],
         "device": environment["device"],
-        "n_images": judged["n_images"],
-        "n_groups": judged["n_groups"],
-        "n_patients": judged["n_patients"],
+        "n_images": evaluated["n_images"],
+        "n_groups": evaluated["n_groups"],
+        "n_patients": evaluated["n_patients"],
         "rows": rows,
     }
     STORE.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.engine_drawing import keep_figure, new_panels
 from benchmarks.tables import write_table
 from eosin.core.types import FloatArray, IntArray
-from eosin.engine import SGD, Adam, Network, Optimiser, Plan, digit_cnn, judge, shuffled
+from eosin.engine import SGD, Adam, Network, Optimiser, Plan, digit_cnn, evaluate, shuffled
 from eosin.engine.training import Row
 from eosin.images.idx import IdxImages, read_idx_labels
 from eosin.metrics import wilson
@@ -93,7 +93,7 @@ def train(optimiser: Optimiser, train_part: Digits, val: Digits) -> Trained:
         shuffled(train_part.images, train_part.targets, BATCH, SEED),
         optimiser,
         plan,
-        evaluate=lambda trained: judge(trained, val.images, val.targets),
+        evaluate=lambda trained: evaluate(trained, val.images, val.targets),
         on_step=lambda logits, targets: hits.append((logits.argmax(1) == targets).mean()),
     )
     return Trained(network, rows, np.array(hits), time.perf_counter() - begin)
@@ -106,8 +106,8 @@ def write_results(trained: dict[str, list[Trained]], sizes: tuple[int, int], tes
         one = runs[0]
         best = max(row["val_accuracy"] for row in one.rows)
         said = one.network.predict(test.images, batch_size=256).argmax(axis=1)
-        judged = wilson(int((said == test.targets).sum()), len(said))
-        told = f"{judged.value:.1%} ({100 * judged.low:.1f}–{100 * judged.high:.1f})"
+        evaluated = wilson(int((said == test.targets).sum()), len(said))
+        told = f"{evaluated.value:.1%} ({100 * evaluated.low:.1f}–{100 * evaluated.high:.1f})"
         paper = f"{PAPER_ACCURACY[name]:.1%}"
         times = [*(f"{run.seconds:.1f}" for run in runs), f"{PAPER_S:.0f}"]
         row = [name, f"{LR:g}", f"{best:.1%}", paper, told, *times]

@@ -35,7 +35,7 @@ from eosin.core.files import write_json
 from eosin.core.types import FloatArray, Image, Samples
 from eosin.data.phantom import PhantomOptions, draw_patient, render_patch
 from eosin.data.phantom.camera import Stain
-from eosin.evaluation import Judged, judge
+from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.images.decode import decode_image
 from eosin.recipe import read_recipe
 from eosin.stain import Vahadane
@@ -225,14 +225,14 @@ def pool(runs: list[Path], folder: Path) -> dict[str, Any]:
     table.to_csv(folder / "predictions.csv", index=False)
     names = tuple(json.loads(info)["class_names"])
     probabilities = table[[f"prob_{name}" for name in names]].astype(float).to_numpy()
-    judged = Judged(
+    evaluated = Evaluated(
         samples=Samples(table, folder, names, "malignant"),
         probabilities=probabilities,
         decided=probabilities.argmax(axis=1),
         threshold=Threshold(value=None, source="none", target_recall=None),
     )
     section = read_recipe(runs[0] / "recipe.toml").evaluate
-    metrics: dict[str, Any] = judge(judged, section, SEED).model_dump(mode="json")
+    metrics: dict[str, Any] = evaluate_predictions(evaluated, section, SEED).model_dump(mode="json")
     return metrics
 
 

@@ -22,7 +22,7 @@ from eosin.data.quality import (
     FLAGS,
     Measures,
     decode_stored,
-    judge,
+    flag_images,
     measure_image,
     measure_samples,
 )
@@ -67,7 +67,7 @@ def find_planted(found: dict[str, Measures], flag: str, change: Callable[[Pixels
         for cell in cells[start : start + AT_A_TIME]:
             image, is_rgb = decode_stored(Path(cell))
             planted[cell] = measure_image(change(image), is_rgb=is_rgb)
-        flagged = set(judge(planted).flagged(flag)["path"])  # type: ignore[arg-type]
+        flagged = set(flag_images(planted).flagged(flag)["path"])  # type: ignore[arg-type]
         n_flagged += len(flagged & set(cells[start : start + AT_A_TIME]))
     return f"{n_flagged} of {len(cells)}"
 
@@ -80,7 +80,7 @@ def main() -> None:
         start = time.perf_counter()
         found = measure_samples(Samples(frame=frame, root=Path(), class_names=()))
         rate = len(frame) / (time.perf_counter() - start)
-        report = judge(found)
+        report = flag_images(found)
         counts = [str(len(report.flagged(flag))) for flag in FLAGS]
         flags.append([name, str(len(frame)), *counts, f"{rate:.0f}"])
         known = {cell: one for cell, one in found.items() if isinstance(one, Measures)}

@@ -41,9 +41,9 @@ def test_a_run_records_what_an_epoch_showed_and_judges_each_image_once(balanced,
     steps = int(np.ceil(2 * 2 * counts.max() / 8))
     assert read_history(run.history)["step"].tolist() == [steps, 2 * steps]
     assert planned.steps == 2 * steps
-    judged = pd.read_csv(run.predictions)["path"]
-    assert judged.is_unique
-    assert set(judged) == set(manifest[manifest["split"] != "train"]["path"])
+    evaluated = pd.read_csv(run.predictions)["path"]
+    assert evaluated.is_unique
+    assert set(evaluated) == set(manifest[manifest["split"] != "train"]["path"])
     page = run.report.read_text()
     assert "Of each training image 2 copies were shown" in page
     assert "Shown an epoch" in page

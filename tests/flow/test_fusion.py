@@ -81,11 +81,11 @@ def names(cell):
 
 def test_eight_subtypes_and_all_magnifications_are_one_training(values, tmp_path):
     result = eosin.train(recipe_from_dict(values(label="subtype")), output=tmp_path / "run")
-    judged = read(tmp_path / "run" / "metrics.json")["test"]
-    assert set(judged["by_class"]) == {name for both in SUBTYPES.values() for name in both}
-    assert list(judged["by_magnification"]) == ALL
-    assert judged["image"]["auc"]["value"] is not None
-    assert len(judged["confusion"]["labels"]) == 8
+    evaluated = read(tmp_path / "run" / "metrics.json")["test"]
+    assert set(evaluated["by_class"]) == {name for both in SUBTYPES.values() for name in both}
+    assert list(evaluated["by_magnification"]) == ALL
+    assert evaluated["image"]["auc"]["value"] is not None
+    assert len(evaluated["confusion"]["labels"]) == 8
     assert result.metrics["test"].positive is None
 
 
@@ -94,15 +94,15 @@ def test_every_image_of_a_slide_is_in_one_bundle_and_is_judged(fused, slides):
     used = [part for path in bundles["path"] for part in parts_of(path) if part]
     assert len(used) == len(set(used)) == 144
     assert set(bundles["magnification"]) == {"40+100+200+400", "40+100"}
-    judged = read(fused / "metrics.json")["test"]
-    assert judged["n_images"] == sum(bundles["split"] == "test")
-    assert set(judged["by_magnification"]) == {"40+100+200+400", "40+100"}
+    evaluated = read(fused / "metrics.json")["test"]
+    assert evaluated["n_images"] == sum(bundles["split"] == "test")
+    assert set(evaluated["by_magnification"]) == {"40+100+200+400", "40+100"}
     model = read(fused / "model" / "model.json")
     assert model["preprocessing"]["magnifications"] == ALL
     assert model["parity"]["max_probability_gap"] <= 1e-4
     page = (fused / "report.html").read_text(encoding="utf-8")
     assert "RGB at 40×, 100×, 200× and 400× together" in page
-    assert f"{judged['n_images']} bundles of" in page
+    assert f"{evaluated['n_images']} bundles of" in page
 
 
 def test_predict_makes_the_same_bundles_of_a_table(fused, flat, command, tmp_path):

@@ -267,7 +267,7 @@ def noisy(w, name):
     return w.here / name
 
 
-def judged(w, **options):
+def evaluated(w, **options):
     """Evaluate a finished run; returns the folder."""
     return eosin.evaluate(output=w.here / "judged", **options).folder
 
@@ -500,7 +500,7 @@ SCENARIOS = [
     ),
     Scenario(
         "Evaluate its run",
-        lambda w: ["compare", w.run, judged(w, run_or_model=w.run, split="val")],
+        lambda w: ["compare", w.run, evaluated(w, run_or_model=w.run, split="val")],
         {"RUN": "finished"},
     ),
     Scenario(
@@ -508,7 +508,7 @@ SCENARIOS = [
         lambda w: [
             "compare",
             w.run,
-            judged(w, run_or_model=w.other / "model", data=noisy(w, "o.csv")),
+            evaluated(w, run_or_model=w.other / "model", data=noisy(w, "o.csv")),
         ],
         {"RUN": "finished", "MANIFEST.csv": "o.csv"},
     ),

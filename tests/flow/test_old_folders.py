@@ -55,7 +55,7 @@ def test_the_page_and_the_card_are_made_anew(run, command):
     assert told.status == 0, told.err
     assert (run / "report.html").exists()
     assert command("report", run).status == 0  # the card that was replaced is listed
-    assert read_run(run).judged.n_images == 3
+    assert read_run(run).evaluated.n_images == 3
 
 
 def test_a_run_judges_its_images_as_it_did(run, tmp_path):

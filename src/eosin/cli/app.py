@@ -151,11 +151,11 @@ def evaluate(
 ) -> None:
     """Judge a model on a split or on an outside manifest."""
     from eosin.artifacts.columns import Columns
-    from eosin.commands.evaluate import evaluate as judge
+    from eosin.commands.evaluate import evaluate as run_evaluation
     from eosin.data.external import parse_labels
     from eosin.reporting.terminal import tell_drift, tell_overlap, tell_split
 
-    result = judge(
+    result = run_evaluation(
         run_or_model, data=data, labels=parse_labels(pairs or []), label=label,
         columns=Columns(path_column, patient, group, independent), split=split,
         features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise,

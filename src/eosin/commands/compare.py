@@ -129,7 +129,7 @@ def compare(
         metric=metric,
         asked=asked,
         metrics=metrics,
-        positive=found[0].judged.positive,
+        positive=found[0].evaluated.positive,
         n_images=len(frame),
         n_patients=count_patients(list(frame["patient"])),
         n_groups=int(frame["group"].nunique()),

@@ -23,7 +23,7 @@ from eosin.data.quality import (
     QualityReport,
     decode_stored,
     explain_flag,
-    judge,
+    flag_images,
     measure_samples,
 )
 from eosin.images.failures import isolated
@@ -59,7 +59,7 @@ def check_images(
         check_output(output)
     found = measure_samples(samples, cells=listed.cells)
     found = {printable(cell): one for cell, one in {**found, **dict(listed.skipped)}.items()}
-    report = judge(found, magnifications=_magnifications(samples))
+    report = flag_images(found, magnifications=_magnifications(samples))
     name = printable(path.resolve().name)
     pictures = _pictures(samples, listed.cells, report) if output is not None else {}
     if left_out := describe_left_out(listed.left_out):

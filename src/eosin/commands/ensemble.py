@@ -34,7 +34,7 @@ from eosin.ensembling.pooling import (
     tell_gap,
     write_mean,
 )
-from eosin.evaluation import Judged, judge
+from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
 from eosin.experiment.stain import carry_stain
@@ -52,7 +52,7 @@ from eosin.runs.overlap import audit_shared, divide_shared
 _LOG = logging.getLogger(__name__)
 
 #: As ``evaluate`` measures a folder without a recipe, so that both give the same intervals.
-_JUDGING, _SEED = EvaluateSection(), 0
+_EVALUATION, _SEED = EvaluateSection(), 0
 #: Name of the metrics in ``model.json`` where the model itself was not evaluated.
 _NOT_ITSELF = "members_held_out"
 _THRESHOLDS = "thresholds, each chosen on its own validation part"
@@ -97,31 +97,31 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> Ensem
     if audit.leaks:
         _LOG.info(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
     with watch.stage("judge"):
-        judged = _judge(members, shared)
-        splits = {shared.split: judge(judged, _JUDGING, _SEED)}
+        evaluated = _average(members, shared)
+        splits = {shared.split: evaluate_predictions(evaluated, _EVALUATION, _SEED)}
         told = [_describe(member, shared) for member in members]
     run = RunFolder(prepare_output(folder))
     manifest = _manifest(shared)
     write_manifest(run.manifest, manifest)
     write_document(run.audit, audit)
     # The ensemble's output is the logarithm of the mean probability.
-    logits = np.log(np.maximum(judged.probabilities, np.finfo(np.float64).tiny))
-    write_predictions(run, [judged], [logits_table(judged.samples, logits)])
+    logits = np.log(np.maximum(evaluated.probabilities, np.finfo(np.float64).tiny))
+    write_predictions(run, [evaluated], [logits_table(evaluated.samples, logits)])
     _LOG.info(f"Merging {len(members)} models into one file")
     with watch.stage("merge"):
         info, gap = _write_model(ModelFolder(run.model), members, told, shared)
-    profile_samples(ModelFolder(run.model), info.preprocessing, manifest, judged)
+    profile_samples(ModelFolder(run.model), info.preprocessing, manifest, evaluated)
     if gap > NOTABLE_GAP:
         _LOG.info(tell_gap(gap, len(some_of(shared.samples))))
-    _write_mistakes(run, judged, members[0].info.preprocessing)
-    carry_stain(run, members[0].folder, info.preprocessing.stain, judged.samples)
+    _write_mistakes(run, evaluated, members[0].info.preprocessing)
+    carry_stain(run, members[0].folder, info.preprocessing.stain, evaluated.samples)
     measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}
     finish_run(run, _environment(members, watch), info, splits, measured)
     write_report(run.root)
     return EnsembleResult(run.root, splits, told, gap)
 
 
-def _judge(members: Sequence[FinishedRun], shared: SharedImages) -> Judged:
+def _average(members: Sequence[FinishedRun], shared: SharedImages) -> Evaluated:
     """Average the members' predictions of the images that all of them held out.
 
     The threshold is the mean over the networks that predicted an image: one tuned on the averaged
@@ -137,7 +137,7 @@ def _judge(members: Sequence[FinishedRun], shared: SharedImages) -> Judged:
     if shared.split == OUT_OF_FOLD:
         source = f"for each image the mean of its networks' {_THRESHOLDS}"
         threshold = threshold.model_copy(update={"value": None, "source": source})
-    return Judged(
+    return Evaluated(
         samples=replace(samples, frame=frame),
         probabilities=mean[:, :-1],
         decided=_decide(mean, samples),
@@ -152,7 +152,7 @@ def _refuse_abstention(members: Sequence[FinishedRun]) -> Abstention:
     """Return why the mean does not abstain: its members' guarantees do not carry over."""
     rules = [member.info.abstention for member in members if member.info.abstention is not None]
     return Abstention(
-        alpha=rules[0].alpha if rules else _JUDGING.alpha,
+        alpha=rules[0].alpha if rules else _EVALUATION.alpha,
         quantiles=None,
         n_groups={},
         source="none",
@@ -172,7 +172,7 @@ def _decide(mean: Any, samples: Samples) -> IntArray:
 
 def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
     info = member.info
-    alone = judge(_judge([member], shared), _JUDGING, _SEED).image
+    alone = evaluate_predictions(_average([member], shared), _EVALUATION, _SEED).image
     return EnsembleMember(
         run=member.short_name,
         architecture=info.architecture,
@@ -234,19 +234,19 @@ def _fingerprint(infos: Sequence[ModelInfo]) -> str:
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
-def _write_mistakes(run: RunFolder, judged: Judged, preprocessing: Preprocessing) -> None:
-    chosen = np.isin(np.arange(len(judged.samples)), find_mistakes(judged))
+def _write_mistakes(run: RunFolder, evaluated: Evaluated, preprocessing: Preprocessing) -> None:
+    chosen = np.isin(np.arange(len(evaluated.samples)), find_mistakes(evaluated))
     if not chosen.any():
         return
-    samples = judged.samples.where(chosen)
+    samples = evaluated.samples.where(chosen)
     bank, hashes = load_bank(samples, preprocessing)
     readable = without(samples, hashes.unreadable)
-    chosen = judged.samples.frame["path"].isin(readable.frame["path"]).to_numpy()
+    chosen = evaluated.samples.frame["path"].isin(readable.frame["path"]).to_numpy()
     wrong = replace(
-        judged,
-        samples=judged.samples.where(chosen),
-        probabilities=judged.probabilities[chosen],
-        decided=judged.decided[chosen],
+        evaluated,
+        samples=evaluated.samples.where(chosen),
+        probabilities=evaluated.probabilities[chosen],
+        decided=evaluated.decided[chosen],
     )
     write_document(run.samples_index, SamplesIndex(pictures=mistakes(run, wrong, bank)))
 

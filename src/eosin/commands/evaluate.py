@@ -25,7 +25,7 @@ from eosin.core.files import check_output, prepare_output
 from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
 from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_outside
-from eosin.evaluation import Judged, judge, judged_by, pool_folds
+from eosin.evaluation import Evaluated, evaluate_predictions, evaluated_by, pool_folds
 from eosin.evaluation.drift import find_drift
 from eosin.experiment.environment import default_output
 from eosin.experiment.features import load_features
@@ -65,7 +65,7 @@ class Assessment:
 class _Part:
     """Predictions of one model for one table."""
 
-    judged: Judged
+    evaluated: Evaluated
     logits: pd.DataFrame
     hashes: FileHashes
     treated: list[Treated]
@@ -145,15 +145,15 @@ def evaluate(
         parts = [(model, _own_split(run, split), split)]
     if features is None and recipe is not None and recipe.model.table is not None:
         features = Path(recipe.model.table)
-    found = [_judge_part(*part, features) for part in parts]
-    judged = found[0].judged
+    found = [_evaluate_part(*part, features) for part in parts]
+    evaluated = found[0].evaluated
     if len(found) > 1:
-        judged = pool_folds([part.judged for part in found], section)
-    metrics = {parts[0][2]: judge(judged, section, seed)}
+        evaluated = pool_folds([part.evaluated for part in found], section)
+    metrics = {parts[0][2]: evaluate_predictions(evaluated, section, seed)}
     audit = None
     if data is not None:
         audit = audit_overlap(run, info.preprocessing, (samples, found[0].hashes), folder)
-    return _write(RunFolder(prepare_output(folder)), judged, metrics, found, audit)
+    return _write(RunFolder(prepare_output(folder)), evaluated, metrics, found, audit)
 
 
 def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
@@ -223,21 +223,21 @@ def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]
     return parts
 
 
-def _judge_part(model: Path, samples: Samples, split: str, features: Path | None) -> _Part:
+def _evaluate_part(model: Path, samples: Samples, split: str, features: Path | None) -> _Part:
     classifier = Classifier(model)
     bank, hashes = _load(samples, classifier.info.preprocessing, features)
     readable = without(samples, hashes.unreadable)
     images = bank.of(readable)
     logits = classifier.logits(images)
-    judged = judged_by(classifier, readable, logits)
+    evaluated = evaluated_by(classifier, readable, logits)
     is_outside = split == EXTERNAL
-    drift = find_drift(ModelFolder(model), bank, judged) if is_outside else None
+    drift = find_drift(ModelFolder(model), bank, evaluated) if is_outside else None
     # Absolute, because parts may come from manifests in different folders.
     frame = readable.frame.copy()
     frame["path"] = [change_parts(cell, partial(_absolute, readable)) for cell in frame["path"]]
-    placed = replace(judged.samples, frame=frame)
+    placed = replace(evaluated.samples, frame=frame)
     return _Part(
-        judged=replace(judged, samples=placed),
+        evaluated=replace(evaluated, samples=placed),
         logits=logits_table(placed, logits),
         hashes=hashes,
         treated=find_unchanged(bank.store, images.rows, placed),
@@ -269,17 +269,17 @@ def _absolute(samples: Samples, cell: str) -> str:
 
 def _write(
     folder: RunFolder,
-    judged: Judged,
+    evaluated: Evaluated,
     metrics: dict[str, SplitMetrics],
     parts: list[_Part],
     audit: AuditReport | None,
 ) -> Assessment:
-    frame = judged.samples.frame
+    frame = evaluated.samples.frame
     if not set(frame["split"]) <= set(SPLITS):
         # A manifest may only name subsets, not the split of an external or out-of-fold table.
         frame = frame.drop(columns="split")
-    write_manifest(folder.manifest, replace(judged.samples, frame=frame))
-    write_predictions(folder, [judged], [part.logits for part in parts])
+    write_manifest(folder.manifest, replace(evaluated.samples, frame=frame))
+    write_predictions(folder, [evaluated], [part.logits for part in parts])
     skipped = [one for part in parts for one in part.hashes.unreadable]
     write_skipped(folder.skipped, skipped)
     write_stain(folder, [one for part in parts for one in part.treated], Path())

@@ -9,7 +9,7 @@ from eosin.engine.architectures import digit_cnn, light_cnn
 from eosin.engine.convolution import Conv2d
 from eosin.engine.layers import Dense, Dropout, Flatten, Layer, LeakyReLU, ReLU
 from eosin.engine.losses import cross_entropy, softmax
-from eosin.engine.network import Network, judge
+from eosin.engine.network import Network, evaluate
 from eosin.engine.normalisation import BatchNorm
 from eosin.engine.optimisers import SGD, Adam, Optimiser
 from eosin.engine.pooling import MaxPool2d
@@ -34,7 +34,7 @@ __all__ = [
     "Schedule",
     "cross_entropy",
     "digit_cnn",
-    "judge",
+    "evaluate",
     "light_cnn",
     "shuffled",
     "softmax",

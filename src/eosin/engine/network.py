@@ -254,7 +254,9 @@ class Network:
         return sum(value.size for value in self.parameters.values())
 
 
-def judge(network: Network, inputs: FloatArray, targets: IntArray, *, batch_size: int = 256) -> Row:
+def evaluate(
+    network: Network, inputs: FloatArray, targets: IntArray, *, batch_size: int = 256
+) -> Row:
     """Return ``val_loss`` and ``val_accuracy`` on examples (N, *shape), at least one."""
     starts = range(0, len(targets), batch_size)
     logits = np.concatenate([network.forward(inputs[i : i + batch_size]) for i in starts])

@@ -143,11 +143,11 @@ def _measure_gap(
     places: Sequence[ModelFolder],
     images: Callable[[Preprocessing], ImageSource],
 ) -> float:
-    def judge(classifier: Classifier) -> Any:
+    def predict(classifier: Classifier) -> Any:
         return classifier.probabilities(classifier.logits(images(classifier.info.preprocessing)))
 
-    expected = np.mean([judge(Classifier(place.root)) for place in places], axis=0)
-    return float(np.abs(judge(ensemble) - expected).max())
+    expected = np.mean([predict(Classifier(place.root)) for place in places], axis=0)
+    return float(np.abs(predict(ensemble) - expected).max())
 
 
 def tell_gap(gap: float, n_images: int) -> str:

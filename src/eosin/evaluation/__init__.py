@@ -1,6 +1,13 @@
 """Evaluation of predictions: thresholds, abstention, measurements, drift and comparison."""
 
-from eosin.evaluation.evaluate import Judged, judge, judged_by, pool_folds
-from eosin.evaluation.thresholds import lock_abstention, lock_threshold
+from eosin.evaluation.evaluate import Evaluated, evaluate_predictions, evaluated_by, pool_folds
+from eosin.evaluation.thresholds import calibrate_abstention, tune_threshold
 
-__all__ = ["Judged", "judge", "judged_by", "lock_abstention", "lock_threshold", "pool_folds"]
+__all__ = [
+    "Evaluated",
+    "calibrate_abstention",
+    "evaluate_predictions",
+    "evaluated_by",
+    "pool_folds",
+    "tune_threshold",
+]

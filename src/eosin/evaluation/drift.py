@@ -21,7 +21,7 @@ from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray, Image, ImageSource, Samples
 from eosin.data.quality.measures import measure_focus
-from eosin.evaluation import Judged
+from eosin.evaluation import Evaluated
 from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import without
 from eosin.images.spacing import choose_some, measure_sizes
@@ -114,7 +114,7 @@ def compare(name: str, training: Distribution, outside: Distribution) -> Shift:
         distance=distance,
         beyond=_share_beyond(theirs, mine[1], mine[-2]),
         chance=chance,
-        verdict=_judge(name, distance, chance),
+        verdict=_verdict(name, distance, chance),
     )
 
 
@@ -135,7 +135,7 @@ def _find_chance(training: Distribution, outside: Distribution) -> float | None:
     return float(2 * stdtr(training.n_groups - 1, -far))
 
 
-def _judge(name: str, distance: float, chance: float | None) -> Verdict:
+def _verdict(name: str, distance: float, chance: float | None) -> Verdict:
     if chance is None:
         return "not judged"
     if distance < SHIFTED or chance >= CHANCE:
@@ -150,23 +150,25 @@ def shares_of(labels: Any, class_names: tuple[str, ...]) -> Mapping[str, float]:
     return {name: float(np.mean(found == name)) for name in class_names}
 
 
-def write_profile(model: ModelFolder, bank: ImageBank, train: Samples, judged: Judged) -> None:
+def write_profile(
+    model: ModelFolder, bank: ImageBank, train: Samples, evaluated: Evaluated
+) -> None:
     """Write the reference profile of a model's images into its folder.
 
     Args:
         model: The model folder.
         bank: The images, read as the model reads them.
         train: The training images.
-        judged: Predictions for images that it was calibrated on: validation or out-of-fold.
+        evaluated: Predictions for images that it was calibrated on: validation or out-of-fold.
     """
-    splits = judged.samples.frame.get("split")
-    profile = measure_profile(bank, train, judged)
+    splits = evaluated.samples.frame.get("split")
+    profile = measure_profile(bank, train, evaluated)
     on = None if splits is None else str(splits.iloc[0])
     write_document(model.profile, profile.model_copy(update={"predicted_on": on}))
 
 
 def profile_samples(
-    model: ModelFolder, preprocessing: Preprocessing, samples: Samples, judged: Judged
+    model: ModelFolder, preprocessing: Preprocessing, samples: Samples, evaluated: Evaluated
 ) -> None:
     """Write the reference profile of a model, reading its images anew.
 
@@ -174,15 +176,15 @@ def profile_samples(
         model: The model folder.
         preprocessing: The model's preprocessing.
         samples: The training subset, or without one all images that it was trained on.
-        judged: Predictions for images that it was not trained on.
+        evaluated: Predictions for images that it was not trained on.
     """
     has_parts = "split" in samples.frame and (samples.frame["split"] == "train").any()
     some = choose_some(samples.part("train") if has_parts else samples)
     bank, hashes = load_bank(some, preprocessing)
-    write_profile(model, bank, without(some, hashes.unreadable), judged)
+    write_profile(model, bank, without(some, hashes.unreadable), evaluated)
 
 
-def measure_profile(bank: ImageBank, samples: Samples, judged: Judged) -> Profile:
+def measure_profile(bank: ImageBank, samples: Samples, evaluated: Evaluated) -> Profile:
     """Measure the profile of images, as the model reads them, and of predictions.
 
     The predictions may be for other images.
@@ -190,12 +192,12 @@ def measure_profile(bank: ImageBank, samples: Samples, judged: Judged) -> Profil
     return Profile(
         measured=_kind(bank),
         appearance=_describe_appearance(bank, choose_some(samples)),
-        prediction=describe_values(_scores(judged), judged.samples.groups),
-        classes=dict(shares_of(samples.frame["label"], judged.samples.class_names)),
+        prediction=describe_values(_scores(evaluated), evaluated.samples.groups),
+        classes=dict(shares_of(samples.frame["label"], evaluated.samples.class_names)),
     )
 
 
-def find_drift(model: ModelFolder, bank: ImageBank, judged: Judged) -> Drift:
+def find_drift(model: ModelFolder, bank: ImageBank, evaluated: Evaluated) -> Drift:
     """Measure the drift of external images, as the model reads them, and of their predictions."""
     if not model.profile.exists():
         return Drift(
@@ -203,8 +205,8 @@ def find_drift(model: ModelFolder, bank: ImageBank, judged: Judged) -> Drift:
             reason="the model carries no profile of its training images; one trained anew has it",
         )
     training = read_document(model.profile, Profile)
-    drift = compare_profiles(training, measure_profile(bank, judged.samples, judged))
-    names, positive = judged.samples.class_names, judged.positive
+    drift = compare_profiles(training, measure_profile(bank, evaluated.samples, evaluated))
+    names, positive = evaluated.samples.class_names, evaluated.positive
     return drift.model_copy(update={"predicted": None if positive is None else names[positive]})
 
 
@@ -297,7 +299,7 @@ def _log_focus(channels: Any) -> float:
     return float(np.log(focus)) if focus else float("nan")
 
 
-def _scores(judged: Judged) -> FloatArray:
-    if judged.positive is None:
-        return np.asarray(judged.probabilities.max(axis=1))
-    return judged.probabilities[:, judged.positive]
+def _scores(evaluated: Evaluated) -> FloatArray:
+    if evaluated.positive is None:
+        return np.asarray(evaluated.probabilities.max(axis=1))
+    return evaluated.probabilities[:, evaluated.positive]

@@ -46,7 +46,7 @@ _THRESHOLDS = "each fold's own, chosen on its inner validation part"
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """Predictions of a model for a table of samples.
 
     Attributes:
@@ -102,11 +102,11 @@ class Judged:
         )
 
 
-def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Judged:
+def evaluated_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Evaluated:
     """Calibrate logits (N, K), decide at the model's threshold and abstain by its rule."""
     probabilities = classifier.probabilities(logits)
     info = classifier.info
-    return Judged(
+    return Evaluated(
         samples=replace(samples, class_names=info.class_names, positive=info.positive),
         probabilities=probabilities,
         decided=decide(probabilities, info),
@@ -120,7 +120,7 @@ def judged_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> J
     )
 
 
-def pool_folds(parts: Sequence[Judged], section: EvaluateSection) -> Judged:
+def pool_folds(parts: Sequence[Evaluated], section: EvaluateSection) -> Evaluated:
     """Concatenate out-of-fold predictions, each fold decided at its own threshold.
 
     The abstention of a fold is calibrated on the other folds' held-out predictions: a fold's own
@@ -130,7 +130,7 @@ def pool_folds(parts: Sequence[Judged], section: EvaluateSection) -> Judged:
     raw = [part.uncalibrated for part in parts if part.uncalibrated is not None]
     tables = [(part.samples, part.probabilities) for part in parts]
     rule, sets = cross_calibrate(tables, section)
-    return Judged(
+    return Evaluated(
         samples=replace(parts[0].samples, frame=frame),
         probabilities=np.concatenate([part.probabilities for part in parts]),
         decided=np.concatenate([part.decided for part in parts]),
@@ -154,9 +154,9 @@ def to_block(estimates: Mapping[str, Estimate]) -> MetricBlock:
     return {name: Metric.of(estimate) for name, estimate in estimates.items()}
 
 
-def describe_calibration(judged: Judged, draw: Draw) -> Calibration:
+def describe_calibration(evaluated: Evaluated, draw: Draw) -> Calibration:
     """Return the calibration: the bins of its error, and the error before the temperature."""
-    bins = reliability_bins(judged.samples.targets, judged.probabilities.clip(0.0, 1.0))
+    bins = reliability_bins(evaluated.samples.targets, evaluated.probabilities.clip(0.0, 1.0))
     told = [
         ReliabilityBin(
             low=float(bins.edges[place]),
@@ -168,35 +168,37 @@ def describe_calibration(judged: Judged, draw: Draw) -> Calibration:
         for place, n in enumerate(bins.weight)
     ]
     before: MetricBlock = {}
-    if judged.uncalibrated is not None:
-        raw = replace(judged.predictions(judged.predicted), probabilities=judged.uncalibrated)
+    if evaluated.uncalibrated is not None:
+        raw = replace(
+            evaluated.predictions(evaluated.predicted), probabilities=evaluated.uncalibrated
+        )
         before = to_block(summarise(raw, names=OF_PROBABILITIES, **draw))
     return Calibration(
-        temperature=judged.temperature,
-        source=judged.temperature_source,
+        temperature=evaluated.temperature,
+        source=evaluated.temperature_source,
         bins=told,
         uncalibrated=before,
     )
 
 
 def describe_decisions(
-    judged: Judged, at_threshold: MetricBlock, prevalence: float | None, draw: Draw
+    evaluated: Evaluated, at_threshold: MetricBlock, prevalence: float | None, draw: Draw
 ) -> Decisions | None:
     """Return what the decisions at the tuned threshold mean; ``None`` without one.
 
     Args:
-        judged: At least one row.
+        evaluated: At least one row.
         at_threshold: The metrics of these decisions.
         prevalence: Prevalence of the positive class for predictive values; by default the rows'.
         draw: Resamples and seed.
     """
-    positive = judged.positive
-    if positive is None or judged.threshold.target_recall is None:
+    positive = evaluated.positive
+    if positive is None or evaluated.threshold.target_recall is None:
         return None
-    is_positive = judged.samples.targets == positive
+    is_positive = evaluated.samples.targets == positive
     share = float(is_positive.mean()) if prevalence is None else prevalence
-    values = summarise_predictive_values(judged.predictions(judged.decided), share, **draw)
-    curve = net_benefit(judged.probabilities[:, positive], is_positive, CURVE_THRESHOLDS)
+    values = summarise_predictive_values(evaluated.predictions(evaluated.decided), share, **draw)
+    curve = net_benefit(evaluated.probabilities[:, positive], is_positive, CURVE_THRESHOLDS)
     return Decisions(
         false_positives=_of_a_hundred(at_threshold["specificity"]),
         prevalence=share,
@@ -219,9 +221,9 @@ def _of_a_hundred(specificity: Metric) -> Metric:
     return Metric(value=value, low=low, high=high, reason=specificity.reason)
 
 
-def describe_abstention(judged: Judged, draw: Draw) -> AbstentionMetrics | None:
+def describe_abstention(evaluated: Evaluated, draw: Draw) -> AbstentionMetrics | None:
     """Return the metrics of the conformal sets; ``None`` where the model has no rule for them."""
-    rule, sets, names = judged.abstention, judged.sets, judged.samples.class_names
+    rule, sets, names = evaluated.abstention, evaluated.sets, evaluated.samples.class_names
     if rule is None:
         return None
     if sets is None:
@@ -236,10 +238,10 @@ def describe_abstention(judged: Judged, draw: Draw) -> AbstentionMetrics | None:
             n_several=0,
         )
     held = sets.sum(axis=1)
-    covered = _as_hits(judged, sets[np.arange(len(sets)), judged.samples.targets])
-    abstained = _as_hits(judged, judged.abstained)
+    covered = _as_hits(evaluated, sets[np.arange(len(sets)), evaluated.samples.targets])
+    abstained = _as_hits(evaluated, evaluated.abstained)
     by_class = summarise_by_class(covered, names=("recall",), **draw)
-    kept = judged.predictions(judged.decided, ~judged.abstained)
+    kept = evaluated.predictions(evaluated.decided, ~evaluated.abstained)
     return AbstentionMetrics(
         rule=rule,
         coverage=Metric.of(summarise(covered, names=("accuracy",), **draw)["accuracy"]),
@@ -250,23 +252,23 @@ def describe_abstention(judged: Judged, draw: Draw) -> AbstentionMetrics | None:
         kept=to_block(summarise(kept, names=OF_DECISIONS, **draw)),
         n_empty=int((held == 0).sum()),
         n_several=int((held > 1).sum()),
-        n_contradicted=int(contradicts(sets, judged.decided).sum()),
+        n_contradicted=int(contradicts(sets, evaluated.decided).sum()),
     )
 
 
-def _as_hits(judged: Judged, hits: BoolArray) -> Predictions:
+def _as_hits(evaluated: Evaluated, hits: BoolArray) -> Predictions:
     """Return predictions that are right where ``hits`` (N,): their accuracy is its share."""
-    targets = judged.samples.targets
-    other = (targets + 1) % len(judged.samples.class_names)
-    return judged.predictions(np.where(hits, targets, other))
+    targets = evaluated.samples.targets
+    other = (targets + 1) % len(evaluated.samples.class_names)
+    return evaluated.predictions(np.where(hits, targets, other))
 
 
-def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
+def evaluate_predictions(evaluated: Evaluated, section: EvaluateSection, seed: int) -> SplitMetrics:
     """Measure predictions (at least one row) of one split: the contents of ``metrics.json``."""
     draw = Draw(resamples=section.resamples, seed=seed)
-    samples = judged.samples
-    by_argmax = judged.predictions(judged.predicted)
-    at_threshold = to_block(summarise(judged.predictions(judged.decided), **draw))
+    samples = evaluated.samples
+    by_argmax = evaluated.predictions(evaluated.predicted)
+    at_threshold = to_block(summarise(evaluated.predictions(evaluated.decided), **draw))
     patients = list(samples.frame["patient"])
     names = samples.class_names
     return SplitMetrics(
@@ -277,37 +279,39 @@ def judge(judged: Judged, section: EvaluateSection, seed: int) -> SplitMetrics:
         image=to_block(summarise(by_argmax, **draw)),
         at_threshold=at_threshold,
         patient=to_block(summarise_patients(by_argmax, patients, **draw)),
-        by_magnification=_by_column(judged, "magnification", draw),
+        by_magnification=_by_column(evaluated, "magnification", draw),
         by_class={
             names[index]: to_block(block)
             for index, block in summarise_by_class(by_argmax, **draw).items()
         },
-        by_site=_by_column(judged, "site", draw),
+        by_site=_by_column(evaluated, "site", draw),
         confusion=Confusion(labels=list(names), matrix=by_argmax.confusion.tolist()),
-        threshold=judged.threshold,
-        by_subtype=_by_subtype(judged, draw),
-        calibration=describe_calibration(judged, draw),
-        decisions=describe_decisions(judged, at_threshold, section.prevalence, draw),
-        abstention=describe_abstention(judged, draw),
+        threshold=evaluated.threshold,
+        by_subtype=_by_subtype(evaluated, draw),
+        calibration=describe_calibration(evaluated, draw),
+        decisions=describe_decisions(evaluated, at_threshold, section.prevalence, draw),
+        abstention=describe_abstention(evaluated, draw),
     )
 
 
-def _by_subtype(judged: Judged, draw: Draw) -> dict[str, MetricBlock]:
+def _by_subtype(evaluated: Evaluated, draw: Draw) -> dict[str, MetricBlock]:
     """Measure the rows of each subtype; empty where the labels are the subtypes."""
-    frame = judged.samples.frame
+    frame = evaluated.samples.frame
     if "subtype" in frame and list(frame["subtype"]) == list(frame["label"]):
         return {}
-    return _by_column(judged, "subtype", draw)
+    return _by_column(evaluated, "subtype", draw)
 
 
-def _by_column(judged: Judged, column: str, draw: Draw) -> dict[str, MetricBlock]:
+def _by_column(evaluated: Evaluated, column: str, draw: Draw) -> dict[str, MetricBlock]:
     """Measure the rows of each value of a column; empty where the column is absent or empty."""
-    if column not in judged.samples.frame:
+    if column not in evaluated.samples.frame:
         return {}
-    cells = np.asarray(judged.samples.frame[column], dtype=str)
+    cells = np.asarray(evaluated.samples.frame[column], dtype=str)
     values = sorted({cell for cell in cells if cell}, key=_numbers_first)
     return {
-        value: to_block(summarise(judged.predictions(judged.predicted, cells == value), **draw))
+        value: to_block(
+            summarise(evaluated.predictions(evaluated.predicted, cells == value), **draw)
+        )
         for value in values
     }
 

@@ -27,7 +27,7 @@ _POOLED = "the held-out predictions of all folds' models, not of the ensemble it
 _CROSSED = "the held-out predictions of the other folds' models, for each fold"
 
 
-def lock_threshold(
+def tune_threshold(
     samples: Samples,
     probabilities: FloatArray,
     section: EvaluateSection,
@@ -107,7 +107,7 @@ def join_thresholds(thresholds: Sequence[Threshold], source: str, members: str) 
     )
 
 
-def lock_abstention(
+def calibrate_abstention(
     samples: Samples,
     probabilities: FloatArray,
     section: EvaluateSection,
@@ -157,7 +157,7 @@ def cross_calibrate(
     rules, sets = [], []
     for samples, probabilities in folds:
         others = (repeats == _repeats(samples)[0]) & ~_is_in(pooled, samples)
-        rule = lock_abstention(pooled.where(others), said[others], section, _CROSSED)
+        rule = calibrate_abstention(pooled.where(others), said[others], section, _CROSSED)
         rules += [rule] if rule is not None else []
         if rule is not None and rule.quantiles is not None:
             quantiles = [rule.quantiles[name] for name in samples.class_names]

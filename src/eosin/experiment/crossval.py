@@ -22,7 +22,13 @@ from eosin.ensembling.pooling import (
     tell_gap,
     write_mean,
 )
-from eosin.evaluation import Judged, judge, judged_by, lock_abstention, pool_folds
+from eosin.evaluation import (
+    Evaluated,
+    calibrate_abstention,
+    evaluate_predictions,
+    evaluated_by,
+    pool_folds,
+)
 from eosin.evaluation.drift import write_profile
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division
@@ -156,23 +162,27 @@ def _write_ensemble(
 def _pool(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
     _LOG.info("Pooling the held-out predictions")
     with session.watch.stage("judge"):
-        judged, logits = judge_out_of_fold(session, division, run)
-        pooled = judge(judged, session.recipe.evaluate, session.recipe.seed)
-        rule = lock_abstention(judged.samples, judged.probabilities, session.recipe.evaluate)
+        evaluated, logits = evaluate_out_of_fold(session, division, run)
+        pooled = evaluate_predictions(evaluated, session.recipe.evaluate, session.recipe.seed)
+        rule = calibrate_abstention(
+            evaluated.samples, evaluated.probabilities, session.recipe.evaluate
+        )
     with session.watch.stage("export"):
         session, info = _write_ensemble(session, division, run, rule)
-    write_predictions(run, [judged], [logits])
+    write_predictions(run, [evaluated], [logits])
     # Every image was trained on in its turn.
-    write_profile(ModelFolder(run.model), session.bank, judged.samples, judged)
+    write_profile(ModelFolder(run.model), session.bank, evaluated.samples, evaluated)
     pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD)
     first = next(iter(division.folds.values()))
-    write_pictures(run, replace(division, samples=first.samples), judged, session)
+    write_pictures(run, replace(division, samples=first.samples), evaluated, session)
     splits = {OUT_OF_FOLD: pooled}
     finish_run(run, describe_training(run, session), info, splits, {MEMBERS: pooled})
     return splits
 
 
-def judge_out_of_fold(session: Session, division: Division, run: RunFolder) -> tuple[Judged, Any]:
+def evaluate_out_of_fold(
+    session: Session, division: Division, run: RunFolder
+) -> tuple[Evaluated, Any]:
     """Let every fold's own model judge the part that it never saw.
 
     Returns:
@@ -185,10 +195,10 @@ def judge_out_of_fold(session: Session, division: Division, run: RunFolder) -> t
         # A fold's own window of counts or stain reference, where there is one.
         bank = session.bank.reading(classifier.info.preprocessing)
         logits = classifier.logits(bank.of(held_out))
-        parts.append(judged_by(classifier, held_out, logits))
+        parts.append(evaluated_by(classifier, held_out, logits))
         tables.append(logits_table(held_out, logits))
-    judged = pool_folds(parts, session.recipe.evaluate)
-    frame = judged.samples.frame.assign(split=OUT_OF_FOLD)
+    evaluated = pool_folds(parts, session.recipe.evaluate)
+    frame = evaluated.samples.frame.assign(split=OUT_OF_FOLD)
     pooled_table = pd.concat(tables, ignore_index=True)
     pooled_table["split"] = OUT_OF_FOLD
-    return replace(judged, samples=replace(judged.samples, frame=frame)), pooled_table
+    return replace(evaluated, samples=replace(evaluated.samples, frame=frame)), pooled_table

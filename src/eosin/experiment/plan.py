@@ -162,11 +162,11 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
     every = evaluation_interval(per_epoch, train.evaluations_per_epoch)
     evaluations = trainings * train.epochs * (per_epoch // every)
     recalibrated = min(RECALIBRATED, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
-    judging = evaluations * (len(inputs.val) + recalibrated) * probe.judge_image_s
+    judging = evaluations * (len(inputs.val) + recalibrated) * probe.evaluate_image_s
     seconds = steps * probe.step_s + judging
     if is_head_only := needs_features_only(inputs):
         n_embedded = len(embedded_part(inputs)) + len(inputs.val)
-        seconds = trainings * n_embedded * probe.judge_image_s
+        seconds = trainings * n_embedded * probe.evaluate_image_s
     names, targets = prepared.samples.class_names, prepared.samples.targets
     patients = prepared.samples.frame["patient"]
     return Plan(
@@ -211,10 +211,10 @@ def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings
     frame = relocated(samples, default_output(recipe.name)).frame
     manifest = len(frame.to_csv(index=False).encode())
     row = manifest // len(samples) + _CLASS_BYTES * len(samples.class_names)
-    judged = row * int((samples.frame["split"] != "train").sum())
+    evaluated = row * int((samples.frame["split"] != "train").sum())
     once = manifest + _INPUT_BYTES * len(samples) + len(split.model_dump_json(indent=2))
     if trainings == 1:
-        return once + judged
+        return once + evaluated
     # Every fold has its own; each image is in one pooled test part a repeat.
     pooled = row * len(samples) * recipe.data.split.repeats
-    return once + trainings * (manifest + judged) + pooled
+    return once + trainings * (manifest + evaluated) + pooled

@@ -13,7 +13,13 @@ from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
 from eosin.core.types import Samples
-from eosin.evaluation import Judged, judge, judged_by, lock_abstention, lock_threshold
+from eosin.evaluation import (
+    Evaluated,
+    calibrate_abstention,
+    evaluate_predictions,
+    evaluated_by,
+    tune_threshold,
+)
 from eosin.evaluation.drift import write_profile
 from eosin.experiment.model_info import Origin
 from eosin.experiment.split import Division
@@ -64,13 +70,16 @@ def fit_split(
         origin = _origin(session, samples, chain)
         draft = session.backend.write(network, ModelFolder(run.model), origin, session.bank.of(val))
     with watch.stage("judge"):
-        info, judged, logits = _judge_parts(session, run, draft, {"val": val, "test": test})
-        splits = {name: judge(part, recipe.evaluate, recipe.seed) for name, part in judged.items()}
-        write_predictions(run, list(judged.values()), logits)
-        write_profile(ModelFolder(run.model), session.bank, train, judged["val"])
+        info, evaluated, logits = _evaluate_parts(session, run, draft, {"val": val, "test": test})
+        splits = {
+            name: evaluate_predictions(part, recipe.evaluate, recipe.seed)
+            for name, part in evaluated.items()
+        }
+        write_predictions(run, list(evaluated.values()), logits)
+        write_profile(ModelFolder(run.model), session.bank, train, evaluated["val"])
         rows = session.bank.of(samples).rows
         write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
-        write_pictures(run, division, judged["test"], session)
+        write_pictures(run, division, evaluated["test"], session)
     finish_run(run, describe_training(run, session), info, splits, splits)
     return splits
 
@@ -155,9 +164,9 @@ def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> O
     )
 
 
-def _judge_parts(
+def _evaluate_parts(
     session: Session, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
-) -> tuple[ModelInfo, dict[str, Judged], list[Any]]:
+) -> tuple[ModelInfo, dict[str, Evaluated], list[Any]]:
     """Calibrate on validation, lock threshold and abstention, then look at the test part once."""
     evaluate = session.recipe.evaluate
     classifier = Classifier(run.model, info=draft)
@@ -172,10 +181,10 @@ def _judge_parts(
         update={
             "temperature": temperature,
             "temperature_source": fitted_on,
-            "threshold": lock_threshold(val, probabilities, evaluate, "val", session.recipe.seed),
-            "abstention": lock_abstention(val, probabilities, evaluate, "val"),
+            "threshold": tune_threshold(val, probabilities, evaluate, "val", session.recipe.seed),
+            "abstention": calibrate_abstention(val, probabilities, evaluate, "val"),
         }
     )
     classifier = Classifier(run.model, info=info)
-    judged = {name: judged_by(classifier, part, logits[name]) for name, part in parts.items()}
-    return info, judged, [logits_table(part, logits[name]) for name, part in parts.items()]
+    evaluated = {name: evaluated_by(classifier, part, logits[name]) for name, part in parts.items()}
+    return info, evaluated, [logits_table(part, logits[name]) for name, part in parts.items()]

@@ -39,7 +39,7 @@ class Division:
     folds: dict[tuple[int, int], Division] = field(default_factory=dict)
 
     @property
-    def judged(self) -> Samples:
+    def evaluated(self) -> Samples:
         """The images that are judged: the test part, or with folds all."""
         return self.samples if self.folds else self.samples.part("test")
 

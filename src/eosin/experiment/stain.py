@@ -164,7 +164,7 @@ def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
     write_document(run.stain, record)
 
 
-def carry_stain(run: RunFolder, member: RunFolder, reference: Any, judged: Samples) -> None:
+def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Samples) -> None:
     """Write ``stain.json`` of an ensemble: what of the judged images a member left as it was.
 
     Whether a stain can be told depends on the image and the method, not on the reference.
@@ -173,7 +173,7 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, judged: Sampl
         run: The ensemble's folder.
         member: A member's run folder.
         reference: The ensemble's; nothing is written without.
-        judged: The images that it was judged on, with a ``split`` column.
+        evaluated: The images that it was judged on, with a ``split`` column.
     """
     if reference is None or not member.stain.exists():
         return
@@ -181,15 +181,15 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, judged: Sampl
         (member.root / image.path).resolve(): image
         for image in read_document(member.stain, StainRecord).unchanged
     }
-    cells = zip(judged.frame["path"], judged.frame["split"], strict=True)
+    cells = zip(evaluated.frame["path"], evaluated.frame["split"], strict=True)
     parts = [(part, split) for cell, split in cells for part in parts_of(cell) if part]
     unchanged = [
         left[path].model_copy(update={"path": part, "split": split})
         for part, split in parts
-        if (path := (judged.root / part).resolve()) in left
+        if (path := (evaluated.root / part).resolve()) in left
     ]
     totals = Counter(split for _, split in parts)
-    write_stain(run, [Treated(reference, totals, unchanged)], judged.root)
+    write_stain(run, [Treated(reference, totals, unchanged)], evaluated.root)
 
 
 def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:

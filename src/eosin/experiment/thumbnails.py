@@ -17,7 +17,7 @@ from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
 from eosin.core.types import Image, IntArray, Samples
-from eosin.evaluation import Judged
+from eosin.evaluation import Evaluated
 from eosin.experiment.split import Division
 from eosin.experiment.writer import Session
 from eosin.images.bank import ImageBank, PictureFiles
@@ -31,36 +31,38 @@ _MISTAKES = 12
 _PAIRS_PER_FINDING, _PAIRS = 4, 16
 
 
-def write_pictures(run: RunFolder, division: Division, judged: Judged, session: Session) -> None:
+def write_pictures(
+    run: RunFolder, division: Division, evaluated: Evaluated, session: Session
+) -> None:
     """Write ``samples/``.
 
     Args:
         run: The run folder.
         division: Its samples with a ``split`` column; examples come from the training part.
-        judged: The test part, for the mistakes.
+        evaluated: The test part, for the mistakes.
         session: Decoded images, and how the network saw them.
     """
     samples, bank, recipe = division.samples, session.bank, session.recipe
     train = samples.part("train")
     if isinstance(bank.preprocessing, Embedding):
-        pictures = _pictures_of_files(run, train, judged, recipe.seed)
+        pictures = _pictures_of_files(run, train, evaluated, recipe.seed)
     else:
         pictures = _examples(run, train, bank, recipe.seed)
         policy = POLICIES.get(recipe.augment.policy)
         if not policy.changes_nothing:
             pictures += _augmented(run, train, bank, policy, session.copies or 1, recipe.seed)
-        pictures += mistakes(run, judged, bank)
+        pictures += mistakes(run, evaluated, bank)
         pictures += _pairs(run, samples, division.audit, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))
 
 
 def _pictures_of_files(
-    run: RunFolder, train: Samples, judged: Judged, seed: int
+    run: RunFolder, train: Samples, evaluated: Evaluated, seed: int
 ) -> list[SamplePicture]:
     """Save pictures of images whose features alone were needed; none where a file lacks."""
     files = PictureFiles()
     try:
-        return _examples(run, train, files, seed) + mistakes(run, judged, files)
+        return _examples(run, train, files, seed) + mistakes(run, evaluated, files)
     except ImageError:
         return []
 
@@ -123,15 +125,17 @@ def _augmented(
     ]
 
 
-def mistakes(run: RunFolder, judged: Judged, bank: ImageBank | PictureFiles) -> list[SamplePicture]:
+def mistakes(
+    run: RunFolder, evaluated: Evaluated, bank: ImageBank | PictureFiles
+) -> list[SamplePicture]:
     """Save the images that the model got wrong with most confidence."""
-    confidence = judged.probabilities.max(axis=1)
+    confidence = evaluated.probabilities.max(axis=1)
     saved = []
-    for n, row in enumerate(find_mistakes(judged)):
-        one = judged.samples.where(np.arange(len(judged.samples)) == row)
+    for n, row in enumerate(find_mistakes(evaluated)):
+        one = evaluated.samples.where(np.arange(len(evaluated.samples)) == row)
         picture = _describe(one, 0, "mistake").model_copy(
             update={
-                "predicted": one.class_names[judged.predicted[row]],
+                "predicted": one.class_names[evaluated.predicted[row]],
                 "probability": float(confidence[row]),
             }
         )
@@ -161,10 +165,10 @@ def _pairs(
     return saved
 
 
-def find_mistakes(judged: Judged) -> IntArray:
+def find_mistakes(evaluated: Evaluated) -> IntArray:
     """Return the rows that the model got wrong with most confidence, the surest first."""
-    confidence = judged.probabilities.max(axis=1)
-    wrong = np.flatnonzero(judged.predicted != judged.samples.targets)
+    confidence = evaluated.probabilities.max(axis=1)
+    wrong = np.flatnonzero(evaluated.predicted != evaluated.samples.targets)
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
 
 

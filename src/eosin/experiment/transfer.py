@@ -70,7 +70,7 @@ def prepare_stages(
         leaks += audit_stage(
             section.name,
             (mine.samples, mine.hashes),
-            (division.judged, prepared.hashes),
+            (division.evaluated, prepared.hashes),
             is_same_source=_may_share_groups(section.data, recipe.data),
             alike=find_alike(mine.album.joined(prepared.album), len(mine.album)),
             distinct=recipe.data.alike_names == "distinct",

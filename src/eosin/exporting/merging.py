@@ -69,7 +69,7 @@ def merge_onnx(
         _add_preparation(joined, member, prefix, input_px)
         _add_weights(joined, model.graph, kept)
         joined.node.extend(model.graph.node)
-        _add_judgement(joined, member, prefix)
+        _add_evaluation(joined, member, prefix)
     _add_mean(joined, len(models))
     num_classes = models[0].graph.output[0].type.tensor_type.shape.dim[1].dim_value
     joined.output.append(
@@ -138,7 +138,7 @@ def _add_weights(joined: onnx.GraphProto, graph: onnx.GraphProto, kept: dict[byt
             joined.node.append(helper.make_node("Identity", [first], [weights.name]))
 
 
-def _add_judgement(joined: onnx.GraphProto, member: Member, prefix: str) -> None:
+def _add_evaluation(joined: onnx.GraphProto, member: Member, prefix: str) -> None:
     """Add the logarithms of a member's calibrated probabilities, shape (1, N, K)."""
     # Distinct from the member's own names: a merged file may itself become a member.
     own = f"of_{prefix}"
@@ -155,12 +155,12 @@ def _add_judgement(joined: onnx.GraphProto, member: Member, prefix: str) -> None
 
 def _add_mean(joined: onnx.GraphProto, count: int) -> None:
     """Add the logarithm of the mean of all members' probabilities, shape (N, K)."""
-    judged = [f"of_member{number}_judged" for number in range(count)]
+    evaluated = [f"of_member{number}_judged" for number in range(count)]
     first = _constant(joined, "axis", np.array([0], dtype=np.int64))
     log_count = _constant(joined, "log_count", np.float32(math.log(count)))
     joined.node.extend(
         [
-            helper.make_node("Concat", judged, ["judged"], axis=0),
+            helper.make_node("Concat", evaluated, ["judged"], axis=0),
             helper.make_node("ReduceLogSumExp", ["judged", first], ["log_sum"], keepdims=0),
             helper.make_node("Sub", ["log_sum", log_count], ["logits"]),
         ]

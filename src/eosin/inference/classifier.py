@@ -76,16 +76,18 @@ class Classifier:
         with progress_bar("Predicting") as advance:
             for start in range(0, len(images), _BATCH):
                 batch = images[start : start + _BATCH]
-                parts.append(self._judge(to_input(batch, self.info.preprocessing)))
+                parts.append(self._run_views(to_input(batch, self.info.preprocessing)))
                 self._check_finite(parts[-1])
                 advance(min(start + _BATCH, len(images)), len(images))
         return np.concatenate(parts).astype(np.float64)
 
-    def _judge(self, inputs: FloatArray) -> FloatArray:
+    def _run_views(self, inputs: FloatArray) -> FloatArray:
         if self.info.test_time == "none":
             return self._network.run(inputs)
-        judged = [self._network.run(view).astype(np.float64) for view in _views(inputs)]
-        mean: FloatArray = logsumexp(log_softmax(judged, axis=-1), axis=0) - np.log(len(judged))
+        evaluated = [self._network.run(view).astype(np.float64) for view in _views(inputs)]
+        mean: FloatArray = logsumexp(log_softmax(evaluated, axis=-1), axis=0) - np.log(
+            len(evaluated)
+        )
         return mean
 
     def _check_finite(self, logits: FloatArray) -> None:

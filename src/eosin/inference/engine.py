@@ -116,11 +116,11 @@ def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo
         members.append(_rescaled(_runner(_build(weights, info)), scale))
 
     def run(images: FloatArray) -> FloatArray:
-        judged = [
+        evaluated = [
             log_softmax(member(images) / temperature, axis=-1)
             for member, temperature in zip(members, temperatures, strict=True)
         ]
-        mean: FloatArray = logsumexp(judged, axis=0) - np.log(len(judged))
+        mean: FloatArray = logsumexp(evaluated, axis=0) - np.log(len(evaluated))
         return mean
 
     return run

@@ -62,9 +62,9 @@ def write_report(run: Path) -> Path:
 
 def _figures(run: FinishedRun) -> dict[str, list[Picture]]:
     """Draw the figures, by section."""
-    judged = run.judged
+    evaluated = run.evaluated
     headline = interval_figure(
-        [Series("Image", judged.image)],
+        [Series("Image", evaluated.image)],
         name="headline",
         caption=f"Metrics of the {split_name(run)} with their 95 % intervals.",
     )
@@ -79,18 +79,21 @@ def _figures(run: FinishedRun) -> dict[str, list[Picture]]:
         ),
         "learning": learning_figures(histories) if histories else [],
         "drift": drift_figures(run),
-        **_judging_figures(run),
+        **_evaluation_figures(run),
     }
 
 
-def _judging_figures(run: FinishedRun) -> dict[str, list[Picture]]:
-    scores, judged = scores_of(run), run.judged
-    confusion = [confusion_figure(judged.confusion)] if judged.confusion.labels else []
-    curve = _present(decision_curve_figure(judged))
+def _evaluation_figures(run: FinishedRun) -> dict[str, list[Picture]]:
+    scores, evaluated = scores_of(run), run.evaluated
+    confusion = [confusion_figure(evaluated.confusion)] if evaluated.confusion.labels else []
+    curve = _present(decision_curve_figure(evaluated))
     if scores is None:
         return {"judging": confusion, "calibration": [], "decisions": curve}
-    curves = _present(roc_figure(scores, judged), precision_recall_figure(scores, judged))
-    reliability, histogram = reliability_figure(scores, judged), histogram_figure(scores, judged)
+    curves = _present(roc_figure(scores, evaluated), precision_recall_figure(scores, evaluated))
+    reliability, histogram = (
+        reliability_figure(scores, evaluated),
+        histogram_figure(scores, evaluated),
+    )
     # The histogram of scores is shown beside the threshold, if there is one.
     is_cut = bool(decisions.threshold_words(run))
     return {
@@ -117,7 +120,7 @@ def _context(run: FinishedRun, figures: dict[str, list[Picture]]) -> dict[str, A
         "unchecked": run.audit.unchecked if run.audit else "",
         "units": units(run),
         "has_units": has_units(run),
-        "has_patients": run.judged.n_patients is not None,
+        "has_patients": run.evaluated.n_patients is not None,
         "split_name": split_name(run),
         "threshold": threshold_text(run),
         "members_table": members_table(run),

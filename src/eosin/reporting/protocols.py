@@ -75,7 +75,7 @@ def _gather(folder: Path) -> tuple[Protocol, Protocol]:
 
 def _chart(both: tuple[Protocol, ...], title: str = "") -> Picture | None:
     return interval_figure(
-        [Series(protocol.label, protocol.run.judged.image) for protocol in both],
+        [Series(protocol.label, protocol.run.evaluated.image) for protocol in both],
         name="protocols",
         caption="Each metric under both splits, with its 95 % interval.",
         title=title,
@@ -86,7 +86,7 @@ def _chart(both: tuple[Protocol, ...], title: str = "") -> Picture | None:
 def _roc(both: tuple[Protocol, ...]) -> Picture | None:
     return overlaid_roc(
         [
-            (protocol.label, scores, protocol.run.judged)
+            (protocol.label, scores, protocol.run.evaluated)
             for protocol in both
             if (scores := scores_of(protocol.run)) is not None
         ]
@@ -114,9 +114,9 @@ def _context(
 def _size_table(both: tuple[Protocol, ...]) -> Table:
     seen = [(p.seen.n_groups, p.seen.n_images) if p.seen else (None, None) for p in both]
     rows = (
-        ("Images", [count(p.run.judged.n_images) for p in both]),
-        ("Patients", [_or_unknown(p.run.judged.n_patients) for p in both]),
-        ("Groups", [count(p.run.judged.n_groups) for p in both]),
+        ("Images", [count(p.run.evaluated.n_images) for p in both]),
+        ("Patients", [_or_unknown(p.run.evaluated.n_patients) for p in both]),
+        ("Groups", [count(p.run.evaluated.n_groups) for p in both]),
         (
             "Judged groups also trained on",
             [_or_unknown(groups) for groups, _ in seen],
@@ -146,7 +146,7 @@ def _metric_table(both: tuple[Protocol, ...]) -> Table:
     notes = Footnotes()
     rows = []
     for name in METRIC_NAMES:
-        metrics = [p.run.judged.image.get(name) for p in both]
+        metrics = [p.run.evaluated.image.get(name) for p in both]
         if all(metric is None for metric in metrics):
             continue
         rows.append((Cell(metric_label(name)), *map(notes.cell, metrics), Cell(_gap(*metrics))))
@@ -178,7 +178,7 @@ class Protocol:
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
     """Return the first metric that both runs have."""
     for name in LEADING:
-        a, b = (p.run.judged.image.get(name) for p in (strict, published))
+        a, b = (p.run.evaluated.image.get(name) for p in (strict, published))
         if a is not None and b is not None and a.value is not None and b.value is not None:
             return name, a, b
     return None
@@ -248,12 +248,12 @@ def leak_words(protocol: Protocol) -> str:
     unit = unit_name(run)
     if not seen.n_groups:
         return f"No judged {unit} was also trained on."
-    total = run.judged.n_groups
+    total = run.evaluated.n_groups
     text = f"{_shared_share(seen.n_groups, total)} judged {unit}s were also trained on"
     if seen.n_images is not None:
         text += f", with {quantity(seen.n_images, 'judged image')}"
-        if run.judged.n_images >= seen.n_images:
-            text += f" ({share(seen.n_images / run.judged.n_images)})"
+        if run.evaluated.n_images >= seen.n_images:
+            text += f" ({share(seen.n_images / run.evaluated.n_images)})"
     return f"{text}."
 
 

@@ -53,12 +53,12 @@ def _from_manifest(run: FinishedRun) -> Exposure | None:
     frame = run.manifest
     if frame is None or "split" not in frame:
         return None
-    judged = frame[frame["split"] == run.split]
+    evaluated = frame[frame["split"] == run.split]
     others = frame[frame["split"].isin([part for part in SPLITS if part != run.split])]
-    if not len(judged) or not len(others):
+    if not len(evaluated) or not len(others):
         return None
-    shared = set(judged["group"]) & set(others["group"])
-    return Exposure(len(shared), int(judged["group"].isin(shared).sum()))
+    shared = set(evaluated["group"]) & set(others["group"])
+    return Exposure(len(shared), int(evaluated["group"].isin(shared).sum()))
 
 
 def _between_folds(run: FinishedRun) -> Exposure | None:
@@ -92,10 +92,10 @@ def _from_audit(run: FinishedRun) -> Exposure | None:
         return None
     # The audit gives one example pair for each group that two subsets share; that of an ensemble
     # repeats it for each member.
-    judged = [pair.b for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
+    evaluated = [pair.b for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
     frame = run.predictions
     groups = {} if frame is None else dict(zip(frame["path"], frame["group"], strict=True))
-    return Exposure(len({groups.get(path, path) for path in judged}))
+    return Exposure(len({groups.get(path, path) for path in evaluated}))
 
 
 def _from_overlap(run: FinishedRun) -> Exposure | None:
@@ -120,7 +120,7 @@ def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
 def leading_name(name: str, run: FinishedRun) -> str:
     """Return the name of the leading metric in a sentence."""
     label = metric_label(name, short=True)
-    return f"macro {label}" if run.judged.positive is None and name == "auc" else label
+    return f"macro {label}" if run.evaluated.positive is None and name == "auc" else label
 
 
 def split_name(run: FinishedRun) -> str:
@@ -130,13 +130,13 @@ def split_name(run: FinishedRun) -> str:
 
 def units(run: FinishedRun) -> str:
     """Return the size of the evaluated split, e.g. ``"110 images of 6 patients"``."""
-    judged = run.judged
+    evaluated = run.evaluated
     is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
-    images = quantity(judged.n_images, "bundle" if is_fused else "image")
-    if judged.n_patients is not None:
-        return f"{images} of {quantity(judged.n_patients, 'patient')}"
-    if judged.n_groups != judged.n_images:
-        return f"{images} of {quantity(judged.n_groups, 'group')}"
+    images = quantity(evaluated.n_images, "bundle" if is_fused else "image")
+    if evaluated.n_patients is not None:
+        return f"{images} of {quantity(evaluated.n_patients, 'patient')}"
+    if evaluated.n_groups != evaluated.n_images:
+        return f"{images} of {quantity(evaluated.n_groups, 'group')}"
     return images
 
 
@@ -144,12 +144,12 @@ def unit_name(run: FinishedRun) -> str:
     """Return the noun of a group: ``patient`` where each patient is one group."""
     if not has_units(run):
         return "image"
-    return "patient" if run.judged.n_patients == run.judged.n_groups else "group"
+    return "patient" if run.evaluated.n_patients == run.evaluated.n_groups else "group"
 
 
 def verdict(run: FinishedRun) -> str:
     """Return the verdict: one sentence with the leading metric and the data it rests on."""
-    lead = leading_metric(run.judged.image)
+    lead = leading_metric(run.evaluated.image)
     if lead is None:
         return f"No headline number: {_why_none(run)} (judged on {units(run)})."
     name, metric = lead
@@ -159,7 +159,7 @@ def verdict(run: FinishedRun) -> str:
 
 
 def _why_none(run: FinishedRun) -> str:
-    metric = run.judged.image.get(LEADING[0])
+    metric = run.evaluated.image.get(LEADING[0])
     return (metric.reason if metric else None) or "nothing could be measured"
 
 
@@ -187,12 +187,12 @@ def _unit_plural(run: FinishedRun, n: int) -> str:
 
 def has_units(run: FinishedRun) -> bool:
     """Return True if patients or other groups of the images are known."""
-    return run.judged.n_patients is not None or run.judged.n_groups != run.judged.n_images
+    return run.evaluated.n_patients is not None or run.evaluated.n_groups != run.evaluated.n_images
 
 
 def caution(run: FinishedRun) -> tuple[str, str] | None:
     """Return heading and text of what limits the headline's interval; ``None`` if nothing does."""
-    lead = leading_metric(run.judged.image)
+    lead = leading_metric(run.evaluated.image)
     if lead is None:
         return None
     metric = lead[1]
@@ -214,7 +214,7 @@ def _sentence(reason: str) -> str:
 
 def threshold_text(run: FinishedRun) -> str:
     """Describe the tuned threshold, its source and target recall; empty without one."""
-    threshold = run.judged.threshold
+    threshold = run.evaluated.threshold
     if threshold.value is None and threshold.target_recall is None:
         return ""
     where = "" if threshold.value is None else f"{number(threshold.value)}, chosen on "

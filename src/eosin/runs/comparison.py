@@ -24,7 +24,7 @@ _INCIDENTAL = ("name", "description", "seed")
 def make_contenders(shared: SharedImages) -> list[Contender]:
     """Return each run's predictions of the shared images, in the order of their paths."""
     first, frame = shared.runs[0], shared.frame
-    names, positive = first.class_names, first.judged.positive
+    names, positive = first.class_names, first.evaluated.positive
     # Of a two-class task only: a macro average needs none.
     index = names.index(positive) if positive is not None and len(names) == 2 else None
     targets = np.array([names.index(label) for label in frame["label"]], dtype=np.int64)

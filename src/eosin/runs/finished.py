@@ -28,7 +28,7 @@ from eosin.recipe import Recipe, read_recipe
 from eosin.runs.relocation import find_images, find_moved_paths
 
 #: The splits that a page can be about; the first that the run has is taken.
-JUDGED_FIRST = ("test", OUT_OF_FOLD, EXTERNAL)
+EVALUATED_FIRST = ("test", OUT_OF_FOLD, EXTERNAL)
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,18 @@ class FinishedRun:
     def split(self) -> str:
         """The split that a page is about."""
         return next(
-            (name for name in JUDGED_FIRST if name in self.metrics), next(iter(self.metrics))
+            (name for name in EVALUATED_FIRST if name in self.metrics), next(iter(self.metrics))
         )
 
     @property
-    def judged(self) -> SplitMetrics:
+    def evaluated(self) -> SplitMetrics:
         """The measurements of :attr:`split`."""
         return self.metrics[self.split]
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes in the order of the network's outputs."""
-        return tuple(self.judged.confusion.labels)
+        return tuple(self.evaluated.confusion.labels)
 
     @cached_property
     def recipe(self) -> Recipe | None:
@@ -275,7 +275,7 @@ class FinishedRun:
         return relocated(samples, self.base or self.root).frame
 
     def _thresholds(self) -> Any:
-        frame, fixed = self.predictions, self.judged.threshold.value
+        frame, fixed = self.predictions, self.evaluated.threshold.value
         thresholds = np.full(len(frame), np.nan if fixed is None else fixed)
         for fold in self.folds:
             if fold.model is not None and {"repeat", "fold"} <= set(frame):
@@ -366,12 +366,13 @@ def _optional(path: Path, kind: type[D]) -> D | None:
 
 def _check_counts(run: FinishedRun) -> None:
     """Check the tables' numbers of rows, which differ in a file cut off between two rows."""
-    judged, folder = run.judged, run.folder
-    if run.predictions is not None and run.predictions["path"].nunique() != judged.n_images:
+    evaluated, folder = run.evaluated, run.folder
+    if run.predictions is not None and run.predictions["path"].nunique() != evaluated.n_images:
         found = run.predictions["path"].nunique()
         raise damaged(
             folder.predictions,
-            f"it has {found:,} images of {run.split!r}, {folder.metrics.name} {judged.n_images:,}",
+            f"it has {found:,} images of {run.split!r}, "
+            f"{folder.metrics.name} {evaluated.n_images:,}",
         )
     if run.manifest is None or run.split_report is None or "split" not in run.manifest:
         return

@@ -16,7 +16,7 @@ from eosin.artifacts.predictions import PREFIX
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.files import sha256_file
 from eosin.core.types import BUNDLED, ImageReference, Samples
-from eosin.runs.finished import JUDGED_FIRST, FinishedRun, read_run
+from eosin.runs.finished import EVALUATED_FIRST, FinishedRun, read_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def read_comparable(runs: Sequence[Path | str]) -> list[FinishedRun]:
 
 def _read(place: Path, name: str, base: Path) -> FinishedRun:
     run = read_run(place, name, base)
-    if run.split not in JUDGED_FIRST:
+    if run.split not in EVALUATED_FIRST:
         raise ArtifactError(
             f"{place} was judged on {run.split!r} only, which its training knew",
             hint="Evaluate its run on the test part: eosin evaluate RUN -o DIR",
@@ -128,7 +128,7 @@ def _read(place: Path, name: str, base: Path) -> FinishedRun:
 
 def _check_same_task(one: FinishedRun, other: FinishedRun) -> None:
     told = [f"{', '.join(sorted(each.class_names))}" for each in (one, other)]
-    positives = [each.judged.positive for each in (one, other)]
+    positives = [each.evaluated.positive for each in (one, other)]
     if told[0] != told[1] or positives[0] != positives[1]:
         tasks = [f"{t} (positive: {p})" for t, p in zip(told, positives, strict=True)]
         raise ArtifactError(

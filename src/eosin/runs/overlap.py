@@ -113,18 +113,18 @@ def audit_shared(shared: SharedImages) -> AuditReport:
     by path, group, accession and cluster, and from the runs' own audits those that need the files
     or an earlier training.
     """
-    judged = set(shared.samples.frame["path"])
+    evaluated = set(shared.samples.frame["path"])
     findings: list[Finding] = []
     for run in shared.runs:
         for name, samples in run.divisions:
             table = _named_alike(samples, shared.known)
             split = table.frame["split"]
-            kept = split.isin(["train", "val"]) | table.frame["path"].isin(judged)
+            kept = split.isin(["train", "val"]) | table.frame["path"].isin(evaluated)
             leaks = audit_samples(table.where(kept.to_numpy())).leaks
             findings += _told(name, (leak for leak in leaks if leak.pairs[0].split_b == "test"))
-        findings += _told(run.short_name, own_leaks(run, shared.samples.root, judged))
+        findings += _told(run.short_name, own_leaks(run, shared.samples.root, evaluated))
     paths = pd.concat([run.samples.frame[["path", "group", "patient"]] for run in shared.runs])
-    n_judged = SplitSize(n_images=len(judged), n_groups=len(set(shared.samples.groups)))
+    n_judged = SplitSize(n_images=len(evaluated), n_groups=len(set(shared.samples.groups)))
     return AuditReport(
         n_images=int(paths["path"].nunique()),
         n_groups=int(paths["group"].nunique()),
@@ -149,19 +149,19 @@ def _told(name: str, leaks: Iterable[Finding]) -> list[Finding]:
     return [leak.model_copy(update={"message": f"{name}: {leak.message}"}) for leak in leaks]
 
 
-def own_leaks(run: FinishedRun, base: Path, judged: set[str]) -> list[Finding]:
+def own_leaks(run: FinishedRun, base: Path, evaluated: set[str]) -> list[Finding]:
     """Return the leaks of the evaluated images that only the run's own audit can find."""
     found = []
     for leak in run.audit.leaks if run.audit else ():
-        moved = [_judged_last(pair) for pair in _moved(leak.pairs, run.root, base)]
+        moved = [_evaluated_last(pair) for pair in _moved(leak.pairs, run.root, base)]
         of_stage = bool(moved) and str(moved[0].split_a).startswith("stage ")
         if leak.kind in _BY_CONTENT or of_stage:
-            pairs = [pair for pair in moved if pair.b in judged]
+            pairs = [pair for pair in moved if pair.b in evaluated]
             found += [leak.model_copy(update={"pairs": pairs})] if pairs else []
     return found
 
 
-def _judged_last(pair: Pair) -> Pair:
+def _evaluated_last(pair: Pair) -> Pair:
     """Return a pair with the image of a stage first; older runs have it last."""
     if not str(pair.split_b).startswith("stage "):
         return pair

@@ -107,14 +107,14 @@ class Probe:
 
     Attributes:
         step_s: Median time of one training step with loading and augmentation.
-        judge_image_s: Time to judge one validation image.
+        evaluate_image_s: Time to judge one validation image.
         peak_bytes: Most memory held so far: the process's, or the accelerator's; nothing where
             the system does not tell.
         on_accelerator: Whether that is the accelerator's.
     """
 
     step_s: float
-    judge_image_s: float
+    evaluate_image_s: float
     peak_bytes: int | None
     on_accelerator: bool = False
 

@@ -109,9 +109,9 @@ def fit_engine(
         def evaluate(network: Network) -> dict[str, float]:
             nonlocal tally
             trained, tally = tally.scores(inputs.positive, loss), Tally()
-            judged = _judge(network, inputs, section.batch_size).scores(inputs.positive, loss)
+            evaluated = _validate(network, inputs, section.batch_size).scores(inputs.positive, loss)
             row = {name: trained[name] for name in ("loss", *HISTORY_TRAIN)}
-            row |= {f"val_{name}": value for name, value in judged.items()}
+            row |= {f"val_{name}": value for name, value in evaluated.items()}
             return {name: math.nan if value is None else value for name, value in row.items()}
 
         network.fit(
@@ -186,7 +186,7 @@ def make_schedule(section: ScheduleSection, evaluations: int) -> Schedule:
     return Schedule()
 
 
-def _judge(network: Network, inputs: FitInputs, batch_size: int) -> Tally:
+def _validate(network: Network, inputs: FitInputs, batch_size: int) -> Tally:
     """Return what the network says of the validation part."""
     part, tally = inputs.val, Tally()
     for start in range(0, len(part), batch_size):

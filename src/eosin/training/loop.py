@@ -197,12 +197,12 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
         optimizer.step()
         loss.item()  # waits for the device
         times.append(time.perf_counter() - start)
-    judged = _judge(network.eval(), section, inputs, scale)
+    evaluated = _time_evaluation(network.eval(), section, inputs, scale)
     kept = sorted(times[_WARM_UP:] or times)
-    return Probe(kept[len(kept) // 2], judged, _peak_bytes(device), device == "cuda")
+    return Probe(kept[len(kept) // 2], evaluated, _peak_bytes(device), device == "cuda")
 
 
-def _judge(
+def _time_evaluation(
     network: nn.Module, section: TrainSection, inputs: FitInputs, scale: InputScaling
 ) -> float:
     """Return the time to judge one image, of a few batches."""

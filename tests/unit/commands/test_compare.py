@@ -18,7 +18,7 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, UnknownNameError, UsageError
 from eosin.core.files import write_text
 from eosin.core.types import Samples
-from eosin.evaluation import Judged, judge
+from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.recipe import recipe_from_dict, recipe_to_toml
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting.noise import cautions, headline
@@ -69,9 +69,9 @@ def write_run(tmp_path, pictures):
         run.root.mkdir(parents=True)
         samples = Samples(frame, run.root, CLASSES, "malignant")
         locked = Threshold(value=0.4, source="val", target_recall=0.9)
-        judged = Judged(samples, probabilities, (score >= 0.4).astype(int), locked)
+        judged = Evaluated(samples, probabilities, (score >= 0.4).astype(int), locked)
         split = frame["split"].iloc[0]
-        metrics = judge(judged, EvaluateSection(resamples=100), 0)
+        metrics = evaluate_predictions(judged, EvaluateSection(resamples=100), 0)
         write_metrics(run.metrics, {split: metrics})
         predictions_table(samples, probabilities).to_csv(run.predictions, index=False)
         values = {"name": name, "model": {"name": change.get("model", "light_cnn")}}

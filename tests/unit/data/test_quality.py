@@ -16,7 +16,7 @@ from eosin.data.quality import (
     Thresholds,
     decode_stored,
     explain_flag,
-    judge,
+    flag_images,
     measure_image,
     measure_samples,
 )
@@ -48,7 +48,7 @@ def sharp():
 
 def flags_of(sharp, image, **options):
     """Flags of one image among good ones."""
-    report = judge({**sharp, "odd one": measure_image(image, **options)})
+    report = flag_images({**sharp, "odd one": measure_image(image, **options)})
     flags = dict(zip(report.table["path"], report.table["flags"], strict=True))
     assert not any(flags[path] for path in sharp)
     return flags["odd one"]
@@ -106,12 +106,12 @@ def test_a_pen_mark_is_found_by_its_colour(sharp, ink):
 def test_of_a_constant_image_nothing_else_is_said(sharp, colour):
     image = np.full((64, 64, 3), colour, dtype=np.uint8)
     image[5, 5] ^= 1  # as JPEG leaves it
-    report = judge({**sharp, "a": measure_image(image), "b": measure_image(image)})
+    report = flag_images({**sharp, "a": measure_image(image), "b": measure_image(image)})
     assert list(report.table["flags"][-2:]) == ["constant", "constant"]
 
 
 def test_a_copy_is_told_with_its_original(sharp):
-    report = judge({**sharp, "copy.png": sharp["7.png"]})
+    report = flag_images({**sharp, "copy.png": sharp["7.png"]})
     (row,) = report.flagged("duplicate").to_dict("records")
     assert (row["path"], row["duplicate_of"]) == ("copy.png", "7.png")
 
@@ -119,26 +119,26 @@ def test_a_copy_is_told_with_its_original(sharp):
 def test_a_size_is_odd_only_where_most_have_another(sharp):
     assert flags_of(sharp, draw_tissue(99, (64, 50))) == "odd_size"
     mixed = {f"{n}": measure_image(draw_tissue(n, (40 + n, 40))) for n in range(30)}
-    report = judge(mixed)
+    report = flag_images(mixed)
     assert len(report.flagged("odd_size")) == 0
     assert "sizes were not judged: of 30 sizes none is that of most images" in report.notes
 
 
 def test_focus_is_compared_within_a_magnification(sharp):
     soft = {f"soft {n}": measure_image(blur(draw_tissue(n), 2)) for n in range(20)}
-    together = judge({**sharp, **soft}).table.set_index("path")["focus_z"]
+    together = flag_images({**sharp, **soft}).table.set_index("path")["focus_z"]
     assert together.max() - together.min() > 1
     taken = dict.fromkeys(sharp, "400") | dict.fromkeys(soft, "40")
-    apart = judge({**sharp, **soft}, magnifications=taken).table.set_index("path")["focus_z"]
+    apart = flag_images({**sharp, **soft}, magnifications=taken).table.set_index("path")["focus_z"]
     assert apart[list(soft)].median() == pytest.approx(0)
     assert apart[list(sharp)].median() == pytest.approx(0)
     few = {"soft 1": "40", **dict.fromkeys(sharp, "400")}
-    mixed = judge({**sharp, "soft 1": soft["soft 1"]}, magnifications=few)
+    mixed = flag_images({**sharp, "soft 1": soft["soft 1"]}, magnifications=few)
     assert list(mixed.flagged("blurred")["path"]) == ["soft 1"]
 
 
 def test_too_few_to_compare_is_said():
-    report = judge({f"{n}": measure_image(draw_tissue(n)) for n in range(19)})
+    report = flag_images({f"{n}": measure_image(draw_tissue(n)) for n in range(19)})
     assert report.notes == ("focus of 19 images was not judged: fewer than 20 to compare",)
     assert report.table["focus_z"].isna().all()
 
@@ -146,7 +146,9 @@ def test_too_few_to_compare_is_said():
 def test_limits_are_given_and_told(sharp):
     half = draw_tissue(99)
     half[:32] = 240
-    report = judge({**sharp, "half": measure_image(half)}, limits=Thresholds(least_tissue=0.6))
+    report = flag_images(
+        {**sharp, "half": measure_image(half)}, limits=Thresholds(least_tissue=0.6)
+    )
     assert list(report.flagged("blank")["path"]) == ["half"]
     assert explain_flag("blank", report.limits) == "less than 60 % of the pixels are tissue"
     assert len({explain_flag(flag, report.limits) for flag in FLAGS}) == len(FLAGS)
@@ -158,7 +160,7 @@ def test_the_worst_come_first(sharp):
         image = draw_tissue(rows)
         image[:rows] = np.random.default_rng(0).integers(230, 240, (rows, 64, 1))
         bare[f"{rows}"] = measure_image(image)
-    assert list(judge({**bare, **sharp}).flagged("blank")["path"]) == ["64", "63", "62"]
+    assert list(flag_images({**bare, **sharp}).flagged("blank")["path"]) == ["64", "63", "62"]
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ def test_fluorescence_is_asked_neither_for_tissue_nor_for_pens(cells, top):
     cut = np.clip(tifffile.imread(cells / "03.tif").astype(float) * top / 5000, 0, top)
     tifffile.imwrite(cells / "cut.tif", cut.astype(np.uint16), metadata={"axes": "CYX"})
     tifffile.imwrite(cells / "none.tif", np.zeros_like(cut, np.uint16), metadata={"axes": "CYX"})
-    table = judge(measure_samples(samples_of(cells))).table
+    table = flag_images(measure_samples(samples_of(cells))).table
     assert set(table["kind"]) == {"fluorescence"}
     assert table[["tissue", "ink"]].isna().all(axis=None)
     assert list(table["flags"][-2:]) == ["saturated", "constant"]
@@ -202,14 +204,14 @@ def test_images_in_a_container_and_broken_ones_are_told_in_order(tmp_path, sharp
     samples = Samples(pd.DataFrame({"path": cells}, dtype=object), tmp_path, ())
     found = measure_samples(samples)
     assert found[cells[2]] == sharp["2.png"]
-    report = judge(found)
+    report = flag_images(found)
     assert list(report.table["path"]) == cells
     assert [path for path, _ in report.unreadable] == [cells[3]]
     assert "does not exist" in report.unreadable[0][1]
 
 
 def test_nothing_readable_is_a_table_of_reasons():
-    report = judge({"a.png": "a.png is not an image"})
+    report = flag_images({"a.png": "a.png is not an image"})
     assert report.unreadable == [("a.png", "a.png is not an image")]
     assert report.n_flagged == 0
 
@@ -222,7 +224,7 @@ def test_of_real_images_the_planted_faults_are_flagged(data_root, name):
     image, _ = decode_stored(Path(cells[3]))
     faults = {"blurred": blur(image, 2), "saturated": expose(image, 2), "odd_size": image[:, :40]}
     found |= {flag: measure_image(fault) for flag, fault in faults.items()}
-    flags = judge(found).table.set_index("path")["flags"]
+    flags = flag_images(found).table.set_index("path")["flags"]
     assert all(flag in flags[flag].split(";") for flag in faults), flags[list(faults)]
     assert (flags[cells] != "").mean() <= 0.02
 
@@ -232,5 +234,5 @@ def test_images_of_fewer_bits_than_their_file_are_noted(tmp_path):
     Image.fromarray(values).save(tmp_path / "a.png")
     Image.fromarray(values * 16).save(tmp_path / "b.png")
     frame = pd.DataFrame({"path": ["a.png", "b.png"]}, dtype=object)
-    report = judge(measure_samples(Samples(frame=frame, root=tmp_path, class_names=())))
+    report = flag_images(measure_samples(Samples(frame=frame, root=tmp_path, class_names=())))
     assert sum("1 image uses less than a quarter" in note for note in report.notes) == 1

@@ -14,7 +14,7 @@ from eosin.engine import (
     Plan,
     ReLU,
     Schedule,
-    judge,
+    evaluate,
     shuffled,
 )
 
@@ -39,7 +39,7 @@ def train(seed=0, **plan):
         shuffled(images, targets, 8, seed),  # six batches of 8 and one of 2
         Adam(0.01),
         Plan(epochs=6, steps=7, **plan),
-        evaluate=lambda found: judge(found, images, targets),
+        evaluate=lambda found: evaluate(found, images, targets),
     )
     return network, rows
 

@@ -9,7 +9,13 @@ import pytest
 
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.metrics import Threshold
-from eosin.evaluation import Judged, judge, lock_abstention, lock_threshold, pool_folds
+from eosin.evaluation import (
+    Evaluated,
+    calibrate_abstention,
+    evaluate_predictions,
+    pool_folds,
+    tune_threshold,
+)
 from eosin.evaluation.thresholds import cross_calibrate
 from eosin.metrics import prediction_sets
 from eosin.recipe.schema import EvaluateSection
@@ -41,7 +47,7 @@ def table(n_groups=12, n_images=10, *, seed=0, first=0, **columns):
 def judged_at(samples, probabilities, value=0.4, **further):
     threshold = Threshold(value=value, source="val", target_recall=0.9)
     decided = (probabilities[:, 1] >= value).astype(np.int64)
-    return Judged(samples, probabilities, decided, threshold, **further)
+    return Evaluated(samples, probabilities, decided, threshold, **further)
 
 
 def test_the_bins_are_what_the_calibration_error_is_made_of():
@@ -50,7 +56,7 @@ def test_the_bins_are_what_the_calibration_error_is_made_of():
     told = judged_at(
         samples, probabilities, uncalibrated=raw, temperature=3.0, temperature_source="val"
     )
-    found = judge(told, SECTION, 0)
+    found = evaluate_predictions(told, SECTION, 0)
     calibration = found.calibration
     assert (calibration.temperature, calibration.source) == (3.0, "val")
     assert [one.low for one in calibration.bins[1:]] == [one.high for one in calibration.bins[:-1]]
@@ -59,15 +65,18 @@ def test_the_bins_are_what_the_calibration_error_is_made_of():
     assert gaps == pytest.approx(found.image["ece"].value, abs=ROUNDING)
     empty = next(one for one in calibration.bins if not one.n)
     assert (empty.confidence, empty.accuracy) == (None, None)
-    as_raw = judge(replace(told, probabilities=raw), SECTION, 0).image
+    as_raw = evaluate_predictions(replace(told, probabilities=raw), SECTION, 0).image
     assert calibration.uncalibrated == {name: as_raw[name] for name in ("brier", "ece")}
     assert calibration.uncalibrated["ece"] != found.image["ece"]
-    assert judge(judged_at(samples, probabilities), SECTION, 0).calibration.uncalibrated == {}
+    assert (
+        evaluate_predictions(judged_at(samples, probabilities), SECTION, 0).calibration.uncalibrated
+        == {}
+    )
 
 
 def test_decisions_speak_of_the_locked_threshold():
     samples, probabilities = table()
-    found = judge(judged_at(samples, probabilities), SECTION, 0)
+    found = evaluate_predictions(judged_at(samples, probabilities), SECTION, 0)
     specificity, decisions = found.at_threshold["specificity"], found.decisions
     wrong = decisions.false_positives
     called = probabilities[samples.targets == 0, 1] >= 0.4
@@ -83,7 +92,7 @@ def test_decisions_speak_of_the_locked_threshold():
     assert at_half.everyone == pytest.approx(0.0, abs=ROUNDING)
 
     rare = SECTION.model_copy(update={"prevalence": 0.02})
-    stated = judge(judged_at(samples, probabilities), rare, 0).decisions
+    stated = evaluate_predictions(judged_at(samples, probabilities), rare, 0).decisions
     assert (stated.prevalence, stated.is_stated) == (0.02, True)
     assert stated.ppv.value < decisions.ppv.value
     assert stated.curve == decisions.curve
@@ -93,17 +102,17 @@ def test_without_a_threshold_or_a_positive_class_no_decision_is_judged():
     samples, probabilities = table()
     nothing = Threshold(value=None, source="val", target_recall=None)
     told = replace(judged_at(samples, probabilities), threshold=nothing)
-    assert judge(told, SECTION, 0).decisions is None
+    assert evaluate_predictions(told, SECTION, 0).decisions is None
     told = replace(judged_at(samples, probabilities), samples=replace(samples, positive=None))
-    assert judge(told, SECTION, 0).decisions is None
+    assert evaluate_predictions(told, SECTION, 0).decisions is None
 
 
 def test_abstention_is_judged_on_every_image_and_decisions_on_the_rest():
     samples, probabilities = table(n_groups=20)
-    rule = lock_abstention(*table(n_groups=20, seed=1), SECTION, "val")
+    rule = calibrate_abstention(*table(n_groups=20, seed=1), SECTION, "val")
     sets = prediction_sets(probabilities, list(rule.quantiles.values()))
     told = judged_at(samples, probabilities, 0.5, abstention=rule, sets=sets)
-    found = judge(told, SECTION, 0).abstention
+    found = evaluate_predictions(told, SECTION, 0).abstention
     inside = sets[np.arange(len(sets)), samples.targets]
     held, decided = sets.sum(axis=1), told.decided
     assert 0 < (held != 1).sum() < len(samples)
@@ -123,7 +132,7 @@ def test_abstention_is_judged_on_every_image_and_decisions_on_the_rest():
 
 def test_a_decision_against_its_own_set_is_no_decision():
     samples, probabilities = table(n_groups=20)
-    rule = lock_abstention(*table(n_groups=20, seed=1), SECTION, "val")
+    rule = calibrate_abstention(*table(n_groups=20, seed=1), SECTION, "val")
     sets = prediction_sets(probabilities, list(rule.quantiles.values()))
     # So low that much is called malignant whose set holds benign alone.
     told = judged_at(samples, probabilities, 0.05, abstention=rule, sets=sets)
@@ -131,7 +140,7 @@ def test_a_decision_against_its_own_set_is_no_decision():
     against = alone & ~sets[np.arange(len(sets)), told.decided]
     assert 0 < against.sum() < alone.sum()
     np.testing.assert_array_equal(told.abstained, ~alone | against)
-    found = judge(told, SECTION, 0).abstention
+    found = evaluate_predictions(told, SECTION, 0).abstention
     assert found.n_contradicted == against.sum()
     n_abstained = found.n_empty + found.n_several + found.n_contradicted
     assert found.abstention_rate.value == n_abstained / len(samples)
@@ -141,42 +150,42 @@ def test_a_decision_against_its_own_set_is_no_decision():
 
 def test_a_refused_rule_has_no_numbers_but_its_reason():
     samples, probabilities = table(n_groups=4)
-    rule = lock_abstention(samples, probabilities, SECTION, "val")
+    rule = calibrate_abstention(samples, probabilities, SECTION, "val")
     told = judged_at(samples, probabilities, abstention=rule)
-    found = judge(told, SECTION, 0).abstention
+    found = evaluate_predictions(told, SECTION, 0).abstention
     assert rule.reason == "2 groups of 'benign' where alpha 0.2 needs 4 of each class"
     assert found.coverage.value is None
     assert found.abstention_rate.reason == found.coverage_by_class["benign"].reason == rule.reason
     assert not told.abstained.any()
     wanted = SECTION.model_copy(update={"abstain": False})
-    assert lock_abstention(samples, probabilities, wanted, "val") is None
-    assert judge(judged_at(samples, probabilities), SECTION, 0).abstention is None
+    assert calibrate_abstention(samples, probabilities, wanted, "val") is None
+    assert evaluate_predictions(judged_at(samples, probabilities), SECTION, 0).abstention is None
 
 
 def test_a_threshold_by_the_lower_bound_says_what_it_reaches_and_when_it_cannot():
     samples, probabilities = table(n_groups=40)
     section = SECTION.model_copy(update={"recall_bound": "lower", "target_recall": 0.8})
-    found = lock_threshold(samples, probabilities, section, "val", seed=3)
+    found = tune_threshold(samples, probabilities, section, "val", seed=3)
     assert (found.bound, found.reason) == ("lower", None)
     assert found.recall.low >= 0.8
-    point = lock_threshold(
+    point = tune_threshold(
         samples, probabilities, section.model_copy(update={"recall_bound": "point"}), "val"
     )
     assert found.value < point.value
     # What the validation part itself is judged by, at the same resamples.
-    same = judge(judged_at(samples, probabilities, found.value), section, 3)
+    same = evaluate_predictions(judged_at(samples, probabilities, found.value), section, 3)
     assert same.at_threshold["recall"] == found.recall
 
     few, said = table(n_groups=8)
-    missed = lock_threshold(few, said, section, "val")
+    missed = tune_threshold(few, said, section, "val")
     assert missed.bound == "point"
-    assert missed.value == lock_threshold(few, said, SECTION.model_copy(
+    assert missed.value == tune_threshold(few, said, SECTION.model_copy(
         update={"target_recall": 0.8}), "val").value  # fmt: skip
     assert missed.reason == (
         "chosen by the recall itself: 4 groups of 'malignant': an interval needs at least 5"
     )
     whole = section.model_copy(update={"target_recall": 1.0})
-    missed = lock_threshold(samples, probabilities, whole, "val")
+    missed = tune_threshold(samples, probabilities, whole, "val")
     assert missed.bound == "point"
     assert missed.reason.startswith("chosen by the recall itself: ")
 
@@ -200,7 +209,7 @@ def test_each_fold_abstains_by_what_the_others_of_its_repeat_said():
             frame=pd.concat([one.samples.frame for one in others], ignore_index=True),
         )
         said = np.concatenate([one.probabilities for one in others])
-        rule = lock_abstention(joined, said, SECTION, "others")
+        rule = calibrate_abstention(joined, said, SECTION, "others")
         rows = slice(place * 100, place * 100 + 100)
         expected = prediction_sets(part.probabilities, list(rule.quantiles.values()))
         np.testing.assert_array_equal(pooled.sets[rows], expected)

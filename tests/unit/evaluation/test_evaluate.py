@@ -6,7 +6,7 @@ import pytest
 
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.metrics import Threshold, read_metrics, write_metrics
-from eosin.evaluation import Judged, judge, lock_threshold
+from eosin.evaluation import Evaluated, evaluate_predictions, tune_threshold
 from eosin.metrics import METRIC_NAMES
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting.rendering import headline_table
@@ -30,15 +30,15 @@ def samples():
     return make_samples(frame, root="/", positive="malignant")
 
 
-def judged(samples, decided=None):
+def evaluated(samples, decided=None):
     probabilities = np.stack([1 - MALIGNANT, MALIGNANT], axis=1)
     decided = probabilities.argmax(axis=1) if decided is None else np.array(decided)
     threshold = Threshold(value=0.35, source="val", target_recall=0.9)
-    return Judged(samples, probabilities, decided, threshold)
+    return Evaluated(samples, probabilities, decided, threshold)
 
 
 def test_arg_max_and_threshold_are_judged_apart(samples):
-    found = judge(judged(samples, decided=[0, 1, 0, 0, 1, 1, 1, 1]), SECTION, 0)
+    found = evaluate_predictions(evaluated(samples, decided=[0, 1, 0, 0, 1, 1, 1, 1]), SECTION, 0)
     # Arg-max errs on 0.6 (benign) and 0.4 (malignant); the threshold only on 0.6.
     assert found.image["accuracy"].value == 0.75
     assert found.image["recall"].value == 0.75
@@ -50,7 +50,7 @@ def test_arg_max_and_threshold_are_judged_apart(samples):
 
 
 def test_a_file_of_before_a_metric_was_added_is_read(samples, tmp_path):
-    found = judge(judged(samples), SECTION, 0)
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
     old = {name: metric for name, metric in found.image.items() if name != "mcc"}
     write_metrics(tmp_path / "metrics.json", {"test": found.model_copy(update={"image": old})})
     read = read_metrics(tmp_path / "metrics.json")["test"]
@@ -61,7 +61,7 @@ def test_a_file_of_before_a_metric_was_added_is_read(samples, tmp_path):
 
 
 def test_everything_the_contract_names_is_there(samples):
-    found = judge(judged(samples), SECTION, 0)
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
     assert set(found.image) == set(METRIC_NAMES)
     assert set(found.at_threshold) == set(METRIC_NAMES)
     assert (found.n_images, found.n_patients, found.n_groups) == (8, 4, 4)
@@ -73,7 +73,7 @@ def test_everything_the_contract_names_is_there(samples):
 
 
 def test_magnifications_in_numeric_order_without_the_unknown(samples):
-    found = judge(judged(samples), SECTION, 0)
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
     assert list(found.by_magnification) == ["40", "100"]
     # 40: 0.6 (benign, wrong), 0.3 (benign), 0.8 (malignant).
     assert found.by_magnification["40"]["accuracy"].value == pytest.approx(2 / 3)
@@ -82,7 +82,7 @@ def test_magnifications_in_numeric_order_without_the_unknown(samples):
 
 def test_sites_are_judged_where_there_are_any(samples):
     samples.frame["site"] = ["x", "x", "x", "x", "y", "y", "y", "y"]
-    found = judge(judged(samples), SECTION, 0)
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
     assert list(found.by_site) == ["x", "y"]
     assert found.by_site["x"]["recall"].value is None  # no malignant image there
     assert found.by_site["x"]["recall"].reason
@@ -90,7 +90,7 @@ def test_sites_are_judged_where_there_are_any(samples):
 
 def test_unknown_patients_are_null(samples):
     samples.frame["patient"] = ""
-    found = judge(judged(samples), SECTION, 0)
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
     assert found.n_patients is None
     assert found.patient["recognition_rate"].value is None
     assert found.patient["recognition_rate"].reason
@@ -101,22 +101,24 @@ def test_intervals_follow_the_seed(samples):
     frame["path"] = [f"{i}.png" for i in range(32)]
     frame["group"] = [f"g{i // 2}" for i in range(32)]
     many = make_samples(frame, root="/", positive="malignant")
-    probabilities = np.tile(judged(samples).probabilities, (4, 1))
-    whole = Judged(many, probabilities, probabilities.argmax(axis=1), judged(samples).threshold)
-    first = judge(whole, SECTION, 0)
-    assert first == judge(whole, SECTION, 0)
+    probabilities = np.tile(evaluated(samples).probabilities, (4, 1))
+    whole = Evaluated(
+        many, probabilities, probabilities.argmax(axis=1), evaluated(samples).threshold
+    )
+    first = evaluate_predictions(whole, SECTION, 0)
+    assert first == evaluate_predictions(whole, SECTION, 0)
     assert first.image["accuracy"].low < 0.75 < first.image["accuracy"].high
-    assert first != judge(whole, SECTION, 1)
+    assert first != evaluate_predictions(whole, SECTION, 1)
 
 
 def test_a_task_of_three_classes_has_no_positive():
     frame = pd.DataFrame({"path": list("abc"), "label": ["x", "y", "z"]})
     samples = make_samples(frame, root="/")
     probabilities = np.eye(3) * 0.7 + 0.1
-    whole = Judged(
-        samples, probabilities, np.arange(3), lock_threshold(samples, probabilities, SECTION, "val")
+    whole = Evaluated(
+        samples, probabilities, np.arange(3), tune_threshold(samples, probabilities, SECTION, "val")
     )
-    found = judge(whole, SECTION, 0)
+    found = evaluate_predictions(whole, SECTION, 0)
     assert found.positive is None
     assert found.image["accuracy"].value == 1.0
     assert found.threshold == Threshold(value=None, source="no positive class", target_recall=None)
@@ -129,8 +131,8 @@ def test_a_task_of_three_classes_has_no_positive():
 )
 def test_the_threshold_is_the_highest_that_reaches_the_recall(samples, target, value):
     section = EvaluateSection(target_recall=target)
-    probabilities = judged(samples).probabilities
-    found = lock_threshold(samples, probabilities, section, "val")
+    probabilities = evaluated(samples).probabilities
+    found = tune_threshold(samples, probabilities, section, "val")
     assert (found.value, found.source, found.target_recall) == (value, "val", target)
     reached = (MALIGNANT[4:] >= found.value).mean()
     assert found.recall.value == reached >= target
@@ -143,13 +145,13 @@ def test_the_column_of_the_positive_class_is_looked_up(samples):
     first = make_samples(frame, root="/", positive="a_tumour")
     assert first.class_names == ("a_tumour", "malignant")
     probabilities = np.stack([MALIGNANT, 1 - MALIGNANT], axis=1)
-    assert lock_threshold(
+    assert tune_threshold(
         first, probabilities, EvaluateSection(target_recall=1.0), "val"
     ).value == (0.4)
 
 
 def test_a_part_without_the_positive_class_locks_nothing(samples):
     benign = samples.where(np.arange(8) < 4)
-    found = lock_threshold(benign, judged(samples).probabilities[:4], SECTION, "val")
+    found = tune_threshold(benign, evaluated(samples).probabilities[:4], SECTION, "val")
     assert (found.value, found.target_recall) == (None, None)
     assert found.reason == "no image of 'malignant' in val: the likelier class decides"

@@ -60,10 +60,10 @@ def grouped(random, n_groups, n_rows=400, steps=200):
 
 def lower_end(predictions, threshold):
     decided = (predictions.probabilities[:, 1] >= threshold).astype(int)
-    judged = Predictions(
+    evaluated = Predictions(
         predictions.probabilities, predictions.targets, decided, predictions.groups, 1
     )
-    return summarise(judged, resamples=300, seed=7, names=("recall",))["recall"].low
+    return summarise(evaluated, resamples=300, seed=7, names=("recall",))["recall"].low
 
 
 @pytest.mark.parametrize(("seed", "n_groups"), [(0, 8), (1, 20), (2, 60)])

@@ -87,14 +87,14 @@ def fabricate(root: Path, plan: Plan | None = None) -> Path:
     samples = _samples(plan, random, folder.root)
     probabilities = _probabilities(plan, samples, random)
     is_folds = plan.protocol == "folds"
-    judged = "oof" if is_folds else "test"
+    evaluated = "oof" if is_folds else "test"
     write_text(folder.recipe, recipe_to_toml(_recipe(plan)))
     write_document(folder.environment, _environment(plan))
     write_manifest(folder.manifest, samples)
     write_document(folder.split, _split_report(plan, samples))
     write_document(folder.audit, _audit(plan, samples))
-    _write_predictions(folder, samples, probabilities, judged)
-    splits = {judged: _metrics(plan, samples, probabilities, judged)}
+    _write_predictions(folder, samples, probabilities, evaluated)
+    splits = {evaluated: _metrics(plan, samples, probabilities, evaluated)}
     if is_folds:
         _write_folds(folder, plan, samples, probabilities)
     else:
@@ -283,8 +283,8 @@ def _metrics(plan: Plan, samples: Samples, probabilities: np.ndarray, split: str
     accuracy = float((targets == predicted).mean())
     positive = None if plan.positive is None else plan.classes.index(plan.positive)
     # A fold may lack a class, and then has no area.
-    judged = Predictions(p, targets, predicted, np.arange(len(p)), positive)
-    area = float(np.nan_to_num(measure_values(judged, ("auc",))["auc"], nan=0.5))
+    evaluated = Predictions(p, targets, predicted, np.arange(len(p)), positive)
+    area = float(np.nan_to_num(measure_values(evaluated, ("auc",))["auc"], nan=0.5))
     image = _block(area, accuracy, METRICS)
     per_class = ("precision", "recall", "f1", "specificity", "auc")
     return SplitMetrics(
@@ -375,10 +375,10 @@ def _abstention(plan: Plan, accuracy: float) -> AbstentionMetrics:
 
 
 def _write_predictions(
-    folder: RunFolder, samples: Samples, probabilities: np.ndarray, judged: str
+    folder: RunFolder, samples: Samples, probabilities: np.ndarray, evaluated: str
 ) -> None:
     frame = samples.frame
-    if judged == "oof":
+    if evaluated == "oof":
         samples = replace(samples, frame=frame.assign(split="oof"))
         write_table(folder.predictions, predictions_table(samples, probabilities))
         return

@@ -64,14 +64,14 @@ def hollow(run):
     told = read_run(run)
     empty = {
         name: type(value)()
-        for name, value in told.judged
+        for name, value in told.evaluated
         if isinstance(value, (dict, list)) and value
     }
-    judged = told.judged.model_copy(
+    evaluated = told.evaluated.model_copy(
         update={
             **empty,
             "n_images": 0,
-            "confusion": told.judged.confusion.model_copy(update={"labels": [], "matrix": []}),
+            "confusion": told.evaluated.confusion.model_copy(update={"labels": [], "matrix": []}),
             "calibration": None,
             "decisions": None,
             "abstention": None,
@@ -80,7 +80,7 @@ def hollow(run):
     return changed(
         told,
         **dict.fromkeys(NOTHING),
-        metrics={told.split: judged},
+        metrics={told.split: evaluated},
         manifest=None,
         predictions=None,
         pictures=(),
@@ -177,10 +177,10 @@ def test_known_failures_are_those_of_the_run(whole):
 
 def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
     run = read_run(whole)
-    always = run.judged.threshold.model_copy(update={"value": 0.0})
-    at = run.judged.at_threshold | {"specificity": Metric(value=0.16, low=0.12, high=0.22)}
-    judged = run.judged.model_copy(update={"threshold": always, "at_threshold": at})
-    run = changed(run, metrics={run.split: judged})
+    always = run.evaluated.threshold.model_copy(update={"value": 0.0})
+    at = run.evaluated.at_threshold | {"specificity": Metric(value=0.16, low=0.12, high=0.22)}
+    evaluated = run.evaluated.model_copy(update={"threshold": always, "at_threshold": at})
+    run = changed(run, metrics={run.split: evaluated})
     benign = run.predictions[run.predictions["label"] == "benign"]
     (told,) = (words for words in failure_points(run) if words.startswith("At the locked"))
     assert told == (
@@ -201,15 +201,15 @@ def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(
     made, tmp_path, refused, own, point
 ):
     told = read_run(made.fabricate(tmp_path / "run", made.Plan(protocol="folds")))
-    measured = told.judged.abstention
+    measured = told.evaluated.abstention
     crossed = measured.rule.model_copy(update={"reason": "too few in fold 1", "source": "others"})
     rule = crossed.model_copy(update={"reason": refused, "source": "all folds"})
-    judged = told.judged.model_copy(
+    evaluated = told.evaluated.model_copy(
         update={"abstention": measured.model_copy(update={"rule": crossed})}
     )
     run = changed(
         told,
-        metrics={"oof": judged},
+        metrics={"oof": evaluated},
         model=told.model.model_copy(update={"abstention": rule}),
     )
     (words,) = abstention(run).words

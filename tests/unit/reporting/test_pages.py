@@ -177,8 +177,8 @@ def test_outside_images_of_one_class(run):
     for name in ("history.csv", "split.json", "recipe.toml", "audit.json"):
         (run / name).unlink()
     metrics = json.loads((run / "metrics.json").read_text())
-    judged = metrics["test"] | {"n_images": 48}
-    outside = {"format_version": "1.0", "external": judged}
+    evaluated = metrics["test"] | {"n_images": 48}
+    outside = {"format_version": "1.0", "external": evaluated}
     (run / "metrics.json").write_text(json.dumps(outside))
     rows = (run / "predictions.csv").read_text().splitlines()
     kept = [

@@ -102,11 +102,11 @@ def reversed_pairs(leak):
 @pytest.mark.parametrize("is_old", [False, True])
 def test_what_a_members_stage_saw_of_judged_images_is_a_leak_of_the_ensemble(tmp_path, is_old):
     stage = apart(tmp_path, ["s1.png", "t1.png"], "train")
-    judged = apart(tmp_path, ["t1.png", "t2.png", "t3.png"], "test")
+    evaluated = apart(tmp_path, ["t1.png", "t2.png", "t3.png"], "test")
     nothing = FileHashes({})
     alike = Alike((Match("s1.png", "t2.png", 0.97, "mirrored"),))
     leaks = audit_stage(
-        "one", (stage, nothing), (judged, nothing), is_same_source=True, alike=alike
+        "one", (stage, nothing), (evaluated, nothing), is_same_source=True, alike=alike
     )
     leaks.append(Finding(kind="same_group", severity="leak", message="of no stage", pairs=[]))
     leaks = [reversed_pairs(leak) for leak in leaks] if is_old else leaks
@@ -126,17 +126,17 @@ def test_what_a_members_stage_saw_of_judged_images_is_a_leak_of_the_ensemble(tmp
 
 def test_a_group_of_a_stage_is_known_by_any_spelling(tmp_path):
     stage = apart(tmp_path, ["s1.png", "s2.png", "01.png"], "train")
-    judged = apart(tmp_path, ["t1.png", "1.png"], "test")
+    evaluated = apart(tmp_path, ["t1.png", "1.png"], "test")
     # The last of each is its own group: numbers of files are no spellings of one name.
-    for samples, groups in ((stage, ["P07", "P8", "01.png"]), (judged, ["p7", "1.png"])):
+    for samples, groups in ((stage, ["P07", "P8", "01.png"]), (evaluated, ["p7", "1.png"])):
         samples.frame["group"] = groups
     nothing = FileHashes({})
-    (leak,) = audit_stage("one", (stage, nothing), (judged, nothing), is_same_source=True)
+    (leak,) = audit_stage("one", (stage, nothing), (evaluated, nothing), is_same_source=True)
     assert [(pair.a, pair.b) for pair in leak.pairs] == [("s1.png", "t1.png")]
     assert "'P07' and 'p7'" in leak.message
-    assert audit_stage("one", (stage, nothing), (judged, nothing), is_same_source=False) == []
+    assert audit_stage("one", (stage, nothing), (evaluated, nothing), is_same_source=False) == []
     distinct = audit_stage(
-        "one", (stage, nothing), (judged, nothing), is_same_source=True, distinct=True
+        "one", (stage, nothing), (evaluated, nothing), is_same_source=True, distinct=True
     )
     assert distinct == []
 

@@ -23,8 +23,8 @@ def test_validation_images_are_the_stored_bytes_with_and_without_a_policy(train_
     for policy in ("none", "default"):
         seen = {"train": [], "judged": []}
         train_tiny(policy, network=look(make_network(), seen), policy=policy, epochs=2)
-        judged = torch.cat(seen["judged"]).numpy()
-        np.testing.assert_array_equal(judged, np.concatenate([wanted] * 2))  # once an epoch
+        evaluated = torch.cat(seen["judged"]).numpy()
+        np.testing.assert_array_equal(evaluated, np.concatenate([wanted] * 2))  # once an epoch
         trained_on[policy] = torch.cat(seen["train"])
     assert trained_on["none"].shape == trained_on["default"].shape
     assert not torch.allclose(trained_on["none"], trained_on["default"], atol=0.1)

@@ -228,7 +228,7 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
 def audit_stage(
     name: str,
     stage: tuple[Samples, FileHashes],
-    judged: tuple[Samples, FileHashes],
+    evaluated: tuple[Samples, FileHashes],
     *,
     is_same_source: bool,
     alike: Alike | None = None,
@@ -239,7 +239,7 @@ def audit_stage(
     Args:
         name: Of the stage.
         stage: All its samples, with its own validation and test subsets: they chose its weights.
-        judged: The evaluated images.
+        evaluated: The evaluated images.
         is_same_source: True if both come from one data set; names of groups match only within one.
         alike: Matches of a stage's image, which comes first, and an evaluated one.
         distinct: True if names that differ only in spelling are different names.
@@ -247,17 +247,17 @@ def audit_stage(
     Returns:
         The leaks only.
     """
-    target, hashes = judged
+    target, hashes = evaluated
     part = f"stage {name}"
     mine, places = _place(stage[0], target.root, part)
     if not is_same_source:
         for column in _OWN_NAMES:
             mine[column] = [f"{part}: {cell}" if cell else "" for cell in mine[column]]
     files = {**hashes.files, **_move(stage[1], places)}
-    judged_images, _ = _place(target, target.root, "test")
+    evaluated_images, _ = _place(target, target.root, "test")
     matches = alike.matches if alike is not None else ()
     near = Alike(tuple(replace(one, a=places.get(one.a, one.a)) for one in matches))
-    table = replace(target, frame=pd.concat([mine, judged_images], ignore_index=True))
+    table = replace(target, frame=pd.concat([mine, evaluated_images], ignore_index=True))
     named = () if distinct else _OWN_NAMES
     report = audit_samples(table, hashes=FileHashes(files), alike=near, named=named)
     return report.leaks

@@ -1,7 +1,14 @@
 """Quality control: blurred, blank, saturated, pen-marked, odd-sized and duplicate images."""
 
 from eosin.data.quality.measures import Measures, decode_stored, measure_image, measure_samples
-from eosin.data.quality.rules import FLAGS, Flag, QualityReport, Thresholds, explain_flag, judge
+from eosin.data.quality.rules import (
+    FLAGS,
+    Flag,
+    QualityReport,
+    Thresholds,
+    explain_flag,
+    flag_images,
+)
 
 __all__ = [
     "FLAGS",
@@ -11,7 +18,7 @@ __all__ = [
     "Thresholds",
     "decode_stored",
     "explain_flag",
-    "judge",
+    "flag_images",
     "measure_image",
     "measure_samples",
 ]

@@ -117,7 +117,7 @@ class QualityReport:
         return rows.sort_values(column, ascending=not descending, kind="stable") if column else rows
 
 
-def judge(
+def flag_images(
     found: Mapping[str, Measures | str],
     *,
     magnifications: Mapping[str, str] | None = None,
@@ -205,9 +205,9 @@ def _find_flags(
     most = np.where(bright, limits.most_clipped, limits.most_clipped_planes)
     odd, size_notes = _find_odd_sizes(values, limits)
     # A blank image shows glass, which is smooth even in focus.
-    judged = rest & ~blank & np.asarray(table["focus"] > 0)
+    evaluated = rest & ~blank & np.asarray(table["focus"] > 0)
     groups = [magnifications.get(path, "") for path in table["path"]]
-    table["focus_z"], focus_notes = _score_focus(table, judged, groups, limits)
+    table["focus_z"], focus_notes = _score_focus(table, evaluated, groups, limits)
     return {
         "constant": constant,
         "blank": blank,
@@ -230,21 +230,21 @@ def _find_odd_sizes(values: list[Measures], limits: Thresholds) -> tuple[BoolArr
 
 
 def _score_focus(
-    table: Any, judged: BoolArray, groups: list[str], limits: Thresholds
+    table: Any, evaluated: BoolArray, groups: list[str], limits: Thresholds
 ) -> tuple[FloatArray, list[str]]:
     """Return the robust z of the log focus, NaN where it is not evaluated."""
     scores = np.full(len(table), np.nan)
-    logs = np.log(np.asarray(table["focus"], dtype=np.float64), where=judged, out=scores.copy())
-    n_judged = int(judged.sum())
+    logs = np.log(np.asarray(table["focus"], dtype=np.float64), where=evaluated, out=scores.copy())
+    n_judged = int(evaluated.sum())
     if n_judged < limits.least_compared:
         few = f"fewer than {limits.least_compared} to compare"
         return scores, [
             f"focus of {quantity(n_judged, 'image')} was not judged: {few}"
         ] if n_judged else []
     for group in sorted(set(groups)):
-        rows = judged & np.array([one == group for one in groups], dtype=bool)
+        rows = evaluated & np.array([one == group for one in groups], dtype=bool)
         # A magnification of few images is compared with all: focus hardly depends on it.
-        usual = logs[rows if rows.sum() >= limits.least_compared else judged]
+        usual = logs[rows if rows.sum() >= limits.least_compared else evaluated]
         middle = np.median(usual)
         spread = 1.4826 * np.median(np.abs(usual - middle))
         scores[rows] = (logs[rows] - middle) / max(spread, limits.least_spread)

@@ -184,9 +184,9 @@ def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
         network.step(seen, inputs.train.targets[chosen], optimiser)
         times.append(time.perf_counter() - begin)
     begin = time.perf_counter()
-    judged = inputs.val.images[:size]
-    network.predict(to_channels_last(judged, inputs.preprocessing))
-    judge_s = (time.perf_counter() - begin) / max(len(judged), 1)
+    evaluated = inputs.val.images[:size]
+    network.predict(to_channels_last(evaluated, inputs.preprocessing))
+    evaluate_s = (time.perf_counter() - begin) / max(len(evaluated), 1)
     kept = sorted(times[_WARM_UP:] or times)
-    probe = Probe(kept[len(kept) // 2], judge_s, read_peak_bytes())
+    probe = Probe(kept[len(kept) // 2], evaluate_s, read_peak_bytes())
     return Measured(network.count_params(), _count_macs(network), probe)

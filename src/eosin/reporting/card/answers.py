@@ -53,7 +53,7 @@ def _joined(facts: provenance.Facts) -> str:
 
 def sites(run: FinishedRun) -> str:
     """Return the number of sites."""
-    n = len(run.judged.by_site)
+    n = len(run.evaluated.by_site)
     return f"{quantity(n, 'site')} judged" if n else ""
 
 
@@ -82,7 +82,7 @@ def classes(run: FinishedRun) -> str:
 
 def size(run: FinishedRun) -> str:
     """Return the size of the evaluated split."""
-    return f"judged on {units(run)}" if run.judged.n_images else ""
+    return f"judged on {units(run)}" if run.evaluated.n_images else ""
 
 
 def missing(run: FinishedRun) -> str:
@@ -130,32 +130,31 @@ def ensembling(run: FinishedRun) -> str:
 
 def clusters(run: FinishedRun) -> str:
     """Return the subgroups that metrics are reported for."""
-    judged = run.judged
+    evaluated = run.evaluated
     told = {
-        "magnification": judged.by_magnification,
-        "site": judged.by_site,
-        "subtype": judged.by_subtype,
+        "magnification": evaluated.by_magnification,
+        "site": evaluated.by_site,
+        "subtype": evaluated.by_subtype,
     }
     return listing(f"by {name} ({len(blocks)})" for name, blocks in told.items() if len(blocks) > 1)
 
 
 def measures(run: FinishedRun) -> str:
     """Return the performance measures."""
-    judged = run.judged
+    evaluated = run.evaluated
     names = [
-        metric_label(name, short=True) for name, m in judged.image.items() if m.value is not None
+        metric_label(name, short=True) for name, m in evaluated.image.items() if m.value is not None
     ]
-    return ", ".join([*names, *(["decision curve"] if judged.decisions else [])])
+    return ", ".join([*names, *(["decision curve"] if evaluated.decisions else [])])
 
 
 def uncertainty(run: FinishedRun) -> str:
     """Describe the confidence intervals."""
-    lead = leading_metric(run.judged.image)
+    lead = leading_metric(run.evaluated.image)
     if lead is None or lead[1].low is None:
         return ""
-    return (
-        f"95 % bootstrap intervals from resampling {quantity(run.judged.n_groups, unit_name(run))}"
-    )
+    groups = quantity(run.evaluated.n_groups, unit_name(run))
+    return f"95 % bootstrap intervals from resampling {groups}"
 
 
 def balance(run: FinishedRun) -> str:
@@ -210,7 +209,7 @@ def specification(run: FinishedRun) -> str:
 
 def headline(run: FinishedRun) -> str:
     """Return the metric of the verdict."""
-    lead = leading_metric(run.judged.image)
+    lead = leading_metric(run.evaluated.image)
     return f"{leading_name(lead[0], run)} {metric_text(lead[1])}" if lead else ""
 
 

@@ -65,7 +65,7 @@ def not_strict(run: FinishedRun) -> str:
     if shared:
         unit = unit_name(run)
         text += (
-            f", and {count(shared)} of the {quantity(run.judged.n_groups, unit)} that it was"
+            f", and {count(shared)} of the {quantity(run.evaluated.n_groups, unit)} that it was"
             " judged on were also trained on"
         )
     return f"{text}. Every figure here flatters it by an amount that nobody knows."
@@ -175,12 +175,12 @@ def failures(run: FinishedRun) -> Section:
 
 def failure_points(run: FinishedRun) -> list[str]:
     """Return the run's known failures, one sentence each, without patient names or paths."""
-    judged = run.judged
+    evaluated = run.evaluated
     found = (
-        _worst(run, "class", "label", judged.by_class, "recall"),
-        _worst(run, "subtype", "subtype", judged.by_subtype, "accuracy"),
-        _worst(run, "magnification", "magnification", judged.by_magnification, "accuracy"),
-        _worst(run, "site", "site", judged.by_site, "accuracy"),
+        _worst(run, "class", "label", evaluated.by_class, "recall"),
+        _worst(run, "subtype", "subtype", evaluated.by_subtype, "accuracy"),
+        _worst(run, "magnification", "magnification", evaluated.by_magnification, "accuracy"),
+        _worst(run, "site", "site", evaluated.by_site, "accuracy"),
         _sure_and_wrong(run),
         _lost_patients(run),
         _at_threshold(run),
@@ -239,7 +239,7 @@ def _lost_patients(run: FinishedRun) -> str:
 def _mostly_wrong(run: FinishedRun, decided: Any) -> str:
     """Count patients with most images misclassified; empty if none."""
     frame = run.predictions
-    if run.judged.n_patients is None:
+    if run.evaluated.n_patients is None:
         return ""
     right = (frame["label"] == decided).groupby(frame["patient"]).mean()
     lost = int((right < 0.5).sum())
@@ -249,8 +249,8 @@ def _mostly_wrong(run: FinishedRun, decided: Any) -> str:
 
 def _at_threshold(run: FinishedRun) -> str:
     """Describe the errors at the model's threshold; empty without one."""
-    judged, threshold = run.judged, run.judged.threshold
-    specificity, positive = judged.at_threshold.get("specificity"), judged.positive
+    evaluated, threshold = run.evaluated, run.evaluated.threshold
+    specificity, positive = evaluated.at_threshold.get("specificity"), evaluated.positive
     is_cut = threshold.value is not None or (run.split == OUT_OF_FOLD and bool(threshold_text(run)))
     if not is_cut or positive is None or specificity is None or specificity.value is None:
         return ""
@@ -262,14 +262,14 @@ def _at_threshold(run: FinishedRun) -> str:
     if threshold.value is not None and run.predictions is not None:
         called = run.predictions[PREFIX + positive] >= threshold.value
         told.append(_mostly_wrong(run, called.map({True: positive, False: negative})))
-    rate = judged.abstention.abstention_rate.value if judged.abstention else None
+    rate = evaluated.abstention.abstention_rate.value if evaluated.abstention else None
     told.append(f"it abstains on {share(rate)}" if rate else "")
     at = "At the locked threshold" if threshold.value is not None else "At the folds' thresholds"
     return f"{at} {'; '.join(text for text in told if text)}."
 
 
 def _target_missed(run: FinishedRun) -> str:
-    threshold, recall = run.judged.threshold, run.judged.at_threshold.get("recall")
+    threshold, recall = run.evaluated.threshold, run.evaluated.at_threshold.get("recall")
     target = threshold.target_recall
     told = []
     if threshold.reason:

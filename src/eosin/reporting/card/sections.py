@@ -95,9 +95,9 @@ def data(run: FinishedRun) -> Section:
         (part.capitalize(), ", ".join(f"{name}: {count(n)}" for name, n in sorted(row.items())))
         for part, row in counts.items()
     ]
-    judged = (f"Judged ({split_name(run)})", units(run))
+    evaluated = (f"Judged ({split_name(run)})", units(run))
     words = ("The images are simulated, not taken from patients.",) if run.simulated else ()
-    return Section("Data", words=words, facts=(*facts, *told, judged))
+    return Section("Data", words=words, facts=(*facts, *told, evaluated))
 
 
 def training(run: FinishedRun) -> Section:
@@ -157,7 +157,11 @@ def threshold(run: FinishedRun) -> Section:
         else decisions.threshold_words(run)
     )
     own = chosen(provenance.model_facts(run), ("Threshold",))
-    if run.model is not None and run.model.threshold.value == run.judged.threshold.value and words:
+    if (
+        run.model is not None
+        and run.model.threshold.value == run.evaluated.threshold.value
+        and words
+    ):
         own = []
     return Section(
         "Threshold",

@@ -187,13 +187,13 @@ def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
 
 def calibration_words(run: FinishedRun) -> str:
     """Describe the temperature and its effect; empty if the run does not record it."""
-    calibration = run.judged.calibration
+    calibration = run.evaluated.calibration
     if calibration is None:
         return ""
     told = f"{_temperature(calibration)}. {_error(run)}"
     before, after = (
         metrics[_METRICS[0]].value if _METRICS[0] in metrics else None
-        for metrics in (calibration.uncalibrated, run.judged.image)
+        for metrics in (calibration.uncalibrated, run.evaluated.image)
     )
     if before is None or after is None:
         return told
@@ -213,23 +213,23 @@ def _temperature(calibration: Calibration) -> str:
 
 
 def _error(run: FinishedRun) -> str:
-    text = metric_text(run.judged.image.get("ece"))
+    text = metric_text(run.evaluated.image.get("ece"))
     return f"A stated probability is {text} away from the share that is right, on average."
 
 
 def calibration_table(run: FinishedRun) -> Table | None:
     """Build the table of calibration errors with and without the temperature."""
-    calibration = run.judged.calibration
+    calibration = run.evaluated.calibration
     if calibration is None or not calibration.uncalibrated:
         return None
-    scaled = {name: run.judged.image[name] for name in _METRICS if name in run.judged.image}
+    scaled = {name: run.evaluated.image[name] for name in _METRICS if name in run.evaluated.image}
     blocks = {"As trained (temperature 1)": calibration.uncalibrated, "As reported": scaled}
     return headline_table("Calibration before and after temperature scaling.", blocks)
 
 
 def bins_table(run: FinishedRun) -> Table | None:
     """Build the table of the reliability diagram's non-empty bins."""
-    calibration = run.judged.calibration
+    calibration = run.evaluated.calibration
     rows = [
         (f"{one.low:.2f} – {one.high:.2f}", one.n, number(one.confidence), number(one.accuracy))
         for one in (calibration.bins if calibration else [])

@@ -90,7 +90,7 @@ def _in_words(curve: list[NetBenefit]) -> str:
 
 def threshold_words(run: FinishedRun) -> list[str]:
     """Describe the tuned threshold, its target and its performance; empty without one."""
-    threshold, positive = run.judged.threshold, run.judged.positive
+    threshold, positive = run.evaluated.threshold, run.evaluated.positive
     if positive is None or (threshold.value is None and threshold.target_recall is None):
         return [_sentence(threshold.reason)] if positive is not None and threshold.reason else []
     source = source_words(threshold.source)
@@ -105,7 +105,7 @@ def threshold_words(run: FinishedRun) -> list[str]:
 
 
 def _aim(run: FinishedRun) -> list[str]:
-    threshold = run.judged.threshold
+    threshold = run.evaluated.threshold
     if threshold.target_recall is None:
         return []
     of = "the lower end of the recall's 95 % interval" if threshold.bound == "lower" else "recall"
@@ -118,8 +118,8 @@ def _aim(run: FinishedRun) -> list[str]:
 
 def _reached(run: FinishedRun) -> list[str]:
     """Return the recall at the threshold on images that it was not tuned on."""
-    recall, target = run.judged.at_threshold.get("recall"), run.judged.threshold.target_recall
-    if recall is None or recall.value is None or run.split == run.judged.threshold.source:
+    recall, target = run.evaluated.at_threshold.get("recall"), run.evaluated.threshold.target_recall
+    if recall is None or recall.value is None or run.split == run.evaluated.threshold.source:
         return []
     text = f"On the {split_name(run)}, which had no say in it, it reaches {metric_text(recall)}"
     if target is not None and recall.value < target:
@@ -134,11 +134,11 @@ def _sentence(reason: str | None) -> str:
 
 def decisions_table(run: FinishedRun) -> Table | None:
     """Build the table of outcomes in 100 images; ``None`` if not measured."""
-    judged = run.judged
-    if judged.decisions is None or judged.positive is None:
+    evaluated = run.evaluated
+    if evaluated.decisions is None or evaluated.positive is None:
         return None
-    positive, negative, notes = judged.positive, negative_class(run), Footnotes()
-    decisions = judged.decisions
+    positive, negative, notes = evaluated.positive, negative_class(run), Footnotes()
+    decisions = evaluated.decisions
     told = (
         (
             f"{negative}: called {positive} (false positives)",
@@ -147,7 +147,7 @@ def decisions_table(run: FinishedRun) -> Table | None:
         ),
         (
             f"{positive}: called {positive} (recall)",
-            recall := judged.at_threshold.get("recall"),
+            recall := evaluated.at_threshold.get("recall"),
             of_hundred(recall),
         ),
         (
@@ -171,7 +171,7 @@ def decisions_table(run: FinishedRun) -> Table | None:
 
 def prevalence_words(run: FinishedRun) -> str:
     """Return the prevalence for which the predictive values hold."""
-    decisions, positive = run.judged.decisions, run.judged.positive
+    decisions, positive = run.evaluated.decisions, run.evaluated.positive
     if decisions is None or positive is None:
         return ""
     text = f"Predictive values hold where {share(decisions.prevalence)} of images are {positive},"
@@ -186,7 +186,7 @@ def prevalence_words(run: FinishedRun) -> str:
 
 def negative_class(run: FinishedRun) -> str:
     """Return the negative class of a binary task."""
-    return next(name for name in run.class_names if name != run.judged.positive)
+    return next(name for name in run.class_names if name != run.evaluated.positive)
 
 
 def rule_of(run: FinishedRun) -> Abstention | None:
@@ -194,13 +194,13 @@ def rule_of(run: FinishedRun) -> Abstention | None:
 
     Measurements on folds belong to each fold's own rule.
     """
-    own, measured = run.model.abstention if run.model else None, run.judged.abstention
+    own, measured = run.model.abstention if run.model else None, run.evaluated.abstention
     return measured.rule if own is None and measured is not None else own
 
 
 def abstention_words(run: FinishedRun) -> list[str]:
     """Describe the abstention rule, or why the model never abstains; empty if unknown."""
-    own, measured = rule_of(run), run.judged.abstention
+    own, measured = rule_of(run), run.evaluated.abstention
     if own is None:
         return []
     rule = own if measured is None else measured.rule
@@ -214,7 +214,7 @@ def abstention_words(run: FinishedRun) -> list[str]:
 
 def _words(run: FinishedRun, rule: Abstention, never: str) -> list[str]:
     """Describe a rule and its effect, or, after ``never``, why there is none."""
-    measured = run.judged.abstention
+    measured = run.evaluated.abstention
     if rule.reason is not None:
         return [f"{never}: {rule.reason.rstrip('.')}."]
     words = [
@@ -247,7 +247,7 @@ def _measured(run: FinishedRun, measured: AbstentionMetrics) -> str:
 
 def coverage_table(run: FinishedRun) -> Table | None:
     """Build the table of nominal and measured coverage by class."""
-    measured = run.judged.abstention
+    measured = run.evaluated.abstention
     if measured is None or measured.rule.reason is not None:
         return None
     notes, wanted = Footnotes(), Cell(f"{1 - measured.rule.alpha:.2f}")
@@ -268,10 +268,10 @@ def coverage_table(run: FinishedRun) -> Table | None:
 
 def kept_table(run: FinishedRun) -> Table | None:
     """Build the table of metrics with and without abstained images."""
-    measured = run.judged.abstention
+    measured = run.evaluated.abstention
     if measured is None or measured.rule.reason is not None:
         return None
-    decided = run.judged.at_threshold or run.judged.image
+    decided = run.evaluated.at_threshold or run.evaluated.image
     kept = {name: measured.kept[name] for name in _COMPARED if name in measured.kept}
     blocks = {
         "All images": {name: decided[name] for name in kept if name in decided},

@@ -305,13 +305,13 @@ def folds_table(run: FinishedRun) -> Table | None:
     for fold in run.folds:
         if not fold.folder.metrics.exists():
             continue
-        name, image = fold.root.name, fold.judged.image
+        name, image = fold.root.name, fold.evaluated.image
         href = f"folds/{name}/report.html" if fold.folder.report.exists() else ""
         rows.append(
             (
                 Cell(part_name(name), href=href),
-                Cell(count(fold.judged.n_images)),
-                Cell(count(fold.judged.n_groups)),
+                Cell(count(fold.evaluated.n_images)),
+                Cell(count(fold.evaluated.n_groups)),
                 Cell(metric_text(image.get("auc"))),
                 Cell(metric_text(image.get("accuracy"))),
             )

@@ -69,7 +69,7 @@ def precision_recall_figure(scores: Scores, metrics: SplitMetrics) -> Picture | 
 
 
 def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> Picture | None:
-    drawable = [index for index in scores.judged_classes if scores.is_mixed(index)]
+    drawable = [index for index in scores.evaluated_classes if scores.is_mixed(index)]
     if not drawable:
         return None
     with house_style():
@@ -208,9 +208,9 @@ def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArr
 def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> Picture | None:
     """Draw the ROC curves of several runs (name, scores, metrics) over each other."""
     drawable = [
-        (name, scores, metrics, scores.judged_classes[0])
+        (name, scores, metrics, scores.evaluated_classes[0])
         for name, scores, metrics in named
-        if metrics.positive is not None and scores.is_mixed(scores.judged_classes[0])
+        if metrics.positive is not None and scores.is_mixed(scores.evaluated_classes[0])
     ]
     if not drawable:
         return None

@@ -76,7 +76,7 @@ class Scores:
         return int(self.group_codes.max()) + 1
 
     @property
-    def judged_classes(self) -> tuple[int, ...]:
+    def evaluated_classes(self) -> tuple[int, ...]:
         """The positive class, or all without one."""
         return tuple(range(len(self.class_names))) if self.positive is None else (self.positive,)
 
@@ -101,7 +101,7 @@ def scores_of(run: FinishedRun) -> Scores | None:
     known = frame[frame["label"].isin(index)]
     if not len(known):
         return None
-    positive = run.judged.positive
+    positive = run.evaluated.positive
     return Scores(
         split=run.split,
         class_names=names,
@@ -181,16 +181,16 @@ def _alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
 
 def headline_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables of the evaluated split: by image, and by patient if known."""
-    judged = run.judged
-    blocks = {"Most probable class": judged.image}
+    evaluated = run.evaluated
+    blocks = {"Most probable class": evaluated.image}
     if threshold_text(run):
-        value = judged.threshold.value
+        value = evaluated.threshold.value
         at = f"At the locked threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
-        blocks[at] = judged.at_threshold
+        blocks[at] = evaluated.at_threshold
     caption = f"Metrics of {units(run)} with 95 % intervals"
     kind = (
-        f"; positive class: {judged.positive}."
-        if judged.positive is not None
+        f"; positive class: {evaluated.positive}."
+        if evaluated.positive is not None
         else "; means over the classes, one against the rest."
     )
     votes = votes_table(run)
@@ -215,12 +215,12 @@ def other_tables(run: FinishedRun) -> list[Table]:
 
 def part_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables by class, magnification, site and subtype, where known."""
-    judged = run.judged
+    evaluated = run.evaluated
     tables = [
         block_table(
             "Each class against the rest.",
             "Class",
-            judged.by_class,
+            evaluated.by_class,
             BY_CLASS,
             exploration.sizes_by(run, "label"),
         ),
@@ -228,19 +228,19 @@ def part_tables(run: FinishedRun) -> list[Table]:
             "By magnification.",
             "Magnification",
             {
-                times(key): judged.by_magnification[key]
-                for key in sorted(judged.by_magnification, key=exploration.magnification_order)
+                times(key): evaluated.by_magnification[key]
+                for key in sorted(evaluated.by_magnification, key=exploration.magnification_order)
             },
             OF_PARTS,
             exploration.sizes_by(run, "magnification", write=times),
         ),
         block_table(
-            "By site.", "Site", judged.by_site, OF_PARTS, exploration.sizes_by(run, "site")
+            "By site.", "Site", evaluated.by_site, OF_PARTS, exploration.sizes_by(run, "site")
         ),
         block_table(
             "By subtype.",
             "Subtype",
-            judged.by_subtype,
+            evaluated.by_subtype,
             OF_ONE_CLASS,
             exploration.sizes_by(run, "subtype"),
         ),
@@ -254,13 +254,13 @@ def votes_table(run: FinishedRun) -> Table | None:
     A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling,
     stands beside the clustered one.
     """
-    blocks, notes = run.judged.patient, Footnotes()
+    blocks, notes = run.evaluated.patient, Footnotes()
     if all(metric.value is None for metric in blocks.values()):
         return None
     has_wilson = any(metric.wilson for metric in blocks.values())
     rows = []
     for name, metric in blocks.items():
-        n = metric.n if metric.n is not None else run.judged.n_patients
+        n = metric.n if metric.n is not None else run.evaluated.n_patients
         told = [Cell(count(n) if n is not None and metric.value is not None else ABSENT)]
         told.append(notes.cell(metric))
         if has_wilson:
@@ -325,7 +325,9 @@ def members_table(run: FinishedRun) -> Table | None:
     ]
     mean = Cell("Their mean"), Cell("ensemble"), Cell(f"{max(m.input_px[0] for m in members)} px")
     weights = Cell(count(sum(member.params for member in members)))
-    rows.append((*mean, weights, *(notes.cell(run.judged.image.get(name)) for name in _OF_MEMBERS)))
+    rows.append(
+        (*mean, weights, *(notes.cell(run.evaluated.image.get(name)) for name in _OF_MEMBERS))
+    )
     names = [metric_label(name, short=True) for name in _OF_MEMBERS]
     columns = ("Run", "Network", "Input", "Weights", *names)
     caption = "The members and the mean of their probabilities, judged on the same images."

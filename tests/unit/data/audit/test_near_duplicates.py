@@ -225,11 +225,11 @@ class TestTelling:
 
     def test_an_earlier_training_that_saw_a_copy_leaks(self):
         stage = make_samples([("s1", "a", "train")])
-        judged = make_samples([("t1", "a", "test"), ("t2", "a", "test")])
+        evaluated = make_samples([("t1", "a", "test"), ("t2", "a", "test")])
         nothing = FileHashes({})
         alike = Alike((Match("s1", "t2", 0.97, "mirrored"),))
         (leak,) = audit_stage(
-            "pcam", (stage, nothing), (judged, nothing), is_same_source=False, alike=alike
+            "pcam", (stage, nothing), (evaluated, nothing), is_same_source=False, alike=alike
         )
         pair = leak.pairs[0]
         assert (pair.split_a, pair.a, pair.split_b, pair.b) == ("stage pcam", "s1", "test", "t2")
