@@ -28,10 +28,17 @@ from PIL import Image as PillowImage
 
 from benchmarks.tables import write_table
 from eosin.core.types import Samples
-from eosin.data.audit import Album, Alike, FileHashes, audit_samples, find_alike, hash_files
+from eosin.data.audit import (
+    FileHashes,
+    ImageIndex,
+    NearDuplicates,
+    audit_samples,
+    find_near_duplicates,
+    hash_files,
+)
 from eosin.data.audit.image_index import rank_pairs
 from eosin.data.audit.near_duplicates import find_copies, find_textured
-from eosin.experiment.audit_images import Gallery, gather_album, make_embedder
+from eosin.experiment.audit_images import ImageIndexBuilder, gather_image_index, make_embedder
 from eosin.images.references import list_images
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -85,13 +92,13 @@ def list_set(name: str, n_images: int = IMAGES) -> list[str]:
     return [cells[place] for place in chosen]
 
 
-def look(cells: list[str], gallery: Gallery) -> tuple[Samples, FileHashes, Album]:
+def look(cells: list[str], builder: ImageIndexBuilder) -> tuple[Samples, FileHashes, ImageIndex]:
     """Read images into an album."""
     frame = pd.DataFrame({"path": cells}, dtype=object)
     frame = frame.assign(label="a", patient="", group=frame["path"])
     samples = Samples(frame=frame, root=Path(), class_names=("a",))
-    hashes = hash_files(samples, look=gallery.add)
-    return samples, hashes, gather_album(samples, hashes, gallery, content=True)
+    hashes = hash_files(samples, look=builder.add)
+    return samples, hashes, gather_image_index(samples, hashes, builder, content=True)
 
 
 def plant_copies(name: str, folder: Path) -> list[str]:
@@ -109,10 +116,10 @@ def plant_copies(name: str, folder: Path) -> list[str]:
     counts, false, total, plain = [], 0, 0, 0
     for place in range(len(COPIES)):
         mine = {path: cell for path, cell in origin.items() if path.endswith(f"-{place}.png")}
-        _, hashes, album = look([*cells, *mine], Gallery())
+        _, hashes, image_index = look([*cells, *mine], ImageIndexBuilder())
         pixels = {cell: one.pixels for cell, one in hashes.files.items()}
-        textured = {album.cells[row] for row in find_textured(album.pictures)[0]}
-        pairs = {frozenset((m.a, m.b)) for m in find_alike(album).matches}
+        textured = {image_index.cells[row] for row in find_textured(image_index.pictures)[0]}
+        pairs = {frozenset((m.a, m.b)) for m in find_near_duplicates(image_index).matches}
         wanted = [pair for pair in mine.items() if {*pair} <= textured]
         plain += len(mine) - len(wanted)
         n_found = sum(
@@ -130,12 +137,12 @@ def measure_alarms(name: str) -> list[str]:
     """Look for copies in a set as it is, every image being its own group."""
     cells = list_set(name, 20_000 if name == "mnist" else IMAGES)
     start = time.process_time()
-    _, _, album = look(cells, Gallery())
+    _, _, image_index = look(cells, ImageIndexBuilder())
     read = time.process_time() - start
-    found = find_alike(album).matches
+    found = find_near_duplicates(image_index).matches
     took = time.process_time() - start - read
     top = max((one.score for one in found), default=0.0)
-    plain = len(album) - len(find_textured(album.pictures)[0])
+    plain = len(image_index) - len(find_textured(image_index.pictures)[0])
     return [
         name, f"{len(cells):,}", f"{plain:,}", str(len(found)),
         f"{top:.3f}" if found else "–", f"{read:.1f}", f"{took:.1f}",
@@ -150,19 +157,21 @@ def split_clusters() -> Iterator[list[str]]:
     tuned = set(sorted(set(cluster.values()))[::3])
     for how in ("copies", "full"):
         start = time.process_time()
-        samples, hashes, album = look(paths, Gallery(make_embedder() if how == "full" else None))
-        alike = find_alike(album)
+        samples, hashes, image_index = look(
+            paths, ImageIndexBuilder(make_embedder() if how == "full" else None)
+        )
+        near_duplicates = find_near_duplicates(image_index)
         seconds = time.process_time() - start
-        false = [m for m in alike.matches if cluster[m.a] != cluster[m.b]]
+        false = [m for m in near_duplicates.matches if cluster[m.a] != cluster[m.b]]
         for match in false:
             print("different clusters:", match)
         for seed in range(3):
-            crossing, flagged, pairs = judge_split(samples, hashes, alike, cluster, seed)
+            crossing, flagged, pairs = judge_split(samples, hashes, near_duplicates, cluster, seed)
             wrong = sum(cluster[a] != cluster[b] for a, b in pairs)
             yield [
                 how, str(seed), tell_share(crossing, flagged),
                 tell_share(crossing - tuned, flagged),
-                f"{wrong} of {len(pairs)}", f"{len(false)} of {len(alike.matches)}",
+                f"{wrong} of {len(pairs)}", f"{len(false)} of {len(near_duplicates.matches)}",
                 f"{seconds:.0f}",
             ]  # fmt: skip
 
@@ -174,7 +183,11 @@ def tell_share(crossing: set[str], flagged: set[str]) -> str:
 
 
 def judge_split(
-    samples: Samples, hashes: FileHashes, alike: Alike, cluster: dict[str, str], seed: int
+    samples: Samples,
+    hashes: FileHashes,
+    near_duplicates: NearDuplicates,
+    cluster: dict[str, str],
+    seed: int,
 ) -> tuple[set[str], set[str], list[tuple[str, str]]]:
     """Split at random by image 70/10/20.
 
@@ -188,7 +201,7 @@ def judge_split(
     n_parts = divided.groupby(own)["split"].nunique()
     crossing = set(n_parts[n_parts > 1].index)
     table = Samples(frame=divided, root=Path(), class_names=("a",))
-    report = audit_samples(table, hashes=hashes, alike=alike)
+    report = audit_samples(table, hashes=hashes, near_duplicates=near_duplicates)
     kinds = {"near_duplicate", "identical_pixels", "identical_bytes"}
     pairs = [(p.a, p.b) for f in report.leaks if f.kind in kinds for p in f.pairs]
     flagged = {cluster[cell] for pair in pairs for cell in pair}
@@ -223,12 +236,12 @@ def measure_size(path: Path, n_images: int) -> None:
     """Print what one size takes, without the geometric stage; run in a process of its own."""
     marks = [(time.perf_counter(), time.process_time())]
     cells = [f"{path}#{index}" for index in range(n_images)]
-    _, _, album = look(cells, Gallery(make_embedder()))
+    _, _, image_index = look(cells, ImageIndexBuilder(make_embedder()))
     marks.append((time.perf_counter(), time.process_time()))
-    rows, texture = find_textured(album.pictures)
-    copies, _ = find_copies(album.pictures[rows], texture)
+    rows, texture = find_textured(image_index.pictures)
+    copies, _ = find_copies(image_index.pictures[rows], texture)
     marks.append((time.perf_counter(), time.process_time()))
-    pairs = rank_pairs(album.vectors, None)  # type: ignore[arg-type]
+    pairs = rank_pairs(image_index.vectors, None)  # type: ignore[arg-type]
     marks.append((time.perf_counter(), time.process_time()))
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -268,14 +281,14 @@ def make_images(folder: Path) -> list[str]:
 def measure_content(cells: list[str]) -> None:
     """Print what the audit by content takes, step by step; run in a process of its own."""
     marks = [(time.perf_counter(), time.process_time())]
-    _, _, album = look(cells, Gallery(make_embedder()))
+    _, _, image_index = look(cells, ImageIndexBuilder(make_embedder()))
     marks.append((time.perf_counter(), time.process_time()))
-    rows, texture = find_textured(album.pictures)
-    find_copies(album.pictures[rows], texture)
+    rows, texture = find_textured(image_index.pictures)
+    find_copies(image_index.pictures[rows], texture)
     marks.append((time.perf_counter(), time.process_time()))
-    pairs = rank_pairs(album.vectors[rows], None)  # type: ignore[index]
+    pairs = rank_pairs(image_index.vectors[rows], None)  # type: ignore[index]
     marks.append((time.perf_counter(), time.process_time()))
-    matches = find_alike(album).matches
+    matches = find_near_duplicates(image_index).matches
     marks.append((time.perf_counter(), time.process_time()))
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
     # The search repeats the two steps before it.

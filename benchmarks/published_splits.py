@@ -22,9 +22,9 @@ import pandas as pd
 from benchmarks.audit import DATA, judge_split, look, tell_share
 from benchmarks.tables import write_table
 from eosin.core.types import Samples
-from eosin.data.audit import audit_samples, find_alike
+from eosin.data.audit import audit_samples, find_near_duplicates
 from eosin.data.sources.breakhis import parse_breakhis_name
-from eosin.experiment.audit_images import Gallery, make_embedder
+from eosin.experiment.audit_images import ImageIndexBuilder, make_embedder
 from eosin.images.references import list_images
 
 #: BreakHis's slides of the four classes and their images at 40X, 1,471 in all, as in its archive.
@@ -114,8 +114,8 @@ def audit_lc25000() -> Iterator[list[str]]:
     table = pd.read_csv(DATA / "lc25000" / "clusters.csv")
     paths = [str(DATA / "lc25000" / path) for path in table["path"]]
     cluster = dict(zip(paths, table["class"] + " " + table["cluster"].astype(str), strict=True))
-    samples, hashes, album = look(paths, Gallery(make_embedder()))
-    similar = find_alike(album)
+    samples, hashes, image_index = look(paths, ImageIndexBuilder(make_embedder()))
+    similar = find_near_duplicates(image_index)
     for seed in range(3):
         crossing, flagged, _ = judge_split(samples, hashes, similar, cluster, seed)
         yield [

@@ -87,13 +87,13 @@ def real_rows(folder: str) -> Iterator[list[str]]:
                 change = np.abs(once.astype(int) - normaliser.apply(once).images)
                 changes.append(np.percentile(change, (50, 99)))
         moved = np.array(changes)
-        alike = _count_alike(method, peers.get(method), target, tiles)
+        near_duplicates = _count_alike(method, peers.get(method), target, tiles)
         yield [
             folder,
             method,
             str(len(tiles)),
             str(left),
-            alike,
+            near_duplicates,
             f"{np.median(moved[:, 1]):.0f}",
             f"{np.count_nonzero(moved[:, 0] > 1)} of {len(moved)}",
         ]

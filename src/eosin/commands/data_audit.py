@@ -19,12 +19,17 @@ from eosin.data.audit import (
     FileHashes,
     audit_samples,
     describe_repair,
-    find_alike,
+    find_near_duplicates,
     hash_files,
     join_groups,
 )
 from eosin.data.audit.repair import write_repaired
-from eosin.experiment.audit_images import Gallery, find_lack, gather_album, make_embedder
+from eosin.experiment.audit_images import (
+    ImageIndexBuilder,
+    find_lack,
+    gather_image_index,
+    make_embedder,
+)
 from eosin.images.references import Skipped, without, write_skipped
 from eosin.privacy.pseudonymise import (
     hide_document,
@@ -87,19 +92,19 @@ def audit_manifest(
     if output is not None:
         check_output(output)
     content = not quick
-    gallery = Gallery(make_embedder() if content and not find_lack() else None)
-    hashes = hash_files(samples, look=gallery.add)
+    builder = ImageIndexBuilder(make_embedder() if content and not find_lack() else None)
+    hashes = hash_files(samples, look=builder.add)
     without(samples, hashes.unreadable)  # raises if no image can be read
-    album = gather_album(samples, hashes, gallery, content=content)
-    alike = find_alike(album)
+    image_index = gather_image_index(samples, hashes, builder, content=content)
+    near_duplicates = find_near_duplicates(image_index)
     joined: list[JoinedGroups] = []
     if repair is not None:
         before = samples
-        samples, joined = join_groups(before, hashes=hashes, alike=alike)
+        samples, joined = join_groups(before, hashes=hashes, near_duplicates=near_duplicates)
         column = write_repaired(repair, table, before, samples, columns or Columns(), label)
         _LOG.info(f"wrote {repair}; its groups are in the column {column!r}")
     numbers = [row_number(table, position) for position in range(len(table))]
-    report = audit_samples(samples, hashes=hashes, alike=alike, numbers=numbers)
+    report = audit_samples(samples, hashes=hashes, near_duplicates=near_duplicates, numbers=numbers)
     if repair is not None:
         report = _with_repair(report, joined, samples)
     report = _with_unread(report, hashes)

@@ -24,7 +24,7 @@ from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_ma
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
 from eosin.data.audit import FileHashes
-from eosin.data.external import EXTERNAL, read_outside
+from eosin.data.external import EXTERNAL, read_external
 from eosin.evaluation import Evaluated, evaluate_predictions, evaluated_by, pool_folds
 from eosin.evaluation.drift import find_drift
 from eosin.experiment.environment import default_output
@@ -137,7 +137,7 @@ def evaluate(
     check_output(folder)
     if data is not None:
         info = read_document(ModelFolder(model).info, ModelInfo)
-        samples = read_outside(Path(data), info, labels=labels, label=label, columns=columns)
+        samples = read_external(Path(data), info, labels=labels, label=label, columns=columns)
         parts = [(model, samples, EXTERNAL)]
     elif run.has_folds:
         parts = _fold_parts(run, split)

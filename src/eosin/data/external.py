@@ -58,7 +58,7 @@ def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
     return labels
 
 
-def read_outside(
+def read_external(
     manifest: Path,
     info: ModelInfo,
     *,

@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from eosin.artifacts.model import Embedding
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray, Image, Pixels, Samples, parts_of
-from eosin.data.audit import Album, FileHashes, sketch, to_grey
+from eosin.data.audit import FileHashes, ImageIndex, sketch, to_grey
 from eosin.images.bank import ImageBank
 from eosin.images.cache import ImageStore
 from eosin.images.planes import decode_any
@@ -43,13 +43,13 @@ _PARTS = {
 }
 
 
-def make_album(
+def make_image_index(
     bank: ImageBank,
     hashes: FileHashes,
     samples: Samples,
     *,
     content: bool,
-) -> Album:
+) -> ImageIndex:
     """Make small pictures of decoded images.
 
     Args:
@@ -60,11 +60,11 @@ def make_album(
     """
     store = bank.store
     if isinstance(bank.preprocessing, Embedding) or not isinstance(store, ImageStore):
-        return Album(notes=(_FEATURES_ALONE,))
+        return ImageIndex(notes=(_FEATURES_ALONE,))
     cells = _distinct(hashes, bank.rows)
     rows = np.array([bank.rows[cell] for cell in cells], dtype=np.int64)
     lack = find_lack()
-    gallery = Gallery(make_embedder() if content and not lack else None)
+    builder = ImageIndexBuilder(make_embedder() if content and not lack else None)
     if content:
         _LOG.info(
             f"{_TURNED}: {lack}" if lack else f"Comparing {len(cells)} images by their features"
@@ -74,15 +74,17 @@ def make_album(
         for start in range(0, len(rows), _BATCH):
             some = slice(start, start + _BATCH)
             for cell, image in zip(cells[some], store.take(rows[some]), strict=True):
-                gallery.add(cell, image)
+                builder.add(cell, image)
             advance(min(start + _BATCH, len(rows)), len(rows))
 
     def read(row: int) -> Pixels:
         image: Pixels = store.take(rows[row : row + 1])[0]
         return image
 
-    album = gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
-    return replace(album, groups=_find_groups(cells, samples))
+    image_index = builder.make_image_index(
+        cells, read, _tell_reach(lack) if lack or not content else ()
+    )
+    return replace(image_index, groups=_find_groups(cells, samples))
 
 
 def _find_groups(cells: Sequence[str], samples: Samples) -> tuple[str, ...]:
@@ -165,7 +167,7 @@ class _Shelf:
         return taken
 
 
-class Gallery:
+class ImageIndexBuilder:
     """Collects what an album needs of images that are seen once, by any number of threads.
 
     Args:
@@ -201,9 +203,9 @@ class Gallery:
             self._vectors.put(cell, vector)
         self._pending = []
 
-    def make_album(
+    def make_image_index(
         self, cells: Sequence[str], read: Callable[[int], Pixels], notes: tuple[str, ...]
-    ) -> Album:
+    ) -> ImageIndex:
         """Return the album of some of the images that were seen.
 
         Args:
@@ -212,13 +214,13 @@ class Gallery:
             notes: What is not looked for.
         """
         if not cells:
-            return Album(notes=notes)
+            return ImageIndex(notes=notes)
         pictures = self._sketches.take(cells)
         reader = read if find_module("cv2") is not None else None
         if self._embedder is None:
-            return Album(tuple(cells), pictures, None, reader, notes)
+            return ImageIndex(tuple(cells), pictures, None, reader, notes)
         self._embed()
-        return Album(tuple(cells), pictures, self._vectors.take(cells), reader, notes)
+        return ImageIndex(tuple(cells), pictures, self._vectors.take(cells), reader, notes)
 
 
 def _to_input(image: Pixels, side_px: int) -> Image:
@@ -229,7 +231,9 @@ def _to_input(image: Pixels, side_px: int) -> Image:
     return np.asarray(picture.resize((side_px, side_px), PillowImage.Resampling.BILINEAR))
 
 
-def gather_album(samples: Samples, hashes: FileHashes, gallery: Gallery, *, content: bool) -> Album:
+def gather_image_index(
+    samples: Samples, hashes: FileHashes, builder: ImageIndexBuilder, *, content: bool
+) -> ImageIndex:
     """Return the album of the images that a pass over a table's files has shown to a gallery."""
     cells = _distinct(hashes, samples.image_cells)
 
@@ -237,5 +241,7 @@ def gather_album(samples: Samples, hashes: FileHashes, gallery: Gallery, *, cont
         return decode_any(*samples.locate(cells[row]))
 
     lack = find_lack()
-    album = gallery.make_album(cells, read, _tell_reach(lack) if lack or not content else ())
-    return replace(album, groups=_find_groups(cells, samples))
+    image_index = builder.make_image_index(
+        cells, read, _tell_reach(lack) if lack or not content else ()
+    )
+    return replace(image_index, groups=_find_groups(cells, samples))

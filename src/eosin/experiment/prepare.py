@@ -23,12 +23,12 @@ from eosin.core.errors import RecipeError, close_matches
 from eosin.core.places import cache_folder, expand_path
 from eosin.core.types import Samples
 from eosin.data.audit import (
-    Album,
-    Alike,
     FileHashes,
+    ImageIndex,
+    NearDuplicates,
     audit_samples,
     describe_repair,
-    find_alike,
+    find_near_duplicates,
     fingerprint,
     join_groups,
     list_joined,
@@ -41,7 +41,7 @@ from eosin.data.sources.base import (
 )
 from eosin.data.sources.catalogue import DATASETS
 from eosin.data.sources.phantom import OPTIONS_FILE
-from eosin.experiment.audit_images import make_album
+from eosin.experiment.audit_images import make_image_index
 from eosin.experiment.channels import resolve_preprocessing
 from eosin.experiment.features import load_features, note_absent
 from eosin.experiment.validation import (
@@ -72,8 +72,8 @@ class Prepared:
         fingerprint: Changes when paths, labels, groups or files change.
         bank: The decoded images.
         notes: What the audit of any split must add.
-        album: What near-duplicates are looked for in.
-        alike: What was found there, whatever the split.
+        image_index: What near-duplicates are looked for in.
+        near_duplicates: What was found there, whatever the split.
         named: Columns whose names the audit compares by spelling.
         joined: Groups that were joined because they belong together.
     """
@@ -85,14 +85,16 @@ class Prepared:
     fingerprint: str
     bank: ImageBank
     notes: tuple[Finding, ...] = ()
-    album: Album = field(default_factory=Album)
-    alike: Alike = field(default_factory=Alike)
+    image_index: ImageIndex = field(default_factory=ImageIndex)
+    near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     named: tuple[str, ...] = ("patient", "group")
     joined: tuple[JoinedGroups, ...] = ()
 
     def audit(self, samples: Samples) -> AuditReport:
         """Look for leaks between the parts of the samples; they carry a ``split`` column."""
-        found = audit_samples(samples, hashes=self.hashes, alike=self.alike, named=self.named)
+        found = audit_samples(
+            samples, hashes=self.hashes, near_duplicates=self.near_duplicates, named=self.named
+        )
         repaired = describe_repair(self.joined)
         return found.model_copy(
             update={
@@ -298,11 +300,13 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         notes = note_absent(hashes)
         _LOG.info(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
-    album = make_album(bank, hashes, samples, content=recipe.data.audit == "full")
-    alike, named = find_alike(album), _find_named(recipe.data)
+    image_index = make_image_index(bank, hashes, samples, content=recipe.data.audit == "full")
+    near_duplicates, named = find_near_duplicates(image_index), _find_named(recipe.data)
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
-        readable, joined = join_groups(readable, hashes=hashes, alike=alike, named=named)
+        readable, joined = join_groups(
+            readable, hashes=hashes, near_duplicates=near_duplicates, named=named
+        )
         if not joined:
             _LOG.info("Repair: no two groups belong together")
     return Prepared(
@@ -313,8 +317,8 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         fingerprint=fingerprint(readable, hashes),
         bank=bank,
         notes=notes,
-        album=album,
-        alike=alike,
+        image_index=image_index,
+        near_duplicates=near_duplicates,
         named=named,
         joined=tuple(joined),
     )

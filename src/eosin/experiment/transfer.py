@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output
-from eosin.data.audit import audit_stage, find_alike
+from eosin.data.audit import audit_stage, find_near_duplicates
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.model_info import Start
 from eosin.experiment.plan import Plan, make_plan
@@ -72,7 +72,9 @@ def prepare_stages(
             (mine.samples, mine.hashes),
             (division.evaluated, prepared.hashes),
             is_same_source=_may_share_groups(section.data, recipe.data),
-            alike=find_alike(mine.album.joined(prepared.album), len(mine.album)),
+            near_duplicates=find_near_duplicates(
+                mine.image_index.joined(prepared.image_index), len(mine.image_index)
+            ),
             distinct=recipe.data.alike_names == "distinct",
         )
     return stages, leaks

@@ -12,7 +12,7 @@ from eosin.artifacts.audit import AuditReport, Finding, Pair, SplitSize
 from eosin.artifacts.manifest import read_manifest, relocated
 from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.core.types import Samples
-from eosin.data.audit import FileHashes, audit_outside, audit_samples, hash_files
+from eosin.data.audit import FileHashes, audit_external, audit_samples, hash_files
 from eosin.images.bank import load_bank
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages
@@ -52,7 +52,7 @@ def audit_overlap(
             noted = read_manifest(place.manifest, allow_one_class=True, verbatim=True)
             samples = _seen(find_images(place, noted))
             trained = samples, _hash(run, samples, preprocessing)
-            found.append(audit_outside(trained, outside, root, distinct=is_distinct))
+            found.append(audit_external(trained, outside, root, distinct=is_distinct))
     return _join_reports(found)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import ModelInfo, Planes
 from eosin.core.errors import DataError, ManifestError, UsageError
-from eosin.data.external import parse_labels, read_outside
+from eosin.data.external import parse_labels, read_external
 from eosin.images.preprocess import make_preprocessing
 from eosin.images.spacing import network_mpp
 
@@ -55,7 +55,7 @@ def table(tmp_path):
 def test_several_labels_map_to_one_class_and_an_empty_one_leaves_rows_out(table, messages):
     manifest = table(["tumour", "metastasis", "normal", "unsure", "unsure"])
     labels = {"tumour": "malignant", "metastasis": "malignant", "normal": "benign", "unsure": ""}
-    samples = read_outside(manifest, info(), labels=labels)
+    samples = read_external(manifest, info(), labels=labels)
     assert list(samples.frame["label"]) == ["malignant", "malignant", "benign"]
     assert list(samples.frame["label_given"]) == ["tumour", "metastasis", "normal"]
     assert set(samples.frame["split"]) == {"external"}
@@ -66,21 +66,21 @@ def test_several_labels_map_to_one_class_and_an_empty_one_leaves_rows_out(table,
 
 def test_labels_that_are_the_models_need_no_map_and_another_column_may_hold_them(table):
     manifest = table(["x", "y"], truth=["benign", "malignant"])
-    samples = read_outside(manifest, info(), label="truth")
+    samples = read_external(manifest, info(), label="truth")
     assert list(samples.frame["label"]) == ["benign", "malignant"]
     assert "label_given" not in samples.frame
 
 
 def test_an_unmapped_label_is_refused_with_the_options_to_add(table):
     with pytest.raises(ManifestError) as caught:
-        read_outside(table(["Benign", "Malign", "benign"]), info())
+        read_external(table(["Benign", "Malign", "benign"]), info())
     told = str(caught.value)
     assert "the model does not know the labels 'Benign', 'Malign'" in told
     assert "(its classes: benign, malignant)" in told
     assert "--map Benign=benign --map Malign=malignant" in told
     # What nothing is called alike, nobody but the user can say.
     with pytest.raises(ManifestError, match="--map 0=CLASS --map '1 b=CLASS'"):
-        read_outside(table(["0", "1 b"]), info())
+        read_external(table(["0", "1 b"]), info())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_unmapped_label_is_refused_with_the_options_to_add(table):
 )
 def test_a_map_that_does_not_fit_is_refused(table, labels, said):
     with pytest.raises((UsageError, ManifestError), match="--map") as caught:
-        read_outside(table(["tumour", "normal"]), info(), labels=labels)
+        read_external(table(["tumour", "normal"]), info(), labels=labels)
     assert said in str(caught.value)
 
 
@@ -110,23 +110,23 @@ def test_the_other_kind_of_image_is_refused_by_name(table, tmp_path):
     frame = pd.DataFrame({"path": ["cells.tif"], "label": ["benign"]})
     frame.to_csv(tmp_path / "cells.csv", index=False)
     with pytest.raises(DataError, match=r"brightfield images, RGB, but cells\.tif has 3 channels"):
-        read_outside(tmp_path / "cells.csv", info())
+        read_external(tmp_path / "cells.csv", info())
 
     model = info(channels=("DNA", "actin"), planes=CELLS)
-    assert len(read_outside(tmp_path / "cells.csv", model)) == 1
+    assert len(read_external(tmp_path / "cells.csv", model)) == 1
     with pytest.raises(DataError, match=r"but 0\.png has 3 channels of 8 bits") as caught:
-        read_outside(table(["benign"]), model)
+        read_external(table(["benign"]), model)
     assert "3 channels of 16 bits (DNA, actin)" in str(caught.value)
 
 
 def test_another_scale_is_refused_after_resizing_is_counted_in(table):
     # 64 px of 0.5 µm become 32 px of 1 µm.
     manifest = table(["benign", "malignant"], size=(64, 64), mpp=["0.5", "0.52"])
-    assert len(read_outside(manifest, info(mpp=1.0))) == 2
+    assert len(read_external(manifest, info(mpp=1.0))) == 2
     with pytest.raises(
         DataError, match=r"0\.5 µm per pixel of its input, but 2 of 2 images"
     ) as caught:
-        read_outside(manifest, info(mpp=0.5))
+        read_external(manifest, info(mpp=0.5))
     assert "come to 1 to 1.04" in str(caught.value)
     assert "each shows 16 × 16 µm" in str(caught.value)
 
@@ -142,11 +142,11 @@ def test_another_scale_is_refused_after_resizing_is_counted_in(table):
     ],
 )
 def test_a_model_knows_its_scale_where_all_images_share_one(table, size, mpp, expected):
-    samples = read_outside(table(["benign", "malignant"], size=size, mpp=mpp), info())
+    samples = read_external(table(["benign", "malignant"], size=size, mpp=mpp), info())
     assert network_mpp(samples, info().preprocessing) == expected
     # Where a scale is unknown nothing is refused.
     manifest = table(["benign", "malignant"], size=size)
-    assert len(read_outside(manifest, info(mpp=0.1))) == 2
+    assert len(read_external(manifest, info(mpp=0.1))) == 2
 
 
 def test_labels_to_map_are_cleaned_as_those_of_a_table():

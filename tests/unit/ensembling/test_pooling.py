@@ -27,8 +27,8 @@ def test_the_mean_threshold_claims_the_bound_that_all_members_reached():
     found = mean_threshold([SimpleNamespace(threshold=one) for one in (reached, missed)], "both")
     assert (found.value, found.source) == (pytest.approx(0.3), "mean of both")
     assert (found.bound, found.reason) == ("point", "1 of 2 members: no interval reaches 0.9")
-    alike = mean_threshold([SimpleNamespace(threshold=reached)] * 2, "both")
-    assert (alike.bound, alike.reason) == ("lower", None)
+    near_duplicates = mean_threshold([SimpleNamespace(threshold=reached)] * 2, "both")
+    assert (near_duplicates.bound, near_duplicates.reason) == ("lower", None)
 
 
 def test_the_widest_window_of_each_channel():

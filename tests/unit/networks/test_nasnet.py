@@ -172,7 +172,7 @@ def test_a_dropout_rate_is_a_share():
 # ------------------------------------------------------------------- beside timm's NASNet-A-Large
 
 
-def alike(ours, theirs):
+def near_duplicates(ours, theirs):
     """Random weights and statistics for both, told apart by the order of definition alone."""
     torch.manual_seed(0)
     source = [value for key, value in theirs.state_dict().items() if "num_batches" not in key]
@@ -187,7 +187,7 @@ def alike(ours, theirs):
 @pytest.mark.parametrize("side", [12, 13])
 def test_timm_s_normal_cell_says_the_same(side):
     timm = import_companion("timm.models.nasnet")
-    ours, theirs = alike(
+    ours, theirs = near_duplicates(
         NormalCell(Projection(10, 8), 20, 8), timm.NormalCell(10, 8, 20, 8, pad_type="same")
     )
     last, earlier = torch.randn(2, 20, side, side), torch.randn(2, 10, side, side)
@@ -199,7 +199,7 @@ def test_timm_s_normal_cell_says_the_same(side):
 def test_timm_s_reduction_cell_says_the_same_away_from_the_border(side):
     # There, TensorFlow's pooling leaves padding out, and Keras' lets its zeros take part.
     timm = import_companion("timm.models.nasnet")
-    ours, theirs = alike(
+    ours, theirs = near_duplicates(
         ReductionCell(Projection(10, 8), 8, 20, 8),
         timm.ReductionCell0(10, 8, 20, 8, pad_type="same"),
     )

@@ -14,11 +14,11 @@ from eosin.artifacts.model import Embedding
 from eosin.artifacts.versioned import write_document
 from eosin.core.types import Samples
 from eosin.data.audit import (
-    Alike,
     FileHash,
     FileHashes,
     Match,
-    audit_outside,
+    NearDuplicates,
+    audit_external,
     audit_stage,
     hash_files,
     join_groups,
@@ -104,9 +104,13 @@ def test_what_a_members_stage_saw_of_judged_images_is_a_leak_of_the_ensemble(tmp
     stage = apart(tmp_path, ["s1.png", "t1.png"], "train")
     evaluated = apart(tmp_path, ["t1.png", "t2.png", "t3.png"], "test")
     nothing = FileHashes({})
-    alike = Alike((Match("s1.png", "t2.png", 0.97, "mirrored"),))
+    near_duplicates = NearDuplicates((Match("s1.png", "t2.png", 0.97, "mirrored"),))
     leaks = audit_stage(
-        "one", (stage, nothing), (evaluated, nothing), is_same_source=True, alike=alike
+        "one",
+        (stage, nothing),
+        (evaluated, nothing),
+        is_same_source=True,
+        near_duplicates=near_duplicates,
     )
     leaks.append(Finding(kind="same_group", severity="leak", message="of no stage", pairs=[]))
     leaks = [reversed_pairs(leak) for leak in leaks] if is_old else leaks
@@ -154,25 +158,29 @@ def compare(main, other, tmp_path):
     """Return the kinds of what is found of a stage, and of external data."""
     nothing = FileHashes({})
     of_stage = audit_stage("one", (other, nothing), (main, nothing), is_same_source=True)
-    outside = audit_outside((main, nothing), (other, nothing), tmp_path)
+    outside = audit_external((main, nothing), (other, nothing), tmp_path)
     return [one.kind for one in of_stage], [one.kind for one in outside.findings]
 
 
 def test_a_repair_hides_no_patient_of_a_stage_or_of_external_data(tmp_path):
     main = place(tmp_path / "a", "1.png P1", "2.png P10", "3.png P3")
     other = place(tmp_path / "b", "1.png P10", "2.png P99")
-    joined, _ = join_groups(main, alike=Alike((Match("1.png", "2.png", 0.9, "mirrored"),)))
+    joined, _ = join_groups(
+        main, near_duplicates=NearDuplicates((Match("1.png", "2.png", 0.9, "mirrored"),))
+    )
     assert list(joined.frame["group"]) == ["P1", "P1", "P3"]
     assert compare(joined, other, tmp_path) == (["same_group"], ["same_group"])
 
 
 def test_two_tables_that_are_repaired_apart_share_no_group(tmp_path):
-    alike = Alike((Match("1.png", "2.png", 0.9, "mirrored"),))
+    near_duplicates = NearDuplicates((Match("1.png", "2.png", 0.9, "mirrored"),))
     sides = []
     for folder in "ab":
         files = {f"{n}.png": FileHash(f"{folder}{n}", f"{folder}{n}") for n in "12"}
         table = place(tmp_path / folder, "1.png -", "2.png -", "3.png -")
-        sides.append(join_groups(table, hashes=FileHashes(files), alike=alike)[0])
+        sides.append(
+            join_groups(table, hashes=FileHashes(files), near_duplicates=near_duplicates)[0]
+        )
     assert compare(*sides, tmp_path) == ([], [])
 
 
@@ -180,5 +188,5 @@ def test_names_that_a_recipe_keeps_apart_are_apart_in_external_data(tmp_path):
     main, other = place(tmp_path / "a", "1.png P1"), place(tmp_path / "b", "2.png p01")
     assert compare(main, other, tmp_path) == (["alike_names"], ["alike_names"])
     nothing = FileHashes({})
-    found = audit_outside((main, nothing), (other, nothing), tmp_path, distinct=True)
+    found = audit_external((main, nothing), (other, nothing), tmp_path, distinct=True)
     assert found.findings == []

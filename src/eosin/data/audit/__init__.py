@@ -1,7 +1,7 @@
 """Leak audit of a split, and duplicates within a table."""
 
-from eosin.data.audit.audit import audit_outside, audit_samples, audit_stage, merge_audits
-from eosin.data.audit.image_index import Album, Alike, Match, find_alike
+from eosin.data.audit.audit import audit_external, audit_samples, audit_stage, merge_audits
+from eosin.data.audit.image_index import ImageIndex, Match, NearDuplicates, find_near_duplicates
 from eosin.data.audit.registration import sketch, to_grey
 from eosin.data.audit.repair import (
     describe_repair,
@@ -11,16 +11,16 @@ from eosin.data.audit.repair import (
 from eosin.images.hashes import FileHash, FileHashes, fingerprint, hash_files
 
 __all__ = [
-    "Album",
-    "Alike",
     "FileHash",
     "FileHashes",
+    "ImageIndex",
     "Match",
-    "audit_outside",
+    "NearDuplicates",
+    "audit_external",
     "audit_samples",
     "audit_stage",
     "describe_repair",
-    "find_alike",
+    "find_near_duplicates",
     "fingerprint",
     "hash_files",
     "join_groups",

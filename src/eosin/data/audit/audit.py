@@ -12,7 +12,7 @@ from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, Sp
 from eosin.artifacts.manifest import relocated
 from eosin.core.text import some
 from eosin.core.types import Samples, parts_of
-from eosin.data.audit.image_index import Alike
+from eosin.data.audit.image_index import NearDuplicates
 from eosin.data.audit.overlaps import Overlap, PartPair, find_overlaps
 from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHash, FileHashes
@@ -93,7 +93,7 @@ def audit_samples(
     samples: Samples,
     *,
     hashes: FileHashes | None = None,
-    alike: Alike | None = None,
+    near_duplicates: NearDuplicates | None = None,
     named: Sequence[str] = ("patient", "group"),
     numbers: Sequence[int] | None = None,
 ) -> AuditReport:
@@ -104,8 +104,8 @@ def audit_samples(
             its ``fold`` column, gives the subsets. Rows with an empty one are compared with none.
         hashes: Of its files (see :func:`~eosin.data.audit.hash_files`); without them copies
             under other names are not searched for.
-        alike: Near-duplicates among its images (see :func:`~eosin.data.audit.find_alike`); without
-            them none are reported.
+        near_duplicates: Those among its images (see
+            :func:`~eosin.data.audit.find_near_duplicates`); without them none are reported.
         named: Columns whose names are compared by spelling.
         numbers: Row numbers in the user's file, if there is one: findings then name rows.
 
@@ -118,7 +118,7 @@ def audit_samples(
         numbers = [number for number, cell in cells for part in parts_of(cell) if part]
     table = AuditTable(single_images(samples), hashes, named, numbers)
     searches = list(table.searches())
-    likenesses = table.search_likenesses(alike or Alike())
+    near_duplicate_overlaps = table.search_near_duplicates(near_duplicates or NearDuplicates())
     findings: list[Finding] = []
     for search in searches:
         overlaps = find_overlaps(
@@ -129,8 +129,10 @@ def audit_samples(
             inside=search.inside,
         )
         if search.kind == "label_conflict":
-            findings += _make_findings(table, "near_duplicate", likenesses["near_duplicate"])
-            overlaps = _together(overlaps, likenesses["label_conflict"])
+            findings += _make_findings(
+                table, "near_duplicate", near_duplicate_overlaps["near_duplicate"]
+            )
+            overlaps = _together(overlaps, near_duplicate_overlaps["label_conflict"])
         shown = {parts: table.describe(search, own) for parts, own in overlaps.items()}
         findings += _make_findings(table, search.kind, shown)
     return AuditReport(
@@ -138,7 +140,7 @@ def audit_samples(
         n_groups=len(set(table.groups)),
         splits={part: _size(table, part) for part in table.named_parts},
         findings=_sorted(findings),
-        reach=() if alike is None else alike.reach,
+        reach=() if near_duplicates is None else near_duplicates.reach,
         n_unknown_patients=table.n_unknown_patients,
     )
 
@@ -231,7 +233,7 @@ def audit_stage(
     evaluated: tuple[Samples, FileHashes],
     *,
     is_same_source: bool,
-    alike: Alike | None = None,
+    near_duplicates: NearDuplicates | None = None,
     distinct: bool = False,
 ) -> list[Finding]:
     """Audit the train-test overlap between an earlier training stage and the evaluated images.
@@ -241,7 +243,7 @@ def audit_stage(
         stage: All its samples, with its own validation and test subsets: they chose its weights.
         evaluated: The evaluated images.
         is_same_source: True if both come from one data set; names of groups match only within one.
-        alike: Matches of a stage's image, which comes first, and an evaluated one.
+        near_duplicates: Matches of a stage's image, which comes first, and an evaluated one.
         distinct: True if names that differ only in spelling are different names.
 
     Returns:
@@ -255,15 +257,15 @@ def audit_stage(
             mine[column] = [f"{part}: {cell}" if cell else "" for cell in mine[column]]
     files = {**hashes.files, **_move(stage[1], places)}
     evaluated_images, _ = _place(target, target.root, "test")
-    matches = alike.matches if alike is not None else ()
-    near = Alike(tuple(replace(one, a=places.get(one.a, one.a)) for one in matches))
+    matches = near_duplicates.matches if near_duplicates is not None else ()
+    near = NearDuplicates(tuple(replace(one, a=places.get(one.a, one.a)) for one in matches))
     table = replace(target, frame=pd.concat([mine, evaluated_images], ignore_index=True))
     named = () if distinct else _OWN_NAMES
-    report = audit_samples(table, hashes=FileHashes(files), alike=near, named=named)
+    report = audit_samples(table, hashes=FileHashes(files), near_duplicates=near, named=named)
     return report.leaks
 
 
-def audit_outside(
+def audit_external(
     trained: tuple[Samples, FileHashes],
     outside: tuple[Samples, FileHashes],
     root: Path,

@@ -60,7 +60,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Alike:
+class NearDuplicates:
     """Near-duplicates that a search found.
 
     Attributes:
@@ -77,7 +77,7 @@ def _no_pictures() -> Image:
 
 
 @dataclass(frozen=True)
-class Album:
+class ImageIndex:
     """Index of images, each with different pixels.
 
     Attributes:
@@ -100,7 +100,7 @@ class Album:
     def __len__(self) -> int:
         return len(self.cells)
 
-    def joined(self, other: Album) -> Album:
+    def joined(self, other: ImageIndex) -> ImageIndex:
         """Return the index of the images of both."""
         vectors = read = None
         if self.vectors is not None and other.vectors is not None:
@@ -111,7 +111,7 @@ class Album:
             def read(row: int) -> Pixels:
                 return mine(row) if row < n_mine else theirs(row - n_mine)
 
-        return Album(
+        return ImageIndex(
             self.cells + other.cells,
             np.concatenate([self.pictures, other.pictures]),
             vectors,
@@ -120,19 +120,21 @@ class Album:
         )
 
 
-def find_alike(
-    album: Album,
+def find_near_duplicates(
+    image_index: ImageIndex,
     first: int | None = None,
-) -> Alike:
+) -> NearDuplicates:
     """Find near-duplicates; with ``first``, only between the first so many and the other images."""
-    rows, texture = find_textured(album.pictures)
+    rows, texture = find_textured(image_index.pictures)
     split = None if first is None else int(np.searchsorted(rows, first))
-    copies, doubtful = find_copies(album.pictures[rows], texture, split)
+    copies, doubtful = find_copies(image_index.pictures[rows], texture, split)
     found = [one._replace(a=int(rows[one.a]), b=int(rows[one.b])) for one in copies]
     reach = [_COPIES]
     pairs: IntArray = np.zeros((0, 2), dtype=np.int64)
-    if album.vectors is not None and len(rows) > 1:
-        pairs, skipped = _apart(album, rows[rank_pairs(album.vectors[rows], split)], first)
+    if image_index.vectors is not None and len(rows) > 1:
+        pairs, skipped = _apart(
+            image_index, rows[rank_pairs(image_index.vectors[rows], split)], first
+        )
         reach.append(_CONTENT)
         if skipped:
             reach.append(_SAME_GROUP)
@@ -141,29 +143,32 @@ def find_alike(
                 f"Of these the {_MOST_PAIRS:,} most similar pairs were compared, of {len(pairs):,}."
             )
             pairs = pairs[:_MOST_PAIRS]
-    if album.read is not None and len(pairs) + len(doubtful):
-        known = DisjointSet(range(len(album)))
+    if image_index.read is not None and len(pairs) + len(doubtful):
+        known = DisjointSet(range(len(image_index)))
         for one in found:
             known.merge(one.a, one.b)
-        found += _compare(album.read, rows[doubtful], pairs, known)
-    plain = len(album) - len(rows)
+        found += _compare(image_index.read, rows[doubtful], pairs, known)
+    plain = len(image_index) - len(rows)
     if plain:
-        reach.append(f"{plain:,} of {len(album):,} images are too plain to be compared.")
+        reach.append(f"{plain:,} of {len(image_index):,} images are too plain to be compared.")
     found.sort(key=lambda one: (-one.score, one.a, one.b))
-    matches = [Match(album.cells[a], album.cells[b], min(s, 1.0), how) for a, b, s, how in found]
-    return Alike(tuple(matches), (*reach, *album.notes))
+    matches = [
+        Match(image_index.cells[a], image_index.cells[b], min(s, 1.0), how)
+        for a, b, s, how in found
+    ]
+    return NearDuplicates(tuple(matches), (*reach, *image_index.notes))
 
 
-def _apart(album: Album, pairs: IntArray, first: int | None) -> tuple[IntArray, bool]:
+def _apart(image_index: ImageIndex, pairs: IntArray, first: int | None) -> tuple[IntArray, bool]:
     """Return the pairs of images from different groups, and True if others were dropped.
 
     A split by group keeps the images of one group together. Groups of two tables, which ``first``
     separates, are unrelated.
     """
-    if not album.groups or first is not None:
+    if not image_index.groups or first is not None:
         return pairs, False
-    number = {group: n for n, group in enumerate(dict.fromkeys(album.groups))}
-    group = np.array([number[one] for one in album.groups])
+    number = {group: n for n, group in enumerate(dict.fromkeys(image_index.groups))}
+    group = np.array([number[one] for one in image_index.groups])
     keep = group[pairs[:, 0]] != group[pairs[:, 1]]
     return pairs[keep], not keep.all()
 

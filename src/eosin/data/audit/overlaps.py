@@ -109,7 +109,7 @@ class Link(NamedTuple):
     how: str
 
 
-def find_likenesses(
+def group_near_duplicates(
     links: Iterable[Link],
     parts: Sequence[str | None],
     order: Sequence[str | None],

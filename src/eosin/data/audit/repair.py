@@ -23,7 +23,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import relocated, write_table
 from eosin.core.text import clean_name, some, spelling_key
 from eosin.core.types import Samples
-from eosin.data.audit.image_index import Alike
+from eosin.data.audit.image_index import NearDuplicates
 from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHashes
 from eosin.images.stacks import single_images
@@ -42,7 +42,7 @@ def join_groups(
     samples: Samples,
     *,
     hashes: FileHashes | None = None,
-    alike: Alike | None = None,
+    near_duplicates: NearDuplicates | None = None,
     named: Sequence[str] = ("patient", "group"),
 ) -> tuple[Samples, list[JoinedGroups]]:
     """Join groups of a table that belong together.
@@ -50,7 +50,7 @@ def join_groups(
     Args:
         samples: The table.
         hashes: Of its files; without them exact copies under other names join nothing.
-        alike: Near-duplicates among its images.
+        near_duplicates: Near-duplicates among its images.
         named: Columns whose names are compared by spelling; except in ``group``, names in two
             spellings get the first in order.
 
@@ -62,7 +62,7 @@ def join_groups(
     table = AuditTable(single_images(samples), hashes, joining)
     number = {group: n for n, group in enumerate(sorted(set(table.groups)))}
     connected, links = DisjointSet(range(len(number))), []
-    for link in _find_links(table, alike or Alike()):
+    for link in _find_links(table, near_duplicates or NearDuplicates()):
         a, b = number[link.group_a], number[link.group_b]
         if connected.merge(a, b):
             links.append(link)
@@ -84,7 +84,7 @@ def join_groups(
     return samples, joined
 
 
-def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
+def _find_links(table: AuditTable, near_duplicates: NearDuplicates) -> Iterator[GroupLink]:
     """Yield pairs of rows whose groups belong together, by name and file first."""
 
     def link(kind: Kind, a: int, b: int, how: str | None = None) -> GroupLink:
@@ -107,7 +107,7 @@ def _find_links(table: AuditTable, alike: Alike) -> Iterator[GroupLink]:
             if table.groups[other] != table.groups[row]:
                 spelled = [search.names[one] for one in (other, row)] if search.names else []
                 yield link(search.kind, other, row, " and ".join(map(repr, spelled)) or None)
-    for match in sorted(table.link(alike), key=lambda match: -match.score):
+    for match in sorted(table.link(near_duplicates), key=lambda match: -match.score):
         if table.groups[match.a] != table.groups[match.b]:
             yield link("near_duplicate", match.a, match.b, match.how)
 

@@ -13,14 +13,14 @@ from pathlib import PurePosixPath
 from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
 from eosin.core.types import SPLITS, ImageReference, Samples, parts_of
-from eosin.data.audit.image_index import Alike
+from eosin.data.audit.image_index import NearDuplicates
 from eosin.data.audit.overlaps import (
     Link,
     Overlap,
     PartPair,
     describe_spellings,
-    find_likenesses,
     find_spellings,
+    group_near_duplicates,
 )
 from eosin.data.sources.breakhis import parse_breakhis_name
 from eosin.images.hashes import FileHash, FileHashes
@@ -209,7 +209,7 @@ class AuditTable:
         rows = zip(self.files, self.image_hashes, strict=True)
         return [(row, (f.pixels if f and f.pixels else file)) for row, (file, f) in enumerate(rows)]
 
-    def link(self, alike: Alike) -> list[Link]:
+    def link(self, near_duplicates: NearDuplicates) -> list[Link]:
         """Return the matches between rows, with the exact copies of either side."""
         shown = [picture for _, picture in self.pictures]
         rows_of: dict[str, list[int]] = defaultdict(list)
@@ -217,15 +217,17 @@ class AuditTable:
             rows_of[picture].append(row)
         first = {path: row for row, path in reversed(list(enumerate(self.paths)))}
         links = []
-        for match in alike.matches:
+        for match in near_duplicates.matches:
             if match.a in first and match.b in first:
                 sides = (rows_of[shown[first[cell]]] for cell in (match.a, match.b))
                 links += [Link(a, b, match.score, match.how) for a, b in product(*sides)]
         return links
 
-    def search_likenesses(self, alike: Alike) -> dict[Kind, dict[PartPair, list[Overlap]]]:
+    def search_near_duplicates(
+        self, near_duplicates: NearDuplicates
+    ) -> dict[Kind, dict[PartPair, list[Overlap]]]:
         """Find near-duplicates, and those with different labels."""
-        links, order = self.link(alike), [*self.named_parts, None]
+        links, order = self.link(near_duplicates), [*self.named_parts, None]
         shown = [picture for _, picture in self.pictures]
 
         def differ(a: int, b: int) -> bool:
@@ -235,8 +237,8 @@ class AuditTable:
             return differ(a, b) and self.labels[a] != self.labels[b]
 
         return {
-            "near_duplicate": find_likenesses(links, self.parts, order, differ=differ),
-            "label_conflict": find_likenesses(links, self.parts, order, differ=conflict),
+            "near_duplicate": group_near_duplicates(links, self.parts, order, differ=differ),
+            "label_conflict": group_near_duplicates(links, self.parts, order, differ=conflict),
         }
 
     def name_of(self, kind: Kind, overlap: Overlap) -> str:

@@ -16,14 +16,14 @@ from scipy.spatial import KDTree
 
 from eosin.core.types import Samples
 from eosin.data.audit import (
-    Album,
-    Alike,
     FileHash,
     FileHashes,
+    ImageIndex,
     Match,
+    NearDuplicates,
     audit_samples,
     audit_stage,
-    find_alike,
+    find_near_duplicates,
     sketch,
 )
 from eosin.data.audit.near_duplicates import (
@@ -79,9 +79,9 @@ COPIES = {
 }
 
 
-def make_album(images, cells=None):
+def make_image_index(images, cells=None):
     pictures = np.stack([sketch(np.ascontiguousarray(image)) for image in images])
-    return Album(tuple(cells or map(str, range(len(images)))), pictures)
+    return ImageIndex(tuple(cells or map(str, range(len(images)))), pictures)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def tissue():
 @pytest.mark.parametrize("name", COPIES)
 def test_a_planted_copy_is_found_and_named(tissue, name):
     change, how = COPIES[name]
-    found = find_alike(make_album([*tissue, change(tissue[7])]))
+    found = find_near_duplicates(make_image_index([*tissue, change(tissue[7])]))
     (match,) = found.matches
     assert (match.a, match.b) == ("7", "40")
     assert match.how.startswith(how)
@@ -100,7 +100,7 @@ def test_a_planted_copy_is_found_and_named(tissue, name):
 
 
 def test_images_of_one_stain_are_not_copies(tissue):
-    found = find_alike(make_album(tissue))
+    found = find_near_duplicates(make_image_index(tissue))
     assert found.matches == ()
     assert found.reach[0].startswith("Copies were looked for")
 
@@ -110,7 +110,9 @@ def test_plain_images_do_not_match_each_other():
     plain = [np.clip(rng.normal(240, 2, (SIDE, SIDE, 3)), 0, 255) for _ in range(10)]
     shaded = [np.broadcast_to(np.linspace(200, 240 + k, SIDE)[:, None, None], (SIDE, SIDE, 3))
               for k in range(4)]  # fmt: skip
-    found = find_alike(make_album([image.astype(np.uint8) for image in plain + shaded]))
+    found = find_near_duplicates(
+        make_image_index([image.astype(np.uint8) for image in plain + shaded])
+    )
     assert found.matches == ()
     assert "14 of 14 images are too plain to be compared." in found.reach
 
@@ -118,14 +120,14 @@ def test_plain_images_do_not_match_each_other():
 def test_sixteen_bit_channels_are_compared_whatever_their_window(tissue):
     planes = [image.astype(np.uint16) * 40 for image in tissue]
     copy = planes[3][:, ::-1] * 2 + 100
-    (match,) = find_alike(make_album([*planes, copy])).matches
+    (match,) = find_near_duplicates(make_image_index([*planes, copy])).matches
     assert (match.a, match.b, match.how) == ("3", "40", "mirrored")
 
 
 def test_between_two_tables_only_pairs_of_both_are_told(tissue):
-    mine = make_album([*tissue[:5], tissue[0][:, ::-1]], [f"m{n}" for n in range(6)])
-    other = make_album([*tissue[10:14], tissue[2][::-1]], [f"o{n}" for n in range(5)])
-    found = find_alike(mine.joined(other), len(mine))
+    mine = make_image_index([*tissue[:5], tissue[0][:, ::-1]], [f"m{n}" for n in range(6)])
+    other = make_image_index([*tissue[10:14], tissue[2][::-1]], [f"o{n}" for n in range(5)])
+    found = find_near_duplicates(mine.joined(other), len(mine))
     assert [(m.a, m.b) for m in found.matches] == [("m2", "o4")]
 
 
@@ -178,8 +180,10 @@ def kinds(report):
 class TestTelling:
     def test_across_splits_a_leak_inside_one_a_note(self):
         samples = make_samples([("1", "a", "train"), ("2", "a", "test"), ("3", "a", "train")])
-        alike = Alike((Match("1", "2", 0.99, "mirrored"), Match("1", "3", 0.9, "turned by 90°")))
-        report = audit_samples(samples, alike=alike)
+        near_duplicates = NearDuplicates(
+            (Match("1", "2", 0.99, "mirrored"), Match("1", "3", 0.9, "turned by 90°"))
+        )
+        report = audit_samples(samples, near_duplicates=near_duplicates)
         assert kinds(report) == [
             ("near_duplicate", "leak", [("1", "2")]),
             ("near_duplicate", "note", [("1", "3")]),
@@ -195,8 +199,10 @@ class TestTelling:
 
     def test_what_a_third_image_links_is_told_once(self):
         samples = make_samples([("1", "a", "train"), ("2", "a", "val"), ("3", "a", "test")])
-        alike = Alike((Match("1", "2", 0.99, "mirrored"), Match("2", "3", 0.8, "turned by 90°")))
-        leaks = audit_samples(samples, alike=alike).leaks
+        near_duplicates = NearDuplicates(
+            (Match("1", "2", 0.99, "mirrored"), Match("2", "3", 0.8, "turned by 90°"))
+        )
+        leaks = audit_samples(samples, near_duplicates=near_duplicates).leaks
         assert [(p.a, p.b, p.how) for leak in leaks for p in leak.pairs] == [
             ("1", "2", "mirrored"),
             ("1", "3", "by way of other images"),
@@ -205,7 +211,9 @@ class TestTelling:
 
     def test_two_labels_are_a_conflict_besides(self):
         samples = make_samples([("1", "a", "train"), ("2", "b", "train")])
-        report = audit_samples(samples, alike=Alike((Match("1", "2", 0.9, "mirrored"),)))
+        report = audit_samples(
+            samples, near_duplicates=NearDuplicates((Match("1", "2", 0.9, "mirrored"),))
+        )
         assert [kind[:2] for kind in kinds(report)] == [
             ("label_conflict", "warning"),
             ("near_duplicate", "note"),
@@ -216,7 +224,9 @@ class TestTelling:
         pixels = {"1": "x", "2": "x", "3": "y"}
         hashes = FileHashes({cell: FileHash(f"c{cell}", value) for cell, value in pixels.items()})
         # The album holds one of the two exact copies.
-        report = audit_samples(samples, hashes=hashes, alike=Alike((Match("2", "3", 0.9, "x"),)))
+        report = audit_samples(
+            samples, hashes=hashes, near_duplicates=NearDuplicates((Match("2", "3", 0.9, "x"),))
+        )
         assert kinds(report) == [
             ("identical_pixels", "leak", [("1", "2")]),
             ("near_duplicate", "leak", [("1", "3")]),
@@ -227,9 +237,13 @@ class TestTelling:
         stage = make_samples([("s1", "a", "train")])
         evaluated = make_samples([("t1", "a", "test"), ("t2", "a", "test")])
         nothing = FileHashes({})
-        alike = Alike((Match("s1", "t2", 0.97, "mirrored"),))
+        near_duplicates = NearDuplicates((Match("s1", "t2", 0.97, "mirrored"),))
         (leak,) = audit_stage(
-            "pcam", (stage, nothing), (evaluated, nothing), is_same_source=False, alike=alike
+            "pcam",
+            (stage, nothing),
+            (evaluated, nothing),
+            is_same_source=False,
+            near_duplicates=near_duplicates,
         )
         pair = leak.pairs[0]
         assert (pair.split_a, pair.a, pair.split_b, pair.b) == ("stage pcam", "s1", "test", "t2")
@@ -242,37 +256,41 @@ class TestGeometry:
         large = [make_tissue(seed, 160) for seed in range(6)]
         picture = Image.fromarray(large[2]).rotate(20, Image.Resampling.BICUBIC)
         images = [*large, np.asarray(picture.crop((30, 30, 130, 130)).resize((160, 160)))[:, ::-1]]
-        album = make_album(images)
+        image_index = make_image_index(images)
         vectors = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
-        full = Album(album.cells, album.pictures, vectors, lambda row: images[row])
-        (match,) = find_alike(full).matches
+        full = ImageIndex(image_index.cells, image_index.pictures, vectors, lambda row: images[row])
+        (match,) = find_near_duplicates(full).matches
         assert (match.a, match.b) == ("2", "6")
         assert match.how.startswith("mirrored, turned by 20°, scaled by 0.6")
-        assert find_alike(album).matches == ()
+        assert find_near_duplicates(image_index).matches == ()
 
     def test_images_of_one_group_are_compared_as_copies_only(self):
         large = [make_tissue(seed, 160) for seed in range(6)]
         turned = Image.fromarray(large[2]).rotate(20, Image.Resampling.BICUBIC)
         images = [*large, np.asarray(turned.crop((30, 30, 130, 130))), large[4][:, ::-1]]
         vectors = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
-        album = replace(make_album(images), vectors=vectors, read=lambda row: images[row])
-        pairs = {(m.a, m.b) for m in find_alike(album).matches}
+        image_index = replace(
+            make_image_index(images), vectors=vectors, read=lambda row: images[row]
+        )
+        pairs = {(m.a, m.b) for m in find_near_duplicates(image_index).matches}
         assert pairs == {("2", "6"), ("4", "7")}
-        apart = replace(album, groups=tuple("abcdefgh"))
-        assert {(m.a, m.b) for m in find_alike(apart).matches} == pairs
-        alike = find_alike(replace(album, groups=tuple("abcdefce")))
-        assert [(m.a, m.b) for m in alike.matches] == [("4", "7")]
-        assert any("one group" in words for words in alike.reach)
+        apart = replace(image_index, groups=tuple("abcdefgh"))
+        assert {(m.a, m.b) for m in find_near_duplicates(apart).matches} == pairs
+        near_duplicates = find_near_duplicates(replace(image_index, groups=tuple("abcdefce")))
+        assert [(m.a, m.b) for m in near_duplicates.matches] == [("4", "7")]
+        assert any("one group" in words for words in near_duplicates.reach)
 
     def test_long_work_is_announced_with_its_time(self, monkeypatch, messages):
         images = [make_tissue(seed, 64) for seed in range(70)]
         vectors = np.random.default_rng(0).normal(size=(70, 4)).astype(np.float32)
-        album = replace(make_album(images), vectors=vectors, read=lambda row: images[row])
-        find_alike(album)
+        image_index = replace(
+            make_image_index(images), vectors=vectors, read=lambda row: images[row]
+        )
+        find_near_duplicates(image_index)
         assert messages == []
         clock = itertools.count(step=60.0)
         monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-        find_alike(album)
+        find_near_duplicates(image_index)
         (line,) = messages
         assert "of 70 images" in line
         assert line.endswith((" min", " h"))
@@ -281,9 +299,11 @@ class TestGeometry:
         # Too far turned for the sketches to be sure.
         turned = Image.fromarray(tissue[7]).rotate(5, Image.Resampling.BICUBIC)
         images = [*tissue, np.asarray(turned)[4:-4, 4:-4]]
-        album = make_album(images)
-        assert find_alike(album).matches == ()
-        (match,) = find_alike(Album(album.cells, album.pictures, None, lambda r: images[r])).matches
+        image_index = make_image_index(images)
+        assert find_near_duplicates(image_index).matches == ()
+        (match,) = find_near_duplicates(
+            ImageIndex(image_index.cells, image_index.pictures, None, lambda r: images[r])
+        ).matches
         assert (match.a, match.b) == ("7", "40")
         assert match.how == "turned by 5°, scaled by 0.92"
 
@@ -307,9 +327,9 @@ def test_real_sets_hold_their_planted_copies_and_nothing_else(data_root, name):
             image[: round(0.95 * len(image)), : round(0.95 * image.shape[1])],
         )
     ]  # fmt: skip
-    album = make_album([*images, *planted])
-    rows, texture = find_textured(album.pictures)
-    found, _ = find_copies(album.pictures[rows], texture)
+    image_index = make_image_index([*images, *planted])
+    rows, texture = find_textured(image_index.pictures)
+    found, _ = find_copies(image_index.pictures[rows], texture)
     pairs = [(int(rows[one.a]), int(rows[one.b])) for one in found]
     origin = np.concatenate([np.arange(150), np.repeat(np.arange(20), 5)])
     assert all(origin[a] == origin[b] for a, b in pairs)

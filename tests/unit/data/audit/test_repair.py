@@ -7,10 +7,10 @@ import pytest
 
 from eosin.core.types import Samples
 from eosin.data.audit import (
-    Alike,
     FileHash,
     FileHashes,
     Match,
+    NearDuplicates,
     audit_samples,
     describe_repair,
     join_groups,
@@ -120,7 +120,7 @@ class TestRepair:
         repaired, joined = join_groups(
             samples,
             hashes=hashes_of(a="1", b="2", c="3", d="4", e="5", f="6", g="7", h="7"),
-            alike=Alike((Match("d.png", "e.png", 0.9, "mirrored"),)),
+            near_duplicates=NearDuplicates((Match("d.png", "e.png", 0.9, "mirrored"),)),
         )
         assert list(repaired.frame["group"]) == ["P1", "P1", *["P2"] * 4, "P6", "P6"]
         assert list(repaired.frame["patient"]) == ["P1", "P1", *list(samples.frame["patient"])[2:]]
@@ -136,9 +136,11 @@ class TestRepair:
     def test_images_without_a_patient_get_a_group_named_after_what_they_show(self):
         def group_of(first, second):
             samples = make_samples("a.png -", "b.png -", "c.png -")
-            alike = Alike((Match("a.png", "b.png", 0.9, "mirrored"),))
+            near_duplicates = NearDuplicates((Match("a.png", "b.png", 0.9, "mirrored"),))
             hashes = hashes_of(a=first, b=second, c="3")
-            one, other, alone = join_groups(samples, hashes=hashes, alike=alike)[0].frame["group"]
+            one, other, alone = join_groups(
+                samples, hashes=hashes, near_duplicates=near_duplicates
+            )[0].frame["group"]
             assert one == other
             assert alone == "c.png"
             return one
