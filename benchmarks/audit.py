@@ -50,29 +50,29 @@ SIZES = (10_000, 30_000, 100_000)
 CONTENT_SIZES = (1_000, 3_000, 10_000)
 SEED = 0
 
-Picture = PillowImage.Image
+Thumbnail = PillowImage.Image
 
 
-def save_jpeg(image: Picture) -> Picture:
+def save_jpeg(image: Thumbnail) -> Thumbnail:
     """Save an image as JPEG of quality 75 and read it again."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=75)
     return PillowImage.open(stream).convert("RGB")
 
 
-def resize(image: Picture) -> Picture:
+def resize(image: Thumbnail) -> Thumbnail:
     """Halve an image and bring it back to its size."""
     half = image.resize((image.width // 2, image.height // 2), PillowImage.Resampling.BICUBIC)
     return half.resize(image.size, PillowImage.Resampling.BICUBIC)
 
 
-def crop(image: Picture) -> Picture:
+def crop(image: Thumbnail) -> Thumbnail:
     """Cut off 5 % of each side's length, at one end."""
     width, height = round(0.95 * image.width), round(0.95 * image.height)
     return image.crop((image.width - width, 0, image.width, height))
 
 
-COPIES: dict[str, Callable[[Picture], Picture]] = {
+COPIES: dict[str, Callable[[Thumbnail], Thumbnail]] = {
     "mirrored": lambda image: image.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT),
     "turned by 90°": lambda image: image.transpose(PillowImage.Transpose.ROTATE_90),
     "JPEG, quality 75": save_jpeg,

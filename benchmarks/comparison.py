@@ -43,7 +43,7 @@ from eosin.reporting.sections.costs import (
     pareto_figures,
     questions_table,
 )
-from eosin.reporting.style import Picture
+from eosin.reporting.style import Thumbnail
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results" / "comparisons"
@@ -79,8 +79,8 @@ def draw() -> dict[Path, bytes]:
     """Return the Pareto plots by where they belong."""
     figures = {}
     for entry in read_pages()["comparison"]:
-        for picture in pareto_figures(_read(entry["name"])):
-            figures[DOCS / _figure(entry["name"], picture)] = _small(picture.png)
+        for thumbnail in pareto_figures(_read(entry["name"])):
+            figures[DOCS / _figure(entry["name"], thumbnail)] = _small(thumbnail.png)
     return figures
 
 
@@ -96,15 +96,15 @@ def _read(name: str) -> Comparison:
     return read_document(STORE / f"{name}.json", Comparison)
 
 
-def _figure(name: str, picture: Picture) -> str:
-    return f"images/comparison-{name}-{picture.name}.png"
+def _figure(name: str, thumbnail: Thumbnail) -> str:
+    return f"images/comparison-{name}-{thumbnail.name}.png"
 
 
 def _section(entry: dict[str, Any]) -> list[str]:
     found = _read(entry["name"])
     figures = [
-        [f"![{picture.alt}]({_figure(entry['name'], picture)})", picture.caption]
-        for picture in pareto_figures(found)
+        [f"![{thumbnail.alt}]({_figure(entry['name'], thumbnail)})", thumbnail.caption]
+        for thumbnail in pareto_figures(found)
     ]
     ranges = [_markdown(range_table(test)) for test in found.ranges]
     questions = questions_table(found)

@@ -79,8 +79,8 @@ class Measured:
 
 
 def _filtered(image: FloatArray) -> FloatArray:
-    picture = Image.fromarray(image.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
-    return np.asarray(picture, dtype=np.float64)
+    thumbnail = Image.fromarray(image.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
+    return np.asarray(thumbnail, dtype=np.float64)
 
 
 def measure(samples: Samples, change: Callable[[FloatArray], FloatArray] | None = None) -> Measured:

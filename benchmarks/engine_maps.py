@@ -27,7 +27,7 @@ from eosin.artifacts.weights import from_twin, read_arrays
 from eosin.core.errors import ArtifactError, DataError
 from eosin.core.types import FloatArray, Image
 from eosin.engine import Network, light_cnn, softmax
-from eosin.images.preprocess import read_image, to_picture
+from eosin.images.preprocess import read_image, to_thumbnail
 from eosin.reporting.style import house_style
 from eosin.training.engine_loop import to_channels_last
 
@@ -49,12 +49,12 @@ class Shown:
 
     Attributes:
         title: Slide, truth, what was said and how surely.
-        picture: As one sees it, uint8 (H, W, 3).
+        thumbnail: As one sees it, uint8 (H, W, 3).
         maps: By layer, (H', W', filters).
     """
 
     title: str
-    picture: Image
+    thumbnail: Image
     maps: dict[str, FloatArray]
 
 
@@ -103,7 +103,7 @@ def look_at(folder: RunFolder, row: Any) -> Shown:
         f"said {row['predicted']}, {told}"
     ).replace("%", " %")
     shown = {layer: maps[layer][0] for layer in LAYERS}
-    return Shown(title, to_picture(pixels, info.preprocessing), shown)
+    return Shown(title, to_thumbnail(pixels, info.preprocessing), shown)
 
 
 def lay_out(maps: FloatArray, columns: int) -> FloatArray:
@@ -111,11 +111,11 @@ def lay_out(maps: FloatArray, columns: int) -> FloatArray:
     side, filters = maps.shape[0], maps.shape[2]
     gap = max(1, round(GAP_SHARE * side))
     step, rows = side + gap, filters // columns
-    picture = np.full((rows * step - gap, columns * step - gap), np.nan, np.float32)
+    thumbnail = np.full((rows * step - gap, columns * step - gap), np.nan, np.float32)
     for index in range(filters):
         top, left = (step * place for place in divmod(index, columns))
-        picture[top : top + side, left : left + side] = maps[:, :, index]
-    return picture
+        thumbnail[top : top + side, left : left + side] = maps[:, :, index]
+    return thumbnail
 
 
 def draw_maps(axis: Axes, maps: FloatArray, number: int, columns: int) -> None:
@@ -135,7 +135,7 @@ def draw_image(shown: Shown) -> Figure:
     figure.suptitle(shown.title, fontsize=11, weight="bold")
     top, bottom = figure.subfigures(2, 1)
     axes = top.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 2]})
-    axes[0].imshow(shown.picture)
+    axes[0].imshow(shown.thumbnail)
     axes[0].set_title("the image\n", **TITLE)
     axes[0].set_axis_off()
     places = [*axes[1:], bottom.subplots()]

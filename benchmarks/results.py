@@ -116,12 +116,12 @@ def draw_leak() -> bytes:
         )
     ]
     shown = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "f1")
-    picture = interval_figure(
+    thumbnail = interval_figure(
         series, name="leak", caption="", title="The same model under two splits", only=shown
     )
-    if picture is None:
+    if thumbnail is None:
         raise ValueError("neither run has a metric to draw")
-    return picture.png
+    return thumbnail.png
 
 
 def render() -> str:

@@ -129,8 +129,8 @@ def read_tiles(count: int) -> list[Image]:
 
 
 def _decode(path: Path) -> Image:
-    with Pictures.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Pictures.open(path) as thumbnail:
+        return np.asarray(thumbnail.convert("RGB"))
 
 
 def measure(case: Case) -> dict[str, list[float]]:

@@ -73,8 +73,8 @@ def test_a_run_leaves_without_its_patients_and_paths(command, run, tiny_phantom,
     assert holding(copy, b"huber") == []
     assert not list((copy / "model").glob("*.ckpt"))
     assert not {"checkpoints", "logs", "notes.docx"} & {path.name for path in copy.iterdir()}
-    with Image.open(copy / "samples" / "pair-00.png") as picture:
-        assert picture.info == {}
+    with Image.open(copy / "samples" / "pair-00.png") as thumbnail:
+        assert thumbnail.info == {}
 
     ours, theirs = read(run / "manifest.csv"), read(copy / "manifest.csv")
     for column in ("label", "split", "magnification"):

@@ -60,7 +60,7 @@ def check_files(place):
     read_document(run.split, SplitReport)
     index = read_document(run.samples_index, SamplesIndex)
     assert index.pictures
-    assert all((run.samples / picture.file).stat().st_size > 0 for picture in index.pictures)
+    assert all((run.samples / thumbnail.file).stat().st_size > 0 for thumbnail in index.pictures)
     info = read_document(model.info, ModelInfo)
     assert "research use only" in info.intended_use.lower()
     assert info.parity["max_probability_gap"] <= 1e-4

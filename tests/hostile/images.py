@@ -60,42 +60,42 @@ def image_drafts():
 
 
 def _damaged_images():
-    picture = draw()
-    deep = picture.astype(np.uint16) * 257
+    thumbnail = draw()
+    deep = thumbnail.astype(np.uint16) * 257
     for family, suffix, data in (
-        ("png", ".png", save(picture, "PNG")),
+        ("png", ".png", save(thumbnail, "PNG")),
         ("png-grey16", ".png", save(deep[..., 0], "PNG")),
-        ("png-palette", ".png", _palette(picture)),
-        ("jpeg", ".jpg", save(picture, "JPEG", quality=90)),
-        ("jpeg-progressive", ".jpg", save(picture, "JPEG", progressive=True)),
-        ("jpeg-cmyk", ".jpg", _cmyk(picture)),
-        ("tiff-raw", ".tif", save(picture, "TIFF")),
-        ("tiff-lzw", ".tif", save(picture, "TIFF", compression="tiff_lzw")),
-        ("tiff-deflate", ".tif", save(picture, "TIFF", compression="tiff_adobe_deflate")),
-        ("tiff-jpeg", ".tif", save(picture, "TIFF", compression="jpeg")),
+        ("png-palette", ".png", _palette(thumbnail)),
+        ("jpeg", ".jpg", save(thumbnail, "JPEG", quality=90)),
+        ("jpeg-progressive", ".jpg", save(thumbnail, "JPEG", progressive=True)),
+        ("jpeg-cmyk", ".jpg", _cmyk(thumbnail)),
+        ("tiff-raw", ".tif", save(thumbnail, "TIFF")),
+        ("tiff-lzw", ".tif", save(thumbnail, "TIFF", compression="tiff_lzw")),
+        ("tiff-deflate", ".tif", save(thumbnail, "TIFF", compression="tiff_adobe_deflate")),
+        ("tiff-jpeg", ".tif", save(thumbnail, "TIFF", compression="jpeg")),
         ("tiff-deep", ".tif", _tifffile(deep)),
         ("tiff-planar", ".tif", _tifffile(deep.transpose(2, 0, 1), planarconfig="separate")),
         ("tiff-tiled", ".tif", _tifffile(draw(64, 64), tile=(16, 16), compression="zlib")),
-        ("tiff-big", ".tif", _tifffile(picture, bigtiff=True)),
-        ("bmp", ".bmp", save(picture, "BMP")),
-        ("gif", ".gif", save(picture, "GIF")),
-        ("webp", ".webp", save(picture, "WEBP")),
-        ("webp-lossless", ".webp", save(picture, "WEBP", lossless=True)),
-        ("jp2", ".jp2", save(picture, "JPEG2000")),
-        ("ppm", ".ppm", save(picture, "PPM")),
+        ("tiff-big", ".tif", _tifffile(thumbnail, bigtiff=True)),
+        ("bmp", ".bmp", save(thumbnail, "BMP")),
+        ("gif", ".gif", save(thumbnail, "GIF")),
+        ("webp", ".webp", save(thumbnail, "WEBP")),
+        ("webp-lossless", ".webp", save(thumbnail, "WEBP", lossless=True)),
+        ("jp2", ".jp2", save(thumbnail, "JPEG2000")),
+        ("ppm", ".ppm", save(thumbnail, "PPM")),
     ):
         yield from damaged(family, family, suffix, data)
 
 
-def _palette(picture):
+def _palette(thumbnail):
     stream = io.BytesIO()
-    Image.fromarray(picture).quantize(16).save(stream, "PNG", transparency=3)
+    Image.fromarray(thumbnail).quantize(16).save(stream, "PNG", transparency=3)
     return stream.getvalue()
 
 
-def _cmyk(picture):
+def _cmyk(thumbnail):
     stream = io.BytesIO()
-    Image.fromarray(picture).convert("CMYK").save(stream, "JPEG")
+    Image.fromarray(thumbnail).convert("CMYK").save(stream, "JPEG")
     return stream.getvalue()
 
 
@@ -654,13 +654,13 @@ def _bombs():
     changes = {**large, 259: (3, [32773]), 279: (4, [len(packbits)])}
     yield Draft(family, "tiff-packbits.tif", tiff(changes, data=packbits))
     for file_format, suffix in (("JPEG", "jpg"), ("GIF", "gif")):
-        picture = Image.new("L", (side, side))
-        yield Draft(family, f"{suffix}-49-million.{suffix}", _saver(picture, file_format))
+        thumbnail = Image.new("L", (side, side))
+        yield Draft(family, f"{suffix}-49-million.{suffix}", _saver(thumbnail, file_format))
     yield Draft(family, "jpeg-65500.jpg", _saver(Image.new("L", (65500, 700)), "JPEG"))
 
 
-def _saver(picture, file_format):
-    return lambda path: picture.save(path, file_format)
+def _saver(thumbnail, file_format):
+    return lambda path: thumbnail.save(path, file_format)
 
 
 # What is no image at all
@@ -718,18 +718,18 @@ def _foreign():
     for place, (kind, data) in enumerate(kinds.items()):
         suffix = (".png", ".jpg", ".tif", ".bmp", ".webp", ".gif", ".jp2", ".ppm")[place % 8]
         yield Draft(family, f"{kind}{suffix}", data)
-    picture = draw()
-    yield Draft("misnamed", "jpeg.png", save(picture, "JPEG"))
-    yield Draft("misnamed", "png.tif", save(picture, "PNG"))
-    yield Draft("misnamed", "tiff.webp", save(picture, "TIFF"))
-    yield Draft("misnamed", "ico.png", save(picture, "ICO"))
-    yield Draft("misnamed", "pcx.png", save(picture, "PCX"))
-    yield Draft("misnamed", "tga.png", save(picture, "TGA"))
-    yield Draft("misnamed", "dds.png", save(picture, "DDS"))
-    yield Draft("misnamed", "eps.png", save(picture, "EPS"))
-    yield Draft("misnamed", "pdf.png", save(picture, "PDF"))
-    yield Draft("misnamed", "one-pixel.png", save(picture[:1, :1], "PNG"))
-    yield Draft("misnamed", "float.tif", _tifffile(picture.astype(np.float32), photometric="rgb"))
+    thumbnail = draw()
+    yield Draft("misnamed", "jpeg.png", save(thumbnail, "JPEG"))
+    yield Draft("misnamed", "png.tif", save(thumbnail, "PNG"))
+    yield Draft("misnamed", "tiff.webp", save(thumbnail, "TIFF"))
+    yield Draft("misnamed", "ico.png", save(thumbnail, "ICO"))
+    yield Draft("misnamed", "pcx.png", save(thumbnail, "PCX"))
+    yield Draft("misnamed", "tga.png", save(thumbnail, "TGA"))
+    yield Draft("misnamed", "dds.png", save(thumbnail, "DDS"))
+    yield Draft("misnamed", "eps.png", save(thumbnail, "EPS"))
+    yield Draft("misnamed", "pdf.png", save(thumbnail, "PDF"))
+    yield Draft("misnamed", "one-pixel.png", save(thumbnail[:1, :1], "PNG"))
+    yield Draft("misnamed", "float.tif", _tifffile(thumbnail.astype(np.float32), photometric="rgb"))
     values = np.full((32, 40), np.nan, np.float32)
     yield Draft("misnamed", "nan.tif", _tifffile(values, photometric="minisblack"))
     complex_values = values.astype(np.complex64)

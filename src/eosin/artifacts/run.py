@@ -136,7 +136,7 @@ class BalanceReport(VersionedDocument):
         return same and self.loss == "cross_entropy" and self.copies is None
 
 
-class SamplePicture(Document):
+class SampleThumbnail(Document):
     """A thumbnail in ``samples/``.
 
     Attributes:
@@ -169,4 +169,4 @@ class SamplePicture(Document):
 class SamplesIndex(VersionedDocument):
     """Schema of ``samples/index.json``."""
 
-    pictures: ListOf[SamplePicture]
+    pictures: ListOf[SampleThumbnail]

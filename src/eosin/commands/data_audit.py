@@ -10,7 +10,7 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.tables import folder_of, read_table, row_number
 from eosin.artifacts.versioned import write_document
-from eosin.commands.data_check import read_picture
+from eosin.commands.data_check import read_thumbnail
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.text import some
@@ -33,11 +33,11 @@ from eosin.experiment.audit_images import (
 from eosin.images.references import Skipped, without, write_skipped
 from eosin.privacy.pseudonymise import (
     hide_document,
-    hide_pictures,
     hide_skipped,
+    hide_thumbnails,
     know_samples,
 )
-from eosin.reporting.leaks import pictured, write_audit_page
+from eosin.reporting.leaks import shown_paths, write_audit_page
 
 _LOG = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def audit_manifest(
     skipped = hashes.unreadable
     if pseudonymise:
         known = know_samples(samples)
-        name, pictures = "images", hide_pictures(pictures, known, samples.root)
+        name, pictures = "images", hide_thumbnails(pictures, known, samples.root)
         report = hide_document(report, known, samples.root)
         skipped = hide_skipped(skipped, known, samples.root)
     if output is not None:
@@ -164,5 +164,5 @@ def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
 
 def _pictures(samples: Samples, report: AuditReport) -> dict[str, Image]:
     """Read the thumbnails of the page again."""
-    found = {cell: read_picture(samples, cell) for cell in pictured(report)}
-    return {cell: picture for cell, picture in found.items() if picture is not None}
+    found = {cell: read_thumbnail(samples, cell) for cell in shown_paths(report)}
+    return {cell: thumbnail for cell, thumbnail in found.items() if thumbnail is not None}

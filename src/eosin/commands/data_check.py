@@ -27,14 +27,14 @@ from eosin.data.quality import (
     measure_samples,
 )
 from eosin.images.failures import isolated
-from eosin.images.preprocess import make_preprocessing, to_picture
+from eosin.images.preprocess import make_preprocessing, to_thumbnail
 from eosin.images.references import ImageList, describe_left_out, list_images
-from eosin.privacy.pseudonymise import hide_pictures, hide_table, know_samples
-from eosin.reporting.quality import measured, pictured, write_quality_page
+from eosin.privacy.pseudonymise import hide_table, hide_thumbnails, know_samples
+from eosin.reporting.quality import measured, shown_paths, write_quality_page
 
 _MOST_NAMES = 3
 #: Images are subsampled on reading: a page holds some hundred thumbnails.
-_PICTURE_PX = 384
+_THUMBNAIL_PX = 384
 
 
 def check_images(
@@ -66,7 +66,7 @@ def check_images(
         report = replace(report, notes=(*report.notes, left_out))
     if pseudonymise:
         known = know_samples(samples)
-        name, pictures = "images", hide_pictures(pictures, known, samples.root)
+        name, pictures = "images", hide_thumbnails(pictures, known, samples.root)
         table = hide_table(report.table, known, samples.root)
         report = replace(report, table=table, notes=tuple(map(known.text, report.notes)))
     if output is not None:
@@ -101,11 +101,11 @@ def _magnifications(samples: Samples) -> dict[str, str]:
 def _pictures(samples: Samples, cells: list[str], report: QualityReport) -> dict[str, Image]:
     """Read the thumbnails of the page again: a pass over 100,000 images keeps none of them."""
     files = {printable(cell): cell for cell in cells}
-    found = {name: read_picture(samples, files[name]) for name in pictured(report)}
-    return {cell: picture for cell, picture in found.items() if picture is not None}
+    found = {name: read_thumbnail(samples, files[name]) for name in shown_paths(report)}
+    return {cell: thumbnail for cell, thumbnail in found.items() if thumbnail is not None}
 
 
-def read_picture(samples: Samples, cell: str) -> Image | None:
+def read_thumbnail(samples: Samples, cell: str) -> Image | None:
     """Read the thumbnail of an image.
 
     Returns:
@@ -114,7 +114,7 @@ def read_picture(samples: Samples, cell: str) -> Image | None:
     try:
         with isolated(cell):
             image, is_rgb = decode_stored(*samples.locate(cell))
-            step = max(1, int(max(image.shape[:2])) // _PICTURE_PX)
+            step = max(1, int(max(image.shape[:2])) // _THUMBNAIL_PX)
             # A copy: a view would keep the whole image in memory.
             small = image[::step, ::step].copy()
             return small if is_rgb else _light_up(small)
@@ -129,7 +129,7 @@ def _light_up(planes: Pixels) -> Image:
     count = planes.shape[2]
     chosen = Planes(chosen=tuple(range(count)), n_stored=count, bits=8)
     names = [str(place) for place in range(count)]
-    return to_picture(scaled, make_preprocessing("unit", 1, channels=names, planes=chosen))
+    return to_thumbnail(scaled, make_preprocessing("unit", 1, channels=names, planes=chosen))
 
 
 def tell_quality(report: QualityReport) -> list[str]:

@@ -183,9 +183,9 @@ class ImageIndexBuilder:
 
     def add(self, cell: str, image: Pixels) -> None:
         """Look at an image, uint8 or uint16, shape (H, W, C)."""
-        picture = sketch(image)
+        thumbnail = sketch(image)
         with self._lock:
-            self._sketches.put(cell, picture)
+            self._sketches.put(cell, thumbnail)
             if self._embedder is None:
                 return
             if self._inputs is None:
@@ -225,10 +225,10 @@ class ImageIndexBuilder:
 
 def _to_input(image: Pixels, side_px: int) -> Image:
     if image.dtype == np.uint8 and image.shape[2] == 3:
-        picture = PillowImage.fromarray(np.asarray(image, dtype=np.uint8))
+        thumbnail = PillowImage.fromarray(np.asarray(image, dtype=np.uint8))
     else:
-        picture = to_grey(image).convert("RGB")
-    return np.asarray(picture.resize((side_px, side_px), PillowImage.Resampling.BILINEAR))
+        thumbnail = to_grey(image).convert("RGB")
+    return np.asarray(thumbnail.resize((side_px, side_px), PillowImage.Resampling.BILINEAR))
 
 
 def gather_image_index(

@@ -33,7 +33,7 @@ from eosin.evaluation.drift import write_profile
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division
 from eosin.experiment.stain import pool_stain
-from eosin.experiment.thumbnails import write_pictures
+from eosin.experiment.thumbnails import write_thumbnails
 from eosin.experiment.writer import (
     Session,
     Stopwatch,
@@ -174,7 +174,7 @@ def _pool(session: Session, division: Division, run: RunFolder) -> dict[str, Spl
     write_profile(ModelFolder(run.model), session.bank, evaluated.samples, evaluated)
     pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD)
     first = next(iter(division.folds.values()))
-    write_pictures(run, replace(division, samples=first.samples), evaluated, session)
+    write_thumbnails(run, replace(division, samples=first.samples), evaluated, session)
     splits = {OUT_OF_FOLD: pooled}
     finish_run(run, describe_training(run, session), info, splits, {MEMBERS: pooled})
     return splits

@@ -24,7 +24,7 @@ from eosin.evaluation.drift import write_profile
 from eosin.experiment.model_info import Origin
 from eosin.experiment.split import Division
 from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
-from eosin.experiment.thumbnails import write_pictures
+from eosin.experiment.thumbnails import write_thumbnails
 from eosin.experiment.writer import (
     Session,
     describe_training,
@@ -79,7 +79,7 @@ def fit_split(
         write_profile(ModelFolder(run.model), session.bank, train, evaluated["val"])
         rows = session.bank.of(samples).rows
         write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
-        write_pictures(run, division, evaluated["test"], session)
+        write_thumbnails(run, division, evaluated["test"], session)
     finish_run(run, describe_training(run, session), info, splits, splits)
     return splits
 

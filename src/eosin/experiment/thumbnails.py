@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Embedding
-from eosin.artifacts.run import SamplePicture, SamplesIndex
+from eosin.artifacts.run import SamplesIndex, SampleThumbnail
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES, Policy, augment_bytes
 from eosin.core.errors import ImageError
@@ -20,8 +20,8 @@ from eosin.core.types import Image, IntArray, Samples
 from eosin.evaluation import Evaluated
 from eosin.experiment.split import Division
 from eosin.experiment.writer import Session
-from eosin.images.bank import ImageBank, PictureFiles
-from eosin.images.preprocess import to_picture
+from eosin.images.bank import ImageBank, ThumbnailFiles
+from eosin.images.preprocess import to_thumbnail
 
 _SIDE_PX = 160
 _EXAMPLES_PER_CLASS = 6
@@ -31,7 +31,7 @@ _MISTAKES = 12
 _PAIRS_PER_FINDING, _PAIRS = 4, 16
 
 
-def write_pictures(
+def write_thumbnails(
     run: RunFolder, division: Division, evaluated: Evaluated, session: Session
 ) -> None:
     """Write ``samples/``.
@@ -58,9 +58,9 @@ def write_pictures(
 
 def _pictures_of_files(
     run: RunFolder, train: Samples, evaluated: Evaluated, seed: int
-) -> list[SamplePicture]:
+) -> list[SampleThumbnail]:
     """Save pictures of images whose features alone were needed; none where a file lacks."""
-    files = PictureFiles()
+    files = ThumbnailFiles()
     try:
         return _examples(run, train, files, seed) + mistakes(run, evaluated, files)
     except ImageError:
@@ -68,8 +68,8 @@ def _pictures_of_files(
 
 
 def _examples(
-    run: RunFolder, train: Samples, bank: ImageBank | PictureFiles, seed: int
-) -> list[SamplePicture]:
+    run: RunFolder, train: Samples, bank: ImageBank | ThumbnailFiles, seed: int
+) -> list[SampleThumbnail]:
     rows = np.concatenate(
         [
             _spread(train, np.flatnonzero(train.targets == index), seed)
@@ -85,8 +85,8 @@ def _examples(
 
 
 def _saved(
-    run: RunFolder, bank: ImageBank | PictureFiles, chosen: Samples, role: str
-) -> list[SamplePicture]:
+    run: RunFolder, bank: ImageBank | ThumbnailFiles, chosen: Samples, role: str
+) -> list[SampleThumbnail]:
     return [
         _save(run, bank, f"{role}-{n:02d}.jpg", image, _describe(chosen, n, role))
         for n, image in enumerate(bank.of(chosen)[:])
@@ -109,7 +109,7 @@ def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
 
 def _augmented(
     run: RunFolder, train: Samples, bank: ImageBank, policy: Policy, copies: int, seed: int
-) -> list[SamplePicture]:
+) -> list[SampleThumbnail]:
     """Show images as the network saw them in the first epoch."""
     rows = generator(seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
     rows = np.sort(rows)
@@ -126,26 +126,26 @@ def _augmented(
 
 
 def mistakes(
-    run: RunFolder, evaluated: Evaluated, bank: ImageBank | PictureFiles
-) -> list[SamplePicture]:
+    run: RunFolder, evaluated: Evaluated, bank: ImageBank | ThumbnailFiles
+) -> list[SampleThumbnail]:
     """Save the images that the model got wrong with most confidence."""
     confidence = evaluated.probabilities.max(axis=1)
     saved = []
     for n, row in enumerate(find_mistakes(evaluated)):
         one = evaluated.samples.where(np.arange(len(evaluated.samples)) == row)
-        picture = _describe(one, 0, "mistake").model_copy(
+        thumbnail = _describe(one, 0, "mistake").model_copy(
             update={
                 "predicted": one.class_names[evaluated.predicted[row]],
                 "probability": float(confidence[row]),
             }
         )
-        saved.append(_save(run, bank, f"mistake-{n:02d}.jpg", bank.of(one)[:][0], picture))
+        saved.append(_save(run, bank, f"mistake-{n:02d}.jpg", bank.of(one)[:][0], thumbnail))
     return saved
 
 
 def _pairs(
     run: RunFolder, samples: Samples, audit: AuditReport, bank: ImageBank
-) -> list[SamplePicture]:
+) -> list[SampleThumbnail]:
     """Save pairs that the audit found alike."""
     paths = list(samples.frame["path"])
     row_of = {path: row for row, path in reversed(list(enumerate(paths)))}
@@ -172,9 +172,9 @@ def find_mistakes(evaluated: Evaluated) -> IntArray:
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
 
 
-def _describe(samples: Samples, row: int, role: str) -> SamplePicture:
+def _describe(samples: Samples, row: int, role: str) -> SampleThumbnail:
     cells = samples.frame.iloc[row]
-    return SamplePicture.model_validate(
+    return SampleThumbnail.model_validate(
         {
             "file": "",
             "role": role,
@@ -188,11 +188,15 @@ def _describe(samples: Samples, row: int, role: str) -> SamplePicture:
 
 
 def _save(
-    run: RunFolder, bank: ImageBank | PictureFiles, name: str, image: Image, picture: SamplePicture
-) -> SamplePicture:
-    small = PillowImage.fromarray(to_picture(image, bank.preprocessing))
+    run: RunFolder,
+    bank: ImageBank | ThumbnailFiles,
+    name: str,
+    image: Image,
+    thumbnail: SampleThumbnail,
+) -> SampleThumbnail:
+    small = PillowImage.fromarray(to_thumbnail(image, bank.preprocessing))
     small.thumbnail((_SIDE_PX, _SIDE_PX))
     stream = io.BytesIO()
     small.save(stream, format="JPEG", quality=88)
     write_bytes(run.samples / name, stream.getvalue(), durable=False)
-    return picture.model_copy(update={"file": name})
+    return thumbnail.model_copy(update={"file": name})

@@ -149,7 +149,7 @@ class ImageBank:
         return self.preprocessing.model_copy(update={"planes": fitted})
 
 
-class PictureFiles:
+class ThumbnailFiles:
     """Images to look at, read from their files, for a run that uses features."""
 
     preprocessing = make_preprocessing("unit", _LOOKED_AT_PX)

@@ -150,16 +150,16 @@ def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
             f"the model takes {height} × {width} pixels, got {image.shape[0]} × {image.shape[1]}"
         )
     if image.dtype == np.uint8 and image.shape[2] == 3:
-        picture = PillowImage.fromarray(image)
-        return np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+        thumbnail = PillowImage.fromarray(image)
+        return np.asarray(thumbnail.resize((width, height), PillowImage.Resampling.BILINEAR))
     planes = [_resize_plane(image[..., c], width, height) for c in range(image.shape[2])]
     return np.stack(planes, axis=-1)
 
 
 def _resize_plane(plane: Pixels, width: int, height: int) -> Pixels:
     """Resize one channel as floats: Pillow has no bilinear filter for 16 bits."""
-    picture = PillowImage.fromarray(plane.astype(np.float32))
-    resized = np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+    thumbnail = PillowImage.fromarray(plane.astype(np.float32))
+    resized = np.asarray(thumbnail.resize((width, height), PillowImage.Resampling.BILINEAR))
     top = float(np.iinfo(plane.dtype).max)
     values: Pixels = np.clip(np.rint(resized), 0, top).astype(plane.dtype)
     return values
@@ -288,7 +288,7 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
     return np.ascontiguousarray(planes)
 
 
-def to_picture(image: Image, preprocessing: Preprocessing) -> Image:
+def to_thumbnail(image: Image, preprocessing: Preprocessing) -> Image:
     """Convert an image for display: RGB as it is, fluorescence channels in their colours.
 
     The images of a magnification stack lie beside each other, in two rows from four on.

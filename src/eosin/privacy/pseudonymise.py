@@ -169,11 +169,11 @@ def _hide_reason(reason: str, cell: str, known: Identifiers, root: Path) -> str:
     return known.text(reason)
 
 
-def hide_pictures(
+def hide_thumbnails(
     pictures: Mapping[str, Image], known: Identifiers, root: Path
 ) -> dict[str, Image]:
     """Return thumbnails by the pseudonyms of their image references; the pixels stay."""
-    return {known.cell("image", cell, root): picture for cell, picture in pictures.items()}
+    return {known.cell("image", cell, root): thumbnail for cell, thumbnail in pictures.items()}
 
 
 def know_samples(samples: Samples) -> Identifiers:

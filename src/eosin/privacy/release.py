@@ -172,7 +172,7 @@ def _rewrite(path: Path, target: Path, known: Identifiers) -> bool:
     elif path.suffix == ".toml":
         write_text(target, tomli_w.dumps(hide_json(_read_toml(path), known, path.parent)))
     elif path.suffix in _PICTURES and path.parent.name == RunFolder(path).samples.name:
-        return _copy_picture(path, target)
+        return _copy_thumbnail(path, target)
     else:
         return False
     return True
@@ -185,7 +185,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be read as TOML: {error}") from error
 
 
-def _copy_picture(path: Path, target: Path) -> bool:
+def _copy_thumbnail(path: Path, target: Path) -> bool:
     """Copy a thumbnail's pixels without its metadata."""
     kind = _PICTURES[path.suffix]
     try:

@@ -13,7 +13,7 @@ from eosin.core.text import count, quantity
 from eosin.core.types import Image
 from eosin.reporting.formatting import ABSENT, number, shorten
 from eosin.reporting.rendering import Table, render, text_table, write_page
-from eosin.reporting.tiles import Tile, make_tile, read_picture
+from eosin.reporting.tiles import Tile, make_tile, read_thumbnail
 from eosin.runs.finished import FinishedRun
 
 #: Pairs per finding on the page of ``data audit``; all are in ``audit.json``.
@@ -23,7 +23,7 @@ _NAME_WIDTH = 40
 TilePair = tuple[Tile, Tile, str]
 
 
-def pictured(report: AuditReport) -> list[str]:
+def shown_paths(report: AuditReport) -> list[str]:
     """Return the images on the page, each once."""
     shown = [
         cell
@@ -55,25 +55,25 @@ def describe_pair(pair: Pair) -> str:
     return f"{pair.how}, similarity {number(pair.score)}" if pair.how else "the very same"
 
 
-def _tile(path: str, part: str | None, picture: PillowImage.Image) -> Tile:
+def _tile(path: str, part: str | None, thumbnail: PillowImage.Image) -> Tile:
     place = PurePosixPath(path)
     name = shorten(place.name, _NAME_WIDTH)
     words = f"Image {place.name}" + (f" of {part}" if part else "")
-    return make_tile(picture.copy(), alt=words, title=name, lines=[part] if part else [])
+    return make_tile(thumbnail.copy(), alt=words, title=name, lines=[part] if part else [])
 
 
 def run_pairs(run: FinishedRun, finding: Finding) -> list[TilePair]:
     """Return the pairs of a finding whose thumbnails are in the run folder."""
     wanted = {(pair.a, pair.b) for pair in finding.pairs}
     by_number: dict[int | None, list[tuple[str, str]]] = defaultdict(list)
-    for picture in run.role("pair"):
-        by_number[picture.pair].append((picture.path, picture.file))
+    for thumbnail in run.role("pair"):
+        by_number[thumbnail.pair].append((thumbnail.path, thumbnail.file))
     found: dict[str, PillowImage.Image] = {}
     for sides in by_number.values():
         if tuple(path for path, _ in sides) not in wanted:
             continue
         for path, file in sides:
-            found[path] = read_picture(run.folder.samples / file)
+            found[path] = read_thumbnail(run.folder.samples / file)
     return pair_tiles(finding, found)
 
 
@@ -82,7 +82,8 @@ def write_audit_page(
 ) -> Path:
     """Write the self-contained HTML page of a leak audit.
 
-    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`pictured` names. A pair that
+    Thumbnails are uint8, shape (H, W, 3), by path (see
+    :func:`shown_paths`). A pair that
     lacks one is in ``audit.json`` only.
 
     Raises:

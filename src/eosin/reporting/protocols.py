@@ -19,7 +19,7 @@ from eosin.reporting.sections import provenance
 from eosin.reporting.sections.intervals import Series, interval_figure
 from eosin.reporting.sections.ranking import overlaid_roc
 from eosin.reporting.sections.results import scores_of
-from eosin.reporting.style import Picture
+from eosin.reporting.style import Thumbnail
 from eosin.reporting.train_test_overlap import Exposure, exposure, leading_name, unit_name
 from eosin.runs.finished import FinishedRun, read_run
 
@@ -43,7 +43,7 @@ def write_protocols_page(folder: Path) -> Path:
         if not protocol.run.folder.report.exists():
             write_report(protocol.run.root)
     chart, roc = _chart(both), _roc(both)
-    pictures = [picture for picture in (chart, roc) if picture is not None]
+    pictures = [thumbnail for thumbnail in (chart, roc) if thumbnail is not None]
     html = render("protocols.html.j2", **_context(Path(folder), both, pictures))
     root = RunFolder(Path(folder))
     write_figures(root.figures, pictures)
@@ -73,7 +73,7 @@ def _gather(folder: Path) -> tuple[Protocol, Protocol]:
     return strict, published
 
 
-def _chart(both: tuple[Protocol, ...], title: str = "") -> Picture | None:
+def _chart(both: tuple[Protocol, ...], title: str = "") -> Thumbnail | None:
     return interval_figure(
         [Series(protocol.label, protocol.run.evaluated.image) for protocol in both],
         name="protocols",
@@ -83,7 +83,7 @@ def _chart(both: tuple[Protocol, ...], title: str = "") -> Picture | None:
     )
 
 
-def _roc(both: tuple[Protocol, ...]) -> Picture | None:
+def _roc(both: tuple[Protocol, ...]) -> Thumbnail | None:
     return overlaid_roc(
         [
             (protocol.label, scores, protocol.run.evaluated)
@@ -94,7 +94,7 @@ def _roc(both: tuple[Protocol, ...]) -> Picture | None:
 
 
 def _context(
-    folder: Path, both: tuple[Protocol, Protocol], pictures: list[Picture]
+    folder: Path, both: tuple[Protocol, Protocol], pictures: list[Thumbnail]
 ) -> dict[str, Any]:
     strict, published = both
     return {

@@ -46,7 +46,7 @@ def measured(flag: Flag, row: Any) -> str:
     return f"{row['width']} × {row['height']} px"
 
 
-def pictured(report: QualityReport) -> list[str]:
+def shown_paths(report: QualityReport) -> list[str]:
     """Return the paths of the images on the page, each once."""
     shown = [path for flag in FLAGS for path in report.flagged(flag)["path"].head(_MOST_SHOWN)]
     return list(dict.fromkeys(shown))
@@ -57,7 +57,7 @@ def write_quality_page(
 ) -> Path:
     """Write the self-contained HTML page of a quality check.
 
-    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`pictured` names. An image
+    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
     without one is left out.
 
     Raises:
@@ -134,7 +134,7 @@ def _galleries(
     return found
 
 
-def _tile(flag: Flag, row: Any, picture: Image) -> Tile:
+def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
     path = PurePosixPath(row["path"])
     value = measured(flag, row)
     if flag == "duplicate":
@@ -143,7 +143,7 @@ def _tile(flag: Flag, row: Any, picture: Image) -> Tile:
     folder = shorten("/".join(path.parent.parts[-2:]), _NAME_WIDTH)
     alt = f"Image {path.name}, flagged as {_LABELS[flag].lower()}: {value}"
     lines = (name, *([folder] if folder else []))
-    return make_tile(PillowImage.fromarray(picture), alt=alt, title=value, lines=lines)
+    return make_tile(PillowImage.fromarray(thumbnail), alt=alt, title=value, lines=lines)
 
 
 def _unreadable(report: QualityReport) -> Table | None:

@@ -18,7 +18,7 @@ from eosin.core.files import write_bytes, write_text
 from eosin.core.text import count
 from eosin.metrics.catalogue import METRIC_NAMES
 from eosin.reporting.formatting import ABSENT, breakable, metric_label, metric_text
-from eosin.reporting.style import Picture
+from eosin.reporting.style import Thumbnail
 from eosin.reporting.tiles import data_uri
 
 #: Caution above every number that was measured on simulated images.
@@ -40,7 +40,7 @@ def render(template: str, **context: Any) -> str:
     environment.globals["research_use_only"] = RESEARCH_USE_ONLY
     environment.globals["simulated_data"] = SIMULATED
     environment.filters["breakable"] = breakable
-    environment.filters["figure_uri"] = lambda picture: data_uri(picture.png, "png")
+    environment.filters["figure_uri"] = lambda thumbnail: data_uri(thumbnail.png, "png")
     css = resources.files("eosin.reporting").joinpath("templates/style.css")
     # The style sheet is this package's own text and must not be escaped.
     style = Markup(css.read_text(encoding="utf-8"))  # noqa: S704
@@ -53,10 +53,10 @@ def write_page(path: Path, html: str) -> Path:
     return path
 
 
-def write_figures(folder: Path, pictures: list[Picture]) -> None:
+def write_figures(folder: Path, pictures: list[Thumbnail]) -> None:
     """Write each figure as ``<name>.png``, atomically."""
-    for picture in pictures:
-        write_bytes(folder / f"{picture.name}.png", picture.png)
+    for thumbnail in pictures:
+        write_bytes(folder / f"{thumbnail.name}.png", thumbnail.png)
 
 
 @dataclass(frozen=True)

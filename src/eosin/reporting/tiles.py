@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from eosin.artifacts.integrity import damaged
-from eosin.artifacts.run import SamplePicture
+from eosin.artifacts.run import SampleThumbnail
 from eosin.core.files import read_file
 from eosin.core.text import listing
 from eosin.reporting.formatting import number, times
@@ -23,7 +23,7 @@ _LARGEST_PX = 192
 MOST_PX = 2048
 #: Most thumbnails per role.
 _MOST = 36
-#: Names of the colours in which :func:`eosin.images.preprocess.to_picture` overlays fluorescence
+#: Names of the colours in which :func:`eosin.images.preprocess.to_thumbnail` overlays fluorescence
 #: channels.
 COLOUR_NAMES = ("blue", "red", "green", "yellow", "magenta", "cyan")
 
@@ -64,10 +64,10 @@ def tiles(run: FinishedRun, role: str) -> list[Tile]:
     Raises:
         ArtifactError: A thumbnail is damaged.
     """
-    return [_tile(run, picture) for picture in run.role(role)[:_MOST]]
+    return [_tile(run, thumbnail) for thumbnail in run.role(role)[:_MOST]]
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_thumbnail(path: Path) -> Image.Image:
     """Read a thumbnail of a run folder, RGB.
 
     Raises:
@@ -83,10 +83,10 @@ def read_picture(path: Path) -> Image.Image:
         raise damaged(path, str(getattr(error, "strerror", None) or error)) from error
 
 
-def _tile(run: FinishedRun, picture: SamplePicture) -> Tile:
-    image = read_picture(run.folder.samples / picture.file)
-    title, lines = _words(picture)
-    return make_tile(image, alt=_alt(picture), title=title, lines=lines)
+def _tile(run: FinishedRun, thumbnail: SampleThumbnail) -> Tile:
+    image = read_thumbnail(run.folder.samples / thumbnail.file)
+    title, lines = _words(thumbnail)
+    return make_tile(image, alt=_alt(thumbnail), title=title, lines=lines)
 
 
 def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str]) -> Tile:
@@ -105,33 +105,33 @@ def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str])
     )
 
 
-def _words(picture: SamplePicture) -> tuple[str, list[str]]:
+def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:
     where = _present(
-        (picture.patient, f"patient {picture.patient}"),
-        (picture.magnification, times(picture.magnification)),
+        (thumbnail.patient, f"patient {thumbnail.patient}"),
+        (thumbnail.magnification, times(thumbnail.magnification)),
     )
-    if picture.role != "mistake":
-        return picture.label, list(where)
-    called = f"called {picture.predicted}" if picture.predicted else "called wrongly"
-    if picture.probability is not None:
-        called += f" at {number(picture.probability)}"
-    return f"Is {picture.label}", [called, *where]
+    if thumbnail.role != "mistake":
+        return thumbnail.label, list(where)
+    called = f"called {thumbnail.predicted}" if thumbnail.predicted else "called wrongly"
+    if thumbnail.probability is not None:
+        called += f" at {number(thumbnail.probability)}"
+    return f"Is {thumbnail.label}", [called, *where]
 
 
-def _alt(picture: SamplePicture) -> str:
+def _alt(thumbnail: SampleThumbnail) -> str:
     kinds = {
         "example": "Microscopy image",
         "before": "Microscopy image before stain normalisation",
         "augmented": "Augmented microscopy image",
         "mistake": "Misjudged microscopy image",
     }
-    words = [f"{kinds[picture.role]} of class {picture.label}"]
-    if picture.role == "mistake" and picture.predicted:
-        sure = f" with probability {number(picture.probability)}" if picture.probability else ""
-        words.append(f"predicted {picture.predicted}{sure}")
+    words = [f"{kinds[thumbnail.role]} of class {thumbnail.label}"]
+    if thumbnail.role == "mistake" and thumbnail.predicted:
+        sure = f" with probability {number(thumbnail.probability)}" if thumbnail.probability else ""
+        words.append(f"predicted {thumbnail.predicted}{sure}")
     words += _present(
-        (picture.patient, f"patient {picture.patient}"),
-        (picture.magnification, f"magnification {times(picture.magnification)}"),
+        (thumbnail.patient, f"patient {thumbnail.patient}"),
+        (thumbnail.magnification, f"magnification {times(thumbnail.magnification)}"),
     )
     return ", ".join(words)
 

@@ -17,7 +17,13 @@ from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import PREFIX, read_history, read_predictions
 from eosin.artifacts.profile import Drift
-from eosin.artifacts.run import BalanceReport, Environment, SamplePicture, SamplesIndex, SplitReport
+from eosin.artifacts.run import (
+    BalanceReport,
+    Environment,
+    SamplesIndex,
+    SampleThumbnail,
+    SplitReport,
+)
 from eosin.artifacts.stain import StainRecord
 from eosin.artifacts.versioned import D, read_document
 from eosin.core.errors import ArtifactError, RecipeError
@@ -187,15 +193,15 @@ class FinishedRun:
         return frame if len(frame) else None
 
     @cached_property
-    def pictures(self) -> tuple[SamplePicture, ...]:
+    def pictures(self) -> tuple[SampleThumbnail, ...]:
         """Thumbnails whose files exist."""
         folder, index = self.folder, _optional(self.folder.samples_index, SamplesIndex)
         pictures = () if index is None else index.pictures
-        for picture in pictures:
+        for thumbnail in pictures:
             # A name with a folder in it could lead out of the run.
-            plain = Path(picture.file).name
-            if plain in {"", ".."} or plain != picture.file or "\\" in plain:
-                raise damaged(folder.samples_index, f"{picture.file!r} is no file beside it")
+            plain = Path(thumbnail.file).name
+            if plain in {"", ".."} or plain != thumbnail.file or "\\" in plain:
+                raise damaged(folder.samples_index, f"{thumbnail.file!r} is no file beside it")
         return tuple(one for one in pictures if (folder.samples / one.file).exists())
 
     @cached_property
@@ -229,9 +235,9 @@ class FinishedRun:
         """True if the images are simulated."""
         return bool(self.dataset.get("simulated")) or bool(self.model and self.model.simulated)
 
-    def role(self, role: str) -> tuple[SamplePicture, ...]:
+    def role(self, role: str) -> tuple[SampleThumbnail, ...]:
         """Return the thumbnails of one role."""
-        return tuple(picture for picture in self.pictures if picture.role == role)
+        return tuple(thumbnail for thumbnail in self.pictures if thumbnail.role == role)
 
     @property
     def stored_samples(self) -> Samples:

@@ -152,8 +152,8 @@ def _move_paths(run: RunFolder, samples: Samples) -> None:
     if run.samples_index.exists():
         index = read_document(run.samples_index, SamplesIndex)
         pictures = [
-            picture.model_copy(update={"path": moved.get(picture.path, picture.path)})
-            for picture in index.pictures
+            thumbnail.model_copy(update={"path": moved.get(thumbnail.path, thumbnail.path)})
+            for thumbnail in index.pictures
         ]
         write_document(run.samples_index, index.model_copy(update={"pictures": pictures}))
     frame = noted.frame.assign(path=list(cells))

@@ -15,7 +15,7 @@ from eosin.images.preprocess import (
     resize_image,
     to_bytes,
     to_input,
-    to_picture,
+    to_thumbnail,
 )
 from eosin.stain import Macenko
 from eosin.training.loader import InputScaling
@@ -155,16 +155,16 @@ def test_imagenet_s_means_in_fluorescence_are_those_of_grey():
 
 
 def test_pictures_to_look_at(images):
-    np.testing.assert_array_equal(to_picture(images[0], make_preprocessing("unit", 8)), images[0])
+    np.testing.assert_array_equal(to_thumbnail(images[0], make_preprocessing("unit", 8)), images[0])
     channels = np.zeros((2, 2, 2), np.uint8)
     channels[0, 0] = (255, 0)
     channels[1, 1] = (0, 255)
-    picture = to_picture(channels, fluorescence())
-    assert picture.shape == (2, 2, 3)
-    assert picture[0, 0].argmax() == 2  # the first dye shows blue
-    assert picture[1, 1].argmax() == 0  # the second red
-    assert not picture[0, 1].any()
-    assert (to_picture(channels[..., :1], fluorescence())[0, 0] == 255).all()
+    thumbnail = to_thumbnail(channels, fluorescence())
+    assert thumbnail.shape == (2, 2, 3)
+    assert thumbnail[0, 0].argmax() == 2  # the first dye shows blue
+    assert thumbnail[1, 1].argmax() == 0  # the second red
+    assert not thumbnail[0, 1].any()
+    assert (to_thumbnail(channels[..., :1], fluorescence())[0, 0] == 255).all()
 
 
 def test_normalising_leaves_what_it_was_given_alone():

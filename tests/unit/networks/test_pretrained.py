@@ -81,8 +81,8 @@ def test_lite0_names_what_it_sees():
     photos = datasets.load_sample_images()
     batch = []
     for photo in photos.images:
-        picture = image.fromarray(photo).resize((342, 256)).crop((59, 16, 283, 240))
-        batch.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 127.5 - 1)
+        thumbnail = image.fromarray(photo).resize((342, 256)).crop((59, 16, 283, 240))
+        batch.append(torch.from_numpy(np.array(thumbnail)).permute(2, 0, 1) / 127.5 - 1)
     network = build(LITE0).eval()
     load_pretrained(network, LITE0, "imagenet")
     file = read_pickled_tensors(find_package())

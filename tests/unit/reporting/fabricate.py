@@ -33,8 +33,8 @@ from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.predictions import predictions_table, write_history
 from eosin.artifacts.run import (
     Environment,
-    SamplePicture,
     SamplesIndex,
+    SampleThumbnail,
     SplitPart,
     SplitReport,
 )
@@ -430,7 +430,7 @@ def _write_samples(
         Image.fromarray(_tissue(random, row.label == plan.classes[-1])).save(folder.samples / file)
         wrong = next(name for name in plan.classes if name != row.label)
         pictures.append(
-            SamplePicture(
+            SampleThumbnail(
                 file=file,
                 role=role,
                 path=row.path,

@@ -52,8 +52,8 @@ def test_says_what_the_difference_means(protocols, published, words):
 
 def test_figure_alone(protocols, tmp_path):
     path = protocols_figure(protocols, tmp_path / "picture.png")
-    with Image.open(path) as picture:
-        assert picture.width > 800
+    with Image.open(path) as thumbnail:
+        assert thumbnail.width > 800
 
 
 def test_missing_half(protocols):

@@ -8,7 +8,7 @@ from eosin.artifacts.metrics import Metric, NetBenefit
 from eosin.artifacts.model import Planes, Preprocessing, Window
 from eosin.artifacts.profile import Drift
 from eosin.evaluation.drift import compare, describe_values
-from eosin.images.preprocess import to_picture
+from eosin.images.preprocess import to_thumbnail
 from eosin.reporting import write_report
 from eosin.reporting.card import answers
 from eosin.reporting.sections import decisions, exploration
@@ -197,7 +197,7 @@ def test_one_channel_is_grey_and_the_seventh_is_not_shown(run, channels, words):
 def test_colours_are_called_what_they_are(index):
     image = np.zeros((1, 1, 6), dtype=np.uint8)
     image[..., index] = 255
-    shown = to_picture(image, fluorescent(tuple("ABCDEF")))[0, 0] > 127
+    shown = to_thumbnail(image, fluorescent(tuple("ABCDEF")))[0, 0] > 127
     assert tuple(shown.astype(int)) == RGB[COLOUR_NAMES[index]]
 
 

@@ -45,7 +45,7 @@ def test_real_tiles_without_ink_have_none(data_root, folder):
     paths = sorted(path for path in files if path.suffix in {".png", ".jpg", ".jpeg"})
     shares = []
     for path in paths[:: len(paths) // 150]:
-        with Image.open(path) as picture:
-            shares.append(find_ink(np.asarray(picture.convert("RGB"))).mean())
+        with Image.open(path) as thumbnail:
+            shares.append(find_ink(np.asarray(thumbnail.convert("RGB"))).mean())
     assert len(shares) >= 150
     assert max(shares) <= 0.02

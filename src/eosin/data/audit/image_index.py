@@ -72,7 +72,7 @@ class NearDuplicates:
     reach: tuple[str, ...] = ()
 
 
-def _no_pictures() -> Image:
+def _no_thumbnails() -> Image:
     return np.zeros((0, SKETCH_PX, SKETCH_PX), dtype=np.uint8)
 
 
@@ -91,7 +91,7 @@ class ImageIndex:
     """
 
     cells: tuple[str, ...] = ()
-    pictures: Image = field(default_factory=_no_pictures)
+    pictures: Image = field(default_factory=_no_thumbnails)
     vectors: FloatArray | None = None
     read: Callable[[int], Pixels] | None = None
     notes: tuple[str, ...] = ()

@@ -191,8 +191,8 @@ def _may_fit(pictures: Image, pairs: IntArray) -> BoolArray:
 
 
 def _halve(pictures: Image) -> Image:
-    n_pictures, side, _ = pictures.shape
-    squares = pictures.reshape(n_pictures, side // 2, 2, side // 2, 2)
+    n_thumbnails, side, _ = pictures.shape
+    squares = pictures.reshape(n_thumbnails, side // 2, 2, side // 2, 2)
     halved: Image = squares.mean(axis=(2, 4), dtype=np.float32).astype(np.uint8)
     return halved
 

@@ -211,10 +211,10 @@ class AuditTable:
 
     def link(self, near_duplicates: NearDuplicates) -> list[Link]:
         """Return the matches between rows, with the exact copies of either side."""
-        shown = [picture for _, picture in self.pictures]
+        shown = [thumbnail for _, thumbnail in self.pictures]
         rows_of: dict[str, list[int]] = defaultdict(list)
-        for row, picture in self.pictures:
-            rows_of[picture].append(row)
+        for row, thumbnail in self.pictures:
+            rows_of[thumbnail].append(row)
         first = {path: row for row, path in reversed(list(enumerate(self.paths)))}
         links = []
         for match in near_duplicates.matches:
@@ -228,7 +228,7 @@ class AuditTable:
     ) -> dict[Kind, dict[PartPair, list[Overlap]]]:
         """Find near-duplicates, and those with different labels."""
         links, order = self.link(near_duplicates), [*self.named_parts, None]
-        shown = [picture for _, picture in self.pictures]
+        shown = [thumbnail for _, thumbnail in self.pictures]
 
         def differ(a: int, b: int) -> bool:
             return shown[a] != shown[b]

@@ -13,7 +13,15 @@ from eosin.core.text import count, listing, quantity
 from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
 from eosin.reporting.formatting import ABSENT, metric_text, number, of_hundred, share, source_words
 from eosin.reporting.rendering import Cell, Footnotes, Table, headline_table
-from eosin.reporting.style import COLOURS, INK, MUTED, Picture, house_style, new_figure, to_picture
+from eosin.reporting.style import (
+    COLOURS,
+    INK,
+    MUTED,
+    Thumbnail,
+    house_style,
+    new_figure,
+    to_thumbnail,
+)
 from eosin.reporting.train_test_overlap import split_name
 from eosin.runs.finished import FinishedRun
 
@@ -27,7 +35,7 @@ _ROUNDING = 1e-12
 _COMPARED = tuple(name for name in HEADLINE if name in OF_DECISIONS)
 
 
-def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
+def decision_curve_figure(metrics: SplitMetrics) -> Thumbnail | None:
     """Draw net benefit by threshold; ``None`` if not measured."""
     curve = metrics.decisions.curve if metrics.decisions else []
     if not curve or metrics.positive is None:
@@ -49,7 +57,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> Picture | None:
         axes.set_xlabel("Probability from which one would act")
         axes.set_ylabel("Net benefit")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderpad=0)
-        return to_picture(
+        return to_thumbnail(
             figure,
             "decision_curve",
             alt=f"Decision curve. {_in_words(curve)}",

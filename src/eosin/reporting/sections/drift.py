@@ -14,7 +14,14 @@ from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
 from eosin.reporting.formatting import ABSENT, share
 from eosin.reporting.rendering import Table, text_table
-from eosin.reporting.style import COLOURS, HATCHES, Picture, house_style, series_label, to_picture
+from eosin.reporting.style import (
+    COLOURS,
+    HATCHES,
+    Thumbnail,
+    house_style,
+    series_label,
+    to_thumbnail,
+)
 from eosin.runs.finished import FinishedRun
 
 _COLUMNS, _BINS = 4, 24
@@ -35,7 +42,7 @@ _VERDICTS = {
 _NOTABLE_MIX = 0.1
 
 
-def drift_figure(drift: Drift) -> Picture:
+def drift_figure(drift: Drift) -> Thumbnail:
     """Draw the distribution of each quantity over training and external images."""
     n_rows = -(-len(drift.shifts) // _COLUMNS)
     with house_style():
@@ -50,7 +57,7 @@ def drift_figure(drift: Drift) -> Picture:
             axes.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=2)
-        return to_picture(
+        return to_thumbnail(
             figure,
             "drift",
             alt=f"Histograms of training and outside images. {_in_words(drift)}",
@@ -136,7 +143,7 @@ def _mix_words(drift: Drift) -> list[str]:
     ]
 
 
-def drift_figures(run: FinishedRun) -> list[Picture]:
+def drift_figures(run: FinishedRun) -> list[Thumbnail]:
     """Draw the histograms; empty if there are none."""
     return [drift_figure(run.drift)] if run.drift is not None and run.drift.shifts else []
 

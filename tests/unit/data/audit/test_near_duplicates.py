@@ -62,9 +62,9 @@ def resize(image, side):
 
 def halve(image):
     """To half the size and back."""
-    picture, cubic = Image.fromarray(image), Image.Resampling.BICUBIC
-    half = picture.resize((picture.width // 2, picture.height // 2), cubic)
-    return np.asarray(half.resize(picture.size, cubic))
+    thumbnail, cubic = Image.fromarray(image), Image.Resampling.BICUBIC
+    half = thumbnail.resize((thumbnail.width // 2, thumbnail.height // 2), cubic)
+    return np.asarray(half.resize(thumbnail.size, cubic))
 
 
 COPIES = {
@@ -133,9 +133,9 @@ def test_between_two_tables_only_pairs_of_both_are_told(tissue):
 
 @given(st.integers(0, 2**16), st.integers(0, 7))
 def test_no_view_changes_the_descriptor(seed, view):
-    picture = np.random.default_rng(seed).integers(0, 256, (1, 32, 32), dtype=np.uint8)
-    seen = np.rot90(picture[:, :, ::-1] if view >= 4 else picture, view % 4, axes=(1, 2))
-    np.testing.assert_allclose(describe(picture), describe(seen), rtol=1e-6)
+    thumbnail = np.random.default_rng(seed).integers(0, 256, (1, 32, 32), dtype=np.uint8)
+    seen = np.rot90(thumbnail[:, :, ::-1] if view >= 4 else thumbnail, view % 4, axes=(1, 2))
+    np.testing.assert_allclose(describe(thumbnail), describe(seen), rtol=1e-6)
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 99))
@@ -254,8 +254,11 @@ class TestTelling:
 class TestGeometry:
     def test_a_turned_and_enlarged_copy_is_found_by_its_candidates(self, tissue):
         large = [make_tissue(seed, 160) for seed in range(6)]
-        picture = Image.fromarray(large[2]).rotate(20, Image.Resampling.BICUBIC)
-        images = [*large, np.asarray(picture.crop((30, 30, 130, 130)).resize((160, 160)))[:, ::-1]]
+        thumbnail = Image.fromarray(large[2]).rotate(20, Image.Resampling.BICUBIC)
+        images = [
+            *large,
+            np.asarray(thumbnail.crop((30, 30, 130, 130)).resize((160, 160)))[:, ::-1],
+        ]
         image_index = make_image_index(images)
         vectors = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
         full = ImageIndex(image_index.cells, image_index.pictures, vectors, lambda row: images[row])
