@@ -57,8 +57,8 @@ def fused(values, tmp_path_factory):
 @pytest.fixture
 def flat(fused, slides):
     """The single images of the fused run's test part, as a table beside them."""
-    bundles = pd.read_csv(fused / "manifest.csv", dtype=str)
-    tested = set(bundles["patient"][bundles["split"] == "test"])
+    stacks = pd.read_csv(fused / "manifest.csv", dtype=str)
+    tested = set(stacks["patient"][stacks["split"] == "test"])
     images = pd.read_csv(slides / "manifest.csv", dtype=str)
     images[images["patient"].isin(tested)].to_csv(slides / "tested.csv", index=False)
     yield slides / "tested.csv"
@@ -90,12 +90,12 @@ def test_eight_subtypes_and_all_magnifications_are_one_training(values, tmp_path
 
 
 def test_every_image_of_a_slide_is_in_one_bundle_and_is_judged(fused, slides):
-    bundles = pd.read_csv(fused / "manifest.csv", dtype=str, keep_default_na=False)
-    used = [part for path in bundles["path"] for part in parts_of(path) if part]
+    stacks = pd.read_csv(fused / "manifest.csv", dtype=str, keep_default_na=False)
+    used = [part for path in stacks["path"] for part in parts_of(path) if part]
     assert len(used) == len(set(used)) == 144
-    assert set(bundles["magnification"]) == {"40+100+200+400", "40+100"}
+    assert set(stacks["magnification"]) == {"40+100+200+400", "40+100"}
     evaluated = read(fused / "metrics.json")["test"]
-    assert evaluated["n_images"] == sum(bundles["split"] == "test")
+    assert evaluated["n_images"] == sum(stacks["split"] == "test")
     assert set(evaluated["by_magnification"]) == {"40+100+200+400", "40+100"}
     model = read(fused / "model" / "model.json")
     assert model["preprocessing"]["magnifications"] == ALL
@@ -167,7 +167,7 @@ def test_the_originals_of_breakhis_make_bundles_and_train(data_root, values, tmp
     recipe["data"] |= {"dataset": "breakhis", "root": str(data_root / "breakhis-700x460")}
     recipe["data"] |= {"options": {}}
     result = eosin.train(recipe_from_dict(recipe), output=tmp_path / "run")
-    bundles = pd.read_csv(tmp_path / "run" / "manifest.csv", dtype=str)
-    assert {"40+100+200+400", "40", "400", "100+200"} & set(bundles["magnification"])
-    assert bundles.groupby("group")["split"].nunique().eq(1).all()
+    stacks = pd.read_csv(tmp_path / "run" / "manifest.csv", dtype=str)
+    assert {"40+100+200+400", "40", "400", "100+200"} & set(stacks["magnification"])
+    assert stacks.groupby("group")["split"].nunique().eq(1).all()
     assert result.n_skipped == 0

@@ -33,7 +33,7 @@ from eosin.artifacts.tables import NOTES, ROW, folder_of, lines_of, read_table, 
 from eosin.core.errors import ArtifactError, ManifestError, close_matches
 from eosin.core.files import atomic_path
 from eosin.core.text import clean_name, printable, spelling_key
-from eosin.core.types import BUNDLED, MOST_INDEX, ImageReference, Samples, change_parts, parts_of
+from eosin.core.types import MOST_INDEX, STACKED, ImageReference, Samples, change_parts, parts_of
 
 REQUIRED = ("path", "label")
 #: Most characters of a cell in a message.
@@ -137,7 +137,7 @@ def make_samples(
         notes += _clean(frame, Path(root), label, name, reads_split)
     _check_filled(frame, name)
     check_names(frame, name)
-    _check_bundles(frame, name)
+    _check_stacks(frame, name)
     _check_indices(frame, name)
     # The group defaults to the patient, and without a patient to the image.
     for fallback in ("patient", "path"):
@@ -191,14 +191,14 @@ def check_label_spelling(samples: Samples) -> None:
             )
 
 
-def _check_bundles(frame: Any, name: str) -> None:
+def _check_stacks(frame: Any, name: str) -> None:
     """Check that either all rows or none have a ``|``, which separates images of a stack."""
     places = {len(parts_of(cell)) for cell in frame["path"]}
     if len(places) > 1:
-        odd = next(cell for cell in frame["path"] if BUNDLED in cell)
+        odd = next(cell for cell in frame["path"] if STACKED in cell)
         raise ManifestError(
-            f"{name}: the path {odd!r} has a {BUNDLED!r}, and other rows have not as many",
-            hint=f"{BUNDLED!r} stands between the images of one bundle; rename other files",
+            f"{name}: the path {odd!r} has a {STACKED!r}, and other rows have not as many",
+            hint=f"{STACKED!r} stands between the images of one bundle; rename other files",
         )
 
 

@@ -28,7 +28,7 @@ from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.experiment.environment import version_of
 from eosin.images.references import ImageList, Skipped, describe_left_out, list_images
 from eosin.images.spacing import check_scale
-from eosin.images.stacks import bundle_samples
+from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
 from eosin.images.vectors import SUFFIXES, read_features
 from eosin.inference.classifier import Classifier
@@ -259,7 +259,7 @@ def _read_table(path: Path, info: ModelInfo, unit: str | None) -> Samples:
     label = "slide" if magnifications else "path"
     samples = read_manifest(path, label=label, allow_one_class=True, reads_split=False)
     check_units(samples, unit or "tile")
-    samples = bundle_samples(samples, magnifications)
+    samples = stack_samples(samples, magnifications)
     check_scale(samples, info)
     return samples
 

@@ -25,7 +25,7 @@ Pixels = npt.NDArray[np.unsignedinteger[Any]]
 SPLITS = ("train", "val", "test")
 #: Separators of a magnification stack: of its images in ``path``, of the magnifications that it
 #: has in ``magnification``.
-BUNDLED, TOGETHER = "|", "+"
+STACKED, TOGETHER = "|", "+"
 #: Larger than any index of an image; a larger number is read as this.
 MOST_INDEX = 10**18
 #: How the names of files of many images end.
@@ -51,12 +51,12 @@ def parts_of(cell: str) -> list[str]:
 
     A missing magnification is empty; a single image is its own only part.
     """
-    return cell.split(BUNDLED)
+    return cell.split(STACKED)
 
 
 def change_parts(cell: str, change: Callable[[str], str]) -> str:
     """Return a ``path`` value with every image reference changed, missing ones left empty."""
-    return BUNDLED.join(change(part) if part else "" for part in parts_of(cell))
+    return STACKED.join(change(part) if part else "" for part in parts_of(cell))
 
 
 @dataclass(frozen=True)

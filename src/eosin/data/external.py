@@ -25,7 +25,7 @@ from eosin.data.quality import decode_stored
 from eosin.images.failures import isolated
 from eosin.images.planes import decode_planes
 from eosin.images.spacing import check_scale
-from eosin.images.stacks import bundle_samples
+from eosin.images.stacks import stack_samples
 
 _LOG = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def read_external(
     for note in samples.notes:
         _LOG.info(f"{samples.name}: {note}")
     samples = _map_labels(samples, info, dict(labels or {}))
-    samples = bundle_samples(samples, info.preprocessing.magnifications)
+    samples = stack_samples(samples, info.preprocessing.magnifications)
     if not isinstance(info.preprocessing, Embedding):
         _check_kind(samples, info)
         check_scale(samples, info)

@@ -13,7 +13,7 @@ from eosin.experiment.backends import find_backend
 from eosin.images.failures import isolated
 from eosin.images.planes import decode_channels
 from eosin.images.preprocess import make_preprocessing
-from eosin.images.stacks import bundle_preprocessing
+from eosin.images.stacks import stack_preprocessing
 from eosin.recipe.schema import Recipe
 
 #: Files that are looked at to learn what all have.
@@ -42,7 +42,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     if facts["modality"] != "fluorescence":
         _refuse_fluorescence_keys(recipe)
         one = make_preprocessing(style, input_px)
-        return bundle_preprocessing(one, recipe.data.magnifications if recipe.data.fuse else ())
+        return stack_preprocessing(one, recipe.data.magnifications if recipe.data.fuse else ())
     if recipe.data.fuse:
         raise RecipeError("'data.fuse' is for brightfield images, but these are fluorescence")
     if style == "caffe":

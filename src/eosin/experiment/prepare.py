@@ -51,7 +51,7 @@ from eosin.experiment.validation import (
 )
 from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import Skipped, without
-from eosin.images.stacks import bundle_samples
+from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
 from eosin.recipe import read_recipe
 from eosin.recipe.data import DataSection
@@ -246,7 +246,7 @@ def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
 
 
 def _narrow(samples: Samples, section: DataSection) -> Samples:
-    samples = bundle_samples(samples, section.magnifications if section.fuse else ())
+    samples = stack_samples(samples, section.magnifications if section.fuse else ())
     keep = np.ones(len(samples), dtype=bool)
     if section.magnifications and not section.fuse:
         if "magnification" not in samples.frame:

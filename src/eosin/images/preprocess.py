@@ -311,11 +311,11 @@ def to_thumbnail(image: Image, preprocessing: Preprocessing) -> Image:
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def _lay_out(bundle: Image) -> Image:
+def _lay_out(stack: Image) -> Image:
     """Tile the images of a magnification stack (H, W, 3 · M); a missing one stays light."""
-    images = np.split(bundle, bundle.shape[2] // 3, axis=2)
+    images = np.split(stack, stack.shape[2] // 3, axis=2)
     n_columns = len(images) if len(images) < 4 else -(-len(images) // 2)
-    height, width, _ = bundle.shape
+    height, width, _ = stack.shape
     sheet = np.full((-(-len(images) // n_columns) * height, n_columns * width, 3), 240, np.uint8)
     for place, image in enumerate(images):
         row, column = divmod(place, n_columns)

@@ -18,7 +18,7 @@ import pandas as pd
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, ImageError
 from eosin.core.text import printable, quantity
-from eosin.core.types import BUNDLED, ImageReference, Samples, is_container, parts_of
+from eosin.core.types import STACKED, ImageReference, Samples, is_container, parts_of
 from eosin.images.containers import count_items
 from eosin.images.decode import IMAGE_SUFFIXES
 
@@ -33,7 +33,7 @@ _SYSTEM_NAMES = frozenset(
     | {"thumbs.db", "desktop.ini"}
 )
 #: Characters of a name with another meaning in a manifest's column ``path``.
-_RESERVED = {"#": "an image inside a file", BUNDLED: "the images of a bundle"}
+_RESERVED = {"#": "an image inside a file", STACKED: "the images of a bundle"}
 _NO_ENDING = "no ending"
 #: Most endings that one line names; the rest are counted together.
 _MOST_ENDINGS = 6

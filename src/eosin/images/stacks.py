@@ -13,13 +13,13 @@ import pandas as pd
 from eosin.artifacts.cleaning import clean_magnification
 from eosin.artifacts.model import Preprocessing
 from eosin.core.errors import ManifestError
-from eosin.core.types import BUNDLED, TOGETHER, Image, Samples, parts_of
+from eosin.core.types import STACKED, TOGETHER, Image, Samples, parts_of
 
 #: Columns with one value a slide: a mixed stack would make a split and its audit meaningless.
 _ONE_EACH = ("label", "patient", "group", "split", "fold", "accession", "cluster")
 
 
-def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
+def stack_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
     """Combine a table's images into magnification stacks, or check that its rows are as wanted.
 
     A slide's i-th stack takes the i-th image of each magnification in the order of their paths, so
@@ -42,8 +42,8 @@ def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
             other stacks.
     """
     magnifications = [clean_magnification(one) for one in magnifications]
-    if is_bundled(samples):
-        _check_bundles(samples, magnifications)
+    if is_stacked(samples):
+        _check_stacks(samples, magnifications)
         return samples
     if not magnifications:
         return samples
@@ -57,23 +57,23 @@ def bundle_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
     rows = [
         row
         for slide, own in frame.sort_values("path", kind="stable").groupby("slide", sort=False)
-        for row in _bundles(samples.name, str(slide), own, magnifications)
+        for row in _stacks(samples.name, str(slide), own, magnifications)
     ]
     return replace(samples, frame=pd.DataFrame(rows, columns=list(frame), dtype=object))
 
 
 def single_images(samples: Samples) -> Samples:
     """Return a table of magnification stacks with a row for every image; other tables unchanged."""
-    if not is_bundled(samples):
+    if not is_stacked(samples):
         return samples
     frame = samples.frame.assign(path=[parts_of(cell) for cell in samples.frame["path"]])
     frame = frame.explode("path")
     return replace(samples, frame=frame[frame["path"] != ""].reset_index(drop=True))
 
 
-def is_bundled(samples: Samples) -> bool:
+def is_stacked(samples: Samples) -> bool:
     """Return True if the rows of a table are magnification stacks."""
-    return len(samples) > 0 and BUNDLED in samples.frame["path"].iloc[0]
+    return len(samples) > 0 and STACKED in samples.frame["path"].iloc[0]
 
 
 def _check_columns(samples: Samples) -> None:
@@ -86,13 +86,11 @@ def _check_columns(samples: Samples) -> None:
             )
 
 
-def _bundles(
-    name: str, slide: str, own: Any, magnifications: Sequence[str]
-) -> list[dict[str, str]]:
+def _stacks(name: str, slide: str, own: Any, magnifications: Sequence[str]) -> list[dict[str, str]]:
     shared = _shared(name, slide, own)
     columns = [own["path"][own["magnification"] == value] for value in magnifications]
     return [
-        {**shared, "path": BUNDLED.join(parts), "magnification": _present(parts, magnifications)}
+        {**shared, "path": STACKED.join(parts), "magnification": _present(parts, magnifications)}
         for parts in zip_longest(*columns, fillvalue="")
     ]
 
@@ -118,7 +116,7 @@ def _present(parts: Sequence[str], magnifications: Sequence[str]) -> str:
     return TOGETHER.join(m for part, m in zip(parts, magnifications, strict=True) if part)
 
 
-def _check_bundles(samples: Samples, magnifications: Sequence[str]) -> None:
+def _check_stacks(samples: Samples, magnifications: Sequence[str]) -> None:
     places = len(parts_of(samples.frame["path"].iloc[0]))
     if not magnifications:
         raise ManifestError(
@@ -138,7 +136,7 @@ def _check_bundles(samples: Samples, magnifications: Sequence[str]) -> None:
         )
 
 
-def bundle_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> Preprocessing:
+def stack_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> Preprocessing:
     """Repeat a brightfield image's preprocessing for every image of a magnification stack.
 
     Without ``magnifications``, it is returned unchanged.
@@ -149,7 +147,7 @@ def bundle_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> P
     return one.model_copy(update={**repeated, "magnifications": tuple(magnifications)})
 
 
-def read_bundle(cell: str, preprocessing: Preprocessing, read_one: Callable[[str], Image]) -> Image:
+def read_stack(cell: str, preprocessing: Preprocessing, read_one: Callable[[str], Image]) -> Image:
     """Read the images of an image reference.
 
     Args:

@@ -15,7 +15,7 @@ from eosin.core.types import Image, ImageReference
 from eosin.images.failures import isolated
 from eosin.images.preprocess import normalise_stain, read_image
 from eosin.images.references import Skipped
-from eosin.images.stacks import read_bundle
+from eosin.images.stacks import read_stack
 from eosin.images.staining import TILES_PER_UNIT, spread_tiles
 from eosin.stain import Normalised, Source, normaliser_of
 
@@ -43,7 +43,7 @@ def read_cells(
     for cell in cells:
         try:
             with isolated(cell):
-                images.append(read_bundle(cell, preprocessing, read_one))
+                images.append(read_stack(cell, preprocessing, read_one))
             kept.append(cell)
         except ImageError as error:
             skipped.append((cell, str(error)))

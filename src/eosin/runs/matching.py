@@ -15,7 +15,7 @@ from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.files import sha256_file
-from eosin.core.types import BUNDLED, ImageReference, Samples
+from eosin.core.types import STACKED, ImageReference, Samples
 from eosin.runs.finished import EVALUATED_FIRST, FinishedRun, read_run
 
 
@@ -207,7 +207,7 @@ def _contents(run: FinishedRun, common: set[str]) -> dict[str, str]:
     twice: Counter[str] = Counter()
     for path in dict.fromkeys(run.rows["path"]):
         file = base / path
-        is_single = BUNDLED not in path and ImageReference.parse(path).index is None
+        is_single = STACKED not in path and ImageReference.parse(path).index is None
         if path not in common and is_single and file.is_file():
             digest = sha256_file(file)
             found[digest] = path

@@ -58,8 +58,8 @@ def test_absolute_paths_are_resolved_as_well(root):
 
 
 def test_images_of_a_bundle_are_resolved_one_by_one(root):
-    bundle = "d\\P 1\\b.png| d/c .png|"
-    assert list(resolve(root, bundle).frame["path"]) == [f"{FILES[1]}|{FILES[2]}|"]
+    stack = "d\\P 1\\b.png| d/c .png|"
+    assert list(resolve(root, stack).frame["path"]) == [f"{FILES[1]}|{FILES[2]}|"]
 
 
 @pytest.mark.parametrize(

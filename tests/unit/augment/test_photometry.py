@@ -63,16 +63,16 @@ def test_white_stays_nearly_white_under_jitter():
 
 def test_a_bundle_is_stained_alike_and_a_missing_image_stays_black(make_tissue):
     one = make_tissue(20, 24, 24)
-    bundle = np.concatenate([one, np.zeros_like(one), one], axis=3)
+    stack = np.concatenate([one, np.zeros_like(one), one], axis=3)
     drawn = POLICIES.get("default").draw(3, 0, range(20), channels=9)
-    seen = augment_bytes(bundle, drawn)
+    seen = augment_bytes(stack, drawn)
     assert not seen[..., 3:6].any()
     # Three and nine channels are resampled in other groups.
     np.testing.assert_allclose(seen[..., :3].astype(int), seen[..., 6:].astype(int), atol=2)
     np.testing.assert_array_equal(
-        change(bundle, stain_scale=0.2)[..., 6:], change(one, stain_scale=0.2)
+        change(stack, stain_scale=0.2)[..., 6:], change(one, stain_scale=0.2)
     )
-    floats = augment_floats(torch.from_numpy(bundle).permute(0, 3, 1, 2).float(), drawn)
+    floats = augment_floats(torch.from_numpy(stack).permute(0, 3, 1, 2).float(), drawn)
     assert not floats[:, 3:6].any()
 
 

@@ -51,9 +51,9 @@ def test_fluorescence_has_light_a_channel_in_place_of_colour():
 def test_a_bundle_is_the_mean_of_the_images_that_it_has():
     one, other = stained(1.0), stained(3.0)
     missing = np.zeros_like(one)
-    bundle = np.concatenate([one, missing, other], axis=2)[None]
+    stack = np.concatenate([one, missing, other], axis=2)[None]
     single = measure_images(np.stack([one, other]))
-    for name, values in measure_images(bundle).items():
+    for name, values in measure_images(stack).items():
         assert values == pytest.approx([single[name].mean()])
 
 

@@ -184,8 +184,8 @@ def test_normalising_leaves_what_it_was_given_alone():
         assert done.reasons == ("",) * len(some)
     assert (images == before).all()
     # A bundle's images as each by itself, black ones apart.
-    bundle = np.concatenate([images, np.zeros_like(images), images[::-1]], axis=-1)
-    together = normalise_stain(bundle, stained).images
+    stack = np.concatenate([images, np.zeros_like(images), images[::-1]], axis=-1)
+    together = normalise_stain(stack, stained).images
     alone = normalise_stain(images, stained).images
     assert (together[..., :3] == alone).all()
     assert not together[..., 3:6].any()

@@ -14,7 +14,7 @@ from eosin.core.errors import ManifestError
 from eosin.core.types import parts_of
 from eosin.data.audit import FileHash, FileHashes, audit_samples, fingerprint
 from eosin.images.references import without
-from eosin.images.stacks import bundle_samples
+from eosin.images.stacks import stack_samples
 
 ALL = ("40", "100", "200")
 
@@ -39,7 +39,7 @@ def three(**columns):
 
 
 def test_a_slide_s_images_meet_in_the_order_of_their_paths():
-    frame = bundle_samples(three(), ALL).frame
+    frame = stack_samples(three(), ALL).frame
     assert list(frame["path"]) == ["a.png|b.png|", "|c.png|", "||d.png"]
     assert list(frame["magnification"]) == ["40+100", "100", "200"]
     assert list(frame["label"]) == ["malignant", "malignant", "benign"]
@@ -57,7 +57,7 @@ TABLES = st.lists(
 @given(rows=TABLES, turn=st.randoms(use_true_random=False))
 def test_every_image_stands_in_one_bundle_of_its_slide_whatever_the_order_of_rows(rows, turn):
     named = [(f"{number:02d}.png", *row) for number, row in enumerate(rows)]
-    found = bundle_samples(samples(*named), ALL).frame
+    found = stack_samples(samples(*named), ALL).frame
     used = [part for path in found["path"] for part in parts_of(path) if part]
     assert sorted(used) == [path for path, _, magnification in named if magnification in ALL]
     slide_of = {path: slide for path, slide, _ in named}
@@ -68,18 +68,18 @@ def test_every_image_stands_in_one_bundle_of_its_slide_whatever_the_order_of_row
         slide: max(n for (own, _), n in most.items() if own == slide) for slide, _ in most
     }
     turn.shuffle(named)
-    again = bundle_samples(samples(*named), ALL).frame
+    again = stack_samples(samples(*named), ALL).frame
     assert sorted(again["path"]) == sorted(found["path"])
 
 
 def test_without_a_known_group_the_slide_is_it():
     table = three().frame.drop(columns=["patient", "group"])
-    found = bundle_samples(make_samples(table, root=Path("/data")), ALL)
+    found = stack_samples(make_samples(table, root=Path("/data")), ALL)
     assert list(found.groups) == ["M1-A", "M1-A", "B2-A"]
 
 
 def test_what_a_slide_s_images_differ_in_is_left_empty():
-    frame = bundle_samples(three(mpp=["2", "5", "2", "1", "0.5"], site="x"), ALL).frame
+    frame = stack_samples(three(mpp=["2", "5", "2", "1", "0.5"], site="x"), ALL).frame
     assert list(frame["mpp"]) == ["", "", "1"]
     assert set(frame["site"]) == {"x"}
 
@@ -91,7 +91,7 @@ def test_a_slide_that_mixes_is_refused_by_name(column):
     mixed.frame[column] = values
     said = f"images of the slide 'M1-A' differ in `{column}`: 'train' and 'test'"
     with pytest.raises(ManifestError, match=re.escape(said)):
-        bundle_samples(mixed, ALL)
+        stack_samples(mixed, ALL)
 
 
 def test_columns_slides_and_magnifications_that_lack_are_refused_by_name():
@@ -102,20 +102,20 @@ def test_columns_slides_and_magnifications_that_lack_are_refused_by_name():
         (table.frame.assign(magnification="20"), "no image was taken at 40 or 100 or 200"),
     ):
         with pytest.raises(ManifestError, match=said):
-            bundle_samples(make_samples(changed, root=Path("/data")), ALL)
+            stack_samples(make_samples(changed, root=Path("/data")), ALL)
 
 
 def test_bundles_come_back_as_they_are_and_others_are_refused(tmp_path):
-    bundles = bundle_samples(three(), ALL)
-    write_manifest(tmp_path / "m.csv", bundles)
+    stacks = stack_samples(three(), ALL)
+    write_manifest(tmp_path / "m.csv", stacks)
     again = read_manifest(tmp_path / "m.csv")
-    same = relocated(bundle_samples(again, ALL), Path("/data")).frame
-    pd.testing.assert_frame_equal(same[list(bundles.frame)], bundles.frame, check_dtype=False)
+    same = relocated(stack_samples(again, ALL), Path("/data")).frame
+    pd.testing.assert_frame_equal(same[list(stacks.frame)], stacks.frame, check_dtype=False)
     for other in (("40", "100"), ("100", "40", "200")):
         with pytest.raises(ManifestError, match="bundles of other magnifications"):
-            bundle_samples(again, other)
+            stack_samples(again, other)
     with pytest.raises(ManifestError, match="every row is a bundle of 3 images"):
-        bundle_samples(again, ())
+        stack_samples(again, ())
 
 
 def test_a_path_with_the_bundles_mark_is_refused_beside_others():
@@ -129,23 +129,23 @@ def hashes(**contents):
 
 
 def test_the_audit_sees_every_image_of_a_bundle():
-    bundles = bundle_samples(three(), ALL)
-    bundles.frame["split"] = ["train", "train", "test"]
+    stacks = stack_samples(three(), ALL)
+    stacks.frame["split"] = ["train", "train", "test"]
     told = hashes(a="1", b="2", c="3", d="2")  # b and d hold the same bytes
-    leaks = [f for f in audit_samples(bundles, hashes=told).findings if f.severity == "leak"]
+    leaks = [f for f in audit_samples(stacks, hashes=told).findings if f.severity == "leak"]
     assert [leak.kind for leak in leaks] == ["identical_bytes"]
     assert (leaks[0].pairs[0].a, leaks[0].pairs[0].b) == ("b.png", "d.png")
 
 
 def test_the_fingerprint_knows_every_image_of_a_bundle():
-    bundles = bundle_samples(three(), ALL)
+    stacks = stack_samples(three(), ALL)
     prints = {
-        fingerprint(bundles, hashes(**{**dict.fromkeys("abcd", "1"), letter: "2"}))
+        fingerprint(stacks, hashes(**{**dict.fromkeys("abcd", "1"), letter: "2"}))
         for letter in "abcd"
     }
     assert len(prints) == 4
 
 
 def test_a_bundle_with_an_unreadable_image_is_left_out():
-    left = without(bundle_samples(three(), ALL), [("b.png", "truncated")])
+    left = without(stack_samples(three(), ALL), [("b.png", "truncated")])
     assert list(left.frame["path"]) == ["|c.png|", "||d.png"]

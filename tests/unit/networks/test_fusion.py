@@ -18,7 +18,7 @@ def build(name="light_cnn", n_branches=3, px=PX):
     )
 
 
-def bundles(*shown, n_branches=3):
+def stacks(*shown, n_branches=3):
     """Random images (B, 3 · M, H, W); ``shown`` says which there are, the others are constant."""
     images = torch.rand(len(shown), n_branches, 3, PX, PX, generator=torch.manual_seed(1))
     for images_of_one, there in zip(images, shown, strict=True):
@@ -29,7 +29,7 @@ def bundles(*shown, n_branches=3):
 
 def test_it_judges_the_mean_of_the_vectors_of_those_that_are_there():
     network = build().eval()
-    images = bundles((0, 2), (1,), (0, 1, 2))
+    images = stacks((0, 2), (1,), (0, 1, 2))
     with torch.inference_mode():
         vectors = network.backbone(images.unflatten(1, (3, 3)).flatten(0, 1)).unflatten(0, (3, 3))
         means = [vectors[0, [0, 2]].mean(0), vectors[1, 1], vectors[2].mean(0)]
@@ -39,7 +39,7 @@ def test_it_judges_the_mean_of_the_vectors_of_those_that_are_there():
 
 def test_the_order_of_the_images_says_nothing():
     network = build().eval()
-    images = bundles((0, 2), (0, 1, 2))
+    images = stacks((0, 2), (0, 1, 2))
     turned = images.unflatten(1, (3, 3))[:, [2, 0, 1]].flatten(1, 2)
     with torch.inference_mode():
         torch.testing.assert_close(network(turned), network(images))
@@ -51,7 +51,7 @@ def test_one_image_is_judged_as_by_the_network_itself():
     weights = {f"backbone.{key}": value for key, value in plain.state_dict().items()}
     weights = {key.replace("backbone.classifier.3", "head"): v for key, v in weights.items()}
     fused.load_state_dict(weights)
-    images = bundles((1,))
+    images = stacks((1,))
     with torch.inference_mode():
         torch.testing.assert_close(fused(images), plain(images[:, 3:6]))
 
@@ -59,12 +59,12 @@ def test_one_image_is_judged_as_by_the_network_itself():
 def test_a_bundle_of_nothing_is_judged_by_the_head_alone():
     network = build().eval()
     with torch.inference_mode():
-        logits = network(bundles(()))
+        logits = network(stacks(()))
         torch.testing.assert_close(logits, network.head(torch.zeros(1, 128)))
 
 
 def test_what_is_missing_leaves_batch_norm_and_gradients_alone():
-    images = bundles((0, 1), (2,), (0, 1, 2))
+    images = stacks((0, 1), (2,), (0, 1, 2))
     black, white = images.clone(), images.unflatten(1, (3, 3)).clone()
     white[0, 2] = white[1, :2] = 5.0
     found = []

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from eosin.core.text import count, listing, quantity
-from eosin.core.types import BUNDLED, SPLITS, TOGETHER, parts_of
+from eosin.core.types import SPLITS, STACKED, TOGETHER, parts_of
 from eosin.reporting.formatting import share, times
 from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import (
@@ -102,9 +102,9 @@ def availability(run: FinishedRun) -> list[tuple[str, str]]:
         patients = [name for name in frame["patient"].unique() if name]
         known = bool((frame["patient"] != "").all())
         images = [part for path in frame["path"] for part in parts_of(path) if part]
-        is_bundled = frame["path"].str.contains(BUNDLED, regex=False).any()
+        is_stacked = frame["path"].str.contains(STACKED, regex=False).any()
         facts = [
-            *([("Bundles", count(len(frame)))] if is_bundled else []),
+            *([("Bundles", count(len(frame)))] if is_stacked else []),
             ("Images", count(len(images))),
             ("Classes", count(frame["label"].nunique())),
             ("Patients", count(len(patients)) if patients and known else _partly(patients)),
