@@ -236,7 +236,7 @@ def _split_text(path: Path, text: str) -> list[_Row]:
             hint=_SAVE_AS,
         ) from error
     if not text.endswith(("\n", "\r")):
-        _refuse_cut_off(path, rows)
+        _check_cut_off(path, rows)
     return rows
 
 
@@ -246,7 +246,7 @@ def lines_of(text: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(data, "utf-8", "surrogatepass", newline="")
 
 
-def _refuse_cut_off(path: Path, rows: Sequence[_Row]) -> None:
+def _check_cut_off(path: Path, rows: Sequence[_Row]) -> None:
     """Reject a table whose last row has no line end and fewer cells than all others."""
     if len(rows) < 2:
         return

@@ -82,7 +82,7 @@ def fetch_dataset(
     """
     source = SOURCES.get(name)
     folder = _find_folder(source, output)
-    _refuse_manual(source, folder)
+    _check_manual(source, folder)
     if is_offline():
         raise DownloadError(
             f"fetching {name!r} needs the network, which --offline or EOSIN_OFFLINE forbids"
@@ -115,7 +115,7 @@ def _find_folder(source: Source, output: Path | None) -> Path:
     )
 
 
-def _refuse_manual(source: Source, folder: Path) -> None:
+def _check_manual(source: Source, folder: Path) -> None:
     if not source.files:
         raise DownloadError(
             f"{source.name!r} cannot be fetched by this command: {source.obstacle}",

@@ -144,11 +144,11 @@ def _average(members: Sequence[FinishedRun], shared: SharedImages) -> Evaluated:
         threshold=threshold,
         temperature=1.0 if shared.split == "test" else None,
         temperature_source=OWN_TEMPERATURES,
-        abstention=_refuse_abstention(members),
+        abstention=_check_abstention(members),
     )
 
 
-def _refuse_abstention(members: Sequence[FinishedRun]) -> Abstention:
+def _check_abstention(members: Sequence[FinishedRun]) -> Abstention:
     """Return why the mean does not abstain: its members' guarantees do not carry over."""
     rules = [member.info.abstention for member in members if member.info.abstention is not None]
     return Abstention(
@@ -208,7 +208,7 @@ def _write_model(
     changes = {
         "arguments": {"members": [one.model_dump(mode="json") for one in told]},
         "threshold": mean_threshold(infos, f"the members' {_THRESHOLDS}"),
-        "abstention": _refuse_abstention(members),
+        "abstention": _check_abstention(members),
         "mpp": infos[0].mpp if len({info.mpp for info in infos}) == 1 else None,
         "transfer_chain": _chain(infos),
         "data_fingerprint": _fingerprint(infos),

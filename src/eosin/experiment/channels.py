@@ -40,7 +40,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     style = section.preprocessing or spec.preprocessing
     input_px = section.input_px or spec.input_px
     if facts["modality"] != "fluorescence":
-        _refuse_fluorescence_keys(recipe)
+        _check_fluorescence_keys(recipe)
         one = make_preprocessing(style, input_px)
         return stack_preprocessing(one, recipe.data.magnifications if recipe.data.fuse else ())
     if recipe.data.fuse:
@@ -60,7 +60,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     return make_preprocessing(style, input_px, channels=names, planes=planes)
 
 
-def _refuse_fluorescence_keys(recipe: Recipe) -> None:
+def _check_fluorescence_keys(recipe: Recipe) -> None:
     for key in ("channels", "channel_names"):
         if getattr(recipe.data, key):
             raise RecipeError(

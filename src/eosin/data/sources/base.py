@@ -244,7 +244,7 @@ def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) ->
     return file
 
 
-def refuse_foreign_folders(
+def check_foreign_folders(
     name: str, root: Path, paths: Iterable[str], known: re.Pattern[str], classes: str
 ) -> None:
     """Raise an error for folders that divide the images otherwise than the data set's own tree.

@@ -22,9 +22,9 @@ from eosin.data.sources.base import (
     NOTES,
     Count,
     DataSetFacts,
+    check_foreign_folders,
     check_options,
     note_counts,
-    refuse_foreign_folders,
     register,
 )
 from eosin.images.references import list_files
@@ -144,7 +144,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
             "--set data.dataset=folder",
         )
     paths = (row["path"] for row in rows)
-    refuse_foreign_folders("breakhis", root, paths, _FOLDERS, " and ".join(_CLASSES.values()))
+    check_foreign_folders("breakhis", root, paths, _FOLDERS, " and ".join(_CLASSES.values()))
     table = pd.DataFrame(rows, dtype=object)
     table["mpp"] = _scales(root, table)
     counts = (

@@ -79,10 +79,10 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
             hint=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
             "image.png",
         )
-    _refuse_parts(root, rows)
+    _check_parts(root, rows)
     if "layout" not in options:
-        _refuse_patients_as_classes(root, rows)
-        _refuse_flat_patients(root, rows)
+        _check_patients_as_classes(root, rows)
+        _check_flat_patients(root, rows)
     table = pd.DataFrame(rows, columns=["path", "label", "patient"], dtype=object)
     unknown = sum(not patient for _, _, patient in rows)
     some = "no patient folders" if unknown == len(rows) else f"no patient folder for {unknown:,}"
@@ -93,7 +93,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     return table
 
 
-def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+def _check_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     """Raise DataError for folders of parts: alone, or beside others with the same classes."""
     below = defaultdict[str, set[str]](set)
     for _, first, second in rows:
@@ -107,7 +107,7 @@ def _refuse_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
         )
 
 
-def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+def _check_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     """Raise DataError for ``ROOT/<patient>/<class>``: many folders with the same few subfolders."""
     pairs = {(first, second) for _, first, second in rows if second}
     firsts, seconds = sorted({row[1] for row in rows}), sorted({second for _, second in pairs})
@@ -122,7 +122,7 @@ def _refuse_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]]
     )
 
 
-def _refuse_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+def _check_flat_patients(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     """Raise DataError for a tree ``ROOT/<patient>``, such as one class's folder of a whole tree."""
     folders = sorted({first for _, first, _ in rows})
     if len({second for _, _, second in rows}) > 1 or not _are_patients(folders):

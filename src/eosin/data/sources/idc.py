@@ -21,9 +21,9 @@ from eosin.data.sources.base import (
     NOTES,
     Count,
     DataSetFacts,
+    check_foreign_folders,
     check_options,
     note_counts,
-    refuse_foreign_folders,
     register,
 )
 from eosin.images.references import list_files
@@ -70,7 +70,7 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
             hint="Name the folder that holds one folder a patient, or read class folders: "
             "--set data.dataset=folder",
         )
-    refuse_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
+    check_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
     columns = ["path", "label", "patient", "group", "x", "y"]
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
     counts = (

@@ -17,8 +17,8 @@ from eosin.data.splits.partition import Units, find_units, with_columns
 from eosin.data.splits.protocols import (
     Fold,
     check_classes,
+    check_division,
     check_sites,
-    refuse_division,
     report_split,
 )
 from eosin.recipe.data import SplitSection
@@ -110,7 +110,7 @@ def _draw_repeat(
     if fallback is not None:
         return fallback
     if not is_possible:
-        raise refuse_division(samples, units.counts, "all parts of all folds")
+        raise check_division(samples, units.counts, "all parts of all folds")
     raise SplitError(
         f"{samples.name}: {len(units.counts)} {units.by}s leave only {repeat} different "
         f"drawings of {section.k} folds, but {section.repeats} were asked for",
@@ -164,7 +164,7 @@ def _hold_out_sites(samples: Samples, section: SplitSection, seed: int) -> list[
             stratify=section.stratify,
         )
         if inner is None:
-            raise refuse_division(rest, units.counts, "train and val each")
+            raise check_division(rest, units.counts, "train and val each")
         parts: IntArray = np.full(len(samples), SPLITS.index("test"))
         parts[~is_held_out] = inner[units.of_row]
         folds.append(_make_fold(samples, section, 0, number, parts, site=site))

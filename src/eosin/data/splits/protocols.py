@@ -128,7 +128,7 @@ def split_samples(
         stratify=section.stratify,
     )
     if parts is None:
-        raise refuse_division(samples, units.counts, "train, val and test each")
+        raise check_division(samples, units.counts, "train, val and test each")
     divided = with_columns(samples, split=np.array(SPLITS, dtype=object)[parts][units.of_row])
     wanted = dict(zip(SPLITS, shares, strict=True))
     return divided, report_split(divided, section.protocol, wanted, stratified=section.stratify)
@@ -152,7 +152,7 @@ def _use_column(samples: Samples, section: SplitSection, seed: int) -> tuple[Sam
         stratify=section.stratify,
     )
     if parts is None:
-        raise refuse_division(train, units.counts, "train and val each")
+        raise check_division(train, units.counts, "train and val each")
     splits[in_train] = np.array(SPLITS[:2], dtype=object)[parts][units.of_row]
     divided = with_columns(samples, split=splits)
     share = float(in_train.mean())
@@ -299,7 +299,7 @@ def check_sites(samples: Samples) -> None:
             )
 
 
-def refuse_division(samples: Samples, counts: IntArray, parts: str) -> SplitError:
+def check_division(samples: Samples, counts: IntArray, parts: str) -> SplitError:
     """Return the error for groups whose mixture of classes allows no division."""
     fewest = samples.class_names[int((counts > 0).sum(axis=0).argmin())]
     return SplitError(
