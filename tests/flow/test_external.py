@@ -16,7 +16,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import UsageError
-from eosin.reporting.train_test_overlap import exposure
+from eosin.reporting.train_test_overlap import train_test_overlap
 from eosin.runs.finished import read_run
 
 
@@ -96,7 +96,7 @@ def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path, command):
     train = frame["split"] != "test"
     for one, n in ((made, frame.loc[train, "patient"].nunique()), (copies, int(train.sum()))):
         assert one.audit == read_document(one.folder / "audit.json", AuditReport)
-        assert exposure(read_run(one.folder)).n_groups == n
+        assert train_test_overlap(read_run(one.folder)).n_groups == n
         told = f"from an outside data set, {n} of which"
         assert told in (one.folder / "report.html").read_text()
     # The test part alone, which no training saw, shares nothing.

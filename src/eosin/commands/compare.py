@@ -45,7 +45,7 @@ from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document, know_samples
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting.comparison import write_comparison_page
-from eosin.reporting.train_test_overlap import exposure
+from eosin.reporting.train_test_overlap import train_test_overlap
 from eosin.runs.comparison import find_ranges, make_contenders
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
@@ -174,7 +174,7 @@ def _describe(
     resamples: int,
 ) -> ComparedRun:
     image, at_threshold = measure_alone(contender, resamples, _SEED)
-    seen = exposure(run)
+    seen = train_test_overlap(run)
 
     def cost(folder: ModelFolder | None) -> Cost:
         return read_cost(folder, latencies.get(folder.root) if folder else None)

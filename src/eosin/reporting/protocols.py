@@ -20,7 +20,12 @@ from eosin.reporting.sections.intervals import Series, interval_figure
 from eosin.reporting.sections.ranking import overlaid_roc
 from eosin.reporting.sections.results import scores_of
 from eosin.reporting.style import Thumbnail
-from eosin.reporting.train_test_overlap import Exposure, exposure, leading_name, unit_name
+from eosin.reporting.train_test_overlap import (
+    TrainTestOverlap,
+    leading_name,
+    train_test_overlap,
+    unit_name,
+)
 from eosin.runs.finished import FinishedRun, read_run
 
 #: Names of the two splits, in the order of the page.
@@ -66,7 +71,7 @@ def protocols_figure(folder: Path, path: Path) -> Path:
 
 def _gather(folder: Path) -> tuple[Protocol, Protocol]:
     strict, published = (
-        Protocol(key, LABELS[key], run, exposure(run))
+        Protocol(key, LABELS[key], run, train_test_overlap(run))
         for key in (STRICT, AS_PUBLISHED)
         for run in (read_run(folder / key),)
     )
@@ -172,7 +177,7 @@ class Protocol:
     key: str
     label: str
     run: FinishedRun
-    seen: Exposure | None
+    seen: TrainTestOverlap | None
 
 
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:

@@ -28,7 +28,7 @@ _SPLIT_NAMES = {
 
 
 @dataclass(frozen=True)
-class Exposure:
+class TrainTestOverlap:
     """Groups on both sides of a split.
 
     Attributes:
@@ -40,7 +40,7 @@ class Exposure:
     n_images: int | None = None
 
 
-def exposure(run: FinishedRun) -> Exposure | None:
+def train_test_overlap(run: FinishedRun) -> TrainTestOverlap | None:
     """Count the evaluated groups that were also trained on; ``None`` if unknown."""
     if run.split == "external":
         return _from_overlap(run)
@@ -49,7 +49,7 @@ def exposure(run: FinishedRun) -> Exposure | None:
     return _from_manifest(run) or _from_split_report(run) or _from_audit(run)
 
 
-def _from_manifest(run: FinishedRun) -> Exposure | None:
+def _from_manifest(run: FinishedRun) -> TrainTestOverlap | None:
     frame = run.manifest
     if frame is None or "split" not in frame:
         return None
@@ -58,36 +58,36 @@ def _from_manifest(run: FinishedRun) -> Exposure | None:
     if not len(evaluated) or not len(others):
         return None
     shared = set(evaluated["group"]) & set(others["group"])
-    return Exposure(len(shared), int(evaluated["group"].isin(shared).sum()))
+    return TrainTestOverlap(len(shared), int(evaluated["group"].isin(shared).sum()))
 
 
-def _between_folds(run: FinishedRun) -> Exposure | None:
+def _between_folds(run: FinishedRun) -> TrainTestOverlap | None:
     frame = run.predictions
     if frame is None or "fold" not in frame:
         return None
     keys = ["repeat", "group"] if "repeat" in frame else ["group"]
     n_folds = frame.groupby(keys)["fold"].transform("nunique")
     shared = frame[n_folds > 1]
-    return Exposure(int(shared["group"].nunique()), int(shared["path"].nunique()))
+    return TrainTestOverlap(int(shared["group"].nunique()), int(shared["path"].nunique()))
 
 
-def _from_split_report(run: FinishedRun) -> Exposure | None:
+def _from_split_report(run: FinishedRun) -> TrainTestOverlap | None:
     if run.split_report is None:
         return None
     parts = {name: set(part.groups) for name, part in run.split_report.parts.items()}
     if run.split in parts:
         others = set().union(*(parts[name] for name in parts if name != run.split))
-        return Exposure(len(parts[run.split] & others))
+        return TrainTestOverlap(len(parts[run.split] & others))
     if run.split != OUT_OF_FOLD:
         return None
     shared: set[str] = set()
     for a, b in combinations(parts, 2):
         if a.partition("-")[0] == b.partition("-")[0]:  # folds of one repeat
             shared |= parts[a] & parts[b]
-    return Exposure(len(shared))
+    return TrainTestOverlap(len(shared))
 
 
-def _from_audit(run: FinishedRun) -> Exposure | None:
+def _from_audit(run: FinishedRun) -> TrainTestOverlap | None:
     if run.audit is None:
         return None
     # The audit gives one example pair for each group that two subsets share; that of an ensemble
@@ -95,17 +95,17 @@ def _from_audit(run: FinishedRun) -> Exposure | None:
     evaluated = [pair.b for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
     frame = run.predictions
     groups = {} if frame is None else dict(zip(frame["path"], frame["group"], strict=True))
-    return Exposure(len({groups.get(path, path) for path in evaluated}))
+    return TrainTestOverlap(len({groups.get(path, path) for path in evaluated}))
 
 
-def _from_overlap(run: FinishedRun) -> Exposure | None:
+def _from_overlap(run: FinishedRun) -> TrainTestOverlap | None:
     """Count the external groups with an image that the audit matched with training images."""
     frame = run.predictions
     if run.audit is None or frame is None:
         return None
     found = {pair.b for finding in run.audit.leaks for pair in finding.pairs}
     shared = set(frame.loc[frame["path"].isin(found), "group"])
-    return Exposure(len(shared), int(frame["group"].isin(shared).sum()))
+    return TrainTestOverlap(len(shared), int(frame["group"].isin(shared).sum()))
 
 
 def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
@@ -164,7 +164,7 @@ def _why_none(run: FinishedRun) -> str:
 
 
 def _seen(run: FinishedRun) -> str:
-    found = exposure(run)
+    found = train_test_overlap(run)
     outside = " from an outside data set" if run.split == "external" else ""
     if outside and not (found and found.n_groups):
         return outside

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from eosin.core.errors import ArtifactError
-from eosin.reporting.train_test_overlap import exposure, verdict
+from eosin.reporting.train_test_overlap import train_test_overlap, verdict
 from eosin.runs.finished import read_run
 
 
@@ -52,7 +52,7 @@ def test_pictures_stay_inside_the_run(run, file):
 
 def test_grouped_split_shares_nothing(run):
     gathered = read_run(run)
-    assert exposure(gathered).n_groups == 0
+    assert train_test_overlap(gathered).n_groups == 0
     text = verdict(gathered)
     assert text.startswith("AUC 0.")
     assert text.endswith("on 72 images of 6 patients the model never saw.")
@@ -63,7 +63,7 @@ def test_image_split_names_the_shared_patients(made, tmp_path, without):
     run = made.fabricate(tmp_path / "run", made.Plan(protocol="image"))
     for name in without:
         (run / name).unlink()
-    found = exposure(read_run(run))
+    found = train_test_overlap(read_run(run))
     assert found.n_groups > 20
     assert "patients the model also saw in training" in verdict(read_run(run))
 
@@ -75,7 +75,7 @@ def test_folds_share_nothing(made, tmp_path, without):
     gathered = read_run(run)
     assert gathered.split == "oof"
     assert [fold.name for fold in gathered.folds] == ["0-0", "0-1", "0-2", "0-3"]
-    assert exposure(gathered).n_groups == 0
+    assert train_test_overlap(gathered).n_groups == 0
     assert verdict(gathered).endswith("each judged by a model that never saw it.")
 
 

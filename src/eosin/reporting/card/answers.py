@@ -14,10 +14,10 @@ from eosin.reporting.sections import exploration, provenance
 from eosin.reporting.sections.calibration import calibration_words
 from eosin.reporting.sections.training import balance_words
 from eosin.reporting.train_test_overlap import (
-    exposure,
     has_units,
     leading_metric,
     leading_name,
+    train_test_overlap,
     unit_name,
     units,
 )
@@ -109,7 +109,7 @@ def partition(run: FinishedRun) -> str:
 
 def disjoint(run: FinishedRun) -> str:
     """Return the level at which the subsets are disjoint."""
-    found, unit = exposure(run), unit_name(run)
+    found, unit = train_test_overlap(run), unit_name(run)
     if found is None:
         return ""
     if found.n_groups:

@@ -18,9 +18,9 @@ from eosin.reporting.sections import decisions as abstention
 from eosin.reporting.sections.results import members_of
 from eosin.reporting.train_test_overlap import (
     caution,
-    exposure,
     has_units,
     threshold_text,
+    train_test_overlap,
     unit_name,
 )
 from eosin.runs.finished import FinishedRun
@@ -50,7 +50,7 @@ def cautions(run: FinishedRun) -> list[str]:
 
 def not_strict(run: FinishedRun) -> str:
     """Explain why no strict figure is known; empty if one is."""
-    found = exposure(run)
+    found = train_test_overlap(run)
     shared = found.n_groups if found else 0
     if not shared and not _is_by_image(run):
         return (
@@ -290,7 +290,7 @@ def _interval(run: FinishedRun) -> str:
 
 
 def _found_leaks(run: FinishedRun) -> str:
-    found, kinds = exposure(run), leak_kinds(run)
+    found, kinds = train_test_overlap(run), leak_kinds(run)
     told = (
         [f"{quantity(found.n_groups, 'group')} on both sides"] if found and found.n_groups else []
     )
