@@ -23,7 +23,7 @@ from eosin.core.files import check_output, prepare_output
 from eosin.core.types import Samples
 from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
-    Contender,
+    ComparedModel,
     compare_pairs,
     find_fronts,
     light_against_large,
@@ -46,7 +46,7 @@ from eosin.privacy.pseudonymise import hide_document, know_samples
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting.comparison import write_comparison_page
 from eosin.reporting.train_test_overlap import train_test_overlap
-from eosin.runs.comparison import find_ranges, make_contenders
+from eosin.runs.comparison import find_ranges, make_compared_models
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
 
@@ -106,20 +106,20 @@ def compare(
             hint="Train them on the same data with the same split and seed, or with folds; or "
             "evaluate each on one manifest: eosin evaluate RUN --data MANIFEST.csv -o DIR",
         )
-    frame, contenders = shared.frame, make_contenders(shared)
+    frame, compared_models = shared.frame, make_compared_models(shared)
     resamples = EvaluateSection().resamples
     samples = Samples(frame, found[0].root.resolve(), found[0].class_names)
     models = [find_models(run) for run in found]
     latencies = _time(models, samples)
     told = [
-        _describe(run, contender, model, latencies, resamples)
-        for run, contender, model in zip(found, contenders, models, strict=True)
+        _describe(run, compared_model, model, latencies, resamples)
+        for run, compared_model, model in zip(found, compared_models, models, strict=True)
     ]
     asked = ""
     if any(run.image[metric].value is None for run in told):
         asked, metric = metric, "accuracy"
     metrics = list(dict.fromkeys([metric, *COMPARED]))
-    ranked = _ranked(contenders, told, metric)
+    ranked = _ranked(compared_models, told, metric)
     pairs = compare_pairs(ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED)
     comparison = Comparison(
         eosin=version_of("eosin") or "unknown",
@@ -140,7 +140,7 @@ def compare(
         seed=_SEED,
         runs=told,
         pairs=pairs,
-        ranges=find_ranges(shared, contenders, told, metric),
+        ranges=find_ranges(shared, compared_models, told, metric),
         light_large=light_against_large(told, metric),
         fronts=find_fronts(told, metric),
     )
@@ -153,11 +153,11 @@ def compare(
 
 
 def _ranked(
-    contenders: Sequence[Contender], told: Sequence[ComparedRun], metric: str
-) -> list[Contender]:
+    compared_models: Sequence[ComparedModel], told: Sequence[ComparedRun], metric: str
+) -> list[ComparedModel]:
     """Put the best first, so that a pair's first run is the better one."""
     values = {run.name: run.image[metric].value or 0.0 for run in told}
-    return sorted(contenders, key=lambda one: -values[one.name])
+    return sorted(compared_models, key=lambda one: -values[one.name])
 
 
 def _time(models: Sequence[Models], samples: Samples) -> dict[Path, Latency]:
@@ -168,12 +168,12 @@ def _time(models: Sequence[Models], samples: Samples) -> dict[Path, Latency]:
 
 def _describe(
     run: FinishedRun,
-    contender: Contender,
+    compared_model: ComparedModel,
     models: Models,
     latencies: dict[Path, Latency],
     resamples: int,
 ) -> ComparedRun:
-    image, at_threshold = measure_alone(contender, resamples, _SEED)
+    image, at_threshold = measure_alone(compared_model, resamples, _SEED)
     seen = train_test_overlap(run)
 
     def cost(folder: ModelFolder | None) -> Cost:

@@ -50,7 +50,7 @@ _Of = Literal["judged", "deployed"]
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class ComparedModel:
     """Predictions of one finished run for the images in common.
 
     Attributes:
@@ -69,18 +69,20 @@ class Contender:
         return np.asarray(self.predictions.predicted == self.predictions.targets)
 
 
-def measure_alone(contender: Contender, resamples: int, seed: int) -> tuple[MetricBlock, ...]:
+def measure_alone(
+    compared_model: ComparedModel, resamples: int, seed: int
+) -> tuple[MetricBlock, ...]:
     """Return all metrics of the most probable class, and those at the tuned threshold."""
-    blocks = [summarise(contender.predictions, resamples=resamples, seed=seed)]
-    if contender.decided is not None:
-        decided = replace(contender.predictions, predicted=contender.decided)
+    blocks = [summarise(compared_model.predictions, resamples=resamples, seed=seed)]
+    if compared_model.decided is not None:
+        decided = replace(compared_model.predictions, predicted=compared_model.decided)
         blocks.append(summarise(decided, resamples=resamples, seed=seed))
     found = [{name: Metric.of(one) for name, one in block.items()} for block in blocks]
     return found[0], found[1] if len(found) == 2 else {}
 
 
 def compare_pairs(
-    contenders: Sequence[Contender],
+    compared_models: Sequence[ComparedModel],
     metrics: Sequence[str],
     *,
     resamples: int = 2000,
@@ -90,18 +92,22 @@ def compare_pairs(
     """Compare each pair of models; p-values are corrected over all pairs, each test by itself.
 
     Args:
-        contenders: At least two, with predictions of the same rows.
+        compared_models: At least two, with predictions of the same rows.
         metrics: Names of the metrics to compare.
         resamples: Number of resamples of the bootstrap.
         flips: Number of exchanges of the permutation test.
         seed: Seed of both.
     """
-    draws = [draw(one.predictions, metrics, resamples=resamples, seed=seed) for one in contenders]
-    pairs, places = [], list(combinations(range(len(contenders)), 2))
+    draws = [
+        draw(one.predictions, metrics, resamples=resamples, seed=seed) for one in compared_models
+    ]
+    pairs, places = [], list(combinations(range(len(compared_models)), 2))
     with progress_bar("Comparing pairs") as advance:
         for a, b in places:
             pairs.append(
-                _compare(contenders[a], contenders[b], draws[a], draws[b], metrics, flips, seed)
+                _compare(
+                    compared_models[a], compared_models[b], draws[a], draws[b], metrics, flips, seed
+                )
             )
             advance(len(pairs), len(places))
     for name in metrics:
@@ -123,8 +129,8 @@ def compare_pairs(
 
 
 def _compare(
-    one: Contender,
-    other: Contender,
+    one: ComparedModel,
+    other: ComparedModel,
     draws_one: Draws,
     draws_other: Draws,
     metrics: Sequence[str],

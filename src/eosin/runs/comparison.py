@@ -11,7 +11,7 @@ import numpy as np
 
 from eosin.artifacts.comparison import ComparedRun, RangeTest
 from eosin.artifacts.predictions import PREFIX
-from eosin.evaluation.comparison import Contender, Factor, range_tests
+from eosin.evaluation.comparison import ComparedModel, Factor, range_tests
 from eosin.metrics import Predictions, measure_values
 from eosin.metrics.predictions import encode
 from eosin.runs.finished import FinishedRun
@@ -21,7 +21,7 @@ from eosin.runs.matching import SharedImages, mean_predictions
 _INCIDENTAL = ("name", "description", "seed")
 
 
-def make_contenders(shared: SharedImages) -> list[Contender]:
+def make_compared_models(shared: SharedImages) -> list[ComparedModel]:
     """Return each run's predictions of the shared images, in the order of their paths."""
     first, frame = shared.runs[0], shared.frame
     names, positive = first.class_names, first.evaluated.positive
@@ -29,7 +29,7 @@ def make_contenders(shared: SharedImages) -> list[Contender]:
     index = names.index(positive) if positive is not None and len(names) == 2 else None
     targets = np.array([names.index(label) for label in frame["label"]], dtype=np.int64)
     groups = encode(frame["group"])
-    contenders = []
+    compared_models = []
     for run, rows in zip(shared.runs, shared.rows, strict=True):
         mean = mean_predictions(first, rows, shared.paths)
         probabilities = mean.drop(columns="threshold").to_numpy(dtype=np.float64)
@@ -46,13 +46,13 @@ def make_contenders(shared: SharedImages) -> list[Contender]:
             positive=index,
             class_names=names,
         )
-        contenders.append(Contender(run.short_name, predictions, decided))
-    return contenders
+        compared_models.append(ComparedModel(run.short_name, predictions, decided))
+    return compared_models
 
 
 def find_ranges(
     shared: SharedImages,
-    contenders: Sequence[Contender],
+    compared_models: Sequence[ComparedModel],
     told: Sequence[ComparedRun],
     metric: str,
 ) -> list[RangeTest]:
@@ -62,7 +62,7 @@ def find_ranges(
 
     Args:
         shared: The runs and the images in common.
-        contenders: Their predictions, for their classes.
+        compared_models: Their predictions, for their classes.
         told: Facts of the runs; those evaluated on images of their training are left out.
         metric: The tested metric; accuracy where a block does not define it.
 
@@ -88,7 +88,7 @@ def find_ranges(
     if len(chosen) < 2:
         return []
     for name in (metric, "accuracy"):
-        values = np.column_stack([_values(tables[key], contenders[0], name) for key in chosen])
+        values = np.column_stack([_values(tables[key], compared_models[0], name) for key in chosen])
         if np.isfinite(values).all():
             factors: dict[Factor, list[str]] = {
                 "model": [facts[key].model for key in chosen],
@@ -127,7 +127,7 @@ def _blocks(run: FinishedRun, rows: Any, *, several: bool) -> dict[str, Any]:
     return {str(name).strip(): table for name, table in rows.groupby(names)}
 
 
-def _values(blocks: dict[str, Any], like: Contender, metric: str) -> Any:
+def _values(blocks: dict[str, Any], like: ComparedModel, metric: str) -> Any:
     """Return a metric of each block, shape (B,); NaN where it is undefined."""
     classes = like.predictions.class_names or ()
     columns = [PREFIX + name for name in classes]
