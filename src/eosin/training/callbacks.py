@@ -197,7 +197,7 @@ class StepProgress(lightning.Callback):  # type: ignore[misc,name-defined]
         self._advance(trainer.global_step, self._total)
 
 
-class Recalibration(lightning.Callback):  # type: ignore[misc,name-defined]
+class PreciseBatchNorm(lightning.Callback):  # type: ignore[misc,name-defined]
     """Before each evaluation: mean and variance over training images as they would be judged.
 
     Without dropout and without augmentation. The images are the same at every evaluation, a pure

@@ -23,7 +23,7 @@ from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import autocast
 from eosin.runtime.door import import_companion
 from eosin.runtime.placement import Placement
-from eosin.training.callbacks import EvaluationLog, LastCheckpoint, Recalibration, StepProgress
+from eosin.training.callbacks import EvaluationLog, LastCheckpoint, PreciseBatchNorm, StepProgress
 from eosin.training.checkpoints import load_weights
 from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
 from eosin.training.loader import Batch, InputScaling, augmented_input, make_loader
@@ -85,7 +85,7 @@ def fit(
         steps = StepProgress(advance, section.epochs * n_batches)
         callbacks = [log, last, steps]
         if section.batch_norm == "recalibrated":
-            callbacks.append(Recalibration(inputs.once, section.batch_size, inputs.seed))
+            callbacks.append(PreciseBatchNorm(inputs.once, section.batch_size, inputs.seed))
         trainer = _make_trainer(section, inputs.placement, every, callbacks)
         _run(trainer, module, loader, make_loader(inputs.val, section.batch_size, None), run)
         logs.finish(log.rows)

@@ -20,7 +20,7 @@ from eosin.training.balance import (
     describe_balance,
     oversampled_rows,
 )
-from eosin.training.callbacks import Recalibration
+from eosin.training.callbacks import PreciseBatchNorm
 from eosin.training.data import ImagePart, class_weights, needs_features_only, shown_counts
 from eosin.training.features import embed, fit_head
 from eosin.training.loader import make_loader
@@ -292,7 +292,7 @@ def test_batch_norm_is_recalibrated_on_the_training_images_as_they_are(train_tin
     given_ = train_tiny.inputs("p3")
     shown = arrange(given_, OVERSAMPLE, 2)
     changed = {"train": shown.train, "plain": shown.plain}
-    with on_entry(Recalibration.__init__, lambda given: seen.append(given["part"])):
+    with on_entry(PreciseBatchNorm.__init__, lambda given: seen.append(given["part"])):
         train_tiny("a", policy="none", changed=changed, epochs=1, batch_norm="recalibrated")
     assert seen == [given_.train]
 

@@ -228,7 +228,7 @@ def refusals(run: FinishedRun) -> str:
     return f"images of other channels or modality are refused; {abstains}"
 
 
-def recalibration(run: FinishedRun) -> str:
+def precise_batch_norm(run: FinishedRun) -> str:
     """Describe the calibration of probabilities."""
     told = dict(provenance.model_facts(run)).get("Temperature", "")
     return calibration_words(run) or (f"temperature: {told}" if told else "")
