@@ -13,7 +13,7 @@ from eosin.commands.train import divide, plan
 from eosin.experiment.plan import make_plan
 from eosin.experiment.prepare import prepare, silent
 from eosin.experiment.run import fit_inputs
-from eosin.experiment.writer import Stopwatch, open_session
+from eosin.experiment.writer import Stopwatch, open_experiment
 from eosin.recipe import recipe_from_dict
 
 DISK = 0.25  # of what a run takes
@@ -33,12 +33,12 @@ def planned(tiny_values, tiny_phantom, tmp_path):
         recipe = recipe_from_dict({**values, "train": {**values["train"], **train}})
         prepared = prepare(recipe)
         division = divide(recipe, prepared)
-        session = open_session(recipe, prepared, silent, Stopwatch())
-        found = make_plan(session, division.samples, division.report, 1)
+        experiment = open_experiment(recipe, prepared, silent, Stopwatch())
+        found = make_plan(experiment, division.samples, division.report, 1)
         folder = RunFolder(tmp_path / f"run {len(list(tmp_path.iterdir()))}")
         start, worked = time.perf_counter(), time.process_time()
-        inputs = fit_inputs(session, division.samples)
-        session.backend.train(recipe, session.start, inputs, folder)
+        inputs = fit_inputs(experiment, division.samples)
+        experiment.backend.train(recipe, experiment.start, inputs, folder)
         return found, folder, (time.perf_counter() - start, time.process_time() - worked)
 
     return run
@@ -90,10 +90,10 @@ def test_of_many_images_the_tables_count(tiny_values, tiny_phantom):
     recipe = recipe_from_dict(values)
     prepared = prepare(recipe)
     division = divide(recipe, prepared)
-    session = open_session(recipe, prepared, silent, Stopwatch())
+    experiment = open_experiment(recipe, prepared, silent, Stopwatch())
     once = division.samples
     many = replace(once, frame=pd.concat([once.frame] * 100, ignore_index=True))
-    plans = [make_plan(session, samples, division.report, 1) for samples in (once, many)]
+    plans = [make_plan(experiment, samples, division.report, 1) for samples in (once, many)]
     gain = plans[1].run_bytes - plans[0].run_bytes
     assert 99 * 60 * 60 < gain < 99 * 60 * 400  # bytes an image: a line or two of text
 

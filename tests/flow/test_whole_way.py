@@ -24,7 +24,7 @@ from eosin.artifacts.versioned import read_document
 from eosin.commands.train import divide
 from eosin.experiment.prepare import prepare
 from eosin.experiment.run import fit_inputs
-from eosin.experiment.writer import Stopwatch, open_session
+from eosin.experiment.writer import Stopwatch, open_experiment
 from eosin.images.bank import load_bank
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import Classifier
@@ -213,8 +213,8 @@ def test_weights_and_onnx_are_one_network(tiny_run):
     load_weights(model.weights, network)
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     inputs = to_input(images, info.preprocessing)
-    session = onnxruntime.InferenceSession(str(model.onnx), providers=["CPUExecutionProvider"])
-    (got,) = session.run(["logits"], {"images": inputs})
+    experiment = onnxruntime.InferenceSession(str(model.onnx), providers=["CPUExecutionProvider"])
+    (got,) = experiment.run(["logits"], {"images": inputs})
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(inputs)).numpy()
     np.testing.assert_allclose(got, expected, atol=1e-4)
@@ -261,10 +261,10 @@ def judge_without_a_folder(protocol, seed, root):
     )
     prepared = prepare(recipe)
     division = divide(recipe, prepared)
-    session = open_session(recipe, prepared, lambda _: None, Stopwatch())
-    inputs = fit_inputs(session, division.samples)
+    experiment = open_experiment(recipe, prepared, lambda _: None, Stopwatch())
+    inputs = fit_inputs(experiment, division.samples)
     run = RunFolder(root / protocol)
-    network, _ = session.backend.train(recipe, session.start, inputs, run)
+    network, _ = experiment.backend.train(recipe, experiment.start, inputs, run)
     test = division.samples.part("test")
     images = to_input(prepared.bank.of(test)[:], prepared.bank.preprocessing)
     with torch.inference_mode():

@@ -33,7 +33,7 @@ from eosin.experiment.resume import (
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import divide, stop_at_leak
 from eosin.experiment.transfer import note_stage_places, plan_stage, prepare_stages, run_stages
-from eosin.experiment.writer import Stopwatch, begin_run, open_session
+from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
 from eosin.recipe import Recipe, read_recipe, recipe_from_dict
 from eosin.recipe.overrides import override
 from eosin.reporting import write_report
@@ -114,13 +114,13 @@ def train(
                 clean_partial(run.root)
             begin_run(run, resolved, prepared)
             with _resumable(run):
-                session = open_session(resolved, prepared, watch)
+                experiment = open_experiment(resolved, prepared, watch)
                 if stages:
                     with watch.stage("earlier stages"):
                         start = run_stages(run, resolved, stages, allow_leak=allow_leak)
-                    session = replace(session, start=start)
+                    experiment = replace(experiment, start=start)
                 fit = fit_folds if division.folds else fit_split
-                metrics = fit(session, division, run)
+                metrics = fit(experiment, division, run)
     with _resumable(run):
         _LOG.info("Writing the report")
         write_report(run.root)
@@ -167,9 +167,9 @@ def plan(
     prepared = prepare(resolved, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division)
-    session = open_session(resolved, prepared, Stopwatch())
+    experiment = open_experiment(resolved, prepared, Stopwatch())
     samples = next(iter(division.folds.values()), division).samples
-    found = make_plan(session, samples, division.report, max(1, len(division.folds)))
+    found = make_plan(experiment, samples, division.report, max(1, len(division.folds)))
     before = tuple((stage.section.name, plan_stage(stage)) for stage in stages)
     audit = division.with_leaks(leaks).audit
     try:

@@ -35,7 +35,7 @@ from eosin.experiment.split import Division
 from eosin.experiment.stain import pool_stain
 from eosin.experiment.thumbnails import write_thumbnails
 from eosin.experiment.writer import (
-    Session,
+    Experiment,
     Stopwatch,
     describe_training,
     finish_run,
@@ -53,44 +53,46 @@ _LOG = logging.getLogger(__name__)
 MEMBERS = "members_out_of_fold"
 
 
-def fit_folds(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
+def fit_folds(
+    experiment: Experiment, division: Division, run: RunFolder
+) -> dict[str, SplitMetrics]:
     """Train every fold that is not finished, then pool them.
 
     Args:
-        session: Recipe, images, device.
+        experiment: Recipe, images, device.
         division: The folds, with their audits.
         run: The run folder; each fold goes into its ``folds/<repeat>-<fold>``.
 
     Returns:
         The contents of ``metrics.json``: the split ``oof``.
     """
-    write_inputs(run, division, session.prepared)
+    write_inputs(run, division, experiment.prepared)
     for count, (key, fold) in enumerate(division.folds.items(), start=1):
         place = run.fold(*key)
         site = fold.report.parts["test"].site
         label = f"fold {count} of {len(division.folds)}{f' (site {site})' if site else ''}: "
         if place.metrics.exists():
             _LOG.info(f"{label}done before")
-            session.watch.add(Stopwatch(read_document(place.environment, Environment).seconds))
+            experiment.watch.add(Stopwatch(read_document(place.environment, Environment).seconds))
             if not place.report.exists():
                 write_report(place.root)
             continue
-        recipe = _fold_recipe(session, fold.samples.positive)
+        recipe = _fold_recipe(experiment, fold.samples.positive)
         write_recipe(place, recipe)
-        one = replace(session, recipe=recipe, watch=Stopwatch())
+        one = replace(experiment, recipe=recipe, watch=Stopwatch())
         splits = fit_split(one, fold, place, label=label)
-        session.watch.add(one.watch)
+        experiment.watch.add(one.watch)
         write_report(place.root)
         _LOG.info(f"{label}{_headline(splits['test'])}")
-    return _pool(session, division, run)
+    return _pool(experiment, division, run)
 
 
-def _fold_recipe(session: Session, positive: str | None) -> Recipe:
+def _fold_recipe(experiment: Experiment, positive: str | None) -> Recipe:
     """Return a recipe that re-runs one fold from the manifest beside it.
 
     Trainings on other data are shared by all folds: it begins where the last of them ended.
     """
-    recipe = session.recipe
+    recipe = experiment.recipe
     by = "image" if recipe.data.split.by == "image" else "group"
     split = recipe.data.split.model_copy(update={"protocol": "column", "by": by})
     data = recipe.data.model_copy(
@@ -103,7 +105,7 @@ def _fold_recipe(session: Session, positive: str | None) -> Recipe:
             "positive": positive,
         }
     )
-    start = {"source": session.start.source, "stage": ()}
+    start = {"source": experiment.start.source, "stage": ()}
     return recipe.model_copy(
         update={
             "data": data.model_copy(update={"split": split}),
@@ -119,12 +121,12 @@ def _headline(metrics: SplitMetrics) -> str:
 
 
 def _write_ensemble(
-    session: Session, division: Division, run: RunFolder, abstention: Abstention | None
-) -> tuple[Session, ModelInfo]:
+    experiment: Experiment, division: Division, run: RunFolder, abstention: Abstention | None
+) -> tuple[Experiment, ModelInfo]:
     """Make ``RUN/model`` of a run with folds, but for its ``model.json``.
 
     Args:
-        session: Recipe, images, device.
+        experiment: Recipe, images, device.
         division: The folds, all finished.
         run: The run folder that holds them.
         abstention: When the model abstains.
@@ -132,7 +134,7 @@ def _write_ensemble(
     Returns:
         The session with images as the ensemble reads them; what ``model.json`` shall hold.
     """
-    model = session.recipe.model
+    model = experiment.recipe.model
     some = some_of(next(iter(division.folds.values())).samples)
     places = [ModelFolder(run.fold(*key).model) for key in division.folds]
     infos = [read_document(place.info, ModelInfo) for place in places]
@@ -152,36 +154,36 @@ def _write_ensemble(
         }
     )
     info, gap = write_mean(
-        ModelFolder(run.model), places, draft, lambda own: session.bank.reading(own).of(some)
+        ModelFolder(run.model), places, draft, lambda own: experiment.bank.reading(own).of(some)
     )
     if gap > NOTABLE_GAP:
         _LOG.info(tell_gap(gap, len(some)))
-    return replace(session, bank=session.bank.reading(joined)), info
+    return replace(experiment, bank=experiment.bank.reading(joined)), info
 
 
-def _pool(session: Session, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
+def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
     _LOG.info("Pooling the held-out predictions")
-    with session.watch.stage("judge"):
-        evaluated, logits = evaluate_out_of_fold(session, division, run)
-        pooled = evaluate_predictions(evaluated, session.recipe.evaluate, session.recipe.seed)
+    with experiment.watch.stage("judge"):
+        evaluated, logits = evaluate_out_of_fold(experiment, division, run)
+        pooled = evaluate_predictions(evaluated, experiment.recipe.evaluate, experiment.recipe.seed)
         rule = calibrate_abstention(
-            evaluated.samples, evaluated.probabilities, session.recipe.evaluate
+            evaluated.samples, evaluated.probabilities, experiment.recipe.evaluate
         )
-    with session.watch.stage("export"):
-        session, info = _write_ensemble(session, division, run, rule)
+    with experiment.watch.stage("export"):
+        experiment, info = _write_ensemble(experiment, division, run, rule)
     write_predictions(run, [evaluated], [logits])
     # Every image was trained on in its turn.
-    write_profile(ModelFolder(run.model), session.bank, evaluated.samples, evaluated)
+    write_profile(ModelFolder(run.model), experiment.bank, evaluated.samples, evaluated)
     pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD)
     first = next(iter(division.folds.values()))
-    write_thumbnails(run, replace(division, samples=first.samples), evaluated, session)
+    write_thumbnails(run, replace(division, samples=first.samples), evaluated, experiment)
     splits = {OUT_OF_FOLD: pooled}
-    finish_run(run, describe_training(run, session), info, splits, {MEMBERS: pooled})
+    finish_run(run, describe_training(run, experiment), info, splits, {MEMBERS: pooled})
     return splits
 
 
 def evaluate_out_of_fold(
-    session: Session, division: Division, run: RunFolder
+    experiment: Experiment, division: Division, run: RunFolder
 ) -> tuple[Evaluated, Any]:
     """Let every fold's own model judge the part that it never saw.
 
@@ -193,11 +195,11 @@ def evaluate_out_of_fold(
         classifier = Classifier(run.fold(*key).model)
         held_out = fold.samples.part("test")
         # A fold's own window of counts or stain reference, where there is one.
-        bank = session.bank.reading(classifier.info.preprocessing)
+        bank = experiment.bank.reading(classifier.info.preprocessing)
         logits = classifier.logits(bank.of(held_out))
         parts.append(evaluated_by(classifier, held_out, logits))
         tables.append(logits_table(held_out, logits))
-    evaluated = pool_folds(parts, session.recipe.evaluate)
+    evaluated = pool_folds(parts, experiment.recipe.evaluate)
     frame = evaluated.samples.frame.assign(split=OUT_OF_FOLD)
     pooled_table = pd.concat(tables, ignore_index=True)
     pooled_table["split"] = OUT_OF_FOLD

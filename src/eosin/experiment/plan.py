@@ -13,7 +13,7 @@ from eosin.core.text import mebibytes
 from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
-from eosin.experiment.writer import Session
+from eosin.experiment.writer import Experiment
 from eosin.images.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
 from eosin.training.data import RECALIBRATED, Probe, embedded_part, needs_features_only
@@ -143,19 +143,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def make_plan(session: Session, samples: Samples, split: SplitReport, trainings: int) -> Plan:
+def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trainings: int) -> Plan:
     """Count and probe.
 
     Args:
-        session: Recipe, readable samples, decoded images, device.
+        experiment: Recipe, readable samples, decoded images, device.
         samples: With a ``split`` column; of folds the first.
         split: What the split would be.
         trainings: How many networks would be trained.
     """
-    recipe, prepared = session.recipe, session.prepared
-    session = fit_reading(session, samples)
-    train, inputs = recipe.train, fit_inputs(session, samples)
-    measured = session.backend.measure(recipe, inputs)
+    recipe, prepared = experiment.recipe, experiment.prepared
+    experiment = fit_reading(experiment, samples)
+    train, inputs = recipe.train, fit_inputs(experiment, samples)
+    measured = experiment.backend.measure(recipe, inputs)
     params, probe = measured.params, measured.probe
     per_epoch = len(EpochBatches(len(inputs.train), train.batch_size, None))
     steps = trainings * train.epochs * per_epoch
@@ -178,7 +178,7 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
         n_patients=patients[patients != ""].nunique(),
         n_unknown_patients=int((patients == "").sum()),
         split=split,
-        device=session.placement.description,
+        device=experiment.placement.description,
         params=params,
         macs=measured.macs,
         trainings=trainings,
@@ -186,11 +186,11 @@ def make_plan(session: Session, samples: Samples, split: SplitReport, trainings:
         evaluations=evaluations,
         seconds=seconds,
         probe=probe,
-        cache_bytes=session.bank.n_bytes,
+        cache_bytes=experiment.bank.n_bytes,
         run_bytes=_run_bytes(params, recipe, trainings, is_head_only=is_head_only)
         + _table_bytes(recipe, samples, split, trainings),
         is_head_only=is_head_only,
-        kept_bytes=min(session.bank.n_bytes, KEPT_BYTES) if recipe.stain.is_on else 0,
+        kept_bytes=min(experiment.bank.n_bytes, KEPT_BYTES) if recipe.stain.is_on else 0,
     )
 
 

@@ -26,7 +26,7 @@ from eosin.experiment.split import Division
 from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
 from eosin.experiment.thumbnails import write_thumbnails
 from eosin.experiment.writer import (
-    Session,
+    Experiment,
     describe_training,
     finish_run,
     write_inputs,
@@ -42,12 +42,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def fit_split(
-    session: Session, division: Division, run: RunFolder, *, label: str = ""
+    experiment: Experiment, division: Division, run: RunFolder, *, label: str = ""
 ) -> dict[str, SplitMetrics]:
     """Train on one split and judge its validation and test parts.
 
     Args:
-        session: Recipe, images, device.
+        experiment: Recipe, images, device.
         division: The split, with its audit.
         run: The run folder, which may hold a checkpoint to go on from.
         label: Prefix of what is said, e.g. ``"fold 2 of 5: "``.
@@ -55,60 +55,64 @@ def fit_split(
     Returns:
         The contents of ``metrics.json``.
     """
-    recipe, watch, samples = session.recipe, session.watch, division.samples
-    session = fit_reading(session, samples)
-    write_inputs(run, division, session.prepared)
+    recipe, watch, samples = experiment.recipe, experiment.watch, division.samples
+    experiment = fit_reading(experiment, samples)
+    write_inputs(run, division, experiment.prepared)
     train, val, test = (samples.part(name) for name in ("train", "val", "test"))
-    balance = describe_balance(train.targets, samples.class_names, recipe.train, session.copies)
+    balance = describe_balance(train.targets, samples.class_names, recipe.train, experiment.copies)
     write_document(run.balance, balance)
     with watch.stage("train"):
-        inputs, device = fit_inputs(session, samples), session.placement.description
-        _LOG.info(f"{label}training {session.spec.name} on {_count(inputs)}, {device}")
-        network, chain = session.backend.train(recipe, session.start, inputs, run)
+        inputs, device = fit_inputs(experiment, samples), experiment.placement.description
+        _LOG.info(f"{label}training {experiment.spec.name} on {_count(inputs)}, {device}")
+        network, chain = experiment.backend.train(recipe, experiment.start, inputs, run)
     _LOG.info(f"{label}exporting and judging")
     with watch.stage("export"):
-        origin = _origin(session, samples, chain)
-        draft = session.backend.write(network, ModelFolder(run.model), origin, session.bank.of(val))
+        origin = _origin(experiment, samples, chain)
+        draft = experiment.backend.write(
+            network, ModelFolder(run.model), origin, experiment.bank.of(val)
+        )
     with watch.stage("judge"):
-        info, evaluated, logits = _evaluate_parts(session, run, draft, {"val": val, "test": test})
+        info, evaluated, logits = _evaluate_parts(
+            experiment, run, draft, {"val": val, "test": test}
+        )
         splits = {
             name: evaluate_predictions(part, recipe.evaluate, recipe.seed)
             for name, part in evaluated.items()
         }
         write_predictions(run, list(evaluated.values()), logits)
-        write_profile(ModelFolder(run.model), session.bank, train, evaluated["val"])
-        rows = session.bank.of(samples).rows
-        write_stain(run, find_unchanged(session.bank.store, rows, samples), samples.root)
-        write_thumbnails(run, division, evaluated["test"], session)
-    finish_run(run, describe_training(run, session), info, splits, splits)
+        write_profile(ModelFolder(run.model), experiment.bank, train, evaluated["val"])
+        rows = experiment.bank.of(samples).rows
+        write_stain(run, find_unchanged(experiment.bank.store, rows, samples), samples.root)
+        write_thumbnails(run, division, evaluated["test"], experiment)
+    finish_run(run, describe_training(run, experiment), info, splits, splits)
     return splits
 
 
-def fit_reading(session: Session, samples: Samples) -> Session:
+def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
     """Fit what the reading of images takes from a split's training part, and from nothing else."""
-    train, recipe = samples.part("train"), session.recipe
-    bank = session.bank.reading(session.bank.fit_window(train, recipe.data.percentiles))
+    train, recipe = samples.part("train"), experiment.recipe
+    bank = experiment.bank.reading(experiment.bank.fit_window(train, recipe.data.percentiles))
     if recipe.stain.is_on:
         check_uncut(samples, recipe.stain.unit)
         images = bank.of(train)
         stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
         bank = bank.reading(bank.preprocessing.model_copy(update={"stain": stain}))
-    return replace(session, bank=bank)
+    return replace(experiment, bank=bank)
 
 
-def fit_inputs(session: Session, samples: Samples) -> FitInputs:
+def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
     """Return what a training on one split works on, its training part as an epoch shows it.
 
     Args:
-        session: Recipe, images with their fitted window, device.
+        experiment: Recipe, images with their fitted window, device.
         samples: With a ``split`` column.
 
     Raises:
         DataError: SMOTE is wanted of a class with one training image.
     """
-    recipe = session.recipe
+    recipe = experiment.recipe
     train, val = (
-        ImagePart(session.bank.of(part), part.targets)
+        ImagePart(experiment.bank.of(part), part.targets)
         for part in (samples.part("train"), samples.part("val"))
     )
     if recipe.train.balance == "smote":
@@ -116,15 +120,15 @@ def fit_inputs(session: Session, samples: Samples) -> FitInputs:
     inputs = FitInputs(
         train=train,
         val=val,
-        preprocessing=session.bank.preprocessing,
+        preprocessing=experiment.bank.preprocessing,
         policy=POLICIES.get(recipe.augment.policy),
         positive=_positive(samples),
         n_classes=len(samples.class_names),
         seed=recipe.seed,
-        placement=session.placement,
-        tuning=_tuning(session),
+        placement=experiment.placement,
+        tuning=_tuning(experiment),
     )
-    return arrange(inputs, recipe.train, session.copies)
+    return arrange(inputs, recipe.train, experiment.copies)
 
 
 def _count(inputs: FitInputs) -> str:
@@ -132,10 +136,10 @@ def _count(inputs: FitInputs) -> str:
     return f"{n_images} images" + (f" shown as {n_shown}" if n_shown != n_images else "")
 
 
-def _tuning(session: Session) -> Tuning:
-    recipe, transfer = session.recipe, session.recipe.transfer
+def _tuning(experiment: Experiment) -> Tuning:
+    recipe, transfer = experiment.recipe, experiment.recipe.transfer
     return Tuning(
-        stages=session.spec.stages,
+        stages=experiment.spec.stages,
         freeze=transfer.freeze,
         unfreeze_every=transfer.unfreeze_every,
         layer_decay=transfer.layer_decay,
@@ -148,29 +152,29 @@ def _positive(samples: Samples) -> int | None:
     return samples.class_names.index(str(samples.positive)) if binary else None
 
 
-def _origin(session: Session, samples: Samples, chain: list[TransferStage]) -> Origin:
-    model, spec = session.recipe.model, session.spec
-    preprocessing = session.bank.preprocessing
+def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]) -> Origin:
+    model, spec = experiment.recipe.model, experiment.spec
+    preprocessing = experiment.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
     return Origin(
         architecture=spec.name,
         arguments=arguments,
         samples=samples,
         preprocessing=preprocessing,
-        facts=session.prepared.facts,
-        fingerprint=session.prepared.fingerprint,
+        facts=experiment.prepared.facts,
+        fingerprint=experiment.prepared.fingerprint,
         chain=chain,
-        test_time=session.recipe.augment.test_time,
+        test_time=experiment.recipe.augment.test_time,
     )
 
 
 def _evaluate_parts(
-    session: Session, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
+    experiment: Experiment, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
 ) -> tuple[ModelInfo, dict[str, Evaluated], list[Any]]:
     """Calibrate on validation, lock threshold and abstention, then look at the test part once."""
-    evaluate = session.recipe.evaluate
+    evaluate = experiment.recipe.evaluate
     classifier = Classifier(run.model, info=draft)
-    logits = {name: classifier.logits(session.bank.of(part)) for name, part in parts.items()}
+    logits = {name: classifier.logits(experiment.bank.of(part)) for name, part in parts.items()}
     val = parts["val"]
     temperature, fitted_on = 1.0, "nothing: the recipe wants none"
     if evaluate.temperature:
@@ -181,7 +185,9 @@ def _evaluate_parts(
         update={
             "temperature": temperature,
             "temperature_source": fitted_on,
-            "threshold": tune_threshold(val, probabilities, evaluate, "val", session.recipe.seed),
+            "threshold": tune_threshold(
+                val, probabilities, evaluate, "val", experiment.recipe.seed
+            ),
             "abstention": calibrate_abstention(val, probabilities, evaluate, "val"),
         }
     )

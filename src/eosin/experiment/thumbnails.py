@@ -19,7 +19,7 @@ from eosin.core.seeding import generator
 from eosin.core.types import Image, IntArray, Samples
 from eosin.evaluation import Evaluated
 from eosin.experiment.split import Division
-from eosin.experiment.writer import Session
+from eosin.experiment.writer import Experiment
 from eosin.images.bank import ImageBank, ThumbnailFiles
 from eosin.images.preprocess import to_thumbnail
 
@@ -32,7 +32,7 @@ _PAIRS_PER_FINDING, _PAIRS = 4, 16
 
 
 def write_thumbnails(
-    run: RunFolder, division: Division, evaluated: Evaluated, session: Session
+    run: RunFolder, division: Division, evaluated: Evaluated, experiment: Experiment
 ) -> None:
     """Write ``samples/``.
 
@@ -40,9 +40,9 @@ def write_thumbnails(
         run: The run folder.
         division: Its samples with a ``split`` column; examples come from the training part.
         evaluated: The test part, for the mistakes.
-        session: Decoded images, and how the network saw them.
+        experiment: Decoded images, and how the network saw them.
     """
-    samples, bank, recipe = division.samples, session.bank, session.recipe
+    samples, bank, recipe = division.samples, experiment.bank, experiment.recipe
     train = samples.part("train")
     if isinstance(bank.preprocessing, Embedding):
         pictures = _pictures_of_files(run, train, evaluated, recipe.seed)
@@ -50,7 +50,7 @@ def write_thumbnails(
         pictures = _examples(run, train, bank, recipe.seed)
         policy = POLICIES.get(recipe.augment.policy)
         if not policy.changes_nothing:
-            pictures += _augmented(run, train, bank, policy, session.copies or 1, recipe.seed)
+            pictures += _augmented(run, train, bank, policy, experiment.copies or 1, recipe.seed)
         pictures += mistakes(run, evaluated, bank)
         pictures += _pairs(run, samples, division.audit, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))

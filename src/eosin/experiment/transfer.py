@@ -17,7 +17,7 @@ from eosin.experiment.resume import check_same_data, check_same_recipe, record_d
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division, divide, stop_at_leak
 from eosin.experiment.stage_store import fingerprint_stage, keep_stage, take_stage
-from eosin.experiment.writer import Stopwatch, begin_run, open_session
+from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
 from eosin.recipe import Recipe, read_recipe
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import TransferSection, TransferStage
@@ -106,8 +106,8 @@ def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
 
 def plan_stage(stage: Stage) -> Plan:
     """Say what one stage would do, need and take."""
-    session = open_session(stage.recipe, stage.prepared, Stopwatch())
-    return make_plan(session, stage.division.samples, stage.division.report, 1)
+    experiment = open_experiment(stage.recipe, stage.prepared, Stopwatch())
+    return make_plan(experiment, stage.division.samples, stage.division.report, 1)
 
 
 def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool) -> Start:
@@ -181,8 +181,8 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
         if not place.recipe.exists():
             prepare_output(place.root)
         begin_run(place, recipe, stage.prepared)
-        session = replace(open_session(recipe, stage.prepared, Stopwatch()), start=start)
-        fit_split(session, stage.division, place, label=label)
+        experiment = replace(open_experiment(recipe, stage.prepared, Stopwatch()), start=start)
+        fit_split(experiment, stage.division, place, label=label)
         if recipe.data.cache:
             keep_stage(fingerprint, place)
     if not place.report.exists():

@@ -58,7 +58,7 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
-class Session:
+class Experiment:
     """What one invocation of ``train`` holds in hand.
 
     Attributes:
@@ -91,12 +91,12 @@ class Session:
         return augment.copies or POLICIES.get(augment.policy).fixed_copies or None
 
 
-def open_session(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Session:
+def open_experiment(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Experiment:
     """Choose the backend and its device."""
     backend = find_backend(recipe.model)
     placement = backend.place(recipe.train)
     start = Start(recipe.transfer.source)
-    return Session(recipe, prepared, prepared.bank, placement, watch, backend, start)
+    return Experiment(recipe, prepared, prepared.bank, placement, watch, backend, start)
 
 
 def begin_run(run: RunFolder, recipe: Recipe, prepared: Prepared) -> None:
@@ -159,16 +159,16 @@ def finish_run(
     write_finished(run, environment, splits)
 
 
-def describe_training(run: RunFolder, session: Session) -> Environment:
+def describe_training(run: RunFolder, experiment: Experiment) -> Environment:
     """Collect the contents of ``environment.json`` of a training."""
-    prepared = session.prepared
+    prepared = experiment.prepared
     return describe(
         command=f"eosin train {run.recipe.name}",
-        device=session.placement.description,
-        precision=session.placement.precision,
-        seed=session.recipe.seed,
+        device=experiment.placement.description,
+        precision=experiment.placement.precision,
+        seed=experiment.recipe.seed,
         data_root=str(prepared.samples.root),
         data_fingerprint=prepared.fingerprint,
         dataset=prepared.facts,
-        seconds=session.watch.seconds,
+        seconds=experiment.watch.seconds,
     )
