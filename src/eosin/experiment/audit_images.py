@@ -126,7 +126,7 @@ def make_embedder() -> Embedder:
         MissingPartError: PyTorch or the weights are not installed.
     """
     # Here: most runs look for copies alone, and PyTorch takes seconds to import.
-    from eosin.experiment.onnx_export import export_trunk
+    from eosin.experiment.onnx_export import export_feature_extractor
 
     networks: dict[tuple[int, int], OnnxNetwork] = {}
 
@@ -134,7 +134,7 @@ def make_embedder() -> Embedder:
         side = (images.shape[1], images.shape[2])
         if side not in networks:
             # PyTorch's own run of the same is four times slower: its large maps are fresh memory.
-            networks[side] = export_trunk(_BLOCKS, side)
+            networks[side] = export_feature_extractor(_BLOCKS, side)
         values = images.transpose(0, 3, 1, 2).astype(np.float32, order="C") / 127.5 - 1
         return networks[side].run(values)
 

@@ -41,20 +41,20 @@ def export_twin(folder: ModelFolder, info: ModelInfo) -> OnnxNetwork:
     return OnnxNetwork(folder.onnx)
 
 
-class _Trunk(nn.Module):
+class _FeatureExtractor(nn.Module):
     """From images in [-1, 1], (B, 3, H, W), to each channel's mean and deviation, (B, 2 · C)."""
 
     def __init__(self, backbone: nn.Module, blocks: int) -> None:
         super().__init__()
         stem = (backbone.conv_stem, backbone.bn1)
-        self.trunk = nn.Sequential(*stem, *list(backbone.blocks)[:blocks])  # type: ignore[arg-type]
+        self.extractor = nn.Sequential(*stem, *list(backbone.blocks)[:blocks])  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = self.trunk(images)
+        maps = self.extractor(images)
         return torch.cat([maps.mean((2, 3)), maps.std((2, 3))], 1)
 
 
-def export_trunk(blocks: int, input_px: tuple[int, int]) -> OnnxNetwork:
+def export_feature_extractor(blocks: int, input_px: tuple[int, int]) -> OnnxNetwork:
     """Return the network with ImageNet's weights up to a block.
 
     Args:
@@ -67,8 +67,8 @@ def export_trunk(blocks: int, input_px: tuple[int, int]) -> OnnxNetwork:
     name = "efficientnet_lite0"
     network = build_network(name, num_classes=2, input_px=input_px[0], arguments={})
     load_pretrained(network, find_spec(name), "imagenet")
-    trunk = _Trunk(network.get_submodule("backbone"), blocks).eval()
+    extractor = _FeatureExtractor(network.get_submodule("backbone"), blocks).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trunk.onnx"
-        write_onnx(trunk, path, input_px)
+        write_onnx(extractor, path, input_px)
         return OnnxNetwork(path)

@@ -252,7 +252,7 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
     return not re.match(r"[.,]\d", text[end:]) and not re.search(r"\d[.,]$", text[:start][-2:])
 
 
-def find_remnants(folder: Path, known: Identifiers) -> Iterator[tuple[Path, str]]:
+def find_remaining_identifiers(folder: Path, known: Identifiers) -> Iterator[tuple[Path, str]]:
     """Yield every file of a folder that still holds an identifier, with the first one found.
 
     Searched are file names, cells of tables, keys and text of JSON and TOML, pages without their
@@ -260,13 +260,13 @@ def find_remnants(folder: Path, known: Identifiers) -> Iterator[tuple[Path, str]
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        found = next(_remnants(path, known), None) if path.is_file() else None
+        found = next(_remaining_identifiers(path, known), None) if path.is_file() else None
         found = found or next((text for _, _, text in known.find(name.as_posix())), None)
         if found is not None:
             yield name, found
 
 
-def _remnants(path: Path, known: Identifiers) -> Iterator[str]:
+def _remaining_identifiers(path: Path, known: Identifiers) -> Iterator[str]:
     if path.suffix in {".csv", ".parquet"}:
         yield from _open_cells(read_written(path), known)
     elif path.suffix == ".json":

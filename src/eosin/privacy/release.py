@@ -39,7 +39,7 @@ from eosin.core.files import (
     write_text,
 )
 from eosin.core.text import some
-from eosin.privacy.identifiers import Identifiers, find_remnants
+from eosin.privacy.identifiers import Identifiers, find_remaining_identifiers
 from eosin.privacy.pseudonymise import hide_json, hide_table, knows_images
 from eosin.reporting.tiles import MOST_PX
 
@@ -77,7 +77,7 @@ def release(
         copy = Path(folder) / output.name
         left_out = _copy(run, copy, known)
         page = _write_pages(run, copy, write_pages).relative_to(copy)
-        for name, found in find_remnants(copy, known):
+        for name, found in find_remaining_identifiers(copy, known):
             raise OutputError(
                 f"the copy was not kept: its {name} would still hold {found!r}",
                 hint="Rename what is called so (a run, a class, a column), or report this",

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from eosin.artifacts.pseudonyms import Pseudonyms
-from eosin.privacy.identifiers import Identifiers, find_remnants
+from eosin.privacy.identifiers import Identifiers, find_remaining_identifiers
 from eosin.privacy.pseudonymise import hide_json, hide_skipped, hide_table
 
 ROOT = Path("/data/set")
@@ -153,9 +153,9 @@ def test_an_image_has_one_pseudonym_wherever_its_path_starts(known):
 def test_the_last_look_finds_a_planted_identifier(known, tmp_path, name, content):
     (tmp_path / "clean.json").write_text('{"patient": "", "n": 20017}')
     (tmp_path / "clean.html").write_text("<img src='data:image/png;base64,Anna/tile'> 7 images")
-    assert list(find_remnants(tmp_path, known)) == []
+    assert list(find_remaining_identifiers(tmp_path, known)) == []
     (tmp_path / name).write_bytes(content)
-    assert [found.name for found, _ in find_remnants(tmp_path, known)] == [name]
+    assert [found.name for found, _ in find_remaining_identifiers(tmp_path, known)] == [name]
 
 
 def test_a_repair_loses_the_names_that_its_groups_had_before(known):
