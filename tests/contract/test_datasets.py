@@ -21,7 +21,7 @@ from eosin.data.verification import verify
 from eosin.images.containers import read_item
 from eosin.images.decode import decode_image
 from eosin.images.planes import decode_planes
-from eosin.reporting.terminal import tell_datasets, tell_samples
+from eosin.reporting.terminal import format_datasets, format_samples
 
 
 @dataclass
@@ -349,7 +349,7 @@ def test_channels_can_be_told_as_an_option():
 
 
 def test_the_list_of_data_sets_is_a_table_of_100_columns():
-    head, *lines = tell_datasets(list_datasets())
+    head, *lines = format_datasets(list_datasets())
     assert [line.split()[0] for line in lines] == sorted(DATASETS)
     assert max(map(len, [head, *lines])) <= 100
     for column in ("title", "licence", "modality", "classes"):
@@ -362,7 +362,7 @@ def test_a_manifest_is_made_with_options_and_tells_what_is_missing(tmp_path):
     made = tmp_path / "m.csv"
     options = {"judge": "valid"}
     samples, told = make_manifest("pcam", tmp_path / "data", made, options=options)
-    line = tell_samples(samples)
+    line = format_samples(samples)
     assert line == "10 images, 5 groups (normal 5, tumour 5); train 6, test 4"
     assert told == verify("pcam", samples)
     assert "train: 6 of 262,144 images" in told

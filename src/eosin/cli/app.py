@@ -21,7 +21,7 @@ from eosin.cli.options import (
     PatientColumn,
     Pseudonymise,
     echo,
-    tell_skipped,
+    report_skipped,
 )
 from eosin.core.memory import check_memory
 
@@ -51,11 +51,11 @@ def main(
 def demo(output: Output = None) -> None:
     """Run the whole way on simulated patches, under two splits."""
     from eosin.commands.demo import demo as run_demo
-    from eosin.reporting.terminal import tell_split
+    from eosin.reporting.terminal import format_split
 
     result = run_demo(output)
     for name, run in (("strict", result.strict), ("as-published", result.as_published)):
-        echo(tell_split(f"{name} test", run.metrics["test"]))
+        echo(format_split(f"{name} test", run.metrics["test"]))
     echo(f"report {result.page}")
 
 
@@ -106,13 +106,13 @@ def train(
 ) -> None:
     """Run one experiment from a recipe to a report."""
     from eosin.commands import train as experiment
-    from eosin.reporting.terminal import tell_audit, tell_split
+    from eosin.reporting.terminal import format_audit, format_split
 
     if plan:
         found, audit = experiment.plan(
             recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak
         )
-        echo([*found.lines(), *tell_audit(audit)])
+        echo([*found.lines(), *format_audit(audit)])
         return
     result = experiment.train(
         recipe,
@@ -122,9 +122,9 @@ def train(
         allow_leak=allow_leak,
     )
     for name, split in result.metrics.items():
-        echo(tell_split(name, split))
+        echo(format_split(name, split))
     echo(f"report {result.run / 'report.html'}")
-    tell_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
+    report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
 
 
 @app.command()
@@ -153,7 +153,7 @@ def evaluate(
     from eosin.artifacts.columns import Columns
     from eosin.commands.evaluate import evaluate as run_evaluation
     from eosin.data.external import parse_labels
-    from eosin.reporting.terminal import tell_drift, tell_overlap, tell_split
+    from eosin.reporting.terminal import format_drift, format_overlap, format_split
 
     result = run_evaluation(
         run_or_model, data=data, labels=parse_labels(pairs or []), label=label,
@@ -161,14 +161,14 @@ def evaluate(
         features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise,
     )  # fmt: skip
     for name, metrics in result.metrics.items():
-        echo(tell_split(name, metrics))
+        echo(format_split(name, metrics))
     if result.drift is not None:
-        echo(tell_drift(result.drift))
+        echo(format_drift(result.drift))
     if data is not None:
-        echo(tell_overlap(result.audit))
+        echo(format_overlap(result.audit))
     echo(f"metrics {result.folder / 'metrics.json'}")
     echo(f"report {result.folder / 'report.html'}")
-    tell_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
+    report_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
 
 
 @app.command()
@@ -178,11 +178,11 @@ def ensemble(
 ) -> None:
     """Average finished runs of one label set, as one model."""
     from eosin.commands.ensemble import ensemble as join
-    from eosin.reporting.terminal import tell_members, tell_split
+    from eosin.reporting.terminal import format_members, format_split
 
     result = join(runs, output=output)
     for name, metrics in result.metrics.items():
-        echo([*tell_split(name, metrics), *tell_members(result.members)])
+        echo([*format_split(name, metrics), *format_members(result.members)])
     echo(f"report {result.run / 'report.html'}")
 
 
@@ -195,10 +195,10 @@ def compare(
 ) -> None:
     """Compare finished runs by accuracy and by cost."""
     from eosin.commands.compare import compare as weigh
-    from eosin.reporting.noise import tell_comparison
+    from eosin.reporting.noise import format_comparison
 
     result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
-    echo(tell_comparison(result.comparison))
+    echo(format_comparison(result.comparison))
     echo(f"page {result.page}")
 
 
@@ -226,15 +226,15 @@ def predict(
     allow_skipped: AllowSkipped = False,
 ) -> None:
     """Predict class probabilities and decisions for images. Research use only."""
+    from eosin.commands.predict import format_result
     from eosin.commands.predict import predict as run_model
-    from eosin.commands.predict import tell_result
 
     result = run_model(model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise)
-    printed, notes, where = tell_result(result)
+    printed, notes, where = format_result(result)
     echo(printed.split("\n"))
     for line in notes:
         echo(line, err=True)
-    tell_skipped(len(result.skipped), where, allowed=allow_skipped)
+    report_skipped(len(result.skipped), where, allowed=allow_skipped)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from eosin.cli.options import (
     PatientColumn,
     Pseudonymise,
     echo,
-    tell_skipped,
+    report_skipped,
 )
 
 data = typer.Typer(
@@ -32,9 +32,9 @@ data = typer.Typer(
 def list_data() -> None:
     """List the known data sets."""
     from eosin.commands.data_manifest import list_datasets
-    from eosin.reporting.terminal import tell_datasets
+    from eosin.reporting.terminal import format_datasets
 
-    echo(tell_datasets(list_datasets()))
+    echo(format_datasets(list_datasets()))
 
 
 @data.command("fetch")
@@ -82,12 +82,12 @@ def make_manifest(
     """
     from eosin.commands.data_manifest import make_manifest as make
     from eosin.recipe import parse_overrides
-    from eosin.reporting.terminal import tell_samples
+    from eosin.reporting.terminal import format_samples
 
     # Same parser as for a recipe, so that one hint fits both.
     texts = [text.removeprefix("data.options.") for text in options or ()]
     samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
-    echo([f"wrote {output}: {tell_samples(samples)}", *told])
+    echo([f"wrote {output}: {format_samples(samples)}", *told])
 
 
 @data.command("check")
@@ -104,10 +104,10 @@ def check(
 
     Leaves with status 1 where a file cannot be read; flags are advice.
     """
-    from eosin.commands.data_check import check_images, quality_json, tell_quality
+    from eosin.commands.data_check import check_images, format_quality, quality_json
 
     found = check_images(path, output=output, pseudonymise=pseudonymise)
-    echo(json.dumps(quality_json(found)) if as_json else tell_quality(found))
+    echo(json.dumps(quality_json(found)) if as_json else format_quality(found))
     if output is not None:
         echo(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}", err=True)
     raise typer.Exit(1 if found.unreadable else 0)
@@ -144,7 +144,7 @@ def audit(
     """
     from eosin.artifacts.columns import Columns
     from eosin.commands.data_audit import audit_manifest
-    from eosin.reporting.terminal import tell_audit
+    from eosin.reporting.terminal import format_audit
 
     found, skipped = audit_manifest(
         manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
@@ -153,9 +153,9 @@ def audit(
     for path, reason in skipped:
         echo(f"not compared by its pixels: {path}: {reason}", err=True)
     document = json.dumps(found.model_dump(mode="json"), indent=2).split("\n")
-    echo(document if as_json else tell_audit(found))
+    echo(document if as_json else format_audit(found))
     where = Path("the lines above") if output is None else output / "skipped.csv"
-    tell_skipped(len(skipped), where, allowed=allow_skipped)
+    report_skipped(len(skipped), where, allowed=allow_skipped)
     raise typer.Exit(1 if found.leaks else 0)
 
 
@@ -169,8 +169,8 @@ def cache(
 
     if not clear:
         stores, stages = caching.list_cache(), caching.list_kept()
-        echo(caching.tell_cache(stores, stages, as_json=as_json))
+        echo(caching.format_cache(stores, stages, as_json=as_json))
         return
     found, stages = caching.clear_cache()
-    echo(caching.tell_cleared(found, stages, as_json=as_json))
+    echo(caching.format_cleared(found, stages, as_json=as_json))
     raise typer.Exit(1 if found.in_use else 0)

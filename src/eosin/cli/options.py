@@ -40,7 +40,7 @@ def echo(lines: str | Iterable[str], *, err: bool = False) -> None:
     typer.echo("\n".join(map(one_line, listed)), err=err)
 
 
-def tell_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
+def report_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
     """Print the number of skipped files, and exit with status 1 unless that is allowed."""
     if n_skipped:
         lists = " and ".join(map(str, where))

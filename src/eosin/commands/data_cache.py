@@ -31,23 +31,23 @@ def clear_cache() -> tuple[Cleared, list[Kept]]:
     return clear_stores(), clear_stages()
 
 
-def tell_cache(
+def format_cache(
     stores: Sequence[StoreInfo], stages: Sequence[Kept], *, as_json: bool = False
 ) -> list[str]:
     """Return two lines per store, and totals; or one line of JSON, a list of objects."""
     if as_json:
         return [json.dumps([*_describe(stores), *_describe_stages(stages)])]
-    lines = [line for store in stores for line in _tell_store(store)]
+    lines = [line for store in stores for line in _format_store(store)]
     total = sum(store.n_bytes for store in stores)
     lines.append(
         f"{quantity(len(stores), 'store')}, {mebibytes(total, 1)} in {stores_folder(None)}"
     )
     if stages:
-        lines.append(f"{_tell_stages(stages)} in {stages_folder()}")
+        lines.append(f"{_format_stages(stages)} in {stages_folder()}")
     return lines
 
 
-def tell_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = False) -> list[str]:
+def format_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = False) -> list[str]:
     """Return what was freed, and what is still in use; or one line of JSON."""
     if as_json:
         removed = [*_describe(cleared.removed), *_describe_stages(stages)]
@@ -57,7 +57,7 @@ def tell_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = Fa
     kept = [_title(store) for store in cleared.in_use]
     return [
         f"removed {quantity(len(cleared.removed), 'store')}, {mebibytes(cleared.n_bytes, 1)} freed",
-        *([f"removed {_tell_stages(stages)} freed"] if stages else []),
+        *([f"removed {_format_stages(stages)} freed"] if stages else []),
         *(f"kept, as another process has it open: {title}" for title in kept),
     ]
 
@@ -85,19 +85,23 @@ def _describe_stages(stages: Sequence[Kept]) -> list[dict[str, Any]]:
     ]
 
 
-def _tell_stages(stages: Sequence[Kept]) -> str:
+def _format_stages(stages: Sequence[Kept]) -> str:
     total = sum(stage.n_bytes for stage in stages)
     many = quantity(len(stages), "finished stage")
     return f"{many} of transfer, {mebibytes(total, 1)}"
 
 
-def _tell_store(store: StoreInfo) -> list[str]:
+def _format_store(store: StoreInfo) -> list[str]:
     used = f"{store.last_use:%Y-%m-%d %H:%M} UTC"
-    facts = [quantity(store.n_images, "image"), *_tell_settings(store), mebibytes(store.n_bytes, 1)]
+    facts = [
+        quantity(store.n_images, "image"),
+        *_format_settings(store),
+        mebibytes(store.n_bytes, 1),
+    ]
     return [_title(store), f"  {', '.join(facts)}, last used {used}"]
 
 
-def _tell_settings(store: StoreInfo) -> list[str]:
+def _format_settings(store: StoreInfo) -> list[str]:
     if store.shape is None:
         return []
     kind = f"{' × '.join(map(str, store.shape))} {store.dtype}"

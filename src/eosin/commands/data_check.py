@@ -132,7 +132,7 @@ def _light_up(planes: Pixels) -> Image:
     return to_thumbnail(scaled, make_preprocessing("unit", 1, channels=names, planes=chosen))
 
 
-def tell_quality(report: QualityReport) -> list[str]:
+def format_quality(report: QualityReport) -> list[str]:
     """Return the number of images and some names for each flag, the worst first."""
     n_images, n_unreadable = len(report.table), len(report.unreadable)
     lines = [

@@ -133,7 +133,7 @@ def _accept(
     """Return the record to continue; asks for the licence once, and again if it changes."""
     if ledger is not None and ledger.licence == source.licence:
         return ledger
-    _LOG.info(f"{source.title}, {_tell_size(source)}, from {source.homepage}")
+    _LOG.info(f"{source.title}, {_format_size(source)}, from {source.homepage}")
     _LOG.info(f"licence:  {source.licence}")
     _LOG.info(f"citation: {source.citation}")
     if not accept_licence:
@@ -154,7 +154,7 @@ def _accept(
     )
 
 
-def _tell_size(source: Source) -> str:
+def _format_size(source: Source) -> str:
     if not source.least_bytes:
         return "of unpublished size"
     return f"{'' if source.all_sized else 'at least '}{decimal(source.least_bytes)}"

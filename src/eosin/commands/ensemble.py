@@ -29,9 +29,9 @@ from eosin.ensembling.members import find_held_out, format_held_out, read_member
 from eosin.ensembling.pooling import (
     NOTABLE_GAP,
     OWN_TEMPERATURES,
+    format_gap,
     mean_threshold,
     some_of,
-    tell_gap,
     write_mean,
 )
 from eosin.evaluation import Evaluated, evaluate_predictions
@@ -112,7 +112,7 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> Ensem
         info, gap = _write_model(ModelFolder(run.model), members, told, shared)
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, evaluated)
     if gap > NOTABLE_GAP:
-        _LOG.info(tell_gap(gap, len(some_of(shared.samples))))
+        _LOG.info(format_gap(gap, len(some_of(shared.samples))))
     _write_mistakes(run, evaluated, members[0].info.preprocessing)
     carry_stain(run, members[0].folder, info.preprocessing.stain, evaluated.samples)
     measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}

@@ -34,7 +34,7 @@ from eosin.images.vectors import SUFFIXES, read_features
 from eosin.inference.classifier import Classifier
 from eosin.inference.reading import normalise_cells, read_cells, stains_of_units
 from eosin.privacy.pseudonymise import hide_document, hide_skipped, hide_table, know_samples
-from eosin.reporting.terminal import tell_abstained, tell_prediction, tell_unchanged
+from eosin.reporting.terminal import format_abstained, format_prediction, format_unchanged
 from eosin.stain import Source
 
 _CHUNK = 256
@@ -115,14 +115,14 @@ def predict(
     return PredictionResult(table, skipped, classifier.info.intended_use, record, files, left_out)
 
 
-def tell_result(result: PredictionResult) -> tuple[str, list[str], Path]:
+def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
     """Return the terminal output: table or its path, notes, and the list of skipped files."""
     notes = [
-        tell_prediction(result.record),
+        format_prediction(result.record),
         result.intended_use,
         *filter(None, [result.left_out]),
-        *tell_unchanged(result.table),
-        *tell_abstained(result.table),
+        *format_unchanged(result.table),
+        *format_abstained(result.table),
     ]
     files = result.files
     if files is not None:

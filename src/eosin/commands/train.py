@@ -22,7 +22,7 @@ from eosin.core.files import check_output, check_writable, clean_partial, prepar
 from eosin.experiment.crossval import fit_folds
 from eosin.experiment.environment import default_output
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import prepare, resolve_recipe, tell_repair
+from eosin.experiment.prepare import log_repair, prepare, resolve_recipe
 from eosin.experiment.resume import (
     check_same_data,
     check_same_recipe,
@@ -87,7 +87,7 @@ def train(
     watch = Stopwatch()
     with watch.stage("read images"):
         prepared = prepare(resolved, is_new=resume is None)
-    tell_repair(prepared)
+    log_repair(prepared)
     if resume is not None:
         check_same_data(run, prepared)
     unread = {run.skipped: len(prepared.skipped)}

@@ -27,7 +27,7 @@ Advance = Callable[[int, int], None]
 
 _DELAY_S = 2.0
 #: Items before the rate is measured; the shortest time that is worth a line, in seconds.
-_WARM_UP, LEAST_TOLD_S = 32, 10.0
+_WARM_UP, LEAST_LOGGED_S = 32, 10.0
 
 
 _LOG = logging.getLogger(__name__)
@@ -108,5 +108,5 @@ class _Bar:
             return
         seconds, text = elapsed / items * total, self._estimate.format(total=f"{total:,}")
         self._estimate = ""
-        if seconds >= LEAST_TOLD_S:
+        if seconds >= LEAST_LOGGED_S:
             _LOG.info(f"{text}: about {approximate_time(seconds)}")

@@ -24,10 +24,10 @@ def verify(name: str, samples: Samples) -> list[str]:
     if facts.classes and not labels & set(facts.classes):
         # Labels of another column, such as BreakHis's subtype, have no published counts.
         return notes
-    return [*_tell_counts(facts, frame), *_tell_classes(facts, labels), *notes]
+    return [*_format_counts(facts, frame), *_format_classes(facts, labels), *notes]
 
 
-def _tell_classes(facts: DataSetFacts, labels: set[str]) -> Iterable[str]:
+def _format_classes(facts: DataSetFacts, labels: set[str]) -> Iterable[str]:
     if not facts.classes:
         return
     counted = {count.label for count in facts.counts if count.label}
@@ -38,7 +38,7 @@ def _tell_classes(facts: DataSetFacts, labels: set[str]) -> Iterable[str]:
         yield f"{label!r} is no class of {facts.name}"
 
 
-def _tell_counts(facts: DataSetFacts, frame: Any) -> list[str]:
+def _format_counts(facts: DataSetFacts, frame: Any) -> list[str]:
     """Compare with the published counts: one sentence if all fit, else one per difference."""
     counts = facts.counts if facts.parts in frame else _whole(facts.counts)
     if not counts:
@@ -47,7 +47,9 @@ def _tell_counts(facts: DataSetFacts, frame: Any) -> list[str]:
     if all(number == count.images for number, count in zip(found, counts, strict=True)):
         return [f"complete: all {sum(found):,} images of {facts.name} are here"]
     pairs = list(zip(counts, found, strict=True))
-    told = [_tell(count, number, facts.parts) for count, number in pairs if number != count.images]
+    told = [
+        _format(count, number, facts.parts) for count, number in pairs if number != count.images
+    ]
     sentences = [sentence for sentence in told if sentence]
     for word, picked in (
         ("complete", [count for count, number in pairs if number == count.images]),
@@ -91,7 +93,7 @@ def _name(count: Count, parts: str) -> str:
     return " of ".join(text for text in (count.label, part) if text) or "all"
 
 
-def _tell(count: Count, found: int, parts: str) -> str:
+def _format(count: Count, found: int, parts: str) -> str:
     name = _name(count, parts)
     if found > count.images:
         return f"{name}: {count_images(found)}, {found - count.images:,} more than published"

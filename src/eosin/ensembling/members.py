@@ -138,14 +138,14 @@ def _check_alike(first: FinishedRun, other: FinishedRun) -> None:
             )
 
 
-def _tell_planes(preprocessing: Preprocessing) -> str:
+def _format_planes(preprocessing: Preprocessing) -> str:
     planes = preprocessing.planes
     if planes is None:
         return "none"
     return f"{list(planes.chosen)} of {planes.n_stored}, {planes.bits} bits"
 
 
-def _tell_stain(preprocessing: Preprocessing) -> str:
+def _format_stain(preprocessing: Preprocessing) -> str:
     stain = preprocessing.stain
     return "none" if stain is None else f"{stain.method}, each {stain.unit}'s own stain"
 
@@ -156,9 +156,9 @@ _TRAITS: dict[str, Callable[[ModelInfo], str]] = {
     "their positive class": lambda info: str(info.positive),
     "their kind of image": lambda info: info.modality,
     "their channels": lambda info: ", ".join(sorted(info.preprocessing.channels)),
-    "the channels of a file": lambda info: _tell_planes(info.preprocessing),
+    "the channels of a file": lambda info: _format_planes(info.preprocessing),
     "their resize rule": lambda info: info.preprocessing.resize,
     "their magnifications": lambda info: ", ".join(info.preprocessing.magnifications) or "none",
     "their test-time views": lambda info: info.test_time,
-    "their stain normalisation": lambda info: _tell_stain(info.preprocessing),
+    "their stain normalisation": lambda info: _format_stain(info.preprocessing),
 }

@@ -150,7 +150,7 @@ def _measure_gap(
     return float(np.abs(predict(ensemble) - expected).max())
 
 
-def tell_gap(gap: float, n_images: int) -> str:
+def format_gap(gap: float, n_images: int) -> str:
     """Format the difference between the ensemble's file and the mean of its members."""
     return (
         "The ensemble reads an image once, at its members' largest size, widest window and mean "

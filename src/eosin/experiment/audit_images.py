@@ -82,7 +82,7 @@ def make_image_index(
         return image
 
     image_index = builder.make_image_index(
-        cells, read, _tell_reach(lack) if lack or not content else ()
+        cells, read, _format_reach(lack) if lack or not content else ()
     )
     return replace(image_index, groups=_find_groups(cells, samples))
 
@@ -114,7 +114,7 @@ def find_lack() -> str:
     return f"{', '.join(absent)} not installed (pip install 'eosin[train]')"
 
 
-def _tell_reach(lack: str) -> tuple[str, ...]:
+def _format_reach(lack: str) -> tuple[str, ...]:
     hint = lack or "eosin data audit MANIFEST.csv, or training with --set data.audit=full, does"
     return (f"{_TURNED}: {hint}.",)
 
@@ -242,6 +242,6 @@ def gather_image_index(
 
     lack = find_lack()
     image_index = builder.make_image_index(
-        cells, read, _tell_reach(lack) if lack or not content else ()
+        cells, read, _format_reach(lack) if lack or not content else ()
     )
     return replace(image_index, groups=_find_groups(cells, samples))

@@ -16,10 +16,10 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.ensembling.pooling import (
     NOTABLE_GAP,
+    format_gap,
     join_preprocessing,
     mean_threshold,
     some_of,
-    tell_gap,
     write_mean,
 )
 from eosin.evaluation import (
@@ -157,7 +157,7 @@ def _write_ensemble(
         ModelFolder(run.model), places, draft, lambda own: experiment.bank.reading(own).of(some)
     )
     if gap > NOTABLE_GAP:
-        _LOG.info(tell_gap(gap, len(some)))
+        _LOG.info(format_gap(gap, len(some)))
     return replace(experiment, bank=experiment.bank.reading(joined)), info
 
 

@@ -105,7 +105,7 @@ class Prepared:
         )
 
 
-def tell_repair(prepared: Prepared) -> None:
+def log_repair(prepared: Prepared) -> None:
     """Say which groups were joined; a plan prints them with its audit instead."""
     if prepared.joined:
         for line in (describe_repair(prepared.joined), *list_joined(prepared.joined)):

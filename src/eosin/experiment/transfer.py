@@ -12,7 +12,7 @@ from eosin.data.audit import audit_stage, find_near_duplicates
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.model_info import Start
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import Prepared, prepare, tell_repair
+from eosin.experiment.prepare import Prepared, log_repair, prepare
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division, divide, stop_at_leak
@@ -65,7 +65,7 @@ def prepare_stages(
         one = stage_recipe(recipe, section)
         _LOG.info(f"Stage {section.name}:")
         mine = prepare(one)
-        tell_repair(mine)
+        log_repair(mine)
         stages.append(Stage(number, section, one, mine, divide(one, mine)))
         leaks += audit_stage(
             section.name,

@@ -151,7 +151,7 @@ def read_hdf5_labels(path: Path) -> npt.NDArray[np.int64]:
     with _open(path) as file, _explained(path, ": the labels are damaged"):
         data = _choose(path, file, _LABEL_KEY, _is_labels, "labels")
         if not _is_labels(data):
-            raise ImageError(f"{path}: {_tell(data)} does not hold one whole number an image")
+            raise ImageError(f"{path}: {_format(data)} does not hold one whole number an image")
         _check_labels(path, data)
         return np.asarray(data[()], dtype=np.int64).reshape(-1)
 
@@ -205,7 +205,7 @@ def _choose(path: Path, file: h5py.File, key: str, fits: Any, what: str) -> h5py
     fitting = [data for data in found if fits(data)]
     if len(fitting) == 1:
         return fitting[0]
-    keys = ", ".join(_tell(data) for data in found[:_MOST_LISTED]) or "none"
+    keys = ", ".join(_format(data) for data in found[:_MOST_LISTED]) or "none"
     keys += f", and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     if not fitting:
         raise ImageError(f"{path} holds no {what} (arrays: {keys})")
@@ -248,7 +248,7 @@ def _get_own(group: h5py.Group, name: Any, *, groups: bool = False) -> Any:
     return item if groups and isinstance(item, h5py.Group) else None
 
 
-def _tell(data: h5py.Dataset) -> str:
+def _format(data: h5py.Dataset) -> str:
     name = os.fsdecode(data.name).lstrip("/")
     name = name[:60] if name.isprintable() else ascii(name[:60])
     # Of a compound type the text has no bound.
@@ -257,14 +257,14 @@ def _tell(data: h5py.Dataset) -> str:
 
 def _check_images(path: Path, data: h5py.Dataset) -> None:
     if data.ndim not in {3, 4}:
-        raise ImageError(f"{path}: {_tell(data)} has {data.ndim} dimensions; images have 3 or 4")
+        raise ImageError(f"{path}: {_format(data)} has {data.ndim} dimensions; images have 3 or 4")
     if data.dtype.type not in {np.uint8, np.uint16}:
-        raise ImageError(f"{path}: {_tell(data)} must be uint8 or uint16 to be read as images")
+        raise ImageError(f"{path}: {_format(data)} must be uint8 or uint16 to be read as images")
     if data.shape[0] == 0:
-        raise ImageError(f"{path}: {_tell(data)} holds no images")
+        raise ImageError(f"{path}: {_format(data)} holds no images")
     if data.ndim == 4 and data.shape[1] in {1, 3} and min(data.shape[2:]) > _MOST_COLOURS:
         raise ImageError(
-            f"{path}: {_tell(data)} has its channels first; images are read as "
+            f"{path}: {_format(data)} has its channels first; images are read as "
             "number × height × width × channels"
         )
     limits = read_limits()
@@ -293,7 +293,7 @@ def _check_labels(path: Path, data: h5py.Dataset) -> None:
         _check_chunks(path, n_chunks)
         is_whole = data.id.get_num_chunks() == n_chunks
     if data.size and not is_whole:
-        raise ImageError(f"{path}: {_tell(data)} has labels that were never written")
+        raise ImageError(f"{path}: {_format(data)} has labels that were never written")
     _check_filters(path, data)
 
 
@@ -309,7 +309,7 @@ def _check_filters(path: Path, data: h5py.Dataset) -> None:
         if not h5py.h5z.filter_avail(code):
             label = name.decode("ascii", "replace") or "unnamed"
             raise ImageError(
-                f"{path}: {_tell(data)} is packed with the filter {code} ({label!r}), which is "
+                f"{path}: {_format(data)} is packed with the filter {code} ({label!r}), which is "
                 "not there",
                 hint="Pack it anew with gzip",
             )

@@ -265,7 +265,7 @@ def networks_note(runs: Sequence[ComparedRun]) -> str:
     )
 
 
-def tell_comparison(comparison: Comparison) -> list[str]:
+def format_comparison(comparison: Comparison) -> list[str]:
     """Return the terminal output of a comparison, as lines."""
     lines = [f"{units(comparison)} in common", headline(comparison)]
     runs = honest(comparison)

@@ -27,26 +27,26 @@ _ALONE = (
 )
 
 
-def tell_metric(metric: Metric) -> str:
+def format_metric(metric: Metric) -> str:
     """Format ``0.834 (0.701–0.942)``, or the reason for a missing value."""
     if metric.value is None:
         return f"undefined ({metric.reason})"
     return metric_text(metric) + (" (no interval)" if metric.low is None else "")
 
 
-def tell_split(name: str, split: SplitMetrics) -> list[str]:
+def format_split(name: str, split: SplitMetrics) -> list[str]:
     """Return the headline of one split: its size and the main metrics with intervals."""
     patients = "unknown patients"
     if split.n_patients is not None:
         patients = quantity(split.n_patients, "patient")
     images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
     lines = [f"{name}: {images}, {patients}, {groups}"]
-    lines += [f"  {metric:<18} {tell_metric(split.image[metric])}" for metric in HEADLINE]
-    lines += _tell_threshold(split) + _tell_calibration(split) + _tell_abstention(split)
-    return lines + _tell_support(split)
+    lines += [f"  {metric:<18} {format_metric(split.image[metric])}" for metric in HEADLINE]
+    lines += _format_threshold(split) + _format_calibration(split) + _format_abstention(split)
+    return lines + _format_support(split)
 
 
-def _tell_support(split: SplitMetrics) -> list[str]:
+def _format_support(split: SplitMetrics) -> list[str]:
     """Return what intervals rest on, and once each reason for a missing one."""
     told = [split.image[metric] for metric in HEADLINE]
     if split.threshold.target_recall is not None:
@@ -61,13 +61,13 @@ def _tell_support(split: SplitMetrics) -> list[str]:
     return lines
 
 
-def _tell_threshold(split: SplitMetrics) -> list[str]:
+def _format_threshold(split: SplitMetrics) -> list[str]:
     found = split.threshold
     if found.target_recall is None:
         return []
     at = "each fold's threshold" if found.value is None else number(found.value)
     recall, specificity = (
-        tell_metric(split.at_threshold[name]) for name in ("recall", "specificity")
+        format_metric(split.at_threshold[name]) for name in ("recall", "specificity")
     )
     lines = [f"  at threshold       {at}: recall {recall}, specificity {specificity}"]
     if split.decisions is not None:
@@ -81,7 +81,7 @@ def _negative(split: SplitMetrics) -> str:
     return next(name for name in split.confusion.labels if name != split.positive)
 
 
-def _tell_calibration(split: SplitMetrics) -> list[str]:
+def _format_calibration(split: SplitMetrics) -> list[str]:
     if split.calibration is None:
         return []
     told = f"  calibration        ece {metric_text(split.image['ece'])}"
@@ -92,7 +92,7 @@ def _tell_calibration(split: SplitMetrics) -> list[str]:
     return [f"{told}; {number(raw.value)} before scaling{by}"]
 
 
-def _tell_abstention(split: SplitMetrics) -> list[str]:
+def _format_abstention(split: SplitMetrics) -> list[str]:
     found = split.abstention
     if found is None:
         return []
@@ -112,7 +112,7 @@ def _least_covered(by_class: Mapping[str, Metric]) -> str:
     return f", least of {min(known)[1]} {number(min(known)[0])}" if len(known) > 1 else ""
 
 
-def tell_drift(drift: Drift) -> list[str]:
+def format_drift(drift: Drift) -> list[str]:
     """Return the drift of external from training images, one line per drifted quantity."""
     if drift.verdict == "unknown":
         return [f"drift: unknown: {drift.reason}"]
@@ -129,7 +129,7 @@ def tell_drift(drift: Drift) -> list[str]:
     return lines
 
 
-def tell_overlap(audit: AuditReport | None) -> list[str]:
+def format_overlap(audit: AuditReport | None) -> list[str]:
     """Return the train-test overlap with external images, and what was not compared."""
     if audit is None:
         return [f"caution  {UNKNOWN_OVERLAP}"]
@@ -142,18 +142,21 @@ def tell_overlap(audit: AuditReport | None) -> list[str]:
     return [*lines, *([f"not checked: {audit.unchecked}"] if audit.unchecked else [])]
 
 
-def tell_members(members: Iterable[EnsembleMember]) -> list[str]:
+def format_members(members: Iterable[EnsembleMember]) -> list[str]:
     """Return the metrics of each ensemble member on the same images, one line each."""
     told = [
         # The reasons for a missing interval are given with the ensemble's own.
-        (m.run, [tell_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")])
+        (
+            m.run,
+            [format_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")],
+        )
         for m in members
     ]
     width = max(len(name) for name, _ in told)
     return [f"  {name:<{width}}  alone: auc {auc}, accuracy {acc}" for name, (auc, acc) in told]
 
 
-def tell_audit(audit: AuditReport) -> list[str]:
+def format_audit(audit: AuditReport) -> list[str]:
     """Return the audit's findings, one line each, with some example pairs."""
     parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
     sizes = f"{quantity(audit.n_images, 'image')}, {quantity(audit.n_groups, 'group')}"
@@ -181,7 +184,7 @@ def tell_audit(audit: AuditReport) -> list[str]:
     return [*lines, *audit.reach]
 
 
-def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
+def format_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a table of data sets from their facts, one line each."""
     head = ("name", "title", "licence", "modality", "classes")
     rows = [head] + [
@@ -195,7 +198,7 @@ def tell_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def tell_prediction(record: PredictionRecord) -> str:
+def format_prediction(record: PredictionRecord) -> str:
     """Return the number of predicted images, the model, the engine and the time taken."""
     images = quantity(record.n_images, "image")
     return (
@@ -204,14 +207,14 @@ def tell_prediction(record: PredictionRecord) -> str:
     )
 
 
-def tell_abstained(table: Any) -> list[str]:
+def format_abstained(table: Any) -> list[str]:
     """Return the number of abstentions in a table of predictions; empty if none."""
     n = int(table["abstained"].sum())
     told = f"abstained on {n} of {len(table)} images: their decision is not to be used"
     return [told] if n else []
 
 
-def tell_samples(samples: Samples) -> str:
+def format_samples(samples: Samples) -> str:
     """Return the number of images, groups and classes of a table, and the sizes of its splits."""
     frame = samples.frame
     groups = frame["group"].nunique()
@@ -225,7 +228,7 @@ def tell_samples(samples: Samples) -> str:
     return told + "; " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if name in sizes)
 
 
-def tell_unchanged(table: Any) -> list[str]:
+def format_unchanged(table: Any) -> list[str]:
     """Return the reasons why stain normalisation left images unchanged."""
     reasons = Counter(table["stain"]) if "stain" in table else Counter()
     told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED)

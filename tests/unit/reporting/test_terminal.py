@@ -13,17 +13,17 @@ from eosin.artifacts.metrics import (
     SplitMetrics,
     Threshold,
 )
-from eosin.reporting.terminal import tell_abstained, tell_audit, tell_split
+from eosin.reporting.terminal import format_abstained, format_audit, format_split
 
 
 def test_an_audit_that_cannot_know_of_patients_says_so():
-    told = tell_audit(AuditReport(n_images=3, n_groups=3, splits={}, findings=[]))
+    told = format_audit(AuditReport(n_images=3, n_groups=3, splits={}, findings=[]))
     assert any("every image is its own group" in line for line in told)
     assert "nothing found" not in told
     assert "patient of all 3 images is unknown" in told[-1]
     report = AuditReport(n_images=3, n_groups=2, splits={}, findings=[], n_unknown_patients=0)
-    assert tell_audit(report) == ["3 images, 2 groups", "nothing found"]
-    some = tell_audit(report.model_copy(update={"n_unknown_patients": 1}))
+    assert format_audit(report) == ["3 images, 2 groups", "nothing found"]
+    some = format_audit(report.model_copy(update={"n_unknown_patients": 1}))
     assert "nothing found" not in some
     assert "1 of 3 images" in some[-1]
 
@@ -51,7 +51,7 @@ def split(**further):
 
 
 def told_after_the_metrics(metrics):
-    return tell_split("test", metrics)[6:]
+    return format_split("test", metrics)[6:]
 
 
 def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
@@ -66,7 +66,7 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
             "n_groups": 90,
         }
     )
-    lines = tell_split("test", told)
+    lines = format_split("test", told)
     assert lines[1] == "  auc                0.800 (no interval)"
     assert lines[-3:-1] == [
         "  rests on           90 groups: nominal 95 %",
@@ -75,7 +75,7 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
     assert lines[-1].startswith("  caution            no patient or group is known")
     assert sum("an interval needs" in line for line in lines) == 1
     alone = split().model_copy(update={"n_images": 1, "n_patients": 1, "n_groups": 1})
-    assert tell_split("test", alone)[0] == "test: 1 image, 1 patient, 1 group"
+    assert format_split("test", alone)[0] == "test: 1 image, 1 patient, 1 group"
 
 
 def test_a_split_of_before_tells_its_threshold_alone():
@@ -134,5 +134,7 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
 
 def test_predictions_tell_on_how_many_the_model_abstained():
     table = pd.DataFrame({"abstained": [True, False, True]})
-    assert tell_abstained(table) == ["abstained on 2 of 3 images: their decision is not to be used"]
-    assert tell_abstained(table[1:2]) == []
+    assert format_abstained(table) == [
+        "abstained on 2 of 3 images: their decision is not to be used"
+    ]
+    assert format_abstained(table[1:2]) == []

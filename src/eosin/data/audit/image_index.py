@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
-from eosin.core.progress import LEAST_TOLD_S, progress_bar
+from eosin.core.progress import LEAST_LOGGED_S, progress_bar
 from eosin.core.text import approximate_time
 from eosin.core.types import FloatArray, Image, IntArray, Pixels
 from eosin.data.audit.near_duplicates import Found, find_copies, find_pairs, find_textured
@@ -248,7 +248,7 @@ def _time_pairs(geometry: Geometry, rows: IntArray) -> float:
 
 def _announce(n_images: int, n_pairs: int, seconds: float) -> None:
     """Print how long the comparison takes, if it is long."""
-    if seconds >= LEAST_TOLD_S:
+    if seconds >= LEAST_LOGGED_S:
         _LOG.info(
             f"Comparing {n_pairs:,} pairs of {n_images:,} images by content: "
             f"about {approximate_time(seconds)}"

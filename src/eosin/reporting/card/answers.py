@@ -24,25 +24,25 @@ from eosin.reporting.train_test_overlap import (
 from eosin.runs.finished import FinishedRun
 
 #: Function from a run to its answer.
-Tell = Callable[[FinishedRun], str]
+Answer = Callable[[FinishedRun], str]
 
 
-def model_fact(*names: str) -> Tell:
+def model_fact(*names: str) -> Answer:
     """Return a function that formats facts of ``model.json``."""
     return lambda run: _joined(chosen(provenance.model_facts(run), names))
 
 
-def dataset_fact(*names: str) -> Tell:
+def dataset_fact(*names: str) -> Answer:
     """Return a function that formats facts declared by the data set."""
     return lambda run: _joined(chosen(provenance.dataset_facts(run), names))
 
 
-def environment_fact(*names: str) -> Tell:
+def environment_fact(*names: str) -> Answer:
     """Return a function that formats facts of ``environment.json``."""
     return lambda run: _joined(chosen(provenance.environment_facts(run), names))
 
 
-def recipe_fact(*names: str) -> Tell:
+def recipe_fact(*names: str) -> Answer:
     """Return a function that formats choices of the recipe."""
     return lambda run: _joined(chosen(recipe_facts(run), names))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from eosin.reporting.card import answers
 from eosin.reporting.card.answers import (
-    Tell,
+    Answer,
     dataset_fact,
     environment_fact,
     model_fact,
@@ -38,7 +38,7 @@ class Item:
     name: str
     tripod: str = ""
     claim: str = ""
-    tell: Tell | None = None
+    tell: Answer | None = None
     left: str = ""
 
 
