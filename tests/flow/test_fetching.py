@@ -16,7 +16,7 @@ from tests.unit.data.download.serving import make_tar, make_zip, noise, sha256, 
 
 from eosin.commands.data_fetch import fetch_dataset
 from eosin.core.errors import DownloadError
-from eosin.data.download.source import RemoteFile, Source, write_ledger
+from eosin.data.download.source import RemoteFile, Source, write_fetch_record
 from eosin.data.download.transfer import Patience
 from eosin.data.sources.catalogue import SOURCES
 
@@ -378,7 +378,7 @@ def test_what_another_fetch_recorded_meanwhile_is_kept(catalogue, fetch, folder)
 
 
 @pytest.mark.parametrize("checksums", [True, False])
-@pytest.mark.parametrize("step", [write_ledger, Path.replace])
+@pytest.mark.parametrize("step", [write_fetch_record, Path.replace])
 def test_a_kill_after_the_last_byte_costs_no_second_download(
     catalogue, fetch, folder, monkeypatch, on_entry, step, checksums
 ):

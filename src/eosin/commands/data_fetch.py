@@ -25,7 +25,13 @@ from eosin.core.places import expand_path, is_offline
 from eosin.data.download.archives import UnpackLimits
 from eosin.data.download.delivery import WORK, Manner, deliver, is_complete, now
 from eosin.data.download.part import Part
-from eosin.data.download.source import Ledger, RemoteFile, Source, read_ledger, write_ledger
+from eosin.data.download.source import (
+    FetchRecord,
+    RemoteFile,
+    Source,
+    read_fetch_record,
+    write_fetch_record,
+)
 from eosin.data.download.transfer import Patience, check_installed, check_space
 from eosin.data.sources.base import DATA_VARIABLE
 from eosin.data.sources.catalogue import SOURCES
@@ -89,13 +95,13 @@ def fetch_dataset(
         )
     check_installed()
     check_writable(folder)
-    ledger = _accept(source, read_ledger(folder, source), accept_licence, confirm)
+    record = _accept(source, read_fetch_record(folder, source), accept_licence, confirm)
     manner = Manner(keep_archive, patience or Patience(), limits or UnpackLimits())
     with _alone(folder), _kept_when_stopped(source, folder):
         # While the licence was being asked for, another fetch may have finished here.
-        if (known := read_ledger(folder, source)) is not None:
-            ledger = ledger.model_copy(update={"files": known.files})
-        fetched, kept = _bring(source, folder, ledger, manner)
+        if (known := read_fetch_record(folder, source)) is not None:
+            record = record.model_copy(update={"files": known.files})
+        fetched, kept = _bring(source, folder, record, manner)
     step = source.preparation or _manifest_command(name, folder)
     return Fetched(folder, source.unpacks_to, tuple(fetched), tuple(kept), step)
 
@@ -126,13 +132,13 @@ def _check_manual(source: Source, folder: Path) -> None:
 
 def _accept(
     source: Source,
-    ledger: Ledger | None,
+    record: FetchRecord | None,
     accept_licence: bool,
     confirm: Callable[[str], bool] | None,
-) -> Ledger:
+) -> FetchRecord:
     """Return the record to continue; asks for the licence once, and again if it changes."""
-    if ledger is not None and ledger.licence == source.licence:
-        return ledger
+    if record is not None and record.licence == source.licence:
+        return record
     _LOG.info(f"{source.title}, {_format_size(source)}, from {source.homepage}")
     _LOG.info(f"licence:  {source.licence}")
     _LOG.info(f"citation: {source.citation}")
@@ -144,8 +150,8 @@ def _accept(
             )
         if not confirm("Do you accept?"):
             raise DownloadError("the licence was not accepted: nothing was fetched")
-    files = ledger.files if ledger is not None else ()
-    return Ledger(
+    files = record.files if record is not None else ()
+    return FetchRecord(
         dataset=source.name,
         licence=source.licence,
         citation=source.citation,
@@ -192,16 +198,16 @@ def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
 
 
 def _bring(
-    source: Source, folder: Path, ledger: Ledger, manner: Manner
+    source: Source, folder: Path, record: FetchRecord, manner: Manner
 ) -> tuple[list[str], list[str]]:
-    kept = [file.name for file in source.files if is_complete(folder, file, ledger)]
+    kept = [file.name for file in source.files if is_complete(folder, file, record)]
     wanted = [file for file in source.files if file.name not in kept]
     check_space(folder, _needed_bytes(folder, wanted), source.name)
-    write_ledger(folder, ledger)
+    write_fetch_record(folder, record)
     for number, file in enumerate(wanted, start=1):
         size = "" if file.size is None else f", {decimal(file.size)}"
         _LOG.info(f"{number} of {len(wanted)}: {file.name}{size}")
-        ledger = deliver(folder, file, ledger, manner)
+        record = deliver(folder, file, record, manner)
     return [file.name for file in wanted], kept
 
 

@@ -21,10 +21,10 @@ from eosin.data.download.part import Part
 from eosin.data.download.source import (
     ON_FIRST_DOWNLOAD,
     FetchedFile,
-    Ledger,
+    FetchRecord,
     RemoteFile,
     Unpacked,
-    write_ledger,
+    write_fetch_record,
 )
 from eosin.data.download.transfer import Patience, Transfer
 
@@ -56,9 +56,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def is_complete(folder: Path, file: RemoteFile, ledger: Ledger) -> bool:
+def is_complete(folder: Path, file: RemoteFile, record: FetchRecord) -> bool:
     """Return True if a file is there as recorded; raises DownloadError if it differs."""
-    entry = ledger.find(file.name)
+    entry = record.find(file.name)
     if entry is None:
         return False
     if entry.unpacked is None:
@@ -98,13 +98,13 @@ def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> boo
     return True
 
 
-def deliver(folder: Path, file: RemoteFile, ledger: Ledger, manner: Manner) -> Ledger:
+def deliver(folder: Path, file: RemoteFile, record: FetchRecord, manner: Manner) -> FetchRecord:
     """Download a file, unpack it if need be, and record it.
 
     Args:
         folder: The data set's folder.
         file: The file.
-        ledger: The record so far.
+        record: The record so far.
         manner: Settings of the download.
 
     Returns:
@@ -114,19 +114,19 @@ def deliver(folder: Path, file: RemoteFile, ledger: Ledger, manner: Manner) -> L
         EosinError: It cannot be fetched, differs from what was published or recorded, or does not
             unpack.
     """
-    entry, path, part = ledger.find(file.name), folder / file.name, Part(folder / file.name)
+    entry, path, part = record.find(file.name), folder / file.name, Part(folder / file.name)
     is_there = is_fetched(folder, file, entry)
     if not is_there:
         entry = _fetch(part, file, entry, manner)
     elif entry is None:
         entry = _describe(path, file, file.urls[0], sha256_file(path))
-    ledger = ledger.record(entry)
+    record = record.record(entry)
     # Recorded first: a file without a record would raise an error the next time.
-    write_ledger(folder, ledger)
+    write_fetch_record(folder, record)
     if not is_there:
         _place(part.path, path)
     part.discard()
-    return _open(folder, file, entry, ledger, manner) if file.unpack else ledger
+    return _open(folder, file, entry, record, manner) if file.unpack else record
 
 
 def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Manner) -> FetchedFile:
@@ -177,8 +177,8 @@ def _describe(path: Path, file: RemoteFile, url: str, digest: str) -> FetchedFil
 
 
 def _open(
-    folder: Path, file: RemoteFile, entry: FetchedFile, ledger: Ledger, manner: Manner
-) -> Ledger:
+    folder: Path, file: RemoteFile, entry: FetchedFile, record: FetchRecord, manner: Manner
+) -> FetchRecord:
     archive = folder / file.name
     work = folder / WORK / stem_of(file.name)
     shutil.rmtree(work, ignore_errors=True)
@@ -192,12 +192,12 @@ def _open(
     with progress_bar(f"Checking {came.name}", unit="bytes") as advance:
         digest, files, size = _hash_tree(came, advance)
     unpacked = Unpacked(name=came.name, files=files, bytes=size, sha256=digest)
-    ledger = ledger.record(entry.model_copy(update={"unpacked": unpacked}))
-    write_ledger(folder, ledger)
+    record = record.record(entry.model_copy(update={"unpacked": unpacked}))
+    write_fetch_record(folder, record)
     _place(came, target)
     if not manner.keep_archive:
         archive.unlink()
-    return ledger
+    return record
 
 
 def _place(came: Path, target: Path) -> None:

@@ -128,7 +128,7 @@ class FetchedFile(Document):
     unpacked: Unpacked | None = None
 
 
-class Ledger(VersionedDocument):
+class FetchRecord(VersionedDocument):
     """Record of a data set's download.
 
     Attributes:
@@ -149,13 +149,13 @@ class Ledger(VersionedDocument):
         """Return the record of a file."""
         return next((file for file in self.files if file.name == name), None)
 
-    def record(self, file: FetchedFile) -> Ledger:
+    def record(self, file: FetchedFile) -> FetchRecord:
         """Return the record with ``file`` added or replaced."""
         others = tuple(other for other in self.files if other.name != file.name)
         return self.model_copy(update={"files": (*others, file)})
 
 
-def read_ledger(folder: Path, source: Source) -> Ledger | None:
+def read_fetch_record(folder: Path, source: Source) -> FetchRecord | None:
     """Read the record of a folder; None if there is none.
 
     Raises:
@@ -164,15 +164,15 @@ def read_ledger(folder: Path, source: Source) -> Ledger | None:
     path = folder / FETCHED
     if not path.exists():
         return None
-    ledger = read_document(path, Ledger)
-    if ledger.dataset != source.name:
+    record = read_document(path, FetchRecord)
+    if record.dataset != source.name:
         raise ArtifactError(
-            f"{folder} holds the data set {ledger.dataset!r}, not {source.name!r}",
+            f"{folder} holds the data set {record.dataset!r}, not {source.name!r}",
             hint="Choose another folder with -o",
         )
-    return ledger
+    return record
 
 
-def write_ledger(folder: Path, ledger: Ledger) -> None:
+def write_fetch_record(folder: Path, record: FetchRecord) -> None:
     """Write the record atomically."""
-    write_document(folder / FETCHED, ledger)
+    write_document(folder / FETCHED, record)
