@@ -129,8 +129,8 @@ def plant_copies(name: str, folder: Path) -> list[str]:
         counts.append(f"{n_found} of {len(wanted)}")
         truth = {frozenset(pair) for pair in mine.items()}
         false, total = false + len(pairs - truth), total + len(pairs)
-    told = f"{plain} of {len(origin)}"
-    return [name, f"{len(cells):,}", told, *counts, f"{false} of {total}"]
+    shown = f"{plain} of {len(origin)}"
+    return [name, f"{len(cells):,}", shown, *counts, f"{false} of {total}"]
 
 
 def measure_alarms(name: str) -> list[str]:
@@ -245,8 +245,8 @@ def measure_size(path: Path, n_images: int) -> None:
     marks.append((time.perf_counter(), time.process_time()))
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    told = {"steps": steps, "peak_gib": peak, "copies": len(copies), "pairs": len(pairs)}
-    print(json.dumps(told))
+    shown = {"steps": steps, "peak_gib": peak, "copies": len(copies), "pairs": len(pairs)}
+    print(json.dumps(shown))
 
 
 def measure_growth(folder: Path) -> Iterator[list[str]]:
@@ -255,10 +255,10 @@ def measure_growth(folder: Path) -> Iterator[list[str]]:
     for size in SIZES:
         command = [sys.executable, "-m", "benchmarks.audit", "--size", str(size), "-o", str(folder)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        told = json.loads(done.stdout.splitlines()[-1])
-        wall, cpu = (sum(step[k] for step in told["steps"]) for k in (0, 1))
-        each = [f"{step[1]:.0f}" for step in told["steps"]]
-        yield [f"{size:,}", *each, f"{cpu:.0f}", f"{wall:.0f}", f"{told['peak_gib']:.2f}"]
+        shown = json.loads(done.stdout.splitlines()[-1])
+        wall, cpu = (sum(step[k] for step in shown["steps"]) for k in (0, 1))
+        each = [f"{step[1]:.0f}" for step in shown["steps"]]
+        yield [f"{size:,}", *each, f"{cpu:.0f}", f"{wall:.0f}", f"{shown['peak_gib']:.2f}"]
     print(f"{path} can be removed")
 
 
@@ -294,8 +294,8 @@ def measure_content(cells: list[str]) -> None:
     # The search repeats the two steps before it.
     steps[3] = tuple(steps[3][k] - steps[1][k] - steps[2][k] for k in (0, 1))  # type: ignore[call-overload]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    told = {"steps": steps, "peak_gib": peak, "pairs": len(pairs), "matches": len(matches)}
-    print(json.dumps(told))
+    shown = {"steps": steps, "peak_gib": peak, "pairs": len(pairs), "matches": len(matches)}
+    print(json.dumps(shown))
 
 
 def measure_content_growth(folder: Path) -> Iterator[list[str]]:
@@ -306,12 +306,12 @@ def measure_content_growth(folder: Path) -> Iterator[list[str]]:
         done = subprocess.run(
             [*command, "-o", str(folder)], check=True, stdout=subprocess.PIPE, text=True
         )
-        told = json.loads(done.stdout.splitlines()[-1])
-        wall, cpu = (sum(step[k] for step in told["steps"]) for k in (0, 1))
-        each = [f"{step[1]:.0f}" for step in told["steps"]]
+        shown = json.loads(done.stdout.splitlines()[-1])
+        wall, cpu = (sum(step[k] for step in shown["steps"]) for k in (0, 1))
+        each = [f"{step[1]:.0f}" for step in shown["steps"]]
         yield [
-            f"{size:,}", f"{told['pairs']:,}", f"{told['matches']:,}", *each, f"{cpu:.0f}",
-            f"{wall:.0f}", f"{told['peak_gib']:.2f}",
+            f"{size:,}", f"{shown['pairs']:,}", f"{shown['matches']:,}", *each, f"{cpu:.0f}",
+            f"{wall:.0f}", f"{shown['peak_gib']:.2f}",
         ]  # fmt: skip
     print(f"{folder / 'content-224'} can be removed")
 

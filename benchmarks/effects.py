@@ -166,8 +166,8 @@ def effects_table(name: str) -> str:
 
 def _added(row: dict[str, Any], first: dict[str, Any]) -> str:
     added = [setting for setting in row["settings"] if setting not in first["settings"]]
-    told = f"`{' '.join(added)}`" if added else "the recipe as it is"
-    return f"{row['condition']}: {told}"
+    shown = f"`{' '.join(added)}`" if added else "the recipe as it is"
+    return f"{row['condition']}: {shown}"
 
 
 def _row(row: dict[str, Any], metrics: list[str]) -> list[str]:

@@ -145,9 +145,9 @@ def measure_parts(step: Step, network: Network, optimiser: Adam) -> dict[str, fl
     steps: list[dict[str, float]] = []
 
     def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any, **told: Any) -> Any:
+        def run(*given: Any, **shown: Any) -> Any:
             start = time.perf_counter()
-            found = function(*given, **told)
+            found = function(*given, **shown)
             steps[-1][name] += (time.perf_counter() - start) * 1e3
             return found
 

@@ -105,12 +105,12 @@ def write_results(trained: dict[str, list[Trained]], sizes: tuple[int, int], tes
     for name, runs in trained.items():
         one = runs[0]
         best = max(row["val_accuracy"] for row in one.rows)
-        said = one.network.predict(test.images, batch_size=256).argmax(axis=1)
-        evaluated = wilson(int((said == test.targets).sum()), len(said))
-        told = f"{evaluated.value:.1%} ({100 * evaluated.low:.1f}–{100 * evaluated.high:.1f})"
+        shown = one.network.predict(test.images, batch_size=256).argmax(axis=1)
+        evaluated = wilson(int((shown == test.targets).sum()), len(shown))
+        shown = f"{evaluated.value:.1%} ({100 * evaluated.low:.1f}–{100 * evaluated.high:.1f})"
         paper = f"{PAPER_ACCURACY[name]:.1%}"
         times = [*(f"{run.seconds:.1f}" for run in runs), f"{PAPER_S:.0f}"]
-        row = [name, f"{LR:g}", f"{best:.1%}", paper, told, *times]
+        row = [name, f"{LR:g}", f"{best:.1%}", paper, shown, *times]
         cells.append([cell.replace("%", " %") for cell in row])
     write_table(
         "engine-digits",
@@ -137,8 +137,8 @@ def draw_curve(trained: dict[str, Trained]) -> Figure:
         axis.plot(ends, means, color=colour, linewidth=1.3, label=f"{name}, last {WINDOW} batches")
         steps, found = zip(*((row["step"], row["val_accuracy"]) for row in one.rows), strict=True)
         axis.plot(steps, found, marker, color=colour, label=f"{name}, validation")
-        told = f"{name}, validation in P3: {PAPER_ACCURACY[name]:.1%}".replace("%", " %")
-        axis.axhline(PAPER_ACCURACY[name], color=colour, linestyle=":", linewidth=1.3, label=told)
+        shown = f"{name}, validation in P3: {PAPER_ACCURACY[name]:.1%}".replace("%", " %")
+        axis.axhline(PAPER_ACCURACY[name], color=colour, linestyle=":", linewidth=1.3, label=shown)
     axis.set(xlabel="batches of 32", ylabel="accuracy", ylim=(0, 1), title="One epoch of MNIST")
     axis.legend(loc="lower right")
     return figure
@@ -160,11 +160,11 @@ def draw_digits(network: Network, test: Digits) -> Figure:
 
 def draw_digit(axis: Axes, test: Digits, index: int, probabilities: FloatArray) -> None:
     """Draw a digit below what is said of it."""
-    said, true = int(probabilities.argmax()), int(test.targets[index])
-    told = f"{said}" if said == true else f"{true}, said {said}"
+    shown, true = int(probabilities.argmax()), int(test.targets[index])
+    shown = f"{shown}" if shown == true else f"{true}, said {shown}"
     axis.imshow(test.images[index, :, :, 0], cmap="gray_r")
-    told = f"{told}\n{probabilities[said]:.0%}".replace("%", " %")
-    axis.set_title(told, fontsize=7.5, weight="normal", loc="center", pad=2)
+    shown = f"{shown}\n{probabilities[shown]:.0%}".replace("%", " %")
+    axis.set_title(shown, fontsize=7.5, weight="normal", loc="center", pad=2)
     axis.set_axis_off()
 
 

@@ -51,8 +51,8 @@ def show_numbers(
     top = top or float(np.abs(values).max()) or 1.0
     axis.imshow(values, cmap=SIGNS, vmin=-1.6 * top, vmax=1.6 * top)
     for (row, column), value in np.ndenumerate(values):
-        told = f"{value:.2g}".replace("-", "−")
-        axis.text(column, row, "0" if told == "−0" else told, ha="center", va="center", size=size)
+        shown = f"{value:.2g}".replace("-", "−")
+        axis.text(column, row, "0" if shown == "−0" else shown, ha="center", va="center", size=size)
     axis.set_title(title, loc="center", pad=6)
     axis.set_xticks(np.arange(-0.5, values.shape[1]), labels=[])
     axis.set_yticks(np.arange(-0.5, values.shape[0]), labels=[])

@@ -93,14 +93,14 @@ def look_at(folder: RunFolder, row: Any) -> Shown:
     pixels = read_image(folder.root / row["path"], None, info.preprocessing)
     maps = network.feature_maps(to_channels_last(pixels[None], info.preprocessing))
     probabilities = softmax(maps["dense2"] / info.temperature)[0]
-    said = float(row[f"{PREFIX}{row['predicted']}"])
-    if abs(probabilities[info.class_names.index(row["predicted"])] - said) > MAX_GAP:
+    probability = float(row[f"{PREFIX}{row['predicted']}"])
+    if abs(probabilities[info.class_names.index(row["predicted"])] - probability) > MAX_GAP:
         raise ArtifactError(f"{folder.root}: {row['path']} is judged otherwise than it was")
     manifest = pd.read_csv(folder.manifest, dtype=str).set_index("path")
-    told = "over 99.9%" if said > SURE else f"{said:.1%}"
+    probable = "over 99.9%" if probability > SURE else f"{probability:.1%}"
     title = (
         f"slide {manifest.loc[row['path'], 'slide']} · {row['label']}, "
-        f"said {row['predicted']}, {told}"
+        f"said {row['predicted']}, {probable}"
     ).replace("%", " %")
     shown = {layer: maps[layer][0] for layer in LAYERS}
     return Shown(title, to_thumbnail(pixels, info.preprocessing), shown)
@@ -124,8 +124,8 @@ def draw_maps(axis: Axes, maps: FloatArray, number: int, columns: int) -> None:
     axis.imshow(lay_out(maps, columns), cmap="inferno", vmin=0, vmax=top, interpolation="nearest")
     side, filters = maps.shape[0], maps.shape[2]
     dead = int((maps.max(axis=(0, 1)) <= 0).sum())
-    told = f"convolution {number}\n{filters} maps of {side} × {side}"
-    axis.set_title(told + (f", {dead} all zero" if dead else ""), **TITLE)
+    shown = f"convolution {number}\n{filters} maps of {side} × {side}"
+    axis.set_title(shown + (f", {dead} all zero" if dead else ""), **TITLE)
     axis.set_axis_off()
 
 

@@ -244,7 +244,7 @@ def run_all(base: Path, data: Path) -> None:
         runs = [train(base, table, condition) for table in tables]
         pooled[condition] = base / "pooled" / condition.replace(" ", "-")
         metrics = pool(runs, pooled[condition])
-        told = [json.loads((run / "environment.json").read_text()) for run in runs]
+        shown = [json.loads((run / "environment.json").read_text()) for run in runs]
         against = pooled["none"]
         gain = paired_gain(pooled[condition], against, METRICS) if condition != "none" else None
         added = ("generated images",) if condition == "generated" else settings
@@ -255,15 +255,15 @@ def run_all(base: Path, data: Path) -> None:
                 **{metric: metrics["image"][metric] for metric in METRICS},
                 "gain": gain,
                 "unchanged": None,
-                "seconds": sum(sum(one["seconds"].values()) for one in told),
-                "git": told[0]["git"],
+                "seconds": sum(sum(one["seconds"].values()) for one in shown),
+                "git": shown[0]["git"],
             }
         )
     kept = {
         "recipe": RECIPE,
         "metrics": METRICS,
         "seed": SEED,
-        "device": told[0]["device"],
+        "device": shown[0]["device"],
         **{key: metrics[key] for key in ("n_images", "n_groups", "n_patients")},
         "rows": rows,
     }

@@ -55,19 +55,19 @@ def covers(
     measure, one = simulated.measurement(), simulated.models[0]
     points = measure(np.ones((1, one.n_groups)))
     samples = bootstrap(measure, one.n_groups, len(one), resamples=resamples, seed=seed + number)
-    told = {}
+    shown = {}
     for name, given in simulated.estimate(points, samples).items():
         plain = _percentiles(samples, name)
         counted = None
         if name in VOTES and simulated.votes:
             decided = simulated.votes[VOTES.index(name)]
             counted = wilson(int((decided.predicted == decided.targets).sum()), len(decided))
-        told[name] = (
+        shown[name] = (
             _holds(given.low, given.high, truth[name]),
             _holds(*plain, truth[name]) if given.low is not None else np.nan,
             _holds(counted.low, counted.high, truth[name]) if counted else np.nan,
         )
-    return told
+    return shown
 
 
 def _percentiles(samples: dict[str, FloatArray], name: str) -> tuple[float, float]:
@@ -98,7 +98,7 @@ def measure_size(
     held = list(pool.map(one, range(simulations), chunksize=20))
     rows = {}
     for metric in held[0]:
-        table = np.array([told[metric] for told in held])
+        table = np.array([shown[metric] for shown in held])
         own = n_groups // 2 if metric in OF_ONE_CLASS else n_groups
         row: dict[str, Any] = {"n_groups": own, "n_intervals": int((~np.isnan(table[:, 0])).sum())}
         for place, kind in enumerate(("coverage", "percentile", "wilson")):

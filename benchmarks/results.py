@@ -234,11 +234,11 @@ def _circumstances(entry: dict[str, str]) -> str:
     if (gain := STORE / entry["name"] / "gain.json").exists():
         lines.append(_gain(entry["before"], json.loads(gain.read_text(encoding="utf-8"))))
     if run["folds"]:
-        told = [
+        shown = [
             f"{fold['auc']:.2f} ({fold['n_images']} images, {fold['n_groups']} groups)"
             for fold in run["folds"]
         ]
-        lines.append(f"AUC fold by fold, without intervals: {', '.join(told)}.")
+        lines.append(f"AUC fold by fold, without intervals: {', '.join(shown)}.")
     return "\n".join(lines)
 
 
@@ -252,10 +252,10 @@ def _stage(stage: dict[str, Any]) -> str:
 
 
 def _gain(before: str, gain: dict[str, Any]) -> str:
-    told = [f"{title} {interval_text(gain[key], '+.3f')}" for key, title in GAINS.items()]
+    shown = [f"{title} {interval_text(gain[key], '+.3f')}" for key, title in GAINS.items()]
     return (
         f"Against {before}, on the same {gain['n_images']} images of {gain['n_groups']} groups, "
-        f"with 95 % intervals of the paired difference: {', '.join(told)}."
+        f"with 95 % intervals of the paired difference: {', '.join(shown)}."
     )
 
 

@@ -109,7 +109,7 @@ WITHOUT = f"""
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "result"),
     [
         (["predict", "{run}", "{images}/benign"], "prob_malignant"),
         (["evaluate", "{run}", "-o", "{out}"], "metrics"),
@@ -122,14 +122,14 @@ WITHOUT = f"""
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
 )
 def test_the_hospital_s_commands_work_without_torch(
-    tiny_run, tiny_phantom, tmp_path, command, told
+    tiny_run, tiny_phantom, tmp_path, command, result
 ):
     shutil.copytree(tiny_run, tmp_path / "copy")
     places = {"run": tiny_run, "images": tiny_phantom, "out": tmp_path / "out"}
     arguments = [part.format(**places, copy=tmp_path / "copy") for part in command]
     found = run(WITHOUT, *arguments)
     assert "internal error" not in found.stderr
-    assert told in found.stdout
+    assert result in found.stdout
     # Only the doctor complains, of what is not there.
     assert found.returncode == 0 or command == ["doctor"], found.stderr
 

@@ -77,10 +77,10 @@ def refused(name, facts, licence_text=""):
         for line in facts.get_all("Classifier") or []
         if line.startswith("License :: ") and not line.endswith("OSI Approved")
     ]
-    told = classifiers or re.split(r" (?:AND|OR) ", facts.get("License") or "")
+    result = classifiers or re.split(r" (?:AND|OR) ", facts.get("License") or "")
     if name in BY_HAND:
         return "" if BY_HAND[name] in licence_text else "its licence file has changed"
-    return ", ".join(one or "no licence" for one in told if one.lower() not in SPELT)
+    return ", ".join(one or "no licence" for one in result if one.lower() not in SPELT)
 
 
 @pytest.mark.parametrize("extras", [(), ("train",)], ids=["base", "train"])

@@ -244,8 +244,8 @@ def test_facts_are_told(name):
 
 @every_name
 def test_facts_are_values_that_json_gives_back(name):
-    told = DATASETS.get(name).facts.as_dict()
-    assert json.loads(json.dumps(told)) == told
+    result = DATASETS.get(name).facts.as_dict()
+    assert json.loads(json.dumps(result)) == result
 
 
 @every_variant
@@ -318,12 +318,12 @@ def test_the_manifest_survives_writing(variant, suffix, tmp_path):
 @every_variant
 def test_what_is_missing_is_told_in_sentences(variant, tmp_path):
     _, samples = collect(variant, tmp_path)
-    told = verify(samples.name, samples)
-    assert all(sentence and sentence == sentence.strip(" .\n") for sentence in told)
+    result = verify(samples.name, samples)
+    assert all(sentence and sentence == sentence.strip(" .\n") for sentence in result)
     # No drawn tree is whole: whoever publishes counts must say so.
     if DATASETS.get(samples.name).facts.counts:
-        assert any(" of " in sentence and "images" in sentence for sentence in told)
-        assert not any(sentence.startswith("complete: all") for sentence in told)
+        assert any(" of " in sentence and "images" in sentence for sentence in result)
+        assert not any(sentence.startswith("complete: all") for sentence in result)
 
 
 @every_variant
@@ -361,12 +361,12 @@ def test_a_manifest_is_made_with_options_and_tells_what_is_missing(tmp_path):
     draw_pcam_h5(tmp_path / "data")
     made = tmp_path / "m.csv"
     options = {"judge": "valid"}
-    samples, told = make_manifest("pcam", tmp_path / "data", made, options=options)
+    samples, result = make_manifest("pcam", tmp_path / "data", made, options=options)
     line = format_samples(samples)
     assert line == "10 images, 5 groups (normal 5, tumour 5); train 6, test 4"
-    assert told == verify("pcam", samples)
-    assert "train: 6 of 262,144 images" in told
-    assert "2 images of test left out: valid is judged on" in told
+    assert result == verify("pcam", samples)
+    assert "train: 6 of 262,144 images" in result
+    assert "2 images of test left out: valid is judged on" in result
     assert len(read_manifest(made)) == 10
 
 
@@ -388,5 +388,5 @@ def test_the_real_data(data_root, name, folder, rows, groups, labels, sentence):
     assert len(samples) == rows
     assert samples.frame["group"].nunique() == groups
     assert len(samples.class_names) == labels
-    assert any(told.startswith(sentence) for told in verify(name, samples))
+    assert any(result.startswith(sentence) for result in verify(name, samples))
     assert read(samples, name, samples.frame["path"].iloc[-1]).size > 0

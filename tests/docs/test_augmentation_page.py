@@ -47,8 +47,8 @@ def table():
     ]
     for name in POLICIES:
         policy = POLICIES.get(name)
-        told = [words(policy, PLANE), words(policy, COLOUR), policy.modality or "any"]
-        rows.append(f"| `{name}` | {' | '.join(told)} | {policy.source} |")
+        result = [words(policy, PLANE), words(policy, COLOUR), policy.modality or "any"]
+        rows.append(f"| `{name}` | {' | '.join(result)} | {policy.source} |")
     return "\n".join(rows)
 
 

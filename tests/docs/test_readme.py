@@ -38,9 +38,9 @@ def test_make_targets_exist():
 def test_verb_table_matches_the_command():
     from eosin.cli.app import app, data
 
-    told = set(re.findall(r"^\| `eosin (\w+)", README, flags=re.MULTILINE))
+    result = set(re.findall(r"^\| `eosin (\w+)", README, flags=re.MULTILINE))
     there = {c.name or c.callback.__name__ for c in app.registered_commands} | {"data"}
-    assert told == there
+    assert result == there
     row = next(line for line in README.splitlines() if line.startswith("| `eosin data"))
     assert set(re.findall(r"`(?:eosin data )?(\w+)`", row)) == {
         c.name for c in data.registered_commands

@@ -19,7 +19,7 @@ from eosin.recipe import recipe_from_dict
 
 
 @dataclass(frozen=True)
-class Told:
+class Result:
     """What a command said and left with."""
 
     status: int
@@ -44,7 +44,7 @@ def command(capsys):
     def call(*arguments, debug=False):
         capsys.readouterr()
         status = _call([str(argument) for argument in arguments], debug=debug)
-        return Told(status, *capsys.readouterr())
+        return Result(status, *capsys.readouterr())
 
     return call
 
@@ -57,7 +57,7 @@ def process():
         line = [sys.executable, "-c", code, *map(str, arguments)]
         options = {"capture_output": True, "text": True, "timeout": 120, **options}
         done = subprocess.run(line, **options)
-        return Told(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, done.stderr)
 
     return run
 

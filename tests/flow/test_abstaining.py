@@ -25,8 +25,8 @@ def expected_by(quantiles, table, threshold):
 def test_held_out_predictions_are_abstained_on_by_the_other_folds(folds_run):
     run = RunFolder(folds_run)
     table = pd.read_csv(run.predictions, dtype={"fold": str})
-    told = read_metrics(run.metrics)["oof"]
-    assert told.abstention.rule.reason is None
+    result = read_metrics(run.metrics)["oof"]
+    assert result.abstention.rule.reason is None
     for fold, own in table.groupby("fold"):
         others = table[table["fold"] != fold]
         quantiles = {}
@@ -42,8 +42,8 @@ def test_held_out_predictions_are_abstained_on_by_the_other_folds(folds_run):
         info = read_document(ModelFolder(run.fold(0, int(fold)).model).info, ModelInfo)
         assert own["abstained"].tolist() == expected_by(quantiles, own, info.threshold.value)
     assert 0 < table["abstained"].sum() < len(table)
-    assert told.abstention.abstention_rate.value == table["abstained"].mean()
-    found = told.abstention
+    assert result.abstention.abstention_rate.value == table["abstained"].mean()
+    found = result.abstention
     n_abstained = found.n_empty + found.n_several + found.n_contradicted
     assert n_abstained == table["abstained"].sum()
 
@@ -52,22 +52,22 @@ def test_the_joined_model_abstains_by_all_held_out_predictions(command, folds_ru
     info = read_document(ModelFolder(folds_run / "model").info, ModelInfo)
     assert info.abstention.n_groups == {"benign": 5, "malignant": 5}
     assert "not of the ensemble itself" in info.abstention.source
-    told = command("predict", folds_run, folds_run / "samples", "-o", tmp_path / "preds.csv")
-    assert told.status == 0
+    result = command("predict", folds_run, folds_run / "samples", "-o", tmp_path / "preds.csv")
+    assert result.status == 0
     table = pd.read_csv(tmp_path / "preds.csv")
     assert table["abstained"].tolist() == expected_by(
         info.abstention.quantiles, table, info.threshold.value
     )
     n = table["abstained"].sum()
     assert n > 0
-    assert f"abstained on {n} of {len(table)} images" in told.err
+    assert f"abstained on {n} of {len(table)} images" in result.err
 
 
 def test_a_judgement_says_why_there_is_no_abstaining(command, tiny_run, tmp_path):
-    told = command("evaluate", tiny_run, "-o", tmp_path / "judged")
-    assert "  abstention         none: 1 group of 'benign' where alpha 0.1 needs 9" in told.out
-    assert "  calibration        ece 0." in told.out
-    assert " false positives per 100 benign" in told.out
+    result = command("evaluate", tiny_run, "-o", tmp_path / "judged")
+    assert "  abstention         none: 1 group of 'benign' where alpha 0.1 needs 9" in result.out
+    assert "  calibration        ece 0." in result.out
+    assert " false positives per 100 benign" in result.out
     info = json.loads((tiny_run / "model" / "model.json").read_text())
     assert info["abstention"]["quantiles"] is None
     assert info["temperature_source"] == "val"

@@ -85,7 +85,7 @@ def test_every_verb_refuses_it_with_the_key(command, tiny_run, tiny_phantom, tmp
         ("compare", run, tiny_run, "-o", tmp_path / "compared"),
         ("report", run),
     ):
-        told = command(*arguments)
-        assert told.status == 1, arguments
-        assert "model.json does not fit its schema" in told.complaint
-        assert key in told.complaint
+        result = command(*arguments)
+        assert result.status == 1, arguments
+        assert "model.json does not fit its schema" in result.complaint
+        assert key in result.complaint

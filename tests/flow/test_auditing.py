@@ -74,9 +74,9 @@ def test_a_turned_copy_stops_a_strict_run_and_is_shown(images, tmp_path):
 def test_what_the_full_search_lacks_is_said(images, tmp_path, monkeypatch, messages):
     monkeypatch.setitem(sys.modules, "cv2", None)
     run = eosin.train(make_recipe(images, "full"), output=tmp_path / "run").run
-    (told,) = (line for line in messages if "were not looked for" in line)
-    assert "OpenCV" in told
-    assert "pip install 'eosin[train]'" in told
+    (result,) = (line for line in messages if "were not looked for" in line)
+    assert "OpenCV" in result
+    assert "pip install 'eosin[train]'" in result
     audit = json.loads((run / "audit.json").read_text())
     assert audit["findings"] == []
     assert any("not installed" in words for words in audit["reach"])

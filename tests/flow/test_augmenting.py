@@ -41,9 +41,9 @@ def test_held_out_images_are_judged_as_stored_in_eight_views(
     logits = [bare.logits(np.rot90(seen, k, axes=(1, 2))) for seen in both for k in range(4)]
     views = [np.exp(one) / np.exp(one).sum(axis=1, keepdims=True) for one in logits]
     wanted = bare.probabilities(np.log(np.mean(views, axis=0)))
-    told = read_predictions(run.predictions)
-    told = told[told["split"] == "test"]
-    got = told[[f"prob_{name}" for name in info.class_names]].to_numpy(dtype=float)
+    result = read_predictions(run.predictions)
+    result = result[result["split"] == "test"]
+    got = result[[f"prob_{name}" for name in info.class_names]].to_numpy(dtype=float)
     np.testing.assert_allclose(got, wanted, rtol=0, atol=SINGLE_PRECISION)
     roles = [one.role for one in read_document(run.samples_index, SamplesIndex).pictures]
     assert roles.count("augmented") == 8

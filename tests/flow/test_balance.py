@@ -33,8 +33,8 @@ def test_a_run_records_what_an_epoch_showed_and_judges_each_image_once(balanced,
     manifest = pd.read_csv(run.manifest)
     counts = manifest[manifest["split"] == "train"]["label"].value_counts()
     assert counts.nunique() == 2, "the classes are uneven"
-    told = json.loads(run.balance.read_text())
-    for name, one in told["classes"].items():
+    result = json.loads(run.balance.read_text())
+    for name, one in result["classes"].items():
         assert one["images"] == counts[name]
         assert one["shown"] == 2 * counts.max()
         assert one["weight"] == 1

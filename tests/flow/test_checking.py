@@ -29,9 +29,9 @@ def folder(tmp_path):
 
 
 def test_flags_are_advice_and_told_by_name(command, folder):
-    told = command("data", "check", folder)
-    assert told.status == 0
-    lines = told.out.splitlines()
+    result = command("data", "check", folder)
+    assert result.status == 0
+    lines = result.out.splitlines()
     assert lines[0] == "29 images, 0 unreadable"
     assert "constant       1  one colour all over" in lines
     assert f"{'':<18}{folder / 'white.png'}  (48 × 48 px)" in lines
@@ -45,14 +45,14 @@ def test_flags_are_advice_and_told_by_name(command, folder):
 def test_a_good_folder_has_nothing_flagged(command, folder):
     for name in ("soft", "twice", "cut", "white"):
         (folder / f"{name}.png").unlink()
-    told = command("data", "check", folder)
-    assert (told.status, told.out) == (0, "25 images, 0 unreadable\nnothing flagged\n")
+    result = command("data", "check", folder)
+    assert (result.status, result.out) == (0, "25 images, 0 unreadable\nnothing flagged\n")
 
 
 def test_table_and_gallery_are_written(command, folder, tmp_path):
     (folder / "broken.png").write_bytes(b"no image")
-    told = command("data", "check", folder, "-o", tmp_path / "out")
-    assert told.status == 1
+    result = command("data", "check", folder, "-o", tmp_path / "out")
+    assert result.status == 1
     table = pd.read_csv(tmp_path / "out" / "quality.csv", keep_default_na=False)
     table.index = [path.rpartition("/")[2] for path in table["path"]]
     flags = table["flags"].to_dict()
@@ -85,9 +85,9 @@ def test_many_of_a_flag_are_capped_on_the_page(command, folder, tmp_path):
 
 def test_json_lists_what_was_flagged(command, folder):
     (folder / "broken.png").write_bytes(b"no image")
-    told = command("data", "check", folder, "--json")
-    assert told.status == 1
-    found = json.loads(told.out)
+    result = command("data", "check", folder, "--json")
+    assert result.status == 1
+    found = json.loads(result.out)
     assert found["n_images"] == 30
     assert found["n_flagged"] == 4
     assert set(found["flags"]) == set(FLAGS)
@@ -100,8 +100,8 @@ def test_a_manifest_s_bundles_are_checked_image_by_image(command, folder, tmp_pa
     rows = [(f"{n:02d}.png|{n + 1:02d}.png", "xy"[n % 4 // 2], "40+100") for n in range(0, 16, 2)]
     frame = pd.DataFrame(rows, columns=["path", "label", "magnification"])
     frame.to_csv(folder / "m.csv", index=False)
-    told = command("data", "check", folder / "m.csv", "-o", tmp_path / "out")
-    assert told.status == 0
-    assert told.out.splitlines()[0] == "16 images, 0 unreadable"
-    assert "focus of 16 images was not judged" in told.out
+    result = command("data", "check", folder / "m.csv", "-o", tmp_path / "out")
+    assert result.status == 0
+    assert result.out.splitlines()[0] == "16 images, 0 unreadable"
+    assert "focus of 16 images was not judged" in result.out
     assert "Focus of 16 images was not judged" in (tmp_path / "out" / "quality.html").read_text()

@@ -21,9 +21,9 @@ import eosin.__main__ as entry
     ],
 )
 def test_a_wrong_command_line_is_named(command, arguments, said):
-    told = command(*arguments)
-    assert told.status == 2
-    assert said in told.complaint
+    result = command(*arguments)
+    assert result.status == 2
+    assert said in result.complaint
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_wrong_command_line_is_named(command, arguments, said):
 def test_a_wrong_key_or_name_is_refused_before_anything_is_made(
     command, recipe_file, tmp_path, override, said
 ):
-    told = command("train", recipe_file(), "--set", override, "-o", tmp_path / "run")
-    assert told.status == 2
-    assert said in told.complaint
+    result = command("train", recipe_file(), "--set", override, "-o", tmp_path / "run")
+    assert result.status == 2
+    assert said in result.complaint
     assert not (tmp_path / "run").exists()
 
 
@@ -71,54 +71,54 @@ def test_a_recipe_that_is_none(command, tmp_path):
         ("bad.toml", "is not valid TOML"),
         ("binary.toml", "is not valid TOML"),
     ):
-        told = command("train", tmp_path / name, "-o", tmp_path / "run")
-        assert told.status == 2
-        assert said in told.complaint
+        result = command("train", tmp_path / name, "-o", tmp_path / "run")
+        assert result.status == 2
+        assert said in result.complaint
     assert not (tmp_path / "run").exists()
 
 
 def test_without_a_command_the_help_is_shown(command):
     for arguments, listed in (([], "train"), (["data"], "audit")):
-        told = command(*arguments)
-        assert told.status == 2
-        assert listed in told.err
-        assert "Traceback" not in told.err
+        result = command(*arguments)
+        assert result.status == 2
+        assert listed in result.err
+        assert "Traceback" not in result.err
 
 
 def test_every_command_has_help(command):
     assert command("--help").status == 0
     for name in ("demo", "doctor", "models", "train", "evaluate", "report", "predict", "data"):
-        told = command(name, "--help")
-        assert told.status == 0
-        assert "Usage: eosin" in told.out
+        result = command(name, "--help")
+        assert result.status == 0
+        assert "Usage: eosin" in result.out
 
 
 def test_help_is_not_cut_short_and_names_no_type_of_python(command):
     for arguments in ([], ["data"], ["train"], ["data", "manifest"]):
-        told = command(*arguments, "--help").out.partition("Options:")[2]
-        assert told
-        assert "..." not in told
-        assert "list[" not in told
+        result = command(*arguments, "--help").out.partition("Options:")[2]
+        assert result
+        assert "..." not in result
+        assert "list[" not in result
 
 
 def test_lists_are_printed(command):
-    told = command("models", "--json")
-    assert told.status == 0
-    listed = json.loads(told.out)
+    result = command("models", "--json")
+    assert result.status == 0
+    listed = json.loads(result.out)
     assert {"name", "paper", "input_px", "params", "macs", "offline_weights"} <= set(listed[0])
     table = command("models").out
     assert all(line["name"] in table for line in listed)
     assert "breakhis" in command("data", "list").out
-    told = command("doctor")
-    assert told.status == 0
-    assert "python" in told.out
+    result = command("doctor")
+    assert result.status == 0
+    assert "python" in result.out
 
 
 def test_debug_shows_the_traceback_and_still_the_line(command, tmp_path):
-    told = command("report", tmp_path / "none", debug=True)
-    assert told.status == 1
-    assert "Traceback" in told.err
-    assert told.err.splitlines()[-1].startswith("eosin: ")
+    result = command("report", tmp_path / "none", debug=True)
+    assert result.status == 1
+    assert "Traceback" in result.err
+    assert result.err.splitlines()[-1].startswith("eosin: ")
 
 
 def test_global_flags_may_stand_anywhere(monkeypatch, capsys, tmp_path):

@@ -23,12 +23,12 @@ def test_costs_are_those_of_the_model_folders(compared, tiny_run, folds_run):
     tiny, folds = compared.comparison.runs
     assert (tiny.networks, folds.networks) == (1, 2)
     assert tiny.evaluated == tiny.deployed
-    for run, told in ((tiny_run, tiny.deployed), (folds_run, folds.deployed)):
+    for run, result in ((tiny_run, tiny.deployed), (folds_run, folds.deployed)):
         info = read_document(ModelFolder(run / "model").info, ModelInfo)
-        assert (told.params, told.macs) == (info.params, info.macs)
-        assert told.onnx_bytes == (run / "model" / "model.onnx").stat().st_size
-        assert told.latency.images == "real"
-        assert 0 < told.latency.low <= told.latency.median <= told.latency.high
+        assert (result.params, result.macs) == (info.params, info.macs)
+        assert result.onnx_bytes == (run / "model" / "model.onnx").stat().st_size
+        assert result.latency.images == "real"
+        assert 0 < result.latency.low <= result.latency.median <= result.latency.high
     assert folds.deployed.params == 2 * folds.evaluated.params == 2 * tiny.deployed.params
     assert folds.deployed.macs == 2 * tiny.deployed.macs > 0
     assert tiny.training_seconds > 0
@@ -72,9 +72,9 @@ def test_what_evaluate_made_is_compared_without_costs(compared, tiny_run, folds_
 
 
 def test_the_command_tells_and_refuses(command, tiny_run, folds_run, tmp_path):
-    told = command("compare", tiny_run, folds_run, "-o", tmp_path / "out", "--metric", "accuracy")
-    assert told.status == 0
-    assert "images of" in told.out.splitlines()[0]
+    result = command("compare", tiny_run, folds_run, "-o", tmp_path / "out", "--metric", "accuracy")
+    assert result.status == 0
+    assert "images of" in result.out.splitlines()[0]
     assert (tmp_path / "out" / "comparison.html").exists()
     alone = command("compare", tiny_run)
     assert alone.status == 2

@@ -9,9 +9,9 @@ def test_a_state_dict_becomes_safetensors(command, tmp_path):
     shared = torch.arange(4.0)
     tensors = {"a": shared, "b": shared, "c": torch.ones(2, 3).t()}
     torch.save({"state_dict": tensors, "epoch": 7}, tmp_path / "foreign.pth")
-    told = command("convert", tmp_path / "foreign.pth", "--licence", "CC0")
-    assert told.status == 0, told.err
-    assert "3 tensors, 14 values" in told.out
+    result = command("convert", tmp_path / "foreign.pth", "--licence", "CC0")
+    assert result.status == 0, result.err
+    assert "3 tensors, 14 values" in result.out
     made = load_file(tmp_path / "foreign.safetensors")
     assert made.keys() == tensors.keys()
     assert all(torch.equal(made[key], tensors[key]) for key in tensors)
@@ -23,13 +23,13 @@ def test_a_state_dict_becomes_safetensors(command, tmp_path):
 def test_nothing_is_overwritten_and_nothing_left(command, tmp_path):
     torch.save({"a": torch.ones(1)}, tmp_path / "w.pth")
     (tmp_path / "w.safetensors").write_text("mine")
-    told = command("convert", tmp_path / "w.pth")
-    assert told.status == 1
-    assert "exists. Choose another name with -o" in told.complaint
+    result = command("convert", tmp_path / "w.pth")
+    assert result.status == 1
+    assert "exists. Choose another name with -o" in result.complaint
     assert (tmp_path / "w.safetensors").read_text() == "mine"
     (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
-    told = command("convert", tmp_path / "bad.pth")
-    assert told.status == 1
+    result = command("convert", tmp_path / "bad.pth")
+    assert result.status == 1
     assert command("convert", "").status == 1
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["bad.pth", "w.pth", "w.safetensors"]

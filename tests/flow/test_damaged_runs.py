@@ -49,10 +49,10 @@ FILES = ["recipe.toml", "manifest.csv", "history.csv", "predictions.csv", "metri
 @pytest.mark.parametrize("name", FILES)
 def test_report_names_the_damaged_file(run, command, name, damage):
     damage(run / name)
-    told = command("report", run)
-    assert told.status == 1
-    assert str(run / name) in told.complaint
-    assert "as the run wrote it" in told.complaint
+    result = command("report", run)
+    assert result.status == 1
+    assert str(run / name) in result.complaint
+    assert "as the run wrote it" in result.complaint
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "manifest.csv", "predictions.csv", "split.json"])
@@ -66,9 +66,9 @@ def test_every_verb_names_the_damaged_file(run, tiny_run, command, tmp_path, nam
     if name in {"recipe.toml", "manifest.csv"}:
         lines.append(["evaluate", run, "-o", tmp_path / "v"])
     for line in lines:
-        told = command(*line)
-        assert told.status == 1, (line, told.err)
-        assert str(run / name) in told.complaint, line
+        result = command(*line)
+        assert result.status == 1, (line, result.err)
+        assert str(run / name) in result.complaint, line
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "manifest.csv", "recipe.toml"])
@@ -76,9 +76,9 @@ def test_a_run_that_lists_no_files_is_checked_by_its_numbers(run, command, name)
     path = run / "environment.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "files": None}))
     cut_between_rows(run / name)
-    told = command("report", run)
-    assert told.status == 1
-    assert str(run / name) in told.complaint
+    result = command("report", run)
+    assert result.status == 1
+    assert str(run / name) in result.complaint
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_table_may_come_from_another_process(images, model, command, tmp_path,
         ["predict", model, "PIPE", "-o", tmp_path / "p.csv"],
         ["evaluate", model, "--data", "PIPE", "--independent", "-o", tmp_path / "v"],
     ):
-        told = through_pipe(*line)
-        assert told.status == 0, (line, told.err)
+        result = through_pipe(*line)
+        assert result.status == 0, (line, result.err)
     repaired = ["data", "audit", "PIPE", "--quick", "--independent", "--repair", tmp_path / "m.csv"]
     assert through_pipe(*repaired).status == 0

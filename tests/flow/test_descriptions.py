@@ -23,8 +23,8 @@ def train(recipe_file, images, command, tmp_path):
         text = path.read_text().replace('name = "tiny"', 'name = "ernet18-breakhis-folds"', 1)
         path.write_text(f'description = "{CLAIM}"\n{text}')
         options = [part for setting in settings for part in ("--set", setting)]
-        told = command("train", path, "-o", tmp_path / "run", *options)
-        assert told.status == 0, told.err
+        result = command("train", path, "-o", tmp_path / "run", *options)
+        assert result.status == 0, result.err
         return tmp_path / "run"
 
     return call
@@ -37,13 +37,13 @@ def test_page_and_card_describe_what_was_run(train, images):
         "data.split.test=0.3", "train.epochs=1", "seed=7",
     )  # fmt: skip
     for page in (run / "report.html", run / "model" / "card.html"):
-        told = head(page)
-        assert "light_cnn" in told
-        assert "benign and malignant" in told
-        assert "plit by image" in told
-        assert "no stain normalisation" in told.lower()
-        assert "seed 7" in told
-        assert not re.search(r"ernet|breakhis|\bfolds?\b|macenko", told, re.IGNORECASE), told
+        result = head(page)
+        assert "light_cnn" in result
+        assert "benign and malignant" in result
+        assert "plit by image" in result
+        assert "no stain normalisation" in result.lower()
+        assert "seed 7" in result
+        assert not re.search(r"ernet|breakhis|\bfolds?\b|macenko", result, re.IGNORECASE), result
     for page in (run / "report.html", run / "model" / "card.html", run / "model" / "card.md"):
         assert CLAIM not in page.read_text(encoding="utf-8")
     # The author's own words stay with the recipe.
@@ -51,7 +51,7 @@ def test_page_and_card_describe_what_was_run(train, images):
 
 
 def test_folds_and_their_unit_are_described(folds_run):
-    told = head(folds_run / "report.html")
-    assert "2-fold cross-validation by patient" in told
-    assert "light_cnn on phantom" in told
-    assert "10 patients" in told
+    result = head(folds_run / "report.html")
+    assert "2-fold cross-validation by patient" in result
+    assert "light_cnn on phantom" in result
+    assert "10 patients" in result

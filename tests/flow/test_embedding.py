@@ -66,8 +66,8 @@ def embedding_run(table_folder, command):
     """A run of the recipe; made once, read or copied, never changed."""
     run = table_folder / "run"
     if not (run / "metrics.json").exists():
-        told = command("train", table_folder / "recipe.toml", "-o", run)
-        assert told.status == 1, told.err  # two images were skipped
+        result = command("train", table_folder / "recipe.toml", "-o", run)
+        assert result.status == 1, result.err  # two images were skipped
     return run
 
 
@@ -97,12 +97,12 @@ def test_a_run_on_features_is_a_run_like_any_other(embedding_run, table_folder):
 
 def test_the_run_judges_and_predicts(embedding_run, table_folder, command, tmp_path):
     before = read_metrics(embedding_run / "metrics.json")["test"]
-    told = command("evaluate", embedding_run, "-o", tmp_path / "judged")
-    assert told.status == 0, told.err
+    result = command("evaluate", embedding_run, "-o", tmp_path / "judged")
+    assert result.status == 0, result.err
     assert read_metrics(tmp_path / "judged" / "metrics.json")["test"] == before
     table = table_folder / "features.parquet"
-    told = command("predict", embedding_run, table, "-o", tmp_path / "preds.csv")
-    assert told.status == 0, told.err
+    result = command("predict", embedding_run, table, "-o", tmp_path / "preds.csv")
+    assert result.status == 0, result.err
     predicted = pd.read_csv(tmp_path / "preds.csv", index_col="path")["prob_malignant"]
     own = pd.read_csv(embedding_run / "predictions.csv")
     assert len(predicted) == N_PATIENTS * EACH - 2
@@ -113,31 +113,31 @@ def test_the_run_judges_and_predicts(embedding_run, table_folder, command, tmp_p
 def test_an_outside_manifest_needs_features_of_its_own(embedding_run, command, tmp_path):
     make_tables(tmp_path, 1)
     other = ("evaluate", embedding_run / "model", "--data", tmp_path / "manifest.csv")
-    told = command(*other, "-o", tmp_path / "a")
-    assert told.status == 2
-    assert "--features" in told.complaint
-    told = command(*other, "--features", tmp_path / "features.parquet", "-o", tmp_path / "b")
-    assert told.status == 0, told.err
+    result = command(*other, "-o", tmp_path / "a")
+    assert result.status == 2
+    assert "--features" in result.complaint
+    result = command(*other, "--features", tmp_path / "features.parquet", "-o", tmp_path / "b")
+    assert result.status == 0, result.err
     found = read_metrics(tmp_path / "b" / "metrics.json")["external"]
     assert found.n_images == N_PATIENTS * EACH
     assert found.image["auc"].value > 0.9
 
 
 def test_images_are_no_features(embedding_run, command, tmp_path):
-    told = command("predict", embedding_run, tmp_path)
-    assert told.status == 2
-    assert "this model takes tables of 8 features an image, not images" in told.complaint
+    result = command("predict", embedding_run, tmp_path)
+    assert result.status == 2
+    assert "this model takes tables of 8 features an image, not images" in result.complaint
     lacking = tmp_path / "lacking.csv"
     lacking.write_text("path,f0\na.png,1.0\n")
-    told = command("predict", embedding_run, lacking)
-    assert told.status == 1
-    assert "it has no column 'f1' (7 lacking)" in told.complaint
+    result = command("predict", embedding_run, lacking)
+    assert result.status == 1
+    assert "it has no column 'f1' (7 lacking)" in result.complaint
 
 
 def test_without_its_images_a_run_has_no_pictures_and_says_what_was_not_audited(own, command):
-    told = command("train", own / "recipe.toml", "--plan")
-    assert told.status == 0, told.err
-    assert "only features are there of 58 of 58 images" in told.out
+    result = command("train", own / "recipe.toml", "--plan")
+    assert result.status == 0, result.err
+    assert "only features are there of 58 of 58 images" in result.out
     samples = read_manifest(own / "manifest.csv")
     assert _pictures_of_files(RunFolder(own / "run"), samples, None, 0) == []
 
@@ -145,8 +145,8 @@ def test_without_its_images_a_run_has_no_pictures_and_says_what_was_not_audited(
 def test_where_files_are_they_are_compared(table_folder, own, command):
     shutil.copytree(table_folder / "images", own / "images")
     shutil.copy(own / "images/11-4.png", own / "images/1-2.png")
-    told = command("train", own / "recipe.toml", "--plan")
-    assert "pixels in different files: 1-2.png = 11-4.png" in told.out
+    result = command("train", own / "recipe.toml", "--plan")
+    assert "pixels in different files: 1-2.png = 11-4.png" in result.out
 
 
 def test_a_changed_table_is_another_training(embedding_run, own, command):
@@ -158,10 +158,10 @@ def test_a_changed_table_is_another_training(embedding_run, own, command):
     table = pd.read_parquet(own / "features.parquet")
     table.loc[3, "f5"] += 1e-3  # a row of the whole table: its index went along
     table.to_parquet(own / "features.parquet")
-    told = command("train", "--resume", run)
-    assert told.status == 1
-    assert "the content of" in told.complaint
-    assert "images/0-3.png is another" in told.complaint
+    result = command("train", "--resume", run)
+    assert result.status == 1
+    assert "the content of" in result.complaint
+    assert "images/0-3.png is another" in result.complaint
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,14 @@ def test_a_changed_table_is_another_training(embedding_run, own, command):
     ],
 )
 def test_keys_that_speak_of_images_are_refused_by_name(table_folder, command, setting, named):
-    told = command("train", table_folder / "recipe.toml", "--plan", "--set", setting)
-    assert told.status == 2
-    assert named in told.complaint
+    result = command("train", table_folder / "recipe.toml", "--plan", "--set", setting)
+    assert result.status == 2
+    assert named in result.complaint
 
 
 def test_only_features_that_stay_the_same_are_standardised(table_folder, command):
     settings = ("model.name=light_cnn", "transfer.standardise=true")
     chosen = [word for setting in settings for word in ("--set", setting)]
-    told = command("train", table_folder / "recipe.toml", "--plan", *chosen)
-    assert told.status == 2
-    assert "'transfer.standardise' needs features that stay the same" in told.complaint
+    result = command("train", table_folder / "recipe.toml", "--plan", *chosen)
+    assert result.status == 2
+    assert "'transfer.standardise' needs features that stay the same" in result.complaint

@@ -43,9 +43,9 @@ NUMPY = {"model": {"name": "light_cnn", "input_px": 51, "backend": "numpy"}}
 def test_a_split_without_pytorch(process, command, recipe_file, tmp_path):
     recipe = recipe_file(**NUMPY, train={"epochs": 2, "evaluations_per_epoch": 2})
     run = RunFolder(tmp_path / "run")
-    told = process(WITHOUT_TORCH, recipe, run.root, tmp_path)
-    assert told.status == 0, told.err
-    assert "cpu (NumPy engine)" in told.err
+    result = process(WITHOUT_TORCH, recipe, run.root, tmp_path)
+    assert result.status == 0, result.err
+    assert "cpu (NumPy engine)" in result.err
     assert len(read_history(run.history)) == 4
     model = ModelFolder(run.model)
     assert not model.onnx.exists()
@@ -66,8 +66,8 @@ def test_a_split_without_pytorch(process, command, recipe_file, tmp_path):
 def test_folds_with_and_without_pytorch(process, command, recipe_file, tmp_path):
     split = {"protocol": "folds", "k": 2, "val": 0.4}
     recipe = recipe_file(**NUMPY, data={"split": split}, train={"epochs": 1})
-    told = process(WITHOUT_TORCH, recipe, tmp_path / "a", tmp_path)
-    assert told.status == 0, told.err
+    result = process(WITHOUT_TORCH, recipe, tmp_path / "a", tmp_path)
+    assert result.status == 0, result.err
     done = command("train", recipe, "-o", tmp_path / "b")
     assert done.status == 0, done.err
     bare, full = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
@@ -104,22 +104,22 @@ def test_folds_with_and_without_pytorch(process, command, recipe_file, tmp_path)
     ],
 )
 def test_what_the_engine_does_not_have_is_refused(command, recipe_file, tmp_path, sections, key):
-    told = command("train", recipe_file(**NUMPY, **sections), "-o", tmp_path / "run")
-    assert told.status == 2
-    assert f"'{key}'" in told.complaint
+    result = command("train", recipe_file(**NUMPY, **sections), "-o", tmp_path / "run")
+    assert result.status == 2
+    assert f"'{key}'" in result.complaint
     assert not (tmp_path / "run").exists()
 
 
 def test_another_network_is_refused(command, recipe_file, tmp_path):
     model = {**NUMPY["model"], "name": "vgg16"}
-    told = command("train", recipe_file(model=model), "-o", tmp_path / "run")
-    assert told.status == 2
-    assert "no model of the NumPy engine is called 'vgg16'. Known: light_cnn" in told.complaint
+    result = command("train", recipe_file(model=model), "-o", tmp_path / "run")
+    assert result.status == 2
+    assert "no model of the NumPy engine is called 'vgg16'. Known: light_cnn" in result.complaint
 
 
 def test_a_training_that_diverges_ends_in_one_line(command, recipe_file, tmp_path):
     recipe = recipe_file(**NUMPY, train={"lr": 1e30})
-    told = command("train", recipe, "-o", tmp_path / "run")
-    assert told.status == 1
-    assert "the loss is nan at step 2: what comes out of " in told.complaint
-    assert "RuntimeWarning" not in told.err
+    result = command("train", recipe, "-o", tmp_path / "run")
+    assert result.status == 1
+    assert "the loss is nan at step 2: what comes out of " in result.complaint
+    assert "RuntimeWarning" not in result.err

@@ -91,8 +91,8 @@ def test_members_of_two_sizes_in_one_file(joined, command, tmp_path):
         ("tiny", (64, 64)), ("small", (52, 52)),
     ]  # fmt: skip
     assert info.params == sum(one.params for one in info.members)
-    told = command("evaluate", joined.run, "-o", tmp_path / "again")
-    assert told.status == 0
+    result = command("evaluate", joined.run, "-o", tmp_path / "again")
+    assert result.status == 0
     again, first = held_out(tmp_path / "again"), held_out(joined.run)
     gap = (again["prob_malignant"] - first["prob_malignant"].loc[again.index]).abs().max()
     assert gap <= RESIZED_TWICE
@@ -101,8 +101,10 @@ def test_members_of_two_sizes_in_one_file(joined, command, tmp_path):
 def test_it_is_a_run_and_a_model_as_any_other(joined, command, tiny_phantom, tmp_path):
     assert command("predict", joined.run, tiny_phantom / "benign").status == 0
     manifest = joined.run / "manifest.csv"
-    told = command("evaluate", joined.run / "model", "--data", manifest, "-o", tmp_path / "outside")
-    assert told.status == 0
+    result = command(
+        "evaluate", joined.run / "model", "--data", manifest, "-o", tmp_path / "outside"
+    )
+    assert result.status == 0
     page = (joined.run / "report.html").read_text(encoding="utf-8")
     assert "The members and the mean of their probabilities" in page
     assert "eosin ensemble tiny small -o ANEW" in page
@@ -112,18 +114,18 @@ def test_it_is_a_run_and_a_model_as_any_other(joined, command, tiny_phantom, tmp
 
 
 def test_only_what_every_run_held_out_is_judged(command, tiny_run, image_run, tmp_path):
-    told = command("ensemble", tiny_run, image_run, "-o", tmp_path / "e")
-    assert told.status == 0, told.err
+    result = command("ensemble", tiny_run, image_run, "-o", tmp_path / "e")
+    assert result.status == 0, result.err
     common = set(held_out(tiny_run).index) & set(held_out(image_run).index)
     assert set(held_out(tmp_path / "e").index) == common
     n_left = len(set(held_out(tiny_run).index) ^ set(held_out(image_run).index))
     assert (
         f"{len(common)} images are held out in every run; left out: {n_left} that another run "
-        "trained or validated on" in told.err
+        "trained or validated on" in result.err
     )
-    assert "a probability differs by up to" not in told.err  # all read the images alike
+    assert "a probability differs by up to" not in result.err  # all read the images alike
     # The one run knows that the other, divided by image, has trained on the same patients.
-    assert "image: " in told.err
+    assert "image: " in result.err
     audit = json.loads((tmp_path / "e" / "audit.json").read_text())
     assert {finding["message"].partition(":")[0] for finding in audit["findings"]} == {"image"}
     page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
@@ -131,8 +133,8 @@ def test_only_what_every_run_held_out_is_judged(command, tiny_run, image_run, tm
 
 
 def test_folds_are_averaged_as_held_out_by_fold(command, folds_run, tiny_run, tmp_path):
-    told = command("ensemble", folds_run, tiny_run, "-o", tmp_path / "e")
-    assert told.status == 0, told.err
+    result = command("ensemble", folds_run, tiny_run, "-o", tmp_path / "e")
+    assert result.status == 0, result.err
     got = held_out(tmp_path / "e", "oof")
     parts = [held_out(folds_run, "oof").loc[got.index], held_out(tiny_run).loc[got.index]]
     expected = np.mean([part["prob_malignant"] for part in parts], axis=0)
@@ -148,9 +150,9 @@ def test_folds_are_averaged_as_held_out_by_fold(command, folds_run, tiny_run, tm
     # The file holds both folds' networks, one of which has trained on each image.
     assert list(info.metrics) == ["members_held_out"]
     assert info.parity["max_probability_gap"] <= 1e-4
-    told = command("evaluate", tmp_path / "e", "-o", tmp_path / "x")
-    assert told.status == 1
-    assert "has no split" in told.complaint
+    result = command("evaluate", tmp_path / "e", "-o", tmp_path / "x")
+    assert result.status == 1
+    assert "has no split" in result.complaint
 
 
 def test_a_member_of_other_classes_is_named(command, tiny_run, tmp_path):
@@ -160,18 +162,18 @@ def test_a_member_of_other_classes_is_named(command, tiny_run, tmp_path):
         text = (other / name).read_text().replace("malignant", "tumour")
         (other / name).write_text(text)
     list_run_files(RunFolder(other))
-    told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
-    assert told.status == 1
-    assert "differ in their classes: benign, tumour against benign, malignant" in told.complaint
+    result = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
+    assert result.status == 1
+    assert "differ in their classes: benign, tumour against benign, malignant" in result.complaint
     assert not (tmp_path / "e").exists()
 
 
 def test_a_member_that_averages_other_views_is_named(command, tiny_run, tmp_path):
     other = shutil.copytree(tiny_run, tmp_path / "other")
     change(other, test_time="dihedral")
-    told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
-    assert told.status == 1
-    assert "differ in their test-time views: dihedral against none" in told.complaint
+    result = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
+    assert result.status == 1
+    assert "differ in their test-time views: dihedral against none" in result.complaint
     assert not (tmp_path / "e").exists()
 
 
@@ -196,9 +198,9 @@ def test_what_is_no_second_run(command, joined, tiny_run, tmp_path):
         ((head,), 1, "takes features that were computed elsewhere (f.csv)"),
         ((half,), 1, "it has no metrics.json. Go on with: eosin train --resume"),
     ):
-        told = command("ensemble", tiny_run, *others, "-o", tmp_path / "e")
-        assert told.status == status, said
-        assert said in told.complaint
+        result = command("ensemble", tiny_run, *others, "-o", tmp_path / "e")
+        assert result.status == status, said
+        assert said in result.complaint
         assert not (tmp_path / "e").exists()
 
 
@@ -209,10 +211,10 @@ def test_runs_that_share_no_held_out_image(command, tiny_run, tmp_path):
     frame["split"] = frame["split"].map({"val": "test", "test": "val"})
     frame.to_csv(other / "predictions.csv", index=False)
     list_run_files(RunFolder(other))
-    told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
-    assert told.status == 1
-    assert "no image is held out in every run" in told.complaint
-    assert "same split and seed" in told.complaint
+    result = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
+    assert result.status == 1
+    assert "no image is held out in every run" in result.complaint
+    assert "same split and seed" in result.complaint
 
 
 def test_an_image_that_changed_between_the_trainings(command, tiny_run, tmp_path):
@@ -220,9 +222,9 @@ def test_an_image_that_changed_between_the_trainings(command, tiny_run, tmp_path
     change(other)
     inputs = pd.read_parquet(RunFolder(other).inputs)
     inputs.assign(content="another").to_parquet(RunFolder(other).inputs)
-    told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
-    assert told.status == 1
-    assert "the file was changed between the trainings" in told.complaint
+    result = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
+    assert result.status == 1
+    assert "the file was changed between the trainings" in result.complaint
 
 
 def test_a_file_that_is_not_the_mean_is_no_model(command, on_entry, tiny_run, tmp_path):
@@ -230,18 +232,18 @@ def test_a_file_that_is_not_the_mean_is_no_model(command, on_entry, tiny_run, tm
     change(other, temperature=3.0)
     # One member is lost on its way into the file.
     with on_entry(merge_onnx, lambda given: given["members"].pop()):
-        told = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
-    assert told.status == 1
-    assert "the ensemble differs from the mean of its members by" in told.complaint
+        result = command("ensemble", tiny_run, other, "-o", tmp_path / "e")
+    assert result.status == 1
+    assert "the ensemble differs from the mean of its members by" in result.complaint
     assert not ModelFolder(tmp_path / "e" / "model").info.exists()
 
 
 def test_what_is_stopped_half_way_is_no_run(command, stop_at, tiny_run, small_run, tmp_path):
     with stop_at(write_metrics):
-        told = command("ensemble", tiny_run, small_run, "-o", tmp_path / "e")
-    assert told.status == 1
+        result = command("ensemble", tiny_run, small_run, "-o", tmp_path / "e")
+    assert result.status == 1
     # Members of two sizes differ notably from their mean.
-    assert "a probability differs by up to" in told.err
+    assert "a probability differs by up to" in result.err
     assert command("report", tmp_path / "e").status == 1
     with stop_at(merge_onnx):
         assert command("ensemble", tiny_run, small_run, "-o", tmp_path / "f").status == 1

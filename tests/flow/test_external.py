@@ -58,19 +58,19 @@ def test_an_ensemble_of_folds_carries_the_profile_of_all_images(folds_run):
 
 def test_drift_is_told_where_it_is(command, tiny_run, abroad, tmp_path):
     line = ("evaluate", tiny_run, "--data", abroad)
-    told = command(*line, "-o", tmp_path / "a")
-    assert told.status == 1
-    assert "the model does not know the label 'tumour'" in told.complaint
-    assert "--map tumour=CLASS" in told.complaint
+    result = command(*line, "-o", tmp_path / "a")
+    assert result.status == 1
+    assert "the model does not know the label 'tumour'" in result.complaint
+    assert "--map tumour=CLASS" in result.complaint
     assert not (tmp_path / "a").exists()
 
-    told = command(*line, "--map", "tumour=malignant", "-o", tmp_path / "a")
-    assert told.status == 0, told.err
-    assert "drift: far off in" in told.out
+    result = command(*line, "--map", "tumour=malignant", "-o", tmp_path / "a")
+    assert result.status == 0, result.err
+    assert "drift: far off in" in result.out
     # Other pictures of patients of the same names: perhaps the same patients.
-    assert "groups stand in both model's training and outside" in told.out
-    assert "the same name may mean another patient" in told.out
-    assert "report.html" in told.out
+    assert "groups stand in both model's training and outside" in result.out
+    assert "the same name may mean another patient" in result.out
+    assert "report.html" in result.out
     drift = read_document(tmp_path / "a" / "drift.json", Drift)
     assert drift.shifts["red"].verdict == "far off"
     assert drift.shifts["side_px"].verdict == "as in training"
@@ -97,16 +97,16 @@ def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path, command):
     for one, n in ((made, frame.loc[train, "patient"].nunique()), (copies, int(train.sum()))):
         assert one.audit == read_document(one.folder / "audit.json", AuditReport)
         assert train_test_overlap(read_run(one.folder)).n_groups == n
-        told = f"from an outside data set, {n} of which"
-        assert told in (one.folder / "report.html").read_text()
+        result = f"from an outside data set, {n} of which"
+        assert result in (one.folder / "report.html").read_text()
     # The test part alone, which no training saw, shares nothing.
     frame[~train].to_csv(tmp_path / "test.csv", index=False)
-    told = command("evaluate", tiny_run, "--data", tmp_path / "test.csv", "-o", tmp_path / "t")
-    assert "overlap: none found" in told.out
-    told = command("evaluate", tiny_run, "--data", tmp_path / "same.csv", "-o", tmp_path / "u",
+    result = command("evaluate", tiny_run, "--data", tmp_path / "test.csv", "-o", tmp_path / "t")
+    assert "overlap: none found" in result.out
+    result = command("evaluate", tiny_run, "--data", tmp_path / "same.csv", "-o", tmp_path / "u",
                    "--pseudonymise")  # fmt: skip
-    assert "caution  " in told.out
-    assert "over-optimistic" in told.out
+    assert "caution  " in result.out
+    assert "over-optimistic" in result.out
     assert not [p for p in set(frame["patient"]) if p in (tmp_path / "u/audit.json").read_text()]
     # Of its own images a run tells none.
     assert not (tiny_run / "drift.json").exists()
@@ -123,9 +123,9 @@ def test_an_overlap_that_could_not_be_looked_for_is_no_absence(command, tiny_run
     frame.to_csv(run / "manifest.csv", index=False)
     list_run_files(RunFolder(run))
     labels = ("--map", "tumour=malignant")
-    told = command("evaluate", run, "--data", abroad, *labels, "-o", tmp_path / "a")
-    assert told.status == 0, told.err
-    assert f"{n_gone} images of the training could not be read" in told.out
+    result = command("evaluate", run, "--data", abroad, *labels, "-o", tmp_path / "a")
+    assert result.status == 0, result.err
+    assert f"{n_gone} images of the training could not be read" in result.out
 
 
 def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(
@@ -137,10 +137,10 @@ def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(
     del info["files"]  # nor a list of its files
     (model / "model.json").write_text(json.dumps(info))
     labels = ("--map", "tumour=malignant")
-    told = command("evaluate", model, "--data", abroad, *labels, "-o", tmp_path / "a")
-    assert told.status == 0, told.err
-    assert "drift: unknown: the model carries no profile" in told.out
-    assert "others of these patients, is unknown" in told.out
+    result = command("evaluate", model, "--data", abroad, *labels, "-o", tmp_path / "a")
+    assert result.status == 0, result.err
+    assert "drift: unknown: the model carries no profile" in result.out
+    assert "others of these patients, is unknown" in result.out
     assert "others of these patients, is unknown" in (tmp_path / "a" / "report.html").read_text()
     assert json.loads((tmp_path / "a" / "drift.json").read_text())["shifts"] == {}
     assert "no profile of its training images" in (tmp_path / "a" / "report.html").read_text()
@@ -167,6 +167,6 @@ def test_a_stated_prevalence_holds_for_outside_images_too(tiny_run, abroad, tmp_
 
 
 def test_a_map_belongs_to_an_outside_manifest(command, tiny_run):
-    told = command("evaluate", tiny_run, "--map", "tumour=malignant")
-    assert told.status == 2
-    assert "--data" in told.complaint
+    result = command("evaluate", tiny_run, "--map", "tumour=malignant")
+    assert result.status == 2
+    assert "--data" in result.complaint

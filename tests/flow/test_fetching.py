@@ -77,12 +77,12 @@ def listed(folder):
 
 def test_the_whole_way(catalogue, fetch, folder):
     pages = catalogue()
-    told = fetch()
-    assert told.status == 0, told.err
-    assert f"tiny is in {folder} (fetched 2, complete before 0): tree/" in told.out
-    assert f"next: eosin data manifest tiny {folder} -o tiny.csv" in told.out
-    assert "licence:  CC BY 4.0" in told.err
-    assert "citation: Doe 2020" in told.err
+    result = fetch()
+    assert result.status == 0, result.err
+    assert f"tiny is in {folder} (fetched 2, complete before 0): tree/" in result.out
+    assert f"next: eosin data manifest tiny {folder} -o tiny.csv" in result.out
+    assert "licence:  CC BY 4.0" in result.err
+    assert "citation: Doe 2020" in result.err
     assert listed(folder) == ["fetched.json", "table.csv", *IMAGES]
     assert all((folder / name).read_bytes() == data for name, data in IMAGES.items())
     record = json.loads((folder / "fetched.json").read_text())
@@ -102,10 +102,10 @@ def test_the_next_step_is_typed_as_printed(catalogue, command, tmp_path, monkeyp
     catalogue({"tree.tar.gz": make_tar(images), "clusters.csv": table}, name="lc25000")
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "a folder"
-    told = command("data", "fetch", "lc25000", "-o", folder, "--accept-licence")
-    words = shlex.split(told.out.partition("next: eosin ")[2])
-    told = command(*words)
-    assert told.status == 0, told.err
+    result = command("data", "fetch", "lc25000", "-o", folder, "--accept-licence")
+    words = shlex.split(result.out.partition("next: eosin ")[2])
+    result = command(*words)
+    assert result.status == 0, result.err
     assert len((tmp_path / words[-1]).read_text().splitlines()) == 3
 
 
@@ -113,10 +113,10 @@ def test_a_second_fetch_downloads_nothing_and_asks_nothing(catalogue, fetch, com
     pages = catalogue()
     fetch()
     asked = [len(page.asked) for page in pages.values()]
-    told = command("data", "fetch", "tiny", "-o", folder)
-    assert told.status == 0, told.err
-    assert "fetched 0, complete before 2" in told.out
-    assert "licence" not in told.err
+    result = command("data", "fetch", "tiny", "-o", folder)
+    assert result.status == 0, result.err
+    assert "fetched 0, complete before 2" in result.out
+    assert "licence" not in result.err
     assert [len(page.asked) for page in pages.values()] == asked
 
 
@@ -127,11 +127,11 @@ def test_without_published_sums_what_came_first_is_recorded_and_held(catalogue, 
     assert {file["checksum"] for file in record["files"]} == {"recorded on first download"}
     (folder / "table.csv").unlink()
     catalogue({"tree.tar.gz": ARCHIVE, "table.csv": b"path,label\nchanged,b\n"}, checksums=False)
-    told = fetch()
-    assert told.status == 1
-    assert sha256(TABLE) in told.complaint
-    assert sha256(b"path,label\nchanged,b\n") in told.complaint
-    assert "recorded when it was first fetched" in told.complaint
+    result = fetch()
+    assert result.status == 1
+    assert sha256(TABLE) in result.complaint
+    assert sha256(b"path,label\nchanged,b\n") in result.complaint
+    assert "recorded when it was first fetched" in result.complaint
     assert not (folder / "table.csv").exists()
 
 
@@ -140,12 +140,12 @@ def test_what_was_changed_on_the_disk_is_told_with_both_sums(catalogue, fetch, f
     catalogue()
     fetch()
     (folder / victim).write_bytes(b"spoilt")
-    told = fetch()
-    assert told.status == 1
-    assert "has changed since it was fetched" in told.complaint
-    assert told.complaint.count("sha256:") == 2
+    result = fetch()
+    assert result.status == 1
+    assert "has changed since it was fetched" in result.complaint
+    assert result.complaint.count("sha256:") == 2
     assert (folder / victim).read_bytes() == b"spoilt"
-    assert "Move it away to fetch it again, or choose another folder with -o" in told.complaint
+    assert "Move it away to fetch it again, or choose another folder with -o" in result.complaint
     assert fetch(folder=folder.with_name("another")).status == 0
     thing = folder / victim.split("/")[0]
     thing.rename(folder.with_name("away"))
@@ -164,10 +164,10 @@ def test_a_wrong_checksum_deletes_the_file_and_names_both(catalogue, fetch, fold
     pages = catalogue()
     served = bytes(len(TABLE))
     pages["table.csv"].data = served
-    told = fetch()
-    assert told.status == 1
-    assert sha256(served) in told.complaint
-    assert sha256(TABLE) in told.complaint
+    result = fetch()
+    assert result.status == 1
+    assert sha256(served) in result.complaint
+    assert sha256(TABLE) in result.complaint
     assert listed(folder) == ["fetched.json", *IMAGES]
 
 
@@ -179,10 +179,10 @@ def test_a_mirror_steps_in(catalogue, fetch, folder, server, replace_entry):  # 
     )
     moved = Source(**{**vars(source), "files": (file,)})
     replace_entry(SOURCES, "tiny", moved)
-    told = fetch()
-    assert told.status == 0, told.err
-    assert "answered 404" in told.err
-    assert "trying the next address" in told.err
+    result = fetch()
+    assert result.status == 0, result.err
+    assert "answered 404" in result.err
+    assert "trying the next address" in result.err
     assert (folder / "table.csv").read_bytes() == TABLE
 
 
@@ -215,11 +215,11 @@ def test_a_folder_in_the_way_is_not_touched(catalogue, fetch, folder):
     catalogue()
     (folder / "tree").mkdir(parents=True)
     (folder / "tree" / "mine.txt").write_text("mine")
-    told = fetch()
-    assert told.status == 1
-    assert "is there already" in told.complaint
+    result = fetch()
+    assert result.status == 1
+    assert "is there already" in result.complaint
     assert listed(folder / "tree") == ["mine.txt"]
-    assert "Move it away, or choose another folder with -o" in told.complaint
+    assert "Move it away, or choose another folder with -o" in result.complaint
     assert fetch(folder=folder.with_name("another")).status == 0
     (folder / "tree").rename(folder.with_name("away"))
     assert fetch().status == 0
@@ -238,9 +238,9 @@ def test_a_dangerous_archive_is_told_and_leaves_nothing_outside(
 ):
     catalogue({name: data})
     before = {path.name for path in tmp_path.iterdir()}
-    told = fetch()
-    assert told.status == 1
-    assert "was not unpacked" in told.complaint
+    result = fetch()
+    assert result.status == 1
+    assert "was not unpacked" in result.complaint
     assert {path.name for path in tmp_path.iterdir()} == before | {"data"}
     assert listed(folder) == sorted([name, "fetched.json"])
 
@@ -261,16 +261,16 @@ def test_a_licence_that_changed_is_asked_for_again(catalogue, fetch, command, fo
     catalogue({"table.csv": TABLE})
     fetch()
     catalogue({"table.csv": TABLE}, licence="ask the makers")
-    told = command("data", "fetch", "tiny", "-o", folder)
-    assert told.status == 2
-    assert "--accept-licence" in told.complaint
+    result = command("data", "fetch", "tiny", "-o", folder)
+    assert result.status == 2
+    assert "--accept-licence" in result.complaint
 
 
 def test_without_a_terminal_the_licence_needs_the_flag(catalogue, command, folder):
     pages = catalogue()
-    told = command("data", "fetch", "tiny", "-o", folder)
-    assert told.status == 2
-    assert "--accept-licence" in told.complaint
+    result = command("data", "fetch", "tiny", "-o", folder)
+    assert result.status == 2
+    assert "--accept-licence" in result.complaint
     assert pages["table.csv"].asked == []
     assert not folder.exists()
     assert command("data", "fetch", "tiny", "-o", folder, "--accept-licence").status == 0
@@ -280,17 +280,17 @@ def test_offline_opens_no_socket(catalogue, fetch, monkeypatch):
     pages = catalogue()
     monkeypatch.setenv("EOSIN_OFFLINE", "1")
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a socket was opened"))
-    told = fetch()
-    assert told.status == 1
-    assert "--offline or EOSIN_OFFLINE forbids" in told.complaint
+    result = fetch()
+    assert result.status == 1
+    assert "--offline or EOSIN_OFFLINE forbids" in result.complaint
     assert pages["table.csv"].asked == []
 
 
 def test_the_folder_is_named_or_found(catalogue, command, monkeypatch, tmp_path):
     catalogue()
-    told = command("data", "fetch", "tiny", "--accept-licence")
-    assert told.status == 2
-    assert "Give a folder with -o, or set $EOSIN_DATA" in told.complaint
+    result = command("data", "fetch", "tiny", "--accept-licence")
+    assert result.status == 2
+    assert "Give a folder with -o, or set $EOSIN_DATA" in result.complaint
     where = tmp_path / "own"
     assert command("data", "fetch", "tiny", "--accept-licence", "-o", where).status == 0
     monkeypatch.setenv("EOSIN_DATA", str(tmp_path / "all"))
@@ -299,17 +299,17 @@ def test_the_folder_is_named_or_found(catalogue, command, monkeypatch, tmp_path)
 
 
 def test_an_unknown_name_is_told_with_close_matches(command):
-    told = command("data", "fetch", "mnits", "-o", "x")
-    assert told.status == 2
-    assert "Did you mean 'mnist'?" in told.complaint
+    result = command("data", "fetch", "mnits", "-o", "x")
+    assert result.status == 2
+    assert "Did you mean 'mnist'?" in result.complaint
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if not SOURCES.get(name).files])
 def test_what_cannot_be_fetched_is_told_with_the_way_to_it(command, tmp_path, name):
-    told = command("data", "fetch", name, "-o", tmp_path / "data", "--accept-licence")
-    assert told.status == 1
-    assert "cannot be fetched by this command" in told.complaint
-    assert "https://" in told.complaint
+    result = command("data", "fetch", name, "-o", tmp_path / "data", "--accept-licence")
+    assert result.status == 1
+    assert "cannot be fetched by this command" in result.complaint
+    assert "https://" in result.complaint
     assert not (tmp_path / "data").exists()
 
 
@@ -317,8 +317,8 @@ def test_another_data_set_s_folder_is_refused(catalogue, fetch, command, folder)
     catalogue()
     fetch()
     catalogue({"table.csv": TABLE}, name="other")
-    told = command("data", "fetch", "other", "-o", folder, "--accept-licence")
-    assert "holds the data set 'tiny', not 'other'" in told.complaint
+    result = command("data", "fetch", "other", "-o", folder, "--accept-licence")
+    assert "holds the data set 'tiny', not 'other'" in result.complaint
     another = folder.with_name("another")
     assert command("data", "fetch", "other", "-o", another, "--accept-licence").status == 0
 
@@ -326,18 +326,18 @@ def test_another_data_set_s_folder_is_refused(catalogue, fetch, command, folder)
 def test_what_does_not_fit_is_refused_before_it_is_begun(catalogue, fetch, monkeypatch):
     pages = catalogue()
     monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 1000}))
-    told = fetch()
-    assert told.status == 1
-    assert "1.0 kB are free" in told.complaint
+    result = fetch()
+    assert result.status == 1
+    assert "1.0 kB are free" in result.complaint
     assert pages["tree.tar.gz"].asked == []
 
 
 def test_a_disk_that_fills_up_while_unpacking_is_told_and_emptied(catalogue, fetch, small_disk):
     catalogue({"zeros.gz": zeros(4)})
-    told = fetch(folder=small_disk / "data")
-    assert told.status == 1
-    assert "no space left" in told.complaint
-    assert "Free some space" in told.complaint
+    result = fetch(folder=small_disk / "data")
+    assert result.status == 1
+    assert "no space left" in result.complaint
+    assert "Free some space" in result.complaint
     assert listed(small_disk / "data") == ["fetched.json", "zeros.gz"]
 
 
@@ -371,8 +371,8 @@ def test_what_another_fetch_recorded_meanwhile_is_kept(catalogue, fetch, folder)
         assert fetch().status == 0  # the same command in another window
         return True
 
-    told = fetch_dataset("tiny", folder, confirm=accept)
-    assert told.kept == ("tree.tar.gz", "table.csv")
+    result = fetch_dataset("tiny", folder, confirm=accept)
+    assert result.kept == ("tree.tar.gz", "table.csv")
     assert [page.served for page in pages.values()] == [len(ARCHIVE), len(TABLE)]
     assert len(json.loads((folder / "fetched.json").read_text())["files"]) == 2
 
@@ -395,8 +395,8 @@ def test_a_kill_after_the_last_byte_costs_no_second_download(
         patch.setattr("shutil.rmtree", lambda *_arguments, **_options: None)  # no clearing up
         with on_entry(step, kill), pytest.raises(Killed):
             fetch_dataset("tiny", folder, accept_licence=True)
-    told = fetch()
-    assert told.status == 0, told.err
+    result = fetch()
+    assert result.status == 0, result.err
     assert pages["big.bin"].served == len(data)
     assert listed(folder) == ["big.bin", "fetched.json"]
 
@@ -445,8 +445,8 @@ def test_a_stopped_fetch_keeps_its_part_and_goes_on(
     assert not (folder / "big.bin").exists()
     pages["big.bin"].slow_s = 0
     before = pages["big.bin"].asked.copy()
-    told = command(*words) if how == signal.SIGINT else fetch()
-    assert told.status == 0, told.err
+    result = command(*words) if how == signal.SIGINT else fetch()
+    assert result.status == 0, result.err
     assert pages["big.bin"].asked[len(before)] == (f"bytes={kept}-", '"one"')
     assert (folder / "big.bin").read_bytes() == data
     assert listed(folder) == ["big.bin", "fetched.json"]

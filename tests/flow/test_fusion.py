@@ -69,7 +69,7 @@ def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def told(run):
+def result(run):
     """The run's probabilities of its test part, (N, 2), in the order of its bundles' names."""
     table = pd.read_csv(run / "predictions.csv").query("split == 'test'")
     return table.assign(path=table["path"].map(names)).sort_values("path")[PROBABILITIES].to_numpy()
@@ -110,7 +110,7 @@ def test_predict_makes_the_same_bundles_of_a_table(fused, flat, command, tmp_pat
     assert done.status == 0, done.err
     found = pd.read_csv(tmp_path / "p.csv")
     found = found.assign(path=found["path"].map(names)).sort_values("path")
-    np.testing.assert_allclose(found[PROBABILITIES].to_numpy(), told(fused), atol=1e-6)
+    np.testing.assert_allclose(found[PROBABILITIES].to_numpy(), result(fused), atol=1e-6)
 
 
 def test_evaluate_makes_the_same_bundles_of_a_table(fused, flat, command, tmp_path):

@@ -663,11 +663,11 @@ def test_a_hint_works_when_typed_as_printed(scenario, command, workshop):
     if scenario.before:
         scenario.before(workshop)
     line = [str(word) for word in scenario.line(workshop)]
-    told = command(*line)
-    assert told.status in {1, 2}, told.out
+    result = command(*line)
+    assert result.status in {1, 2}, result.out
     kept = line[: len(line) - scenario.n_replaced]
-    found = suggestions(told.complaint.partition(". ")[2])
-    assert found, told.complaint
+    found = suggestions(result.complaint.partition(". ")[2])
+    assert found, result.complaint
     for typed in found if scenario.only is None else [found[scenario.only]]:
         words = list(fill_in(typed, scenario, workshop))
         again = words[1:] if words[0] == "eosin" else [*kept, *words]

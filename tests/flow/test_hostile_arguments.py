@@ -38,10 +38,10 @@ def _is_plain(text):
     ],
 )  # fmt: skip
 def test_no_control_character_of_an_argument_reaches_the_terminal(command, arguments):
-    told = command(*arguments)
-    assert told.status in {1, 2}
-    assert _is_plain(told.out + told.err)
-    assert len(told.err) < 3000
+    result = command(*arguments)
+    assert result.status in {1, 2}
+    assert _is_plain(result.out + result.err)
+    assert len(result.err) < 3000
 
 
 def test_no_control_character_of_a_file_name_reaches_the_terminal(command, tmp_path):
@@ -49,25 +49,25 @@ def test_no_control_character_of_a_file_name_reaches_the_terminal(command, tmp_p
     folder.mkdir()
     Image.new("RGB", (32, 32)).save(folder / "a\x1b[31m\u202eb.png")
     (folder / "c\r\x9b\n.png").write_bytes(b"no image")
-    told = command("data", "check", folder)
-    assert told.status == 1
-    assert _is_plain(told.out + told.err)
-    assert r"c\x0d\x9b\x0a.png" in told.out
+    result = command("data", "check", folder)
+    assert result.status == 1
+    assert _is_plain(result.out + result.err)
+    assert r"c\x0d\x9b\x0a.png" in result.out
     answer = json.loads(command("data", "check", folder, "--json").out)
     assert answer
 
 
 @pytest.mark.parametrize("argument", ["a\0b", "--set=a=\0"])
 def test_the_character_nul_is_a_wrong_command_line(command, argument):
-    told = command("train", argument)
-    assert told.status == 2
-    assert "NUL" in told.complaint
+    result = command("train", argument)
+    assert result.status == 2
+    assert "NUL" in result.complaint
 
 
 def test_a_very_long_argument_is_not_repeated_whole(command):
-    told = command("train", "a" * 100_000)
-    assert told.status == 2
-    assert len(told.complaint) < 3000
+    result = command("train", "a" * 100_000)
+    assert result.status == 2
+    assert len(result.complaint) < 3000
 
 
 @pytest.mark.skipif(resource is None, reason="no limits")
@@ -77,12 +77,12 @@ def test_scarce_memory_is_named_before_a_library_ends_the_process(process, tmp_p
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (limit_mb << 20, limit_mb << 20))
 
-    told = process(
+    result = process(
         "from eosin.__main__ import run; run()", "predict", tmp_path, tmp_path, preexec_fn=limit
     )
-    assert told.status == 1
-    assert "memory ran out" in told.complaint
-    assert len(told.err.splitlines()) == 1
+    assert result.status == 1
+    assert "memory ran out" in result.complaint
+    assert len(result.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_lack_of_memory_is_known_however_a_library_reports_it(command, on_entry,
             raise ImportError("the C-extensions failed") from cause
 
     with on_entry(models, fail):
-        told = command("models")
-    assert told.status == 1
-    assert "memory ran out" in told.complaint
+        result = command("models")
+    assert result.status == 1
+    assert "memory ran out" in result.complaint
 
 
 # --- files that cannot be read ---
@@ -120,9 +120,9 @@ def test_an_unreadable_file_gets_a_hint_for_reading(process, tmp_path):
         "os.geteuid() or os.setuid(65534)\n"  # root may read everything
         "try: open(sys.argv[1])\nexcept OSError as error: print(hint_of(error))"
     )
-    told = process(code, secret)
-    assert "read" in told.out
-    assert "-o" not in told.out
+    result = process(code, secret)
+    assert "read" in result.out
+    assert "-o" not in result.out
 
 
 @pytest.mark.parametrize("verb", ["train", "report", "evaluate", "compare"])
@@ -130,9 +130,9 @@ def test_a_link_to_itself_is_no_internal_error(command, tmp_path, verb):
     link = tmp_path / "link"
     link.symlink_to(link)
     arguments = [link, link] if verb == "compare" else [link]
-    told = command(verb, *arguments)
-    assert told.status in {1, 2}
-    assert str(link) in told.complaint
+    result = command(verb, *arguments)
+    assert result.status in {1, 2}
+    assert str(link) in result.complaint
 
 
 def test_a_link_to_nothing_stands_in_the_way_of_a_run(command, tmp_path, tiny_values):
@@ -140,9 +140,9 @@ def test_a_link_to_nothing_stands_in_the_way_of_a_run(command, tmp_path, tiny_va
         tomli_w.dumps(tiny_values(tmp_path / "phantom")), encoding="utf-8"
     )
     (tmp_path / "run").symlink_to(tmp_path / "none")
-    told = command("train", tmp_path / "recipe.toml", "-o", tmp_path / "run")
-    assert told.status == 1
-    assert "Choose another" in told.complaint
+    result = command("train", tmp_path / "recipe.toml", "-o", tmp_path / "run")
+    assert result.status == 1
+    assert "Choose another" in result.complaint
 
 
 @pytest.mark.timeout(30)
@@ -158,6 +158,6 @@ def test_weights_that_are_no_file_are_not_waited_for(command, tmp_path, kind, en
         here = socket.socket(socket.AF_UNIX)
         here.bind(str(path))
         here.close()
-    told = command("convert", path, "-o", tmp_path / "new.safetensors")
-    assert told.status == 1
-    assert "not a file" in told.complaint
+    result = command("convert", path, "-o", tmp_path / "new.safetensors")
+    assert result.status == 1
+    assert "not a file" in result.complaint

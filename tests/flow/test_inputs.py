@@ -97,9 +97,9 @@ def crossing(frame):
     ],
 )
 def test_a_manifest_that_does_not_fit(train_on, manifest, tmp_path, change, said):
-    told = train_on(manifest=manifest(change))
-    assert told.status == 1
-    assert said in told.complaint
+    result = train_on(manifest=manifest(change))
+    assert result.status == 1
+    assert said in result.complaint
     assert not (tmp_path / "run").exists()
 
 
@@ -108,20 +108,20 @@ def test_tables_that_are_none(command, manifest, tmp_path):
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)) * 4)
     (tmp_path / "ragged.csv").write_text("path,label\na,b\na,b,c,d\n")
     for name in ("none.csv", "empty.csv", "binary.csv", "ragged.csv"):
-        told = command("data", "audit", tmp_path / name)
-        assert told.status == 1
-        assert name in told.complaint
+        result = command("data", "audit", tmp_path / name)
+        assert result.status == 1
+        assert name in result.complaint
 
 
 def test_folders_that_are_missing_or_empty(command, train_on, model, tmp_path):
     empty = tmp_path / "empty folder"
     empty.mkdir()
-    told = train_on(folder=tmp_path / "nowhere")
-    assert told.status == 1
-    assert "does not exist" in told.complaint
-    told = train_on(folder=empty)
-    assert told.status == 1
-    assert "holds no images in class folders. Lay them out as" in told.complaint
+    result = train_on(folder=tmp_path / "nowhere")
+    assert result.status == 1
+    assert "does not exist" in result.complaint
+    result = train_on(folder=empty)
+    assert result.status == 1
+    assert "holds no images in class folders. Lay them out as" in result.complaint
     assert not (tmp_path / "run").exists()
     for arguments in (
         ("predict", model, empty),
@@ -132,18 +132,18 @@ def test_folders_that_are_missing_or_empty(command, train_on, model, tmp_path):
         ("data", "manifest", "folder", empty, "-o", tmp_path / "new" / "m.csv"),
         ("data", "manifest", "breakhis", empty, "-o", tmp_path / "new" / "m.csv"),
     ):
-        told = command(*arguments)
-        assert told.status == 1
-        assert str(tmp_path) in told.complaint
+        result = command(*arguments)
+        assert result.status == 1
+        assert str(tmp_path) in result.complaint
     assert not (tmp_path / "new").exists()
 
 
 def test_the_place_of_a_data_set_must_be_known(command, recipe_file, monkeypatch, tmp_path):
     monkeypatch.delenv("EOSIN_DATA", raising=False)
     recipe = recipe_file(data={"dataset": "breakhis"}, drop=("root", "options"))
-    told = command("train", recipe, "-o", tmp_path / "run")
-    assert told.status == 1
-    assert "$EOSIN_DATA" in told.complaint
+    result = command("train", recipe, "-o", tmp_path / "run")
+    assert result.status == 1
+    assert "$EOSIN_DATA" in result.complaint
 
 
 def test_a_class_with_too_few_groups_says_how_many_are_needed(train_on, manifest, tmp_path):
@@ -151,28 +151,28 @@ def test_a_class_with_too_few_groups_says_how_many_are_needed(train_on, manifest
         names = sorted(set(frame.loc[frame["label"] == "malignant", "patient"]))[:2]
         return frame[(frame["label"] == "benign") | frame["patient"].isin(names)]
 
-    told = train_on(manifest=manifest(few))
-    assert told.status == 1
-    assert "the class 'malignant' has 2 groups, but 3 are needed" in told.complaint
-    told = train_on(manifest=manifest(few), data={"split": {"protocol": "folds", "k": 5}})
-    assert told.status == 1
-    assert "the class 'malignant' has 2 groups, but 5 are needed" in told.complaint
+    result = train_on(manifest=manifest(few))
+    assert result.status == 1
+    assert "the class 'malignant' has 2 groups, but 3 are needed" in result.complaint
+    result = train_on(manifest=manifest(few), data={"split": {"protocol": "folds", "k": 5}})
+    assert result.status == 1
+    assert "the class 'malignant' has 2 groups, but 5 are needed" in result.complaint
     assert not (tmp_path / "run").exists()
 
 
 def test_a_group_in_two_splits_stops_a_strict_run(command, train_on, manifest, tmp_path):
     path = manifest(crossing)
-    told = command("data", "audit", path)
-    assert told.status == 1
-    assert "leak     same_group: 1 group stands in both train and test" in told.out
-    told = train_on(manifest=path, data={"split": {"protocol": "column"}})
-    assert told.status == 1
-    assert "the split leaks: 1 group stands in both train and test" in told.complaint
-    assert "--allow-leak" in told.complaint
+    result = command("data", "audit", path)
+    assert result.status == 1
+    assert "leak     same_group: 1 group stands in both train and test" in result.out
+    result = train_on(manifest=path, data={"split": {"protocol": "column"}})
+    assert result.status == 1
+    assert "the split leaks: 1 group stands in both train and test" in result.complaint
+    assert "--allow-leak" in result.complaint
     assert not (tmp_path / "run").exists()
-    told = train_on("--allow-leak", manifest=path, data={"split": {"protocol": "column"}})
-    assert told.status == 0
-    assert "this split leaks" in told.err
+    result = train_on("--allow-leak", manifest=path, data={"split": {"protocol": "column"}})
+    assert result.status == 0
+    assert "this split leaks" in result.err
     assert "same_group" in (tmp_path / "run" / "audit.json").read_text()
 
 
@@ -181,10 +181,10 @@ def test_an_audit_tells_copies_and_names_what_it_could_not_read(command, images,
     shutil.copy(benign[0], images / "malignant" / "copy.png")
     cut(benign[-1])
     path = manifest(by_patient)
-    told = command("data", "audit", path)
-    assert told.status == 1
-    assert "identical_bytes" in told.out
-    assert benign[-1].name in told.err
+    result = command("data", "audit", path)
+    assert result.status == 1
+    assert "identical_bytes" in result.out
+    assert benign[-1].name in result.err
     assert command("data", "audit", manifest(lambda f: f), "--allow-skipped").status == 0
 
 
@@ -196,9 +196,9 @@ def test_an_audit_says_what_it_did_not_compare(command, tmp_path):
     rows = "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(4))
     (tmp_path / "table.csv").write_text(f"path,label\n{rows}")
     audit = ("data", "audit", tmp_path / "table.csv", "--quick")
-    told = command(*audit, "-o", tmp_path / "out")
-    assert told.status == 1
-    assert told.err.splitlines()[-1].endswith(f"see {tmp_path / 'out' / 'skipped.csv'}")
+    result = command(*audit, "-o", tmp_path / "out")
+    assert result.status == 1
+    assert result.err.splitlines()[-1].endswith(f"see {tmp_path / 'out' / 'skipped.csv'}")
     assert len(pd.read_csv(tmp_path / "out" / "skipped.csv")) == 3
     words = "3 of 4 images could not be read and were not compared by their pixels."
     assert json.loads((tmp_path / "out" / "audit.json").read_text())["reach"][0] == words
@@ -216,15 +216,15 @@ def test_unreadable_images_are_listed_and_the_rest_is_done(
     broken = [cut(files[0]), cut(files[1], jpeg=True)]
     files[2].write_bytes(b"")
     broken.append(files[2])
-    told = command("data", "check", images)
-    assert told.status == 1
-    assert all(file.name in told.out for file in broken)
-    assert "60 images, 3 unreadable" in told.out
+    result = command("data", "check", images)
+    assert result.status == 1
+    assert all(file.name in result.out for file in broken)
+    assert "60 images, 3 unreadable" in result.out
 
-    told = train_on(folder=images)
-    assert told.status == 1
+    result = train_on(folder=images)
+    assert result.status == 1
     run = tmp_path / "run"
-    assert told.err.splitlines()[-1] == f"3 files could not be read: see {run / 'skipped.csv'}"
+    assert result.err.splitlines()[-1] == f"3 files could not be read: see {run / 'skipped.csv'}"
     listed = pd.read_csv(run / "skipped.csv")
     assert [file.name for file in broken] == [path.split("/")[-1] for path in listed["path"]]
     assert listed["reason"].str.len().min() > 0
@@ -232,28 +232,28 @@ def test_unreadable_images_are_listed_and_the_rest_is_done(
     assert all(file.name in page for file in broken)
     assert command("train", "--resume", run, "--allow-skipped").status == 0
 
-    told = command("predict", model, images, "-o", tmp_path / "p" / "preds.csv")
-    assert told.status == 1
+    result = command("predict", model, images, "-o", tmp_path / "p" / "preds.csv")
+    assert result.status == 1
     assert len(pd.read_csv(tmp_path / "p" / "preds.csv")) == 57
     assert len(pd.read_csv(tmp_path / "p" / "preds.skipped.csv")) == 3
-    told = command("predict", model, images, "--allow-skipped")
-    assert told.status == 0
-    assert len(told.out.splitlines()) == 58
+    result = command("predict", model, images, "--allow-skipped")
+    assert result.status == 0
+    assert len(result.out.splitlines()) == 58
     # The list of an earlier call must not stand beside a complete table.
-    told = command("predict", model, images / "malignant", "-o", tmp_path / "p" / "preds.csv")
-    assert told.status == 0
+    result = command("predict", model, images / "malignant", "-o", tmp_path / "p" / "preds.csv")
+    assert result.status == 0
     assert not (tmp_path / "p" / "preds.skipped.csv").exists()
-    told = command("predict", model, *broken)
-    assert told.status == 1
-    assert "no file can be read" in told.complaint
+    result = command("predict", model, *broken)
+    assert result.status == 1
+    assert "no file can be read" in result.complaint
 
 
 def test_a_missing_file_does_not_stop_a_prediction(command, images, model, tmp_path):
     there = sorted((images / "benign").rglob("*.png"))[:2]
     gone = tmp_path / "gone.png"
-    told = command("predict", model, there[0], gone, there[1], "-o", tmp_path / "preds.csv")
-    assert told.status == 1
-    assert "1 file could not be read" in told.err
+    result = command("predict", model, there[0], gone, there[1], "-o", tmp_path / "preds.csv")
+    assert result.status == 1
+    assert "1 file could not be read" in result.err
     assert len(pd.read_csv(tmp_path / "preds.csv")) == 2
     listed = pd.read_csv(tmp_path / "preds.skipped.csv")
     assert list(listed["path"]) == [str(gone)]
@@ -263,9 +263,9 @@ def test_a_missing_file_does_not_stop_a_prediction(command, images, model, tmp_p
 def test_an_image_that_vanishes_after_it_was_listed(train_on, images, on_entry, tmp_path):
     gone = sorted((images / "malignant").rglob("*.png"))[3]
     with on_entry(load_bank, lambda _given: gone.unlink(missing_ok=True)):
-        told = train_on(folder=images)
-    assert told.status == 1
-    assert "1 file could not be read" in told.err
+        result = train_on(folder=images)
+    assert result.status == 1
+    assert "1 file could not be read" in result.err
     listed = pd.read_csv(tmp_path / "run" / "skipped.csv")
     assert list(listed["path"]) == [gone.relative_to(images).as_posix()]
     assert "does not exist" in listed["reason"][0]
@@ -284,27 +284,27 @@ def test_paths_with_spaces_and_other_letters(command, recipe_file, images, tmp_p
         drop=("options",),
     )
     run = place / "lauf 1 é"
-    told = command("train", recipe, "-o", run)
-    assert told.status == 0, told.err
-    assert str(run / "report.html") in told.out
+    result = command("train", recipe, "-o", run)
+    assert result.status == 0, result.err
+    assert str(run / "report.html") in result.out
     assert command("train", run / "recipe.toml", "--plan").status == 0
     assert command("report", run).status == 0
-    told = command("evaluate", run, "-o", place / "urteil ñ")
-    assert told.status == 0
+    result = command("evaluate", run, "-o", place / "urteil ñ")
+    assert result.status == 0
     assert read_metrics(place / "urteil ñ" / "metrics.json") == {
         "test": read_metrics(run / "metrics.json")["test"]
     }
-    told = command("predict", run, place / "bilder von heute", "-o", place / "vorher sage.csv")
-    assert told.status == 0
+    result = command("predict", run, place / "bilder von heute", "-o", place / "vorher sage.csv")
+    assert result.status == 0
     assert len(pd.read_csv(place / "vorher sage.csv")) == 60
     made = place / "liste œ.csv"
     root = place / "bilder von heute"
     assert command("data", "manifest", "folder", root, "-o", made).status == 0
     assert command("data", "audit", made).status == 0
     assert command("data", "check", made).status == 0
-    told = command("data", "manifest", "folder", root, "-o", made)
-    assert told.status == 1
-    assert "exists already" in told.complaint
+    result = command("data", "manifest", "folder", root, "-o", made)
+    assert result.status == 1
+    assert "exists already" in result.complaint
 
 
 def test_a_column_split_may_hold_anything_where_no_split_is_read(
@@ -313,6 +313,6 @@ def test_a_column_split_may_hold_anything_where_no_split_is_read(
     path = manifest(spoil("split", "holdout", slice(0, 3)))
     assert command("data", "check", path).status == 0
     assert command("predict", tiny_run, path, "-o", tmp_path / "p.csv").status == 0
-    told = command("data", "audit", path, "--quick")
-    assert told.status == 1
-    assert "'holdout'" in told.complaint
+    result = command("data", "audit", path, "--quick")
+    assert result.status == 1
+    assert "'holdout'" in result.complaint

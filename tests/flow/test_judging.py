@@ -35,9 +35,9 @@ def test_a_hospital_without_pytorch(process, tiny_run, tmp_path):
     manifest["path"] = [str((tiny_run / path).resolve()) for path in manifest["path"]]
     manifest.to_csv(run / "manifest.csv", index=False)
     list_run_files(RunFolder(run))
-    told = process(WITHOUT_TORCH, run, tmp_path)
-    assert told.status == 1
-    assert told.err.splitlines()[-1] == (
+    result = process(WITHOUT_TORCH, run, tmp_path)
+    assert result.status == 1
+    assert result.err.splitlines()[-1] == (
         "eosin: training needs PyTorch and Lightning, which are not installed. "
         "pip install 'eosin[train]'"
     )
@@ -48,28 +48,28 @@ def test_a_hospital_without_pytorch(process, tiny_run, tmp_path):
 
 
 def test_every_split_can_be_judged_again(command, tiny_run, tmp_path):
-    told = command("evaluate", tiny_run, "--split", "val", "-o", tmp_path / "val")
-    assert told.status == 0
+    result = command("evaluate", tiny_run, "--split", "val", "-o", tmp_path / "val")
+    assert result.status == 0
     assert set(read_metrics(tmp_path / "val" / "metrics.json")) == {"val"}
-    told = command("evaluate", tiny_run, "--split", "vall", "-o", tmp_path / "x")
-    assert told.status == 2
-    assert "no split 'vall'. Did you mean 'val'?" in told.complaint
+    result = command("evaluate", tiny_run, "--split", "vall", "-o", tmp_path / "x")
+    assert result.status == 2
+    assert "no split 'vall'. Did you mean 'val'?" in result.complaint
     assert not (tmp_path / "x").exists()
-    told = command("evaluate", tiny_run, "-o", tmp_path / "val")
-    assert told.status == 1
-    assert "is not empty" in told.complaint
+    result = command("evaluate", tiny_run, "-o", tmp_path / "val")
+    assert result.status == 1
+    assert "is not empty" in result.complaint
 
 
 def test_folds_are_judged_each_by_its_own_model(command, folds_run, tmp_path):
-    told = command("evaluate", folds_run, "-o", tmp_path / "again")
-    assert told.status == 0
+    result = command("evaluate", folds_run, "-o", tmp_path / "again")
+    assert result.status == 0
     before, after = (
         read_metrics(f / "metrics.json")["oof"] for f in (folds_run, tmp_path / "again")
     )
     assert before == after
-    told = command("evaluate", folds_run, "--split", "train", "-o", tmp_path / "x")
-    assert told.status == 2
-    assert "has the split 'oof'" in told.complaint
+    result = command("evaluate", folds_run, "--split", "train", "-o", tmp_path / "x")
+    assert result.status == 2
+    assert "has the split 'oof'" in result.complaint
 
 
 def test_an_outside_manifest(command, tiny_run, tmp_path):
@@ -77,8 +77,10 @@ def test_an_outside_manifest(command, tiny_run, tmp_path):
     frame["path"] = [str((tiny_run / path).resolve()) for path in frame["path"]]
     frame.to_csv(tmp_path / "outside.csv", index=False)
     output = tmp_path / "external"
-    told = command("evaluate", tiny_run / "model", "--data", tmp_path / "outside.csv", "-o", output)
-    assert told.status == 0
+    result = command(
+        "evaluate", tiny_run / "model", "--data", tmp_path / "outside.csv", "-o", output
+    )
+    assert result.status == 0
     assert set(read_metrics(output / "metrics.json")) == {"external"}
     assert set(read_predictions(output / "predictions.csv")["split"]) == {"external"}
     # What evaluate writes, it reads.
@@ -89,9 +91,9 @@ def test_an_outside_manifest(command, tiny_run, tmp_path):
 
     frame["label"] = frame["label"].replace("malignant", "tumour")
     frame.to_csv(tmp_path / "other.csv", index=False)
-    told = command("evaluate", tiny_run, "--data", tmp_path / "other.csv", "-o", tmp_path / "x")
-    assert told.status == 1
-    assert "the model does not know the label 'tumour' (its classes: benign" in told.complaint
+    result = command("evaluate", tiny_run, "--data", tmp_path / "other.csv", "-o", tmp_path / "x")
+    assert result.status == 1
+    assert "the model does not know the label 'tumour' (its classes: benign" in result.complaint
     assert not (tmp_path / "x").exists()
 
 
@@ -100,15 +102,15 @@ def test_folders_that_are_no_run_and_no_model(command, model, tiny_run, tmp_path
     image = next((tiny_run / "samples").glob("*.jpg"))
     for name in ("empty", "none"):
         for line in (("evaluate", tmp_path / name), ("report", tmp_path / name)):
-            told = command(*line)
-            assert told.status == 1
-            assert name in told.complaint
-        told = command("predict", tmp_path / name, image)
-        assert told.status == 1
-        assert "is no model folder" in told.complaint
-    told = command("evaluate", model)
-    assert told.status == 2
-    assert "Name a manifest with --data" in told.complaint
+            result = command(*line)
+            assert result.status == 1
+            assert name in result.complaint
+        result = command("predict", tmp_path / name, image)
+        assert result.status == 1
+        assert "is no model folder" in result.complaint
+    result = command("evaluate", model)
+    assert result.status == 2
+    assert "Name a manifest with --data" in result.complaint
 
 
 def test_a_run_that_is_not_finished(command, tiny_run, tmp_path):
@@ -117,9 +119,9 @@ def test_a_run_that_is_not_finished(command, tiny_run, tmp_path):
     for name in ("recipe.toml", "manifest.csv", "environment.json"):
         shutil.copy(tiny_run / name, run / name)
     for verb in ("evaluate", "report"):
-        told = command(verb, run)
-        assert told.status == 1
-        assert "--resume" in told.complaint
+        result = command(verb, run)
+        assert result.status == 1
+        assert "--resume" in result.complaint
 
 
 @pytest.mark.parametrize(
@@ -135,9 +137,9 @@ def test_a_run_that_is_not_finished(command, tiny_run, tmp_path):
 def test_a_model_folder_that_is_damaged_or_foreign(command, model, tiny_run, spoil, said):
     spoil(model)
     image = next((tiny_run / "samples").glob("*.jpg"))
-    told = command("predict", model, image)
-    assert told.status == 1
-    assert said in told.complaint
+    result = command("predict", model, image)
+    assert result.status == 1
+    assert said in result.complaint
 
 
 def _remove(model, *endings):
@@ -162,9 +164,9 @@ def test_a_newer_minor_version_is_read(command, model, tiny_run):
 
 
 def test_predictions_are_the_run_s_own(command, tiny_run, tmp_path):
-    told = command("predict", tiny_run, tiny_run / "samples", "-o", tmp_path / "preds.csv")
-    assert told.status == 0
-    assert "research use only" in told.err.lower()
+    result = command("predict", tiny_run, tiny_run / "samples", "-o", tmp_path / "preds.csv")
+    assert result.status == 0
+    assert "research use only" in result.err.lower()
     table = pd.read_csv(tmp_path / "preds.csv")
     assert list(table) == [
         "path", "prob_benign", "prob_malignant", "predicted", "decision", "abstained",
@@ -173,9 +175,9 @@ def test_predictions_are_the_run_s_own(command, tiny_run, tmp_path):
     decided = np.where(table["prob_malignant"] >= threshold, "malignant", "benign")
     assert list(table["decision"]) == list(decided)
     for wrong in (tmp_path, tmp_path / "preds.xlsx"):
-        told = command("predict", tiny_run, tiny_run / "samples", "-o", wrong)
-        assert told.status == 2
-        assert "-o wants a .csv or .parquet file" in told.complaint
+        result = command("predict", tiny_run, tiny_run / "samples", "-o", wrong)
+        assert result.status == 2
+        assert "-o wants a .csv or .parquet file" in result.complaint
 
 
 def test_a_reader_that_leaves_is_no_error(process, tiny_run):
@@ -187,8 +189,8 @@ def test_a_reader_that_leaves_is_no_error(process, tiny_run):
         "eosin.stdout.close()\n"
         "print(eosin.stderr.read().decode(), eosin.wait())\n"
     )
-    told = process(code, tiny_run, tiny_run / "samples" / "example-00.jpg")
-    assert told.status == 0, told.err
-    first, *rest = told.out.splitlines()
+    result = process(code, tiny_run, tiny_run / "samples" / "example-00.jpg")
+    assert result.status == 0, result.err
+    first, *rest = result.out.splitlines()
     assert first.startswith("path,prob_benign")
     assert not any("Error" in line or "Traceback" in line for line in rest)

@@ -42,17 +42,17 @@ def place(trained, tmp_path):
     return folder
 
 
-def resume_hint(told):
+def resume_hint(result):
     """The command that an error offers."""
-    return shlex.split(re.search(r"eosin (train --resume .*)", told.complaint)[1])
+    return shlex.split(re.search(r"eosin (train --resume .*)", result.complaint)[1])
 
 
 def test_a_run_whose_images_were_moved_is_shown_where_they_are(command, place, tmp_path):
     run = place / "run"
     (place / "images").rename(tmp_path / "else")
-    told = command("evaluate", run, "-o", tmp_path / "no")
-    assert told.status == 1
-    typed = [word.replace("FOLDER", str(tmp_path / "else")) for word in resume_hint(told)]
+    result = command("evaluate", run, "-o", tmp_path / "no")
+    assert result.status == 1
+    typed = [word.replace("FOLDER", str(tmp_path / "else")) for word in resume_hint(result)]
     before = read_metrics(run / "metrics.json")
     assert command(*typed).status == 0
     assert command("evaluate", run, "-o", tmp_path / "again").status == 0
@@ -70,11 +70,11 @@ def test_images_in_a_folder_of_another_case_are_found_by_the_hint(command, place
     if (place / "IMAGES").exists():
         pytest.skip("this file system does not distinguish case")
     images.rename(place / "Images")
-    told = command("evaluate", run, "-o", tmp_path / "no")
-    assert told.status == 1
-    typed = [word.replace("FOLDER", str(place / "Images")) for word in resume_hint(told)]
-    told = command(*typed)
-    assert told.status == 0, told.err
+    result = command("evaluate", run, "-o", tmp_path / "no")
+    assert result.status == 1
+    typed = [word.replace("FOLDER", str(place / "Images")) for word in resume_hint(result)]
+    result = command(*typed)
+    assert result.status == 0, result.err
     assert command("evaluate", run, "-o", tmp_path / "again").status == 0
 
 
@@ -82,10 +82,10 @@ def test_a_stopped_run_goes_on_with_images_in_another_place(command, place, tmp_
     run = place / "run"
     (run / "metrics.json").unlink()
     (place / "images").rename(tmp_path / "else")
-    told = command("train", "--resume", run)
-    assert "--set data.root=FOLDER" in told.complaint
-    told = command("train", "--resume", run, "--set", f"data.root={tmp_path / 'else'}")
-    assert told.status == 0, told.err
+    result = command("train", "--resume", run)
+    assert "--set data.root=FOLDER" in result.complaint
+    result = command("train", "--resume", run, "--set", f"data.root={tmp_path / 'else'}")
+    assert result.status == 0, result.err
     assert command("train", "--resume", run).status == 0
 
 
@@ -94,13 +94,13 @@ def test_other_images_in_the_new_place_are_refused(command, place, tmp_path):
     first = min((tmp_path / "else").rglob("*.png"))
     Image.new("RGB", (64, 64)).save(first)
     line = ("--resume", place / "run", "--set", f"data.root={tmp_path / 'else'}")
-    told = command("train", *line)
-    assert told.status == 1
-    assert first.name in told.complaint
+    result = command("train", *line)
+    assert result.status == 1
+    assert first.name in result.complaint
     assert read_recipe(place / "run" / "recipe.toml").data.root == str(place / "images")
-    told = command("train", *line, "--set", "train.lr=0.5")
-    assert told.status == 2
-    assert "train.lr" in told.complaint
+    result = command("train", *line, "--set", "train.lr=0.5")
+    assert result.status == 2
+    assert "train.lr" in result.complaint
 
 
 def test_what_has_changed_is_named_before_the_split_is_drawn(command, place):
@@ -109,17 +109,17 @@ def test_what_has_changed_is_named_before_the_split_is_drawn(command, place):
     new = one.parents[1] / "P99" / "copy.png"
     new.parent.mkdir()
     shutil.copy(one, new)
-    told = command("train", "--resume", place / "run")
-    assert told.status == 1
-    assert "P99/copy.png is new" in told.complaint
+    result = command("train", "--resume", place / "run")
+    assert result.status == 1
+    assert "P99/copy.png is new" in result.complaint
 
 
 def test_a_run_folder_that_was_moved_alone_finds_its_images(command, place, tmp_path):
     run = tmp_path / "far" / "away" / "run"
     run.parent.mkdir(parents=True)
     (place / "run").rename(run)
-    told = command("evaluate", run, "-o", tmp_path / "again")
-    assert told.status == 0, told.err
+    result = command("evaluate", run, "-o", tmp_path / "again")
+    assert result.status == 0, result.err
     before = read_metrics(run / "metrics.json")
     assert read_metrics(tmp_path / "again" / "metrics.json")["test"] == before["test"]
     other = tmp_path / "other"
@@ -128,8 +128,8 @@ def test_a_run_folder_that_was_moved_alone_finds_its_images(command, place, tmp_
     table = pd.read_csv(run / "manifest.csv", dtype=str)
     table["path"] = [str((place / "run" / path).resolve()) for path in table["path"]]
     table.to_csv(tmp_path / "again" / "split.csv", index=False)
-    told = command("train", run / "recipe.toml", *line, "-o", other)
-    assert told.status == 0, told.err
+    result = command("train", run / "recipe.toml", *line, "-o", other)
+    assert result.status == 0, result.err
     assert command("compare", run, other, "-o", tmp_path / "compared").status == 0
     assert command("ensemble", run, other, "-o", tmp_path / "joined").status == 0
     assert "moved" not in command("train", "--resume", run).err

@@ -59,17 +59,17 @@ def test_training_prediction_and_check_see_the_same_files(images, model, command
     listed = [sorted(map(os.path.realpath, tmp_path / pd.read_csv(t)["path"])) for t in tables]
     assert listed[0] == listed[1] == listed[2]
     assert len([path for path in listed[0] if "elsewhere" in path]) > 0
-    for told in (made.out, predicted.err, checked.out):
-        assert "3 hidden folders" in told
-        assert "1 .heic" in told
+    for result in (made.out, predicted.err, checked.out):
+        assert "3 hidden folders" in result
+        assert "1 .heic" in result
 
 
 def test_training_says_what_it_left_out(folder_recipe, command, images):
     (images / "benign" / "x.heic").touch()
     recipe = folder_recipe()
-    told = command("train", recipe, "--plan")
-    assert told.status == 0, told.err
-    assert "1 .heic" in told.err
+    result = command("train", recipe, "--plan")
+    assert result.status == 0, result.err
+    assert "1 .heic" in result.err
 
 
 @LINUX
@@ -79,9 +79,9 @@ def test_names_that_are_not_utf8_are_read_and_escaped(images, model, command, tm
     with open(folder + b"/bad\xe9.png", "wb") as stream:  # noqa: PTH123
         stream.write(b"no image")
     for table in ("p.csv", "q.parquet"):
-        told = command("predict", model, images, "-o", tmp_path / table)
-        assert told.status == 1
-        assert "1 file" in told.err
+        result = command("predict", model, images, "-o", tmp_path / table)
+        assert result.status == 1
+        assert "1 file" in result.err
     found = pd.read_csv(tmp_path / "p.csv")
     assert command("predict", model, images, "-o", tmp_path / os.fsdecode(b"\xe9.csv")).status == 1
     assert list(pd.read_parquet(tmp_path / "q.parquet")["path"]) == list(found["path"])
@@ -90,10 +90,10 @@ def test_names_that_are_not_utf8_are_read_and_escaped(images, model, command, tm
     assert is_escaped(lacking[0])
     assert is_escaped(lacking[1])
     for options in ([], ["--json"], ["--pseudonymise"]):
-        told = command(
+        result = command(
             "data", "check", images, "-o", tmp_path / f"q{len(options)}{options}", *options
         )
-        assert told.status == 1
+        assert result.status == 1
     made = command("data", "manifest", "folder", images, "-o", tmp_path / "m.csv")
     assert made.status == 1
     assert "UTF-8" in made.complaint
@@ -113,9 +113,9 @@ def test_a_folder_whose_name_is_not_utf8_is_refused_for_training_alone(
     table.write_text("\n".join(["path,label", *rows]))
     data = {"manifest": str(tmp_path / "x.csv"), "positive": "malignant"}
     recipe = recipe_file(data=data, drop=("dataset", "options"))
-    told = command("train", recipe, "--plan", "--set", f"data.manifest={table}")
-    assert told.status == 2  # a value of the recipe, which has to be text
-    assert "UTF-8" in told.complaint
+    result = command("train", recipe, "--plan", "--set", f"data.manifest={table}")
+    assert result.status == 2  # a value of the recipe, which has to be text
+    assert "UTF-8" in result.complaint
 
 
 @POSIX

@@ -51,8 +51,8 @@ def twin(run):
 
 
 def test_the_page_and_the_card_are_made_anew(run, command):
-    told = command("report", run)
-    assert told.status == 0, told.err
+    result = command("report", run)
+    assert result.status == 0, result.err
     assert (run / "report.html").exists()
     assert command("report", run).status == 0  # the card that was replaced is listed
     assert read_run(run).evaluated.n_images == 3

@@ -11,7 +11,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import read_history
 from eosin.commands.train import divide, plan
 from eosin.experiment.plan import make_plan
-from eosin.experiment.prepare import prepare, silent
+from eosin.experiment.prepare import prepare
 from eosin.experiment.run import fit_inputs
 from eosin.experiment.writer import Stopwatch, open_experiment
 from eosin.recipe import recipe_from_dict
@@ -33,7 +33,7 @@ def planned(tiny_values, tiny_phantom, tmp_path):
         recipe = recipe_from_dict({**values, "train": {**values["train"], **train}})
         prepared = prepare(recipe)
         division = divide(recipe, prepared)
-        experiment = open_experiment(recipe, prepared, silent, Stopwatch())
+        experiment = open_experiment(recipe, prepared, Stopwatch())
         found = make_plan(experiment, division.samples, division.report, 1)
         folder = RunFolder(tmp_path / f"run {len(list(tmp_path.iterdir()))}")
         start, worked = time.perf_counter(), time.process_time()
@@ -90,7 +90,7 @@ def test_of_many_images_the_tables_count(tiny_values, tiny_phantom):
     recipe = recipe_from_dict(values)
     prepared = prepare(recipe)
     division = divide(recipe, prepared)
-    experiment = open_experiment(recipe, prepared, silent, Stopwatch())
+    experiment = open_experiment(recipe, prepared, Stopwatch())
     once = division.samples
     many = replace(once, frame=pd.concat([once.frame] * 100, ignore_index=True))
     plans = [make_plan(experiment, samples, division.report, 1) for samples in (once, many)]
@@ -99,9 +99,9 @@ def test_of_many_images_the_tables_count(tiny_values, tiny_phantom):
 
 
 def test_the_lines_say_it_for_every_fold(command, folds_run):
-    told = command("train", folds_run / "recipe.toml", "--plan")
-    assert told.status == 0
-    lines = dict(line.split(maxsplit=1) for line in told.out.splitlines()[:10])
+    result = command("train", folds_run / "recipe.toml", "--plan")
+    assert result.status == 0
+    lines = dict(line.split(maxsplit=1) for line in result.out.splitlines()[:10])
     assert list(lines) == [
         *("data", "classes", "patients", "split", "model", "device", "training"),
         *("time", "memory", "disk"),
@@ -123,14 +123,14 @@ def test_the_lines_say_it_for_every_fold(command, folds_run):
 
 def test_a_run_can_be_planned_and_nothing_is_written(command, tiny_run):
     before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
-    told = command("train", "--resume", tiny_run, "--plan")
-    assert told.status == 0
-    assert "1 × at most 8 steps of " in told.out
+    result = command("train", "--resume", tiny_run, "--plan")
+    assert result.status == 0
+    assert "1 × at most 8 steps of " in result.out
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
-    told = command("train", "--plan")
-    assert "no recipe was given" in told.complaint
-    told = command("train", "--plan", "--resume", tiny_run / "none")
-    assert "is no run folder" in told.complaint
+    result = command("train", "--plan")
+    assert "no recipe was given" in result.complaint
+    result = command("train", "--plan", "--resume", tiny_run / "none")
+    assert "is no run folder" in result.complaint
 
 
 # What is held by the program that starts another is not what that one needs.

@@ -27,8 +27,8 @@ def test_the_record_beside_the_table_names_model_engine_and_threshold(
 ):
     cut(two[0])
     output = tmp_path / "out" / "preds.csv"
-    told = command("predict", model, images / "benign", "-o", output)
-    assert told.status == 1
+    result = command("predict", model, images / "benign", "-o", output)
+    assert result.status == 1
     record = read_document(output.with_name("preds.json"), PredictionRecord)
     info = json.loads((model / "model.json").read_text())
     table = pd.read_csv(output)
@@ -47,7 +47,7 @@ def test_the_record_beside_the_table_names_model_engine_and_threshold(
     assert record.seconds > 0
     # The engine is printed, too: ONNX Runtime here, NumPy where there is no ONNX file.
     assert record.engine.startswith("ONNX Runtime ")
-    assert record.engine in told.err
+    assert record.engine in result.err
 
 
 def test_under_pseudonyms_no_path_is_recorded(command, model, two, tmp_path):
@@ -84,13 +84,13 @@ def test_a_file_that_is_no_older_prediction_is_not_overwritten_unasked(
     mine.parent.mkdir()
     mine.write_text(content)
     line = ("predict", model, two[0], "-o", mine.parent / "p.csv")
-    told = command(*line)
-    assert told.status == 1
-    assert f"{mine} exists" in told.complaint
+    result = command(*line)
+    assert result.status == 1
+    assert f"{mine} exists" in result.complaint
     assert [path.name for path in mine.parent.iterdir()] == [name]
     assert mine.read_text() == content
     # What the hint offers works.
-    assert "--overwrite" in told.complaint
+    assert "--overwrite" in result.complaint
     assert command(*line, "--overwrite").status == 0
     assert len(pd.read_csv(mine.parent / "p.csv")) == 1
     assert not (mine.parent / "p.skipped.csv").exists()
@@ -104,9 +104,9 @@ def test_a_table_with_columns_of_the_user_s_own_is_not_an_older_prediction(
     assert command(*line).status == 0
     assert command(*line).status == 0
     pd.read_csv(output).assign(comment="seen by hand").to_csv(output, index=False)
-    told = command(*line)
-    assert told.status == 1
-    assert "exists and is not an earlier table of predictions" in told.complaint
+    result = command(*line)
+    assert result.status == 1
+    assert "exists and is not an earlier table of predictions" in result.complaint
 
 
 def test_the_table_that_is_predicted_is_never_overwritten(command, model, two, tmp_path):
@@ -114,9 +114,9 @@ def test_the_table_that_is_predicted_is_never_overwritten(command, model, two, t
     pd.DataFrame({"path": [str(path) for path in two], "note": "mine"}).to_csv(table, index=False)
     before = table.read_text()
     for options in ((), ("--overwrite",)):
-        told = command("predict", model, table, "-o", table, *options)
-        assert told.status == 2
-        assert "--overwrite" not in told.complaint
+        result = command("predict", model, table, "-o", table, *options)
+        assert result.status == 2
+        assert "--overwrite" not in result.complaint
         assert table.read_text() == before
 
 
@@ -135,9 +135,9 @@ def test_a_record_whose_table_was_removed_does_not_stop_the_next_prediction(
 
 def test_the_record_of_another_table_of_the_same_name_is_kept(command, model, two, tmp_path):
     assert command("predict", model, two[0], "-o", tmp_path / "p.csv").status == 0
-    told = command("predict", model, two[0], "-o", tmp_path / "p.parquet")
-    assert told.status == 1
-    assert "p.json exists and does not belong to p.parquet" in told.complaint
+    result = command("predict", model, two[0], "-o", tmp_path / "p.parquet")
+    assert result.status == 1
+    assert "p.json exists and does not belong to p.parquet" in result.complaint
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -155,25 +155,25 @@ def test_a_table_of_images_is_predicted_as_the_images_are(
     else:
         frame.to_parquet(table, index=False)
     assert command("predict", model, *two, "-o", tmp_path / "one.csv").status == 0
-    told = command("predict", model, table, "-o", tmp_path / "two.csv")
-    assert told.status == 0, told.err
+    result = command("predict", model, table, "-o", tmp_path / "two.csv")
+    assert result.status == 0, result.err
     one, two_ = pd.read_csv(tmp_path / "one.csv"), pd.read_csv(tmp_path / "two.csv")
     assert [path.rsplit("/", 1)[1] for path in two_["path"]] == [path.name for path in two[::-1]]
     probabilities = ["prob_benign", "prob_malignant"]
     found = two_[probabilities].to_numpy()[::-1]
     assert found == pytest.approx(one[probabilities].to_numpy(), abs=1e-6)
     # A table and an image in one line.
-    told = command("predict", model, table, two[0])
-    assert told.status == 0
-    assert len(told.out.splitlines()) == 1 + 4
+    result = command("predict", model, table, two[0])
+    assert result.status == 0
+    assert len(result.out.splitlines()) == 1 + 4
 
 
 def test_a_table_that_names_no_images_is_refused_by_its_column(command, model, tmp_path):
     table = tmp_path / "train labels.csv"
     table.write_text("id,label\n1,benign\n")
-    told = command("predict", model, table)
-    assert told.status == 1
-    assert "the column 'path' is missing" in told.complaint
+    result = command("predict", model, table)
+    assert result.status == 1
+    assert "the column 'path' is missing" in result.complaint
 
 
 def test_a_table_of_another_scale_is_refused(command, model, two, tmp_path):
@@ -183,9 +183,9 @@ def test_a_table_of_another_scale_is_refused(command, model, two, tmp_path):
     pd.DataFrame({"path": map(str, two), "mpp": "0.5"}).to_csv(table, index=False)
     assert command("predict", model, table).status == 0
     pd.DataFrame({"path": map(str, two), "mpp": "2"}).to_csv(table, index=False)
-    told = command("predict", model, table)
-    assert told.status == 1
-    assert "µm per pixel" in told.complaint
+    result = command("predict", model, table)
+    assert result.status == 1
+    assert "µm per pixel" in result.complaint
 
 
 def test_a_model_file_of_another_training_is_refused_by_every_verb(
@@ -205,9 +205,9 @@ def test_a_model_file_of_another_training_is_refused_by_every_verb(
         ("compare", run, tiny_run, "-o", tmp_path / "c"),
         ("report", run, "--pseudonymise", "-o", tmp_path / "r"),
     ):
-        told = command(*line)
-        assert told.status == 1, line
-        assert f"{network} is not the file" in told.complaint, line
+        result = command(*line)
+        assert result.status == 1, line
+        assert f"{network} is not the file" in result.complaint, line
     assert not (tmp_path / "e").exists()
 
 
@@ -217,9 +217,9 @@ def test_an_edited_card_is_warned_of_and_made_again_by_the_line_that_the_hint_na
     run = shutil.copytree(tiny_run, tmp_path / "a run")
     (run / "model" / "card.md").write_text("Validated at our site.")
     (run / "model" / "card.html").unlink()
-    told = command("predict", run, two[0])
-    assert told.status == 0
-    (line,) = [one for one in told.err.splitlines() if one.startswith("warning: ")]
+    result = command("predict", run, two[0])
+    assert result.status == 0
+    (line,) = [one for one in result.err.splitlines() if one.startswith("warning: ")]
     verb = shlex.split(line.rpartition("again: eosin ")[2])
     assert command(*verb).status == 0
     assert "warning: " not in command("predict", run, two[0]).err
@@ -231,9 +231,9 @@ def test_an_older_model_is_warned_of_once(command, folds_run, two, tmp_path):
         values = json.loads(path.read_text())
         values.pop("files")
         path.write_text(json.dumps(values))
-    told = command("predict", run, two[0])
-    assert told.status == 0
-    assert told.err.count("lists no checksums") == 1
-    told = command("evaluate", run, "--split", "oof", "-o", tmp_path / "e")
-    assert told.status == 0, told.err
-    assert told.err.count("warning: ") == 1
+    result = command("predict", run, two[0])
+    assert result.status == 0
+    assert result.err.count("lists no checksums") == 1
+    result = command("evaluate", run, "--split", "oof", "-o", tmp_path / "e")
+    assert result.status == 0, result.err
+    assert result.err.count("warning: ") == 1

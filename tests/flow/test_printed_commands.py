@@ -57,8 +57,8 @@ def test_the_commands_of_an_evaluation_s_page_make_it_again(
     first = command("evaluate", known["MODEL"], "--data", known["MANIFEST.csv"], "-o", "first")
     assert first.status == 0, first.err
     for words in printed(tmp_path / "first" / "report.html"):
-        told = command(*(known.get(word, word) for word in words))
-        assert told.status == 0, told.err
+        result = command(*(known.get(word, word) for word in words))
+        assert result.status == 0, result.err
     made = [pd.read_csv(tmp_path / name / "predictions.csv") for name in ("first", "ANEW")]
     pd.testing.assert_frame_equal(*made)
 
@@ -72,8 +72,8 @@ def test_the_commands_of_an_ensemble_s_page_make_it_again(
     joined = command("ensemble", numpy_run, tiny_run, "-o", "joined")
     assert joined.status == 0, joined.err
     ((*words,),) = printed(tmp_path / "joined" / "report.html")
-    told = command(*words)
-    assert told.status == 0, told.err
+    result = command(*words)
+    assert result.status == 0, result.err
     assert words[: words.index("-o")] == recorded(tmp_path / "joined")
 
 
@@ -88,8 +88,8 @@ def test_the_advice_of_the_card_is_typed(command, numpy_run, tmp_path, monkeypat
     }
     for pattern in (r"eosin (evaluate MODEL --data [\w.]+)", r"eosin (evaluate RUN --\w+ \w+)"):
         words = re.search(pattern, card)[1].split()
-        told = command(*(known.get(word, word) for word in words), "-o", words[1])
-        assert told.status == 0, told.err
+        result = command(*(known.get(word, word) for word in words), "-o", words[1])
+        assert result.status == 0, result.err
 
 
 def test_what_the_audit_did_not_look_for_is_looked_for(command, numpy_run, monkeypatch):
@@ -99,8 +99,8 @@ def test_what_the_audit_did_not_look_for_is_looked_for(command, numpy_run, monke
     table = [{"MANIFEST.csv": "manifest.csv"}.get(word, word) for word in words]
     assert command(*table).status == 0
     words = re.search(r"--set data\S+", reach)[0].rstrip(".,").split()
-    told = command("train", "recipe.toml", "--plan", *words)
-    assert told.status == 0, told.err
+    result = command("train", "recipe.toml", "--plan", *words)
+    assert result.status == 0, result.err
 
 
 def test_what_doctor_prints(command, tiny_phantom, tmp_path, monkeypatch, recipe_file):
@@ -111,8 +111,8 @@ def test_what_doctor_prints(command, tiny_phantom, tmp_path, monkeypatch, recipe
     assert "export" not in out
     words = re.search(r"--set data\.root=FOLDER\b", out)[0].split()
     words[-1] = words[-1].replace("FOLDER", str(tiny_phantom))
-    told = command("train", recipe_file(data={"root": "/none"}), "--plan", *words)
-    assert told.status == 0, told.err
+    result = command("train", recipe_file(data={"root": "/none"}), "--plan", *words)
+    assert result.status == 0, result.err
 
 
 def test_doctor_names_a_cache_that_cannot_be_written(command, tmp_path, monkeypatch):
@@ -133,9 +133,9 @@ def test_a_wrong_command_line_names_its_help(command, line):
 def test_features_are_left_out(command, numpy_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = ("evaluate", numpy_run / "model", "--data", numpy_run / "manifest.csv")
-    told = command(*line, "--features", numpy_run / "predictions.csv")
-    assert told.status == 2
-    assert "--features" in told.complaint
+    result = command(*line, "--features", numpy_run / "predictions.csv")
+    assert result.status == 2
+    assert "--features" in result.complaint
     assert command(*line).status == 0
 
 
@@ -153,8 +153,8 @@ def table(tiny_run, tiny_phantom, tmp_path):
 
 
 def test_a_split_that_separates_joined_groups_is_drawn_anew(command, table, tmp_path, recipe_file):
-    told = command("data", "audit", table, "--quick", "--repair", tmp_path / "new.csv")
-    words = re.search(r"still separates .*\((--set [^)]*)\)", told.out)[1].split()
+    result = command("data", "audit", table, "--quick", "--repair", tmp_path / "new.csv")
+    words = re.search(r"still separates .*\((--set [^)]*)\)", result.out)[1].split()
     recipe = recipe_file(
         data={
             "manifest": str(tmp_path / "new.csv"),
@@ -165,16 +165,16 @@ def test_a_split_that_separates_joined_groups_is_drawn_anew(command, table, tmp_
         drop=("dataset", "root", "options"),
     )
     assert command("train", recipe, "-o", tmp_path / "a").status == 1
-    told = command("train", recipe, *words, "-o", tmp_path / "b")
-    assert told.status == 0, told.err
+    result = command("train", recipe, *words, "-o", tmp_path / "b")
+    assert result.status == 0, result.err
 
 
 def test_a_repaired_table_is_audited_with_pseudonyms(command, table, tmp_path):
     line = ("data", "audit", table, "--quick", "--repair", tmp_path / "new.csv")
-    told = command(*line, "--pseudonymise")
-    assert told.status == 2
-    assert "--pseudonymise" in told.complaint.partition(". ")[2]
+    result = command(*line, "--pseudonymise")
+    assert result.status == 2
+    assert "--pseudonymise" in result.complaint.partition(". ")[2]
     command(*line)  # leaves with the status of the leak that the split makes
-    told = command("data", "audit", tmp_path / "new.csv", "--quick", "--pseudonymise")
-    assert told.status == 1
-    assert "same_group" in told.out
+    result = command("data", "audit", tmp_path / "new.csv", "--quick", "--pseudonymise")
+    assert result.status == 1
+    assert "same_group" in result.out

@@ -61,6 +61,6 @@ def test_short_work_shows_nothing():
 
 
 def test_without_a_terminal_nothing_is_drawn(process):
-    told = process(WORK, 2.5)
-    assert told.status == 0
-    assert told.err == "done\n"
+    result = process(WORK, 2.5)
+    assert result.status == 0
+    assert result.err == "done\n"

@@ -61,12 +61,12 @@ def test_a_run_leaves_without_its_patients_and_paths(command, run, tiny_phantom,
     assert holding(run, PATIENT)
     before = files(run)
 
-    told = command("report", run, "--pseudonymise", "-o", tmp_path / "copy")
-    assert told.status == 0, told.err
-    assert "left out" in told.err
+    result = command("report", run, "--pseudonymise", "-o", tmp_path / "copy")
+    assert result.status == 0, result.err
+    assert "left out" in result.err
     assert files(run) == before
     copy = tmp_path / "copy"
-    assert told.out.split() == ["report", str(copy / "report.html")]
+    assert result.out.split() == ["report", str(copy / "report.html")]
     assert holding(copy, PATIENT) == []
     assert holding(copy, str(tiny_phantom).encode()) == []
     assert holding(copy, key.read_bytes()[:16]) == []
@@ -96,33 +96,35 @@ def test_other_names_of_one_key_are_the_same_and_those_of_another_key_are_not(
     one, again = (set(read(tmp_path / p.name / "manifest.csv")["path"]) for p in (run, tiny_run))
     assert one == again
 
-    told = command("predict", tiny_run, tiny_phantom / "benign", "--pseudonymise")
-    predicted = {line.partition(",")[0] for line in told.out.splitlines()[1:]}
+    result = command("predict", tiny_run, tiny_phantom / "benign", "--pseudonymise")
+    predicted = {line.partition(",")[0] for line in result.out.splitlines()[1:]}
     assert predicted
     assert predicted <= one
 
     folder = tmp_path / "judged"
-    told = command("evaluate", tiny_run, "--pseudonymise", "-o", folder)
-    assert told.status == 0, told.err
-    assert str(folder / "metrics.json") in told.out
+    result = command("evaluate", tiny_run, "--pseudonymise", "-o", folder)
+    assert result.status == 0, result.err
+    assert str(folder / "metrics.json") in result.out
     assert set(read(folder / "predictions.csv")["path"]) < one
     assert holding(folder, PATIENT) == []
 
     monkeypatch.setenv("EOSIN_PSEUDONYM_KEY", str(tmp_path / "other"))
-    told = command("predict", tiny_run, tiny_phantom / "benign", "--pseudonymise")
-    others = {line.partition(",")[0] for line in told.out.splitlines()[1:]}
+    result = command("predict", tiny_run, tiny_phantom / "benign", "--pseudonymise")
+    others = {line.partition(",")[0] for line in result.out.splitlines()[1:]}
     assert len(others) == len(predicted)
     assert not others & predicted
 
 
 def test_images_are_checked_and_audited_under_pseudonyms(command, tiny_run, tiny_phantom, tmp_path):
     manifest = tiny_run / "manifest.csv"
-    told = command("data", "check", tiny_phantom, "--pseudonymise", "-o", tmp_path / "check")
-    assert told.status == 0, told.err
+    result = command("data", "check", tiny_phantom, "--pseudonymise", "-o", tmp_path / "check")
+    assert result.status == 0, result.err
     audited = tmp_path / "audit"
-    told = command("data", "audit", manifest, "--quick", "--json", "--pseudonymise", "-o", audited)
-    assert "findings" in told.out
-    assert PATIENT.decode() not in told.out + told.err
+    result = command(
+        "data", "audit", manifest, "--quick", "--json", "--pseudonymise", "-o", audited
+    )
+    assert "findings" in result.out
+    assert PATIENT.decode() not in result.out + result.err
     for folder in (tmp_path / "check", audited):
         assert files(folder)
         assert holding(folder, PATIENT) == []
@@ -180,6 +182,6 @@ def test_names_that_a_repair_joined_do_not_leave(run, tmp_path):
 )
 def test_what_cannot_leave_is_refused(command, tiny_run, tmp_path, arguments, complaint):
     places = {"run": tiny_run, "out": tmp_path / "out"}
-    told = command("report", *(part.format(**places) for part in arguments))
-    assert told.status in {1, 2}
-    assert complaint in told.complaint
+    result = command("report", *(part.format(**places) for part in arguments))
+    assert result.status in {1, 2}
+    assert complaint in result.complaint

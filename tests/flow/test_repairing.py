@@ -54,12 +54,12 @@ def read(path):
 
 def test_a_plan_shows_that_the_training_would_stop(command, write_table, recipe):
     table = write_table(*SPELLED, columns=("patient",))
-    told = command("train", recipe(table), "--plan")
-    assert told.status == 0
-    assert "would stop" in told.err
-    assert "--set data.repair=true" in told.err
-    told = command("train", recipe(table), "--plan", "--allow-leak")
-    assert "would stop" not in told.err
+    result = command("train", recipe(table), "--plan")
+    assert result.status == 0
+    assert "would stop" in result.err
+    assert "--set data.repair=true" in result.err
+    result = command("train", recipe(table), "--plan", "--allow-leak")
+    assert "would stop" not in result.err
 
 
 def test_a_training_shows_an_image_under_two_labels(command, write_table, recipe, tmp_path):
@@ -69,41 +69,41 @@ def test_a_training_shows_an_image_under_two_labels(command, write_table, recipe
     other = {"a": "b", "b": "a"}[rows[1].split(",")[1]]
     table.write_text("\n".join([*rows, f"0.png,{other},P00"]) + "\n")
     options = ("--set", "train.epochs=1", "-o", tmp_path / "run")
-    told = command("train", recipe(table), *options)
-    assert told.status == 0, told.err
-    assert "Audit warning" in told.err
-    assert "0.png" in told.err
+    result = command("train", recipe(table), *options)
+    assert result.status == 0, result.err
+    assert "Audit warning" in result.err
+    assert "0.png" in result.err
 
 
 def test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works(
     command, write_table, recipe, tmp_path
 ):
     table = write_table(*SPELLED, columns=("patient",))
-    told = command("train", recipe(table), "-o", tmp_path / "run")
-    assert told.status == 1
-    assert "'P00'" in told.complaint
-    assert "'p0'" in told.complaint
+    result = command("train", recipe(table), "-o", tmp_path / "run")
+    assert result.status == 1
+    assert "'P00'" in result.complaint
+    assert "'p0'" in result.complaint
     assert not (tmp_path / "run").exists()
     for way in ("data.repair=true", "data.alike_names=distinct"):
-        assert f"--set {way}" in told.complaint
+        assert f"--set {way}" in result.complaint
         run = tmp_path / way.partition("=")[0]
         assert command("train", recipe(table), "--set", way, "-o", run).status == 0
-    assert f"eosin data audit {shlex.quote(str(table))} --repair NEW.csv" in told.complaint
+    assert f"eosin data audit {shlex.quote(str(table))} --repair NEW.csv" in result.complaint
     new = tmp_path / "NEW.csv"
     assert command("data", "audit", table, "--quick", "--repair", new).status == 0
     run = tmp_path / "new"
-    told = command("train", recipe(table), "--set", f"data.manifest={new}", "-o", run)
-    assert told.status == 0
+    result = command("train", recipe(table), "--set", f"data.manifest={new}", "-o", run)
+    assert result.status == 0
 
 
 def test_a_repair_in_a_training_is_listed_and_audited(command, write_table, recipe, tmp_path):
     table = write_table(*SPELLED, same=[(4, 9)], columns=("patient",))
     run = tmp_path / "run"
-    told = command("train", recipe(table), "-o", run)
-    assert told.status == 1
-    told = command("train", recipe(table, repair=True), "-o", run)
-    assert told.status == 0
-    assert "P00, p0" in told.err
+    result = command("train", recipe(table), "-o", run)
+    assert result.status == 1
+    result = command("train", recipe(table, repair=True), "-o", run)
+    assert result.status == 0
+    assert "P00, p0" in result.err
     audit = json.loads((run / "audit.json").read_text())
     assert [f for f in audit["findings"] if f["severity"] == "leak"] == []
     kinds = {one["group"]: {link["kind"] for link in one["links"]} for one in audit["repair"]}
@@ -116,9 +116,9 @@ def test_a_repair_in_a_training_is_listed_and_audited(command, write_table, reci
 
 def test_a_plan_lists_what_a_repair_joins_once(command, write_table, recipe):
     table = write_table(*SPELLED, same=[(4, 9)], columns=("patient",))
-    told = command("train", recipe(table, repair=True), "--plan")
-    assert told.status == 0
-    lines = (told.out + told.err).splitlines()
+    result = command("train", recipe(table, repair=True), "--plan")
+    assert result.status == 0
+    lines = (result.out + result.err).splitlines()
     assert len([line for line in lines if line.startswith("Repair joined")]) == 1
     joined = [line for line in lines if line.startswith("joined ")]
     assert len(joined) == len(set(joined)) == 2
@@ -128,9 +128,9 @@ def test_a_repaired_table_joins_groups_and_keeps_the_rest(command, write_table, 
     rows = [("P1",), ("p01",), ("P2",), ("P3",), ("",), ("",), ("",), ("P4",)]
     table = write_table(*rows, same=[(2, 3), (4, 5)], columns=("patient",))
     new = tmp_path / "sub" / "new.csv"
-    told = command("data", "audit", table, "--quick", "--repair", new, "-o", tmp_path / "audit")
-    assert told.status == 0
-    assert "alike_names: 'P1' and 'p01'" in told.out
+    result = command("data", "audit", table, "--quick", "--repair", new, "-o", tmp_path / "audit")
+    assert result.status == 0
+    assert "alike_names: 'P1' and 'p01'" in result.out
     found = read(new)
     assert [row["path"] for row in found] == [f"../{n}.png" for n in range(8)]
     assert [row["patient"] for row in found] == ["P1", "P1", "P2", "P3", "", "", "", "P4"]
@@ -153,8 +153,8 @@ def test_a_repaired_table_holds_the_user_s_own_columns_as_they_were(command, tmp
     table.write_text("\n".join(lines))
     columns = ("--label", "kind", "--path", "file", "--patient", "pid")
     new = tmp_path / "sub" / "new.csv"
-    told = command("data", "audit", table, "--quick", "--repair", new, *columns)
-    assert told.status == 0
+    result = command("data", "audit", table, "--quick", "--repair", new, *columns)
+    assert result.status == 0
     before, after = read(table), read(new)
     assert list(after[0]) == [*before[0], "group"]
     for column in ("label", "slide", "magnification", "kind"):
@@ -178,8 +178,8 @@ def test_joined_groups_are_written_where_they_hide_no_column(
 ):
     table = write_table(("P1", "g"), ("P2", "h"), ("P3", "k"), same=[(0, 1)], columns=columns)
     new = tmp_path / "new.csv"
-    told = command("data", "audit", table, "--quick", "--repair", new, "--group", group)
-    assert f"its groups are in the column {written!r}" in told.err
+    result = command("data", "audit", table, "--quick", "--repair", new, "--group", group)
+    assert f"its groups are in the column {written!r}" in result.err
     before, after = read(table), read(new)
     assert len({row[written] for row in after}) == 2
     for column in {*before[0]} - {written}:
@@ -189,19 +189,19 @@ def test_joined_groups_are_written_where_they_hide_no_column(
 
 def test_a_split_that_separates_what_was_joined_is_named(command, write_table, tmp_path):
     table = write_table(("P1", "train"), ("P2", "train"), ("p1", "test"), ("P4", "test"))
-    told = command("data", "audit", table, "--quick", "--repair", tmp_path / "new.csv")
-    assert told.status == 1
-    assert "P1 (train and test)" in told.out
+    result = command("data", "audit", table, "--quick", "--repair", tmp_path / "new.csv")
+    assert result.status == 1
+    assert "P1 (train and test)" in result.out
     assert [row["split"] for row in read(tmp_path / "new.csv")] == ["train"] * 2 + ["test"] * 2
 
 
 def test_rows_and_spellings_are_named(command, write_table):
     table = write_table(("P1", "train"), ("P2", "train"), ("p1", "test"), ("P4", "test"))
-    told = command("data", "audit", table, "--quick")
-    assert told.status == 1
-    assert "'P1' in row 2; 'p1' in row 4" in told.out
-    told = command("data", "audit", table, "--quick", "--pseudonymise")
-    assert "'p1'" not in told.out
+    result = command("data", "audit", table, "--quick")
+    assert result.status == 1
+    assert "'P1' in row 2; 'p1' in row 4" in result.out
+    result = command("data", "audit", table, "--quick", "--pseudonymise")
+    assert "'p1'" not in result.out
     header, first, *rest = table.read_text().splitlines(keepends=True)
     table.write_text("".join([header, "\n", first, "\n", *rest]))
     assert "'P1' in row 3; 'p1' in row 6" in command("data", "audit", table, "--quick").out
@@ -216,7 +216,7 @@ def test_what_a_repair_refuses(command, write_table, tmp_path, monkeypatch, opti
     monkeypatch.chdir(tmp_path)
     table = write_table(("P1", "train"), ("P2", "test"))
     before = table.read_bytes()
-    told = command("data", "audit", table, "--quick", *options)
-    assert told.status == status
-    assert told.complaint
+    result = command("data", "audit", table, "--quick", *options)
+    assert result.status == status
+    assert result.complaint
     assert table.read_bytes() == before

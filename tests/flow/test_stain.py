@@ -60,15 +60,15 @@ def by_patient(train, tmp_path_factory):
     return train(tmp_path_factory.mktemp("runs") / "patient", stain)
 
 
-def told(run, name="model/model.json"):
+def result(run, name="model/model.json"):
     return json.loads((run / name).read_text(encoding="utf-8"))
 
 
 def test_each_fold_fits_its_own_reference_and_the_ensemble_has_their_mean(by_tile):
-    folds = [told(by_tile / "folds" / name)["preprocessing"]["stain"] for name in ("0-0", "0-1")]
+    folds = [result(by_tile / "folds" / name)["preprocessing"]["stain"] for name in ("0-0", "0-1")]
     assert folds[0]["stain_matrix"] != folds[1]["stain_matrix"]
     assert {fold["fitted_on"] for fold in folds} == {"the training part"}
-    joined = told(by_tile)["preprocessing"]["stain"]
+    joined = result(by_tile)["preprocessing"]["stain"]
     assert joined["fitted_on"] == "the mean of 2 references"
     expected = np.mean([fold["max_concentrations"] for fold in folds], axis=0)
     assert joined["max_concentrations"] == pytest.approx(expected)
@@ -76,11 +76,15 @@ def test_each_fold_fits_its_own_reference_and_the_ensemble_has_their_mean(by_til
 
 
 def test_what_could_not_be_normalised_is_counted_and_named(by_tile, slides):
-    found = told(by_tile, "stain.json")
+    found = result(by_tile, "stain.json")
     (unchanged,) = found["unchanged"]
     assert (by_tile / unchanged["path"]).resolve() == slides / "7.png"
     assert found["parts"]["oof"] == {"n_images": 60, "unchanged": {unchanged["reason"]: 1}}
-    assert list(told(by_tile / "folds" / "0-0", "stain.json")["parts"]) == ["train", "val", "test"]
+    assert list(result(by_tile / "folds" / "0-0", "stain.json")["parts"]) == [
+        "train",
+        "val",
+        "test",
+    ]
     page = (by_tile / "report.html").read_text(encoding="utf-8")
     assert "own stain is brought to that of the mean of 2 references" in page
     assert "Images whose stain could not be normalised" in page
@@ -106,24 +110,24 @@ def test_a_prediction_normalises_as_the_training_did(name, request, slides):
 
 def test_judging_again_gives_the_same_numbers_and_counts(by_tile, tmp_path):
     again = eosin.evaluate(by_tile, split="oof", output=tmp_path / "again")
-    first, second = told(by_tile, "metrics.json"), told(again.folder, "metrics.json")
+    first, second = result(by_tile, "metrics.json"), result(again.folder, "metrics.json")
     assert second["oof"]["image"]["auc"]["value"] == first["oof"]["image"]["auc"]["value"]
-    counts = told(again.folder, "stain.json")["parts"]
-    assert counts == told(by_tile, "stain.json")["parts"]
+    counts = result(again.folder, "stain.json")["parts"]
+    assert counts == result(by_tile, "stain.json")["parts"]
 
 
 def test_the_stain_of_patients_needs_a_table_that_tells_them(by_patient, slides, command):
-    told = command("predict", by_patient, slides)
-    assert told.status == 2
-    assert "normalises the stain of each patient as a whole" in told.complaint
-    assert "with path and patient" in told.complaint
+    result = command("predict", by_patient, slides)
+    assert result.status == 2
+    assert "normalises the stain of each patient as a whole" in result.complaint
+    assert "with path and patient" in result.complaint
     bare = slides / "bare.csv"
     table = pd.read_csv(slides / "images.csv", dtype=str)
     table[["path", "label"]].to_csv(bare, index=False)
     for arguments in (("evaluate", by_patient, "--data", bare), ("predict", by_patient, bare)):
-        told = command(*arguments)
-        assert told.status == 1
-        assert "tells the patient of no image" in told.complaint
+        result = command(*arguments)
+        assert result.status == 1
+        assert "tells the patient of no image" in result.complaint
     # An image of an unknown patient tells its own stain, as in training.
     table.loc[3, "patient"] = ""
     table[["path", "patient"]].to_csv(bare, index=False)
@@ -131,16 +135,16 @@ def test_the_stain_of_patients_needs_a_table_that_tells_them(by_patient, slides,
 
 
 def test_predicting_says_what_was_judged_as_it_is(by_tile, slides, command):
-    told = command("predict", by_tile, slides / "7.png", slides / "8.png")
-    assert told.status == 0
-    assert "stain not normalised: 1 " in told.err
-    assert told.out.splitlines()[0].endswith(",stain")
+    result = command("predict", by_tile, slides / "7.png", slides / "8.png")
+    assert result.status == 0
+    assert "stain not normalised: 1 " in result.err
+    assert result.out.splitlines()[0].endswith(",stain")
 
 
 def test_runs_that_normalise_otherwise_make_no_ensemble(by_tile, by_patient, command, tmp_path):
-    told = command("ensemble", by_tile, by_patient, "-o", tmp_path / "both")
-    assert told.status == 1
-    assert "differ in their stain normalisation" in told.complaint
+    result = command("ensemble", by_tile, by_patient, "-o", tmp_path / "both")
+    assert result.status == 1
+    assert "differ in their stain normalisation" in result.complaint
 
 
 def test_patients_that_a_split_by_image_cuts_are_refused(train, command, tmp_path):
@@ -160,8 +164,8 @@ def test_judging_again_by_patient_gives_the_same_numbers(by_patient, tmp_path):
 def test_an_ensemble_counts_what_its_members_left_as_it_was(by_tile, train, command, tmp_path):
     stain = {"method": "macenko"}
     other = train(tmp_path / "other", stain, protocol="folds", k=2, val=0.5)
-    told = command("ensemble", by_tile, other, "-o", tmp_path / "both")
-    assert told.status == 0
+    result = command("ensemble", by_tile, other, "-o", tmp_path / "both")
+    assert result.status == 0
     found = json.loads((tmp_path / "both" / "stain.json").read_text(encoding="utf-8"))
     (unchanged,) = found["unchanged"]
     assert unchanged["path"].endswith("7.png")
@@ -186,16 +190,16 @@ def test_what_cannot_be_normalised_by_is_refused(
     table.to_csv(bare, index=False)
     data = {"manifest": str(bare), "positive": "malignant", "options": {}}
     recipe = recipe_file(data=data, stain=stain, drop=("dataset", "root"))
-    told = command("train", recipe, "-o", tmp_path / "run")
-    assert told.status in {1, 2}
-    assert complaint in told.complaint
+    result = command("train", recipe, "-o", tmp_path / "run")
+    assert result.status in {1, 2}
+    assert complaint in result.complaint
     assert not (tmp_path / "run").exists()
 
 
 def test_fluorescence_has_no_stain_to_normalise(recipe_file, tmp_path, command):
     data = {"modality": "fluorescence"}
     recipe = recipe_file(data=data, stain={"method": "reinhard"})
-    told = command("train", recipe, "-o", tmp_path / "run")
-    assert told.status == 2
-    assert "'stain.method': 'reinhard'" in told.complaint
-    assert "fluorescence" in told.complaint
+    result = command("train", recipe, "-o", tmp_path / "run")
+    assert result.status == 2
+    assert "'stain.method': 'reinhard'" in result.complaint
+    assert "fluorescence" in result.complaint

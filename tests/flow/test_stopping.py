@@ -44,8 +44,8 @@ def resume_and_compare(command, run, uninterrupted):
     assert (run / "checkpoints" / "last.ckpt").exists()
     assert not (run / "metrics.json").exists()
     assert not (run / "model").exists()
-    told = command("train", "--resume", run)
-    assert told.status == 0, told.err
+    result = command("train", "--resume", run)
+    assert result.status == 0, result.err
     assert same_weights(run, uninterrupted)
     assert read_metrics(run / "metrics.json") == read_metrics(uninterrupted / "metrics.json")
     assert (run / "history.csv").read_text() == (uninterrupted / "history.csv").read_text()
@@ -54,32 +54,32 @@ def resume_and_compare(command, run, uninterrupted):
 
 def test_ctrl_c_in_mid_epoch(command, process, recipe_file, tiny_run, tmp_path):
     run = tmp_path / "run one"
-    told = process(STOPPED, "SIGINT", "train", recipe_file(), "-o", run)
-    assert told.status == 1
+    result = process(STOPPED, "SIGINT", "train", recipe_file(), "-o", run)
+    assert result.status == 1
     go_on = f"eosin train --resume {shlex.quote(str(run))}"
-    assert told.complaint == (
+    assert result.complaint == (
         f"eosin: interrupted; what was finished is kept in {run}. Go on with: {go_on}"
     )
     resume_and_compare(command, run, tiny_run)
-    told = command("train", "--resume", run)
-    assert told.status == 0
-    assert "is complete" in told.err
+    result = command("train", "--resume", run)
+    assert result.status == 0
+    assert "is complete" in result.err
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_process_killed_in_mid_epoch(command, process, recipe_file, tiny_run, tmp_path):
     run = tmp_path / "run"
-    told = process(STOPPED, "SIGKILL", "train", recipe_file(), "-o", run)
-    assert told.status == -signal.SIGKILL
+    result = process(STOPPED, "SIGKILL", "train", recipe_file(), "-o", run)
+    assert result.status == -signal.SIGKILL
     (run / "checkpoints" / ".last-x.tmp.ckpt").write_bytes(b"half")
     resume_and_compare(command, run, tiny_run)
 
 
 def test_ctrl_c_while_images_are_read_leaves_nothing(command, recipe_file, tmp_path, stop_at):
     with stop_at(load_bank):
-        told = command("train", recipe_file(), "-o", tmp_path / "run")
-    assert told.status == 1
-    assert "interrupted" in told.complaint
+        result = command("train", recipe_file(), "-o", tmp_path / "run")
+    assert result.status == 1
+    assert "interrupted" in result.complaint
     assert not (tmp_path / "run").exists()
 
 
@@ -88,9 +88,9 @@ def test_ctrl_c_while_the_report_is_written(command, tiny_run, tmp_path, stop_at
     shutil.copytree(tiny_run, run)
     (run / "report.html").unlink()
     with stop_at(write_report):
-        told = command("train", "--resume", run)
-    assert told.status == 1
-    assert "--resume" in told.complaint
+        result = command("train", "--resume", run)
+    assert result.status == 1
+    assert "--resume" in result.complaint
     assert command("train", "--resume", run).status == 0
     assert (run / "report.html").exists()
 
@@ -98,18 +98,18 @@ def test_ctrl_c_while_the_report_is_written(command, tiny_run, tmp_path, stop_at
 def test_folds_are_resumed_fold_by_fold(command, folds_run, tmp_path, stop_at, on_entry):
     run = tmp_path / "run"
     with stop_at(fit_split, 2):
-        told = command("train", folds_run / "recipe.toml", "-o", run)
-    assert told.status == 1
-    assert "--resume" in told.complaint
+        result = command("train", folds_run / "recipe.toml", "-o", run)
+    assert result.status == 1
+    assert "--resume" in result.complaint
     assert not (run / "metrics.json").exists()
     first = {path: path.stat().st_mtime_ns for path in (run / "folds" / "0-0").rglob("*")}
 
     trained = []
     with on_entry(fit_split, lambda given: trained.append(given["run"].root.name)):
-        told = command("train", "--resume", run)
-    assert told.status == 0, told.err
+        result = command("train", "--resume", run)
+    assert result.status == 0, result.err
     assert trained == ["0-1"]
-    assert "fold 1 of 2: done before" in told.err
+    assert "fold 1 of 2: done before" in result.err
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert read_metrics(run / "metrics.json") == read_metrics(folds_run / "metrics.json")
     assert same_weights(run, folds_run)
@@ -122,15 +122,15 @@ def test_a_changed_recipe_is_named_and_refused(command, recipe_file, tiny_run, t
         (recipe_file(train={"lr": 0.5}), "--resume", run),
         ("--resume", run, "--set", "train.lr=0.5"),
     ):
-        told = command("train", *line)
-        assert told.status == 2
-        assert "'train.lr' was 0.001, is 0.5" in told.complaint
-    told = command("train", "--resume", run, "--set", "model.arguments.hidden_activation=relu")
-    assert told.status == 2
-    assert "'model.arguments.hidden_activation' was None, is 'relu'" in told.complaint
-    told = command("train", recipe_file(), "--resume", tmp_path / "none")
-    assert told.status == 1
-    assert "is no run folder" in told.complaint
+        result = command("train", *line)
+        assert result.status == 2
+        assert "'train.lr' was 0.001, is 0.5" in result.complaint
+    result = command("train", "--resume", run, "--set", "model.arguments.hidden_activation=relu")
+    assert result.status == 2
+    assert "'model.arguments.hidden_activation' was None, is 'relu'" in result.complaint
+    result = command("train", recipe_file(), "--resume", tmp_path / "none")
+    assert result.status == 1
+    assert "is no run folder" in result.complaint
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
     image = tmp_path / path
     kept = image.read_bytes()
 
-    def told():
+    def result():
         found = command("train", "--resume", run)
         assert found.status == 1
         start = f"eosin: the data have changed since {run} was started: "
@@ -172,28 +172,28 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
         if not metrics:
             (run / "metrics.json").unlink()
         change(lambda table: table.iloc[1:])
-        assert told() == f"{path} is gone, or cannot be read any more"
+        assert result() == f"{path} is gone, or cannot be read any more"
         change(lambda t: pd.concat([t, t.iloc[:1].assign(path="images/../" + path)]))
-        assert told() == f"images/../{path} is new"
+        assert result() == f"images/../{path} is new"
         change(lambda t: pd.concat([t, t.iloc[:1]]))
-        assert told() == f"{path} was listed 1 times, is 2"
+        assert result() == f"{path} was listed 1 times, is 2"
         change(lambda t: t.assign(label=["malignant", *t["label"][1:]]))
-        assert told() == f"the label of {path} was 'benign', is 'malignant'"
+        assert result() == f"the label of {path} was 'benign', is 'malignant'"
         change(lambda t: t.iloc[::-1])
-        assert told() == "the rows are in another order"
+        assert result() == "the rows are in another order"
         change(lambda t: t.assign(split=["train", *[""] * (len(t) - 1)]))
-        assert told() == f"the split of {path} was '', is 'train'"
+        assert result() == f"the split of {path} was '', is 'train'"
         change(lambda t: t.assign(group=["X", "Y", *t["group"][2:]]))
-        assert told() == f"the group of {path} was {first['group']!r}, is 'X' (and 1 more change)"
+        assert result() == f"the group of {path} was {first['group']!r}, is 'X' (and 1 more change)"
         change()
         Image.new("RGB", (64, 64)).save(image)
-        assert told() == f"the content of {path} is another"
+        assert result() == f"the content of {path} is another"
         image.unlink()
-        assert told() == f"{path} is gone, or cannot be read any more"
+        assert result() == f"{path} is gone, or cannot be read any more"
         image.write_bytes(kept)
     (run / "checkpoints" / "inputs.parquet").unlink()
     change(lambda table: table.iloc[1:])
-    assert told() == "images, labels or groups are others"
+    assert result() == "images, labels or groups are others"
     change()
     assert command("train", "--resume", run).status == 0
 
@@ -230,9 +230,9 @@ def test_a_run_of_an_earlier_version_goes_on_after_cells_are_cleaned(command, li
     as_noted_verbatim(run, patient=groups, group=groups)
     assert command("train", "--resume", run).status == 0
     (run / "metrics.json").unlink()
-    told = command("train", "--resume", run)
-    assert told.status == 1
-    assert f"the group of {noted['path'][0]} was '{groups[0]}', is" in told.complaint
+    result = command("train", "--resume", run)
+    assert result.status == 1
+    assert f"the group of {noted['path'][0]} was '{groups[0]}', is" in result.complaint
 
 
 def test_two_processes_do_not_work_in_one_folder(command, tiny_run, tmp_path):
@@ -241,9 +241,9 @@ def test_two_processes_do_not_work_in_one_folder(command, tiny_run, tmp_path):
     (run / "metrics.json").unlink()
     before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
     with work_alone(RunFolder(run)):
-        told = command("train", "--resume", run)
-    assert told.status == 1
-    assert told.complaint == (
+        result = command("train", "--resume", run)
+    assert result.status == 1
+    assert result.complaint == (
         f"eosin: another process is working on {run}. Wait for it, or stop it first"
     )
     assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before
@@ -253,10 +253,12 @@ def test_two_processes_do_not_work_in_one_folder(command, tiny_run, tmp_path):
 def test_a_fold_is_resumed_with_its_run(command, folds_run, tmp_path):
     run = tmp_path / "run one"
     shutil.copytree(folds_run, run)
-    told = command("train", "--resume", run / "folds" / "0-1")
-    assert told.status == 1
+    result = command("train", "--resume", run / "folds" / "0-1")
+    assert result.status == 1
     go_on = f"Go on with: eosin train --resume {shlex.quote(str(run))}"
-    assert told.complaint == (f"eosin: {run / 'folds' / '0-1'} is a fold of the run {run}. {go_on}")
+    assert result.complaint == (
+        f"eosin: {run / 'folds' / '0-1'} is a fold of the run {run}. {go_on}"
+    )
 
 
 def test_a_folder_killed_before_its_recipe_was_written_can_be_used(command, recipe_file, tmp_path):
@@ -265,8 +267,8 @@ def test_a_folder_killed_before_its_recipe_was_written_can_be_used(command, reci
     (run / ".recipe-x1.tmp.toml").write_text("half")
     (run / ".training.lock").touch()
     (run / "thesis.txt").write_text("mine")
-    told = command("train", recipe_file(), "-o", run)
-    assert "is not empty" in told.complaint
+    result = command("train", recipe_file(), "-o", run)
+    assert "is not empty" in result.complaint
     assert len(list(run.iterdir())) == 3  # nothing of a folder in use is touched
     (run / "thesis.txt").unlink()
     assert command("train", recipe_file(train={"epochs": 1}), "-o", run).status == 0
@@ -282,13 +284,13 @@ def test_a_missing_logger_is_told_before_any_image_is_read(
     )
     recipe = recipe_file(train={"loggers": ["tensorboard", "mlflow"]})
     for option in (("-o", tmp_path / "run"), ("--plan",)):
-        told = command("train", recipe, *option)
-        assert told.status == 1
-        assert told.err == (
+        result = command("train", recipe, *option)
+        assert result.status == 1
+        assert result.err == (
             "eosin: 'train.loggers' names mlflow, which is not installed. "
             "pip install 'eosin[logging]'\n"
         )
     assert not (tmp_path / "run").exists()
-    told = command("train", recipe_file(train={"loggers": ["mlfow"]}))
-    assert told.status == 2
-    assert "'train.loggers" in told.complaint
+    result = command("train", recipe_file(train={"loggers": ["mlfow"]}))
+    assert result.status == 2
+    assert "'train.loggers" in result.complaint

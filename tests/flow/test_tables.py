@@ -34,14 +34,14 @@ def train(command, recipe_file, table, *more, positive="malignant"):
     return command("train", recipe, "--plan", *more)
 
 
-def split_line(told):
-    assert told.status == 0, told.err
-    return next(line for line in told.out.splitlines() if line.startswith("split"))
+def split_line(result):
+    assert result.status == 0, result.err
+    return next(line for line in result.out.splitlines() if line.startswith("split"))
 
 
-def hint(told, start):
+def hint(result, start):
     """What a complaint offers to type, from a word on up to a comma."""
-    words = told.complaint.partition(start)[2].partition(",")[0]
+    words = result.complaint.partition(start)[2].partition(",")[0]
     return shlex.split(start + words)
 
 
@@ -51,9 +51,9 @@ def test_a_spreadsheet_in_another_form_gives_the_same_split(command, recipe_file
     assert split_line(train(command, recipe_file, semicolons)) == expected
     assert split_line(train(command, recipe_file, table("w.xlsx"))) == expected
     backslashes = table("b.csv", lambda rows: rows.replace({"path": {"/": "\\\\"}}, regex=True))
-    told = train(command, recipe_file, backslashes)
-    assert split_line(told) == expected
-    assert "read as '/'" in told.err
+    result = train(command, recipe_file, backslashes)
+    assert split_line(result) == expected
+    assert "read as '/'" in result.err
 
 
 def test_blanks_around_names_make_no_other_patient_or_class(command, recipe_file, table):
@@ -62,16 +62,16 @@ def test_blanks_around_names_make_no_other_patient_or_class(command, recipe_file
         rows.loc[odd, ["label", "patient"]] += " "
         return rows
 
-    told = train(command, recipe_file, table("b.csv", blanks))
-    assert split_line(told) == split_line(train(command, recipe_file, table()))
-    assert "blanks around names removed" in told.err
+    result = train(command, recipe_file, table("b.csv", blanks))
+    assert split_line(result) == split_line(train(command, recipe_file, table()))
+    assert "blanks around names removed" in result.err
 
 
 def test_a_column_that_is_nearly_patient_stops_with_a_line_that_works(command, recipe_file, table):
     named = table("n.csv", lambda rows: rows.rename(columns={"patient": "Patient ID"}))
-    told = train(command, recipe_file, named)
-    assert told.status == 1
-    mapped = train(command, recipe_file, named, *hint(told, "--set "))
+    result = train(command, recipe_file, named)
+    assert result.status == 1
+    mapped = train(command, recipe_file, named, *hint(result, "--set "))
     assert split_line(mapped) == split_line(train(command, recipe_file, table()))
 
 
@@ -80,9 +80,9 @@ def test_the_audit_and_an_evaluation_stop_likewise(command, table, tiny_run, tmp
     audit = ("data", "audit", named, "--quick")
     judge = ("evaluate", tiny_run, "--data", named, "-o")
     for number, line in enumerate((audit, (*judge, tmp_path / "a"))):
-        told = command(*line)
-        assert told.status == 1
-        mapped = hint(told, "--patient ")
+        result = command(*line)
+        assert result.status == 1
+        mapped = hint(result, "--patient ")
         assert mapped == ["--patient", "case_id"]
         line = audit if number == 0 else (*judge, tmp_path / f"b{number}")
         done = command(*line, *mapped)
@@ -92,9 +92,9 @@ def test_the_audit_and_an_evaluation_stop_likewise(command, table, tiny_run, tmp
 
 
 def test_columns_belong_to_external_data(command, tiny_run, tmp_path):
-    told = command("evaluate", tiny_run, "--patient", "case", "-o", tmp_path / "a")
-    assert told.status == 2
-    assert "--data" in told.complaint
+    result = command("evaluate", tiny_run, "--patient", "case", "-o", tmp_path / "a")
+    assert result.status == 2
+    assert "--data" in result.complaint
 
 
 def test_classes_that_differ_by_case_stop_a_training(command, recipe_file, table):
@@ -103,10 +103,10 @@ def test_classes_that_differ_by_case_stop_a_training(command, recipe_file, table
         return rows
 
     odd = table("t.csv", title)
-    told = train(command, recipe_file, odd, positive=None)
-    assert told.status == 1
-    assert "'benign'" in told.complaint
-    assert "'Benign'" in told.complaint
+    result = train(command, recipe_file, odd, positive=None)
+    assert result.status == 1
+    assert "'benign'" in result.complaint
+    assert "'Benign'" in result.complaint
     distinct = ("--set", "data.alike_names=distinct")
     assert train(command, recipe_file, odd, *distinct, positive=None).status == 0
 
@@ -116,14 +116,14 @@ def test_magnifications_are_chosen_by_number(command, recipe_file, table):
         return rows.assign(magnification=["40X", "40 ", "40.0", "40"] * (len(rows) // 4))
 
     chosen = ("--set", 'data.magnifications=["40x"]')
-    told = train(command, recipe_file, table("m.csv", magnify), *chosen)
-    assert split_line(told) == split_line(train(command, recipe_file, table("n.csv")))
+    result = train(command, recipe_file, table("m.csv", magnify), *chosen)
+    assert split_line(result) == split_line(train(command, recipe_file, table("n.csv")))
 
 
 def test_check_reads_any_table(command, table):
-    told = command("data", "check", table("w.xlsx"))
-    assert told.status == 0, told.err
-    assert "0 unreadable" in told.out
+    result = command("data", "check", table("w.xlsx"))
+    assert result.status == 0, result.err
+    assert "0 unreadable" in result.out
 
 
 def test_the_same_patients_in_another_spelling_are_found(command, table, tiny_run, images):
@@ -136,18 +136,18 @@ def test_the_same_patients_in_another_spelling_are_found(command, table, tiny_ru
         image.crop((2, 2, 60, 60)).resize((64, 64)).point(lambda value: value // 2).save(
             images / path
         )
-    told = command("evaluate", tiny_run, "--data", spelled, "-o", images / "out")
-    assert told.status == 0, told.err
-    assert "names stand in both model's training and outside" in told.out
+    result = command("evaluate", tiny_run, "--data", spelled, "-o", images / "out")
+    assert result.status == 0, result.err
+    assert "names stand in both model's training and outside" in result.out
     own = pd.read_csv(tiny_run / "manifest.csv", dtype=str)
     patient = min(own["patient"][own["split"] != "test"])
-    assert f"{patient!r} and {patient.swapcase()!r}" in told.out
+    assert f"{patient!r} and {patient.swapcase()!r}" in result.out
     apart = shutil.copytree(tiny_run, images / "apart")
     recipe = (apart / "recipe.toml").read_text()
     (apart / "recipe.toml").write_text(
         recipe.replace('alike_names = "refuse"', 'alike_names = "distinct"')
     )
     list_run_files(RunFolder(apart))
-    told = command("evaluate", apart, "--data", spelled, "-o", images / "out2")
-    assert told.status == 0, told.err
-    assert "model's training and outside" not in told.out
+    result = command("evaluate", apart, "--data", spelled, "-o", images / "out2")
+    assert result.status == 0, result.err
+    assert "model's training and outside" not in result.out

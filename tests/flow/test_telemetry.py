@@ -69,9 +69,9 @@ def test_the_switch_is_set_for_python_and_for_child_processes():
 
 def test_an_import_that_came_too_late_is_warned_of(process):
     code = "import os; os.environ.pop('ORT_DISABLE_TELEMETRY', None)\nimport {}\nimport eosin"
-    told = process(code.format("onnxruntime"))
-    assert told.status == 0
-    assert "imported before eosin" in told.err
+    result = process(code.format("onnxruntime"))
+    assert result.status == 0
+    assert "imported before eosin" in result.err
     assert process(code.format("numpy")).err == ""
 
 

@@ -111,10 +111,10 @@ def test_finished_stages_are_not_trained_again(finished, tmp_path, command):
     run = shutil.copytree(finished, tmp_path / "moved")
     (run / "metrics.json").unlink()
     before = sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors")
-    told = command("train", "--resume", run)
-    assert told.status == 0, told.err
-    assert "stage 1, one: done before" in told.out + told.err
-    assert "stage 2, two: done before" in told.out + told.err
+    result = command("train", "--resume", run)
+    assert result.status == 0, result.err
+    assert "stage 1, one: done before" in result.out + result.err
+    assert "stage 2, two: done before" in result.out + result.err
     assert sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors") == before
 
 
@@ -128,8 +128,8 @@ def test_stages_of_a_finished_run_follow_their_moved_images(
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps(values))
     first = (run / "stages" / "1-one" / "manifest.csv").read_bytes()
-    told = command("train", path, "--resume", run)
-    assert told.status == 0, told.err
+    result = command("train", path, "--resume", run)
+    assert result.status == 0, result.err
     stage = run / "stages" / "2-two"
     assert read_recipe(stage / "recipe.toml").data.root == str(new)
     places = [(stage / cell).resolve() for cell in pd.read_csv(stage / "manifest.csv")["path"]]
@@ -154,10 +154,10 @@ def test_an_equal_stage_is_trained_once_for_all_runs(chain, finished, tmp_path, 
     values = chain(2)  # other than the finished run's in what comes after the stages
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps({**values, "name": "another"}))
-    told = command("train", path, "-o", tmp_path / "run")
-    assert told.status == 0, told.err
+    result = command("train", path, "-o", tmp_path / "run")
+    assert result.status == 0, result.err
     for line in ("stage 1, one: an equal one", "stage 2, two: an equal one"):
-        assert line in told.out + told.err
+        assert line in result.out + result.err
     for name in ("1-one", "2-two"):
         mine, theirs = (run / "stages" / name for run in (tmp_path / "run", finished))
         for file in ("model/model.safetensors", "metrics.json", "predictions.csv"):
@@ -177,10 +177,10 @@ def test_an_image_of_a_stage_that_cannot_be_read_is_counted(chain, tmp_path, com
     values["transfer"]["stage"][0]["data"]["root"] = str(own)
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps(values))
-    told = command("train", path, "-o", tmp_path / "run")
+    result = command("train", path, "-o", tmp_path / "run")
     listed = tmp_path / "run" / "stages" / "1-one" / "skipped.csv"
-    assert told.status == 1
-    assert f"1 file could not be read: see {listed}" in told.err
+    assert result.status == 1
+    assert f"1 file could not be read: see {listed}" in result.err
     assert len(listed.read_text().splitlines()) == 2
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -222,30 +222,30 @@ def test_a_stage_that_saw_test_images_stops_a_strict_run(
 def test_what_is_frozen_must_be_a_part_of_the_network(chain, tmp_path, command):
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps(chain(1, freeze="before:conv9")))
-    told = command("train", path, "-o", tmp_path / "run")
-    assert told.status == 2
-    assert "'transfer.freeze'" in told.complaint
-    assert "before:conv3" in told.complaint
+    result = command("train", path, "-o", tmp_path / "run")
+    assert result.status == 2
+    assert "'transfer.freeze'" in result.complaint
+    assert "before:conv3" in result.complaint
     assert not (tmp_path / "run").exists()
 
 
 def test_the_plan_tells_every_stage_and_a_head_that_is_trained_alone(chain, tmp_path, command):
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps(chain(2, freeze="backbone")))
-    told = command("train", path, "--plan")
-    assert told.status == 0, told.err
-    lines = told.out.splitlines()
+    result = command("train", path, "--plan")
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
     assert sum(line.startswith("stage ") for line in lines) == 2
-    assert any("stage      one: 24 images, at most 2 steps" in line for line in lines), told.out
-    assert any("training   1 × the head alone" in line for line in lines), told.out
+    assert any("stage      one: 24 images, at most 2 steps" in line for line in lines), result.out
+    assert any("training   1 × the head alone" in line for line in lines), result.out
 
 
 def test_a_source_that_is_not_there_is_named(chain, tmp_path, command):
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps(chain(0, source="nowhere.safetensors")))
-    told = command("train", path, "-o", tmp_path / "run")
-    assert told.status == 1
-    assert "nowhere.safetensors does not exist" in told.complaint
+    result = command("train", path, "-o", tmp_path / "run")
+    assert result.status == 1
+    assert "nowhere.safetensors does not exist" in result.complaint
 
 
 def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
@@ -336,12 +336,12 @@ def test_the_whole_chain_opens_no_socket_offline(chain, tiny_phantom, tmp_path, 
     path = tmp_path / "recipe.toml"
     path.write_text(tomli_w.dumps(values))
     environment = {**os.environ, "EOSIN_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
-    told = process(
+    result = process(
         OFFLINE, path, tmp_path / "run", tiny_phantom, env=environment, cwd=tmp_path, timeout=300
     )
-    assert "statuses [0, 1, 1, 0, 0, 0]" in told.out, told.err
-    assert "sockets []" in told.out
-    assert told.err.count("--offline or EOSIN_OFFLINE forbids") == 2
+    assert "statuses [0, 1, 1, 0, 0, 0]" in result.out, result.err
+    assert "sockets []" in result.out
+    assert result.err.count("--offline or EOSIN_OFFLINE forbids") == 2
     links = info(tmp_path / "run")["transfer_chain"]
     assert links[0]["licence"] == "Apache-2.0"
     assert [link["stage"] for link in links] == ["source", "one"]

@@ -81,8 +81,8 @@ def check_metrics(run):
     splits = {name: block for name, block in raw.items() if name != "format_version"}
     for block in splits.values():
         assert set(block) == SPLIT_KEYS
-        told = {"value", "source", "target_recall", "bound", "recall", "reason"}
-        assert set(block["threshold"]) == told
+        result = {"value", "source", "target_recall", "bound", "recall", "reason"}
+        assert set(block["threshold"]) == result
         assert set(block["confusion"]) == {"labels", "matrix"}
         assert "recognition_rate" in block["patient"]
         for part in (block["image"], block["at_threshold"]):
@@ -183,8 +183,8 @@ def test_folds_cover_every_image_once(folds_run):
 
 
 def test_a_fold_s_own_recipe_runs_it_again(command, folds_run, tmp_path):
-    told = command("train", folds_run / "folds" / "0-1" / "recipe.toml", "-o", tmp_path / "run")
-    assert told.status == 0, told.err
+    result = command("train", folds_run / "folds" / "0-1" / "recipe.toml", "-o", tmp_path / "run")
+    assert result.status == 0, result.err
     before = read_metrics(folds_run / "folds" / "0-1" / "metrics.json")
     assert read_metrics(tmp_path / "run" / "metrics.json") == before
 
@@ -232,10 +232,10 @@ def check_demo(place):
 def test_the_demonstration_takes_at_most_90_seconds(command, process, tmp_path):
     code = "import sys; from eosin.__main__ import run; run(sys.argv[1:])"
     start = time.perf_counter()
-    told = process(code, "demo", "-o", tmp_path / "demo", timeout=280)
-    assert told.status == 0, told.err
+    result = process(code, "demo", "-o", tmp_path / "demo", timeout=280)
+    assert result.status == 0, result.err
     assert time.perf_counter() - start < 90 * max(1.0, contention())
-    assert told.out.splitlines()[-1] == f"report {tmp_path / 'demo' / 'report.html'}"
+    assert result.out.splitlines()[-1] == f"report {tmp_path / 'demo' / 'report.html'}"
     check_demo(tmp_path / "demo")
     assert command("report", tmp_path / "demo").status == 0
 
@@ -292,7 +292,7 @@ def test_the_recipe_on_real_images(command, repository, data_root, tmp_path):
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: EOSIN_DATA names a folder without it")
     run = tmp_path / "run"
-    told = command(
+    result = command(
         "train",
         repository / "recipes" / "p3-lightcnn-breakhis200.toml",
         *("--set", f"data.root={folder}"),
@@ -303,7 +303,7 @@ def test_the_recipe_on_real_images(command, repository, data_root, tmp_path):
         *("--set", "evaluate.resamples=200"),
         *("-o", run),
     )
-    assert told.status == 0, told.err
+    assert result.status == 0, result.err
     place, info = check_files(run)
     assert info.positive == "malignant"
     assert info.mpp is None

@@ -53,19 +53,19 @@ def test_a_full_disk_stops_the_run_and_freed_space_lets_it_go_on(
     run = tmp_path / "run with space"
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", refuse)
-        told = command("train", recipe_file(), "-o", run)
-    assert told.status == 1
-    assert f"could not write {run}" in told.complaint
-    assert "no space left on device. Free some space. Then go on with: eosin" in told.complaint
-    assert told.complaint.endswith(f"--resume '{run}'")
+        result = command("train", recipe_file(), "-o", run)
+    assert result.status == 1
+    assert f"could not write {run}" in result.complaint
+    assert "no space left on device. Free some space. Then go on with: eosin" in result.complaint
+    assert result.complaint.endswith(f"--resume '{run}'")
     assert not list(run.rglob(name))
     whole(run)
     # A model without its temperature and threshold must not look like one.
     assert (run / "model" / "model.json").exists() == (name in {"metrics.json", "report.html"})
     if name in {"manifest.csv", "model.onnx"}:
         return  # the others go on in the same way
-    told = command("train", "--resume", run)
-    assert told.status == 0, told.err
+    result = command("train", "--resume", run)
+    assert result.status == 0, result.err
     assert (run / "report.html").exists()
     same_result(run, tiny_run)
 
@@ -75,25 +75,25 @@ def test_a_disk_that_is_really_full(command, recipe_file, tiny_run, small_disk, 
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(2**21 - (left + 8) * 1024))
     run = small_disk / "run"
-    told = command("train", recipe_file(), "-o", run)
-    assert told.status == 1
-    assert "no space left on device" in told.complaint
-    assert "Free some space" in told.complaint
+    result = command("train", recipe_file(), "-o", run)
+    assert result.status == 1
+    assert "no space left on device" in result.complaint
+    assert "Free some space" in result.complaint
     whole(run)
     assert not (run / "metrics.json").exists() or left > 500
     ballast.unlink()
     resumable = (run / "recipe.toml").exists()
-    assert resumable == ("--resume" in told.complaint)
-    told = command("train", *(("--resume", run) if resumable else (recipe_file(), "-o", run)))
-    if told.status == 1:
+    assert resumable == ("--resume" in result.complaint)
+    result = command("train", *(("--resume", run) if resumable else (recipe_file(), "-o", run)))
+    if result.status == 1:
         # The figures of a report alone are larger than this disk.
-        assert "no space left on device" in told.complaint
+        assert "no space left on device" in result.complaint
         assert (run / "metrics.json").exists()
         whole(run)
         run = shutil.move(run, small_disk.parent / "moved")
         assert command("train", "--resume", run).status in {0, 1}
         return
-    assert told.status == 0
+    assert result.status == 0
     same_result(run, tiny_run)
 
 
@@ -105,12 +105,12 @@ def test_other_verbs_on_a_full_disk(command, tiny_run, images, small_disk):
         ("evaluate", tiny_run, "-o", small_disk / "here"),
         ("data", "manifest", "folder", images, "-o", small_disk / "here" / "m.csv"),
     ):
-        told = command(*line)
-        assert told.status == 1, line
-        assert "no space left on device. Free some space" in told.complaint
+        result = command(*line)
+        assert result.status == 1, line
+        assert "no space left on device. Free some space" in result.complaint
         whole(small_disk / "here")
         if line[0] != "evaluate":
-            assert "or choose another folder with -o" in told.complaint
+            assert "or choose another folder with -o" in result.complaint
             assert command(*line[:-1], small_disk.with_name("p.csv")).status == 0
             small_disk.with_name("p.csv").unlink()
         for made in (small_disk / "here").iterdir():
@@ -149,11 +149,11 @@ def test_a_read_only_folder_is_refused_before_the_work(
         ("data", "manifest", "folder", images, "-o", place / "m.csv"),
         ("report", place / "run"),
     ):
-        told = command(*line)
-        assert told.status == 1, line
+        result = command(*line)
+        assert result.status == 1, line
         if line[0] != "report":
-            assert "read-only file system" in told.complaint or "permission" in told.complaint
-            assert "choose another" in told.complaint
+            assert "read-only file system" in result.complaint or "permission" in result.complaint
+            assert "choose another" in result.complaint
     assert opened == []
     assert sorted(path.name for path in place.iterdir()) == ["run"]
     line = ("data", "manifest", "folder", images, "-o", tmp_path / "m.csv")
@@ -168,14 +168,14 @@ def test_an_occupied_folder_is_refused_before_the_work(
     (tmp_path / "occupied" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for line in (("train", recipe_file()), ("evaluate", tiny_run), ("demo",)):
-        told = command(*line, "-o", tmp_path / "occupied")
-        assert told.status == 1
-        assert "is not empty. Choose another folder with -o" in told.complaint
-        told = command(*line, "-o", tmp_path / "file")
-        assert told.status == 1
-        assert "is a file, not a folder" in told.complaint
-        told = command(*line, "-o", tmp_path / "file" / "below")
-        assert told.status == 1
-        assert "not a directory" in told.complaint
+        result = command(*line, "-o", tmp_path / "occupied")
+        assert result.status == 1
+        assert "is not empty. Choose another folder with -o" in result.complaint
+        result = command(*line, "-o", tmp_path / "file")
+        assert result.status == 1
+        assert "is a file, not a folder" in result.complaint
+        result = command(*line, "-o", tmp_path / "file" / "below")
+        assert result.status == 1
+        assert "not a directory" in result.complaint
     assert opened == []
     assert (tmp_path / "occupied" / "notes.txt").read_text() == "mine"

@@ -139,8 +139,8 @@ def _sha256(path: Path) -> str:
     """Return the SHA-256 of a file; raises ``OSError``, also if it is too large for a model."""
     check_file(path)
     if path.stat().st_size > _MAX_BYTES:
-        told = f"it has more than {_MAX_BYTES >> 30} GiB"
-        raise OSError(errno.EFBIG, told, str(path))
+        shown = f"it has more than {_MAX_BYTES >> 30} GiB"
+        raise OSError(errno.EFBIG, shown, str(path))
     return sha256_file(path)
 
 
@@ -266,8 +266,8 @@ def hinting() -> Iterator[None]:
 
 def damaged(path: Path, reason: str) -> ArtifactError:
     """Return the error for a damaged file of a run folder."""
-    told = reason.strip().partition("\n")[0].rstrip(".")
-    return ArtifactError(f"{path} is damaged or was changed: {told}", hint=_RESTORE)
+    shown = reason.strip().partition("\n")[0].rstrip(".")
+    return ArtifactError(f"{path} is damaged or was changed: {shown}", hint=_RESTORE)
 
 
 def _digest(path: Path) -> str:

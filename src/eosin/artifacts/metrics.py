@@ -67,7 +67,7 @@ class Metric(Document):
     def _without_empty(self) -> dict[str, Any]:
         entry = {"value": self.value, "low": self.low, "high": self.high}
         further = {"reason": self.reason or None, "n": self.n, "wilson": self.wilson}
-        return entry | {name: told for name, told in further.items() if told is not None}
+        return entry | {name: shown for name, shown in further.items() if shown is not None}
 
 
 def _check_shares(block: dict[str, Metric]) -> dict[str, Metric]:

@@ -69,8 +69,8 @@ class SeparationReference(_Reference):
     def _check_vectors(self) -> Self:
         lengths = [math.hypot(*vector) for vector in self.stain_matrix]
         if any(abs(length - 1) > _ROUNDING for length in lengths):
-            told = " and ".join(f"{length:.3g}" for length in lengths)
-            raise ValueError(f"stain_matrix should hold vectors of length 1, got {told}")
+            shown = " and ".join(f"{length:.3g}" for length in lengths)
+            raise ValueError(f"stain_matrix should hold vectors of length 1, got {shown}")
         if self.stain_matrix[0] == self.stain_matrix[1]:
             raise ValueError("stain_matrix should hold two different vectors")
         return self

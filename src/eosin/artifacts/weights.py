@@ -41,7 +41,7 @@ _COUNT = "num_batches_tracked"
 
 
 @contextmanager
-def told_when_written(path: Path) -> Iterator[None]:
+def explain_write_errors(path: Path) -> Iterator[None]:
     """Context manager that raises ``OutputError`` if a safetensors file cannot be written."""
     try:
         yield
@@ -54,7 +54,7 @@ def told_when_written(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def told_when_read(path: Path) -> Iterator[None]:
+def explain_read_errors(path: Path) -> Iterator[None]:
     """Context manager that raises ``ArtifactError`` if a safetensors file is absent or damaged."""
     try:
         yield
@@ -72,22 +72,24 @@ def told_when_read(path: Path) -> Iterator[None]:
 
 
 def write_arrays(
-    path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], told: Mapping[str, str] | None = None
+    path: Path,
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+    shown: Mapping[str, str] | None = None,
 ) -> None:
-    """Write named arrays atomically as safetensors; ``told`` is metadata, e.g. the ``licence``.
+    """Write named arrays atomically as safetensors; ``shown`` is metadata, e.g. the ``licence``.
 
     Raises:
         OutputError: They cannot be written.
     """
     # A transposed view would be written in memory order.
     state = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with atomic_path(path) as temporary, told_when_written(path):
-        save_file(state, temporary, metadata=dict(told) if told else None)
+    with atomic_path(path) as temporary, explain_write_errors(path):
+        save_file(state, temporary, metadata=dict(shown) if shown else None)
 
 
 def read_arrays(path: Path) -> Arrays:
     """Read named arrays; raises ``ArtifactError`` if the file is absent or damaged."""
-    with told_when_read(path):
+    with explain_read_errors(path):
         check_file(path)
         found: Arrays = load_file(path)
     return found

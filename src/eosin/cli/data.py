@@ -61,8 +61,8 @@ def fetch(
         keep_archive=keep_archive,
         confirm=confirm,
     )
-    told = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
-    echo(f"{name} is in {result.folder} ({told}): {result.unpacks_to}")
+    shown = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
+    echo(f"{name} is in {result.folder} ({shown}): {result.unpacks_to}")
     echo(f"next: {result.next_step}")
 
 
@@ -86,8 +86,8 @@ def make_manifest(
 
     # Same parser as for a recipe, so that one hint fits both.
     texts = [text.removeprefix("data.options.") for text in options or ()]
-    samples, told = make(name, root, output, options=parse_overrides(texts, schema=None))
-    echo([f"wrote {output}: {format_samples(samples)}", *told])
+    samples, shown = make(name, root, output, options=parse_overrides(texts, schema=None))
+    echo([f"wrote {output}: {format_samples(samples)}", *shown])
 
 
 @data.command("check")

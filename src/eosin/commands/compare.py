@@ -111,15 +111,15 @@ def compare(
     samples = Samples(frame, found[0].root.resolve(), found[0].class_names)
     models = [find_models(run) for run in found]
     latencies = _time(models, samples)
-    told = [
+    shown = [
         _describe(run, compared_model, model, latencies, resamples)
         for run, compared_model, model in zip(found, compared_models, models, strict=True)
     ]
     asked = ""
-    if any(run.image[metric].value is None for run in told):
+    if any(run.image[metric].value is None for run in shown):
         asked, metric = metric, "accuracy"
     metrics = list(dict.fromkeys([metric, *COMPARED]))
-    ranked = _ranked(compared_models, told, metric)
+    ranked = _ranked(compared_models, shown, metric)
     pairs = compare_pairs(ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED)
     comparison = Comparison(
         eosin=version_of("eosin") or "unknown",
@@ -138,11 +138,11 @@ def compare(
         resamples=resamples,
         flips=FLIPS,
         seed=_SEED,
-        runs=told,
+        runs=shown,
         pairs=pairs,
-        ranges=find_ranges(shared, compared_models, told, metric),
-        light_large=light_against_large(told, metric),
-        fronts=find_fronts(told, metric),
+        ranges=find_ranges(shared, compared_models, shown, metric),
+        light_large=light_against_large(shown, metric),
+        fronts=find_fronts(shown, metric),
     )
     if pseudonymise:
         comparison = hide_document(comparison, know_samples(samples))
@@ -153,10 +153,10 @@ def compare(
 
 
 def _ranked(
-    compared_models: Sequence[ComparedModel], told: Sequence[ComparedRun], metric: str
+    compared_models: Sequence[ComparedModel], shown: Sequence[ComparedRun], metric: str
 ) -> list[ComparedModel]:
     """Put the best first, so that a pair's first run is the better one."""
-    values = {run.name: run.image[metric].value or 0.0 for run in told}
+    values = {run.name: run.image[metric].value or 0.0 for run in shown}
     return sorted(compared_models, key=lambda one: -values[one.name])
 
 

@@ -52,15 +52,15 @@ def convert(file: Path, *, output: Path | None = None, licence: str | None = Non
     if os.path.lexists(path):
         raise OutputError(f"{path} exists", hint="Choose another name with -o")
     check_writable(path.parent)
-    told = {"source": file.name, **({"licence": licence} if licence else {})}
+    shown = {"source": file.name, **({"licence": licence} if licence else {})}
     if file.suffix == ".npz":
         arrays = to_twin(read_weights(file))
-        write_arrays(path, arrays, {**told, "source_sha256": sha256_file(file)})
+        write_arrays(path, arrays, {**shown, "source_sha256": sha256_file(file)})
         return Converted(path, len(arrays), sum(array.size for array in arrays.values()))
     # Imported here: without PyTorch there is no such file to convert.
     from eosin.runtime.unpickling import read_pickled_tensors
     from eosin.training.checkpoints import save_tensors
 
     tensors = read_pickled_tensors(file)
-    save_tensors(path, tensors, {**told, "source_sha256": sha256_file(file)})
+    save_tensors(path, tensors, {**shown, "source_sha256": sha256_file(file)})
     return Converted(path, len(tensors), sum(tensor.numel() for tensor in tensors.values()))

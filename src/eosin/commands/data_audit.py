@@ -158,8 +158,8 @@ def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
     n, skipped = len(hashes.files), len(hashes.unreadable)
     if not skipped:
         return report
-    told = f"{skipped:,} of {n:,} images could not be read and were not compared by their pixels."
-    return report.model_copy(update={"reach": (told, *report.reach)})
+    shown = f"{skipped:,} of {n:,} images could not be read and were not compared by their pixels."
+    return report.model_copy(update={"reach": (shown, *report.reach)})
 
 
 def _pictures(samples: Samples, report: AuditReport) -> dict[str, Image]:

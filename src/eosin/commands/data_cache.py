@@ -106,8 +106,8 @@ def _format_settings(store: StoreInfo) -> list[str]:
         return []
     kind = f"{' × '.join(map(str, store.shape))} {store.dtype}"
     # Unset options are left out; --json has all.
-    told = [f"{name} {value}" for name, value in store.reading.items() if value is not None]
-    return [kind, *told]
+    shown = [f"{name} {value}" for name, value in store.reading.items() if value is not None]
+    return [kind, *shown]
 
 
 def _title(store: StoreInfo) -> str:

@@ -99,7 +99,7 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> Ensem
     with watch.stage("judge"):
         evaluated = _average(members, shared)
         splits = {shared.split: evaluate_predictions(evaluated, _EVALUATION, _SEED)}
-        told = [_describe(member, shared) for member in members]
+        shown = [_describe(member, shared) for member in members]
     run = RunFolder(prepare_output(folder))
     manifest = _manifest(shared)
     write_manifest(run.manifest, manifest)
@@ -109,7 +109,7 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> Ensem
     write_predictions(run, [evaluated], [logits_table(evaluated.samples, logits)])
     _LOG.info(f"Merging {len(members)} models into one file")
     with watch.stage("merge"):
-        info, gap = _write_model(ModelFolder(run.model), members, told, shared)
+        info, gap = _write_model(ModelFolder(run.model), members, shown, shared)
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, evaluated)
     if gap > NOTABLE_GAP:
         _LOG.info(format_gap(gap, len(some_of(shared.samples))))
@@ -118,7 +118,7 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> Ensem
     measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}
     finish_run(run, _environment(members, watch), info, splits, measured)
     write_report(run.root)
-    return EnsembleResult(run.root, splits, told, gap)
+    return EnsembleResult(run.root, splits, shown, gap)
 
 
 def _average(members: Sequence[FinishedRun], shared: SharedImages) -> Evaluated:
@@ -195,7 +195,7 @@ def _manifest(shared: SharedImages) -> Samples:
 def _write_model(
     folder: ModelFolder,
     members: Sequence[FinishedRun],
-    told: Sequence[EnsembleMember],
+    shown: Sequence[EnsembleMember],
     shared: SharedImages,
 ) -> tuple[ModelInfo, float]:
     infos = [member.info for member in members]
@@ -206,7 +206,7 @@ def _write_model(
         return bank.of(without(some, hashes.unreadable))
 
     changes = {
-        "arguments": {"members": [one.model_dump(mode="json") for one in told]},
+        "arguments": {"members": [one.model_dump(mode="json") for one in shown]},
         "threshold": mean_threshold(infos, f"the members' {_THRESHOLDS}"),
         "abstention": _check_abstention(members),
         "mpp": infos[0].mpp if len({info.mpp for info in infos}) == 1 else None,

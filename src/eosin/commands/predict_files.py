@@ -87,7 +87,7 @@ def write_files(
         # The list of an earlier table must not stand beside a complete one.
         with explain_os_errors("remove", files.skipped):
             files.skipped.unlink(missing_ok=True)
-    told = {"table": files.table.name, "table_sha256": sha256_file(files.table)}
-    record = record.model_copy(update=told)
+    shown = {"table": files.table.name, "table_sha256": sha256_file(files.table)}
+    record = record.model_copy(update=shown)
     write_document(files.record, record)
     return record

@@ -47,10 +47,10 @@ def _format_counts(facts: DataSetFacts, frame: Any) -> list[str]:
     if all(number == count.images for number, count in zip(found, counts, strict=True)):
         return [f"complete: all {sum(found):,} images of {facts.name} are here"]
     pairs = list(zip(counts, found, strict=True))
-    told = [
+    shown = [
         _format(count, number, facts.parts) for count, number in pairs if number != count.images
     ]
-    sentences = [sentence for sentence in told if sentence]
+    sentences = [sentence for sentence in shown if sentence]
     for word, picked in (
         ("complete", [count for count, number in pairs if number == count.images]),
         ("absent", [count for count, number in pairs if number == 0]),

@@ -184,8 +184,8 @@ def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
 
 def _reads_alike(own: Preprocessing, joined: Preprocessing) -> bool:
     """Return True if both make the same bytes of an image, before they are normalised."""
-    told = (own.input_px, own.planes, own.stain)
-    return told == (joined.input_px, joined.planes, joined.stain)
+    shown = (own.input_px, own.planes, own.stain)
+    return shown == (joined.input_px, joined.planes, joined.stain)
 
 
 def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:

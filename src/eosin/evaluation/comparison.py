@@ -114,9 +114,9 @@ def compare_pairs(
         entries = [pair.metrics[name] for pair in pairs]
         corrected = _corrected([entry.p for entry in entries])
         for place, entry in enumerate(entries):
-            told = {name: entry.model_copy(update={"p_holm": corrected[place]})}
+            shown = {name: entry.model_copy(update={"p_holm": corrected[place]})}
             pairs[place] = pairs[place].model_copy(
-                update={"metrics": {**pairs[place].metrics, **told}}
+                update={"metrics": {**pairs[place].metrics, **shown}}
             )
     for test in ("mcnemar", "delong"):
         found = [getattr(pair, test) for pair in pairs]

@@ -157,7 +157,7 @@ def to_block(estimates: Mapping[str, Estimate]) -> MetricBlock:
 def describe_calibration(evaluated: Evaluated, draw: Draw) -> Calibration:
     """Return the calibration: the bins of its error, and the error before the temperature."""
     bins = reliability_bins(evaluated.samples.targets, evaluated.probabilities.clip(0.0, 1.0))
-    told = [
+    shown = [
         ReliabilityBin(
             low=float(bins.edges[place]),
             high=float(bins.edges[place + 1]),
@@ -176,7 +176,7 @@ def describe_calibration(evaluated: Evaluated, draw: Draw) -> Calibration:
     return Calibration(
         temperature=evaluated.temperature,
         source=evaluated.temperature_source,
-        bins=told,
+        bins=shown,
         uncalibrated=before,
     )
 

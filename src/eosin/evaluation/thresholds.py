@@ -95,7 +95,7 @@ def join_thresholds(thresholds: Sequence[Threshold], source: str, members: str) 
     known = [one for one in thresholds if one.value is not None]
     recalls = [one.target_recall for one in known if one.target_recall is not None]
     reasons = Counter(one.reason for one in thresholds if one.reason)
-    told = [f"{n} of {len(thresholds)} {members}: {reason}" for reason, n in reasons.items()]
+    shown = [f"{n} of {len(thresholds)} {members}: {reason}" for reason, n in reasons.items()]
     # The joint threshold reaches the bound only if every single one does.
     reached = bool(known) and all(one.bound == "lower" for one in known)
     return Threshold(
@@ -103,7 +103,7 @@ def join_thresholds(thresholds: Sequence[Threshold], source: str, members: str) 
         source=source,
         target_recall=min(recalls, default=None),
         bound="lower" if reached else "point",
-        reason="; ".join(told) or None,
+        reason="; ".join(shown) or None,
     )
 
 
@@ -152,12 +152,12 @@ def cross_calibrate(
         return None, None
     everything = pd.concat([samples.frame for samples, _ in folds], ignore_index=True)
     pooled = replace(folds[0][0], frame=everything)
-    said = np.concatenate([probabilities for _, probabilities in folds])
+    shown = np.concatenate([probabilities for _, probabilities in folds])
     repeats = _repeats(pooled)
     rules, sets = [], []
     for samples, probabilities in folds:
         others = (repeats == _repeats(samples)[0]) & ~_is_in(pooled, samples)
-        rule = calibrate_abstention(pooled.where(others), said[others], section, _CROSSED)
+        rule = calibrate_abstention(pooled.where(others), shown[others], section, _CROSSED)
         rules += [rule] if rule is not None else []
         if rule is not None and rule.quantiles is not None:
             quantiles = [rule.quantiles[name] for name in samples.class_names]

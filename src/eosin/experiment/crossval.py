@@ -116,8 +116,8 @@ def _fold_recipe(experiment: Experiment, positive: str | None) -> Recipe:
 
 def _headline(metrics: SplitMetrics) -> str:
     values = [(name, metrics.image[name].value) for name in ("auc", "accuracy")]
-    told = [f"{name} {'undefined' if v is None else number(v)}" for name, v in values]
-    return f"{', '.join(told)} on {metrics.n_images} images of {metrics.n_groups} groups"
+    shown = [f"{name} {'undefined' if v is None else number(v)}" for name, v in values]
+    return f"{', '.join(shown)} on {metrics.n_images} images of {metrics.n_groups} groups"
 
 
 def _write_ensemble(

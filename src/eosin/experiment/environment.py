@@ -44,12 +44,12 @@ def package_versions() -> dict[str, str]:
     return {name: version for name, version in found.items() if version is not None}
 
 
-def describe(*, seconds: dict[str, float], **told: Any) -> Environment:
+def describe(*, seconds: dict[str, float], **shown: Any) -> Environment:
     """Collect the contents of ``environment.json``.
 
     Args:
         seconds: Wall time of each stage.
-        told: What the machine does not tell: command, device, precision, seed, data.
+        shown: What the machine does not tell: command, device, precision, seed, data.
     """
     return Environment(
         eosin=version_of("eosin") or "unknown",
@@ -59,7 +59,7 @@ def describe(*, seconds: dict[str, float], **told: Any) -> Environment:
         packages=package_versions(),
         git=read_commit(Path()),
         seconds={stage: round(value, 2) for stage, value in seconds.items()},
-        **told,
+        **shown,
     )
 
 

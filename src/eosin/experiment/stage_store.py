@@ -55,7 +55,7 @@ def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) ->
     source = Path(recipe.transfer.source)
     reference = recipe.stain.file
     table = division.samples.frame[["path", "label", "group", "split"]]
-    told = {
+    shown = {
         "recipe": recipe.model_dump(mode="json", exclude=_UNSEEN),
         "images": prepared.fingerprint,
         "split": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
@@ -63,7 +63,7 @@ def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) ->
         "stain": sha256_file(Path(reference)) if reference else None,
         "packages": {"eosin": version_of("eosin"), **package_versions()},
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
 def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:

@@ -43,10 +43,10 @@ def fit_reference(
         DataError: The file, or no image of the training part, has a stain that can be told.
     """
     normaliser = METHODS.get(section.method)()
-    told: dict[str, Any] = {"unit": section.unit}
+    shown: dict[str, Any] = {"unit": section.unit}
     if section.file is not None:
         normaliser.fit(decode_image(Path(section.file), None))
-        told["fitted_on"] = Path(section.file).name
+        shown["fitted_on"] = Path(section.file).name
     else:
         column = "group" if section.unit == "tile" else section.unit
         tiles = _tiles_of(rows, list(samples.frame[column]), seed)
@@ -58,8 +58,8 @@ def fit_reference(
                 f"no stain reference can be fitted on the training part: {error.message}",
                 hint="Name an image as stain.reference, or leave stain.method out",
             ) from error
-        told["fitted_on"] = "the training part"
-    return normaliser.reference_.model_copy(update=told)
+        shown["fitted_on"] = "the training part"
+    return normaliser.reference_.model_copy(update=shown)
 
 
 def _tiles_of(rows: IntArray, names: list[str], seed: int) -> dict[str, list[int]]:

@@ -159,9 +159,9 @@ def _pairs(
     for number, pair in enumerate(chosen[:_PAIRS]):
         for side, path, split in (("a", pair.a, pair.split_a), ("b", pair.b, pair.split_b)):
             one = samples.where(np.arange(len(samples)) == row_of[path])
-            told = _describe(one, 0, "pair").model_copy(update={"pair": number, "split": split})
+            shown = _describe(one, 0, "pair").model_copy(update={"pair": number, "split": split})
             name = f"pair-{number:02d}-{side}.jpg"
-            saved.append(_save(run, bank, name, bank.of(one)[:][0], told))
+            saved.append(_save(run, bank, name, bank.of(one)[:][0], shown))
     return saved
 
 

@@ -157,8 +157,8 @@ def note_stage_places(run: RunFolder, recipe: Recipe) -> None:
 
 def _started_there(recipe: Recipe, place: RunFolder) -> Recipe:
     """Return the recipe with the start as it was told: the whole run may have been moved."""
-    told = {"source": read_recipe(place.recipe).transfer.source}
-    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update=told)})
+    shown = {"source": read_recipe(place.recipe).transfer.source}
+    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update=shown)})
 
 
 def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool) -> None:

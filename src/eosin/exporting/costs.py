@@ -142,8 +142,8 @@ def measure_latencies(folders: Mapping[Path, ModelFolder], samples: Samples) -> 
 
 def _latency(rounds: Sequence[float], images: Literal["real", "random"]) -> Latency:
     low, median, high = median_interval(rounds)
-    told = [round(value, 6) for value in rounds]
-    return Latency(median=median, low=low, high=high, rounds=told, images=images)
+    shown = [round(value, 6) for value in rounds]
+    return Latency(median=median, low=low, high=high, rounds=shown, images=images)
 
 
 def _images(folder: ModelFolder, samples: Samples) -> tuple[Any, Literal["real", "random"]]:

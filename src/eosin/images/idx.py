@@ -76,8 +76,8 @@ class IdxImages:
             raise ImageError(f"{path} holds {kind} numbers; images of 8 bits without sign are read")
         self.shape = self._header.shape
         if len(self.shape) < 3 or not self._header.item_bytes:
-            told = " × ".join(map(str, self.shape))
-            raise ImageError(f"{path} holds {told} numbers, not images (N × H × W)")
+            shown = " × ".join(map(str, self.shape))
+            raise ImageError(f"{path} holds {shown} numbers, not images (N × H × W)")
         check_count(path, self.shape[0])
 
     @property
@@ -116,8 +116,8 @@ def read_idx_labels(path: Path) -> npt.NDArray[np.int64]:
     """
     header, body = _load(path, whole=True)
     if len(header.shape) != 1 or header.dtype.kind not in "iu":
-        told = " × ".join(map(str, header.shape))
-        raise ImageError(f"{path} holds {told} numbers ({header.dtype.name}), not one label a row")
+        shown = " × ".join(map(str, header.shape))
+        raise ImageError(f"{path} holds {shown} numbers ({header.dtype.name}), not one label a row")
     return np.frombuffer(body or b"", dtype=header.dtype).astype(np.int64)
 
 

@@ -158,9 +158,9 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -
     others = [axis for axis in series.axes if axis not in "YX" and sizes[axis] > 1]
     odd = [axis for axis in others if axis not in _CHANNEL_AXES]
     if odd or len(others) > 1 or not {"Y", "X"} <= set(series.axes):
-        told = ", ".join(f"{axis} {sizes[axis]}" for axis in series.axes)
+        shown = ", ".join(f"{axis} {sizes[axis]}" for axis in series.axes)
         raise ImageError(
-            f"{path} has the axes {told}; one plane at one time is needed, with channels as C"
+            f"{path} has the axes {shown}; one plane at one time is needed, with channels as C"
         )
     if series.keyframe.photometric in _LAB:
         raise ImageError(f"{path} has CIELAB pixels, which are no channels")

@@ -245,8 +245,8 @@ def normalise_stain(
     reasons = np.full(len(tiles), "", dtype=object)
     reasons[there] = done.reasons
     together = changed.reshape(n_images, places, height, width, 3).transpose(0, 2, 3, 1, 4)
-    told = (", ".join(dict.fromkeys(filter(None, mine))) for mine in reasons.reshape(-1, places))
-    return Normalised(np.ascontiguousarray(together).reshape(images.shape), tuple(told))
+    shown = (", ".join(dict.fromkeys(filter(None, mine))) for mine in reasons.reshape(-1, places))
+    return Normalised(np.ascontiguousarray(together).reshape(images.shape), tuple(shown))
 
 
 def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray, FloatArray]:

@@ -124,11 +124,11 @@ def _check_stacks(samples: Samples, magnifications: Sequence[str]) -> None:
             "wanted",
             hint="Use the table that the bundles were made from, or a training with data.fuse",
         )
-    told = samples.frame.get("magnification", [])
-    fits = places == len(magnifications) and len(told) == len(samples)
+    shown = samples.frame.get("magnification", [])
+    fits = places == len(magnifications) and len(shown) == len(samples)
     if not fits or any(
         clean_magnification(cell) != _present(parts_of(path), magnifications)
-        for path, cell in zip(samples.frame["path"], told, strict=True)
+        for path, cell in zip(samples.frame["path"], shown, strict=True)
     ):
         raise ManifestError(
             f"{samples.name}: its rows are bundles of other magnifications than "

@@ -175,7 +175,7 @@ def join_references(references: Sequence[StainReference]) -> StainReference:
     first = references[0]
     if all(other == first for other in references):
         return first
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "fitted_on": f"the mean of {len(references)} references",
         "n_images": sum(reference.n_images for reference in references),
         "n_units": sum(reference.n_units for reference in references),
@@ -183,12 +183,12 @@ def join_references(references: Sequence[StainReference]) -> StainReference:
     if isinstance(first, SeparationReference):
         vectors = _mean(references, "stain_matrix")
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        told["stain_matrix"] = tuple(map(tuple, vectors.tolist()))
+        shown["stain_matrix"] = tuple(map(tuple, vectors.tolist()))
         names = ["max_concentrations"]
     elif isinstance(first, ColourReference):
         names = ["lab_mean", "lab_std"]
-    told |= {name: tuple(_mean(references, name).tolist()) for name in names}
-    return first.model_copy(update=told)
+    shown |= {name: tuple(_mean(references, name).tolist()) for name in names}
+    return first.model_copy(update=shown)
 
 
 def _mean(references: Sequence[Any], name: str) -> Any:

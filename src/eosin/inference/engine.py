@@ -82,13 +82,13 @@ def _build(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Ne
             f"it takes square images, its arguments {info.arguments.get('input_px', side)!r} "
             f"pixels, its preprocessing {side} × {width}"
         )
-    told = {key: info.arguments[key] for key in _ARGUMENTS if key in info.arguments}
+    shown = {key: info.arguments[key] for key in _ARGUMENTS if key in info.arguments}
     try:
         network = ENGINE[architecture_of(info)](
             num_classes=len(info.class_names),
             in_channels=len(info.preprocessing.channels),
             input_px=side,
-            **told,
+            **shown,
         )
     except RecipeError as error:  # its arguments come from a recipe where it is trained
         raise ArtifactError(error.message) from error

@@ -57,8 +57,8 @@ def check_graph(path: Path) -> None:
             try:
                 found = _Walk(data).find_odd()
             except (IndexError, ValueError) as error:
-                told = f"{path} does not load in ONNX Runtime: it is no ONNX file ({error})"
-                raise ArtifactError(told) from None
+                shown = f"{path} does not load in ONNX Runtime: it is no ONNX file ({error})"
+                raise ArtifactError(shown) from None
     if found:
         raise ArtifactError(
             f"{path} holds {found}, which no network of Eosin's has",

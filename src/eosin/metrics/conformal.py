@@ -109,14 +109,14 @@ def contradicts(sets: BoolArray, decided: IntArray) -> BoolArray:
 
     A threshold may decide for a class outside the set.
     """
-    told: BoolArray = (sets.sum(axis=1) == 1) & ~sets[np.arange(len(sets)), decided]
-    return told
+    shown: BoolArray = (sets.sum(axis=1) == 1) & ~sets[np.arange(len(sets)), decided]
+    return shown
 
 
 def abstains(sets: BoolArray, decided: IntArray) -> BoolArray:
     """Return True (N,) where the set (N, K) is not exactly the decided class (N,)."""
-    told: BoolArray = (sets.sum(axis=1) != 1) | contradicts(sets, decided)
-    return told
+    shown: BoolArray = (sets.sum(axis=1) != 1) | contradicts(sets, decided)
+    return shown
 
 
 def _quantile(scores: FloatArray, codes: IntArray, alpha: float) -> float:

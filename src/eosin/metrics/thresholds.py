@@ -149,15 +149,15 @@ def summarise_predictive_values(
     points = _by_bayes(measure(np.ones((1, n_groups))), positive, prevalence)
     samples = _by_bayes(drawn, positive, prevalence)
     rests_on = support(predictions, "precision", positive)
-    told = {}
+    shown = {}
     for name, called in (("ppv", positive), ("npv", 1 - positive)):
         value = float(points[name][0])
-        told[name] = (
+        shown[name] = (
             Estimate(None, reason=_why_undefined(predictions, called))
             if np.isnan(value)
             else estimate(value, samples[name], "precision", rests_on)
         )
-    return told
+    return shown
 
 
 def net_benefit(

@@ -150,9 +150,9 @@ class Identifiers:
         for text, pseudonym in {**found, **self._named}.items():
             word = _WORD.search(text)
             if word is not None and self._is_telling(text):
-                told = text[word.start() :]
-                self._texts[told] = pseudonym
-                lengths.setdefault(word.group(), set()).add(len(told))
+                shown = text[word.start() :]
+                self._texts[shown] = pseudonym
+                lengths.setdefault(word.group(), set()).add(len(shown))
         self._lengths = {word: sorted(found, reverse=True) for word, found in lengths.items()}
 
     def _is_telling(self, text: str) -> bool:
@@ -284,8 +284,8 @@ def _texts(path: Path) -> Iterator[str] | None:
     """Return the texts of a file of a known format, else None."""
     if path.suffix in {".csv", ".parquet"}:
         frame = read_written(path)
-        told = [str(cell) for column in frame for cell in frame[column].unique()]
-        return iter([*map(str, frame.columns), *told])
+        shown = [str(cell) for column in frame for cell in frame[column].unique()]
+        return iter([*map(str, frame.columns), *shown])
     if path.suffix == ".json":
         return _strings(read_json(path))
     if path.suffix == ".toml":

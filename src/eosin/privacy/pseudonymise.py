@@ -42,8 +42,8 @@ def hide_table(frame: Any, known: Identifiers, root: Path = Path()) -> Any:
     pseudonym: in the order of names, anyone with a list of the patients could count them off. Any
     other table is searched as running text.
     """
-    is_told = knows_images(frame)
-    columns = [column for column in frame if not is_told or _may_stay(str(column))]
+    is_shown = knows_images(frame)
+    columns = [column for column in frame if not is_shown or _may_stay(str(column))]
     table = frame[columns].copy()
     for column in columns:
         kind = IDENTIFYING.get(column)
@@ -78,8 +78,8 @@ def hide_json(value: Any, known: Identifiers, root: Path = Path(), key: str = ""
     if isinstance(value, list | tuple):
         items = [hide_json(item, known, root, key.removesuffix("s")) for item in value]
         # Sorted like tables: an order by name would reveal names. The order of thumbnails stays.
-        is_told = key.removesuffix("s") in IDENTIFYING or all(map(_names_images, items))
-        return sorted(items, key=str) if is_told else items
+        is_shown = key.removesuffix("s") in IDENTIFYING or all(map(_names_images, items))
+        return sorted(items, key=str) if is_shown else items
     return _hide_text(value, known, root, key) if isinstance(value, str) else value
 
 

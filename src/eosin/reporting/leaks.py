@@ -82,9 +82,8 @@ def write_audit_page(
 ) -> Path:
     """Write the self-contained HTML page of a leak audit.
 
-    Thumbnails are uint8, shape (H, W, 3), by path (see
-    :func:`shown_paths`). A pair that
-    lacks one is in ``audit.json`` only.
+    Thumbnails are uint8, shape (H, W, 3), by path (see :func:`shown_paths`). A pair
+    that lacks one is in ``audit.json`` only.
 
     Raises:
         OutputError: The page cannot be written.
@@ -94,8 +93,8 @@ def write_audit_page(
     for number_, finding in enumerate(report.findings):
         pairs = pair_tiles(finding, shown)
         left = len(finding.pairs) - len(pairs)
-        anchor, told = f"finding-{number_}", _left(left, pairs)
-        entries.append((anchor, _title(finding), finding.message, pairs, told))
+        anchor, note = f"finding-{number_}", _left(left, pairs)
+        entries.append((anchor, _title(finding), finding.message, pairs, note))
     facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
     leaks = count(len(report.leaks)) if report.splits else ABSENT
     facts += [("Leaks", leaks), ("Findings", count(len(report.findings)))]

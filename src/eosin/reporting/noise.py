@@ -186,13 +186,13 @@ def cautions(comparison: Comparison) -> list[tuple[str, str]]:
     found += [_head(run) for run in comparison.runs if run.is_head]
     found += [_fallback(comparison)] if comparison.asked else []
     left = {run.name: run.n_judged - comparison.n_images for run in comparison.runs}
-    told = [f"{count(n)} of {name}" for name, n in left.items() if n]
-    if told:
+    shown = [f"{count(n)} of {name}" for name, n in left.items() if n]
+    if shown:
         found.append(
             (
                 "Images were left out.",
                 f"Compared are the {count(comparison.n_images)} images that all runs were judged "
-                f"on; left out are {listing(told)}. The figures of a run's own page are of all.",
+                f"on; left out are {listing(shown)}. The figures of a run's own page are of all.",
             )
         )
     ranking = [run.image[comparison.metric] for run in comparison.runs]
@@ -274,9 +274,9 @@ def format_comparison(comparison: Comparison) -> list[str]:
     for run in runs:
         size = run.deployed.onnx_bytes
         time = run.deployed.latency
-        told = [f"{label(comparison)} {metric_text(run.image[comparison.metric])}"]
-        told += [f"{amount(size / 1e6, 1)} MB"] if size else []
-        told += [f"{1e3 * time.median:.1f} ms an image"] if time else []
-        told += ["flattered: it saw what it was judged on"] if run.is_flattered else []
-        lines.append(f"  {run.name:<{width}}  {', '.join(told)}")
+        shown = [f"{label(comparison)} {metric_text(run.image[comparison.metric])}"]
+        shown += [f"{amount(size / 1e6, 1)} MB"] if size else []
+        shown += [f"{1e3 * time.median:.1f} ms an image"] if time else []
+        shown += ["flattered: it saw what it was judged on"] if run.is_flattered else []
+        lines.append(f"  {run.name:<{width}}  {', '.join(shown)}")
     return lines + [f"caution  {head} {words}" for head, words in cautions(comparison)]

@@ -48,10 +48,10 @@ def format_split(name: str, split: SplitMetrics) -> list[str]:
 
 def _format_support(split: SplitMetrics) -> list[str]:
     """Return what intervals rest on, and once each reason for a missing one."""
-    told = [split.image[metric] for metric in HEADLINE]
+    shown = [split.image[metric] for metric in HEADLINE]
     if split.threshold.target_recall is not None:
-        told += [split.at_threshold[metric] for metric in ("recall", "specificity")]
-    known = [metric for metric in told if metric.value is not None and metric.reason]
+        shown += [split.at_threshold[metric] for metric in ("recall", "specificity")]
+    known = [metric for metric in shown if metric.value is not None and metric.reason]
     support = [str(metric.reason) for metric in known if metric.low is not None][:1]
     lacks = dict.fromkeys(str(metric.reason) for metric in known if metric.low is None)
     lines = [f"  rests on           {reason}" for reason in support]
@@ -84,12 +84,12 @@ def _negative(split: SplitMetrics) -> str:
 def _format_calibration(split: SplitMetrics) -> list[str]:
     if split.calibration is None:
         return []
-    told = f"  calibration        ece {metric_text(split.image['ece'])}"
+    shown = f"  calibration        ece {metric_text(split.image['ece'])}"
     raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
     if raw is None or raw.value is None:
-        return [told]
+        return [shown]
     by = "" if temperature is None else f" (temperature {temperature:.2f})"
-    return [f"{told}; {number(raw.value)} before scaling{by}"]
+    return [f"{shown}; {number(raw.value)} before scaling{by}"]
 
 
 def _format_abstention(split: SplitMetrics) -> list[str]:
@@ -124,8 +124,8 @@ def format_drift(drift: Drift) -> list[str]:
             "deviations of training; share of images beyond its 1st or 99th percentile)"
         ]
     for name, one in sorted(off.items(), key=lambda pair: -pair[1].distance):
-        told = f"{one.verdict:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
-        lines.append(f"  {explain_quantity(name, drift.predicted):<24} {told}")
+        shown = f"{one.verdict:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
+        lines.append(f"  {explain_quantity(name, drift.predicted):<24} {shown}")
     return lines
 
 
@@ -144,7 +144,7 @@ def format_overlap(audit: AuditReport | None) -> list[str]:
 
 def format_members(members: Iterable[EnsembleMember]) -> list[str]:
     """Return the metrics of each ensemble member on the same images, one line each."""
-    told = [
+    shown = [
         # The reasons for a missing interval are given with the ensemble's own.
         (
             m.run,
@@ -152,8 +152,8 @@ def format_members(members: Iterable[EnsembleMember]) -> list[str]:
         )
         for m in members
     ]
-    width = max(len(name) for name, _ in told)
-    return [f"  {name:<{width}}  alone: auc {auc}, accuracy {acc}" for name, (auc, acc) in told]
+    width = max(len(name) for name, _ in shown)
+    return [f"  {name:<{width}}  alone: auc {auc}, accuracy {acc}" for name, (auc, acc) in shown]
 
 
 def format_audit(audit: AuditReport) -> list[str]:
@@ -210,26 +210,28 @@ def format_prediction(record: PredictionRecord) -> str:
 def format_abstained(table: Any) -> list[str]:
     """Return the number of abstentions in a table of predictions; empty if none."""
     n = int(table["abstained"].sum())
-    told = f"abstained on {n} of {len(table)} images: their decision is not to be used"
-    return [told] if n else []
+    shown = f"abstained on {n} of {len(table)} images: their decision is not to be used"
+    return [shown] if n else []
 
 
 def format_samples(samples: Samples) -> str:
     """Return the number of images, groups and classes of a table, and the sizes of its splits."""
     frame = samples.frame
     groups = frame["group"].nunique()
-    told = f"{len(samples):,} images, {quantity(groups, 'group')}"
+    shown = f"{len(samples):,} images, {quantity(groups, 'group')}"
     sizes = frame["label"].value_counts()
     named = ", ".join(f"{name} {sizes[name]:,}" for name in samples.class_names if name in sizes)
-    told += f" ({named})" if len(sizes) <= _MOST_CLASSES else f", {len(sizes)} classes"
+    shown += f" ({named})" if len(sizes) <= _MOST_CLASSES else f", {len(sizes)} classes"
     if "split" not in frame:
-        return told
+        return shown
     sizes = frame["split"].value_counts()
-    return told + "; " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if name in sizes)
+    return shown + "; " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if name in sizes)
 
 
 def format_unchanged(table: Any) -> list[str]:
     """Return the reasons why stain normalisation left images unchanged."""
     reasons = Counter(table["stain"]) if "stain" in table else Counter()
-    told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED)
-    return [f"stain not normalised: {told}; judged as they are"] if told else []
+    shown = ", ".join(
+        f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED
+    )
+    return [f"stain not normalised: {shown}; judged as they are"] if shown else []

@@ -53,7 +53,7 @@ def make_compared_models(shared: SharedImages) -> list[ComparedModel]:
 def find_ranges(
     shared: SharedImages,
     compared_models: Sequence[ComparedModel],
-    told: Sequence[ComparedRun],
+    shown: Sequence[ComparedRun],
     metric: str,
 ) -> list[RangeTest]:
     """Run range tests over the largest set of runs that have the same images in the same blocks.
@@ -63,7 +63,7 @@ def find_ranges(
     Args:
         shared: The runs and the images in common.
         compared_models: Their predictions, for their classes.
-        told: Facts of the runs; those evaluated on images of their training are left out.
+        shown: Facts of the runs; those evaluated on images of their training are left out.
         metric: The tested metric; accuracy where a block does not define it.
 
     Returns:
@@ -72,7 +72,7 @@ def find_ranges(
     tables: dict[str, dict[str, Any]] = {}
     facts: dict[str, ComparedRun] = {}
     keys = _treatments(shared.runs)
-    for run, rows, one in zip(shared.runs, shared.rows, told, strict=True):
+    for run, rows, one in zip(shared.runs, shared.rows, shown, strict=True):
         key = keys[run.short_name]
         several = list(keys.values()).count(key) > 1
         if not one.is_flattered:
@@ -106,8 +106,8 @@ def _treatments(runs: Sequence[FinishedRun]) -> dict[str, str]:
     for run in runs:
         recipe = run.recipe
         values = {} if recipe is None else recipe.model_dump(mode="json")
-        told = json.dumps({k: v for k, v in values.items() if k not in _INCIDENTAL})
-        recipes[run.short_name] = run.short_name if recipe is None else told
+        shown = json.dumps({k: v for k, v in values.items() if k not in _INCIDENTAL})
+        recipes[run.short_name] = run.short_name if recipe is None else shown
         seeds[run.short_name] = None if recipe is None else recipe.seed
     pairs = [(recipes[name], seeds[name]) for name in recipes]
     # Two runs of one recipe and seed are the same treatment and block.

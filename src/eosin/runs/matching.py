@@ -127,10 +127,10 @@ def _read(place: Path, name: str, base: Path) -> FinishedRun:
 
 
 def _check_same_task(one: FinishedRun, other: FinishedRun) -> None:
-    told = [f"{', '.join(sorted(each.class_names))}" for each in (one, other)]
+    shown = [f"{', '.join(sorted(each.class_names))}" for each in (one, other)]
     positives = [each.evaluated.positive for each in (one, other)]
-    if told[0] != told[1] or positives[0] != positives[1]:
-        tasks = [f"{t} (positive: {p})" for t, p in zip(told, positives, strict=True)]
+    if shown[0] != shown[1] or positives[0] != positives[1]:
+        tasks = [f"{t} (positive: {p})" for t, p in zip(shown, positives, strict=True)]
         raise ArtifactError(
             f"{other.short_name} and {one.short_name} are of different tasks: {tasks[1]} against "
             f"{tasks[0]}",

@@ -121,8 +121,8 @@ def audit_shared(shared: SharedImages) -> AuditReport:
             split = table.frame["split"]
             kept = split.isin(["train", "val"]) | table.frame["path"].isin(evaluated)
             leaks = audit_samples(table.where(kept.to_numpy())).leaks
-            findings += _told(name, (leak for leak in leaks if leak.pairs[0].split_b == "test"))
-        findings += _told(run.short_name, own_leaks(run, shared.samples.root, evaluated))
+            findings += _shown(name, (leak for leak in leaks if leak.pairs[0].split_b == "test"))
+        findings += _shown(run.short_name, own_leaks(run, shared.samples.root, evaluated))
     paths = pd.concat([run.samples.frame[["path", "group", "patient"]] for run in shared.runs])
     n_judged = SplitSize(n_images=len(evaluated), n_groups=len(set(shared.samples.groups)))
     return AuditReport(
@@ -145,7 +145,7 @@ def _named_alike(samples: Samples, known: Samples) -> Samples:
     return replace(samples, frame=frame)
 
 
-def _told(name: str, leaks: Iterable[Finding]) -> list[Finding]:
+def _shown(name: str, leaks: Iterable[Finding]) -> list[Finding]:
     return [leak.model_copy(update={"message": f"{name}: {leak.message}"}) for leak in leaks]
 
 

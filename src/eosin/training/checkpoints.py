@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.weights import told_when_read, told_when_written
+from eosin.artifacts.weights import explain_read_errors, explain_write_errors
 from eosin.core.errors import ArtifactError
 from eosin.core.files import atomic_path
 
@@ -26,22 +26,22 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 
 def save_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], told: Mapping[str, str] | None = None
+    path: Path, tensors: Mapping[str, torch.Tensor], shown: Mapping[str, str] | None = None
 ) -> None:
     """Write named tensors as safetensors, whole or not at all.
 
     Args:
         path: The file.
         tensors: By name.
-        told: What the file says of itself, e.g. its ``licence``.
+        shown: What the file says of itself, e.g. its ``licence``.
 
     Raises:
         OutputError: They cannot be written.
     """
     # Two names may share one memory, as tied weights do; the format wants each by itself.
     state = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    with atomic_path(path) as temporary, told_when_written(path):
-        save_file(state, temporary, metadata=dict(told) if told else None)
+    with atomic_path(path) as temporary, explain_write_errors(path):
+        save_file(state, temporary, metadata=dict(shown) if shown else None)
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
@@ -64,7 +64,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ArtifactError: The file is absent or damaged.
     """
-    with told_when_read(path):
+    with explain_read_errors(path):
         found: dict[str, torch.Tensor] = load_file(path)
     return found
 

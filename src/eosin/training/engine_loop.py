@@ -90,7 +90,7 @@ def fit_engine(
         logs.open([])
 
         def note(row: Mapping[str, float]) -> None:
-            history.append({name: _told(row.get(name)) for name in HISTORY_COLUMNS})
+            history.append({name: _shown(row.get(name)) for name in HISTORY_COLUMNS})
             write_history(run.history, history)
             logs.add(history[-1])
             if on_row is not None:
@@ -196,5 +196,5 @@ def _validate(network: Network, inputs: FitInputs, batch_size: int) -> Tally:
     return tally
 
 
-def _told(value: float | None) -> float | None:
+def _shown(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value

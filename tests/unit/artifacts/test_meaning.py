@@ -183,10 +183,10 @@ NUMBERS = [
 def test_a_number_out_of_range_is_refused_with_its_key(tmp_path, path, value):
     with pytest.raises(ArtifactError) as caught:
         read(tmp_path, altered(MODEL, path, value))
-    told = str(caught.value)
-    assert path[0] in told
-    assert "\n" not in told
-    assert len(told) < len(str(tmp_path)) + 400
+    result = str(caught.value)
+    assert path[0] in result
+    assert "\n" not in result
+    assert len(result) < len(str(tmp_path)) + 400
 
 
 @pytest.mark.parametrize(
@@ -341,12 +341,12 @@ def check(kind, data, tmp_path_factory):
     """Read what a file of that content says, or refuse it in one line."""
     path = tmp_path_factory.getbasetemp() / "hostile.json"
     path.write_text(json.dumps(data))
-    told = ""
+    result = ""
     try:
         read_document(path, kind).model_dump(mode="json")
     except ArtifactError as error:
-        told = str(error)
-    assert len(told.splitlines()) <= 1
+        result = str(error)
+    assert len(result.splitlines()) <= 1
 
 
 @settings(max_examples=80)

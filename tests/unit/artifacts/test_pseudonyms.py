@@ -27,12 +27,11 @@ def test_one_key_gives_one_pseudonym_and_another_key_another():
     assert one.of("patient", "Anna") not in other
 
 
-def test_the_key_is_made_once_for_its_owner_alone(key):
-    told = []
-    first = load_pseudonyms(told.append).of("patient", "1")
-    assert load_pseudonyms(told.append).of("patient", "1") == first
-    assert len(told) == 1
-    assert str(key) in told[0]
+def test_the_key_is_made_once_for_its_owner_alone(key, messages):
+    first = load_pseudonyms().of("patient", "1")
+    assert load_pseudonyms().of("patient", "1") == first
+    assert len(messages) == 1
+    assert str(key) in messages[0]
     if os.name == "posix":
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert list(key.parent.iterdir()) == [key]

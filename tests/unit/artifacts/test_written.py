@@ -52,8 +52,8 @@ def test_every_reader_gets_the_cells_that_were_written(folder, rows):
     assert read_written(path).columns.tolist() == frame.columns.tolist()
     with path.open(encoding="utf-8", newline="") as stream:
         assert list(csv.reader(stream))[1:] == expected
-    told = pd.read_csv(path, dtype=str, keep_default_na=False)
-    assert [list(row) for row in told.to_numpy()] == expected
+    result = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert [list(row) for row in result.to_numpy()] == expected
     write_table(folder / "t.parquet", frame)
     pd.testing.assert_frame_equal(
         read_written(folder / "t.parquet").astype(object), frame.astype(object)

@@ -106,12 +106,12 @@ def test_the_metrics_are_those_of_the_runs_where_all_judged_the_same(write_run, 
     runs = [write_run("a", 3.0), write_run("b", 0.5)]
     found = compare(*runs)
     assert (found.n_images, found.n_patients, found.n_groups) == (72, 12, 12)
-    for run, told in zip(runs, found.runs, strict=True):
+    for run, result in zip(runs, found.runs, strict=True):
         own = json.loads((run / "metrics.json").read_text())["test"]
         for block in ("image", "at_threshold"):
             for name in ("auc", "recall", "f1"):
                 value = own[block][name]["value"]
-                assert getattr(told, block)[name].value == pytest.approx(value)
+                assert getattr(result, block)[name].value == pytest.approx(value)
     (pair,) = found.pairs
     assert (pair.one, pair.other) == ("a", "b")
     gap = pair.metrics["auc"]
@@ -232,20 +232,22 @@ def test_another_metric_than_was_asked_for_is_said(write_run, compare):
     benign = np.arange(72) % 2 == 0
     found = compare(write_run("a", rows=benign), write_run("b", rows=benign, noise=1))
     assert (found.metric, found.asked) == ("accuracy", "auc")
-    told = dict(cautions(found))
-    assert told["Ranked by accuracy."] == "AUC is undefined for a and b (no image of 'malignant')."
+    result = dict(cautions(found))
+    assert (
+        result["Ranked by accuracy."] == "AUC is undefined for a and b (no image of 'malignant')."
+    )
     # Twelve groups are few; none of a class that no image has are no reason.
-    assert [head for head in told if "groups" in head] == ["Few groups."]
+    assert [head for head in result if "groups" in head] == ["Few groups."]
 
 
 def test_few_groups_are_told_from_too_few_and_heads_from_networks(write_run, compare):
     found = compare(write_run("a", rows=slice(24)), write_run("b", rows=slice(24), noise=1))
-    told = dict(cautions(found))
-    assert "Few groups." not in told
-    assert told["No interval."] == "4 groups of 'benign': an interval needs at least 5."
+    result = dict(cautions(found))
+    assert "Few groups." not in result
+    assert result["No interval."] == "4 groups of 'benign': an interval needs at least 5."
     head = found.runs[0].model_copy(update={"is_head": True})
-    told = dict(cautions(found.model_copy(update={"runs": [head, found.runs[1]]})))
-    assert "what makes its features is not counted" in told["a is a head on features."]
+    result = dict(cautions(found.model_copy(update={"runs": [head, found.runs[1]]})))
+    assert "what makes its features is not counted" in result["a is a head on features."]
 
 
 def test_what_cannot_be_compared_is_refused(write_run, compare, tmp_path):

@@ -97,7 +97,7 @@ def test_a_result_is_readable_by_others(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "mend"),
+    ("number", "hint"),
     [
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "Your quota is used up"),
@@ -105,7 +105,7 @@ def test_a_result_is_readable_by_others(tmp_path):
         (errno.EACCES, "You may not write there"),
     ],
 )
-def test_a_refused_write_is_one_line_with_a_mend(tmp_path, monkeypatch, number, hint):
+def test_a_refused_write_is_one_line_with_a_hint(tmp_path, monkeypatch, number, hint):
     monkeypatch.setattr(Path, "write_bytes", refusing(number))
     with pytest.raises(OutputError) as caught:
         write_text(tmp_path / "a.txt", "text")

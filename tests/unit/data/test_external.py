@@ -74,10 +74,10 @@ def test_labels_that_are_the_models_need_no_map_and_another_column_may_hold_them
 def test_an_unmapped_label_is_refused_with_the_options_to_add(table):
     with pytest.raises(ManifestError) as caught:
         read_external(table(["Benign", "Malign", "benign"]), info())
-    told = str(caught.value)
-    assert "the model does not know the labels 'Benign', 'Malign'" in told
-    assert "(its classes: benign, malignant)" in told
-    assert "--map Benign=benign --map Malign=malignant" in told
+    result = str(caught.value)
+    assert "the model does not know the labels 'Benign', 'Malign'" in result
+    assert "(its classes: benign, malignant)" in result
+    assert "--map Benign=benign --map Malign=malignant" in result
     # What nothing is called alike, nobody but the user can say.
     with pytest.raises(ManifestError, match="--map 0=CLASS --map '1 b=CLASS'"):
         read_external(table(["0", "1 b"]), info())

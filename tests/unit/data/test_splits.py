@@ -448,7 +448,7 @@ class TestFolds:
             assert fold.report.parts["val"].wanted == pytest.approx(0.15, abs=0.01)
 
     @pytest.mark.parametrize(
-        ("n_groups", "k", "said", "mend"),
+        ("n_groups", "k", "said", "hint"),
         [
             (4, 5, "has 4 groups, but 5 are needed", "fewer folds: k = 4"),
             (3, 2, "has 3 groups, but 4 are needed", "three folds: k = 3"),

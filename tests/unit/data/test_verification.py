@@ -12,7 +12,7 @@ from eosin.data.verification import verify
 
 
 @pytest.fixture
-def told(tmp_path, replace_entry):
+def result(tmp_path, replace_entry):
     """A function from counts, parts and rows of (label, part) to what is told of them."""
 
     def tell(counts, rows, parts="split", notes=(), classes=("a", "b")):
@@ -27,15 +27,15 @@ def told(tmp_path, replace_entry):
     return tell
 
 
-def test_a_whole_data_set_is_complete(told):
+def test_a_whole_data_set_is_complete(result):
     counts = (Count(2, "a"), Count(1, "b"))
-    assert told(counts, [("a",), ("a",), ("b",)]) == ["complete: all 3 images of folder are here"]
+    assert result(counts, [("a",), ("a",), ("b",)]) == ["complete: all 3 images of folder are here"]
 
 
-def test_what_is_missing_whole_or_too_much_is_told_by_class(told):
+def test_what_is_missing_whole_or_too_much_is_told_by_class(result):
     counts = (Count(1200, "a"), Count(1, "b"), Count(1, "c"), Count(7, "d"))
     rows = [("a",), ("b",), ("c",), ("c",)]
-    assert told(counts, rows, classes=("a", "b", "c", "d")) == [
+    assert result(counts, rows, classes=("a", "b", "c", "d")) == [
         "a: 1 of 1,200 images",
         "c: 2 images, 1 more than published",
         "complete: b",
@@ -43,37 +43,37 @@ def test_what_is_missing_whole_or_too_much_is_told_by_class(told):
     ]
 
 
-def test_parts_are_told_by_name(told):
+def test_parts_are_told_by_name(result):
     counts = tuple(Count(2, label, part) for part in ("train", "val", "test") for label in "ab")
     rows = [("a", "train"), ("b", "train"), ("b", "train"), ("a", "val"), ("a", "val")]
-    assert told(counts, rows) == [
+    assert result(counts, rows) == [
         "a of train: 1 of 2 images",
         "complete: b of train, a of val",
         "absent: b of val, test",
     ]
     totals = (Count(4, part="40"), Count(4, part="100"))
     rows = [("a", "40"), ("b", "40")]
-    assert told(totals, rows, "magnification") == [
+    assert result(totals, rows, "magnification") == [
         "magnification 40: 2 of 4 images",
         "absent: magnification 100",
     ]
 
 
-def test_without_a_column_of_parts_the_whole_is_compared(told):
+def test_without_a_column_of_parts_the_whole_is_compared(result):
     counts = (Count(4, part="train"), Count(2, part="test"))
-    assert told(counts, [("a",), ("b",)]) == ["all: 2 of 6 images"]
-    assert told(counts, [("a",), ("b",)] * 3) == ["complete: all 6 images of folder are here"]
+    assert result(counts, [("a",), ("b",)]) == ["all: 2 of 6 images"]
+    assert result(counts, [("a",), ("b",)] * 3) == ["complete: all 6 images of folder are here"]
 
 
-def test_classes_that_are_absent_or_unknown_are_told(told):
-    assert told((), [("a",), ("c",)]) == ["absent: b", "'c' is no class of folder"]
+def test_classes_that_are_absent_or_unknown_are_told(result):
+    assert result((), [("a",), ("c",)]) == ["absent: b", "'c' is no class of folder"]
 
 
-def test_notes_are_told_last(told):
+def test_notes_are_told_last(result):
     counts = (Count(9, part="train"),)
     rows = [("a", "train"), ("b", "train")]
-    assert told(counts, rows, notes=["no slides"]) == ["train: 2 of 9 images", "no slides"]
+    assert result(counts, rows, notes=["no slides"]) == ["train: 2 of 9 images", "no slides"]
 
 
-def test_labels_of_another_column_are_compared_with_nothing(told):
-    assert told((Count(9, "a"),), [("x",), ("y",)], notes=["odd"]) == ["odd"]
+def test_labels_of_another_column_are_compared_with_nothing(result):
+    assert result((Count(9, "a"),), [("x",), ("y",)], notes=["odd"]) == ["odd"]

@@ -77,19 +77,19 @@ def test_the_penalty_is_the_papers(images):
 
 @pytest.mark.parametrize("worst", [np.nan, np.inf])
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "result"),
     [
         ("conv2d1.weight", "the weight of conv2d1 is not finite"),
         ("dense1.bias", "the bias of dense1 is not finite"),
     ],
 )
-def test_a_loss_that_is_no_number_stops_with_step_and_layer(images, name, told, worst):
+def test_a_loss_that_is_no_number_stops_with_step_and_layer(images, name, result, worst):
     network, optimiser = small(), SGD(0.1)
     network.step(images, TARGETS, optimiser)
     network.parameters[name].flat[0] = worst
     with pytest.raises(TrainingError) as caught:
         network.step(images, TARGETS, optimiser)
-    assert caught.value.message.endswith(f"at step 2: {told}")
+    assert caught.value.message.endswith(f"at step 2: {result}")
     assert "\n" not in str(caught.value)
 
 

@@ -84,11 +84,11 @@ def test_history_tells_the_batches_since_the_last_evaluation():
 def fit_scripted(scores, *, monitor="val_loss", **plan):
     """A training whose evaluations give what is written, and its state at each."""
     images, targets = examples(8)
-    network, told, states = make(), iter(scores), []
+    network, result, states = make(), iter(scores), []
 
     def evaluate(found):
         states.append(found.state["dense1.weight"].copy())
-        return {monitor: next(told)}
+        return {monitor: next(result)}
 
     rows = network.fit(
         lambda _: [(images, targets)] * 4,

@@ -53,10 +53,10 @@ def judged_at(samples, probabilities, value=0.4, **further):
 def test_the_bins_are_what_the_calibration_error_is_made_of():
     samples, probabilities = table()
     raw = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
-    told = judged_at(
+    result = judged_at(
         samples, probabilities, uncalibrated=raw, temperature=3.0, temperature_source="val"
     )
-    found = evaluate_predictions(told, SECTION, 0)
+    found = evaluate_predictions(result, SECTION, 0)
     calibration = found.calibration
     assert (calibration.temperature, calibration.source) == (3.0, "val")
     assert [one.low for one in calibration.bins[1:]] == [one.high for one in calibration.bins[:-1]]
@@ -65,7 +65,7 @@ def test_the_bins_are_what_the_calibration_error_is_made_of():
     assert gaps == pytest.approx(found.image["ece"].value, abs=ROUNDING)
     empty = next(one for one in calibration.bins if not one.n)
     assert (empty.confidence, empty.accuracy) == (None, None)
-    as_raw = evaluate_predictions(replace(told, probabilities=raw), SECTION, 0).image
+    as_raw = evaluate_predictions(replace(result, probabilities=raw), SECTION, 0).image
     assert calibration.uncalibrated == {name: as_raw[name] for name in ("brier", "ece")}
     assert calibration.uncalibrated["ece"] != found.image["ece"]
     assert (
@@ -101,20 +101,20 @@ def test_decisions_speak_of_the_locked_threshold():
 def test_without_a_threshold_or_a_positive_class_no_decision_is_judged():
     samples, probabilities = table()
     nothing = Threshold(value=None, source="val", target_recall=None)
-    told = replace(judged_at(samples, probabilities), threshold=nothing)
-    assert evaluate_predictions(told, SECTION, 0).decisions is None
-    told = replace(judged_at(samples, probabilities), samples=replace(samples, positive=None))
-    assert evaluate_predictions(told, SECTION, 0).decisions is None
+    result = replace(judged_at(samples, probabilities), threshold=nothing)
+    assert evaluate_predictions(result, SECTION, 0).decisions is None
+    result = replace(judged_at(samples, probabilities), samples=replace(samples, positive=None))
+    assert evaluate_predictions(result, SECTION, 0).decisions is None
 
 
 def test_abstention_is_judged_on_every_image_and_decisions_on_the_rest():
     samples, probabilities = table(n_groups=20)
     rule = calibrate_abstention(*table(n_groups=20, seed=1), SECTION, "val")
     sets = prediction_sets(probabilities, list(rule.quantiles.values()))
-    told = judged_at(samples, probabilities, 0.5, abstention=rule, sets=sets)
-    found = evaluate_predictions(told, SECTION, 0).abstention
+    result = judged_at(samples, probabilities, 0.5, abstention=rule, sets=sets)
+    found = evaluate_predictions(result, SECTION, 0).abstention
     inside = sets[np.arange(len(sets)), samples.targets]
-    held, decided = sets.sum(axis=1), told.decided
+    held, decided = sets.sum(axis=1), result.decided
     assert 0 < (held != 1).sum() < len(samples)
     assert found.rule == rule
     assert found.coverage.value == inside.mean()
@@ -126,7 +126,7 @@ def test_abstention_is_judged_on_every_image_and_decisions_on_the_rest():
     assert (found.n_empty, found.n_several) == ((held == 0).sum(), (held == 2).sum())
     right = (decided == samples.targets)[held == 1]
     assert found.kept["accuracy"].value == right.mean() > (decided == samples.targets).mean()
-    np.testing.assert_array_equal(told.abstained, held != 1)
+    np.testing.assert_array_equal(result.abstained, held != 1)
     assert found.n_contradicted == 0
 
 
@@ -135,28 +135,28 @@ def test_a_decision_against_its_own_set_is_no_decision():
     rule = calibrate_abstention(*table(n_groups=20, seed=1), SECTION, "val")
     sets = prediction_sets(probabilities, list(rule.quantiles.values()))
     # So low that much is called malignant whose set holds benign alone.
-    told = judged_at(samples, probabilities, 0.05, abstention=rule, sets=sets)
+    result = judged_at(samples, probabilities, 0.05, abstention=rule, sets=sets)
     alone = sets.sum(axis=1) == 1
-    against = alone & ~sets[np.arange(len(sets)), told.decided]
+    against = alone & ~sets[np.arange(len(sets)), result.decided]
     assert 0 < against.sum() < alone.sum()
-    np.testing.assert_array_equal(told.abstained, ~alone | against)
-    found = evaluate_predictions(told, SECTION, 0).abstention
+    np.testing.assert_array_equal(result.abstained, ~alone | against)
+    found = evaluate_predictions(result, SECTION, 0).abstention
     assert found.n_contradicted == against.sum()
     n_abstained = found.n_empty + found.n_several + found.n_contradicted
     assert found.abstention_rate.value == n_abstained / len(samples)
-    right = (told.decided == samples.targets)[alone & ~against]
+    right = (result.decided == samples.targets)[alone & ~against]
     assert found.kept["accuracy"].value == right.mean()
 
 
 def test_a_refused_rule_has_no_numbers_but_its_reason():
     samples, probabilities = table(n_groups=4)
     rule = calibrate_abstention(samples, probabilities, SECTION, "val")
-    told = judged_at(samples, probabilities, abstention=rule)
-    found = evaluate_predictions(told, SECTION, 0).abstention
+    result = judged_at(samples, probabilities, abstention=rule)
+    found = evaluate_predictions(result, SECTION, 0).abstention
     assert rule.reason == "2 groups of 'benign' where alpha 0.2 needs 4 of each class"
     assert found.coverage.value is None
     assert found.abstention_rate.reason == found.coverage_by_class["benign"].reason == rule.reason
-    assert not told.abstained.any()
+    assert not result.abstained.any()
     wanted = SECTION.model_copy(update={"abstain": False})
     assert calibrate_abstention(samples, probabilities, wanted, "val") is None
     assert evaluate_predictions(judged_at(samples, probabilities), SECTION, 0).abstention is None

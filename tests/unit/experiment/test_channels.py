@@ -64,15 +64,15 @@ def test_names_of_the_recipe_and_no_names(samples):
 
 
 @pytest.mark.parametrize(
-    ("channels", "told"),
+    ("channels", "result"),
     [
         (("aktin",), "no channel 'aktin'"),
         ((3,), "no channel 3"),
         (("DNA", 0), "names a channel twice"),
     ],
 )
-def test_channels_that_are_not_there_are_refused_by_name(samples, channels, told):
-    with pytest.raises(RecipeError, match=told) as caught:
+def test_channels_that_are_not_there_are_refused_by_name(samples, channels, result):
+    with pytest.raises(RecipeError, match=result) as caught:
         resolve(samples, channels=channels)
     if channels == ("aktin",):
         assert "actin" in caught.value.hint

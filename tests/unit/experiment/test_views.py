@@ -29,10 +29,10 @@ def make_member(tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("temperatures", "told"), [((1.0, 1.0), "max_probability_gap"), ((1.0, 3.0), "max_member_gap")]
+    ("temperatures", "result"), [((1.0, 1.0), "max_probability_gap"), ((1.0, 3.0), "max_member_gap")]
 )
 def test_an_ensemble_averages_views_as_its_members_do(
-    make_member, tiny_run, tmp_path, temperatures, told
+    make_member, tiny_run, tmp_path, temperatures, result
 ):
     places = [make_member(str(n), value) for n, value in enumerate(temperatures)]
     draft = read_document(places[0].info, ModelInfo)
@@ -45,9 +45,9 @@ def test_an_ensemble_averages_views_as_its_members_do(
     assert not whole.info.exists()  # not a model's before its profile is there, too
     write_model(whole, info)
     assert info.test_time == "dihedral"
-    assert info.parity == {told: gap, "n_images": 5}
+    assert info.parity == {result: gap, "n_images": 5}
     # Where members are calibrated after their views are averaged, one graph cannot follow.
-    assert (gap <= MAX_PROBABILITY_GAP) == (told == "max_probability_gap")
+    assert (gap <= MAX_PROBABILITY_GAP) == (result == "max_probability_gap")
     bare = [
         Classifier(place.root, info=draft.model_copy(update={"test_time": "none"}))
         for place in places

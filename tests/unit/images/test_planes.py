@@ -56,17 +56,17 @@ def test_channels_inside_a_container(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "axes", "told"),
+    ("shape", "axes", "result"),
     [
         ((2, 3, 4, 5), "TCYX", "T 2, C 3, Y 4, X 5"),
         ((2, 4, 5), "ZYX", "Z 2, Y 4, X 5"),
     ],
 )
-def test_time_points_and_focal_planes_are_refused_by_name(tmp_path, shape, axes, told):
+def test_time_points_and_focal_planes_are_refused_by_name(tmp_path, shape, axes, result):
     tifffile.imwrite(
         tmp_path / "a.ome.tif", np.zeros(shape, np.uint16), ome=True, metadata={"axes": axes}
     )
-    with pytest.raises(ImageError, match=f"has the axes {told}; one plane at one time"):
+    with pytest.raises(ImageError, match=f"has the axes {result}; one plane at one time"):
         decode_planes(tmp_path / "a.ome.tif")
 
 

@@ -122,15 +122,15 @@ def test_the_chosen_channels_come_in_their_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "told"),
+    ("shape", "dtype", "result"),
     [
         ((6, 6), np.uint16, "has 1 channel of 16 bits; 3 channels of 16 bits are needed"),
         ((3, 6, 6), np.uint8, "has 3 channels of 8 bits; 3 channels of 16 bits are needed"),
     ],
 )
-def test_other_channels_and_depths_are_refused_by_name(tmp_path, shape, dtype, told):
+def test_other_channels_and_depths_are_refused_by_name(tmp_path, shape, dtype, result):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, dtype), photometric="minisblack")
-    with pytest.raises(ImageError, match=told + r" \(the network sees tubulin, DNA\)"):
+    with pytest.raises(ImageError, match=result + r" \(the network sees tubulin, DNA\)"):
         read_image(tmp_path / "a.tif", None, fluorescence())
 
 

@@ -131,8 +131,8 @@ def hashes(**contents):
 def test_the_audit_sees_every_image_of_a_bundle():
     stacks = stack_samples(three(), ALL)
     stacks.frame["split"] = ["train", "train", "test"]
-    told = hashes(a="1", b="2", c="3", d="2")  # b and d hold the same bytes
-    leaks = [f for f in audit_samples(stacks, hashes=told).findings if f.severity == "leak"]
+    result = hashes(a="1", b="2", c="3", d="2")  # b and d hold the same bytes
+    leaks = [f for f in audit_samples(stacks, hashes=result).findings if f.severity == "leak"]
     assert [leak.kind for leak in leaks] == ["identical_bytes"]
     assert (leaks[0].pairs[0].a, leaks[0].pairs[0].b) == ("b.png", "d.png")
 

@@ -121,12 +121,12 @@ def test_any_bytes_are_read_or_refused(data, tmp_path_factory):
             | st.just(good[:place])
         )
     )
-    told = ""
+    result = ""
     try:
         OnnxNetwork(path)
     except ArtifactError as error:
-        told = str(error)
-    assert len(told.splitlines()) <= 1
+        result = str(error)
+    assert len(result.splitlines()) <= 1
 
 
 def test_countless_parts_are_refused_in_seconds(tmp_path):

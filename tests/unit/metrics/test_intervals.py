@@ -266,12 +266,12 @@ def test_the_table_of_coverage_holds_what_is_promised():
     table = metrics.coverage_table()
     assert table["simulations"] >= 1000
     assert "benchmarks.interval_coverage" in table["command"]
-    told = [*METRIC_NAMES, "recognition_rate", *(f"{name}_difference" for name in METRIC_NAMES)]
+    result = [*METRIC_NAMES, "recognition_rate", *(f"{name}_difference" for name in METRIC_NAMES)]
     # What a coverage of 93 to 97 % may come out as.
     low, high = (binom.ppf(q, table["simulations"], p) for q, p in ((0.005, 0.93), (0.995, 0.97)))
     scenarios = {"single": table["clustered"]} | table["other_scenarios"]
     for scenario, measured in scenarios.items():
-        for name in told:
+        for name in result:
             if name.startswith("ece"):
                 continue
             for row in measured[name]:

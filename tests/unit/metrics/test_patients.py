@@ -131,9 +131,9 @@ def test_votes_have_the_number_of_patients_and_wilsons_interval():
 
 def test_votes_tell_their_own_coverage():
     ours = summarise_patients(*table(many(20)), resamples=300)
-    told = [name for name, one in ours.items() if one.low is not None and "vote" in name]
-    assert told
-    for name in told:
+    result = [name for name, one in ours.items() if one.low is not None and "vote" in name]
+    assert result
+    for name in result:
         row = measured_coverage(name, 20)
         assert row["coverage"] != measured_coverage("accuracy", 20)["coverage"]
         assert f"intervals covered {100 * row['coverage']:.0f} %" in ours[name].reason

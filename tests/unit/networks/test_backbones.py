@@ -168,10 +168,10 @@ def test_other_numbers_of_channels_are_taken():
 def test_a_size_that_does_not_fit_is_refused_by_name():
     with pytest.raises(RecipeError) as caught:
         build("timm:inception_v3", 40)
-    told = str(caught.value)
-    assert told.startswith("timm:inception_v3 does not take 3 channels of 40 × 40 pixels: ")
-    assert "'model.input_px'" in told
-    assert "\n" not in told
+    result = str(caught.value)
+    assert result.startswith("timm:inception_v3 does not take 3 channels of 40 × 40 pixels: ")
+    assert "'model.input_px'" in result
+    assert "\n" not in result
 
 
 def test_what_makes_no_vector_is_refused(monkeypatch):

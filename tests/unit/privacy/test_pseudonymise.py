@@ -72,7 +72,7 @@ def test_running_text_keeps_what_only_looks_like_one(known, text):
 
 
 def test_json_hides_by_key_however_short_and_sorts(known):
-    told = hide_json(
+    result = hide_json(
         {
             "git": "abc123",
             "data_root": "/home/mueller/set",
@@ -93,15 +93,15 @@ def test_json_hides_by_key_however_short_and_sorts(known):
         known,
         ROOT,
     )  # fmt: skip
-    assert told["git"] is None
-    groups = told["parts"]["test"]["groups"]
+    assert result["git"] is None
+    groups = result["parts"]["test"]["groups"]
     assert groups == sorted(known.cell("patient", value) for value in ("7", "Anna"))
-    assert told["parts"]["test"]["n_groups"] == 7
-    assert list(told["by_site"]) == [known.cell("site", "1")]
-    finding = told["findings"][0]
+    assert result["parts"]["test"]["n_groups"] == 7
+    assert list(result["by_site"]) == [known.cell("site", "1")]
+    finding = result["findings"][0]
     assert finding["message"] == "2 groups stand in both train and test (3 of 7 images)"
     assert finding["pairs"][0]["a"] == known.cell("image", "benign/Anna_Huber/tile-17a.png", ROOT)
-    assert "mueller" not in json.dumps(told)
+    assert "mueller" not in json.dumps(result)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_a_reason_tells_neither_the_image_s_name_nor_its_folder_s(known, path):
 )
 def test_an_audit_s_message_loses_names_that_hold_a_colon(known, head):
     finding = {"kind": "same_group", "severity": "leak", "pairs": []}
-    told = finding | {"message": f"{head}: Moe: B, Roe: A (3 of 7 test images)"}
-    assert hide_json(told, known)["message"] == f"{head} (3 of 7 test images)"
+    result = finding | {"message": f"{head}: Moe: B, Roe: A (3 of 7 test images)"}
+    assert hide_json(result, known)["message"] == f"{head} (3 of 7 test images)"
 
 
 def test_an_image_has_one_pseudonym_wherever_its_path_starts(known):

@@ -170,7 +170,7 @@ def test_stages_have_data_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("stages", "told"),
+    ("stages", "result"),
     [
         ([STAGE, STAGE], "each stage needs a name of its own, got lung, lung"),
         ([{**STAGE, "name": "../x"}], "transfer.stage.0.name"),
@@ -179,7 +179,7 @@ def test_stages_have_data_of_their_own():
         ([{**STAGE, "data": {"dataset": "idc", "splt": {}}}], "Did you mean 'split'"),
     ],
 )
-def test_stages_that_make_no_sense_are_refused_by_name(stages, told):
+def test_stages_that_make_no_sense_are_refused_by_name(stages, result):
     with pytest.raises(RecipeError) as caught:
         make(transfer={"stage": stages})
-    assert told in str(caught.value)
+    assert result in str(caught.value)

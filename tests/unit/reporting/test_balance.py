@@ -10,7 +10,7 @@ from eosin.runs.finished import read_run
 
 
 @pytest.fixture
-def told(run):
+def result(run):
     """A function from a record to what the run's page says of it."""
 
     def tell(**changed):
@@ -27,15 +27,15 @@ def told(run):
     return tell
 
 
-def test_without_a_record_or_with_a_plain_one_nothing_is_said(run, told):
+def test_without_a_record_or_with_a_plain_one_nothing_is_said(run, result):
     assert not RunFolder(run).balance.exists()
     assert (balance_words(read_run(run)), balance_table(read_run(run))) == ("", None)
-    assert told() == ("", None, None)
+    assert result() == ("", None, None)
 
 
-def test_a_balanced_training_is_told(told):
+def test_a_balanced_training_is_told(result):
     two = {"images": 400, "shown": 1300.0, "synthetic": 900}
-    words, columns, rows = told(method="smote", loss="focal", focal_gamma=2.0, two=two)
+    words, columns, rows = result(method="smote", loss="focal", focal_gamma=2.0, two=two)
     assert "“smote”" in words
     assert "γ = 2." in words
     assert columns == (
@@ -48,8 +48,8 @@ def test_a_balanced_training_is_told(told):
     assert rows[1] == ["malignant", "400", "1,300", "900", "1.00"]
 
 
-def test_copies_and_weights_are_told(told):
-    words, columns, _ = told(copies=5, two={"shown": 6500, "weight": 0.5})
+def test_copies_and_weights_are_told(result):
+    words, columns, _ = result(copies=5, two={"shown": 6500, "weight": 0.5})
     assert words.startswith("Of each training image 5 copies were shown")
     assert words.endswith("Classes were weighted in the loss.")
     assert "Synthetic" not in columns

@@ -61,26 +61,26 @@ def first_lines(text):
 
 def hollow(run):
     """Return a run that has a folder and nothing else."""
-    told = read_run(run)
+    result = read_run(run)
     empty = {
         name: type(value)()
-        for name, value in told.evaluated
+        for name, value in result.evaluated
         if isinstance(value, (dict, list)) and value
     }
-    evaluated = told.evaluated.model_copy(
+    evaluated = result.evaluated.model_copy(
         update={
             **empty,
             "n_images": 0,
-            "confusion": told.evaluated.confusion.model_copy(update={"labels": [], "matrix": []}),
+            "confusion": result.evaluated.confusion.model_copy(update={"labels": [], "matrix": []}),
             "calibration": None,
             "decisions": None,
             "abstention": None,
         }
     )
     return changed(
-        told,
+        result,
         **dict.fromkeys(NOTHING),
-        metrics={told.split: evaluated},
+        metrics={result.split: evaluated},
         manifest=None,
         predictions=None,
         pictures=(),
@@ -108,9 +108,9 @@ def test_a_split_by_image_is_said_before_any_number(made, run, tmp_path):
 def test_a_mean_of_folds_says_that_it_was_not_judged_itself(made, tmp_path):
     run = made.fabricate(tmp_path / "run", made.Plan(protocol="folds"))
     path = run / "model/model.json"
-    told = json.loads(path.read_text())
-    told.update(architecture="ensemble", arguments={"architecture": "ernet18", "members": 4})
-    path.write_text(json.dumps(told))
+    result = json.loads(path.read_text())
+    result.update(architecture="ensemble", arguments={"architecture": "ernet18", "members": 4})
+    path.write_text(json.dumps(result))
     assert "This model was not judged itself" in first_lines(written(run)[0])
 
 
@@ -163,16 +163,16 @@ def test_answers_are_counted(whole):
 
 
 def test_known_failures_are_those_of_the_run(whole):
-    told = " ".join(card_of(read_run(whole)).sections[-2].points)
+    result = " ".join(card_of(read_run(whole)).sections[-2].points)
     frame = read_run(whole).predictions
     top = frame[["prob_benign", "prob_malignant"]].max(axis=1)
     n_wrong = int(((top >= 0.9) & (frame["label"] != frame["predicted"])).sum())
-    assert f"of {int((top >= 0.9).sum())} images judged with a probability" in told
-    assert f"at least 0.9, {n_wrong} (" in told
-    assert "1 image could not be read" in told
-    assert "covered 81 % in simulation" in told
+    assert f"of {int((top >= 0.9).sum())} images judged with a probability" in result
+    assert f"at least 0.9, {n_wrong} (" in result
+    assert "1 image could not be read" in result
+    assert "covered 81 % in simulation" in result
     for part in ("class", "subtype", "magnification", "site"):
-        assert f"By the most probable class: worst {part} " in told
+        assert f"By the most probable class: worst {part} " in result
 
 
 def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
@@ -182,8 +182,8 @@ def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
     evaluated = run.evaluated.model_copy(update={"threshold": always, "at_threshold": at})
     run = changed(run, metrics={run.split: evaluated})
     benign = run.predictions[run.predictions["label"] == "benign"]
-    (told,) = (words for words in failure_points(run) if words.startswith("At the locked"))
-    assert told == (
+    (result,) = (words for words in failure_points(run) if words.startswith("At the locked"))
+    assert result == (
         "At the locked threshold 84 of 100 benign are called malignant (specificity 0.160"
         f" (0.120–0.220)); {benign['patient'].nunique()} of 6 patients had more than half of the"
         " images judged wrongly; it abstains on 25.0\N{NO-BREAK SPACE}%."
@@ -200,17 +200,17 @@ def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
 def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(
     made, tmp_path, refused, own, point
 ):
-    told = read_run(made.fabricate(tmp_path / "run", made.Plan(protocol="folds")))
-    measured = told.evaluated.abstention
+    result = read_run(made.fabricate(tmp_path / "run", made.Plan(protocol="folds")))
+    measured = result.evaluated.abstention
     crossed = measured.rule.model_copy(update={"reason": "too few in fold 1", "source": "others"})
     rule = crossed.model_copy(update={"reason": refused, "source": "all folds"})
-    evaluated = told.evaluated.model_copy(
+    evaluated = result.evaluated.model_copy(
         update={"abstention": measured.model_copy(update={"rule": crossed})}
     )
     run = changed(
-        told,
+        result,
         metrics={"oof": evaluated},
-        model=told.model.model_copy(update={"abstention": rule}),
+        model=result.model.model_copy(update={"abstention": rule}),
     )
     (words,) = abstention(run).words
     assert words == f"In the folds nothing was abstained: too few in fold 1. The model{own}"
@@ -237,7 +237,7 @@ def test_a_licence_is_read_for_what_it_asks(licence, asks):
 
 
 def test_a_stage_s_non_commercial_licence_holds_for_the_model(run):
-    told = read_run(run)
+    result = read_run(run)
     stage = TransferStage(
         stage="bach",
         source="vgg16",
@@ -246,10 +246,10 @@ def test_a_stage_s_non_commercial_licence_holds_for_the_model(run):
         matched=1,
         weights_sha256="cd",
     )
-    model = told.model.model_copy(update={"transfer_chain": [stage]})
-    words = licences(changed(told, model=model)).words
+    model = result.model.model_copy(update={"transfer_chain": [stage]})
+    words = licences(changed(result, model=model)).words
     assert words[0].startswith("Non-commercial: data of stage bach may not")
-    assert licences(told).words == ()
+    assert licences(result).words == ()
 
 
 def test_a_run_without_a_model_gets_no_card(run):

@@ -17,10 +17,10 @@ from eosin.reporting.terminal import format_abstained, format_audit, format_spli
 
 
 def test_an_audit_that_cannot_know_of_patients_says_so():
-    told = format_audit(AuditReport(n_images=3, n_groups=3, splits={}, findings=[]))
-    assert any("every image is its own group" in line for line in told)
-    assert "nothing found" not in told
-    assert "patient of all 3 images is unknown" in told[-1]
+    result = format_audit(AuditReport(n_images=3, n_groups=3, splits={}, findings=[]))
+    assert any("every image is its own group" in line for line in result)
+    assert "nothing found" not in result
+    assert "patient of all 3 images is unknown" in result[-1]
     report = AuditReport(n_images=3, n_groups=2, splits={}, findings=[], n_unknown_patients=0)
     assert format_audit(report) == ["3 images, 2 groups", "nothing found"]
     some = format_audit(report.model_copy(update={"n_unknown_patients": 1}))
@@ -58,7 +58,7 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
     lost = Metric(value=0.8, reason="3 groups of 'benign': an interval needs at least 5")
     names = ("auc", "accuracy", "balanced_accuracy", "recall", "specificity", "ece")
     known = of(0.8).model_copy(update={"reason": "90 groups: nominal 95 %"})
-    told = split().model_copy(
+    result = split().model_copy(
         update={
             "image": dict.fromkeys(names, lost) | {"recall": known},
             "at_threshold": {"recall": known, "specificity": lost},
@@ -66,7 +66,7 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
             "n_groups": 90,
         }
     )
-    lines = format_split("test", told)
+    lines = format_split("test", result)
     assert lines[1] == "  auc                0.800 (no interval)"
     assert lines[-3:-1] == [
         "  rests on           90 groups: nominal 95 %",

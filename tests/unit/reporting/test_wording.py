@@ -75,19 +75,19 @@ def fluorescent(channels):
 
 
 def show_channels(run, channels):
-    told = fluorescent(channels).model_dump(mode="json")
+    result = fluorescent(channels).model_dump(mode="json")
     edit(
         run / "model/model.json",
-        lambda model: model.update(preprocessing=told, modality="fluorescence"),
+        lambda model: model.update(preprocessing=result, modality="fluorescence"),
     )
 
 
 def test_a_number_without_an_interval_is_not_told_as_if_it_had_one(run):
     lost = Metric(value=0.99, reason="4 groups of 'benign': an interval needs at least 5")
     edit(run / "metrics.json", lambda m: m["test"]["image"].update(auc=lost.model_dump()))
-    told = read_run(run)
-    assert verdict(told).startswith("AUC 0.990, without an interval, on 72 images")
-    head, why = caution(told)
+    result = read_run(run)
+    assert verdict(result).startswith("AUC 0.990, without an interval, on 72 images")
+    head, why = caution(result)
     assert head == "The headline number has no interval."
     assert why == "4 groups of 'benign': an interval needs at least 5."
 
@@ -108,9 +108,9 @@ def test_gaps_of_a_decision_curve_are_told():
 
 def test_images_without_a_group_are_a_caution_and_are_not_listed(run):
     forget_groups(run)
-    told = read_run(run)
-    assert "No patient, slide or other group is known" in caution(told)[1]
-    assert exploration.groups_by_part(told) == []
+    result = read_run(run)
+    assert "No patient, slide or other group is known" in caution(result)[1]
+    assert exploration.groups_by_part(result) == []
 
 
 def test_groups_beyond_the_limit_are_counted(run):
@@ -136,10 +136,10 @@ def test_a_threshold_by_the_lower_end_is_told_as_such(run):
 
 def test_where_no_group_is_known_nothing_is_said_of_groups(run):
     forget_groups(run)
-    told = read_run(run)
-    assert exploration.split_words(told).startswith("No group is known, so images were divided")
-    assert answers.disjoint(told) == "image; whether patients are apart is not known"
-    assert answers.uncertainty(told).endswith("resampling 72 images")
+    result = read_run(run)
+    assert exploration.split_words(result).startswith("No group is known, so images were divided")
+    assert answers.disjoint(result) == "image; whether patients are apart is not known"
+    assert answers.uncertainty(result).endswith("resampling 72 images")
 
 
 def test_a_distance_in_the_least_spread_that_matters_is_told_as_such(run):
@@ -165,19 +165,19 @@ def test_what_a_data_set_declares_is_told_in_words(run):
     ]
     declared = {"counts": counts, "parts": "split", "positive": "idc"}
     edit(run / "environment.json", lambda e: e["dataset"].update(declared))
-    told = dict(dataset_facts(read_run(run)))
-    assert told["Images as published"] == "60,000 train, 78,786 idc"
-    assert told["Positive class"] == "idc"
-    assert not {"Parts", "Counts"} & set(told)
+    result = dict(dataset_facts(read_run(run)))
+    assert result["Images as published"] == "60,000 train, 78,786 idc"
+    assert result["Positive class"] == "idc"
+    assert not {"Parts", "Counts"} & set(result)
 
 
 def test_channels_are_told_apart_with_their_windows(run):
     assert dict(model_facts(read_run(run)))["Input"] == "224×224 px, RGB"
     assert colour_words(read_run(run)) == ""
     show_channels(run, CHANNELS)
-    told = dict(model_facts(read_run(run)))
-    assert told["Input"] == "64×64 px, DNA, actin, tubulin"
-    assert told["Channel windows"].startswith("DNA 657–15,702, actin 657–15,702, tubulin")
+    result = dict(model_facts(read_run(run)))
+    assert result["Input"] == "64×64 px, DNA, actin, tubulin"
+    assert result["Channel windows"].startswith("DNA 657–15,702, actin 657–15,702, tubulin")
     assert colour_words(read_run(run)) == "False colours: DNA blue, actin red and tubulin green."
 
 

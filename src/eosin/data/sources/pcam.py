@@ -137,8 +137,8 @@ def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -
         notes.append(f"{part}: the slides of {path.name} are not used, it has {rows}: {own}")
         return None
     if "center_tumor_patch" in table:
-        told = table["center_tumor_patch"].str.lower().isin(["true", "1"]).to_numpy()
-        differing = int((told != (targets == 1)).sum())
+        shown = table["center_tumor_patch"].str.lower().isin(["true", "1"]).to_numpy()
+        differing = int((shown != (targets == 1)).sum())
         if differing:
             notes.append(
                 f"{part}: the slides of {path.name} are not used, it contradicts "

@@ -96,9 +96,9 @@ def check(recipe: Recipe) -> None:
 
 
 def _refuse(key: str, value: Any) -> None:
-    told = "set" if isinstance(value, tuple) else repr(value)
+    shown = "set" if isinstance(value, tuple) else repr(value)
     raise RecipeError(
-        f"'{key}' is {told}, which the NumPy engine does not have",
+        f"'{key}' is {shown}, which the NumPy engine does not have",
         hint='Leave it out, or set model.backend = "pytorch"',
     )
 
@@ -149,9 +149,9 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
         from eosin.experiment.onnx_export import export_twin
 
         run = export_twin(folder, draft).run
-    said = softmax(run(to_input(some, preprocessing)))
+    shown = softmax(run(to_input(some, preprocessing)))
     wanted = network.predict(to_channels_last(some, preprocessing))
-    gap = float(np.abs(said - wanted).max())
+    gap = float(np.abs(shown - wanted).max())
     if not gap <= MAX_PROBABILITY_GAP:
         raise TrainingError(
             f"the written network differs from the trained one by {gap:.2g} in probability (at "

@@ -168,10 +168,10 @@ def _read_source(start: Start) -> ModelInfo | None:
 def _chain(start: Start, info: ModelInfo | None, loaded: Loaded) -> list[TransferStage]:
     """Return the transfer chain of a source, with the source as its last link."""
     # A model is passed on: of a file its name is told, not where it lay.
-    told = loaded.source if start.source == IMAGENET else Path(start.source).name
+    shown = loaded.source if start.source == IMAGENET else Path(start.source).name
     link = TransferStage(
         stage=start.stage,
-        source=told if info is None else info.architecture,
+        source=shown if info is None else info.architecture,
         data_fingerprint=info.data_fingerprint if info else None,
         licence=info.data_licence if info else loaded.licence,
         frozen=start.frozen,

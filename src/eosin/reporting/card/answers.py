@@ -69,15 +69,15 @@ def selection(run: FinishedRun) -> str:
 
 def acquisition(run: FinishedRun) -> str:
     """Describe the image acquisition."""
-    told = dict(exploration.availability(run)).get("Magnifications", "")
+    shown = dict(exploration.availability(run)).get("Magnifications", "")
     scale = f"{run.model.mpp:g} µm per pixel" if run.model and run.model.mpp else ""
-    return "; ".join(text for text in (told, scale) if text)
+    return "; ".join(text for text in (shown, scale) if text)
 
 
 def classes(run: FinishedRun) -> str:
     """Describe the classes."""
-    told = run.class_names
-    return f"label of an image: {listing(told)}" if told else ""
+    shown = run.class_names
+    return f"label of an image: {listing(shown)}" if shown else ""
 
 
 def size(run: FinishedRun) -> str:
@@ -99,12 +99,12 @@ def partition(run: FinishedRun) -> str:
     if report is None:
         return ""
     got = [part.got for part in report.parts.values()]
-    told = [f"{name} {share(part.got)}" for name, part in report.parts.items()]
+    shown = [f"{name} {share(part.got)}" for name, part in report.parts.items()]
     if report.protocol == "folds":
-        told = [f"{len(got)} parts of {share(min(got))} to {share(max(got))}"]
+        shown = [f"{len(got)} parts of {share(min(got))} to {share(max(got))}"]
     unit = run.recipe.data.split.unit if run.recipe else "group"
     by = f" by {unit}" if report.protocol == "folds" or unit != "group" else ""
-    return f"protocol “{report.protocol}”{by}: {', '.join(told)} of the images"
+    return f"protocol “{report.protocol}”{by}: {', '.join(shown)} of the images"
 
 
 def disjoint(run: FinishedRun) -> str:
@@ -131,12 +131,14 @@ def ensembling(run: FinishedRun) -> str:
 def clusters(run: FinishedRun) -> str:
     """Return the subgroups that metrics are reported for."""
     evaluated = run.evaluated
-    told = {
+    shown = {
         "magnification": evaluated.by_magnification,
         "site": evaluated.by_site,
         "subtype": evaluated.by_subtype,
     }
-    return listing(f"by {name} ({len(blocks)})" for name, blocks in told.items() if len(blocks) > 1)
+    return listing(
+        f"by {name} ({len(blocks)})" for name, blocks in shown.items() if len(blocks) > 1
+    )
 
 
 def measures(run: FinishedRun) -> str:
@@ -164,9 +166,9 @@ def balance(run: FinishedRun) -> str:
     for row in counts.values():
         for name, n in row.items():
             shown[name] = shown.get(name, 0) + n
-    told = ", ".join(f"{name} {count(n)}" for name, n in sorted(shown.items()))
+    shares = ", ".join(f"{name} {count(n)}" for name, n in sorted(shown.items()))
     done = balance_words(run) or ("Not evened out." if run.balance is not None else "")
-    return f"{told}. {done}".strip() if told else ""
+    return f"{shares}. {done}".strip() if shares else ""
 
 
 def output(run: FinishedRun) -> str:
@@ -230,8 +232,8 @@ def refusals(run: FinishedRun) -> str:
 
 def precise_batch_norm(run: FinishedRun) -> str:
     """Describe the calibration of probabilities."""
-    told = dict(provenance.model_facts(run)).get("Temperature", "")
-    return calibration_words(run) or (f"temperature: {told}" if told else "")
+    shown = dict(provenance.model_facts(run)).get("Temperature", "")
+    return calibration_words(run) or (f"temperature: {shown}" if shown else "")
 
 
 def transformation(run: FinishedRun) -> str:

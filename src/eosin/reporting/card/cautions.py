@@ -88,8 +88,8 @@ def _leaks(run: FinishedRun) -> str:
     kinds = leak_kinds(run)
     if not kinds:
         return ""
-    told = listing(kind.replace("_", " ") for kind in kinds)
-    return f"The leak audit found shared material ({told}), and the training went on all the same."
+    shown = listing(kind.replace("_", " ") for kind in kinds)
+    return f"The leak audit found shared material ({shown}), and the training went on all the same."
 
 
 def leak_kinds(run: FinishedRun) -> list[str]:
@@ -136,22 +136,22 @@ def licences(run: FinishedRun) -> Section:
     model = run.model
     if model is None:
         return Section("Licences")
-    told = [("Training data", model.data_licence, "")]
+    shown = [("Training data", model.data_licence, "")]
     for stage in model.transfer_chain:
         is_source = stage.data_fingerprint is None
         name = f"Weights before: {stage.source}" if is_source else f"Data of stage {stage.stage}"
         remark = _IMAGENET if "imagenet" in stage.source.lower() else ""
-        told.append((name, stage.licence or "none stated", remark))
-    rows = [(name, licence, consequence(licence) + remark) for name, licence, remark in told]
+        shown.append((name, stage.licence or "none stated", remark))
+    rows = [(name, licence, consequence(licence) + remark) for name, licence, remark in shown]
     rows.append(("This model", model.licence, "all of the above"))
     caption = "What each licence asks for, as far as its name tells."
     table = text_table(caption, ("Of", "Licence", "Asks for"), rows, texts=(0, 1, 2))
-    return Section("Licences", words=tuple(_warnings(told)), tables=(table,))
+    return Section("Licences", words=tuple(_warnings(shown)), tables=(table,))
 
 
-def _warnings(told: list[tuple[str, str, str]]) -> list[str]:
-    barred = [name for name, licence, _ in told if re.search(_ASKED[0][0], licence, re.IGNORECASE)]
-    unknown = [name for name, licence, _ in told if consequence(licence).startswith("none is")]
+def _warnings(shown: list[tuple[str, str, str]]) -> list[str]:
+    barred = [name for name, licence, _ in shown if re.search(_ASKED[0][0], licence, re.IGNORECASE)]
+    unknown = [name for name, licence, _ in shown if consequence(licence).startswith("none is")]
     words = []
     if barred:
         words.append(
@@ -208,12 +208,12 @@ def _worst(
     order = sorted(known, key=lambda key: known[key].value or 0.0)
     sizes = exploration.sizes_by(run, column) or {}
 
-    def told(key: str) -> str:
+    def shown(key: str) -> str:
         written = times(key) if column == "magnification" else key
         n = f", {quantity(sizes[key], 'image')}" if key in sizes else ""
         return f"{written} ({name} {metric_text(known[key])}{n})"
 
-    return f"{_TOP}worst {what} {told(order[0])}, best {told(order[-1])}."
+    return f"{_TOP}worst {what} {shown(order[0])}, best {shown(order[-1])}."
 
 
 def _sure_and_wrong(run: FinishedRun) -> str:
@@ -255,29 +255,29 @@ def _at_threshold(run: FinishedRun) -> str:
     if not is_cut or positive is None or specificity is None or specificity.value is None:
         return ""
     negative = decisions.negative_class(run)
-    told = [
+    shown = [
         f"{100 * (1 - specificity.value):.0f} of 100 {negative} are called {positive}"
         f" (specificity {metric_text(specificity)})"
     ]
     if threshold.value is not None and run.predictions is not None:
         called = run.predictions[PREFIX + positive] >= threshold.value
-        told.append(_mostly_wrong(run, called.map({True: positive, False: negative})))
+        shown.append(_mostly_wrong(run, called.map({True: positive, False: negative})))
     rate = evaluated.abstention.abstention_rate.value if evaluated.abstention else None
-    told.append(f"it abstains on {share(rate)}" if rate else "")
+    shown.append(f"it abstains on {share(rate)}" if rate else "")
     at = "At the locked threshold" if threshold.value is not None else "At the folds' thresholds"
-    return f"{at} {'; '.join(text for text in told if text)}."
+    return f"{at} {'; '.join(text for text in shown if text)}."
 
 
 def _target_missed(run: FinishedRun) -> str:
     threshold, recall = run.evaluated.threshold, run.evaluated.at_threshold.get("recall")
     target = threshold.target_recall
-    told = []
+    shown = []
     if threshold.reason:
-        told.append(f"Threshold, not as the recipe wishes: {threshold.reason.rstrip('.')}.")
+        shown.append(f"Threshold, not as the recipe wishes: {threshold.reason.rstrip('.')}.")
     reached = recall.value if recall is not None else None
     if target is not None and reached is not None and reached < target:
-        told.append(f"The threshold aimed at a recall of {target:.2f}, got {metric_text(recall)}.")
-    return " ".join(told)
+        shown.append(f"The threshold aimed at a recall of {target:.2f}, got {metric_text(recall)}.")
+    return " ".join(shown)
 
 
 def _no_abstention(run: FinishedRun) -> str:
@@ -291,11 +291,11 @@ def _interval(run: FinishedRun) -> str:
 
 def _found_leaks(run: FinishedRun) -> str:
     found, kinds = train_test_overlap(run), leak_kinds(run)
-    told = (
+    shown = (
         [f"{quantity(found.n_groups, 'group')} on both sides"] if found and found.n_groups else []
     )
-    told += [kind.replace("_", " ") for kind in kinds]
-    return f"Leaks that the figures above include: {', '.join(told)}." if told else ""
+    shown += [kind.replace("_", " ") for kind in kinds]
+    return f"Leaks that the figures above include: {', '.join(shown)}." if shown else ""
 
 
 def _skipped(run: FinishedRun) -> str:

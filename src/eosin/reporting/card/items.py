@@ -130,8 +130,8 @@ ITEMS = (
 
 def reporting_items(run: FinishedRun) -> Section:
     """Return the section of items: those the run answers, and those left to the study's authors."""
-    told = [(item, item.tell(run) if item.tell else "") for item in ITEMS]
-    answered = [pair for pair in told if pair[1]]
+    shown = [(item, item.tell(run) if item.tell else "") for item in ITEMS]
+    answered = [pair for pair in shown if pair[1]]
     n_whole = sum(not item.left for item, _ in answered)
     words = (
         f"Of {len(ITEMS)} items that TRIPOD+AI and CLAIM ask a report for, {n_whole} are answered"
@@ -139,14 +139,14 @@ def reporting_items(run: FinishedRun) -> Section:
         " Numbers are those of TRIPOD+AI (2024) and CLAIM (2020); “2024” marks what CLAIM's update"
         " adds. An answer here does not make a report complete."
     )
-    tables = (_answered(answered), _unanswered([item for item, text in told if not text]))
+    tables = (_answered(answered), _unanswered([item for item, text in shown if not text]))
     return Section("Reporting items", words=(words,), tables=tables)
 
 
-def _answered(told: list[tuple[Item, str]]) -> Table:
+def _answered(shown: list[tuple[Item, str]]) -> Table:
     rows = [
         (item.name, text, item.left or ABSENT, item.tripod or ABSENT, item.claim or ABSENT)
-        for item, text in told
+        for item, text in shown
     ]
     columns = ("Item", "Answer", "Left to the authors", "TRIPOD+AI", "CLAIM")
     return text_table("Items that are answered, at least in part.", columns, rows, texts=range(5))

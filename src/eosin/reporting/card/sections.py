@@ -33,8 +33,8 @@ _ENVIRONMENT = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packa
 
 def chosen(facts: Facts, names: tuple[str, ...]) -> Facts:
     """Select facts by name, in the order of the names."""
-    told = dict(facts)
-    return [(name, told[name]) for name in names if name in told]
+    shown = dict(facts)
+    return [(name, shown[name]) for name in names if name in shown]
 
 
 def identity(run: FinishedRun) -> Section:
@@ -91,13 +91,13 @@ def data(run: FinishedRun) -> Section:
         ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint"),
     )
     counts = exploration.label_counts(run)
-    told = [
+    shown = [
         (part.capitalize(), ", ".join(f"{name}: {count(n)}" for name, n in sorted(row.items())))
         for part, row in counts.items()
     ]
     evaluated = (f"Judged ({split_name(run)})", units(run))
     words = ("The images are simulated, not taken from patients.",) if run.simulated else ()
-    return Section("Data", words=words, facts=(*facts, *told, evaluated))
+    return Section("Data", words=words, facts=(*facts, *shown, evaluated))
 
 
 def training(run: FinishedRun) -> Section:
@@ -139,8 +139,8 @@ def _regularised(run: FinishedRun) -> str:
     train = run.recipe.train if run.recipe else None
     if train is None:
         return ""
-    told = (("weight decay", train.weight_decay), ("L2 penalty", train.l2))
-    return listing(f"{name} {value:g}" for name, value in told if value)
+    shown = (("weight decay", train.weight_decay), ("L2 penalty", train.l2))
+    return listing(f"{name} {value:g}" for name, value in shown if value)
 
 
 def performance(run: FinishedRun) -> Section:

@@ -62,12 +62,12 @@ def save_card(run: FinishedRun) -> None:
 
 def card_of(run: FinishedRun) -> Card:
     """Build the card of a run."""
-    told = [make(run) for make in _PARTS]
+    shown = [make(run) for make in _PARTS]
     return Card(
         name=title(run),
         description=description(run),
         simulated=run.simulated,
         cautions=tuple(cautions(run)),
         verdict=verdict(run),
-        sections=tuple(section for section in told if not section.is_empty),
+        sections=tuple(section for section in shown if not section.is_empty),
     )

@@ -92,9 +92,9 @@ def _write_counts(axes: Axes, bins: ReliabilityBins) -> None:
     middle = (bins.edges[:-1] + bins.edges[1:]) / 2
     for x, n in zip(middle, bins.weight, strict=True):
         if n:
-            told = f"{n:.0f}" if n < _THOUSANDS else f"{n / 1000:.0f}k"
+            shown = f"{n:.0f}" if n < _THOUSANDS else f"{n / 1000:.0f}k"
             axes.text(
-                x, _COUNTS, told, ha="center", va="center", fontsize=7.5, color=MUTED, clip_on=True
+                x, _COUNTS, shown, ha="center", va="center", fontsize=7.5, color=MUTED, clip_on=True
             )
     axes.axhline(0, color=MUTED, linewidth=0.8)
 
@@ -190,17 +190,19 @@ def calibration_words(run: FinishedRun) -> str:
     calibration = run.evaluated.calibration
     if calibration is None:
         return ""
-    told = f"{_temperature(calibration)}. {_error(run)}"
+    shown = f"{_temperature(calibration)}. {_error(run)}"
     before, after = (
         metrics[_METRICS[0]].value if _METRICS[0] in metrics else None
         for metrics in (calibration.uncalibrated, run.evaluated.image)
     )
     if before is None or after is None:
-        return told
+        return shown
     if abs(before - after) < _NOTABLE:
-        return f"{told} Without the temperature it would be the same."
+        return f"{shown} Without the temperature it would be the same."
     change = "worse" if after > before else "better"
-    return f"{told} Without the temperature it would be {number(before)}: scaling made it {change}."
+    return (
+        f"{shown} Without the temperature it would be {number(before)}: scaling made it {change}."
+    )
 
 
 def _temperature(calibration: Calibration) -> str:

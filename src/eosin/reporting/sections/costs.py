@@ -181,15 +181,15 @@ def _side_by_side(values: FloatArray) -> FloatArray:
 
 def _alt(metric: str, runs: Sequence[ComparedRun]) -> str:
     label = metric_label(metric, short=True)
-    told = []
+    shown = []
     for run in runs:
         costs = [
             f"{title.split(', ')[0].lower()} {factor * spent:.3g} {title.rpartition(', ')[2]}"
             for cost, title, factor in _PANELS
             if (spent := cost_of(run, cost)) is not None
         ]
-        told.append(f"{run.name}: {label} {metric_text(run.image[metric])}, {', '.join(costs)}")
-    return f"{label} against costs. {'; '.join(told)}."
+        shown.append(f"{run.name}: {label} {metric_text(run.image[metric])}, {', '.join(costs)}")
+    return f"{label} against costs. {'; '.join(shown)}."
 
 
 def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
@@ -229,9 +229,9 @@ def cost_table(comparison: Comparison) -> Table:
 
 def _cost_cells(cost: Cost) -> list[str]:
     time = cost.latency
-    told = ABSENT
+    shown = ABSENT
     if time is not None:
-        told = f"{1e3 * time.median:.1f} ({1e3 * time.low:.1f}–{1e3 * time.high:.1f})"
+        shown = f"{1e3 * time.median:.1f} ({1e3 * time.low:.1f}–{1e3 * time.high:.1f})"
     return [
         ABSENT if cost.params is None else count(cost.params),
         ABSENT if cost.macs is None else amount(cost.macs / 1e6, 1),
@@ -239,18 +239,18 @@ def _cost_cells(cost: Cost) -> list[str]:
             ABSENT if size is None else amount(size / 1e6, 2)
             for size in (cost.onnx_bytes, cost.safetensors_bytes)
         ),
-        told,
+        shown,
     ]
 
 
 def fronts_words(comparison: Comparison) -> str:
     """Describe the Pareto front of each cost."""
-    told: dict[str, list[str]] = {}
+    shown: dict[str, list[str]] = {}
     for cost, names in comparison.fronts.items():
-        told.setdefault(listing(names), []).append(_COSTS[cost])
-    if not told:
+        shown.setdefault(listing(names), []).append(_COSTS[cost])
+    if not shown:
         return ""
-    parts = [f"by {listing(costs)}: {names}" for names, costs in told.items()]
+    parts = [f"by {listing(costs)}: {names}" for names, costs in shown.items()]
     return (
         f"On the front, where no other run reaches as much {label(comparison)} for less, "
         f"{'; '.join(parts)}. The front goes by the values alone; what lies within noise of it "

@@ -26,7 +26,7 @@ from eosin.reporting.train_test_overlap import split_name
 from eosin.runs.finished import FinishedRun
 
 #: Thresholds whose net benefits are in the text alternative.
-_TOLD = (0.1, 0.25, 0.5, 0.75)
+_SHOWN = (0.1, 0.25, 0.5, 0.75)
 #: Most ranges of thresholds that are named.
 _MOST_STRETCHES = 3
 #: Tolerance for a benefit above "act on all".
@@ -73,15 +73,15 @@ def _where_best(curve: list[NetBenefit]) -> str:
     stretches.sort(key=lambda points: -len(points))
     if not stretches:
         return "Here it nowhere is."
-    told = [
+    shown = [
         f"between {share(points[0].threshold)} and {share(points[-1].threshold)}"
         if len(points) > 1
         else f"at {share(points[0].threshold)}"
         for points in stretches[:_MOST_STRETCHES]
     ]
     rest = sum(len(points) for points in stretches[_MOST_STRETCHES:])
-    told += [f"at {quantity(rest, 'more threshold')}"] if rest else []
-    return f"Here that is {listing(told)}."
+    shown += [f"at {quantity(rest, 'more threshold')}"] if rest else []
+    return f"Here that is {listing(shown)}."
 
 
 def _is_best(point: NetBenefit) -> bool:
@@ -89,7 +89,7 @@ def _is_best(point: NetBenefit) -> bool:
 
 
 def _in_words(curve: list[NetBenefit]) -> str:
-    near = [min(curve, key=lambda point: abs(point.threshold - wanted)) for wanted in _TOLD]
+    near = [min(curve, key=lambda point: abs(point.threshold - wanted)) for wanted in _SHOWN]
     return " ".join(
         f"At {point.threshold:.2f}: model {point.model:.3f}, everyone {point.everyone:.3f}, none 0."
         for point in near
@@ -147,7 +147,7 @@ def decisions_table(run: FinishedRun) -> Table | None:
         return None
     positive, negative, notes = evaluated.positive, negative_class(run), Footnotes()
     decisions = evaluated.decisions
-    told = (
+    shown = (
         (
             f"{negative}: called {positive} (false positives)",
             decisions.false_positives,
@@ -171,7 +171,7 @@ def decisions_table(run: FinishedRun) -> Table | None:
     )
     rows = tuple(
         (Cell(f"Of 100 images {words}"), replace(notes.cell(metric), text=text))
-        for words, metric, text in told
+        for words, metric, text in shown
     )
     caption = "What deciding at the locked threshold means, with 95 % intervals."
     return Table(caption, ("", "Images"), rows, notes.notes)

@@ -288,13 +288,13 @@ def sizes_by(
 
     ``write`` formats a value of the column.
     """
-    frame, told = run.predictions, run.manifest
+    frame, shown = run.predictions, run.manifest
     if frame is None:
         return None
     if column in frame:
         values = frame[column]
-    elif told is not None and column in told:
-        values = frame["path"].map(dict(zip(told["path"], told[column], strict=True)))
+    elif shown is not None and column in shown:
+        values = frame["path"].map(dict(zip(shown["path"], shown[column], strict=True)))
     else:
         return None
     return {write(str(value)): int(n) for value, n in values.value_counts().items()}

@@ -264,8 +264,8 @@ def _links(chain: Sequence[TransferStage], last: str = "its training") -> str:
 def _link(stage: TransferStage) -> str:
     name = stage.source if stage.data_fingerprint is None else f"stage {stage.stage}"
     frozen = None if stage.frozen in {None, "none"} else f"frozen: {stage.frozen}"
-    told = "; ".join(text for text in (stage.licence, frozen) if text)
-    return f"{name} ({told})" if told else name
+    shown = "; ".join(text for text in (stage.licence, frozen) if text)
+    return f"{name} ({shown})" if shown else name
 
 
 def environment_facts(run: FinishedRun) -> Facts:

@@ -261,11 +261,11 @@ def votes_table(run: FinishedRun) -> Table | None:
     rows = []
     for name, metric in blocks.items():
         n = metric.n if metric.n is not None else run.evaluated.n_patients
-        told = [Cell(count(n) if n is not None and metric.value is not None else ABSENT)]
-        told.append(notes.cell(metric))
+        shown = [Cell(count(n) if n is not None and metric.value is not None else ABSENT)]
+        shown.append(notes.cell(metric))
         if has_wilson:
-            told.append(Cell("–".join(map(number, metric.wilson)) if metric.wilson else ABSENT))
-        rows.append((Cell(metric_label(name)), *told))
+            shown.append(Cell("–".join(map(number, metric.wilson)) if metric.wilson else ABSENT))
+        rows.append((Cell(metric_label(name)), *shown))
     wilson = ("Wilson's interval",) if has_wilson else ()
     columns = ("Metric", "Patients", "Value with 95 % interval", *wilson)
     return Table("The same by patient.", columns, tuple(rows), notes.notes)

@@ -146,15 +146,15 @@ def balance_words(run: FinishedRun) -> str:
     """Describe the class balancing; empty if each training image is drawn once, unchanged."""
     if run.balance is None or run.balance.is_plain:
         return ""
-    told = [_METHODS.get(run.balance.method, "")]
+    shown = [_METHODS.get(run.balance.method, "")]
     if run.balance.copies is not None:
         copies = quantity(run.balance.copies, "copy", "copies")
-        told.insert(0, f"Of each training image {copies} were shown, changed once and for all")
+        shown.insert(0, f"Of each training image {copies} were shown, changed once and for all")
     if run.balance.focal_gamma is not None:
-        told.append(f"The loss was focal, with γ = {run.balance.focal_gamma:g}")
+        shown.append(f"The loss was focal, with γ = {run.balance.focal_gamma:g}")
     if any(one.weight != 1 for one in run.balance.classes.values()):
-        told.append("Classes were weighted in the loss")
-    return " ".join(f"{text}." for text in told if text)
+        shown.append("Classes were weighted in the loss")
+    return " ".join(f"{text}." for text in shown if text)
 
 
 def balance_table(run: FinishedRun) -> Table | None:

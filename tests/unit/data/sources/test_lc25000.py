@@ -42,9 +42,9 @@ def test_copies_of_a_tile_are_one_group_and_numbers_are_a_class_s_own(root):
 def test_without_the_table_the_leak_is_told(root):
     table = collect_lc25000(root, {})
     assert "group" not in table
-    (told,) = table.attrs[NOTES]
-    assert "each image is its own group" in told
-    assert "copies of one tile will lie on both sides of a split" in told
+    (result,) = table.attrs[NOTES]
+    assert "each image is its own group" in result
+    assert "copies of one tile will lie on both sides of a split" in result
 
 
 def test_images_and_rows_without_each_other_are_counted(root):
@@ -52,13 +52,15 @@ def test_images_and_rows_without_each_other_are_counted(root):
     files |= {f"{LUNG}/lung_n/lungn9.jpeg": ("lung_n", "9"), "x/colonca1.jpeg": ("colon_aca", "1")}
     write_clusters(root, files)
     samples = collect_samples("lc25000", root, {}, label="label", positive=None)
-    told = verify("lc25000", samples)
-    assert any(note.startswith("1 image not in clusters.csv: each its own group") for note in told)
-    assert "2 images of clusters.csv not there" in told
+    result = verify("lc25000", samples)
+    assert any(
+        note.startswith("1 image not in clusters.csv: each its own group") for note in result
+    )
+    assert "2 images of clusters.csv not there" in result
     assert samples.frame.set_index("path")["group"][f"{LUNG}/lung_n/lungn1.jpeg"].endswith(
         "n1.jpeg"
     )
-    assert "absent: colon_aca, lung_scc" in told
+    assert "absent: colon_aca, lung_scc" in result
 
 
 def test_a_part_alone(root):

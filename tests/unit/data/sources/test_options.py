@@ -12,9 +12,9 @@ def test_unknown_options_are_refused_with_close_matches():
         check_options("folder", {"a": 1})
     with pytest.raises(
         RecipeError, match=r"'data\.options\.juge': pcam has no such option"
-    ) as told:
+    ) as caught:
         check_options("pcam", {"juge": "valid"}, ["judge"])
-    assert told.value.hint == "Did you mean 'judge'?"
+    assert caught.value.hint == "Did you mean 'judge'?"
 
 
 def test_values_of_the_wrong_kind_are_refused():
@@ -26,9 +26,9 @@ def test_values_of_the_wrong_kind_are_refused():
         take_text({"label": 3}, "label", "class")
     with pytest.raises(RecipeError, match="must be a text, got ''"):
         take_text({"label": ""}, "label", "class")
-    with pytest.raises(RecipeError, match="must be one of lung, all, got 'lungs'") as told:
+    with pytest.raises(RecipeError, match="must be one of lung, all, got 'lungs'") as caught:
         take_choice({"part": "lungs"}, "part", "all", ("lung", "all"))
-    assert told.value.hint == "Did you mean 'lung'?"
+    assert caught.value.hint == "Did you mean 'lung'?"
     for value in ("a", [1], {"a": 1}):
         with pytest.raises(RecipeError, match="must be a list of texts"):
             take_texts({"plates": value}, "plates")

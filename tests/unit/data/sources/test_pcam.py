@@ -20,7 +20,7 @@ OWN = "each image is its own group, and one slide can lie on both sides of a spl
 def draw(tmp_path):
     """A function that writes a part's official files and returns their folder."""
 
-    def write(part, targets=(0, 1, 1), *, n_images=None, slides=("a", "a", "b"), told=None):
+    def write(part, targets=(0, 1, 1), *, n_images=None, slides=("a", "a", "b"), result=None):
         count = len(targets) if n_images is None else n_images
         with h5py.File(tmp_path / f"{STEM}{part}_x.h5", "w") as file:
             file["x"] = np.arange(count * 12, dtype=np.uint8).reshape(count, 2, 2, 3)
@@ -28,7 +28,7 @@ def draw(tmp_path):
             file["y"] = np.array(targets, np.uint8).reshape(-1, 1, 1, 1)
         if slides:
             lines = [",coord_y,coord_x,tumor_patch,center_tumor_patch,wsi"]
-            for index, (slide, target) in enumerate(zip(slides, told or targets, strict=False)):
+            for index, (slide, target) in enumerate(zip(slides, result or targets, strict=False)):
                 lines.append(f"{index},{index},{index * 2},True,{bool(target)},{slide}")
             (tmp_path / f"{STEM}{part}_meta.csv").write_text("\n".join(lines) + "\n")
         return tmp_path
@@ -96,7 +96,7 @@ def test_slides_of_other_images_are_not_believed(draw):
     table = collect_pcam(draw("train", slides=("a", "b")), {})
     assert set(table["group"]) == {""}
     assert any("it has 2 rows for 3 images" in note for note in table.attrs[NOTES])
-    table = collect_pcam(draw("valid", told=(1, 0, 1)), {})
+    table = collect_pcam(draw("valid", result=(1, 0, 1)), {})
     assert any("it contradicts 2 labels" in note for note in table.attrs[NOTES])
     assert set(table["group"]) == {""}
 
@@ -113,8 +113,8 @@ def test_a_part_with_one_half_is_left_out_and_told(half, lacking, draw):
     (root / f"{STEM}valid_{half}.h5").unlink()
     table = collect_pcam(root, {})
     assert set(table["part"]) == {"train"}
-    told = f"valid: left out, for its {lacking} {STEM}valid_{half}.h5 are not there"
-    assert told in table.attrs[NOTES]
+    result = f"valid: left out, for its {lacking} {STEM}valid_{half}.h5 are not there"
+    assert result in table.attrs[NOTES]
     (root / f"{STEM}train_x.h5").unlink()
     with pytest.raises(DataError, match="has no part with images and labels"):
         collect_pcam(root, {})

@@ -30,9 +30,9 @@ def test_cells_stay_text(tmp_path):
 def test_what_is_no_table_is_told(content, reason, tmp_path):
     if content is not None:
         (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(DataError, match=reason) as told:
+    with pytest.raises(DataError, match=reason) as caught:
         read_text_table(tmp_path / "a.csv", ["id"])
-    assert "a.csv" in told.value.message
+    assert "a.csv" in caught.value.message
 
 
 def test_images_are_counted_in_words():
