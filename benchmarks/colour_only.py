@@ -44,7 +44,7 @@ def read_colours(samples: Samples, info: ModelInfo) -> FloatArray:
 
 
 def judge_colours(run: RunFolder) -> SplitMetrics:
-    """Judge the regression on each image that a network of the run held out."""
+    """Evaluate the regression on each image that a network of the run held out."""
     places = [RunFolder(path) for path in sorted(run.folds.iterdir())] if run.folds.is_dir() else []
     frames, probabilities = [], []
     for place in places or [run]:

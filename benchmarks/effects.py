@@ -129,7 +129,7 @@ def collect(experiment: Experiment, base: Path) -> None:
 
 
 def _unchanged(run: Path) -> dict[str, int] | None:
-    """Return how many judged images came back from stain normalisation as they were."""
+    """Return how many evaluated images came back from stain normalisation as they were."""
     path = run / "stain.json"
     if not path.exists():
         return None
@@ -155,7 +155,7 @@ def effects_table(name: str) -> str:
     commits = ", ".join(sorted({row["git"] for row in found["rows"]}))
     settings = " ".join(f"--set '{setting}'" for setting in found["rows"][0]["settings"])
     return (
-        f"**{name}**: {found['n_images']} judged images of {units}, seed {found['seed']}, "
+        f"**{name}**: {found['n_images']} evaluated images of {units}, seed {found['seed']}, "
         f"{found['device']}; Eosin at {commits}.\n\n```sh\n"
         f"eosin train recipes/{found['recipe']}.toml {settings}\n```\n\n{table}\n\n"
         + "Added by each condition: "

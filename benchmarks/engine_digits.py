@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.engine_digits`` reads ``$EOSIN_DATA/mnist``, writes
 ``docs/results/tables/engine-digits.json`` and two pictures into ``docs/images``: the learning curve
-(P3's figure 2.3) and digits that Adam's network judges rightly and wrongly (figure 2.4).
+(P3's figure 2.3) and digits that Adam's network evaluates rightly and wrongly (figure 2.4).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def draw_curve(trained: dict[str, Trained]) -> Figure:
 
 
 def draw_digits(network: Network, test: Digits) -> Figure:
-    """Draw the first digits of the test part that are judged rightly, and the first wrongly."""
+    """Draw the first digits of the test part that are evaluated rightly, and the first wrongly."""
     probabilities = network.predict(test.images, batch_size=256)
     right = probabilities.argmax(axis=1) == test.targets
     figure = Figure(figsize=(8.6, 3.3), layout="constrained")

@@ -1,4 +1,4 @@
-"""Draws what P3's network sees in an image that it judges rightly and one that it does not.
+"""Draws what P3's network sees in an image that it evaluates rightly and one that it does not.
 
 ``python -m benchmarks.engine_maps RUN`` takes a run of the light CNN on BreakHis, picks two test
 images of one fold, and writes ``docs/images/engine-maps-right.png`` and ``engine-maps-wrong.png``:
@@ -95,7 +95,7 @@ def look_at(folder: RunFolder, row: Any) -> Shown:
     probabilities = softmax(maps["dense2"] / info.temperature)[0]
     probability = float(row[f"{PREFIX}{row['predicted']}"])
     if abs(probabilities[info.class_names.index(row["predicted"])] - probability) > MAX_GAP:
-        raise ArtifactError(f"{folder.root}: {row['path']} is judged otherwise than it was")
+        raise ArtifactError(f"{folder.root}: {row['path']} is evaluated otherwise than it was")
     manifest = pd.read_csv(folder.manifest, dtype=str).set_index("path")
     probable = "over 99.9%" if probability > SURE else f"{probability:.1%}"
     title = (

@@ -1,4 +1,4 @@
-"""Grouped synthetic sets of images, judged by two models whose true metrics are known.
+"""Grouped synthetic sets of images, evaluated by two models whose true metrics are known.
 
 What pathology sets look like (:data:`SCENARIOS`): a group (patient) has a random effect of its
 own, as large as the spread between its images (intraclass correlation one half). An image's score
@@ -83,7 +83,7 @@ def predict(score: FloatArray, targets: IntArray, groups: IntArray) -> Predictio
 
 @dataclass(frozen=True)
 class Simulated:
-    """One set of images, judged by two models.
+    """One set of images, evaluated by two models.
 
     Attributes:
         models: What both models say of the images.

@@ -19,7 +19,7 @@ GAINS = {"auc": "AUC", "accuracy": "accuracy"}
 
 
 def paired_gain(run: Path, before: Path, metrics: Iterable[str] = GAINS) -> dict[str, Any]:
-    """Compare two runs that were judged on the same images.
+    """Compare two runs that were evaluated on the same images.
 
     Args:
         run: A run folder.
@@ -31,13 +31,13 @@ def paired_gain(run: Path, before: Path, metrics: Iterable[str] = GAINS) -> dict
         resamples of whole groups, the same for both runs; no interval where nothing varies.
 
     Raises:
-        SystemExit: They were judged on other images, or tell more than two classes.
+        SystemExit: They were evaluated on other images, or tell more than two classes.
     """
     (after_paths, after_it), (before_paths, before_it) = map(_read_predictions, (run, before))
     if after_it.positive is None:
         raise SystemExit("gains are computed for two classes only")
     if after_paths != before_paths:
-        raise SystemExit(f"{run} and {before} were not judged on the same images")
+        raise SystemExit(f"{run} and {before} were not evaluated on the same images")
     after, ago = (draw(each, list(metrics)) for each in (after_it, before_it))
     found: dict[str, Any] = {"n_images": len(after_it), "n_groups": after_it.n_groups}
     for metric in metrics:
@@ -47,7 +47,7 @@ def paired_gain(run: Path, before: Path, metrics: Iterable[str] = GAINS) -> dict
 
 
 def _read_predictions(run: Path) -> tuple[list[str], Predictions]:
-    """Return a run's judged images in the order of their paths, so that two runs' rows agree."""
+    """Return a run's evaluated images in the order of their paths, so that two runs' rows agree."""
     frame = pd.read_csv(run / "predictions.csv", dtype={"group": str})
     frame = frame[frame["split"] == next(s for s in PREFERRED if s in set(frame["split"]))]
     frame = frame.sort_values("path")

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.quality`` writes ``docs/results/tables/quality-flags.json`` and
 ``quality-planted.json``. Faults are planted into a few images of a set at a time, the rest being as
-they are, since focus is judged within a set.
+they are, since focus is evaluated within a set.
 """
 
 from __future__ import annotations

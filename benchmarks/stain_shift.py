@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.stain_shift FOLDER DATA`` writes into ``FOLDER/manifests`` a pair of tables
 for IDC and one for the phantom, whose images it simulates there. In ``-shift`` the patients on one
-side of the stain spectrum are trained on and those on the other side judged; in ``-random`` the
+side of the stain spectrum are trained on and those on the other side evaluated; in ``-random`` the
 halves are drawn by chance, which is what the shift is held against. The spectrum is the first
 principal component of the patients' stain vectors: on the phantom the true ones, on IDC Macenko's
 of all of a patient's patches. ``benchmarks/effects.toml`` names the experiments over them.
@@ -26,7 +26,7 @@ from eosin.images.decode import decode_image
 from eosin.stain import Macenko
 
 SEED = 0
-#: Of the patients that are not judged, for stopping and the threshold.
+#: Of the patients that are not evaluated, for stopping and the threshold.
 VAL = 0.2
 #: Twice the usual scatter of stains, so that the halves of the spectrum are apart.
 PHANTOM = PhantomOptions(

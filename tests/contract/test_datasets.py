@@ -199,7 +199,7 @@ VARIANTS = {
     "oei": draw_oei,
     "pcam": draw_pcam_official,
     "pcam:no slides": draw_pcam_no_slides,
-    "pcam:judged on valid": draw_pcam_judged_on_valid,
+    "pcam:evaluated on valid": draw_pcam_judged_on_valid,
     "pcam:parts": draw_pcam_parts,
     "pcam:classes": draw_pcam_classes,
     "pcam_kaggle": draw_pcam_kaggle,
@@ -366,7 +366,7 @@ def test_a_manifest_is_made_with_options_and_tells_what_is_missing(tmp_path):
     assert line == "10 images, 5 groups (normal 5, tumour 5); train 6, test 4"
     assert result == verify("pcam", samples)
     assert "train: 6 of 262,144 images" in result
-    assert "2 images of test left out: valid is judged on" in result
+    assert "2 images of test left out: valid is evaluated on" in result
     assert len(read_manifest(made)) == 10
 
 

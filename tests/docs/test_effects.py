@@ -46,10 +46,10 @@ def test_a_run_gains_nothing_over_itself(runs):
 
 
 def test_runs_on_other_images_are_not_compared(runs, tmp_path):
-    with pytest.raises(SystemExit, match="not judged on the same images"):
+    with pytest.raises(SystemExit, match="not evaluated on the same images"):
         paired_gain(runs[0], runs[1])
     moved = write_run(tmp_path / "moved", 4.0, shift=1)
-    with pytest.raises(SystemExit, match="not judged on the same images"):
+    with pytest.raises(SystemExit, match="not evaluated on the same images"):
         paired_gain(runs[0], moved)
 
 

@@ -28,7 +28,7 @@ class Result:
 
     @property
     def complaint(self):
-        """The one line of cause and mend."""
+        """The one line of cause and hint."""
         lines = [line for line in self.err.splitlines() if line.startswith("eosin: ")]
         assert len(lines) == 1, self.err
         assert self.err.splitlines()[-1] == lines[0], self.err

@@ -1,4 +1,4 @@
-"""A training with everything on: what it is judged on is not augmented, and seen in eight views."""
+"""A training with everything on: evaluated images are not augmented, and seen in eight views."""
 
 import numpy as np
 

@@ -103,5 +103,5 @@ def test_a_manifest_s_bundles_are_checked_image_by_image(command, folder, tmp_pa
     result = command("data", "check", folder / "m.csv", "-o", tmp_path / "out")
     assert result.status == 0
     assert result.out.splitlines()[0] == "16 images, 0 unreadable"
-    assert "focus of 16 images was not judged" in result.out
-    assert "Focus of 16 images was not judged" in (tmp_path / "out" / "quality.html").read_text()
+    assert "focus of 16 images was not evaluated" in result.out
+    assert "Focus of 16 images was not evaluated" in (tmp_path / "out" / "quality.html").read_text()

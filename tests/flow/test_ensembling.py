@@ -1,4 +1,4 @@
-"""``ensemble``: the mean of finished runs, judged on what all of them held out."""
+"""``ensemble``: the mean of finished runs, evaluated on what all of them held out."""
 
 import json
 import shutil
@@ -139,7 +139,7 @@ def test_folds_are_averaged_as_held_out_by_fold(command, folds_run, tiny_run, tm
     parts = [held_out(folds_run, "oof").loc[got.index], held_out(tiny_run).loc[got.index]]
     expected = np.mean([part["prob_malignant"] for part in parts], axis=0)
     np.testing.assert_allclose(got["prob_malignant"], expected, rtol=0, atol=1e-12)
-    # No fold's threshold judges an image that it was chosen on.
+    # No fold's threshold evaluates an image that it was chosen on.
     own = {str(fold): threshold_of(folds_run / "folds" / f"0-{fold}") for fold in (0, 1)}
     thresholds = (parts[0]["fold"].map(own) + threshold_of(tiny_run)) / 2
     positive = got["label"] == "malignant"

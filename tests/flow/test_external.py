@@ -89,7 +89,7 @@ def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path, command):
     frame.to_csv(tmp_path / "same.csv", index=False)
     made = eosin.evaluate(tiny_run, data=tmp_path / "same.csv", output=tmp_path / "same")
     assert made.drift.verdict == "as in training"
-    # And are no outside images: by the name of the file, or of its copy under another name.
+    # And are no external images: by the name of the file, or of its copy under another name.
     frame["path"] = [shutil.copy(p, tmp_path / f"{n}.png") for n, p in enumerate(frame["path"])]
     frame.assign(patient="", group="").to_csv(tmp_path / "copies.csv", index=False)
     copies = eosin.evaluate(tiny_run, data=tmp_path / "copies.csv", output=tmp_path / "copies")
@@ -97,7 +97,7 @@ def test_images_of_the_training_are_as_in_training(tiny_run, tmp_path, command):
     for one, n in ((made, frame.loc[train, "patient"].nunique()), (copies, int(train.sum()))):
         assert one.audit == read_document(one.folder / "audit.json", AuditReport)
         assert train_test_overlap(read_run(one.folder)).n_groups == n
-        result = f"from an outside data set, {n} of which"
+        result = f"from an external data set, {n} of which"
         assert result in (one.folder / "report.html").read_text()
     # The test part alone, which no training saw, shares nothing.
     frame[~train].to_csv(tmp_path / "test.csv", index=False)

@@ -14,7 +14,7 @@ from eosin.data.phantom import SUBTYPES
 from eosin.recipe import recipe_from_dict
 
 ALL = ["40", "100", "200", "400"]
-#: Every second bundle of a slide has no image at 200 and 400.
+#: Every second stack of a slide has no image at 200 and 400.
 PHANTOM = {
     "patients": 24,
     "images_per_patient": 6,
@@ -70,7 +70,7 @@ def read(path):
 
 
 def result(run):
-    """The run's probabilities of its test part, (N, 2), in the order of its bundles' names."""
+    """The run's probabilities of its test part, (N, 2), in the order of its stacks' names."""
     table = pd.read_csv(run / "predictions.csv").query("split == 'test'")
     return table.assign(path=table["path"].map(names)).sort_values("path")[PROBABILITIES].to_numpy()
 
@@ -102,7 +102,7 @@ def test_every_image_of_a_slide_is_in_one_bundle_and_is_judged(fused, slides):
     assert model["parity"]["max_probability_gap"] <= 1e-4
     page = (fused / "report.html").read_text(encoding="utf-8")
     assert "RGB at 40×, 100×, 200× and 400× together" in page
-    assert f"{evaluated['n_images']} bundles of" in page
+    assert f"{evaluated['n_images']} stacks of" in page
 
 
 def test_predict_makes_the_same_bundles_of_a_table(fused, flat, command, tmp_path):
@@ -155,7 +155,7 @@ def test_a_run_s_bundles_train_again_but_no_network_of_single_images(fused, valu
     split = {"protocol": "column"}
     recipe["data"] = {"manifest": str(fused / "manifest.csv"), "positive": "malignant"}
     recipe["data"]["split"] = split
-    with pytest.raises(ManifestError, match="every row is a bundle of 4 images"):
+    with pytest.raises(ManifestError, match="every row is a stack of 4 images"):
         eosin.plan(recipe_from_dict(recipe))
     recipe["data"] |= {"magnifications": ALL, "fuse": True}
     assert eosin.plan(recipe_from_dict(recipe))[0].n_images == 48

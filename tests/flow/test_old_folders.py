@@ -1,6 +1,6 @@
 """Folders that version 0.1 wrote are read today, without sums, thumbnails or pages made anew.
 
-``tests/fixtures/run-0.1`` is of a training on the phantom's slides (bundles of magnifications),
+``tests/fixtures/run-0.1`` is of a training on the phantom's slides (stacks of magnifications),
 without its page, figures, thumbnails and checkpoints; ``model-0.1-numpy`` is a model folder of the
 NumPy backend as an installation without PyTorch writes it.
 """

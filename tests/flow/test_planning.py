@@ -23,7 +23,7 @@ TIME = 4.0
 
 @pytest.fixture
 def planned(tiny_values, tiny_phantom, tmp_path):
-    """Plan the tiny recipe, then train it without judging.
+    """Plan the tiny recipe, then train it without evaluating.
 
     Returns plan, run folder, and the seconds that it took: by the clock, and of the processor.
     """

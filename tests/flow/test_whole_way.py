@@ -345,6 +345,6 @@ def test_the_ensemble_s_threshold_is_the_mean_of_its_members(folds_run):
     ]
     info = read_document(ModelFolder(folds_run / "model").info, ModelInfo)
     assert info.threshold.value == pytest.approx(sum(members) / len(members))
-    # It was not judged itself, and its metrics are named for those who were.
+    # It was not evaluated itself, and its metrics are named for those who were.
     assert list(info.metrics) == ["members_out_of_fold"]
     assert "simulated" in info.intended_use

@@ -198,7 +198,7 @@ def _check_stacks(frame: Any, name: str) -> None:
         odd = next(cell for cell in frame["path"] if STACKED in cell)
         raise ManifestError(
             f"{name}: the path {odd!r} has a {STACKED!r}, and other rows have not as many",
-            hint=f"{STACKED!r} stands between the images of one bundle; rename other files",
+            hint=f"{STACKED!r} stands between the images of one stack; rename other files",
         )
 
 

@@ -130,7 +130,7 @@ def train(
 @app.command()
 def evaluate(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
-    data: Annotated[Path | None, typer.Option(help="Outside manifest.")] = None,
+    data: Annotated[Path | None, typer.Option(help="External manifest.")] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option("--map", help="An outside label's class, THEIRS=OURS; THEIRS= leaves it out."),
@@ -149,7 +149,7 @@ def evaluate(
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
 ) -> None:
-    """Judge a model on a split or on an outside manifest."""
+    """Evaluate a model on a split or on an external manifest."""
     from eosin.artifacts.columns import Columns
     from eosin.commands.evaluate import evaluate as run_evaluation
     from eosin.data.external import parse_labels

@@ -99,10 +99,10 @@ def compare(
     folder = Path(output or default_output("compare"))
     check_output(folder)
     found = read_comparable(runs)
-    shared = find_shared(found, "Judge all runs on one table of labels", by_content=True)
+    shared = find_shared(found, "Evaluate all runs on one table of labels", by_content=True)
     if not shared.paths:
         raise ArtifactError(
-            f"no image was judged in all of {', '.join(run.short_name for run in found)}",
+            f"no image was evaluated in all of {', '.join(run.short_name for run in found)}",
             hint="Train them on the same data with the same split and seed, or with folds; or "
             "evaluate each on one manifest: eosin evaluate RUN --data MANIFEST.csv -o DIR",
         )
@@ -223,7 +223,7 @@ def _preprocessing(recipe: Recipe | None) -> str:
 def _protocol(run: FinishedRun) -> str:
     """Format a run's split protocol."""
     if run.split == EXTERNAL:
-        return "outside manifest"
+        return "external manifest"
     if run.recipe is None:
         return "unknown"
     split = run.recipe.data.split

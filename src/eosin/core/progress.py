@@ -67,16 +67,19 @@ class _Bar:
 
     def __init__(self, description: str, unit: str, estimate: str) -> None:
         self._description, self._unit, self._estimate = description, unit, estimate
+        self._is_terminal = sys.stderr.isatty()
         self._start = time.monotonic()
         self._drawn: Progress | None = None
         self._first: tuple[float, int] | None = None
 
     def advance(self, done: int, total: int) -> None:
         """Draw how much is done."""
+        if not (self._is_terminal or self._estimate):
+            return
         now = time.monotonic()
         if self._estimate and done >= _WARM_UP:
             self._log_estimate(now, done, total)
-        if self._drawn is None and now - self._start >= _DELAY_S and sys.stderr.isatty():
+        if self._is_terminal and self._drawn is None and now - self._start >= _DELAY_S:
             self._drawn = self._make()
             self._drawn.start()
         if self._drawn is not None:

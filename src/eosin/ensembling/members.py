@@ -93,7 +93,7 @@ def find_held_out(members: Sequence[FinishedRun]) -> SharedImages:
         _check_same_files(members[0], member, shared.paths)
     if not shared.paths:
         raise ArtifactError(
-            f"this ensemble could not be judged: {format_held_out(shared)}",
+            f"this ensemble could not be evaluated: {format_held_out(shared)}",
             hint="Train the runs on the same data with the same split and seed, or with folds",
         )
     return shared

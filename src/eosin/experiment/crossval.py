@@ -49,7 +49,7 @@ from eosin.reporting.formatting import number
 
 _LOG = logging.getLogger(__name__)
 
-#: What their metrics are called in the ensemble's ``model.json``: it was not judged itself.
+#: What their metrics are called in the ensemble's ``model.json``: it was not evaluated itself.
 MEMBERS = "members_out_of_fold"
 
 
@@ -185,7 +185,7 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
 def evaluate_out_of_fold(
     experiment: Experiment, division: Division, run: RunFolder
 ) -> tuple[Evaluated, Any]:
-    """Let every fold's own model judge the part that it never saw.
+    """Let every fold's own model evaluate the part that it never saw.
 
     Returns:
         The pooled predictions, decided at each fold's own threshold; their raw logits.

@@ -101,7 +101,7 @@ class Plan:
             ),
             f"training   {self.trainings} × {self._training()}",
             f"time       about {_duration(self._sum('seconds'))} at most, by a probe of a few "
-            "steps on this machine as busy as it is now; judging and the report come on top",
+            "steps on this machine as busy as it is now; evaluating and the report come on top",
             f"memory     {self._memory()}",
             f"disk       about {mebibytes(self._sum('run_bytes'))} for the run, "
             f"{mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",

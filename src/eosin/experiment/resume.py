@@ -27,7 +27,7 @@ from eosin.runs.finished import read_run_recipe
 _LOCK = ".training.lock"
 #: Of a SHA-256's hexadecimal digits: enough to tell two files apart, and a fourth of the size.
 _DIGITS = 16
-#: What of a manifest decides about split, audit and judging, beside the path.
+#: What of a manifest decides about split, audit and evaluating, beside the path.
 _NAMED = tuple(dict.fromkeys(("label", "group", *OPTIONAL, "accession")))
 #: Those of them that a split is drawn from.
 _DIVIDING = tuple(name for name in _NAMED if name not in {"magnification", "mpp"})

@@ -1,4 +1,4 @@
-"""One run with one split: train, export, calibrate, judge."""
+"""One run with one split: train, export, calibrate, evaluate."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 def fit_split(
     experiment: Experiment, division: Division, run: RunFolder, *, label: str = ""
 ) -> dict[str, SplitMetrics]:
-    """Train on one split and judge its validation and test parts.
+    """Train on one split and evaluate its validation and test parts.
 
     Args:
         experiment: Recipe, images, device.
@@ -65,7 +65,7 @@ def fit_split(
         inputs, device = fit_inputs(experiment, samples), experiment.placement.description
         _LOG.info(f"{label}training {experiment.spec.name} on {_count(inputs)}, {device}")
         network, chain = experiment.backend.train(recipe, experiment.start, inputs, run)
-    _LOG.info(f"{label}exporting and judging")
+    _LOG.info(f"{label}exporting and evaluating")
     with watch.stage("export"):
         origin = _origin(experiment, samples, chain)
         draft = experiment.backend.write(

@@ -40,7 +40,7 @@ class Division:
 
     @property
     def evaluated(self) -> Samples:
-        """The images that are judged: the test part, or with folds all."""
+        """The images that are evaluated: the test part, or with folds all."""
         return self.samples if self.folds else self.samples.part("test")
 
     def with_leaks(self, leaks: Sequence[Finding]) -> Division:

@@ -35,7 +35,7 @@ def fit_reference(
     Args:
         section: Method, source of the reference, unit.
         store: Images as they are.
-        rows: Of the training part, shape (N,), or (N, M) of bundles, negative where one lacks.
+        rows: Of the training part, shape (N,), or (N, M) of stacks, negative where one lacks.
         samples: The training part, N rows.
         seed: Chooses among more tiles than are needed.
 
@@ -107,7 +107,7 @@ def find_unchanged(store: Any, rows: IntArray, samples: Samples) -> list[Treated
 
     Args:
         store: Where the images lie.
-        rows: Theirs, shape (N,), or (N, M) of bundles, negative where one lacks.
+        rows: Theirs, shape (N,), or (N, M) of stacks, negative where one lacks.
         samples: Theirs, with a ``split`` column.
 
     Returns:
@@ -165,7 +165,7 @@ def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
 
 
 def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Samples) -> None:
-    """Write ``stain.json`` of an ensemble: what of the judged images a member left as it was.
+    """Write ``stain.json`` of an ensemble: what of the evaluated images a member left as it was.
 
     Whether a stain can be told depends on the image and the method, not on the reference.
 
@@ -173,7 +173,7 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Sa
         run: The ensemble's folder.
         member: A member's run folder.
         reference: The ensemble's; nothing is written without.
-        evaluated: The images that it was judged on, with a ``split`` column.
+        evaluated: The images that it was evaluated on, with a ``split`` column.
     """
     if reference is None or not member.stain.exists():
         return

@@ -49,7 +49,7 @@ class Stage:
 def prepare_stages(
     recipe: Recipe, prepared: Prepared, division: Division
 ) -> tuple[list[Stage], list[Finding]]:
-    """List the images of every stage, and look for them in what the recipe is judged on.
+    """List the images of every stage, and look for them in what the recipe is evaluated on.
 
     Args:
         recipe: Resolved, with its stages.

@@ -33,7 +33,7 @@ _SYSTEM_NAMES = frozenset(
     | {"thumbs.db", "desktop.ini"}
 )
 #: Characters of a name with another meaning in a manifest's column ``path``.
-_RESERVED = {"#": "an image inside a file", STACKED: "the images of a bundle"}
+_RESERVED = {"#": "an image inside a file", STACKED: "the images of a stack"}
 _NO_ENDING = "no ending"
 #: Most endings that one line names; the rest are counted together.
 _MOST_ENDINGS = 6

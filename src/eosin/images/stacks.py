@@ -106,7 +106,7 @@ def _shared(name: str, slide: str, own: Any) -> Mapping[str, str]:
             raise ManifestError(
                 f"{name}: images of the slide {slide!r} differ in `{column}`: "
                 f"{values[0]!r} and {values[1]!r}",
-                hint="A bundle's images must be of one slide: is its name used twice?",
+                hint="A stack's images must be of one slide: is its name used twice?",
             )
         shared[str(column)] = values[0] if len(values) == 1 else ""
     return shared
@@ -120,9 +120,9 @@ def _check_stacks(samples: Samples, magnifications: Sequence[str]) -> None:
     places = len(parts_of(samples.frame["path"].iloc[0]))
     if not magnifications:
         raise ManifestError(
-            f"{samples.name}: every row is a bundle of {places} images, but single images are "
+            f"{samples.name}: every row is a stack of {places} images, but single images are "
             "wanted",
-            hint="Use the table that the bundles were made from, or a training with data.fuse",
+            hint="Use the table that the stacks were made from, or a training with data.fuse",
         )
     shown = samples.frame.get("magnification", [])
     fits = places == len(magnifications) and len(shown) == len(samples)
@@ -131,7 +131,7 @@ def _check_stacks(samples: Samples, magnifications: Sequence[str]) -> None:
         for path, cell in zip(samples.frame["path"], shown, strict=True)
     ):
         raise ManifestError(
-            f"{samples.name}: its rows are bundles of other magnifications than "
+            f"{samples.name}: its rows are stacks of other magnifications than "
             f"{', '.join(magnifications)}",
         )
 

@@ -173,7 +173,8 @@ def meaning(comparison: Comparison) -> list[str]:
     ]
     if comparison.n_repeated:
         words.append(
-            f"{quantity(comparison.n_repeated, 'run')} judged every image in several repeats: here "
+            f"{quantity(comparison.n_repeated, 'run')} evaluated every image in several repeats: "
+            "here "
             "their probabilities are averaged an image, so that each has one decision. The average "
             "is a little better than a single repeat."
         )
@@ -191,7 +192,8 @@ def cautions(comparison: Comparison) -> list[tuple[str, str]]:
         found.append(
             (
                 "Images were left out.",
-                f"Compared are the {count(comparison.n_images)} images that all runs were judged "
+                f"Compared are the {count(comparison.n_images)} images that all runs were "
+                "evaluated "
                 f"on; left out are {listing(shown)}. The figures of a run's own page are of all.",
             )
         )
@@ -217,10 +219,10 @@ def _seen(comparison: Comparison, run: ComparedRun) -> tuple[str, str]:
     each = unit(comparison) if comparison.n_groups != comparison.n_images else "group"
     if run.n_seen_groups:
         other = "" if run.split == "external" else "other "
-        groups = quantity(run.n_seen_groups, f"judged {each}")
+        groups = quantity(run.n_seen_groups, f"evaluated {each}")
         what = f"saw {other}images of {groups} in training"
     else:
-        what = "was judged on material that its audit found in training as well"
+        what = "was evaluated on material that its audit found in training as well"
     return (
         f"{run.name} {what}.",
         "Its figures flatter: part of them is recognising a slide, a stain or a patient. It is "
@@ -258,8 +260,10 @@ def networks_note(runs: Sequence[ComparedRun]) -> str:
     if not joined:
         return ""
     return (
-        f"{listing(joined)}: the accuracy is that of single networks, each judged on the fold that "
-        "it never saw; what would be deployed joins all of them, costs more, and was itself judged "
+        f"{listing(joined)}: the accuracy is that of single networks, each evaluated on the fold "
+        "that "
+        "it never saw; what would be deployed joins all of them, costs more, and was itself "
+        "evaluated "
         "on nothing. Costs are given for both. Where folds share a frozen backbone, its weights "
         "count once for each fold, but lie in the ONNX file once."
     )
@@ -277,6 +281,6 @@ def format_comparison(comparison: Comparison) -> list[str]:
         shown = [f"{label(comparison)} {metric_text(run.image[comparison.metric])}"]
         shown += [f"{amount(size / 1e6, 1)} MB"] if size else []
         shown += [f"{1e3 * time.median:.1f} ms an image"] if time else []
-        shown += ["flattered: it saw what it was judged on"] if run.is_flattered else []
+        shown += ["flattered: it saw what it was evaluated on"] if run.is_flattered else []
         lines.append(f"  {run.name:<{width}}  {', '.join(shown)}")
     return lines + [f"caution  {head} {words}" for head, words in cautions(comparison)]

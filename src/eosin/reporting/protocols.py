@@ -123,17 +123,17 @@ def _size_table(both: tuple[Protocol, ...]) -> Table:
         ("Patients", [_or_unknown(p.run.evaluated.n_patients) for p in both]),
         ("Groups", [count(p.run.evaluated.n_groups) for p in both]),
         (
-            "Judged groups also trained on",
+            "Evaluated groups also trained on",
             [_or_unknown(groups) for groups, _ in seen],
         ),
         (
-            "Judged images of those",
+            "Evaluated images of those",
             [_or_unknown(images) for _, images in seen],
         ),
         ("Leaks that the audit found", [_n_leaks(p) for p in both]),
     )
     return Table(
-        "What each split judges.",
+        "What each split evaluates.",
         ("", *(p.label for p in both)),
         tuple((Cell(head), *(Cell(value) for value in values)) for head, values in rows),
     )
@@ -252,11 +252,11 @@ def leak_words(protocol: Protocol) -> str:
         return "This run does not tell which groups were trained on."
     unit = unit_name(run)
     if not seen.n_groups:
-        return f"No judged {unit} was also trained on."
+        return f"No evaluated {unit} was also trained on."
     total = run.evaluated.n_groups
-    text = f"{_shared_share(seen.n_groups, total)} judged {unit}s were also trained on"
+    text = f"{_shared_share(seen.n_groups, total)} evaluated {unit}s were also trained on"
     if seen.n_images is not None:
-        text += f", with {quantity(seen.n_images, 'judged image')}"
+        text += f", with {quantity(seen.n_images, 'evaluated image')}"
         if run.evaluated.n_images >= seen.n_images:
             text += f" ({share(seen.n_images / run.evaluated.n_images)})"
     return f"{text}."

@@ -234,4 +234,4 @@ def format_unchanged(table: Any) -> list[str]:
     shown = ", ".join(
         f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED
     )
-    return [f"stain not normalised: {shown}; judged as they are"] if shown else []
+    return [f"stain not normalised: {shown}; evaluated as they are"] if shown else []

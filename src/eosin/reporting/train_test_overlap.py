@@ -23,7 +23,7 @@ UNKNOWN_OVERLAP = (
 _SPLIT_NAMES = {
     "test": "test images",
     OUT_OF_FOLD: "held-out images of all folds",
-    "external": "outside images",
+    "external": "external images",
 }
 
 
@@ -151,7 +151,7 @@ def verdict(run: FinishedRun) -> str:
     """Return the verdict: one sentence with the leading metric and the data it rests on."""
     lead = leading_metric(run.evaluated.image)
     if lead is None:
-        return f"No headline number: {_why_none(run)} (judged on {units(run)})."
+        return f"No headline number: {_why_none(run)} (evaluated on {units(run)})."
     name, metric = lead
     label = leading_name(name, run)
     value = metric_text(metric) + (", without an interval," if metric.low is None else "")
@@ -165,7 +165,7 @@ def _why_none(run: FinishedRun) -> str:
 
 def _seen(run: FinishedRun) -> str:
     found = train_test_overlap(run)
-    outside = " from an outside data set" if run.split == "external" else ""
+    outside = " from an external data set" if run.split == "external" else ""
     if outside and not (found and found.n_groups):
         return outside
     if found is None:
@@ -177,7 +177,7 @@ def _seen(run: FinishedRun) -> str:
         )
     other = " — but the leak audit found shared material" if run.audit and run.audit.leaks else ""
     if run.split == OUT_OF_FOLD:
-        return f", each judged by a model that never saw it{other}"
+        return f", each evaluated by a model that never saw it{other}"
     return f" the model never saw{other}"
 
 

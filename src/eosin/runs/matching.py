@@ -120,7 +120,7 @@ def _read(place: Path, name: str, base: Path) -> FinishedRun:
     run = read_run(place, name, base)
     if run.split not in EVALUATED_FIRST:
         raise ArtifactError(
-            f"{place} was judged on {run.split!r} only, which its training knew",
+            f"{place} was evaluated on {run.split!r} only, which its training knew",
             hint="Evaluate its run on the test part: eosin evaluate RUN -o DIR",
         )
     return run

@@ -198,7 +198,7 @@ class StepProgress(lightning.Callback):  # type: ignore[misc,name-defined]
 
 
 class PreciseBatchNorm(lightning.Callback):  # type: ignore[misc,name-defined]
-    """Before each evaluation: mean and variance over training images as they would be judged.
+    """Before each evaluation: mean and variance over training images as they would be evaluated.
 
     Without dropout and without augmentation. The images are the same at every evaluation, a pure
     function of the seed, so that a resumed run estimates the same.
@@ -206,12 +206,12 @@ class PreciseBatchNorm(lightning.Callback):  # type: ignore[misc,name-defined]
     Source: X. Li et al., "Understanding the Disharmony between Dropout and Batch Normalization by
     Variance Shift", CVPR 2019, section 5. Where dropout stands before batch-norm (P1's
     CancerVisionNet), the running statistics are those of noisy inputs; without the noise mean and
-    variance are others, and a network that trains well judges badly. Augmentation shifts them too:
+    variance are others, and a network that trains well predicts badly. Augmentation shifts them:
     an interpolated image is smoother.
 
     Args:
         part: The training part, each image once: augmented copies and repetitions would shift what
-            is estimated away from what is judged.
+            is estimated away from what is evaluated.
         batch_size: Images a batch.
         seed: The run's seed.
     """

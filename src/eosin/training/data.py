@@ -107,7 +107,7 @@ class Probe:
 
     Attributes:
         step_s: Median time of one training step with loading and augmentation.
-        evaluate_image_s: Time to judge one validation image.
+        evaluate_image_s: Time to evaluate one validation image.
         peak_bytes: Most memory held so far: the process's, or the accelerator's; nothing where
             the system does not tell.
         on_accelerator: Whether that is the accelerator's.

@@ -165,7 +165,7 @@ def _explain_torch(error: Exception, run: RunFolder) -> None:
 
 
 def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
-    """Run a few training steps and judge a few batches, as the training itself would.
+    """Run a few training steps and evaluate a few batches, as the training itself would.
 
     Args:
         network: Fresh; its weights are changed.
@@ -205,7 +205,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
 def _time_evaluation(
     network: nn.Module, section: TrainSection, inputs: FitInputs, scale: InputScaling
 ) -> float:
-    """Return the time to judge one image, of a few batches."""
+    """Return the time to evaluate one image, of a few batches."""
     loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
     device = inputs.placement.accelerator
     n_images, start = 0, time.perf_counter()

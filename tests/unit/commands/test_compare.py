@@ -129,7 +129,7 @@ def test_what_not_all_judged_is_left_out_and_counted(write_run, compare):
 def test_runs_without_a_common_image_are_refused_in_one_sentence(write_run, compare):
     odd = np.arange(72) // 2 % 2 == 1
     a, b = write_run("a", rows=odd), write_run("b", rows=~odd)
-    with pytest.raises(ArtifactError, match="no image was judged in all of a, b"):
+    with pytest.raises(ArtifactError, match="no image was evaluated in all of a, b"):
         compare(a, b)
 
 
@@ -163,7 +163,7 @@ def test_a_run_that_saw_the_patients_is_shown_and_does_not_count(write_run, comp
     )
     assert [run.is_flattered for run in found.runs] == [False, False, True]
     assert found.runs[2].n_seen_groups == 12
-    assert "saw other images of 12 judged patients in training" in cautions(found)[0][0]
+    assert "saw other images of 12 evaluated patients in training" in cautions(found)[0][0]
     assert "saw" not in headline(found)
 
 

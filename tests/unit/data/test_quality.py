@@ -121,7 +121,7 @@ def test_a_size_is_odd_only_where_most_have_another(sharp):
     mixed = {f"{n}": measure_image(draw_tissue(n, (40 + n, 40))) for n in range(30)}
     report = flag_images(mixed)
     assert len(report.flagged("odd_size")) == 0
-    assert "sizes were not judged: of 30 sizes none is that of most images" in report.notes
+    assert "sizes were not evaluated: of 30 sizes none is that of most images" in report.notes
 
 
 def test_focus_is_compared_within_a_magnification(sharp):
@@ -139,7 +139,7 @@ def test_focus_is_compared_within_a_magnification(sharp):
 
 def test_too_few_to_compare_is_said():
     report = flag_images({f"{n}": measure_image(draw_tissue(n)) for n in range(19)})
-    assert report.notes == ("focus of 19 images was not judged: fewer than 20 to compare",)
+    assert report.notes == ("focus of 19 images was not evaluated: fewer than 20 to compare",)
     assert report.table["focus_z"].isna().all()
 
 

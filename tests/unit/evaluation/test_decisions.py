@@ -1,4 +1,4 @@
-"""Calibration, decisions and abstention of a judged split; thresholds by bound; folds joined."""
+"""Calibration, decisions and abstention of a split; thresholds by bound; folds joined."""
 
 import time
 from dataclasses import replace
@@ -172,7 +172,7 @@ def test_a_threshold_by_the_lower_bound_says_what_it_reaches_and_when_it_cannot(
         samples, probabilities, section.model_copy(update={"recall_bound": "point"}), "val"
     )
     assert found.value < point.value
-    # What the validation part itself is judged by, at the same resamples.
+    # What the validation part itself is evaluated by, at the same resamples.
     same = evaluate_predictions(judged_at(samples, probabilities, found.value), section, 3)
     assert same.at_threshold["recall"] == found.recall
 

@@ -1,4 +1,4 @@
-"""What is measured on a split: who is judged, by which decision, in which block."""
+"""What is measured on a split: who is evaluated, by which decision, in which block."""
 
 import numpy as np
 import pandas as pd

@@ -29,7 +29,8 @@ def make_member(tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("temperatures", "result"), [((1.0, 1.0), "max_probability_gap"), ((1.0, 3.0), "max_member_gap")]
+    ("temperatures", "result"),
+    [((1.0, 1.0), "max_probability_gap"), ((1.0, 3.0), "max_member_gap")],
 )
 def test_an_ensemble_averages_views_as_its_members_do(
     make_member, tiny_run, tmp_path, temperatures, result

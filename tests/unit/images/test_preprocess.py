@@ -183,7 +183,7 @@ def test_normalising_leaves_what_it_was_given_alone():
         assert (done.images != some).any()
         assert done.reasons == ("",) * len(some)
     assert (images == before).all()
-    # A bundle's images as each by itself, black ones apart.
+    # A stack's images as each by itself, black ones apart.
     stack = np.concatenate([images, np.zeros_like(images), images[::-1]], axis=-1)
     together = normalise_stain(stack, stained).images
     alone = normalise_stain(images, stained).images

@@ -112,9 +112,9 @@ def test_bundles_come_back_as_they_are_and_others_are_refused(tmp_path):
     same = relocated(stack_samples(again, ALL), Path("/data")).frame
     pd.testing.assert_frame_equal(same[list(stacks.frame)], stacks.frame, check_dtype=False)
     for other in (("40", "100"), ("100", "40", "200")):
-        with pytest.raises(ManifestError, match="bundles of other magnifications"):
+        with pytest.raises(ManifestError, match="stacks of other magnifications"):
             stack_samples(again, other)
-    with pytest.raises(ManifestError, match="every row is a bundle of 3 images"):
+    with pytest.raises(ManifestError, match="every row is a stack of 3 images"):
         stack_samples(again, ())
 
 

@@ -1,4 +1,4 @@
-"""A model folder judges images; a folder that is none is refused by name."""
+"""A model folder evaluates images; a folder that is none is refused by name."""
 
 import os
 import shutil

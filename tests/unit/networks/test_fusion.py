@@ -111,7 +111,7 @@ def test_its_cost_is_that_of_all_branches():
     with torch.device("meta"):
         one, three = (build(n_branches=n) for n in (1, 3))
         costs = [count_macs(one, PX, 3), count_macs(three, PX, 9)]
-    assert costs[1] == 3 * costs[0] - 2 * 128 * 2  # the head judges once
+    assert costs[1] == 3 * costs[0] - 2 * 128 * 2  # the head evaluates once
 
 
 def test_other_channels_than_whole_images_are_refused():

@@ -99,7 +99,7 @@ def whole(made, tmp_path_factory):
 def test_a_split_by_image_is_said_before_any_number(made, run, tmp_path):
     by_image = made.fabricate(tmp_path / "by-image", made.Plan(protocol="image"))
     head = first_lines(written(by_image)[0])
-    shared = re.search(r"and (\d+) of the (\d+) patients that it was judged on were also", head)
+    shared = re.search(r"and (\d+) of the (\d+) patients that it was evaluated on were also", head)
     assert int(shared[1]) > 20
     assert head.index("Research use only") < head.index("No strict figure") < head.index("AUC 0.")
     assert "No strict figure" not in written(run)[0]
@@ -111,7 +111,7 @@ def test_a_mean_of_folds_says_that_it_was_not_judged_itself(made, tmp_path):
     result = json.loads(path.read_text())
     result.update(architecture="ensemble", arguments={"architecture": "ernet18", "members": 4})
     path.write_text(json.dumps(result))
-    assert "This model was not judged itself" in first_lines(written(run)[0])
+    assert "This model was not evaluated itself" in first_lines(written(run)[0])
 
 
 def test_no_patient_and_no_path_stands_in_it(made, tmp_path):
@@ -148,7 +148,7 @@ def test_every_answer_comes_from_the_run(whole):
     asked = [item for item in ITEMS if item.tell]
     assert [item.name for item in asked if item.tell(nothing)] == []
     assert [item.name for item in asked if not item.tell(full)] == []
-    # What a run is judged on is of its own source: how it differs, only its authors know.
+    # What a run is evaluated on is of its own source: how it differs, only its authors know.
     (differences,) = (item for item in ITEMS if "16" in item.tripod.split(", "))
     assert differences.tell is None
 
@@ -167,7 +167,7 @@ def test_known_failures_are_those_of_the_run(whole):
     frame = read_run(whole).predictions
     top = frame[["prob_benign", "prob_malignant"]].max(axis=1)
     n_wrong = int(((top >= 0.9) & (frame["label"] != frame["predicted"])).sum())
-    assert f"of {int((top >= 0.9).sum())} images judged with a probability" in result
+    assert f"of {int((top >= 0.9).sum())} images evaluated with a probability" in result
     assert f"at least 0.9, {n_wrong} (" in result
     assert "1 image could not be read" in result
     assert "covered 81 % in simulation" in result
@@ -182,11 +182,11 @@ def test_known_failures_judge_the_decisions_that_the_model_makes(whole):
     evaluated = run.evaluated.model_copy(update={"threshold": always, "at_threshold": at})
     run = changed(run, metrics={run.split: evaluated})
     benign = run.predictions[run.predictions["label"] == "benign"]
-    (result,) = (words for words in failure_points(run) if words.startswith("At the locked"))
+    (result,) = (words for words in failure_points(run) if words.startswith("At the tuned"))
     assert result == (
-        "At the locked threshold 84 of 100 benign are called malignant (specificity 0.160"
+        "At the tuned threshold 84 of 100 benign are called malignant (specificity 0.160"
         f" (0.120–0.220)); {benign['patient'].nunique()} of 6 patients had more than half of the"
-        " images judged wrongly; it abstains on 25.0\N{NO-BREAK SPACE}%."
+        " images evaluated wrongly; it abstains on 25.0\N{NO-BREAK SPACE}%."
     )
 
 

@@ -76,7 +76,7 @@ def test_folds_share_nothing(made, tmp_path, without):
     assert gathered.split == "oof"
     assert [fold.name for fold in gathered.folds] == ["0-0", "0-1", "0-2", "0-3"]
     assert train_test_overlap(gathered).n_groups == 0
-    assert verdict(gathered).endswith("each judged by a model that never saw it.")
+    assert verdict(gathered).endswith("each evaluated by a model that never saw it.")
 
 
 def test_leak_of_another_kind_is_said(run):

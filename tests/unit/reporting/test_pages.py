@@ -63,7 +63,7 @@ def test_whole_page(drawn):
         "nominal 95 % intervals covered 81 % in simulation",
         "truncated after 812 bytes",
         "1 pair inside train",
-        "Locked threshold: 0.430",
+        "Tuned threshold: 0.430",
         "Temperature: 1.23 (fitted on the validation part).",
         "Bins of the calibration error",
         "An image is called malignant from 0.430 on (chosen on the validation part).",
@@ -188,7 +188,7 @@ def test_outside_images_of_one_class(run):
     (run / "predictions.csv").write_text("\n".join(kept) + "\n")
     (run / "manifest.csv").write_text("path,label\na.png,malignant\n")
     page = page_of(run)
-    assert "from an outside data set" in page.text
+    assert "from an external data set" in page.text
     assert not (run / "figures/roc.png").exists()
     assert "eosin evaluate" in page.text
 

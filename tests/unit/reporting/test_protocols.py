@@ -23,8 +23,8 @@ def test_page_joins_both(protocols):
     assert 'href="as-published/report.html"' in text
     assert (protocols / "strict/report.html").exists()
     assert (protocols / "as-published/report.html").exists()
-    assert "No judged patient was also trained on." in text
-    assert "judged patients were also trained on" in text
+    assert "No evaluated patient was also trained on." in text
+    assert "evaluated patients were also trained on" in text
     assert "groups are in train and in test" in text
     assert "Simulated data." in text
     assert (protocols / "figures/protocols.png").exists()

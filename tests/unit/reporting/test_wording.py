@@ -235,5 +235,5 @@ def test_the_page_of_ungrouped_fluorescence_images_of_many_classes(made, tmp_pat
     assert "False colours: DNA blue" in page
     assert "a_<wbr>1" in page
     assert "By class, magnification and site" in page
-    for absent in ("The same by patient", "At the locked threshold", "resampling whole groups"):
+    for absent in ("The same by patient", "At the tuned threshold", "resampling whole groups"):
         assert absent not in page

@@ -1,4 +1,4 @@
-"""Overlap of a run's trainings with outside images, and with what an ensemble is evaluated on."""
+"""Overlap of a run's trainings with external images, and with what an ensemble is evaluated on."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ AS_THEY_ARE = Embedding(channels=("x",), table="", table_sha256="")
 
 @pytest.fixture
 def overlap(tmp_path):
-    """The overlap of outside images with a run of one stage, each a list of (image, patient)."""
+    """The overlap of external images with a run of one stage, each a list of (image, patient)."""
 
     def samples(rows):
         frame = pd.DataFrame(rows, columns=["path", "patient"]).assign(label=["a", "b"])

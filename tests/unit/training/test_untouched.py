@@ -1,4 +1,4 @@
-"""What a network is judged on is never augmented, whatever it is trained on."""
+"""What a network is evaluated on is never augmented, whatever it is trained on."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from eosin.images.preprocess import to_input
 
 
 def look(network, seen):
-    """Note what the network is given while it is judged, and how much it is trained on."""
+    """Note what the network is given while it is evaluated, and how much it is trained on."""
 
     def note(module, inputs):
         seen["train" if module.training else "judged"].append(inputs[0].clone())

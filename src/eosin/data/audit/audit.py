@@ -50,7 +50,7 @@ _BY_NAME = ("same_group", "same_cluster", "same_accession", "alike_names")
 #: Subsets in the order of the report.
 _TRAINED, _OUTSIDE = "model's training", "outside"
 _LOOKED = (
-    "The outside images were compared with those that the model was trained and chosen on: by "
+    "The external images were compared with those that the model was trained and chosen on: by "
     "file, by pixels, and by the names of groups. Changed copies were not looked for."
 )
 _NAMES_ALONE = (

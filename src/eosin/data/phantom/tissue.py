@@ -74,7 +74,7 @@ def draw_fibres(habit: Habit, grid: Grid, angle: float, rng: np.random.Generator
     """Return the fibres of the stroma: zero mean, unit variance, (S, S); ``angle`` in rad."""
     axis = grid.axis_um
     swing = habit.waviness_um * SmoothField.draw(rng, 24.0, waves=8).on(grid)
-    # Low power shows fibre bundles, not fibres: never finer than the pixels resolve.
+    # Low power shows fibre stacks, not fibres: never finer than the pixels resolve.
     width = np.float32(1 / max(habit.fibre_width_um, 0.8 * grid.mpp))
     length = np.float32(1 / max(habit.fibre_length_um, 0.8 * grid.mpp))
     start = rng.uniform(0, 256, 2).astype(np.float32)

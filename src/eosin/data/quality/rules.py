@@ -224,7 +224,7 @@ def _find_odd_sizes(values: list[Measures], limits: Thresholds) -> tuple[BoolArr
     counted = Counter(sizes)
     (usual, number), *_ = counted.most_common(1) or [((0, 0), 0)]
     if number <= limits.common_size * len(sizes):
-        note = f"sizes were not judged: of {len(counted)} sizes none is that of most images"
+        note = f"sizes were not evaluated: of {len(counted)} sizes none is that of most images"
         return np.zeros(len(sizes), dtype=bool), [note] if sizes else []
     return np.array([size != usual for size in sizes], dtype=bool), []
 
@@ -239,7 +239,7 @@ def _score_focus(
     if n_judged < limits.least_compared:
         few = f"fewer than {limits.least_compared} to compare"
         return scores, [
-            f"focus of {quantity(n_judged, 'image')} was not judged: {few}"
+            f"focus of {quantity(n_judged, 'image')} was not evaluated: {few}"
         ] if n_judged else []
     for group in sorted(set(groups)):
         rows = evaluated & np.array([one == group for one in groups], dtype=bool)

@@ -214,7 +214,9 @@ def _assign_splits(root: Path, table: Any, judge: str, notes: list[str]) -> Any:
             raise RecipeError(f"'data.options.judge' is \"valid\", but {root} has no valid part")
         if "test" in parts:
             kept = table["part"] != "test"
-            notes.append(f"{count_images(int((~kept).sum()))} of test left out: valid is judged on")
+            notes.append(
+                f"{count_images(int((~kept).sum()))} of test left out: valid is evaluated on"
+            )
             table = table[kept].reset_index(drop=True)
         table["split"] = table["part"].map({"train": "train", "valid": "test"})
     elif parts:

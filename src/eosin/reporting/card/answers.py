@@ -54,7 +54,7 @@ def _joined(facts: provenance.Facts) -> str:
 def sites(run: FinishedRun) -> str:
     """Return the number of sites."""
     n = len(run.evaluated.by_site)
-    return f"{quantity(n, 'site')} judged" if n else ""
+    return f"{quantity(n, 'site')} evaluated" if n else ""
 
 
 def selection(run: FinishedRun) -> str:
@@ -82,7 +82,7 @@ def classes(run: FinishedRun) -> str:
 
 def size(run: FinishedRun) -> str:
     """Return the size of the evaluated split."""
-    return f"judged on {units(run)}" if run.evaluated.n_images else ""
+    return f"evaluated on {units(run)}" if run.evaluated.n_images else ""
 
 
 def missing(run: FinishedRun) -> str:

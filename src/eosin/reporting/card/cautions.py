@@ -66,7 +66,7 @@ def not_strict(run: FinishedRun) -> str:
         unit = unit_name(run)
         text += (
             f", and {count(shared)} of the {quantity(run.evaluated.n_groups, unit)} that it was"
-            " judged on were also trained on"
+            " evaluated on were also trained on"
         )
     return f"{text}. Every figure here flatters it by an amount that nobody knows."
 
@@ -112,12 +112,12 @@ def _not_itself(run: FinishedRun) -> str:
         return ""
     if members_of(run):
         return (
-            "This model was not judged itself: of each image the members' networks that never saw"
-            " it were averaged, and the model averages all of them."
+            "This model was not evaluated itself: of each image the members' networks that never"
+            " saw it were averaged, and the model averages all of them."
         )
     return (
-        "This model was not judged itself: it averages the networks of all folds, and each figure"
-        " is of single networks on images that they never saw."
+        "This model was not evaluated itself: it averages the networks of all folds, and each"
+        " figure is of single networks on images that they never saw."
     )
 
 
@@ -226,8 +226,8 @@ def _sure_and_wrong(run: FinishedRun) -> str:
     if not len(sure):
         return f"No prediction has a probability of {SURE:g} or more."
     return (
-        f"{_TOP}of {quantity(len(sure), 'image')} judged with a probability of at least"
-        f" {SURE:g}, {count(wrong)} ({share(wrong / len(sure))}) were judged wrongly."
+        f"{_TOP}of {quantity(len(sure), 'image')} evaluated with a probability of at least"
+        f" {SURE:g}, {count(wrong)} ({share(wrong / len(sure))}) were evaluated wrongly."
     )
 
 
@@ -244,7 +244,7 @@ def _mostly_wrong(run: FinishedRun, decided: Any) -> str:
     right = (frame["label"] == decided).groupby(frame["patient"]).mean()
     lost = int((right < 0.5).sum())
     text = f"{count(lost)} of {quantity(len(right), 'patient')} had more than half of the images"
-    return f"{text} judged wrongly" if lost else ""
+    return f"{text} evaluated wrongly" if lost else ""
 
 
 def _at_threshold(run: FinishedRun) -> str:
@@ -264,7 +264,7 @@ def _at_threshold(run: FinishedRun) -> str:
         shown.append(_mostly_wrong(run, called.map({True: positive, False: negative})))
     rate = evaluated.abstention.abstention_rate.value if evaluated.abstention else None
     shown.append(f"it abstains on {share(rate)}" if rate else "")
-    at = "At the locked threshold" if threshold.value is not None else "At the folds' thresholds"
+    at = "At the tuned threshold" if threshold.value is not None else "At the folds' thresholds"
     return f"{at} {'; '.join(text for text in shown if text)}."
 
 

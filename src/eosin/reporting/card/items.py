@@ -102,7 +102,7 @@ ITEMS = (
     Item("Recalibration", "12f, 24", "", answers.precise_batch_norm),
     Item("Sensitivity analyses", "", "30"),
     Item("Explanation of predictions", "", "31"),
-    Item("Test on outside data", "", "32"),
+    Item("Test on external data", "", "32"),
     Item("Differences between training and test data", "16"),
     Item("Imbalance of the classes", "13", "", answers.balance),
     Item("Fairness", "14"),

@@ -23,7 +23,7 @@ _IDENTITY = (
     "Input",
     "Channel windows",
     "Stain normalisation",
-    "Judged by",
+    "Evaluated by",
     "Scale",
     "Classes",
     "Positive class",
@@ -73,7 +73,7 @@ def use(run: FinishedRun) -> Section:
         " MODEL --data MANIFEST.csv",
         f"Not for images of anything but {listing(model.class_names)}: whatever is shown to it is"
         " given one of these.",
-        f"It judges single {_judges(model.preprocessing)}, not slides or patients.",
+        f"It evaluates single {_judges(model.preprocessing)}, not slides or patients.",
     ]
     return Section("Use", words=(f"Intended use: {model.intended_use}",), points=tuple(points))
 
@@ -95,7 +95,7 @@ def data(run: FinishedRun) -> Section:
         (part.capitalize(), ", ".join(f"{name}: {count(n)}" for name, n in sorted(row.items())))
         for part, row in counts.items()
     ]
-    evaluated = (f"Judged ({split_name(run)})", units(run))
+    evaluated = (f"Evaluated ({split_name(run)})", units(run))
     words = ("The images are simulated, not taken from patients.",) if run.simulated else ()
     return Section("Data", words=words, facts=(*facts, *shown, evaluated))
 

@@ -182,7 +182,7 @@ def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
         return ""
     style: dict[str, Any] = {"color": INK, "linewidth": 1.4, "linestyle": "-."}
     axes.plot((value, value), (0, top), label=f"Threshold {number(value)}", **style)
-    return f" The locked threshold stands at {number(value)}."
+    return f" The tuned threshold stands at {number(value)}."
 
 
 def calibration_words(run: FinishedRun) -> str:

@@ -62,8 +62,8 @@ _QUESTIONS = {
 }
 _OF = {
     "argmax": "most probable class",
-    "threshold": "at the locked threshold",
-    "judged": "one network, as judged",
+    "threshold": "at the tuned threshold",
+    "judged": "one network, as evaluated",
     "deployed": "as deployed",
 }
 
@@ -199,7 +199,7 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
         "Points that share a cost stand side by side."
     )
     if any(run.is_flattered for run in runs):
-        text += " Hollow: judged on what its training saw, which counts for no front."
+        text += " Hollow: evaluated on what its training saw, which counts for no front."
     if any(run.is_head for run in runs):
         text += (
             " Hollow, too: heads on features; their costs leave out what makes the features, and"
@@ -216,7 +216,7 @@ def cost_table(comparison: Comparison) -> Table:
         what = run.model if run.networks == 1 else f"{run.networks} × {run.model}, as deployed"
         rows.append([run.name, what, *_cost_cells(run.deployed), time])
         if run.networks > 1:
-            one = [run.name, "one of them, as judged", *_cost_cells(run.judged)]
+            one = [run.name, "one of them, as evaluated", *_cost_cells(run.judged)]
             rows.append([*one, ABSENT])
     caption = (
         f"What the models take. Milliseconds for one image on "

@@ -50,7 +50,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> Thumbnail | None:
         axes.plot(x, everyone, color=COLOURS[1], linestyle="--", label="Act on every image")
         axes.axhline(0, color=MUTED, linestyle=":", linewidth=1.4, label="Act on none")
         if (locked := metrics.threshold.value) is not None:
-            label = f"Locked threshold {number(locked)}"
+            label = f"Tuned threshold {number(locked)}"
             axes.axvline(locked, label=label, color=INK, linewidth=1.2, linestyle="-.")
         axes.set(xlim=(0, 1), ylim=(-0.3 * top, 1.08 * top))
         axes.set_title("Decision curve", pad=46)
@@ -173,7 +173,7 @@ def decisions_table(run: FinishedRun) -> Table | None:
         (Cell(f"Of 100 images {words}"), replace(notes.cell(metric), text=text))
         for words, metric, text in shown
     )
-    caption = "What deciding at the locked threshold means, with 95 % intervals."
+    caption = "What deciding at the tuned threshold means, with 95 % intervals."
     return Table(caption, ("", "Images"), rows, notes.notes)
 
 

@@ -31,9 +31,9 @@ _CUT = 1
 
 
 _VERDICTS = {
-    "as in training": "The outside images look like those that the model was trained on.",
-    "shifted": "The outside images differ from those that the model was trained on.",
-    "far off": "The outside images are far from those that the model was trained on: "
+    "as in training": "The external images look like those that the model was trained on.",
+    "shifted": "The external images differ from those that the model was trained on.",
+    "far off": "The external images are far from those that the model was trained on: "
     "its figures here say what it does on other images than it learnt from.",
     "not judged": "The training has too few groups to tell how much groups differ: "
     "see the numbers, there is no verdict.",
@@ -60,8 +60,8 @@ def drift_figure(drift: Drift) -> Thumbnail:
         return to_thumbnail(
             figure,
             "drift",
-            alt=f"Histograms of training and outside images. {_in_words(drift)}",
-            caption="Share of training and of outside images, each group with the same say, as the"
+            alt=f"Histograms of training and external images. {_in_words(drift)}",
+            caption="Share of training and of external images, each group with the same say, as the"
             " network sees them: after resizing and stain normalisation. Focus is a logarithm."
             " The outermost per cent at each end is not drawn.",
         )
@@ -115,7 +115,7 @@ def drift_words(run: FinishedRun) -> list[str]:
     if drift is None:
         return []
     if drift.verdict == "unknown":
-        return [f"Whether the outside images differ is unknown: {drift.reason}."]
+        return [f"Whether the external images differ is unknown: {drift.reason}."]
     off = [name for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}]
     words = [_VERDICTS[drift.verdict]]
     if off:
@@ -137,7 +137,7 @@ def _mix_words(drift: Drift) -> list[str]:
     if not name or gaps[name] <= _NOTABLE_MIX:
         return []
     return [
-        f"Of “{name}” are {share(theirs.get(name, 0.0))} of the outside images and "
+        f"Of “{name}” are {share(theirs.get(name, 0.0))} of the external images and "
         f"{share(mine[name])} of the training images: another mix of classes by itself moves "
         "colours and predictions."
     ]
@@ -174,7 +174,7 @@ def drift_table(run: FinishedRun) -> Table | None:
         f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
         "standard deviation, each group with the same say. Distance: between equal quantiles, in "
         "standard deviations of training, or where that is more in the least spread that matters "
-        "(of the size: 10 %). Another size is never more than shifted. Beyond: outside images "
+        "(of the size: 10 %). Another size is never more than shifted. Beyond: external images "
         "below the 1st or above the 99th percentile of training, where training has 2 %. Chance: "
         "how probable so large a difference is among as many further groups of the training's own "
         "source.",

@@ -267,7 +267,7 @@ def split_words(run: FinishedRun) -> str:
         "image": "Images were divided one by one, as published (protocol “image”):"
         " a group may be on both sides",
         "column": "The manifest's own split was used (protocol “column”)",
-        "folds": "Every image is judged once a repeat, in the fold that was held out"
+        "folds": "Every image is evaluated once a repeat, in the fold that was held out"
         " (protocol “folds”)",
     }
     text = ways.get(report.protocol, f"Protocol “{report.protocol}”")

@@ -171,7 +171,7 @@ def model_facts(run: FinishedRun) -> Facts:
         ("Input", _input(model)),
         ("Channel windows", _windows(model)),
         ("Stain normalisation", stain_fact(model.preprocessing.stain)),
-        ("Judged by", _TEST_TIME[model.test_time]),
+        ("Evaluated by", _TEST_TIME[model.test_time]),
         ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
         ("Positive class", model.positive or "none"),
@@ -319,7 +319,7 @@ def folds_table(run: FinishedRun) -> Table | None:
     if not rows:
         return None
     columns = ("Fold", "Images", "Groups", "AUC", "Accuracy")
-    return Table("Each fold, judged on the groups it held out.", columns, tuple(rows))
+    return Table("Each fold, evaluated on the groups it held out.", columns, tuple(rows))
 
 
 def stain_fact(reference: StainReference | None) -> str:

@@ -86,7 +86,7 @@ def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> Thumbnail | N
 
 
 def _split_name(split: str) -> str:
-    names = {OUT_OF_FOLD: "held-out folds", "external": "outside data"}
+    names = {OUT_OF_FOLD: "held-out folds", "external": "external data"}
     return names.get(split, f"{split} images")
 
 
@@ -131,7 +131,7 @@ def _operating_point(axes: Axes, kind: _Kind, metrics: SplitMetrics) -> str:
     if len(values) < len(wanted) or metrics.threshold.value is None:
         return ""
     x, y = (1 - values[0], values[1]) if kind is _ROC else (values[0], values[1])
-    label = f"Locked threshold {number(metrics.threshold.value)}"
+    label = f"Tuned threshold {number(metrics.threshold.value)}"
     axes.plot(
         x, y, "D", color=COLOURS[1], markeredgecolor="white", markersize=8, label=label, zorder=5
     )

@@ -45,7 +45,7 @@ _MOST_NUMBERED = 12
 #: With more classes than this, the axes name only some.
 _MOST_NAMED = 40
 #: Heading of metrics at thresholds that differ between folds.
-_FOLDS_THRESHOLDS = "At each fold's locked threshold"
+_FOLDS_THRESHOLDS = "At each fold's tuned threshold"
 #: Metrics that compare ensemble members.
 _OF_MEMBERS = HEADLINE[:3]
 
@@ -185,7 +185,7 @@ def headline_tables(run: FinishedRun) -> list[Table]:
     blocks = {"Most probable class": evaluated.image}
     if threshold_text(run):
         value = evaluated.threshold.value
-        at = f"At the locked threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
+        at = f"At the tuned threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = evaluated.at_threshold
     caption = f"Metrics of {units(run)} with 95 % intervals"
     kind = (
@@ -199,7 +199,7 @@ def headline_tables(run: FinishedRun) -> list[Table]:
 
 def other_tables(run: FinishedRun) -> list[Table]:
     """Build a metric table for each other split of the run."""
-    at = "At the locked threshold"
+    at = "At the tuned threshold"
     return [
         headline_table(
             f"Split “{name}”: {block.n_images:,} images in {block.n_groups:,} groups.",
@@ -330,7 +330,7 @@ def members_table(run: FinishedRun) -> Table | None:
     )
     names = [metric_label(name, short=True) for name in _OF_MEMBERS]
     columns = ("Run", "Network", "Input", "Weights", *names)
-    caption = "The members and the mean of their probabilities, judged on the same images."
+    caption = "The members and the mean of their probabilities, evaluated on the same images."
     return Table(caption, columns, tuple(rows), notes.notes, texts=frozenset({0, 1}))
 
 

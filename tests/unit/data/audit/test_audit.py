@@ -488,10 +488,10 @@ def test_the_audit_s_time_grows_with_the_rows_and_not_with_their_square():
         report = audit_samples(samples)
         return time.process_time() - start, report
 
-    few, _ = audit(10_000)
+    few, _ = audit(20_000)
     many, report = audit(100_000)
     # Seconds would measure the machine, and what else runs on it.
-    assert many < 25 * few
+    assert many < 12 * few  # five times the rows; 25 times as long if it grew with their square
     assert {f.kind for f in report.findings} == {"same_group", "same_accession", "same_cluster"}
     assert len(report.findings) == 9
 

@@ -133,7 +133,7 @@ def test_judging_on_valid_makes_it_the_test_split(draw):
     table = collect_pcam(root, {"judge": "valid"})
     assert table["split"].value_counts().to_dict() == {"train": 3, "test": 3}
     assert set(table["part"][table["split"] == "test"]) == {"valid"}
-    assert "3 images of test left out: valid is judged on" in table.attrs[NOTES]
+    assert "3 images of test left out: valid is evaluated on" in table.attrs[NOTES]
     assert set(collect_pcam(root, {"judge": "test"})["split"]) == {"train", "val", "test"}
 
 
