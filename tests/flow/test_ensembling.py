@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import eosin
-from eosin.artifacts.integrity import list_run_files
+from eosin.artifacts.integrity import list_run_files, write_finished
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.metrics import read_metrics, write_metrics
+from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import read_predictions
 from eosin.artifacts.versioned import read_document
@@ -239,7 +239,7 @@ def test_a_file_that_is_not_the_mean_is_no_model(command, on_entry, tiny_run, tm
 
 
 def test_what_is_stopped_half_way_is_no_run(command, stop_at, tiny_run, small_run, tmp_path):
-    with stop_at(write_metrics):
+    with stop_at(write_finished):
         result = command("ensemble", tiny_run, small_run, "-o", tmp_path / "e")
     assert result.status == 1
     # Members of two sizes differ notably from their mean.

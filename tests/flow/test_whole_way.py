@@ -261,7 +261,7 @@ def judge_without_a_folder(protocol, seed, root):
     )
     prepared = prepare(recipe)
     division = divide(recipe, prepared)
-    experiment = open_experiment(recipe, prepared, lambda _: None, Stopwatch())
+    experiment = open_experiment(recipe, prepared, Stopwatch())
     inputs = fit_inputs(experiment, division.samples)
     run = RunFolder(root / protocol)
     network, _ = experiment.backend.train(recipe, experiment.start, inputs, run)
