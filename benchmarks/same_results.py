@@ -3,15 +3,17 @@
 ``python -m benchmarks.same_results train FOLDER`` trains them with the ``eosin`` of this
 environment (``PYTHONPATH`` chooses another checkout's). ``compare BEFORE AFTER`` compares metrics,
 predictions and the leak audit of all run folders, byte by byte, and ends with status 1 where one
-differs.
+differs. ``--without KEY`` leaves a key of the JSON files out, e.g. a metric that one side lacks.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 #: What must be equal; predictions are `predictions.csv` of a run and of each of its folds.
@@ -66,7 +68,20 @@ def train(folder: Path) -> None:
         subprocess.run(line, cwd=folder, check=True)
 
 
-def compare(before: Path, after: Path) -> int:
+def _read(path: Path, without: str | None) -> Any:
+    """Return the bytes of a file, or its document without a key; nothing where it is missing."""
+    if not path.is_file():
+        return None
+    if without is None or path.suffix != ".json":
+        return path.read_bytes()
+
+    def leave_out(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value for key, value in pairs if key != without}
+
+    return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=leave_out)
+
+
+def compare(before: Path, after: Path, without: str | None = None) -> int:
     """Return how many files differ or are missing on one side."""
     names = {
         path.relative_to(folder).as_posix()
@@ -76,9 +91,7 @@ def compare(before: Path, after: Path) -> int:
     }
     unequal = 0
     for name in sorted(names):
-        first, second = (
-            path.read_bytes() if path.is_file() else None for path in (before / name, after / name)
-        )
+        first, second = (_read(folder / name, without) for folder in (before, after))
         unequal += first != second
         print(f"{'equal' if first == second else 'DIFFERENT':9}  {name}")
     print(f"{len(names) - unequal} of {len(names)} files are equal")
@@ -93,11 +106,12 @@ def main() -> None:
     comparing = verbs.add_parser("compare")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
+    comparing.add_argument("--without", metavar="KEY")
     given = parser.parse_args()
     if given.verb == "train":
         train(given.folder.resolve())
     else:
-        sys.exit(compare(given.before, given.after) > 0)
+        sys.exit(compare(given.before, given.after, given.without) > 0)
 
 
 if __name__ == "__main__":
