@@ -203,7 +203,7 @@ def compare(
 ) -> None:
     """Compare the accuracy and cost of finished runs."""
     from eosin.commands.compare import compare as weigh
-    from eosin.reporting.noise import format_comparison
+    from eosin.reporting.significance import format_comparison
 
     result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
     echo(format_comparison(result.comparison))
