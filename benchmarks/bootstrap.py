@@ -16,7 +16,8 @@ from eosin.core.seeding import generator
 from eosin.metrics import Predictions, summarise
 
 ROWS = 100_000
-LIMIT_S = 3.0
+#: Seconds by number of groups.
+LIMITS_S = {500: 3.0, ROWS: 10.0}
 
 
 def make_predictions(n_groups: int, seed: int = 0) -> Predictions:
@@ -45,10 +46,10 @@ def measure(n_groups: int) -> dict[str, Any]:
     return {
         "case": f"auc_{ROWS}_{n_groups}groups",
         "ours": round(ours, 3),
-        "peer": LIMIT_S,
+        "peer": LIMITS_S[n_groups],
         "peer_name": "limit",
         "unit": "s",
-        "ratio": round(LIMIT_S / ours, 2),
+        "ratio": round(LIMITS_S[n_groups] / ours, 2),
     }
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
     args = parser.parse_args()
-    rows = [measure(n_groups) for n_groups in (500, ROWS)]
+    rows = [measure(n_groups) for n_groups in LIMITS_S]
     for row in rows:
         print(f"{row['case']}: {row['ours']} s, limit {row['peer']} s, ratio {row['ratio']}")
     if args.json:
