@@ -1,4 +1,4 @@
-"""Images that the leak audit compares: small images of a run and, on demand, their features."""
+"""Images that the leak audit compares: thumbnails of a run's images and, optionally, features."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BLOCKS = 5
 _BATCH = 16
 _FEATURES_ALONE = "Near-duplicates were not looked for: the images' features alone are known."
 _TURNED = "Images of the same tissue turned by any angle, enlarged or shifted were not looked for"
-#: Packages that may be absent, by module, and the extra that installs each.
+#: Packages that may be absent: module and display name.
 _PARTS = {
     "torch": "PyTorch",
     "timm": "timm",

@@ -109,7 +109,7 @@ def _locate(finding: Finding) -> str:
 
 
 def _suggest(data: DataSection, finding: Finding) -> str:
-    """Return the command-line options that remove a leak."""
+    """Return a hint that removes a leak, with command-line options."""
     if any((pair.split_a or "").startswith("stage ") for pair in finding.pairs):
         distinct = f", or {_DISTINCT}" if finding.kind == "alike_names" else ""
         return f"Leave these images or groups out of the stage's data{distinct}"

@@ -105,7 +105,7 @@ def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
 
 
 def plan_stage(stage: Stage) -> Plan:
-    """Print the dry run of one stage."""
+    """Return the dry run of one stage."""
     experiment = open_experiment(stage.recipe, stage.prepared, Stopwatch())
     return make_plan(experiment, stage.division.samples, stage.division.report, 1)
 
