@@ -54,9 +54,9 @@ def make_image_index(
 
     Args:
         bank: The images before stain normalisation.
-        hashes: Of their pixels; equal images are indexed once.
+        hashes: Hashes of their pixels; equal images are indexed once.
         samples: The table, with the images' groups.
-        content: Whether images of the same tissue are searched for, too.
+        content: True to search for images of the same tissue, too.
     """
     store = bank.store
     if isinstance(bank.preprocessing, Embedding) or not isinstance(store, ImageStore):
@@ -210,8 +210,8 @@ class ImageIndexBuilder:
 
         Args:
             cells: Their image references.
-            read: From a position in ``cells`` to the image.
-            notes: What is not searched for.
+            read: Returns the image at a position in ``cells``.
+            notes: Sentences on what is not searched for.
         """
         if not cells:
             return ImageIndex(notes=notes)

@@ -28,7 +28,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
 
     Args:
         recipe: Network, size, style and channels.
-        samples: Whose files are read.
+        samples: The table of the files.
         facts: Modality and channel names of the data set.
 
     Raises:

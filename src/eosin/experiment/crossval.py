@@ -61,7 +61,7 @@ def fit_folds(
     Args:
         experiment: Recipe, images, device.
         division: The folds, with their audits.
-        run: The run folder; each fold goes into its ``folds/<repeat>-<fold>``.
+        run: The run folder; each fold is in ``folds/<repeat>-<fold>``.
 
     Returns:
         The contents of ``metrics.json``: the split ``oof``.

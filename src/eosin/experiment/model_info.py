@@ -27,7 +27,7 @@ class Start:
     Attributes:
         source: ``none``, ``imagenet``, or a safetensors file.
         stage: The link's name in ``model.json``.
-        frozen: What that training kept frozen; ``None`` if it is not one of Eosin's.
+        frozen: Part that its training kept frozen; ``None`` if that was not Eosin's.
     """
 
     source: str = RANDOM
@@ -43,9 +43,9 @@ class Origin:
         architecture: Registered name, or ``ensemble``.
         arguments: Its arguments.
         samples: Labels and positive class.
-        preprocessing: From a decoded image to the input.
+        preprocessing: Conversion of a decoded image to the input.
         facts: Metadata of the data set.
-        fingerprint: Of the training data.
+        fingerprint: Fingerprint of the training data.
         chain: Transfer chain of the backbone.
         test_time: Test-time augmentation: views whose predictions are averaged.
     """
@@ -69,7 +69,7 @@ def draft_info(
         folder: Folder with the weights.
         origin: Provenance of the model.
         params: Learnable weights.
-        macs: Multiply-accumulates an image.
+        macs: Multiply-accumulates of one image.
         parity: Differences of the exported from the trained network.
     """
     return ModelInfo(

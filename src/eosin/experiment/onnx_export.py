@@ -58,7 +58,7 @@ def export_feature_extractor(blocks: int, input_px: tuple[int, int]) -> OnnxNetw
     """Return the ImageNet feature extractor, cut after a block, as ONNX.
 
     Args:
-        blocks: How many of its seven.
+        blocks: Number of blocks to keep, of seven.
         input_px: Height and width of its images.
 
     Raises:

@@ -20,7 +20,7 @@ from eosin.training.data import RECALIBRATED, Probe, embedded_part, needs_featur
 from eosin.training.sampler import EpochBatches, evaluation_interval
 
 _MEBIBYTE = 2**20
-#: Of every run folder: report, figures, thumbnails (1.3 to 2 MiB measured).
+#: Size of a run folder's report, figures, thumbnails (1.3 to 2 MiB measured).
 _PAGES_BYTES = 3 * _MEBIBYTE // 2
 #: Memory that export and report add after training (90 to 150 MiB).
 _AFTERWARDS_BYTES = 150 * _MEBIBYTE
@@ -45,15 +45,15 @@ class Plan:
         split: Requested and actual split.
         device: Device of the training.
         params: Learnable weights.
-        macs: Multiply-accumulates an image.
+        macs: Multiply-accumulates of one image.
         trainings: Networks to train (folds × repeats).
         steps: Most optimiser steps in all.
         evaluations: Most evaluations of the validation part in all.
-        seconds: For these steps and their evaluations, from a probe of the training's own steps.
+        seconds: Duration of these steps and evaluations, estimated by a probe.
         probe: Measurements of the probe.
-        cache_bytes: Disk of the decoded images, in the cache.
+        cache_bytes: Size of the decoded images in the cache.
         kept_bytes: Memory of images whose stain is normalised.
-        run_bytes: Disk of the run folder.
+        run_bytes: Size of the run folder.
         is_head_only: True if a head is trained on features that are computed once.
         stages: Trainings on other data that come first, by name.
     """

@@ -68,7 +68,7 @@ class Prepared:
         samples: Without the unreadable ones, without a split.
         facts: Metadata of the data set.
         skipped: Unreadable images.
-        hashes: Of files and pixels, for the audit.
+        hashes: Hashes of files and pixels, for the audit.
         fingerprint: Changes when paths, labels, groups or files change.
         bank: The decoded images.
         notes: Notes for the audit of any split.

@@ -1,8 +1,8 @@
 """Cache of finished stages: an equal stage is trained once, whichever run needs it first.
 
-One folder a fingerprint in the user's cache folder: of the recipe, the images and their split,
-the initial weights, and the packages that compute. The cache can always be rebuilt: nothing fails
-because it is full, damaged or absent.
+Each is a folder of the user's cache, named by a fingerprint of the recipe, the images and their
+split, the initial weights, and the packages that compute. The cache can always be rebuilt: nothing
+fails because it is full, damaged or absent.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) ->
     """Return the fingerprint that two stages share if they end in the same weights.
 
     Args:
-        recipe: Of the stage by itself, with its source.
+        recipe: Recipe of the stage by itself, with its source.
         prepared: Its images.
         division: Their split.
     """
@@ -72,7 +72,7 @@ def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
     Args:
         fingerprint: From :func:`fingerprint_stage`.
         place: Destination; must not exist.
-        recipe: Of the stage, with this run's names.
+        recipe: Recipe of the stage, with this run's names.
 
     Returns:
         True if there was one.

@@ -35,7 +35,7 @@ def fit_reference(
     Args:
         section: Method, source of the reference, unit.
         store: Images before normalisation.
-        rows: Of the training part, shape (N,), or (N, M) of stacks, negative if absent.
+        rows: Rows of the training part, shape (N,), or (N, M) of stacks, negative if absent.
         samples: The training part, N rows.
         seed: Seed of the choice of tiles.
 

@@ -33,7 +33,7 @@ class Stage:
 
     Attributes:
         number: From 1.
-        section: Of the recipe.
+        section: Its section of the recipe.
         recipe: The training by itself; its initial weights are set when it runs.
         prepared: Its images.
         division: Its split.
@@ -114,7 +114,7 @@ def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_lea
     """Train every unfinished stage.
 
     Args:
-        run: The whole run's folder; each stage goes into its ``stages/<n>-<name>``.
+        run: The whole run's folder; each stage is in ``stages/<n>-<name>``.
         recipe: The whole recipe.
         stages: In their order.
         allow_leak: Continue if a stage's own split leaks.

@@ -63,7 +63,7 @@ def check_embedding(recipe: Recipe, table: Path) -> None:
     """Refuse, before any data is read, settings that have no meaning for features.
 
     Args:
-        recipe: Whose model is a head on a table.
+        recipe: Recipe of a head on a table of features.
         table: That table.
 
     Raises:

@@ -27,7 +27,7 @@ class FitInputs:
     Attributes:
         train: The training part, as an epoch shows it; see :func:`eosin.training.balance.arrange`.
         val: The validation part, which stops the training and chooses its best state.
-        preprocessing: From 8-bit images to the network's input.
+        preprocessing: Conversion of 8-bit images to the network's input.
         policy: Augmentation of training images.
         positive: Index of the positive class; ``None`` without one.
         n_classes: Outputs.

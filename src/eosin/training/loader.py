@@ -71,7 +71,7 @@ class InputScaling(nn.Module):
     """Order, factor and offset of each channel, as in :func:`~eosin.images.preprocess.to_input`.
 
     Args:
-        preprocessing: From 8-bit images to the network's input.
+        preprocessing: Conversion of 8-bit images to the network's input.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
@@ -128,7 +128,7 @@ def augmented_input(
 
     Args:
         images: uint8, shape (B, H, W, C).
-        scale: From bytes to input.
+        scale: Module that scales bytes to the input.
         policy: Augmentation policy.
         place: The run's seed and the epoch.
         index: Index of each image in the training part, shape (B,).

@@ -1,4 +1,4 @@
-"""Training loop: from decoded images to the best state of a network."""
+"""Training loop in PyTorch, from decoded images to the best state of a network."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
     """Training of a network for one recipe.
 
     Args:
-        network: From (B, 3, H, W) to logits (B, K).
+        network: Maps (B, 3, H, W) to logits (B, K).
         section: The recipe's training section.
         inputs: Training inputs; the images are not read here.
         class_weights: Weight of each class in the loss, shape (K,).
