@@ -107,7 +107,7 @@ def _distinct(hashes: FileHashes, cells: Sequence[str] | dict[str, int]) -> list
 
 
 def find_lack() -> str:
-    """Return a sentence on what comparing images by features lacks; empty if nothing."""
+    """Return a hint on the packages that comparing images by features lacks; empty if none."""
     absent = [name for module, name in _PARTS.items() if find_module(module) is None]
     if not absent:
         return ""

@@ -93,9 +93,9 @@ def read_commit(folder: Path) -> str | None:
     return None
 
 
-#: Bytes read of a repository's files; of ``packed-refs``, some 500,000 references.
+#: Most bytes read of a repository's files; of ``packed-refs``, some 500,000 references.
 _MOST_BYTES, _MOST_PACKED = 4096, 32 << 20
-#: Depth of references to references; git's own limit.
+#: Greatest depth of references to references, as in git.
 _MOST_LINKS = 5
 _COMMIT = re.compile("[0-9a-f]{40}(?:[0-9a-f]{24})?")
 

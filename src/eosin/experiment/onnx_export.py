@@ -42,7 +42,7 @@ def export_twin(folder: ModelFolder, info: ModelInfo) -> OnnxNetwork:
 
 
 class _FeatureExtractor(nn.Module):
-    """Images in [-1, 1], (B, 3, H, W), to each channel's mean and deviation, (B, 2 · C)."""
+    """Mean and deviation of each channel, (B, 2 · C), of images in [-1, 1], (B, 3, H, W)."""
 
     def __init__(self, backbone: nn.Module, blocks: int) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ class Prepared:
     """Readable samples with facts, hashes and index for the audit.
 
     Attributes:
-        samples: Without the unreadable ones, without a split.
+        samples: Readable samples, without a split.
         facts: Metadata of the data set.
         skipped: Unreadable images.
         hashes: Hashes of files and pixels, for the audit.
@@ -148,7 +148,7 @@ def _resolve_data(data: DataSection, seed: int) -> DataSection:
 def resolve_root(section: DataSection, seed: int) -> Path:
     """Return the folder of a named data set.
 
-    A phantom without a folder goes into the cache, one folder for each set of options.
+    A phantom without a folder is in the cache, one folder for each set of options.
     """
     name = str(section.dataset)
     if DATASETS.get(name).needs_root:
@@ -274,7 +274,7 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
 
     Args:
         recipe: As :func:`resolve_recipe` returns it.
-        is_new: True for a new run, which requires all mandatory settings; a run of an earlier
+        is_new: True for a new run, whose positive class must be settled; a run of an earlier
             version continues as it was started.
 
     Raises:

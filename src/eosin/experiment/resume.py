@@ -25,7 +25,7 @@ from eosin.runs.finished import read_run_recipe
 
 #: Lock of the process that works in a run folder.
 _LOCK = ".training.lock"
-#: Digits kept of a SHA-256: enough to distinguish files, at a quarter of the size.
+#: Digits kept of a SHA-256: enough to distinguish files, a quarter of its length.
 _DIGITS = 16
 #: Columns of a manifest that affect split, audit and evaluation, besides the path.
 _NAMED = tuple(dict.fromkeys(("label", "group", *OPTIONAL, "accession")))

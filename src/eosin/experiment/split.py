@@ -70,7 +70,7 @@ def divide(recipe: Recipe, prepared: Prepared) -> Division:
 
 
 def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:
-    """Refuse a strict training whose split leaks; log a warning for any other.
+    """Refuse a strict training whose split leaks; log the leak of any other.
 
     Names that differ only in spelling stop a strict training even if this split happens to keep
     them together.

@@ -28,7 +28,7 @@ from eosin.experiment.prepare import Prepared
 from eosin.experiment.split import Division
 from eosin.recipe import Recipe, recipe_to_toml
 
-#: Names, image paths and output options change no weight.
+#: Recipe keys that change no weight: names, image paths, output options.
 _UNSEEN: Any = {
     "name": True,
     "description": True,
@@ -45,7 +45,7 @@ _LEFT_OUT = shutil.ignore_patterns("*.ckpt", "best-*", "report.html", "logs", ".
 
 
 def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) -> str:
-    """Return the fingerprint that two stages share if they end in the same weights.
+    """Return a stage's fingerprint; equal fingerprints mean equal weights.
 
     Args:
         recipe: Recipe of the stage by itself, with its source.

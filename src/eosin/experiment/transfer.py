@@ -32,7 +32,7 @@ class Stage:
     """One stage of transfer.
 
     Attributes:
-        number: From 1.
+        number: Number, from 1.
         section: Its section of the recipe.
         recipe: The training by itself; its initial weights are set when it runs.
         prepared: Its images.
@@ -49,7 +49,7 @@ class Stage:
 def prepare_stages(
     recipe: Recipe, prepared: Prepared, division: Division
 ) -> tuple[list[Stage], list[Finding]]:
-    """List the images of every stage, and check that none is in what the recipe is evaluated on.
+    """Prepare every stage, and search the evaluated images for its images.
 
     Args:
         recipe: Resolved, with its stages.

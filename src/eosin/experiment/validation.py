@@ -120,7 +120,7 @@ def check_stain(stain: StainSection) -> None:
 
     Raises:
         UnknownNameError: The method, with close matches.
-        RecipeError: The file.
+        RecipeError: The file is absent.
     """
     if stain.is_on:
         METHODS.get(stain.method)

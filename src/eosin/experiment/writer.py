@@ -110,7 +110,7 @@ def begin_run(run: RunFolder, recipe: Recipe, prepared: Prepared) -> None:
 
 
 def write_recipe(run: RunFolder, recipe: Recipe) -> None:
-    """Write ``recipe.toml``, unless it exists: paths in it may have changed."""
+    """Write ``recipe.toml`` if it is absent or differs, as its paths may after a move."""
     text = recipe_to_toml(recipe)
     if not run.recipe.exists() or read_file(run.recipe) != text.encode():
         write_text(run.recipe, text)

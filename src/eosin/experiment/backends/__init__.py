@@ -53,7 +53,7 @@ class Backend(Protocol):
         """Choose device and precision.
 
         Raises:
-            RecipeError: The requested device is not there.
+            RecipeError: The requested device is absent.
         """
 
     def train(
