@@ -34,7 +34,6 @@ from eosin.reporting.comparison import (
     range_table,
     ranges_words,
 )
-from eosin.reporting.noise import cautions, headline, meaning, networks_note
 from eosin.reporting.rendering import Table
 from eosin.reporting.sections.costs import (
     cost_table,
@@ -43,6 +42,7 @@ from eosin.reporting.sections.costs import (
     pareto_figures,
     questions_table,
 )
+from eosin.reporting.significance import cautions, headline, meaning, networks_note
 from eosin.reporting.style import Thumbnail
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -43,7 +43,7 @@ from eosin.core.types import Image, IntArray
 from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks import NETWORKS
 from eosin.recipe.schema import TrainSection
-from eosin.runtime.device import choose_placement, seed_torch
+from eosin.runtime.device import choose_device_settings, seed_torch
 from eosin.training.data import FitInputs, ImagePart
 from eosin.training.loop import fit
 
@@ -177,7 +177,7 @@ def measure(case: Case) -> dict[str, list[Spent]]:
         positive=1,
         n_classes=2,
         seed=0,
-        placement=choose_placement("cpu", "32-true", None),
+        device_settings=choose_device_settings("cpu", "32-true", None),
     )
     section = TrainSection(epochs=case.turns + 1, batch_size=BATCH, lr=RATE)
     with tempfile.TemporaryDirectory() as folder:

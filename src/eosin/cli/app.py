@@ -40,7 +40,7 @@ app.add_typer(data, name="data")
 @app.callback()
 def main(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Open no socket.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never access the network.")] = False,
 ) -> None:
     """Take the options of every command; the entry point has acted upon them already."""
     del debug, offline
@@ -49,7 +49,7 @@ def main(
 
 @app.command()
 def demo(output: Output = None) -> None:
-    """Run the whole way on simulated patches, under two splits."""
+    """Run the full workflow on simulated patches, with two splits."""
     from eosin.commands.demo import demo as run_demo
     from eosin.reporting.terminal import format_split
 
@@ -61,7 +61,7 @@ def demo(output: Output = None) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Tell versions, devices, where data would be, and hints."""
+    """Show versions, devices and data paths, and suggest fixes."""
     from eosin.commands.doctor import doctor as look
 
     checks = look()
@@ -93,14 +93,18 @@ def train(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change the recipe: train.epochs=5. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a recipe setting, e.g. train.epochs=5 (repeatable).",
         ),
     ] = None,
     output: Output = None,
-    resume: Annotated[Path | None, typer.Option(help="Run folder to go on with.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would do.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="Run folder to resume.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Dry run: show what would be done, time and memory.")
+    ] = False,
     allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on although the split leaks.")
+        bool, typer.Option("--allow-leak", help="Continue despite leakage.")
     ] = False,
     allow_skipped: AllowSkipped = False,
 ) -> None:
@@ -133,7 +137,9 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="External manifest.")] = None,
     pairs: Annotated[
         list[str] | None,
-        typer.Option("--map", help="An outside label's class, THEIRS=OURS; THEIRS= leaves it out."),
+        typer.Option(
+            "--map", help="Map an external label: THEIRS=OURS; THEIRS= leaves its rows out."
+        ),
     ] = None,
     label: LabelColumn = "label",
     path_column: PathColumn = "path",
@@ -141,9 +147,11 @@ def evaluate(
     group: GroupColumn = "group",
     independent: Independent = False,
     split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
-    features: Annotated[Path | None, typer.Option(help="Table, for a head on features.")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Table of features, for a model on features.")
+    ] = None,
     prevalence: Annotated[
-        float | None, typer.Option(help="Of the positive class, for predictive values.")
+        float | None, typer.Option(help="Prevalence of the positive class, for predictive values.")
     ] = None,
     output: Output = None,
     pseudonymise: Pseudonymise = False,
@@ -176,7 +184,7 @@ def ensemble(
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
     output: Output = None,
 ) -> None:
-    """Average finished runs of one label set, as one model."""
+    """Merge finished runs with the same classes into one model."""
     from eosin.commands.ensemble import ensemble as join
     from eosin.reporting.terminal import format_members, format_split
 
@@ -190,12 +198,12 @@ def ensemble(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
     output: Output = None,
-    metric: Annotated[str, typer.Option(help="What runs are ranked by.")] = "auc",
+    metric: Annotated[str, typer.Option(help="Metric that runs are ranked by.")] = "auc",
     pseudonymise: Pseudonymise = False,
 ) -> None:
-    """Compare finished runs by accuracy and by cost."""
+    """Compare the accuracy and cost of finished runs."""
     from eosin.commands.compare import compare as weigh
-    from eosin.reporting.noise import format_comparison
+    from eosin.reporting.significance import format_comparison
 
     result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
     echo(format_comparison(result.comparison))
@@ -210,7 +218,7 @@ def report(
         Path | None, typer.Option("-o", "--output", help="New folder for a pseudonymised copy.")
     ] = None,
 ) -> None:
-    """Make a run's HTML page again, from the run folder alone."""
+    """Rebuild a run's HTML report from the run folder."""
     from eosin.commands.report import report as write
 
     echo(f"report {write(run, pseudonymise=pseudonymise, output=output)}")
@@ -243,9 +251,11 @@ def convert(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The .safetensors file to write.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the weights; kept with them.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, stored in the file.")
+    ] = None,
 ) -> None:
-    """Turn foreign weights into safetensors.
+    """Convert third-party weights to safetensors.
 
     None of their code is run.
     """

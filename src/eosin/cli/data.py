@@ -44,13 +44,13 @@ def fetch(
         Path | None, typer.Option("-o", "--output", help="Folder; by default $EOSIN_DATA/NAME.")
     ] = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept its licence without being asked.")
+        bool, typer.Option("--accept-licence", help="Accept the licence without a prompt.")
     ] = False,
     keep_archive: Annotated[
-        bool, typer.Option("--keep-archive", help="Keep archives once they are unpacked.")
+        bool, typer.Option("--keep-archive", help="Keep archives after unpacking.")
     ] = False,
 ) -> None:
-    """Download a public data set; go on where it was cut."""
+    """Download a public data set; resumes if interrupted."""
     from eosin.commands.data_fetch import fetch_dataset
 
     confirm = functools.partial(typer.confirm, err=True) if sys.stdin.isatty() else None
@@ -95,12 +95,14 @@ def check(
     path: Annotated[Path, typer.Argument(help="Image, folder or manifest.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="New or empty folder for a table and a gallery."),
+        typer.Option(
+            "-o", "--output", help="New or empty folder for a table and a page of thumbnails."
+        ),
     ] = None,
     pseudonymise: Pseudonymise = False,
     as_json: AsJson = False,
 ) -> None:
-    """List unreadable files, and flag images of doubtful quality.
+    """List unreadable files and flag low-quality images.
 
     Leaves with status 1 where a file cannot be read; flags are advice.
     """
@@ -125,7 +127,9 @@ def audit(
     patient: PatientColumn = "patient",
     group: GroupColumn = "group",
     independent: Independent = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Look for copies only.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Search for copies only, not for near-duplicates.")
+    ] = False,
     repair: Annotated[
         Path | None,
         typer.Option(
@@ -138,7 +142,7 @@ def audit(
     allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the same material on both sides of a split.
+    """Audit a split for shared patients, copies and near-duplicates.
 
     Leaves with status 1 where there is any, and where a file cannot be read.
     """
@@ -164,7 +168,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove what no process uses.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the images and stages kept on the disk, or remove them."""
+    """List or remove cached images and stages."""
     from eosin.commands import data_cache as caching
 
     if not clear:

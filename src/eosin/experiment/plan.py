@@ -178,7 +178,7 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
         n_patients=patients[patients != ""].nunique(),
         n_unknown_patients=int((patients == "").sum()),
         split=split,
-        device=experiment.placement.description,
+        device=experiment.device_settings.description,
         params=params,
         macs=measured.macs,
         trainings=trainings,

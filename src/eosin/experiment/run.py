@@ -62,7 +62,7 @@ def fit_split(
     balance = describe_balance(train.targets, samples.class_names, recipe.train, experiment.copies)
     write_document(run.balance, balance)
     with watch.stage("train"):
-        inputs, device = fit_inputs(experiment, samples), experiment.placement.description
+        inputs, device = fit_inputs(experiment, samples), experiment.device_settings.description
         _LOG.info(f"{label}training {experiment.spec.name} on {_count(inputs)}, {device}")
         network, chain = experiment.backend.train(recipe, experiment.start, inputs, run)
     _LOG.info(f"{label}exporting and evaluating")
@@ -125,7 +125,7 @@ def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
         positive=_positive(samples),
         n_classes=len(samples.class_names),
         seed=recipe.seed,
-        placement=experiment.placement,
+        device_settings=experiment.device_settings,
         tuning=_tuning(experiment),
     )
     return arrange(inputs, recipe.train, experiment.copies)

@@ -29,7 +29,7 @@ from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_card
-from eosin.runtime.placement import Placement
+from eosin.runtime.device_settings import DeviceSettings
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Experiment:
         recipe: Resolved.
         prepared: Readable samples.
         bank: Their decoded images; for one split, with the window fitted on its training part.
-        placement: Device and precision.
+        device_settings: Device and precision.
         watch: Wall times.
         backend: Training backend.
         start: Source of the initial weights.
@@ -74,7 +74,7 @@ class Experiment:
     recipe: Recipe
     prepared: Prepared
     bank: ImageBank
-    placement: Placement
+    device_settings: DeviceSettings
     watch: Stopwatch
     backend: Backend
     start: Start = field(default_factory=Start)
@@ -94,9 +94,9 @@ class Experiment:
 def open_experiment(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Experiment:
     """Choose the backend and its device."""
     backend = find_backend(recipe.model)
-    placement = backend.place(recipe.train)
+    device_settings = backend.place(recipe.train)
     start = Start(recipe.transfer.source)
-    return Experiment(recipe, prepared, prepared.bank, placement, watch, backend, start)
+    return Experiment(recipe, prepared, prepared.bank, device_settings, watch, backend, start)
 
 
 def begin_run(run: RunFolder, recipe: Recipe, prepared: Prepared) -> None:
@@ -164,8 +164,8 @@ def describe_training(run: RunFolder, experiment: Experiment) -> Environment:
     prepared = experiment.prepared
     return describe(
         command=f"eosin train {run.recipe.name}",
-        device=experiment.placement.description,
-        precision=experiment.placement.precision,
+        device=experiment.device_settings.description,
+        precision=experiment.device_settings.precision,
         seed=experiment.recipe.seed,
         data_root=str(prepared.samples.root),
         data_fingerprint=prepared.fingerprint,

@@ -247,7 +247,9 @@ def delong(one: FloatArray, other: FloatArray, positive: BoolArray) -> DeLong:
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) < 2:
         raise DataError(f"DeLong's test needs two rows of each class, got {m} and {n}")
-    found, missed = zip(*(_placements(scores, positive) for scores in (one, other)), strict=True)
+    found, missed = zip(
+        *(_device_settings(scores, positive) for scores in (one, other)), strict=True
+    )
     gap_found, gap_missed = found[0] - found[1], missed[0] - missed[1]
     value = float(gap_found.mean())
     spread = float(np.sqrt(gap_found.var(ddof=1) / m + gap_missed.var(ddof=1) / n))
@@ -257,7 +259,7 @@ def delong(one: FloatArray, other: FloatArray, positive: BoolArray) -> DeLong:
     return DeLong(value, value - reach, value + reach, 2 * float(norm.sf(abs(value) / spread)))
 
 
-def _placements(scores: FloatArray, positive: BoolArray) -> tuple[FloatArray, FloatArray]:
+def _device_settings(scores: FloatArray, positive: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Return each positive's share of lower negatives, and each negative's of higher positives.
 
     Ties count one half; the mean of either is the area.

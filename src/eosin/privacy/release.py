@@ -41,7 +41,7 @@ from eosin.core.files import (
 from eosin.core.text import some
 from eosin.privacy.identifiers import Identifiers, find_remaining_identifiers
 from eosin.privacy.pseudonymise import hide_json, hide_table, knows_images
-from eosin.reporting.tiles import MOST_PX
+from eosin.reporting.thumbnails import MOST_PX
 
 _LOG = logging.getLogger(__name__)
 

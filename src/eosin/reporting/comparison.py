@@ -9,7 +9,15 @@ from eosin.artifacts.layout import ComparisonFolder
 from eosin.artifacts.versioned import read_document
 from eosin.core.text import count, listing, quantity
 from eosin.reporting.formatting import ABSENT, metric_label, signed
-from eosin.reporting.noise import (
+from eosin.reporting.rendering import Cell, Footnotes, Table, render, text_table, write_page
+from eosin.reporting.sections.costs import (
+    cost_table,
+    fronts_words,
+    light_words,
+    pareto_figures,
+    questions_table,
+)
+from eosin.reporting.significance import (
     OUTCOMES,
     cautions,
     difference_text,
@@ -23,14 +31,6 @@ from eosin.reporting.noise import (
     turned,
     unit,
     units,
-)
-from eosin.reporting.rendering import Cell, Footnotes, Table, render, text_table, write_page
-from eosin.reporting.sections.costs import (
-    cost_table,
-    fronts_words,
-    light_words,
-    pareto_figures,
-    questions_table,
 )
 
 #: Metrics in the table of runs, beside the ranking metric.

@@ -13,7 +13,7 @@ from eosin.core.text import count, quantity
 from eosin.core.types import Image
 from eosin.reporting.formatting import ABSENT, number, shorten
 from eosin.reporting.rendering import Table, render, text_table, write_page
-from eosin.reporting.tiles import Tile, make_tile, read_thumbnail
+from eosin.reporting.thumbnails import Tile, make_tile, read_thumbnail
 from eosin.runs.finished import FinishedRun
 
 #: Pairs per finding on the page of ``data audit``; all are in ``audit.json``.

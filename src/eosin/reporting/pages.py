@@ -29,7 +29,7 @@ from eosin.reporting.sections.results import (
 )
 from eosin.reporting.sections.training import balance_table, balance_words, learning_figures
 from eosin.reporting.style import Thumbnail
-from eosin.reporting.tiles import colour_words, tiles
+from eosin.reporting.thumbnails import colour_words, tiles
 from eosin.reporting.train_test_overlap import (
     caution,
     has_units,

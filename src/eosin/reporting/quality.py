@@ -14,7 +14,7 @@ from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
 from eosin.reporting.formatting import ABSENT, share, shorten
 from eosin.reporting.rendering import Table, render, text_table, write_page
 from eosin.reporting.sections.exploration import MOST_ROWS
-from eosin.reporting.tiles import Tile, make_tile
+from eosin.reporting.thumbnails import Tile, make_tile
 
 #: Thumbnails per flag; the rest is in ``quality.csv``.
 _MOST_SHOWN = 24

@@ -19,7 +19,7 @@ from eosin.core.text import count
 from eosin.metrics.catalogue import METRIC_NAMES
 from eosin.reporting.formatting import ABSENT, breakable, metric_label, metric_text
 from eosin.reporting.style import Thumbnail
-from eosin.reporting.tiles import data_uri
+from eosin.reporting.thumbnails import data_uri
 
 #: Caution above every number that was measured on simulated images.
 SIMULATED = (

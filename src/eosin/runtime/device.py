@@ -6,10 +6,10 @@ import torch
 
 from eosin.core.errors import RecipeError
 from eosin.core.seeding import derive_seed
-from eosin.runtime.placement import Placement
+from eosin.runtime.device_settings import DeviceSettings
 
 
-def choose_placement(device: str, precision: str, threads: int | None) -> Placement:
+def choose_device_settings(device: str, precision: str, threads: int | None) -> DeviceSettings:
     """Choose the device and the precision.
 
     Args:
@@ -38,14 +38,14 @@ def choose_placement(device: str, precision: str, threads: int | None) -> Placem
         torch.set_num_threads(threads)
     if precision == "auto":
         precision = "bf16-mixed" if _has_fast_bf16(chosen) else "32-true"
-    return Placement(chosen, precision, _describe(chosen))
+    return DeviceSettings(chosen, precision, _describe(chosen))
 
 
-def autocast(placement: Placement) -> torch.autocast:
+def autocast(device_settings: DeviceSettings) -> torch.autocast:
     """Return the autocast context of a precision, as in Lightning."""
     kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    kind = kinds.get(placement.precision)
-    return torch.autocast(placement.accelerator, kind, enabled=kind is not None)
+    kind = kinds.get(device_settings.precision)
+    return torch.autocast(device_settings.accelerator, kind, enabled=kind is not None)
 
 
 def _has_fast_bf16(device: str) -> bool:

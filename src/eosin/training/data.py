@@ -13,7 +13,7 @@ from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.augment import Policy
 from eosin.core.types import FloatArray, ImageSource, IntArray
 from eosin.recipe.schema import TrainSection
-from eosin.runtime.placement import Placement
+from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.tuning import Tuning
 
 #: Training images over which precise batch-norm statistics are estimated.
@@ -32,7 +32,7 @@ class FitInputs:
         positive: Index of the positive class; ``None`` without one.
         n_classes: Outputs.
         seed: The run's seed.
-        placement: Device and precision.
+        device_settings: Device and precision.
         tuning: Which weights are trained when, and how fast.
         is_embedded: True if the parts hold features of a frozen backbone, not images.
         plain: The training part's images once each, if they differ from ``train``.
@@ -45,7 +45,7 @@ class FitInputs:
     positive: int | None
     n_classes: int
     seed: int
-    placement: Placement
+    device_settings: DeviceSettings
     tuning: Tuning = field(default_factory=Tuning)
     is_embedded: bool = False
     plain: ImagePart | None = None

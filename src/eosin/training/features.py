@@ -91,7 +91,7 @@ def embed(
     Returns:
         float32, shape (N, D).
     """
-    accelerator = inputs.placement.accelerator
+    accelerator = inputs.device_settings.accelerator
     network.to(accelerator).eval()
     scale = InputScaling(inputs.preprocessing).to(accelerator)
     caught: list[FloatArray] = []
@@ -104,7 +104,7 @@ def embed(
     try:
         with (
             torch.inference_mode(),
-            autocast(inputs.placement),
+            autocast(inputs.device_settings),
             progress_bar("Features") as advance,
         ):
             for images, _, index in make_loader(part, batch_size, None):

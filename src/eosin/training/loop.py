@@ -21,8 +21,8 @@ from eosin.core.progress import progress_bar
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import autocast
+from eosin.runtime.device_settings import DeviceSettings
 from eosin.runtime.door import import_companion
-from eosin.runtime.placement import Placement
 from eosin.training.callbacks import EvaluationLog, LastCheckpoint, PreciseBatchNorm, StepProgress
 from eosin.training.checkpoints import load_weights
 from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
@@ -77,7 +77,7 @@ def fit(
         inputs,
         class_weights=inputs.class_weights(section),
         evaluations=section.epochs * (n_batches // every),
-        backend="inductor" if section.compile and inputs.placement.can_compile else None,
+        backend="inductor" if section.compile and inputs.device_settings.can_compile else None,
     )
     with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:
         log = EvaluationLog(run, section.monitor, section.patience, on_row, logs)
@@ -86,7 +86,7 @@ def fit(
         callbacks = [log, last, steps]
         if section.batch_norm == "recalibrated":
             callbacks.append(PreciseBatchNorm(inputs.once, section.batch_size, inputs.seed))
-        trainer = _make_trainer(section, inputs.placement, every, callbacks)
+        trainer = _make_trainer(section, inputs.device_settings, every, callbacks)
         _run(trainer, module, loader, make_loader(inputs.val, section.batch_size, None), run)
         logs.finish(log.rows)
     log.weights.forget_others()
@@ -95,14 +95,14 @@ def fit(
 
 
 def _make_trainer(
-    section: TrainSection, placement: Placement, every: int, callbacks: list[Any]
+    section: TrainSection, device_settings: DeviceSettings, every: int, callbacks: list[Any]
 ) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return lightning.Trainer(
-            accelerator=placement.accelerator,
+            accelerator=device_settings.accelerator,
             devices=1,
-            precision=placement.precision,
+            precision=device_settings.precision,
             max_epochs=section.epochs,
             val_check_interval=every,
             gradient_clip_val=section.clip_gradient,
@@ -172,7 +172,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
         section: The recipe's training section.
         inputs: Training inputs.
     """
-    device = inputs.placement.accelerator
+    device = inputs.device_settings.accelerator
     network = network.to(device).train()
     cut = inputs.tuning.cut(network, 0)
     freeze(network, cut)
@@ -190,7 +190,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
             break
         images, targets, index = (tensor.to(device) for tensor in batch)
         inputs_now = augmented_input(images, scale, inputs.policy, (inputs.seed, 0), index.cpu())
-        with autocast(inputs.placement):
+        with autocast(inputs.device_settings):
             loss = mean_loss(network(inputs_now), targets, weights, section)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -207,9 +207,9 @@ def _time_evaluation(
 ) -> float:
     """Return the time to evaluate one image, measured on a few batches."""
     loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
-    device = inputs.placement.accelerator
+    device = inputs.device_settings.accelerator
     n_images, start = 0, time.perf_counter()
-    with torch.inference_mode(), autocast(inputs.placement):
+    with torch.inference_mode(), autocast(inputs.device_settings):
         for images, _, _ in islice(loader, _STEPS):
             network(scale(images.to(device))).sum().item()
             n_images += len(images)

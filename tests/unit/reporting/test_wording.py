@@ -19,7 +19,7 @@ from eosin.reporting.sections.provenance import (
     model_facts,
     rerun_commands,
 )
-from eosin.reporting.tiles import COLOUR_NAMES, colour_words
+from eosin.reporting.thumbnails import COLOUR_NAMES, colour_words
 from eosin.reporting.train_test_overlap import caution, threshold_text, verdict
 from eosin.runs.finished import read_run
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eosin.core.errors import RecipeError
-from eosin.runtime.device import choose_placement, seed_torch
+from eosin.runtime.device import choose_device_settings, seed_torch
 
 
 @pytest.fixture
@@ -31,22 +31,22 @@ def machine(monkeypatch):
 )
 def test_auto_takes_the_best_there_is(machine, there, accelerator, precision):
     machine(**there)
-    placement = choose_placement("auto", "auto", None)
-    assert (placement.accelerator, placement.precision) == (accelerator, precision)
+    device_settings = choose_device_settings("auto", "auto", None)
+    assert (device_settings.accelerator, device_settings.precision) == (accelerator, precision)
 
 
 def test_what_is_asked_for_is_taken(machine):
     machine(cuda=True, bf16=True)
-    assert choose_placement("cpu", "auto", None).accelerator == "cpu"
-    assert choose_placement("cuda", "16-mixed", None).precision == "16-mixed"
-    assert choose_placement("cuda", "auto", None).description == "cuda (Some GPU)"
+    assert choose_device_settings("cpu", "auto", None).accelerator == "cpu"
+    assert choose_device_settings("cuda", "16-mixed", None).precision == "16-mixed"
+    assert choose_device_settings("cuda", "auto", None).description == "cuda (Some GPU)"
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_there_is_refused(machine, device):
     machine()
     with pytest.raises(RecipeError, match=f"'train.device' is '{device}'") as caught:
-        choose_placement(device, "auto", None)
+        choose_device_settings(device, "auto", None)
     assert caught.value.hint == "Here: cpu, or auto"
 
 
@@ -54,9 +54,9 @@ def test_threads_are_applied_and_told(machine):
     machine()
     before = torch.get_num_threads()
     try:
-        placement = choose_placement("cpu", "auto", before + 1)
+        device_settings = choose_device_settings("cpu", "auto", before + 1)
         assert torch.get_num_threads() == before + 1
-        assert placement.description == f"cpu ({before + 1} threads)"
+        assert device_settings.description == f"cpu ({before + 1} threads)"
     finally:
         torch.set_num_threads(before)
 

@@ -9,7 +9,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.augment import POLICIES
 from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
-from eosin.runtime.device import choose_placement
+from eosin.runtime.device import choose_device_settings
 from eosin.training.data import FitInputs, ImagePart
 from eosin.training.loop import fit
 
@@ -61,7 +61,7 @@ def train_tiny(tmp_path, make_network):
             positive=1,
             n_classes=2,
             seed=7,
-            placement=choose_placement("cpu", "32-true", None),
+            device_settings=choose_device_settings("cpu", "32-true", None),
         )
         return replace(inputs, **changed)
 

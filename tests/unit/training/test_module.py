@@ -10,7 +10,7 @@ from torch import nn
 from eosin.augment import POLICIES
 from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
-from eosin.runtime.device import choose_placement
+from eosin.runtime.device import choose_device_settings
 from eosin.training.data import FitInputs, ImagePart
 from eosin.training.module import ClassifierModule
 
@@ -42,7 +42,7 @@ def make_module():
             positive=positive,
             n_classes=len(weights),
             seed=0,
-            placement=choose_placement("cpu", "32-true", None),
+            device_settings=choose_device_settings("cpu", "32-true", None),
         )
         module = ClassifierModule(
             network,

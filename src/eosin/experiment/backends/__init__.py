@@ -12,8 +12,8 @@ from eosin.core.networks import NetworkSpec
 from eosin.core.types import ImageSource
 from eosin.experiment.model_info import Origin, Start
 from eosin.recipe.schema import ModelSection, Recipe, TrainSection
+from eosin.runtime.device_settings import DeviceSettings
 from eosin.runtime.door import missing_train_extra
-from eosin.runtime.placement import Placement
 from eosin.training.data import FitInputs, Probe
 
 
@@ -49,7 +49,7 @@ class Backend(Protocol):
             RecipeError: Names the key.
         """
 
-    def place(self, section: TrainSection) -> Placement:
+    def place(self, section: TrainSection) -> DeviceSettings:
         """Choose device and precision.
 
         Raises:

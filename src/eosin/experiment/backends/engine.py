@@ -23,7 +23,7 @@ from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.engine import EngineNetwork
 from eosin.metrics import softmax
 from eosin.recipe.schema import Recipe, TrainSection
-from eosin.runtime.placement import Placement
+from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.data import FitInputs, Probe, read_peak_bytes
 from eosin.training.engine_loop import fit_engine, make_optimiser, to_channels_last
 
@@ -103,10 +103,10 @@ def _refuse(key: str, value: Any) -> None:
     )
 
 
-def place(section: TrainSection) -> Placement:
+def place(section: TrainSection) -> DeviceSettings:
     """Return the CPU: the engine knows no other device."""
     del section
-    return Placement("cpu", "32-true", "cpu (NumPy engine)")
+    return DeviceSettings("cpu", "32-true", "cpu (NumPy engine)")
 
 
 def train(

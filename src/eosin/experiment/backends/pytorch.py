@@ -21,8 +21,8 @@ from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
 from eosin.networks.pretrained import IMAGENET, Loaded, load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import Recipe, TrainSection
-from eosin.runtime.device import choose_placement
-from eosin.runtime.placement import Placement
+from eosin.runtime.device import choose_device_settings
+from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.checkpoints import save_weights
 from eosin.training.data import FitInputs, needs_features_only
 from eosin.training.features import fit_head
@@ -39,9 +39,9 @@ def check(recipe: Recipe) -> None:
     check_freezing(recipe, find_spec(recipe.model.name))
 
 
-def place(section: TrainSection) -> Placement:
+def place(section: TrainSection) -> DeviceSettings:
     """Choose device and precision; the number of threads is set for the whole process."""
-    return choose_placement(section.device, section.precision, section.threads)
+    return choose_device_settings(section.device, section.precision, section.threads)
 
 
 def train(

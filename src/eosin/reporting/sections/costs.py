@@ -17,8 +17,8 @@ from eosin.core.text import count, duration, listing, quantity
 from eosin.core.types import FloatArray
 from eosin.evaluation.comparison import cost_of, find_fronts
 from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
-from eosin.reporting.noise import label, ranked
 from eosin.reporting.rendering import Table, text_table
+from eosin.reporting.significance import label, ranked
 from eosin.reporting.style import (
     MARKERS,
     MUTED,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Placement:
+class DeviceSettings:
     """A device and a precision.
 
     Attributes:
