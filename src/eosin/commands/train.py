@@ -158,7 +158,7 @@ def plan(
     Args:
         recipe: A recipe or its TOML file; may be left out if a run is named.
         overrides: ``section.key=value`` each.
-        resume: A run folder: the total for that run, whatever is done of it.
+        resume: A run folder: the plan covers the whole run, however far it is.
         allow_leak: True if the training would continue despite leakage.
     """
     if resume is not None:

@@ -29,7 +29,7 @@ def fit_head(
 ) -> nn.Module:
     """Train a network's head on its backbone's features.
 
-    Two passes over the images (training and validation part, once each) replace one per
+    Two passes over the images (training and validation part, once each) replace one pass per
     epoch. A resumed run computes the same features again.
 
     Args:

@@ -50,7 +50,7 @@ def make_loader(
 
     Args:
         part: The images.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         seed: As in :class:`EpochBatches`.
         balanced: True to draw classes as :class:`BalancedBatches` does; needs a seed.
     """
