@@ -1,4 +1,4 @@
-"""What tests of several folders share."""
+"""Fixtures of all tests."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ settings.load_profile("steady")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """A cache of the tests' own: what they decode is no user's."""
+    """Set a cache folder for the tests, apart from the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EOSIN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -38,13 +38,13 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def repository():
-    """The repository's root."""
+    """Return the repository's root."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def data_root():
-    """The folder of the real images; skips where it is absent."""
+    """Return the folder of the real images; skip if it is absent."""
     folder = Path(os.environ.get("EOSIN_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: set EOSIN_DATA to the folder of the real images")
@@ -53,7 +53,7 @@ def data_root():
 
 @pytest.fixture
 def messages():
-    """The progress messages that Eosin logs during the test: a list that grows."""
+    """Collect the progress messages that Eosin logs during the test in a list."""
     found = []
     logger, handler = logging.getLogger("eosin"), logging.Handler(logging.INFO)
     handler.emit = lambda record: found.append(record.getMessage())
@@ -67,7 +67,7 @@ def messages():
 
 @pytest.fixture(scope="session")
 def tiny_values():
-    """A function from the phantom's folder to the values of a recipe that trains in seconds."""
+    """Return a function from the phantom's folder to a recipe's values; it trains in seconds."""
 
     def values(phantom, **top):
         return {
@@ -90,24 +90,24 @@ def tiny_values():
 
 @pytest.fixture(scope="session")
 def tiny_phantom(tmp_path_factory):
-    """The folder of the tiny phantom: 10 patients of 6 images; filled by the first who asks."""
+    """Return the folder of the tiny phantom: 10 patients of 6 images; the first user fills it."""
     return tmp_path_factory.mktemp("phantom")
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_values, tiny_phantom):
-    """The run folder of a light CNN trained for two epochs; read or copy it, never change it."""
+    """Return the run folder of a light CNN trained for two epochs; copy it before changing it."""
     recipe = recipe_from_dict(tiny_values(tiny_phantom))
     return eosin.train(recipe, output=tmp_path_factory.mktemp("runs") / "tiny").run
 
 
 @pytest.fixture
 def on_entry():
-    """Let something happen as a function of Eosin is entered: ``with on_entry(function, act): …``.
+    """Call a function whenever a function of Eosin is entered: ``with on_entry(function, act): …``.
 
-    The function goes by its own code, so it makes no difference which module holds it or who
-    imported it. ``act`` is called with the arguments by name, in the thread of the test alone; what
-    it raises is raised in the function, as Ctrl-C would be.
+    The function is recognised by its code, whichever module holds or imports it. ``act`` is called
+    with the arguments by name, in the test's thread only; what it raises is raised in the function,
+    as Ctrl-C would be.
     """
     acts, before = {}, sys.getprofile()
 
@@ -130,7 +130,7 @@ def on_entry():
 
 @pytest.fixture
 def stop_at(on_entry):
-    """Press Ctrl-C as a function is entered, the n-th time: ``with stop_at(function, 2): …``."""
+    """Raise Ctrl-C on the n-th call of a function: ``with stop_at(function, 2): …``."""
 
     @contextmanager
     def during(function, call=1):
@@ -150,7 +150,7 @@ def stop_at(on_entry):
 
 @pytest.fixture
 def replace_entry(monkeypatch):
-    """A function that puts an entry into a registry until the test ends, in place of another."""
+    """Return a function that replaces a registry's entry until the test ends."""
 
     def put(registry, name, entry):
         monkeypatch.setitem(registry._entries, name, entry)
@@ -160,7 +160,7 @@ def replace_entry(monkeypatch):
 
 @pytest.fixture
 def read_only(tmp_path):
-    """A function that makes a folder read-only, for an administrator as well."""
+    """Return a function that makes a folder read-only, even for an administrator."""
     done = []
 
     def freeze(folder):

@@ -1,4 +1,4 @@
-"""The command as a user calls it, in this process: importing PyTorch anew takes seconds."""
+"""Fixtures that run the command in this process: importing PyTorch anew takes seconds."""
 
 import copy
 import os
@@ -20,7 +20,7 @@ from eosin.recipe import recipe_from_dict
 
 @dataclass(frozen=True)
 class Result:
-    """What a command said and left with."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -51,7 +51,7 @@ def command(capsys):
 
 @pytest.fixture
 def process():
-    """Run ``python -c CODE ARGUMENT…`` in a process of its own."""
+    """Run ``python -c CODE ARGUMENT…`` in a new process."""
 
     def run(code, *arguments, **options):
         line = [sys.executable, "-c", code, *map(str, arguments)]
@@ -64,7 +64,7 @@ def process():
 
 @pytest.fixture
 def recipe_file(tiny_values, tiny_phantom, tiny_run, tmp_path):
-    """Write the tiny recipe (of ``tiny_run``) with changed sections; returns its path."""
+    """Write the tiny recipe (of ``tiny_run``) with changed sections; return its path."""
 
     def write(folder=tmp_path, name="recipe.toml", *, drop=(), **sections):
         values = copy.deepcopy(tiny_values(tiny_phantom))
@@ -82,7 +82,7 @@ def recipe_file(tiny_values, tiny_phantom, tiny_run, tmp_path):
 
 @pytest.fixture
 def images(tmp_path, tiny_phantom, tiny_run):
-    """A copy of the tiny phantom's class folders, to be broken at will."""
+    """Return a copy of the tiny phantom's class folders, which may be damaged."""
     folder = tmp_path / "images"
     for name in ("benign", "malignant"):
         shutil.copytree(tiny_phantom / name, folder / name)
@@ -91,16 +91,16 @@ def images(tmp_path, tiny_phantom, tiny_run):
 
 @pytest.fixture
 def model(tiny_run, tmp_path):
-    """A copy of the tiny model folder, to be broken at will."""
+    """Return a copy of the tiny model folder, which may be damaged."""
     return Path(shutil.copytree(tiny_run / "model", tmp_path / "model"))
 
 
 @pytest.fixture(scope="session")
 def folds_run(tmp_path_factory, tiny_values, tiny_phantom, tiny_run):
-    """A run with two folds; read or copy it, never change it."""
+    """Return a run with two folds; copy it before changing it."""
     values = tiny_values(tiny_phantom)
     values["data"] = {**values["data"], "split": {"protocol": "folds", "k": 2, "val": 0.4}}
-    # So large that the two patients of a class in the other fold calibrate when to abstain.
+    # So large that the two patients of a class in the other fold suffice to fit abstention.
     values["evaluate"] = {**values["evaluate"], "alpha": 0.45}
     output = tmp_path_factory.mktemp("runs") / "folds"
     return eosin.train(recipe_from_dict(values), output=output).run
@@ -108,7 +108,7 @@ def folds_run(tmp_path_factory, tiny_values, tiny_phantom, tiny_run):
 
 @contextmanager
 def mounted(folder, options):
-    """A small file system of its own; skips where only an administrator may mount one."""
+    """Mount a small file system; skip if only an administrator may mount one."""
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.which("mount") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("mounting a small disk needs Linux and an administrator")
@@ -124,7 +124,7 @@ def mounted(folder, options):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """An empty disk of 2 MiB."""
+    """Mount an empty disk of 2 MiB."""
     with mounted(tmp_path / "disk", "size=2m") as folder:
         yield folder
 
@@ -136,7 +136,7 @@ def truncate(path):
 
 @pytest.fixture
 def cut():
-    """A function that cuts an image file in half, as PNG or as JPEG."""
+    """Return a function that cuts an image file in half, as PNG or as JPEG."""
 
     def cut_file(path, *, jpeg=False):
         if jpeg:

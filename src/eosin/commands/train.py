@@ -1,4 +1,4 @@
-"""The verb ``train``: one experiment from a recipe to a report."""
+"""Command ``train``: one experiment from a recipe to a report."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunResult:
-    """What ``train`` made.
+    """Result of ``train``.
 
     Attributes:
         run: The run folder.
         metrics: Measurements by split.
-        n_skipped: Images that could not be read, those of earlier stages included.
-        skipped: The lists that name them.
+        n_skipped: Unreadable images, those of earlier stages included.
+        skipped: Files that list them.
     """
 
     run: Path
@@ -75,14 +75,14 @@ def train(
         recipe: A recipe or its TOML file; may be left out when resuming.
         overrides: ``section.key=value`` each.
         output: Run folder; ``runs/<name>-<UTC time>`` by default.
-        resume: A run folder to go on with.
-        allow_leak: Go on where the audit of a strict split finds a leak.
-        allow_skipped: Whether unreadable images are accepted; the caller's to act upon.
+        resume: A run folder to continue.
+        allow_leak: Continue if the audit of a strict split finds a leak.
+        allow_skipped: True if the caller accepts unreadable images.
 
     Raises:
         EosinError: With its cause and hint in one line.
     """
-    del allow_skipped  # the run is the same; the command's exit status is not
+    del allow_skipped  # affects the command's exit status only, not the run
     run, resolved = _choose_run(recipe, overrides, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
@@ -130,7 +130,7 @@ def train(
 
 @contextmanager
 def _resumable(run: RunFolder) -> Iterator[None]:
-    """Say how to go on where the user or a full disk stops the work."""
+    """Log how to resume if the user or a full disk stops the work."""
     go_on = run.resume_command
     try:
         yield
@@ -141,7 +141,7 @@ def _resumable(run: RunFolder) -> Iterator[None]:
     except OutputError as error:
         if error.hint is None or not run.recipe.exists():
             raise
-        # Nothing is lost: another folder would begin anew.
+        # Nothing is lost: another folder would start anew.
         hint = error.hint.partition(", or choose another folder")[0]
         raise OutputError(error.message, hint=f"{hint}. Then go on with: {go_on}") from error
 
@@ -153,13 +153,13 @@ def plan(
     resume: Path | None = None,
     allow_leak: bool = False,
 ) -> tuple[Plan, AuditReport]:
-    """Say what ``train`` would do, need and take; only the image cache is written.
+    """Return the dry run of a training and its leak audit; only the image cache is written.
 
     Args:
-        recipe: A recipe or its TOML file; may be left out where a run is named.
+        recipe: A recipe or its TOML file; may be left out if a run is named.
         overrides: ``section.key=value`` each.
-        resume: A run folder: what all of that run takes, however far it is.
-        allow_leak: Whether the training would continue despite leakage.
+        resume: A run folder: the plan covers the whole run, however far it is.
+        allow_leak: True if the training would continue despite leakage.
     """
     if resume is not None:
         find_run(Path(resume))
@@ -184,7 +184,7 @@ def _resolve(
     overrides: Iterable[str],
     resume: Path | None,
 ) -> Recipe:
-    """Read the recipe with its paths made absolute, so that the run folder can be re-run."""
+    """Read the recipe and make its paths absolute, so that the run can be repeated."""
     if recipe is None:
         if resume is None:
             raise RecipeError(
@@ -206,13 +206,13 @@ def _choose_run(
     output: Path | None,
     resume: Path | None,
 ) -> tuple[RunFolder, Recipe]:
-    """Settle where the run goes and what it does, before any image is read.
+    """Choose and check the run folder, before any image is read.
 
     Raises:
         UsageError: Both a new and an old folder are named.
-        ArtifactError: There is no run to go on with.
+        ArtifactError: There is no run to resume.
         RecipeError: The run was started from another recipe.
-        OutputError: The folder cannot take the run.
+        OutputError: The folder cannot hold the run.
     """
     if resume is None:
         resolved = _resolve(recipe, overrides, None)

@@ -1,4 +1,4 @@
-"""What the leak audit compares: small pictures of a run's images, and on demand their features."""
+"""Images that the leak audit compares: thumbnails of a run's images and, optionally, features."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from eosin.inference.onnx import OnnxNetwork
 
 _LOG = logging.getLogger(__name__)
 
-#: From images, uint8, shape (B, S, S, 3), to features, float32, shape (B, D).
+#: Feature extractor: images, uint8, shape (B, S, S, 3), to features, float32, shape (B, D).
 Embedder = Callable[[Image], FloatArray]
 
-#: Sides that features are computed at: for images up to the first, and for larger ones.
+#: Input sizes of the feature extractor: for images up to the first, and for larger ones.
 _SMALL_PX, _LARGE_PX = 96, 128
-#: The blocks of Lite0 that texture is told by; what comes after tells ImageNet's classes.
+#: Blocks of Lite0 that encode texture; later ones encode ImageNet's classes.
 _BLOCKS = 5
 _BATCH = 16
 _FEATURES_ALONE = "Near-duplicates were not looked for: the images' features alone are known."
 _TURNED = "Images of the same tissue turned by any angle, enlarged or shifted were not looked for"
-#: What may be lacking, by its module, and what it comes with.
+#: Packages that may be absent: module and display name.
 _PARTS = {
     "torch": "PyTorch",
     "timm": "timm",
@@ -50,13 +50,13 @@ def make_image_index(
     *,
     content: bool,
 ) -> ImageIndex:
-    """Make small pictures of decoded images.
+    """Build the image index of decoded images.
 
     Args:
-        bank: The images, their stain as it was.
-        hashes: Of their pixels: what has the same is looked at once.
+        bank: The images before stain normalisation.
+        hashes: Hashes of their pixels; equal images are indexed once.
         samples: The table, with the images' groups.
-        content: Whether images of the same tissue are looked for, too.
+        content: True to search for images of the same tissue, too.
     """
     store = bank.store
     if isinstance(bank.preprocessing, Embedding) or not isinstance(store, ImageStore):
@@ -88,7 +88,7 @@ def make_image_index(
 
 
 def _find_groups(cells: Sequence[str], samples: Samples) -> tuple[str, ...]:
-    """Return the group of each image; of one with several, the first."""
+    """Return the group of each image; of several, the first."""
     group: dict[str, str] = {}
     for path, own in zip(samples.frame["path"], samples.frame["group"], strict=True):
         for part in parts_of(path):
@@ -97,7 +97,7 @@ def _find_groups(cells: Sequence[str], samples: Samples) -> tuple[str, ...]:
 
 
 def _distinct(hashes: FileHashes, cells: Sequence[str] | dict[str, int]) -> list[str]:
-    """Return the first cell of each image, whatever number of copies it has."""
+    """Return the first reference of each distinct image."""
     first: dict[str, str] = {}
     for cell in cells:
         pixels = hashes.files[cell].pixels
@@ -107,7 +107,7 @@ def _distinct(hashes: FileHashes, cells: Sequence[str] | dict[str, int]) -> list
 
 
 def find_lack() -> str:
-    """Say what comparing images by their features needs and does not find; empty for nothing."""
+    """Return a hint on the packages that comparing images by features lacks; empty if none."""
     absent = [name for module, name in _PARTS.items() if find_module(module) is None]
     if not absent:
         return ""
@@ -120,12 +120,12 @@ def _format_reach(lack: str) -> tuple[str, ...]:
 
 
 def make_embedder() -> Embedder:
-    """Return frozen EfficientNet-Lite0 up to its fifth block, mean and deviation a channel.
+    """Return frozen EfficientNet-Lite0 up to its fifth block; mean and deviation of each channel.
 
     Raises:
         MissingPartError: PyTorch or the weights are not installed.
     """
-    # Here: most runs look for copies alone, and PyTorch takes seconds to import.
+    # Imported here: most runs search for copies only, and importing PyTorch takes seconds.
     from eosin.experiment.onnx_export import export_feature_extractor
 
     networks: dict[tuple[int, int], OnnxNetwork] = {}
@@ -133,7 +133,7 @@ def make_embedder() -> Embedder:
     def embed(images: Image) -> FloatArray:
         side = (images.shape[1], images.shape[2])
         if side not in networks:
-            # PyTorch's own run of the same is four times slower: its large maps are fresh memory.
+            # PyTorch itself is four times slower here: it allocates its large maps anew each time.
             networks[side] = export_feature_extractor(_BLOCKS, side)
         values = images.transpose(0, 3, 1, 2).astype(np.float32, order="C") / 127.5 - 1
         return networks[side].run(values)
@@ -142,9 +142,9 @@ def make_embedder() -> Embedder:
 
 
 class _Shelf:
-    """Rows of one shape, by name, in large blocks.
+    """Buffer of rows of one shape, by name, in large blocks.
 
-    Thousands of small arrays that stay, made between larger ones that go, keep the space of these:
+    Many small arrays that stay, allocated between larger ones that are freed, fragment memory:
     100,000 images took 3.4 GiB.
     """
 
@@ -168,10 +168,10 @@ class _Shelf:
 
 
 class ImageIndexBuilder:
-    """Collects what an album needs of images that are seen once, by any number of threads.
+    """Thread-safe builder of an image index from images that are seen once.
 
     Args:
-        embedder: Of features, if they are wanted.
+        embedder: Feature extractor, if features are wanted.
     """
 
     def __init__(self, embedder: Embedder | None = None) -> None:
@@ -182,7 +182,7 @@ class ImageIndexBuilder:
         self._lock = Lock()
 
     def add(self, cell: str, image: Pixels) -> None:
-        """Look at an image, uint8 or uint16, shape (H, W, C)."""
+        """Index an image, uint8 or uint16, shape (H, W, C)."""
         thumbnail = sketch(image)
         with self._lock:
             self._sketches.put(cell, thumbnail)
@@ -206,12 +206,12 @@ class ImageIndexBuilder:
     def make_image_index(
         self, cells: Sequence[str], read: Callable[[int], Pixels], notes: tuple[str, ...]
     ) -> ImageIndex:
-        """Return the album of some of the images that were seen.
+        """Return the index of some of the images that were added.
 
         Args:
-            cells: Which.
-            read: From their position in ``cells`` to the image.
-            notes: What is not looked for.
+            cells: Their image references.
+            read: Returns the image at a position in ``cells``.
+            notes: Sentences on what is not searched for.
         """
         if not cells:
             return ImageIndex(notes=notes)
@@ -234,7 +234,7 @@ def _to_input(image: Pixels, side_px: int) -> Image:
 def gather_image_index(
     samples: Samples, hashes: FileHashes, builder: ImageIndexBuilder, *, content: bool
 ) -> ImageIndex:
-    """Return the album of the images that a pass over a table's files has shown to a gallery."""
+    """Return the index of a table's images, which a pass over its files has given to a builder."""
     cells = _distinct(hashes, samples.image_cells)
 
     def read(row: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""Which channels the network sees, and how they are prepared."""
+"""Selection and preprocessing of the network's input channels."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from eosin.images.preprocess import make_preprocessing
 from eosin.images.stacks import stack_preprocessing
 from eosin.recipe.schema import Recipe
 
-#: Files that are looked at to learn what all have.
+#: Files that are read to find the number of channels and bits.
 _LOOKED_AT = 9
 
 
 def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any]) -> Preprocessing:
-    """Return the recipe's preprocessing, or the network's own.
+    """Return the recipe's preprocessing, or the network's default.
 
-    For fluorescence a few images say how many channels and bits the files have; the window of
-    counts is left to be fitted on a split's training part.
+    For fluorescence, channel and bit counts are read from a few images; the intensity window is
+    fitted on a split's training part later.
 
     Args:
         recipe: Network, size, style and channels.
-        samples: Whose files are looked at.
-        facts: What the data set says of itself: its modality, and the names of its channels.
+        samples: The table of the files.
+        facts: Modality and channel names of the data set.
 
     Raises:
-        RecipeError: A channel that the files do not have, or a style that fluorescence has not.
+        RecipeError: The files lack a channel, or fluorescence does not support the style.
         DataError: No file can be read.
     """
     section = recipe.model
@@ -70,11 +70,9 @@ def _check_fluorescence_keys(recipe: Recipe) -> None:
 
 
 def _look(samples: Samples) -> tuple[int, Any, tuple[str, ...]]:
-    """Return how many channels and bits most of a few files have, and their names if they agree.
+    """Return the most frequent channel count and bit depth of a few files, and names if they agree.
 
-    Any one file may be odd.
-
-    They are spread over the table, as what lies side by side may be odd in the same way.
+    The files are spread over the table: single files and neighbours may be atypical.
     """
     cells = list(samples.frame["path"])
     spread = cells[:: max(1, len(cells) // _LOOKED_AT)]
@@ -104,10 +102,7 @@ def _look(samples: Samples) -> tuple[int, Any, tuple[str, ...]]:
 def _stored_names(
     count: int, known: Sequence[str], given: Sequence[str], named: Sequence[str]
 ) -> list[str]:
-    """Return a name for each of a file's channels.
-
-    The recipe's, the data set's, the files' own, or the channel's place.
-    """
+    """Return a name for each channel: from the recipe, the data set, the files, or its position."""
     if given and len(given) != count:
         raise RecipeError(
             f"'data.channel_names' names {len(given)} channels, but the files have {count}"

@@ -1,4 +1,4 @@
-"""A run with folds: each fold a run folder of its own, their held-out predictions pooled."""
+"""Cross-validation: one run folder for each fold, with out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ from eosin.reporting.formatting import number
 
 _LOG = logging.getLogger(__name__)
 
-#: What their metrics are called in the ensemble's ``model.json``: it was not evaluated itself.
+#: Name of the out-of-fold metrics in the ensemble's ``model.json``: it was not evaluated itself.
 MEMBERS = "members_out_of_fold"
 
 
 def fit_folds(
     experiment: Experiment, division: Division, run: RunFolder
 ) -> dict[str, SplitMetrics]:
-    """Train every fold that is not finished, then pool them.
+    """Train every unfinished fold, then evaluate out of fold.
 
     Args:
         experiment: Recipe, images, device.
         division: The folds, with their audits.
-        run: The run folder; each fold goes into its ``folds/<repeat>-<fold>``.
+        run: The run folder; each fold is in ``folds/<repeat>-<fold>``.
 
     Returns:
         The contents of ``metrics.json``: the split ``oof``.
@@ -88,9 +88,9 @@ def fit_folds(
 
 
 def _fold_recipe(experiment: Experiment, positive: str | None) -> Recipe:
-    """Return a recipe that re-runs one fold from the manifest beside it.
+    """Return a recipe that repeats one fold from its manifest.
 
-    Trainings on other data are shared by all folds: it begins where the last of them ended.
+    Stages are shared by all folds: the recipe starts from the weights of the last stage.
     """
     recipe = experiment.recipe
     by = "image" if recipe.data.split.by == "image" else "group"
@@ -101,7 +101,7 @@ def _fold_recipe(experiment: Experiment, positive: str | None) -> Recipe:
             "root": None,
             "options": {},
             "manifest": "manifest.csv",
-            # A data set knows its positive class; a manifest must be told.
+            # A data set knows its positive class; for a manifest it must be given.
             "positive": positive,
         }
     )
@@ -123,16 +123,10 @@ def _headline(metrics: SplitMetrics) -> str:
 def _write_ensemble(
     experiment: Experiment, division: Division, run: RunFolder, abstention: Abstention | None
 ) -> tuple[Experiment, ModelInfo]:
-    """Make ``RUN/model`` of a run with folds, but for its ``model.json``.
-
-    Args:
-        experiment: Recipe, images, device.
-        division: The folds, all finished.
-        run: The run folder that holds them.
-        abstention: When the model abstains.
+    """Write ``RUN/model`` of a run with folds, except ``model.json``.
 
     Returns:
-        The session with images as the ensemble reads them; what ``model.json`` shall hold.
+        The experiment with images as the ensemble reads them; the contents of ``model.json``.
     """
     model = experiment.recipe.model
     some = some_of(next(iter(division.folds.values())).samples)
@@ -172,7 +166,7 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
     with experiment.watch.stage("export"):
         experiment, info = _write_ensemble(experiment, division, run, rule)
     write_predictions(run, [evaluated], [logits])
-    # Every image was trained on in its turn.
+    # Every image was in the training part of some fold.
     write_profile(ModelFolder(run.model), experiment.bank, evaluated.samples, evaluated)
     pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD)
     first = next(iter(division.folds.values()))
@@ -185,16 +179,16 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
 def evaluate_out_of_fold(
     experiment: Experiment, division: Division, run: RunFolder
 ) -> tuple[Evaluated, Any]:
-    """Let every fold's own model evaluate the part that it never saw.
+    """Evaluate each fold's model on the part that the fold held out.
 
     Returns:
-        The pooled predictions, decided at each fold's own threshold; their raw logits.
+        Out-of-fold predictions, decided at each fold's own threshold; their raw logits.
     """
     parts, tables = [], []
     for key, fold in division.folds.items():
         classifier = Classifier(run.fold(*key).model)
         held_out = fold.samples.part("test")
-        # A fold's own window of counts or stain reference, where there is one.
+        # A fold's own intensity window or stain reference, if any.
         bank = experiment.bank.reading(classifier.info.preprocessing)
         logits = classifier.logits(bank.of(held_out))
         parts.append(evaluated_by(classifier, held_out, logits))

@@ -1,4 +1,4 @@
-"""What a run notes of the circumstances under which it was made."""
+"""Environment record of a run: packages, machine, commit, times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PACKAGES = (
 
 
 def version_of(package: str) -> str | None:
-    """Return an installed package's version, or ``None``."""
+    """Return a package's installed version, or ``None``."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -39,7 +39,7 @@ def version_of(package: str) -> str | None:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the version of each package that computes something and is there."""
+    """Return the versions of the installed packages that affect results."""
     found = {name: version_of(name) for name in PACKAGES}
     return {name: version for name, version in found.items() if version is not None}
 
@@ -49,7 +49,7 @@ def describe(*, seconds: dict[str, float], **shown: Any) -> Environment:
 
     Args:
         seconds: Wall time of each stage.
-        shown: What the machine does not tell: command, device, precision, seed, data.
+        shown: What cannot be read from the machine: command, device, precision, seed, data.
     """
     return Environment(
         eosin=version_of("eosin") or "unknown",
@@ -69,17 +69,16 @@ def default_output(name: str) -> Path:
 
 
 def read_commit(folder: Path) -> str | None:
-    """Return the commit that HEAD names in the git working tree that a folder lies in.
+    """Return the commit at HEAD of the git working tree that contains a folder.
 
-    Files are read and nothing is run: git runs programs that a repository's own configuration
-    names, and the folder may be somebody else's. So it stays unknown whether files were changed
-    since that commit.
+    Only files are read: running git could run programs named in the configuration of a
+    repository that may be someone else's. Uncommitted changes therefore stay unknown.
 
     Args:
         folder: In the working tree, or its top.
 
     Returns:
-        The first 12 hexadecimal digits; nothing outside a working tree, or before its first commit.
+        The first 12 hexadecimal digits; empty without a working tree or a commit.
     """
     try:
         top = folder.absolute()
@@ -94,30 +93,30 @@ def read_commit(folder: Path) -> str | None:
     return None
 
 
-#: Bytes that are read of a repository's files; of ``packed-refs``, some 500,000 references.
+#: Most bytes read of a repository's files; of ``packed-refs``, some 500,000 references.
 _MOST_BYTES, _MOST_PACKED = 4096, 32 << 20
-#: References that may name each other; git follows as many.
+#: Greatest depth of references to references, as in git.
 _MOST_LINKS = 5
 _COMMIT = re.compile("[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def _find_repository(marker: Path) -> Path | None:
-    """Return the repository of ``.git``: itself, or what it names in a worktree or submodule."""
+    """Return the repository of ``.git``: itself, or its target in a worktree or submodule."""
     text = _read_text(marker)
     if text is None:
-        return marker  # a folder; where there is nothing, it has no HEAD either
+        return marker  # a folder; if absent, it has no HEAD either
     named = text.partition("gitdir: ")[2]
     return marker.parent / named if named else None
 
 
 def _find_common(repository: Path) -> list[Path]:
-    """Return the repository whose references a worktree shares, if this is a worktree's."""
+    """Return the repository whose references a worktree shares, if this is a worktree."""
     named = _read_text(repository / "commondir")
     return [repository / named] if named else []
 
 
 def _resolve(text: str, repositories: Sequence[Path]) -> str | None:
-    """Follow a reference to a commit, through files and then through ``packed-refs``."""
+    """Resolve a reference to a commit, through files, then ``packed-refs``."""
     for _ in range(_MOST_LINKS):
         if _COMMIT.fullmatch(text):
             return text
@@ -142,7 +141,7 @@ def _find_packed(name: str, repositories: Sequence[Path]) -> str | None:
 
 
 def _read_text(path: Path, most: int = _MOST_BYTES) -> str | None:
-    """Return the text of a file without blanks around it; nothing where it is no such file."""
+    """Return a file's stripped text; empty if it is no such file."""
     try:
         with open_file(path) as stream:
             return os.fsdecode(stream.read(most)).strip()

@@ -1,4 +1,4 @@
-"""The features of a manifest's images, where they were computed elsewhere; needs no torch."""
+"""Precomputed features of a manifest's images; needs no torch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def load_features(
     columns: Sequence[str] | None = None,
     apart: Collection[str] = (),
 ) -> tuple[ImageBank, FileHashes]:
-    """Read the features of a manifest's images.
+    """Read precomputed features of a manifest's images.
 
     Args:
         samples: The manifest.
         table: The file of features.
-        columns: Those that are wanted, in order; by default all.
-        apart: Columns that are no features.
+        columns: Feature columns, in order; by default all.
+        apart: Columns that are not features.
 
     Returns:
-        The features; for each image a hash of them as its content, and where its file is there, of
-        the file. An image that the table has no row for is among the unreadable.
+        The features; for each image a hash of them as its content and, if present, of its file.
+        Images without a row in the table are listed as unreadable.
 
     Raises:
         DataError: The table cannot be used, or has no row for any image.
@@ -60,7 +60,7 @@ def _hash_rows(samples: Samples, table: FeatureTable, rows: dict[str, int]) -> F
     with progress_bar("Looking at files") as advance:
         for done, cell in enumerate(cells, start=1):
             if cell in rows:
-                # With the path: equal features, of five counts say, do not make equal images.
+                # With the path: equal features (e.g. a few counts) do not make equal images.
                 content = hashlib.sha256(cell.encode())
                 content.update(table.values[rows[cell]].tobytes())
                 file, index = samples.locate(cell)
@@ -81,7 +81,7 @@ def _hash_file(path: Path) -> str | None:
 
 
 def note_absent(hashes: FileHashes) -> tuple[Finding, ...]:
-    """Note that copies cannot be looked for among images whose files are not there."""
+    """Note that copies cannot be searched for among images whose files are absent."""
     known = [found for found in hashes.files.values() if found.reason is None]
     absent = sum(found.pixels is None for found in known)
     if not absent:

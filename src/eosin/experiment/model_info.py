@@ -1,4 +1,4 @@
-"""Where a training's network begins, and where a model comes from."""
+"""Initial weights of a training, and provenance of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eosin.core.files import sha256_file
 from eosin.core.types import Samples
 from eosin.images.spacing import network_mpp
 
-#: What the first link of a chain is called.
+#: Name of the first link of a transfer chain.
 SOURCE = "source"
 RANDOM = "none"
 
@@ -22,12 +22,12 @@ _SIMULATED = " Trained on simulated images: it knows nothing of tissue."
 
 @dataclass(frozen=True)
 class Start:
-    """Where a backbone comes from.
+    """Source of a backbone's initial weights.
 
     Attributes:
         source: ``none``, ``imagenet``, or a safetensors file.
-        stage: What the link is called in ``model.json``.
-        frozen: What that training left as it was; nothing where it is not one of ours.
+        stage: The link's name in ``model.json``.
+        frozen: Part that its training kept frozen; ``None`` if that was not Eosin's.
     """
 
     source: str = RANDOM
@@ -37,17 +37,17 @@ class Start:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from; the part of ``model.json`` that the weights don't tell.
+    """Provenance of a model: the part of ``model.json`` that the weights do not contain.
 
     Attributes:
         architecture: Registered name, or ``ensemble``.
         arguments: Its arguments.
         samples: Labels and positive class.
-        preprocessing: From a decoded image to the input.
-        facts: What the data set says of itself.
-        fingerprint: Of the training data.
-        chain: The trainings that the backbone had behind it.
-        test_time: Views of an image that its judgement is averaged over.
+        preprocessing: Conversion of a decoded image to the input.
+        facts: Metadata of the data set.
+        fingerprint: Fingerprint of the training data.
+        chain: Transfer chain of the backbone.
+        test_time: Test-time augmentation: views whose predictions are averaged.
     """
 
     architecture: str
@@ -66,11 +66,11 @@ def draft_info(
     """Return a draft of ``model.json``, not calibrated.
 
     Args:
-        folder: Whose weights are written.
-        origin: Where the model comes from.
+        folder: Folder with the weights.
+        origin: Provenance of the model.
         params: Learnable weights.
-        macs: Multiply-accumulates an image.
-        parity: How far the exported network is from the trained one.
+        macs: Multiply-accumulates of one image.
+        parity: Differences of the exported from the trained network.
     """
     return ModelInfo(
         architecture=origin.architecture,

@@ -1,4 +1,4 @@
-"""ONNX files of the NumPy engine's networks and of the leak audit's features, made by PyTorch."""
+"""ONNX export, through PyTorch, of NumPy-engine networks and of the leak audit's extractor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from eosin.training.checkpoints import load_weights
 
 
 def export_twin(folder: ModelFolder, info: ModelInfo) -> OnnxNetwork:
-    """Write ``model.onnx`` of a folder whose weights are written.
+    """Write ``model.onnx`` beside ``model.safetensors``.
 
     Args:
-        folder: With ``model.safetensors``.
-        info: What the weights don't tell.
+        folder: With the weights.
+        info: The model's metadata.
 
     Returns:
         The file, opened.
@@ -42,7 +42,7 @@ def export_twin(folder: ModelFolder, info: ModelInfo) -> OnnxNetwork:
 
 
 class _FeatureExtractor(nn.Module):
-    """From images in [-1, 1], (B, 3, H, W), to each channel's mean and deviation, (B, 2 · C)."""
+    """Mean and deviation of each channel, (B, 2 · C), of images in [-1, 1], (B, 3, H, W)."""
 
     def __init__(self, backbone: nn.Module, blocks: int) -> None:
         super().__init__()
@@ -55,10 +55,10 @@ class _FeatureExtractor(nn.Module):
 
 
 def export_feature_extractor(blocks: int, input_px: tuple[int, int]) -> OnnxNetwork:
-    """Return the network with ImageNet's weights up to a block.
+    """Return the ImageNet feature extractor, cut after a block, as ONNX.
 
     Args:
-        blocks: How many of its seven.
+        blocks: Number of blocks to keep, of seven.
         input_px: Height and width of its images.
 
     Raises:

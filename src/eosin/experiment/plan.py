@@ -1,4 +1,4 @@
-"""``train --plan``: what a training would do, need and take."""
+"""Dry run of a training (``train --plan``): its steps, requirements and costs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from eosin.training.data import RECALIBRATED, Probe, embedded_part, needs_featur
 from eosin.training.sampler import EpochBatches, evaluation_interval
 
 _MEBIBYTE = 2**20
-#: Of every run folder: report, figures, pictures (1.3 to 2 MiB wherever it was looked at).
+#: Size of a run folder's report, figures, thumbnails (1.3 to 2 MiB measured).
 _PAGES_BYTES = 3 * _MEBIBYTE // 2
-#: What export and report load into the process when training has ended (90 to 150 MiB).
+#: Memory that export and report add after training (90 to 150 MiB).
 _AFTERWARDS_BYTES = 150 * _MEBIBYTE
 #: An image's row of inputs.parquet.
 _INPUT_BYTES = 12
@@ -32,7 +32,7 @@ _CLASS_BYTES = 20 + 8
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training would do, need and take.
+    """Result of a dry run: steps, requirements and costs of a training.
 
     Attributes:
         n_images: Readable images.
@@ -41,20 +41,20 @@ class Plan:
         classes: Images of each class.
         positive: The positive class of a binary task.
         n_patients: Known patients.
-        n_unknown_patients: Images whose patient is not known.
-        split: What the split wanted and got.
-        device: Where it would be trained.
+        n_unknown_patients: Images of unknown patient.
+        split: Requested and actual split.
+        device: Device of the training.
         params: Learnable weights.
-        macs: Multiply-accumulates an image.
+        macs: Multiply-accumulates of one image.
         trainings: Networks to train (folds × repeats).
-        steps: At most so many optimiser steps in all.
-        evaluations: At most so many evaluations of the validation part in all.
-        seconds: For these steps and their evaluations, from a probe of the training's own steps.
-        probe: What was measured.
-        cache_bytes: Disk of the decoded images, in the cache.
+        steps: Most optimiser steps in all.
+        evaluations: Most evaluations of the validation part in all.
+        seconds: Duration of these steps and evaluations, estimated by a probe.
+        probe: Measurements of the probe.
+        cache_bytes: Size of the decoded images in the cache.
         kept_bytes: Memory of images whose stain is normalised.
-        run_bytes: Disk of the run folder.
-        is_head_only: Whether a head is trained on features that are computed once.
+        run_bytes: Size of the run folder.
+        is_head_only: True if a head is trained on features that are computed once.
         stages: Trainings on other data that come first, by name.
     """
 
@@ -81,7 +81,7 @@ class Plan:
     stages: tuple[tuple[str, Plan], ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the plan as lines for people."""
+        """Return the plan as lines of text."""
         parts = ", ".join(
             f"{part.site or name} {part.n_images} ({part.n_groups} groups)"
             for name, part in self.split.parts.items()
@@ -144,13 +144,13 @@ def _duration(seconds: float) -> str:
 
 
 def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trainings: int) -> Plan:
-    """Count and probe.
+    """Count images, weights and steps, and time a probe of the training.
 
     Args:
         experiment: Recipe, readable samples, decoded images, device.
-        samples: With a ``split`` column; of folds the first.
-        split: What the split would be.
-        trainings: How many networks would be trained.
+        samples: With a ``split`` column; for folds, the first.
+        split: Report of the split.
+        trainings: Number of networks to train.
     """
     recipe, prepared = experiment.recipe, experiment.prepared
     experiment = fit_reading(experiment, samples)
@@ -197,17 +197,17 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
 def _run_bytes(params: int, recipe: Recipe, trainings: int, *, is_head_only: bool) -> int:
     """Add up weights, ONNX, best state, and the last checkpoint with the optimiser's moments."""
     moments = 1 if recipe.train.optimizer == "sgd" else 2
-    # A head's own states are small beside the network's.
+    # The states of a head are small beside the network's.
     states = 0 if is_head_only else 1 + 1 + moments
     one = 4 * params * (2 + states) + _PAGES_BYTES
-    # Folds end in an ensemble: all weights once more, twice.
+    # Folds end in an ensemble: all weights again, twice.
     ensemble = 4 * params * 2 * trainings + _PAGES_BYTES if trainings > 1 else 0
     return one * trainings + ensemble
 
 
 def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings: int) -> int:
     """Add up manifest, inputs, split and predictions; of many small images they are the most."""
-    # Paths start from the run folder.
+    # Paths are relative to the run folder.
     frame = relocated(samples, default_output(recipe.name)).frame
     manifest = len(frame.to_csv(index=False).encode())
     row = manifest // len(samples) + _CLASS_BYTES * len(samples.class_names)
@@ -215,6 +215,6 @@ def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings
     once = manifest + _INPUT_BYTES * len(samples) + len(split.model_dump_json(indent=2))
     if trainings == 1:
         return once + evaluated
-    # Every fold has its own; each image is in one pooled test part a repeat.
+    # Every fold has its own; each image is in one out-of-fold test part per repeat.
     pooled = row * len(samples) * recipe.data.split.repeats
     return once + trainings * (manifest + evaluated) + pooled

@@ -1,4 +1,4 @@
-"""From a recipe to readable samples: names first, then files."""
+"""Preparation of a recipe's samples: names are checked first, then files."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """Readable samples and what is known of them.
+    """Readable samples with facts, hashes and index for the audit.
 
     Attributes:
-        samples: Without the unreadable ones, without a split.
-        facts: What the data set says of itself.
-        skipped: What could not be read.
-        hashes: Of files and pixels, for the audit.
+        samples: Readable samples, without a split.
+        facts: Metadata of the data set.
+        skipped: Unreadable images.
+        hashes: Hashes of files and pixels, for the audit.
         fingerprint: Changes when paths, labels, groups or files change.
         bank: The decoded images.
-        notes: What the audit of any split must add.
-        image_index: What near-duplicates are looked for in.
-        near_duplicates: What was found there, whatever the split.
+        notes: Notes for the audit of any split.
+        image_index: Index for the near-duplicate search.
+        near_duplicates: Result of that search, whatever the split.
         named: Columns whose names the audit compares by spelling.
         joined: Groups that were joined because they belong together.
     """
@@ -91,7 +91,7 @@ class Prepared:
     joined: tuple[JoinedGroups, ...] = ()
 
     def audit(self, samples: Samples) -> AuditReport:
-        """Look for leaks between the parts of the samples; they carry a ``split`` column."""
+        """Audit the parts of the samples for leaks; they carry a ``split`` column."""
         found = audit_samples(
             samples, hashes=self.hashes, near_duplicates=self.near_duplicates, named=self.named
         )
@@ -106,7 +106,7 @@ class Prepared:
 
 
 def log_repair(prepared: Prepared) -> None:
-    """Say which groups were joined; a plan prints them with its audit instead."""
+    """Log which groups were joined; a dry run prints them with its audit instead."""
     if prepared.joined:
         for line in (describe_repair(prepared.joined), *list_joined(prepared.joined)):
             _LOG.info(line)
@@ -148,7 +148,7 @@ def _resolve_data(data: DataSection, seed: int) -> DataSection:
 def resolve_root(section: DataSection, seed: int) -> Path:
     """Return the folder of a named data set.
 
-    A phantom without a folder goes into the cache, one folder a set of options.
+    A phantom without a folder is in the cache, one folder for each set of options.
     """
     name = str(section.dataset)
     if DATASETS.get(name).needs_root:
@@ -161,7 +161,7 @@ def resolve_root(section: DataSection, seed: int) -> Path:
 
 
 def resolve_manifest(path: str) -> Path:
-    """Return a recipe's table as an absolute path; ``$NAME`` and ``~`` expand.
+    """Return the absolute path of a recipe's table; ``$NAME`` and ``~`` expand.
 
     Raises:
         RecipeError: It is a pipe.
@@ -176,11 +176,11 @@ def resolve_manifest(path: str) -> Path:
 
 
 def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:
-    """List the recipe's samples and the facts of their data set.
+    """List the recipe's samples and their data set's metadata.
 
     Args:
         section: With resolved paths.
-        seed: The recipe's seed, which a phantom is drawn from.
+        seed: The recipe's seed; seeds a phantom.
 
     Raises:
         DataError: The folder or manifest is missing or does not fit.
@@ -229,14 +229,14 @@ def _columns(section: DataSection, *, independent: bool) -> Columns:
 
 
 def _facts_beside(manifest: Path, name: str) -> dict[str, Any]:
-    """Return the facts that travel with a manifest: those of its run, or of its phantom.
+    """Return the metadata beside a manifest: of its run, or of its phantom.
 
-    What was simulated, or came under a licence, stays so when a run's manifest is used again.
+    Simulated or licensed data stay so when a run's manifest is used again.
     """
     run = RunFolder(manifest.parent)
     if manifest.name == run.manifest.name and run.environment.exists():
         return read_document(run.environment, Environment).dataset
-    if manifest.name == run.manifest.name and run.recipe.exists():  # a run that is not finished
+    if manifest.name == run.manifest.name and run.recipe.exists():  # an unfinished run
         data = read_recipe(run.recipe).data
         if data.dataset is not None:
             return declared_facts(data.dataset, data.options).as_dict()
@@ -270,12 +270,12 @@ def _narrow(samples: Samples, section: DataSection) -> Samples:
 
 
 def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
-    """List the recipe's images and read those that the cache does not hold yet.
+    """List the recipe's images and read those not yet in the cache.
 
     Args:
         recipe: As :func:`resolve_recipe` returns it.
-        is_new: Whether a run starts with them, so that what a recipe must settle is asked for; a
-            run of an earlier version goes on as it was started.
+        is_new: True for a new run, whose positive class must be settled; a run of an earlier
+            version continues as it was started.
 
     Raises:
         EosinError: A folder or manifest is wrong, or no image can be read.

@@ -1,4 +1,4 @@
-"""What ``train --resume`` insists on: the same recipe and the same data, or it names the change."""
+"""Validation of a resumed run: its recipe and data must be those that it was started with."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from eosin.experiment.prepare import Prepared
 from eosin.recipe import Recipe, read_recipe
 from eosin.runs.finished import read_run_recipe
 
-#: Of the process that works in a run folder.
+#: Lock of the process that works in a run folder.
 _LOCK = ".training.lock"
-#: Of a SHA-256's hexadecimal digits: enough to tell two files apart, and a fourth of the size.
+#: Digits kept of a SHA-256: enough to distinguish files, a quarter of its length.
 _DIGITS = 16
-#: What of a manifest decides about split, audit and evaluating, beside the path.
+#: Columns of a manifest that affect split, audit and evaluation, besides the path.
 _NAMED = tuple(dict.fromkeys(("label", "group", *OPTIONAL, "accession")))
-#: Those of them that a split is drawn from.
+#: Those of them that determine the split.
 _DIVIDING = tuple(name for name in _NAMED if name not in {"magnification", "mpp"})
-#: Columns of the notes that the fingerprint is over.
+#: Columns of the notes that the fingerprint covers.
 _FINGERPRINTED = {"path", "label", "group", "content"}
 
 
 def find_run(folder: Path) -> RunFolder:
-    """Return the run that a folder holds.
+    """Return the run in a folder.
 
     Raises:
-        ArtifactError: It holds none that could be gone on with.
+        ArtifactError: It holds no run that can be resumed.
     """
     run = RunFolder(folder)
     if not run.recipe.exists():
@@ -62,10 +62,10 @@ def find_run(folder: Path) -> RunFolder:
 
 @contextmanager
 def work_alone(run: RunFolder) -> Iterator[None]:
-    """Hold a run folder: two processes in one would remove each other's files.
+    """Lock a run folder, as two processes in one would remove each other's files.
 
     Raises:
-        OutputError: Another process holds it.
+        OutputError: Another process holds the lock.
     """
     with locked(run.root / _LOCK) as is_alone:
         if not is_alone:
@@ -76,7 +76,7 @@ def work_alone(run: RunFolder) -> Iterator[None]:
 
 
 def clean_unbegun(folder: Path) -> None:
-    """Make empty again a folder whose run was killed before its recipe was written."""
+    """Empty a folder whose run was killed before its recipe was written."""
     if folder.is_dir() and all(_is_before_recipe(path) for path in folder.iterdir()):
         clean_partial(folder, _is_before_recipe)
         (folder / _LOCK).unlink(missing_ok=True)
@@ -87,12 +87,12 @@ def _is_before_recipe(path: Path) -> bool:
 
 
 def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
-    """Refuse to go on with a run that was started from another recipe.
+    """Refuse to resume a run that was started from another recipe.
 
     Where the images are may change: :func:`check_same_data` compares the images themselves.
 
     Raises:
-        RecipeError: Naming the first key that differs.
+        RecipeError: Names the first key that differs.
     """
     before, after = (_without_places(one) for one in (read_recipe(run.recipe), recipe))
     changed = _first_difference(before, after)
@@ -104,7 +104,7 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
 
 
 def _without_places(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe's values without the folders and tables of its images."""
+    """Return a recipe's values without the paths of its images."""
     values = recipe.model_dump()
     for section in (values["data"], *(stage["data"] for stage in values["transfer"]["stage"])):
         for key in ("root", "manifest"):
@@ -114,7 +114,7 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
 
 def _first_difference(before: object, after: object, key: str = "") -> str | None:
     if isinstance(before, dict) and isinstance(after, dict):
-        # Of both: a table such as model.arguments may have gained a key, or lost one.
+        # Of both: a table such as model.arguments may have gained or lost a key.
         for name in {**before, **after}:
             found = _first_difference(
                 before.get(name), after.get(name), f"{key}.{name}" if key else str(name)
@@ -126,17 +126,17 @@ def _first_difference(before: object, after: object, key: str = "") -> str | Non
 
 
 def check_same_data(run: RunFolder, prepared: Prepared) -> None:
-    """Refuse to go on with a run that was started from other images, or from another table of them.
+    """Refuse to resume a run that was started from other images, or from another table of them.
 
     Raises:
-        ArtifactError: Naming the first image that differs, and in what.
+        ArtifactError: Names the first image that differs, and how.
     """
     if not run.inputs.exists() and not run.environment.exists():
         return  # killed before anything was computed from the data
-    # The fingerprint knows neither the manifest's own split nor the order of its rows.
+    # The fingerprint covers neither the manifest's own split nor the order of its rows.
     changes = _changes(run, prepared)
-    # That of an earlier version is over names as they were before cleaning; where what it is over
-    # is noted in full, the notes decide.
+    # An earlier version's fingerprint covers names before cleaning; if all of its columns
+    # are noted, the notes decide.
     if not changes and (_is_noted_in_full(run) or _has_fingerprint(run, prepared.fingerprint)):
         return
     what = changes[0] if changes else "images, labels or groups are others"
@@ -149,12 +149,12 @@ def check_same_data(run: RunFolder, prepared: Prepared) -> None:
 
 
 def record_data(run: RunFolder, prepared: Prepared) -> None:
-    """Keep what :func:`check_same_data` names a change by."""
+    """Record the data for :func:`check_same_data`."""
     write_table(run.inputs, _data(prepared))
 
 
 def _data(prepared: Prepared) -> Any:
-    """Return the path, the columns that count and the content of every image, in their order."""
+    """Return path, relevant columns and content hash of every image, in order."""
     frame = prepared.samples.frame
     hashes = [prepared.hashes.of_file(path) for path in frame["path"]]
     content = [((one and one.content) or "")[:_DIGITS] for one in hashes]
@@ -163,7 +163,7 @@ def _data(prepared: Prepared) -> Any:
 
 
 def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
-    """Return a sentence for every image that is gone, new, or otherwise than it was."""
+    """Return a sentence for every image that is gone, new, or changed."""
     if not run.inputs.exists():
         return []
     was_table = read_written(run.inputs).astype(object)
@@ -188,7 +188,7 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
             found.append(f"{path} was listed {len(before[path])} times, is {len(after[path])}")
         for was, now in zip(before[path], after[path], strict=False):
             found += _differences(path, names, was, now)
-    # Order and augmentation go by an image's place in the table.
+    # Order and augmentation depend on an image's row in the table.
     return sorted(found) or ["the rows are in another order"]
 
 
@@ -197,19 +197,14 @@ def _has_fingerprint(run: RunFolder, fingerprint: str) -> bool:
 
 
 def _is_noted_in_full(run: RunFolder) -> bool:
-    """Return whether a run noted all that the fingerprint is over."""
+    """Return True if a run noted every column that the fingerprint covers."""
     return run.inputs.exists() and set(read_written(run.inputs)) >= _FINGERPRINTED
 
 
 def _clean_noted(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Clean what a run noted as tables are cleaned today; an earlier version took cells verbatim.
-
-    Args:
-        was: What the run noted.
-        now: The same columns of today's table.
-    """
+    """Clean a run's noted columns as tables are cleaned today; earlier versions kept them raw."""
     cleaned = was.copy()
-    with suppress(ManifestError):  # an odd cell stays: today's table has another, or is refused
+    with suppress(ManifestError):  # an invalid cell stays: today's table differs, or is refused
         clean_cells(cleaned, "label", "the run's table")
     if list(was["path"]) == list(now["path"]):
         for column in cleaned.columns.difference(["path", "content"]):
@@ -225,9 +220,9 @@ def _clean_noted(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
 
 def _divides_equally(was: pd.DataFrame, cleaned: pd.DataFrame) -> bool:
-    """Return whether cleaning changed neither which rows are together nor the order of names.
+    """Return True if cleaning changed neither the grouping of rows nor the order of names.
 
-    Else a run that is not finished would go on with another split than it was started with.
+    Otherwise an unfinished run would continue with another split than it was started with.
     """
     return all(
         (was[column].rank(method="dense") == cleaned[column].rank(method="dense")).all()
@@ -236,7 +231,7 @@ def _divides_equally(was: pd.DataFrame, cleaned: pd.DataFrame) -> bool:
 
 
 def _by_path(table: Any) -> dict[str, list[tuple[str, ...]]]:
-    """Return the other cells of each row by path, which a table may list twice."""
+    """Return the other columns of each row by path, which a table may list twice."""
     found = defaultdict(list)
     for path, *cells in sorted(table.itertuples(index=False)):
         found[path].append(tuple(cells))

@@ -49,8 +49,8 @@ def fit_split(
     Args:
         experiment: Recipe, images, device.
         division: The split, with its audit.
-        run: The run folder, which may hold a checkpoint to go on from.
-        label: Prefix of what is said, e.g. ``"fold 2 of 5: "``.
+        run: The run folder, which may hold a checkpoint to resume from.
+        label: Prefix of log lines, e.g. ``"fold 2 of 5: "``.
 
     Returns:
         The contents of ``metrics.json``.
@@ -89,7 +89,7 @@ def fit_split(
 
 
 def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
-    """Fit what the reading of images takes from a split's training part, and from nothing else."""
+    """Fit intensity window and stain reference on a split's training part alone."""
     train, recipe = samples.part("train"), experiment.recipe
     bank = experiment.bank.reading(experiment.bank.fit_window(train, recipe.data.percentiles))
     if recipe.stain.is_on:
@@ -101,14 +101,14 @@ def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
 
 
 def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
-    """Return what a training on one split works on, its training part as an epoch shows it.
+    """Return a split's training inputs, with copies and balancing of the training part.
 
     Args:
         experiment: Recipe, images with their fitted window, device.
         samples: With a ``split`` column.
 
     Raises:
-        DataError: SMOTE is wanted of a class with one training image.
+        DataError: SMOTE is requested for a class with one training image.
     """
     recipe = experiment.recipe
     train, val = (
@@ -171,7 +171,7 @@ def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]
 def _evaluate_parts(
     experiment: Experiment, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
 ) -> tuple[ModelInfo, dict[str, Evaluated], list[Any]]:
-    """Calibrate on validation, lock threshold and abstention, then look at the test part once."""
+    """Calibrate and tune thresholds on validation, then evaluate the test part once."""
     evaluate = experiment.recipe.evaluate
     classifier = Classifier(run.model, info=draft)
     logits = {name: classifier.logits(experiment.bank.of(part)) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""Samples divided as a recipe asks, and what the audit says of it."""
+"""Division of samples as a recipe asks, with its leak audit."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Division:
     """Samples divided as the recipe asks: one split, or folds.
 
     Attributes:
-        samples: With a ``split`` column; for folds, the samples as they came.
-        report: What the split wanted and got.
-        audit: What the leak audit found.
+        samples: With a ``split`` column; for folds, the samples unchanged.
+        report: Requested and actual split.
+        audit: Findings of the leak audit.
         folds: The split of each, by repeat and fold; empty for a single split.
     """
 
@@ -40,7 +40,7 @@ class Division:
 
     @property
     def evaluated(self) -> Samples:
-        """The images that are evaluated: the test part, or with folds all."""
+        """The images to evaluate: the test part, or with folds all."""
         return self.samples if self.folds else self.samples.part("test")
 
     def with_leaks(self, leaks: Sequence[Finding]) -> Division:
@@ -50,7 +50,7 @@ class Division:
 
 
 def divide(recipe: Recipe, prepared: Prepared) -> Division:
-    """Split the samples and audit the split.
+    """Split the samples and audit the split for leaks.
 
     Raises:
         SplitError: The groups do not allow the split.
@@ -70,13 +70,13 @@ def divide(recipe: Recipe, prepared: Prepared) -> Division:
 
 
 def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:
-    """Refuse a strict training whose split leaks; say it of any other.
+    """Refuse a strict training whose split leaks; log the leak of any other.
 
-    Names that differ only in spelling stop a strict training even where this split happens to keep
+    Names that differ only in spelling stop a strict training even if this split happens to keep
     them together.
 
     Raises:
-        LeakError: Naming the first leak.
+        LeakError: Names the first leak.
     """
     found = audit.leaks + [
         one for one in audit.findings if one.kind == "alike_names" and one.severity != "leak"
@@ -101,7 +101,7 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:
 
 
 def _locate(finding: Finding) -> str:
-    """Return the images of the first pair where the message names none: of alike names."""
+    """Return the images of a similar-names finding's first pair, which its message omits."""
     if finding.kind != "alike_names":
         return ""
     pair = finding.pairs[0]
@@ -109,7 +109,7 @@ def _locate(finding: Finding) -> str:
 
 
 def _suggest(data: DataSection, finding: Finding) -> str:
-    """Return what removes a leak, options as they are typed."""
+    """Return a hint that removes a leak, with command-line options."""
     if any((pair.split_a or "").startswith("stage ") for pair in finding.pairs):
         distinct = f", or {_DISTINCT}" if finding.kind == "alike_names" else ""
         return f"Leave these images or groups out of the stage's data{distinct}"

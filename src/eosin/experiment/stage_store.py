@@ -1,8 +1,8 @@
-"""Finished stages, kept for other runs: an equal one is trained once, whichever run asks first.
+"""Cache of finished stages: an equal stage is trained once, whichever run needs it first.
 
-They lie in the user's cache folder, one folder a fingerprint: of the recipe, the images and their
-split, the weights that it began with, and the packages that compute. What the folder holds can be
-made again: nothing fails because it is full, damaged or gone.
+Each is a folder of the user's cache, named by a fingerprint of the recipe, the images and their
+split, the initial weights, and the packages that compute. The cache can always be rebuilt: nothing
+fails because it is full, damaged or absent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eosin.experiment.prepare import Prepared
 from eosin.experiment.split import Division
 from eosin.recipe import Recipe, recipe_to_toml
 
-#: What a run is called, where its images lie and what it tells beside changes no weight.
+#: Recipe keys that change no weight: names, image paths, output options.
 _UNSEEN: Any = {
     "name": True,
     "description": True,
@@ -37,18 +37,18 @@ _UNSEEN: Any = {
     "transfer": {"source"},
     "train": {"threads", "loggers", "checkpoint_minutes"},
 }
-#: What begins the names of folders that are being copied.
+#: Prefix of folders that are being copied.
 _UNFINISHED = ".copying-"
-#: Checkpoints are three times the model and of no use once it is finished; a page is written anew,
-#: with the names of the run that it then belongs to.
+#: Checkpoints are three times the model's size and useless once it is finished; the report is
+#: rewritten, with the names of the run that it then belongs to.
 _LEFT_OUT = shutil.ignore_patterns("*.ckpt", "best-*", "report.html", "logs", ".*.tmp*")
 
 
 def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) -> str:
-    """Return what two stages share that end in the same weights.
+    """Return a stage's fingerprint; equal fingerprints mean equal weights.
 
     Args:
-        recipe: Of the stage by itself, with its source.
+        recipe: Recipe of the stage by itself, with its source.
         prepared: Its images.
         division: Their split.
     """
@@ -67,15 +67,15 @@ def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) ->
 
 
 def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
-    """Copy an equal stage into a run.
+    """Copy an equal stage from the cache into a run.
 
     Args:
         fingerprint: From :func:`fingerprint_stage`.
-        place: Where the stage goes; must not exist.
-        recipe: Of the stage, as this run calls it.
+        place: Destination; must not exist.
+        recipe: Recipe of the stage, with this run's names.
 
     Returns:
-        Whether there was one.
+        True if there was one.
     """
     kept = RunFolder(stages_folder() / fingerprint)
     if not kept.metrics.exists():
@@ -94,17 +94,17 @@ def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
             list_run_files(copy)
             copy.root.rename(place.root)
     except ArtifactError:
-        # Damaged: one that is trained anew takes its place.
+        # Damaged: a newly trained one replaces it.
         shutil.rmtree(kept.root, ignore_errors=True)
         return False
     except (OSError, OutputError):
-        # Another process clears the cache, or the disk is full: the training will tell.
+        # Another process clears the cache, or the disk is full, which the training will report.
         return False
     return True
 
 
 def keep_stage(fingerprint: str, place: RunFolder) -> None:
-    """Copy a finished stage into the cache; without a word where that fails.
+    """Copy a finished stage into the cache; failures are ignored.
 
     Args:
         fingerprint: From :func:`fingerprint_stage`.
@@ -115,12 +115,12 @@ def keep_stage(fingerprint: str, place: RunFolder) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as temporary:
             copy = shutil.copytree(place.root, Path(temporary) / "stage", ignore=_LEFT_OUT)
-            # Fails where another process was faster: theirs is as good.
+            # Fails if another process was faster: its copy is as good.
             copy.rename(folder / fingerprint)
 
 
 def stages_folder() -> Path:
-    """Return where finished stages are kept."""
+    """Return the cache folder of finished stages."""
     return cache_folder() / "stages"
 
 
@@ -129,8 +129,8 @@ class Kept:
     """A finished stage in the cache.
 
     Attributes:
-        folder: Where it lies.
-        n_bytes: Disk that it takes.
+        folder: Its path.
+        n_bytes: Its size on disk.
     """
 
     folder: Path
@@ -138,7 +138,7 @@ class Kept:
 
 
 def list_stages() -> list[Kept]:
-    """List the finished stages, and what a killed process left of copying one."""
+    """List the finished stages, and incomplete copies of killed processes."""
     folder = stages_folder()
     places = sorted(folder.iterdir()) if folder.is_dir() else []
     return [
@@ -148,7 +148,7 @@ def list_stages() -> list[Kept]:
 
 
 def clear_stages() -> list[Kept]:
-    """Remove them all; returns what there was."""
+    """Remove all stages; return what was removed."""
     found = list_stages()
     shutil.rmtree(stages_folder(), ignore_errors=True)
     return found

@@ -1,4 +1,4 @@
-"""What the stain of a run's images is normalised to, fitted on the training part or on a file."""
+"""Stain reference of a run, fitted on the training part or on a file."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from eosin.images.staining import TILES_PER_UNIT, NormalisedStore, Rows, each, j
 from eosin.recipe.schema import StainSection
 from eosin.stain import METHODS
 
-#: Tiles of the training part that a reference is fitted on, and units where it is fitted by unit.
+#: Most tiles of the training part that a reference is fitted on, and units if fitted by unit.
 _FITTED_TILES, _FITTED_UNITS = 512, 64
 
 
 def fit_reference(
     section: StainSection, store: Rows, rows: IntArray, samples: Samples, seed: int
 ) -> StainReference:
-    """Fit what images are made to look like.
+    """Fit the stain reference.
 
     Args:
         section: Method, source of the reference, unit.
-        store: Images as they are.
-        rows: Of the training part, shape (N,), or (N, M) of stacks, negative where one lacks.
+        store: Images before normalisation.
+        rows: Rows of the training part, shape (N,), or (N, M) of stacks, negative if absent.
         samples: The training part, N rows.
-        seed: Chooses among more tiles than are needed.
+        seed: Seed of the choice of tiles.
 
     Raises:
-        DataError: The file, or no image of the training part, has a stain that can be told.
+        DataError: No stain can be estimated from the file, or from any training image.
     """
     normaliser = METHODS.get(section.method)()
     shown: dict[str, Any] = {"unit": section.unit}
@@ -63,7 +63,7 @@ def fit_reference(
 
 
 def _tiles_of(rows: IntArray, names: list[str], seed: int) -> dict[str, list[int]]:
-    """Return the rows of each named unit, shuffled; an image without a name is one by itself."""
+    """Return the rows of each named unit, shuffled; an unnamed image is a unit by itself."""
     found: dict[str, list[int]] = defaultdict(list)
     for place in generator(seed, "stain").permutation(len(names)).tolist():
         known = [row for row in np.atleast_1d(rows[place]).tolist() if row >= 0]
@@ -72,15 +72,15 @@ def _tiles_of(rows: IntArray, names: list[str], seed: int) -> dict[str, list[int
 
 
 def _spread(tiles: dict[str, list[int]]) -> tuple[list[int], None]:
-    """Choose one tile of each group, then a second, so that none has the say by its size."""
+    """Choose one tile of each group, then a second, so that no group dominates by its size."""
     ranked = [(rank, row) for mine in tiles.values() for rank, row in enumerate(mine)]
-    # Not by row: where an image lies in the cache must not choose.
+    # Not by row: the choice must not depend on an image's position in the cache.
     ranked.sort(key=lambda pair: pair[0])
     return [row for _, row in ranked[:_FITTED_TILES]], None
 
 
 def _whole_units(tiles: dict[str, list[int]]) -> tuple[list[int], list[str]]:
-    """Choose units, and enough tiles of each to tell its stain."""
+    """Choose units, and enough tiles of each to estimate its stain."""
     kept = {name: tiles[name][:TILES_PER_UNIT] for name in list(tiles)[:_FITTED_UNITS]}
     return [row for mine in kept.values() for row in mine], [
         name for name, mine in kept.items() for _ in mine
@@ -89,12 +89,12 @@ def _whole_units(tiles: dict[str, list[int]]) -> tuple[list[int], list[str]]:
 
 @dataclass(frozen=True)
 class Treated:
-    """Images whose stain was normalised where it could be.
+    """Counts of images whose stain was normalised, and of those left unchanged.
 
     Attributes:
-        reference: What they were made to look like.
-        totals: How many of each split.
-        unchanged: Those that came back as they were.
+        reference: The stain reference.
+        totals: Images of each split.
+        unchanged: Images that normalisation returned unchanged.
     """
 
     reference: StainReference
@@ -103,15 +103,15 @@ class Treated:
 
 
 def find_unchanged(store: Any, rows: IntArray, samples: Samples) -> list[Treated]:
-    """Tell which images came back as they were.
+    """Find the images that stain normalisation returned unchanged.
 
     Args:
-        store: Where the images lie.
-        rows: Theirs, shape (N,), or (N, M) of stacks, negative where one lacks.
-        samples: Theirs, with a ``split`` column.
+        store: Holds the images.
+        rows: Their rows, shape (N,), or (N, M) of stacks, negative if absent.
+        samples: Their table, with a ``split`` column.
 
     Returns:
-        One item; none where stain was not normalised.
+        One item; none if stain was not normalised.
     """
     if not isinstance(store, NormalisedStore):
         return []
@@ -132,12 +132,12 @@ def find_unchanged(store: Any, rows: IntArray, samples: Samples) -> list[Treated
 
 
 def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
-    """Write ``stain.json``; nothing where stain was not normalised.
+    """Write ``stain.json``; nothing if stain was not normalised.
 
     Args:
         run: The run folder.
-        treated: What was found of one or several models' images.
-        root: The folder that their paths start from.
+        treated: Results for the images of one or several models.
+        root: The folder that their paths are relative to.
     """
     if not treated:
         return
@@ -165,14 +165,14 @@ def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
 
 
 def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Samples) -> None:
-    """Write ``stain.json`` of an ensemble: what of the evaluated images a member left as it was.
+    """Write ``stain.json`` of an ensemble: evaluated images that a member left unchanged.
 
-    Whether a stain can be told depends on the image and the method, not on the reference.
+    Whether a stain can be estimated depends on the image and the method, not on the reference.
 
     Args:
         run: The ensemble's folder.
         member: A member's run folder.
-        reference: The ensemble's; nothing is written without.
+        reference: The ensemble's; without one, nothing is written.
         evaluated: The images that it was evaluated on, with a ``split`` column.
     """
     if reference is None or not member.stain.exists():
@@ -197,8 +197,8 @@ def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:
 
     Args:
         run: The run folder.
-        places: Of the folds.
-        name: What the held-out images are called together.
+        places: Run folders of the folds.
+        name: Name of the held-out images as one split.
     """
     treated = []
     for place in places:

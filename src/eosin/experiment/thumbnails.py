@@ -1,4 +1,4 @@
-"""The small pictures that a report shows: examples, augmented copies, confident mistakes."""
+"""Thumbnails of a report: examples, augmented copies, confident mistakes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SIDE_PX = 160
 _EXAMPLES_PER_CLASS = 6
 _AUGMENTED = 8
 _MISTAKES = 12
-#: Pairs that the audit found alike: of one finding, and in all.
+#: Near-duplicate pairs shown: of one finding, and in all.
 _PAIRS_PER_FINDING, _PAIRS = 4, 16
 
 
@@ -40,7 +40,7 @@ def write_thumbnails(
         run: The run folder.
         division: Its samples with a ``split`` column; examples come from the training part.
         evaluated: The test part, for the mistakes.
-        experiment: Decoded images, and how the network saw them.
+        experiment: Decoded images, and the network's view of them.
     """
     samples, bank, recipe = division.samples, experiment.bank, experiment.recipe
     train = samples.part("train")
@@ -59,7 +59,7 @@ def write_thumbnails(
 def _pictures_of_files(
     run: RunFolder, train: Samples, evaluated: Evaluated, seed: int
 ) -> list[SampleThumbnail]:
-    """Save pictures of images whose features alone were needed; none where a file lacks."""
+    """Save thumbnails of images of which only features were needed; none if a file is absent."""
     files = ThumbnailFiles()
     try:
         return _examples(run, train, files, seed) + mistakes(run, evaluated, files)
@@ -94,7 +94,7 @@ def _saved(
 
 
 def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
-    """Choose rows of one class from as many different groups as there are."""
+    """Choose rows of one class from as many groups as possible."""
     shuffled = generator(seed, "pictures").permutation(rows)
     groups = train.groups
     seen: dict[str, int] = {}
@@ -110,12 +110,12 @@ def _spread(train: Samples, rows: IntArray, seed: int) -> IntArray:
 def _augmented(
     run: RunFolder, train: Samples, bank: ImageBank, policy: Policy, copies: int, seed: int
 ) -> list[SampleThumbnail]:
-    """Show images as the network saw them in the first epoch."""
+    """Save images as the network saw them in the first epoch."""
     rows = generator(seed, "pictures", "augmented").permutation(len(train))[:_AUGMENTED]
     rows = np.sort(rows)
     chosen = train.where(np.isin(np.arange(len(train)), rows))
     images = bank.of(chosen)[:]
-    # Fixed copies follow each other: one of each image, another each time.
+    # Fixed copies are consecutive: one of each image, another each time.
     index = rows * copies + np.arange(len(rows)) % copies
     drawn = policy.draw(seed, 0, index, channels=images.shape[-1])
     images = augment_bytes(images, drawn)
@@ -128,7 +128,7 @@ def _augmented(
 def mistakes(
     run: RunFolder, evaluated: Evaluated, bank: ImageBank | ThumbnailFiles
 ) -> list[SampleThumbnail]:
-    """Save the images that the model got wrong with most confidence."""
+    """Save the most confident mistakes of the model."""
     confidence = evaluated.probabilities.max(axis=1)
     saved = []
     for n, row in enumerate(find_mistakes(evaluated)):
@@ -146,7 +146,7 @@ def mistakes(
 def _pairs(
     run: RunFolder, samples: Samples, audit: AuditReport, bank: ImageBank
 ) -> list[SampleThumbnail]:
-    """Save pairs that the audit found alike."""
+    """Save the pairs that the audit found to be near-duplicates."""
     paths = list(samples.frame["path"])
     row_of = {path: row for row, path in reversed(list(enumerate(paths)))}
     chosen = [
@@ -166,7 +166,7 @@ def _pairs(
 
 
 def find_mistakes(evaluated: Evaluated) -> IntArray:
-    """Return the rows that the model got wrong with most confidence, the surest first."""
+    """Return the rows of the most confident mistakes, the most confident first."""
     confidence = evaluated.probabilities.max(axis=1)
     wrong = np.flatnonzero(evaluated.predicted != evaluated.samples.targets)
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]

@@ -1,4 +1,4 @@
-"""Trainings on other data that come before a recipe's own: each a run folder, trained once."""
+"""Stages of transfer: trainings on other data before a recipe's own, each a run folder."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """One training that comes first.
+    """One stage of transfer.
 
     Attributes:
-        number: From 1.
-        section: Of the recipe.
-        recipe: The training by itself; where it starts is settled when its turn comes.
+        number: Number, from 1.
+        section: Its section of the recipe.
+        recipe: The training by itself; its initial weights are set when it runs.
         prepared: Its images.
         division: Its split.
     """
@@ -49,7 +49,7 @@ class Stage:
 def prepare_stages(
     recipe: Recipe, prepared: Prepared, division: Division
 ) -> tuple[list[Stage], list[Finding]]:
-    """List the images of every stage, and look for them in what the recipe is evaluated on.
+    """Prepare every stage, and search the evaluated images for its images.
 
     Args:
         recipe: Resolved, with its stages.
@@ -81,7 +81,7 @@ def prepare_stages(
 
 
 def _may_share_groups(a: DataSection, b: DataSection) -> bool:
-    """Manifests do not tell where they come from: a name they share may be one patient's."""
+    """Return True if a shared group name of two data sections may mean the same patient."""
     if a.dataset is None or b.dataset is None:
         return True
     is_simulated = DATASETS.get(a.dataset).facts.simulated
@@ -105,22 +105,22 @@ def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
 
 
 def plan_stage(stage: Stage) -> Plan:
-    """Say what one stage would do, need and take."""
+    """Return the dry run of one stage."""
     experiment = open_experiment(stage.recipe, stage.prepared, Stopwatch())
     return make_plan(experiment, stage.division.samples, stage.division.report, 1)
 
 
 def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool) -> Start:
-    """Train every stage that is not finished.
+    """Train every unfinished stage.
 
     Args:
-        run: The whole run's folder; each stage goes into its ``stages/<n>-<name>``.
+        run: The whole run's folder; each stage is in ``stages/<n>-<name>``.
         recipe: The whole recipe.
         stages: In their order.
-        allow_leak: Go on where a stage's own split leaks.
+        allow_leak: Continue if a stage's own split leaks.
 
     Returns:
-        Where the recipe's own training begins.
+        Initial weights of the recipe's own training.
     """
     start = Start(recipe.transfer.source)
     for stage in stages:
@@ -132,17 +132,17 @@ def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_lea
 
 
 def note_stage_places(run: RunFolder, recipe: Recipe) -> None:
-    """Note in the stages of a finished run where their images are now.
+    """Update the paths of images in the stages of a finished run.
 
-    The images of a stage are read only where the recipe names another place than the stage does:
-    a finished run does not need them.
+    A stage's images are read only if the recipe names another path than the stage does: a
+    finished run does not need them.
 
     Args:
         run: The whole run.
-        recipe: Its recipe, with the new places.
+        recipe: Its recipe, with the new paths.
 
     Raises:
-        ArtifactError: Other images are in the new place.
+        ArtifactError: Other images are at the new path.
     """
     for number, section in enumerate(recipe.transfer.stage, start=1):
         place = run.stage(number, section.name)
@@ -156,7 +156,7 @@ def note_stage_places(run: RunFolder, recipe: Recipe) -> None:
 
 
 def _started_there(recipe: Recipe, place: RunFolder) -> Recipe:
-    """Return the recipe with the start as it was told: the whole run may have been moved."""
+    """Return the recipe with the recorded initial weights: the whole run may have been moved."""
     shown = {"source": read_recipe(place.recipe).transfer.source}
     return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update=shown)})
 

@@ -17,12 +17,12 @@ from eosin.recipe.section import Section
 from eosin.stain import METHODS
 from eosin.training.tuning import Tuning
 
-#: How features stay the same.
+#: Settings that keep features the same.
 _STILL = (
     'Set transfer.freeze = "backbone", no transfer.unfreeze_every, and either no augmentation or '
     "augment.copies"
 )
-#: What speaks of images: refused where it is not as by default.
+#: Keys that concern images: refused unless at their defaults.
 _OF_IMAGES = {
     "model": ("input_px", "preprocessing"),
     "data": ("fuse", "channels", "channel_names"),
@@ -33,11 +33,11 @@ _OF_IMAGES = {
 
 
 def check_names(recipe: Recipe) -> None:
-    """Refuse, before any data is read, names and arguments that nothing is registered under.
+    """Refuse, before any data is read, unregistered names and wrong arguments.
 
     Raises:
         UnknownNameError: With close matches.
-        RecipeError: An argument or input size that the network does not take.
+        RecipeError: An argument or input size that the network does not accept.
     """
     stages = recipe.transfer.stage
     for section in (recipe.data, *(stage.data for stage in stages)):
@@ -60,14 +60,14 @@ def check_names(recipe: Recipe) -> None:
 
 
 def check_embedding(recipe: Recipe, table: Path) -> None:
-    """Refuse, before any data is read, what has no meaning for features.
+    """Refuse, before any data is read, settings that have no meaning for features.
 
     Args:
-        recipe: Whose model is a head on a table.
+        recipe: Recipe of a head on a table of features.
         table: That table.
 
     Raises:
-        RecipeError: The table is absent, or a key is set that speaks of images.
+        RecipeError: The table is absent, or a key that concerns images is set.
     """
     if not table.is_file():
         raise RecipeError(f"'model.name': the table of features {table} does not exist")
@@ -89,10 +89,10 @@ def _refuse(key: str, table: Path) -> None:
 
 
 def check_positive(samples: Samples, positive: str | None) -> None:
-    """Refuse, before any image is read, a task whose positive class is open or has no meaning.
+    """Refuse, before any image is read, a task whose positive class is undecided or meaningless.
 
     Args:
-        samples: With their classes and, of two, the positive one if it is known.
+        samples: With their classes and, of two, the positive one if known.
         positive: The recipe's own.
 
     Raises:
@@ -116,11 +116,11 @@ def check_positive(samples: Samples, positive: str | None) -> None:
 
 
 def check_stain(stain: StainSection) -> None:
-    """Refuse, before any data is read, a method or a reference image that is not there.
+    """Refuse, before any data is read, an unknown method or an absent reference image.
 
     Raises:
         UnknownNameError: The method, with close matches.
-        RecipeError: The file.
+        RecipeError: The file is absent.
     """
     if stain.is_on:
         METHODS.get(stain.method)
@@ -129,14 +129,14 @@ def check_stain(stain: StainSection) -> None:
 
 
 def check_modality(recipe: Recipe, modality: str) -> None:
-    """Refuse what belongs to another kind of image.
+    """Refuse settings of another modality.
 
     Args:
         recipe: Stain normalisation and augmentation.
         modality: ``brightfield`` or ``fluorescence``.
 
     Raises:
-        RecipeError: Naming the key.
+        RecipeError: Names the key.
     """
     if recipe.stain.is_on and modality != "brightfield":
         raise RecipeError(
@@ -158,18 +158,18 @@ def check_standardising(recipe: Recipe) -> None:
     """Refuse, before any data is read, to standardise features that change while training.
 
     Raises:
-        RecipeError: Naming what they need.
+        RecipeError: Names what they need.
     """
     if recipe.transfer.standardise and not _is_still(recipe):
         raise RecipeError("'transfer.standardise' needs features that stay the same", hint=_STILL)
 
 
 def check_balance(recipe: Recipe) -> None:
-    """Refuse, before any data is read, what cannot balance the classes of a training or stage.
+    """Refuse, before any data is read, settings that cannot balance a training or stage.
 
     Raises:
-        RecipeError: SMOTE is wanted between features that change while training, or another number
-            of copies than the policy has.
+        RecipeError: SMOTE is requested between features that change while training, or another
+            number of copies than the policy has.
     """
     for stage in recipe.transfer.stage:
         policy = stage.augment or recipe.augment.policy
@@ -196,7 +196,7 @@ def check_balance(recipe: Recipe) -> None:
 
 
 def _is_still(recipe: Recipe) -> bool:
-    """Tell whether the head alone is trained, on the same features in every epoch."""
+    """Return True if the head alone is trained, on the same features in every epoch."""
     transfer, policy = recipe.transfer, POLICIES.get(recipe.augment.policy)
     tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every)
     is_fixed = policy.changes_nothing or recipe.augment.copies or policy.fixed_copies

@@ -1,4 +1,4 @@
-"""Session of one invocation of ``train``, and the writer of its run folders."""
+"""Experiment of one ``train`` command, and the writer of its run folders."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def add(self, other: Stopwatch) -> None:
-        """Add what another watch has measured, stage by stage."""
+        """Add the times of another stopwatch, stage by stage."""
         for name, seconds in other.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What one invocation of ``train`` holds in hand.
+    """Recipe, data, device and backend of one ``train`` command.
 
     Attributes:
         recipe: Resolved.
         prepared: Readable samples.
-        bank: Their decoded images; of one split, with the window that its training part fits.
+        bank: Their decoded images; for one split, with the window fitted on its training part.
         device_settings: Device and precision.
         watch: Wall times.
-        backend: What trains.
-        start: Where the network's backbone comes from.
+        backend: Training backend.
+        start: Source of the initial weights.
     """
 
     recipe: Recipe
@@ -86,7 +86,7 @@ class Experiment:
 
     @property
     def copies(self) -> int | None:
-        """Fixed copies of each training image; ``None`` where every epoch draws anew."""
+        """Fixed copies of each training image; ``None`` if every epoch draws anew."""
         augment = self.recipe.augment
         return augment.copies or POLICIES.get(augment.policy).fixed_copies or None
 
@@ -100,9 +100,9 @@ def open_experiment(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Exp
 
 
 def begin_run(run: RunFolder, recipe: Recipe, prepared: Prepared) -> None:
-    """Write what a run is resumed by.
+    """Write what resuming needs, the recipe first.
 
-    First of all the recipe: a folder that has one can be resumed, whenever it is killed after that.
+    A folder with a recipe can be resumed, whenever the run is killed after that.
     """
     write_recipe(run, recipe)
     if not run.inputs.exists():
@@ -110,19 +110,19 @@ def begin_run(run: RunFolder, recipe: Recipe, prepared: Prepared) -> None:
 
 
 def write_recipe(run: RunFolder, recipe: Recipe) -> None:
-    """Write ``recipe.toml``, unless it is there: the place of what it names may have changed."""
+    """Write ``recipe.toml`` if it is absent or differs, as its paths may after a move."""
     text = recipe_to_toml(recipe)
     if not run.recipe.exists() or read_file(run.recipe) != text.encode():
         write_text(run.recipe, text)
 
 
 def write_inputs(run: RunFolder, division: Division, prepared: Prepared) -> None:
-    """Write what a training starts from: manifest with split, its report and audit, skipped files.
+    """Write a training's inputs: manifest with split, its report and audit, skipped files.
 
     Args:
         run: The run folder.
-        division: Its samples as they are divided.
-        prepared: What is known of them.
+        division: Its samples with their split.
+        prepared: Their metadata and hashes.
     """
     write_manifest(run.manifest, division.samples)
     write_document(run.split, division.report)
@@ -137,9 +137,9 @@ def finish_run(
     splits: dict[str, SplitMetrics],
     measured: Mapping[str, SplitMetrics],
 ) -> None:
-    """Write what makes a model folder of ``model`` and a finished run of the folder.
+    """Complete the model folder and mark the run as finished.
 
-    Each file is written once: the card from what the others are going to hold, then ``model.json``,
+    Each file is written once: the card from the contents of the others, then ``model.json``,
     ``environment.json`` and, last, ``metrics.json``.
 
     Args:
@@ -147,7 +147,7 @@ def finish_run(
         environment: But for the files' SHA-256.
         info: All but the headline metrics and the files' SHA-256.
         splits: Measurements by split.
-        measured: What ``model.json`` repeats of them, by what they are called there.
+        measured: Those repeated in ``model.json``, by their names there.
     """
     summary = {
         name: {key: split.image[key] for key in HEADLINE} for name, split in measured.items()

@@ -108,7 +108,7 @@ class Thumbnail:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Use this project's matplotlib style inside the block; restore the settings after it."""
+    """Use Eosin's matplotlib style inside the block; restore the settings after it."""
     installed = {font.name for font in fontManager.ttflist}
     families = ["DejaVu Sans", *(name for name in _FALLBACKS if name in installed)]
     with mpl.rc_context(), warnings.catch_warnings():

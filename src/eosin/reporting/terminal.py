@@ -47,7 +47,7 @@ def format_split(name: str, split: SplitMetrics) -> list[str]:
 
 
 def _format_support(split: SplitMetrics) -> list[str]:
-    """Return what intervals rest on, and once each reason for a missing one."""
+    """Return the support of intervals, and once each reason for a missing one."""
     shown = [split.image[metric] for metric in HEADLINE]
     if split.threshold.target_recall is not None:
         shown += [split.at_threshold[metric] for metric in ("recall", "specificity")]

@@ -148,7 +148,7 @@ def unit_name(run: FinishedRun) -> str:
 
 
 def verdict(run: FinishedRun) -> str:
-    """Return the verdict: one sentence with the leading metric and the data it rests on."""
+    """Return the verdict: one sentence with the leading metric and its data."""
     lead = leading_metric(run.evaluated.image)
     if lead is None:
         return f"No headline number: {_why_none(run)} (evaluated on {units(run)})."

@@ -1,1 +1,1 @@
-"""The training loop on Lightning: module, batches, schedules, callbacks."""
+"""Training loop on Lightning: module, batches, schedules, callbacks."""

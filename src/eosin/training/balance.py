@@ -1,8 +1,8 @@
-"""What an epoch shows of the training part: fixed copies, and classes made equally large.
+"""Class balancing and fixed copies of the training part.
 
 Sources: oversampling by augmentation, P3, section 2.3; N. V. Chawla et al., "SMOTE: Synthetic
-Minority Over-sampling Technique", JAIR 16, 2002, by imbalanced-learn. Nothing here sees a
-validation or test image.
+Minority Over-sampling Technique", JAIR 16, 2002, by imbalanced-learn. Validation and test images
+are never used.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from eosin.recipe.schema import TrainSection
 from eosin.runtime.door import import_companion
 from eosin.training.data import FitInputs, ImagePart, class_weights, shown_counts
 
-#: Of SMOTE, as Chawla et al. chose it; fewer where a class has no more.
+#: Neighbours of SMOTE, as Chawla et al. chose; fewer if a class has no more.
 _NEIGHBOURS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class FixedCopies:
-    """Images that are changed once and for all, by their own row alone, when they are asked for.
+    """Images augmented once and for all, each a function of its own row, computed on access.
 
     Attributes:
         images: N images.
-        rows: Which of them each copy is of, shape (M,).
-        policy: What is drawn.
+        rows: The image of each copy, shape (M,).
+        policy: Augmentation policy.
         seed: The run's seed.
     """
 
@@ -61,12 +61,12 @@ def arrange(inputs: FitInputs, section: TrainSection, copies: int | None) -> Fit
     """Return the inputs with the training part as an epoch shows it; no image is held twice.
 
     Copies come first: row r is a copy of image r // K. Then rows of smaller classes are repeated,
-    each under an index of its own, so that it is augmented otherwise.
+    each under an index of its own, so that its augmentation differs.
 
     Args:
-        inputs: With the training part as it is.
+        inputs: With the original training part.
         section: The recipe's training section.
-        copies: K fixed copies of each image; ``None`` where every epoch draws anew.
+        copies: K fixed copies of each image; ``None`` if every epoch draws anew.
     """
     plain = inputs.train
     rows = np.repeat(np.arange(len(plain)), copies or 1)
@@ -82,13 +82,13 @@ def arrange(inputs: FitInputs, section: TrainSection, copies: int | None) -> Fit
 
 
 def oversampled_rows(targets: IntArray, seed: int) -> IntArray:
-    """Return every row, then those of smaller classes again until all are as large as the largest.
+    """Return every row, then repeat those of smaller classes until all are as large as the largest.
 
-    Each is repeated as often as any other of its class, or once more.
+    Within a class, numbers of repetitions differ by one at most.
 
     Args:
         targets: Class index of each row, shape (N,).
-        seed: Chooses which rows are repeated once more.
+        seed: Seed of the choice of rows that are repeated once more.
     """
     found = [np.arange(len(targets))]
     largest = np.bincount(targets).max()
@@ -104,7 +104,7 @@ def add_synthetic(part: ImagePart, seed: int) -> ImagePart:
     """Return a part's vectors, then new ones between neighbours of a class (SMOTE).
 
     Args:
-        part: Vectors (N, D), at least two a class.
+        part: Vectors (N, D), at least two of each class.
         seed: The run's seed.
     """
     counts = np.bincount(part.targets)
@@ -121,10 +121,10 @@ def add_synthetic(part: ImagePart, seed: int) -> ImagePart:
 
 
 def check_neighbours(targets: IntArray, class_names: Sequence[str]) -> None:
-    """Refuse SMOTE where a class has a single training image, which has no neighbour.
+    """Refuse SMOTE if a class has a single training image, which has no neighbour.
 
     Raises:
-        DataError: Naming the class.
+        DataError: Names the class.
     """
     counts = np.bincount(targets, minlength=len(class_names))
     for name, n_images in zip(class_names, counts, strict=True):
@@ -139,13 +139,13 @@ def check_neighbours(targets: IntArray, class_names: Sequence[str]) -> None:
 def describe_balance(
     targets: IntArray, class_names: Sequence[str], section: TrainSection, copies: int | None
 ) -> BalanceReport:
-    """Tell what an epoch shows of each class.
+    """Describe what an epoch shows of each class.
 
     Args:
-        targets: Class indices of the training part as it is, shape (N,).
+        targets: Class indices of the original training part, shape (N,).
         class_names: In the order of the network's outputs.
         section: The recipe's training section.
-        copies: Fixed copies of each image, if there are any.
+        copies: Fixed copies of each image, if any.
     """
     n_images = np.bincount(targets, minlength=len(class_names))
     copied = n_images * (copies or 1)

@@ -1,4 +1,4 @@
-"""Callbacks of the training loop: at every step, at every evaluation, at the end of every epoch."""
+"""Callbacks of the training loop: after each step, evaluation and epoch."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ lightning = import_companion("lightning.pytorch")
 
 
 class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
-    """At every evaluation: a history row, the schedule, the best state, early stopping.
+    """History, schedule, best state and early stopping, updated at every evaluation.
 
-    Everything is counted in evaluations, of which P3 makes twenty an epoch.
+    Everything is counted in evaluations, of which P3 makes twenty per epoch.
 
     Args:
-        run: Where history and best state go.
-        monitor: Which validation score decides; with ``none`` the latest state is the best.
+        run: Destination of history and best state.
+        monitor: Validation score that selects the best state; with ``none`` the latest is the best.
         patience: Evaluations without gain before training stops; ``None`` never stops early.
-        on_row: Told of every new history row.
+        on_row: Called with every new history row.
         logs: Loggers beside the history.
     """
 
@@ -58,23 +58,23 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         self.weights = BestWeights(run)
 
     def on_train_start(self, trainer: Any, _module: Any) -> None:
-        """Let a run that had stopped early, and was killed after that, stay stopped."""
+        """Keep a run stopped that had stopped early and was killed after that."""
         trainer.should_stop = self.stopping.is_over
-        # What a killed run wrote after its last checkpoint is going to happen anew.
+        # What a killed run wrote after its last checkpoint is going to be repeated.
         self.weights.forget_others()
         if self._run.history.exists():
             write_history(self._run.history, self.rows)
         self._logs.open(self.rows)
 
     def on_validation_epoch_end(self, trainer: Any, module: ClassifierModule) -> None:
-        """Close one evaluation."""
+        """Finish one evaluation."""
         if trainer.sanity_checking:
             return
         scores = module.take_scores()
         row: Row = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
-            # The head's, where stages learn at rates of their own.
+            # The head's, if stages have learning rates of their own.
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             **scores,
         }
@@ -91,7 +91,7 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return {
             "rows": self.rows,
             "best": self.stopping.best,
@@ -100,24 +100,24 @@ class EvaluationLog(lightning.Callback):  # type: ignore[misc,name-defined]
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.rows = state["rows"]
         self.stopping.best, self.stopping.waited = state["best"], state["waited"]
         self.weights.restore(state["best_step"])
 
 
 class LastCheckpoint(lightning.Callback):  # type: ignore[misc,name-defined]
-    """Writes ``checkpoints/last.ckpt``, whole or not at all.
+    """Atomic checkpoint ``checkpoints/last.ckpt``.
 
-    At the end of every epoch, and inside one wherever enough time has passed. Lightning counts
-    batches and epochs; the place in the epoch's order and the random state are kept here.
+    Written at the end of every epoch, and within one whenever enough time has passed. Lightning
+    counts batches and epochs; the position in the epoch and the random state are kept here.
 
     Args:
-        log: Whose best weights the checkpoint names.
-        run: Where to.
-        batches: The order of the training part, which a resumed run enters in its midst.
+        log: Names the best weights in the checkpoint.
+        run: Destination.
+        batches: Sampler of the training part, which a resumed run enters mid-epoch.
         every: Steps between two evaluations; each epoch counts anew.
-        minutes: Between two checkpoints inside an epoch.
+        minutes: Time between two checkpoints within an epoch.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class LastCheckpoint(lightning.Callback):  # type: ignore[misc,name-defined]
         self._random: dict[str, Any] | None = None
 
     def on_train_start(self, _trainer: Any, _module: Any) -> None:
-        """Let dropout go on where it was."""
+        """Restore the random state that dropout draws from."""
         self._written = time.monotonic()
         if self._random is not None:
             restore_random_state(self._random)
@@ -144,13 +144,13 @@ class LastCheckpoint(lightning.Callback):  # type: ignore[misc,name-defined]
     ) -> None:
         """Write a checkpoint between two evaluations."""
         self._place = (trainer.current_epoch, number + 1)
-        # Where an evaluation or the epoch's end is due, it comes first: Lightning would take an
-        # evaluation that is due for done.
+        # An evaluation or an epoch's end that is due comes first: Lightning would take a due
+        # evaluation as done.
         if self._place[1] % self._every and self._place[1] < len(self._batches) and self._is_due():
             self._write(trainer)
 
     def on_validation_end(self, trainer: Any, _module: Any) -> None:
-        """Write a checkpoint after an evaluation inside the epoch."""
+        """Write a checkpoint after an evaluation within the epoch."""
         if not trainer.sanity_checking and self._place[1] < len(self._batches) and self._is_due():
             self._write(trainer)
 
@@ -169,22 +169,22 @@ class LastCheckpoint(lightning.Callback):  # type: ignore[misc,name-defined]
         self._written = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the epoch's order and the random state."""
+        """Return the position in the epoch and the random state."""
         epoch, batch = self._place
         return {"epoch": epoch, "batch": batch, "random": random_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._place = state["epoch"], state["batch"]
         self._batches.resume(*self._place)
         self._random = state["random"]
 
 
 class StepProgress(lightning.Callback):  # type: ignore[misc,name-defined]
-    """Moves a progress bar on.
+    """Progress bar of training steps.
 
     Args:
-        advance: Told how many steps are done.
+        advance: Called with the number of steps done.
         total: Steps of the whole training.
     """
 
@@ -198,21 +198,21 @@ class StepProgress(lightning.Callback):  # type: ignore[misc,name-defined]
 
 
 class PreciseBatchNorm(lightning.Callback):  # type: ignore[misc,name-defined]
-    """Before each evaluation: mean and variance over training images as they would be evaluated.
+    """Precise batch-norm statistics: mean and variance over training images in evaluation mode.
 
-    Without dropout and without augmentation. The images are the same at every evaluation, a pure
-    function of the seed, so that a resumed run estimates the same.
+    Estimated before each evaluation, without dropout and augmentation. The images are the same each
+    time, a pure function of the seed, so that a resumed run estimates the same.
 
     Source: X. Li et al., "Understanding the Disharmony between Dropout and Batch Normalization by
-    Variance Shift", CVPR 2019, section 5. Where dropout stands before batch-norm (P1's
-    CancerVisionNet), the running statistics are those of noisy inputs; without the noise mean and
-    variance are others, and a network that trains well predicts badly. Augmentation shifts them:
-    an interpolated image is smoother.
+    Variance Shift", CVPR 2019, section 5. If dropout precedes batch-norm (P1's CancerVisionNet),
+    running statistics are those of noisy inputs; without the noise mean and variance differ, and a
+    network that trains well predicts badly. Augmentation shifts them: an interpolated image is
+    smoother.
 
     Args:
-        part: The training part, each image once: augmented copies and repetitions would shift what
-            is estimated away from what is evaluated.
-        batch_size: Images a batch.
+        part: The training part, each image once: augmented copies and repetitions would bias the
+            estimate.
+        batch_size: Images per batch.
         seed: The run's seed.
     """
 
@@ -221,7 +221,7 @@ class PreciseBatchNorm(lightning.Callback):  # type: ignore[misc,name-defined]
         self._loader: DataLoader[Batch] = make_loader(part.at(rows), batch_size, None)
 
     def on_validation_start(self, trainer: Any, module: ClassifierModule) -> None:
-        """Estimate anew; the network is in evaluation mode already."""
+        """Estimate the statistics anew; the network is already in evaluation mode."""
         n_seen = 0
         with (
             estimating(module.network) as layers,
@@ -230,19 +230,19 @@ class PreciseBatchNorm(lightning.Callback):  # type: ignore[misc,name-defined]
             for images, _, _ in self._loader:
                 n_seen += len(images)
                 for layer in layers:
-                    # An average over images: a last batch of two must not count as a whole one.
+                    # An average over images: a last batch of two must not count as a full one.
                     layer.momentum = len(images) / n_seen
                 module.network(module.prepare(images.to(module.device)))
 
 
 @contextmanager
 def estimating(network: nn.Module) -> Iterator[list[_BatchNorm]]:
-    """Let batch-norm layers estimate their statistics from what passes, beginning anew.
+    """Reset batch-norm layers and let them estimate their statistics from what passes.
 
-    Everything else stays in the mode it is in; frozen batch-norm keeps its statistics.
+    Everything else keeps its mode; frozen batch-norm keeps its statistics.
 
     Yields:
-        These layers; each batch counts by their ``momentum``.
+        These layers; each batch is weighted by their ``momentum``.
     """
     layers = [
         layer

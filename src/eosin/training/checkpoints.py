@@ -1,4 +1,4 @@
-"""States on disk: weights as safetensors, so that nothing is unpickled; random states."""
+"""Checkpoints: weights as safetensors, so that nothing is unpickled, and random states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eosin.core.files import atomic_path
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
-    """Write weights and buffers as safetensors, whole or not at all.
+    """Write weights and buffers as safetensors, atomically.
 
     Raises:
         OutputError: They cannot be written.
@@ -28,17 +28,17 @@ def save_weights(path: Path, network: nn.Module) -> None:
 def save_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], shown: Mapping[str, str] | None = None
 ) -> None:
-    """Write named tensors as safetensors, whole or not at all.
+    """Write named tensors as safetensors, atomically.
 
     Args:
         path: The file.
         tensors: By name.
-        shown: What the file says of itself, e.g. its ``licence``.
+        shown: Metadata of the file, e.g. its ``licence``.
 
     Raises:
         OutputError: They cannot be written.
     """
-    # Two names may share one memory, as tied weights do; the format wants each by itself.
+    # Two names may share memory, as tied weights do; the format needs separate copies.
     state = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     with atomic_path(path) as temporary, explain_write_errors(path):
         save_file(state, temporary, metadata=dict(shown) if shown else None)
@@ -48,7 +48,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
     """Read weights and buffers into a network of the same shape.
 
     Raises:
-        ArtifactError: The file is absent, damaged, or of another network.
+        ArtifactError: The file is absent, damaged, or belongs to another network.
     """
     state = load_tensors(path)
     try:
@@ -72,11 +72,11 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
 class BestWeights:
     """The weights of the best evaluation: ``checkpoints/best-<step>.safetensors``.
 
-    A newer one never overwrites those that ``last.ckpt`` names: a run killed in between goes on
-    from that checkpoint, and must find what was best then.
+    A newer file never overwrites the one that ``last.ckpt`` names: a run killed in between resumes
+    from that checkpoint and needs what was best then.
 
     Args:
-        run: Where they go.
+        run: Destination.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -90,18 +90,18 @@ class BestWeights:
         return self._run.best_checkpoint(self.step or 0)
 
     def save(self, step: int, network: nn.Module) -> None:
-        """Keep the state that was reached after ``step`` steps as the best one."""
+        """Save the weights after ``step`` steps as the best."""
         before, self.step = self.step, step
         save_weights(self.path, network)
         if before not in {None, self._named, step}:
             self._run.best_checkpoint(before or 0).unlink(missing_ok=True)
 
     def restore(self, step: int | None) -> None:
-        """Go on with what a checkpoint names."""
+        """Continue with the best weights that a checkpoint names."""
         self.step = self._named = step
 
     def forget_others(self) -> None:
-        """Remove all but the best: the checkpoint on disk names it now."""
+        """Remove all but the best, which the checkpoint on disk now names."""
         self._named = self.step
         for path in self._run.checkpoints.glob("best-*.safetensors"):
             if path != self.path:
@@ -115,7 +115,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Put torch's global generators back where they were."""
+    """Restore the states of torch's global generators."""
     torch.set_rng_state(state["cpu"].cpu())
     for device, one in enumerate(state["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(one.cpu(), device)

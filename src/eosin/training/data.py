@@ -1,4 +1,4 @@
-"""Data of a training: the parts of a split, and everything that either backend is given."""
+"""Training data: the parts of a split, and the inputs of either backend."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from eosin.recipe.schema import TrainSection
 from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.tuning import Tuning
 
-#: Training images that batch statistics are recalibrated over.
+#: Training images over which precise batch-norm statistics are estimated.
 RECALIBRATED = 2048
 
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What a training works on.
+    """Inputs of a training.
 
     Attributes:
         train: The training part, as an epoch shows it; see :func:`eosin.training.balance.arrange`.
         val: The validation part, which stops the training and chooses its best state.
-        preprocessing: From 8-bit images to the network's input.
+        preprocessing: Conversion of 8-bit images to the network's input.
         policy: Augmentation of training images.
         positive: Index of the positive class; ``None`` without one.
         n_classes: Outputs.
         seed: The run's seed.
         device_settings: Device and precision.
         tuning: Which weights are trained when, and how fast.
-        is_embedded: Whether the parts hold what a frozen backbone made of the images.
-        plain: The training part's images once each, where ``train`` shows them otherwise.
+        is_embedded: True if the parts hold features of a frozen backbone, not images.
+        plain: The training part's images once each, if they differ from ``train``.
     """
 
     train: ImagePart
@@ -56,7 +56,7 @@ class FitInputs:
         return self.train if self.plain is None else self.plain
 
     def class_weights(self, section: TrainSection) -> FloatArray:
-        """Return the weight of each class in the loss, by what an epoch shows, shape (K,)."""
+        """Return the weight of each class in the loss, given what an epoch shows, shape (K,)."""
         counts = np.bincount(self.train.targets, minlength=self.n_classes)
         return class_weights(shown_counts(counts, section.balance), section.class_weights)
 
@@ -66,8 +66,7 @@ def shown_counts(counts: IntArray, balance: str) -> FloatArray:
 
     Args:
         counts: Images of each class, fixed copies counted, shape (K,).
-        balance: As the recipe's; of ``sampler`` it is what is expected. What is balanced already
-            stays as it is.
+        balance: As in the recipe; for ``sampler`` the expected numbers. Balanced classes stay.
     """
     present = counts > 0
     if balance == "sampler":
@@ -91,26 +90,26 @@ def class_weights(counts: FloatArray, kind: str) -> FloatArray:
 
 
 def needs_features_only(inputs: FitInputs) -> bool:
-    """Tell whether every epoch would show the head the same vectors: of fixed copies, too."""
+    """Return True if every epoch shows the head the same vectors, possibly of fixed copies."""
     is_frozen = inputs.tuning.is_head_only and inputs.policy.changes_nothing
     return is_frozen or isinstance(inputs.preprocessing, Embedding)
 
 
 def embedded_part(inputs: FitInputs) -> ImagePart:
-    """Return what of the training part goes through the backbone: mere repetitions go once."""
+    """Return the part of the training data to embed: mere repetitions only once."""
     return inputs.once if isinstance(inputs.train.images, ChosenRows) else inputs.train
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured.
+    """Measurements of a few training steps.
 
     Attributes:
         step_s: Median time of one training step with loading and augmentation.
         evaluate_image_s: Time to evaluate one validation image.
-        peak_bytes: Most memory held so far: the process's, or the accelerator's; nothing where
-            the system does not tell.
-        on_accelerator: Whether that is the accelerator's.
+        peak_bytes: Peak memory of the process or the accelerator; ``None`` if the system does not
+            report it.
+        on_accelerator: True if it is the accelerator's.
     """
 
     step_s: float
@@ -120,11 +119,11 @@ class Probe:
 
 
 def read_peak_bytes() -> int | None:
-    """Return the most memory that this process has held; nothing where the system won't tell."""
+    """Return the peak memory of this process; ``None`` if the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Unlike ru_maxrss it starts anew with the program: that one begins at what the program
-        # held that started this one.
+        # Unlike ru_maxrss, it starts anew with the program: ru_maxrss begins at the value of the
+        # program that started this one.
         lines = status.read_text(encoding="utf-8").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     try:
@@ -137,7 +136,7 @@ def read_peak_bytes() -> int | None:
 
 @dataclass(frozen=True)
 class ImagePart:
-    """The decoded images of one split, or their features.
+    """Decoded images of one split, or their features.
 
     Attributes:
         images: uint8, shape (N, H, W, C); features float32, shape (N, D).
@@ -151,17 +150,17 @@ class ImagePart:
         return len(self.targets)
 
     def at(self, rows: IntArray) -> ImagePart:
-        """Return a part of some of the rows, which may repeat; no image is read or copied."""
+        """Return a subset of the rows, which may repeat; no image is read or copied."""
         return ImagePart(ChosenRows(self.images, rows), self.targets[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class ChosenRows:
-    """Some rows of an image source, gathered when they are asked for.
+    """Lazy selection of rows from an image source.
 
     Attributes:
         images: N images, or their features.
-        rows: Which of them, in which order, shape (M,); a row may stand there more than once.
+        rows: Selected rows in order, shape (M,), possibly repeated.
     """
 
     images: Any
@@ -169,7 +168,7 @@ class ChosenRows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """M, and an image's own shape."""
+        """M, then the shape of an image."""
         return (len(self.rows), *self.images.shape[1:])
 
     def __len__(self) -> int:

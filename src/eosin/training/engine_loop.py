@@ -1,7 +1,7 @@
-"""One training in the NumPy engine: the same parts, order, history and best state as in PyTorch.
+"""Training loop of the NumPy engine: the same data, order, history and best state as in PyTorch.
 
-Nothing of it needs PyTorch. A training that is interrupted begins anew, and comes to the same: it
-is a matter of seconds to minutes. Folds that are done stay done.
+Needs no PyTorch. An interrupted training starts anew and gives the same result, in seconds to
+minutes. Finished folds are kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from eosin.training.sampler import BalancedBatches, EpochBatches
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from the initial rate to the least, over all evaluations.
+    """Cosine schedule from the initial to the least learning rate, over all evaluations.
 
     Attributes:
         total: Evaluations of the whole training.
@@ -43,7 +43,7 @@ class Cosine(Schedule):
     min_lr: float = 0.0
 
     def rate(self, initial: float, evaluations: int) -> float:
-        """Return the learning rate after so many evaluations."""
+        """Return the learning rate after a number of evaluations."""
         share = (1 + math.cos(math.pi * evaluations / self.total)) / 2
         return self.min_lr + (initial - self.min_lr) * share
 
@@ -56,14 +56,14 @@ def fit_engine(
     *,
     on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> Network:
-    """Train a network of the engine.
+    """Train a network of the NumPy engine.
 
     Args:
         network: Fresh, seeded.
         section: The recipe's training section.
-        inputs: Images and everything else.
-        run: Where the history goes.
-        on_row: Told of every evaluation.
+        inputs: Training inputs.
+        run: Destination of the history.
+        on_row: Called with every history row.
 
     Returns:
         The same network in the state of its best evaluation.
@@ -135,7 +135,7 @@ def _order(inputs: FitInputs, section: TrainSection) -> EpochBatches:
 def _epoch(
     inputs: FitInputs, batches: EpochBatches, epoch: int
 ) -> Iterator[tuple[FloatArray, IntArray]]:
-    """Yield the batches of an epoch, augmented as PyTorch would see them."""
+    """Yield the batches of an epoch, augmented as in PyTorch."""
     batches.set_epoch(epoch)
     for rows in batches:
         index = np.asarray(rows)
@@ -149,7 +149,7 @@ def _epoch(
 
 
 def to_channels_last(images: Image | FloatArray, preprocessing: Preprocessing) -> FloatArray:
-    """Do :func:`~eosin.images.preprocess.to_input`, the channels last as the engine has them.
+    """Do :func:`~eosin.images.preprocess.to_input` with channels last, the engine's layout.
 
     Args:
         images: uint8, shape (B, H, W, C).
@@ -173,12 +173,7 @@ def make_optimiser(section: TrainSection) -> Optimiser:
 
 
 def make_schedule(section: ScheduleSection, evaluations: int) -> Schedule:
-    """Build the recipe's schedule.
-
-    Args:
-        section: Name and numbers.
-        evaluations: How many the whole training has.
-    """
+    """Build the recipe's schedule for a number of evaluations."""
     if section.name == "step":
         return Schedule(section.factor, section.every)
     if section.name == "cosine":
@@ -187,7 +182,7 @@ def make_schedule(section: ScheduleSection, evaluations: int) -> Schedule:
 
 
 def _validate(network: Network, inputs: FitInputs, batch_size: int) -> Tally:
-    """Return what the network says of the validation part."""
+    """Return the network's logits of the validation part."""
     part, tally = inputs.val, Tally()
     for start in range(0, len(part), batch_size):
         some = slice(start, start + batch_size)

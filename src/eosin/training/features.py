@@ -1,4 +1,4 @@
-"""A frozen backbone's features, computed once: its head is then trained on vectors."""
+"""Features of a frozen backbone, computed once, and the training of a head on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eosin.training.loader import InputScaling, make_loader
 from eosin.training.loop import fit
 from eosin.training.tuning import Tuning
 
-#: Rows that are looked at in one go: a whole table of doubles would be twice the table.
+#: Rows per block: a whole table of doubles would be twice the table.
 _ROWS = 4096
 
 
@@ -29,22 +29,21 @@ def fit_head(
 ) -> nn.Module:
     """Train a network's head on its backbone's features.
 
-    Two passes over the images (training and validation part, once each) take the place of one an
-    epoch. Resumed, they are computed anew: they are the same.
+    Two passes over the images (training and validation part, once each) replace one pass per
+    epoch. A resumed run computes the same features again.
 
     Args:
         network: With its initial weights.
         section: The recipe's training section.
-        inputs: Images and everything else.
-        run: Where history and checkpoints go; these hold the head alone, and where features are
-            standardised, the head that takes them so.
+        inputs: Training inputs.
+        run: Destination of history and checkpoints; these hold the head alone and, if features are
+            standardised, the head for standardised features.
 
     Returns:
         The whole network, its head in the state of its best evaluation, as :func:`fit` does.
 
     Raises:
-        RecipeError: Features shall be standardised for a head that does not begin with one dense
-            layer.
+        RecipeError: Standardising features needs a head that begins with one dense layer.
     """
     path = inputs.tuning.stages["head"]
     head = network.get_submodule(path)
@@ -61,7 +60,7 @@ def fit_head(
     images = inputs.train.images
     part = plain.at(images.rows) if isinstance(images, ChosenRows) else plain
     if section.balance == "smote":
-        # Neighbours are sought where the head looks: after standardising.
+        # Neighbours are searched in the head's input space: after standardising.
         part = add_synthetic(part, inputs.seed)
     embedded = replace(
         inputs,
@@ -80,13 +79,13 @@ def fit_head(
 def embed(
     network: nn.Module, path: str, part: ImagePart, batch_size: int, inputs: FitInputs
 ) -> FloatArray:
-    """Return what reaches a module of the network, instead of the images.
+    """Return the features that reach a module of the network.
 
     Args:
-        network: Is put into evaluation mode, on the training's device.
-        path: Of the module; its input must be a vector an image.
+        network: The network; put into evaluation mode on the training's device.
+        path: Path of the module; its input must be one vector per image.
         part: N images.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         inputs: Preprocessing, device and precision.
 
     Returns:
@@ -122,11 +121,11 @@ def embed(
 
 @dataclass(frozen=True)
 class Standardisation:
-    """Brings each feature to mean 0 and deviation 1.
+    """Standardisation of each feature to mean 0 and deviation 1.
 
     Attributes:
         mean: float64, shape (D,).
-        std: float64, shape (D,); 1 for a feature that is the same everywhere.
+        std: float64, shape (D,); 1 for a constant feature.
     """
 
     mean: FloatArray
@@ -140,7 +139,7 @@ class Standardisation:
         for start in range(0, len(vectors), _ROWS):
             squares += np.square(vectors[start : start + _ROWS] - mean).sum(axis=0)
         std = np.sqrt(squares / len(vectors))
-        # Of equal values the mean is rounded: what is left is no spread.
+        # The mean of equal values is rounded: the remainder is no spread.
         std[std <= 1e-6 * np.abs(mean)] = 1.0
         return cls(mean, std)
 
@@ -151,7 +150,7 @@ class Standardisation:
             rows[:] = (rows - self.mean) / self.std
 
     def fold_into(self, dense: nn.Linear) -> None:
-        """Let a layer that was trained on standardised vectors take them as they were."""
+        """Change a layer trained on standardised vectors so that it takes raw ones."""
         weight = dense.weight.detach().double().cpu().numpy() / self.std
         with torch.no_grad():
             dense.bias.sub_(torch.from_numpy(weight @ self.mean).to(dense.bias))
@@ -159,7 +158,7 @@ class Standardisation:
 
 
 def _first_dense(head: nn.Module) -> nn.Linear:
-    """Return the layer that takes the features; dropout may come before it."""
+    """Return the layer that takes the features; dropout may precede it."""
     parts = [part for part in head.modules() if not list(part.children())]
     for part in parts:
         if isinstance(part, nn.Linear) and part.bias is not None:

@@ -1,4 +1,4 @@
-"""Scores of a row of the history, and the tally that they are taken from."""
+"""Scores of a history row, and the accumulator that they are computed from."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from eosin.metrics.catalogue import HISTORY
 def score(
     logits: FloatArray, targets: IntArray, loss: float, positive: int | None
 ) -> dict[str, float | None]:
-    """Score what a network said.
+    """Compute the scores of predictions.
 
     Args:
         logits: Shape (N, K).
         targets: Class index of each, shape (N,).
-        loss: Its mean.
+        loss: Mean loss.
         positive: Index of the positive class; ``None`` for macro averages.
 
     Returns:
-        The loss and the metrics of the history; ``None`` where one is undefined.
+        The loss and the metrics of the history; ``None`` for an undefined one.
     """
     rows = np.arange(len(targets))
     predictions = Predictions(softmax(logits), targets, logits.argmax(axis=1), rows, positive)
@@ -33,7 +33,7 @@ def score(
 
 
 class Tally:
-    """Losses, logits and targets since the last evaluation."""
+    """Accumulator of losses, logits and targets since the last evaluation."""
 
     def __init__(self) -> None:
         self._loss = 0.0
@@ -41,20 +41,20 @@ class Tally:
         self._targets: list[IntArray] = []
 
     def add(self, logits: FloatArray, targets: IntArray, loss: float = 0.0) -> None:
-        """Count one batch: logits (B, K), classes (B,), and its mean loss."""
+        """Add one batch: logits (B, K), classes (B,), and its mean loss."""
         self._loss += loss * len(targets)
         self._logits.append(logits)
         self._targets.append(targets)
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs; one array a kind, however many batches there were."""
+        """Return the state for a checkpoint: one array of each kind."""
         if not self._targets:
             return {"loss": self._loss}
         logits, targets = np.concatenate(self._logits), np.concatenate(self._targets)
         return {"loss": self._loss, "logits": logits, "targets": targets}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore the state."""
         self._loss = state["loss"]
         self._logits = [state["logits"]] if "logits" in state else []
         self._targets = [state["targets"]] if "targets" in state else []
@@ -64,11 +64,11 @@ class Tally:
         positive: int | None,
         loss: Callable[[FloatArray, IntArray], float] | None = None,
     ) -> dict[str, float | None]:
-        """Return the scores; ``None`` where one is undefined, nothing where nothing was counted.
+        """Return the scores; ``None`` for an undefined one, empty if nothing was added.
 
         Args:
             positive: Index of the positive class; ``None`` for macro averages.
-            loss: Of all logits and targets; by default the mean of the batches' losses.
+            loss: Function of all logits and targets; by default the mean of the batches' losses.
         """
         if not self._targets:
             return {}

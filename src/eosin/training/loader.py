@@ -1,4 +1,4 @@
-"""Data loader, and from the bytes of a batch to the network's input."""
+"""Data loader, and the conversion of a batch from bytes to the network's input."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class BatchDataset(Dataset[Batch]):
-    """Indexed by a list of rows: one call gathers a whole batch.
+    """Data set indexed by a list of rows: one call gathers a whole batch.
 
-    A row beyond the last is one that comes again, under an index of its own: see
-    :class:`BalancedBatches`.
+    A row beyond the last is a repetition under an index of its own: see :class:`BalancedBatches`.
 
     Args:
         part: The images.
@@ -47,13 +46,13 @@ class BatchDataset(Dataset[Batch]):
 def make_loader(
     part: ImagePart, batch_size: int, seed: int | None, *, balanced: bool = False
 ) -> DataLoader[Batch]:
-    """Return a loader over a part held in memory.
+    """Return a data loader over a part held in memory.
 
     Args:
         part: The images.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         seed: As in :class:`EpochBatches`.
-        balanced: Whether classes are drawn as :class:`BalancedBatches` does; needs a seed.
+        balanced: True to draw classes as :class:`BalancedBatches` does; needs a seed.
     """
     batches = EpochBatches(len(part), batch_size, seed)
     if balanced and seed is not None:
@@ -62,17 +61,17 @@ def make_loader(
         BatchDataset(part),
         sampler=batches,
         batch_size=None,
-        # Every iterator draws a seed for workers: from torch's global generator it would shift
-        # dropout, and a resumed run makes its iterators at another moment.
+        # Every iterator draws a seed for workers; from torch's global generator it would shift
+        # dropout, as a resumed run makes its iterators at another moment.
         generator=torch.Generator(),
     )
 
 
 class InputScaling(nn.Module):
-    """Order, factor and offset of every channel, as :func:`~eosin.images.preprocess.to_input`.
+    """Order, factor and offset of each channel, as in :func:`~eosin.images.preprocess.to_input`.
 
     Args:
-        preprocessing: From 8-bit images to the network's input.
+        preprocessing: Conversion of 8-bit images to the network's input.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
@@ -90,10 +89,10 @@ class InputScaling(nn.Module):
         self.register_buffer("_offset", torch.tensor(offset), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Scale.
+        """Scale a batch.
 
         Args:
-            images: uint8, or floats of that range, which it may change; shape (B, H, W, C).
+            images: uint8, or floats of that range, which may be changed; shape (B, H, W, C).
 
         Returns:
             float32, shape (B, C, H, W), with the channels last in memory.
@@ -129,10 +128,10 @@ def augmented_input(
 
     Args:
         images: uint8, shape (B, H, W, C).
-        scale: From bytes to input.
-        policy: What is drawn.
+        scale: Module that scales bytes to the input.
+        policy: Augmentation policy.
         place: The run's seed and the epoch.
-        index: Of each image in the training part, shape (B,).
+        index: Index of each image in the training part, shape (B,).
 
     Returns:
         float32, shape (B, C, H, W).

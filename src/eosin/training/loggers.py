@@ -1,13 +1,13 @@
 """Loggers beside ``history.csv``: TensorBoard and MLflow, into the run's ``logs/``.
 
-Each is a copy of the history's rows. A run that was killed goes on in the same log: rows that come
-after its checkpoint are trained anew, and stand in the log once.
+Each copies the history's rows. A resumed run continues the same log: rows after its checkpoint are
+trained anew, and are in the log once.
 
 TensorBoard is written by Lightning's logger. Lightning's MLflow logger is not used: it sets the
-tracking address of the whole process and notes the user's name and script; MLflow's client does
-neither. Into the run folder MLflow writes its file store, the one that its small package
+tracking address of the whole process and records the user's name and script; MLflow's client does
+neither. MLflow writes its file store into the run folder, the only store that its small package
 (``mlflow-skinny``) can write: it calls it "in maintenance mode", and `mlflow migrate-filestore`
-turns it into a database. A database as such needs SQLAlchemy and Alembic beside it.
+turns it into a database. A database needs SQLAlchemy and Alembic as well.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from eosin.runtime.door import import_companion
 
 Row = dict[str, Any]
 
-#: The environment variable by which MLflow's users name a server.
+#: The environment variable that names MLflow's server.
 MLFLOW_ADDRESS = "MLFLOW_TRACKING_URI"
 _EXPERIMENT = "eosin"
 
@@ -45,7 +45,7 @@ def check_loggers(names: Sequence[str]) -> None:
 
     Raises:
         MissingPartError: A package is not installed.
-        UsageError: MLflow is told to use a server while no socket may be opened.
+        UsageError: MLflow is set to use a server, but no socket may be opened.
     """
     for name in names:
         if importlib.util.find_spec(name) is None:
@@ -62,7 +62,7 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 class _Log(Protocol):
-    """One logger.
+    """Logger of history rows.
 
     Attributes:
         is_open: Between :meth:`open` and :meth:`close`.
@@ -71,21 +71,21 @@ class _Log(Protocol):
     is_open: bool
 
     def open(self, rows: Sequence[Row]) -> None:
-        """Begin, or go on after the rows of a checkpoint."""
+        """Begin, or continue after the rows of a checkpoint."""
 
     def add(self, row: Row) -> None:
-        """Log one more row, on the disk when this returns."""
+        """Log one more row; it is on disk when this returns."""
 
     def close(self, *, finished: bool) -> None:
-        """End; the training is finished, or stopped in its midst."""
+        """Close the log of a finished or interrupted training."""
 
 
 class RowLogs:
-    """The recipe's loggers, all told the same.
+    """The recipe's loggers, called together.
 
     Args:
         names: ``tensorboard``, ``mlflow``.
-        run: Where they go.
+        run: Destination.
     """
 
     def __init__(self, names: Sequence[str], run: RunFolder) -> None:
@@ -93,7 +93,7 @@ class RowLogs:
         self._logs: list[_Log] = [kinds[name](run) for name in dict.fromkeys(names)]
 
     def open(self, rows: Sequence[Row]) -> None:
-        """Begin, or go on after the rows of a checkpoint."""
+        """Begin, or continue after the rows of a checkpoint."""
         for log in self._logs:
             log.open(rows)
 
@@ -103,7 +103,7 @@ class RowLogs:
             log.add(row)
 
     def finish(self, rows: Sequence[Row]) -> None:
-        """End a training that is finished, be it in an earlier process."""
+        """Close the log of a finished training, even one finished by an earlier process."""
         for log in self._logs:
             if not log.is_open:
                 log.open(rows)
@@ -120,18 +120,18 @@ class RowLogs:
     ) -> None:
         for log in self._logs:
             if log.is_open:
-                # Here something failed already, and that is what the user must hear of.
+                # Something has failed already, and the user must see that error.
                 with suppress(OutputError):
                     log.close(finished=False)
 
 
 def _measured(row: Row) -> dict[str, float]:
-    """Return what a row says beside its step; what was not measured is left out."""
+    """Return a row's measurements, without its step and missing values."""
     return {key: value for key, value in row.items() if key != "step" and value is not None}
 
 
 class _TensorBoardLog:
-    """``logs/tensorboard``: one event file a process that trained."""
+    """``logs/tensorboard``: one event file for each training process."""
 
     def __init__(self, run: RunFolder) -> None:
         self._folder = run.logs / "tensorboard"
@@ -153,10 +153,10 @@ class _TensorBoardLog:
     def _start(self) -> Any:
         loggers = import_companion("lightning.pytorch.loggers")
         begun = [path.name.split(".")[3] for path in self._folder.glob("events.out.tfevents.*")]
-        # Event files are read in the order of the second in which they were begun.
+        # Event files are read in the order of the second in which they were created.
         while begun and int(max(begun)) >= int(time.time()):
             time.sleep(0.01)
-        # Tells readers to pass over what a killed process logged from this step on.
+        # Makes readers skip what a killed process logged from this step on.
         options = {"purge_step": self._next} if begun else {}
         return loggers.TensorBoardLogger(
             self._folder.parent, name=self._folder.name, version="", **options
@@ -193,7 +193,7 @@ class _MlflowLog:
             self.add(row)
 
     def _go_on(self, mlflow: Any) -> bool:
-        """Find the run of an earlier process and what it holds; ``False`` where it is lost."""
+        """Find the MLflow run of an earlier process and its contents; ``False`` if it is lost."""
         if not self._note.exists():
             return False
         try:
@@ -206,13 +206,13 @@ class _MlflowLog:
                 for metric in self._client.get_metric_history(self._id, key)
             }
         except Exception:  # noqa: BLE001 -- half-written files make MLflow raise anything
-            return False  # killed while it was made, removed, or on another server
+            return False  # killed while it was created, removed, or on another server
         return True
 
     def _begin(self, mlflow: Any) -> None:
         if self._address is None:
             shutil.rmtree(self._folder, ignore_errors=True)
-            # MLflow makes a store's folder once a process, and would miss what was removed.
+            # MLflow creates a store's folder once per process, and would miss its removal.
             importlib.import_module("mlflow.store.tracking.file_store").FileStore(self._uri)
         self._connect(mlflow)
         found = self._client.get_experiment_by_name(_EXPERIMENT)
@@ -255,7 +255,7 @@ class _MlflowLog:
 
 
 def _import_mlflow() -> Any:
-    """Import MLflow, allowed to write files."""
+    """Import MLflow with permission to write files."""
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow = import_companion("mlflow")
     logging.getLogger("mlflow").setLevel(logging.ERROR)

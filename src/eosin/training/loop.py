@@ -1,4 +1,4 @@
-"""One training: from decoded images to the best state of a network."""
+"""Training loop in PyTorch, from decoded images to the best state of a network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ lightning = import_companion("lightning.pytorch")
 
 
 _STEPS = 8
-#: The first steps allocate memory and choose kernels: they don't speak for the others.
+#: Warm-up steps allocate memory and choose kernels: they are not timed.
 _WARM_UP = 2
 
 
@@ -48,14 +48,14 @@ def fit(
     *,
     on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> nn.Module:
-    """Train a network, resuming from ``checkpoints/last.ckpt`` where there is one.
+    """Train a network, resuming from ``checkpoints/last.ckpt`` if it exists.
 
     Args:
         network: Fresh, seeded.
         section: The recipe's training section.
-        inputs: Images and everything else.
-        run: Where history and checkpoints go.
-        on_row: Told of every evaluation.
+        inputs: Training inputs.
+        run: Destination of history and checkpoints.
+        on_row: Called with every history row.
 
     Returns:
         The same network in the state of its best evaluation, on the CPU, in evaluation mode.
@@ -125,7 +125,7 @@ def _run(
     resume = run.last_checkpoint if run.last_checkpoint.exists() else None
     try:
         with warnings.catch_warnings():
-            # Lightning advises on workers and loggers; neither is the user's concern here.
+            # Lightning's advice on workers and loggers does not concern the user.
             warnings.simplefilter("ignore")
             trainer.fit(
                 module,
@@ -165,12 +165,12 @@ def _explain_torch(error: Exception, run: RunFolder) -> None:
 
 
 def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
-    """Run a few training steps and evaluate a few batches, as the training itself would.
+    """Time a few training steps and evaluation batches, run as in the training itself.
 
     Args:
         network: Fresh; its weights are changed.
         section: The recipe's training section.
-        inputs: Images and everything else.
+        inputs: Training inputs.
     """
     device = inputs.device_settings.accelerator
     network = network.to(device).train()
@@ -205,7 +205,7 @@ def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs)
 def _time_evaluation(
     network: nn.Module, section: TrainSection, inputs: FitInputs, scale: InputScaling
 ) -> float:
-    """Return the time to evaluate one image, of a few batches."""
+    """Return the time to evaluate one image, measured on a few batches."""
     loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
     device = inputs.device_settings.accelerator
     n_images, start = 0, time.perf_counter()

@@ -1,4 +1,4 @@
-"""The network under training: batch in, loss out, scores at every evaluation."""
+"""Lightning module of the network under training: loss of a batch, scores at every evaluation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ lightning = import_companion("lightning.pytorch")
 
 
 class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-defined]
-    """Trains a network for one recipe.
+    """Training of a network for one recipe.
 
     Args:
-        network: From (B, 3, H, W) to logits (B, K).
+        network: Maps (B, 3, H, W) to logits (B, K).
         section: The recipe's training section.
-        inputs: Images and everything else; of the images nothing is read here.
+        inputs: Training inputs; the images are not read here.
         class_weights: Weight of each class in the loss, shape (K,).
-        evaluations: How many evaluations the whole training has.
-        backend: Of ``torch.compile``; nothing runs the network as it is.
+        evaluations: Number of evaluations of the whole training.
+        backend: Backend of ``torch.compile``; without one the network is not compiled.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         self.inputs = inputs
         self._evaluations = evaluations
         self.prepare = nn.Identity() if inputs.is_embedded else InputScaling(inputs.preprocessing)
-        # A function and no module, which would be saved once more under another name.
+        # A function, not a module, which would be saved again under another name.
         self._run = (_compiled(network, backend) if backend else network).__call__
         weights = torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("_class_weights", weights, persistent=False)
@@ -64,14 +64,14 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         self._cut = inputs.tuning.cut(network, 0)
 
     def train(self, mode: bool = True) -> ClassifierModule:
-        """Choose the mode; what is frozen stays in evaluation."""
+        """Set the mode; frozen layers stay in evaluation mode."""
         super().train(mode)
         if mode:
             hold_still(self.network, self._cut)
         return self
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Build the optimiser; the schedule is stepped by hand, once an evaluation."""
+        """Build the optimiser; the schedule is stepped by hand, once per evaluation."""
         freeze(self.network, self._cut)
         optimizer = make_optimizer(self.network, self.section, self.inputs.tuning)
         self.scheduler = make_scheduler(
@@ -115,14 +115,14 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         return self.section.l2 / (2 * batch_size) * squares.sum()
 
     def validation_step(self, batch: Batch, _step: int) -> None:
-        """Tally one batch of the validation part, never augmented."""
+        """Accumulate one batch of the validation part, never augmented."""
         images, targets, _ = batch
         logits = self._run(self.prepare(images))
         loss = mean_loss(logits, targets, self._class_weights, self.section)
         self._val.add(*_arrays(logits, targets), loss.item())
 
     def take_scores(self) -> dict[str, float | None]:
-        """Return what was tallied since the last evaluation, and start anew."""
+        """Return the scores since the last evaluation, and reset."""
         positive = self.inputs.positive
         train, val = self._train.scores(positive), self._val.scores(positive)
         self._train, self._val = Tally(), Tally()
@@ -134,7 +134,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         step_scheduler(self.scheduler, monitored)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what Lightning does not know: the schedule, and what was tallied so far."""
+        """Save what Lightning does not: the schedule and the accumulated training scores."""
         if self.scheduler is not None:
             checkpoint["eosin_schedule"] = self.scheduler.state_dict()
         checkpoint["eosin_tally"] = {
@@ -143,7 +143,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the schedule's state until the optimiser exists."""
+        """Keep the schedule's state until the optimiser exists."""
         self._schedule_state = checkpoint.get("eosin_schedule")
         tally = checkpoint["eosin_tally"]
         self._train.load(
@@ -151,7 +151,7 @@ class ClassifierModule(lightning.LightningModule):  # type: ignore[misc,name-def
         )
 
     def on_fit_start(self) -> None:
-        """Put the schedule back where it was."""
+        """Restore the schedule's state."""
         state = getattr(self, "_schedule_state", None)
         if self.scheduler is not None and state is not None:
             self.scheduler.load_state_dict(state)

@@ -16,13 +16,13 @@ Scheduler = lr_scheduler.LRScheduler
 def make_optimizer(
     network: nn.Module, section: TrainSection, tuning: Tuning | None = None
 ) -> optim.Optimizer:
-    """Build the recipe's optimiser over the weights that are ever trained.
+    """Build the recipe's optimiser over the trainable weights.
 
     Args:
         network: The network.
         section: The recipe's training section.
-        tuning: Which weights those are, and how much slower some of them learn; by default all
-            that are not frozen, at one rate.
+        tuning: Trainable weights and their learning-rate factors; by default all that are not
+            frozen, at one rate.
     """
     weights = [
         {"params": weights, "lr": section.lr * factor}
@@ -41,10 +41,10 @@ def make_scheduler(
     """Build the recipe's schedule.
 
     Args:
-        optimizer: Whose rate changes.
+        optimizer: Optimiser whose rate changes.
         section: Name and numbers.
-        evaluations: How many evaluations the whole training has.
-        higher_better: Whether the monitored value shall grow (``plateau``).
+        evaluations: Number of evaluations of the whole training.
+        higher_better: True if a larger monitored value is better (``plateau``).
 
     Returns:
         ``None`` for a constant rate.
@@ -75,12 +75,12 @@ def step_scheduler(scheduler: Scheduler | None, monitored: float) -> None:
 def mean_loss(
     logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, section: TrainSection
 ) -> torch.Tensor:
-    """Return the recipe's loss of a batch: a mean in which each image counts by its class's weight.
+    """Return the recipe's loss of a batch: a mean weighted by class.
 
     Args:
         logits: Shape (B, K).
         targets: Class indices, shape (B,).
-        weights: Of each class, shape (K,).
+        weights: Weight of each class, shape (K,).
         section: The recipe's training section.
     """
     if section.loss == "focal":
@@ -94,16 +94,16 @@ def focal_loss(
     """Return the weighted mean of −(1 − p)^γ · ln p, where p is the true class's probability.
 
     Source: T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equations 4 and 5;
-    here over a soft-max, so that any number of classes can be told apart.
+    here over a soft-max, for any number of classes.
 
     Args:
         logits: Shape (B, K).
         targets: Class indices, shape (B,).
-        weights: Of each class, shape (K,).
-        gamma: 0 is cross-entropy; the larger, the less counts what is right already.
+        weights: Weight of each class, shape (K,).
+        gamma: 0 is cross-entropy; larger values down-weight confident correct predictions.
     """
     log_p = functional.log_softmax(logits.float(), dim=1).gather(1, targets[:, None])[:, 0]
-    # At p = 1 the gradient of a power below 1 is infinite, times a loss of 0: no number.
+    # At p = 1 the gradient of a power below 1 is infinite, times a loss of 0: NaN.
     wrong = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
     counted = weights[targets]
     return -(counted * wrong.pow(gamma) * log_p).sum() / counted.sum()

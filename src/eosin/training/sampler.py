@@ -1,4 +1,4 @@
-"""Sampler of batches: an order that is a pure function of (seed, epoch)."""
+"""Batch samplers, whose order is a pure function of (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from eosin.core.types import IntArray
 
 
 class EpochBatches:
-    """Yields the rows of each batch, shuffled anew each epoch.
+    """Batch sampler that shuffles the rows anew each epoch.
 
     Args:
         n_rows: Images in the part.
-        batch_size: Images a batch; the last one may be smaller.
+        batch_size: Images per batch; the last one may be smaller.
         seed: The run's seed; ``None`` keeps the table's order.
     """
 
@@ -28,11 +28,11 @@ class EpochBatches:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this before each."""
+        """Set the epoch; Lightning calls this before each."""
         self.epoch = epoch
 
     def resume(self, epoch: int, batch: int) -> None:
-        """Begin one epoch at its ``batch``-th batch; every other epoch is whole."""
+        """Begin one epoch at its ``batch``-th batch; every other epoch is complete."""
         self.epoch, self._resumed = epoch, (epoch, batch)
 
     def __len__(self) -> int:
@@ -59,11 +59,11 @@ class EpochBatches:
 
 
 class BalancedBatches(EpochBatches):
-    """Draws as many rows as there are, with replacement, each class with equal probability.
+    """Class-balanced sampler: draws N rows with replacement, each class with equal probability.
 
     Args:
         targets: Class index of each row, shape (N,).
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         seed: The run's seed.
     """
 
@@ -78,12 +78,12 @@ class BalancedBatches(EpochBatches):
         random = generator(self._seed or 0, "balance", self.epoch)
         classes = random.integers(len(self._sizes), size=self._n_rows)
         rows: IntArray = self._sorted[self._starts[classes] + random.integers(self._sizes[classes])]
-        # An image that comes again in one epoch is augmented otherwise: it gets another index.
+        # A repetition within an epoch gets another index, so that its augmentation differs.
         return rows + self._n_rows * _count_before(rows)
 
 
 def _count_before(values: IntArray) -> IntArray:
-    """Count for each value how often it stood before it, shape (N,)."""
+    """Return how often each value occurred before its position, shape (N,)."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.searchsorted(ordered, ordered)
@@ -93,10 +93,10 @@ def _count_before(values: IntArray) -> IntArray:
 
 
 def evaluation_interval(n_batches: int, per_epoch: int) -> int:
-    """Return the steps from one evaluation to the next; each epoch counts anew.
+    """Return the number of steps between evaluations; each epoch counts anew.
 
     Args:
-        n_batches: Of an epoch.
-        per_epoch: Evaluations that are wanted; as near to it as whole steps come.
+        n_batches: Batches of an epoch.
+        per_epoch: Desired evaluations, met as nearly as whole steps allow.
     """
     return max(1, round(n_batches / per_epoch))

@@ -1,8 +1,8 @@
-"""Which weights are trained in which epoch, and how fast: what fine-tuning decides.
+"""Fine-tuning: trainable weights in each epoch, and their learning rates.
 
 Sources: gradual unfreezing from the head down, Howard & Ruder, "Universal Language Model
-Fine-tuning for Text Classification", ACL 2018, section 3.3; a learning rate that falls from stage
-to stage, Clark et al., "ELECTRA", ICLR 2020, appendix B, as BEiT and MAE use it on images.
+Fine-tuning for Text Classification", ACL 2018, section 3.3; layer-wise learning-rate decay, Clark
+et al., "ELECTRA", ICLR 2020, appendix B, as BEiT and MAE use it on images.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a recipe is looked at without PyTorch
+if TYPE_CHECKING:  # recipes are read without PyTorch
     from torch import nn
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How an initial state is trained on.
+    """Fine-tuning of initial weights.
 
     Attributes:
-        stages: Of the network's :class:`~eosin.core.networks.NetworkSpec`.
-        freeze: What is left as it is; see :func:`~eosin.networks.freezing.find_cut`.
-        unfreeze_every: Epochs after which one stage more is trained, from the cut towards the
+        stages: Stages of the network's :class:`~eosin.core.networks.NetworkSpec`.
+        freeze: Frozen part; see :func:`~eosin.networks.freezing.find_cut`.
+        unfreeze_every: Epochs after which one more stage is trained, from the cut towards the
             input; ``None`` keeps the cut.
         layer_decay: Factor on the learning rate from each stage to the one before.
-        standardise: Whether a head that is trained alone sees features of mean 0 and deviation 1.
+        standardise: True if a head that is trained alone takes standardised features.
     """
 
     stages: Mapping[str, str] = field(default_factory=dict)
@@ -36,13 +36,13 @@ class Tuning:
 
     @property
     def is_head_only(self) -> bool:
-        """Whether nothing but the head is ever trained."""
+        """True if only the head is ever trained."""
         return self.freeze in ("backbone", "before:head") and self.unfreeze_every is None
 
     def cut(self, network: nn.Module, epoch: int) -> str | None:
         """Return the path of the first module that is trained in an epoch; ``None`` for all.
 
-        A pure function of the epoch, so that a resumed training goes on alike.
+        A pure function of the epoch, so that a resumed training continues unchanged.
         """
         from eosin.networks.freezing import find_cut
 
@@ -54,14 +54,11 @@ class Tuning:
             return first
         order = {path: place for place, (path, _) in enumerate(network.named_modules())}
         earlier = [path for path in self.stages.values() if order[path] < order[first]]
-        # The last stage to be thawed is the one with which the network begins: nothing is frozen.
+        # The last stage to be unfrozen is the network's first: nothing is frozen.
         return earlier[-thawed] if thawed < len(earlier) else None
 
     def rates(self, network: nn.Module) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the weights that are ever trained, with the factor on their learning rate.
-
-        Those of one stage stand together, from the head down.
-        """
+        """Return trainable weights with learning-rate factors, by stage, from the head down."""
         kept = self._ever_trained(network)
         if self.layer_decay == 1.0:
             return [(kept, 1.0)]
@@ -79,7 +76,7 @@ class Tuning:
         return [weight for weight in network.parameters() if weight.requires_grad]
 
     def _by_stage(self, network: nn.Module) -> list[list[nn.Parameter]]:
-        """Divide the weights by the stage whose beginning was last passed, from input to output."""
+        """Group the weights by the stage that last began before them, from input to output."""
         starts = set(self.stages.values())
         groups: list[list[nn.Parameter]] = [[]]
         for path, module in network.named_modules():

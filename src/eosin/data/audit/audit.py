@@ -102,7 +102,7 @@ def audit_samples(
     Args:
         samples: The table; of magnification stacks, one row an image. Its ``split`` column, else
             its ``fold`` column, gives the subsets. Rows with an empty one are compared with none.
-        hashes: Of its files (see :func:`~eosin.data.audit.hash_files`); without them copies
+        hashes: Hashes of its files (see :func:`~eosin.data.audit.hash_files`); without them copies
             under other names are not searched for.
         near_duplicates: Those among its images (see
             :func:`~eosin.data.audit.find_near_duplicates`); without them none are reported.
@@ -239,7 +239,7 @@ def audit_stage(
     """Audit the train-test overlap between an earlier training stage and the evaluated images.
 
     Args:
-        name: Of the stage.
+        name: Name of the stage.
         stage: All its samples, with its own validation and test subsets: they chose its weights.
         evaluated: The evaluated images.
         is_same_source: True if both come from one data set; names of groups match only within one.
@@ -275,9 +275,9 @@ def audit_external(
     """Audit the train-test overlap of an external validation set with a model's training data.
 
     Args:
-        trained: What the model was trained and chosen on.
+        trained: Images that the model was trained and selected on.
         outside: The external images.
-        root: The folder that paths of the report start from.
+        root: The folder that paths in the report are relative to.
         distinct: True if names that differ only in spelling are different names.
 
     Returns:
@@ -302,7 +302,7 @@ def audit_external(
 
 
 def _place(samples: Samples, root: Path, part: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return one side's images with paths from ``root``, and a mapping from old paths to new.
+    """Return a subset's images with paths relative to ``root``, and old paths mapped to new.
 
     An image without a group stays its own group, whatever folder its path starts from.
     """

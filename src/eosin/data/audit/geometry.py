@@ -55,7 +55,7 @@ class Features:
     Attributes:
         points: Positions (x, y), float32, shape (F, 2).
         vectors: Descriptors, uint8, shape (F, 128).
-        width: Of the image, in pixels.
+        width: Width of the image, in pixels.
     """
 
     points: FloatArray
@@ -96,7 +96,7 @@ class _Stack(NamedTuple):
     Attributes:
         points: float32, shape (M, F, 2).
         vectors: uint8, shape (M, F, 128).
-        is_empty: Where an image has fewer features, shape (M, F).
+        is_empty: True beyond the features of an image, shape (M, F).
     """
 
     points: FloatArray
@@ -178,7 +178,7 @@ class Geometry:
                     yield done
 
     def screen(self, row: int, others: IntArray) -> BoolArray:
-        """Return which other rows may match a row, mirrored or not, shape (M,)."""
+        """Return a mask of the other rows that may match a row, mirrored or not, shape (M,)."""
         if self._prepared is None:
             raise ValueError("rows must be prepared before they are screened")
         one, moved = self._prepared.take(row), self._prepared.stack(others)

@@ -46,7 +46,7 @@ _CHUNK = 8192
 def find_neighbours(queries: FloatArray, among: FloatArray, k: int) -> IntArray:
     """Return the nearest vectors of each query by Euclidean distance.
 
-    Memory grows with N, time with M · N.
+    Memory is O(N), time O(M · N).
 
     Args:
         queries: float32, shape (M, D).
@@ -70,13 +70,13 @@ def find_neighbours(queries: FloatArray, among: FloatArray, k: int) -> IntArray:
 
 
 def _search(block: FloatArray, among: FloatArray, halves: FloatArray, k: int) -> IntArray:
-    """Keep the k nearest of each row while walking over the columns."""
+    """Return the k nearest of each row, by blocks of columns."""
     best = np.full((len(block), k), -np.inf, dtype=np.float32)
     rows = np.zeros((len(block), k), dtype=np.int64)
     for start in range(0, len(among), _COLUMNS):
-        # The larger, the nearer: half the square of the query's own length is left out.
+        # Larger is nearer: half the squared length of the query is left out.
         near = block @ among[start : start + _COLUMNS].T - halves[start : start + _COLUMNS]
-        # After a few blocks hardly a column beats the worst that is kept.
+        # After a few blocks hardly any column is nearer than the k-th nearest.
         columns = np.flatnonzero((near > best.min(axis=1, keepdims=True)).any(axis=0))
         if len(columns) == 0:
             continue

@@ -215,7 +215,7 @@ def describe_spellings(
     """Return overlaps with both spellings as their key and their rows in words.
 
     Args:
-        overlaps: Of a search by spelling key.
+        overlaps: Overlaps by spelling key.
         names: A name per row.
         entries: All rows of the search and their keys.
         numbers: Row numbers in the user's file; without them images are counted.

@@ -98,7 +98,7 @@ class Registration:
 
     Attributes:
         view: Which of the eight views of the moved thumbnail fits, shape (P,).
-        scale: Of the moved thumbnail's sides as they appear in the fixed one, shape (P, 2).
+        scale: Relative size of the moved thumbnail's sides in the fixed one, shape (P, 2).
         score: Correlation of the details, −1–1, shape (P,).
     """
 

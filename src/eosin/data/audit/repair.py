@@ -49,7 +49,7 @@ def join_groups(
 
     Args:
         samples: The table.
-        hashes: Of its files; without them exact copies under other names join nothing.
+        hashes: Hashes of its files; without them exact copies under other names join nothing.
         near_duplicates: Near-duplicates among its images.
         named: Columns whose names are compared by spelling; except in ``group``, names in two
             spellings get the first in order.
@@ -164,7 +164,7 @@ def list_joined(joined: Sequence[JoinedGroups]) -> list[str]:
 
 
 def describe_repair(joined: Sequence[JoinedGroups]) -> str:
-    """Return what was joined, in a sentence; empty for nothing."""
+    """Return a sentence on the joined groups; empty if none."""
     if not joined:
         return ""
     n_before = sum(len(one.groups) for one in joined)

@@ -55,7 +55,7 @@ class AuditTable:
 
     Args:
         samples: The table.
-        hashes: Of its files, if they were read.
+        hashes: Hashes of its files, if they were read.
         named: Columns whose names are compared by spelling.
         numbers: Row numbers in the user's file, shape (N,); None without a file.
     """

@@ -1,4 +1,4 @@
-"""What trains a network: PyTorch, or the NumPy engine. Each is a module of this package."""
+"""Training backends: PyTorch and the NumPy engine, each a module of this package."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from eosin.training.data import FitInputs, Probe
 
 @dataclass(frozen=True)
 class Measured:
-    """What a training's network takes.
+    """Size and speed of a network in training.
 
     Attributes:
         params: Learnable weights.
-        macs: Multiply-accumulates an image.
-        probe: Of a few of its steps.
+        macs: Multiply-accumulates of one image.
+        probe: Timing of a few training steps.
     """
 
     params: int
@@ -33,7 +33,7 @@ class Measured:
 
 
 class Backend(Protocol):
-    """What a training needs of what runs it."""
+    """Interface of a training backend."""
 
     def find_spec(self, name: str) -> NetworkSpec:
         """Look up a network.
@@ -43,17 +43,17 @@ class Backend(Protocol):
         """
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse, before any data is read, what this backend does not do.
+        """Refuse, before any data is read, settings that this backend does not support.
 
         Raises:
-            RecipeError: Naming the key.
+            RecipeError: Names the key.
         """
 
     def place(self, section: TrainSection) -> DeviceSettings:
         """Choose device and precision.
 
         Raises:
-            RecipeError: The asked device is not there.
+            RecipeError: The requested device is absent.
         """
 
     def train(
@@ -62,34 +62,33 @@ class Backend(Protocol):
         """Train on one split; only history and checkpoints are written.
 
         Returns:
-            The network in the state of its best evaluation; the trainings that its backbone had
-            behind it.
+            The network in the state of its best evaluation; its backbone's transfer chain.
         """
 
     def write(
         self, network: Any, folder: ModelFolder, origin: Origin, images: ImageSource
     ) -> ModelInfo:
-        """Write what ``model.json`` does not hold, and return its draft, not calibrated.
+        """Write the weights and return a draft of ``model.json``, not calibrated.
 
         Args:
             network: As :meth:`train` returns it.
-            folder: Where to.
-            origin: Everything that the weights don't tell.
+            folder: Destination.
+            origin: Provenance of the model.
             images: Real images for the parity check, uint8, shape (N, H, W, C).
 
         Raises:
-            TrainingError: The exported network does not say what the trained one says.
+            TrainingError: The exported network's outputs differ from the trained one's.
         """
 
     def measure(self, recipe: Recipe, inputs: FitInputs) -> Measured:
-        """Count weights and operations, and time a few steps."""
+        """Count weights and operations, and time a few training steps."""
 
 
 def find_backend(model: ModelSection) -> Backend:
     """Return the backend that a recipe names.
 
     Raises:
-        MissingPartError: It is PyTorch, which is not installed.
+        MissingPartError: PyTorch is named but not installed.
     """
     if model.backend == "numpy":
         from eosin.experiment.backends import engine

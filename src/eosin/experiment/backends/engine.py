@@ -44,7 +44,7 @@ SPECS.add(
         stages={},
     ),
 )
-#: Keys that only PyTorch has, with the values that the engine takes.
+#: Keys that only PyTorch supports, with the values that the engine accepts.
 _FOREIGN: dict[str, dict[str, tuple[Any, ...]]] = {
     "train": {
         "optimizer": ("adam", "sgd"),
@@ -66,7 +66,7 @@ _FOREIGN: dict[str, dict[str, tuple[Any, ...]]] = {
         "stage": ((),),
     },
 }
-#: Images that an exported network is compared on, and steps that speak for a training.
+#: Images of the export's parity check, and steps of a timing probe.
 _PARITY_IMAGES, _STEPS, _WARM_UP = 64, 8, 2
 
 
@@ -74,13 +74,13 @@ def find_spec(name: str) -> NetworkSpec:
     """Look up a network of the engine.
 
     Raises:
-        UnknownNameError: It has none of this name.
+        UnknownNameError: The engine has none of this name.
     """
     return SPECS.get(name)
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse keys of the recipe that the engine does not have."""
+    """Refuse keys of the recipe that the engine does not support."""
     for name, keys in _FOREIGN.items():
         for key, known in keys.items():
             value = getattr(getattr(recipe, name), key)
@@ -112,7 +112,7 @@ def place(section: TrainSection) -> DeviceSettings:
 def train(
     recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
 ) -> tuple[Network, list[TransferStage]]:
-    """Train from random weights; the best state is kept as ``checkpoints/best.npz``, too."""
+    """Train from random weights; the best state is also saved as ``checkpoints/best.npz``."""
     del start  # checked: it is nowhere
     network = fit_engine(_build(recipe, inputs), recipe.train, inputs, run)
     network.save(run.best_npz)
@@ -130,12 +130,12 @@ def _build(recipe: Recipe, inputs: FitInputs) -> Network:
 
 
 def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSource) -> ModelInfo:
-    """Write the weights as its PyTorch twin has them; where PyTorch is installed, ONNX through it.
+    """Write the weights in the layout of the PyTorch twin, and ONNX if PyTorch is installed.
 
     Raises:
-        TrainingError: What was written does not say what the network says.
+        TrainingError: The outputs of the exported network differ.
     """
-    # Of a training begun anew: until the new one is written the folder is no model's.
+    # When a training is restarted, the folder holds no valid model until the new one is written.
     folder.info.unlink(missing_ok=True)
     folder.onnx.unlink(missing_ok=True)
     write_arrays(folder.weights, to_twin(network.state))
@@ -167,13 +167,13 @@ def _count_macs(network: Network) -> int:
     for name, layer in network.layers.items():
         weight = layer.parameters.get("weight")
         if weight is not None and weight.ndim > 1:
-            # One product a weight, at every place that the layer fills.
+            # One product per weight at every position of the output.
             total += weight.size * int(np.prod(network.shapes[name][:-1]))
     return total
 
 
 def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
-    """Count weights and operations, and time a few steps."""
+    """Count weights and operations, and time a few training steps."""
     network, optimiser = _build(recipe, inputs), make_optimiser(recipe.train)
     size, times = recipe.train.batch_size, []
     rows = np.arange(len(inputs.train))

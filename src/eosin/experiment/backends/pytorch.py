@@ -30,17 +30,17 @@ from eosin.training.loop import fit, probe_training
 
 __all__ = ["check", "find_spec", "measure", "place", "train", "write"]
 
-#: Real images that the parity check looks at.
+#: Real images of the parity check.
 _PARITY_IMAGES = 64
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse to freeze what is no part of the network."""
+    """Refuse to freeze what is not part of the network."""
     check_freezing(recipe, find_spec(recipe.model.name))
 
 
 def place(section: TrainSection) -> DeviceSettings:
-    """Choose device and precision; threads are set for the process."""
+    """Choose device and precision; the number of threads is set for the whole process."""
     return choose_device_settings(section.device, section.precision, section.threads)
 
 
@@ -50,7 +50,7 @@ def train(
     """Train the whole network, or its head on features that are computed once.
 
     Returns:
-        The network on the CPU, in evaluation mode; the chain of its transfer.
+        The network on the CPU, in evaluation mode; its transfer chain.
     """
     network, chain = start_network(
         recipe,
@@ -66,8 +66,8 @@ def train(
 def write(
     network: nn.Module, folder: ModelFolder, origin: Origin, images: ImageSource
 ) -> ModelInfo:
-    """Write weights and ONNX; the folder becomes a model's when ``model.json`` follows."""
-    # Of a training begun anew: until the new one is written the folder is no model's.
+    """Write weights and ONNX; the folder is a valid model once ``model.json`` follows."""
+    # When a training is restarted, the folder holds no valid model until the new one is written.
     folder.info.unlink(missing_ok=True)
     save_weights(folder.weights, network)
     preprocessing = origin.preprocessing
@@ -85,7 +85,7 @@ def write(
 
 
 def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
-    """Count weights and operations, and time a few steps."""
+    """Count weights and operations, and time a few training steps."""
     input_px, channels = inputs.preprocessing.input_px[0], len(inputs.preprocessing.channels)
     network = build_network(
         recipe.model.name,
@@ -99,10 +99,10 @@ def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
 
 
 def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:
-    """Refuse, before any data is read, to freeze what is no part of the network.
+    """Refuse, before any data is read, to freeze what is not part of the network.
 
     Raises:
-        RecipeError: Naming the parts that there are.
+        RecipeError: Names the existing parts.
     """
     chosen = {recipe.transfer.freeze, *(stage.freeze for stage in recipe.transfer.stage)}
     chosen -= {NOTHING, BACKBONE, *(f"before:{stage}" for stage in spec.stages)}
@@ -121,20 +121,20 @@ def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:
 def start_network(
     recipe: Recipe, start: Start, *, num_classes: int, input_px: int, in_channels: int
 ) -> tuple[nn.Module, list[TransferStage]]:
-    """Build the recipe's network and fill its backbone.
+    """Build the recipe's network and load the initial weights of its backbone.
 
     Args:
         recipe: Network and seed.
-        start: Where the backbone comes from.
+        start: Source of the initial weights.
         num_classes: Outputs.
         input_px: Height and width of the input.
         in_channels: Channels of the input.
 
     Returns:
-        The network; the chain of trainings that its backbone has behind it.
+        The network; the transfer chain of its backbone.
 
     Raises:
-        EosinError: The weights are not there, or are another network's.
+        EosinError: The weights are absent, or belong to another network.
     """
     network = build_network(
         recipe.model.name,
@@ -152,7 +152,7 @@ def start_network(
 
 
 def _read_source(start: Start) -> ModelInfo | None:
-    """Return what the model folder that a source lies in says; nothing of any other source.
+    """Return ``model.json`` of the model folder that holds the initial weights, if one does.
 
     Raises:
         ArtifactError: The weights are not those that the model was saved with.
@@ -167,7 +167,7 @@ def _read_source(start: Start) -> ModelInfo | None:
 
 def _chain(start: Start, info: ModelInfo | None, loaded: Loaded) -> list[TransferStage]:
     """Return the transfer chain of a source, with the source as its last link."""
-    # A model is passed on: of a file its name is told, not where it lay.
+    # The model may be published: record the file's name, not its path.
     shown = loaded.source if start.source == IMAGENET else Path(start.source).name
     link = TransferStage(
         stage=start.stage,

@@ -231,7 +231,7 @@ def refusals(run: FinishedRun) -> str:
 
 
 def precise_batch_norm(run: FinishedRun) -> str:
-    """Describe the calibration of probabilities."""
+    """Describe the calibration of probabilities (recalibration in TRIPOD+AI)."""
     shown = dict(provenance.model_facts(run)).get("Temperature", "")
     return calibration_words(run) or (f"temperature: {shown}" if shown else "")
 

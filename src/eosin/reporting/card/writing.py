@@ -37,7 +37,7 @@ def write_card(run: Path, pending: Mapping[str, Any] | None = None) -> None:
 
     Args:
         run: The run folder.
-        pending: Documents that it is going to be finished with and that are not written yet, by
+        pending: Documents of the finished run that are not written yet, by
             the names of :class:`~eosin.runs.finished.FinishedRun`.
 
     Raises:
