@@ -43,7 +43,7 @@ from eosin.reporting.sections.costs import (
     questions_table,
 )
 from eosin.reporting.significance import cautions, headline, meaning, networks_note
-from eosin.reporting.style import Thumbnail
+from eosin.reporting.style import RenderedFigure
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results" / "comparisons"
@@ -96,7 +96,7 @@ def _read(name: str) -> Comparison:
     return read_document(STORE / f"{name}.json", Comparison)
 
 
-def _figure(name: str, thumbnail: Thumbnail) -> str:
+def _figure(name: str, thumbnail: RenderedFigure) -> str:
     return f"images/comparison-{name}-{thumbnail.name}.png"
 
 

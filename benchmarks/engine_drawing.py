@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from eosin.core.files import write_bytes
 from eosin.core.types import FloatArray
-from eosin.reporting.style import COLOURS, to_thumbnail
+from eosin.reporting.style import COLOURS, render_figure
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 #: Below zero blue, above orange, as everywhere on the page.
@@ -24,7 +24,7 @@ def keep_figure(figure: Figure, name: str) -> None:
     """Write a picture into ``docs/images``."""
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
-    write_bytes(IMAGES / f"{name}.png", to_thumbnail(figure, name, alt="", caption="").png)
+    write_bytes(IMAGES / f"{name}.png", render_figure(figure, name, alt="", caption="").png)
 
 
 def new_panels(

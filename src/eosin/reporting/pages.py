@@ -28,7 +28,7 @@ from eosin.reporting.sections.results import (
     scores_of,
 )
 from eosin.reporting.sections.training import balance_table, balance_words, learning_figures
-from eosin.reporting.style import Thumbnail
+from eosin.reporting.style import RenderedFigure
 from eosin.reporting.thumbnails import colour_words, tiles
 from eosin.reporting.train_test_overlap import (
     caution,
@@ -60,7 +60,7 @@ def write_report(run: Path) -> Path:
     return write_page(gathered.folder.report, html)
 
 
-def _figures(run: FinishedRun) -> dict[str, list[Thumbnail]]:
+def _figures(run: FinishedRun) -> dict[str, list[RenderedFigure]]:
     """Draw the figures, by section."""
     evaluated = run.evaluated
     headline = interval_figure(
@@ -83,7 +83,7 @@ def _figures(run: FinishedRun) -> dict[str, list[Thumbnail]]:
     }
 
 
-def _evaluation_figures(run: FinishedRun) -> dict[str, list[Thumbnail]]:
+def _evaluation_figures(run: FinishedRun) -> dict[str, list[RenderedFigure]]:
     scores, evaluated = scores_of(run), run.evaluated
     confusion = [confusion_figure(evaluated.confusion)] if evaluated.confusion.labels else []
     curve = _present(decision_curve_figure(evaluated))
@@ -107,7 +107,7 @@ def _present(*found: T | None) -> list[T]:
     return [one for one in found if one is not None]
 
 
-def _context(run: FinishedRun, figures: dict[str, list[Thumbnail]]) -> dict[str, Any]:
+def _context(run: FinishedRun, figures: dict[str, list[RenderedFigure]]) -> dict[str, Any]:
     patients, n_left_out = patients_table(run)
     by_part = part_tables(run)
     return {

@@ -19,7 +19,7 @@ from eosin.reporting.sections import provenance
 from eosin.reporting.sections.intervals import Series, interval_figure
 from eosin.reporting.sections.ranking import overlaid_roc
 from eosin.reporting.sections.results import scores_of
-from eosin.reporting.style import Thumbnail
+from eosin.reporting.style import RenderedFigure
 from eosin.reporting.train_test_overlap import (
     TrainTestOverlap,
     leading_name,
@@ -78,7 +78,7 @@ def _gather(folder: Path) -> tuple[Protocol, Protocol]:
     return strict, published
 
 
-def _chart(both: tuple[Protocol, ...], title: str = "") -> Thumbnail | None:
+def _chart(both: tuple[Protocol, ...], title: str = "") -> RenderedFigure | None:
     return interval_figure(
         [Series(protocol.label, protocol.run.evaluated.image) for protocol in both],
         name="protocols",
@@ -88,7 +88,7 @@ def _chart(both: tuple[Protocol, ...], title: str = "") -> Thumbnail | None:
     )
 
 
-def _roc(both: tuple[Protocol, ...]) -> Thumbnail | None:
+def _roc(both: tuple[Protocol, ...]) -> RenderedFigure | None:
     return overlaid_roc(
         [
             (protocol.label, scores, protocol.run.evaluated)
@@ -99,7 +99,7 @@ def _roc(both: tuple[Protocol, ...]) -> Thumbnail | None:
 
 
 def _context(
-    folder: Path, both: tuple[Protocol, Protocol], pictures: list[Thumbnail]
+    folder: Path, both: tuple[Protocol, Protocol], pictures: list[RenderedFigure]
 ) -> dict[str, Any]:
     strict, published = both
     return {

@@ -18,7 +18,7 @@ from eosin.core.files import write_bytes, write_text
 from eosin.core.text import count
 from eosin.metrics.catalogue import METRIC_NAMES
 from eosin.reporting.formatting import ABSENT, breakable, metric_label, metric_text
-from eosin.reporting.style import Thumbnail
+from eosin.reporting.style import RenderedFigure
 from eosin.reporting.thumbnails import data_uri
 
 #: Caution above every number that was measured on simulated images.
@@ -53,7 +53,7 @@ def write_page(path: Path, html: str) -> Path:
     return path
 
 
-def write_figures(folder: Path, pictures: list[Thumbnail]) -> None:
+def write_figures(folder: Path, pictures: list[RenderedFigure]) -> None:
     """Write each figure as ``<name>.png``, atomically."""
     for thumbnail in pictures:
         write_bytes(folder / f"{thumbnail.name}.png", thumbnail.png)

@@ -92,7 +92,7 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Thumbnail:
+class RenderedFigure:
     """Rendered figure: PNG, text alternative with its numbers, and caption.
 
     Width and height are those on the page; the PNG has twice as many pixels per side.
@@ -126,14 +126,14 @@ def new_figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def to_thumbnail(figure: Figure, name: str, *, alt: str, caption: str) -> Thumbnail:
+def render_figure(figure: Figure, name: str, *, alt: str, caption: str) -> RenderedFigure:
     """Render a figure."""
     stream = io.BytesIO()
     # Without matplotlib's version in it, the same run gives the same bytes.
     figure.savefig(stream, format="png", metadata={"Software": None})
     png = stream.getvalue()
     width, height = struct.unpack(">II", png[16:24])  # the PNG header's first two fields
-    return Thumbnail(name, png, alt, caption, round(width / SCALE), round(height / SCALE))
+    return RenderedFigure(name, png, alt, caption, round(width / SCALE), round(height / SCALE))
 
 
 def look(index: int) -> dict[str, Any]:

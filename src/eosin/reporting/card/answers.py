@@ -230,7 +230,7 @@ def refusals(run: FinishedRun) -> str:
     return f"images of other channels or modality are refused; {abstains}"
 
 
-def precise_batch_norm(run: FinishedRun) -> str:
+def recalibration(run: FinishedRun) -> str:
     """Describe the calibration of probabilities (recalibration in TRIPOD+AI)."""
     shown = dict(provenance.model_facts(run)).get("Temperature", "")
     return calibration_words(run) or (f"temperature: {shown}" if shown else "")

@@ -99,7 +99,7 @@ ITEMS = (
     Item("Differences between clusters", "12d, 23b", "", answers.clusters),
     Item("Measures of performance", "12e", "28", answers.measures),
     Item("Uncertainty", "12e", "29", answers.uncertainty),
-    Item("Recalibration", "12f, 24", "", answers.precise_batch_norm),
+    Item("Recalibration", "12f, 24", "", answers.recalibration),
     Item("Sensitivity analyses", "", "30"),
     Item("Explanation of predictions", "", "31"),
     Item("Test on external data", "", "32"),

@@ -19,11 +19,11 @@ from eosin.reporting.style import (
     HATCHES,
     INK,
     MUTED,
-    Thumbnail,
+    RenderedFigure,
     house_style,
     new_figure,
+    render_figure,
     series_label,
-    to_thumbnail,
 )
 from eosin.runs.finished import FinishedRun
 
@@ -40,7 +40,7 @@ _METRICS = ("ece", "brier")
 _NOTABLE = 0.005
 
 
-def reliability_figure(scores: Scores, metrics: SplitMetrics) -> Thumbnail:
+def reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
     """Draw accuracy against confidence, one point per bin, sized by its images."""
     bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
     text = metric_text(metrics.image.get("ece"))
@@ -57,7 +57,7 @@ def reliability_figure(scores: Scores, metrics: SplitMetrics) -> Thumbnail:
         axes.set_xlabel("Probability of the predicted class")
         axes.set_ylabel("Share of right predictions")
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.1))
-        return to_thumbnail(
+        return render_figure(
             figure,
             "reliability",
             alt=f"Reliability diagram. Expected calibration error {text}. {_words(bins)}",
@@ -116,7 +116,7 @@ def _words(bins: ReliabilityBins) -> str:
     )
 
 
-def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Thumbnail:
+def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
     """Draw the probability of the positive class by truth, or of the prediction if multi-class."""
     if scores.positive is None:
         values = scores.probabilities.max(axis=1)
@@ -151,7 +151,7 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> Thumbnail:
             for label, part in series.items()
             if len(part)
         )
-        return to_thumbnail(
+        return render_figure(
             figure,
             "scores",
             alt=f"Histogram. {x_label}. {middle}.{text}",

@@ -22,11 +22,11 @@ from eosin.reporting.significance import label, ranked
 from eosin.reporting.style import (
     MARKERS,
     MUTED,
-    Thumbnail,
+    RenderedFigure,
     house_style,
     look,
+    render_figure,
     series_label,
-    to_thumbnail,
 )
 
 #: Costs: name, axis label, and the factor to its unit.
@@ -68,14 +68,14 @@ _OF = {
 }
 
 
-def pareto_figures(comparison: Comparison) -> list[Thumbnail]:
+def pareto_figures(comparison: Comparison) -> list[RenderedFigure]:
     """Draw the ranking metric, accuracy and recall against the costs, one figure per metric."""
     names = dict.fromkeys((comparison.metric, "accuracy", "recall"))
     found = [_pareto_figure(comparison, name) for name in names]
     return [thumbnail for thumbnail in found if thumbnail is not None]
 
 
-def _pareto_figure(comparison: Comparison, metric: str) -> Thumbnail | None:
+def _pareto_figure(comparison: Comparison, metric: str) -> RenderedFigure | None:
     """Draw a metric against each cost that is known for two runs or more."""
     runs = [run for run in comparison.runs if run.image[metric].value is not None]
     panels = [
@@ -98,7 +98,7 @@ def _pareto_figure(comparison: Comparison, metric: str) -> Thumbnail | None:
             loc="outside upper left",
             ncols=min(3, len(runs)),
         )
-        return to_thumbnail(
+        return render_figure(
             figure, f"pareto-{metric}", alt=_alt(metric, runs), caption=_caption(metric, runs)
         )
 

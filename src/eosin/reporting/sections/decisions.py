@@ -17,10 +17,10 @@ from eosin.reporting.style import (
     COLOURS,
     INK,
     MUTED,
-    Thumbnail,
+    RenderedFigure,
     house_style,
     new_figure,
-    to_thumbnail,
+    render_figure,
 )
 from eosin.reporting.train_test_overlap import split_name
 from eosin.runs.finished import FinishedRun
@@ -35,7 +35,7 @@ _ROUNDING = 1e-12
 _COMPARED = tuple(name for name in HEADLINE if name in OF_DECISIONS)
 
 
-def decision_curve_figure(metrics: SplitMetrics) -> Thumbnail | None:
+def decision_curve_figure(metrics: SplitMetrics) -> RenderedFigure | None:
     """Draw net benefit by threshold; ``None`` if not measured."""
     curve = metrics.decisions.curve if metrics.decisions else []
     if not curve or metrics.positive is None:
@@ -57,7 +57,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> Thumbnail | None:
         axes.set_xlabel("Probability from which one would act")
         axes.set_ylabel("Net benefit")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderpad=0)
-        return to_thumbnail(
+        return render_figure(
             figure,
             "decision_curve",
             alt=f"Decision curve. {_in_words(curve)}",

@@ -17,10 +17,10 @@ from eosin.reporting.rendering import Table, text_table
 from eosin.reporting.style import (
     COLOURS,
     HATCHES,
-    Thumbnail,
+    RenderedFigure,
     house_style,
+    render_figure,
     series_label,
-    to_thumbnail,
 )
 from eosin.runs.finished import FinishedRun
 
@@ -42,7 +42,7 @@ _VERDICTS = {
 _NOTABLE_MIX = 0.1
 
 
-def drift_figure(drift: Drift) -> Thumbnail:
+def drift_figure(drift: Drift) -> RenderedFigure:
     """Draw the distribution of each quantity over training and external images."""
     n_rows = -(-len(drift.shifts) // _COLUMNS)
     with house_style():
@@ -57,7 +57,7 @@ def drift_figure(drift: Drift) -> Thumbnail:
             axes.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=2)
-        return to_thumbnail(
+        return render_figure(
             figure,
             "drift",
             alt=f"Histograms of training and external images. {_in_words(drift)}",
@@ -143,7 +143,7 @@ def _mix_words(drift: Drift) -> list[str]:
     ]
 
 
-def drift_figures(run: FinishedRun) -> list[Thumbnail]:
+def drift_figures(run: FinishedRun) -> list[RenderedFigure]:
     """Draw the histograms; empty if there are none."""
     return [drift_figure(run.drift)] if run.drift is not None and run.drift.shifts else []
 

@@ -18,11 +18,11 @@ from eosin.reporting.style import (
     COLOURS,
     HATCHES,
     INK,
-    Thumbnail,
+    RenderedFigure,
     house_style,
     new_figure,
+    render_figure,
     series_label,
-    to_thumbnail,
 )
 from eosin.reporting.train_test_overlap import has_units
 from eosin.runs.finished import FinishedRun
@@ -39,7 +39,9 @@ MOST_ROWS = 200
 MOST_GROUPS = 1000
 
 
-def distribution_figure(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> Thumbnail:
+def distribution_figure(
+    counts: dict[str, dict[str, int]], classes: tuple[str, ...]
+) -> RenderedFigure:
     """Draw images (by subset, then class) as horizontal bars, one per subset of each class."""
     parts = list(counts)
     n_bars = len(parts) * len(classes)
@@ -61,7 +63,7 @@ def distribution_figure(counts: dict[str, dict[str, int]], classes: tuple[str, .
             if n_bars <= _MOST_NUMBERED:
                 axes.bar_label(bars, [count(v) for v in values], padding=4, fontsize=8.5, color=INK)
         _finish(axes, classes, len(parts))
-        return to_thumbnail(
+        return render_figure(
             figure,
             "distribution",
             alt=f"Bar chart of images by class and part. {_in_words(counts, classes)}",

@@ -15,10 +15,10 @@ from eosin.reporting.style import (
     COLOURS,
     INK,
     MARKERS,
-    Thumbnail,
+    RenderedFigure,
     house_style,
     new_figure,
-    to_thumbnail,
+    render_figure,
 )
 
 
@@ -37,7 +37,7 @@ def interval_figure(
     caption: str,
     title: str = "",
     only: Sequence[str] | None = None,
-) -> Thumbnail | None:
+) -> RenderedFigure | None:
     """Draw a dot with its 95 % interval for each metric, one series below the other.
 
     ``only`` selects and orders the metrics; ``title`` is for a figure that stands alone.
@@ -56,7 +56,7 @@ def interval_figure(
             _draw(axes, entry, names, order, len(series))
         start = _axis_start(series, names)
         _frame(axes, names, title, start, several=len(series) > 1)
-        return to_thumbnail(figure, name, alt=_alt(series, names, title), caption=caption)
+        return render_figure(figure, name, alt=_alt(series, names, title), caption=caption)
 
 
 def _value(entry: Series, name: str) -> float | None:

@@ -18,12 +18,12 @@ from eosin.reporting.sections.results import Scores
 from eosin.reporting.style import (
     COLOURS,
     MUTED,
-    Thumbnail,
+    RenderedFigure,
     house_style,
     look,
     new_figure,
+    render_figure,
     series_label,
-    to_thumbnail,
 )
 
 #: Resamples of groups behind a band: its ends are stable to a percent or two.
@@ -58,17 +58,17 @@ _PR = _Kind(
 )
 
 
-def roc_figure(scores: Scores, metrics: SplitMetrics) -> Thumbnail | None:
+def roc_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure | None:
     """Draw the ROC curve; ``None`` if a class is missing."""
     return _figure(_ROC, scores, metrics)
 
 
-def precision_recall_figure(scores: Scores, metrics: SplitMetrics) -> Thumbnail | None:
+def precision_recall_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure | None:
     """Draw the precision–recall curve; ``None`` if a class is missing."""
     return _figure(_PR, scores, metrics)
 
 
-def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> Thumbnail | None:
+def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> RenderedFigure | None:
     drawable = [index for index in scores.evaluated_classes if scores.is_mixed(index)]
     if not drawable:
         return None
@@ -82,7 +82,7 @@ def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> Thumbnail | N
         caption = f"{kind.title} on the {_split_name(scores.split)}."
         if metrics.positive is not None:
             caption += f" Shaded: pointwise 95 % band from {RESAMPLES} resamples of whole groups."
-        return to_thumbnail(figure, kind.name, alt=f"{kind.title}. {alt}", caption=caption)
+        return render_figure(figure, kind.name, alt=f"{kind.title}. {alt}", caption=caption)
 
 
 def _split_name(split: str) -> str:
@@ -205,7 +205,7 @@ def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArr
     return low, high
 
 
-def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> Thumbnail | None:
+def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> RenderedFigure | None:
     """Draw the ROC curves of several runs (name, scores, metrics) over each other."""
     drawable = [
         (name, scores, metrics, scores.evaluated_classes[0])
@@ -227,7 +227,7 @@ def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> Thumbnail | N
             words.append(f"{name}: AUC {text}")
         _reference(axes, _ROC, 0.5)
         _frame(axes, _ROC)
-        return to_thumbnail(
+        return render_figure(
             figure,
             "protocols_roc",
             alt=f"ROC curves of both splits. {'; '.join(words)}.",

@@ -31,11 +31,11 @@ from eosin.reporting.sections.exploration import MOST_ROWS
 from eosin.reporting.style import (
     COLOURS,
     INK,
-    Thumbnail,
+    RenderedFigure,
     house_style,
     new_figure,
+    render_figure,
     series_label,
-    to_thumbnail,
 )
 from eosin.reporting.train_test_overlap import threshold_text, units
 from eosin.runs.finished import FinishedRun
@@ -112,7 +112,7 @@ def scores_of(run: FinishedRun) -> Scores | None:
     )
 
 
-def confusion_figure(confusion: Confusion) -> Thumbnail:
+def confusion_figure(confusion: Confusion) -> RenderedFigure:
     """Draw the confusion matrix: counts, shaded by the share of their true class."""
     matrix = np.array(confusion.matrix, dtype=np.int64)
     n = len(matrix)
@@ -126,7 +126,7 @@ def confusion_figure(confusion: Confusion) -> Thumbnail:
         if n <= _MOST_NUMBERED:
             _number_cells(axes, matrix, shares)
         _name_axes(axes, confusion.labels)
-        return to_thumbnail(
+        return render_figure(
             figure,
             "confusion",
             alt=_alt(confusion.labels, matrix, shares),

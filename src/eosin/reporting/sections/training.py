@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from eosin.core.text import quantity
 from eosin.reporting.formatting import number
 from eosin.reporting.rendering import Table, text_table
-from eosin.reporting.style import COLOURS, Thumbnail, house_style, new_figure, to_thumbnail
+from eosin.reporting.style import COLOURS, RenderedFigure, house_style, new_figure, render_figure
 from eosin.runs.finished import FinishedRun
 
 _TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
@@ -27,7 +27,7 @@ _METHODS = {
 }
 
 
-def learning_figures(histories: Sequence[Any]) -> list[Thumbnail]:
+def learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
     """Draw loss, accuracy and learning rate by evaluation step.
 
     Tables of several folds are drawn thin, with their mean.
@@ -52,7 +52,7 @@ def _has(history: Any, column: str) -> bool:
     return column in history and bool(history[column].notna().any())
 
 
-def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> Thumbnail:
+def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> RenderedFigure:
     with house_style():
         figure, axes = new_figure(4.6, 3.4)
         for index, column in enumerate(columns):
@@ -69,7 +69,7 @@ def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> Thumbnail
             _rate_axis(axes, histories)
         if len(columns) > 1 or len(histories) > 1:
             axes.legend(loc="best")
-        return to_thumbnail(
+        return render_figure(
             figure, f"learning_{name}", alt=_alt(histories, name, columns), caption=_caption(name)
         )
 
