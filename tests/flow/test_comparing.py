@@ -22,14 +22,14 @@ def compared(tiny_run, folds_run, tmp_path_factory):
 def test_costs_are_those_of_the_model_folders(compared, tiny_run, folds_run):
     tiny, folds = compared.comparison.runs
     assert (tiny.networks, folds.networks) == (1, 2)
-    assert tiny.evaluated == tiny.deployed
+    assert tiny.judged == tiny.deployed
     for run, result in ((tiny_run, tiny.deployed), (folds_run, folds.deployed)):
         info = read_document(ModelFolder(run / "model").info, ModelInfo)
         assert (result.params, result.macs) == (info.params, info.macs)
         assert result.onnx_bytes == (run / "model" / "model.onnx").stat().st_size
         assert result.latency.images == "real"
         assert 0 < result.latency.low <= result.latency.median <= result.latency.high
-    assert folds.deployed.params == 2 * folds.evaluated.params == 2 * tiny.deployed.params
+    assert folds.deployed.params == 2 * folds.judged.params == 2 * tiny.deployed.params
     assert folds.deployed.macs == 2 * tiny.deployed.macs > 0
     assert tiny.training_seconds > 0
     assert compared.comparison.light_large.light == tiny.name

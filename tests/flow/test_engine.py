@@ -30,7 +30,7 @@ recipe, run, work = sys.argv[1:]
 statuses = [
     _call(["train", recipe, "--plan"], debug=True),
     _call(["train", recipe, "-o", run], debug=True),
-    _call(["evaluate", run, "-o", f"{work}/evaluated"], debug=True),
+    _call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
     _call(["predict", f"{run}/model", f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
     _call(["report", run], debug=True),
 ]

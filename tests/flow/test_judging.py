@@ -19,7 +19,7 @@ for name in ("torch", "torchvision", "lightning", "onnx"):
 from eosin.__main__ import _call
 run, work = sys.argv[1:]
 statuses = [
-    _call(["evaluate", run, "-o", f"{work}/evaluated"], debug=True),
+    _call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
     _call(["predict", run, f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
     _call(["report", run], debug=True),
     _call(["data", "audit", f"{run}/manifest.csv"], debug=True),
