@@ -132,7 +132,7 @@ def units(run: FinishedRun) -> str:
     """Return the size of the evaluated split, e.g. ``"110 images of 6 patients"``."""
     evaluated = run.evaluated
     is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
-    images = quantity(evaluated.n_images, "bundle" if is_fused else "image")
+    images = quantity(evaluated.n_images, "stack" if is_fused else "image")
     if evaluated.n_patients is not None:
         return f"{images} of {quantity(evaluated.n_patients, 'patient')}"
     if evaluated.n_groups != evaluated.n_images:

@@ -81,7 +81,7 @@ def use(run: FinishedRun) -> Section:
 def _judges(given: Preprocessing) -> str:
     if isinstance(given, Embedding):
         return "rows of features, which must be computed in the very way that its own were"
-    return "bundles" if given.magnifications else "images"
+    return "stacks" if given.magnifications else "images"
 
 
 def data(run: FinishedRun) -> Section:
