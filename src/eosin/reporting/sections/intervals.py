@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from eosin.artifacts.metrics import Metric, MetricBlock
-from eosin.metrics.catalogue import LOWER_IS_BETTER
+from eosin.metrics.catalogue import LOWER_IS_BETTER, METRICS
 from eosin.reporting.formatting import metric_label, metric_text
 from eosin.reporting.style import (
     COLOURS,
@@ -106,10 +106,11 @@ def _print_beside(axes: Axes, metric: Metric, y: float) -> None:
 
 
 def _axis_start(series: Sequence[Series], names: list[str]) -> float:
-    """Return the start of the axis: dots, unlike bars, need no zero."""
+    """Return the start of the axis: dots, unlike bars, need no zero; some metrics go below it."""
     metrics = [entry.metrics[name] for entry in series for name in names if name in entry.metrics]
     ends = [end for metric in metrics for end in (metric.value, metric.low) if end is not None]
-    return max(0.0, math.floor(10 * min(ends)) / 10 - 0.1)
+    least = min(METRICS[name].least for name in names)
+    return max(least, math.floor(10 * min(ends)) / 10 - 0.1)
 
 
 def _frame(axes: Axes, names: list[str], title: str, start: float, *, several: bool) -> None:
