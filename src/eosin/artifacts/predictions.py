@@ -138,7 +138,7 @@ def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained:
 
 
 class Predicted(Protocol):
-    """What a model predicted of a table of samples."""
+    """Predictions of a model for a table of samples."""
 
     @property
     def samples(self) -> Samples:
@@ -150,7 +150,7 @@ class Predicted(Protocol):
 
     @property
     def abstained(self) -> BoolArray:
-        """Which rows the model abstains on, shape (N,)."""
+        """Mask of the rows that the model abstains on, shape (N,)."""
 
 
 def write_predictions(run: RunFolder, parts: Sequence[Predicted], logits: Sequence[Any]) -> None:

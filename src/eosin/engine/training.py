@@ -88,12 +88,12 @@ class EarlyStopping:
 
     @property
     def is_over(self) -> bool:
-        """Whether patience is out."""
+        """True if patience has run out."""
         return self._patience is not None and self.waited >= self._patience
 
     @property
     def worst(self) -> float:
-        """What an undefined score counts as."""
+        """Score that stands for an undefined one."""
         return -self._sign * float("inf")
 
     def update(self, value: float | None) -> bool:
