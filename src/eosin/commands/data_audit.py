@@ -34,7 +34,6 @@ from eosin.images.references import Skipped, without, write_skipped
 from eosin.privacy.pseudonymise import (
     hide_document,
     hide_skipped,
-    hide_thumbnails,
     know_samples,
 )
 from eosin.reporting.leaks import shown_paths, write_audit_page
@@ -112,7 +111,8 @@ def audit_manifest(
     skipped = hashes.unreadable
     if pseudonymise:
         known = know_samples(samples)
-        name, pictures = "images", hide_thumbnails(pictures, known, samples.root)
+        name = "images"
+        pictures = {known.cell("image", one, samples.root): pictures[one] for one in pictures}
         report = hide_document(report, known, samples.root)
         skipped = hide_skipped(skipped, known, samples.root)
     if output is not None:
