@@ -259,6 +259,19 @@ def test_a_name_in_the_weights_keeps_the_copy_back(run, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_compared_run_may_be_called_like_a_patient(command, tiny_run, tmp_path):
+    rows = read(tiny_run / "manifest.csv")
+    # Of no image that is compared.
+    patient = rows["patient"][rows["split"] == "train"].iloc[0]
+    places = [shutil.copytree(tiny_run, tmp_path / name) for name in (f"{patient}-run", "other")]
+    shutil.rmtree(places[1] / "model")  # two of one model are not compared
+    result = command("compare", *places, "--pseudonymise", "-o", tmp_path / "out")
+    assert result.status == 0, result.err
+    assert files(tmp_path / "out")
+    assert holding(tmp_path / "out", patient.encode()) == []
+    assert patient not in result.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -24,10 +24,10 @@ HARMLESS = frozenset({
 })  # fmt: skip
 #: Prefixes of columns of numbers.
 NUMBERS = ("prob_", "logit_")
-#: Keys of files and folders; the group is the part of a value that is one.
+#: Keys of files and folders; the group that matches is the part of a value that is one.
 FILES = {
     **dict.fromkeys(("data_root", "root", "manifest", "table"), re.compile("(?s)(.+)")),
-    **dict.fromkeys(("options", "arguments"), re.compile(r"(?s)(.*[/\\].*)")),
+    **dict.fromkeys(("options", "arguments"), re.compile(r"(?s)embedding:(.+)|(.*[/\\].*)")),
     "reference": re.compile("(?s)(?!training$)(.+)"),
     "source": re.compile(r"(?s)(.+\.safetensors)"),
     "fitted_on": re.compile(r"(?s)(.+\.\w+)"),

@@ -138,5 +138,7 @@ def _hide_text(value: str, known: Identifiers, key: str) -> str | None:
         # The list of names that it holds may have one as short as a number of images.
         match = _MESSAGE.fullmatch(value)
         return known.text(" ".join(match.groups()) if match else value.partition(": ")[0])
-    file = fields.FILES[key].fullmatch(value) if key in fields.FILES else None
-    return value[: file.start(1)] + known.file(file[1]) if file else known.text(value)
+    if key in fields.FILES and (match := fields.FILES[key].fullmatch(value)):
+        start = match.start(match.lastindex or 0)
+        return value[:start] + known.file(value[start:])
+    return known.text(value)

@@ -44,7 +44,7 @@ _DOCUMENTS: dict[str, type[VersionedDocument]] = {
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 #: Pages are made again from the copy; folders that hold what is of no use elsewhere stay.
 _PAGES, _STAYS = ("report.html", "card.html", "card.md"), {"checkpoints", "logs", "figures"}
-#: The ONNX exporter records the paths of the network's source files.
+#: The ONNX exporter records the paths of the network's source files: they are crossed out.
 _SOURCE = re.compile(rb'(?<=File ")[^"\x00\n]+(?=", line )')
 
 
@@ -61,7 +61,7 @@ def release(
         OutputError: The copy cannot be written, or would still hold an identifier.
     """
     _check(run, output)
-    files = _list_files(run)
+    files = list_files(run)
     known = know(files, pseudonyms)
     with explain_os_errors("write into", output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def _check(run: Path, output: Path) -> None:
     check_output(output)
 
 
-def _list_files(run: Path) -> list[Path]:
+def list_files(run: Path) -> list[Path]:
     """Return the files to copy or to make again."""
     found = [(path, path.relative_to(run).parts) for path in sorted(run.rglob("*"))]
     return [
@@ -160,7 +160,11 @@ def _rewrite(path: Path, target: Path, known: Identifiers) -> bool:
         recipe = hide_document(read_run_recipe(RunFolder(root)), known, kinds={})
         write_text(target, recipe_to_toml(recipe))
     elif name in {"model.safetensors", "model.onnx"}:
-        _copy_weights(path, target)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(path, temporary)
+            if name == "model.onnx":
+                data = _SOURCE.sub(lambda match: b"-" * len(match.group()), read_file(path))
+                temporary.write_bytes(data)
     elif path.suffix in _PICTURES and root.name == "samples":
         return _copy_thumbnail(path, target)
     else:
@@ -180,13 +184,3 @@ def _copy_thumbnail(path: Path, target: Path) -> bool:
     with atomic_path(target) as temporary:
         image.save(temporary, format=kind, **({"quality": "keep"} if kind == "JPEG" else {}))
     return True
-
-
-def _copy_weights(path: Path, target: Path) -> None:
-    """Copy weights; paths of source files are overwritten in place."""
-    with atomic_path(target) as temporary:
-        if path.suffix == ".onnx":
-            data = _SOURCE.sub(lambda match: b"-" * len(match.group()), read_file(path))
-            temporary.write_bytes(data)
-        else:
-            shutil.copyfile(path, temporary)

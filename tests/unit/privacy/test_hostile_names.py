@@ -118,7 +118,7 @@ def test_a_recipe_loses_its_files_and_free_text_and_keeps_its_settings():
             "name": "first",
             "description": "All of Dr. Huber's, without 7",
             "data": data,
-            "stain": {"method": "macenko", "reference": "/home/huber/ref.png"},
+            "stain": {"method": "macenko", "reference": "huber ref.png"},
             "model": {"name": "embedding:/home/huber/features.npz"},
             "transfer": {
                 "source": "huber.safetensors",
@@ -138,6 +138,25 @@ def test_a_recipe_loses_its_files_and_free_text_and_keeps_its_settings():
     plain = {"name": "first", "data": {"dataset": "phantom"}, "model": {"name": "light_cnn"}}
     plain = recipe_from_dict(plain)
     assert hide_document(plain, known, kinds={}) == plain
+
+
+def test_a_model_loses_the_names_of_its_files():
+    stain = {"fitted_on": "huber.png", "method": "macenko"}
+    source = {"stage": "source", "source": "huber.safetensors"}
+    model = {
+        "architecture": "embedding:huber.csv",
+        "arguments": {"architecture": "embedding:huber.csv", "folder": "of/huber", "width": 3},
+        "preprocessing": {"table": "huber.csv", "stain": stain},
+        "transfer_chain": [source, {"stage": "source", "source": "imagenet"}],
+    }
+    known, _ = learned("7")
+    hidden = hide_json(model, known)
+    assert "huber" not in json.dumps(hidden)
+    assert hidden["architecture"] == hidden["arguments"]["architecture"]
+    assert hidden["architecture"].startswith("embedding:file-")
+    assert hidden["transfer_chain"][1]["source"] == "imagenet"
+    own = {"fitted_on": "the training part"}
+    assert hide_json(own, known) == own
 
 
 def test_an_image_of_a_container_keeps_its_place_in_it():
