@@ -148,7 +148,7 @@ def audit(
     """
     from eosin.artifacts.columns import Columns
     from eosin.commands.data_audit import audit_manifest
-    from eosin.reporting.terminal import format_audit
+    from eosin.reporting.sections.audit import format_audit
 
     found, skipped = audit_manifest(
         manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,

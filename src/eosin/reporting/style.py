@@ -11,7 +11,6 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from eosin.reporting.formatting import shorten
+from eosin.reporting.outline import RenderedFigure
 
 #: Okabe–Ito without yellow, which is too faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -89,21 +89,6 @@ _STYLE: Any = {
     "figure.facecolor": "white",
     "path.simplify": True,
 }
-
-
-@dataclass(frozen=True)
-class RenderedFigure:
-    """Rendered figure: PNG, text alternative with its numbers, and caption.
-
-    Width and height are those on the page; the PNG has twice as many pixels per side.
-    """
-
-    name: str
-    png: bytes
-    alt: str
-    caption: str
-    width_px: int
-    height_px: int
 
 
 @contextmanager

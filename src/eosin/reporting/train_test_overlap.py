@@ -10,7 +10,7 @@ from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.text import count, quantity
 from eosin.core.types import SPLITS
 from eosin.metrics.catalogue import LEADING
-from eosin.reporting.formatting import metric_label, metric_text, number, source_words
+from eosin.reporting.formatting import metric_label, metric_text, number, sentence, source_words
 from eosin.runs.finished import FinishedRun
 
 #: Caution for external images that a model folder alone was evaluated on.
@@ -197,19 +197,15 @@ def caution(run: FinishedRun) -> tuple[str, str] | None:
         return None
     metric = lead[1]
     if metric.low is None:
-        return "The headline number has no interval.", _sentence(metric.reason or "unknown why")
+        return "The headline number has no interval.", sentence(metric.reason or "unknown why")
     # Images are resampled singly: their correlation within a patient is not seen.
     alone = (
         "No patient, slide or other group is known, so each image stands for itself. Where images"
         " share one, this interval is too narrow, and the split may have torn them apart."
     )
-    reasons = [_sentence(metric.reason)] if metric.reason else []
+    reasons = [sentence(metric.reason)] if metric.reason else []
     reasons += [] if has_units(run) else [alone]
     return ("What the interval rests on.", " ".join(reasons)) if reasons else None
-
-
-def _sentence(reason: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def threshold_text(run: FinishedRun) -> str:

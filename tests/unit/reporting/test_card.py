@@ -10,10 +10,10 @@ import pytest
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.model import TransferStage
-from eosin.reporting.card import answers, card_of, write_card
 from eosin.reporting.card.cautions import consequence, failure_points, licences
-from eosin.reporting.card.items import ITEMS
-from eosin.reporting.card.sections import abstention
+from eosin.reporting.card.items import ITEMS, answers
+from eosin.reporting.pages import card_page, write_card
+from eosin.reporting.sections import abstention
 from eosin.runs.finished import read_run
 
 #: What keeps a section of the card from telling anything.
@@ -145,25 +145,25 @@ def test_class_names_are_no_markup(made, tmp_path):
 
 def test_every_answer_comes_from_the_run(whole):
     full, nothing = read_run(whole), hollow(whole)
-    asked = [item for item in ITEMS if item.tell]
-    assert [item.name for item in asked if item.tell(nothing)] == []
-    assert [item.name for item in asked if not item.tell(full)] == []
+    asked = {item.answer for item in ITEMS if item.answer}
+    assert {name for name, text in answers(nothing).items() if text} == set()
+    assert {name for name, text in answers(full).items() if text} == asked
     # What a run is evaluated on is of its own source: how it differs, only its authors know.
     (differences,) = (item for item in ITEMS if "16" in item.tripod.split(", "))
-    assert differences.tell is None
+    assert not differences.answer
 
 
 def test_answers_are_counted(whole):
-    words = card_of(read_run(whole)).sections[-1].words[0]
+    words, _, table = card_page(read_run(whole)).sections[-1].content
     n, answered, partly, rest = map(int, re.findall(r"\b\d{1,2}\b", words)[:4])
     assert (n, answered + partly + rest) == (len(ITEMS), len(ITEMS))
-    assert rest == sum(item.tell is None for item in ITEMS)
-    table = card_of(read_run(whole)).sections[-1].tables[1]
+    assert rest == sum(not item.answer for item in ITEMS)
     assert {row[-1].text for row in table.rows} == {"the study's authors"}
 
 
 def test_known_failures_are_those_of_the_run(whole):
-    result = " ".join(card_of(read_run(whole)).sections[-2].points)
+    (points,) = card_page(read_run(whole)).sections[-2].content
+    result = " ".join(point.text for point in points.items)
     frame = read_run(whole).predictions
     top = frame[["prob_benign", "prob_malignant"]].max(axis=1)
     n_wrong = int(((top >= 0.9) & (frame["label"] != frame["predicted"])).sum())
@@ -212,9 +212,9 @@ def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(
         metrics={"oof": evaluated},
         model=result.model.model_copy(update={"abstention": rule}),
     )
-    (words,) = abstention(run).words
+    (words,) = abstention.brief(run).content
     assert words == f"In the folds nothing was abstained: too few in fold 1. The model{own}"
-    assert answers.refusals(run).endswith(point)
+    assert answers(run)["refusals"].endswith(point)
     never = [text for text in failure_points(run) if text.startswith("It never abstains")]
     assert never == ([f"It never abstains: {refused}."] if refused else [])
 
@@ -247,9 +247,9 @@ def test_a_stage_s_non_commercial_licence_holds_for_the_model(run):
         weights_sha256="cd",
     )
     model = result.model.model_copy(update={"transfer_chain": [stage]})
-    words = licences(changed(result, model=model)).words
-    assert words[0].startswith("Non-commercial: data of stage bach may not")
-    assert licences(result).words == ()
+    warning, _ = licences(changed(result, model=model)).content
+    assert warning.startswith("Non-commercial: data of stage bach may not")
+    assert len(licences(result).content) == 1
 
 
 def test_a_run_without_a_model_gets_no_card(run):

@@ -1,4 +1,4 @@
-"""Cautions, licences and known failures of the model card."""
+"""Intended use, cautions, licences and known failures: what the model card alone has."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import MetricBlock
+from eosin.artifacts.model import Embedding
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.text import count, listing, quantity
-from eosin.reporting.card.outline import Section
+from eosin.reporting.description import data_words
 from eosin.reporting.formatting import metric_text, share, times
-from eosin.reporting.rendering import text_table
-from eosin.reporting.sections import decisions, exploration
-from eosin.reporting.sections import decisions as abstention
+from eosin.reporting.outline import Cell, Points, Section, text_table
+from eosin.reporting.sections import abstention, decisions
 from eosin.reporting.sections.results import members_of
+from eosin.reporting.sections.subgroups import sizes_by
 from eosin.reporting.train_test_overlap import (
     caution,
     has_units,
@@ -40,6 +41,32 @@ _IMAGENET = "; ImageNet's images themselves are given for non-commercial researc
 SURE = 0.9
 #: Prefix of failures counted by the most probable class, not at the model's threshold.
 _TOP = "By the most probable class: "
+
+
+def use(run: FinishedRun) -> Section:
+    """Return the section on intended use and what is out of scope."""
+    model = run.model
+    if model is None:
+        return Section("Use")
+    given = model.preprocessing
+    single = "images"
+    if isinstance(given, Embedding):
+        single = "rows of features, which must be computed in the very way that its own were"
+    elif given.magnifications:
+        single = "stacks"
+    is_fluorescent = model.modality == "fluorescence"
+    differing = "cells, dyes or microscope" if is_fluorescent else "tissue, stain or scanner"
+    points = (
+        "Not for diagnosis, nor for any other decision on a patient.",
+        f"Not for images of another kind than it learned from ({data_words(run)}): other"
+        f" {differing} may change what it says without a sign of it. To measure it on yours: eosin"
+        " evaluate MODEL --data MANIFEST.csv",
+        f"Not for images of anything but {listing(model.class_names)}: whatever is shown to it is"
+        " given one of these.",
+        f"It evaluates single {single}, not slides or patients.",
+    )
+    intended = f"Intended use: {model.intended_use}"
+    return Section("Use", intended, Points([Cell(point) for point in points]))
 
 
 def cautions(run: FinishedRun) -> list[str]:
@@ -146,7 +173,7 @@ def licences(run: FinishedRun) -> Section:
     rows.append(("This model", model.licence, "all of the above"))
     caption = "What each licence asks for, as far as its name tells."
     table = text_table(caption, ("Of", "Licence", "Asks for"), rows, texts=(0, 1, 2))
-    return Section("Licences", words=tuple(_warnings(shown)), tables=(table,))
+    return Section("Licences", *_warnings(shown), table)
 
 
 def _warnings(shown: list[tuple[str, str, str]]) -> list[str]:
@@ -170,7 +197,13 @@ def _named(names: list[str]) -> str:
 
 def failures(run: FinishedRun) -> Section:
     """Return the section of known failures."""
-    return Section("Known failures", points=tuple(failure_points(run)))
+    return Section("Known failures", Points([Cell(text) for text in failure_points(run)]))
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    n = len(failure_points(run))
+    return {"failing": f"{quantity(n, 'finding')} under Known failures" if n else ""}
 
 
 def failure_points(run: FinishedRun) -> list[str]:
@@ -206,11 +239,11 @@ def _worst(
     if len(known) < 2:
         return ""
     order = sorted(known, key=lambda key: known[key].value or 0.0)
-    sizes = exploration.sizes_by(run, column) or {}
+    sizes = sizes_by(run, column) or {}
 
     def shown(key: str) -> str:
         written = times(key) if column == "magnification" else key
-        n = f", {quantity(sizes[key], 'image')}" if key in sizes else ""
+        n = f", {quantity(sizes[written], 'image')}" if written in sizes else ""
         return f"{written} ({name} {metric_text(known[key])}{n})"
 
     return f"{_TOP}worst {what} {shown(order[0])}, best {shown(order[-1])}."

@@ -12,14 +12,24 @@ from eosin.artifacts.metrics import Calibration, SplitMetrics
 from eosin.core.types import FloatArray
 from eosin.metrics import ReliabilityBins, reliability_bins
 from eosin.reporting.formatting import metric_text, number, source_words
-from eosin.reporting.rendering import Table, headline_table, text_table
-from eosin.reporting.sections.results import Scores
+from eosin.reporting.outline import (
+    Facts,
+    Figures,
+    Pair,
+    RenderedFigure,
+    Section,
+    Table,
+    headline_table,
+    select,
+    text_table,
+)
+from eosin.reporting.sections.curves import Scores, scores_of
+from eosin.reporting.sections.model import model_facts
 from eosin.reporting.style import (
     COLOURS,
     HATCHES,
     INK,
     MUTED,
-    RenderedFigure,
     house_style,
     new_figure,
     render_figure,
@@ -33,11 +43,49 @@ FEW_IMAGES = 10
 _COUNTS = -0.06
 #: Counts from here on are written in thousands.
 _THOUSANDS = 10_000
-
-
 _METRICS = ("ece", "brier")
 #: Differences of the calibration error below this count as none.
 _NOTABLE = 0.005
+
+
+def section(run: FinishedRun, *, with_scores: bool) -> Section:
+    """Return the section of the page, with the histogram of scores if no other section has it."""
+    scores, figures = scores_of(run), []
+    if scores is not None:
+        figures = [reliability_figure(scores, run.evaluated)]
+        figures += [histogram_figure(scores, run.evaluated)] if with_scores else []
+    return Section(
+        "Calibration",
+        calibration_words(run),
+        Figures(figures),
+        calibration_table(run),
+        Section("The bins in numbers", bins_table(run), fold="closed"),
+    )
+
+
+def brief(run: FinishedRun) -> Section:
+    """Return the section of the card."""
+    words = calibration_words(run)
+    own = [] if words else select(model_facts(run), "Temperature")
+    return Section("Calibration", words, Facts(own))
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    stored = [f"temperature: {value}" for _, value in select(model_facts(run), "Temperature")]
+    return {"recalibration": calibration_words(run) or "".join(stored)}
+
+
+def terminal_facts(split: SplitMetrics) -> list[Pair]:
+    """Return the calibration error for the terminal."""
+    if split.calibration is None:
+        return []
+    shown = f"ece {metric_text(split.image['ece'])}"
+    raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
+    if raw is not None and raw.value is not None:
+        by = "" if temperature is None else f" (temperature {temperature:.2f})"
+        shown += f"; {number(raw.value)} before scaling{by}"
+    return [("calibration", shown)]
 
 
 def reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:

@@ -17,12 +17,11 @@ from eosin.core.text import count, duration, listing, quantity
 from eosin.core.types import FloatArray
 from eosin.evaluation.comparison import cost_of, find_fronts
 from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
-from eosin.reporting.rendering import Table, text_table
-from eosin.reporting.significance import label, ranked
+from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, Text, text_table
+from eosin.reporting.sections.compared import label, metric_table, networks_note, ranked
 from eosin.reporting.style import (
     MARKERS,
     MUTED,
-    RenderedFigure,
     house_style,
     look,
     render_figure,
@@ -66,6 +65,25 @@ _OF = {
     "judged": "one network, as evaluated",
     "deployed": "as deployed",
 }
+
+
+def section(comparison: Comparison) -> Section:
+    """Return the section of metrics and costs."""
+    return Section(
+        "What the runs reach, and what they cost",
+        metric_table(comparison),
+        cost_table(comparison),
+        Text(networks_note(comparison.runs), look="small"),
+        Figures(pareto_figures(comparison)),
+        fronts_words(comparison),
+        nav="The runs",
+    )
+
+
+def light(comparison: Comparison) -> Section:
+    """Return the section of P3's question; empty without a light and a large run."""
+    table = questions_table(comparison)
+    return Section("Light against large", light_words(comparison) if table else "", table)
 
 
 def pareto_figures(comparison: Comparison) -> list[RenderedFigure]:
@@ -208,7 +226,7 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     return text
 
 
-def cost_table(comparison: Comparison) -> Table:
+def cost_table(comparison: Comparison) -> Table | None:
     """Build the table of costs per run, of the deployed and of the evaluated model."""
     rows = []
     for run in ranked(comparison):
@@ -224,7 +242,7 @@ def cost_table(comparison: Comparison) -> Table:
         "probabilities: the median of the rounds with its 95 % interval."
     )
     columns = ("Run", "Network", "Weights", "M MACs", "ONNX, MB", "safetensors, MB", "Image, ms")
-    return text_table(caption, (*columns, "Training"), rows, texts=(0, 1))
+    return text_table(caption, (*columns, "Training"), rows, texts=(0, 1), look="many")
 
 
 def _cost_cells(cost: Cost) -> list[str]:

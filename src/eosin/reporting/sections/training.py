@@ -1,4 +1,4 @@
-"""Learning curves and class balance of a training."""
+"""Training: learning curves, folds, and the choices of the recipe."""
 
 from __future__ import annotations
 
@@ -9,22 +9,97 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from eosin.core.text import quantity
-from eosin.reporting.formatting import number
-from eosin.reporting.rendering import Table, text_table
-from eosin.reporting.style import COLOURS, RenderedFigure, house_style, new_figure, render_figure
+from eosin.core.text import count, listing, quantity
+from eosin.reporting.formatting import metric_text, number, part_name
+from eosin.reporting.outline import (
+    Cell,
+    Facts,
+    Figures,
+    Pair,
+    RenderedFigure,
+    Section,
+    Table,
+    joined,
+    select,
+)
+from eosin.reporting.sections.model import model_facts
+from eosin.reporting.sections.provenance import environment_facts
+from eosin.reporting.sections.results import members_table
+from eosin.reporting.sections.split import balance_words, split_words
+from eosin.reporting.style import COLOURS, house_style, new_figure, render_figure
 from eosin.runs.finished import FinishedRun
 
 _TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
 
 
-_METHODS = {
-    "sampler": "Each epoch drew as many images as there are, each class alike often (“sampler”)",
-    "oversample": "Images of smaller classes were repeated until all classes were as large as the"
-    " largest (“oversample”)",
-    "smote": "New feature vectors were made between neighbours of a class until all classes were"
-    " as large as the largest (“smote”)",
-}
+def section(run: FinishedRun) -> Section:
+    """Return the section of the page."""
+    histories = [fold.history for fold in run.folds if fold.history is not None]
+    if run.history is not None:
+        histories = [run.history]
+    figures = learning_figures(histories) if histories else []
+    return Section("Learning", Figures(figures), folds_table(run))
+
+
+def brief(run: FinishedRun) -> Section:
+    """Return the section of the card: the training, or the runs that an ensemble averages."""
+    made = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packages")
+    transfer = select(model_facts(run), "Transfer")
+    facts = [*recipe_facts(run), *transfer, *select(environment_facts(run), *made)]
+    return Section(
+        "Training", split_words(run).strip(), balance_words(run), Facts(facts), members_table(run)
+    )
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    facts = recipe_facts(run)
+    return {
+        "training": joined(select(facts, "Optimizer", "Length", "Loss", "Regularised by")),
+        "kept": joined(select(facts, "Kept")),
+    }
+
+
+def recipe_facts(run: FinishedRun) -> list[Pair]:
+    """Return the choices of the recipe; none for an ensemble of runs."""
+    if run.recipe is None:
+        return []
+    train, augment = run.recipe.train, run.recipe.augment
+    stop = f", stopped after {train.patience} evaluations without gain" if train.patience else ""
+    kept = "the last state" if train.monitor == "none" else f"the state of best {train.monitor}"
+    shrinking = (("weight decay", train.weight_decay), ("L2 penalty", train.l2))
+    facts = [
+        ("Optimizer", f"{train.optimizer}, learning rate {train.lr:g} ({train.schedule.name})"),
+        ("Length", f"at most {quantity(train.epochs, 'epoch')} of batches of {train.batch_size}"),
+        ("Kept", f"{kept}{stop}"),
+        ("Loss", train.loss.replace("_", " ")),
+        ("Regularised by", listing(f"{name} {value:g}" for name, value in shrinking if value)),
+        ("Augmentation", augment.policy),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def folds_table(run: FinishedRun) -> Table | None:
+    """Build the table of folds: AUC, accuracy and sample sizes."""
+    rows = []
+    for fold in run.folds:
+        if not fold.folder.metrics.exists():
+            continue
+        name, image = fold.root.name, fold.evaluated.image
+        href = f"folds/{name}/report.html" if fold.folder.report.exists() else ""
+        rows.append(
+            (
+                Cell(part_name(name), href=href),
+                Cell(count(fold.evaluated.n_images)),
+                Cell(count(fold.evaluated.n_groups)),
+                Cell(metric_text(image.get("auc"))),
+                Cell(metric_text(image.get("accuracy"))),
+            )
+        )
+    if not rows:
+        return None
+    columns = ("Fold", "Images", "Groups", "AUC", "Accuracy")
+    return Table("Each fold, evaluated on the groups it held out.", columns, tuple(rows))
 
 
 def learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
@@ -140,39 +215,3 @@ def _alt(histories: Sequence[Any], name: str, columns: list[str]) -> str:
         ends.append(span if column == "lr" else f"{part} {span}")
     folds = f" (mean of {len(histories)} folds)" if len(histories) > 1 else ""
     return f"Line chart of {_TITLES[name].lower()} by training step{folds}: {', '.join(ends)}."
-
-
-def balance_words(run: FinishedRun) -> str:
-    """Describe the class balancing; empty if each training image is drawn once, unchanged."""
-    if run.balance is None or run.balance.is_plain:
-        return ""
-    shown = [_METHODS.get(run.balance.method, "")]
-    if run.balance.copies is not None:
-        copies = quantity(run.balance.copies, "copy", "copies")
-        shown.insert(0, f"Of each training image {copies} were shown, changed once and for all")
-    if run.balance.focal_gamma is not None:
-        shown.append(f"The loss was focal, with γ = {run.balance.focal_gamma:g}")
-    if any(one.weight != 1 for one in run.balance.classes.values()):
-        shown.append("Classes were weighted in the loss")
-    return " ".join(f"{text}." for text in shown if text)
-
-
-def balance_table(run: FinishedRun) -> Table | None:
-    """Build the table of one epoch's draws; ``None`` if each image is drawn once, unchanged."""
-    if run.balance is None or run.balance.is_plain:
-        return None
-    classes = run.balance.classes
-    has_synthetic = any(one.synthetic for one in classes.values())
-    rows: list[list[str | int]] = [
-        [
-            name,
-            one.images,
-            round(one.shown),
-            *([one.synthetic] if has_synthetic else []),
-            f"{one.weight:.2f}",
-        ]
-        for name, one in classes.items()
-    ]
-    synthetic = ("Synthetic",) if has_synthetic else ()
-    columns = ("Class", "Training images", "Shown an epoch", *synthetic, "Weight in the loss")
-    return text_table("What an epoch of the training showed.", columns, rows)

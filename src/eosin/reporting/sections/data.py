@@ -1,8 +1,7 @@
-"""Exploration of the data: images by class, subset, patient and magnification."""
+"""Data: images by class, subset, patient and magnification; what the data set declares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,31 +11,111 @@ from matplotlib.ticker import MaxNLocator
 
 from eosin.core.text import count, listing, quantity
 from eosin.core.types import SPLITS, STACKED, TOGETHER, parts_of
-from eosin.reporting.formatting import share, times
-from eosin.reporting.rendering import Table, text_table
+from eosin.reporting.formatting import part_name, share, times
+from eosin.reporting.outline import (
+    Facts,
+    Figures,
+    Pair,
+    RenderedFigure,
+    Section,
+    Table,
+    Text,
+    joined,
+    select,
+    text_table,
+)
 from eosin.reporting.style import (
     COLOURS,
     HATCHES,
     INK,
-    RenderedFigure,
     house_style,
     new_figure,
     render_figure,
     series_label,
 )
-from eosin.reporting.train_test_overlap import has_units
+from eosin.reporting.thumbnails import colour_words, tiles
+from eosin.reporting.train_test_overlap import split_name, units
 from eosin.runs.finished import FinishedRun
 
 #: More bars than this carry no numbers.
 _MOST_NUMBERED = 40
-
-
 #: With more classes than this, only the label table lists their counts.
 _MOST_CLASSES = 6
 #: Rows of a table of patients or files; the rest is in the run's files.
 MOST_ROWS = 200
-#: Group names per subset; the rest is in ``split.json``.
-MOST_GROUPS = 1000
+#: Facts for programs only.
+_UNTOLD = frozenset({"parts", "counts"})
+
+
+def section(run: FinishedRun) -> Section:
+    """Return the section of the page."""
+    counts = label_counts(run)
+    examples = tiles(run, "example")
+    return Section(
+        "Data",
+        Facts(availability(run), look="cards"),
+        Section("Unreadable files and why", skipped_table(run), fold="closed"),
+        Figures([distribution_figure(counts, label_order(run))] if counts else []),
+        label_table(run),
+        magnification_table(run),
+        stain_table(run),
+        Section("Examples", Text(colour_words(run) if examples else "", look="small"), examples),
+        Section("The same before stain normalisation", tiles(run, "before")),
+        Section("As the network saw them in training", tiles(run, "augmented")),
+    )
+
+
+def brief(run: FinishedRun) -> Section:
+    """Return the section of the card, without patient names or paths."""
+    wanted = ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint")
+    counts = [(part.capitalize(), text) for part, text in _counts_in_words(run, ": ").items()]
+    return Section(
+        "Data",
+        "The images are simulated, not taken from patients." if run.simulated else "",
+        Facts(
+            [
+                *select(dataset_facts(run), *wanted),
+                *counts,
+                (f"Evaluated ({split_name(run)})", units(run)),
+            ]
+        ),
+    )
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    held, declared = availability(run), dataset_facts(run)
+    scale = f"{run.model.mpp:g} µm per pixel" if run.model and run.model.mpp else ""
+    names, n_skipped = run.class_names, len(run.skipped)
+    skipped = f"{quantity(n_skipped, 'unreadable image')} left out"
+    parts = _counts_in_words(run, " ")
+    found = {
+        "source": joined(select(declared, "Title", "Citation")),
+        "selection": _selection(run),
+        "acquisition": "; ".join(filter(None, (joined(select(held, "Magnifications")), scale))),
+        "classes": f"label of an image: {listing(names)}" if names else "",
+        "missing": skipped if n_skipped else "no image was unreadable",
+        "flow": joined(select(held, "Images", "Patients", "Unreadable files")),
+        "parts": "; ".join(f"{part}: {text}" for part, text in parts.items()),
+        "availability": joined(select(declared, "DOI", "Address", "Homepage")),
+    }
+    # What is left out is known of a run with a manifest alone.
+    return found if run.manifest is not None else {**found, "missing": "", "flow": ""}
+
+
+def _selection(run: FinishedRun) -> str:
+    if run.recipe is None:
+        return ""
+    data = run.recipe.data
+    kept = listing(map(times, data.magnifications)) or "all magnifications"
+    return kept + (f", at most {data.limit} images a class and group" if data.limit else "")
+
+
+def _counts_in_words(run: FinishedRun, between: str) -> dict[str, str]:
+    return {
+        part: ", ".join(f"{name}{between}{count(n)}" for name, n in sorted(row.items()))
+        for part, row in label_counts(run).items()
+    }
 
 
 def distribution_figure(
@@ -96,7 +175,7 @@ def sample_frame(run: FinishedRun) -> Any:
     return run.manifest if run.manifest is not None else run.predictions
 
 
-def availability(run: FinishedRun) -> list[tuple[str, str]]:
+def availability(run: FinishedRun) -> list[Pair]:
     """Return the contents of the data as pairs of name and value."""
     frame = sample_frame(run)
     facts = []
@@ -205,7 +284,7 @@ def magnification_table(run: FinishedRun) -> Table | None:
     )
 
 
-def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -> Table:
+def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -> Table | None:
     """Build the table with one row per class, for many classes."""
     rows: list[list[str | int]] = [
         [name, *(int(table.loc[m, name]) for m in columns), int(table[name].sum())]
@@ -217,107 +296,63 @@ def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -
 
 def skipped_table(run: FinishedRun) -> Table | None:
     """Build the table of unreadable files."""
-    if not run.skipped:
-        return None
     rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
-    return text_table("Files that could not be read.", ("File", "Reason"), rows, texts=(0, 1))
+    columns = ("File", "Reason")
+    return text_table("Files that could not be read.", columns, rows, texts=(0, 1), look="paths")
 
 
-def part_name(name: str) -> str:
-    """Return the display name of a subset: folds count from 1."""
-    repeat, dash, fold = name.partition("-")
-    if dash and repeat.isdecimal() and fold.isdecimal():
-        return f"Repeat {int(repeat) + 1}, fold {int(fold) + 1}"
-    return name.capitalize()
-
-
-def split_table(run: FinishedRun) -> Table | None:
-    """Build the table of requested and actual shares."""
-    report = run.split_report
-    if report is None:
+def stain_table(run: FinishedRun) -> Table | None:
+    """Build the table of images with failed stain normalisation; ``None`` if there are none."""
+    if run.stain is None or not run.stain.unchanged:
         return None
-    classes = run.class_names if len(run.class_names) <= _MOST_CLASSES else ()
-    # Folds and a manifest's own split have no requested share.
-    wants = any(part.wanted is not None for part in report.parts.values())
-    rows: list[list[str | int]] = [
-        [
-            part_name(name) + (f": {part.site}" if part.site else ""),
-            *([share(part.wanted)] if wants else []),
-            share(part.got),
-            part.n_images,
-            part.n_groups,
-            *(part.by_class.get(label, 0) for label in classes),
-        ]
-        for name, part in report.parts.items()
+    rows = [
+        (part_name(name), part.n_images, sum(part.unchanged.values()), _reasons(part.unchanged))
+        for name, part in run.stain.parts.items()
     ]
-    shares = ("Wanted", "Got") if wants else ("Share",)
-    return text_table("Parts of the split.", ("Part", *shares, "Images", "Groups", *classes), rows)
+    return text_table(
+        "Images whose stain could not be normalised: the network sees them as they are.",
+        ("Part", "Images", "Unchanged", "Why"),
+        rows,
+        texts=(0, 3),
+    )
 
 
-def split_words(run: FinishedRun) -> str:
-    """Describe the split and how near the shares came to those asked for."""
-    report = run.split_report
-    if report is None:
-        return ""
-    apart = "No group crosses the split"
-    if not has_units(run):
-        apart = "No group is known, so images were divided one by one"
-    elif run.recipe is not None and run.recipe.data.split.unit == "image":
-        apart = "Images were divided one by one, as the recipe asks: a group may be on both sides"
-    ways = {
-        "grouped": f"{apart} (protocol “grouped”)",
-        "image": "Images were divided one by one, as published (protocol “image”):"
-        " a group may be on both sides",
-        "column": "The manifest's own split was used (protocol “column”)",
-        "folds": "Every image is evaluated once a repeat, in the fold that was held out"
-        " (protocol “folds”)",
-    }
-    text = ways.get(report.protocol, f"Protocol “{report.protocol}”")
-    text += ", class shares kept as well as the groups allow. " if report.stratified else ". "
-    gaps = [
-        abs(part.got - part.wanted) for part in report.parts.values() if part.wanted is not None
+def _reasons(unchanged: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {n}" for reason, n in unchanged.items()) or "–"
+
+
+def dataset_facts(run: FinishedRun) -> list[Pair]:
+    """Return the facts declared by the data set, best-known first."""
+    dataset = run.dataset
+    first = [
+        key for key in ("title", "name", "licence", "citation", "doi", "url") if key in dataset
     ]
-    if gaps:
-        text += f"The largest distance between a wanted and a got share is {share(max(gaps))}"
-        text += " of the images."
-    return text
+    rest = [key for key in dataset if key not in first and key not in _UNTOLD]
+    facts = [(_heading(key), _plain(dataset[key])) for key in (*first, *rest)]
+    facts.append(("Images as published", _published(dataset.get("counts") or [])))
+    if run.environment:
+        facts.append(("Fingerprint", run.environment.data_fingerprint))
+    return [(key, value) for key, value in facts if value]
 
 
-def sizes_by(
-    run: FinishedRun, column: str, *, write: Callable[[str], str] = str
-) -> dict[str, int] | None:
-    """Count evaluated images by a column of the predictions, else of the manifest, if it exists.
-
-    ``write`` formats a value of the column.
-    """
-    frame, shown = run.predictions, run.manifest
-    if frame is None:
-        return None
-    if column in frame:
-        values = frame[column]
-    elif shown is not None and column in shown:
-        values = frame["path"].map(dict(zip(shown["path"], shown[column], strict=True)))
-    else:
-        return None
-    return {write(str(value)): int(n) for value, n in values.value_counts().items()}
+def _heading(key: str) -> str:
+    known = {"doi": "DOI", "url": "Address", "positive": "Positive class", "mpp": "µm per pixel"}
+    return known.get(key, key.replace("_", " ").capitalize())
 
 
-def groups_by_part(
-    run: FinishedRun, most: int = MOST_GROUPS
-) -> list[tuple[str, str, list[str], str]]:
-    """Return each subset's name, number of groups, up to ``most`` names, and how many are left out.
+def _published(counts: list[dict[str, Any]]) -> str:
+    """Format the published number of images by class and subset."""
+    return ", ".join(
+        " ".join([count(n["images"]), *(n[key] for key in ("label", "part") if n.get(key))])
+        for n in counts
+    )
 
-    Empty if each image is its own group: that would list the images.
-    """
-    report = run.split_report
-    if report is None or all(part.n_groups == part.n_images for part in report.parts.values()):
-        return []
-    return [
-        (
-            part_name(name),
-            quantity(part.n_groups, "group"),
-            part.groups[:most],
-            count(part.n_groups - most) if part.n_groups > most else "",
-        )
-        for name, part in report.parts.items()
-    ]
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value)
+    return "" if value is None else str(value)

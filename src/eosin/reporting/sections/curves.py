@@ -1,36 +1,187 @@
-"""ROC and precision–recall curves, with a band from resampled groups."""
+"""Confusion matrix, and ROC and precision-recall curves with a band from resampled groups."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 
 from eosin.artifacts.layout import OUT_OF_FOLD
-from eosin.artifacts.metrics import SplitMetrics
-from eosin.core.types import FloatArray
+from eosin.artifacts.metrics import Confusion, SplitMetrics
+from eosin.artifacts.predictions import PREFIX
+from eosin.core.text import count, percent, quantity
+from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics import Curve, group_weights, precision_recall_curve, ranking_scores, roc_curve
+from eosin.metrics.predictions import encode
 from eosin.reporting.formatting import metric_text, number
-from eosin.reporting.sections.results import Scores
+from eosin.reporting.outline import Figures, RenderedFigure, Section
 from eosin.reporting.style import (
     COLOURS,
+    INK,
     MUTED,
-    RenderedFigure,
     house_style,
     look,
     new_figure,
     render_figure,
     series_label,
 )
+from eosin.reporting.train_test_overlap import split_name, units
+from eosin.runs.finished import FinishedRun
 
 #: Resamples of groups behind a band: its ends are stable to a percent or two.
 RESAMPLES = 200
 #: With more classes than this, only the hardest are named.
 _MOST_NAMED = 6
 _GRID = np.linspace(0.0, 1.0, 101)
+#: With more classes than this, the matrix carries no numbers.
+_MOST_NUMBERED = 12
+#: With more classes than this, the axes name only some.
+_MOST_TICKS = 40
+
+
+def section(run: FinishedRun) -> Section:
+    """Return the section of the page."""
+    evaluated, scores = run.evaluated, scores_of(run)
+    figures = [confusion_figure(evaluated.confusion)] if evaluated.confusion.labels else []
+    if scores is not None:
+        curves = (roc_figure(scores, evaluated), precision_recall_figure(scores, evaluated))
+        figures += [curve for curve in curves if curve is not None]
+    words = f"From here on all speaks of the {split_name(run)}: {units(run)}."
+    return Section("Confusion and curves", words, Figures(figures), nav="Curves")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Predictions of one split.
+
+    Attributes:
+        split: Name of the split.
+        class_names: Class names, C.
+        positive: Index of the positive class; ``None`` without one.
+        targets: Class indices, shape (N,).
+        probabilities: Probabilities, shape (N, C).
+        groups: Group numbers, shape (N,).
+    """
+
+    split: str
+    class_names: tuple[str, ...]
+    positive: int | None
+    targets: IntArray
+    probabilities: FloatArray
+    group_codes: IntArray
+
+    @cached_property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return int(self.group_codes.max()) + 1
+
+    @property
+    def evaluated_classes(self) -> tuple[int, ...]:
+        """The positive class, or all without one."""
+        return tuple(range(len(self.class_names))) if self.positive is None else (self.positive,)
+
+    @property
+    def right(self) -> BoolArray:
+        """Correctness of the most probable class, shape (N,)."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
+
+    def is_mixed(self, index: int) -> bool:
+        """Return True if there are images of this class and of others."""
+        n = int((self.targets == index).sum())
+        return 0 < n < len(self.targets)
+
+
+def scores_of(run: FinishedRun) -> Scores | None:
+    """Return the evaluated split's predictions; ``None`` if the run has none."""
+    frame = run.predictions
+    if frame is None:
+        return None
+    names = run.class_names
+    index = {name: position for position, name in enumerate(names)}
+    known = frame[frame["label"].isin(index)]
+    if not len(known):
+        return None
+    positive = run.evaluated.positive
+    return Scores(
+        split=run.split,
+        class_names=names,
+        positive=None if positive is None else index[positive],
+        targets=np.array([index[label] for label in known["label"]], dtype=np.int64),
+        probabilities=known[[PREFIX + name for name in names]].to_numpy(dtype=np.float64),
+        group_codes=encode(known["group"]),
+    )
+
+
+def confusion_figure(confusion: Confusion) -> RenderedFigure:
+    """Draw the confusion matrix: counts, shaded by the share of their true class."""
+    matrix = np.array(confusion.matrix, dtype=np.int64)
+    n = len(matrix)
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    with house_style():
+        side = min(9.2, max(4.6, 2.4 + 0.34 * n))
+        figure, axes = new_figure(side, side)
+        shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
+        axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
+        if n <= _MOST_NUMBERED:
+            _number_cells(axes, matrix, shares)
+        _name_axes(axes, confusion.labels)
+        return render_figure(
+            figure,
+            "confusion",
+            alt=_confusion_alt(confusion.labels, matrix, shares),
+            caption="Images by true and predicted class (the most probable one)."
+            " Shading: share of the true class.",
+        )
+
+
+def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
+    n = len(matrix)
+    for row, column in np.ndindex(*matrix.shape):
+        colour = "white" if shares[row, column] > 0.55 else INK
+        text = count(int(matrix[row, column]))
+        if n <= 4:
+            text += "\n" + percent(float(shares[row, column]), 0)
+        size = 12 if n <= 4 else 9.5 if n <= 8 else 8
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+
+
+def _name_axes(axes: Axes, labels: list[str]) -> None:
+    n = len(labels)
+    every = -(-n // _MOST_TICKS)
+    ticks = list(range(0, n, every))
+    names = [series_label(labels[tick], 20 if n <= 4 else 16) for tick in ticks]
+    size = 9 if n <= 16 else 7
+    longest = max(len(name) for name in names)
+    slanted = longest > 12 or (n > 3 and longest > 3)
+    axes.set_xticks(ticks, names, fontsize=size, rotation=45 if slanted else 0)
+    if slanted:
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, names, fontsize=size)
+    axes.grid(visible=False)
+    axes.set_xticks(np.arange(n - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(n - 1) + 0.5, minor=True)
+    axes.grid(visible=True, which="minor", color="white", linewidth=2 if n <= 8 else 0.6)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(True)
+    axes.set_title("Confusion matrix")
+    axes.set_xlabel("Predicted class")
+    axes.set_ylabel("True class")
+
+
+def _confusion_alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
+    rows = [
+        f"of {quantity(int(matrix[row].sum()), 'image')} of {name}, {count(int(matrix[row, row]))} "
+        f"({number(float(shares[row, row]))}) were recognised"
+        for row, name in enumerate(labels[:12])
+    ]
+    return f"Confusion matrix: {'; '.join(rows)}."
 
 
 @dataclass(frozen=True)

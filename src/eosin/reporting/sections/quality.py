@@ -1,9 +1,9 @@
-"""HTML page of ``data check``: the flagged images."""
+"""Image quality: the images that ``data check`` flags."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from PIL import Image as PillowImage
@@ -11,10 +11,9 @@ from PIL import Image as PillowImage
 from eosin.core.text import count, quantity
 from eosin.core.types import Image
 from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
-from eosin.reporting.formatting import ABSENT, share, shorten
-from eosin.reporting.rendering import Table, render, text_table, write_page
-from eosin.reporting.sections.exploration import MOST_ROWS
-from eosin.reporting.thumbnails import Tile, make_tile
+from eosin.reporting.formatting import ABSENT, sentence, share, shorten
+from eosin.reporting.outline import Facts, Page, Pair, Section, Table, Text, Tile, Tiles, text_table
+from eosin.reporting.thumbnails import make_tile
 
 #: Thumbnails per flag; the rest is in ``quality.csv``.
 _MOST_SHOWN = 24
@@ -29,6 +28,38 @@ _LABELS: dict[Flag, str] = {
     "odd_size": "Odd size",
     "duplicate": "Duplicate",
 }
+#: Unreadable files that are listed; the rest is in ``quality.csv``.
+_MOST_ROWS = 200
+#: Flags of which the worst images come first.
+_RANKED = {"blank", "blurred", "saturated", "ink"}
+
+
+def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]) -> Page:
+    """Return the page of a quality check.
+
+    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
+    without one is left out.
+    """
+    advice = "A flag is advice: no image was changed, and none is left out of a training for it."
+    return Page(
+        kind="Eosin data check · image quality",
+        name=name,
+        tab=f"{name}: image quality · Eosin",
+        verdict=_verdict(report),
+        masthead=(Text(advice, look="about"),),
+        sections=(
+            Section(
+                "Summary",
+                Facts(_facts(report), look="cards"),
+                _summary(report),
+                *(Text(sentence(note), look="small") for note in report.notes),
+            ),
+            *(_gallery(flag, report, pictures) for flag in FLAGS),
+            _unreadable(report),
+        ),
+        footer="Made by Eosin's data check. The numbers of every image are in quality.csv beside"
+        " this page.",
+    )
 
 
 def measured(flag: Flag, row: Any) -> str:
@@ -52,32 +83,6 @@ def shown_paths(report: QualityReport) -> list[str]:
     return list(dict.fromkeys(shown))
 
 
-def write_quality_page(
-    path: Path, report: QualityReport, name: str, pictures: Mapping[str, Image]
-) -> Path:
-    """Write the self-contained HTML page of a quality check.
-
-    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
-    without one is left out.
-
-    Raises:
-        OutputError: The page cannot be written.
-    """
-    html = render(
-        "quality.html.j2",
-        name=name,
-        simulated=False,
-        verdict=_verdict(report),
-        facts=_facts(report),
-        summary=_summary(report),
-        notes=[f"{note[0].upper()}{note[1:]}." for note in report.notes],
-        galleries=_galleries(report, pictures),
-        unreadable=_unreadable(report),
-        n_unlisted=max(0, len(report.unreadable) - MOST_ROWS),
-    )
-    return write_page(path, html)
-
-
 def _verdict(report: QualityReport) -> str:
     n_images, n_unreadable = len(report.table), len(report.unreadable)
     flagged = f"{quantity(report.n_flagged, 'image')} of {count(n_images)}"
@@ -85,7 +90,7 @@ def _verdict(report: QualityReport) -> str:
     return f"{text}, {count(n_unreadable)} cannot be read." if n_unreadable else f"{text}."
 
 
-def _facts(report: QualityReport) -> list[tuple[str, str]]:
+def _facts(report: QualityReport) -> list[Pair]:
     table = report.table
     kinds = table["kind"][table["kind"] != ""].value_counts()
     return [
@@ -96,7 +101,7 @@ def _facts(report: QualityReport) -> list[tuple[str, str]]:
     ]
 
 
-def _summary(report: QualityReport) -> Table:
+def _summary(report: QualityReport) -> Table | None:
     n_images = len(report.table)
     has_sections = bool((report.table["kind"] == "brightfield").any())
     rows: list[list[str | int]] = []
@@ -111,27 +116,22 @@ def _summary(report: QualityReport) -> Table:
     )
 
 
-def _galleries(
-    report: QualityReport, pictures: Mapping[str, Image]
-) -> list[tuple[Flag, str, str, list[Tile], str]]:
-    """Return anchor, title, explanation, thumbnails and number left out of each raised flag."""
-    found = []
-    for flag in FLAGS:
-        rows = report.flagged(flag)
-        if len(rows) == 0:
-            continue
-        shown = rows.head(_MOST_SHOWN)
-        tiles = [
-            _tile(flag, row, pictures[row["path"]])
-            for _, row in shown.iterrows()
-            if row["path"] in pictures
-        ]
-        words = explain_flag(flag, report.limits)
-        left_out = len(rows) - len(tiles)
-        title = f"{_LABELS[flag]}: {quantity(len(rows), 'image')}"
-        sentence = f"{words[0].upper()}{words[1:]}."
-        found.append((flag, title, sentence, tiles, count(left_out) if left_out else ""))
-    return found
+def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -> Section:
+    rows = report.flagged(flag)
+    shown = [row for _, row in rows.head(_MOST_SHOWN).iterrows() if row["path"] in pictures]
+    tiles = [_tile(flag, row, pictures[row["path"]]) for row in shown]
+    if len(rows) == 0:
+        return Section("")
+    words = sentence(explain_flag(flag, report.limits))
+    if len(tiles) > 1 and flag in _RANKED:
+        words += " The worst come first."
+    title = f"{_LABELS[flag]}: {quantity(len(rows), 'image')}"
+    rest = _more(len(rows) - len(tiles))
+    return Section(title, words, Tiles(tiles), rest, nav=_LABELS[flag])
+
+
+def _more(n: int) -> Text:
+    return Text(f"… and {count(n)} more in quality.csv." if n else "", look="small")
 
 
 def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
@@ -146,8 +146,10 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
     return make_tile(PillowImage.fromarray(thumbnail), alt=alt, title=value, lines=lines)
 
 
-def _unreadable(report: QualityReport) -> Table | None:
-    if not report.unreadable:
-        return None
-    rows = report.unreadable[:MOST_ROWS]
-    return text_table("Files that cannot be read.", ("File", "Reason"), rows, texts=(0, 1))
+def _unreadable(report: QualityReport) -> Section:
+    rows = report.unreadable[:_MOST_ROWS]
+    columns = ("File", "Reason")
+    table = text_table("Files that cannot be read.", columns, rows, texts=(0, 1), look="paths")
+    return Section(
+        "Unreadable files", table, _more(len(report.unreadable) - len(rows)), nav="Unreadable"
+    )

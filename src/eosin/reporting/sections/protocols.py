@@ -1,84 +1,96 @@
-"""HTML page of one model under two splits, strict and as published."""
+"""One model under two splits, strict and as published: what the difference means."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from eosin.artifacts.layout import AS_PUBLISHED, STRICT, RunFolder
+from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
-from eosin.core.errors import ArtifactError
-from eosin.core.files import write_bytes
 from eosin.core.text import count, quantity
 from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
-from eosin.reporting.formatting import ABSENT, metric_label, metric_text, number, share, signed
-from eosin.reporting.pages import write_report
-from eosin.reporting.rendering import Cell, Footnotes, Table, render, write_figures, write_page
-from eosin.reporting.sections import provenance
-from eosin.reporting.sections.intervals import Series, interval_figure
-from eosin.reporting.sections.ranking import overlaid_roc
-from eosin.reporting.sections.results import scores_of
-from eosin.reporting.style import RenderedFigure
+from eosin.reporting.formatting import (
+    ABSENT,
+    capitalised,
+    metric_label,
+    metric_text,
+    number,
+    share,
+    signed,
+)
+from eosin.reporting.outline import (
+    Cell,
+    Figures,
+    Footnotes,
+    Page,
+    Points,
+    RenderedFigure,
+    Section,
+    Table,
+)
+from eosin.reporting.sections import audit
+from eosin.reporting.sections.curves import overlaid_roc, scores_of
+from eosin.reporting.sections.results import Series, interval_figure
 from eosin.reporting.train_test_overlap import (
     TrainTestOverlap,
     leading_name,
     train_test_overlap,
     unit_name,
 )
-from eosin.runs.finished import FinishedRun, read_run
+from eosin.runs.finished import FinishedRun
 
 #: Names of the two splits, in the order of the page.
 LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
 
-_TITLE = "The same model under two splits"
+
+@dataclass(frozen=True, eq=False)
+class Protocol:
+    """Run under one of the two splits; ``seen`` is its train-test overlap, None if unknown."""
+
+    key: str
+    label: str
+    run: FinishedRun
+    seen: TrainTestOverlap | None
 
 
-def write_protocols_page(folder: Path) -> Path:
-    """Join ``DIR/strict`` and ``DIR/as-published`` in one page, ``DIR/report.html``.
-
-    A run without a page gets one, so that the links work.
-
-    Raises:
-        ArtifactError: One of the two runs is missing or damaged.
-        OutputError: The page cannot be written.
-    """
-    both = _gather(Path(folder))
-    for protocol in both:
-        if not protocol.run.folder.report.exists():
-            write_report(protocol.run.root)
-    chart, roc = _chart(both), _roc(both)
-    pictures = [thumbnail for thumbnail in (chart, roc) if thumbnail is not None]
-    html = render("protocols.html.j2", **_context(Path(folder), both, pictures))
-    root = RunFolder(Path(folder))
-    write_figures(root.figures, pictures)
-    return write_page(root.report, html)
-
-
-def protocols_figure(folder: Path, path: Path) -> Path:
-    """Write the dot-and-interval chart of both splits in ``folder``, with a title, as PNG.
-
-    Raises:
-        ArtifactError: A run is missing or damaged, or they have no metric to draw.
-        OutputError: The figure cannot be written.
-    """
-    chart = _chart(_gather(Path(folder)), title=_TITLE)
-    if chart is None:
-        raise ArtifactError(f"the runs in {folder} have no metric with a value to draw")
-    write_bytes(Path(path), chart.png)
-    return Path(path)
-
-
-def _gather(folder: Path) -> tuple[Protocol, Protocol]:
-    strict, published = (
+def protocols(strict: FinishedRun, published: FinishedRun) -> tuple[Protocol, Protocol]:
+    """Return the two runs with their overlap."""
+    first, second = (
         Protocol(key, LABELS[key], run, train_test_overlap(run))
-        for key in (STRICT, AS_PUBLISHED)
-        for run in (read_run(folder / key),)
+        for key, run in ((STRICT, strict), (AS_PUBLISHED, published))
     )
-    return strict, published
+    return first, second
 
 
-def _chart(both: tuple[Protocol, ...], title: str = "") -> RenderedFigure | None:
+def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
+    """Return the page of both splits; ``name`` is its title."""
+    both = (strict, published)
+    figures = [figure for figure in (chart(both), _roc(both)) if figure is not None]
+    links = [Cell(p.label, href=f"{p.key}/{p.run.folder.report.name}") for p in both]
+    leaks = (Section(p.label, leak_words(p), *audit.findings(p.run)) for p in both)
+    return Page(
+        kind="Eosin report · one model, two splits",
+        name=name,
+        tab=f"{name}: one model, two splits · Eosin report",
+        verdict=protocols_verdict(strict, published),
+        simulated=any(protocol.run.simulated for protocol in both),
+        sections=(
+            Section(
+                "What the difference means",
+                *meaning(strict, published),
+                Figures(figures),
+                nav="Meaning",
+            ),
+            Section("Numbers", _size_table(both), _metric_table(both)),
+            Section("The leak", *leaks),
+            Section("Both runs in full", Points(links), nav="Both runs"),
+        ),
+        footer="Made by Eosin from the two run folders alone.",
+    )
+
+
+def chart(both: Sequence[Protocol], title: str = "") -> RenderedFigure | None:
+    """Draw the metrics of both splits with their intervals."""
     return interval_figure(
         [Series(protocol.label, protocol.run.evaluated.image) for protocol in both],
         name="protocols",
@@ -88,7 +100,7 @@ def _chart(both: tuple[Protocol, ...], title: str = "") -> RenderedFigure | None
     )
 
 
-def _roc(both: tuple[Protocol, ...]) -> RenderedFigure | None:
+def _roc(both: Sequence[Protocol]) -> RenderedFigure | None:
     return overlaid_roc(
         [
             (protocol.label, scores, protocol.run.evaluated)
@@ -98,25 +110,7 @@ def _roc(both: tuple[Protocol, ...]) -> RenderedFigure | None:
     )
 
 
-def _context(
-    folder: Path, both: tuple[Protocol, Protocol], pictures: list[RenderedFigure]
-) -> dict[str, Any]:
-    strict, published = both
-    return {
-        "name": folder.resolve().name,
-        "both": both,
-        "figures": pictures,
-        "simulated": any(protocol.run.simulated for protocol in both),
-        "verdict": protocols_verdict(strict, published),
-        "meaning": meaning(strict, published),
-        "size_table": _size_table(both),
-        "metric_table": _metric_table(both),
-        "leaks": [(p.label, leak_words(p), provenance.findings(p.run)) for p in both],
-        "links": [(p.label, f"{p.key}/{p.run.folder.report.name}") for p in both],
-    }
-
-
-def _size_table(both: tuple[Protocol, ...]) -> Table:
+def _size_table(both: Sequence[Protocol]) -> Table:
     seen = [(p.seen.n_groups, p.seen.n_images) if p.seen else (None, None) for p in both]
     rows = (
         ("Images", [count(p.run.evaluated.n_images) for p in both]),
@@ -147,7 +141,7 @@ def _n_leaks(protocol: Protocol) -> str:
     return ABSENT if protocol.run.audit is None else count(len(protocol.run.audit.leaks))
 
 
-def _metric_table(both: tuple[Protocol, ...]) -> Table:
+def _metric_table(both: Sequence[Protocol]) -> Table:
     notes = Footnotes()
     rows = []
     for name in METRIC_NAMES:
@@ -170,16 +164,6 @@ def _gap(strict: Metric | None, published: Metric | None) -> str:
     return signed(gap)
 
 
-@dataclass(frozen=True, eq=False)
-class Protocol:
-    """Run under one of the two splits; ``seen`` is its train-test overlap, None if unknown."""
-
-    key: str
-    label: str
-    run: FinishedRun
-    seen: TrainTestOverlap | None
-
-
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
     """Return the first metric that both runs have."""
     for name in LEADING:
@@ -197,7 +181,7 @@ def protocols_verdict(strict: Protocol, published: Protocol) -> str:
     name, a, b = found
     label = leading_name(name, strict.run)
     return (
-        f"{label[0].upper()}{label[1:]} {metric_text(a)} when whole groups are held out; "
+        f"{capitalised(label)} {metric_text(a)} when whole groups are held out; "
         f"{metric_text(b)} when images are divided one by one, as published."
     )
 
