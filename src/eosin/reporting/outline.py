@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias, Union
 
 from eosin.artifacts.metrics import Metric, MetricBlock
@@ -88,22 +88,9 @@ class Text:
     tag: str = ""
     kind: ClassVar[str] = "text"
 
-    def __bool__(self) -> bool:
-        return bool(self.text or self.head)
-
 
 @dataclass(frozen=True)
-class _Several:
-    """Block of several entries of one kind; false without any."""
-
-    items: Sequence[object]
-
-    def __bool__(self) -> bool:
-        return bool(self.items)
-
-
-@dataclass(frozen=True)
-class Facts(_Several):
+class Facts:
     """Pairs of name and value; ``look`` is ``"cards"`` for a grid of large figures."""
 
     items: Sequence[Pair]
@@ -112,23 +99,24 @@ class Facts(_Several):
 
 
 @dataclass(frozen=True)
-class Points(_Several):
+class Points:
     """Bulleted list."""
 
     items: Sequence[Cell]
     kind: ClassVar[str] = "points"
 
 
-@dataclass(frozen=True)
-class Figures(_Several):
-    """Figures, side by side where there is room; those that could not be drawn are left out."""
+class Figures:
+    """Figures, side by side where there is room; ``None`` is left out."""
 
-    items: Sequence[RenderedFigure]
     kind: ClassVar[str] = "figures"
 
+    def __init__(self, *figures: RenderedFigure | None) -> None:
+        self.items = [figure for figure in figures if figure is not None]
+
 
 @dataclass(frozen=True)
-class Tiles(_Several):
+class Tiles:
     """Gallery of thumbnails."""
 
     items: Sequence[Tile]
@@ -136,7 +124,7 @@ class Tiles(_Several):
 
 
 @dataclass(frozen=True)
-class Pairs(_Several):
+class Pairs:
     """Thumbnails two by two, with the description of their match."""
 
     items: Sequence[tuple[Tile, Tile, str]]
@@ -149,9 +137,6 @@ class Code:
 
     text: str
     kind: ClassVar[str] = "code"
-
-    def __bool__(self) -> bool:
-        return bool(self.text)
 
 
 #: What a section holds; a string is a paragraph, a section a sub-section.
@@ -176,7 +161,9 @@ class Section:
         self, title: str, *content: Block | None, nav: str = "", fold: Fold = "", look: str = ""
     ) -> None:
         self.title = title
-        self.content = tuple(block for block in content if block)
+        self.content = tuple(
+            block for block in content if block is not None and _has_content(block)
+        )
         self.nav = nav or title
         self.fold = fold
         self.look = look
@@ -193,6 +180,14 @@ class Section:
                 yield from block.items
 
 
+def _has_content(block: Block) -> bool:
+    if isinstance(block, Facts | Points | Figures | Tiles | Pairs):
+        return bool(block.items)
+    if isinstance(block, Text):
+        return bool(block.text or block.head)
+    return bool(block.text if isinstance(block, Code) else block)
+
+
 @dataclass(frozen=True)
 class Page:
     """Page: masthead, sections and footer.
@@ -204,7 +199,7 @@ class Page:
         sections: Sections; empty ones are not shown.
         footer: Source of the page.
         verdict: Result in a sentence.
-        masthead: Blocks below the verdict.
+        masthead: What stands below the verdict.
         simulated: Whether the images are simulated.
         look: CSS classes of the main part.
     """
@@ -215,7 +210,7 @@ class Page:
     sections: Sequence[Section]
     footer: str
     verdict: str = ""
-    masthead: Sequence[Block] = ()
+    masthead: Section = Section("")  # noqa: RUF009 - never changed
     simulated: bool = False
     look: str = ""
 
@@ -239,54 +234,48 @@ def joined(facts: Sequence[Pair]) -> str:
     return "; ".join(f"{name}: {value}" if len(facts) > 1 else value for name, value in facts)
 
 
-@dataclass
-class Footnotes:
-    """Footnotes of a table: one letter per distinct reason."""
-
-    marks: dict[str, str] = field(default_factory=dict)
-
-    def cell(self, metric: Metric | None) -> Cell:
-        """Return the cell of a metric, with the letter of its footnote."""
-        if metric is None or not metric.reason:
-            return Cell(metric_text(metric))
-        return Cell(metric_text(metric), self.marks.setdefault(metric.reason, self._next()))
-
-    def _next(self) -> str:
-        letters, position = string.ascii_lowercase, len(self.marks)
-        mark = letters[position % len(letters)]
-        return mark if position < len(letters) else letters[position // len(letters) - 1] + mark
-
-    @property
-    def notes(self) -> tuple[tuple[str, str], ...]:
-        """Return all footnotes in order."""
-        return tuple((mark, reason) for reason, mark in self.marks.items())
-
-
-def text_table(
+def make_table(
     caption: str,
     columns: Sequence[str],
-    rows: Iterable[Sequence[str | int]],
+    rows: Iterable[Sequence[str | int | Metric | Cell | None]],
     *,
     texts: Iterable[int] = (0,),
     look: str = "",
 ) -> Table | None:
-    """Build a table of plain cells, whole numbers with thousands separators; ``None`` if empty."""
-    cells = tuple(
-        tuple(Cell(count(cell) if isinstance(cell, int) else cell) for cell in row) for row in rows
-    )
-    return Table(caption, tuple(columns), cells, (), frozenset(texts), look) if cells else None
+    """Build a table; ``None`` without rows.
+
+    Whole numbers get thousands separators, metrics their interval and a letter for each distinct
+    reason, what is ``None`` a dash.
+    """
+    marks: dict[str, str] = {}
+    cells = tuple(tuple(_cell(value, marks) for value in row) for row in rows)
+    notes = tuple((mark, reason) for reason, mark in marks.items())
+    return Table(caption, tuple(columns), cells, notes, frozenset(texts), look) if cells else None
 
 
-def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table:
+def _cell(value: str | int | Metric | Cell | None, marks: dict[str, str]) -> Cell:
+    if isinstance(value, Cell):
+        # The text of a metric in another form: its mark is the reason.
+        return replace(value, mark=_mark(value.mark, marks)) if value.mark else value
+    if isinstance(value, Metric):
+        return Cell(metric_text(value), _mark(value.reason, marks) if value.reason else "")
+    if isinstance(value, int):
+        return Cell(count(value))
+    return Cell(ABSENT if value is None else value)
+
+
+def _mark(reason: str, marks: dict[str, str]) -> str:
+    letters, n = string.ascii_lowercase, len(marks)
+    next_mark = (letters[n // len(letters) - 1] if n >= len(letters) else "") + letters[n % 26]
+    return marks.setdefault(reason, next_mark)
+
+
+def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table | None:
     """Build the table of all metrics, one column per block, by heading."""
-    notes = Footnotes()
     known = dict.fromkeys(name for block in blocks.values() for name in block)
     names = [name for name in dict.fromkeys((*METRIC_NAMES, *known)) if name in known]
-    rows = tuple(
-        (Cell(metric_label(name)), *(notes.cell(block.get(name)) for block in blocks.values()))
-        for name in names
-    )
-    return Table(caption, ("Metric", *blocks), rows, notes.notes)
+    rows = [(metric_label(n), *(block.get(n) for block in blocks.values())) for n in names]
+    return make_table(caption, ("Metric", *blocks), rows)
 
 
 def block_table(
@@ -301,14 +290,10 @@ def block_table(
     ``first`` is the heading of the first column. Of the ``wanted`` metrics only those of some block
     are shown; ``sizes`` are the images of each row, if known.
     """
-    if not blocks:
-        return None
-    notes = Footnotes()
     names = [name for name in wanted if any(name in block for block in blocks.values())]
-    rows = []
-    for key, block in blocks.items():
-        size = [Cell(count(sizes[key]) if key in sizes else ABSENT)] if sizes else []
-        rows.append((Cell(key), *size, *(notes.cell(block.get(name)) for name in names)))
-    heads = ["Images"] if sizes else []
-    columns = (first, *heads, *(metric_label(name, short=True) for name in names))
-    return Table(caption, columns, tuple(rows), notes.notes, look="many")
+    rows = [
+        (key, *([sizes.get(key)] if sizes else []), *(block.get(name) for name in names))
+        for key, block in blocks.items()
+    ]
+    heads = [*(["Images"] if sizes else []), *(metric_label(name, short=True) for name in names)]
+    return make_table(caption, (first, *heads), rows, look="many")

@@ -19,13 +19,7 @@ from eosin.reporting.card.items import reporting_items
 from eosin.reporting.description import description, title
 from eosin.reporting.formatting import amount, metric_text
 from eosin.reporting.outline import Facts, Page, Section, Text
-from eosin.reporting.rendering import (
-    to_html,
-    to_markdown,
-    to_terminal,
-    write_figures,
-    write_page,
-)
+from eosin.reporting.rendering import to_html, to_markdown, to_terminal, write_figures, write_page
 from eosin.reporting.sections import (
     abstention,
     audit,
@@ -75,7 +69,7 @@ def run_page(run: FinishedRun) -> Page:
         name=title(run),
         tab=f"{title(run)} · Eosin report",
         verdict=verdict(run),
-        masthead=(audit.not_checked(run.audit), Text(description(run), look="about")),
+        masthead=Section("", audit.not_checked(run.audit), Text(description(run), look="about")),
         simulated=run.simulated,
         sections=(
             results.section(run),
@@ -216,7 +210,10 @@ def protocols_figure(folder: Path, path: Path) -> Path:
 
 
 def _read_protocols(folder: Path) -> tuple[protocols.Protocol, protocols.Protocol]:
-    return protocols.protocols(read_run(folder / STRICT), read_run(folder / AS_PUBLISHED))
+    strict, published = (
+        protocols.protocol(key, read_run(folder / key)) for key in (STRICT, AS_PUBLISHED)
+    )
+    return strict, published
 
 
 def format_split(name: str, split: SplitMetrics) -> list[str]:

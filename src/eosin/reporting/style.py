@@ -104,11 +104,13 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    """Return a figure with one panel, unknown to pyplot."""
-    figure = Figure(figsize=(width_in, height_in))
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+@contextmanager
+def drawing(width_in: float, height_in: float) -> Iterator[tuple[Figure, Axes]]:
+    """Yield a figure with one panel, unknown to pyplot, and its panel, in Eosin's style."""
+    with house_style():
+        figure = Figure(figsize=(width_in, height_in))
+        FigureCanvasAgg(figure)
+        yield figure, figure.add_subplot()
 
 
 def render_figure(figure: Figure, name: str, *, alt: str, caption: str) -> RenderedFigure:

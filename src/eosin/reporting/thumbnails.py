@@ -77,14 +77,8 @@ def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str])
     stream = io.BytesIO()
     # No chroma subsampling: these thumbnails are looked at for their stain.
     image.save(stream, format="JPEG", quality=90, subsampling=0)
-    return Tile(
-        src=data_uri(stream.getvalue(), "jpeg"),
-        width=image.width,
-        height=image.height,
-        alt=alt,
-        title=title,
-        lines=tuple(lines),
-    )
+    src = data_uri(stream.getvalue(), "jpeg")
+    return Tile(src, image.width, image.height, alt, title, tuple(lines))
 
 
 def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:

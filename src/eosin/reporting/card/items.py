@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from eosin.reporting.card import cautions
 from eosin.reporting.formatting import ABSENT
-from eosin.reporting.outline import Section, Table, text_table
+from eosin.reporting.outline import Section, Table, make_table
 from eosin.reporting.sections import (
     abstention,
     calibration,
@@ -53,25 +53,13 @@ ITEMS = (
     Item("Aims and hypotheses", "4", "4"),
     Item("Prospective or retrospective", "", "5"),
     Item("Kind of study", "", "6"),
-    Item(
-        "Source of the data",
-        "5a",
-        "7",
-        "source",
-        "whom these patients stand for",
-    ),
+    Item("Source of the data", "5a", "7", "source", "whom these patients stand for"),
     Item("Dates of collection", "5b"),
     Item("Setting and centres", "6a", "", "sites", "which they are"),
     Item("Who was eligible", "6b", "8"),
     Item("Treatments received", "6c"),
     Item("How images were taken", "", "2024", "acquisition", "scanner and staining"),
-    Item(
-        "Preparation of the images",
-        "7",
-        "9",
-        "preparation",
-        "how their quality was checked",
-    ),
+    Item("Preparation of the images", "7", "9", "preparation", "how their quality was checked"),
     Item("Selection of images", "", "10", "selection"),
     Item("What is predicted", "8a", "14", "classes", "how each label was established"),
     Item("Why this reference standard", "", "15"),
@@ -88,13 +76,7 @@ ITEMS = (
     Item("Transformation of the input", "12b", "", "transformation"),
     Item("Kind of model", "12c", "22", "network"),
     Item("Initial weights", "", "24", "initial_weights"),
-    Item(
-        "Training",
-        "12c",
-        "25",
-        "training",
-        "how these were chosen",
-    ),
+    Item("Training", "12c", "25", "training", "how these were chosen"),
     Item("Choice of the final model", "12c", "26", "kept"),
     Item("Ensembling", "", "27", "ensembling"),
     Item("Software", "", "23", "software"),
@@ -159,7 +141,7 @@ def _answered(shown: list[tuple[Item, str]]) -> Table | None:
         for item, text in shown
     ]
     columns = ("Item", "Answer", "Left to the authors", "TRIPOD+AI", "CLAIM")
-    return text_table("Items that are answered, at least in part.", columns, rows, texts=range(5))
+    return make_table("Items that are answered, at least in part.", columns, rows, texts=range(5))
 
 
 def _unanswered(items: list[Item]) -> Table | None:
@@ -173,4 +155,4 @@ def _unanswered(items: list[Item]) -> Table | None:
         for item in items
     ]
     columns = ("Item", "TRIPOD+AI", "CLAIM", "Who can answer")
-    return text_table("Items that are not answered.", columns, rows, texts=range(4))
+    return make_table("Items that are not answered.", columns, rows, texts=range(4))

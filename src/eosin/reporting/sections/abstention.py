@@ -8,7 +8,7 @@ from eosin.artifacts.metrics import Abstention, AbstentionMetrics, Metric, Split
 from eosin.core.text import count, listing, quantity
 from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
 from eosin.reporting.formatting import ABSENT, metric_text, number, share, source_words
-from eosin.reporting.outline import Cell, Footnotes, Pair, Section, Table, headline_table
+from eosin.reporting.outline import Pair, Section, Table, headline_table, make_table
 from eosin.reporting.train_test_overlap import split_name
 from eosin.runs.finished import FinishedRun
 
@@ -100,20 +100,17 @@ def _words(run: FinishedRun, rule: Abstention, never: str) -> list[str]:
 def _measured(run: FinishedRun, measured: AbstentionMetrics) -> str:
     rate = measured.abstention_rate
     value = ABSENT if rate.value is None else share(rate.value)
-    why = [
-        f"{count(n)} with {text}"
-        for n, text in (
-            (measured.n_several, "several plausible classes"),
-            (measured.n_empty, "none"),
-            (measured.n_contradicted, "one, against the decision at the threshold"),
-        )
-        if n
-    ]
+    kinds = {
+        "several plausible classes": measured.n_several,
+        "none": measured.n_empty,
+        "one, against the decision at the threshold": measured.n_contradicted,
+    }
+    why = listing(f"{count(n)} with {text}" for text, n in kinds.items() if n)
     text = f"Of the {split_name(run)} it abstains on {value}"
     if rate.low is not None and rate.high is not None:
         text += f" ({share(rate.low)} to {share(rate.high)})"
-    n_images = measured.n_several + measured.n_empty + measured.n_contradicted
-    return f"{text}: {quantity(n_images, 'image')}, {listing(why)}." if why else f"{text}."
+    n_images = quantity(sum(kinds.values()), "image")
+    return f"{text}: {n_images}, {why}." if why else f"{text}."
 
 
 def coverage_table(run: FinishedRun) -> Table | None:
@@ -121,20 +118,13 @@ def coverage_table(run: FinishedRun) -> Table | None:
     measured = run.evaluated.abstention
     if measured is None or measured.rule.reason is not None:
         return None
-    notes, wanted = Footnotes(), Cell(f"{1 - measured.rule.alpha:.2f}")
-    rows = tuple(
-        (
-            Cell(name),
-            Cell(count(measured.rule.n_groups.get(name, 0))),
-            wanted,
-            notes.cell(metric),
-        )
+    wanted = f"{1 - measured.rule.alpha:.2f}"
+    rows = [
+        (name, measured.rule.n_groups.get(name, 0), wanted, metric)
         for name, metric in measured.coverage_by_class.items()
-    )
+    ]
     caption = "How often an image's own class is among the plausible ones."
-    return Table(
-        caption, ("Class", "Groups that calibrated", "Promised", "Measured"), rows, notes.notes
-    )
+    return make_table(caption, ("Class", "Groups that calibrated", "Promised", "Measured"), rows)
 
 
 def kept_table(run: FinishedRun) -> Table | None:

@@ -13,7 +13,7 @@ from eosin.core.text import count, listing, quantity
 from eosin.core.types import Image
 from eosin.data.audit import list_joined
 from eosin.reporting.formatting import ABSENT, number, part_name, shorten
-from eosin.reporting.outline import Facts, Page, Pairs, Section, Table, Text, Tile, text_table
+from eosin.reporting.outline import Facts, Page, Pairs, Section, Table, Text, Tile, make_table
 from eosin.reporting.thumbnails import make_tile, read_thumbnail
 from eosin.reporting.train_test_overlap import UNKNOWN_OVERLAP
 from eosin.runs.finished import FinishedRun
@@ -73,7 +73,7 @@ def _pairs_table(pairs: list[Pair]) -> Table | None:
     ]
     if not any(pair.how for pair in pairs):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return text_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3, 5), look="paths")
+    return make_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3, 5), look="paths")
 
 
 def audit_words(run: FinishedRun) -> str:
@@ -81,15 +81,9 @@ def audit_words(run: FinishedRun) -> str:
     if run.audit is None:
         return UNKNOWN_OVERLAP if run.split == "external" else "This run holds no leak audit."
     n = {key: sum(finding.severity == key for finding in run.audit.findings) for key in _SEVERITIES}
-    looked = (
-        f"The audit looked at {quantity(run.audit.n_images, 'image')} in "
-        f"{quantity(run.audit.n_groups, 'group')}"
-    )
-    found = [
-        quantity(n[key], word)
-        for key, word in (("leak", "leak"), ("warning", "warning"), ("note", "note"))
-        if n[key]
-    ]
+    images, groups = quantity(run.audit.n_images, "image"), quantity(run.audit.n_groups, "group")
+    looked = f"The audit looked at {images} in {groups}"
+    found = [quantity(n[key], key) for key in _SEVERITIES if n[key]]
     # Earlier versions wrote it as Markdown.
     reach = " ".join(run.audit.reach).replace("`", "")
     if not found and run.audit.unchecked:
@@ -110,12 +104,12 @@ def run_pairs(run: FinishedRun, finding: Finding) -> list[tuple[Tile, Tile, str]
     by_number: dict[int | None, list[tuple[str, str]]] = defaultdict(list)
     for thumbnail in run.role("pair"):
         by_number[thumbnail.pair].append((thumbnail.path, thumbnail.file))
-    found: dict[str, PillowImage.Image] = {}
-    for sides in by_number.values():
-        if tuple(path for path, _ in sides) not in wanted:
-            continue
-        for path, file in sides:
-            found[path] = read_thumbnail(run.folder.samples / file)
+    found = {
+        path: read_thumbnail(run.folder.samples / file)
+        for sides in by_number.values()
+        if tuple(path for path, _ in sides) in wanted
+        for path, file in sides
+    }
     return pair_tiles(finding, found)
 
 
@@ -165,25 +159,22 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
     leaks = count(len(report.leaks)) if report.splits else ABSENT
     facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
     facts += [("Leaks", leaks), ("Findings", count(len(report.findings)))]
+    about = (
+        "A leak is material that stands on both sides of a split. A note is material that stands"
+        " twice on one side."
+    )
     rows = [(part, n.n_images, n.n_groups) for part, n in (report.splits or {}).items()]
     return Page(
         kind="Eosin data audit · leaks",
         name=name,
         tab=f"{name}: leak audit · Eosin",
         verdict=_verdict(report),
-        masthead=(
-            not_checked(report),
-            Text(
-                "A leak is material that stands on both sides of a split. A note is material that"
-                " stands twice on one side.",
-                look="about",
-            ),
-        ),
+        masthead=Section("", not_checked(report), Text(about, look="about")),
         sections=[
             Section(
                 "Summary",
                 Facts(facts, look="cards"),
-                text_table("The parts.", ("Part", "Images", "Groups"), rows),
+                make_table("The parts.", ("Part", "Images", "Groups"), rows),
                 *(Text(words, look="small") for words in report.reach),
             ),
             *(_of_page(finding, shown) for finding in report.findings),
@@ -222,12 +213,10 @@ def _verdict(report: AuditReport) -> str:
         twice = "what is in it twice is below" if report.findings else "nothing is in it twice"
         return f"The table has no split: leaks between parts were not looked for; {twice}."
     if report.findings:
-        if report.unchecked:
-            return "No copies across the parts; what was noted is below."
-        return "No leak between the parts; what was noted is below."
-    if report.unchecked:
-        return "No image is in the table twice."
-    return "Nothing was found that is in the table twice."
+        none = "No copies across" if report.unchecked else "No leak between"
+        return f"{none} the parts; what was noted is below."
+    twice = "No image is" if report.unchecked else "Nothing was found that is"
+    return f"{twice} in the table twice."
 
 
 def format_audit(audit: AuditReport) -> list[str]:

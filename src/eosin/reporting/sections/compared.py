@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eosin.artifacts.comparison import ComparedRun, Comparison
 from eosin.core.text import count, listing, quantity
 from eosin.reporting.formatting import metric_label, sentence
-from eosin.reporting.outline import Cell, Facts, Footnotes, Pair, Section, Table
+from eosin.reporting.outline import Facts, Pair, Section, Table, make_table
 
 #: Metrics in the table of runs, beside the ranking metric.
 _SHOWN = ("auc", "accuracy", "recall", "specificity", "f1")
@@ -18,25 +18,19 @@ def section(comparison: Comparison) -> Section:
     return Section("How it was measured", Facts(facts(comparison)))
 
 
-def metric_table(comparison: Comparison) -> Table:
+def metric_table(comparison: Comparison) -> Table | None:
     """Build the table of metrics on the common images, one row per run."""
-    notes = Footnotes()
     names = list(dict.fromkeys([comparison.metric, *_SHOWN]))
     rows = [
-        (
-            Cell(run.name),
-            Cell(run.protocol),
-            *(notes.cell(run.image.get(name)) for name in names),
-        )
+        (run.name, run.protocol, *(run.image.get(name) for name in names))
         for run in ranked(comparison)
     ]
     caption = (
         f"Metrics of the most probable class on the {units(comparison)} in common, "
         "with 95 % intervals."
     )
-    heads = [metric_label(name, short=True) for name in names]
-    columns = ("Run", "Split", *heads)
-    return Table(caption, columns, tuple(rows), notes.notes, frozenset({0, 1}), "many")
+    columns = ("Run", "Split", *(metric_label(name, short=True) for name in names))
+    return make_table(caption, columns, rows, texts=(0, 1), look="many")
 
 
 def facts(comparison: Comparison) -> list[Pair]:
@@ -75,13 +69,12 @@ def _timing(comparison: Comparison) -> str:
 def units(comparison: Comparison) -> str:
     """Return the size of the comparison, e.g. ``"550 images of 29 patients"``."""
     images = quantity(comparison.n_images, "image")
+    groups = quantity(comparison.n_groups, "group")
     if comparison.n_patients is not None:
         patients = f"{images} of {quantity(comparison.n_patients, 'patient')}"
         same = comparison.n_patients == comparison.n_groups
-        return patients if same else f"{patients} in {quantity(comparison.n_groups, 'group')}"
-    if comparison.n_groups != comparison.n_images:
-        return f"{images} of {quantity(comparison.n_groups, 'group')}"
-    return images
+        return patients if same else f"{patients} in {groups}"
+    return images if comparison.n_groups == comparison.n_images else f"{images} of {groups}"
 
 
 def unit(comparison: Comparison) -> str:
@@ -125,8 +118,8 @@ def cautions(comparison: Comparison) -> list[Pair]:
             (
                 "Images were left out.",
                 f"Compared are the {count(comparison.n_images)} images that all runs were "
-                "evaluated "
-                f"on; left out are {listing(shown)}. The figures of a run's own page are of all.",
+                f"evaluated on; left out are {listing(shown)}. The figures of a run's own page are "
+                "of all.",
             )
         )
     ranking = [run.image[comparison.metric] for run in comparison.runs]
@@ -189,9 +182,7 @@ def networks_note(runs: Sequence[ComparedRun]) -> str:
         return ""
     return (
         f"{listing(joined)}: the accuracy is that of single networks, each evaluated on the fold "
-        "that "
-        "it never saw; what would be deployed joins all of them, costs more, and was itself "
-        "evaluated "
-        "on nothing. Costs are given for both. Where folds share a frozen backbone, its weights "
-        "count once for each fold, but lie in the ONNX file once."
+        "that it never saw; what would be deployed joins all of them, costs more, and was itself "
+        "evaluated on nothing. Costs are given for both. Where folds share a frozen backbone, its "
+        "weights count once for each fold, but lie in the ONNX file once."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,7 @@ from eosin.metrics import Curve, group_weights, precision_recall_curve, ranking_
 from eosin.metrics.predictions import encode
 from eosin.reporting.formatting import metric_text, number
 from eosin.reporting.outline import Figures, RenderedFigure, Section
-from eosin.reporting.style import (
-    COLOURS,
-    INK,
-    MUTED,
-    house_style,
-    look,
-    new_figure,
-    render_figure,
-    series_label,
-)
+from eosin.reporting.style import COLOURS, INK, MUTED, drawing, look, render_figure, series_label
 from eosin.reporting.train_test_overlap import split_name, units
 from eosin.runs.finished import FinishedRun
 
@@ -47,12 +37,14 @@ _MOST_TICKS = 40
 def section(run: FinishedRun) -> Section:
     """Return the section of the page."""
     evaluated, scores = run.evaluated, scores_of(run)
-    figures = [confusion_figure(evaluated.confusion)] if evaluated.confusion.labels else []
-    if scores is not None:
-        curves = (roc_figure(scores, evaluated), precision_recall_figure(scores, evaluated))
-        figures += [curve for curve in curves if curve is not None]
+    confusion = evaluated.confusion
+    figures = Figures(
+        confusion_figure(confusion) if confusion.labels else None,
+        _figure(_ROC, scores, evaluated) if scores else None,
+        _figure(_PR, scores, evaluated) if scores else None,
+    )
     words = f"From here on all speaks of the {split_name(run)}: {units(run)}."
-    return Section("Confusion and curves", words, Figures(figures), nav="Curves")
+    return Section("Confusion and curves", words, figures, nav="Curves")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +57,7 @@ class Scores:
         positive: Index of the positive class; ``None`` without one.
         targets: Class indices, shape (N,).
         probabilities: Probabilities, shape (N, C).
-        groups: Group numbers, shape (N,).
+        group_codes: Group numbers, shape (N,).
     """
 
     split: str
@@ -74,11 +66,6 @@ class Scores:
     targets: IntArray
     probabilities: FloatArray
     group_codes: IntArray
-
-    @cached_property
-    def n_groups(self) -> int:
-        """Number of groups."""
-        return int(self.group_codes.max()) + 1
 
     @property
     def evaluated_classes(self) -> tuple[int, ...]:
@@ -89,6 +76,10 @@ class Scores:
     def right(self) -> BoolArray:
         """Correctness of the most probable class, shape (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
+
+    def ranking(self, index: int) -> tuple[FloatArray, BoolArray]:
+        """Return the scores that rank images of a class before all others, and the truth."""
+        return ranking_scores(self.probabilities, index), self.targets == index
 
     def is_mixed(self, index: int) -> bool:
         """Return True if there are images of this class and of others."""
@@ -123,9 +114,8 @@ def confusion_figure(confusion: Confusion) -> RenderedFigure:
     n = len(matrix)
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    with house_style():
-        side = min(9.2, max(4.6, 2.4 + 0.34 * n))
-        figure, axes = new_figure(side, side)
+    side = min(9.2, max(4.6, 2.4 + 0.34 * n))
+    with drawing(side, side) as (figure, axes):
         shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
         axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
         if n <= _MOST_NUMBERED:
@@ -153,8 +143,7 @@ def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
 
 def _name_axes(axes: Axes, labels: list[str]) -> None:
     n = len(labels)
-    every = -(-n // _MOST_TICKS)
-    ticks = list(range(0, n, every))
+    ticks = list(range(0, n, -(-n // _MOST_TICKS)))
     names = [series_label(labels[tick], 20 if n <= 4 else 16) for tick in ticks]
     size = 9 if n <= 16 else 7
     longest = max(len(name) for name in names)
@@ -170,9 +159,7 @@ def _name_axes(axes: Axes, labels: list[str]) -> None:
     axes.grid(visible=True, which="minor", color="white", linewidth=2 if n <= 8 else 0.6)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(True)
-    axes.set_title("Confusion matrix")
-    axes.set_xlabel("Predicted class")
-    axes.set_ylabel("True class")
+    axes.set(title="Confusion matrix", xlabel="Predicted class", ylabel="True class")
 
 
 def _confusion_alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
@@ -186,8 +173,6 @@ def _confusion_alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> s
 
 @dataclass(frozen=True)
 class _Kind:
-    """Difference between the two kinds of curves."""
-
     name: str
     curve: Callable[..., Curve]
     metric: str
@@ -198,33 +183,21 @@ class _Kind:
 
 
 _ROC = _Kind("roc", roc_curve, "auc", "AUC", "ROC curve", "1 − specificity", "Recall (sensitivity)")
-_PR = _Kind(
-    "precision_recall",
-    precision_recall_curve,
+_PR_NAMES = (
     "average_precision",
     "AP",
     "Precision–recall curve",
     "Recall (sensitivity)",
     "Precision",
 )
-
-
-def roc_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure | None:
-    """Draw the ROC curve; ``None`` if a class is missing."""
-    return _figure(_ROC, scores, metrics)
-
-
-def precision_recall_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure | None:
-    """Draw the precision–recall curve; ``None`` if a class is missing."""
-    return _figure(_PR, scores, metrics)
+_PR = _Kind("precision_recall", precision_recall_curve, *_PR_NAMES)
 
 
 def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> RenderedFigure | None:
     drawable = [index for index in scores.evaluated_classes if scores.is_mixed(index)]
     if not drawable:
         return None
-    with house_style():
-        figure, axes = new_figure(4.6, 4.6)
+    with drawing(4.6, 4.6) as (figure, axes):
         if metrics.positive is not None:
             alt = _draw_binary(axes, kind, scores, metrics, drawable[0])
         else:
@@ -243,30 +216,23 @@ def _split_name(split: str) -> str:
 
 def _frame(axes: Axes, kind: _Kind) -> None:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.set_title(kind.title)
-    axes.set_xlabel(kind.x_label)
-    axes.set_ylabel(kind.y_label)
+    axes.set(title=kind.title, xlabel=kind.x_label, ylabel=kind.y_label)
     corner: Any = "lower right" if kind is _ROC else "lower left"
-    axes.legend(
-        loc=corner, frameon=True, framealpha=0.9, edgecolor="none", borderaxespad=0.4, fontsize=8
-    )
+    box: Any = {"frameon": True, "framealpha": 0.9, "edgecolor": "none", "borderaxespad": 0.4}
+    axes.legend(loc=corner, fontsize=8, **box)
 
 
 def _draw_binary(axes: Axes, kind: _Kind, scores: Scores, metrics: SplitMetrics, index: int) -> str:
-    values, positive = ranking_scores(scores.probabilities, index), scores.targets == index
-    low, high = _band(kind, scores, index)
-    axes.fill_between(
-        _GRID, low, high, color=COLOURS[0], alpha=0.18, linewidth=0, label="95 % band"
-    )
+    values, positive = scores.ranking(index)
+    band: Any = {"color": COLOURS[0], "alpha": 0.18, "linewidth": 0, "label": "95 % band"}
+    axes.fill_between(_GRID, *_band(kind, scores, index), **band)
     text = metric_text(metrics.image.get(kind.metric))
     curve = kind.curve(values, positive)
     axes.plot(*_steps(kind, curve), color=COLOURS[0], label=f"{kind.short} {text}")
     _reference(axes, kind, float(positive.mean()))
     point = _operating_point(axes, kind, metrics)
-    return (
-        f"{kind.short} {text} for {scores.class_names[index]}, "
-        f"{int(positive.sum())} of {len(positive)} images.{point}"
-    )
+    share = f"{int(positive.sum())} of {len(positive)} images"
+    return f"{kind.short} {text} for {scores.class_names[index]}, {share}.{point}"
 
 
 def _reference(axes: Axes, kind: _Kind, prevalence: float) -> None:
@@ -283,9 +249,8 @@ def _operating_point(axes: Axes, kind: _Kind, metrics: SplitMetrics) -> str:
         return ""
     x, y = (1 - values[0], values[1]) if kind is _ROC else (values[0], values[1])
     label = f"Tuned threshold {number(metrics.threshold.value)}"
-    axes.plot(
-        x, y, "D", color=COLOURS[1], markeredgecolor="white", markersize=8, label=label, zorder=5
-    )
+    style: Any = {"color": COLOURS[1], "markeredgecolor": "white", "markersize": 8, "zorder": 5}
+    axes.plot(x, y, "D", label=label, **style)
     first, second = (f"{name} {number(v)}" for name, v in zip(wanted, values, strict=True))
     return f" At the {label.lower()}: {first}, {second}."
 
@@ -299,8 +264,7 @@ def _draw_classes(
         named = sorted(drawable, key=lambda index: _class_value(metrics, scores, index))[:4]
     words = []
     for index in drawable:
-        curve = kind.curve(ranking_scores(scores.probabilities, index), scores.targets == index)
-        x, y = _steps(kind, curve)
+        x, y = _steps(kind, kind.curve(*scores.ranking(index)))
         if index not in named:
             axes.plot(x, y, color="#b9b6c0", linewidth=0.9, zorder=1)
             continue
@@ -328,9 +292,7 @@ def _steps(kind: _Kind, curve: Curve) -> tuple[FloatArray, FloatArray]:
     """Return the points to draw: ROC points are joined, precision holds until the next recall."""
     if kind is _ROC:
         return curve.x, curve.y
-    x = np.append(0.0, np.repeat(curve.x, 2)[:-1])
-    y = np.repeat(curve.y, 2)
-    return x, y
+    return np.append(0.0, np.repeat(curve.x, 2)[:-1]), np.repeat(curve.y, 2)
 
 
 def _at_grid(kind: _Kind, curve: Curve) -> FloatArray:
@@ -343,45 +305,42 @@ def _at_grid(kind: _Kind, curve: Curve) -> FloatArray:
 
 
 def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArray]:
-    values, positive = ranking_scores(scores.probabilities, index), scores.targets == index
+    values, positive = scores.ranking(index)
     drawn = []
-    for table in group_weights(scores.n_groups, RESAMPLES, at_once=10):
+    for table in group_weights(int(scores.group_codes.max()) + 1, RESAMPLES, at_once=10):
         for weights in table:
             rows = weights[scores.group_codes]
             if 0 < rows @ positive < rows.sum():
                 drawn.append(_at_grid(kind, kind.curve(values, positive, rows)))
     if not drawn:
         return np.full_like(_GRID, np.nan), np.full_like(_GRID, np.nan)
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
-    return low, high
+    return tuple(np.quantile(drawn, (0.025, 0.975), axis=0))
 
 
 def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> RenderedFigure | None:
     """Draw the ROC curves of several runs (name, scores, metrics) over each other."""
     drawable = [
-        (name, scores, metrics, scores.evaluated_classes[0])
+        (name, scores, scores.positive, metric_text(metrics.image.get("auc")))
         for name, scores, metrics in named
-        if metrics.positive is not None and scores.is_mixed(scores.evaluated_classes[0])
+        if scores.positive is not None and scores.is_mixed(scores.positive)
     ]
     if not drawable:
         return None
-    with house_style():
-        figure, axes = new_figure(4.6, 4.6)
-        words = []
-        for order, (name, scores, metrics, index) in enumerate(drawable):
-            low, high = _band(_ROC, scores, index)
+    with drawing(4.6, 4.6) as (figure, axes):
+        for order, (name, scores, index, text) in enumerate(drawable):
+            band = _band(_ROC, scores, index)
+            axes.fill_between(_GRID, *band, color=COLOURS[order], alpha=0.15, linewidth=0)
+            curve = roc_curve(*scores.ranking(index))
             style = {**look(order), "marker": ""}
-            axes.fill_between(_GRID, low, high, color=COLOURS[order], alpha=0.15, linewidth=0)
-            curve = roc_curve(ranking_scores(scores.probabilities, index), scores.targets == index)
-            text = metric_text(metrics.image.get("auc"))
             axes.plot(curve.x, curve.y, label=f"{name}\nAUC {text}", **style)
-            words.append(f"{name}: AUC {text}")
         _reference(axes, _ROC, 0.5)
         _frame(axes, _ROC)
         return render_figure(
             figure,
             "protocols_roc",
-            alt=f"ROC curves of both splits. {'; '.join(words)}.",
+            alt="ROC curves of both splits. "
+            + "; ".join(f"{name}: AUC {text}" for name, *_, text in drawable)
+            + ".",
             caption=f"ROC curves under both splits. Shaded: pointwise 95 % bands from {RESAMPLES} "
             "resamples of whole groups.",
         )

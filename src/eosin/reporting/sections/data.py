@@ -21,18 +21,10 @@ from eosin.reporting.outline import (
     Table,
     Text,
     joined,
+    make_table,
     select,
-    text_table,
 )
-from eosin.reporting.style import (
-    COLOURS,
-    HATCHES,
-    INK,
-    house_style,
-    new_figure,
-    render_figure,
-    series_label,
-)
+from eosin.reporting.style import COLOURS, HATCHES, INK, drawing, render_figure, series_label
 from eosin.reporting.thumbnails import colour_words, tiles
 from eosin.reporting.train_test_overlap import split_name, units
 from eosin.runs.finished import FinishedRun
@@ -55,11 +47,13 @@ def section(run: FinishedRun) -> Section:
         "Data",
         Facts(availability(run), look="cards"),
         Section("Unreadable files and why", skipped_table(run), fold="closed"),
-        Figures([distribution_figure(counts, label_order(run))] if counts else []),
+        Figures(distribution_figure(counts, label_order(run)) if counts else None),
         label_table(run),
         magnification_table(run),
         stain_table(run),
-        Section("Examples", Text(colour_words(run) if examples else "", look="small"), examples),
+        Section(
+            "Examples", Text(colour_words(run) if examples.items else "", look="small"), examples
+        ),
         Section("The same before stain normalisation", tiles(run, "before")),
         Section("As the network saw them in training", tiles(run, "augmented")),
     )
@@ -124,21 +118,18 @@ def distribution_figure(
     """Draw images (by subset, then class) as horizontal bars, one per subset of each class."""
     parts = list(counts)
     n_bars = len(parts) * len(classes)
-    with house_style():
-        figure, axes = new_figure(5.6, min(20.0, max(1.9, 0.26 * n_bars + 0.14 * len(classes) + 1)))
+    size_in = min(20.0, max(1.9, 0.26 * n_bars + 0.14 * len(classes) + 1))
+    with drawing(5.6, size_in) as (figure, axes):
         height = 0.82 / len(parts)
         for index, part in enumerate(parts):
             values = [counts[part].get(name, 0) for name in classes]
-            bars = axes.barh(
-                np.arange(len(classes)) + (index - (len(parts) - 1) / 2) * height,
-                values,
-                height=0.92 * height,
-                color=COLOURS[index % len(COLOURS)],
-                hatch=HATCHES[index % len(HATCHES)],
-                edgecolor="white",
-                linewidth=0,
-                label=series_label(part.capitalize()),
-            )
+            y = np.arange(len(classes)) + (index - (len(parts) - 1) / 2) * height
+            style: dict[str, Any] = {"edgecolor": "white", "linewidth": 0, "height": 0.92 * height}
+            style |= {
+                "color": COLOURS[index % len(COLOURS)],
+                "hatch": HATCHES[index % len(HATCHES)],
+            }
+            bars = axes.barh(y, values, label=series_label(part.capitalize()), **style)
             if n_bars <= _MOST_NUMBERED:
                 axes.bar_label(bars, [count(v) for v in values], padding=4, fontsize=8.5, color=INK)
         _finish(axes, classes, len(parts))
@@ -263,42 +254,36 @@ def label_table(run: FinishedRun) -> Table | None:
         row: list[str | int] = [name, *values, *([total] if len(counts) > 1 else [])]
         mine = frame[frame["label"] == name]
         rows.append([*row, share(total / len(frame)), int(mine["group"].nunique())])
-    return text_table("Images of each class.", ["Class", *columns, "Share of all", "Groups"], rows)
+    return make_table("Images of each class.", ["Class", *columns, "Share of all", "Groups"], rows)
 
 
 def magnification_table(run: FinishedRun) -> Table | None:
-    """Build the table of images by magnification and class."""
+    """Build the table of images by magnification and class; of many classes, a row each."""
     frame = sample_frame(run)
     if frame is None or not _has_magnifications(frame):
         return None
     table: Any = pd.crosstab(frame["magnification"], frame["label"])
-    names = [name for name in label_order(run) if name in table]
-    if len(names) > _MOST_CLASSES:
-        return _magnifications_by_class(table, names, magnifications(frame))
+    classes = [name for name in label_order(run) if name in table]
+    taken = {m: times(m) for m in magnifications(frame)}
+    counts: list[list[int]]
+    if len(classes) > _MOST_CLASSES:
+        names, counts = classes, [[int(table.loc[m, name]) for m in taken] for name in classes]
+        caption, heads = "Images by class and magnification.", ("Class", *taken.values())
+    else:
+        names = list(taken.values())
+        counts = [[int(table.loc[m, name]) for name in classes] for m in taken]
+        caption, heads = "Images by magnification and class.", ("Magnification", *classes)
     rows: list[list[str | int]] = [
-        [times(m), *(int(table.loc[m, name]) for name in names), int(table.loc[m].sum())]
-        for m in magnifications(frame)
+        [name, *row, sum(row)] for name, row in zip(names, counts, strict=True)
     ]
-    return text_table(
-        "Images by magnification and class.", ["Magnification", *names, "Total"], rows
-    )
-
-
-def _magnifications_by_class(table: Any, names: list[str], columns: list[str]) -> Table | None:
-    """Build the table with one row per class, for many classes."""
-    rows: list[list[str | int]] = [
-        [name, *(int(table.loc[m, name]) for m in columns), int(table[name].sum())]
-        for name in names
-    ]
-    heads = ("Class", *(times(m) for m in columns), "Total")
-    return text_table("Images by class and magnification.", heads, rows)
+    return make_table(caption, (*heads, "Total"), rows)
 
 
 def skipped_table(run: FinishedRun) -> Table | None:
     """Build the table of unreadable files."""
     rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
     columns = ("File", "Reason")
-    return text_table("Files that could not be read.", columns, rows, texts=(0, 1), look="paths")
+    return make_table("Files that could not be read.", columns, rows, texts=(0, 1), look="paths")
 
 
 def stain_table(run: FinishedRun) -> Table | None:
@@ -306,19 +291,16 @@ def stain_table(run: FinishedRun) -> Table | None:
     if run.stain is None or not run.stain.unchanged:
         return None
     rows = [
-        (part_name(name), part.n_images, sum(part.unchanged.values()), _reasons(part.unchanged))
+        (
+            part_name(name),
+            part.n_images,
+            sum(part.unchanged.values()),
+            ", ".join(f"{reason} {n}" for reason, n in part.unchanged.items()) or "–",
+        )
         for name, part in run.stain.parts.items()
     ]
-    return text_table(
-        "Images whose stain could not be normalised: the network sees them as they are.",
-        ("Part", "Images", "Unchanged", "Why"),
-        rows,
-        texts=(0, 3),
-    )
-
-
-def _reasons(unchanged: dict[str, int]) -> str:
-    return ", ".join(f"{reason} {n}" for reason, n in unchanged.items()) or "–"
+    caption = "Images whose stain could not be normalised: the network sees them as they are."
+    return make_table(caption, ("Part", "Images", "Unchanged", "Why"), rows, texts=(0, 3))
 
 
 def dataset_facts(run: FinishedRun) -> list[Pair]:

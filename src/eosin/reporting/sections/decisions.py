@@ -5,7 +5,6 @@ Net benefit is that of Vickers and Elkin, Medical Decision Making 26(6), 2006.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import groupby
 
 from eosin.artifacts.metrics import NetBenefit, SplitMetrics
@@ -22,18 +21,18 @@ from eosin.reporting.outline import (
     Cell,
     Facts,
     Figures,
-    Footnotes,
     Pair,
     RenderedFigure,
     Section,
     Table,
+    make_table,
     select,
 )
 from eosin.reporting.sections.calibration import histogram_figure
 from eosin.reporting.sections.curves import scores_of
 from eosin.reporting.sections.model import model_facts
 from eosin.reporting.sections.results import format_metric
-from eosin.reporting.style import COLOURS, INK, MUTED, house_style, new_figure, render_figure
+from eosin.reporting.style import COLOURS, INK, MUTED, drawing, render_figure
 from eosin.reporting.train_test_overlap import split_name
 from eosin.runs.finished import FinishedRun
 
@@ -50,17 +49,13 @@ def section(run: FinishedRun) -> Section:
     words, title = threshold_words(run), "Threshold and decisions"
     if not words:
         return Section(title)
-    scores, curve = scores_of(run), decision_curve_figure(run.evaluated)
-    figures = [histogram_figure(scores, run.evaluated)] if scores is not None else []
-    figures += [curve] if curve is not None else []
-    return Section(
-        title,
-        " ".join(words),
-        decisions_table(run),
-        prevalence_words(run),
-        Figures(figures),
-        nav="Decisions",
+    scores = scores_of(run)
+    figures = Figures(
+        histogram_figure(scores, run.evaluated) if scores else None,
+        decision_curve_figure(run.evaluated),
     )
+    text, table = " ".join(words), decisions_table(run)
+    return Section(title, text, table, prevalence_words(run), figures, nav="Decisions")
 
 
 def brief(run: FinishedRun) -> Section:
@@ -98,8 +93,7 @@ def decision_curve_figure(metrics: SplitMetrics) -> RenderedFigure | None:
     x = [point.threshold for point in curve]
     model = [point.model for point in curve]
     top = max(*model, *(point.everyone for point in curve), 0.05)
-    with house_style():
-        figure, axes = new_figure(4.6, 4.9)
+    with drawing(4.6, 4.9) as (figure, axes):
         axes.plot(x, model, color=COLOURS[0], label="Act as the model says")
         everyone = [point.everyone for point in curve]
         axes.plot(x, everyone, color=COLOURS[1], linestyle="--", label="Act on every image")
@@ -108,9 +102,8 @@ def decision_curve_figure(metrics: SplitMetrics) -> RenderedFigure | None:
             label = f"Tuned threshold {number(locked)}"
             axes.axvline(locked, label=label, color=INK, linewidth=1.2, linestyle="-.")
         axes.set(xlim=(0, 1), ylim=(-0.3 * top, 1.08 * top))
+        axes.set(xlabel="Probability from which one would act", ylabel="Net benefit")
         axes.set_title("Decision curve", pad=46)
-        axes.set_xlabel("Probability from which one would act")
-        axes.set_ylabel("Net benefit")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderpad=0)
         return render_figure(
             figure,
@@ -161,33 +154,32 @@ def threshold_words(run: FinishedRun) -> list[str]:
     first = f"The threshold is {source}."
     if threshold.value is not None:
         first = f"An image is called {positive} from {number(threshold.value)} on ({source})."
-    missed = (
-        [f"Not as the recipe wishes: {threshold.reason.rstrip('.')}."] if threshold.reason else []
-    )
-    return [first, *_aim(run), *missed, *_reached(run)]
+    why = (threshold.reason or "").rstrip(".")
+    missed = f"Not as the recipe wishes: {why}." if why else ""
+    return [text for text in (first, _aim(run), missed, _reached(run)) if text]
 
 
-def _aim(run: FinishedRun) -> list[str]:
+def _aim(run: FinishedRun) -> str:
     threshold = run.evaluated.threshold
     if threshold.target_recall is None:
-        return []
+        return ""
     of = "the lower end of the recall's 95 % interval" if threshold.bound == "lower" else "recall"
     text = f"It was to bring {of} to {threshold.target_recall:.2f} there"
     if threshold.recall is not None and threshold.recall.value is not None:
         text += f", where it reached {metric_text(threshold.recall)}"
         text += f" ({threshold.recall.reason})" if threshold.recall.reason else ""
-    return [f"{text}."]
+    return f"{text}."
 
 
-def _reached(run: FinishedRun) -> list[str]:
+def _reached(run: FinishedRun) -> str:
     """Return the recall at the threshold on images that it was not tuned on."""
     recall, target = run.evaluated.at_threshold.get("recall"), run.evaluated.threshold.target_recall
     if recall is None or recall.value is None or run.split == run.evaluated.threshold.source:
-        return []
+        return ""
     text = f"On the {split_name(run)}, which had no say in it, it reaches {metric_text(recall)}"
     if target is not None and recall.value < target:
         text += f", less than the {target:.2f} that was aimed at"
-    return [f"{text}."]
+    return f"{text}."
 
 
 def decisions_table(run: FinishedRun) -> Table | None:
@@ -195,36 +187,23 @@ def decisions_table(run: FinishedRun) -> Table | None:
     evaluated = run.evaluated
     if evaluated.decisions is None or evaluated.positive is None:
         return None
-    positive, negative, notes = evaluated.positive, negative_class(run), Footnotes()
-    decisions = evaluated.decisions
+    positive, negative, decisions = evaluated.positive, negative_class(run), evaluated.decisions
+    recall = evaluated.at_threshold.get("recall")
     shown = (
-        (
-            f"{negative}: called {positive} (false positives)",
-            decisions.false_positives,
-            of_hundred(decisions.false_positives, 1),
-        ),
-        (
-            f"{positive}: called {positive} (recall)",
-            recall := evaluated.at_threshold.get("recall"),
-            of_hundred(recall),
-        ),
-        (
-            f"called {positive}: truly {positive} (positive predictive value)",
-            decisions.ppv,
-            of_hundred(decisions.ppv),
-        ),
-        (
-            f"called {negative}: truly {negative} (negative predictive value)",
-            decisions.npv,
-            of_hundred(decisions.npv),
-        ),
+        (f"{negative}: called {positive} (false positives)", decisions.false_positives, 1),
+        (f"{positive}: called {positive} (recall)", recall, 100),
+        (f"called {positive}: truly {positive} (positive predictive value)", decisions.ppv, 100),
+        (f"called {negative}: truly {negative} (negative predictive value)", decisions.npv, 100),
     )
-    rows = tuple(
-        (Cell(f"Of 100 images {words}"), replace(notes.cell(metric), text=text))
-        for words, metric, text in shown
-    )
+    rows = [
+        (
+            f"Of 100 images {words}",
+            Cell(of_hundred(metric, scale), (metric and metric.reason) or ""),
+        )
+        for words, metric, scale in shown
+    ]
     caption = "What deciding at the tuned threshold means, with 95 % intervals."
-    return Table(caption, ("", "Images"), rows, notes.notes)
+    return make_table(caption, ("", "Images"), rows)
 
 
 def prevalence_words(run: FinishedRun) -> str:

@@ -8,13 +8,12 @@ from eosin.artifacts.comparison import (
     ComparedPair,
     ComparedRun,
     Comparison,
-    IndependentTest,
     PairedMetric,
 )
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, listing, quantity
 from eosin.reporting.formatting import ABSENT, metric_label, metric_text, signed
-from eosin.reporting.outline import Section, Table, Text, text_table
+from eosin.reporting.outline import Section, Table, Text, make_table
 from eosin.reporting.sections.compared import cautions, honest, label, ranked, unit, units
 
 #: Significance level of the corrected p-values.
@@ -106,28 +105,22 @@ def _of_two(
 ) -> str:
     entry = _between(comparison, best, other)
     gap = difference_text(entry.difference)
-    kind = outcome(entry)
-    if kind == "noise":
-        return (
-            f"{best.name} and {other.name} can't be told apart by {name} {where}: "
-            f"the difference, {gap}, lies within noise."
-        )
-    if kind == "apart":
-        return f"{best.name} has more {name} than {other.name} {where}: {gap}."
-    if kind == "unsettled":
-        return (
-            f"Whether {best.name} has more {name} than {other.name} {where} is not settled: the "
-            f"interval of the difference, {gap}, leaves 0 out, but exchanging whole "
-            f"{unit(comparison)}s gives p = {p_text(entry.p_holm)}."
-        )
-    return f"No interval can be given for the difference in {name} {where}: {gap}."
+    words = {
+        "noise": f"{best.name} and {other.name} can't be told apart by {name} {where}: "
+        f"the difference, {gap}, lies within noise.",
+        "apart": f"{best.name} has more {name} than {other.name} {where}: {gap}.",
+        "unsettled": f"Whether {best.name} has more {name} than {other.name} {where} is not "
+        f"settled: the interval of the difference, {gap}, leaves 0 out, but exchanging whole "
+        f"{unit(comparison)}s gives p = {p_text(entry.p_holm)}.",
+        "unknown": f"No interval can be given for the difference in {name} {where}: {gap}.",
+    }
+    return words[outcome(entry)]
 
 
 def _between(comparison: Comparison, one: ComparedRun, other: ComparedRun) -> PairedMetric:
     """Return the difference of the ranking metric, ``one`` minus ``other``."""
-    pair = next(
-        pair for pair in comparison.pairs if {pair.one, pair.other} == {one.name, other.name}
-    )
+    names = {one.name, other.name}
+    pair = next(pair for pair in comparison.pairs if {pair.one, pair.other} == names)
     return turned(pair, comparison.metric, one.name)
 
 
@@ -137,12 +130,8 @@ def turned(pair: ComparedPair, metric: str, first: str) -> PairedMetric:
     gap = entry.difference
     if pair.one == first or gap.value is None:
         return entry
-    low, high = gap.low, gap.high
-    flipped = {
-        "value": -gap.value,
-        "low": None if high is None else -high,
-        "high": None if low is None else -low,
-    }
+    low, high = (None if end is None else -end for end in (gap.high, gap.low))
+    flipped = {"value": -gap.value, "low": low, "high": high}
     return entry.model_copy(update={"difference": gap.model_copy(update=flipped)})
 
 
@@ -163,9 +152,8 @@ def meaning(comparison: Comparison) -> list[str]:
     if comparison.n_repeated:
         words.append(
             f"{quantity(comparison.n_repeated, 'run')} evaluated every image in several repeats: "
-            "here "
-            "their probabilities are averaged an image, so that each has one decision. The average "
-            "is a little better than a single repeat."
+            "here their probabilities are averaged an image, so that each has one decision. The "
+            "average is a little better than a single repeat."
         )
     return words
 
@@ -193,43 +181,31 @@ def matrix(comparison: Comparison) -> Table | None:
         f"{unit(comparison)}s, corrected for {quantity(len(comparison.pairs), 'pair')}. "
         "Told apart: *. Intervals stand in the next table."
     )
-    return text_table(caption, ("", *runs), rows, texts=range(len(runs) + 1), look="many")
+    return make_table(caption, ("", *runs), rows, texts=range(len(runs) + 1), look="many")
 
 
 def pair_table(comparison: Comparison) -> Table | None:
     """Build the table of all tests, one row per pair."""
-    rows = [_pair_row(comparison, pair) for pair in comparison.pairs]
+    rows = []
+    for pair in comparison.pairs:
+        entry, accuracy = pair.metrics[comparison.metric], pair.metrics["accuracy"]
+        independent = (test.p_holm if test else None for test in (pair.mcnemar, pair.delong))
+        rows.append(
+            (
+                f"{pair.one} − {pair.other}",
+                difference_text(entry.difference),
+                OUTCOMES[outcome(entry)],
+                difference_text(accuracy.difference),
+                p_text(accuracy.p_holm),
+                f"{pair.mcnemar.only_one} / {pair.mcnemar.only_other}",
+                *map(p_text, independent),
+            )
+        )
     name = metric_label(comparison.metric, short=True)
-    heads = (
-        "Pair",
-        f"{name}, first − second",
-        "In words",
-        "Accuracy, first − second",
-        "Accuracy p",
-        "Only one right",
-        "McNemar p",
-        "DeLong p",
-    )
+    gaps = ("Pair", f"{name}, first − second", "In words", "Accuracy, first − second")
+    heads = (*gaps, "Accuracy p", "Only one right", "McNemar p", "DeLong p")
     caption = (
         "Each pair: intervals and p by whole groups, and, as if images were independent, "
         "McNemar's and DeLong's tests. All p-values corrected for the number of pairs."
     )
-    return text_table(caption, heads, rows, texts=(0, 2), look="many")
-
-
-def _pair_row(comparison: Comparison, pair: ComparedPair) -> list[str]:
-    entry, accuracy = pair.metrics[comparison.metric], pair.metrics["accuracy"]
-    return [
-        f"{pair.one} − {pair.other}",
-        difference_text(entry.difference),
-        OUTCOMES[outcome(entry)],
-        difference_text(accuracy.difference),
-        p_text(accuracy.p_holm),
-        f"{pair.mcnemar.only_one} / {pair.mcnemar.only_other}",
-        _corrected(pair.mcnemar),
-        _corrected(pair.delong),
-    ]
-
-
-def _corrected(test: IndependentTest | None) -> str:
-    return ABSENT if test is None else p_text(test.p_holm)
+    return make_table(caption, heads, rows, texts=(0, 2), look="many")

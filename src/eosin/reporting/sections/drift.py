@@ -13,7 +13,7 @@ from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
 from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
 from eosin.reporting.formatting import ABSENT, capitalised, share
-from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, text_table
+from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, make_table
 from eosin.reporting.style import COLOURS, HATCHES, house_style, render_figure, series_label
 from eosin.runs.finished import FinishedRun
 
@@ -35,11 +35,12 @@ _NOTABLE_MIX = 0.1
 
 def section(run: FinishedRun) -> Section:
     """Return the section of the page; empty for a run's own images."""
-    figures = [drift_figure(run.drift)] if run.drift is not None and run.drift.shifts else []
+    drift = run.drift
+    figure = drift_figure(drift) if drift is not None and drift.shifts else None
     return Section(
         "Drift: outside against training images",
         " ".join(drift_words(run)),
-        Figures(figures),
+        Figures(figure),
         drift_table(run),
         nav="Drift",
     )
@@ -180,7 +181,7 @@ def drift_table(run: FinishedRun) -> Table | None:
         for name, one in shifts.items()
     ]
     first = next(iter(shifts.values()))
-    return text_table(
+    return make_table(
         f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
         "standard deviation, each group with the same say. Distance: between equal quantiles, in "
         "standard deviations of training, or where that is more in the least spread that matters "

@@ -17,17 +17,11 @@ from eosin.runs.finished import FinishedRun
 _TEST_TIME = {"none": "", "dihedral": "the mean over eight mirrored and turned views of an image"}
 _FROM_SCRATCH = "none: trained from scratch"
 _METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"}
-_IDENTITY = (
-    "Network",
-    "Weights",
-    "Input",
-    "Channel windows",
-    "Stain normalisation",
-    "Evaluated by",
-    "Scale",
-    "Classes",
-    "Positive class",
-)
+#: Facts that the card leaves to other sections.
+_ELSEWHERE = {
+    "Threshold", "Temperature", "Transfer", "Training data licence", "Model licence",
+    "SHA-256 of the weights", "Intended use",
+}  # fmt: skip
 
 
 def section(run: FinishedRun) -> Section:
@@ -48,8 +42,9 @@ def brief(run: FinishedRun) -> Section:
         if path.exists()
     ]
     files = [("Files", ", ".join(sizes))] if sizes else []
+    own = [fact for fact in facts if fact[0] not in _ELSEWHERE]
     hashed = select(facts, "SHA-256 of the weights")
-    return Section("What it is", Facts([*select(facts, *_IDENTITY), *extra, *hashed, *files]))
+    return Section("What it is", Facts([*own, *extra, *hashed, *files]))
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
@@ -131,14 +126,10 @@ def _windows(model: ModelInfo) -> str:
     if planes is None or planes.window is None:
         return ""
     window = planes.window
-    spans = [
-        f"{name} {low:,.0f}–{high:,.0f}"
-        for name, low, high in zip(
-            model.preprocessing.channels, window.low, window.high, strict=True
-        )
-    ]
+    ends = zip(model.preprocessing.channels, window.low, window.high, strict=True)
+    spans = ", ".join(f"{name} {low:,.0f}–{high:,.0f}" for name, low, high in ends)
     low, high = (f"{p:g}" for p in window.percentiles)
-    return f"{', '.join(spans)} counts (percentiles {low} and {high} of the training images)"
+    return f"{spans} counts (percentiles {low} and {high} of the training images)"
 
 
 def _weights(model: ModelInfo) -> str:
@@ -188,10 +179,9 @@ def stain_fact(reference: StainReference | None) -> str:
     of = f"{_METHODS[reference.method]}: each {reference.unit}'s own stain is brought to that of "
     source = reference.fitted_on
     if source == "the training part":
-        units = (
-            "" if reference.unit == "tile" else f" of {quantity(reference.n_units, reference.unit)}"
-        )
-        source += f" (median of {quantity(reference.n_images, 'image')}{units})"
+        units = f" of {quantity(reference.n_units, reference.unit)}"
+        several = "" if reference.unit == "tile" else units
+        source += f" (median of {quantity(reference.n_images, 'image')}{several})"
     return of + source + "; " + _numbers(reference)
 
 

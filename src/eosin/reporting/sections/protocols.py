@@ -10,7 +10,6 @@ from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, quantity
 from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
 from eosin.reporting.formatting import (
-    ABSENT,
     capitalised,
     metric_label,
     metric_text,
@@ -21,12 +20,12 @@ from eosin.reporting.formatting import (
 from eosin.reporting.outline import (
     Cell,
     Figures,
-    Footnotes,
     Page,
     Points,
     RenderedFigure,
     Section,
     Table,
+    make_table,
 )
 from eosin.reporting.sections import audit
 from eosin.reporting.sections.curves import overlaid_roc, scores_of
@@ -53,19 +52,15 @@ class Protocol:
     seen: TrainTestOverlap | None
 
 
-def protocols(strict: FinishedRun, published: FinishedRun) -> tuple[Protocol, Protocol]:
-    """Return the two runs with their overlap."""
-    first, second = (
-        Protocol(key, LABELS[key], run, train_test_overlap(run))
-        for key, run in ((STRICT, strict), (AS_PUBLISHED, published))
-    )
-    return first, second
+def protocol(key: str, run: FinishedRun) -> Protocol:
+    """Return a run with its overlap; ``key`` is the name of its folder."""
+    return Protocol(key, LABELS[key], run, train_test_overlap(run))
 
 
 def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
     """Return the page of both splits; ``name`` is its title."""
     both = (strict, published)
-    figures = [figure for figure in (chart(both), _roc(both)) if figure is not None]
+    words, figures = meaning(strict, published), Figures(chart(both), _roc(both))
     links = [Cell(p.label, href=f"{p.key}/{p.run.folder.report.name}") for p in both]
     leaks = (Section(p.label, leak_words(p), *audit.findings(p.run)) for p in both)
     return Page(
@@ -75,12 +70,7 @@ def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
         verdict=protocols_verdict(strict, published),
         simulated=any(protocol.run.simulated for protocol in both),
         sections=(
-            Section(
-                "What the difference means",
-                *meaning(strict, published),
-                Figures(figures),
-                nav="Meaning",
-            ),
+            Section("What the difference means", *words, figures, nav="Meaning"),
             Section("Numbers", _size_table(both), _metric_table(both)),
             Section("The leak", *leaks),
             Section("Both runs in full", Points(links), nav="Both runs"),
@@ -110,58 +100,41 @@ def _roc(both: Sequence[Protocol]) -> RenderedFigure | None:
     )
 
 
-def _size_table(both: Sequence[Protocol]) -> Table:
-    seen = [(p.seen.n_groups, p.seen.n_images) if p.seen else (None, None) for p in both]
-    rows = (
-        ("Images", [count(p.run.evaluated.n_images) for p in both]),
-        ("Patients", [_or_unknown(p.run.evaluated.n_patients) for p in both]),
-        ("Groups", [count(p.run.evaluated.n_groups) for p in both]),
-        (
-            "Evaluated groups also trained on",
-            [_or_unknown(groups) for groups, _ in seen],
-        ),
-        (
-            "Evaluated images of those",
-            [_or_unknown(images) for _, images in seen],
-        ),
-        ("Leaks that the audit found", [_n_leaks(p) for p in both]),
-    )
-    return Table(
-        "What each split evaluates.",
-        ("", *(p.label for p in both)),
-        tuple((Cell(head), *(Cell(value) for value in values)) for head, values in rows),
-    )
+def _size_table(both: Sequence[Protocol]) -> Table | None:
+    columns = [_sizes(one) for one in both]
+    heads = ("", *(one.label for one in both))
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return make_table("What each split evaluates.", heads, rows)
 
 
-def _or_unknown(value: int | None) -> str:
-    return "unknown" if value is None else count(value)
+def _sizes(one: Protocol) -> dict[str, str | int | None]:
+    evaluated, seen = one.run.evaluated, one.seen
+    known = {
+        "Images": evaluated.n_images,
+        "Patients": evaluated.n_patients,
+        "Groups": evaluated.n_groups,
+        "Evaluated groups also trained on": seen.n_groups if seen else None,
+        "Evaluated images of those": seen.n_images if seen else None,
+    }
+    found = len(one.run.audit.leaks) if one.run.audit else None
+    sizes = {name: "unknown" if value is None else value for name, value in known.items()}
+    return {**sizes, "Leaks that the audit found": found}
 
 
-def _n_leaks(protocol: Protocol) -> str:
-    return ABSENT if protocol.run.audit is None else count(len(protocol.run.audit.leaks))
-
-
-def _metric_table(both: Sequence[Protocol]) -> Table:
-    notes = Footnotes()
+def _metric_table(both: Sequence[Protocol]) -> Table | None:
     rows = []
     for name in METRIC_NAMES:
-        metrics = [p.run.evaluated.image.get(name) for p in both]
-        if all(metric is None for metric in metrics):
-            continue
-        rows.append((Cell(metric_label(name)), *map(notes.cell, metrics), Cell(_gap(*metrics))))
-    return Table(
-        "Metrics of the most probable class with 95 % intervals.",
-        ("Metric", *(p.label for p in both), "Difference"),
-        tuple(rows),
-        notes.notes,
-    )
+        strict, published = (protocol.run.evaluated.image.get(name) for protocol in both)
+        if strict is not None or published is not None:
+            rows.append((metric_label(name), strict, published, _gap(strict, published)))
+    caption = "Metrics of the most probable class with 95 % intervals."
+    return make_table(caption, ("Metric", *(p.label for p in both), "Difference"), rows)
 
 
-def _gap(strict: Metric | None, published: Metric | None) -> str:
+def _gap(strict: Metric | None, published: Metric | None) -> str | None:
     if strict is None or published is None or strict.value is None or published.value is None:
-        return ABSENT
-    gap = published.value - strict.value
-    return signed(gap)
+        return None
+    return signed(published.value - strict.value)
 
 
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
@@ -207,15 +180,10 @@ def _difference(label: str, strict: Metric, published: Metric) -> str:
     gap = (published.value or 0.0) - (strict.value or 0.0)
     if abs(gap) < 0.0005:
         return f"In this experiment both splits give the same {label} to three decimals."
-    if gap > 0:
-        return (
-            f"In this experiment the published split reports {number(gap)} more {label} than"
-            " the strict one, for the same network, recipe and images."
-        )
-    return (
-        f"In this experiment the published split reports {number(-gap)} less {label} than the"
-        " strict one: it does not flatter here."
-    )
+    reports = "In this experiment the published split reports"
+    than = f"{'more' if gap > 0 else 'less'} {label} than the strict one"
+    what = ", for the same network, recipe and images" if gap > 0 else ": it does not flatter here"
+    return f"{reports} {number(abs(gap))} {than}{what}."
 
 
 def _overlap(a: Metric, b: Metric) -> str:
@@ -237,15 +205,11 @@ def leak_words(protocol: Protocol) -> str:
     unit = unit_name(run)
     if not seen.n_groups:
         return f"No evaluated {unit} was also trained on."
-    total = run.evaluated.n_groups
-    text = f"{_shared_share(seen.n_groups, total)} evaluated {unit}s were also trained on"
+    n, total = seen.n_groups, run.evaluated.n_groups
+    of = f" of {count(total)} ({share(n / total)})" if total else ""
+    text = f"{count(n)}{of} evaluated {unit}s were also trained on"
     if seen.n_images is not None:
         text += f", with {quantity(seen.n_images, 'evaluated image')}"
         if run.evaluated.n_images >= seen.n_images:
             text += f" ({share(seen.n_images / run.evaluated.n_images)})"
     return f"{text}."
-
-
-def _shared_share(n: int, total: int) -> str:
-    """Format ``n`` of ``total`` with the share."""
-    return f"{count(n)} of {count(total)} ({share(n / total)})" if total else count(n)

@@ -11,23 +11,14 @@ from PIL import Image as PillowImage
 from eosin.core.text import count, quantity
 from eosin.core.types import Image
 from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
-from eosin.reporting.formatting import ABSENT, sentence, share, shorten
-from eosin.reporting.outline import Facts, Page, Pair, Section, Table, Text, Tile, Tiles, text_table
+from eosin.reporting.formatting import sentence, share, shorten
+from eosin.reporting.outline import Facts, Page, Pair, Section, Table, Text, Tile, Tiles, make_table
 from eosin.reporting.thumbnails import make_tile
 
 #: Thumbnails per flag; the rest is in ``quality.csv``.
 _MOST_SHOWN = 24
 #: Characters of a file name, and of its folder, below a thumbnail.
 _NAME_WIDTH = 44
-_LABELS: dict[Flag, str] = {
-    "constant": "Constant",
-    "blank": "Blank",
-    "blurred": "Blurred",
-    "saturated": "Saturated",
-    "ink": "Ink",
-    "odd_size": "Odd size",
-    "duplicate": "Duplicate",
-}
 #: Unreadable files that are listed; the rest is in ``quality.csv``.
 _MOST_ROWS = 200
 #: Flags of which the worst images come first.
@@ -46,7 +37,7 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
         name=name,
         tab=f"{name}: image quality · Eosin",
         verdict=_verdict(report),
-        masthead=(Text(advice, look="about"),),
+        masthead=Section("", Text(advice, look="about")),
         sections=(
             Section(
                 "Summary",
@@ -104,16 +95,15 @@ def _facts(report: QualityReport) -> list[Pair]:
 def _summary(report: QualityReport) -> Table | None:
     n_images = len(report.table)
     has_sections = bool((report.table["kind"] == "brightfield").any())
-    rows: list[list[str | int]] = []
+    rows: list[tuple[str | int | None, ...]] = []
     for flag in FLAGS:
         found = len(report.flagged(flag))
         asked = has_sections or flag not in {"blank", "ink"}
-        numbers = [found, share(found / n_images)] if asked else [ABSENT, ABSENT]
-        rows.append([_LABELS[flag], explain_flag(flag, report.limits), *numbers])
+        numbers = (found, share(found / n_images)) if asked else (None, None)
+        rows.append((_label(flag), explain_flag(flag, report.limits), *numbers))
     columns = ("Flag", "Which images", "Images", "Share of all")
-    return text_table(
-        "What was looked for, and how often it was found.", columns, rows, texts=(0, 1)
-    )
+    caption = "What was looked for, and how often it was found."
+    return make_table(caption, columns, rows, texts=(0, 1))
 
 
 def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -> Section:
@@ -125,9 +115,13 @@ def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -
     words = sentence(explain_flag(flag, report.limits))
     if len(tiles) > 1 and flag in _RANKED:
         words += " The worst come first."
-    title = f"{_LABELS[flag]}: {quantity(len(rows), 'image')}"
+    title = f"{_label(flag)}: {quantity(len(rows), 'image')}"
     rest = _more(len(rows) - len(tiles))
-    return Section(title, words, Tiles(tiles), rest, nav=_LABELS[flag])
+    return Section(title, words, Tiles(tiles), rest, nav=_label(flag))
+
+
+def _label(flag: Flag) -> str:
+    return flag.replace("_", " ").capitalize()
 
 
 def _more(n: int) -> Text:
@@ -141,7 +135,7 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
         value = f"same as {shorten(PurePosixPath(row['duplicate_of']).name, _NAME_WIDTH)}"
     name = shorten(path.name, _NAME_WIDTH)
     folder = shorten("/".join(path.parent.parts[-2:]), _NAME_WIDTH)
-    alt = f"Image {path.name}, flagged as {_LABELS[flag].lower()}: {value}"
+    alt = f"Image {path.name}, flagged as {flag.replace('_', ' ')}: {value}"
     lines = (name, *([folder] if folder else []))
     return make_tile(PillowImage.fromarray(thumbnail), alt=alt, title=value, lines=lines)
 
@@ -149,7 +143,6 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
 def _unreadable(report: QualityReport) -> Section:
     rows = report.unreadable[:_MOST_ROWS]
     columns = ("File", "Reason")
-    table = text_table("Files that cannot be read.", columns, rows, texts=(0, 1), look="paths")
-    return Section(
-        "Unreadable files", table, _more(len(report.unreadable) - len(rows)), nav="Unreadable"
-    )
+    table = make_table("Files that cannot be read.", columns, rows, texts=(0, 1), look="paths")
+    rest = _more(len(report.unreadable) - len(rows))
+    return Section("Unreadable files", table, rest, nav="Unreadable")

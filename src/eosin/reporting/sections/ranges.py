@@ -5,7 +5,7 @@ from __future__ import annotations
 from eosin.artifacts.comparison import Comparison, RangeTest
 from eosin.core.text import listing, quantity
 from eosin.reporting.formatting import metric_label
-from eosin.reporting.outline import Section, Table, text_table
+from eosin.reporting.outline import Section, Table, make_table
 from eosin.reporting.sections.compared import unit
 
 
@@ -29,7 +29,7 @@ def range_table(test: RangeTest) -> Table | None:
         f"common are not told apart. Critical range {test.tukey:.3f} (Tukey), {duncan} (Duncan); "
         f"error variance {test.mean_square:.2g} on {quantity(test.freedom, 'degree')} of freedom."
     )
-    return text_table(caption, ("", f"Mean {name}", "Tukey", "Duncan"), rows, texts=(0, 2, 3))
+    return make_table(caption, ("", f"Mean {name}", "Tukey", "Duncan"), rows, texts=(0, 2, 3))
 
 
 def ranges_words(comparison: Comparison) -> list[str]:

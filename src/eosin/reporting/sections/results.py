@@ -5,36 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 
 from eosin.artifacts.metrics import Metric, MetricBlock, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
-from eosin.core.text import count, listing, quantity
+from eosin.core.text import listing, quantity
 from eosin.metrics.catalogue import HEADLINE, LOWER_IS_BETTER, METRICS
-from eosin.reporting.formatting import ABSENT, metric_label, metric_text, number
+from eosin.reporting import train_test_overlap as overlap
+from eosin.reporting.formatting import metric_label, metric_text, number
 from eosin.reporting.outline import (
-    Cell,
     Figures,
-    Footnotes,
     Pair,
     RenderedFigure,
     Section,
     Table,
     Text,
     headline_table,
+    make_table,
 )
-from eosin.reporting.style import COLOURS, INK, MARKERS, house_style, new_figure, render_figure
-from eosin.reporting.train_test_overlap import (
-    caution,
-    has_units,
-    leading_metric,
-    leading_name,
-    split_name,
-    threshold_text,
-    unit_name,
-    units,
-)
+from eosin.reporting.style import COLOURS, INK, MARKERS, drawing, render_figure
+from eosin.reporting.train_test_overlap import has_units, threshold_text, units
 from eosin.runs.finished import FinishedRun
 
 #: Heading of metrics at thresholds that differ between folds.
@@ -52,35 +44,33 @@ def section(run: FinishedRun) -> Section:
     chart = interval_figure(
         [Series("Image", run.evaluated.image)],
         name="headline",
-        caption=f"Metrics of the {split_name(run)} with their 95 % intervals.",
+        caption=f"Metrics of the {overlap.split_name(run)} with their 95 % intervals.",
     )
-    head, limits = caution(run) or ("", "")
+    head, limits = overlap.caution(run) or ("", "")
     tables = headline_tables(run)
     return Section(
         "Result",
         Text(limits, look="caution", head=head),
-        Figures([chart] if chart else []),
+        Figures(chart),
         members_table(run),
         *tables,
-        Text(_remarks(run, any(table.has_gaps for table in tables)), look="small"),
-        Section("The same for the other splits of this run", *other_tables(run), fold="closed"),
+        Text(_remarks(run, any(table and table.has_gaps for table in tables)), look="small"),
+        Section("The same for the other splits of this run", *_other_tables(run), fold="closed"),
     )
 
 
 def _remarks(run: FinishedRun, has_gaps: bool) -> str:
-    threshold = threshold_text(run)
-    found = (
-        f"Tuned threshold: {threshold}." if threshold else "",
-        "Intervals come from resampling whole groups, since images of one group are not"
-        " independent."
-        if has_units(run)
-        else "Intervals come from resampling images one by one.",
-        ""
-        if run.evaluated.n_patients is not None
-        else "Nothing is told by patient, since not every image has one.",
-        "“—”: not measured there." if has_gaps else "",
-    )
-    return " ".join(filter(None, found))
+    threshold, found = threshold_text(run), []
+    if threshold:
+        found.append(f"Tuned threshold: {threshold}.")
+    if has_units(run):
+        whole = "Intervals come from resampling whole groups, since images of one group"
+        found.append(f"{whole} are not independent.")
+    else:
+        found.append("Intervals come from resampling images one by one.")
+    if run.evaluated.n_patients is None:
+        found.append("Nothing is told by patient, since not every image has one.")
+    return " ".join([*found, *(["“—”: not measured there."] if has_gaps else [])])
 
 
 def brief(run: FinishedRun) -> Section:
@@ -90,7 +80,7 @@ def brief(run: FinishedRun) -> Section:
 
 def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
-    evaluated, lead = run.evaluated, leading_metric(run.evaluated.image)
+    evaluated, lead = run.evaluated, overlap.leading_metric(run.evaluated.image)
     blocks = {
         "magnification": evaluated.by_magnification,
         "site": evaluated.by_site,
@@ -99,7 +89,7 @@ def answers(run: FinishedRun) -> dict[str, str]:
     names = [
         metric_label(key, short=True) for key, m in evaluated.image.items() if m.value is not None
     ]
-    groups, n_sites = quantity(evaluated.n_groups, unit_name(run)), len(evaluated.by_site)
+    groups, n_sites = quantity(evaluated.n_groups, overlap.unit_name(run)), len(evaluated.by_site)
     resampled = f"95 % bootstrap intervals from resampling {groups}"
     return {
         "sites": f"{quantity(n_sites, 'site')} evaluated" if n_sites else "",
@@ -109,7 +99,7 @@ def answers(run: FinishedRun) -> dict[str, str]:
         ),
         "measures": ", ".join([*names, *(["decision curve"] if evaluated.decisions else [])]),
         "uncertainty": resampled if lead and lead[1].low is not None else "",
-        "headline": f"{leading_name(lead[0], run)} {metric_text(lead[1])}" if lead else "",
+        "headline": f"{overlap.leading_name(lead[0], run)} {metric_text(lead[1])}" if lead else "",
     }
 
 
@@ -142,19 +132,20 @@ def format_metric(metric: Metric) -> str:
 
 def format_members(members: Iterable[EnsembleMember]) -> list[str]:
     """Return the metrics of each ensemble member on the same images, one line each."""
-    shown = [
-        # The reasons for a missing interval are given with the ensemble's own.
-        (
-            m.run,
-            [format_metric(m.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")],
-        )
-        for m in members
+    # The reasons for a missing interval are given with the ensemble's own.
+    shown = {
+        one.run: [
+            format_metric(one.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")
+        ]
+        for one in members
+    }
+    width = max(map(len, shown))
+    return [
+        f"  {run:<{width}}  alone: auc {auc}, accuracy {acc}" for run, (auc, acc) in shown.items()
     ]
-    width = max(len(name) for name, _ in shown)
-    return [f"  {name:<{width}}  alone: auc {auc}, accuracy {acc}" for name, (auc, acc) in shown]
 
 
-def headline_tables(run: FinishedRun) -> list[Table]:
+def headline_tables(run: FinishedRun) -> list[Table | None]:
     """Build the metric tables of the evaluated split: by image, and by patient if known."""
     evaluated = run.evaluated
     blocks = {"Most probable class": evaluated.image}
@@ -162,53 +153,43 @@ def headline_tables(run: FinishedRun) -> list[Table]:
         value = evaluated.threshold.value
         at = f"At the tuned threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = evaluated.at_threshold
-    caption = f"Metrics of {units(run)} with 95 % intervals"
-    kind = (
-        f"; positive class: {evaluated.positive}."
-        if evaluated.positive is not None
-        else "; means over the classes, one against the rest."
-    )
-    votes = votes_table(run)
-    return [headline_table(caption + kind, blocks), *([votes] if votes else [])]
+    kind = "means over the classes, one against the rest"
+    if evaluated.positive is not None:
+        kind = f"positive class: {evaluated.positive}"
+    caption = f"Metrics of {units(run)} with 95 % intervals; {kind}."
+    return [headline_table(caption, blocks), _votes_table(run)]
 
 
-def other_tables(run: FinishedRun) -> list[Table]:
-    """Build a metric table for each other split of the run."""
-    at = "At the tuned threshold"
-    return [
-        headline_table(
-            f"Split “{name}”: {block.n_images:,} images in {block.n_groups:,} groups.",
-            {
-                "Most probable class": block.image,
-                **({at: block.at_threshold} if threshold_text(run) else {}),
-            },
-        )
-        for name, block in run.metrics.items()
-        if name != run.split
-    ]
+def _other_tables(run: FinishedRun) -> list[Table | None]:
+    tables = []
+    for name, split in run.metrics.items():
+        blocks = {"Most probable class": split.image}
+        if threshold_text(run):
+            blocks["At the tuned threshold"] = split.at_threshold
+        caption = f"Split “{name}”: {split.n_images:,} images in {split.n_groups:,} groups."
+        tables += [headline_table(caption, blocks)] if name != run.split else []
+    return tables
 
 
-def votes_table(run: FinishedRun) -> Table | None:
+def _votes_table(run: FinishedRun) -> Table | None:
     """Build the table of metrics by patient; ``None`` if there are none.
 
     A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling,
     stands beside the clustered one.
     """
-    blocks, notes = run.evaluated.patient, Footnotes()
-    if all(metric.value is None for metric in blocks.values()):
+    block, n_patients = run.evaluated.patient, run.evaluated.n_patients
+    if all(metric.value is None for metric in block.values()):
         return None
-    has_wilson = any(metric.wilson for metric in blocks.values())
-    rows = []
-    for name, metric in blocks.items():
-        n = metric.n if metric.n is not None else run.evaluated.n_patients
-        shown = [Cell(count(n) if n is not None and metric.value is not None else ABSENT)]
-        shown.append(notes.cell(metric))
-        if has_wilson:
-            shown.append(Cell("–".join(map(number, metric.wilson)) if metric.wilson else ABSENT))
-        rows.append((Cell(metric_label(name)), *shown))
-    wilson = ("Wilson's interval",) if has_wilson else ()
-    columns = ("Metric", "Patients", "Value with 95 % interval", *wilson)
-    return Table("The same by patient.", columns, tuple(rows), notes.notes)
+    rows: list[list[str | int | Metric | None]] = []
+    for name, metric in block.items():
+        n = n_patients if metric.n is None else metric.n
+        rows.append([metric_label(name), None if metric.value is None else n, metric])
+    columns = ["Metric", "Patients", "Value with 95 % interval"]
+    if any(metric.wilson for metric in block.values()):
+        columns.append("Wilson's interval")
+        for row, metric in zip(rows, block.values(), strict=True):
+            row.append("–".join(map(number, metric.wilson)) if metric.wilson else None)
+    return make_table("The same by patient.", columns, rows)
 
 
 def members_of(run: FinishedRun) -> list[EnsembleMember]:
@@ -218,28 +199,22 @@ def members_of(run: FinishedRun) -> list[EnsembleMember]:
 
 def members_table(run: FinishedRun) -> Table | None:
     """Build the table of members beside the ensemble; ``None`` if the run is no ensemble."""
-    members, notes = members_of(run), Footnotes()
+    members, image = members_of(run), run.evaluated.image
     if not members:
         return None
     rows = [
-        (
-            Cell(member.run),
-            Cell(member_network(member)),
-            Cell(f"{member.input_px[0]} px"),
-            Cell(count(member.params)),
-            *(notes.cell(member.metrics.get(name)) for name in _OF_MEMBERS),
-        )
-        for member in members
+        (one.run, member_network(one), one.input_px[0], one.params, one.metrics) for one in members
     ]
-    mean = Cell("Their mean"), Cell("ensemble"), Cell(f"{max(m.input_px[0] for m in members)} px")
-    weights = Cell(count(sum(member.params for member in members)))
-    rows.append(
-        (*mean, weights, *(notes.cell(run.evaluated.image.get(name)) for name in _OF_MEMBERS))
-    )
+    largest, weights = max(row[2] for row in rows), sum(row[3] for row in rows)
+    rows.append(("Their mean", "ensemble", largest, weights, image))
     names = [metric_label(name, short=True) for name in _OF_MEMBERS]
-    columns = ("Run", "Network", "Input", "Weights", *names)
-    caption = "The members and the mean of their probabilities, evaluated on the same images."
-    return Table(caption, columns, tuple(rows), notes.notes, frozenset({0, 1}), "many")
+    return make_table(
+        "The members and the mean of their probabilities, evaluated on the same images.",
+        ("Run", "Network", "Input", "Weights", *names),
+        [(*row[:2], f"{row[2]} px", row[3], *map(row[4].get, _OF_MEMBERS)) for row in rows],
+        texts=(0, 1),
+        look="many",
+    )
 
 
 def member_network(member: EnsembleMember) -> str:
@@ -269,16 +244,15 @@ def interval_figure(
 
     ``only`` selects and orders the metrics; ``title`` is for a figure that stands alone.
     """
-    names = [
-        metric
-        for metric in (only or list(series[0].metrics))
-        if any(_value(entry, metric) is not None for entry in series)
-    ]
+    measured = {
+        key for entry in series for key, metric in entry.metrics.items() if metric.value is not None
+    }
+    names = [key for key in (only or series[0].metrics) if key in measured]
     if not names:
         return None
-    with house_style():
-        height = 0.34 * len(names) * max(1.0, 0.72 * len(series)) + 0.9
-        figure, axes = new_figure(5.4, height + 0.35 * bool(title) + 0.25 * (len(series) > 1))
+    height = 0.34 * len(names) * max(1.0, 0.72 * len(series)) + 0.9
+    height += 0.35 * bool(title) + 0.25 * (len(series) > 1)
+    with drawing(5.4, height) as (figure, axes):
         for order, entry in enumerate(series):
             _draw(axes, entry, names, order, len(series))
         start = _axis_start(series, names)
@@ -286,14 +260,9 @@ def interval_figure(
         return render_figure(figure, name, alt=_alt(series, names, title), caption=caption)
 
 
-def _value(entry: Series, name: str) -> float | None:
-    metric = entry.metrics.get(name)
-    return metric.value if metric else None
-
-
 def _draw(axes: Axes, entry: Series, names: list[str], order: int, n_series: int) -> None:
-    offset = (order - (n_series - 1) / 2) * 0.36
-    labelled = False
+    offset, labels = (order - (n_series - 1) / 2) * 0.36, [entry.label]
+    look = {"color": COLOURS[order], "marker": MARKERS[order], "markeredgecolor": "white"}
     for row, name in enumerate(names):
         metric = entry.metrics.get(name)
         if metric is None or metric.value is None:
@@ -301,35 +270,12 @@ def _draw(axes: Axes, entry: Series, names: list[str], order: int, n_series: int
         y = row + offset
         if metric.low is not None and metric.high is not None:
             axes.plot((metric.low, metric.high), (y, y), color=COLOURS[order], linewidth=2.2)
-        axes.plot(
-            metric.value,
-            y,
-            marker=MARKERS[order],
-            color=COLOURS[order],
-            markeredgecolor="white",
-            markersize=8.5,
-            linestyle="",
-            label=None if labelled else entry.label,
-            zorder=4,
-            clip_on=False,
-        )
-        labelled = True
-        _print_beside(axes, metric, y)
-
-
-def _print_beside(axes: Axes, metric: Metric, y: float) -> None:
-    # A column of numbers at the right edge never meets a dot or another number.
-    axes.annotate(
-        metric_text(metric),
-        (1.0, y),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=(10, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=9,
-        color=INK,
-        annotation_clip=False,
-    )
+        dot: dict[str, Any] = {**look, "label": labels.pop() if labels else None}
+        axes.plot(metric.value, y, markersize=8.5, linestyle="", zorder=4, clip_on=False, **dot)
+        # A column of numbers at the right edge never meets a dot or another number.
+        place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "xytext": (10, 0)}
+        place |= {"textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(metric_text(metric), (1.0, y), va="center", fontsize=9, color=INK, **place)
 
 
 def _axis_start(series: Sequence[Series], names: list[str]) -> float:
@@ -341,10 +287,8 @@ def _axis_start(series: Sequence[Series], names: list[str]) -> float:
 
 
 def _frame(axes: Axes, names: list[str], title: str, start: float, *, several: bool) -> None:
-    labels = [metric_label(name, short=True) for name in names]
     labels = [
-        f"{label} ↓" if name in LOWER_IS_BETTER else label
-        for name, label in zip(names, labels, strict=True)
+        metric_label(name, short=True) + (" ↓" if name in LOWER_IS_BETTER else "") for name in names
     ]
     axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(len(names) - 0.45, -0.55)
@@ -352,29 +296,23 @@ def _frame(axes: Axes, names: list[str], title: str, start: float, *, several: b
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("Value with 95 % interval" + _arrow(names))
+    arrow = "  (↓ lower is better)" if LOWER_IS_BETTER & set(names) else ""
+    axes.set_xlabel("Value with 95 % interval" + arrow)
     if several:
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderpad=0, handlelength=1.2
-        )
+        corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0)}
+        axes.legend(**corner, ncols=2, borderpad=0, handlelength=1.2)
     if title:
         axes.set_title(title, pad=30 if several else 10)
 
 
-def _arrow(names: list[str]) -> str:
-    return "  (↓ lower is better)" if LOWER_IS_BETTER & set(names) else ""
-
-
 def _alt(series: Sequence[Series], names: list[str], title: str) -> str:
-    rows = [
-        f"{metric_label(name, short=True)}: "
-        + ", ".join(
-            f"{entry.label} {metric_text(entry.metrics.get(name))}"
-            if len(series) > 1
-            else metric_text(entry.metrics.get(name))
-            for entry in series
-        )
+    def told(entry: Series, name: str) -> str:
+        text = metric_text(entry.metrics.get(name))
+        return f"{entry.label} {text}" if len(series) > 1 else text
+
+    rows = (
+        f"{metric_label(name, short=True)}: {', '.join(told(entry, name) for entry in series)}"
         for name in names
-    ]
+    )
     head = f"{title}. " if title else ""
     return f"{head}Dots with 95 % intervals. {'; '.join(rows)}."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from eosin.core.text import count, quantity
 from eosin.reporting.formatting import part_name, share
-from eosin.reporting.outline import Section, Table, Text, text_table
+from eosin.reporting.outline import Section, Table, Text, make_table
 from eosin.reporting.sections.data import label_counts
 from eosin.reporting.train_test_overlap import has_units, train_test_overlap, unit_name
 from eosin.runs.finished import FinishedRun
@@ -66,11 +68,8 @@ def _disjoint(run: FinishedRun) -> str:
 
 
 def _balance(run: FinishedRun) -> str:
-    shown: dict[str, int] = {}
-    for row in label_counts(run).values():
-        for name, n in row.items():
-            shown[name] = shown.get(name, 0) + n
-    shares = ", ".join(f"{name} {count(n)}" for name, n in sorted(shown.items()))
+    total = sum(map(Counter, label_counts(run).values()), Counter[str]())
+    shares = ", ".join(f"{name} {count(n)}" for name, n in sorted(total.items()))
     done = balance_words(run) or ("Not evened out." if run.balance is not None else "")
     return f"{shares}. {done}".strip() if shares else ""
 
@@ -88,13 +87,9 @@ def group_lists(run: FinishedRun, most: int = MOST_GROUPS) -> list[Section]:
         shown = part.groups[:most]
         more = f", and {count(part.n_groups - most)} more in split.json"
         is_short = len(shown) <= _OPEN[0] and len(report.parts) <= _OPEN[1]
-        lists.append(
-            Section(
-                f"{part_name(name)}: {quantity(part.n_groups, 'group')}",
-                Text(", ".join(shown) + (more if part.n_groups > most else ""), look="names"),
-                fold="open" if is_short else "closed",
-            )
-        )
+        names = Text(", ".join(shown) + (more if part.n_groups > most else ""), look="names")
+        title = f"{part_name(name)}: {quantity(part.n_groups, 'group')}"
+        lists.append(Section(title, names, fold="open" if is_short else "closed"))
     return lists
 
 
@@ -118,7 +113,7 @@ def split_table(run: FinishedRun) -> Table | None:
         for name, part in report.parts.items()
     ]
     shares = ("Wanted", "Got") if wants else ("Share",)
-    return text_table("Parts of the split.", ("Part", *shares, "Images", "Groups", *classes), rows)
+    return make_table("Parts of the split.", ("Part", *shares, "Images", "Groups", *classes), rows)
 
 
 def split_words(run: FinishedRun) -> str:
@@ -141,10 +136,8 @@ def split_words(run: FinishedRun) -> str:
     }
     text = ways.get(report.protocol, f"Protocol “{report.protocol}”")
     text += ", class shares kept as well as the groups allow. " if report.stratified else ". "
-    gaps = [
-        abs(part.got - part.wanted) for part in report.parts.values() if part.wanted is not None
-    ]
-    if gaps:
+    parts = report.parts.values()
+    if gaps := [abs(part.got - part.wanted) for part in parts if part.wanted is not None]:
         text += f"The largest distance between a wanted and a got share is {share(max(gaps))}"
         text += " of the images."
     return text
@@ -183,4 +176,4 @@ def balance_table(run: FinishedRun) -> Table | None:
     ]
     synthetic = ("Synthetic",) if has_synthetic else ()
     columns = ("Class", "Training images", "Shown an epoch", *synthetic, "Weight in the loss")
-    return text_table("What an epoch of the training showed.", columns, rows)
+    return make_table("What an epoch of the training showed.", columns, rows)

@@ -7,7 +7,7 @@ import pandas as pd
 from eosin.core.text import listing
 from eosin.metrics.catalogue import BY_CLASS, OF_ONE_CLASS, OF_PARTS
 from eosin.reporting.formatting import number, times
-from eosin.reporting.outline import Section, Table, Text, block_table, text_table
+from eosin.reporting.outline import Section, Table, Text, block_table, make_table
 from eosin.reporting.sections.data import MOST_ROWS, magnification_order
 from eosin.reporting.thumbnails import tiles
 from eosin.runs.finished import FinishedRun
@@ -26,7 +26,7 @@ def section(run: FinishedRun) -> Section:
 def mistakes(run: FinishedRun) -> Section:
     """Return the section of mistakes and patients."""
     wrong, (table, n_left_out) = tiles(run, "mistake"), patients_table(run)
-    title = "Mistakes" if table is None else "Mistakes and patients" if wrong else "Patients"
+    title = "Mistakes" if table is None else "Mistakes and patients" if wrong.items else "Patients"
     shown: Table | Section | None = table
     if table is not None and len(table.rows) > _MANY:
         summary = f"{len(table.rows)} patients by recognition rate"
@@ -81,7 +81,7 @@ def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
         (str(row.Index), row.labels, int(row.n), int(row.right), number(float(row.rate)))
         for row in summary.head(MOST_ROWS).itertuples()
     ]
-    table = text_table(
+    table = make_table(
         "Patients by recognition rate (the share of a patient's images that are right),"
         " the hardest first.",
         ("Patient", "Class", "Images", "Right", "Rate"),

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from eosin.core.text import count, listing, quantity
+from eosin.core.text import listing, quantity
 from eosin.reporting.formatting import metric_text, number, part_name
 from eosin.reporting.outline import (
     Cell,
@@ -20,13 +20,14 @@ from eosin.reporting.outline import (
     Section,
     Table,
     joined,
+    make_table,
     select,
 )
 from eosin.reporting.sections.model import model_facts
 from eosin.reporting.sections.provenance import environment_facts
 from eosin.reporting.sections.results import members_table
 from eosin.reporting.sections.split import balance_words, split_words
-from eosin.reporting.style import COLOURS, house_style, new_figure, render_figure
+from eosin.reporting.style import COLOURS, drawing, render_figure
 from eosin.runs.finished import FinishedRun
 
 _TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
@@ -37,8 +38,7 @@ def section(run: FinishedRun) -> Section:
     histories = [fold.history for fold in run.folds if fold.history is not None]
     if run.history is not None:
         histories = [run.history]
-    figures = learning_figures(histories) if histories else []
-    return Section("Learning", Figures(figures), folds_table(run))
+    return Section("Learning", Figures(*learning_figures(histories)), folds_table(run))
 
 
 def brief(run: FinishedRun) -> Section:
@@ -81,25 +81,18 @@ def recipe_facts(run: FinishedRun) -> list[Pair]:
 
 def folds_table(run: FinishedRun) -> Table | None:
     """Build the table of folds: AUC, accuracy and sample sizes."""
-    rows = []
+    rows: list[tuple[Cell | str | int, ...]] = []
     for fold in run.folds:
         if not fold.folder.metrics.exists():
             continue
-        name, image = fold.root.name, fold.evaluated.image
+        name, evaluated = fold.root.name, fold.evaluated
         href = f"folds/{name}/report.html" if fold.folder.report.exists() else ""
-        rows.append(
-            (
-                Cell(part_name(name), href=href),
-                Cell(count(fold.evaluated.n_images)),
-                Cell(count(fold.evaluated.n_groups)),
-                Cell(metric_text(image.get("auc"))),
-                Cell(metric_text(image.get("accuracy"))),
-            )
-        )
-    if not rows:
-        return None
+        # The reasons for intervals are given with the metrics of all folds.
+        metrics = (metric_text(evaluated.image.get(key)) for key in ("auc", "accuracy"))
+        first = Cell(part_name(name), href=href)
+        rows.append((first, evaluated.n_images, evaluated.n_groups, *metrics))
     columns = ("Fold", "Images", "Groups", "AUC", "Accuracy")
-    return Table("Each fold, evaluated on the groups it held out.", columns, tuple(rows))
+    return make_table("Each fold, evaluated on the groups it held out.", columns, rows)
 
 
 def learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
@@ -108,18 +101,10 @@ def learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
     Tables of several folds are drawn thin, with their mean.
     """
     figures = []
-    for quantity_name in _TITLES:
-        columns = (
-            [quantity_name]
-            if quantity_name == "lr"
-            else [
-                quantity_name,
-                f"val_{quantity_name}",
-            ]
-        )
+    for name in _TITLES:
+        columns = [name] if name == "lr" else [name, f"val_{name}"]
         present = [c for c in columns if any(_has(history, c) for history in histories)]
-        if present:
-            figures.append(_panel(histories, quantity_name, present))
+        figures += [_panel(histories, name, present)] if present else []
     return figures
 
 
@@ -128,12 +113,10 @@ def _has(history: Any, column: str) -> bool:
 
 
 def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> RenderedFigure:
-    with house_style():
-        figure, axes = new_figure(4.6, 3.4)
+    with drawing(4.6, 3.4) as (figure, axes):
         for index, column in enumerate(columns):
             _draw(axes, histories, column, index)
-        axes.set_title(_TITLES[name])
-        axes.set_xlabel("Training step")
+        axes.set(title=_TITLES[name], xlabel="Training step")
         axes.margins(x=0.03)
         if name == "accuracy":
             axes.set_ylim(top=1.02)
@@ -144,9 +127,11 @@ def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> RenderedF
             _rate_axis(axes, histories)
         if len(columns) > 1 or len(histories) > 1:
             axes.legend(loc="best")
-        return render_figure(
-            figure, f"learning_{name}", alt=_alt(histories, name, columns), caption=_caption(name)
-        )
+        alt, caption = _alt(histories, name, columns), "Learning rate at each evaluation."
+        if name != "lr":
+            where = "on the training and the validation part at each evaluation"
+            caption = f"{_TITLES[name]} {where}."
+        return render_figure(figure, f"learning_{name}", alt=alt, caption=caption)
 
 
 def _draw(axes: Axes, histories: Sequence[Any], column: str, index: int) -> None:
@@ -157,32 +142,21 @@ def _draw(axes: Axes, histories: Sequence[Any], column: str, index: int) -> None
     if column == "lr":
         style["drawstyle"] = "steps-post"
     rows = [history[["step", column]].dropna() for history in histories if _has(history, column)]
-    marker = ("s" if validation else "o") if max(len(row) for row in rows) <= 60 else ""
+    is_short = max(map(len, rows)) <= 60
+    mark = ("s" if validation else "o") if is_short else ""
+    marked: dict[str, Any] = {**style, "marker": mark, "markersize": 3.5}
     if len(histories) == 1:
-        axes.plot(
-            rows[0]["step"], rows[0][column], label=label, marker=marker, markersize=3.5, **style
-        )
+        axes.plot(rows[0]["step"], rows[0][column], label=label, **marked)
         return
     for row in rows:
         axes.plot(row["step"], row[column], linewidth=0.7, alpha=0.45, **style)
-    steps, mean = _mean(rows, column)
-    axes.plot(
-        steps,
-        mean,
-        linewidth=2.2,
-        label=f"{label}, mean of {quantity(len(rows), 'fold')}",
-        marker=marker,
-        markersize=3.5,
-        zorder=3 + index,
-        **style,
-    )
-
-
-def _mean(rows: list[Any], column: str) -> tuple[Any, Any]:
     # Folds stop at different steps: the mean ends with the first.
-    n = min(len(row) for row in rows)
-    steps = np.mean([row["step"].to_numpy()[:n] for row in rows], axis=0)
-    return steps, np.mean([row[column].to_numpy()[:n] for row in rows], axis=0)
+    n = min(map(len, rows))
+    mean = [
+        np.mean([row[name].to_numpy()[:n] for row in rows], axis=0) for name in ("step", column)
+    ]
+    label += f", mean of {quantity(len(rows), 'fold')}"
+    axes.plot(*mean, linewidth=2.2, label=label, zorder=3 + index, **marked)
 
 
 def _rate_axis(axes: Axes, histories: Sequence[Any]) -> None:
@@ -196,12 +170,6 @@ def _rate_axis(axes: Axes, histories: Sequence[Any]) -> None:
     else:
         axes.set_ylim(bottom=0, top=1.15 * rates.max() if rates.max() > 0 else 1)
     axes.tick_params(axis="y", which="minor", length=0)
-
-
-def _caption(name: str) -> str:
-    if name == "lr":
-        return "Learning rate at each evaluation."
-    return f"{_TITLES[name]} on the training and the validation part at each evaluation."
 
 
 def _alt(histories: Sequence[Any], name: str, columns: list[str]) -> str:
