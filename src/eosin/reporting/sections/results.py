@@ -9,9 +9,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
 from eosin.core.text import listing, quantity
+from eosin.data.external import EXTERNAL
 from eosin.metrics.catalogue import HEADLINE, LOWER_IS_BETTER, METRICS
 from eosin.reporting import train_test_overlap as overlap
 from eosin.reporting.formatting import metric_label, metric_text, number
@@ -91,7 +93,11 @@ def answers(run: FinishedRun) -> dict[str, str]:
     ]
     groups, n_sites = quantity(evaluated.n_groups, overlap.unit_name(run)), len(evaluated.by_site)
     resampled = f"95 % bootstrap intervals from resampling {groups}"
+    internal = "" if run.split == EXTERNAL else f"split “{run.split}”: {units(run)}"
+    if run.split == OUT_OF_FOLD:
+        internal = f"out-of-fold predictions: {units(run)}"
     return {
+        "internal": internal if evaluated.n_images else "",
         "sites": f"{quantity(n_sites, 'site')} evaluated" if n_sites else "",
         "size": f"evaluated on {units(run)}" if evaluated.n_images else "",
         "clusters": listing(
