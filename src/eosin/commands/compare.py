@@ -46,7 +46,7 @@ from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document
 from eosin.privacy.release import know, list_files
 from eosin.recipe.schema import EvaluateSection, Recipe
-from eosin.reporting.comparison import write_comparison_page
+from eosin.reporting import write_comparison_page
 from eosin.reporting.train_test_overlap import train_test_overlap
 from eosin.runs.comparison import find_ranges, make_compared_models
 from eosin.runs.finished import FinishedRun
