@@ -11,6 +11,7 @@ import pytest
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.pseudonyms import Pseudonyms
 from eosin.artifacts.run import SamplesIndex, SplitReport
+from eosin.core.errors import OutputError
 from eosin.privacy.identifiers import Identifiers, find_remaining_identifiers
 from eosin.privacy.pseudonymise import hide_document, hide_json, hide_skipped, hide_table
 from eosin.recipe.reading import recipe_from_dict, recipe_to_toml
@@ -86,6 +87,15 @@ def test_a_document_is_hidden_whatever_the_name(name):
     assert hidden.findings[0].message == "2 names stand in both train and test (3 of 7 images)"
     by_site = hide_json({"by_site": {name: {"value": 1}}}, known)["by_site"]
     assert name not in by_site
+
+
+def test_a_patient_called_like_a_word_of_the_files_is_refused_with_a_hint():
+    known, _ = learned("leak")
+    finding = {"kind": "same_group", "severity": "leak", "message": "1 group", "pairs": []}
+    audit = AuditReport(n_images=7, n_groups=2, splits={}, findings=[finding])
+    with pytest.raises(OutputError) as error:
+        hide_document(audit, known, ROOT)
+    assert error.value.hint
 
 
 @pytest.mark.parametrize(
