@@ -15,9 +15,10 @@ from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks.light_cnn import LightCNN
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.data import ImagePart
-from eosin.training.engine_loop import fit_engine, make_schedule, to_channels_last
-from eosin.training.loop import fit
+from eosin.training.numpy_engine import fit as fit_engine
+from eosin.training.numpy_engine import make_schedule, to_channels_last
 from eosin.training.optimisers import make_scheduler
+from eosin.training.pytorch import fit
 
 PX = 51
 
