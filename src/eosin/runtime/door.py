@@ -1,7 +1,8 @@
 """Import of torchvision and timm where torchvision's compiled part is missing.
 
 PyPI's torchvision is built for CUDA. Beside a CPU-only torch its import fails with
-``operator torchvision::nms does not exist``, and so does that of timm. Eosin calls neither operator; declaring their schemas is enough for the import to succeed.
+``operator torchvision::nms does not exist``, and so does that of timm. Eosin calls neither
+operator; declaring their schemas is enough for the import to succeed.
 """
 
 from __future__ import annotations
