@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 import eosin
 from eosin.recipe import recipe_from_dict
+from tests.tiny_runs import PROTOCOLS, train_kind, write_images
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY_SEED = 3
@@ -89,16 +91,76 @@ def tiny_values():
 
 
 @pytest.fixture(scope="session")
-def tiny_phantom(tmp_path_factory):
-    """Return the folder of the tiny phantom: 10 patients of 6 images; the first user fills it."""
-    return tmp_path_factory.mktemp("phantom")
+def once(tmp_path_factory):
+    """Return a function that makes a folder once for all of pytest's workers: ``once(name, fill)``.
+
+    Nobody may change what lies there.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def make(name, fill):
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory, tiny_values, tiny_phantom):
+def tiny_phantom(once, tiny_values):
+    """Return the folder of the tiny phantom: 10 patients of 6 images; the tiny run fills it."""
+    return _tiny(once, tiny_values) / "phantom"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(once, tiny_values):
     """Return the run folder of a light CNN trained for two epochs; copy it before changing it."""
-    recipe = recipe_from_dict(tiny_values(tiny_phantom))
-    return eosin.train(recipe, output=tmp_path_factory.mktemp("runs") / "tiny").run
+    return _tiny(once, tiny_values) / "run"
+
+
+def _tiny(once, tiny_values):
+    def fill(folder):
+        recipe = recipe_from_dict(tiny_values(folder / "phantom"))
+        eosin.train(recipe, output=folder / "run")
+
+    return once("tiny", fill)
+
+
+@pytest.fixture(scope="session")
+def run_of(once):
+    """Return a function from a kind of ``tests.tiny_runs`` to its run; copy it to change it."""
+
+    def train(kind):
+        images = once("images", write_images)
+        name = kind.replace(" ", "-")
+        return once(name, lambda folder: train_kind(kind, images, folder)) / "run"
+
+    return train
+
+
+@pytest.fixture
+def copy_of(run_of, tmp_path):
+    """Return a function that copies the run of a kind, and returns the copy."""
+
+    def copy(kind, name="run"):
+        return Path(shutil.copytree(run_of(kind), tmp_path / name))
+
+    return copy
+
+
+@pytest.fixture
+def protocols(copy_of, tmp_path):
+    """Return a folder with a run of each protocol: split by patient, and by image."""
+    for name, kind in PROTOCOLS.items():
+        copy_of(kind, f"both/{name}")
+    return tmp_path / "both"
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """The pages in a real browser: nothing missing, nothing fetched, nothing cut off."""
 
-import importlib.util
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
+from tests.tiny_runs import PROTOCOLS
 
 from eosin.reporting import write_protocols_page, write_report
 
@@ -35,18 +33,16 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    path = Path(__file__).parents[1] / "unit" / "reporting" / "fabricate.py"
-    spec = importlib.util.spec_from_file_location("fabricate", path)
-    made = importlib.util.module_from_spec(spec)
-    sys.modules["fabricate"] = made
-    spec.loader.exec_module(made)
+def pages(run_of, tmp_path_factory):
     root = tmp_path_factory.mktemp("pages")
-    long = ("<script>alert(1)</script>", "a_class_name_" + "without_any_space_" * 4)
+    for name, kind in {"run": "grouped", "odd": "three classes"}.items():
+        shutil.copytree(run_of(kind), root / name)
+    for name, kind in PROTOCOLS.items():
+        shutil.copytree(run_of(kind), root / "both" / name)
     return {
-        "run": write_report(made.fabricate(root / "run")),
-        "odd": write_report(made.fabricate(root / "odd", made.Plan(classes=long, positive=None))),
-        "protocols": write_protocols_page(made.fabricate_protocols(root / "both")),
+        "run": write_report(root / "run"),
+        "odd": write_report(root / "odd"),
+        "protocols": write_protocols_page(root / "both"),
     }
 
 

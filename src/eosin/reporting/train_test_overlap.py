@@ -92,7 +92,8 @@ def _from_audit(run: FinishedRun) -> TrainTestOverlap | None:
         return None
     # The audit gives one example pair for each group that two subsets share; that of an ensemble
     # repeats it for each member.
-    evaluated = [pair.b for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
+    pairs = [pair for f in run.audit.leaks if f.kind == "same_group" for pair in f.pairs]
+    evaluated = [pair.b for pair in pairs if pair.split_b != "val"]
     frame = run.predictions
     groups = {} if frame is None else dict(zip(frame["path"], frame["group"], strict=True))
     return TrainTestOverlap(len({groups.get(path, path) for path in evaluated}))
