@@ -51,11 +51,13 @@ class InputScaling(nn.Module):
         self.register_buffer("_factor", torch.tensor(factor), persistent=False)
         self.register_buffer("_offset", torch.tensor(offset), persistent=False)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         """Scale a batch.
 
         Args:
             images: uint8, or floats of that range, which may be changed; shape (B, H, W, C).
+            memory: float32 of as many numbers or more, which the result overwrites: memory that is
+                allocated anew for every batch costs more than the scaling.
 
         Returns:
             float32, shape (B, C, H, W), with the channels last in memory.
@@ -65,7 +67,11 @@ class InputScaling(nn.Module):
             images = self._reorder(images)
         # Rows of repeated factors keep the innermost loop long: with three channels it took
         # four times as long.
-        rows = images.reshape(batch, height, width * channels).float()
+        rows = images.reshape(batch, height, width * channels)
+        if memory is None:
+            rows = rows.float()
+        else:
+            rows = memory[: rows.numel()].view(rows.shape).copy_(rows)
         if self._has_factor:
             rows.mul_(self._factor.repeat(width))
         if self._has_offset:

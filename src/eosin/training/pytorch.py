@@ -95,12 +95,15 @@ class TorchLearner:
         if section.compile and settings.can_compile:
             backend = "inductor"
         self.device = settings.accelerator
-        self.network, self._section, self._inputs = network.to(self.device), section, inputs
+        # Images come with channels last; weights in the same layout are not turned at every step.
+        to_layout: Any = network.to(self.device).to
+        self.network: nn.Module = to_layout(memory_format=torch.channels_last)
+        self._section, self._inputs = section, inputs
         # torch.compile's module would be saved under other names: only its call is kept.
         compiled: Any = torch.compile(network, backend=backend) if backend else network
         self._run = compiled.__call__
-        scale = nn.Identity() if inputs.is_embedded else InputScaling(inputs.preprocessing)
-        self._scale = scale.to(self.device)
+        self._scaling = InputScaling(inputs.preprocessing).to(self.device)
+        self._memory = torch.empty(0, device=self.device)
         weights = torch.tensor(inputs.class_weights(section), dtype=torch.float32)
         self._class_weights = weights.to(self.device)
         # P3 penalises weights, not biases or batch-norm's scale.
@@ -162,6 +165,14 @@ class TorchLearner:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return *_arrays(logits, targets), loss.item()
+
+    def _scale(self, images: torch.Tensor) -> torch.Tensor:
+        """Scale a batch; the next batch overwrites the result."""
+        if self._inputs.is_embedded:
+            return images
+        if self._memory.numel() < images.numel():
+            self._memory = torch.empty(images.numel(), device=self.device)
+        return self._scaling(images, self._memory)  # type: ignore[no-any-return]
 
     def _penalty(self, batch_size: int) -> torch.Tensor | float:
         if self._section.l2 == 0.0:
