@@ -167,8 +167,8 @@ class EngineLearner:
     def load(self, path: Path) -> dict[str, Any]:
         """Restore the state that :meth:`save` wrote; return the loop's."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
             plain = json.loads(str(arrays.pop("plain")))
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(
