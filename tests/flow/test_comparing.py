@@ -10,7 +10,7 @@ from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
-from eosin.reporting.comparison import write_comparison_page
+from eosin.reporting import write_comparison_page
 
 
 @pytest.fixture(scope="module")

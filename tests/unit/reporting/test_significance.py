@@ -14,7 +14,7 @@ from eosin.artifacts.metrics import Metric
 from eosin.reporting.formatting import signed
 from eosin.reporting.sections import costs as pareto
 from eosin.reporting.sections.costs import _cost_cells
-from eosin.reporting.significance import difference_text, outcome, p_text, turned
+from eosin.reporting.sections.differences import difference_text, outcome, p_text, turned
 
 
 def entry(low, high, p_holm):
