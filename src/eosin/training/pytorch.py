@@ -153,7 +153,7 @@ class TorchLearner:
         images, targets, _ = batch
         seed_torch(self._inputs.seed, "step", number)
         with autocast(self._inputs.device_settings):
-            logits = self._run(self._scale(images))
+            logits = self._run(self._scale(images, self._memory_of(images)))
             loss = mean_loss(logits, targets, self._class_weights, self._section)
             penalised = loss + self._penalty(len(images))
         self._optimizer.zero_grad()
@@ -166,13 +166,17 @@ class TorchLearner:
         self._scaler.update()
         return *_arrays(logits, targets), loss.item()
 
-    def _scale(self, images: torch.Tensor) -> torch.Tensor:
-        """Scale a batch; the next batch overwrites the result."""
+    def _scale(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         if self._inputs.is_embedded:
             return images
+        scaled: torch.Tensor = self._scaling(images, memory)
+        return scaled
+
+    def _memory_of(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the memory that each training batch is scaled into."""
         if self._memory.numel() < images.numel():
             self._memory = torch.empty(images.numel(), device=self.device)
-        return self._scaling(images, self._memory)  # type: ignore[no-any-return]
+        return self._memory
 
     def _penalty(self, batch_size: int) -> torch.Tensor | float:
         if self._section.l2 == 0.0:
