@@ -14,7 +14,7 @@ from eosin.artifacts.predictions import read_predictions
 
 WITHOUT_TORCH = """
 import sys
-for name in ("torch", "torchvision", "lightning", "onnx"):
+for name in ("torch", "torchvision", "timm", "onnx"):
     sys.modules[name] = None
 from eosin.__main__ import _call
 run, work = sys.argv[1:]
@@ -38,8 +38,7 @@ def test_a_hospital_without_pytorch(process, tiny_run, tmp_path):
     result = process(WITHOUT_TORCH, run, tmp_path)
     assert result.status == 1
     assert result.err.splitlines()[-1] == (
-        "eosin: training needs PyTorch and Lightning, which are not installed. "
-        "pip install 'eosin[train]'"
+        "eosin: training needs PyTorch, which is not installed. pip install 'eosin[train]'"
     )
     assert (
         read_metrics(tmp_path / "judged" / "metrics.json")["test"]
