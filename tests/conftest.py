@@ -215,7 +215,7 @@ def replace_entry(monkeypatch):
     """Return a function that replaces a registry's entry until the test ends."""
 
     def put(registry, name, entry):
-        monkeypatch.setitem(registry._entries, name, entry)
+        monkeypatch.setitem(registry.entries, name, entry)
 
     return put
 

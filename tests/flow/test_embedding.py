@@ -10,9 +10,9 @@ import tomli_w
 from PIL import Image
 
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import read_metrics
-from eosin.experiment.thumbnails import _pictures_of_files
+from eosin.artifacts.run import SamplesIndex
+from eosin.artifacts.versioned import read_document
 
 N_PATIENTS, EACH, N_FEATURES = 12, 5, 8
 
@@ -138,8 +138,9 @@ def test_without_its_images_a_run_has_no_pictures_and_says_what_was_not_audited(
     result = command("train", own / "recipe.toml", "--plan")
     assert result.status == 0, result.err
     assert "only features are there of 58 of 58 images" in result.out
-    samples = read_manifest(own / "manifest.csv")
-    assert _pictures_of_files(RunFolder(own / "run"), samples, None, 0) == []
+    command("train", own / "recipe.toml", "-o", own / "run")
+    index = RunFolder(own / "run").samples_index
+    assert read_document(index, SamplesIndex).pictures == []
 
 
 def test_where_files_are_they_are_compared(table_folder, own, command):

@@ -16,16 +16,16 @@ WITHOUT_TORCH = """
 import sys
 for name in ("torch", "torchvision", "lightning", "onnx"):
     sys.modules[name] = None
-from eosin.__main__ import _call
+from eosin.__main__ import call
 run, work = sys.argv[1:]
 statuses = [
-    _call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
-    _call(["predict", run, f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
-    _call(["report", run], debug=True),
-    _call(["data", "audit", f"{run}/manifest.csv"], debug=True),
+    call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
+    call(["predict", run, f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
+    call(["report", run], debug=True),
+    call(["data", "audit", f"{run}/manifest.csv"], debug=True),
 ]
 assert statuses == [0] * 4, statuses
-sys.exit(_call(["train", f"{run}/recipe.toml"], debug=False))
+sys.exit(call(["train", f"{run}/recipe.toml"], debug=False))
 """
 
 

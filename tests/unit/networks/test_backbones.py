@@ -32,9 +32,9 @@ def no_socket(monkeypatch):
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setenv("EOSIN_OFFLINE", "1")
-    backbones._hub_folder.cache_clear()
+    backbones.hub_folder.cache_clear()
     yield
-    backbones._hub_folder.cache_clear()
+    backbones.hub_folder.cache_clear()
 
 
 # ---------------------------------------------------------------------------------------- names

@@ -45,7 +45,7 @@ SPECS.add(
     ),
 )
 #: Keys that only PyTorch supports, with the values that the engine accepts.
-_FOREIGN: dict[str, dict[str, tuple[Any, ...]]] = {
+FOREIGN_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
     "train": {
         "optimizer": ("adam", "sgd"),
         "weight_decay": (0.0,),
@@ -81,7 +81,7 @@ def find_spec(name: str) -> NetworkSpec:
 
 def check(recipe: Recipe) -> None:
     """Refuse keys of the recipe that the engine does not support."""
-    for name, keys in _FOREIGN.items():
+    for name, keys in FOREIGN_KEYS.items():
         for key, known in keys.items():
             value = getattr(getattr(recipe, name), key)
             if value not in known:
@@ -142,7 +142,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     preprocessing = origin.preprocessing
     some = images[:_PARITY_IMAGES]
     draft = draft_info(
-        folder, origin, params=network.count_params(), macs=_count_macs(network), parity={}
+        folder, origin, params=network.count_params(), macs=count_macs(network), parity={}
     )
     run = EngineNetwork(folder.weights, draft).run
     if find_module("torch") is not None and find_module("onnx") is not None:
@@ -161,7 +161,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     return draft.model_copy(update={"parity": parity})
 
 
-def _count_macs(network: Network) -> int:
+def count_macs(network: Network) -> int:
     """Return the multiply-accumulates of convolutions and dense layers for one image."""
     total = 0
     for name, layer in network.layers.items():
@@ -189,4 +189,4 @@ def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
     evaluate_s = (time.perf_counter() - begin) / max(len(evaluated), 1)
     kept = sorted(times[_WARM_UP:] or times)
     probe = Probe(kept[len(kept) // 2], evaluate_s, read_peak_bytes())
-    return Measured(network.count_params(), _count_macs(network), probe)
+    return Measured(network.count_params(), count_macs(network), probe)
