@@ -1,26 +1,59 @@
 """Eosin: from labelled cancer-microscopy images to a classifier that one can defend and deploy.
 
-Every verb of the command is a function here with the same name and arguments. Research use only.
+Every verb of the command is a function here with the same name and arguments; those of
+``eosin data`` go by their last word, ``eosin data audit`` by ``eosin.audit``. Research use only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eosin.core.places import disable_telemetry
+
+if TYPE_CHECKING:
+    from eosin.commands.compare import compare as compare
+    from eosin.commands.convert import convert as convert
+    from eosin.commands.data_audit import audit as audit
+    from eosin.commands.data_cache import cache as cache
+    from eosin.commands.data_check import check as check
+    from eosin.commands.data_fetch import fetch as fetch
+    from eosin.commands.data_list import list as list  # noqa: A004 -- the command's name
+    from eosin.commands.data_manifest import manifest as manifest
+    from eosin.commands.demo import demo as demo
+    from eosin.commands.doctor import doctor as doctor
+    from eosin.commands.ensemble import ensemble as ensemble
+    from eosin.commands.evaluate import evaluate as evaluate
+    from eosin.commands.models import models as models
+    from eosin.commands.predict import predict as predict
+    from eosin.commands.report import report as report
+    from eosin.commands.train import plan as plan
+    from eosin.commands.train import train as train
+    from eosin.core.errors import EosinError as EosinError
+    from eosin.core.errors import SkippedFilesError as SkippedFilesError
+
+    __version__: str
 
 # Here, because every import of a part of Eosin comes through here first.
 disable_telemetry()
 
-#: Verb → module that holds it. Loaded on first use: `import eosin` must not import torch.
-_VERBS = {
+#: Name → module that holds it. Loaded on first use: `import eosin` must not import torch.
+_EXPORTS = {
+    "EosinError": "eosin.core.errors",
+    "SkippedFilesError": "eosin.core.errors",
+    "audit": "eosin.commands.data_audit",
+    "cache": "eosin.commands.data_cache",
+    "check": "eosin.commands.data_check",
     "compare": "eosin.commands.compare",
     "convert": "eosin.commands.convert",
     "demo": "eosin.commands.demo",
     "doctor": "eosin.commands.doctor",
     "ensemble": "eosin.commands.ensemble",
     "evaluate": "eosin.commands.evaluate",
+    "fetch": "eosin.commands.data_fetch",
+    "list": "eosin.commands.data_list",
+    "manifest": "eosin.commands.data_manifest",
     "models": "eosin.commands.models",
     "plan": "eosin.commands.train",
     "predict": "eosin.commands.predict",
@@ -28,14 +61,21 @@ _VERBS = {
     "train": "eosin.commands.train",
 }
 
+# Without `list`: `from eosin import *` must leave the built-in one alone.
 __all__ = [
     "EosinError",
+    "SkippedFilesError",
+    "audit",
+    "cache",
+    "check",
     "compare",
     "convert",
     "demo",
     "doctor",
     "ensemble",
     "evaluate",
+    "fetch",
+    "manifest",
     "models",
     "plan",
     "predict",
@@ -43,18 +83,15 @@ __all__ = [
     "train",
 ]
 
+# Hidden from type checkers, to which every misspelt name would exist otherwise.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    if name == "EosinError":
-        from eosin.core.errors import EosinError
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return metadata.version("eosin")
+        if name in _EXPORTS:
+            return getattr(import_module(_EXPORTS[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return EosinError
-    if name == "__version__":
-        return metadata.version("eosin")
-    if name in _VERBS:
-        return getattr(import_module(_VERBS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    def __dir__() -> Iterable[str]:
+        return [*_EXPORTS, "__version__"]

@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+import eosin
 from eosin.artifacts.manifest import read_manifest, write_manifest
-from eosin.commands.data_manifest import list_datasets, make_manifest
 from eosin.core.errors import EosinError
 from eosin.data.sources.base import collect_samples, declared_facts
 from eosin.data.sources.catalogue import DATASETS
@@ -349,7 +349,7 @@ def test_channels_can_be_told_as_an_option():
 
 
 def test_the_list_of_data_sets_is_a_table_of_100_columns():
-    head, *lines = format_datasets(list_datasets())
+    head, *lines = format_datasets(eosin.list())
     assert [line.split()[0] for line in lines] == sorted(DATASETS)
     assert max(map(len, [head, *lines])) <= 100
     for column in ("title", "licence", "modality", "classes"):
@@ -361,7 +361,8 @@ def test_a_manifest_is_made_with_options_and_tells_what_is_missing(tmp_path):
     draw_pcam_h5(tmp_path / "data")
     made = tmp_path / "m.csv"
     options = {"judge": "valid"}
-    samples, result = make_manifest("pcam", tmp_path / "data", made, options=options)
+    written = eosin.manifest("pcam", tmp_path / "data", made, options=options)
+    samples, result = written.samples, written.notes
     line = format_samples(samples)
     assert line == "10 images, 5 groups (normal 5, tumour 5); train 6, test 4"
     assert result == verify("pcam", samples)

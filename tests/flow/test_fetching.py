@@ -14,7 +14,7 @@ import pytest
 from tests.unit.data.download.conftest import server  # noqa: F401 -- a fixture
 from tests.unit.data.download.serving import make_tar, make_zip, noise, sha256, zeros
 
-from eosin.commands.data_fetch import fetch_dataset
+from eosin.commands.data_fetch import fetch as fetch_dataset
 from eosin.core.errors import DownloadError
 from eosin.data.download.source import RemoteFile, Source, write_fetch_record
 from eosin.data.download.transfer import Patience

@@ -29,7 +29,7 @@ from eosin.artifacts.columns import Columns, take_columns
 from eosin.artifacts.integrity import damaged
 from eosin.artifacts.paths import resolve_paths
 from eosin.artifacts.pseudonyms import looks_like_pseudonym
-from eosin.artifacts.tables import NOTES, ROW, folder_of, lines_of, read_table, row_number
+from eosin.artifacts.tables import NOTES, ROW, folder_of, lines_of, name_of, read_table, row_number
 from eosin.core.errors import ArtifactError, ManifestError, close_matches
 from eosin.core.files import atomic_path
 from eosin.core.text import clean_name, printable, spelling_key
@@ -42,7 +42,7 @@ OPTIONAL = ("patient", "group", "slide", "magnification", "mpp", "split", "fold"
 
 
 def read_manifest(
-    path: Path,
+    path: Path | str | pd.DataFrame,
     *,
     label: str = "label",
     positive: str | None = None,
@@ -71,16 +71,15 @@ def read_manifest(
         ManifestError: The table is absent, unreadable, empty, or lacks a needed column or cell.
         ArtifactError: The same of a table that Eosin wrote.
     """
-    path = Path(path)
     # A run's manifest is a file; the user's may be a pipe.
-    table = read_written(path) if verbatim else read_table(path, pipe=True)
+    table = read_written(Path(path)) if verbatim else read_table(path, pipe=True)
     try:
         return make_samples(
             table,
             root=folder_of(path),
             label=label,
             positive=positive,
-            name=name or path.stem,
+            name=name or Path(name_of(path)).stem,
             class_names=allowed,
             allow_one_class=allow_one_class,
             columns=columns,
@@ -89,7 +88,7 @@ def read_manifest(
         )
     except ManifestError as error:
         if verbatim:
-            raise damaged(path, error.message) from error
+            raise damaged(Path(path), error.message) from error
         raise
 
 

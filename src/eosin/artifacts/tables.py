@@ -70,11 +70,13 @@ _SAVE_AS = "Save the table as CSV UTF-8 or .xlsx"
 _Row = tuple[int, list[str]]
 
 
-def is_table(path: Path) -> bool:
-    """Return True if a path has the suffix of a table, ``.csv.gz`` included.
+def is_table(path: Path | str | pd.DataFrame) -> bool:
+    """Return True for a pandas table, and if a path has the suffix of one, ``.csv.gz`` included.
 
     A pipe without a suffix, such as ``/dev/fd/63`` of ``<(zcat m.csv.gz)``, counts as a table.
     """
+    if isinstance(path, pd.DataFrame):
+        return True
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     if suffixes and suffixes[-1] in PACKED_SUFFIXES:
         suffixes.pop()
@@ -83,7 +85,7 @@ def is_table(path: Path) -> bool:
     return suffixes[-1] in TABLE_SUFFIXES
 
 
-def is_pipe(path: Path) -> bool:
+def is_pipe(path: Path | str) -> bool:
     """Return True if a path is a pipe, which can be read only once."""
     try:
         return Path(path).is_fifo()
@@ -91,16 +93,25 @@ def is_pipe(path: Path) -> bool:
         return False
 
 
-def folder_of(path: Path) -> Path:
-    """Return the folder of a table's relative paths: its own, for a pipe the current one."""
-    return Path() if is_pipe(path) else Path(path).parent
+def folder_of(path: Path | str | pd.DataFrame) -> Path:
+    """Return the folder of a table's relative paths.
+
+    It is the file's own; the working folder for a pipe and for a pandas table.
+    """
+    return Path() if isinstance(path, pd.DataFrame) or is_pipe(path) else Path(path).parent
 
 
-def read_table(path: Path, *, pipe: bool = False) -> Any:
+def name_of(path: Path | str | pd.DataFrame) -> str:
+    """Return the name of a table for messages and pages: that of its file."""
+    return "table" if isinstance(path, pd.DataFrame) else Path(path).resolve().name
+
+
+def read_table(path: Path | str | pd.DataFrame, *, pipe: bool = False) -> Any:
     """Read a table from CSV, TSV, a workbook or Parquet.
 
     Args:
-        path: The file; its contents, not its name, determine the format.
+        path: The file; its contents, not its name, determine the format. Or a pandas table, which
+            is read as its CSV would be.
         pipe: True allows a pipe that the user named.
 
     Returns:
@@ -111,6 +122,9 @@ def read_table(path: Path, *, pipe: bool = False) -> Any:
         ManifestError: It does not exist, is no file, is empty, too large, damaged or no table, has
             two columns of one name, or a row does not fit the header.
     """
+    if isinstance(path, pd.DataFrame):
+        name = Path(name_of(path))
+        return _make_frame(name, _split_text(name, path.to_csv(index=False)))
     path = Path(path)
     if path.is_dir():
         raise ManifestError(

@@ -124,6 +124,7 @@ def train(
         output=output,
         resume=resume,
         allow_leak=allow_leak,
+        allow_skipped=True,
     )
     for name, split in result.metrics.items():
         echo(format_split(name, split))
@@ -158,15 +159,14 @@ def evaluate(
     allow_skipped: AllowSkipped = False,
 ) -> None:
     """Evaluate a model on a split or on an external manifest."""
-    from eosin.artifacts.columns import Columns
     from eosin.commands.evaluate import evaluate as run_evaluation
     from eosin.data.external import parse_labels
     from eosin.reporting.terminal import format_drift, format_overlap, format_split
 
     result = run_evaluation(
-        run_or_model, data=data, labels=parse_labels(pairs or []), label=label,
-        columns=Columns(path_column, patient, group, independent), split=split,
-        features=features, prevalence=prevalence, output=output, pseudonymise=pseudonymise,
+        run_or_model, data=data, labels=parse_labels(pairs or []), label=label, path=path_column,
+        patient=patient, group=group, independent=independent, split=split, features=features,
+        prevalence=prevalence, output=output, pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
     for name, metrics in result.metrics.items():
         echo(format_split(name, metrics))
@@ -237,7 +237,10 @@ def predict(
     from eosin.commands.predict import format_result
     from eosin.commands.predict import predict as run_model
 
-    result = run_model(model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise)
+    result = run_model(
+        model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise,
+        allow_skipped=True,
+    )  # fmt: skip
     printed, notes, where = format_result(result)
     echo(printed.split("\n"))
     for line in notes:

@@ -31,7 +31,7 @@ data = typer.Typer(
 @data.command("list")
 def list_data() -> None:
     """List the known data sets."""
-    from eosin.commands.data_manifest import list_datasets
+    from eosin.commands.data_list import list as list_datasets
     from eosin.reporting.terminal import format_datasets
 
     echo(format_datasets(list_datasets()))
@@ -51,7 +51,7 @@ def fetch(
     ] = False,
 ) -> None:
     """Download a public data set; resumes if interrupted."""
-    from eosin.commands.data_fetch import fetch_dataset
+    from eosin.commands.data_fetch import fetch as fetch_dataset
 
     confirm = functools.partial(typer.confirm, err=True) if sys.stdin.isatty() else None
     result = fetch_dataset(
@@ -67,7 +67,7 @@ def fetch(
 
 
 @data.command("manifest")
-def make_manifest(
+def manifest(
     name: Annotated[str, typer.Argument(help="Known data set.")],
     root: Annotated[Path, typer.Argument(help="Its folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
@@ -80,14 +80,14 @@ def make_manifest(
 
     Prints what of the published data set is missing.
     """
-    from eosin.commands.data_manifest import make_manifest as make
+    from eosin.commands.data_manifest import manifest as make_manifest
     from eosin.recipe import parse_overrides
     from eosin.reporting.terminal import format_samples
 
     # Same parser as for a recipe, so that one hint fits both.
     texts = [text.removeprefix("data.options.") for text in options or ()]
-    samples, shown = make(name, root, output, options=parse_overrides(texts, schema=None))
-    echo([f"wrote {output}: {format_samples(samples)}", *shown])
+    made = make_manifest(name, root, output, options=parse_overrides(texts, schema=None))
+    echo([f"wrote {output}: {format_samples(made.samples)}", *made.notes])
 
 
 @data.command("check")
@@ -106,7 +106,8 @@ def check(
 
     Leaves with status 1 where a file cannot be read; flags are advice.
     """
-    from eosin.commands.data_check import check_images, format_quality, quality_json
+    from eosin.commands.data_check import check as check_images
+    from eosin.commands.data_check import format_quality, quality_json
 
     found = check_images(path, output=output, pseudonymise=pseudonymise)
     echo(json.dumps(quality_json(found)) if as_json else format_quality(found))
@@ -146,14 +147,15 @@ def audit(
 
     Leaves with status 1 where there is any, and where a file cannot be read.
     """
-    from eosin.artifacts.columns import Columns
-    from eosin.commands.data_audit import audit_manifest
+    from eosin.commands.data_audit import audit as audit_manifest
     from eosin.reporting.terminal import format_audit
 
-    found, skipped = audit_manifest(
-        manifest, output=output, quick=quick, repair=repair, pseudonymise=pseudonymise,
-        label=label, columns=Columns(path_column, patient, group, independent),
+    result = audit_manifest(
+        manifest, output=output, label=label, path=path_column, patient=patient, group=group,
+        independent=independent, quick=quick, repair=repair, pseudonymise=pseudonymise,
+        allow_skipped=True,
     )  # fmt: skip
+    found, skipped = result.report, result.skipped
     for path, reason in skipped:
         echo(f"not compared by its pixels: {path}: {reason}", err=True)
     document = json.dumps(found.model_dump(mode="json"), indent=2).split("\n")
@@ -169,12 +171,9 @@ def cache(
     as_json: AsJson = False,
 ) -> None:
     """List or remove cached images and stages."""
-    from eosin.commands import data_cache as caching
+    from eosin.commands.data_cache import cache as list_cache
+    from eosin.commands.data_cache import format_cache
 
-    if not clear:
-        stores, stages = caching.list_cache(), caching.list_kept()
-        echo(caching.format_cache(stores, stages, as_json=as_json))
-        return
-    found, stages = caching.clear_cache()
-    echo(caching.format_cleared(found, stages, as_json=as_json))
+    found = list_cache(clear=clear)
+    echo(format_cache(found, as_json=as_json))
     raise typer.Exit(1 if found.in_use else 0)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from eosin.core.text import one_line, quantity
+from eosin.commands.skipped import format_skipped
+from eosin.core.text import one_line
 
 Output = Annotated[
     Path | None,
@@ -43,7 +44,6 @@ def echo(lines: str | Iterable[str], *, err: bool = False) -> None:
 def report_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
     """Print the number of skipped files, and exit with status 1 unless that is allowed."""
     if n_skipped:
-        lists = " and ".join(map(str, where))
-        echo(f"{quantity(n_skipped, 'file')} could not be read: see {lists}", err=True)
+        echo(format_skipped(n_skipped, where), err=True)
         if not allowed:
             raise typer.Exit(1)

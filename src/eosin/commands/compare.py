@@ -73,7 +73,7 @@ class ComparisonResult:
 def compare(
     runs: Sequence[Path | str],
     *,
-    output: Path | None = None,
+    output: Path | str | None = None,
     metric: str = "auc",
     pseudonymise: bool = False,
 ) -> ComparisonResult:

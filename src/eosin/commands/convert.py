@@ -27,7 +27,9 @@ class Converted:
     n_values: int
 
 
-def convert(file: Path, *, output: Path | None = None, licence: str | None = None) -> Converted:
+def convert(
+    file: Path | str, *, output: Path | str | None = None, licence: str | None = None
+) -> Converted:
     """Convert a ``.pth``, ``.pt`` or ``.ckpt`` file to safetensors, without running its code.
 
     Args:

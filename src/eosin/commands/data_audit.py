@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, JoinedGroups
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import make_samples
-from eosin.artifacts.tables import folder_of, read_table, row_number
+from eosin.artifacts.tables import folder_of, name_of, read_table, row_number
 from eosin.artifacts.versioned import write_document
 from eosin.commands.data_check import read_thumbnail
+from eosin.commands.skipped import end_with
 from eosin.core.errors import OutputError, UsageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.text import some
@@ -45,47 +49,70 @@ _LOG = logging.getLogger(__name__)
 _NAMED = 3
 
 
-def audit_manifest(
-    path: Path,
+@dataclass(frozen=True)
+class AuditResult:
+    """Result of ``data audit``.
+
+    Attributes:
+        report: Contents of ``audit.json``; ``report.leaks`` are the findings across subsets.
+        skipped: ``(path, reason)`` of unreadable images, whose names and groups are still audited.
+    """
+
+    report: AuditReport
+    skipped: Skipped
+
+
+def audit(
+    manifest: Path | str | pd.DataFrame,
     *,
-    output: Path | None = None,
-    quick: bool = False,
-    repair: Path | None = None,
-    pseudonymise: bool = False,
+    output: Path | str | None = None,
     label: str = "label",
-    columns: Columns | None = None,
-) -> tuple[AuditReport, Skipped]:
+    path: str = "path",
+    patient: str = "patient",
+    group: str = "group",
+    independent: bool = False,
+    quick: bool = False,
+    repair: Path | str | None = None,
+    pseudonymise: bool = False,
+    allow_skipped: bool = False,
+) -> AuditResult:
     """Run the leak audit of a manifest.
 
+    A leak is a finding, which the result holds, and no error.
+
     Args:
-        path: Manifest; its ``split`` column, if any, names the subsets.
+        manifest: Manifest (CSV, Parquet or a pandas table); its ``split`` column, if any, names the
+            subsets.
         output: New or empty folder for ``audit.json``, ``audit.html`` with the pairs side by side,
             and ``skipped.csv`` if an image cannot be read; nothing is written without it.
+        label: Column of the class.
+        path: Column of the image reference.
+        patient: Column of the patient.
+        group: Column of the unit that must not cross a split.
+        independent: Declare that no two images are of one patient or slide.
         quick: Search for copies only, not for near-duplicates (rotated, enlarged, shifted); also
             the case if an optional dependency for these is not installed.
         repair: New CSV or Parquet file for the table with groups joined that belong together; the
             findings are then those of this table. Its rows keep their ``split``.
         pseudonymise: Replace patients, groups and paths by pseudonyms.
-        label: Column of the class.
-        columns: Columns of the image reference, the patient and the group.
-
-    Returns:
-        The report; ``(path, reason)`` of unreadable images, whose names and groups are still
-        audited.
+        allow_skipped: Return the result although images cannot be read.
 
     Raises:
+        SkippedFilesError: Images cannot be read; all is written, and its ``result`` holds the rest.
         EosinError: The manifest is invalid, no image can be read, or the folder cannot be written.
     """
+    repair = None if repair is None else Path(repair)
     if repair is not None:
         _check_repair(repair, pseudonymise=pseudonymise)
-    table = read_table(path, pipe=True)
+    columns = Columns(path, patient, group, independent)
+    table = read_table(manifest, pipe=True)
     samples = make_samples(
         table,
-        root=folder_of(path),
+        root=folder_of(manifest),
         label=label,
-        name=path.stem,
+        name=Path(name_of(manifest)).stem,
         allow_one_class=True,
-        columns=columns or Columns(),
+        columns=columns,
     )
     for note in samples.notes:
         _LOG.info(f"{samples.name}: {note}")
@@ -101,14 +128,15 @@ def audit_manifest(
     if repair is not None:
         before = samples
         samples, joined = join_groups(before, hashes=hashes, near_duplicates=near_duplicates)
-        column = write_repaired(repair, table, before, samples, columns or Columns(), label)
+        column = write_repaired(repair, table, before, samples, columns, label)
         _LOG.info(f"wrote {repair}; its groups are in the column {column!r}")
     numbers = [row_number(table, position) for position in range(len(table))]
     report = audit_samples(samples, hashes=hashes, near_duplicates=near_duplicates, numbers=numbers)
     if repair is not None:
         report = _with_repair(report, joined, samples)
     report = _with_unread(report, hashes)
-    name, pictures = path.resolve().name, _pictures(samples, report) if output is not None else {}
+    name = name_of(manifest)
+    pictures = _pictures(samples, report) if output is not None else {}
     skipped = hashes.unreadable
     if pseudonymise:
         known = know_samples(samples)
@@ -120,7 +148,8 @@ def audit_manifest(
         write_document(folder / "audit.json", report)
         write_audit_page(folder / "audit.html", report, name, pictures)
         write_skipped(folder / "skipped.csv", skipped)
-    return report, skipped
+    lists = () if output is None else (Path(output) / "skipped.csv",)
+    return end_with(AuditResult(report, skipped), len(skipped), lists, allowed=allow_skipped)
 
 
 def _check_repair(repair: Path, *, pseudonymise: bool) -> None:

@@ -4,37 +4,52 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from eosin.core.text import mebibytes, quantity
 from eosin.experiment.stage_store import Kept, clear_stages, list_stages, stages_folder
-from eosin.images.cache import Cleared, StoreInfo, clear_stores, list_stores
+from eosin.images.cache import StoreInfo, clear_stores, list_stores
 from eosin.images.cache.folders import stores_folder
 
 
-def list_cache() -> list[StoreInfo]:
-    """List the stores of decoded images, most recently used first."""
-    return list_stores()
+@dataclass(frozen=True)
+class CacheResult:
+    """Result of ``data cache``.
+
+    Attributes:
+        stores: Stores of decoded images, most recently used first; if cleared, the removed ones.
+        stages: Finished stages of transfer chains; if cleared, the removed ones.
+        in_use: If cleared, the stores that another process has open, which were kept.
+        cleared: True if the cache was cleared.
+    """
+
+    stores: Sequence[StoreInfo]
+    stages: Sequence[Kept]
+    in_use: Sequence[StoreInfo] = ()
+    cleared: bool = False
 
 
-def list_kept() -> list[Kept]:
-    """List the finished stages of transfer chains."""
-    return list_stages()
+def cache(*, clear: bool = False) -> CacheResult:
+    """List the cached images and finished stages, or remove them.
 
-
-def clear_cache() -> tuple[Cleared, list[Kept]]:
-    """Remove the image stores that no process has open, and all finished stages.
+    Args:
+        clear: Remove the image stores that no process has open, and all finished stages.
 
     Raises:
         OutputError: They cannot be removed.
     """
-    return clear_stores(), clear_stages()
+    if not clear:
+        return CacheResult(list_stores(), list_stages())
+    gone = clear_stores()
+    return CacheResult(gone.removed, clear_stages(), gone.in_use, cleared=True)
 
 
-def format_cache(
-    stores: Sequence[StoreInfo], stages: Sequence[Kept], *, as_json: bool = False
-) -> list[str]:
-    """Return two lines per store, and totals; or one line of JSON, a list of objects."""
+def format_cache(found: CacheResult, *, as_json: bool = False) -> list[str]:
+    """Return the terminal output; with ``as_json`` one line of JSON."""
+    if found.cleared:
+        return _format_cleared(found, as_json=as_json)
+    stores, stages = found.stores, found.stages
     if as_json:
         return [json.dumps([*_describe(stores), *_describe_stages(stages)])]
     lines = [line for store in stores for line in _format_store(store)]
@@ -47,17 +62,18 @@ def format_cache(
     return lines
 
 
-def format_cleared(cleared: Cleared, stages: Sequence[Kept], *, as_json: bool = False) -> list[str]:
+def _format_cleared(found: CacheResult, *, as_json: bool) -> list[str]:
     """Return what was freed, and what is still in use; or one line of JSON."""
+    n_bytes = sum(store.n_bytes for store in found.stores)
     if as_json:
-        removed = [*_describe(cleared.removed), *_describe_stages(stages)]
-        n_bytes = cleared.n_bytes + sum(stage.n_bytes for stage in stages)
-        in_use = _describe(cleared.in_use)
-        return [json.dumps({"removed": removed, "in_use": in_use, "n_bytes": n_bytes})]
-    kept = [_title(store) for store in cleared.in_use]
+        removed = [*_describe(found.stores), *_describe_stages(found.stages)]
+        in_all = n_bytes + sum(stage.n_bytes for stage in found.stages)
+        in_use = _describe(found.in_use)
+        return [json.dumps({"removed": removed, "in_use": in_use, "n_bytes": in_all})]
+    kept = [_title(store) for store in found.in_use]
     return [
-        f"removed {quantity(len(cleared.removed), 'store')}, {mebibytes(cleared.n_bytes, 1)} freed",
-        *([f"removed {_format_stages(stages)} freed"] if stages else []),
+        f"removed {quantity(len(found.stores), 'store')}, {mebibytes(n_bytes, 1)} freed",
+        *([f"removed {_format_stages(found.stages)} freed"] if found.stages else []),
         *(f"kept, as another process has it open: {title}" for title in kept),
     ]
 

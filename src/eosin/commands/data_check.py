@@ -13,7 +13,7 @@ import pandas as pd
 
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.model import Planes
-from eosin.artifacts.tables import is_table
+from eosin.artifacts.tables import is_table, name_of
 from eosin.core.errors import DataError, ImageError
 from eosin.core.files import check_output, prepare_output
 from eosin.core.text import percent, printable, quantity
@@ -37,30 +37,35 @@ _MOST_NAMES = 3
 _THUMBNAIL_PX = 384
 
 
-def check_images(
-    path: Path, *, output: Path | None = None, pseudonymise: bool = False
+def check(
+    path: Path | str | pd.DataFrame,
+    *,
+    output: Path | str | None = None,
+    pseudonymise: bool = False,
 ) -> QualityReport:
     """Decode and measure every image of a folder or manifest.
 
     Args:
-        path: Image, folder, container file, or manifest (CSV or Parquet).
+        path: Image, folder, container file, or manifest (CSV, Parquet or a pandas table).
         output: New or empty folder for ``quality.csv``, one row per image, and ``quality.html``, a
             page of flagged images; nothing is written without it.
         pseudonymise: Replace paths by pseudonyms.
+
+    Returns:
+        The measures and flags of each image; ``unreadable`` lists what cannot be read, which is a
+        finding here, no error.
 
     Raises:
         DataError: The path does not exist, or the manifest is invalid.
         OutputError: The folder cannot be written.
     """
-    if not path.exists() and "#" not in path.name:
-        raise DataError(f"{path} does not exist")
     samples, listed = _list_samples(path)
     if output is not None:
         check_output(output)
     found = measure_samples(samples, cells=listed.cells)
     found = {printable(cell): one for cell, one in {**found, **dict(listed.skipped)}.items()}
     report = flag_images(found, magnifications=_magnifications(samples))
-    name = printable(path.resolve().name)
+    name = printable(name_of(path))
     pictures = _pictures(samples, listed.cells, report) if output is not None else {}
     if left_out := describe_left_out(listed.left_out):
         report = replace(report, notes=(*report.notes, left_out))
@@ -76,8 +81,12 @@ def check_images(
     return report
 
 
-def _list_samples(path: Path) -> tuple[Samples, ImageList]:
-    """Return the samples of a path, and the list of single images."""
+def _list_samples(path: Any) -> tuple[Samples, ImageList]:
+    """Return the samples of a path or table, and the list of single images."""
+    if not isinstance(path, pd.DataFrame):
+        path = Path(path)
+        if not path.exists() and "#" not in path.name:
+            raise DataError(f"{path} does not exist")
     if is_table(path):
         samples = read_manifest(path, allow_one_class=True, reads_split=False)
         return samples, ImageList(samples.image_cells, [], Counter())

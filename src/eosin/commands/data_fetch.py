@@ -60,9 +60,9 @@ class Fetched:
     next_step: str
 
 
-def fetch_dataset(
+def fetch(
     name: str,
-    output: Path | None = None,
+    output: Path | str | None = None,
     *,
     accept_licence: bool = False,
     keep_archive: bool = False,
@@ -87,7 +87,7 @@ def fetch_dataset(
         InterruptedRunError: The user stopped it; what was downloaded is kept.
     """
     source = SOURCES.get(name)
-    folder = _find_folder(source, output)
+    folder = _find_folder(source, None if output is None else Path(output))
     _check_manual(source, folder)
     if is_offline():
         raise DownloadError(

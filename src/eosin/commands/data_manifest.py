@@ -1,8 +1,9 @@
-"""Commands ``data list`` and ``data manifest``: registered data sets and their manifests."""
+"""Command ``data manifest``: manifest of a registered data set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,28 @@ from eosin.data.sources.catalogue import DATASETS
 from eosin.data.verification import verify
 
 
-def list_datasets() -> list[dict[str, Any]]:
-    """Return the facts of every registered data set."""
-    return [DATASETS.get(name).facts.as_dict() for name in DATASETS]
+@dataclass(frozen=True)
+class ManifestResult:
+    """Result of ``data manifest``.
+
+    Attributes:
+        path: The table written.
+        samples: Its samples; ``samples.frame`` is the table.
+        notes: Sentences on missing or unexpected images, see :mod:`eosin.data.verification`.
+    """
+
+    path: Path
+    samples: Samples
+    notes: list[str]
 
 
-def make_manifest(
-    name: str, root: Path, output: Path, *, options: Mapping[str, Any] | None = None
-) -> tuple[Samples, list[str]]:
+def manifest(
+    name: str,
+    root: Path | str,
+    output: Path | str,
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> ManifestResult:
     """Write a manifest from a data set's own folder tree.
 
     Args:
@@ -31,13 +46,10 @@ def make_manifest(
         output: CSV or Parquet to write.
         options: The data set's own options, as in ``[data.options]`` of a recipe.
 
-    Returns:
-        The samples; sentences on missing or unexpected images, see :mod:`eosin.data.verification`.
-
     Raises:
         EosinError: The name, the folder or its contents are invalid.
     """
-    dataset = DATASETS.get(name)
+    dataset, root, output = DATASETS.get(name), Path(root), Path(output)
     if output.suffix not in {".csv", ".parquet"}:
         raise RecipeError(f"a manifest is a .csv or .parquet file, got {output.name!r}")
     if output.exists():
@@ -49,4 +61,4 @@ def make_manifest(
     check_writable(output.parent)
     samples = collect_samples(name, folder, options or {}, label="label", positive=None)
     write_manifest(output, samples)
-    return samples, verify(name, samples)
+    return ManifestResult(output, samples, verify(name, samples))

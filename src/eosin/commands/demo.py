@@ -63,7 +63,7 @@ def demo_recipe(protocol: str, images: Path) -> Recipe:
     )
 
 
-def demo(output: Path | None = None) -> DemoResult:
+def demo(output: Path | str | None = None) -> DemoResult:
     """Simulate, audit, train, evaluate and report, split by patient and split by image.
 
     Args:

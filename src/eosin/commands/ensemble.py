@@ -76,7 +76,7 @@ class EnsembleResult:
     gap: float
 
 
-def ensemble(runs: Sequence[Path | str], *, output: Path | None = None) -> EnsembleResult:
+def ensemble(runs: Sequence[Path | str], *, output: Path | str | None = None) -> EnsembleResult:
     """Average finished runs: evaluate the mean of their probabilities, and write it as one model.
 
     Args:

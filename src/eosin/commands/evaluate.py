@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.profile import Drift
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
+from eosin.commands.skipped import end_with
 from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
@@ -62,6 +64,25 @@ class Assessment:
 
 
 @dataclass(frozen=True, eq=False)
+class _External:
+    """The caller's external manifest, if any, and how to read it."""
+
+    manifest: Any
+    labels: Mapping[str, str] | None
+    label: str
+    columns: Columns
+
+    @property
+    def is_mapped(self) -> bool:
+        return bool(self.labels) or self.label != "label" or self.columns != Columns()
+
+    def read(self, info: ModelInfo) -> Samples:
+        return read_external(
+            self.manifest, info, labels=self.labels, label=self.label, columns=self.columns
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class _Part:
     """Predictions of one model for one table."""
 
@@ -75,55 +96,72 @@ class _Part:
 def evaluate(
     run_or_model: Path | str,
     *,
-    data: Path | None = None,
+    data: Path | str | pd.DataFrame | None = None,
     labels: Mapping[str, str] | None = None,
     label: str = "label",
-    columns: Columns | None = None,
+    path: str = "path",
+    patient: str = "patient",
+    group: str = "group",
+    independent: bool = False,
     split: str = "test",
-    features: Path | None = None,
+    features: Path | str | None = None,
     prevalence: float | None = None,
-    output: Path | None = None,
-    allow_skipped: bool = False,
+    output: Path | str | None = None,
     pseudonymise: bool = False,
+    allow_skipped: bool = False,
 ) -> Assessment:
     """Evaluate a model.
 
     Args:
         run_or_model: A run folder or a model folder.
-        data: An external manifest, evaluated whole under the split name ``external``.
+        data: An external manifest (CSV, Parquet or a pandas table), evaluated whole under the split
+            name ``external``.
         labels: The model's class for each label of an external manifest that has another name
             there; empty leaves its rows out.
         label: The column of an external manifest that holds the labels.
-        columns: The columns of an external manifest that hold the image reference, the patient and
-            the group, if they have other names.
+        path: The column of an external manifest that holds the image reference.
+        patient: The column of an external manifest that holds the patient.
+        group: The column of an external manifest that holds the unit of a split.
+        independent: Declare that no two images of an external manifest are of one patient or slide.
         split: Split of the run's own manifest; ``oof`` evaluates every fold of a run with folds by
             its own model.
         features: For a head on features, their table; by default the run's own.
         prevalence: Prevalence of the positive class for predictive values; by default that of the
             run's recipe, else of the evaluated images.
         output: Output folder; ``runs/evaluate-<UTC time>`` by default.
-        allow_skipped: Whether unreadable images are accepted; left to the caller.
         pseudonymise: Whether patients, groups and paths get pseudonyms in all that is written.
+        allow_skipped: Return the result although images cannot be read.
 
     Raises:
+        SkippedFilesError: Images cannot be read; all is written, and its ``result`` holds the rest.
         EosinError: The folder, the manifest, its labels, its images or the split do not fit.
     """
+    external = _External(data, labels, label, Columns(path, patient, group, independent))
+    table = None if features is None else Path(features)
+    write = partial(_evaluate, Path(run_or_model), external, split, table, prevalence)
+    target = Path(output or default_output("evaluate"))
     if pseudonymise:
-        target = Path(output or default_output("evaluate"))
         with leaving(target) as inside:
-            made = evaluate(
-                run_or_model, data=data, labels=labels, label=label, columns=columns, split=split,
-                features=features, prevalence=prevalence, output=inside,
-            )  # fmt: skip
+            made = write(inside)
         left = FinishedRun(target)
-        return replace(made, folder=target, metrics=left.metrics, audit=left.audit)
-    del allow_skipped
-    place = Path(run_or_model)
-    run = FinishedRun(place)
+        made = replace(made, folder=target, metrics=left.metrics, audit=left.audit)
+    else:
+        made = write(target)
+    return end_with(made, made.n_skipped, [target / "skipped.csv"], allowed=allow_skipped)
+
+
+def _evaluate(
+    run_or_model: Path,
+    external: _External,
+    split: str,
+    features: Path | None,
+    prevalence: float | None,
+    folder: Path,
+) -> Assessment:
+    run = FinishedRun(run_or_model)
     model = _find_model(run.folder)
-    if data is None:
-        is_mapped = bool(labels) or label != "label" or columns not in {None, Columns()}
-        _check_own_data(run.folder, is_mapped=is_mapped)
+    if external.manifest is None:
+        _check_own_data(run.folder, is_mapped=external.is_mapped)
     with hinting():
         check_run_files(run.folder, (run.folder.recipe, run.folder.manifest))
         recipe = run.recipe
@@ -133,11 +171,10 @@ def evaluate(
         if not 0.0 < prevalence < 1.0:
             raise UsageError(f"the prevalence must lie between 0 and 1, got {prevalence:g}")
         section = section.model_copy(update={"prevalence": prevalence})
-    folder = Path(output or default_output("evaluate"))
     check_output(folder)
-    if data is not None:
+    if external.manifest is not None:
         info = read_document(ModelFolder(model).info, ModelInfo)
-        samples = read_external(Path(data), info, labels=labels, label=label, columns=columns)
+        samples = external.read(info)
         parts = [(model, samples, EXTERNAL)]
     elif run.has_folds:
         parts = _fold_parts(run, split)
@@ -151,7 +188,7 @@ def evaluate(
         evaluated = pool_folds([part.evaluated for part in found], section)
     metrics = {parts[0][2]: evaluate_predictions(evaluated, section, seed)}
     audit = None
-    if data is not None:
+    if external.manifest is not None:
         audit = audit_overlap(run, info.preprocessing, (samples, found[0].hashes), folder)
     return _write(RunFolder(prepare_output(folder)), evaluated, metrics, found, audit)
 

@@ -20,6 +20,7 @@ from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
 from eosin.artifacts.tables import folder_of, is_table
 from eosin.commands.predict_files import check_files, write_files
+from eosin.commands.skipped import end_with
 from eosin.core.errors import DataError, UsageError
 from eosin.core.files import sha256_file
 from eosin.core.progress import progress_bar
@@ -65,35 +66,35 @@ class PredictionResult:
 
 def predict(
     model: Path | str,
-    paths: Iterable[Path | str],
+    paths: Path | str | Iterable[Path | str],
     *,
-    output: Path | None = None,
-    allow_skipped: bool = False,
+    output: Path | str | None = None,
     overwrite: bool = False,
     pseudonymise: bool = False,
+    allow_skipped: bool = False,
 ) -> PredictionResult:
     """Predict class probabilities and decisions for images.
 
     Args:
         model: Model folder, or run folder with one.
-        paths: Image files, folders, h5 and idx files, and tables (CSV or Parquet) with a column
-            ``path``; for a model of magnification stacks only tables, also with ``slide`` and
-            ``magnification``; for a head on features, tables of features.
+        paths: One path or several: image files, folders, h5 and idx files, and tables (CSV or
+            Parquet) with a column ``path``; for a model of magnification stacks only tables, also
+            with ``slide`` and ``magnification``; for a head on features, tables of features.
         output: Table to write, ``NAME.csv`` or ``NAME.parquet``; beside it ``NAME.json`` records
             how it was made, and ``NAME.skipped.csv`` lists unreadable files.
-        allow_skipped: Accept unreadable files; left to the caller to act upon.
         overwrite: Replace files of these names even if they are no earlier predictions.
         pseudonymise: Replace paths by pseudonyms.
+        allow_skipped: Return the result although files cannot be read.
 
     Raises:
+        SkippedFilesError: Files cannot be read; all is written, and its ``result`` holds the rest.
         ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
         DataError: No image can be read.
         OutputError: A file of that name exists and is no earlier prediction.
     """
-    del allow_skipped
     started, clock = datetime.now(UTC), time.perf_counter()
     files = None if output is None else PredictionFiles(Path(output))
-    given = [Path(path) for path in paths]
+    given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if files is not None:
         check_files(files, inputs=given, overwrite=overwrite)
     folder = _find_model(Path(model))
@@ -112,7 +113,9 @@ def predict(
         record = hide_document(record.model_copy(update={"inputs": None}), known)
     if files is not None:
         record = write_files(files, table, skipped, record)
-    return PredictionResult(table, skipped, classifier.info.intended_use, record, files, left_out)
+    result = PredictionResult(table, skipped, classifier.info.intended_use, record, files, left_out)
+    lists = () if files is None else (files.skipped,)
+    return end_with(result, len(skipped), lists, allowed=allow_skipped)
 
 
 def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:

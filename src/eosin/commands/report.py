@@ -20,7 +20,7 @@ def report(
     run: Path | str,
     *,
     pseudonymise: bool = False,
-    output: Path | None = None,
+    output: Path | str | None = None,
 ) -> Path:
     """Write ``report.html``, its figures and the model card.
 
@@ -39,7 +39,7 @@ def report(
     """
     folder = Path(run)
     if pseudonymise:
-        copy = output or default_output("report")
+        copy = Path(output or default_output("report"))
         return release(folder, copy, load_pseudonyms(), report)
     if output is not None:
         raise UsageError(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
+from eosin.commands.skipped import end_with
 from eosin.core.errors import (
     InterruptedRunError,
     LeakError,
@@ -61,28 +63,28 @@ class RunResult:
 
 
 def train(
-    recipe: Recipe | Path | str | None = None,
+    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
     *,
     overrides: Iterable[str] = (),
-    output: Path | None = None,
-    resume: Path | None = None,
+    output: Path | str | None = None,
+    resume: Path | str | None = None,
     allow_leak: bool = False,
     allow_skipped: bool = False,
 ) -> RunResult:
     """Run one experiment.
 
     Args:
-        recipe: A recipe or its TOML file; may be left out when resuming.
+        recipe: A recipe, a dict or a TOML file; may be left out when resuming.
         overrides: ``section.key=value`` each.
         output: Run folder; ``runs/<name>-<UTC time>`` by default.
         resume: A run folder to continue.
         allow_leak: Continue if the audit of a strict split finds a leak.
-        allow_skipped: True if the caller accepts unreadable images.
+        allow_skipped: Return the result although images cannot be read.
 
     Raises:
+        SkippedFilesError: Images cannot be read; the run is finished, and its ``result`` holds it.
         EosinError: With its cause and hint in one line.
     """
-    del allow_skipped  # affects the command's exit status only, not the run
     run, resolved = _choose_run(recipe, overrides, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
@@ -125,7 +127,8 @@ def train(
         _LOG.info("Writing the report")
         write_report(run.root)
     lists = tuple(path for path, n_files in unread.items() if n_files)
-    return RunResult(run.root, metrics, sum(unread.values()), lists)
+    result = RunResult(run.root, metrics, sum(unread.values()), lists)
+    return end_with(result, result.n_skipped, lists, allowed=allow_skipped)
 
 
 @contextmanager
@@ -147,16 +150,16 @@ def _resumable(run: RunFolder) -> Iterator[None]:
 
 
 def plan(
-    recipe: Recipe | Path | str | None = None,
+    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
     *,
     overrides: Iterable[str] = (),
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     allow_leak: bool = False,
 ) -> tuple[Plan, AuditReport]:
     """Return the dry run of a training and its leak audit; only the image cache is written.
 
     Args:
-        recipe: A recipe or its TOML file; may be left out if a run is named.
+        recipe: A recipe, a dict or a TOML file; may be left out if a run is named.
         overrides: ``section.key=value`` each.
         resume: A run folder: the plan covers the whole run, however far it is.
         allow_leak: True if the training would continue despite leakage.
@@ -180,9 +183,9 @@ def plan(
 
 
 def _resolve(
-    recipe: Recipe | Path | str | None,
+    recipe: Recipe | Mapping[str, Any] | Path | str | None,
     overrides: Iterable[str],
-    resume: Path | None,
+    resume: Path | str | None,
 ) -> Recipe:
     """Read the recipe and make its paths absolute, so that the run can be repeated."""
     if recipe is None:
@@ -194,6 +197,8 @@ def _resolve(
         recipe = RunFolder(Path(resume)).recipe
     if isinstance(recipe, Recipe):
         resolved = recipe_from_dict(override(recipe.model_dump(), overrides))
+    elif isinstance(recipe, Mapping):
+        resolved = recipe_from_dict(override(recipe, overrides))
     else:
         resolved = read_recipe(Path(recipe), overrides)
     check_loggers(resolved.train.loggers)
@@ -201,10 +206,10 @@ def _resolve(
 
 
 def _choose_run(
-    recipe: Recipe | Path | str | None,
+    recipe: Recipe | Mapping[str, Any] | Path | str | None,
     overrides: Iterable[str],
-    output: Path | None,
-    resume: Path | None,
+    output: Path | str | None,
+    resume: Path | str | None,
 ) -> tuple[RunFolder, Recipe]:
     """Choose and check the run folder, before any image is read.
 

@@ -7,6 +7,7 @@
     ├── DataError              unusable input data
     │   ├── ManifestError          a sample table with missing or contradictory columns
     │   ├── ImageError             one file that does not decode
+    │   ├── SkippedFilesError      some files could not be read; the result on the rest comes along
     │   ├── SplitError             a split that the groups do not allow
     │   └── LeakError              the leak audit found overlap of the two sides of a split
     ├── TrainingError          training cannot continue (loss not finite, no memory)
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 from eosin.core.text import printable
 
@@ -68,6 +70,18 @@ class ManifestError(DataError):
 
 class ImageError(DataError):
     """A file that does not decode to an image that the model accepts."""
+
+
+class SkippedFilesError(DataError):
+    """Some files could not be read, and the caller does not allow that; all else is done.
+
+    Attributes:
+        result: What the function would have returned; all files are written.
+    """
+
+    def __init__(self, message: str, *, result: Any, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.result = result
 
 
 class SplitError(DataError):

@@ -254,7 +254,7 @@ def read_json(path: Path, *, max_bytes: int = _MAX_JSON_BYTES) -> Any:
         raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
 
 
-def check_output(folder: Path, *, or_else: str = "") -> None:
+def check_output(folder: Path | str, *, or_else: str = "") -> None:
     """Check that a folder is usable for output, before the work and without creating it.
 
     ``or_else`` continues the hint for a folder that is not empty, after a comma.
@@ -282,7 +282,7 @@ def check_writable(folder: Path) -> None:
         write_probe(there)
 
 
-def prepare_output(folder: Path) -> Path:
+def prepare_output(folder: Path | str) -> Path:
     """Create an empty output folder.
 
     Raises:

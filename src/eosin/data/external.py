@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import read_manifest
@@ -59,7 +60,7 @@ def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def read_external(
-    manifest: Path,
+    manifest: Path | str | pd.DataFrame,
     info: ModelInfo,
     *,
     labels: Mapping[str, str] | None = None,
@@ -69,7 +70,7 @@ def read_external(
     """Read the manifest of external images for a model.
 
     Args:
-        manifest: CSV or Parquet file.
+        manifest: CSV or Parquet file, or a pandas table.
         info: Content of ``model.json``.
         labels: The model's class for each label of another name; an empty class leaves out its
             rows.

@@ -19,7 +19,7 @@ import tifffile
 from PIL import Image
 
 from eosin.artifacts.manifest import make_samples
-from eosin.commands.data_check import check_images
+from eosin.commands.data_check import check as check_images
 from eosin.core.errors import ImageError
 from eosin.data.audit import hash_files
 from eosin.images.decode import decode_image
@@ -311,7 +311,7 @@ def test_little_memory_makes_one_image_fail_and_no_thread_wait(tmp_path):
         Image.new("RGB", (7000, 7000)).save(tmp_path / f"{number}.png", compress_level=1)
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from eosin.commands.data_check import check_images\n"
+        "from eosin.commands.data_check import check as check_images\n"
         "import scipy.ndimage, numpy.random\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)\n"

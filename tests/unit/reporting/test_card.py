@@ -163,6 +163,21 @@ def test_every_answer_comes_from_the_run(whole):
     assert differences.tell is None
 
 
+def parse_numbers(field):
+    """Return the numbers of a guideline that some item has."""
+    return {number for item in ITEMS for number in getattr(item, field).split(", ") if number}
+
+
+def test_every_item_of_the_guidelines_has_a_row():
+    parts = {3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef"}
+    parts |= {20: "abc", 23: "ab", 27: "abc"}
+    tripod = {f"{number}{part}" for number in range(1, 28) for part in parts.get(number, [""])}
+    assert len(tripod) == 52
+    assert parse_numbers("tripod") == tripod
+    assert parse_numbers("claim") == {*map(str, range(1, 43))}
+    assert parse_numbers("claim_2024") == {*map(str, range(1, 45))}
+
+
 def test_answers_are_counted(whole):
     words = card_of(read_run(whole)).sections[-1].words[0]
     n, answered, partly, rest = map(int, re.findall(r"\b\d{1,2}\b", words)[:4])

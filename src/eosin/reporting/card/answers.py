@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder
 from eosin.core.text import count, listing, quantity
+from eosin.data.external import EXTERNAL
 from eosin.reporting.card.cautions import failure_points
 from eosin.reporting.card.sections import chosen, recipe_facts
 from eosin.reporting.formatting import metric_label, metric_text, share, times
@@ -126,6 +127,14 @@ def ensembling(run: FinishedRun) -> str:
     if run.model.architecture != "ensemble":
         return "one network"
     return dict(provenance.model_facts(run))["Weights"]
+
+
+def internal(run: FinishedRun) -> str:
+    """Describe the evaluation on held-out images of the training's own source."""
+    if run.split == EXTERNAL or not run.evaluated.n_images:
+        return ""
+    kind = "out-of-fold predictions" if run.split == OUT_OF_FOLD else f"split “{run.split}”"
+    return f"{kind}: {units(run)}"
 
 
 def clusters(run: FinishedRun) -> str:

@@ -1,8 +1,14 @@
 """Items of the reporting guidelines TRIPOD+AI and CLAIM, and the run's answers.
 
-TRIPOD+AI: Collins et al., BMJ 385:e078378, 2024. CLAIM: Mongan et al., Radiology: Artificial
-Intelligence 2(2):e200029, 2020, source of the numbers; "2024" marks additions of its update (Tejani
-et al., Radiology: Artificial Intelligence 6(4):e240300, 2024). Item names are ours.
+Item names are ours, the numbers the guidelines'. Each number was compared with a copy of the
+published checklist:
+
+- TRIPOD+AI: Collins et al., BMJ 385:e078378, 2024, in the copy (CC BY) of PubMed Central's
+  PMC11019967, https://www.ebi.ac.uk/europepmc/webservices/rest/PMC11019967/fullTextXML.
+- CLAIM 2020: Mongan et al., Radiology: Artificial Intelligence 2(2):e200029, 2020, in the code of
+  its online form, https://claim.shinyapps.io/CLAIM/.
+- CLAIM 2024: its update, Tejani et al., Radiology: Artificial Intelligence 6(4):e240300, 2024, in
+  two copies of the checklist of PMC11304031, https://doi.org/10.1148/ryai.240300.
 """
 
 from __future__ import annotations
@@ -30,7 +36,8 @@ class Item:
     Attributes:
         name: Item.
         tripod: Numbers in TRIPOD+AI.
-        claim: Numbers in CLAIM.
+        claim: Numbers in CLAIM of 2020.
+        claim_2024: Numbers in CLAIM's update of 2024.
         tell: Function that answers it from a run; ``None`` if only the study's authors can.
         left: What the authors must add to the answer; empty if it is complete.
     """
@@ -38,93 +45,108 @@ class Item:
     name: str
     tripod: str = ""
     claim: str = ""
+    claim_2024: str = ""
     tell: Answer | None = None
     left: str = ""
 
 
+_GUIDELINES = ("TRIPOD+AI", "CLAIM 2020", "CLAIM 2024")
+
 ITEMS = (
-    Item("Title that names method, population and outcome", "1", "1"),
-    Item("Structured abstract", "2", "2"),
-    Item("Clinical background and the model's part in it", "3a", "3"),
+    Item("Title that names method, population and outcome", "1", "1", "1"),
+    Item("Structured abstract", "2", "2", "2"),
+    Item("Clinical background and the model's part in it", "3a", "3", "3"),
     Item("For whom, for which users", "3b"),
     Item("Known inequalities in care", "3c"),
-    Item("Aims and hypotheses", "4", "4"),
-    Item("Prospective or retrospective", "", "5"),
-    Item("Kind of study", "", "6"),
+    Item("Aims and hypotheses", "4", "4", "4"),
+    Item("Prospective or retrospective", "", "5", "5"),
+    Item("Kind of study", "", "6", "6"),
     Item(
         "Source of the data",
         "5a",
+        "7",
         "7",
         dataset_fact("Title", "Citation"),
         "whom these patients stand for",
     ),
     Item("Dates of collection", "5b"),
-    Item("Setting and centres", "6a", "", answers.sites, "which they are"),
-    Item("Who was eligible", "6b", "8"),
+    Item("Setting and centres", "6a", "", "", answers.sites, "which they are"),
+    Item("Who was eligible", "6b", "8", "8"),
     Item("Treatments received", "6c"),
-    Item("How images were taken", "", "2024", answers.acquisition, "scanner and staining"),
+    Item("How images were taken", "", "", "13", answers.acquisition, "scanner and staining"),
     Item(
         "Preparation of the images",
         "7",
         "9",
+        "9",
         model_fact("Input", "Stain normalisation", "Scale"),
         "how their quality was checked",
     ),
-    Item("Selection of images", "", "10", answers.selection),
-    Item("What is predicted", "8a", "14", answers.classes, "how each label was established"),
-    Item("Why this reference standard", "", "15"),
-    Item("Who labelled, with what training and tools", "8b", "16, 17"),
+    Item("Selection of images", "", "10", "10", answers.selection),
+    Item(
+        "What is predicted",
+        "8a",
+        "11, 14",
+        "14",
+        answers.classes,
+        "how each label was established",
+    ),
+    Item("Why this reference standard", "", "15", "15"),
+    Item("Who labelled, with what training and tools", "8b", "16, 17", "16"),
+    Item("How the test images were labelled", "", "", "17"),
     Item("Blinding of those who labelled", "8c"),
-    Item("Agreement between those who labelled", "", "18"),
-    Item("What the model looks at", "9a, 9b", "11", model_fact("Input", "Channel windows")),
+    Item("Agreement between those who labelled", "", "18", "18"),
+    Item("What the model looks at", "9a, 9b", "11", "", model_fact("Input", "Channel windows")),
     Item("Who took or chose the images", "9c"),
-    Item("De-identification", "", "12"),
-    Item("Number of images and patients", "10", "19", answers.size, "why so many"),
-    Item("Missing data", "11", "13", answers.missing),
-    Item("Division into parts", "12a", "20", answers.partition),
-    Item("Level at which the parts are apart", "", "21", answers.disjoint),
-    Item("Transformation of the input", "12b", "", answers.transformation),
-    Item("Kind of model", "12c", "22", model_fact("Network", "Weights")),
-    Item("Initial weights", "", "24", model_fact("Transfer")),
+    Item("De-identification", "", "12", "11"),
+    Item("Number of images and patients", "10", "19", "21", answers.size, "why so many"),
+    Item("Missing data", "11", "13", "12", answers.missing),
+    Item("Division into parts", "12a", "20", "19", answers.partition),
+    Item("Level at which the parts are apart", "", "21", "20", answers.disjoint),
+    Item("Transformation of the input", "12b", "", "", answers.transformation),
+    Item("Kind of model", "12c", "22", "22", model_fact("Network", "Weights")),
+    Item("Initial weights", "", "24", "24", model_fact("Transfer")),
     Item(
         "Training",
         "12c",
         "25",
+        "25",
         recipe_fact("Optimizer", "Length", "Loss", "Regularised by"),
         "how these were chosen",
     ),
-    Item("Choice of the final model", "12c", "26", recipe_fact("Kept")),
-    Item("Ensembling", "", "27", answers.ensembling),
-    Item("Software", "", "23", environment_fact("Eosin", "Python", "Packages")),
-    Item("Differences between clusters", "12d, 23b", "", answers.clusters),
-    Item("Measures of performance", "12e", "28", answers.measures),
-    Item("Uncertainty", "12e", "29", answers.uncertainty),
-    Item("Recalibration", "12f, 24", "", answers.recalibration),
-    Item("Sensitivity analyses", "", "30"),
-    Item("Explanation of predictions", "", "31"),
-    Item("Test on external data", "", "32"),
+    Item("Choice of the final model", "12c", "26", "26", recipe_fact("Kept")),
+    Item("Ensembling", "", "27", "27", answers.ensembling),
+    Item("Software", "", "23", "23", environment_fact("Eosin", "Python", "Packages")),
+    Item("Differences between clusters", "12d, 23b", "", "", answers.clusters),
+    Item("Measures of performance", "12e", "28", "28", answers.measures),
+    Item("Uncertainty", "23a", "29", "29", answers.uncertainty),
+    Item("Recalibration", "12f, 24", "", "", answers.recalibration),
+    Item("Sensitivity analyses", "", "30", "30"),
+    Item("Explanation of predictions", "", "31", "31"),
+    Item("Test on internal data", "", "", "32", answers.internal),
+    Item("Test on external data", "", "32", "33"),
     Item("Differences between training and test data", "16"),
-    Item("Imbalance of the classes", "13", "", answers.balance),
+    Item("Imbalance of the classes", "13", "", "", answers.balance),
     Item("Fairness", "14"),
-    Item("Output and threshold", "12g, 15", "", answers.output),
+    Item("Output and threshold", "15", "", "", answers.output),
     Item("Ethical approval", "17"),
-    Item("Funding", "18a", "42"),
+    Item("Funding", "18a", "42", "44"),
     Item("Conflicts of interest", "18b"),
-    Item("Protocol", "18c", "41"),
-    Item("Registration", "18d", "40"),
-    Item("Where the data are", "18e", "2024", answers.availability),
-    Item("Where the code is", "18f", "2024", answers.code, "where it is kept"),
+    Item("Protocol", "18c", "41", "42"),
+    Item("Registration", "18d", "40", "34"),
+    Item("Where the data are", "18e", "", "43", answers.availability),
+    Item("Where the code is", "18f", "", "43", answers.code, "where it is kept"),
     Item("Part of patients and public", "19"),
-    Item("Flow of patients and images", "20a", "33", answers.flow, "who was not included"),
-    Item("Make-up of each part", "20b, 20c, 21", "34", answers.parts, "who the patients are"),
-    Item("The whole model", "22", "2024", answers.specification),
-    Item("Performance with intervals", "23a", "35, 36", answers.headline),
-    Item("Analysis of failures", "", "37", answers.failing),
+    Item("Flow of patients and images", "20a", "33", "35", answers.flow, "who was not included"),
+    Item("Make-up of each part", "20b, 20c, 21", "34", "36", answers.parts, "who the patients are"),
+    Item("The whole model", "12g, 22", "", "43", answers.specification),
+    Item("Performance with intervals", "23a", "35, 36", "37, 38", answers.headline),
+    Item("Analysis of failures", "", "37", "39", answers.failing),
     Item("Interpretation", "25"),
-    Item("Limitations", "26", "38", answers.failing, "those that numbers do not show"),
-    Item("Unfit or poor images", "27a", "", answers.refusals, "who looks at what is refused"),
+    Item("Limitations", "26", "38", "40", answers.failing, "those that numbers do not show"),
+    Item("Unfit or poor images", "27a", "", "", answers.refusals, "who looks at what is refused"),
     Item("What users must do and know", "27b"),
-    Item("Meaning for practice, next steps", "27c", "39"),
+    Item("Meaning for practice, next steps", "27c", "39", "41"),
 )
 
 
@@ -136,31 +158,31 @@ def reporting_items(run: FinishedRun) -> Section:
     words = (
         f"Of {len(ITEMS)} items that TRIPOD+AI and CLAIM ask a report for, {n_whole} are answered"
         f" here and {len(answered) - n_whole} in part; {len(ITEMS) - len(answered)} are not."
-        " Numbers are those of TRIPOD+AI (2024) and CLAIM (2020); “2024” marks what CLAIM's update"
-        " adds. An answer here does not make a report complete."
+        " Numbers are those of TRIPOD+AI (2024), of CLAIM (2020) and of CLAIM's update (2024)."
+        " An answer here does not make a report complete."
     )
     tables = (_answered(answered), _unanswered([item for item, text in shown if not text]))
     return Section("Reporting items", words=(words,), tables=tables)
 
 
 def _answered(shown: list[tuple[Item, str]]) -> Table:
-    rows = [
-        (item.name, text, item.left or ABSENT, item.tripod or ABSENT, item.claim or ABSENT)
-        for item, text in shown
-    ]
-    columns = ("Item", "Answer", "Left to the authors", "TRIPOD+AI", "CLAIM")
-    return text_table("Items that are answered, at least in part.", columns, rows, texts=range(5))
+    rows = [(item.name, text, item.left or ABSENT, *_numbers(item)) for item, text in shown]
+    columns = ("Item", "Answer", "Left to the authors", *_GUIDELINES)
+    return text_table("Items that are answered, at least in part.", columns, rows, texts=range(6))
 
 
 def _unanswered(items: list[Item]) -> Table:
     rows = [
         (
             item.name,
-            item.tripod or ABSENT,
-            item.claim or ABSENT,
+            *_numbers(item),
             "the study's authors" if item.tell is None else "a run that records it",
         )
         for item in items
     ]
-    columns = ("Item", "TRIPOD+AI", "CLAIM", "Who can answer")
-    return text_table("Items that are not answered.", columns, rows, texts=range(4))
+    columns = ("Item", *_GUIDELINES, "Who can answer")
+    return text_table("Items that are not answered.", columns, rows, texts=range(5))
+
+
+def _numbers(item: Item) -> list[str]:
+    return [numbers or ABSENT for numbers in (item.tripod, item.claim, item.claim_2024)]
