@@ -25,25 +25,10 @@ from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import ComparisonFolder
 from eosin.artifacts.versioned import read_document
 from eosin.core.files import write_bytes, write_text
-from eosin.reporting.comparison import (
-    INDEPENDENT,
-    facts,
-    matrix,
-    metric_table,
-    pair_table,
-    range_table,
-    ranges_words,
-)
-from eosin.reporting.rendering import Table
-from eosin.reporting.sections.costs import (
-    cost_table,
-    fronts_words,
-    light_words,
-    pareto_figures,
-    questions_table,
-)
-from eosin.reporting.significance import cautions, headline, meaning, networks_note
-from eosin.reporting.style import RenderedFigure
+from eosin.reporting.outline import RenderedFigure
+from eosin.reporting.pages import comparison_page
+from eosin.reporting.rendering import section_to_markdown
+from eosin.reporting.sections.costs import pareto_figures
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results" / "comparisons"
@@ -79,8 +64,8 @@ def draw() -> dict[Path, bytes]:
     """Return the Pareto plots by where they belong."""
     figures = {}
     for entry in read_pages()["comparison"]:
-        for thumbnail in pareto_figures(_read(entry["name"])):
-            figures[DOCS / _figure(entry["name"], thumbnail)] = _small(thumbnail.png)
+        for figure in pareto_figures(_read(entry["name"])):
+            figures[DOCS / _figure(entry["name"], figure)] = _small(figure.png)
     return figures
 
 
@@ -96,52 +81,19 @@ def _read(name: str) -> Comparison:
     return read_document(STORE / f"{name}.json", Comparison)
 
 
-def _figure(name: str, thumbnail: RenderedFigure) -> str:
-    return f"images/comparison-{name}-{thumbnail.name}.png"
+def _figure(name: str, figure: RenderedFigure) -> str:
+    return f"images/comparison-{name}-{figure.name}.png"
 
 
 def _section(entry: dict[str, Any]) -> list[str]:
-    found = _read(entry["name"])
-    figures = [
-        [f"![{thumbnail.alt}]({_figure(entry['name'], thumbnail)})", thumbnail.caption]
-        for thumbnail in pareto_figures(found)
-    ]
-    ranges = [_markdown(range_table(test)) for test in found.ranges]
-    questions = questions_table(found)
-    return [
-        f"**{headline(found)}**",
-        *(f"> **{head}** {words}" for head, words in cautions(found)),
-        *meaning(found),
-        _markdown(metric_table(found)),
-        _markdown(cost_table(found)),
-        networks_note(found.runs),
-        *chain.from_iterable(figures),
-        fronts_words(found),
-        "### Each two runs",
-        _markdown(matrix(found)),
-        _markdown(pair_table(found)),
-        INDEPENDENT,
-        *(["### Multiple-range tests", *ranges_words(found), *ranges] if ranges else []),
-        *(
-            ["### Light against large", light_words(found), _markdown(questions)]
-            if questions
-            else []
-        ),
-        "### How it was measured",
-        "\n".join(f"- {key}: {value}" for key, value in facts(found)),
-        entry["after"].strip(),
-    ]
-
-
-def _markdown(table: Table) -> str:
-    """Return a table with its caption and its footnotes."""
-    rows = [
-        [cell.text + (f" ({cell.mark})" if cell.mark else "") for cell in r] for r in table.rows
-    ]
-    rule = ["---" if place in table.texts else "---:" for place in range(len(table.columns))]
-    lines = [f"| {' | '.join(cells)} |" for cells in (list(table.columns), rule, *rows)]
-    notes = [f"({mark}) {text}." for mark, text in table.notes]
-    return "\n".join([table.caption, "", *lines, *(["", " ".join(notes)] if notes else [])])
+    name = entry["name"]
+    page = comparison_page(_read(name), name)
+    sections = (
+        section_to_markdown(section, lambda figure: _figure(name, figure), depth=3)
+        for section in page.sections
+        if section
+    )
+    return [f"**{page.verdict}**", *chain.from_iterable(sections), entry["after"].strip()]
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from benchmarks.pairing import GAINS, PREFERRED, paired_gain
 from benchmarks.tables import render_table
 from eosin.artifacts.metrics import read_metrics
 from eosin.core.files import write_json
-from eosin.reporting.sections.intervals import Series, interval_figure
+from eosin.reporting.sections.results import Series, interval_figure
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results"

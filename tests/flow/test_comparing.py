@@ -11,7 +11,7 @@ from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.exporting.costs import read_cost
-from eosin.reporting.comparison import write_comparison_page
+from eosin.reporting import write_comparison_page
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def main(
 def demo(output: Output = None) -> None:
     """Run the full workflow on simulated patches, with two splits."""
     from eosin.commands.demo import demo as run_demo
-    from eosin.reporting.terminal import format_split
+    from eosin.reporting.pages import format_split
 
     result = run_demo(output)
     for name, run in (("strict", result.strict), ("as-published", result.as_published)):
@@ -110,7 +110,7 @@ def train(
 ) -> None:
     """Run one experiment from a recipe to a report."""
     from eosin.commands import train as experiment
-    from eosin.reporting.terminal import format_audit, format_split
+    from eosin.reporting.sections.audit import format_audit
 
     if plan:
         found, audit = experiment.plan(
@@ -126,6 +126,8 @@ def train(
         allow_leak=allow_leak,
         allow_skipped=True,
     )
+    from eosin.reporting.pages import format_split
+
     for name, split in result.metrics.items():
         echo(format_split(name, split))
     echo(f"report {result.run / 'report.html'}")
@@ -161,7 +163,9 @@ def evaluate(
     """Evaluate a model on a split or on an external manifest."""
     from eosin.commands.evaluate import evaluate as run_evaluation
     from eosin.data.external import parse_labels
-    from eosin.reporting.terminal import format_drift, format_overlap, format_split
+    from eosin.reporting.pages import format_split
+    from eosin.reporting.sections.audit import format_overlap
+    from eosin.reporting.sections.drift import format_drift
 
     result = run_evaluation(
         run_or_model, data=data, labels=parse_labels(pairs or []), label=label, path=path_column,
@@ -186,7 +190,8 @@ def ensemble(
 ) -> None:
     """Merge finished runs with the same classes into one model."""
     from eosin.commands.ensemble import ensemble as join
-    from eosin.reporting.terminal import format_members, format_split
+    from eosin.reporting.pages import format_split
+    from eosin.reporting.sections.results import format_members
 
     result = join(runs, output=output)
     for name, metrics in result.metrics.items():
@@ -203,7 +208,7 @@ def compare(
 ) -> None:
     """Compare the accuracy and cost of finished runs."""
     from eosin.commands.compare import compare as weigh
-    from eosin.reporting.significance import format_comparison
+    from eosin.reporting.pages import format_comparison
 
     result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
     echo(format_comparison(result.comparison))

@@ -148,7 +148,7 @@ def audit(
     Leaves with status 1 where there is any, and where a file cannot be read.
     """
     from eosin.commands.data_audit import audit as audit_manifest
-    from eosin.reporting.terminal import format_audit
+    from eosin.reporting.sections.audit import format_audit
 
     result = audit_manifest(
         manifest, output=output, label=label, path=path_column, patient=patient, group=group,

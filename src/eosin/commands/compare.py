@@ -44,7 +44,7 @@ from eosin.metrics.catalogue import COMPARED
 from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document, know_samples
 from eosin.recipe.schema import EvaluateSection, Recipe
-from eosin.reporting.comparison import write_comparison_page
+from eosin.reporting import write_comparison_page
 from eosin.reporting.train_test_overlap import train_test_overlap
 from eosin.runs.comparison import find_ranges, make_compared_models
 from eosin.runs.finished import FinishedRun

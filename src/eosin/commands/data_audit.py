@@ -41,7 +41,8 @@ from eosin.privacy.pseudonymise import (
     hide_thumbnails,
     know_samples,
 )
-from eosin.reporting.leaks import shown_paths, write_audit_page
+from eosin.reporting.rendering import write_page
+from eosin.reporting.sections.audit import audit_page, shown_paths
 
 _LOG = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ def audit(
     if output is not None:
         folder = prepare_output(output)
         write_document(folder / "audit.json", report)
-        write_audit_page(folder / "audit.html", report, name, pictures)
+        write_page(folder / "audit.html", audit_page(report, name, pictures))
         write_skipped(folder / "skipped.csv", skipped)
     lists = () if output is None else (Path(output) / "skipped.csv",)
     return end_with(AuditResult(report, skipped), len(skipped), lists, allowed=allow_skipped)

@@ -30,7 +30,8 @@ from eosin.images.failures import isolated
 from eosin.images.preprocess import make_preprocessing, to_thumbnail
 from eosin.images.references import ImageList, describe_left_out, list_images
 from eosin.privacy.pseudonymise import hide_table, hide_thumbnails, know_samples
-from eosin.reporting.quality import measured, shown_paths, write_quality_page
+from eosin.reporting.rendering import write_page
+from eosin.reporting.sections.quality import measured, quality_page, shown_paths
 
 _MOST_NAMES = 3
 #: Images are subsampled on reading: a page holds some hundred thumbnails.
@@ -77,7 +78,7 @@ def check(
     if output is not None:
         folder = prepare_output(output)
         write_table(folder / "quality.csv", report.table)
-        write_quality_page(folder / "quality.html", report, name, pictures)
+        write_page(folder / "quality.html", quality_page(report, name, pictures))
     return report
 
 

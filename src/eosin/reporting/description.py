@@ -9,7 +9,7 @@ from __future__ import annotations
 from eosin.core.text import listing, percent, quantity
 from eosin.recipe import Recipe
 from eosin.recipe.schema import EMBEDDING
-from eosin.reporting.formatting import times
+from eosin.reporting.formatting import capitalised, times
 from eosin.reporting.train_test_overlap import has_units, unit_name
 from eosin.runs.finished import FinishedRun
 
@@ -41,8 +41,8 @@ def description(run: FinishedRun) -> str:
     return " ".join(
         (
             f"{_network(recipe)} {_origin(recipe)} on {data_words(run)}.",
-            f"{_capitalised(_division(run, recipe))}.",
-            f"{_capitalised(_preparation(recipe))}; seed {recipe.seed}.",
+            f"{capitalised(_division(run, recipe))}.",
+            f"{capitalised(_preparation(recipe))}; seed {recipe.seed}.",
         )
     )
 
@@ -112,7 +112,3 @@ def _preparation(recipe: Recipe) -> str:
         of = f"stain normalised by {stain.method} for each {stain.unit}"
     policy = "no augmentation" if augment.policy == "none" else f"augmentation {augment.policy}"
     return f"{of}; {policy}"
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]

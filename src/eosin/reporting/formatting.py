@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from markupsafe import Markup, escape
 
 from eosin.artifacts.metrics import Metric
@@ -106,3 +108,26 @@ def times(magnification: str) -> str:
     if not all(part.replace(".", "", 1).isdecimal() for part in parts):
         return magnification
     return " + ".join(f"{part}×" for part in parts)
+
+
+def capitalised(text: str) -> str:
+    """Capitalise the first letter; the others stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str | None) -> str:
+    """Make a sentence of a reason: a capital letter first, one full stop last; empty stays."""
+    return f"{capitalised(text.rstrip('.'))}." if text else ""
+
+
+def part_name(name: str) -> str:
+    """Return the display name of a subset: folds count from 1."""
+    repeat, dash, fold = name.partition("-")
+    if dash and repeat.isdecimal() and fold.isdecimal():
+        return f"Repeat {int(repeat) + 1}, fold {int(fold) + 1}"
+    return name.capitalize()
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return the ``data:`` URI of an image's bytes."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

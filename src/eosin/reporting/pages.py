@@ -1,46 +1,47 @@
-"""HTML page of one run."""
+"""Pages: which topics stand on which page, and on the terminal, in which order."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from eosin.core.text import listing
-from eosin.reporting.card import save_card
+from eosin.artifacts.comparison import Comparison
+from eosin.artifacts.integrity import replace_texts
+from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ComparisonFolder, ModelFolder, RunFolder
+from eosin.artifacts.metrics import SplitMetrics
+from eosin.artifacts.versioned import read_document
+from eosin.core.errors import ArtifactError
+from eosin.core.files import write_bytes
+from eosin.core.text import quantity
+from eosin.reporting.card.cautions import cautions, failures, licences, use
+from eosin.reporting.card.items import reporting_items
 from eosin.reporting.description import description, title
-from eosin.reporting.rendering import render, write_figures, write_page
-from eosin.reporting.sections import calibration, decisions, exploration, provenance
-from eosin.reporting.sections import decisions as abstention
-from eosin.reporting.sections.calibration import histogram_figure, reliability_figure
-from eosin.reporting.sections.decisions import decision_curve_figure
-from eosin.reporting.sections.drift import drift_figures, drift_table, drift_words
-from eosin.reporting.sections.exploration import distribution_figure
-from eosin.reporting.sections.intervals import Series, interval_figure
-from eosin.reporting.sections.provenance import stain_table
-from eosin.reporting.sections.ranking import precision_recall_figure, roc_figure
-from eosin.reporting.sections.results import (
-    confusion_figure,
-    headline_tables,
-    members_table,
-    other_tables,
-    part_tables,
-    patients_table,
-    scores_of,
+from eosin.reporting.formatting import amount, metric_text
+from eosin.reporting.outline import Facts, Page, Section, Text
+from eosin.reporting.rendering import to_html, to_markdown, to_terminal, write_figures, write_page
+from eosin.reporting.sections import (
+    abstention,
+    audit,
+    calibration,
+    compared,
+    costs,
+    curves,
+    data,
+    decisions,
+    differences,
+    drift,
+    model,
+    protocols,
+    provenance,
+    ranges,
+    results,
+    split,
+    subgroups,
+    training,
 )
-from eosin.reporting.sections.training import balance_table, balance_words, learning_figures
-from eosin.reporting.style import RenderedFigure
-from eosin.reporting.thumbnails import colour_words, tiles
-from eosin.reporting.train_test_overlap import (
-    caution,
-    has_units,
-    split_name,
-    threshold_text,
-    units,
-    verdict,
-)
+from eosin.reporting.train_test_overlap import verdict
 from eosin.runs.finished import FinishedRun, read_run
-
-T = TypeVar("T")
 
 
 def write_report(run: Path) -> Path:
@@ -52,114 +53,197 @@ def write_report(run: Path) -> Path:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
         OutputError: The page cannot be written.
     """
-    gathered = read_run(Path(run))
-    figures = _figures(gathered)
-    html = render("run.html.j2", **_context(gathered, figures))
-    write_figures(gathered.folder.figures, [f for group in figures.values() for f in group])
-    save_card(gathered)
-    return write_page(gathered.folder.report, html)
+    finished = read_run(Path(run))
+    page = run_page(finished)
+    write_figures(finished.folder.figures, page.sections)
+    _save_card(finished)
+    return write_page(finished.folder.report, page)
 
 
-def _figures(run: FinishedRun) -> dict[str, list[RenderedFigure]]:
-    """Draw the figures, by section."""
-    evaluated = run.evaluated
-    headline = interval_figure(
-        [Series("Image", evaluated.image)],
-        name="headline",
-        caption=f"Metrics of the {split_name(run)} with their 95 % intervals.",
-    )
-    counts = exploration.label_counts(run)
-    histories = [fold.history for fold in run.folds if fold.history is not None]
-    if run.history is not None:
-        histories = [run.history]
-    return {
-        "headline": _present(headline),
-        "distribution": (
-            [distribution_figure(counts, exploration.label_order(run))] if counts else []
+def run_page(run: FinishedRun) -> Page:
+    """Return the page of one run."""
+    threshold = decisions.section(run)
+    version = f" {run.environment.eosin}" if run.environment else ""
+    return Page(
+        kind="Eosin report",
+        name=title(run),
+        tab=f"{title(run)} · Eosin report",
+        verdict=verdict(run),
+        masthead=Section("", audit.not_checked(run.audit), Text(description(run), look="about")),
+        simulated=run.simulated,
+        sections=(
+            results.section(run),
+            drift.section(run),
+            data.section(run),
+            split.section(run),
+            audit.section(run),
+            training.section(run),
+            curves.section(run),
+            calibration.section(run, with_scores=not threshold),
+            threshold,
+            abstention.section(run),
+            subgroups.section(run),
+            subgroups.mistakes(run),
+            provenance.section(run),
         ),
-        "learning": learning_figures(histories) if histories else [],
-        "drift": drift_figures(run),
-        **_evaluation_figures(run),
-    }
-
-
-def _evaluation_figures(run: FinishedRun) -> dict[str, list[RenderedFigure]]:
-    scores, evaluated = scores_of(run), run.evaluated
-    confusion = [confusion_figure(evaluated.confusion)] if evaluated.confusion.labels else []
-    curve = _present(decision_curve_figure(evaluated))
-    if scores is None:
-        return {"judging": confusion, "calibration": [], "decisions": curve}
-    curves = _present(roc_figure(scores, evaluated), precision_recall_figure(scores, evaluated))
-    reliability, histogram = (
-        reliability_figure(scores, evaluated),
-        histogram_figure(scores, evaluated),
+        footer=f"Made by Eosin{version} from the run folder alone.",
     )
-    # The histogram of scores is shown beside the threshold, if there is one.
-    is_cut = bool(decisions.threshold_words(run))
-    return {
-        "judging": [*confusion, *curves],
-        "calibration": [reliability] if is_cut else [reliability, histogram],
-        "decisions": [histogram, *curve] if is_cut else curve,
-    }
 
 
-def _present(*found: T | None) -> list[T]:
-    return [one for one in found if one is not None]
+def write_card(run: Path, pending: Mapping[str, Any] | None = None) -> None:
+    """Write ``model/card.html`` and ``model/card.md`` from the run folder; nothing without a model.
+
+    Args:
+        run: The run folder.
+        pending: Documents of the finished run that are not written yet, by
+            the names of :class:`~eosin.runs.finished.FinishedRun`.
+
+    Raises:
+        ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
+        OutputError: The card cannot be written.
+    """
+    if pending is None:
+        return _save_card(read_run(Path(run)))
+    finished = FinishedRun(Path(run))
+    vars(finished).update(pending)
+    return _save_card(finished)
 
 
-def _context(run: FinishedRun, figures: dict[str, list[RenderedFigure]]) -> dict[str, Any]:
-    patients, n_left_out = patients_table(run)
-    by_part = part_tables(run)
-    return {
-        "run": run,
-        "figures": figures,
-        "title": title(run),
-        "description": description(run),
-        "verdict": verdict(run),
-        "caution": caution(run),
-        "unchecked": run.audit.unchecked if run.audit else "",
-        "units": units(run),
-        "has_units": has_units(run),
-        "has_patients": run.evaluated.n_patients is not None,
-        "split_name": split_name(run),
-        "threshold": threshold_text(run),
-        "members_table": members_table(run),
-        "headline_tables": headline_tables(run),
-        "other_tables": other_tables(run),
-        "drift_words": drift_words(run),
-        "drift_table": drift_table(run),
-        "availability": exploration.availability(run),
-        "label_table": exploration.label_table(run),
-        "magnification_table": exploration.magnification_table(run),
-        "skipped_table": exploration.skipped_table(run),
-        "stain_table": stain_table(run),
-        "colours": colour_words(run),
-        "examples": tiles(run, "example"),
-        "before": tiles(run, "before"),
-        "augmented": tiles(run, "augmented"),
-        "mistakes": tiles(run, "mistake"),
-        "split_words": exploration.split_words(run),
-        "split_table": exploration.split_table(run),
-        "balance_words": balance_words(run),
-        "balance_table": balance_table(run),
-        "groups": exploration.groups_by_part(run),
-        "audit_words": provenance.audit_words(run),
-        "findings": provenance.findings(run),
-        "folds_table": provenance.folds_table(run),
-        "calibration_words": calibration.calibration_words(run),
-        "calibration_table": calibration.calibration_table(run),
-        "bins_table": calibration.bins_table(run),
-        "threshold_words": decisions.threshold_words(run),
-        "decisions_table": decisions.decisions_table(run),
-        "prevalence_words": decisions.prevalence_words(run),
-        "abstention_words": abstention.abstention_words(run),
-        "abstention_tables": _present(abstention.coverage_table(run), abstention.kept_table(run)),
-        "part_tables": by_part,
-        "parts_title": f"By {listing(table.columns[0].lower() for table in by_part)}",
-        "patients_table": patients,
-        "n_patients_left_out": n_left_out,
-        "dataset_facts": provenance.dataset_facts(run),
-        "model_facts": provenance.model_facts(run),
-        "environment_facts": provenance.environment_facts(run),
-        "commands": provenance.rerun_commands(run),
-    }
+def _save_card(run: FinishedRun) -> None:
+    if run.model is None:
+        return
+    page, folder = card_page(run), ModelFolder(run.folder.model)
+    replace_texts(folder, {folder.card: to_html(page), folder.card_text: to_markdown(page)})
+
+
+def card_page(run: FinishedRun) -> Page:
+    """Return the model card of a run, without patient names or paths."""
+    warnings = (Text("", look="caution", head=text) for text in cautions(run))
+    return Page(
+        kind="Model card · research use only",
+        name=title(run),
+        tab=f"{title(run)} · Eosin model card",
+        simulated=run.simulated,
+        look="wordy",
+        sections=(
+            # Cautions stand before any number.
+            Section("", *warnings, description(run), Text(verdict(run), look="lead")),
+            model.brief(run),
+            use(run),
+            data.brief(run),
+            licences(run),
+            training.brief(run),
+            results.brief(run),
+            decisions.brief(run),
+            calibration.brief(run),
+            abstention.brief(run),
+            failures(run),
+            reporting_items(run),
+        ),
+        footer="Made by Eosin from the run folder alone; the same stands in card.md.",
+    )
+
+
+def write_comparison_page(folder: Path) -> Path:
+    """Write ``comparison.html`` from ``comparison.json`` in an output folder of ``compare``.
+
+    Raises:
+        ArtifactError: The folder holds no comparison.
+        OutputError: The page cannot be written.
+    """
+    place = ComparisonFolder(Path(folder))
+    comparison = read_document(place.document, Comparison)
+    return write_page(place.page, comparison_page(comparison, place.root.resolve().name))
+
+
+def comparison_page(comparison: Comparison, name: str) -> Page:
+    """Return the page of a comparison; ``name`` is its title."""
+    n_runs = len(comparison.runs)
+    return Page(
+        kind=f"Eosin report · {n_runs} runs compared",
+        name=name,
+        tab=f"{name}: {n_runs} runs compared · Eosin report",
+        verdict=differences.headline(comparison),
+        simulated=any(run.simulated for run in comparison.runs),
+        sections=(
+            differences.preface(comparison),
+            costs.section(comparison),
+            differences.section(comparison),
+            ranges.section(comparison),
+            costs.light(comparison),
+            compared.section(comparison),
+        ),
+        footer="Made by Eosin from comparison.json alone.",
+    )
+
+
+def write_protocols_page(folder: Path) -> Path:
+    """Join ``DIR/strict`` and ``DIR/as-published`` in one page, ``DIR/report.html``.
+
+    A run without a page gets one, so that the links work.
+
+    Raises:
+        ArtifactError: One of the two runs is missing or damaged.
+        OutputError: The page cannot be written.
+    """
+    root, both = RunFolder(Path(folder)), _read_protocols(Path(folder))
+    for protocol in both:
+        if not protocol.run.folder.report.exists():
+            write_report(protocol.run.root)
+    page = protocols.protocols_page(Path(folder).resolve().name, *both)
+    write_figures(root.figures, page.sections)
+    return write_page(root.report, page)
+
+
+def protocols_figure(folder: Path, path: Path) -> Path:
+    """Write the dot-and-interval chart of both splits in ``folder``, with a title, as PNG.
+
+    Raises:
+        ArtifactError: A run is missing or damaged, or they have no metric to draw.
+        OutputError: The figure cannot be written.
+    """
+    chart = protocols.chart(_read_protocols(Path(folder)), "The same model under two splits")
+    if chart is None:
+        raise ArtifactError(f"the runs in {folder} have no metric with a value to draw")
+    write_bytes(Path(path), chart.png)
+    return Path(path)
+
+
+def _read_protocols(folder: Path) -> tuple[protocols.Protocol, protocols.Protocol]:
+    strict, published = (
+        protocols.protocol(key, read_run(folder / key)) for key in (STRICT, AS_PUBLISHED)
+    )
+    return strict, published
+
+
+def format_split(name: str, split: SplitMetrics) -> list[str]:
+    """Return the results of one split for the terminal."""
+    patients = "unknown patients"
+    if split.n_patients is not None:
+        patients = quantity(split.n_patients, "patient")
+    images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
+    facts = (
+        *results.headline_facts(split),
+        *decisions.terminal_facts(split),
+        *calibration.terminal_facts(split),
+        *abstention.terminal_facts(split),
+        *results.support_facts(split),
+    )
+    return to_terminal(Section(f"{name}: {images}, {patients}, {groups}", Facts(facts)))
+
+
+def format_comparison(comparison: Comparison) -> list[str]:
+    """Return the terminal output of a comparison, as lines."""
+    lines = [f"{compared.units(comparison)} in common", differences.headline(comparison)]
+    runs = compared.honest(comparison)
+    runs += [run for run in comparison.runs if run not in runs]
+    width = max(len(run.name) for run in runs)
+    for run in runs:
+        size = run.deployed.onnx_bytes
+        time = run.deployed.latency
+        shown = [f"{compared.label(comparison)} {metric_text(run.image[comparison.metric])}"]
+        shown += [f"{amount(size / 1e6, 1)} MB"] if size else []
+        shown += [f"{1e3 * time.median:.1f} ms an image"] if time else []
+        shown += ["flattered: it saw what it was evaluated on"] if run.is_flattered else []
+        lines.append(f"  {run.name:<{width}}  {', '.join(shown)}")
+    return lines + [f"caution  {head} {words}" for head, words in compared.cautions(comparison)]

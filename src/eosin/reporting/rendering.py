@@ -1,35 +1,43 @@
-"""Templates, tables and footnotes of the pages, and the files they are written to."""
+"""Renderers of an outline: HTML page, Markdown and terminal."""
 
 from __future__ import annotations
 
-import string
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.artifacts.model import RESEARCH_USE_ONLY
 from eosin.core.files import write_bytes, write_text
-from eosin.core.text import count
-from eosin.metrics.catalogue import METRIC_NAMES
-from eosin.reporting.formatting import ABSENT, breakable, metric_label, metric_text
-from eosin.reporting.style import RenderedFigure
-from eosin.reporting.thumbnails import data_uri
+from eosin.reporting.formatting import breakable, data_uri
+from eosin.reporting.outline import (
+    Block,
+    Cell,
+    Code,
+    Facts,
+    Figures,
+    Page,
+    Points,
+    RenderedFigure,
+    Section,
+    Table,
+    Text,
+)
 
 #: Caution above every number that was measured on simulated images.
 SIMULATED = (
     "Simulated data. These images were computed, not taken from patients: the numbers show that"
     " the software works and say nothing about any disease."
 )
+#: Where Markdown finds a figure's file.
+Link = Callable[[RenderedFigure], str]
 
 
-def render(template: str, **context: Any) -> str:
-    """Render a template; every value is escaped, since class names and paths are user input."""
+def to_html(page: Page) -> str:
+    """Render a page; every value is escaped, since class names and paths are user input."""
     environment = Environment(
         loader=PackageLoader("eosin.reporting"),
         autoescape=True,
@@ -37,137 +45,101 @@ def render(template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["research_use_only"] = RESEARCH_USE_ONLY
-    environment.globals["simulated_data"] = SIMULATED
     environment.filters["breakable"] = breakable
-    environment.filters["figure_uri"] = lambda thumbnail: data_uri(thumbnail.png, "png")
+    environment.filters["figure_uri"] = lambda figure: data_uri(figure.png, "png")
     css = resources.files("eosin.reporting").joinpath("templates/style.css")
-    # The style sheet is this package's own text and must not be escaped.
-    style = Markup(css.read_text(encoding="utf-8"))  # noqa: S704
-    return environment.get_template(template).render(style=style, **context)
+    banners = {"": RESEARCH_USE_ONLY, **({"simulated": SIMULATED} if page.simulated else {})}
+    return environment.get_template("page.html.j2").render(
+        page=page,
+        # The style sheet is this package's own text and must not be escaped.
+        style=Markup(css.read_text(encoding="utf-8")),  # noqa: S704
+        banners={look: text.partition(".") for look, text in banners.items()},
+        research_use_only=RESEARCH_USE_ONLY,
+    )
 
 
-def write_page(path: Path, html: str) -> Path:
-    """Write a page atomically."""
-    write_text(path, html)
+def write_page(path: Path, page: Page) -> Path:
+    """Write a page as self-contained HTML, atomically.
+
+    Raises:
+        OutputError: The page cannot be written.
+    """
+    write_text(path, to_html(page))
     return path
 
 
-def write_figures(folder: Path, pictures: list[RenderedFigure]) -> None:
-    """Write each figure as ``<name>.png``, atomically."""
-    for thumbnail in pictures:
-        write_bytes(folder / f"{thumbnail.name}.png", thumbnail.png)
+def write_figures(folder: Path, sections: Iterable[Section]) -> None:
+    """Write each figure of the sections as ``<name>.png``, atomically."""
+    for section in sections:
+        for figure in section.figures():
+            write_bytes(folder / f"{figure.name}.png", figure.png)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Cell of a table: text, letter of its footnote and link target, empty without one."""
-
-    text: str
-    mark: str = ""
-    href: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Table of a page; the first column names the rows.
-
-    ``texts`` holds the indices of columns of text, aligned left; all others are numbers.
-    """
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[tuple[str, str], ...] = ()
-    texts: frozenset[int] = frozenset({0})
-
-    @property
-    def has_gaps(self) -> bool:
-        """Return True if a cell is empty."""
-        return any(cell.text == ABSENT for row in self.rows for cell in row)
+def to_markdown(page: Page) -> str:
+    """Render a page without figures as Markdown, with the same text as the HTML page."""
+    lines = [f"# {_plain(page.name)}: {page.kind.partition(' · ')[0].lower()}"]
+    lines += [f"> **{RESEARCH_USE_ONLY}**", *([f"> **{SIMULATED}**"] if page.simulated else [])]
+    for _, section in page.entries():
+        lines += section_to_markdown(section)
+    return "\n\n".join(lines) + "\n"
 
 
-@dataclass
-class Footnotes:
-    """Footnotes of a table: one letter per distinct reason."""
-
-    marks: dict[str, str] = field(default_factory=dict)
-
-    def cell(self, metric: Metric | None) -> Cell:
-        """Return the cell of a metric, with the letter of its footnote."""
-        if metric is None or not metric.reason:
-            return Cell(metric_text(metric))
-        return Cell(metric_text(metric), self.marks.setdefault(metric.reason, self._next()))
-
-    def _next(self) -> str:
-        letters, position = string.ascii_lowercase, len(self.marks)
-        mark = letters[position % len(letters)]
-        return mark if position < len(letters) else letters[position // len(letters) - 1] + mark
-
-    @property
-    def notes(self) -> tuple[tuple[str, str], ...]:
-        """Return all footnotes in order."""
-        return tuple((mark, reason) for reason, mark in self.marks.items())
+def section_to_markdown(section: Section, link: Link | None = None, depth: int = 2) -> list[str]:
+    """Render a section as paragraphs of Markdown; figures only with a ``link``, no thumbnails."""
+    lines = [f"{'#' * depth} {_plain(section.title)}"] if section.title else []
+    for block in section.content:
+        if isinstance(block, Section):
+            lines += section_to_markdown(block, link, depth + 1)
+        elif isinstance(block, Table):
+            lines += _table(block)
+        elif isinstance(block, Figures) and link is not None:
+            for figure in block.items:
+                lines += [f"![{figure.alt}]({link(figure)})", _plain(figure.caption)]
+        else:
+            lines += _block(block)
+    return lines
 
 
-def text_table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str | int]],
-    *,
-    texts: Iterable[int] = (0,),
-) -> Table:
-    """Build a table of plain cells; whole numbers get a thousands separator."""
-    return Table(
-        caption,
-        tuple(columns),
-        tuple(
-            tuple(Cell(count(cell) if isinstance(cell, int) else cell) for cell in row)
-            for row in rows
-        ),
-        texts=frozenset(texts),
-    )
+def _block(block: Block) -> Iterator[str]:
+    if isinstance(block, Facts):
+        yield "\n".join(f"- **{_plain(key)}**: {_plain(value)}" for key, value in block.items)
+    elif isinstance(block, Points):
+        yield "\n".join(f"- {_cell(cell)}" for cell in block.items)
+    elif isinstance(block, Code):
+        yield f"```\n{block.text}\n```"
+    elif isinstance(block, Text):
+        head = f"**{_plain(block.head)}**" if block.head else ""
+        yield " ".join(filter(None, (head, _plain(block.text))))
+    elif isinstance(block, str):
+        yield _plain(block)
 
 
-def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table:
-    """Build the table of all metrics, one column per block, by heading."""
-    notes = Footnotes()
-    further = [name for block in blocks.values() for name in block if name not in METRIC_NAMES]
-    names = [
-        name
-        for name in (*METRIC_NAMES, *dict.fromkeys(further))
-        if any(name in block for block in blocks.values())
-    ]
-    rows = tuple(
-        (Cell(metric_label(name)), *(notes.cell(block.get(name)) for block in blocks.values()))
-        for name in names
-    )
-    return Table(caption, ("Metric", *blocks), rows, notes.notes)
+def _table(table: Table) -> Iterator[str]:
+    yield _plain(table.caption)
+    rules = [":--" if index in table.texts else "--:" for index in range(len(table.columns))]
+    rows = [[_plain(name) for name in table.columns], rules]
+    rows += [[_cell(cell) for cell in row] for row in table.rows]
+    yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    if table.notes:
+        yield "\n".join(f"- \\[{mark}\\] {_plain(reason)}" for mark, reason in table.notes)
 
 
-def block_table(
-    caption: str,
-    first: str,
-    blocks: Mapping[str, MetricBlock],
-    wanted: Sequence[str],
-    sizes: Mapping[str, int] | None = None,
-) -> Table | None:
-    """Build a table with one row per block, e.g. per magnification; ``None`` without blocks.
+def _cell(cell: Cell) -> str:
+    text = f"[{_plain(cell.text)}]({cell.href})" if cell.href else _plain(cell.text)
+    return f"{text} \\[{cell.mark}\\]" if cell.mark else text
 
-    ``first`` is the heading of the first column. Of the ``wanted`` metrics only those of some block
-    are shown; ``sizes`` are the images of each row, if known.
-    """
-    if not blocks:
-        return None
-    notes = Footnotes()
-    names = [name for name in wanted if any(name in block for block in blocks.values())]
-    rows = []
-    for key, block in blocks.items():
-        size = [Cell(count(sizes[key]) if key in sizes else ABSENT)] if sizes else []
-        rows.append((Cell(key), *size, *(notes.cell(block.get(name)) for name in names)))
-    columns = (
-        first,
-        *(("Images",) if sizes else ()),
-        *(metric_label(name, short=True) for name in names),
-    )
-    return Table(caption, columns, tuple(rows), notes.notes)
+
+def _plain(text: str) -> str:
+    """Escape text for Markdown: class names are data."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
+
+
+def to_terminal(section: Section) -> list[str]:
+    """Render a section as lines for the terminal: its title, facts in two columns, text."""
+    lines = [section.title] if section.title else []
+    for block in section.content:
+        if isinstance(block, Facts):
+            lines += [f"  {name:<18} {value}" for name, value in block.items]
+        elif isinstance(block, str):
+            lines.append(block)
+    return lines

@@ -11,7 +11,6 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from eosin.reporting.formatting import shorten
+from eosin.reporting.outline import RenderedFigure
 
 #: Okabe–Ito without yellow, which is too faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -91,21 +91,6 @@ _STYLE: Any = {
 }
 
 
-@dataclass(frozen=True)
-class RenderedFigure:
-    """Rendered figure: PNG, text alternative with its numbers, and caption.
-
-    Width and height are those on the page; the PNG has twice as many pixels per side.
-    """
-
-    name: str
-    png: bytes
-    alt: str
-    caption: str
-    width_px: int
-    height_px: int
-
-
 @contextmanager
 def house_style() -> Iterator[None]:
     """Use Eosin's matplotlib style inside the block; restore the settings after it."""
@@ -119,11 +104,13 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    """Return a figure with one panel, unknown to pyplot."""
-    figure = Figure(figsize=(width_in, height_in))
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+@contextmanager
+def drawing(width_in: float, height_in: float) -> Iterator[tuple[Figure, Axes]]:
+    """Yield a figure with one panel, unknown to pyplot, and its panel, in Eosin's style."""
+    with house_style():
+        figure = Figure(figsize=(width_in, height_in))
+        FigureCanvasAgg(figure)
+        yield figure, figure.add_subplot()
 
 
 def render_figure(figure: Figure, name: str, *, alt: str, caption: str) -> RenderedFigure:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -14,7 +12,8 @@ from eosin.artifacts.integrity import damaged
 from eosin.artifacts.run import SampleThumbnail
 from eosin.core.files import read_file
 from eosin.core.text import listing
-from eosin.reporting.formatting import number, times
+from eosin.reporting.formatting import data_uri, number, times
+from eosin.reporting.outline import Tile, Tiles
 from eosin.runs.finished import FinishedRun
 
 #: Larger thumbnails are scaled down: a page should fit into an e-mail.
@@ -26,23 +25,6 @@ _MOST = 36
 #: Names of the colours in which :func:`eosin.images.preprocess.to_thumbnail` overlays fluorescence
 #: channels.
 COLOUR_NAMES = ("blue", "red", "green", "yellow", "magenta", "cyan")
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Thumbnail as a ``data:`` URI, with its text alternative, title and further lines."""
-
-    src: str
-    width: int
-    height: int
-    alt: str
-    title: str
-    lines: tuple[str, ...]
-
-
-def data_uri(data: bytes, kind: str) -> str:
-    """Return the ``data:`` URI of an image's bytes."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def colour_words(run: FinishedRun) -> str:
@@ -58,13 +40,13 @@ def colour_words(run: FinishedRun) -> str:
     return f"{text} Not shown: {listing(left_out)}." if left_out else text
 
 
-def tiles(run: FinishedRun, role: str) -> list[Tile]:
+def tiles(run: FinishedRun, role: str) -> Tiles:
     """Return the thumbnails of one role.
 
     Raises:
         ArtifactError: A thumbnail is damaged.
     """
-    return [_tile(run, thumbnail) for thumbnail in run.role(role)[:_MOST]]
+    return Tiles([_tile(run, thumbnail) for thumbnail in run.role(role)[:_MOST]])
 
 
 def read_thumbnail(path: Path) -> Image.Image:
@@ -95,14 +77,8 @@ def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str])
     stream = io.BytesIO()
     # No chroma subsampling: these thumbnails are looked at for their stain.
     image.save(stream, format="JPEG", quality=90, subsampling=0)
-    return Tile(
-        src=data_uri(stream.getvalue(), "jpeg"),
-        width=image.width,
-        height=image.height,
-        alt=alt,
-        title=title,
-        lines=tuple(lines),
-    )
+    src = data_uri(stream.getvalue(), "jpeg")
+    return Tile(src, image.width, image.height, alt, title, tuple(lines))
 
 
 def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:

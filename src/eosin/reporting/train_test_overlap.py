@@ -10,7 +10,14 @@ from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.text import count, quantity
 from eosin.core.types import SPLITS
 from eosin.metrics.catalogue import LEADING
-from eosin.reporting.formatting import metric_label, metric_text, number, source_words
+from eosin.reporting.formatting import (
+    capitalised,
+    metric_label,
+    metric_text,
+    number,
+    sentence,
+    source_words,
+)
 from eosin.runs.finished import FinishedRun
 
 #: Caution for external images that a model folder alone was evaluated on.
@@ -136,9 +143,7 @@ def units(run: FinishedRun) -> str:
     images = quantity(evaluated.n_images, "stack" if is_fused else "image")
     if evaluated.n_patients is not None:
         return f"{images} of {quantity(evaluated.n_patients, 'patient')}"
-    if evaluated.n_groups != evaluated.n_images:
-        return f"{images} of {quantity(evaluated.n_groups, 'group')}"
-    return images
+    return f"{images} of {quantity(evaluated.n_groups, 'group')}" if has_units(run) else images
 
 
 def unit_name(run: FinishedRun) -> str:
@@ -152,16 +157,12 @@ def verdict(run: FinishedRun) -> str:
     """Return the verdict: one sentence with the leading metric and its data."""
     lead = leading_metric(run.evaluated.image)
     if lead is None:
-        return f"No headline number: {_why_none(run)} (evaluated on {units(run)})."
+        first = run.evaluated.image.get(LEADING[0])
+        why = (first.reason if first else None) or "nothing could be measured"
+        return f"No headline number: {why} (evaluated on {units(run)})."
     name, metric = lead
-    label = leading_name(name, run)
     value = metric_text(metric) + (", without an interval," if metric.low is None else "")
-    return f"{label[0].upper()}{label[1:]} {value} on {units(run)}{_seen(run)}."
-
-
-def _why_none(run: FinishedRun) -> str:
-    metric = run.evaluated.image.get(LEADING[0])
-    return (metric.reason if metric else None) or "nothing could be measured"
+    return f"{capitalised(leading_name(name, run))} {value} on {units(run)}{_seen(run)}."
 
 
 def _seen(run: FinishedRun) -> str:
@@ -172,18 +173,13 @@ def _seen(run: FinishedRun) -> str:
     if found is None:
         return f" (split “{run.split}”)"
     if found.n_groups:
-        return (
-            f"{outside}, {count(found.n_groups)} of which {_unit_plural(run, found.n_groups)} "
-            "the model also saw in training"
-        )
+        seen = f"{count(found.n_groups)} of which {unit_name(run)}"
+        many = "" if found.n_groups == 1 else "s"
+        return f"{outside}, {seen}{many} the model also saw in training"
     other = " — but the leak audit found shared material" if run.audit and run.audit.leaks else ""
     if run.split == OUT_OF_FOLD:
         return f", each evaluated by a model that never saw it{other}"
     return f" the model never saw{other}"
-
-
-def _unit_plural(run: FinishedRun, n: int) -> str:
-    return unit_name(run) if n == 1 else unit_name(run) + "s"
 
 
 def has_units(run: FinishedRun) -> bool:
@@ -198,19 +194,15 @@ def caution(run: FinishedRun) -> tuple[str, str] | None:
         return None
     metric = lead[1]
     if metric.low is None:
-        return "The headline number has no interval.", _sentence(metric.reason or "unknown why")
+        return "The headline number has no interval.", sentence(metric.reason or "unknown why")
     # Images are resampled singly: their correlation within a patient is not seen.
     alone = (
         "No patient, slide or other group is known, so each image stands for itself. Where images"
         " share one, this interval is too narrow, and the split may have torn them apart."
     )
-    reasons = [_sentence(metric.reason)] if metric.reason else []
+    reasons = [sentence(metric.reason)] if metric.reason else []
     reasons += [] if has_units(run) else [alone]
     return ("What the interval rests on.", " ".join(reasons)) if reasons else None
-
-
-def _sentence(reason: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def threshold_text(run: FinishedRun) -> str:

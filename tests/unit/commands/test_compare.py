@@ -22,7 +22,8 @@ from eosin.core.types import Samples
 from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.recipe import recipe_from_dict, recipe_to_toml
 from eosin.recipe.schema import EvaluateSection
-from eosin.reporting.significance import cautions, headline
+from eosin.reporting.sections.compared import cautions
+from eosin.reporting.sections.differences import headline
 
 CLASSES = ("benign", "malignant")
 

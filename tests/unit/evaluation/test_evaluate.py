@@ -10,7 +10,7 @@ from eosin.artifacts.metrics import Threshold, read_metrics, write_metrics
 from eosin.evaluation import Evaluated, evaluate_predictions, tune_threshold
 from eosin.metrics import METRIC_NAMES
 from eosin.recipe.schema import EvaluateSection
-from eosin.reporting.rendering import headline_table
+from eosin.reporting.outline import headline_table
 
 SECTION = EvaluateSection(resamples=100, alpha=0.3)
 # Eight images of four patients; the probability of the positive class (malignant) of each.

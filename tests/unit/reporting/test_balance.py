@@ -6,7 +6,7 @@ from tests.tiny_runs import relist
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.run import BalanceReport, ClassBalance
 from eosin.artifacts.versioned import write_document
-from eosin.reporting.sections.training import balance_table, balance_words
+from eosin.reporting.sections.split import balance_table, balance_words
 from eosin.runs.finished import read_run
 
 

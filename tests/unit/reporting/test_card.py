@@ -13,11 +13,11 @@ from tests.tiny_runs import edit, relist
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.model import TransferStage
-from eosin.reporting.card import answers, card_of, write_card
 from eosin.reporting.card.cautions import consequence, failure_points, licences
-from eosin.reporting.card.items import ITEMS
-from eosin.reporting.card.sections import abstention
+from eosin.reporting.card.items import ITEMS, answers
 from eosin.reporting.formatting import metric_text
+from eosin.reporting.pages import card_page, write_card
+from eosin.reporting.sections import abstention
 from eosin.reporting.train_test_overlap import train_test_overlap
 from eosin.runs.finished import read_run
 
@@ -155,12 +155,12 @@ def test_class_names_are_no_markup(copy_of):
 
 def test_every_answer_comes_from_the_run(whole):
     full, nothing = read_run(whole), hollow(whole)
-    asked = [item for item in ITEMS if item.tell]
-    assert [item.name for item in asked if item.tell(nothing)] == []
-    assert [item.name for item in asked if not item.tell(full)] == []
+    asked = {item.answer for item in ITEMS if item.answer}
+    assert {name for name, text in answers(nothing).items() if text} == set()
+    assert {name for name, text in answers(full).items() if text} == asked
     # What a run is evaluated on is of its own source: how it differs, only its authors know.
     (differences,) = (item for item in ITEMS if "16" in item.tripod.split(", "))
-    assert differences.tell is None
+    assert not differences.answer
 
 
 def parse_numbers(field):
@@ -179,17 +179,17 @@ def test_every_item_of_the_guidelines_has_a_row():
 
 
 def test_answers_are_counted(whole):
-    words = card_of(read_run(whole)).sections[-1].words[0]
+    words, _, table = card_page(read_run(whole)).sections[-1].content
     n, answered, partly, rest = map(int, re.findall(r"\b\d{1,2}\b", words)[:4])
     assert (n, answered + partly + rest) == (len(ITEMS), len(ITEMS))
-    assert rest == sum(item.tell is None for item in ITEMS)
-    table = card_of(read_run(whole)).sections[-1].tables[1]
+    assert rest == sum(not item.answer for item in ITEMS)
     assert {row[-1].text for row in table.rows} == {"the study's authors"}
 
 
 def test_known_failures_are_those_of_the_run(whole):
     run = read_run(whole)
-    result = " ".join(card_of(run).sections[-2].points)
+    (points,) = card_page(run).sections[-2].content
+    result = " ".join(point.text for point in points.items)
     assert "1 image could not be read" in result
     assert run.evaluated.image["auc"].reason in result
     for part in ("class", "subtype", "magnification", "site"):
@@ -241,10 +241,10 @@ def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(run_of, refus
         metrics={"oof": evaluated},
         model=result.model.model_copy(update={"abstention": rule}),
     )
-    (words,) = abstention(run).words
+    (words,) = abstention.brief(run).content
     assert "too few in fold 1" in words
     assert (refused or "all folds") in words
-    assert ("never" in answers.refusals(run)) == bool(refused)
+    assert ("never" in answers(run)["refusals"]) == bool(refused)
     never = [text for text in failure_points(run) if text.startswith("It never abstains")]
     assert [refused in text for text in never] == ([True] if refused else [])
 
@@ -277,10 +277,10 @@ def test_a_stage_s_non_commercial_licence_holds_for_the_model(run_of):
         weights_sha256="cd",
     )
     model = result.model.model_copy(update={"transfer_chain": [stage]})
-    words = licences(changed(result, model=model)).words
-    assert "Non-commercial" in words[0]
-    assert "bach" in words[0]
-    assert licences(result).words == ()
+    warning, _ = licences(changed(result, model=model)).content
+    assert "Non-commercial" in warning
+    assert "bach" in warning
+    assert len(licences(result).content) == 1
 
 
 def test_a_run_without_a_model_gets_no_card(run):

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from eosin.artifacts.metrics import Metric
-from eosin.reporting.sections.intervals import Series, interval_figure
+from eosin.reporting.sections.results import Series, interval_figure
 
 
 def test_a_metric_below_zero_lies_inside_the_axis(on_entry):

@@ -13,7 +13,7 @@ from eosin.artifacts.comparison import (
 from eosin.artifacts.metrics import Metric
 from eosin.reporting.formatting import signed
 from eosin.reporting.sections.costs import cost_table, pareto_figures
-from eosin.reporting.significance import difference_text, outcome, p_text, turned
+from eosin.reporting.sections.differences import difference_text, outcome, p_text, turned
 from eosin.reporting.style import render_figure
 
 

@@ -14,7 +14,9 @@ from eosin.artifacts.metrics import (
     SplitMetrics,
     Threshold,
 )
-from eosin.reporting.terminal import format_abstained, format_audit, format_split
+from eosin.reporting.pages import format_split
+from eosin.reporting.sections.audit import format_audit
+from eosin.reporting.terminal import format_abstained
 
 
 def test_an_audit_that_cannot_know_of_patients_says_so():

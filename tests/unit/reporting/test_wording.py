@@ -12,17 +12,15 @@ from eosin.artifacts.profile import Drift
 from eosin.evaluation.drift import compare, describe_values
 from eosin.images.preprocess import to_thumbnail
 from eosin.reporting import write_report
-from eosin.reporting.card import answers
+from eosin.reporting.card.items import answers
 from eosin.reporting.formatting import number
-from eosin.reporting.sections import exploration
+from eosin.reporting.sections import split
+from eosin.reporting.sections.audit import audit_words
+from eosin.reporting.sections.data import dataset_facts
 from eosin.reporting.sections.decisions import decision_curve_figure
 from eosin.reporting.sections.drift import drift_table
-from eosin.reporting.sections.provenance import (
-    audit_words,
-    dataset_facts,
-    model_facts,
-    rerun_commands,
-)
+from eosin.reporting.sections.model import model_facts
+from eosin.reporting.sections.provenance import rerun_commands
 from eosin.reporting.thumbnails import COLOUR_NAMES, colour_words
 from eosin.reporting.train_test_overlap import caution, threshold_text, verdict
 from eosin.runs.finished import read_run
@@ -111,12 +109,14 @@ def test_images_without_a_group_are_a_caution_and_are_not_listed(run):
     forget_groups(run)
     result = read_run(run)
     assert "group is known" in caution(result)[1]
-    assert exploration.groups_by_part(result) == []
+    assert split.group_lists(result) == []
 
 
 def test_groups_beyond_the_limit_are_counted(run):
-    name, size, members, left_out = exploration.groups_by_part(read_run(run), most=3)[0]
-    assert (name, size, len(members), left_out) == ("Train", "16 groups", 3, "13")
+    train, *_ = split.group_lists(read_run(run), most=3)
+    assert train.title == "Train: 16 groups"
+    assert train.content[0].text.count(",") == 3
+    assert train.content[0].text.endswith(", and 13 more in split.json")
 
 
 def test_each_fold_s_threshold_is_told_and_no_threshold_is_not(run):
@@ -140,9 +140,9 @@ def test_a_threshold_by_the_lower_end_is_told_as_such(run):
 def test_where_no_group_is_known_nothing_is_said_of_groups(run):
     forget_groups(run)
     result = read_run(run)
-    assert "No group is known" in exploration.split_words(result)
-    assert "not known" in answers.disjoint(result)
-    assert "48 images" in answers.uncertainty(result)
+    assert "No group is known" in split.split_words(result)
+    assert "not known" in answers(result)["disjoint"]
+    assert "48 images" in answers(result)["uncertainty"]
 
 
 def test_a_distance_in_the_least_spread_that_matters_is_told_as_such(run_of):

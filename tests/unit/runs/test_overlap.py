@@ -23,7 +23,7 @@ from eosin.data.audit import (
     hash_files,
     join_groups,
 )
-from eosin.reporting.terminal import format_overlap
+from eosin.reporting.sections.audit import format_overlap
 from eosin.runs.finished import FinishedRun
 from eosin.runs.overlap import audit_overlap, own_leaks
 

@@ -1,5 +1,1 @@
-"""Model card: intended use, evaluation and known failures, made from a run folder alone."""
-
-from eosin.reporting.card.writing import card_of, save_card, write_card
-
-__all__ = ["card_of", "save_card", "write_card"]
+"""What the model card has alone: cautions, licences, known failures, reporting items."""

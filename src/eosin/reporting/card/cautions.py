@@ -1,21 +1,21 @@
-"""Cautions, licences and known failures of the model card."""
+"""Intended use, cautions, licences and known failures: what the model card alone has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import MetricBlock
+from eosin.artifacts.model import Embedding
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.text import count, listing, quantity
-from eosin.reporting.card.outline import Section
+from eosin.reporting.description import data_words
 from eosin.reporting.formatting import metric_text, share, times
-from eosin.reporting.rendering import text_table
-from eosin.reporting.sections import decisions, exploration
-from eosin.reporting.sections import decisions as abstention
+from eosin.reporting.outline import Cell, Points, Section, make_table
+from eosin.reporting.sections import abstention, decisions
 from eosin.reporting.sections.results import members_of
+from eosin.reporting.sections.subgroups import sizes_by
 from eosin.reporting.train_test_overlap import (
     caution,
     has_units,
@@ -42,6 +42,32 @@ SURE = 0.9
 _TOP = "By the most probable class: "
 
 
+def use(run: FinishedRun) -> Section:
+    """Return the section on intended use and what is out of scope."""
+    model = run.model
+    if model is None:
+        return Section("Use")
+    given = model.preprocessing
+    single = "images"
+    if isinstance(given, Embedding):
+        single = "rows of features, which must be computed in the very way that its own were"
+    elif given.magnifications:
+        single = "stacks"
+    is_fluorescent = model.modality == "fluorescence"
+    differing = "cells, dyes or microscope" if is_fluorescent else "tissue, stain or scanner"
+    points = (
+        "Not for diagnosis, nor for any other decision on a patient.",
+        f"Not for images of another kind than it learned from ({data_words(run)}): other"
+        f" {differing} may change what it says without a sign of it. To measure it on yours: eosin"
+        " evaluate MODEL --data MANIFEST.csv",
+        f"Not for images of anything but {listing(model.class_names)}: whatever is shown to it is"
+        " given one of these.",
+        f"It evaluates single {single}, not slides or patients.",
+    )
+    intended = f"Intended use: {model.intended_use}"
+    return Section("Use", intended, Points([Cell(point) for point in points]))
+
+
 def cautions(run: FinishedRun) -> list[str]:
     """Return the cautions, the gravest first; empty if the model itself was evaluated strictly."""
     texts = (not_strict(run), _unchecked(run), _leaks(run), _not_itself(run))
@@ -50,25 +76,17 @@ def cautions(run: FinishedRun) -> list[str]:
 
 def not_strict(run: FinishedRun) -> str:
     """Explain why no strict figure is known; empty if one is."""
-    found = train_test_overlap(run)
+    found, n_evaluated = train_test_overlap(run), quantity(run.evaluated.n_groups, unit_name(run))
     shared = found.n_groups if found else 0
-    if not shared and not _is_by_image(run):
+    if shared or _is_by_image(run):
+        both = f", and {count(shared)} of the {n_evaluated} that it was evaluated on were also"
         return (
-            ""
-            if has_units(run)
-            else (
-                "It is not known which images belong to one patient, slide or other group: whether"
-                " the figures are strict cannot be told."
-            )
+            "No strict figure is known for this model: its images were divided one by one"
+            f"{f'{both} trained on' if shared else ''}. Every figure here flatters it by an amount"
+            " that nobody knows."
         )
-    text = "No strict figure is known for this model: its images were divided one by one"
-    if shared:
-        unit = unit_name(run)
-        text += (
-            f", and {count(shared)} of the {quantity(run.evaluated.n_groups, unit)} that it was"
-            " evaluated on were also trained on"
-        )
-    return f"{text}. Every figure here flatters it by an amount that nobody knows."
+    unknown = "It is not known which images belong to one patient, slide or other group"
+    return "" if has_units(run) else f"{unknown}: whether the figures are strict cannot be told."
 
 
 def _unchecked(run: FinishedRun) -> str:
@@ -84,12 +102,9 @@ def _is_by_image(run: FinishedRun) -> bool:
 
 
 def _leaks(run: FinishedRun) -> str:
-    """Describe leaks beyond the groups that a split by image shares."""
-    kinds = leak_kinds(run)
-    if not kinds:
-        return ""
-    shown = listing(kind.replace("_", " ") for kind in kinds)
-    return f"The leak audit found shared material ({shown}), and the training went on all the same."
+    shown = listing(leak_kinds(run))
+    found = f"The leak audit found shared material ({shown})"
+    return f"{found}, and the training went on all the same." if shown else ""
 
 
 def leak_kinds(run: FinishedRun) -> list[str]:
@@ -97,10 +112,9 @@ def leak_kinds(run: FinishedRun) -> list[str]:
 
     A patient whose groups are on two sides shares no group.
     """
-    leaks = run.audit.leaks if run.audit else []
     found = (
-        leak.kind
-        for leak in leaks
+        leak.kind.replace("_", " ")
+        for leak in (run.audit.leaks if run.audit else [])
         if leak.kind != "same_group" or any(pair.how for pair in leak.pairs)
     )
     return list(dict.fromkeys(found))
@@ -110,15 +124,12 @@ def _not_itself(run: FinishedRun) -> str:
     """Explain that only an ensemble's members were evaluated; empty if it was evaluated itself."""
     if run.model is None or run.model.architecture != "ensemble" or run.split != OUT_OF_FOLD:
         return ""
+    text = "This model was not evaluated itself: "
     if members_of(run):
-        return (
-            "This model was not evaluated itself: of each image the members' networks that never"
-            " saw it were averaged, and the model averages all of them."
-        )
-    return (
-        "This model was not evaluated itself: it averages the networks of all folds, and each"
-        " figure is of single networks on images that they never saw."
-    )
+        averaged = "of each image the members' networks that never saw it were averaged"
+        return f"{text}{averaged}, and the model averages all of them."
+    single = "each figure is of single networks on images that they never saw"
+    return f"{text}it averages the networks of all folds, and {single}."
 
 
 def consequence(licence: str | None) -> str:
@@ -145,32 +156,36 @@ def licences(run: FinishedRun) -> Section:
     rows = [(name, licence, consequence(licence) + remark) for name, licence, remark in shown]
     rows.append(("This model", model.licence, "all of the above"))
     caption = "What each licence asks for, as far as its name tells."
-    table = text_table(caption, ("Of", "Licence", "Asks for"), rows, texts=(0, 1, 2))
-    return Section("Licences", words=tuple(_warnings(shown)), tables=(table,))
+    table = make_table(caption, ("Of", "Licence", "Asks for"), rows, texts=(0, 1, 2))
+    return Section("Licences", *_warnings(shown), table)
 
 
 def _warnings(shown: list[tuple[str, str, str]]) -> list[str]:
     barred = [name for name, licence, _ in shown if re.search(_ASKED[0][0], licence, re.IGNORECASE)]
     unknown = [name for name, licence, _ in shown if consequence(licence).startswith("none is")]
+    barred_text, unknown_text = (
+        f"{names[:1].lower()}{names[1:]}" for names in (listing(barred), listing(unknown))
+    )
     words = []
     if barred:
         words.append(
-            f"Non-commercial: {_named(barred)} may not be used commercially, and the model that"
+            f"Non-commercial: {barred_text} may not be used commercially, and the model that"
             " learned from it should not be either."
         )
     if unknown:
-        words.append(f"No licence is stated: {_named(unknown)}. Nothing may be taken for granted.")
+        words.append(f"No licence is stated: {unknown_text}. Nothing may be taken for granted.")
     return words
-
-
-def _named(names: list[str]) -> str:
-    text = listing(names)
-    return f"{text[:1].lower()}{text[1:]}"
 
 
 def failures(run: FinishedRun) -> Section:
     """Return the section of known failures."""
-    return Section("Known failures", points=tuple(failure_points(run)))
+    return Section("Known failures", Points([Cell(text) for text in failure_points(run)]))
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    n = len(failure_points(run))
+    return {"failing": f"{quantity(n, 'finding')} under Known failures" if n else ""}
 
 
 def failure_points(run: FinishedRun) -> list[str]:
@@ -178,24 +193,30 @@ def failure_points(run: FinishedRun) -> list[str]:
     evaluated = run.evaluated
     found = (
         _worst(run, "class", "label", evaluated.by_class, "recall"),
-        _worst(run, "subtype", "subtype", evaluated.by_subtype, "accuracy"),
-        _worst(run, "magnification", "magnification", evaluated.by_magnification, "accuracy"),
-        _worst(run, "site", "site", evaluated.by_site, "accuracy"),
+        _worst(run, "subtype", "subtype", evaluated.by_subtype),
+        _worst(run, "magnification", "magnification", evaluated.by_magnification),
+        _worst(run, "site", "site", evaluated.by_site),
         _sure_and_wrong(run),
         _lost_patients(run),
         _at_threshold(run),
         _target_missed(run),
         _no_abstention(run),
-        _interval(run),
+        " ".join(caution(run) or ()),
         _found_leaks(run),
-        _skipped(run),
+        f"{quantity(n, 'image')} could not be read and took no part."
+        if (n := len(run.skipped))
+        else "",
         _unchanged_stain(run),
     )
     return [text for text in found if text]
 
 
 def _worst(
-    run: FinishedRun, what: str, column: str, blocks: dict[str, MetricBlock], name: str
+    run: FinishedRun,
+    what: str,
+    column: str,
+    blocks: dict[str, MetricBlock],
+    name: str = "accuracy",
 ) -> str:
     """Compare the worst subgroup with the best; empty unless there are two."""
     known = {
@@ -206,11 +227,11 @@ def _worst(
     if len(known) < 2:
         return ""
     order = sorted(known, key=lambda key: known[key].value or 0.0)
-    sizes = exploration.sizes_by(run, column) or {}
+    sizes = sizes_by(run, column) or {}
 
     def shown(key: str) -> str:
         written = times(key) if column == "magnification" else key
-        n = f", {quantity(sizes[key], 'image')}" if key in sizes else ""
+        n = f", {quantity(sizes[written], 'image')}" if written in sizes else ""
         return f"{written} ({name} {metric_text(known[key])}{n})"
 
     return f"{_TOP}worst {what} {shown(order[0])}, best {shown(order[-1])}."
@@ -285,34 +306,16 @@ def _no_abstention(run: FinishedRun) -> str:
     return f"It never abstains: {rule.reason.rstrip('.')}." if rule and rule.reason else ""
 
 
-def _interval(run: FinishedRun) -> str:
-    return " ".join(caution(run) or ())
-
-
 def _found_leaks(run: FinishedRun) -> str:
-    found, kinds = train_test_overlap(run), leak_kinds(run)
-    shown = (
-        [f"{quantity(found.n_groups, 'group')} on both sides"] if found and found.n_groups else []
-    )
-    shown += [kind.replace("_", " ") for kind in kinds]
+    found, shown = train_test_overlap(run), leak_kinds(run)
+    if found and found.n_groups:
+        shown = [f"{quantity(found.n_groups, 'group')} on both sides", *shown]
     return f"Leaks that the figures above include: {', '.join(shown)}." if shown else ""
 
 
-def _skipped(run: FinishedRun) -> str:
-    n = len(run.skipped)
-    return f"{quantity(n, 'image')} could not be read and took no part." if n else ""
-
-
 def _unchanged_stain(run: FinishedRun) -> str:
-    parts: Iterable[tuple[int, int]] = (
-        [(part.n_images, sum(part.unchanged.values())) for part in run.stain.parts.values()]
-        if run.stain
-        else []
-    )
-    n, unchanged = (sum(column) for column in zip(*parts, strict=True)) if parts else (0, 0)
-    if not unchanged:
-        return ""
-    return (
-        f"The stain of {count(unchanged)} of {quantity(n, 'image')} could not be normalised: the"
-        " model sees such images as they are."
-    )
+    parts = list(run.stain.parts.values()) if run.stain else []
+    unchanged = sum(sum(part.unchanged.values()) for part in parts)
+    n = quantity(sum(part.n_images for part in parts), "image")
+    failed = f"The stain of {count(unchanged)} of {n} could not be normalised"
+    return f"{failed}: the model sees such images as they are." if unchanged else ""

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from eosin.artifacts.metrics import Calibration, SplitMetrics
+from eosin.artifacts.metrics import SplitMetrics
 from eosin.core.types import FloatArray
 from eosin.metrics import ReliabilityBins, reliability_bins
 from eosin.reporting.formatting import metric_text, number, source_words
-from eosin.reporting.rendering import Table, headline_table, text_table
-from eosin.reporting.sections.results import Scores
-from eosin.reporting.style import (
-    COLOURS,
-    HATCHES,
-    INK,
-    MUTED,
+from eosin.reporting.outline import (
+    Facts,
+    Figures,
+    Pair,
     RenderedFigure,
-    house_style,
-    new_figure,
-    render_figure,
-    series_label,
+    Section,
+    Table,
+    headline_table,
+    make_table,
+    select,
 )
+from eosin.reporting.sections.curves import Scores, scores_of
+from eosin.reporting.sections.model import model_facts
+from eosin.reporting.style import COLOURS, HATCHES, INK, MUTED, drawing, render_figure, series_label
 from eosin.runs.finished import FinishedRun
 
 #: Fewest images of a bin: in a smaller one the accuracy is unreliable.
@@ -33,11 +35,50 @@ FEW_IMAGES = 10
 _COUNTS = -0.06
 #: Counts from here on are written in thousands.
 _THOUSANDS = 10_000
-
-
 _METRICS = ("ece", "brier")
 #: Differences of the calibration error below this count as none.
 _NOTABLE = 0.005
+
+
+def section(run: FinishedRun, *, with_scores: bool) -> Section:
+    """Return the section of the page, with the histogram of scores if no other section has it."""
+    scores, metrics = scores_of(run), run.evaluated
+    figures = Figures(
+        reliability_figure(scores, metrics) if scores else None,
+        histogram_figure(scores, metrics) if scores and with_scores else None,
+    )
+    return Section(
+        "Calibration",
+        calibration_words(run),
+        figures,
+        calibration_table(run),
+        Section("The bins in numbers", bins_table(run), fold="closed"),
+    )
+
+
+def brief(run: FinishedRun) -> Section:
+    """Return the section of the card."""
+    words = calibration_words(run)
+    own = [] if words else select(model_facts(run), "Temperature")
+    return Section("Calibration", words, Facts(own))
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    stored = [f"temperature: {value}" for _, value in select(model_facts(run), "Temperature")]
+    return {"recalibration": calibration_words(run) or "".join(stored)}
+
+
+def terminal_facts(split: SplitMetrics) -> list[Pair]:
+    """Return the calibration error for the terminal."""
+    if split.calibration is None:
+        return []
+    shown = f"ece {metric_text(split.image['ece'])}"
+    raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
+    if raw is not None and raw.value is not None:
+        by = "" if temperature is None else f" (temperature {temperature:.2f})"
+        shown += f"; {number(raw.value)} before scaling{by}"
+    return [("calibration", shown)]
 
 
 def reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
@@ -45,16 +86,14 @@ def reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
     bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
     text = metric_text(metrics.image.get("ece"))
     lowest = min(0.5, 1 / len(scores.class_names))
-    with house_style():
-        figure, axes = new_figure(4.6, 4.6)
+    with drawing(4.6, 4.6) as (figure, axes):
         axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=":", label="Perfect")
         _draw_bins(axes, bins, f"Calibration error {text}")
         _write_counts(axes, bins)
         axes.set(xlim=(lowest - 0.02, 1.02), ylim=(_COUNTS - 0.06, 1.04))
         ticks = np.linspace(0, 1, 6)
         axes.set_yticks([_COUNTS, *ticks], ["Images", *(f"{tick:.1f}" for tick in ticks)])
-        axes.set_title("Reliability")
-        axes.set_xlabel("Probability of the predicted class")
+        axes.set(title="Reliability", xlabel="Probability of the predicted class")
         axes.set_ylabel("Share of right predictions")
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.1))
         return render_figure(
@@ -76,26 +115,19 @@ def _draw_bins(axes: Axes, bins: ReliabilityBins, label: str) -> None:
         area = 20 + 240 * weight / weight.max()
         axes.scatter(x, y, s=area, color=COLOURS[0], alpha=0.35, zorder=3)
     if few.any():
-        axes.scatter(
-            bins.confidence[few],
-            bins.accuracy[few],
-            s=24,
-            facecolor="white",
-            edgecolor=COLOURS[0],
-            zorder=3,
-            label=f"Fewer than {FEW_IMAGES} images",
-        )
+        style: dict[str, Any] = {"facecolor": "white", "edgecolor": COLOURS[0], "zorder": 3}
+        style["label"] = f"Fewer than {FEW_IMAGES} images"
+        axes.scatter(bins.confidence[few], bins.accuracy[few], s=24, **style)
 
 
 def _write_counts(axes: Axes, bins: ReliabilityBins) -> None:
     """Write the number of images below each bin that has some."""
     middle = (bins.edges[:-1] + bins.edges[1:]) / 2
+    style: dict[str, Any] = {"ha": "center", "va": "center", "color": MUTED, "clip_on": True}
     for x, n in zip(middle, bins.weight, strict=True):
         if n:
             shown = f"{n:.0f}" if n < _THOUSANDS else f"{n / 1000:.0f}k"
-            axes.text(
-                x, _COUNTS, shown, ha="center", va="center", fontsize=7.5, color=MUTED, clip_on=True
-            )
+            axes.text(x, _COUNTS, shown, fontsize=7.5, **style)
     axes.axhline(0, color=MUTED, linewidth=0.8)
 
 
@@ -132,19 +164,14 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
         }
         x_label, what = (f"Probability of {n}" for n in (series_label(name, 24), name))
         by = "true class"
-    with house_style():
-        figure, axes = new_figure(4.6, 4.6)
-        edges = np.linspace(0.0, 1.0, 21)
-        for index, (label, part) in enumerate(series.items()):
-            _draw_histogram(axes, part, edges, label, index)
+    with drawing(4.6, 4.6) as (figure, axes):
+        _draw_histogram(axes, series)
         top = axes.get_ylim()[1]
         text = _draw_threshold(axes, metrics, top)
         # Only the legend is above the bars.
         axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.32 * top))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title("Scores")
-        axes.set_xlabel(x_label)
-        axes.set_ylabel("Images")
+        axes.set(title="Scores", xlabel=x_label, ylabel="Images")
         axes.legend(loc="upper left", ncols=1)
         middle = "; ".join(
             f"{label}: {len(part)} images, median {number(float(np.median(part)))}"
@@ -159,21 +186,13 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
         )
 
 
-def _draw_histogram(
-    axes: Axes, values: FloatArray, edges: FloatArray, label: str, index: int
-) -> None:
-    colour = COLOURS[index % len(COLOURS)]
-    axes.hist(
-        values,
-        bins=edges.tolist(),
-        label=label,
-        histtype="stepfilled",
-        facecolor=(colour, 0.35),
-        edgecolor=colour,
-        linewidth=1.4,
-        linestyle="-" if index == 0 else "--",
-        hatch=HATCHES[index % len(HATCHES)],
-    )
+def _draw_histogram(axes: Axes, series: Mapping[str, FloatArray]) -> None:
+    for index, (label, values) in enumerate(series.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        style: dict[str, Any] = {"facecolor": (colour, 0.35), "edgecolor": colour, "linewidth": 1.4}
+        style |= {"linestyle": "--" if index else "-", "hatch": HATCHES[index % len(HATCHES)]}
+        edges = np.linspace(0.0, 1.0, 21).tolist()
+        axes.hist(values, bins=edges, label=label, histtype="stepfilled", **style)
 
 
 def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
@@ -190,33 +209,23 @@ def calibration_words(run: FinishedRun) -> str:
     calibration = run.evaluated.calibration
     if calibration is None:
         return ""
-    shown = f"{_temperature(calibration)}. {_error(run)}"
+    error = metric_text(run.evaluated.image.get("ece"))
+    shown = f"Temperature: {calibration.source}. "
+    if calibration.temperature is not None:
+        source = source_words(calibration.source)
+        shown = f"Temperature: {calibration.temperature:.2f} (fitted on {source}). "
+    shown += f"A stated probability is {error} away from the share that is right, on average."
     before, after = (
-        metrics[_METRICS[0]].value if _METRICS[0] in metrics else None
-        for metrics in (calibration.uncalibrated, run.evaluated.image)
+        block["ece"].value if "ece" in block else None
+        for block in (calibration.uncalibrated, run.evaluated.image)
     )
     if before is None or after is None:
         return shown
     if abs(before - after) < _NOTABLE:
         return f"{shown} Without the temperature it would be the same."
     change = "worse" if after > before else "better"
-    return (
-        f"{shown} Without the temperature it would be {number(before)}: scaling made it {change}."
-    )
-
-
-def _temperature(calibration: Calibration) -> str:
-    """Describe the temperature and the data it was fitted on."""
-    if calibration.temperature is None:
-        return f"Temperature: {calibration.source}"
-    return (
-        f"Temperature: {calibration.temperature:.2f} (fitted on {source_words(calibration.source)})"
-    )
-
-
-def _error(run: FinishedRun) -> str:
-    text = metric_text(run.evaluated.image.get("ece"))
-    return f"A stated probability is {text} away from the share that is right, on average."
+    without = f"Without the temperature it would be {number(before)}"
+    return f"{shown} {without}: scaling made it {change}."
 
 
 def calibration_table(run: FinishedRun) -> Table | None:
@@ -237,7 +246,5 @@ def bins_table(run: FinishedRun) -> Table | None:
         for one in (calibration.bins if calibration else [])
         if one.confidence is not None and one.accuracy is not None
     ]
-    if not rows:
-        return None
     columns = ("Probability of the predicted class", "Images", "Mean of it", "Share right")
-    return text_table("Bins of the calibration error that hold images.", columns, rows)
+    return make_table("Bins of the calibration error that hold images.", columns, rows)

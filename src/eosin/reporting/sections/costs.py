@@ -17,25 +17,17 @@ from eosin.core.text import count, duration, listing, quantity
 from eosin.core.types import FloatArray
 from eosin.evaluation.comparison import cost_of, find_fronts
 from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
-from eosin.reporting.rendering import Table, text_table
-from eosin.reporting.significance import label, ranked
-from eosin.reporting.style import (
-    MARKERS,
-    MUTED,
-    RenderedFigure,
-    house_style,
-    look,
-    render_figure,
-    series_label,
-)
+from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, Text, make_table
+from eosin.reporting.sections.compared import label, metric_table, networks_note, ranked
+from eosin.reporting.style import MARKERS, MUTED, house_style, look, render_figure, series_label
 
-#: Costs: name, axis label, and the factor to its unit.
+#: Costs: name, axis label, the factor to its unit, and the name in a sentence.
 _PANELS = (
-    ("params", "Weights, M", 1e-6),
-    ("onnx_bytes", "Model file, MB", 1e-6),
-    ("macs", "Multiply-accumulates, M", 1e-6),
-    ("latency", "One image on the processor, ms", 1e3),
-    ("training_seconds", "Training, s", 1.0),
+    ("params", "Weights, M", 1e-6, "weights"),
+    ("onnx_bytes", "Model file, MB", 1e-6, "file size"),
+    ("macs", "Multiply-accumulates, M", 1e-6, "multiply-accumulates"),
+    ("latency", "One image on the processor, ms", 1e3, "time for an image"),
+    ("training_seconds", "Training, s", 1.0, "training time"),
 )
 #: Ratio of costs above which their axis is logarithmic.
 _WIDE = 4.0
@@ -43,15 +35,6 @@ _WIDE = 4.0
 _MANY_DECADES = 3
 #: Points nearer than this share of the axis are drawn side by side.
 _NEAR = 0.03
-
-
-_COSTS = {
-    "params": "weights",
-    "macs": "multiply-accumulates",
-    "onnx_bytes": "file size",
-    "latency": "time for an image",
-    "training_seconds": "training time",
-}
 _QUESTIONS = {
     "recall": "Recall of at least 0.90",
     "f1": "F1 of at least 0.85",
@@ -66,6 +49,43 @@ _OF = {
     "judged": "one network, as evaluated",
     "deployed": "as deployed",
 }
+
+
+def section(comparison: Comparison) -> Section:
+    """Return the section of metrics and costs."""
+    return Section(
+        "What the runs reach, and what they cost",
+        metric_table(comparison),
+        cost_table(comparison),
+        Text(networks_note(comparison.runs), look="small"),
+        Figures(*pareto_figures(comparison)),
+        fronts_words(comparison),
+        nav="The runs",
+    )
+
+
+def light(comparison: Comparison) -> Section:
+    """Return the section of P3's question; empty without a light and a large run."""
+    asked, title = comparison.light_large, "Light against large"
+    if asked is None:
+        return Section(title)
+    words = (
+        f"A light model is worth having if it misses little and costs little. {asked.light} has "
+        f"the fewest weights of these runs, {asked.large} the most. Not decided: the interval "
+        "holds the limit. A megabyte is 1,000,000 bytes."
+    )
+    rows = [
+        (
+            _QUESTIONS[one.name].format(large=asked.large),
+            _OF[one.of],
+            _value(one),
+            "not decided" if one.is_met is None else "yes" if one.is_met else "no",
+        )
+        for one in asked.criteria
+    ]
+    caption = f"What is asked of a light model, and what {asked.light} answers."
+    columns = ("Asked", "Of", asked.light, "Answer")
+    return Section(title, words, make_table(caption, columns, rows, texts=(0, 1, 3)))
 
 
 def pareto_figures(comparison: Comparison) -> list[RenderedFigure]:
@@ -88,19 +108,15 @@ def _pareto_figure(comparison: Comparison, metric: str) -> RenderedFigure | None
         legend_in = 0.2 + 0.22 * -(-len(runs) // 3)
         figure = Figure(figsize=(4.6 * n_columns, 3.1 * n_rows + legend_in))
         FigureCanvasAgg(figure)
-        for place, (cost, title, factor) in enumerate(panels):
+        for place, (cost, title, factor, _) in enumerate(panels):
             axes = figure.add_subplot(n_rows, n_columns, place + 1)
             _draw(axes, metric, runs, cost, factor)
             axes.set_xlabel(title)
             axes.set_ylabel(metric_label(metric, short=True))
-        figure.legend(
-            handles=[_handle(run, order) for order, run in enumerate(runs)],
-            loc="outside upper left",
-            ncols=min(3, len(runs)),
-        )
-        return render_figure(
-            figure, f"pareto-{metric}", alt=_alt(metric, runs), caption=_caption(metric, runs)
-        )
+        handles = [_handle(run, order) for order, run in enumerate(runs)]
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(runs)))
+        alt, caption = _alt(metric, runs), _caption(metric, runs)
+        return render_figure(figure, f"pareto-{metric}", alt=alt, caption=caption)
 
 
 def _style(run: ComparedRun, order: int) -> dict[str, Any]:
@@ -125,21 +141,21 @@ def _draw(axes: Axes, name: str, runs: Sequence[ComparedRun], cost: str, factor:
     places = _side_by_side(np.log(costs) if is_log else costs)
     drawn = np.exp(places) if is_log else places
     for (order, run, _), place in zip(known, drawn, strict=True):
-        metric = run.image[name]
-        value = float(metric.value or 0.0)
-        style = _style(run, order)
+        metric, style = run.image[name], _style(run, order)
         if metric.low is not None and metric.high is not None:
-            axes.plot(
-                [place, place], [metric.low, metric.high], color=style["color"], linewidth=1.2
-            )
-        axes.plot(place, value, markersize=8, zorder=4, **style)
+            ends = (metric.low, metric.high)
+            axes.plot((place, place), ends, color=style["color"], linewidth=1.2)
+        axes.plot(place, float(metric.value or 0.0), markersize=8, zorder=4, **style)
     front = sorted(
         (float(place), float(run.image[name].value or 0.0))
         for (_, run, _), place in zip(known, drawn, strict=True)
         if run.name in find_fronts(runs, name).get(cost, [])
     )
     if front:
-        _draw_front(axes, front, float(costs.max()), is_log=is_log)
+        x, y = ([point[axis] for point in front] for axis in (0, 1))
+        end = float(costs.max()) * (1.3 if is_log else 1.1)
+        style = {"color": MUTED, "linewidth": 1.2, "linestyle": "--", "zorder": 1}
+        axes.step([*x, end], [*y, y[-1]], where="post", **style)
     if is_log:
         axes.set_xscale("log")
         is_wide = np.log10(costs.max() / costs.min()) >= _MANY_DECADES
@@ -148,18 +164,6 @@ def _draw(axes: Axes, name: str, runs: Sequence[ComparedRun], cost: str, factor:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     elif costs.max() > 0:
         axes.set_xlim(0, 1.12 * float(places.max()))
-
-
-def _draw_front(
-    axes: Axes, front: Sequence[tuple[float, float]], last: float, *, is_log: bool
-) -> None:
-    """Draw the Pareto front as steps."""
-    x = [value for value, _ in front]
-    y = [value for _, value in front]
-    end = last * 1.3 if is_log else last * 1.1
-    axes.step(
-        [*x, end], [*y, y[-1]], where="post", color=MUTED, linewidth=1.2, linestyle="--", zorder=1
-    )
 
 
 def _side_by_side(values: FloatArray) -> FloatArray:
@@ -185,7 +189,7 @@ def _alt(metric: str, runs: Sequence[ComparedRun]) -> str:
     for run in runs:
         costs = [
             f"{title.split(', ')[0].lower()} {factor * spent:.3g} {title.rpartition(', ')[2]}"
-            for cost, title, factor in _PANELS
+            for cost, title, factor, _ in _PANELS
             if (spent := cost_of(run, cost)) is not None
         ]
         shown.append(f"{run.name}: {label} {metric_text(run.image[metric])}, {', '.join(costs)}")
@@ -208,7 +212,7 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     return text
 
 
-def cost_table(comparison: Comparison) -> Table:
+def cost_table(comparison: Comparison) -> Table | None:
     """Build the table of costs per run, of the deployed and of the evaluated model."""
     rows = []
     for run in ranked(comparison):
@@ -224,7 +228,7 @@ def cost_table(comparison: Comparison) -> Table:
         "probabilities: the median of the rounds with its 95 % interval."
     )
     columns = ("Run", "Network", "Weights", "M MACs", "ONNX, MB", "safetensors, MB", "Image, ms")
-    return text_table(caption, (*columns, "Training"), rows, texts=(0, 1))
+    return make_table(caption, (*columns, "Training"), rows, texts=(0, 1), look="many")
 
 
 def _cost_cells(cost: Cost) -> list[str]:
@@ -232,22 +236,17 @@ def _cost_cells(cost: Cost) -> list[str]:
     shown = ABSENT
     if time is not None:
         shown = f"{1e3 * time.median:.1f} ({1e3 * time.low:.1f}–{1e3 * time.high:.1f})"
-    return [
-        ABSENT if cost.params is None else count(cost.params),
-        ABSENT if cost.macs is None else amount(cost.macs / 1e6, 1),
-        *(
-            ABSENT if size is None else amount(size / 1e6, 2)
-            for size in (cost.onnx_bytes, cost.safetensors_bytes)
-        ),
-        shown,
-    ]
+    sizes = ((cost.macs, 1), (cost.onnx_bytes, 2), (cost.safetensors_bytes, 2))
+    millions = (ABSENT if n is None else amount(n / 1e6, digits) for n, digits in sizes)
+    return [ABSENT if cost.params is None else count(cost.params), *millions, shown]
 
 
 def fronts_words(comparison: Comparison) -> str:
     """Describe the Pareto front of each cost."""
     shown: dict[str, list[str]] = {}
+    named = {cost: name for cost, _, _, name in _PANELS}
     for cost, names in comparison.fronts.items():
-        shown.setdefault(listing(names), []).append(_COSTS[cost])
+        shown.setdefault(listing(names), []).append(named[cost])
     if not shown:
         return ""
     parts = [f"by {listing(costs)}: {names}" for names, costs in shown.items()]
@@ -256,36 +255,6 @@ def fronts_words(comparison: Comparison) -> str:
         f"{'; '.join(parts)}. The front goes by the values alone; what lies within noise of it "
         "may belong to it as well."
     )
-
-
-def light_words(comparison: Comparison) -> str:
-    """Name the two runs that P3's question compares, the lightest and the largest."""
-    asked = comparison.light_large
-    if asked is None:
-        return ""
-    return (
-        f"A light model is worth having if it misses little and costs little. {asked.light} has "
-        f"the fewest weights of these runs, {asked.large} the most. Not decided: the interval "
-        "holds the limit. A megabyte is 1,000,000 bytes."
-    )
-
-
-def questions_table(comparison: Comparison) -> Table | None:
-    """Build the table of P3's criteria; ``None`` without a light and a large run."""
-    asked = comparison.light_large
-    if asked is None:
-        return None
-    rows = [
-        [
-            _QUESTIONS[one.name].format(large=asked.large),
-            _OF[one.of],
-            _value(one),
-            "not decided" if one.is_met is None else "yes" if one.is_met else "no",
-        ]
-        for one in asked.criteria
-    ]
-    caption = f"What is asked of a light model, and what {asked.light} answers."
-    return text_table(caption, ("Asked", "Of", asked.light, "Answer"), rows, texts=(0, 1, 3))
 
 
 def _value(one: Criterion) -> str:

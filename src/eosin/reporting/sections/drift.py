@@ -12,24 +12,15 @@ from matplotlib.figure import Figure
 from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
 from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
-from eosin.reporting.formatting import ABSENT, share
-from eosin.reporting.rendering import Table, text_table
-from eosin.reporting.style import (
-    COLOURS,
-    HATCHES,
-    RenderedFigure,
-    house_style,
-    render_figure,
-    series_label,
-)
+from eosin.reporting.formatting import ABSENT, capitalised, share
+from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, make_table
+from eosin.reporting.style import COLOURS, HATCHES, house_style, render_figure, series_label
 from eosin.runs.finished import FinishedRun
 
 _COLUMNS, _BINS = 4, 24
 _GRID = np.linspace(0.0, 1.0, 101)
 #: Per cent cut off at each end of a panel: outliers would squeeze all other images.
 _CUT = 1
-
-
 _VERDICTS = {
     "as in training": "The external images look like those that the model was trained on.",
     "shifted": "The external images differ from those that the model was trained on.",
@@ -40,6 +31,36 @@ _VERDICTS = {
 }
 #: Difference in the class mix that by itself shifts colours and predictions.
 _NOTABLE_MIX = 0.1
+
+
+def section(run: FinishedRun) -> Section:
+    """Return the section of the page; empty for a run's own images."""
+    drift = run.drift
+    figure = drift_figure(drift) if drift is not None and drift.shifts else None
+    return Section(
+        "Drift: outside against training images",
+        " ".join(drift_words(run)),
+        Figures(figure),
+        drift_table(run),
+        nav="Drift",
+    )
+
+
+def format_drift(drift: Drift) -> list[str]:
+    """Return the drift of external from training images, one line per drifted quantity."""
+    if drift.verdict == "unknown":
+        return [f"drift: unknown: {drift.reason}"]
+    off = {name: one for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}}
+    lines = [f"drift: {drift.verdict}"]
+    if off:
+        lines = [
+            f"{lines[0]} in {len(off)} of {len(drift.shifts)} quantities (distance in standard "
+            "deviations of training; share of images beyond its 1st or 99th percentile)"
+        ]
+    for name, one in sorted(off.items(), key=lambda pair: -pair[1].distance):
+        shown = f"{one.verdict:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
+        lines.append(f"  {explain_quantity(name, drift.predicted):<24} {shown}")
+    return lines
 
 
 def drift_figure(drift: Drift) -> RenderedFigure:
@@ -65,11 +86,6 @@ def drift_figure(drift: Drift) -> RenderedFigure:
             " network sees them: after resizing and stain normalisation. Focus is a logarithm."
             " The outermost per cent at each end is not drawn.",
         )
-
-
-def capitalised(text: str) -> str:
-    """Capitalise text for a heading."""
-    return text[0].upper() + text[1:]
 
 
 def _draw(axes: Axes, shift: Shift) -> None:
@@ -143,11 +159,6 @@ def _mix_words(drift: Drift) -> list[str]:
     ]
 
 
-def drift_figures(run: FinishedRun) -> list[RenderedFigure]:
-    """Draw the histograms; empty if there are none."""
-    return [drift_figure(run.drift)] if run.drift is not None and run.drift.shifts else []
-
-
 def drift_table(run: FinishedRun) -> Table | None:
     """Build the table of quantities; ``None`` if there are none."""
     if run.drift is None or not run.drift.shifts:
@@ -170,7 +181,7 @@ def drift_table(run: FinishedRun) -> Table | None:
         for name, one in shifts.items()
     ]
     first = next(iter(shifts.values()))
-    return text_table(
+    return make_table(
         f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
         "standard deviation, each group with the same say. Distance: between equal quantiles, in "
         "standard deviations of training, or where that is more in the least spread that matters "

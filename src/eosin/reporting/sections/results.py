@@ -1,185 +1,157 @@
-"""Results of the evaluated split: predictions as arrays, confusion matrix and metric tables."""
+"""Result: metrics of the evaluated split with their intervals, and the chart of them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
-from eosin.artifacts.metrics import Confusion
+from eosin.artifacts.layout import OUT_OF_FOLD
+from eosin.artifacts.metrics import Metric, MetricBlock, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
-from eosin.artifacts.predictions import PREFIX
-from eosin.core.text import count, percent, quantity
-from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics.catalogue import BY_CLASS, HEADLINE, OF_ONE_CLASS, OF_PARTS
-from eosin.metrics.predictions import encode
-from eosin.reporting.formatting import ABSENT, metric_label, number, times
-from eosin.reporting.rendering import (
-    Cell,
-    Footnotes,
-    Table,
-    block_table,
-    headline_table,
-    text_table,
-)
-from eosin.reporting.sections import exploration
-from eosin.reporting.sections.exploration import MOST_ROWS
-from eosin.reporting.style import (
-    COLOURS,
-    INK,
+from eosin.core.text import listing, quantity
+from eosin.data.external import EXTERNAL
+from eosin.metrics.catalogue import HEADLINE, LOWER_IS_BETTER, METRICS
+from eosin.reporting import train_test_overlap as overlap
+from eosin.reporting.formatting import metric_label, metric_text, number
+from eosin.reporting.outline import (
+    Figures,
+    Pair,
     RenderedFigure,
-    house_style,
-    new_figure,
-    render_figure,
-    series_label,
+    Section,
+    Table,
+    Text,
+    headline_table,
+    make_table,
 )
-from eosin.reporting.train_test_overlap import threshold_text, units
+from eosin.reporting.style import COLOURS, INK, MARKERS, drawing, render_figure
+from eosin.reporting.train_test_overlap import has_units, threshold_text, units
 from eosin.runs.finished import FinishedRun
 
-#: With more classes than this, the matrix carries no numbers.
-_MOST_NUMBERED = 12
-#: With more classes than this, the axes name only some.
-_MOST_NAMED = 40
 #: Heading of metrics at thresholds that differ between folds.
 _FOLDS_THRESHOLDS = "At each fold's tuned threshold"
 #: Metrics that compare ensemble members.
 _OF_MEMBERS = HEADLINE[:3]
+_ALONE = (
+    "no patient or group is known, so each image stands for itself: where images share one, "
+    "intervals are too narrow"
+)
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Predictions of one split.
-
-    Attributes:
-        split: Name of the split.
-        class_names: Class names, C.
-        positive: Index of the positive class; ``None`` without one.
-        targets: Class indices, shape (N,).
-        probabilities: Probabilities, shape (N, C).
-        groups: Group numbers, shape (N,).
-    """
-
-    split: str
-    class_names: tuple[str, ...]
-    positive: int | None
-    targets: IntArray
-    probabilities: FloatArray
-    group_codes: IntArray
-
-    @cached_property
-    def n_groups(self) -> int:
-        """Number of groups."""
-        return int(self.group_codes.max()) + 1
-
-    @property
-    def evaluated_classes(self) -> tuple[int, ...]:
-        """The positive class, or all without one."""
-        return tuple(range(len(self.class_names))) if self.positive is None else (self.positive,)
-
-    @property
-    def right(self) -> BoolArray:
-        """Correctness of the most probable class, shape (N,)."""
-        return np.asarray(self.probabilities.argmax(axis=1) == self.targets)
-
-    def is_mixed(self, index: int) -> bool:
-        """Return True if there are images of this class and of others."""
-        n = int((self.targets == index).sum())
-        return 0 < n < len(self.targets)
-
-
-def scores_of(run: FinishedRun) -> Scores | None:
-    """Return the evaluated split's predictions; ``None`` if the run has none."""
-    frame = run.predictions
-    if frame is None:
-        return None
-    names = run.class_names
-    index = {name: position for position, name in enumerate(names)}
-    known = frame[frame["label"].isin(index)]
-    if not len(known):
-        return None
-    positive = run.evaluated.positive
-    return Scores(
-        split=run.split,
-        class_names=names,
-        positive=None if positive is None else index[positive],
-        targets=np.array([index[label] for label in known["label"]], dtype=np.int64),
-        probabilities=known[[PREFIX + name for name in names]].to_numpy(dtype=np.float64),
-        group_codes=encode(known["group"]),
+def section(run: FinishedRun) -> Section:
+    """Return the section of the page."""
+    chart = interval_figure(
+        [Series("Image", run.evaluated.image)],
+        name="headline",
+        caption=f"Metrics of the {overlap.split_name(run)} with their 95 % intervals.",
+    )
+    head, limits = overlap.caution(run) or ("", "")
+    tables = headline_tables(run)
+    return Section(
+        "Result",
+        Text(limits, look="caution", head=head),
+        Figures(chart),
+        members_table(run),
+        *tables,
+        Text(_remarks(run, any(table and table.has_gaps for table in tables)), look="small"),
+        Section("The same for the other splits of this run", *_other_tables(run), fold="closed"),
     )
 
 
-def confusion_figure(confusion: Confusion) -> RenderedFigure:
-    """Draw the confusion matrix: counts, shaded by the share of their true class."""
-    matrix = np.array(confusion.matrix, dtype=np.int64)
-    n = len(matrix)
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    with house_style():
-        side = min(9.2, max(4.6, 2.4 + 0.34 * n))
-        figure, axes = new_figure(side, side)
-        shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
-        axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
-        if n <= _MOST_NUMBERED:
-            _number_cells(axes, matrix, shares)
-        _name_axes(axes, confusion.labels)
-        return render_figure(
-            figure,
-            "confusion",
-            alt=_alt(confusion.labels, matrix, shares),
-            caption="Images by true and predicted class (the most probable one)."
-            " Shading: share of the true class.",
-        )
+def _remarks(run: FinishedRun, has_gaps: bool) -> str:
+    threshold, found = threshold_text(run), []
+    if threshold:
+        found.append(f"Tuned threshold: {threshold}.")
+    if has_units(run):
+        whole = "Intervals come from resampling whole groups, since images of one group"
+        found.append(f"{whole} are not independent.")
+    else:
+        found.append("Intervals come from resampling images one by one.")
+    if run.evaluated.n_patients is None:
+        found.append("Nothing is told by patient, since not every image has one.")
+    return " ".join([*found, *(["“—”: not measured there."] if has_gaps else [])])
 
 
-def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
-    n = len(matrix)
-    for row, column in np.ndindex(*matrix.shape):
-        colour = "white" if shares[row, column] > 0.55 else INK
-        text = count(int(matrix[row, column]))
-        if n <= 4:
-            text += "\n" + percent(float(shares[row, column]), 0)
-        size = 12 if n <= 4 else 9.5 if n <= 8 else 8
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+def brief(run: FinishedRun) -> Section:
+    """Return the section of the card."""
+    return Section("Performance", *headline_tables(run))
 
 
-def _name_axes(axes: Axes, labels: list[str]) -> None:
-    n = len(labels)
-    every = -(-n // _MOST_NAMED)
-    ticks = list(range(0, n, every))
-    names = [series_label(labels[tick], 20 if n <= 4 else 16) for tick in ticks]
-    size = 9 if n <= 16 else 7
-    longest = max(len(name) for name in names)
-    slanted = longest > 12 or (n > 3 and longest > 3)
-    axes.set_xticks(ticks, names, fontsize=size, rotation=45 if slanted else 0)
-    if slanted:
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, names, fontsize=size)
-    axes.grid(visible=False)
-    axes.set_xticks(np.arange(n - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(n - 1) + 0.5, minor=True)
-    axes.grid(visible=True, which="minor", color="white", linewidth=2 if n <= 8 else 0.6)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(True)
-    axes.set_title("Confusion matrix")
-    axes.set_xlabel("Predicted class")
-    axes.set_ylabel("True class")
-
-
-def _alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
-    rows = [
-        f"of {quantity(int(matrix[row].sum()), 'image')} of {name}, {count(int(matrix[row, row]))} "
-        f"({number(float(shares[row, row]))}) were recognised"
-        for row, name in enumerate(labels[:12])
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    evaluated, lead = run.evaluated, overlap.leading_metric(run.evaluated.image)
+    blocks = {
+        "magnification": evaluated.by_magnification,
+        "site": evaluated.by_site,
+        "subtype": evaluated.by_subtype,
+    }
+    names = [
+        metric_label(key, short=True) for key, m in evaluated.image.items() if m.value is not None
     ]
-    return f"Confusion matrix: {'; '.join(rows)}."
+    groups, n_sites = quantity(evaluated.n_groups, overlap.unit_name(run)), len(evaluated.by_site)
+    resampled = f"95 % bootstrap intervals from resampling {groups}"
+    internal = "" if run.split == EXTERNAL else f"split “{run.split}”: {units(run)}"
+    if run.split == OUT_OF_FOLD:
+        internal = f"out-of-fold predictions: {units(run)}"
+    return {
+        "internal": internal if evaluated.n_images else "",
+        "sites": f"{quantity(n_sites, 'site')} evaluated" if n_sites else "",
+        "size": f"evaluated on {units(run)}" if evaluated.n_images else "",
+        "clusters": listing(
+            f"by {name} ({len(block)})" for name, block in blocks.items() if len(block) > 1
+        ),
+        "measures": ", ".join([*names, *(["decision curve"] if evaluated.decisions else [])]),
+        "uncertainty": resampled if lead and lead[1].low is not None else "",
+        "headline": f"{overlap.leading_name(lead[0], run)} {metric_text(lead[1])}" if lead else "",
+    }
 
 
-def headline_tables(run: FinishedRun) -> list[Table]:
+def headline_facts(split: SplitMetrics) -> list[Pair]:
+    """Return the main metrics for the terminal."""
+    return [(name, format_metric(split.image[name])) for name in HEADLINE]
+
+
+def support_facts(split: SplitMetrics) -> list[Pair]:
+    """Return the support of intervals, and once each reason for a missing one."""
+    shown = [split.image[metric] for metric in HEADLINE]
+    if split.threshold.target_recall is not None:
+        shown += [split.at_threshold[metric] for metric in ("recall", "specificity")]
+    known = [metric for metric in shown if metric.value is not None and metric.reason]
+    support = [str(metric.reason) for metric in known if metric.low is not None][:1]
+    lacks = dict.fromkeys(str(metric.reason) for metric in known if metric.low is None)
+    facts = [("rests on", reason) for reason in support]
+    facts += [("no interval", reason) for reason in lacks]
+    if split.n_patients is None and split.n_groups == split.n_images:
+        facts.append(("caution", _ALONE))
+    return facts
+
+
+def format_metric(metric: Metric) -> str:
+    """Format ``0.834 (0.701–0.942)``, or the reason for a missing value."""
+    if metric.value is None:
+        return f"undefined ({metric.reason})"
+    return metric_text(metric) + (" (no interval)" if metric.low is None else "")
+
+
+def format_members(members: Iterable[EnsembleMember]) -> list[str]:
+    """Return the metrics of each ensemble member on the same images, one line each."""
+    # The reasons for a missing interval are given with the ensemble's own.
+    shown = {
+        one.run: [
+            format_metric(one.metrics[name]).partition(" (no")[0] for name in ("auc", "accuracy")
+        ]
+        for one in members
+    }
+    width = max(map(len, shown))
+    return [
+        f"  {run:<{width}}  alone: auc {auc}, accuracy {acc}" for run, (auc, acc) in shown.items()
+    ]
+
+
+def headline_tables(run: FinishedRun) -> list[Table | None]:
     """Build the metric tables of the evaluated split: by image, and by patient if known."""
     evaluated = run.evaluated
     blocks = {"Most probable class": evaluated.image}
@@ -187,120 +159,43 @@ def headline_tables(run: FinishedRun) -> list[Table]:
         value = evaluated.threshold.value
         at = f"At the tuned threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = evaluated.at_threshold
-    caption = f"Metrics of {units(run)} with 95 % intervals"
-    kind = (
-        f"; positive class: {evaluated.positive}."
-        if evaluated.positive is not None
-        else "; means over the classes, one against the rest."
-    )
-    votes = votes_table(run)
-    return [headline_table(caption + kind, blocks), *([votes] if votes else [])]
+    kind = "means over the classes, one against the rest"
+    if evaluated.positive is not None:
+        kind = f"positive class: {evaluated.positive}"
+    caption = f"Metrics of {units(run)} with 95 % intervals; {kind}."
+    return [headline_table(caption, blocks), _votes_table(run)]
 
 
-def other_tables(run: FinishedRun) -> list[Table]:
-    """Build a metric table for each other split of the run."""
-    at = "At the tuned threshold"
-    return [
-        headline_table(
-            f"Split “{name}”: {block.n_images:,} images in {block.n_groups:,} groups.",
-            {
-                "Most probable class": block.image,
-                **({at: block.at_threshold} if threshold_text(run) else {}),
-            },
-        )
-        for name, block in run.metrics.items()
-        if name != run.split
-    ]
+def _other_tables(run: FinishedRun) -> list[Table | None]:
+    tables = []
+    for name, split in run.metrics.items():
+        blocks = {"Most probable class": split.image}
+        if threshold_text(run):
+            blocks["At the tuned threshold"] = split.at_threshold
+        caption = f"Split “{name}”: {split.n_images:,} images in {split.n_groups:,} groups."
+        tables += [headline_table(caption, blocks)] if name != run.split else []
+    return tables
 
 
-def part_tables(run: FinishedRun) -> list[Table]:
-    """Build the metric tables by class, magnification, site and subtype, where known."""
-    evaluated = run.evaluated
-    tables = [
-        block_table(
-            "Each class against the rest.",
-            "Class",
-            evaluated.by_class,
-            BY_CLASS,
-            exploration.sizes_by(run, "label"),
-        ),
-        block_table(
-            "By magnification.",
-            "Magnification",
-            {
-                times(key): evaluated.by_magnification[key]
-                for key in sorted(evaluated.by_magnification, key=exploration.magnification_order)
-            },
-            OF_PARTS,
-            exploration.sizes_by(run, "magnification", write=times),
-        ),
-        block_table(
-            "By site.", "Site", evaluated.by_site, OF_PARTS, exploration.sizes_by(run, "site")
-        ),
-        block_table(
-            "By subtype.",
-            "Subtype",
-            evaluated.by_subtype,
-            OF_ONE_CLASS,
-            exploration.sizes_by(run, "subtype"),
-        ),
-    ]
-    return [table for table in tables if table is not None]
-
-
-def votes_table(run: FinishedRun) -> Table | None:
+def _votes_table(run: FinishedRun) -> Table | None:
     """Build the table of metrics by patient; ``None`` if there are none.
 
     A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling,
     stands beside the clustered one.
     """
-    blocks, notes = run.evaluated.patient, Footnotes()
-    if all(metric.value is None for metric in blocks.values()):
+    block, n_patients = run.evaluated.patient, run.evaluated.n_patients
+    if all(metric.value is None for metric in block.values()):
         return None
-    has_wilson = any(metric.wilson for metric in blocks.values())
-    rows = []
-    for name, metric in blocks.items():
-        n = metric.n if metric.n is not None else run.evaluated.n_patients
-        shown = [Cell(count(n) if n is not None and metric.value is not None else ABSENT)]
-        shown.append(notes.cell(metric))
-        if has_wilson:
-            shown.append(Cell("–".join(map(number, metric.wilson)) if metric.wilson else ABSENT))
-        rows.append((Cell(metric_label(name)), *shown))
-    wilson = ("Wilson's interval",) if has_wilson else ()
-    columns = ("Metric", "Patients", "Value with 95 % interval", *wilson)
-    return Table("The same by patient.", columns, tuple(rows), notes.notes)
-
-
-def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
-    """Build the table of patients by recognition rate, the worst first, and count those left out.
-
-    The table is ``None`` if patients are unknown.
-    """
-    frame = run.predictions
-    if frame is None or not (frame["patient"] != "").any():
-        return None, 0
-    frame = frame[frame["patient"] != ""]
-    right = (frame["label"] == frame["predicted"]).rename("right")
-    groups = pd.concat([frame[["patient", "label"]], right], axis=1).groupby("patient")
-    summary = groups.agg(
-        labels=("label", lambda labels: ", ".join(sorted(set(labels)))),
-        n=("right", "size"),
-        right=("right", "sum"),
-    )
-    summary["rate"] = summary["right"] / summary["n"]
-    summary = summary.sort_values(["rate", "n"], ascending=[True, False], kind="stable")
-    rows = [
-        (str(row.Index), row.labels, int(row.n), int(row.right), number(float(row.rate)))
-        for row in summary.head(MOST_ROWS).itertuples()
-    ]
-    table = text_table(
-        "Patients by recognition rate (the share of a patient's images that are right),"
-        " the hardest first.",
-        ("Patient", "Class", "Images", "Right", "Rate"),
-        rows,
-        texts=(0, 1),
-    )
-    return table, max(0, len(summary) - MOST_ROWS)
+    rows: list[list[str | int | Metric | None]] = []
+    for name, metric in block.items():
+        n = n_patients if metric.n is None else metric.n
+        rows.append([metric_label(name), None if metric.value is None else n, metric])
+    columns = ["Metric", "Patients", "Value with 95 % interval"]
+    if any(metric.wilson for metric in block.values()):
+        columns.append("Wilson's interval")
+        for row, metric in zip(rows, block.values(), strict=True):
+            row.append("–".join(map(number, metric.wilson)) if metric.wilson else None)
+    return make_table("The same by patient.", columns, rows)
 
 
 def members_of(run: FinishedRun) -> list[EnsembleMember]:
@@ -310,28 +205,22 @@ def members_of(run: FinishedRun) -> list[EnsembleMember]:
 
 def members_table(run: FinishedRun) -> Table | None:
     """Build the table of members beside the ensemble; ``None`` if the run is no ensemble."""
-    members, notes = members_of(run), Footnotes()
+    members, image = members_of(run), run.evaluated.image
     if not members:
         return None
     rows = [
-        (
-            Cell(member.run),
-            Cell(member_network(member)),
-            Cell(f"{member.input_px[0]} px"),
-            Cell(count(member.params)),
-            *(notes.cell(member.metrics.get(name)) for name in _OF_MEMBERS),
-        )
-        for member in members
+        (one.run, member_network(one), one.input_px[0], one.params, one.metrics) for one in members
     ]
-    mean = Cell("Their mean"), Cell("ensemble"), Cell(f"{max(m.input_px[0] for m in members)} px")
-    weights = Cell(count(sum(member.params for member in members)))
-    rows.append(
-        (*mean, weights, *(notes.cell(run.evaluated.image.get(name)) for name in _OF_MEMBERS))
-    )
+    largest, weights = max(row[2] for row in rows), sum(row[3] for row in rows)
+    rows.append(("Their mean", "ensemble", largest, weights, image))
     names = [metric_label(name, short=True) for name in _OF_MEMBERS]
-    columns = ("Run", "Network", "Input", "Weights", *names)
-    caption = "The members and the mean of their probabilities, evaluated on the same images."
-    return Table(caption, columns, tuple(rows), notes.notes, texts=frozenset({0, 1}))
+    return make_table(
+        "The members and the mean of their probabilities, evaluated on the same images.",
+        ("Run", "Network", "Input", "Weights", *names),
+        [(*row[:2], f"{row[2]} px", row[3], *map(row[4].get, _OF_MEMBERS)) for row in rows],
+        texts=(0, 1),
+        look="many",
+    )
 
 
 def member_network(member: EnsembleMember) -> str:
@@ -339,3 +228,97 @@ def member_network(member: EnsembleMember) -> str:
     if member.architecture == "ensemble":
         return f"{member.arguments['members']} × {member.arguments['architecture']}"
     return member.architecture
+
+
+@dataclass(frozen=True)
+class Series:
+    """Metrics by name, drawn as one series."""
+
+    label: str
+    metrics: MetricBlock
+
+
+def interval_figure(
+    series: Sequence[Series],
+    *,
+    name: str,
+    caption: str,
+    title: str = "",
+    only: Sequence[str] | None = None,
+) -> RenderedFigure | None:
+    """Draw a dot with its 95 % interval for each metric, one series below the other.
+
+    ``only`` selects and orders the metrics; ``title`` is for a figure that stands alone.
+    """
+    measured = {
+        key for entry in series for key, metric in entry.metrics.items() if metric.value is not None
+    }
+    names = [key for key in (only or series[0].metrics) if key in measured]
+    if not names:
+        return None
+    height = 0.34 * len(names) * max(1.0, 0.72 * len(series)) + 0.9
+    height += 0.35 * bool(title) + 0.25 * (len(series) > 1)
+    with drawing(5.4, height) as (figure, axes):
+        for order, entry in enumerate(series):
+            _draw(axes, entry, names, order, len(series))
+        start = _axis_start(series, names)
+        _frame(axes, names, title, start, several=len(series) > 1)
+        return render_figure(figure, name, alt=_alt(series, names, title), caption=caption)
+
+
+def _draw(axes: Axes, entry: Series, names: list[str], order: int, n_series: int) -> None:
+    offset, labels = (order - (n_series - 1) / 2) * 0.36, [entry.label]
+    look = {"color": COLOURS[order], "marker": MARKERS[order], "markeredgecolor": "white"}
+    for row, name in enumerate(names):
+        metric = entry.metrics.get(name)
+        if metric is None or metric.value is None:
+            continue
+        y = row + offset
+        if metric.low is not None and metric.high is not None:
+            axes.plot((metric.low, metric.high), (y, y), color=COLOURS[order], linewidth=2.2)
+        dot: dict[str, Any] = {**look, "label": labels.pop() if labels else None}
+        axes.plot(metric.value, y, markersize=8.5, linestyle="", zorder=4, clip_on=False, **dot)
+        # A column of numbers at the right edge never meets a dot or another number.
+        place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "xytext": (10, 0)}
+        place |= {"textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(metric_text(metric), (1.0, y), va="center", fontsize=9, color=INK, **place)
+
+
+def _axis_start(series: Sequence[Series], names: list[str]) -> float:
+    """Return the start of the axis: dots, unlike bars, need no zero; some metrics go below it."""
+    metrics = [entry.metrics[name] for entry in series for name in names if name in entry.metrics]
+    ends = [end for metric in metrics for end in (metric.value, metric.low) if end is not None]
+    least = min(METRICS[name].least for name in names)
+    return max(least, math.floor(10 * min(ends)) / 10 - 0.1)
+
+
+def _frame(axes: Axes, names: list[str], title: str, start: float, *, several: bool) -> None:
+    labels = [
+        metric_label(name, short=True) + (" ↓" if name in LOWER_IS_BETTER else "") for name in names
+    ]
+    axes.set_yticks(range(len(names)), labels)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+    axes.set_xlim(start - 0.015 * (1 - start), 1 + 0.015 * (1 - start))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    arrow = "  (↓ lower is better)" if LOWER_IS_BETTER & set(names) else ""
+    axes.set_xlabel("Value with 95 % interval" + arrow)
+    if several:
+        corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0)}
+        axes.legend(**corner, ncols=2, borderpad=0, handlelength=1.2)
+    if title:
+        axes.set_title(title, pad=30 if several else 10)
+
+
+def _alt(series: Sequence[Series], names: list[str], title: str) -> str:
+    def told(entry: Series, name: str) -> str:
+        text = metric_text(entry.metrics.get(name))
+        return f"{entry.label} {text}" if len(series) > 1 else text
+
+    rows = (
+        f"{metric_label(name, short=True)}: {', '.join(told(entry, name) for entry in series)}"
+        for name in names
+    )
+    head = f"{title}. " if title else ""
+    return f"{head}Dots with 95 % intervals. {'; '.join(rows)}."

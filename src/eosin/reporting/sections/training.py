@@ -1,4 +1,4 @@
-"""Learning curves and class balance of a training."""
+"""Training: learning curves, folds, and the choices of the recipe."""
 
 from __future__ import annotations
 
@@ -9,22 +9,90 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from eosin.core.text import quantity
-from eosin.reporting.formatting import number
-from eosin.reporting.rendering import Table, text_table
-from eosin.reporting.style import COLOURS, RenderedFigure, house_style, new_figure, render_figure
+from eosin.core.text import listing, quantity
+from eosin.reporting.formatting import metric_text, number, part_name
+from eosin.reporting.outline import (
+    Cell,
+    Facts,
+    Figures,
+    Pair,
+    RenderedFigure,
+    Section,
+    Table,
+    joined,
+    make_table,
+    select,
+)
+from eosin.reporting.sections.model import model_facts
+from eosin.reporting.sections.provenance import environment_facts
+from eosin.reporting.sections.results import members_table
+from eosin.reporting.sections.split import balance_words, split_words
+from eosin.reporting.style import COLOURS, drawing, render_figure
 from eosin.runs.finished import FinishedRun
 
 _TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
 
 
-_METHODS = {
-    "sampler": "Each epoch drew as many images as there are, each class alike often (“sampler”)",
-    "oversample": "Images of smaller classes were repeated until all classes were as large as the"
-    " largest (“oversample”)",
-    "smote": "New feature vectors were made between neighbours of a class until all classes were"
-    " as large as the largest (“smote”)",
-}
+def section(run: FinishedRun) -> Section:
+    """Return the section of the page."""
+    histories = [fold.history for fold in run.folds if fold.history is not None]
+    if run.history is not None:
+        histories = [run.history]
+    return Section("Learning", Figures(*learning_figures(histories)), folds_table(run))
+
+
+def brief(run: FinishedRun) -> Section:
+    """Return the section of the card: the training, or the runs that an ensemble averages."""
+    made = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packages")
+    transfer = select(model_facts(run), "Transfer")
+    facts = [*recipe_facts(run), *transfer, *select(environment_facts(run), *made)]
+    return Section(
+        "Training", split_words(run).strip(), balance_words(run), Facts(facts), members_table(run)
+    )
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    facts = recipe_facts(run)
+    return {
+        "training": joined(select(facts, "Optimizer", "Length", "Loss", "Regularised by")),
+        "kept": joined(select(facts, "Kept")),
+    }
+
+
+def recipe_facts(run: FinishedRun) -> list[Pair]:
+    """Return the choices of the recipe; none for an ensemble of runs."""
+    if run.recipe is None:
+        return []
+    train, augment = run.recipe.train, run.recipe.augment
+    stop = f", stopped after {train.patience} evaluations without gain" if train.patience else ""
+    kept = "the last state" if train.monitor == "none" else f"the state of best {train.monitor}"
+    shrinking = (("weight decay", train.weight_decay), ("L2 penalty", train.l2))
+    facts = [
+        ("Optimizer", f"{train.optimizer}, learning rate {train.lr:g} ({train.schedule.name})"),
+        ("Length", f"at most {quantity(train.epochs, 'epoch')} of batches of {train.batch_size}"),
+        ("Kept", f"{kept}{stop}"),
+        ("Loss", train.loss.replace("_", " ")),
+        ("Regularised by", listing(f"{name} {value:g}" for name, value in shrinking if value)),
+        ("Augmentation", augment.policy),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def folds_table(run: FinishedRun) -> Table | None:
+    """Build the table of folds: AUC, accuracy and sample sizes."""
+    rows: list[tuple[Cell | str | int, ...]] = []
+    for fold in run.folds:
+        if not fold.folder.metrics.exists():
+            continue
+        name, evaluated = fold.root.name, fold.evaluated
+        href = f"folds/{name}/report.html" if fold.folder.report.exists() else ""
+        # The reasons for intervals are given with the metrics of all folds.
+        metrics = (metric_text(evaluated.image.get(key)) for key in ("auc", "accuracy"))
+        first = Cell(part_name(name), href=href)
+        rows.append((first, evaluated.n_images, evaluated.n_groups, *metrics))
+    columns = ("Fold", "Images", "Groups", "AUC", "Accuracy")
+    return make_table("Each fold, evaluated on the groups it held out.", columns, rows)
 
 
 def learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
@@ -33,18 +101,10 @@ def learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
     Tables of several folds are drawn thin, with their mean.
     """
     figures = []
-    for quantity_name in _TITLES:
-        columns = (
-            [quantity_name]
-            if quantity_name == "lr"
-            else [
-                quantity_name,
-                f"val_{quantity_name}",
-            ]
-        )
+    for name in _TITLES:
+        columns = [name] if name == "lr" else [name, f"val_{name}"]
         present = [c for c in columns if any(_has(history, c) for history in histories)]
-        if present:
-            figures.append(_panel(histories, quantity_name, present))
+        figures += [_panel(histories, name, present)] if present else []
     return figures
 
 
@@ -53,12 +113,10 @@ def _has(history: Any, column: str) -> bool:
 
 
 def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> RenderedFigure:
-    with house_style():
-        figure, axes = new_figure(4.6, 3.4)
+    with drawing(4.6, 3.4) as (figure, axes):
         for index, column in enumerate(columns):
             _draw(axes, histories, column, index)
-        axes.set_title(_TITLES[name])
-        axes.set_xlabel("Training step")
+        axes.set(title=_TITLES[name], xlabel="Training step")
         axes.margins(x=0.03)
         if name == "accuracy":
             axes.set_ylim(top=1.02)
@@ -69,9 +127,11 @@ def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> RenderedF
             _rate_axis(axes, histories)
         if len(columns) > 1 or len(histories) > 1:
             axes.legend(loc="best")
-        return render_figure(
-            figure, f"learning_{name}", alt=_alt(histories, name, columns), caption=_caption(name)
-        )
+        alt, caption = _alt(histories, name, columns), "Learning rate at each evaluation."
+        if name != "lr":
+            where = "on the training and the validation part at each evaluation"
+            caption = f"{_TITLES[name]} {where}."
+        return render_figure(figure, f"learning_{name}", alt=alt, caption=caption)
 
 
 def _draw(axes: Axes, histories: Sequence[Any], column: str, index: int) -> None:
@@ -82,32 +142,21 @@ def _draw(axes: Axes, histories: Sequence[Any], column: str, index: int) -> None
     if column == "lr":
         style["drawstyle"] = "steps-post"
     rows = [history[["step", column]].dropna() for history in histories if _has(history, column)]
-    marker = ("s" if validation else "o") if max(len(row) for row in rows) <= 60 else ""
+    is_short = max(map(len, rows)) <= 60
+    mark = ("s" if validation else "o") if is_short else ""
+    marked: dict[str, Any] = {**style, "marker": mark, "markersize": 3.5}
     if len(histories) == 1:
-        axes.plot(
-            rows[0]["step"], rows[0][column], label=label, marker=marker, markersize=3.5, **style
-        )
+        axes.plot(rows[0]["step"], rows[0][column], label=label, **marked)
         return
     for row in rows:
         axes.plot(row["step"], row[column], linewidth=0.7, alpha=0.45, **style)
-    steps, mean = _mean(rows, column)
-    axes.plot(
-        steps,
-        mean,
-        linewidth=2.2,
-        label=f"{label}, mean of {quantity(len(rows), 'fold')}",
-        marker=marker,
-        markersize=3.5,
-        zorder=3 + index,
-        **style,
-    )
-
-
-def _mean(rows: list[Any], column: str) -> tuple[Any, Any]:
     # Folds stop at different steps: the mean ends with the first.
-    n = min(len(row) for row in rows)
-    steps = np.mean([row["step"].to_numpy()[:n] for row in rows], axis=0)
-    return steps, np.mean([row[column].to_numpy()[:n] for row in rows], axis=0)
+    n = min(map(len, rows))
+    mean = [
+        np.mean([row[name].to_numpy()[:n] for row in rows], axis=0) for name in ("step", column)
+    ]
+    label += f", mean of {quantity(len(rows), 'fold')}"
+    axes.plot(*mean, linewidth=2.2, label=label, zorder=3 + index, **marked)
 
 
 def _rate_axis(axes: Axes, histories: Sequence[Any]) -> None:
@@ -123,12 +172,6 @@ def _rate_axis(axes: Axes, histories: Sequence[Any]) -> None:
     axes.tick_params(axis="y", which="minor", length=0)
 
 
-def _caption(name: str) -> str:
-    if name == "lr":
-        return "Learning rate at each evaluation."
-    return f"{_TITLES[name]} on the training and the validation part at each evaluation."
-
-
 def _alt(histories: Sequence[Any], name: str, columns: list[str]) -> str:
     ends = []
     for column in columns:
@@ -140,39 +183,3 @@ def _alt(histories: Sequence[Any], name: str, columns: list[str]) -> str:
         ends.append(span if column == "lr" else f"{part} {span}")
     folds = f" (mean of {len(histories)} folds)" if len(histories) > 1 else ""
     return f"Line chart of {_TITLES[name].lower()} by training step{folds}: {', '.join(ends)}."
-
-
-def balance_words(run: FinishedRun) -> str:
-    """Describe the class balancing; empty if each training image is drawn once, unchanged."""
-    if run.balance is None or run.balance.is_plain:
-        return ""
-    shown = [_METHODS.get(run.balance.method, "")]
-    if run.balance.copies is not None:
-        copies = quantity(run.balance.copies, "copy", "copies")
-        shown.insert(0, f"Of each training image {copies} were shown, changed once and for all")
-    if run.balance.focal_gamma is not None:
-        shown.append(f"The loss was focal, with γ = {run.balance.focal_gamma:g}")
-    if any(one.weight != 1 for one in run.balance.classes.values()):
-        shown.append("Classes were weighted in the loss")
-    return " ".join(f"{text}." for text in shown if text)
-
-
-def balance_table(run: FinishedRun) -> Table | None:
-    """Build the table of one epoch's draws; ``None`` if each image is drawn once, unchanged."""
-    if run.balance is None or run.balance.is_plain:
-        return None
-    classes = run.balance.classes
-    has_synthetic = any(one.synthetic for one in classes.values())
-    rows: list[list[str | int]] = [
-        [
-            name,
-            one.images,
-            round(one.shown),
-            *([one.synthetic] if has_synthetic else []),
-            f"{one.weight:.2f}",
-        ]
-        for name, one in classes.items()
-    ]
-    synthetic = ("Synthetic",) if has_synthetic else ()
-    columns = ("Class", "Training images", "Shown an epoch", *synthetic, "Weight in the loss")
-    return text_table("What an epoch of the training showed.", columns, rows)

@@ -1,0 +1,299 @@
+"""Outline of a page: sections of text, facts, tables, figures and thumbnails."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, TypeAlias, Union
+
+from eosin.artifacts.metrics import Metric, MetricBlock
+from eosin.core.text import count
+from eosin.metrics.catalogue import METRIC_NAMES
+from eosin.reporting.formatting import ABSENT, metric_label, metric_text
+
+#: Name and value of a fact.
+Pair: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Cell of a table: text, letter of its footnote and link target, empty without one."""
+
+    text: str
+    mark: str = ""
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Table; the first column names the rows.
+
+    ``texts`` holds the indices of columns of text, aligned left; all others are numbers. ``look``
+    is ``"many"`` for small print, ``"paths"`` for file names.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[tuple[str, str], ...] = ()
+    texts: frozenset[int] = frozenset({0})
+    look: str = ""
+    kind: ClassVar[str] = "table"
+
+    @property
+    def has_gaps(self) -> bool:
+        """Return True if a cell is empty."""
+        return any(cell.text == ABSENT for row in self.rows for cell in row)
+
+
+@dataclass(frozen=True)
+class RenderedFigure:
+    """Rendered figure: PNG, text alternative with its numbers, and caption.
+
+    Width and height are those on the page; the PNG has twice as many pixels per side.
+    """
+
+    name: str
+    png: bytes
+    alt: str
+    caption: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Thumbnail as a ``data:`` URI, with its text alternative, title and further lines."""
+
+    src: str
+    width: int
+    height: int
+    alt: str
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Paragraph, optionally after a bold ``head`` and a coloured ``tag``.
+
+    ``look`` is ``"small"``, ``"caution"``, ``"lead"``, ``"about"`` or ``"names"``.
+    """
+
+    text: str
+    look: str = ""
+    head: str = ""
+    tag: str = ""
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of name and value; ``look`` is ``"cards"`` for a grid of large figures."""
+
+    items: Sequence[Pair]
+    look: str = "facts"
+    kind: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Points:
+    """Bulleted list."""
+
+    items: Sequence[Cell]
+    kind: ClassVar[str] = "points"
+
+
+class Figures:
+    """Figures, side by side where there is room; ``None`` is left out."""
+
+    kind: ClassVar[str] = "figures"
+
+    def __init__(self, *figures: RenderedFigure | None) -> None:
+        self.items = [figure for figure in figures if figure is not None]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Gallery of thumbnails."""
+
+    items: Sequence[Tile]
+    kind: ClassVar[str] = "tiles"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Thumbnails two by two, with the description of their match."""
+
+    items: Sequence[tuple[Tile, Tile, str]]
+    kind: ClassVar[str] = "pairs"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text in a fixed-width font, line by line."""
+
+    text: str
+    kind: ClassVar[str] = "code"
+
+
+#: What a section holds; a string is a paragraph, a section a sub-section.
+Block: TypeAlias = Union[str, Text, Facts, Points, Table, Figures, Tiles, Pairs, Code, "Section"]
+Fold: TypeAlias = Literal["", "closed", "open"]
+
+
+class Section:
+    """Section: a title, empty for none, and content in order; empty content is left out.
+
+    Attributes:
+        title: Heading.
+        content: Blocks.
+        nav: Name in the list of contents.
+        fold: Whether a reader can fold it away, and its state at first.
+        look: CSS classes of a sub-section without a title.
+    """
+
+    kind: ClassVar[str] = "section"
+
+    def __init__(
+        self, title: str, *content: Block | None, nav: str = "", fold: Fold = "", look: str = ""
+    ) -> None:
+        self.title = title
+        self.content = tuple(
+            block for block in content if block is not None and _has_content(block)
+        )
+        self.nav = nav or title
+        self.fold = fold
+        self.look = look
+
+    def __bool__(self) -> bool:
+        return bool(self.content)
+
+    def figures(self) -> Iterator[RenderedFigure]:
+        """Yield the figures, those of sub-sections included."""
+        for block in self.content:
+            if isinstance(block, Section):
+                yield from block.figures()
+            elif isinstance(block, Figures):
+                yield from block.items
+
+
+def _has_content(block: Block) -> bool:
+    if isinstance(block, Facts | Points | Figures | Tiles | Pairs):
+        return bool(block.items)
+    if isinstance(block, Text):
+        return bool(block.text or block.head)
+    return bool(block.text if isinstance(block, Code) else block)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Page: masthead, sections and footer.
+
+    Attributes:
+        kind: Line above the name.
+        name: Title of the page.
+        tab: Title of the browser's tab.
+        sections: Sections; empty ones are not shown.
+        footer: Source of the page.
+        verdict: Result in a sentence.
+        masthead: What stands below the verdict.
+        simulated: Whether the images are simulated.
+        look: CSS classes of the main part.
+    """
+
+    kind: str
+    name: str
+    tab: str
+    sections: Sequence[Section]
+    footer: str
+    verdict: str = ""
+    masthead: Section = Section("")  # noqa: RUF009 - never changed
+    simulated: bool = False
+    look: str = ""
+
+    def entries(self) -> list[tuple[str, Section]]:
+        """Return the sections that are not empty, each with a link target of its own."""
+        found: dict[str, Section] = {}
+        for section in filter(None, self.sections):
+            anchor = re.sub(r"[\W_]+", "-", section.nav.lower()).strip("-")
+            found[f"{anchor}-{len(found)}" if anchor in found else anchor] = section
+        return list(found.items())
+
+
+def select(facts: Iterable[Pair], *names: str) -> list[Pair]:
+    """Select facts by name, in the order of the names."""
+    shown = dict(facts)
+    return [(name, shown[name]) for name in names if name in shown]
+
+
+def joined(facts: Sequence[Pair]) -> str:
+    """Return facts as one text, with their names if there are several."""
+    return "; ".join(f"{name}: {value}" if len(facts) > 1 else value for name, value in facts)
+
+
+def make_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | int | Metric | Cell | None]],
+    *,
+    texts: Iterable[int] = (0,),
+    look: str = "",
+) -> Table | None:
+    """Build a table; ``None`` without rows.
+
+    Whole numbers get thousands separators, metrics their interval and a letter for each distinct
+    reason, what is ``None`` a dash.
+    """
+    marks: dict[str, str] = {}
+    cells = tuple(tuple(_cell(value, marks) for value in row) for row in rows)
+    notes = tuple((mark, reason) for reason, mark in marks.items())
+    return Table(caption, tuple(columns), cells, notes, frozenset(texts), look) if cells else None
+
+
+def _cell(value: str | int | Metric | Cell | None, marks: dict[str, str]) -> Cell:
+    if isinstance(value, Cell):
+        # The text of a metric in another form: its mark is the reason.
+        return replace(value, mark=_mark(value.mark, marks)) if value.mark else value
+    if isinstance(value, Metric):
+        return Cell(metric_text(value), _mark(value.reason, marks) if value.reason else "")
+    if isinstance(value, int):
+        return Cell(count(value))
+    return Cell(ABSENT if value is None else value)
+
+
+def _mark(reason: str, marks: dict[str, str]) -> str:
+    letters, n = string.ascii_lowercase, len(marks)
+    next_mark = (letters[n // len(letters) - 1] if n >= len(letters) else "") + letters[n % 26]
+    return marks.setdefault(reason, next_mark)
+
+
+def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table | None:
+    """Build the table of all metrics, one column per block, by heading."""
+    known = dict.fromkeys(name for block in blocks.values() for name in block)
+    names = [name for name in dict.fromkeys((*METRIC_NAMES, *known)) if name in known]
+    rows = [(metric_label(n), *(block.get(n) for block in blocks.values())) for n in names]
+    return make_table(caption, ("Metric", *blocks), rows)
+
+
+def block_table(
+    caption: str,
+    first: str,
+    blocks: Mapping[str, MetricBlock],
+    wanted: Sequence[str],
+    sizes: Mapping[str, int] | None = None,
+) -> Table | None:
+    """Build a table with one row per block, e.g. per magnification; ``None`` without blocks.
+
+    ``first`` is the heading of the first column. Of the ``wanted`` metrics only those of some block
+    are shown; ``sizes`` are the images of each row, if known.
+    """
+    names = [name for name in wanted if any(name in block for block in blocks.values())]
+    rows = [
+        (key, *([sizes.get(key)] if sizes else []), *(block.get(name) for name in names))
+        for key, block in blocks.items()
+    ]
+    heads = [*(["Images"] if sizes else []), *(metric_label(name, short=True) for name in names)]
+    return make_table(caption, (first, *heads), rows, look="many")

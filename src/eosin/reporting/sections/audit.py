@@ -1,0 +1,260 @@
+"""Leak audit: findings in words, with near-duplicates side by side."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from PIL import Image as PillowImage
+
+from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
+from eosin.core.text import count, listing, quantity
+from eosin.core.types import Image
+from eosin.data.audit import list_joined
+from eosin.reporting.formatting import ABSENT, number, part_name, shorten
+from eosin.reporting.outline import Facts, Page, Pairs, Section, Table, Text, Tile, make_table
+from eosin.reporting.thumbnails import make_tile, read_thumbnail
+from eosin.reporting.train_test_overlap import UNKNOWN_OVERLAP
+from eosin.runs.finished import FinishedRun
+
+#: Pairs per finding that are shown as thumbnails; all are in ``audit.json``.
+_MOST_SHOWN = 12
+_NAME_WIDTH = 40
+_SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
+#: Example pairs of one finding; the rest is in ``audit.json``.
+_MOST_PAIRS = 25
+#: Limit of an audit without findings, where the audit states none itself.
+_REACH = "It knows exact copies and the groups that it is told, not near-duplicates."
+#: Pairs of a finding on the terminal.
+_MOST_LINES = 3
+
+
+def section(run: FinishedRun) -> Section:
+    """Return the section of a run's page."""
+    return Section("Leak audit", audit_words(run), *findings(run))
+
+
+def findings(run: FinishedRun) -> list[Section]:
+    """Return the audit's findings, leaks first."""
+    order = list(_SEVERITIES)
+    found = run.audit.findings if run.audit else []
+    ranked = sorted(found, key=lambda finding: order.index(finding.severity))
+    return [_finding(run, finding) for finding in ranked]
+
+
+def _finding(run: FinishedRun, finding: Finding) -> Section:
+    shown = finding.pairs[:_MOST_PAIRS]
+    summary = quantity(len(finding.pairs), "example pair")
+    if len(shown) < len(finding.pairs):
+        summary += f", the first {len(shown)} here"
+    kind, tag = finding.kind.replace("_", " ").capitalize(), _SEVERITIES[finding.severity]
+    return Section(
+        "",
+        Text(finding.message, head=f"{kind}.", tag=tag),
+        Pairs(run_pairs(run, finding)),
+        Section(summary, _pairs_table(shown), fold="closed"),
+        look=f"finding {finding.severity}",
+    )
+
+
+def _pairs_table(pairs: list[Pair]) -> Table | None:
+    columns = ["Image", "Part", "Other image", "Its part", "Similarity", "How"]
+    rows = [
+        [
+            pair.a,
+            part_name(pair.split_a) if pair.split_a else ABSENT,
+            pair.b,
+            part_name(pair.split_b) if pair.split_b else ABSENT,
+            number(pair.score),
+            pair.how or "",
+        ]
+        for pair in pairs
+    ]
+    if not any(pair.how for pair in pairs):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return make_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3, 5), look="paths")
+
+
+def audit_words(run: FinishedRun) -> str:
+    """Summarise the audit in one sentence."""
+    if run.audit is None:
+        return UNKNOWN_OVERLAP if run.split == "external" else "This run holds no leak audit."
+    n = {key: sum(finding.severity == key for finding in run.audit.findings) for key in _SEVERITIES}
+    images, groups = quantity(run.audit.n_images, "image"), quantity(run.audit.n_groups, "group")
+    looked = f"The audit looked at {images} in {groups}"
+    found = [quantity(n[key], key) for key in _SEVERITIES if n[key]]
+    # Earlier versions wrote it as Markdown.
+    reach = " ".join(run.audit.reach).replace("`", "")
+    if not found and run.audit.unchecked:
+        return f"{looked} and found no copies. {run.audit.unchecked}. {reach or _REACH}"
+    if not found:
+        return f"{looked} and found nothing that is shared between the parts. {reach or _REACH}"
+    if not n["leak"]:
+        what = "copies" if run.audit.unchecked else "leak"
+        below = f"no {what} between the parts; {listing(found)} below"
+        return f"{looked} and found {below}. {reach or _REACH}"
+    flatters = f"{looked} and found {listing(found)}. A leak makes a test result flattering."
+    return f"{flatters} {reach}".rstrip()
+
+
+def run_pairs(run: FinishedRun, finding: Finding) -> list[tuple[Tile, Tile, str]]:
+    """Return the pairs of a finding whose thumbnails are in the run folder."""
+    wanted = {(pair.a, pair.b) for pair in finding.pairs}
+    by_number: dict[int | None, list[tuple[str, str]]] = defaultdict(list)
+    for thumbnail in run.role("pair"):
+        by_number[thumbnail.pair].append((thumbnail.path, thumbnail.file))
+    found = {
+        path: read_thumbnail(run.folder.samples / file)
+        for sides in by_number.values()
+        if tuple(path for path, _ in sides) in wanted
+        for path, file in sides
+    }
+    return pair_tiles(finding, found)
+
+
+def shown_paths(report: AuditReport) -> list[str]:
+    """Return the images on the page, each once."""
+    shown = [
+        cell
+        for finding in report.findings
+        if finding.kind in SHOWN_KINDS
+        for pair in finding.pairs[:_MOST_SHOWN]
+        for cell in (pair.a, pair.b)
+    ]
+    return list(dict.fromkeys(shown))
+
+
+def pair_tiles(
+    finding: Finding, pictures: Mapping[str, PillowImage.Image]
+) -> list[tuple[Tile, Tile, str]]:
+    """Return the pairs of a finding whose thumbnails, by path, both exist."""
+    if finding.kind not in SHOWN_KINDS:
+        return []
+    pairs = [p for p in finding.pairs if p.a in pictures and p.b in pictures][:_MOST_SHOWN]
+    return [
+        (
+            _tile(pair.a, pair.split_a, pictures[pair.a]),
+            _tile(pair.b, pair.split_b, pictures[pair.b]),
+            f"{pair.how}, similarity {number(pair.score)}" if pair.how else "the very same",
+        )
+        for pair in pairs
+    ]
+
+
+def _tile(path: str, part: str | None, thumbnail: PillowImage.Image) -> Tile:
+    place = PurePosixPath(path)
+    name = shorten(place.name, _NAME_WIDTH)
+    words = f"Image {place.name}" + (f" of {part}" if part else "")
+    return make_tile(thumbnail.copy(), alt=words, title=name, lines=[part] if part else [])
+
+
+def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) -> Page:
+    """Return the page of a leak audit.
+
+    Thumbnails are uint8, shape (H, W, 3), by path (see :func:`shown_paths`). A pair
+    that lacks one is in ``audit.json`` only.
+    """
+    shown = {cell: PillowImage.fromarray(image) for cell, image in pictures.items()}
+    leaks = count(len(report.leaks)) if report.splits else ABSENT
+    facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
+    facts += [("Leaks", leaks), ("Findings", count(len(report.findings)))]
+    about = (
+        "A leak is material that stands on both sides of a split. A note is material that stands"
+        " twice on one side."
+    )
+    rows = [(part, n.n_images, n.n_groups) for part, n in (report.splits or {}).items()]
+    return Page(
+        kind="Eosin data audit · leaks",
+        name=name,
+        tab=f"{name}: leak audit · Eosin",
+        verdict=_verdict(report),
+        masthead=Section("", not_checked(report), Text(about, look="about")),
+        sections=[
+            Section(
+                "Summary",
+                Facts(facts, look="cards"),
+                make_table("The parts.", ("Part", "Images", "Groups"), rows),
+                *(Text(words, look="small") for words in report.reach),
+            ),
+            *(_of_page(finding, shown) for finding in report.findings),
+        ],
+        footer="Made by Eosin's data audit. Every pair is in audit.json beside this page.",
+    )
+
+
+def not_checked(report: AuditReport | None) -> Text:
+    """Return the caution of what could not be checked, if anything."""
+    if report is None or not report.unchecked:
+        return Text("")
+    return Text(f"{report.unchecked}.", look="caution", head="Not checked.")
+
+
+def _of_page(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> Section:
+    pairs = pair_tiles(finding, pictures)
+    left = len(finding.pairs) - len(pairs)
+    words = "further pair" if pairs else "example pair"
+    rest = f"{quantity(left, words)} in audit.json." if left else ""
+    return Section(_title(finding), finding.message, Pairs(pairs), Text(rest, look="small"))
+
+
+def _title(finding: Finding) -> str:
+    """Return a heading that distinguishes findings of one kind by their subsets."""
+    sides = ((pair.split_a, pair.split_b) for pair in finding.pairs[:1])
+    parts = dict.fromkeys(part for two in sides for part in two if part)
+    what = f"{finding.severity.capitalize()}: {finding.kind.replace('_', ' ')}"
+    return f"{what}, {' and '.join(parts)}" if parts else what
+
+
+def _verdict(report: AuditReport) -> str:
+    if report.leaks:
+        return f"{quantity(len(report.leaks), 'leak')}: a test result would flatter."
+    if not report.splits:
+        twice = "what is in it twice is below" if report.findings else "nothing is in it twice"
+        return f"The table has no split: leaks between parts were not looked for; {twice}."
+    if report.findings:
+        none = "No copies across" if report.unchecked else "No leak between"
+        return f"{none} the parts; what was noted is below."
+    twice = "No image is" if report.unchecked else "Nothing was found that is"
+    return f"{twice} in the table twice."
+
+
+def format_audit(audit: AuditReport) -> list[str]:
+    """Return the findings of an audit for the terminal, with some of their pairs."""
+    parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
+    sizes = f"{quantity(audit.n_images, 'image')}, {quantity(audit.n_groups, 'group')}"
+    lines = [sizes + (f" ({parts})" if parts else "")]
+    if audit.n_groups == audit.n_images:
+        lines.append(
+            "every image is its own group: where patients have several images, name them in a "
+            "column `patient`"
+        )
+    lines += list_joined(audit.repair)
+    for finding in audit.findings:
+        lines.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
+        for pair in finding.pairs[:_MOST_LINES]:
+            is_named = finding.kind in {"alike_names", "same_group"}
+            score = "" if is_named else f", {pair.score:.2f}"
+            how = f"  ({pair.how}{score})" if pair.how else ""
+            lines.append(f"           {pair.a}  ~  {pair.b}{how}")
+        if len(finding.pairs) > _MOST_LINES:
+            lines.append(f"           … and {len(finding.pairs) - _MOST_LINES} more pairs")
+    if audit.unchecked:
+        lines += [] if audit.findings else ["no copies found"]
+        lines.append(f"not checked: {audit.unchecked}")
+    elif not audit.findings:
+        lines.append("nothing found")
+    return [*lines, *audit.reach]
+
+
+def format_overlap(audit: AuditReport | None) -> list[str]:
+    """Return the train-test overlap with external images, and what was not compared."""
+    if audit is None:
+        return [f"caution  {UNKNOWN_OVERLAP}"]
+    lines = [f"caution  {finding.message}" for finding in audit.findings]
+    if audit.leaks:
+        lines.append("         results are over-optimistic: the model was trained on some of these")
+    if not lines:
+        lines.append("overlap: none found between the model's training and the external data")
+    lines += [f"         {sentence}" for sentence in audit.reach]
+    return [*lines, *([f"not checked: {audit.unchecked}"] if audit.unchecked else [])]

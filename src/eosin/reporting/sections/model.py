@@ -1,0 +1,196 @@
+"""Model: network, input, weights and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.model import Embedding, ModelInfo, TransferStage
+from eosin.artifacts.stain import SeparationReference, StainReference
+from eosin.core.text import listing, quantity
+from eosin.reporting.formatting import number, times
+from eosin.reporting.outline import Facts, Pair, Section, joined, select
+from eosin.reporting.sections.results import member_network, members_of
+from eosin.runs.finished import FinishedRun
+
+#: Test-time augmentations; an image is evaluated as it is by default.
+_TEST_TIME = {"none": "", "dihedral": "the mean over eight mirrored and turned views of an image"}
+_FROM_SCRATCH = "none: trained from scratch"
+_METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"}
+#: Facts that the card leaves to other sections.
+_ELSEWHERE = {
+    "Threshold", "Temperature", "Transfer", "Training data licence", "Model licence",
+    "SHA-256 of the weights", "Intended use",
+}  # fmt: skip
+
+
+def section(run: FinishedRun) -> Section:
+    """Return the sub-section of the page."""
+    return Section("Model", Facts(model_facts(run)))
+
+
+def brief(run: FinishedRun) -> Section:
+    """Return the section of the card."""
+    facts, model = model_facts(run), run.model
+    extra: list[Pair] = [("Modality", model.modality)] if model else []
+    if model is not None and model.macs is not None:
+        extra.append(("Work", f"{model.macs / 1e6:,.0f} million multiply-accumulates an image"))
+    folder = ModelFolder(run.folder.model)
+    sizes = [
+        f"{path.name} {path.stat().st_size / 1e6:.2f} MB"
+        for path in (folder.onnx, folder.weights)
+        if path.exists()
+    ]
+    files = [("Files", ", ".join(sizes))] if sizes else []
+    own = [fact for fact in facts if fact[0] not in _ELSEWHERE]
+    hashed = select(facts, "SHA-256 of the weights")
+    return Section("What it is", Facts([*own, *extra, *hashed, *files]))
+
+
+def answers(run: FinishedRun) -> dict[str, str]:
+    """Return the answers to items of reporting guidelines, empty where the run has none."""
+    if run.model is None:
+        return {}
+    facts, folder, given = model_facts(run), ModelFolder(run.folder.model), run.model.preprocessing
+    files = [path.name for path in (folder.onnx, folder.weights) if path.exists()]
+    mean, std = (", ".join(f"{v:g}" for v in values) for values in (given.mean, given.std))
+    policy = f"; augmentation: {run.recipe.augment.policy}" if run.recipe else ""
+    several = run.model.architecture == "ensemble"
+    return {
+        "preparation": joined(select(facts, "Input", "Stain normalisation", "Scale")),
+        "input": joined(select(facts, "Input", "Channel windows")),
+        "network": joined(select(facts, "Network", "Weights")),
+        "initial_weights": joined(select(facts, "Transfer")),
+        "ensembling": joined(select(facts, "Weights")) if several else "one network",
+        "specification": f"in full: {listing([folder.info.name, *files])}",
+        "transformation": f"less the mean {mean}, over {std}{policy}",
+        "output": f"probability of each class; threshold {joined(select(facts, 'Threshold'))}",
+    }
+
+
+def model_facts(run: FinishedRun) -> list[Pair]:
+    """Return the facts of ``model.json``."""
+    model = run.model
+    if model is None:
+        return []
+    facts = [
+        ("Network", _network(model)),
+        ("Weights", _weights(model)),
+        ("Input", _input(model)),
+        ("Channel windows", _windows(model)),
+        ("Stain normalisation", stain_fact(model.preprocessing.stain)),
+        ("Evaluated by", _TEST_TIME[model.test_time]),
+        ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
+        ("Classes", ", ".join(model.class_names)),
+        ("Positive class", model.positive or "none"),
+        ("Threshold", _stored_threshold(model)),
+        ("Temperature", _temperature(model)),
+        ("Transfer", _transfer(run)),
+        ("Training data licence", model.data_licence),
+        ("Model licence", model.licence),
+        ("SHA-256 of the weights", model.weights_sha256),
+        ("Intended use", model.intended_use),
+    ]
+    return [(key, value) for key, value in facts if value]
+
+
+def _members(model: ModelInfo) -> int:
+    if model.architecture != "ensemble":
+        return 1
+    return len(model.members) or int(model.arguments.get("members", 1))
+
+
+def _network(model: ModelInfo) -> str:
+    member = model.arguments.get("architecture") or listing(map(member_network, model.members))
+    return f"{model.architecture} of {member}" if member else model.architecture
+
+
+def _input(model: ModelInfo) -> str:
+    given = model.preprocessing
+    if isinstance(given, Embedding):
+        return f"{quantity(len(given.channels), 'feature')} of {given.table}, computed elsewhere"
+    return f"{'×'.join(str(side) for side in given.input_px)} px, {_channels(model)}"
+
+
+def _channels(model: ModelInfo) -> str:
+    channels, taken = model.preprocessing.channels, model.preprocessing.magnifications
+    if taken:
+        one = "".join(channels[: len(channels) // len(taken)])
+        return f"{one} at {listing([times(value) for value in taken])} together"
+    return ("" if all(len(name) == 1 for name in channels) else ", ").join(channels)
+
+
+def _windows(model: ModelInfo) -> str:
+    """Format the display window of each fluorescence channel, in counts."""
+    planes = model.preprocessing.planes
+    if planes is None or planes.window is None:
+        return ""
+    window = planes.window
+    ends = zip(model.preprocessing.channels, window.low, window.high, strict=True)
+    spans = ", ".join(f"{name} {low:,.0f}–{high:,.0f}" for name, low, high in ends)
+    low, high = (f"{p:g}" for p in window.percentiles)
+    return f"{spans} counts (percentiles {low} and {high} of the training images)"
+
+
+def _weights(model: ModelInfo) -> str:
+    members = _members(model)
+    if model.members:
+        return f"{quantity(model.params, 'learnable weight')} in {members} members"
+    each = quantity(model.params // members, "learnable weight")
+    return each if members == 1 else f"{members} members of {each}"
+
+
+def _temperature(model: ModelInfo) -> str:
+    return f"{model.temperature:.3f}" if _members(model) == 1 else "each member's own, inside"
+
+
+def _stored_threshold(model: ModelInfo) -> str:
+    threshold = model.threshold
+    if threshold.value is None:
+        return "none: the most probable class decides"
+    return f"{number(threshold.value)} ({threshold.source})"
+
+
+def _transfer(run: FinishedRun) -> str:
+    chain = run.model.transfer_chain if run.model else []
+    if not chain:
+        return _FROM_SCRATCH
+    if members := members_of(run):
+        return "; ".join(f"{one.run}: {_links(one.transfer_chain)}" for one in members)
+    frozen = run.recipe.transfer.freeze if run.recipe else "none"
+    return _links(chain, "this training" + ("" if frozen == "none" else f" (frozen: {frozen})"))
+
+
+def _links(chain: Sequence[TransferStage], last: str = "its training") -> str:
+    return " → ".join([*map(_link, chain), last]) if chain else _FROM_SCRATCH
+
+
+def _link(stage: TransferStage) -> str:
+    name = stage.source if stage.data_fingerprint is None else f"stage {stage.stage}"
+    frozen = None if stage.frozen in {None, "none"} else f"frozen: {stage.frozen}"
+    shown = "; ".join(text for text in (stage.licence, frozen) if text)
+    return f"{name} ({shown})" if shown else name
+
+
+def stain_fact(reference: StainReference | None) -> str:
+    """Describe the target of stain normalisation in a sentence; empty without one."""
+    if reference is None:
+        return ""
+    of = f"{_METHODS[reference.method]}: each {reference.unit}'s own stain is brought to that of "
+    source = reference.fitted_on
+    if source == "the training part":
+        units = f" of {quantity(reference.n_units, reference.unit)}"
+        several = "" if reference.unit == "tile" else units
+        source += f" (median of {quantity(reference.n_images, 'image')}{several})"
+    return of + source + "; " + _numbers(reference)
+
+
+def _numbers(reference: StainReference) -> str:
+    if isinstance(reference, SeparationReference):
+        stains = zip(("haematoxylin", "eosin"), reference.stain_matrix, strict=True)
+        return listing([f"{name} ({_triple(vector)})" for name, vector in stains])
+    return f"L*a*b* {_triple(reference.lab_mean)} ± {_triple(reference.lab_std)}"
+
+
+def _triple(values: tuple[float, float, float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)

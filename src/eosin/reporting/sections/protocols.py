@@ -1,0 +1,215 @@
+"""One model under two splits, strict and as published: what the difference means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eosin.artifacts.layout import AS_PUBLISHED, STRICT
+from eosin.artifacts.metrics import Metric
+from eosin.core.text import count, quantity
+from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
+from eosin.reporting.formatting import (
+    capitalised,
+    metric_label,
+    metric_text,
+    number,
+    share,
+    signed,
+)
+from eosin.reporting.outline import (
+    Cell,
+    Figures,
+    Page,
+    Points,
+    RenderedFigure,
+    Section,
+    Table,
+    make_table,
+)
+from eosin.reporting.sections import audit
+from eosin.reporting.sections.curves import overlaid_roc, scores_of
+from eosin.reporting.sections.results import Series, interval_figure
+from eosin.reporting.train_test_overlap import (
+    TrainTestOverlap,
+    leading_name,
+    train_test_overlap,
+    unit_name,
+)
+from eosin.runs.finished import FinishedRun
+
+#: Names of the two splits, in the order of the page.
+LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
+
+
+@dataclass(frozen=True, eq=False)
+class Protocol:
+    """Run under one of the two splits; ``seen`` is its train-test overlap, None if unknown."""
+
+    key: str
+    label: str
+    run: FinishedRun
+    seen: TrainTestOverlap | None
+
+
+def protocol(key: str, run: FinishedRun) -> Protocol:
+    """Return a run with its overlap; ``key`` is the name of its folder."""
+    return Protocol(key, LABELS[key], run, train_test_overlap(run))
+
+
+def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
+    """Return the page of both splits; ``name`` is its title."""
+    both = (strict, published)
+    words, figures = meaning(strict, published), Figures(chart(both), _roc(both))
+    links = [Cell(p.label, href=f"{p.key}/{p.run.folder.report.name}") for p in both]
+    leaks = (Section(p.label, leak_words(p), *audit.findings(p.run)) for p in both)
+    return Page(
+        kind="Eosin report · one model, two splits",
+        name=name,
+        tab=f"{name}: one model, two splits · Eosin report",
+        verdict=protocols_verdict(strict, published),
+        simulated=any(protocol.run.simulated for protocol in both),
+        sections=(
+            Section("What the difference means", *words, figures, nav="Meaning"),
+            Section("Numbers", _size_table(both), _metric_table(both)),
+            Section("The leak", *leaks),
+            Section("Both runs in full", Points(links), nav="Both runs"),
+        ),
+        footer="Made by Eosin from the two run folders alone.",
+    )
+
+
+def chart(both: Sequence[Protocol], title: str = "") -> RenderedFigure | None:
+    """Draw the metrics of both splits with their intervals."""
+    return interval_figure(
+        [Series(protocol.label, protocol.run.evaluated.image) for protocol in both],
+        name="protocols",
+        caption="Each metric under both splits, with its 95 % interval.",
+        title=title,
+        only=COMPARED,
+    )
+
+
+def _roc(both: Sequence[Protocol]) -> RenderedFigure | None:
+    return overlaid_roc(
+        [
+            (protocol.label, scores, protocol.run.evaluated)
+            for protocol in both
+            if (scores := scores_of(protocol.run)) is not None
+        ]
+    )
+
+
+def _size_table(both: Sequence[Protocol]) -> Table | None:
+    columns = [_sizes(one) for one in both]
+    heads = ("", *(one.label for one in both))
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return make_table("What each split evaluates.", heads, rows)
+
+
+def _sizes(one: Protocol) -> dict[str, str | int | None]:
+    evaluated, seen = one.run.evaluated, one.seen
+    known = {
+        "Images": evaluated.n_images,
+        "Patients": evaluated.n_patients,
+        "Groups": evaluated.n_groups,
+        "Evaluated groups also trained on": seen.n_groups if seen else None,
+        "Evaluated images of those": seen.n_images if seen else None,
+    }
+    found = len(one.run.audit.leaks) if one.run.audit else None
+    sizes = {name: "unknown" if value is None else value for name, value in known.items()}
+    return {**sizes, "Leaks that the audit found": found}
+
+
+def _metric_table(both: Sequence[Protocol]) -> Table | None:
+    rows = []
+    for name in METRIC_NAMES:
+        strict, published = (protocol.run.evaluated.image.get(name) for protocol in both)
+        if strict is not None or published is not None:
+            rows.append((metric_label(name), strict, published, _gap(strict, published)))
+    caption = "Metrics of the most probable class with 95 % intervals."
+    return make_table(caption, ("Metric", *(p.label for p in both), "Difference"), rows)
+
+
+def _gap(strict: Metric | None, published: Metric | None) -> str | None:
+    if strict is None or published is None or strict.value is None or published.value is None:
+        return None
+    return signed(published.value - strict.value)
+
+
+def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
+    """Return the first metric that both runs have."""
+    for name in LEADING:
+        a, b = (p.run.evaluated.image.get(name) for p in (strict, published))
+        if a is not None and b is not None and a.value is not None and b.value is not None:
+            return name, a, b
+    return None
+
+
+def protocols_verdict(strict: Protocol, published: Protocol) -> str:
+    """Return one sentence with both values."""
+    found = _leading(strict, published)
+    if found is None:
+        return "The two runs share no metric that has a value."
+    name, a, b = found
+    label = leading_name(name, strict.run)
+    return (
+        f"{capitalised(label)} {metric_text(a)} when whole groups are held out; "
+        f"{metric_text(b)} when images are divided one by one, as published."
+    )
+
+
+def meaning(strict: Protocol, published: Protocol) -> list[str]:
+    """Explain the difference in plain words."""
+    found = _leading(strict, published)
+    words = []
+    if found is not None:
+        name, a, b = found
+        words.append(_difference(leading_name(name, strict.run), a, b))
+        words.append(_overlap(a, b))
+    words.append(
+        "The strict number is the one to expect on patients whom nobody has seen before; the other"
+        " one also rewards recognising a patient's slides, stain and scanner. Each interval tells"
+        " how much the number would vary with other test groups; it does not cover a bias of the"
+        " split itself, and the two test sets are not the same images."
+    )
+    return words
+
+
+def _difference(label: str, strict: Metric, published: Metric) -> str:
+    gap = (published.value or 0.0) - (strict.value or 0.0)
+    if abs(gap) < 0.0005:
+        return f"In this experiment both splits give the same {label} to three decimals."
+    reports = "In this experiment the published split reports"
+    than = f"{'more' if gap > 0 else 'less'} {label} than the strict one"
+    what = ", for the same network, recipe and images" if gap > 0 else ": it does not flatter here"
+    return f"{reports} {number(abs(gap))} {than}{what}."
+
+
+def _overlap(a: Metric, b: Metric) -> str:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return "At least one of the two has no interval, so chance cannot be ruled out."
+    if a.low <= b.high and b.low <= a.high:
+        return (
+            "The two intervals overlap: at this sample size the difference may be chance, and this"
+            " experiment alone does not show that the splits differ."
+        )
+    return "The two intervals do not overlap: chance alone is an unlikely explanation."
+
+
+def leak_words(protocol: Protocol) -> str:
+    """Describe the train-test overlap of a run."""
+    seen, run = protocol.seen, protocol.run
+    if seen is None:
+        return "This run does not tell which groups were trained on."
+    unit = unit_name(run)
+    if not seen.n_groups:
+        return f"No evaluated {unit} was also trained on."
+    n, total = seen.n_groups, run.evaluated.n_groups
+    of = f" of {count(total)} ({share(n / total)})" if total else ""
+    text = f"{count(n)}{of} evaluated {unit}s were also trained on"
+    if seen.n_images is not None:
+        text += f", with {quantity(seen.n_images, 'evaluated image')}"
+        if run.evaluated.n_images >= seen.n_images:
+            text += f" ({share(seen.n_images / run.evaluated.n_images)})"
+    return f"{text}."

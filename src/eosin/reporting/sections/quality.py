@@ -1,0 +1,148 @@
+"""Image quality: the images that ``data check`` flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from PIL import Image as PillowImage
+
+from eosin.core.text import count, quantity
+from eosin.core.types import Image
+from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
+from eosin.reporting.formatting import sentence, share, shorten
+from eosin.reporting.outline import Facts, Page, Pair, Section, Table, Text, Tile, Tiles, make_table
+from eosin.reporting.thumbnails import make_tile
+
+#: Thumbnails per flag; the rest is in ``quality.csv``.
+_MOST_SHOWN = 24
+#: Characters of a file name, and of its folder, below a thumbnail.
+_NAME_WIDTH = 44
+#: Unreadable files that are listed; the rest is in ``quality.csv``.
+_MOST_ROWS = 200
+#: Flags of which the worst images come first.
+_RANKED = {"blank", "blurred", "saturated", "ink"}
+
+
+def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]) -> Page:
+    """Return the page of a quality check.
+
+    Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
+    without one is left out.
+    """
+    advice = "A flag is advice: no image was changed, and none is left out of a training for it."
+    return Page(
+        kind="Eosin data check · image quality",
+        name=name,
+        tab=f"{name}: image quality · Eosin",
+        verdict=_verdict(report),
+        masthead=Section("", Text(advice, look="about")),
+        sections=(
+            Section(
+                "Summary",
+                Facts(_facts(report), look="cards"),
+                _summary(report),
+                *(Text(sentence(note), look="small") for note in report.notes),
+            ),
+            *(_gallery(flag, report, pictures) for flag in FLAGS),
+            _unreadable(report),
+        ),
+        footer="Made by Eosin's data check. The numbers of every image are in quality.csv beside"
+        " this page.",
+    )
+
+
+def measured(flag: Flag, row: Any) -> str:
+    """Format the measurement behind a flag, e.g. ``"2.1 % tissue"``."""
+    if flag == "blank":
+        return f"{share(row['tissue'])} tissue"
+    if flag == "blurred":
+        return f"z −{-row['focus_z']:.1f}"
+    if flag == "saturated":
+        return f"{share(row['saturation'])} cut off"
+    if flag == "ink":
+        return f"{share(row['ink'])} ink"
+    if flag == "duplicate":
+        return f"same as {row['duplicate_of']}"
+    return f"{row['width']} × {row['height']} px"
+
+
+def shown_paths(report: QualityReport) -> list[str]:
+    """Return the paths of the images on the page, each once."""
+    shown = [path for flag in FLAGS for path in report.flagged(flag)["path"].head(_MOST_SHOWN)]
+    return list(dict.fromkeys(shown))
+
+
+def _verdict(report: QualityReport) -> str:
+    n_images, n_unreadable = len(report.table), len(report.unreadable)
+    flagged = f"{quantity(report.n_flagged, 'image')} of {count(n_images)}"
+    text = f"{flagged} should be looked at" if report.n_flagged else "Nothing was flagged"
+    return f"{text}, {count(n_unreadable)} cannot be read." if n_unreadable else f"{text}."
+
+
+def _facts(report: QualityReport) -> list[Pair]:
+    table = report.table
+    kinds = table["kind"][table["kind"] != ""].value_counts()
+    return [
+        ("Images", count(len(table))),
+        *((str(kind).capitalize(), count(int(number))) for kind, number in kinds.items()),
+        ("Flagged", count(report.n_flagged)),
+        ("Unreadable files", count(len(report.unreadable))),
+    ]
+
+
+def _summary(report: QualityReport) -> Table | None:
+    n_images = len(report.table)
+    has_sections = bool((report.table["kind"] == "brightfield").any())
+    rows: list[tuple[str | int | None, ...]] = []
+    for flag in FLAGS:
+        found = len(report.flagged(flag))
+        asked = has_sections or flag not in {"blank", "ink"}
+        numbers = (found, share(found / n_images)) if asked else (None, None)
+        rows.append((_label(flag), explain_flag(flag, report.limits), *numbers))
+    columns = ("Flag", "Which images", "Images", "Share of all")
+    caption = "What was looked for, and how often it was found."
+    return make_table(caption, columns, rows, texts=(0, 1))
+
+
+def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -> Section:
+    rows = report.flagged(flag)
+    shown = [row for _, row in rows.head(_MOST_SHOWN).iterrows() if row["path"] in pictures]
+    tiles = [_tile(flag, row, pictures[row["path"]]) for row in shown]
+    if len(rows) == 0:
+        return Section("")
+    words = sentence(explain_flag(flag, report.limits))
+    if len(tiles) > 1 and flag in _RANKED:
+        words += " The worst come first."
+    title = f"{_label(flag)}: {quantity(len(rows), 'image')}"
+    rest = _more(len(rows) - len(tiles))
+    return Section(title, words, Tiles(tiles), rest, nav=_label(flag))
+
+
+def _label(flag: Flag) -> str:
+    return flag.replace("_", " ").capitalize()
+
+
+def _more(n: int) -> Text:
+    return Text(f"… and {count(n)} more in quality.csv." if n else "", look="small")
+
+
+def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
+    path = PurePosixPath(row["path"])
+    value = measured(flag, row)
+    if flag == "duplicate":
+        value = f"same as {shorten(PurePosixPath(row['duplicate_of']).name, _NAME_WIDTH)}"
+    name = shorten(path.name, _NAME_WIDTH)
+    folder = shorten("/".join(path.parent.parts[-2:]), _NAME_WIDTH)
+    alt = f"Image {path.name}, flagged as {flag.replace('_', ' ')}: {value}"
+    lines = (name, *([folder] if folder else []))
+    return make_tile(PillowImage.fromarray(thumbnail), alt=alt, title=value, lines=lines)
+
+
+def _unreadable(report: QualityReport) -> Section:
+    rows = report.unreadable[:_MOST_ROWS]
+    columns = ("File", "Reason")
+    table = make_table("Files that cannot be read.", columns, rows, texts=(0, 1), look="paths")
+    rest = _more(len(report.unreadable) - len(rows))
+    return Section("Unreadable files", table, rest, nav="Unreadable")

@@ -1,0 +1,106 @@
+"""Subgroups: metrics by class, magnification, site, subtype and patient; the worst mistakes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from eosin.core.text import listing
+from eosin.metrics.catalogue import BY_CLASS, OF_ONE_CLASS, OF_PARTS
+from eosin.reporting.formatting import number, times
+from eosin.reporting.outline import Section, Table, Text, block_table, make_table
+from eosin.reporting.sections.data import MOST_ROWS, magnification_order
+from eosin.reporting.thumbnails import tiles
+from eosin.runs.finished import FinishedRun
+
+#: Patients from which on their table is folded away.
+_MANY = 25
+
+
+def section(run: FinishedRun) -> Section:
+    """Return the section of metrics by subgroup."""
+    tables = part_tables(run)
+    names = listing(table.columns[0].lower() for table in tables)
+    return Section(f"By {names}", *tables, nav="Parts")
+
+
+def mistakes(run: FinishedRun) -> Section:
+    """Return the section of mistakes and patients."""
+    wrong, (table, n_left_out) = tiles(run, "mistake"), patients_table(run)
+    title = "Mistakes" if table is None else "Mistakes and patients" if wrong.items else "Patients"
+    shown: Table | Section | None = table
+    if table is not None and len(table.rows) > _MANY:
+        summary = f"{len(table.rows)} patients by recognition rate"
+        shown = Section(summary, table, fold="closed")
+    rest = (
+        f"{n_left_out} further patients, all recognised at least as well, are in predictions.csv."
+        if n_left_out
+        else ""
+    )
+    gallery = Section("Wrong and sure of it", wrong)
+    return Section(title, gallery, shown, Text(rest, look="small"), nav="Mistakes")
+
+
+def part_tables(run: FinishedRun) -> list[Table]:
+    """Build the metric tables by class, magnification, site and subtype, where known."""
+    evaluated = run.evaluated
+    taken = sorted(
+        evaluated.by_magnification.items(), key=lambda pair: magnification_order(pair[0])
+    )
+    by_magnification = {times(key): block for key, block in taken}
+    tables = [
+        block_table(caption, first, blocks, wanted, sizes_by(run, column))
+        for caption, first, column, blocks, wanted in (
+            ("Each class against the rest.", "Class", "label", evaluated.by_class, BY_CLASS),
+            ("By magnification.", "Magnification", "magnification", by_magnification, OF_PARTS),
+            ("By site.", "Site", "site", evaluated.by_site, OF_PARTS),
+            ("By subtype.", "Subtype", "subtype", evaluated.by_subtype, OF_ONE_CLASS),
+        )
+    ]
+    return [table for table in tables if table is not None]
+
+
+def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
+    """Build the table of patients by recognition rate, the worst first, and count those left out.
+
+    The table is ``None`` if patients are unknown.
+    """
+    frame = run.predictions
+    if frame is None or not (frame["patient"] != "").any():
+        return None, 0
+    frame = frame[frame["patient"] != ""]
+    right = (frame["label"] == frame["predicted"]).rename("right")
+    groups = pd.concat([frame[["patient", "label"]], right], axis=1).groupby("patient")
+    summary = groups.agg(
+        labels=("label", lambda labels: ", ".join(sorted(set(labels)))),
+        n=("right", "size"),
+        right=("right", "sum"),
+    )
+    summary["rate"] = summary["right"] / summary["n"]
+    summary = summary.sort_values(["rate", "n"], ascending=[True, False], kind="stable")
+    rows = [
+        (str(row.Index), row.labels, int(row.n), int(row.right), number(float(row.rate)))
+        for row in summary.head(MOST_ROWS).itertuples()
+    ]
+    table = make_table(
+        "Patients by recognition rate (the share of a patient's images that are right),"
+        " the hardest first.",
+        ("Patient", "Class", "Images", "Right", "Rate"),
+        rows,
+        texts=(0, 1),
+    )
+    return table, max(0, len(summary) - MOST_ROWS)
+
+
+def sizes_by(run: FinishedRun, column: str) -> dict[str, int] | None:
+    """Count evaluated images by a column of the predictions, else of the manifest, if it exists."""
+    frame, shown = run.predictions, run.manifest
+    if frame is None:
+        return None
+    if column in frame:
+        values = frame[column]
+    elif shown is not None and column in shown:
+        values = frame["path"].map(dict(zip(shown["path"], shown[column], strict=True)))
+    else:
+        return None
+    write = times if column == "magnification" else str
+    return {write(str(value)): int(n) for value, n in values.value_counts().items()}
