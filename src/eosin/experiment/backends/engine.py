@@ -44,7 +44,7 @@ SPECS.add(
     ),
 )
 #: Keys that only PyTorch supports, with the values that the engine accepts.
-_FOREIGN: dict[str, dict[str, tuple[Any, ...]]] = {
+FOREIGN_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
     "train": {
         "optimizer": ("adam", "sgd"),
         "weight_decay": (0.0,),
@@ -80,7 +80,7 @@ def find_spec(name: str) -> NetworkSpec:
 
 def check(recipe: Recipe) -> None:
     """Refuse keys of the recipe that the engine does not support."""
-    for name, keys in _FOREIGN.items():
+    for name, keys in FOREIGN_KEYS.items():
         for key, known in keys.items():
             value = getattr(getattr(recipe, name), key)
             if value not in known:
@@ -141,7 +141,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     preprocessing = origin.preprocessing
     some = images[:_PARITY_IMAGES]
     draft = draft_info(
-        folder, origin, params=network.count_params(), macs=_count_macs(network), parity={}
+        folder, origin, params=network.count_params(), macs=count_macs(network), parity={}
     )
     run = EngineNetwork(folder.weights, draft).run
     if find_module("torch") is not None and find_module("onnx") is not None:
@@ -160,7 +160,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     return draft.model_copy(update={"parity": parity})
 
 
-def _count_macs(network: Network) -> int:
+def count_macs(network: Network) -> int:
     """Return the multiply-accumulates of convolutions and dense layers for one image."""
     total = 0
     for name, layer in network.layers.items():
@@ -174,5 +174,5 @@ def _count_macs(network: Network) -> int:
 def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
     """Count weights and operations, and time a few training steps."""
     network = _build(recipe, inputs)
-    params, macs = network.count_params(), _count_macs(network)
+    params, macs = network.count_params(), count_macs(network)
     return Measured(params, macs, probe(network, recipe.train, inputs))
