@@ -68,7 +68,7 @@ def seed_torch(seed: int, *keys: str | int) -> None:
     derived = derive_seed(seed, *keys)
     # torch.manual_seed does the same for every kind of device there might be, in half a millisecond.
     torch.default_generator.manual_seed(derived)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(derived)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(derived)
