@@ -17,7 +17,6 @@ from eosin.core.errors import DownloadError
 from eosin.core.files import explain_os_errors, hash_file, sha256_file
 from eosin.core.progress import Advance, progress_bar
 from eosin.data.download.archives import UnpackLimits, stem_of, unpack
-from eosin.data.download.part import Part
 from eosin.data.download.source import (
     ON_FIRST_DOWNLOAD,
     FetchedFile,
@@ -26,7 +25,7 @@ from eosin.data.download.source import (
     Unpacked,
     write_fetch_record,
 )
-from eosin.data.download.transfer import Patience, Transfer
+from eosin.data.download.transfer import Part, Patience, Transfer
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,8 +19,7 @@ from eosin.core.seeding import generator
 from eosin.core.types import Image
 from eosin.data.phantom.camera import expose, transmit
 from eosin.data.phantom.fields import Float32, Grid
-from eosin.data.phantom.options import FIELD_UM, PhantomOptions, mpp
-from eosin.data.phantom.patients import Patient, draw_patient
+from eosin.data.phantom.patients import FIELD_UM, Patient, PhantomOptions, draw_patient, mpp
 from eosin.data.phantom.tissue import concentration_map
 
 _PNG_LEVEL = 1  # four times as fast as the default for a tenth more bytes

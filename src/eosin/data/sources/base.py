@@ -57,7 +57,7 @@ class DataSetFacts:
         positive: The positive class of its binary task, if it has one.
         simulated: True if the images are simulated.
         classes: Its labels; empty if they are taken from the files.
-        counts: The published numbers of images; :mod:`eosin.data.verification` compares.
+        counts: The published numbers of images; :mod:`eosin.data.sources.catalogue` compares.
         parts: The column with the published part of an image.
         channels: What the channels show, in order; empty if unknown.
         mpp: µm per pixel, if it is one value for all.
