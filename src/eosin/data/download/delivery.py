@@ -37,17 +37,11 @@ _MOVE_AWAY = "Move it away, or choose another folder with -o"
 
 @dataclass(frozen=True)
 class Manner:
-    """Settings of a download.
+    """Settings of a download."""
 
-    Attributes:
-        keep_archive: True to keep an archive once it is unpacked.
-        patience: Time-outs and retries.
-        limits: What an archive may unpack to.
-    """
-
-    keep_archive: bool = False
-    patience: Patience = field(default_factory=Patience)
-    limits: UnpackLimits = field(default_factory=UnpackLimits)
+    keep_archive: bool = False  # True to keep an archive once it is unpacked
+    patience: Patience = field(default_factory=Patience)  # time-outs and retries
+    limits: UnpackLimits = field(default_factory=UnpackLimits)  # what an archive may unpack to
 
 
 def now() -> str:

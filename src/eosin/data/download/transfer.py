@@ -42,22 +42,14 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 @dataclass(frozen=True)
 class Patience:
-    """Time-outs and retries.
+    """Time-outs and retries."""
 
-    Attributes:
-        attempts: Attempts in a row without a further mebibyte.
-        first_pause_s: The pause after the first failure; it doubles with each.
-        longest_pause_s: The longest pause.
-        connect_timeout_s: For the connection.
-        read_timeout_s: For the next bytes.
-        slowest_bytes_per_s: Slower than this over a whole read time-out counts as a stall.
-    """
-
-    attempts: int = 6
-    first_pause_s: float = 1.0
-    longest_pause_s: float = 60.0
-    connect_timeout_s: float = 20.0
-    read_timeout_s: float = 60.0
+    attempts: int = 6  # attempts in a row without a further mebibyte
+    first_pause_s: float = 1.0  # the pause after the first failure; it doubles with each
+    longest_pause_s: float = 60.0  # the longest pause
+    connect_timeout_s: float = 20.0  # for the connection
+    read_timeout_s: float = 60.0  # for the next bytes
+    #: Slower than this over a whole read time-out counts as a stall.
     slowest_bytes_per_s: float = 100.0
 
 
@@ -285,17 +277,11 @@ class CutError(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """Version of the remote file that a part belongs to.
+    """Version of the remote file that a part belongs to."""
 
-    Attributes:
-        url: The requested address.
-        validator: Its strong ETag, else its date of last change; empty without either.
-        length: The whole file's length in bytes; None if unknown.
-    """
-
-    url: str
-    validator: str
-    length: int | None
+    url: str  # the requested address
+    validator: str  # its strong ETag, else its date of last change; empty without either
+    length: int | None  # the whole file's length in bytes; None if unknown
 
 
 class Part:

@@ -49,64 +49,36 @@ _MOST_SECTIONS = 26  # a slide id ends in one letter
 
 @dataclass(frozen=True)
 class Habit:
-    """Patient's tissue independent of the class: part of the fingerprint.
+    """Patient's tissue independent of the class: part of the fingerprint."""
 
-    Attributes:
-        nuclear_scale: Factor on nuclear radii.
-        chromatin: Factor on the nuclei's haematoxylin.
-        glandularity: Factor on the number of glands and the size of nests.
-        cellularity: Factor on the number of stromal nuclei.
-        collagen: Factor on the stroma's eosin.
-        fibre_length_um: Size of a pixel of the fibre texture along the fibres.
-        fibre_width_um: Its size across the fibres.
-        fibre_contrast: Relative amplitude of the fibres.
-        waviness_um: Amplitude of the fibres' waves.
-        gaps: Share of the stroma that is torn.
-        fat: Fat cells per 100 µm × 100 µm.
-    """
-
-    nuclear_scale: float
-    chromatin: float
-    glandularity: float
-    cellularity: float
-    collagen: float
-    fibre_length_um: float
-    fibre_width_um: float
-    fibre_contrast: float
-    waviness_um: float
-    gaps: float
-    fat: float
+    nuclear_scale: float  # factor on nuclear radii
+    chromatin: float  # factor on the nuclei's haematoxylin
+    glandularity: float  # factor on the number of glands and the size of nests
+    cellularity: float  # factor on the number of stromal nuclei
+    collagen: float  # factor on the stroma's eosin
+    fibre_length_um: float  # size of a pixel of the fibre texture along the fibres
+    fibre_width_um: float  # its size across the fibres
+    fibre_contrast: float  # relative amplitude of the fibres
+    waviness_um: float  # amplitude of the fibres' waves
+    gaps: float  # share of the stroma that is torn
+    fat: float  # fat cells per 100 µm × 100 µm
 
 
 @dataclass(frozen=True)
 class Patient:
-    """Simulated patient; draw one with :func:`draw_patient`.
+    """Simulated patient; draw one with :func:`draw_patient`."""
 
-    Attributes:
-        number: Position in the data set, from 0.
-        label: ``benign`` or ``malignant``.
-        subtype: One of the label's four subtypes, or empty.
-        site: Scanner, from 0.
-        severity: Malignancy of the tissue; 0 lies between the classes.
-        stain: Stain of the patient, before the variation of sections.
-        optics: Focus and noise.
-        scanner: Scanner of the site.
-        habit: Tissue independent of the class.
-        fingerprint: Strength of the fingerprint, as in the options.
-        seed: Seed of the data set.
-    """
-
-    number: int
-    label: str
-    subtype: str
-    site: int
-    severity: float
-    stain: Stain
-    optics: Optics
-    scanner: Scanner
-    habit: Habit
-    fingerprint: float
-    seed: int
+    number: int  # position in the data set, from 0
+    label: str  # ``benign`` or ``malignant``
+    subtype: str  # one of the label's four subtypes, or empty
+    site: int  # scanner, from 0
+    severity: float  # malignancy of the tissue; 0 lies between the classes
+    stain: Stain  # stain of the patient, before the variation of sections
+    optics: Optics  # focus and noise
+    scanner: Scanner  # scanner of the site
+    habit: Habit  # tissue independent of the class
+    fingerprint: float  # strength of the fingerprint, as in the options
+    seed: int  # seed of the data set
 
     @property
     def id(self) -> str:

@@ -110,19 +110,12 @@ def fill_store(
 
 @dataclass(frozen=True)
 class Request:
-    """Requested images.
+    """Requested images."""
 
-    Attributes:
-        keys: Of each item, in order.
-        items: By key, each once.
-        stats: Of each file; None if it is absent.
-        root: The deepest folder that holds all files.
-    """
-
-    keys: list[Key]
-    items: dict[Key, Item]
-    stats: dict[str, Stat | None]
-    root: str
+    keys: list[Key]  # of each item, in order
+    items: dict[Key, Item]  # by key, each once
+    stats: dict[str, Stat | None]  # of each file; None if it is absent
+    root: str  # the deepest folder that holds all files
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Request:
@@ -249,15 +242,10 @@ def stat_file(file: str) -> Stat | None:
 
 @dataclass(frozen=True)
 class HashedFile:
-    """A file whose bytes were read.
+    """A file whose bytes were read."""
 
-    Attributes:
-        stat: Before and after.
-        state: State for the index.
-    """
-
-    stat: Stat
-    state: FileState
+    stat: Stat  # before and after
+    state: FileState  # state for the index
 
 
 def hash_file(file: str) -> HashedFile | None:
@@ -277,21 +265,13 @@ def hash_file(file: str) -> HashedFile | None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reader of images.
+    """Reader of images."""
 
-    Attributes:
-        settings: Format of a row.
-        decode: From a file to an image.
-        fit: From an image to a row.
-        known: Images that have a row, by content and index.
-        hashed: Containers, hashed beforehand.
-    """
-
-    settings: StoreSettings
-    decode: Decode
-    fit: Fit
-    known: Mapping[tuple[str, int], ImageState]
-    hashed: Mapping[str, HashedFile | None]
+    settings: StoreSettings  # format of a row
+    decode: Decode  # from a file to an image
+    fit: Fit  # from an image to a row
+    known: Mapping[tuple[str, int], ImageState]  # images that have a row, by content and index
+    hashed: Mapping[str, HashedFile | None]  # containers, hashed beforehand
 
     def read(self, key: Key, item: Item) -> Reading:
         """Read one image; a failure goes into the reading's reason."""

@@ -52,13 +52,10 @@ class StoreDocument(VersionedDocument):
 
 @dataclass(frozen=True)
 class StoreFolder:
-    """Folder of one store.
+    """Folder of one store."""
 
-    Attributes:
-        path: The folder. Its locks lie beside it: a lock that is removed with the folder would
-            leave a waiting process with a lock that no other process sees.
-    """
-
+    #: The folder. Its locks lie beside it: a lock that is removed with the folder would leave a
+    #: waiting process with a lock that no other process sees.
     path: Path
 
     @property
@@ -222,40 +219,24 @@ def _is_free(handle: int | None) -> bool:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """One store.
-
-    Attributes:
-        folder: Its folder.
-        root: The folder of its images; None if the store is damaged.
-        shape: H, W, C of an image.
-        dtype: Of its values.
-        reading: Other settings that change the pixels.
-        n_images: Number of images.
-        n_bytes: Its size on the disk.
-        last_use: UTC.
-    """
+    """One store."""
 
     folder: Path
-    root: str | None
-    shape: tuple[int, int, int] | None
+    root: str | None  # the folder of its images; None if the store is damaged
+    shape: tuple[int, int, int] | None  # H, W, C of an image
     dtype: str | None
-    reading: Mapping[str, Any]
+    reading: Mapping[str, Any]  # other settings that change the pixels
     n_images: int
-    n_bytes: int
-    last_use: datetime
+    n_bytes: int  # its size on the disk
+    last_use: datetime  # UTC
 
 
 @dataclass(frozen=True)
 class Cleared:
-    """Result of clearing the cache.
+    """Result of clearing the cache."""
 
-    Attributes:
-        removed: The removed stores.
-        in_use: Stores that another process has open, which were kept.
-    """
-
-    removed: tuple[StoreInfo, ...]
-    in_use: tuple[StoreInfo, ...]
+    removed: tuple[StoreInfo, ...]  # the removed stores
+    in_use: tuple[StoreInfo, ...]  # stores that another process has open, which were kept
 
     @property
     def n_bytes(self) -> int:

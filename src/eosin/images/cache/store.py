@@ -173,19 +173,12 @@ class ImageStore:
 
 @dataclass(frozen=True)
 class Reading:
-    """Result of reading one image.
+    """Result of reading one image."""
 
-    Attributes:
-        key: Key of the image.
-        file: Its file's state; None if the image is not to be remembered.
-        image: Its state, with a row if its content has one already.
-        fitted: The values of its new row; None if it needs none.
-    """
-
-    key: Key
-    file: FileState | None
-    image: ImageState
-    fitted: npt.NDArray[Any] | None = None
+    key: Key  # key of the image
+    file: FileState | None  # its file's state; None if the image is not to be remembered
+    image: ImageState  # its state, with a row if its content has one already
+    fitted: npt.NDArray[Any] | None = None  # the values of its new row; None if it needs none
 
 
 def open_index(folder: StoreFolder, settings: StoreSettings) -> Index | None:
