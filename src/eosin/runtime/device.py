@@ -66,7 +66,7 @@ def _describe(device: str) -> str:
 def seed_torch(seed: int, *keys: str | int) -> None:
     """Seed torch's global generators for one named use of the run's seed."""
     derived = derive_seed(seed, *keys)
-    # torch.manual_seed does the same for every kind of device there might be, in half a millisecond.
+    # torch.manual_seed asks every kind of device that there might be: half a millisecond a step.
     torch.default_generator.manual_seed(derived)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(derived)
