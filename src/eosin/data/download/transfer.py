@@ -110,7 +110,7 @@ class Transfer:
         came, origin = self.part.size, self.part.origin()
         if origin is None or origin.length is None or came < origin.length:
             with self._ask(session, url, headers) as response:
-                _check_hops(response)
+                check_redirects(response)
                 start, length = self.part.read_answer(response, url)
                 if start < came:
                     _LOG.info(f"{self.file.name}: the server serves it anew, from the beginning")
@@ -245,7 +245,7 @@ def _pieces(response: Any, patience: Patience) -> Iterator[bytes]:
             start, came = time.monotonic(), 0
 
 
-def _check_hops(response: Any) -> None:
+def check_redirects(response: Any) -> None:
     """Raise an error for a redirect from https to http; requests itself rejects other protocols."""
     hops = [hop.url for hop in (*response.history, response)]
     for before, after in pairwise(hops):

@@ -219,7 +219,7 @@ def divide_images(
     if stratify:
         debt = np.zeros(len(wanted))
         for rows in by_class:
-            sizes = _round_shares(len(rows), wanted, minimum, debt)
+            sizes = round_shares(len(rows), wanted, minimum, debt)
             debt += wanted * len(rows) - sizes
             parts[rows] = np.repeat(np.arange(len(wanted)), sizes)
         return parts
@@ -229,12 +229,12 @@ def divide_images(
         parts[rows[: len(needed)]] = needed
     rest = np.concatenate([rows[len(needed) :] for rows in by_class])
     floor = minimum * len(by_class)
-    sizes = _round_shares(len(targets), wanted, floor, np.zeros(len(wanted))) - floor
+    sizes = round_shares(len(targets), wanted, floor, np.zeros(len(wanted))) - floor
     parts[rng.permutation(rest)] = np.repeat(np.arange(len(wanted)), sizes)
     return parts
 
 
-def _round_shares(
+def round_shares(
     total: int, shares: npt.NDArray[np.float64], minimum: int, debt: npt.NDArray[np.float64]
 ) -> IntArray:
     """Round ``shares`` of ``total`` to whole numbers that add up, each at least ``minimum``.
