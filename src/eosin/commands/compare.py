@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency
+from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency, find_fronts
 from eosin.artifacts.layout import ComparisonFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.model import Embedding
@@ -26,7 +26,6 @@ from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
     ComparedModel,
     compare_pairs,
-    find_fronts,
     light_against_large,
     measure_alone,
 )

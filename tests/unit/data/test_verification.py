@@ -9,7 +9,7 @@ from tests.facts import tells
 from eosin.artifacts.manifest import make_samples
 from eosin.data.sources import folder  # noqa: F401 -- enters the data set
 from eosin.data.sources.base import DATASETS, NOTES, Count, DataSet
-from eosin.data.verification import verify
+from eosin.data.sources.catalogue import verify
 
 
 @pytest.fixture

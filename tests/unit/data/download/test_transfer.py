@@ -8,9 +8,8 @@ import pytest
 from tests.unit.data.download.serving import UNTOLD, noise, sha256
 
 from eosin.core.errors import DownloadError, OutputError
-from eosin.data.download.part import CutError, Origin, Part
 from eosin.data.download.source import RemoteFile
-from eosin.data.download.transfer import Transfer, check_redirects
+from eosin.data.download.transfer import CutError, Origin, Part, Transfer, check_redirects
 
 DATA = noise(300_000)
 

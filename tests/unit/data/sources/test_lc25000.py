@@ -5,8 +5,8 @@ from tests.facts import tells
 
 from eosin.core.errors import DataError, RecipeError
 from eosin.data.sources.base import NOTES, collect_samples
+from eosin.data.sources.catalogue import verify
 from eosin.data.sources.lc25000 import collect_lc25000
-from eosin.data.verification import verify
 
 LUNG = "lung_colon_image_set/lung_image_sets"
 COLON = "lung_colon_image_set/colon_image_sets"

@@ -5,7 +5,7 @@ from tests.facts import tells
 
 from eosin.core.errors import DataError
 from eosin.data.sources.base import NOTES
-from eosin.data.sources.pcam_kaggle import collect_pcam_kaggle
+from eosin.data.sources.pcam import collect_pcam_kaggle
 
 
 @pytest.fixture
