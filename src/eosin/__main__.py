@@ -33,7 +33,7 @@ _NO_MEMORY = (
 )
 #: Most characters of a line on stderr, whatever a file's name or content adds.
 _LONGEST_LINE = 2000
-_TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx"})
+_TRAIN_EXTRA = frozenset({"torch", "torchvision", "timm", "onnx"})
 
 # GNU OpenMP's threads spin while they wait for each other, by default for milliseconds. With other
 # work on the same cores that starves the very thread they wait for: on two cores with three busy

@@ -20,7 +20,7 @@ from importlib.machinery import PathFinder
 class Without:  # as if they were not installed
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "lightning", "timm", "onnx"):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm", "onnx"):
             return None
         return PathFinder.find_spec(name, path, target)
 

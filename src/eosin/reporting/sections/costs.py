@@ -12,10 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Criterion
+from eosin.artifacts.comparison import (
+    ComparedRun,
+    Comparison,
+    Cost,
+    Criterion,
+    cost_of,
+    find_fronts,
+)
 from eosin.core.text import count, duration, listing, quantity
 from eosin.core.types import FloatArray
-from eosin.evaluation.comparison import cost_of, find_fronts
 from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
 from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, Text, make_table
 from eosin.reporting.sections.compared import label, metric_table, networks_note, ranked
