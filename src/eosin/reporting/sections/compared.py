@@ -15,7 +15,7 @@ _SHOWN = ("auc", "accuracy", "recall", "specificity", "f1")
 
 def section(comparison: Comparison) -> Section:
     """Return the section on how the runs were measured."""
-    return Section("How it was measured", Facts(facts(comparison)))
+    return Section("How it was measured", Facts(_facts(comparison)))
 
 
 def metric_table(comparison: Comparison) -> Table | None:
@@ -33,7 +33,7 @@ def metric_table(comparison: Comparison) -> Table | None:
     return make_table(caption, columns, rows, texts=(0, 1), look="many")
 
 
-def facts(comparison: Comparison) -> list[Pair]:
+def _facts(comparison: Comparison) -> list[Pair]:
     """Return the facts of the comparison as pairs of name and value."""
     each = unit(comparison)
     found = [

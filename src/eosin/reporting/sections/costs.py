@@ -56,10 +56,10 @@ def section(comparison: Comparison) -> Section:
     return Section(
         "What the runs reach, and what they cost",
         metric_table(comparison),
-        cost_table(comparison),
+        _cost_table(comparison),
         Text(networks_note(comparison.runs), look="small"),
         Figures(*pareto_figures(comparison)),
-        fronts_words(comparison),
+        _fronts_words(comparison),
         nav="The runs",
     )
 
@@ -96,7 +96,6 @@ def pareto_figures(comparison: Comparison) -> list[RenderedFigure]:
 
 
 def _pareto_figure(comparison: Comparison, metric: str) -> RenderedFigure | None:
-    """Draw a metric against each cost that is known for two runs or more."""
     runs = [run for run in comparison.runs if run.image[metric].value is not None]
     panels = [
         panel for panel in _PANELS if sum(cost_of(run, panel[0]) is not None for run in runs) > 1
@@ -212,7 +211,7 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     return text
 
 
-def cost_table(comparison: Comparison) -> Table | None:
+def _cost_table(comparison: Comparison) -> Table | None:
     """Build the table of costs per run, of the deployed and of the evaluated model."""
     rows = []
     for run in ranked(comparison):
@@ -241,7 +240,7 @@ def _cost_cells(cost: Cost) -> list[str]:
     return [ABSENT if cost.params is None else count(cost.params), *millions, shown]
 
 
-def fronts_words(comparison: Comparison) -> str:
+def _fronts_words(comparison: Comparison) -> str:
     """Describe the Pareto front of each cost."""
     shown: dict[str, list[str]] = {}
     named = {cost: name for cost, _, _, name in _PANELS}

@@ -36,10 +36,10 @@ _NOTABLE_MIX = 0.1
 def section(run: FinishedRun) -> Section:
     """Return the section of the page; empty for a run's own images."""
     drift = run.drift
-    figure = drift_figure(drift) if drift is not None and drift.shifts else None
+    figure = _drift_figure(drift) if drift is not None and drift.shifts else None
     return Section(
         "Drift: outside against training images",
-        " ".join(drift_words(run)),
+        " ".join(_drift_words(run)),
         Figures(figure),
         drift_table(run),
         nav="Drift",
@@ -63,8 +63,7 @@ def format_drift(drift: Drift) -> list[str]:
     return lines
 
 
-def drift_figure(drift: Drift) -> RenderedFigure:
-    """Draw the distribution of each quantity over training and external images."""
+def _drift_figure(drift: Drift) -> RenderedFigure:
     n_rows = -(-len(drift.shifts) // _COLUMNS)
     with house_style():
         figure = Figure(figsize=(9.2, 0.5 + 1.75 * n_rows))
@@ -125,7 +124,7 @@ def _in_words(drift: Drift) -> str:
     )
 
 
-def drift_words(run: FinishedRun) -> list[str]:
+def _drift_words(run: FinishedRun) -> list[str]:
     """Describe the drift, one sentence each; empty for a run's own images."""
     drift = run.drift
     if drift is None:

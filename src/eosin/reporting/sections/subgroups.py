@@ -18,14 +18,14 @@ _MANY = 25
 
 def section(run: FinishedRun) -> Section:
     """Return the section of metrics by subgroup."""
-    tables = part_tables(run)
+    tables = _part_tables(run)
     names = listing(table.columns[0].lower() for table in tables)
     return Section(f"By {names}", *tables, nav="Parts")
 
 
 def mistakes(run: FinishedRun) -> Section:
     """Return the section of mistakes and patients."""
-    wrong, (table, n_left_out) = tiles(run, "mistake"), patients_table(run)
+    wrong, (table, n_left_out) = tiles(run, "mistake"), _patients_table(run)
     title = "Mistakes" if table is None else "Mistakes and patients" if wrong.items else "Patients"
     shown: Table | Section | None = table
     if table is not None and len(table.rows) > _MANY:
@@ -40,7 +40,7 @@ def mistakes(run: FinishedRun) -> Section:
     return Section(title, gallery, shown, Text(rest, look="small"), nav="Mistakes")
 
 
-def part_tables(run: FinishedRun) -> list[Table]:
+def _part_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables by class, magnification, site and subtype, where known."""
     evaluated = run.evaluated
     taken = sorted(
@@ -59,7 +59,7 @@ def part_tables(run: FinishedRun) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
+def _patients_table(run: FinishedRun) -> tuple[Table | None, int]:
     """Build the table of patients by recognition rate, the worst first, and count those left out.
 
     The table is ``None`` if patients are unknown.
