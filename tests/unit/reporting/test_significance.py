@@ -11,10 +11,10 @@ from eosin.artifacts.comparison import (
     PairedMetric,
 )
 from eosin.artifacts.metrics import Metric
-from eosin.reporting.formatting import signed
+from eosin.reporting.formatting import p_text, signed
 from eosin.reporting.sections import costs as pareto
 from eosin.reporting.sections.costs import _cost_cells
-from eosin.reporting.sections.differences import difference_text, outcome, p_text, turned
+from eosin.reporting.sections.differences import difference_text, outcome, turned
 
 
 def entry(low, high, p_holm):

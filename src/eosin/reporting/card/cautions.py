@@ -212,11 +212,7 @@ def failure_points(run: FinishedRun) -> list[str]:
 
 
 def _worst(
-    run: FinishedRun,
-    what: str,
-    column: str,
-    blocks: dict[str, MetricBlock],
-    name: str = "accuracy",
+    run: FinishedRun, what: str, column: str, blocks: dict[str, MetricBlock], name: str = "accuracy"
 ) -> str:
     """Compare the worst subgroup with the best; empty unless there are two."""
     known = {

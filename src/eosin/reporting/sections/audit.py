@@ -143,10 +143,9 @@ def _pair_tiles(
 
 
 def _tile(path: str, part: str | None, thumbnail: PillowImage.Image) -> Tile:
-    place = PurePosixPath(path)
-    name = shorten(place.name, _NAME_WIDTH)
-    words = f"Image {place.name}" + (f" of {part}" if part else "")
-    return make_tile(thumbnail.copy(), alt=words, title=name, lines=[part] if part else [])
+    name = PurePosixPath(path).name
+    words, lines = (f"Image {name} of {part}", [part]) if part else (f"Image {name}", [])
+    return make_tile(thumbnail.copy(), alt=words, title=shorten(name, _NAME_WIDTH), lines=lines)
 
 
 def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) -> Page:

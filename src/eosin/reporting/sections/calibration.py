@@ -152,8 +152,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
     if scores.positive is None:
         values = scores.probabilities.max(axis=1)
         series = {"Right": values[scores.right], "Wrong": values[~scores.right]}
-        x_label = what = "Probability of the predicted class"
-        by = "outcome"
+        x_label = "Probability of the predicted class"
+        what = f"{x_label}, by outcome"
     else:
         values = scores.probabilities[:, scores.positive]
         name = scores.class_names[scores.positive]
@@ -161,8 +161,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
             f"True class: {series_label(other)}": values[scores.targets == index]
             for index, other in enumerate(scores.class_names)
         }
-        x_label, what = (f"Probability of {n}" for n in (series_label(name, 24), name))
-        by = "true class"
+        x_label = f"Probability of {series_label(name, 24)}"
+        what = f"Probability of {name}, by true class"
     with drawing(4.6, 4.6) as (figure, axes):
         _draw_histogram(axes, series)
         top = axes.get_ylim()[1]
@@ -177,12 +177,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
             for label, part in series.items()
             if len(part)
         )
-        return render_figure(
-            figure,
-            "scores",
-            alt=f"Histogram. {x_label}. {middle}.{text}",
-            caption=f"{what}, by {by}.{text}",
-        )
+        alt = f"Histogram. {x_label}. {middle}.{text}"
+        return render_figure(figure, "scores", alt=alt, caption=f"{what}.{text}")
 
 
 def _draw_histogram(axes: Axes, series: Mapping[str, FloatArray]) -> None:

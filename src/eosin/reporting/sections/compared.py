@@ -122,13 +122,11 @@ def cautions(comparison: Comparison) -> list[Pair]:
                 "of all.",
             )
         )
-    ranking = [run.image[comparison.metric] for run in comparison.runs]
-    reasons = {
-        ("Few groups." if one.low is not None else "No interval.", sentence(one.reason))
-        for one in ranking
-        if one.reason
-    }
-    found += sorted(reasons)
+    ranking = [one for run in comparison.runs if (one := run.image[comparison.metric]).reason]
+    heads = ("No interval." if one.low is None else "Few groups." for one in ranking)
+    found += sorted(
+        {(head, sentence(one.reason)) for head, one in zip(heads, ranking, strict=True)}
+    )
     if comparison.n_groups == comparison.n_images:
         found.append(
             (

@@ -204,10 +204,8 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     if any(run.is_flattered for run in runs):
         text += " Hollow: evaluated on what its training saw, which counts for no front."
     if any(run.is_head for run in runs):
-        text += (
-            " Hollow, too: heads on features; their costs leave out what makes the features, and"
-            " they count for no front."
-        )
+        text += " Hollow, too: heads on features; their costs leave out what makes the features,"
+        text += " and they count for no front."
     return text
 
 

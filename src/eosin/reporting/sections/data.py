@@ -35,7 +35,8 @@ _MOST_NUMBERED = 40
 _MOST_CLASSES = 6
 #: Rows of a table of patients or files; the rest is in the run's files.
 MOST_ROWS = 200
-#: Facts for programs only.
+#: Best-known facts of a data set, and those for programs only.
+_FIRST = ("title", "name", "licence", "citation", "doi", "url")
 _UNTOLD = frozenset({"parts", "counts"})
 
 
@@ -63,17 +64,9 @@ def brief(run: FinishedRun) -> Section:
     """Return the section of the card, without patient names or paths."""
     wanted = ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint")
     counts = [(part.capitalize(), text) for part, text in _counts_in_words(run, ": ").items()]
-    return Section(
-        "Data",
-        "The images are simulated, not taken from patients." if run.simulated else "",
-        Facts(
-            [
-                *select(dataset_facts(run), *wanted),
-                *counts,
-                (f"Evaluated ({split_name(run)})", units(run)),
-            ]
-        ),
-    )
+    evaluated = (f"Evaluated ({split_name(run)})", units(run))
+    words = "The images are simulated, not taken from patients." if run.simulated else ""
+    return Section("Data", words, Facts([*select(dataset_facts(run), *wanted), *counts, evaluated]))
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
@@ -288,15 +281,10 @@ def _stain_table(run: FinishedRun) -> Table | None:
     """Build the table of images with failed stain normalisation; ``None`` if there are none."""
     if run.stain is None or not run.stain.unchanged:
         return None
-    rows = [
-        (
-            part_name(name),
-            part.n_images,
-            sum(part.unchanged.values()),
-            ", ".join(f"{reason} {n}" for reason, n in part.unchanged.items()) or "–",
-        )
-        for name, part in run.stain.parts.items()
-    ]
+    rows = []
+    for name, part in run.stain.parts.items():
+        why = ", ".join(f"{reason} {n}" for reason, n in part.unchanged.items()) or "–"
+        rows.append((part_name(name), part.n_images, sum(part.unchanged.values()), why))
     caption = "Images whose stain could not be normalised: the network sees them as they are."
     return make_table(caption, ("Part", "Images", "Unchanged", "Why"), rows, texts=(0, 3))
 
@@ -304,11 +292,9 @@ def _stain_table(run: FinishedRun) -> Table | None:
 def dataset_facts(run: FinishedRun) -> list[Pair]:
     """Return the facts declared by the data set, best-known first."""
     dataset = run.dataset
-    first = [
-        key for key in ("title", "name", "licence", "citation", "doi", "url") if key in dataset
-    ]
-    rest = [key for key in dataset if key not in first and key not in _UNTOLD]
-    facts = [(_heading(key), _plain(dataset[key])) for key in (*first, *rest)]
+    order = dict.fromkeys((*_FIRST, *dataset))
+    known = [key for key in order if key in dataset and key not in _UNTOLD]
+    facts = [(_heading(key), _plain(dataset[key])) for key in known]
     facts.append(("Images as published", _published(dataset.get("counts") or [])))
     if run.environment:
         facts.append(("Fingerprint", run.environment.data_fingerprint))

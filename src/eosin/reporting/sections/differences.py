@@ -12,7 +12,7 @@ from eosin.artifacts.comparison import (
 )
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, listing, quantity
-from eosin.reporting.formatting import ABSENT, metric_label, metric_text, signed
+from eosin.reporting.formatting import ABSENT, metric_label, metric_text, p_text, signed
 from eosin.reporting.outline import Section, Table, Text, make_table
 from eosin.reporting.sections.compared import cautions, honest, label, ranked, unit, units
 
@@ -69,11 +69,6 @@ def difference_text(metric: Metric | None) -> str:
     if metric.low is None or metric.high is None:
         return signed(metric.value)
     return f"{signed(metric.value)} ({signed(metric.low)} to {signed(metric.high)})"
-
-
-def p_text(p: float | None) -> str:
-    """Format a p-value."""
-    return ABSENT if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def headline(comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
 from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
-from eosin.reporting.formatting import ABSENT, capitalised, share
+from eosin.reporting.formatting import capitalised, p_text, share
 from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, make_table
 from eosin.reporting.style import COLOURS, HATCHES, house_style, render_figure, series_label
 from eosin.runs.finished import FinishedRun
@@ -170,28 +170,23 @@ def drift_table(run: FinishedRun) -> Table | None:
             _spread(one.outside),
             f"{one.distance:.2f}",
             share(one.beyond),
-            ABSENT
-            if one.chance is None
-            else "<0.001"
-            if one.chance < 0.001
-            else f"{one.chance:.3f}",
+            p_text(one.chance),
             one.verdict,
         )
         for name, one in shifts.items()
     ]
     first = next(iter(shifts.values()))
-    return make_table(
+    columns = ("Quantity", "Training", "Outside", "Distance", "Beyond", "Chance", "Verdict")
+    caption = (
         f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
         "standard deviation, each group with the same say. Distance: between equal quantiles, in "
         "standard deviations of training, or where that is more in the least spread that matters "
         "(of the size: 10 %). Another size is never more than shifted. Beyond: external images "
         "below the 1st or above the 99th percentile of training, where training has 2 %. Chance: "
         "how probable so large a difference is among as many further groups of the training's own "
-        "source.",
-        ("Quantity", "Training", "Outside", "Distance", "Beyond", "Chance", "Verdict"),
-        rows,
-        texts=(0, 6),
+        "source."
     )
+    return make_table(caption, columns, rows, texts=(0, 6))
 
 
 def _spread(part: Distribution) -> str:
