@@ -29,7 +29,7 @@ from eosin.core.types import FloatArray, Image
 from eosin.engine import Network, light_cnn, softmax
 from eosin.images.preprocess import read_image, to_thumbnail
 from eosin.reporting.style import house_style
-from eosin.training.engine_loop import to_channels_last
+from eosin.training.numpy_engine import to_channels_last
 
 #: Layer whose maps are shown, and how many of them stand side by side.
 LAYERS = {"relu1": 4, "relu2": 8, "relu3": 16}

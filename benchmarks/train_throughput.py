@@ -1,9 +1,9 @@
 """Training with augmentation beside a bare PyTorch loop, in images a second.
 
-Ours is :func:`eosin.training.loop.fit` itself: shuffled 8-bit images in memory, the paper's
+Ours is :func:`eosin.training.pytorch.fit` itself: shuffled 8-bit images in memory, the paper's
 augmentation, history, progress, checkpoints. The clock runs from the moment when a batch is
 gathered to the same moment of a later batch, so that gathering, augmenting, scaling, the step, the
-tally of scores and every callback are inside. Outside are the first ``WARM_UP`` steps of each epoch
+tally of scores and the loop are inside. Outside are the first ``WARM_UP`` steps of each epoch
 and what comes once an epoch: evaluation, checkpoint, the new order.
 
 The peer has all that a loop can be given: its input scaled and as floats in memory, laid out with
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -29,6 +30,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+# As the command sets it, for both sides; before torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numpy as np
 import torch
@@ -45,7 +49,7 @@ from eosin.networks import NETWORKS
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_device_settings, seed_torch
 from eosin.training.data import FitInputs, ImagePart
-from eosin.training.loop import fit
+from eosin.training.pytorch import fit
 
 BATCH = 32
 WARM_UP = 2

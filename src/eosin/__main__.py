@@ -33,7 +33,7 @@ _NO_MEMORY = (
 )
 #: Most characters of a line on stderr, whatever a file's name or content adds.
 _LONGEST_LINE = 2000
-_TRAIN_EXTRA = frozenset({"torch", "torchvision", "lightning", "onnx"})
+_TRAIN_EXTRA = frozenset({"torch", "torchvision", "timm", "onnx"})
 
 # GNU OpenMP's threads spin while they wait for each other, by default for milliseconds. With other
 # work on the same cores that starves the very thread they wait for: on two cores with three busy
@@ -59,10 +59,11 @@ def run(arguments: list[str] | None = None) -> None:
             # A terminal without "–", or a file name with invalid bytes, must not end the work.
             stream.reconfigure(errors="backslashreplace")
     rest = [argument for argument in given if argument not in _GLOBAL_FLAGS]
-    sys.exit(_call(rest, debug=debug))
+    sys.exit(call(rest, debug=debug))
 
 
-def _call(arguments: list[str], *, debug: bool) -> int:
+def call(arguments: list[str], *, debug: bool = False) -> int:
+    """Run the command and return its exit status; arguments as for :func:`run`."""
     nul = next((argument for argument in arguments if "\0" in argument), None)
     if nul is not None:
         return _fail(f"an argument has the character NUL, which no name can have: {nul}", 2)

@@ -100,7 +100,7 @@ def test_a_planted_unpickling_is_found(code):
 def test_only_one_file_unpickles_and_then_only_tensors(sources):
     found = {path.as_posix(): list(find_unpickling(tree)) for path, tree in sources.items()}
     assert {path: ways for path, ways in found.items() if ways} == {
-        "runtime/unpickling.py": ["torch.load"]
+        "runtime/unpickling.py": ["torch.load", "torch.load"]
     }
     for node in ast.walk(sources[Path("runtime/unpickling.py")]):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
@@ -108,28 +108,14 @@ def test_only_one_file_unpickles_and_then_only_tensors(sources):
             assert getattr(given.get("weights_only"), "value", None) is True
 
 
-def test_a_checkpoint_is_read_as_weights_only(sources):
-    fits = [
-        node
-        for tree in sources.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and any(keyword.arg == "ckpt_path" for keyword in node.keywords)
-    ]
-    assert fits
-    for call in fits:
-        given = {keyword.arg: keyword.value for keyword in call.keywords}
-        assert getattr(given.get("weights_only"), "value", None) is True
-
-
-def test_only_the_door_imports_torchvision_and_lightning(sources):
+def test_only_the_door_imports_torchvision_and_timm(sources):
     found = {
         str(path)
         for path, tree in sources.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
-        if name.partition(".")[0] in {"torchvision", "lightning", "timm"}
+        if name.partition(".")[0] in {"torchvision", "timm"}
     }
     assert found == set()
 

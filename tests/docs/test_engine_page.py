@@ -59,7 +59,7 @@ def _told(value):
 def test_the_page_names_every_key_that_is_refused():
     rows = [
         f"| `{section}.{key}` | {', '.join(map(_told, taken))} |"
-        for section, keys in engine._FOREIGN.items()
+        for section, keys in engine.FOREIGN_KEYS.items()
         for key, taken in keys.items()
     ]
     assert "| key | what the engine takes |\n|---|---|\n" + "\n".join(rows) + "\n\n" in PAGE

@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 from PIL import Image
 
-from eosin.__main__ import _call
+from eosin.__main__ import call
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def _run(words, stands_for, capsys):
         re.sub("^(.*=)?([A-Z]+)$", lambda found: (found[1] or "") + stands_for[found[2]], word)
         for word in words
     ]
-    status = _call([*filled, *(quick if words[0] == "train" else [])], debug=False)
+    status = call([*filled, *(quick if words[0] == "train" else [])], debug=False)
     assert status == 0, (filled, capsys.readouterr().err)
 
 

@@ -14,7 +14,7 @@ import tomli_w
 from PIL import Image
 
 import eosin
-from eosin.__main__ import _call
+from eosin.__main__ import call as call_command
 from eosin.recipe import recipe_from_dict
 
 
@@ -43,7 +43,7 @@ def command(capsys):
 
     def call(*arguments, debug=False):
         capsys.readouterr()
-        status = _call([str(argument) for argument in arguments], debug=debug)
+        status = call_command([str(argument) for argument in arguments], debug=debug)
         return Result(status, *capsys.readouterr())
 
     return call

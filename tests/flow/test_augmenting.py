@@ -13,7 +13,7 @@ from eosin.exporting.onnx import MAX_PROBABILITY_GAP
 from eosin.images.bank import load_bank
 from eosin.inference.classifier import Classifier
 from eosin.recipe import recipe_from_dict
-from eosin.training.loader import augmented_input
+from eosin.training.pytorch import TorchLearner
 
 SINGLE_PRECISION = 1e-5  # of probabilities
 
@@ -25,7 +25,7 @@ def test_held_out_images_are_judged_as_stored_in_eight_views(
     section = {"policy": "default", "test_time": "dihedral"}
     values = tiny_values(tiny_phantom, augment=section)
     values["train"] = {**values["train"], "epochs": 1}
-    with on_entry(augmented_input, lambda given: augmented.append(len(given["images"]))):
+    with on_entry(TorchLearner.step, lambda given: augmented.append(len(given["batch"][0]))):
         run = RunFolder(eosin.train(recipe_from_dict(values), output=tmp_path / "run").run)
     samples = read_manifest(run.manifest)
     assert sum(augmented) == len(samples.part("train"))

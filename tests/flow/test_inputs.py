@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.facts import tells
 
 from eosin.artifacts.metrics import read_metrics
 from eosin.images.bank import load_bank
@@ -121,7 +122,7 @@ def test_folders_that_are_missing_or_empty(command, train_on, model, tmp_path):
     assert "does not exist" in result.complaint
     result = train_on(folder=empty)
     assert result.status == 1
-    assert "holds no images in class folders. Lay them out as" in result.complaint
+    assert "no images in class folders" in result.complaint
     assert not (tmp_path / "run").exists()
     for arguments in (
         ("predict", model, empty),
@@ -204,7 +205,7 @@ def test_an_audit_says_what_it_did_not_compare(command, tmp_path):
     assert json.loads((tmp_path / "out" / "audit.json").read_text())["reach"][0] == words
     page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
     assert words in page
-    assert "no split: leaks between parts were not looked for; nothing is in it twice." in page
+    assert "leaks between parts were not looked for" in page
     assert "<dt>Leaks</dt><dd>—</dd>" in page
     assert command(*audit, "--allow-skipped").status == 0
 
@@ -224,7 +225,7 @@ def test_unreadable_images_are_listed_and_the_rest_is_done(
     result = train_on(folder=images)
     assert result.status == 1
     run = tmp_path / "run"
-    assert result.err.splitlines()[-1] == f"3 files could not be read: see {run / 'skipped.csv'}"
+    assert tells(result.err.splitlines()[-1], "3 files", run / "skipped.csv")
     listed = pd.read_csv(run / "skipped.csv")
     assert [file.name for file in broken] == [path.split("/")[-1] for path in listed["path"]]
     assert listed["reason"].str.len().min() > 0

@@ -141,8 +141,8 @@ sys.exit(subprocess.run([sys.executable, "-m", "eosin", *sys.argv[1:]]).returnco
 """
 MEASURED = """
 import sys
-from eosin.__main__ import _call
-assert _call(sys.argv[1:], debug=True) == 0
+from eosin.__main__ import call
+assert call(sys.argv[1:], debug=True) == 0
 status = open("/proc/self/status").read().splitlines()
 print("peak", next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """

@@ -1,7 +1,9 @@
 """What leaves the house has pseudonyms, still reads, and still compares."""
 
 import json
+import re
 import shutil
+import struct
 
 import pandas as pd
 import pytest
@@ -12,7 +14,9 @@ from eosin.artifacts.integrity import list_run_files
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.core.errors import OutputError
+from eosin.core.files import sha256_file
 from eosin.privacy.release import release
+from eosin.recipe import read_recipe
 from eosin.runs.matching import find_shared, read_comparable
 
 #: How the phantom's patients, and so its files, are called.
@@ -170,6 +174,102 @@ def test_names_that_a_repair_joined_do_not_leave(run, tmp_path):
     found = json.loads((tmp_path / "copy" / "audit.json").read_text())["repair"][0]
     assert found["links"][0]["a"].startswith("image-")
     assert {found["links"][0][f"group_{side}"] for side in "ab"} == set(found["groups"])
+
+
+def texts(value):
+    """Return all text of a JSON value, keys included."""
+    if isinstance(value, dict):
+        return [*value, *(text for item in value.values() for text in texts(item))]
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_patients_that_are_called_7_or_like_a_class_do_not_leave(run, tmp_path):
+    people = sorted(set(read(run / "manifest.csv")["patient"]))
+    names = dict(zip(people, ["7", "P1", "benign", "train", "Ünal", "20017"], strict=False))
+    for path in [*run.rglob("*.csv"), *run.rglob("*.json")]:
+        text = path.read_text(encoding="utf-8")
+        for old, new in names.items():
+            text = re.sub(rf'(?<=[",]){old}(?=[",])', new, text)
+        path.write_text(text, encoding="utf-8")
+    audit = json.loads((run / "audit.json").read_text())
+    a, b = pd.read_csv(run / "manifest.csv")["path"][:2]
+    pair = {"a": a, "b": b, "split_a": "train", "split_b": "test", "score": 1.0}
+    message = "2 groups stand in both train and test: 7, P1 (3 of 7 images)"
+    leak = {"kind": "same_group", "severity": "leak", "message": message, "pairs": [pair]}
+    (run / "audit.json").write_text(json.dumps({**audit, "findings": [leak]}))
+    (run / "skipped.csv").write_text("path,reason\n7/P1.png#2,/home/P1/7/P1.png is truncated\n")
+    list_run_files(RunFolder(run))
+    copy = release(run, tmp_path / "copy", load_pseudonyms(), no_page)
+    written = read(copy / "manifest.csv")
+    assert written["patient"].nunique() == len(people)
+    for path in copy.rglob("*.csv"):
+        cells = read(path).drop(columns=["label", "predicted", "split"], errors="ignore")
+        assert not set(names.values()) & set(cells.to_numpy().ravel()), path
+    for path in copy.rglob("*.json"):
+        found = texts(json.loads(path.read_text(encoding="utf-8")))
+        assert not {"7", "P1", "Ünal", "20017"} & set(found), path
+        assert not [text for text in found if re.search(r"\b(P1|Ünal)\b", text)], path
+    (skipped,) = read(copy / "skipped.csv").to_numpy().tolist()
+    assert skipped == [skipped[0], skipped[0].removesuffix("#2") + " is truncated"]
+    parts = [json.loads((place / "split.json").read_text())["parts"] for place in (run, copy)]
+    n_groups = [[len(part["groups"]) for part in one.values()] for one in parts]
+    assert n_groups[0] == n_groups[1]
+
+
+def test_what_no_schema_knows_does_not_leave(run, tmp_path):
+    for name in ("environment.json", "model/profile.json"):
+        values = json.loads((run / name).read_text())
+        (run / name).write_text(json.dumps({**values, "note": "of 7", "operator": {"is": "7"}}))
+    (run / "own.json").write_text('{"patient": "7"}')
+    (run / "own.csv").write_text("patient\n7\n")
+    (run / "model" / "model.json").write_text(
+        json.dumps({**json.loads((run / "model" / "model.json").read_text()), "files": None})
+    )
+    copy = release(run, tmp_path / "copy", load_pseudonyms(), no_page)
+    assert not {"own.json", "own.csv"} & files(copy)
+    assert holding(copy, b"operator") == []
+    assert holding(copy, b"of 7") == []
+
+
+def test_a_recipe_keeps_its_columns_and_loses_its_places(run, tmp_path):
+    text = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(text.replace('patient = "patient"', 'patient = "case"'))
+    list_run_files(RunFolder(run))
+    copy = release(run, tmp_path / "copy", load_pseudonyms(), no_page)
+    recipe = read_recipe(copy / "recipe.toml")
+    assert (recipe.data.path, recipe.data.patient, recipe.data.group) == ("path", "case", "group")
+    assert recipe.description == ""
+    assert recipe.train == read_recipe(run / "recipe.toml").train
+
+
+def test_a_name_in_the_weights_keeps_the_copy_back(run, tmp_path):
+    weights = run / "model" / "model.safetensors"
+    data = weights.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size]) | {"__metadata__": {"trained on": "P0001 alone"}}
+    head = json.dumps(header).encode()
+    weights.write_bytes(struct.pack("<Q", len(head)) + head + data[8 + size :])
+    info = run / "model" / "model.json"
+    values = {**json.loads(info.read_text()), "weights_sha256": sha256_file(weights)}
+    info.write_text(json.dumps({**values, "files": None}))
+    with pytest.raises(OutputError, match=r"P0001"):
+        release(run, tmp_path / "copy", load_pseudonyms(), no_page)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_compared_run_may_be_called_like_a_patient(command, tiny_run, tmp_path):
+    rows = read(tiny_run / "manifest.csv")
+    # Of no image that is compared.
+    patient = rows["patient"][rows["split"] == "train"].iloc[0]
+    places = [shutil.copytree(tiny_run, tmp_path / name) for name in (f"{patient}-run", "other")]
+    shutil.rmtree(places[1] / "model")  # two of one model are not compared
+    result = command("compare", *places, "--pseudonymise", "-o", tmp_path / "out")
+    assert result.status == 0, result.err
+    assert files(tmp_path / "out")
+    assert holding(tmp_path / "out", patient.encode()) == []
+    assert patient not in result.out
 
 
 @pytest.mark.parametrize(

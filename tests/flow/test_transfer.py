@@ -308,7 +308,7 @@ def test_a_model_does_not_tell_where_its_source_lay(finished, chain, tmp_path):
 
 OFFLINE = """
 import sys
-from eosin.__main__ import _call
+from eosin.__main__ import call
 opened = []
 def watch(event, arguments):
     if event.startswith("socket."):
@@ -323,7 +323,7 @@ commands = [
     ["report", run],
     ["predict", run, images],
 ]
-print("statuses", [_call(["--offline", *command], debug=False) for command in commands])
+print("statuses", [call(["--offline", *command], debug=False) for command in commands])
 print("sockets", opened)
 """
 

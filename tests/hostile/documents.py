@@ -1049,6 +1049,6 @@ def _special_tables():
 
 
 def _socket(path):
-    from tests.hostile.images import _bind
+    from tests.hostile.images import bind
 
-    _bind(path)
+    bind(path)

@@ -741,7 +741,7 @@ def _special():
     family = "special"
     yield Draft(family, "pipe.png", os.mkfifo)
     yield Draft(family, "pipe.tif", os.mkfifo)
-    yield Draft(family, "socket.png", _bind)
+    yield Draft(family, "socket.png", bind)
     for name, target in (
         ("zero.png", "/dev/zero"),
         ("stdin.png", "/dev/stdin"),
@@ -765,7 +765,7 @@ def _special():
     yield Draft(family, "folder.tif", Path.mkdir)
 
 
-def _bind(path):
+def bind(path):
     # The name of a socket may have 108 bytes at most.
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{short}/s")

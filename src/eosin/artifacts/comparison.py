@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -295,3 +296,40 @@ class Comparison(VersionedDocument):
     def run(self, name: str) -> ComparedRun:
         """Return the run of a name."""
         return next(run for run in self.runs if run.name == name)
+
+
+def cost_of(run: ComparedRun, name: str) -> float | None:
+    """Return one of the :data:`COST_NAMES` of a run's model folder; ``None`` where unknown."""
+    if name == "training_seconds":
+        return run.training_seconds
+    if name == "latency":
+        latency = run.deployed.latency
+        return None if latency is None else latency.median
+    value: int | None = getattr(run.deployed, name)
+    return value
+
+
+def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
+    """Return, for each cost, the Pareto front: runs that none equals in both and beats in one.
+
+    More of ``metric`` is better. Runs evaluated on images of their training, and heads on features,
+    never count.
+    """
+    fronts = {}
+    for cost in COST_NAMES:
+        points = [
+            (run.name, spent, value)
+            for run in runs
+            if (spent := cost_of(run, cost)) is not None
+            and (value := run.image[metric].value) is not None
+            and run.is_weighed
+        ]
+        fronts[cost] = [
+            name
+            for name, spent, value in points
+            if not any(
+                less <= spent and more >= value and (less, more) != (spent, value)
+                for _, less, more in points
+            )
+        ]
+    return {cost: names for cost, names in fronts.items() if names}

@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency
+from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency, find_fronts
 from eosin.artifacts.layout import ComparisonFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.model import Embedding
+from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.artifacts.versioned import write_document
 from eosin.core.errors import ArtifactError, UnknownNameError, UsageError, close_matches
 from eosin.core.files import check_output, prepare_output
@@ -25,7 +26,6 @@ from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
     ComparedModel,
     compare_pairs,
-    find_fronts,
     light_against_large,
     measure_alone,
 )
@@ -42,7 +42,8 @@ from eosin.exporting.costs import (
 from eosin.metrics import METRICS, count_patients
 from eosin.metrics.catalogue import COMPARED
 from eosin.metrics.comparison import FLIPS
-from eosin.privacy.pseudonymise import hide_document, know_samples
+from eosin.privacy.pseudonymise import hide_document
+from eosin.privacy.release import know, list_files
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting import write_comparison_page
 from eosin.reporting.train_test_overlap import train_test_overlap
@@ -145,7 +146,8 @@ def compare(
         fronts=find_fronts(shown, metric),
     )
     if pseudonymise:
-        comparison = hide_document(comparison, know_samples(samples))
+        files = [path for run in found for path in list_files(run.root)]
+        comparison = hide_document(comparison, know(files, load_pseudonyms()))
     made = ComparisonFolder(prepare_output(folder))
     write_document(made.document, comparison)
     write_table(made.table, _table(comparison))

@@ -38,7 +38,6 @@ from eosin.images.references import Skipped, without, write_skipped
 from eosin.privacy.pseudonymise import (
     hide_document,
     hide_skipped,
-    hide_thumbnails,
     know_samples,
 )
 from eosin.reporting.rendering import write_page
@@ -141,7 +140,8 @@ def audit(
     skipped = hashes.unreadable
     if pseudonymise:
         known = know_samples(samples)
-        name, pictures = "images", hide_thumbnails(pictures, known, samples.root)
+        name = "images"
+        pictures = {known.cell("image", one, samples.root): pictures[one] for one in pictures}
         report = hide_document(report, known, samples.root)
         skipped = hide_skipped(skipped, known, samples.root)
     if output is not None:

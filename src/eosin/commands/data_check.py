@@ -29,7 +29,7 @@ from eosin.data.quality import (
 from eosin.images.failures import isolated
 from eosin.images.preprocess import make_preprocessing, to_thumbnail
 from eosin.images.references import ImageList, describe_left_out, list_images
-from eosin.privacy.pseudonymise import hide_table, hide_thumbnails, know_samples
+from eosin.privacy.pseudonymise import hide_table, know_samples
 from eosin.reporting.rendering import write_page
 from eosin.reporting.sections.quality import measured, quality_page, shown_paths
 
@@ -72,7 +72,8 @@ def check(
         report = replace(report, notes=(*report.notes, left_out))
     if pseudonymise:
         known = know_samples(samples)
-        name, pictures = "images", hide_thumbnails(pictures, known, samples.root)
+        name = "images"
+        pictures = {known.cell("image", one, samples.root): pictures[one] for one in pictures}
         table = hide_table(report.table, known, samples.root)
         report = replace(report, table=table, notes=tuple(map(known.text, report.notes)))
     if output is not None:

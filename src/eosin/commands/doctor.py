@@ -15,7 +15,7 @@ from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.environment import version_of
 
 _BASE = ("numpy", "scipy", "pandas", "pyarrow", "pillow", "onnxruntime", "matplotlib", "pydantic")
-_TRAIN = ("torch", "torchvision", "lightning", "onnx")
+_TRAIN = ("torch", "torchvision", "timm", "onnx")
 _LOGGERS = ("tensorboard", "mlflow")
 
 

@@ -15,17 +15,21 @@ class Registry(Generic[T]):
 
     Args:
         kind: Kind of the entries, for messages: ``"model"``, ``"data set"``.
+
+    Attributes:
+        kind: As given.
+        entries: By name, in the order of registration.
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._entries: dict[str, T] = {}
+        self.entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
         """Register ``entry`` under ``name``; raises ``ValueError`` if the name is taken."""
-        if name in self._entries:
+        if name in self.entries:
             raise ValueError(f"the {self.kind} {name!r} is registered twice")
-        self._entries[name] = entry
+        self.entries[name] = entry
         return entry
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -34,17 +38,17 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """Return the entry of a name; raises ``UnknownNameError`` with close matches."""
-        if name not in self._entries:
+        if name not in self.entries:
             raise UnknownNameError(
-                f"no {self.kind} is called {name!r}", hint=close_matches(name, self._entries)
+                f"no {self.kind} is called {name!r}", hint=close_matches(name, self.entries)
             )
-        return self._entries[name]
+        return self.entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self.entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._entries))
+        return iter(sorted(self.entries))
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)

@@ -144,7 +144,7 @@ class Dropout(Layer):
 
     def build(self, shape: Shape, random: np.random.Generator, dtype: np.dtype) -> Shape:
         """Take the random generator of the network; the shape stays."""
-        self._random = random
+        self.random = random
         return shape
 
     def forward(self, inputs: FloatArray, *, training: bool) -> FloatArray:
@@ -152,7 +152,7 @@ class Dropout(Layer):
         if not training or self.rate == 0:
             self._factor = None
             return inputs
-        keep = self._random.random(inputs.shape, dtype=np.float32) >= self.rate
+        keep = self.random.random(inputs.shape, dtype=np.float32) >= self.rate
         self._factor = keep.astype(inputs.dtype) / (1 - self.rate)
         return inputs * self._factor
 

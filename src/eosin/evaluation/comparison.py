@@ -11,7 +11,6 @@ import numpy as np
 from scipy.stats import binom
 
 from eosin.artifacts.comparison import (
-    COST_NAMES,
     ComparedPair,
     ComparedRun,
     Cost,
@@ -222,43 +221,6 @@ def range_tests(
     is_crossed = n_cells == len(names) == np.prod(sizes) and min(sizes) > 1
     by_factor = [test(factor, of) for factor, of in factors.items()] if is_crossed else []
     return [test("run", names), *by_factor]
-
-
-def cost_of(run: ComparedRun, name: str) -> float | None:
-    """Return one of the :data:`COST_NAMES` of a run's model folder; ``None`` where unknown."""
-    if name == "training_seconds":
-        return run.training_seconds
-    if name == "latency":
-        latency = run.deployed.latency
-        return None if latency is None else latency.median
-    value: int | None = getattr(run.deployed, name)
-    return value
-
-
-def find_fronts(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
-    """Return, for each cost, the Pareto front: runs that none equals in both and beats in one.
-
-    More of ``metric`` is better. Runs evaluated on images of their training, and heads on features,
-    never count.
-    """
-    fronts = {}
-    for cost in COST_NAMES:
-        points = [
-            (run.name, spent, value)
-            for run in runs
-            if (spent := cost_of(run, cost)) is not None
-            and (value := run.image[metric].value) is not None
-            and run.is_weighed
-        ]
-        fronts[cost] = [
-            name
-            for name, spent, value in points
-            if not any(
-                less <= spent and more >= value and (less, more) != (spent, value)
-                for _, less, more in points
-            )
-        ]
-    return {cost: names for cost, names in fronts.items() if names}
 
 
 def light_against_large(runs: Sequence[ComparedRun], metric: str) -> LightAgainstLarge | None:

@@ -22,7 +22,6 @@ PACKAGES = (
     "torch",
     "torchvision",
     "timm",
-    "lightning",
     "imbalanced-learn",
     "onnx",
     "onnxruntime",

@@ -17,7 +17,7 @@ from eosin.experiment.writer import Experiment
 from eosin.images.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
 from eosin.training.data import RECALIBRATED, Probe, embedded_part, needs_features_only
-from eosin.training.sampler import EpochBatches, evaluation_interval
+from eosin.training.sampler import evaluation_steps, make_batches
 
 _MEBIBYTE = 2**20
 #: Size of a run folder's report, figures, thumbnails (1.3 to 2 MiB measured).
@@ -157,10 +157,10 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
     train, inputs = recipe.train, fit_inputs(experiment, samples)
     measured = experiment.backend.measure(recipe, inputs)
     params, probe = measured.params, measured.probe
-    per_epoch = len(EpochBatches(len(inputs.train), train.batch_size, None))
+    per_epoch = len(make_batches(inputs.train.targets, train, recipe.seed))
     steps = trainings * train.epochs * per_epoch
-    every = evaluation_interval(per_epoch, train.evaluations_per_epoch)
-    evaluations = trainings * train.epochs * (per_epoch // every)
+    per_epoch = len(evaluation_steps(per_epoch, train.evaluations_per_epoch))
+    evaluations = trainings * train.epochs * per_epoch
     recalibrated = min(RECALIBRATED, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
     judging = evaluations * (len(inputs.val) + recalibrated) * probe.evaluate_image_s
     seconds = steps * probe.step_s + judging

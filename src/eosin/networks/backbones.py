@@ -168,7 +168,7 @@ def _configuration(rest: str) -> Configuration:
     if rest.startswith(FOLDER):
         return _read_folder(expand_path(rest.removeprefix(FOLDER)), hub=None)
     if rest.startswith(HUB):
-        return _read_folder(_hub_folder(rest.removeprefix(HUB)), hub=rest)
+        return _read_folder(hub_folder(rest.removeprefix(HUB)), hub=rest)
     models = import_companion("timm.models")
     if not models.is_model(rest) or models.get_pretrained_cfg(rest.partition(".")[0]) is None:
         raise _unknown(rest, models.list_models())
@@ -183,7 +183,7 @@ def _configuration(rest: str) -> Configuration:
 
 
 @lru_cache
-def _hub_folder(repository: str) -> Path:
+def hub_folder(repository: str) -> Path:
     """Return the cached folder of the configuration of a repository on the hub."""
     return fetch_file(repository, _CONFIGURATION).parent
 

@@ -1,8 +1,9 @@
 """Identifiers of patients and images in a set of tables, and their pseudonyms.
 
 Known are the patients, groups, slides, sites, clusters, accessions and images of the tables, and
-the parts of paths (folders, file names) that occur for one patient only. In running text only
-unmistakable ones are searched for: four characters or more, five digits if a number.
+the parts of paths (folders, file names) that occur for one patient only. Cells and keys are mapped
+by their kind, however short. In any other text only unmistakable identifiers are looked for: four
+characters or more, five digits if a number.
 """
 
 from __future__ import annotations
@@ -10,323 +11,206 @@ from __future__ import annotations
 import html
 import os
 import re
-import tomllib
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
+
 from eosin.artifacts.manifest import read_written
 from eosin.artifacts.pseudonyms import Pseudonyms
 from eosin.core.files import read_file, read_json
 from eosin.core.types import SPLITS, ImageReference, change_parts, parts_of
+from eosin.privacy.fields import COLUMNS, KEYS, WORDS
 
-#: Columns of tables and keys of JSON that hold identifiers, with their kind.
-IDENTIFYING = {
-    "path": "image",
-    "image": "image",
-    "duplicate_of": "image",
-    "patient": "patient",
-    "group": "group",
-    "group_a": "group",
-    "group_b": "group",
-    "slide": "slide",
-    "site": "site",
-    "cluster": "cluster",
-    "accession": "accession",
-}
-#: Columns of a table of images that may be published unchanged; no others may.
-HARMLESS = frozenset({
-    "label", "subtype", "magnification", "mpp", "modality", "split", "fold", "repeat", "predicted",
-    "decision", "abstained", "stain", "reason", "kind", "height", "width", "tissue", "focus",
-    "focus_z", "saturation", "ink", "flags",
-})  # fmt: skip
-#: Those whose values are the data set's own: found in a path, they identify no patient.
-_WORDS = ("label", "subtype", "magnification", "split", "predicted")
 _LEAST_LETTERS, _LEAST_DIGITS = 4, 5
-#: An underscore separates words: ``P0001_A`` holds ``P0001``.
-_WORD = re.compile(r"[^\W_]+")
-_NUMBER = re.compile(r"[\d.,]+")
-#: An absolute path, or a relative one of images or a table; a URL is neither.
-_PATHS = re.compile(
-    r"(?P<web>https?://\S+)"
-    r"|(?<![\w.:/~-])(?:[A-Za-z]:[\\/]|~?/|\\\\)[\w.@+-]+(?:[\\/]+[\w.@#+-]+)+"
-    r"|(?<![\w.:/~-])(?:[\w.@+-]+/)+[\w@+-][\w.@+-]*"
-    r"\.(?:png|jpe|jpe?g|jfif|tiff?|bmp|dib|gif|webp|jp2|j2k|p[gnp]m|"
-    r"h5|hdf5|gz|csv|parquet|npy|npz|safetensors)\b(?:#\d+)?"
-)
-
-
+#: A decimal number is one word; an underscore separates words: ``P0001_A`` holds ``P0001``.
+_WORD = re.compile(r"\d+(?:[.,]\d+)+(?![^\W_])|[^\W_]+")
+#: The beginning of an absolute path; a URL is none.
+_PATH = re.compile(r"(?<![\w.:/~-])(?:[A-Za-z]:[\\/]|~?/|\\\\)[\w.@+-]+[\\/]")
 _PICTURE = re.compile(r"data:[a-z]+/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=]*")
-#: Fewest characters in the bytes of weights: four letters in a row occur by chance.
+#: Runs of text in bytes, such as those of ONNX, where four letters in a row occur by chance.
 _LEAST_IN_BYTES = 6
-_PRINTABLE = re.compile(rb"[\x20-\x7e]{%d,}" % _LEAST_IN_BYTES)
+_PRINTABLE = re.compile(rb"(?:[ -~]|[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}){6,}")
 
 
 class Identifiers:
-    """Known identifiers: replaces them by pseudonyms, and finds them in running text."""
+    """Known identifiers: maps them to pseudonyms, and finds them in text."""
 
     def __init__(self, pseudonyms: Pseudonyms) -> None:
         self._pseudonyms = pseudonyms
+        #: Absolute path → pseudonym, and file name → absolute paths.
         self._images: dict[str, str] = {}
+        self._by_name: dict[str, list[str]] = defaultdict(list)
         self._folders: dict[str, str] = {}
-        self._by_name: dict[str, list[str]] = {}
-        self._groups: dict[str, str] = {}
-        self._named: dict[str, str] = {}
-        #: Part of a path → the one patient (or group) it occurs for, and its pseudonym.
-        self._pieces: dict[str, tuple[str | None, str]] = {}
-        self._harmless: set[str] = set(SPLITS)
-        self._texts: dict[str, str] = {}
-        self._lengths: dict[str, list[int]] = {}
+        self._names: dict[str, set[str]] = defaultdict(set)
+        #: Part of a path → the patients (or groups, or images) that it occurs for.
+        self._pieces: dict[str, set[str]] = defaultdict(set)
+        self._words: set[str] = set(SPLITS)
+        #: Unmistakable identifiers, and their lengths by their first word.
+        self._texts: set[str] = set()
+        self._lengths: dict[str, set[int]] = {}
 
     def learn(self, frame: Any, root: Path) -> None:
         """Add the identifiers of a pandas table, whose relative paths start at ``root``.
 
         Tables with patients and groups come before those with images only.
         """
-        for column in _WORDS:
-            if column in frame:
-                self._harmless.update(map(str, frame[column].unique()))
-        columns = [column for column in IDENTIFYING if column in frame]
+        for column in frame:
+            if column in WORDS:
+                self._words.update(map(str, frame[column].unique()))
+            elif COLUMNS.get(column, "image") != "image":
+                self._names[column].update(map(str, frame[column].unique()))
+        columns = [column for column in ("path", "patient", "group") if column in frame]
         for cells in frame[columns].astype(str).to_dict("records"):
-            self._learn_row(cells, root)
-        self._settle()
+            unit = cells.get("patient") or cells.get("group", "")
+            for part in filter(None, parts_of(cells.get("path", ""))):
+                self._learn_image(ImageReference.parse(part).path, root, unit)
+        self.learn_groups(())
 
     def learn_groups(self, names: Iterable[str]) -> None:
-        """Add group names that no table holds any more; call it after the tables are added."""
-        for name in names:
-            if name and name not in self._groups and self._find(file_of(name)) is None:
-                self._groups[name] = self._pseudonyms.of("group", name)
-                self._named.setdefault(name, self._groups[name])
-        self._settle()
-
-    def _learn_row(self, cells: dict[str, str], root: Path) -> None:
-        path, patient, group = (cells.get(key, "") for key in ("path", "patient", "group"))
-        unit = patient or group
-        for part in filter(None, parts_of(path)):
-            self._learn_image(part, self._absolute(part, root), unit)
-        for column, value in cells.items():
-            kind = IDENTIFYING[column]
-            if value and kind not in {"image", "group"}:
-                self._named[value] = self._pseudonyms.of(kind, value)
-        if group and group not in self._groups:
-            # A group that is the patient, or the image itself, keeps that kind.
-            kind = "patient" if group == patient else "group"
-            is_image = group == path or self._find(file_of(group)) is not None
-            self._groups[group] = (
-                change_parts(group, lambda part: self.image(part, root))
-                if is_image
-                else self._pseudonyms.of(kind, group)
-            )
-            self._named.setdefault(group, self._groups[group])
-
-    def _learn_image(self, cell: str, spelt: str, unit: str) -> None:
-        file = file_of(spelt)
-        known = self._images.get(file) or (None if unit else self._find(file_of(cell)))
-        if known is not None and not unit:
-            return
-        if known is None:
-            known = self._images[file] = self._pseudonyms.of_file("image", file)
-            self._by_name.setdefault(PurePosixPath(file).name, []).append(file)
-            self._named[file] = known
-        place = PurePosixPath(file_of(cell))
-        pieces = {place.name: known, place.stem: PurePosixPath(known).stem}
-        # An image without patient and group does not identify its folder's owner.
-        pieces |= dict.fromkeys(place.parts[:-1] if unit else (), "")
-        for piece, pseudonym in pieces.items():
-            owner, _ = self._pieces.setdefault(piece, (unit or file, pseudonym))
-            if owner != (unit or file):
-                self._pieces[piece] = (None, "")
-
-    def _settle(self) -> None:
-        """Index the identifiers of running text by their first word."""
-        found = {
-            piece: pseudonym or self._pseudonyms.of("folder", piece)
-            for piece, (owner, pseudonym) in self._pieces.items()
-            if owner is not None
-        }
-        self._texts = {}
-        lengths: dict[str, set[int]] = {}
-        for text, pseudonym in {**found, **self._named}.items():
+        """Add names of groups, whether or not a table holds them."""
+        self._names["group"].update(names)
+        pieces = {piece for piece, units in self._pieces.items() if len(units) == 1}
+        self._texts, self._lengths = set(), defaultdict(set)
+        for name in pieces.union(self._images, *self._names.values()) - self._words:
+            text = unicodedata.normalize("NFC", name)
             word = _WORD.search(text)
-            if word is not None and self._is_telling(text):
-                shown = text[word.start() :]
-                self._texts[shown] = pseudonym
-                lengths.setdefault(word.group(), set()).add(len(shown))
-        self._lengths = {word: sorted(found, reverse=True) for word, found in lengths.items()}
+            if word is not None and _is_telling(text):
+                self._texts.add(text[word.start() :])
+                self._lengths[word.group()].add(len(text) - word.start())
 
-    def _is_telling(self, text: str) -> bool:
-        """Return True if a text is unmistakable wherever it occurs."""
-        if text in self._harmless:
-            return False
-        if _NUMBER.fullmatch(text):
-            return sum(map(str.isdigit, text)) >= _LEAST_DIGITS
-        return len(text) >= _LEAST_LETTERS
+    def _learn_image(self, file: str, root: Path, unit: str) -> None:
+        if not unit and self._known(file, root):
+            return
+        place, path = PurePosixPath(file), self._absolute(file, root)
+        if path not in self._images:
+            self._images[path] = self._pseudonyms.of_file("image", path)
+            self._by_name[place.name].append(path)
+        # An image without patient and group does not identify its folder's owner.
+        for piece in (place.name, place.stem, *(place.parts[:-1] if unit else ())):
+            self._pieces[piece].add(unit or path)
 
     def cell(self, kind: str, value: str, root: Path = Path()) -> str:
-        """Return the pseudonym of a whole cell of a kind of :data:`IDENTIFYING`; empty stays empty.
+        """Return the pseudonym of a whole cell of a kind; empty stays empty.
 
-        Relative paths start at ``root``, unless they are the end of a known one.
+        A group that is a patient or an image has that one's. Relative paths start at ``root``,
+        unless they are the end of a known one; ``#index`` stays, as it is only an order.
         """
-        if kind == "group" and value in self._groups:
-            return self._groups[value]
-        if kind == "image" or (kind == "group" and self._find(file_of(value)) is not None):
-            return change_parts(value, lambda part: self.image(part, root))
+        if kind == "group":
+            files = (ImageReference.parse(part).path for part in parts_of(value))
+            is_image = any(self._known(file, root) for file in files)
+            kind = "image" if is_image else "patient" if value in self._names["patient"] else kind
+        if kind == "image":
+            return change_parts(value, lambda part: self._image(part, root))
         return self._pseudonyms.of(kind, value) if value else ""
 
-    def image(self, cell: str, root: Path = Path()) -> str:
-        """Return the pseudonym of an image reference; ``#index`` stays, as it is only an order."""
-        image = ImageReference.parse(self._absolute(cell, root))
-        known = self._images.get(image.path) or self._find(file_of(cell))
-        return str(replace(image, path=known or self._pseudonyms.of_file("image", image.path)))
+    def _image(self, cell: str, root: Path) -> str:
+        image = ImageReference.parse(cell)
+        path = self._known(image.path, root) or self._pseudonyms.of_file(
+            "image", self._absolute(image.path, root)
+        )
+        return str(replace(image, path=path))
+
+    def _absolute(self, file: str, root: Path) -> str:
+        folder, slash, name = file.rpartition("/")
+        place = str(root / (folder + slash))
+        if place not in self._folders:
+            # One file system call per folder, not for each of 300,000 files.
+            self._folders[place] = Path(os.path.realpath(place)).as_posix().rstrip("/")
+        return f"{self._folders[place]}/{name}"
+
+    def _known(self, file: str, root: Path) -> str | None:
+        """Return the pseudonym of a known image, or of the only one whose path ends so."""
+        ends = [self._absolute(file, root)]
+        if ends[0] not in self._images:
+            tail = re.sub(r"^(?:\.{1,2}/)+", "/", f"./{file}")
+            named = self._by_name.get(tail.rpartition("/")[2], ())
+            ends = [path for path in named if path.endswith(tail)]
+        return self._images[ends[0]] if len(ends) == 1 else None
 
     def file(self, path: str) -> str:
         """Return the pseudonym of a file or folder other than an image."""
         return self._pseudonyms.of_file("file", path)
 
+    def text(self, text: str) -> str:
+        """Return a text, or a pseudonym in its place if it holds an identifier or a path."""
+        if text in self._words or not (self.find(text) or _PATH.search(text)):
+            return text
+        return self._pseudonyms.of("text", text)
+
+    def find(self, text: str, least: int = 0) -> str | None:
+        """Return the first identifier of ``least`` characters or more in a text; None if none."""
+        text = unicodedata.normalize("NFC", text)
+        for word in _WORD.finditer(text):
+            for length in self._lengths.get(word.group(), ()):
+                end = word.start() + length
+                found = text[word.start() : end]
+                # The identifier ends where a word does.
+                is_cut = found[-1:].isalnum() and text[end : end + 1].isalnum()
+                if found in self._texts and not is_cut and length >= least:
+                    return found
+        return None
+
     def is_hidden(self, cell: str) -> bool:
         """Return True if each part of a cell is empty or a pseudonym."""
         return all(not part or part in self._pseudonyms for part in parts_of(cell))
 
-    def _absolute(self, cell: str, root: Path) -> str:
-        """Return an image reference with an absolute path."""
-        image = ImageReference.parse(cell)
-        folder, slash, name = image.path.rpartition("/")
-        place = str(root / (folder + slash))
-        if place not in self._folders:
-            # One file system call per folder, not for each of 300,000 files.
-            self._folders[place] = Path(os.path.realpath(place)).as_posix().rstrip("/")
-        return str(replace(image, path=f"{self._folders[place]}/{name}"))
 
-    def _find(self, file: str) -> str | None:
-        """Return the pseudonym of the only image whose path ends in ``file``, else None."""
-        tail = re.sub(r"^(?:\.{1,2}/)+", "", file)
-        ends = [
-            known
-            for known in self._by_name.get(PurePosixPath(file).name, ())
-            if known == file or known.endswith(f"/{tail}")
-        ]
-        return self._images[ends[0]] if len(ends) == 1 else None
-
-    def text(self, text: str) -> str:
-        """Return running text with identifiers and all paths replaced by pseudonyms."""
-        return _PATHS.sub(self._hide_path, self.name(text))
-
-    def name(self, name: str) -> str:
-        """Return a name, e.g. of a file, with identifiers replaced by pseudonyms."""
-        pieces, end = [], 0
-        for start, stop, found in self.find(name):
-            pieces += [name[end:start], self._texts[found]]
-            end = stop
-        return "".join([*pieces, name[end:]])
-
-    def _hide_path(self, match: re.Match[str]) -> str:
-        if match["web"] is not None:
-            return match.group()
-        return self._pseudonyms.of_file("file", match.group())
-
-    def find(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Yield start, end and text of every identifier in running text, the longest first."""
-        end = 0
-        for word in _WORD.finditer(text):
-            start = word.start()
-            for length in self._lengths.get(word.group(), ()) if start >= end else ():
-                found = text[start : start + length]
-                if found in self._texts and _stands_alone(text, start, start + length):
-                    end = start + length
-                    yield start, end, found
-                    break
-
-
-def file_of(cell: str) -> str:
-    """Return the file of an image reference, without the index."""
-    return ImageReference.parse(cell).path
-
-
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Return True if no letter follows and a number is not part of a larger one."""
-    if _WORD.match(text, end) and _WORD.match(text, end - 1):
-        return False
-    if not _NUMBER.fullmatch(text[start:end]):
-        return True
-    return not re.match(r"[.,]\d", text[end:]) and not re.search(r"\d[.,]$", text[:start][-2:])
+def _is_telling(text: str) -> bool:
+    """Return True if a text is unmistakable wherever it occurs."""
+    if re.fullmatch(r"[\d.,]+", text):
+        return sum(map(str.isdigit, text)) >= _LEAST_DIGITS
+    return len(text) >= _LEAST_LETTERS
 
 
 def find_remaining_identifiers(folder: Path, known: Identifiers) -> Iterator[tuple[Path, str]]:
     """Yield every file of a folder that still holds an identifier, with the first one found.
 
-    Searched are file names, cells of tables, keys and text of JSON and TOML, pages without their
-    images, and printable text in any other file.
+    Searched are file names, cells of tables, keys and text of JSON, pages without their images,
+    the header of weights, and printable text in any other file.
     """
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        found = next(_remaining_identifiers(path, known), None) if path.is_file() else None
-        found = found or next((text for _, _, text in known.find(name.as_posix())), None)
+        found = known.find(path.relative_to(folder).as_posix())
+        for key, text, least in _texts(path) if path.is_file() and not found else ():
+            found = text if key in KEYS and not known.is_hidden(text) else known.find(text, least)
+            if found is not None:
+                break
         if found is not None:
-            yield name, found
+            yield path.relative_to(folder), found
 
 
-def _remaining_identifiers(path: Path, known: Identifiers) -> Iterator[str]:
-    if path.suffix in {".csv", ".parquet"}:
-        yield from _open_cells(read_written(path), known)
-    elif path.suffix == ".json":
-        yield from _open_values(read_json(path), known)
-    least = 0
-    texts = _texts(path)
-    if texts is None:
-        least = _LEAST_IN_BYTES
-        texts = (run.group().decode("ascii") for run in _runs(path))
-    for text in texts:
-        yield from (found for _, _, found in known.find(text) if len(found) >= least)
-
-
-def _texts(path: Path) -> Iterator[str] | None:
-    """Return the texts of a file of a known format, else None."""
+def _texts(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield texts of a file, each with its column or key, and the length of what to look for."""
     if path.suffix in {".csv", ".parquet"}:
         frame = read_written(path)
-        shown = [str(cell) for column in frame for cell in frame[column].unique()]
-        return iter([*map(str, frame.columns), *shown])
-    if path.suffix == ".json":
-        return _strings(read_json(path))
-    if path.suffix == ".toml":
-        return _strings(tomllib.loads(read_file(path).decode("utf-8")))
-    if path.suffix == ".html":
-        return iter([html.unescape(_PICTURE.sub("", read_file(path).decode("utf-8")))])
-    if path.suffix in {".md", ".txt"}:
-        return iter([read_file(path).decode("utf-8")])
-    return None
+        for column in map(str, frame):
+            yield "", column, 0
+            if column in COLUMNS or pd.to_numeric(frame[column], errors="coerce").isna().any():
+                yield from ((column, str(cell), 0) for cell in frame[column].unique())
+    elif path.suffix == ".json":
+        yield from ((key, text, 0) for key, text in _strings(read_json(path)))
+    elif path.suffix in {".html", ".md", ".toml", ".txt"}:
+        yield "", html.unescape(_PICTURE.sub("", read_file(path).decode("utf-8"))), 0
+    elif path.suffix == ".safetensors":
+        data = read_file(path)
+        end = 8 + int.from_bytes(data[:8], "little")
+        yield "", data[8:end].decode("utf-8", "replace"), 0
+    else:
+        for run in _PRINTABLE.finditer(read_file(path)):
+            yield "", run.group().decode("utf-8", "ignore"), _LEAST_IN_BYTES
 
 
-def _runs(path: Path) -> Iterator[re.Match[bytes]]:
-    return _PRINTABLE.finditer(read_file(path))
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield str(key)
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-    elif isinstance(value, str):
-        yield value
-
-
-def _open_cells(frame: Any, known: Identifiers) -> Iterator[str]:
-    """Yield cells of identifying columns that are no pseudonyms, however short."""
-    for column in frame:
-        if column in IDENTIFYING:
-            cells = map(str, frame[column].unique())
-            yield from (cell for cell in cells if not known.is_hidden(cell))
-
-
-def _open_values(value: Any, known: Identifiers, key: str = "") -> Iterator[str]:
+def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _open_values(item, known, name)
+            yield key[3:] if key.startswith("by_") else "", str(name)
+            yield from _strings(item, name)
     elif isinstance(value, list):
         for item in value:
-            yield from _open_values(item, known, key.removesuffix("s"))
-    elif isinstance(value, str) and key in IDENTIFYING and not known.is_hidden(value):
-        yield value
+            yield from _strings(item, key.removesuffix("s"))
+    elif isinstance(value, str):
+        yield key, value

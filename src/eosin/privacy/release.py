@@ -7,57 +7,49 @@ import logging
 import re
 import shutil
 import tempfile
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import tomli_w
 from PIL import Image
 
 from eosin.artifacts.audit import AuditReport
-from eosin.artifacts.integrity import (
-    check_run_files,
-    list_again,
-    list_run_files,
-    verify_files,
-)
+from eosin.artifacts.integrity import check_run_files, list_again, list_run_files, verify_files
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_written, write_table
+from eosin.artifacts.metrics import read_metrics, write_metrics
 from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.predictions import HISTORY_COLUMNS
+from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.pseudonyms import Pseudonyms
-from eosin.artifacts.run import Environment
-from eosin.artifacts.versioned import read_document
+from eosin.artifacts.run import BalanceReport, Environment, SamplesIndex, SplitReport
+from eosin.artifacts.stain import StainRecord
+from eosin.artifacts.versioned import VersionedDocument, read_document, write_document
 from eosin.core.errors import ArtifactError, OutputError, UsageError
-from eosin.core.files import (
-    atomic_path,
-    check_output,
-    explain_os_errors,
-    read_file,
-    read_json,
-    write_json,
-    write_text,
-)
+from eosin.core.files import atomic_path, check_output, explain_os_errors, read_file, write_text
 from eosin.core.text import some
 from eosin.privacy.identifiers import Identifiers, find_remaining_identifiers
-from eosin.privacy.pseudonymise import hide_json, hide_table, knows_images
-from eosin.reporting.thumbnails import MOST_PX
+from eosin.privacy.pseudonymise import hide_document, hide_table
+from eosin.recipe.reading import recipe_to_toml
+from eosin.runs.finished import read_run_recipe
 
 _LOG = logging.getLogger(__name__)
 
-_TABLES = (".csv", ".parquet")
+#: Tables of images, those that name patients first.
+_TABLES = ("manifest.csv", "predictions.csv", "logits.parquet", "skipped.csv")
+_DOCUMENTS: dict[str, type[VersionedDocument]] = {
+    **{"environment.json": Environment, "split.json": SplitReport, "audit.json": AuditReport},
+    **{"stain.json": StainRecord, "balance.json": BalanceReport, "drift.json": Drift},
+    **{"index.json": SamplesIndex, "model.json": ModelInfo, "profile.json": Profile},
+}
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-#: Folders that are not copied: of no use elsewhere, and they hold identifiers.
-_STAYS = ("checkpoints", "logs")
-#: The ONNX exporter records the paths of the network's source files.
+#: Pages are made again from the copy; folders that hold what is of no use elsewhere stay.
+_PAGES, _STAYS = ("report.html", "card.html", "card.md"), {"checkpoints", "logs", "figures"}
+#: The ONNX exporter records the paths of the network's source files: they are crossed out.
 _SOURCE = re.compile(rb'(?<=File ")[^"\x00\n]+(?=", line )')
 
 
 def release(
-    run: Path,
-    output: Path,
-    pseudonyms: Pseudonyms,
-    write_pages: Callable[[Path], Path],
+    run: Path, output: Path, pseudonyms: Pseudonyms, write_pages: Callable[[Path], Path]
 ) -> Path:
     """Write a pseudonymised copy of a run folder atomically, and return its page.
 
@@ -69,14 +61,19 @@ def release(
         OutputError: The copy cannot be written, or would still hold an identifier.
     """
     _check(run, output)
-    known = know(run, pseudonyms)
+    files = list_files(run)
+    known = know(files, pseudonyms)
     with explain_os_errors("write into", output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-")
     with temporary as folder:
         copy = Path(folder) / output.name
-        left_out = _copy(run, copy, known)
-        page = _write_pages(run, copy, write_pages).relative_to(copy)
+        left_out = _copy(run, copy, files, known)
+        places = {path.parent.relative_to(run) for path in files if path.name == "report.html"}
+        for place in sorted(places - {Path()}, reverse=True):
+            if place.name not in {STRICT, AS_PUBLISHED}:  # the page of both protocols writes them
+                write_pages(copy / place)
+        page = write_pages(copy).relative_to(copy)
         for name, found in find_remaining_identifiers(copy, known):
             raise OutputError(
                 f"the copy was not kept: its {name} would still hold {found!r}",
@@ -103,95 +100,83 @@ def _check(run: Path, output: Path) -> None:
     check_output(output)
 
 
-def know(run: Path, pseudonyms: Pseudonyms) -> Identifiers:
-    """Return the identifiers in the tables and audits of a run folder."""
+def list_files(run: Path) -> list[Path]:
+    """Return the files to copy or to make again."""
+    found = [(path, path.relative_to(run).parts) for path in sorted(run.rglob("*"))]
+    return [
+        path
+        for path, parts in found
+        if path.is_file() and not any(part.startswith(".") or part in _STAYS for part in parts)
+    ]
+
+
+def know(files: list[Path], pseudonyms: Pseudonyms) -> Identifiers:
+    """Return the identifiers in the tables and audits among the files of a run folder."""
     known = Identifiers(pseudonyms)
-    tables = [path for path in _files(run) if path.suffix in _TABLES]
-    names = ("manifest", "predictions")
-    # Manifests first, as they name patients; lists of skipped files do not.
-    tables.sort(key=lambda path: names.index(path.stem) if path.stem in names else len(names))
-    for path in tables:
-        frame = read_written(path)
-        if knows_images(frame):
-            known.learn(frame, path.parent)
-    known.learn_groups(_joined_groups(run))
+    for name in _TABLES:
+        for path in (path for path in files if path.name == name):
+            known.learn(read_written(path), path.parent)
+    for path in (path for path in files if path.name == "audit.json"):
+        # Groups that a repair joined: the tables hold only the new names.
+        for joined in read_document(path, AuditReport).repair:
+            known.learn_groups(joined.groups)
     return known
 
 
-def _joined_groups(run: Path) -> Iterator[str]:
-    """Yield the names of groups that a repair joined: the tables hold only the new names."""
-    for path in _files(run):
-        if path.name == RunFolder(run).audit.name:
-            for one in read_document(path, AuditReport).repair:
-                yield from one.groups
-
-
-def _files(run: Path) -> Iterator[Path]:
-    """Yield the files to copy, without those that are written anew."""
-    for path in sorted(run.rglob("*")):
-        parts = path.relative_to(run).parts
-        is_hidden = any(part.startswith(".") for part in parts)
-        if path.is_file() and not is_hidden and not {*parts[:-1]} & {*_STAYS, "figures"}:
-            yield path
-
-
-def _copy(run: Path, copy: Path, known: Identifiers) -> list[str]:
+def _copy(run: Path, copy: Path, files: list[Path], known: Identifiers) -> list[str]:
     """Copy every file of a known kind; return the names of the others."""
-    left_out, models, runs = [], [], []
+    models = [ModelFolder(path.parent) for path in files if path.name == "model.json"]
+    runs = [RunFolder(path.parent) for path in files if path.name == "environment.json"]
+    runs = [one for one in runs if read_document(one.environment, Environment).files is not None]
+    for model in models:
+        verify_files(model, read_document(model.info, ModelInfo))
+    for one in runs:
+        check_run_files(one)
     copy.mkdir()
-    for path in _files(run):
-        name = path.relative_to(run)
-        target = copy.joinpath(*map(known.name, name.parts))
-        model, folder = ModelFolder(path.parent), RunFolder(path.parent)
-        if path in {folder.report, model.card, model.card_text}:
-            continue
-        if path in {model.weights, model.onnx}:
-            _copy_weights(path, target)
-        elif not _rewrite(path, target, known):
-            left_out.append(name.as_posix())
-        if path == model.info:
-            # Rewritten files get new checksums, but only if the originals match their own.
-            verify_files(model, read_document(path, ModelInfo))
-            models.append(ModelFolder(target.parent))
-        if path == folder.environment and read_document(path, Environment).files is not None:
-            check_run_files(folder)
-            runs.append(RunFolder(target.parent))
-    for place in models:
-        list_again(place)
-    for run_copy in runs:
-        list_run_files(run_copy)
-    return left_out
+    names = [path.relative_to(run) for path in files if path.name not in _PAGES]
+    left_out = [name for name in names if not _rewrite(run / name, copy / name, known)]
+    # Rewritten files get new checksums.
+    for model in models:
+        list_again(ModelFolder(copy / model.root.relative_to(run)))
+    for one in runs:
+        list_run_files(RunFolder(copy / one.root.relative_to(run)))
+    return [name.as_posix() for name in left_out]
 
 
 def _rewrite(path: Path, target: Path, known: Identifiers) -> bool:
     """Write a pseudonymised copy of a file; return False if its kind is unknown."""
-    if path.suffix in _TABLES:
-        write_table(target, hide_table(read_written(path), known, path.parent))
-    elif path.suffix == ".json":
-        write_json(target, hide_json(read_json(path), known, path.parent))
-    elif path.suffix == ".toml":
-        write_text(target, tomli_w.dumps(hide_json(_read_toml(path), known, path.parent)))
-    elif path.suffix in _PICTURES and path.parent.name == RunFolder(path).samples.name:
+    name, root = path.name, path.parent
+    if name in _TABLES:
+        write_table(target, hide_table(read_written(path), known, root))
+    elif name == "history.csv":
+        table = read_written(path)
+        write_table(target, table[[column for column in table if column in HISTORY_COLUMNS]])
+    elif name in _DOCUMENTS:
+        write_document(target, hide_document(read_document(path, _DOCUMENTS[name]), known, root))
+    elif name == "metrics.json":
+        splits = read_metrics(path).items()
+        write_metrics(target, {split: hide_document(one, known, root) for split, one in splits})
+    elif name == "recipe.toml":
+        recipe = hide_document(read_run_recipe(RunFolder(root)), known, kinds={})
+        write_text(target, recipe_to_toml(recipe))
+    elif name in {"model.safetensors", "model.onnx"}:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(path, temporary)
+            if name == "model.onnx":
+                data = _SOURCE.sub(lambda match: b"-" * len(match.group()), read_file(path))
+                temporary.write_bytes(data)
+    elif path.suffix in _PICTURES and root.name == "samples":
         return _copy_thumbnail(path, target)
     else:
         return False
     return True
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_file(path).decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read as TOML: {error}") from error
-
-
 def _copy_thumbnail(path: Path, target: Path) -> bool:
-    """Copy a thumbnail's pixels without its metadata."""
+    """Copy a thumbnail's pixels without its metadata; return False if it cannot be read."""
     kind = _PICTURES[path.suffix]
     try:
         image = Image.open(io.BytesIO(read_file(path)), formats=[kind])
-        if max(image.size) > MOST_PX:
-            return False
         image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
@@ -199,24 +184,3 @@ def _copy_thumbnail(path: Path, target: Path) -> bool:
     with atomic_path(target) as temporary:
         image.save(temporary, format=kind, **({"quality": "keep"} if kind == "JPEG" else {}))
     return True
-
-
-def _copy_weights(path: Path, target: Path) -> None:
-    """Copy weights; paths of source files are overwritten in place."""
-    with atomic_path(target) as temporary:
-        if path.suffix == ".onnx":
-            data = read_file(path)
-            temporary.write_bytes(_SOURCE.sub(lambda match: b"-" * len(match.group()), data))
-        else:
-            shutil.copyfile(path, temporary)
-
-
-def _write_pages(run: Path, copy: Path, write_pages: Callable[[Path], Path]) -> Path:
-    """Write the pages that the run has, those of its folds and stages first."""
-    reports = [path.parent for path in _files(run) if path.name == RunFolder(run).report.name]
-    # The page of two protocols writes theirs as well.
-    joined = {place / name for place in reports for name in (STRICT, AS_PUBLISHED)}
-    places = {place.relative_to(run) for place in reports if place not in joined}
-    for place in sorted(places - {Path()}, reverse=True):
-        write_pages(copy / place)
-    return write_pages(copy)

@@ -1,1 +1,1 @@
-"""Torch at run time: import of torchvision and Lightning, device and precision, pickled weights."""
+"""Torch at run time: import of torchvision and timm, device and precision, pickled weights."""

@@ -14,7 +14,8 @@ def choose_device_settings(device: str, precision: str, threads: int | None) -> 
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        precision: ``auto`` or Lightning's name.
+        precision: ``auto``, ``32-true``, ``bf16-mixed`` or ``16-mixed``; on a CPU the last is
+            the one before.
         threads: CPU threads; torch's own choice by default. Applied to the process.
 
     Raises:
@@ -36,13 +37,15 @@ def choose_device_settings(device: str, precision: str, threads: int | None) -> 
         )
     if threads is not None:
         torch.set_num_threads(threads)
+    if chosen == "cpu" and precision == "16-mixed":
+        precision = "bf16-mixed"  # float16 overflows and is no faster there
     if precision == "auto":
         precision = "bf16-mixed" if _has_fast_bf16(chosen) else "32-true"
     return DeviceSettings(chosen, precision, _describe(chosen))
 
 
 def autocast(device_settings: DeviceSettings) -> torch.autocast:
-    """Return the autocast context of a precision, as in Lightning."""
+    """Return the autocast context of a precision."""
     kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     kind = kinds.get(device_settings.precision)
     return torch.autocast(device_settings.accelerator, kind, enabled=kind is not None)
@@ -62,5 +65,10 @@ def _describe(device: str) -> str:
 
 def seed_torch(seed: int, *keys: str | int) -> None:
     """Seed torch's global generators for one named use of the run's seed."""
-    # torch's generators take 64 bits, CUDA's included.
-    torch.manual_seed(derive_seed(seed, *keys))
+    derived = derive_seed(seed, *keys)
+    # torch.manual_seed asks every kind of device that there might be: half a millisecond a step.
+    torch.default_generator.manual_seed(derived)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(derived)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(derived)

@@ -10,8 +10,8 @@ class DeviceSettings:
     """A device and a precision.
 
     Attributes:
-        accelerator: Lightning's name: ``cpu``, ``cuda`` or ``mps``.
-        precision: Lightning's name, e.g. ``32-true``.
+        accelerator: ``cpu``, ``cuda`` or ``mps``.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
         description: For people, e.g. ``"cpu (2 threads)"``.
     """
 

@@ -1,14 +1,13 @@
-"""Import of torchvision and Lightning where torchvision's compiled part is missing.
+"""Import of torchvision and timm where torchvision's compiled part is missing.
 
 PyPI's torchvision is built for CUDA. Beside a CPU-only torch its import fails with
-``operator torchvision::nms does not exist``, as do those of Lightning (through torchmetrics) and
-timm. Eosin calls neither operator; declaring their schemas is enough for the import to succeed.
+``operator torchvision::nms does not exist``, and so does that of timm. Eosin calls neither
+operator; declaring their schemas is enough for the import to succeed.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 import warnings
 from types import ModuleType
@@ -21,7 +20,7 @@ _declared: list[Any] = []
 
 
 def import_companion(name: str) -> ModuleType:
-    """Import torchvision or a package that depends on it, e.g. ``lightning.pytorch``.
+    """Import torchvision or a package that depends on it, e.g. ``timm``.
 
     Raises:
         MissingPartError: The training extra is not installed.
@@ -37,18 +36,14 @@ def import_companion(name: str) -> ModuleType:
             _make_torchvision_importable()
             module = importlib.import_module(name)
         except ImportError as error:
-            raise missing_train_extra() from error
-    # Lightning logs greetings, tips and advertisements.
-    for logger in ("lightning.pytorch", "lightning.fabric", "lightning_utilities"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
+            raise missing_train_extra(name.partition(".")[0]) from error
     return module
 
 
-def missing_train_extra() -> MissingPartError:
+def missing_train_extra(package: str = "PyTorch") -> MissingPartError:
     """Return the error with the command that installs the training extra."""
     return MissingPartError(
-        "training needs PyTorch and Lightning, which are not installed",
-        hint="pip install 'eosin[train]'",
+        f"training needs {package}, which is not installed", hint="pip install 'eosin[train]'"
     )
 
 
@@ -58,7 +53,7 @@ def _make_torchvision_importable() -> None:
     try:
         importlib.import_module("torchvision")
     except ImportError:
-        return  # Lightning works without it
+        return  # what needs it says so itself
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise

@@ -68,6 +68,16 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
     return _find_tensors(path, content)
 
 
+def read_checkpoint(path: Path, device: str) -> dict[str, Any]:
+    """Read a checkpoint of tensors and plain values that :func:`torch.save` wrote, onto a device.
+
+    Raises:
+        Exception: The file is damaged, or holds more; torch raises almost anything.
+    """
+    content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return content
+
+
 def _check_size(path: Path) -> None:
     """Reject an archive whose unpacked size is out of proportion to the file."""
     if not zipfile.is_zipfile(path):

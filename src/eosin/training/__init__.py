@@ -1,1 +1,1 @@
-"""Training loop on Lightning: module, batches, schedules, callbacks."""
+"""Training: one loop for every backend, data, samplers, schedules, checkpoints."""

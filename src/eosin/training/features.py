@@ -16,8 +16,9 @@ from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import autocast
 from eosin.training.balance import add_synthetic
 from eosin.training.data import ChosenRows, FitInputs, ImagePart, embedded_part
-from eosin.training.loader import InputScaling, make_loader
-from eosin.training.loop import fit
+from eosin.training.loader import InputScaling, read_part
+from eosin.training.pytorch import fit
+from eosin.training.sampler import EpochBatches
 from eosin.training.tuning import Tuning
 
 #: Rows per block: a whole table of doubles would be twice the table.
@@ -107,7 +108,8 @@ def embed(
             autocast(inputs.device_settings),
             progress_bar("Features") as advance,
         ):
-            for images, _, index in make_loader(part, batch_size, None):
+            for rows in EpochBatches(len(part), batch_size, None).of(0):
+                images, _, index = read_part(part, rows)
                 network(scale(images.to(accelerator)))
                 batch = caught.pop()
                 if not len(vectors):

@@ -1,15 +1,24 @@
-"""Scores of a history row, and the accumulator that they are computed from."""
+"""Progress of a training: its history rows, what they are computed from, and its best state."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eosin.artifacts.layout import RunFolder
+from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.types import FloatArray, IntArray
+from eosin.engine import EarlyStopping
 from eosin.metrics import Predictions, measure_values, softmax
 from eosin.metrics.catalogue import HISTORY
+
+#: A row of ``history.csv``: the value of each column, ``None`` for an undefined score.
+Row = dict[str, Any]
 
 
 def score(
@@ -40,11 +49,24 @@ class Tally:
         self._logits: list[FloatArray] = []
         self._targets: list[IntArray] = []
 
-    def add(self, logits: FloatArray, targets: IntArray, loss: float = 0.0) -> None:
+    def add(self, logits: FloatArray, targets: IntArray, loss: float) -> None:
         """Add one batch: logits (B, K), classes (B,), and its mean loss."""
         self._loss += loss * len(targets)
         self._logits.append(logits)
         self._targets.append(targets)
+
+    def scores(self, positive: int | None) -> dict[str, float | None]:
+        """Return the scores; ``None`` for an undefined one, empty if nothing was added.
+
+        The loss is the mean over the batches, each weighted by its images.
+
+        Args:
+            positive: Index of the positive class; ``None`` for macro averages.
+        """
+        if not self._targets:
+            return {}
+        logits, targets = np.concatenate(self._logits), np.concatenate(self._targets)
+        return score(logits, targets, self._loss / len(targets), positive)
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint: one array of each kind."""
@@ -59,19 +81,105 @@ class Tally:
         self._logits = [state["logits"]] if "logits" in state else []
         self._targets = [state["targets"]] if "targets" in state else []
 
-    def scores(
-        self,
-        positive: int | None,
-        loss: Callable[[FloatArray, IntArray], float] | None = None,
-    ) -> dict[str, float | None]:
-        """Return the scores; ``None`` for an undefined one, empty if nothing was added.
 
-        Args:
-            positive: Index of the positive class; ``None`` for macro averages.
-            loss: Function of all logits and targets; by default the mean of the batches' losses.
+@dataclass
+class Progress:
+    """Progress of a training, as a checkpoint keeps it.
+
+    Attributes:
+        stopping: The best score so far, and how many evaluations ago it was.
+        epoch: Epochs that are done.
+        batch: Batches of the next epoch that are done.
+        step: Steps that are done.
+        best_step: Steps that were done at the best evaluation.
+        rows: The history.
+        tally: Batches since the last evaluation.
+    """
+
+    stopping: EarlyStopping
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best_step: int | None = None
+    rows: list[Row] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    def add_step(self, logits: FloatArray, targets: IntArray, loss: float) -> None:
+        """Count one step: logits (B, K), classes (B,), and the mean loss.
+
+        Raises:
+            TrainingError: The loss is not finite.
         """
-        if not self._targets:
-            return {}
-        logits, targets = np.concatenate(self._logits), np.concatenate(self._targets)
-        mean = self._loss / len(targets) if loss is None else loss(logits, targets)
-        return score(logits, targets, mean, positive)
+        self.step, self.batch = self.step + 1, self.batch + 1
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss} in epoch {self.epoch + 1}, step {self.step}",
+                hint="Lower train.lr, or set train.clip_gradient",
+            )
+        self.tally.add(logits, targets, loss)
+
+    def end_epoch(self) -> None:
+        """Go to the next epoch; batches after the last evaluation belong to no history row."""
+        self.epoch, self.batch, self.tally = self.epoch + 1, 0, Tally()
+
+    def state(self) -> dict[str, Any]:
+        """Return the state: plain values, and as ``tally`` a number and two arrays."""
+        return {
+            **{name: getattr(self, name) for name in ("epoch", "batch", "step", "best_step")},
+            "rows": self.rows,
+            "best": self.stopping.best,
+            "waited": self.stopping.waited,
+            "tally": self.tally.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Restore the state."""
+        for name in ("epoch", "batch", "step", "best_step"):
+            setattr(self, name, state[name])
+        self.rows = list(state["rows"])
+        self.stopping.best, self.stopping.waited = state["best"], state["waited"]
+        self.tally.load(state["tally"])
+
+
+class BestWeights:
+    """The weights of the best evaluation: ``checkpoints/best-<step>.safetensors``.
+
+    A newer file never overwrites the one that ``last.ckpt`` names: a run killed in between resumes
+    from that checkpoint and needs what was best then.
+
+    Args:
+        run: Destination.
+        step: Steps that were done at the best evaluation, as a checkpoint names it.
+    """
+
+    def __init__(self, run: RunFolder, step: int | None) -> None:
+        self._run = run
+        self._step = step
+        self.forget_others()
+
+    @property
+    def path(self) -> Path:
+        """The file, once there is a best evaluation."""
+        return self._run.best_checkpoint(self._step or 0)
+
+    def save(self, step: int, save_weights: Callable[[Path], None]) -> None:
+        """Save the weights after ``step`` steps as the best."""
+        before, self._step = self._step, step
+        save_weights(self.path)
+        if before not in {None, self._named, step}:
+            self._run.best_checkpoint(before or 0).unlink(missing_ok=True)
+
+    def forget_others(self) -> None:
+        """Remove all but the best, which the checkpoint on disk now names."""
+        self._named = self._step
+        for path in self._run.checkpoints.glob("best-*.safetensors"):
+            if path != self.path:
+                path.unlink(missing_ok=True)
+
+
+def foreign_checkpoint(path: Path) -> ArtifactError:
+    """Return the error of a checkpoint that another version of Eosin wrote."""
+    return ArtifactError(
+        f"{path} was written by another version of Eosin",
+        hint="Go on with that version, or remove it to begin this training anew",
+    )

@@ -1,4 +1,4 @@
-"""Data loader, and the conversion of a batch from bytes to the network's input."""
+"""Batches of a part, their augmentation, and their conversion to the network's input."""
 
 from __future__ import annotations
 
@@ -6,65 +6,28 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
 from eosin.artifacts.model import Preprocessing
 from eosin.augment import Policy, augment_bytes
 from eosin.augment.floats import augment_floats
 from eosin.images.preprocess import channel_affine
 from eosin.training.data import ImagePart
-from eosin.training.sampler import BalancedBatches, EpochBatches
 
 #: images uint8 (B, H, W, C), or features float32 (B, D); targets (B,); index of each image in its
 #: part (B,).
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-class BatchDataset(Dataset[Batch]):
-    """Data set indexed by a list of rows: one call gathers a whole batch.
+def read_part(part: ImagePart, rows: list[int]) -> Batch:
+    """Read a batch of a part.
 
-    A row beyond the last is a repetition under an index of its own: see :class:`BalancedBatches`.
-
-    Args:
-        part: The images.
+    A row beyond the last is a repetition under an index of its own: see
+    :class:`~eosin.training.sampler.BalancedBatches`.
     """
-
-    def __init__(self, part: ImagePart) -> None:
-        self._images = part.images
-        self._targets = torch.from_numpy(part.targets)
-
-    def __getitem__(self, rows: list[int]) -> Batch:
-        index = np.asarray(rows)
-        chosen = index % len(self)
-        images = torch.from_numpy(self._images[chosen])
-        return images, self._targets[chosen], torch.from_numpy(index)
-
-    def __len__(self) -> int:
-        return len(self._targets)
-
-
-def make_loader(
-    part: ImagePart, batch_size: int, seed: int | None, *, balanced: bool = False
-) -> DataLoader[Batch]:
-    """Return a data loader over a part held in memory.
-
-    Args:
-        part: The images.
-        batch_size: Images per batch.
-        seed: As in :class:`EpochBatches`.
-        balanced: True to draw classes as :class:`BalancedBatches` does; needs a seed.
-    """
-    batches = EpochBatches(len(part), batch_size, seed)
-    if balanced and seed is not None:
-        batches = BalancedBatches(part.targets, batch_size, seed)
-    return DataLoader(
-        BatchDataset(part),
-        sampler=batches,
-        batch_size=None,
-        # Every iterator draws a seed for workers; from torch's global generator it would shift
-        # dropout, as a resumed run makes its iterators at another moment.
-        generator=torch.Generator(),
-    )
+    index = np.asarray(rows)
+    chosen = index % len(part)
+    images = torch.from_numpy(part.images[chosen])
+    return images, torch.from_numpy(part.targets[chosen]), torch.from_numpy(index)
 
 
 class InputScaling(nn.Module):
@@ -88,11 +51,13 @@ class InputScaling(nn.Module):
         self.register_buffer("_factor", torch.tensor(factor), persistent=False)
         self.register_buffer("_offset", torch.tensor(offset), persistent=False)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         """Scale a batch.
 
         Args:
             images: uint8, or floats of that range, which may be changed; shape (B, H, W, C).
+            memory: float32 of as many numbers or more, which the result overwrites: memory that is
+                allocated anew for every batch costs more than the scaling.
 
         Returns:
             float32, shape (B, C, H, W), with the channels last in memory.
@@ -102,7 +67,11 @@ class InputScaling(nn.Module):
             images = self._reorder(images)
         # Rows of repeated factors keep the innermost loop long: with three channels it took
         # four times as long.
-        rows = images.reshape(batch, height, width * channels).float()
+        rows = images.reshape(batch, height, width * channels)
+        if memory is None:
+            rows = rows.float()
+        else:
+            rows = memory[: rows.numel()].view(rows.shape).copy_(rows)
         if self._has_factor:
             rows.mul_(self._factor.repeat(width))
         if self._has_offset:
@@ -117,31 +86,24 @@ class InputScaling(nn.Module):
         return images.index_select(-1, self._order)
 
 
-def augmented_input(
-    images: torch.Tensor,
-    scale: nn.Module,
-    policy: Policy,
-    place: tuple[int, int],
-    index: torch.Tensor,
+def augment(
+    images: torch.Tensor, policy: Policy, place: tuple[int, int], index: torch.Tensor
 ) -> torch.Tensor:
-    """Augment a batch and turn it into the network's input.
+    """Augment a batch, on the device where it is.
 
     Args:
         images: uint8, shape (B, H, W, C).
-        scale: Module that scales bytes to the input.
         policy: Augmentation policy.
         place: The run's seed and the epoch.
         index: Index of each image in the training part, shape (B,).
 
     Returns:
-        float32, shape (B, C, H, W).
+        The same shape; uint8 on a CPU, elsewhere floats of that range.
     """
-    if not policy.changes_nothing:
-        drawn = policy.draw(*place, index.tolist(), channels=images.shape[-1])
-        if images.device.type == "cpu":
-            images = torch.from_numpy(augment_bytes(images.numpy(), drawn))
-        else:
-            changed = augment_floats(images.permute(0, 3, 1, 2).float(), drawn)
-            images = changed.permute(0, 2, 3, 1)
-    inputs: torch.Tensor = scale(images)
-    return inputs
+    if policy.changes_nothing:
+        return images
+    drawn = policy.draw(*place, index.tolist(), channels=images.shape[-1])
+    if images.device.type == "cpu":
+        return torch.from_numpy(augment_bytes(images.numpy(), drawn))
+    changed = augment_floats(images.permute(0, 3, 1, 2).float(), drawn)
+    return changed.permute(0, 2, 3, 1)

@@ -3,11 +3,11 @@
 Each copies the history's rows. A resumed run continues the same log: rows after its checkpoint are
 trained anew, and are in the log once.
 
-TensorBoard is written by Lightning's logger. Lightning's MLflow logger is not used: it sets the
-tracking address of the whole process and records the user's name and script; MLflow's client does
-neither. MLflow writes its file store into the run folder, the only store that its small package
-(``mlflow-skinny``) can write: it calls it "in maintenance mode", and `mlflow migrate-filestore`
-turns it into a database. A database needs SQLAlchemy and Alembic as well.
+MLflow's client is used directly: unlike the loggers around it, it neither sets the tracking address
+of the whole process nor records the user's name and script. It writes a file store into the run
+folder, the only store that its small package (``mlflow-skinny``) can write: it calls it "in
+maintenance mode", and `mlflow migrate-filestore` turns it into a database. A database needs
+SQLAlchemy and Alembic as well.
 """
 
 from __future__ import annotations
@@ -147,25 +147,25 @@ class _TensorBoardLog:
         with explain_os_errors("write into", self._folder):
             if self._logger is None:
                 self._logger = self._start()
-            self._logger.log_metrics(_measured(row), step=row["step"])
-            self._logger.experiment.flush()
+            for name, value in _measured(row).items():
+                self._logger.add_scalar(name, value, row["step"])
+            self._logger.flush()
 
     def _start(self) -> Any:
-        loggers = import_companion("lightning.pytorch.loggers")
+        from torch.utils.tensorboard import SummaryWriter
+
         begun = [path.name.split(".")[3] for path in self._folder.glob("events.out.tfevents.*")]
         # Event files are read in the order of the second in which they were created.
         while begun and int(max(begun)) >= int(time.time()):
             time.sleep(0.01)
         # Makes readers skip what a killed process logged from this step on.
         options = {"purge_step": self._next} if begun else {}
-        return loggers.TensorBoardLogger(
-            self._folder.parent, name=self._folder.name, version="", **options
-        )
+        return SummaryWriter(str(self._folder), **options)
 
     def close(self, *, finished: bool) -> None:
         del finished
         if self._logger is not None:
-            self._logger.experiment.close()
+            self._logger.close()
         self._logger, self.is_open = None, False
 
 

@@ -1,224 +1,214 @@
-"""Training loop in PyTorch, from decoded images to the best state of a network."""
+"""Training loop of every backend, to be read from top to bottom.
+
+All is counted in evaluations, of which P3 makes twenty an epoch: schedule, patience, best state,
+history. The order of the images and their augmentation are pure functions of (seed, epoch), so that
+a resumed training ends where an uninterrupted one does.
+"""
 
 from __future__ import annotations
 
-import signal
 import time
-import warnings
-from collections.abc import Callable
-from dataclasses import replace
-from itertools import islice
-from pickle import UnpicklingError
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
 
-import torch
-from torch import nn
-from torch.utils.data import DataLoader
+import numpy as np
 
 from eosin.artifacts.layout import RunFolder
-from eosin.core.errors import ArtifactError, OutputError, TrainingError
+from eosin.artifacts.predictions import HISTORY_COLUMNS, write_history
+from eosin.core.files import atomic_path
 from eosin.core.progress import progress_bar
-from eosin.networks.freezing import freeze, hold_still
+from eosin.core.types import FloatArray, IntArray
+from eosin.engine import EarlyStopping
+from eosin.metrics.catalogue import HISTORY_TRAIN
 from eosin.recipe.schema import TrainSection
-from eosin.runtime.device import autocast
-from eosin.runtime.device_settings import DeviceSettings
-from eosin.runtime.door import import_companion
-from eosin.training.callbacks import EvaluationLog, LastCheckpoint, PreciseBatchNorm, StepProgress
-from eosin.training.checkpoints import load_weights
-from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
-from eosin.training.loader import Batch, InputScaling, augmented_input, make_loader
+from eosin.training.data import FitInputs, Probe
+from eosin.training.history import BestWeights, Progress, Row, Tally
 from eosin.training.loggers import RowLogs
-from eosin.training.module import ClassifierModule
-from eosin.training.optimisers import make_optimizer, mean_loss
-from eosin.training.sampler import EpochBatches, evaluation_interval
+from eosin.training.sampler import evaluation_steps, make_batches
 
-lightning = import_companion("lightning.pytorch")
-
-
-_STEPS = 8
-#: Warm-up steps allocate memory and choose kernels: they are not timed.
-_WARM_UP = 2
+#: Steps of a probe; the first ones allocate memory and choose kernels, and are not timed.
+PROBE_STEPS, _WARM_UP = 8, 2
 
 
-def fit(
-    network: nn.Module,
+class Learner(Protocol):
+    """A network in training with its optimiser and schedule, in one framework."""
+
+    @property
+    def lr(self) -> float:
+        """The learning rate now; the head's, if stages have rates of their own."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose the trainable weights of an epoch."""
+
+    def read(self, rows: list[int], epoch: int) -> Any:
+        """Read and augment a batch; called in another thread than all else."""
+
+    def step(self, batch: Any, number: int) -> tuple[FloatArray, IntArray, float]:
+        """Train on a batch; ``number`` counts the steps of the training from 0.
+
+        Returns:
+            Logits (B, K), class indices (B,), and the mean loss.
+        """
+
+    def evaluate(self) -> Tally:
+        """Compute losses and logits of the validation part, never augmented."""
+
+    def step_schedule(self, monitored: float) -> None:
+        """Advance the learning-rate schedule by one evaluation."""
+
+    def save_weights(self, path: Path) -> None:
+        """Write the weights alone."""
+
+    def load_weights(self, path: Path) -> None:
+        """Read what :meth:`save_weights` wrote."""
+
+    def save(self, path: Path, progress: dict[str, Any]) -> None:
+        """Write a checkpoint: the whole state and the loop's, as :meth:`Progress.state` has it."""
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Restore the state that :meth:`save` wrote; return the loop's."""
+
+
+def train(
+    learner: Learner,
     section: TrainSection,
     inputs: FitInputs,
     run: RunFolder,
     *,
-    on_row: Callable[[dict[str, Any]], None] | None = None,
-) -> nn.Module:
-    """Train a network, resuming from ``checkpoints/last.ckpt`` if it exists.
+    on_row: Callable[[Row], None] | None = None,
+) -> None:
+    """Train to the state of the best evaluation, resuming from ``checkpoints/last.ckpt``.
 
     Args:
-        network: Fresh, seeded.
+        learner: Fresh.
         section: The recipe's training section.
         inputs: Training inputs.
         run: Destination of history and checkpoints.
         on_row: Called with every history row.
 
-    Returns:
-        The same network in the state of its best evaluation, on the CPU, in evaluation mode.
-
     Raises:
-        TrainingError: The loss is not finite, or memory ran out.
+        TrainingError: The loss is not finite.
         ArtifactError: The checkpoint is damaged.
         KeyboardInterrupt: Ctrl-C; the last checkpoint can be resumed.
     """
-    loader = make_loader(
-        inputs.train, section.batch_size, inputs.seed, balanced=section.balance == "sampler"
-    )
-    batches = cast(EpochBatches, loader.sampler)
-    n_batches = len(batches)
-    every = evaluation_interval(n_batches, section.evaluations_per_epoch)
-    module = ClassifierModule(
-        network,
-        section,
-        inputs,
-        class_weights=inputs.class_weights(section),
-        evaluations=section.epochs * (n_batches // every),
-        backend="inductor" if section.compile and inputs.device_settings.can_compile else None,
-    )
+    progress, best = _resume(learner, section, run)
+    batches = make_batches(inputs.train.targets, section, inputs.seed)
+    evaluated = evaluation_steps(len(batches), section.evaluations_per_epoch)
+
     with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:
-        log = EvaluationLog(run, section.monitor, section.patience, on_row, logs)
-        last = LastCheckpoint(log, run, batches, every, section.checkpoint_minutes)
-        steps = StepProgress(advance, section.epochs * n_batches)
-        callbacks = [log, last, steps]
-        if section.batch_norm == "recalibrated":
-            callbacks.append(PreciseBatchNorm(inputs.once, section.batch_size, inputs.seed))
-        trainer = _make_trainer(section, inputs.device_settings, every, callbacks)
-        _run(trainer, module, loader, make_loader(inputs.val, section.batch_size, None), run)
-        logs.finish(log.rows)
-    log.weights.forget_others()
-    load_weights(log.weights.path, network)
-    return network.cpu().eval()
+        logs.open(progress.rows)
+        clock = _Clock(60 * section.checkpoint_minutes)
+        while progress.epoch < section.epochs and not progress.stopping.is_over:
+            epoch, n_done = progress.epoch, progress.batch
+            learner.begin_epoch(epoch)
+            for batch in _read_ahead(learner, batches.of(epoch)[n_done:], epoch):
+                progress.add_step(*learner.step(batch, progress.step))
+                advance(progress.step, section.epochs * len(batches))
+                if progress.batch in evaluated:
+                    row = _measure(learner, progress, inputs.positive)
+                    write_history(run.history, progress.rows)
+                    logs.add(row)
+                    if on_row is not None:
+                        on_row(row)
+                    if _choose(learner, progress, best, row.get(section.monitor)):
+                        break
+                if progress.batch < len(batches) and clock.is_due():
+                    _save(learner, progress, best, run)
+                    clock.start()
+            progress.end_epoch()
+            _save(learner, progress, best, run)
+            clock.start()
+        logs.finish(progress.rows)
+    best.forget_others()
+    learner.load_weights(best.path)
 
 
-def _make_trainer(
-    section: TrainSection, device_settings: DeviceSettings, every: int, callbacks: list[Any]
-) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return lightning.Trainer(
-            accelerator=device_settings.accelerator,
-            devices=1,
-            precision=device_settings.precision,
-            max_epochs=section.epochs,
-            val_check_interval=every,
-            gradient_clip_val=section.clip_gradient,
-            callbacks=callbacks,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+def _resume(
+    learner: Learner, section: TrainSection, run: RunFolder
+) -> tuple[Progress, BestWeights]:
+    """Return the progress of the last checkpoint, or that of a training that begins."""
+    progress = Progress(EarlyStopping(section.monitor, section.patience))
+    if run.last_checkpoint.exists():
+        progress.load(learner.load(run.last_checkpoint))
+    if run.history.exists():
+        # What a killed process wrote after its last checkpoint is going to be repeated.
+        write_history(run.history, progress.rows)
+    return progress, BestWeights(run, progress.best_step)
 
 
-def _run(
-    trainer: Any,
-    module: ClassifierModule,
-    train: DataLoader[Batch],
-    val: DataLoader[Batch],
-    run: RunFolder,
-) -> None:
-    resume = run.last_checkpoint if run.last_checkpoint.exists() else None
-    try:
-        with warnings.catch_warnings():
-            # Lightning's advice on workers and loggers does not concern the user.
-            warnings.simplefilter("ignore")
-            trainer.fit(
-                module,
-                train,
-                val,
-                ckpt_path=resume,
-                weights_only=True,
-            )
-    except SystemExit as stopped:
-        # Lightning turns Ctrl-C into an exit and leaves the signal ignored: undo both.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from stopped
-    except MemoryError as error:
-        raise TrainingError("memory ran out", hint="Lower train.batch_size") from error
-    except (RuntimeError, ValueError, UnpicklingError, EOFError, KeyError) as error:
-        _explain_torch(error, run)
-        raise
+def _save(learner: Learner, progress: Progress, best: BestWeights, run: RunFolder) -> None:
+    with atomic_path(run.last_checkpoint) as temporary:
+        learner.save(temporary, progress.state())
+    best.forget_others()
 
 
-def _explain_torch(error: Exception, run: RunFolder) -> None:
-    text = str(error)
-    if isinstance(error, UnpicklingError | EOFError) or "PytorchStreamReader" in text:
-        raise ArtifactError(
-            f"{run.last_checkpoint} is damaged", hint="Remove it to begin this training anew"
-        ) from error
-    is_foreign = isinstance(error, KeyError) and "eosin" in text
-    if is_foreign or "loading state_dict" in text:
-        raise ArtifactError(
-            f"{run.last_checkpoint} was written by another version of Eosin",
-            hint="Go on with that version, or remove it to begin this training anew",
-        ) from error
-    # CUDA says the first, PyTorch's allocator on the CPU the second.
-    if "out of memory" in text or "can't allocate memory" in text:
-        raise TrainingError("the device's memory ran out", hint="Lower train.batch_size") from error
-    if "PytorchStreamWriter" in text or "unexpected pos" in text:
-        raise OutputError("a checkpoint could not be written", hint="Is the disk full?") from error
+class _Clock:
+    """Tells when a checkpoint within an epoch is due."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.start()
+
+    def start(self) -> None:
+        self._started = time.monotonic()
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self._started >= self._seconds
 
 
-def probe_training(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
-    """Time a few training steps and evaluation batches, run as in the training itself.
+def _read_ahead(learner: Learner, batches: Sequence[list[int]], epoch: int) -> Iterator[Any]:
+    """Yield an epoch's batches, each read while the step before it is computed."""
+    with ThreadPoolExecutor(1, thread_name_prefix="eosin-batches") as reader:
+        ahead: Future[Any] | None = None
+        for rows in batches:
+            current, ahead = ahead, reader.submit(learner.read, rows, epoch)
+            if current is not None:
+                yield current.result()
+        if ahead is not None:
+            yield ahead.result()
+
+
+def _measure(learner: Learner, progress: Progress, positive: int | None) -> Row:
+    """Add a row to the history: training scores since the last one, and validation scores."""
+    trained, progress.tally = progress.tally.scores(positive), Tally()
+    row: Row = {"step": progress.step, "epoch": progress.epoch, "lr": learner.lr}
+    row |= {name: trained.get(name) for name in ("loss", *HISTORY_TRAIN)}
+    row |= {f"val_{name}": value for name, value in learner.evaluate().scores(positive).items()}
+    progress.rows.append({name: row.get(name) for name in HISTORY_COLUMNS})
+    return progress.rows[-1]
+
+
+def _choose(
+    learner: Learner, progress: Progress, best: BestWeights, monitored: float | None
+) -> bool:
+    """Keep the state if it is the best so far, advance the schedule; return True to stop early."""
+    if progress.stopping.update(monitored):
+        progress.best_step = progress.step
+        best.save(progress.step, learner.save_weights)
+    learner.step_schedule(progress.stopping.worst if monitored is None else monitored)
+    return progress.stopping.is_over
+
+
+def probe(
+    learner: Learner, section: TrainSection, inputs: FitInputs, peak: Callable[[], int | None]
+) -> Probe:
+    """Time a few training steps and evaluated images, run as in the training itself.
 
     Args:
-        network: Fresh; its weights are changed.
+        learner: Fresh; its weights are changed.
         section: The recipe's training section.
-        inputs: Training inputs.
+        inputs: Training inputs; all validation images are evaluated.
+        peak: Function that returns the peak memory in bytes.
     """
-    device = inputs.device_settings.accelerator
-    network = network.to(device).train()
-    cut = inputs.tuning.cut(network, 0)
-    freeze(network, cut)
-    hold_still(network, cut)
-    optimizer = make_optimizer(network, section, inputs.tuning)
-    scale = InputScaling(inputs.preprocessing).to(device)
-    times = []
-    is_balanced = section.balance == "sampler"
-    batches = iter(make_loader(inputs.train, section.batch_size, inputs.seed, balanced=is_balanced))
-    weights = torch.ones(inputs.n_classes, device=device)
-    for _ in range(_STEPS):
+    learner.begin_epoch(0)
+    times, batches = [], make_batches(inputs.train.targets, section, inputs.seed).of(0)
+    for number, rows in enumerate(batches[:PROBE_STEPS]):
         start = time.perf_counter()
-        batch = next(batches, None)
-        if batch is None:
-            break
-        images, targets, index = (tensor.to(device) for tensor in batch)
-        inputs_now = augmented_input(images, scale, inputs.policy, (inputs.seed, 0), index.cpu())
-        with autocast(inputs.device_settings):
-            loss = mean_loss(network(inputs_now), targets, weights, section)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        loss.item()  # waits for the device
+        learner.step(learner.read(rows, 0), number)
         times.append(time.perf_counter() - start)
-    evaluated = _time_evaluation(network.eval(), section, inputs, scale)
-    kept = sorted(times[_WARM_UP:] or times)
-    return Probe(kept[len(kept) // 2], evaluated, _peak_bytes(device), device == "cuda")
-
-
-def _time_evaluation(
-    network: nn.Module, section: TrainSection, inputs: FitInputs, scale: InputScaling
-) -> float:
-    """Return the time to evaluate one image, measured on a few batches."""
-    loader = make_loader(_some(inputs.val, section.batch_size), section.batch_size, None)
-    device = inputs.device_settings.accelerator
-    n_images, start = 0, time.perf_counter()
-    with torch.inference_mode(), autocast(inputs.device_settings):
-        for images, _, _ in islice(loader, _STEPS):
-            network(scale(images.to(device))).sum().item()
-            n_images += len(images)
-    return (time.perf_counter() - start) / max(n_images, 1)
-
-
-def _some(part: ImagePart, batch_size: int) -> ImagePart:
-    return replace(part, targets=part.targets[: _STEPS * batch_size])
-
-
-def _peak_bytes(device: str) -> int | None:
-    return int(torch.cuda.max_memory_allocated()) if device == "cuda" else read_peak_bytes()
+    start = time.perf_counter()
+    learner.evaluate()
+    evaluate_s = (time.perf_counter() - start) / max(len(inputs.val), 1)
+    return Probe(float(np.median(times[_WARM_UP:] or times)), evaluate_s, peak())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 
 from eosin.core.seeding import generator
 from eosin.core.types import IntArray
+from eosin.recipe.schema import TrainSection
 
 
 class EpochBatches:
@@ -24,30 +24,19 @@ class EpochBatches:
         self._n_rows = n_rows
         self._batch_size = batch_size
         self._seed = seed
-        self._resumed = (0, 0)
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this before each."""
-        self.epoch = epoch
-
-    def resume(self, epoch: int, batch: int) -> None:
-        """Begin one epoch at its ``batch``-th batch; every other epoch is complete."""
-        self.epoch, self._resumed = epoch, (epoch, batch)
 
     def __len__(self) -> int:
         return len(self._bounds()) - 1
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order = self._order().tolist()
-        epoch, done = self._resumed
-        for start, stop in pairwise(self._bounds()[done if epoch == self.epoch else 0 :]):
-            yield order[start:stop]
+    def of(self, epoch: int) -> list[list[int]]:
+        """Return the rows of each batch of an epoch."""
+        order = self._order(epoch).tolist()
+        return [order[start:stop] for start, stop in pairwise(self._bounds())]
 
-    def _order(self) -> IntArray:
+    def _order(self, epoch: int) -> IntArray:
         if self._seed is None:
             return np.arange(self._n_rows)
-        order: IntArray = generator(self._seed, "order", self.epoch).permutation(self._n_rows)
+        order: IntArray = generator(self._seed, "order", epoch).permutation(self._n_rows)
         return order
 
     def _bounds(self) -> list[int]:
@@ -74,8 +63,8 @@ class BalancedBatches(EpochBatches):
         self._sizes = counts[counts > 0]
         self._starts = np.cumsum(self._sizes) - self._sizes
 
-    def _order(self) -> IntArray:
-        random = generator(self._seed or 0, "balance", self.epoch)
+    def _order(self, epoch: int) -> IntArray:
+        random = generator(self._seed or 0, "balance", epoch)
         classes = random.integers(len(self._sizes), size=self._n_rows)
         rows: IntArray = self._sorted[self._starts[classes] + random.integers(self._sizes[classes])]
         # A repetition within an epoch gets another index, so that its augmentation differs.
@@ -92,11 +81,19 @@ def _count_before(values: IntArray) -> IntArray:
     return before
 
 
-def evaluation_interval(n_batches: int, per_epoch: int) -> int:
-    """Return the number of steps between evaluations; each epoch counts anew.
+def make_batches(targets: IntArray, section: TrainSection, seed: int) -> EpochBatches:
+    """Return the recipe's batch sampler over the training part, given each row's class (N,)."""
+    if section.balance == "sampler":
+        return BalancedBatches(targets, section.batch_size, seed)
+    return EpochBatches(len(targets), section.batch_size, seed)
 
-    Args:
-        n_batches: Batches of an epoch.
-        per_epoch: Desired evaluations, met as nearly as whole steps allow.
+
+def evaluation_steps(n_batches: int, per_epoch: int) -> frozenset[int]:
+    """Return after which batches of an epoch, counted from 1, an evaluation follows.
+
+    Evenly spread, the last after the last batch; one a batch if there are fewer batches.
     """
-    return max(1, round(n_batches / per_epoch))
+    n_evaluations = min(n_batches, per_epoch)
+    return frozenset(
+        -(-number * n_batches // n_evaluations) for number in range(1, n_evaluations + 1)
+    )

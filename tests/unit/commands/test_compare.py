@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.facts import tells
 
 import eosin
 from eosin.artifacts.comparison import Comparison
@@ -164,7 +165,7 @@ def test_a_run_that_saw_the_patients_is_shown_and_does_not_count(write_run, comp
     )
     assert [run.is_flattered for run in found.runs] == [False, False, True]
     assert found.runs[2].n_seen_groups == 12
-    assert "saw other images of 12 evaluated patients in training" in cautions(found)[0][0]
+    assert "12 evaluated patients" in cautions(found)[0][0]
     assert "saw" not in headline(found)
 
 
@@ -234,9 +235,7 @@ def test_another_metric_than_was_asked_for_is_said(write_run, compare):
     found = compare(write_run("a", rows=benign), write_run("b", rows=benign, noise=1))
     assert (found.metric, found.asked) == ("accuracy", "auc")
     result = dict(cautions(found))
-    assert (
-        result["Ranked by accuracy."] == "AUC is undefined for a and b (no image of 'malignant')."
-    )
+    assert tells(result["Ranked by accuracy."], "AUC", "a and b", "no image of 'malignant'")
     # Twelve groups are few; none of a class that no image has are no reason.
     assert [head for head in result if "groups" in head] == ["Few groups."]
 
@@ -245,7 +244,7 @@ def test_few_groups_are_told_from_too_few_and_heads_from_networks(write_run, com
     found = compare(write_run("a", rows=slice(24)), write_run("b", rows=slice(24), noise=1))
     result = dict(cautions(found))
     assert "Few groups." not in result
-    assert result["No interval."] == "4 groups of 'benign': an interval needs at least 5."
+    assert tells(result["No interval."], "4 groups of 'benign'", 5)
     head = found.runs[0].model_copy(update={"is_head": True})
     result = dict(cautions(found.model_copy(update={"runs": [head, found.runs[1]]})))
     assert "what makes its features is not counted" in result["a is a head on features."]

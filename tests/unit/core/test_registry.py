@@ -1,6 +1,7 @@
 """Registries refuse duplicates and explain a miss."""
 
 import pytest
+from tests.facts import tells
 
 from eosin.core.errors import UnknownNameError
 from eosin.core.registry import Registry
@@ -35,4 +36,4 @@ def test_a_second_entry_of_a_name_is_refused(registry):
 def test_a_miss_offers_close_matches(registry):
     with pytest.raises(UnknownNameError) as caught:
         registry.get("bleu")
-    assert str(caught.value) == "no colour is called 'bleu'. Did you mean 'blue'?"
+    assert tells(str(caught.value), "colour", "'bleu'", "'blue'")

@@ -17,7 +17,7 @@ from eosin.core.errors import SplitError
 from eosin.core.types import SPLITS, Samples
 from eosin.data.sources.breakhis import parse_breakhis_name
 from eosin.data.splits import fold_samples, pool_reports, split_samples
-from eosin.data.splits.partition import _round_shares, divide_groups
+from eosin.data.splits.partition import divide_groups, round_shares
 from eosin.recipe.data import SplitSection
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -284,8 +284,8 @@ class TestImage:
     def test_rounding_pays_debts_but_never_adds_to_a_whole_share(self):
         shares = np.array([0.7, 0.1, 0.2])
         # 25 images: 17.5, 2.5 and 5.
-        assert _round_shares(25, shares, 1, np.array([0.0, 0.1, 0.9])).tolist() == [17, 3, 5]
-        assert _round_shares(25, shares, 1, np.array([0.1, 0.0, 0.9])).tolist() == [18, 2, 5]
+        assert round_shares(25, shares, 1, np.array([0.0, 0.1, 0.9])).tolist() == [17, 3, 5]
+        assert round_shares(25, shares, 1, np.array([0.1, 0.0, 0.9])).tolist() == [18, 2, 5]
 
     def test_splits_groups_and_ignores_row_order(self):
         samples = make_table({f"g{i}": {"a": 20, "b": 20} for i in range(6)})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from eosin.artifacts.comparison import ComparedRun, Cost, Latency
+from eosin.artifacts.comparison import ComparedRun, Cost, Latency, find_fronts
 from eosin.artifacts.metrics import Metric
-from eosin.evaluation.comparison import find_fronts, light_against_large, median_interval
+from eosin.evaluation.comparison import light_against_large, median_interval
 
 
 def run(name, auc, params, *, size=None, rounds=(0.01,) * 9, recall=(0.95, 0.91, 0.98), seen=0):

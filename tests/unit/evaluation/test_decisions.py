@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from tests.facts import tells
 
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.metrics import Threshold
@@ -153,7 +154,7 @@ def test_a_refused_rule_has_no_numbers_but_its_reason():
     rule = calibrate_abstention(samples, probabilities, SECTION, "val")
     result = judged_at(samples, probabilities, abstention=rule)
     found = evaluate_predictions(result, SECTION, 0).abstention
-    assert rule.reason == "2 groups of 'benign' where alpha 0.2 needs 4 of each class"
+    assert tells(rule.reason, 2, "benign", "alpha 0.2", 4)
     assert found.coverage.value is None
     assert found.abstention_rate.reason == found.coverage_by_class["benign"].reason == rule.reason
     assert not result.abstained.any()
@@ -181,9 +182,7 @@ def test_a_threshold_by_the_lower_bound_says_what_it_reaches_and_when_it_cannot(
     assert missed.bound == "point"
     assert missed.value == tune_threshold(few, said, SECTION.model_copy(
         update={"target_recall": 0.8}), "val").value  # fmt: skip
-    assert missed.reason == (
-        "chosen by the recall itself: 4 groups of 'malignant': an interval needs at least 5"
-    )
+    assert tells(missed.reason, "recall", 4, "malignant", 5)
     whole = section.model_copy(update={"target_recall": 1.0})
     missed = tune_threshold(samples, probabilities, whole, "val")
     assert missed.bound == "point"
@@ -259,7 +258,7 @@ def test_folds_without_a_threshold_of_their_own_are_counted():
     parts = folds()[:3]
     lacks = Threshold(value=None, source="val", target_recall=None, reason="no image of 'm' in val")
     pooled = pool_folds([replace(parts[0], threshold=lacks), *parts[1:]], SECTION)
-    assert pooled.threshold.reason == "1 of 3 folds: no image of 'm' in val"
+    assert tells(pooled.threshold.reason, "1 of 3 folds", "'m'", "val")
     assert pooled.threshold.target_recall == 0.9
     nowhere = pool_folds([replace(part, threshold=lacks) for part in parts], SECTION)
     assert nowhere.threshold.target_recall is None

@@ -5,15 +5,14 @@ from dataclasses import fields
 import pytest
 
 from eosin.engine import light_cnn
-from eosin.experiment.backends import find_backend
-from eosin.experiment.backends.engine import SPECS, _count_macs
+from eosin.experiment.backends import engine, find_backend
 from eosin.networks import NETWORKS, build_network, count_params
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import ModelSection
 
 
 def test_the_network_is_registered_alike():
-    ours, theirs = SPECS.get("light_cnn"), NETWORKS.get("light_cnn")
+    ours, theirs = engine.SPECS.get("light_cnn"), NETWORKS.get("light_cnn")
     for field in fields(ours):
         if field.name not in ("build", "stages"):
             assert getattr(ours, field.name) == getattr(theirs, field.name), field.name
@@ -25,7 +24,7 @@ def test_weights_and_operations_are_counted_alike(px, classes, channels):
     given = {"num_classes": classes, "input_px": px, "in_channels": channels, "arguments": {}}
     theirs = build_network("light_cnn", **given)
     assert ours.count_params() == count_params(theirs)
-    assert _count_macs(ours) == count_macs(theirs, px, channels)
+    assert engine.count_macs(ours) == count_macs(theirs, px, channels)
 
 
 def test_the_backend_is_the_recipe_s():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from benchmarks.grouped_sets import SCENARIOS, predict
 from scipy.stats import binom, binomtest, t
+from tests.facts import tells
 
 from eosin import metrics
 from eosin.core.errors import DataError
@@ -161,10 +162,10 @@ def test_fewer_than_five_groups_in_a_class_give_no_interval():
         if name != "specificity":
             assert estimate.low is None
             assert estimate.high is None
-            assert estimate.reason == "4 groups of 'malignant': an interval needs at least 5"
+            assert tells(estimate.reason, 4, "malignant", 5)
     # The negatives alone are enough for what speaks of them alone.
     assert ours["specificity"].low is not None
-    assert ours["specificity"].reason.startswith("30 groups of 'benign': nominal 95 % intervals")
+    assert tells(ours["specificity"].reason, 30, "benign", 95)
 
 
 def test_a_class_without_a_row_limits_no_mean_over_rows():
@@ -172,10 +173,10 @@ def test_a_class_without_a_row_limits_no_mean_over_rows():
     ours = summarise(alone, resamples=200)
     for name in ("accuracy", "brier", "ece"):
         assert ours[name].low < ours[name].value < ours[name].high
-    assert ours["accuracy"].reason.startswith("30 groups: nominal 95 % intervals")
+    assert tells(ours["accuracy"].reason, "30 groups", 95)
     assert ours["balanced_accuracy"].value is None
     few = summarise(separate(4, 0), resamples=200)["accuracy"]
-    assert few.reason == "4 groups of 'benign': an interval needs at least 5"
+    assert tells(few.reason, 4, "benign", 5)
 
 
 def test_a_brier_score_ends_where_it_can_be():
@@ -210,12 +211,10 @@ def test_fewer_than_forty_groups_say_the_measured_coverage():
     ours = summarise(separate(15, 14), resamples=200)
     row = measured_coverage("accuracy", 29)
     covered = f"{100 * row['coverage']:.0f} %"
-    assert ours["accuracy"].reason == (
-        f"29 groups: nominal 95 % intervals covered {covered} in simulation"
-    )
+    assert tells(ours["accuracy"].reason, "29 groups", 95, covered)
     covered = f"{100 * measured_coverage('auc', 29)['coverage']:.0f} %"
     assert covered in ours["auc"].reason
-    assert ours["recall"].reason.startswith("14 groups of 'malignant': nominal 95 % intervals")
+    assert tells(ours["recall"].reason, 14, "malignant", 95)
     assert ours["recall"].reason.endswith("in simulation")
     row = measured_coverage("recall", 14)
     assert (row["n_groups"], f"{100 * row['coverage']:.0f} %" in ours["recall"].reason) == (
@@ -227,7 +226,7 @@ def test_fewer_than_forty_groups_say_the_measured_coverage():
 def test_a_small_class_is_not_hidden_by_a_large_one():
     ours = summarise(separate(70, 6), resamples=200)
     assert ours["accuracy"].reason is None
-    assert ours["auc"].reason.startswith("76 groups, 6 of 'malignant': nominal 95 % intervals")
+    assert tells(ours["auc"].reason, "76 groups", 6, "malignant", 95)
     assert ours["auc"].reason.endswith("in simulation of 12 groups")
 
 

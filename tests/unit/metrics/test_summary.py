@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.facts import tells
 
 from eosin.core.errors import DataError, UnknownNameError
 from eosin.metrics import (
@@ -73,14 +74,15 @@ def test_hand_worked_numbers():
 def test_all_predicted_negative():
     ours = quick(given([0, 1, 0, 1], [0, 0, 0, 0], names=("benign", "malignant")))
     assert ours["precision"].value is None
-    assert ours["precision"].reason == "nothing was predicted as 'malignant'"
+    assert tells(ours["precision"].reason, "malignant")
     assert ours["recall"].value == 0.0
     assert ours["f1"].value == 0.0
 
 
 def test_a_correlation_needs_two_classes_and_two_decisions():
     ours = quick(given([0, 1, 0, 1], [0, 0, 0, 0], names=("benign", "malignant")))["mcc"]
-    assert (ours.value, ours.reason) == (None, "every image was predicted as 'benign'")
+    assert ours.value is None
+    assert "benign" in ours.reason
     ours = quick(given([2, 2], [0, 1], None, 3))["mcc"]
     assert (ours.value, ours.reason) == (None, "every image is of class 2")
     ours = quick(given([0, 0, 1, 1], [1, 1, 0, 0]))["mcc"]
@@ -184,7 +186,7 @@ def test_by_class_needs_the_groups_that_it_speaks_of():
     predicted[0] = 2
     ours = summarise_by_class(given(targets, predicted, None, 3), resamples=50)
     assert ours[0]["recall"].low is not None
-    assert ours[2]["specificity"].reason.startswith("20 groups of classes other than class 2")
+    assert tells(ours[2]["specificity"].reason, "20 groups", "class 2")
 
 
 def test_the_threshold_moves_decisions_and_nothing_else():

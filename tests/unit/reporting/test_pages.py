@@ -69,6 +69,7 @@ def drawn(run_of, tmp_path_factory):
     return run, page_of(run)
 
 
+@pytest.mark.drawn
 def test_the_page_shows_what_the_run_s_files_hold(drawn):
     run, page = drawn
     result = read_run(run)
@@ -107,6 +108,7 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
     assert (run / "report.html").stat().st_size < 3_000_000
 
 
+@pytest.mark.drawn
 def test_accessible_and_self_contained(drawn):
     _, page = drawn
     assert page.all("html")[0]["lang"] == "en"
@@ -118,6 +120,7 @@ def test_accessible_and_self_contained(drawn):
     assert not page.all("script")
 
 
+@pytest.mark.drawn
 def test_same_run_gives_the_same_bytes(drawn):
     run, _ = drawn
     first = (run / "report.html").read_bytes()
@@ -126,6 +129,7 @@ def test_same_run_gives_the_same_bytes(drawn):
     assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.drawn
 def test_hostile_and_foreign_names(copy_of):
     page = page_of(copy_of("hostile names"))
     assert not page.all("script")
@@ -151,6 +155,7 @@ def test_a_run_of_before_has_no_empty_sections(run):
     assert "## Abstention" not in (run / "model/card.md").read_text()
 
 
+@pytest.mark.drawn
 def test_folds(copy_of):
     page = page_of(copy_of("folds"))
     assert "Repeat 1, fold 3" in page.text
@@ -158,6 +163,7 @@ def test_folds(copy_of):
     assert any("mean of 3 folds" in image["alt"] for image in page.all("img"))
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("kind", ["three classes", "thirty classes"])
 def test_many_classes(copy_of, kind):
     run = copy_of(kind)

@@ -13,6 +13,7 @@ def set_metric(run, name, **metric):
     edit(run, "metrics.json", lambda data: data["test"]["image"].update({name: metric}))
 
 
+@pytest.mark.drawn
 def test_page_joins_both(protocols):
     path = write_protocols_page(protocols)
     text = path.read_text(encoding="utf-8")
@@ -48,6 +49,7 @@ def test_says_what_the_difference_means(protocols, published, words):
     assert words in write_protocols_page(protocols).read_text(encoding="utf-8")
 
 
+@pytest.mark.drawn
 def test_figure_alone(protocols, tmp_path):
     path = protocols_figure(protocols, tmp_path / "picture.png")
     with Image.open(path) as thumbnail:

@@ -1,20 +1,20 @@
 """Words about pairs follow intervals of whole groups, never tests of single images."""
 
 import pytest
-from matplotlib.figure import Figure
 
 from eosin.artifacts.comparison import (
     ComparedPair,
     ComparedRun,
+    Comparison,
     Cost,
     IndependentTest,
     PairedMetric,
 )
 from eosin.artifacts.metrics import Metric
 from eosin.reporting.formatting import p_text, signed
-from eosin.reporting.sections import costs as pareto
-from eosin.reporting.sections.costs import _cost_cells
+from eosin.reporting.sections.costs import cost_table, pareto_figures
 from eosin.reporting.sections.differences import difference_text, outcome, turned
+from eosin.reporting.style import render_figure
 
 
 def entry(low, high, p_holm):
@@ -54,27 +54,35 @@ def run(name, params):
     return ComparedRun(
         name=name, model="m", preprocessing="p", protocol="by group", split="test", seed=0,
         n_judged=9, n_seen_groups=0, n_leaks=0, simulated=False, at_threshold={}, networks=1,
-        image={"auc": metric}, judged=cost, deployed=cost, training_seconds=None, device=None,
+        image=dict.fromkeys(("auc", "accuracy", "recall"), metric), judged=cost, deployed=cost,
+        training_seconds=None, device=None,
     )  # fmt: skip
 
 
-def ticks(*params):
-    """What the axis of the weights names, of runs with so many."""
-    axes = Figure().add_subplot()
-    pareto._draw(axes, "auc", [run(str(one), one) for one in params], "params", 1e-6)
+def compared(*params):
+    """Compare runs with so many weights."""
+    return Comparison(
+        eosin="0", created="2026-03-01T12:00:00Z", platform="p", threads=1, metric="auc",
+        metrics=["auc", "accuracy", "recall"], positive="malignant", n_images=9, n_patients=9,
+        n_groups=9, resamples=100, flips=100, seed=0, pairs=[],
+        runs=[run(str(one), one) for one in params],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("params", [(20, 300_000, 30_000_000), (1_000_000, 9_000_000)])
+def test_a_wide_axis_names_few_costs_and_a_narrow_one_several(params, on_entry):
+    figures = []
+    with on_entry(render_figure, lambda given: figures.append(given["figure"])):
+        pareto_figures(compared(*params))
+    axes = figures[0].axes[0]
     low, high = axes.get_xlim()
-    return [place for place in axes.get_xticks() if low <= place <= high]
-
-
-def test_a_wide_axis_names_few_costs_and_a_narrow_one_several():
-    assert 3 <= len(ticks(20, 300_000, 30_000_000)) <= 8
-    assert 3 <= len(ticks(1_000_000, 9_000_000)) <= 8
+    assert 3 <= sum(low <= place <= high for place in axes.get_xticks()) <= 8
 
 
 def test_what_is_small_is_not_told_as_nothing():
-    found = _cost_cells(run("a", 400).deployed)
-    assert found[:3] == ["400", "0.0016", "0.0012"]
-    assert _cost_cells(run("a", 4_000_000).deployed)[1:3] == ["16.0", "12.00"]
+    few, many = ([cell.text for cell in row] for row in cost_table(compared(400, 4_000_000)).rows)
+    assert few[2:5] == ["400", "0.0016", "0.0012"]
+    assert many[3:5] == ["16.0", "12.00"]
 
 
 def test_differences_and_p_values_as_text():

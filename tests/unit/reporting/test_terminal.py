@@ -1,6 +1,7 @@
 """What the commands print."""
 
 import pandas as pd
+from tests.facts import tells
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.metrics import (
@@ -69,21 +70,18 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
         }
     )
     lines = format_split("test", result)
-    assert lines[1] == "  auc                0.800 (no interval)"
-    assert lines[-3:-1] == [
-        "  rests on           90 groups: nominal 95 %",
-        "  no interval        3 groups of 'benign': an interval needs at least 5",
-    ]
-    assert lines[-1].startswith("  caution            no patient or group is known")
+    assert tells(lines[1], "auc", "0.800", "no interval")
+    assert tells(lines[-3], known.reason)
+    assert tells(lines[-2], "no interval", lost.reason)
+    assert tells(lines[-1], "caution", "no patient or group")
     assert sum("an interval needs" in line for line in lines) == 1
     alone = split().model_copy(update={"n_images": 1, "n_patients": 1, "n_groups": 1})
-    assert format_split("test", alone)[0] == "test: 1 image, 1 patient, 1 group"
+    assert tells(format_split("test", alone)[0], "test", "1 image", "1 patient", "1 group")
 
 
 def test_a_split_of_before_tells_its_threshold_alone():
-    assert told_after_the_metrics(split()) == [
-        "  at threshold       0.400: recall 0.910 (0.860–0.960), specificity 0.700 (0.650–0.750)"
-    ]
+    (line,) = told_after_the_metrics(split())
+    assert tells(line, "0.400", "recall 0.910", "0.860–0.960", "specificity 0.700", "0.650–0.750")
     several = Threshold(value=None, source="no positive class", target_recall=None)
     assert told_after_the_metrics(split(threshold=several)) == []
 
@@ -109,17 +107,15 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
         curve=[],
     )
     missed = Threshold(value=0.4, source="val", target_recall=0.9, reason="chosen by recall itself")
-    assert told_after_the_metrics(
-        split(calibration=calibration, decisions=decisions, abstention=abstention, threshold=missed)
-    )[1:] == [
-        "                     30 (25–35) false positives per 100 benign",
-        "                     chosen by recall itself",
-        "  calibration        ece 0.800 (0.750–0.850); 0.900 before scaling (temperature 1.50)",
-        "  abstention         on 0.200 (0.150–0.250) of the images; "
-        "accuracy of the rest 0.900 (0.850–0.950)",
-        "                     label in the set 0.930 (0.880–0.980), least of benign 0.910; "
-        "0.90 of each class was asked for",
-    ]
+    of_all = split(
+        calibration=calibration, decisions=decisions, abstention=abstention, threshold=missed
+    )
+    false, chosen, calibrated, abstained, covered = told_after_the_metrics(of_all)[1:]
+    assert tells(false, "30 (25–35", "100 benign")
+    assert tells(chosen, missed.reason)
+    assert tells(calibrated, "ece 0.800 (0.750–0.850", "0.900", "temperature 1.50")
+    assert tells(abstained, "0.200 (0.150–0.250", "accuracy", "0.900 (0.850–0.950")
+    assert tells(covered, "0.930 (0.880–0.980", "benign 0.910", "0.90")
     nothing = Metric(value=None, reason="3 groups of 'benign' where alpha 0.1 needs 9")
     refused = abstention.model_copy(
         update={
@@ -129,14 +125,12 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
             "kept": {},
         }
     )
-    assert told_after_the_metrics(split(abstention=refused))[1:] == [
-        "  abstention         none: 3 groups of 'benign' where alpha 0.1 needs 9"
-    ]
+    (line,) = told_after_the_metrics(split(abstention=refused))[1:]
+    assert tells(line, "none", nothing.reason)
 
 
 def test_predictions_tell_on_how_many_the_model_abstained():
     table = pd.DataFrame({"abstained": [True, False, True]})
-    assert format_abstained(table) == [
-        "abstained on 2 of 3 images: their decision is not to be used"
-    ]
+    (line,) = format_abstained(table)
+    assert tells(line, "2 of 3 images")
     assert format_abstained(table[1:2]) == []

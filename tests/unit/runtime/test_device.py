@@ -39,6 +39,7 @@ def test_what_is_asked_for_is_taken(machine):
     machine(cuda=True, bf16=True)
     assert choose_device_settings("cpu", "auto", None).accelerator == "cpu"
     assert choose_device_settings("cuda", "16-mixed", None).precision == "16-mixed"
+    assert choose_device_settings("cpu", "16-mixed", None).precision == "bf16-mixed"
     assert choose_device_settings("cuda", "auto", None).description == "cuda (Some GPU)"
 
 

@@ -1,7 +1,6 @@
 """Torch's companions are imported through one door."""
 
 import importlib
-import logging
 import subprocess
 import sys
 
@@ -9,12 +8,6 @@ import pytest
 
 from eosin.core.errors import MissingPartError
 from eosin.runtime.door import import_companion
-
-
-def test_lightning_comes_in_and_is_quiet():
-    module = import_companion("lightning.pytorch")
-    assert hasattr(module, "Trainer")
-    assert logging.getLogger("lightning.pytorch").getEffectiveLevel() >= logging.ERROR
 
 
 def test_torchvision_comes_in_without_its_compiled_part():
@@ -32,14 +25,14 @@ def test_torchvision_comes_in_without_its_compiled_part():
     assert run.stderr == ""
 
 
-@pytest.mark.parametrize("absent", ["torch", "lightning"])
+@pytest.mark.parametrize("absent", ["torch", "timm"])
 def test_a_missing_extra_says_how_to_get_it(monkeypatch, absent):
     for name in [m for m in sys.modules if m.partition(".")[0] == absent]:
-        if absent == "lightning" or name == "torch":
+        if absent == "timm" or name == "torch":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, absent, None)  # an import of it fails
     importlib.invalidate_caches()
     with pytest.raises(MissingPartError) as caught:
-        import_companion("lightning.pytorch")
+        import_companion("timm")
     assert caught.value.hint == "pip install 'eosin[train]'"
     assert caught.value.exit_status == 1

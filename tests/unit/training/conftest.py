@@ -11,7 +11,7 @@ from eosin.images.preprocess import make_preprocessing
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_device_settings
 from eosin.training.data import FitInputs, ImagePart
-from eosin.training.loop import fit
+from eosin.training.pytorch import fit
 
 PX = 8
 

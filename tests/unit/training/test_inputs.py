@@ -6,7 +6,7 @@ import torch
 
 from eosin.augment import POLICIES, augment_bytes
 from eosin.images.preprocess import make_preprocessing, to_input
-from eosin.training.loader import InputScaling, augmented_input
+from eosin.training.loader import InputScaling, augment
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +46,13 @@ def test_augmentation_comes_before_scaling_and_follows_the_index(images):
     scale = InputScaling(preprocessing)
     policy = POLICIES.get("default")
     index = torch.tensor([9, 2, 5, 0])
-    found = augmented_input(torch.from_numpy(images), scale, policy, (3, 1), index)
+    found = scale(augment(torch.from_numpy(images), policy, (3, 1), index))
     moved = augment_bytes(images, policy.draw(3, 1, [9, 2, 5, 0]))
     np.testing.assert_array_equal(found.numpy(), to_input(moved, preprocessing))
-    other = augmented_input(torch.from_numpy(images), scale, policy, (3, 2), index)
+    other = scale(augment(torch.from_numpy(images), policy, (3, 2), index))
     assert not torch.equal(found, other)
 
 
-def test_without_a_policy_only_scaling_is_left(images):
-    scale = InputScaling(make_preprocessing("unit", 8))
+def test_without_a_policy_images_stay(images):
     given = torch.from_numpy(images)
-    found = augmented_input(given, scale, POLICIES.get("none"), (0, 0), torch.arange(4))
-    assert torch.equal(found, scale(given))
+    assert torch.equal(augment(given, POLICIES.get("none"), (0, 0), torch.arange(4)), given)

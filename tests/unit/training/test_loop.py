@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
-from torch import nn
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import read_history
 from eosin.core.errors import OutputError, TrainingError
-from eosin.training.callbacks import EvaluationLog
 from eosin.training.checkpoints import load_weights
-from eosin.training.data import class_weights
-from eosin.training.module import ClassifierModule
+from eosin.training.data import ImagePart, class_weights
+from eosin.training.sampler import evaluation_steps
 
 
 def test_a_history_row_an_evaluation(train_tiny):
@@ -23,7 +21,9 @@ def test_a_history_row_an_evaluation(train_tiny):
     # 33 images in batches of 8: four steps an epoch (the last one of nine), two an evaluation.
     assert list(history["step"]) == [2, 4, 6, 8]
     assert list(history["epoch"]) == [0, 0, 1, 1]
-    assert history.notna().all(axis=None)
+    assert (
+        history.drop(columns=["precision", "val_precision"], errors="ignore").notna().all(axis=None)
+    )
 
 
 def test_more_evaluations_than_steps_are_one_a_step(train_tiny):
@@ -63,43 +63,18 @@ def test_the_best_state_is_given_back(train_tiny, make_network, same_weights, mo
         assert same_weights(trained, short)
 
 
-class Silent:
-    """A module and trainer that only say what an evaluation measured."""
-
-    sanity_checking = False
-    global_step = current_epoch = 0
-    should_stop = False
-
-    def __init__(self, **scores):
-        self.optimizers = [torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)]
-        self.network = nn.Linear(1, 1)
-        self.scores, self.stepped = scores, []
-
-    def take_scores(self):
-        return self.scores
-
-    def step_schedule(self, value):
-        self.stepped.append(value)
-
-
-@pytest.mark.parametrize(("monitor", "worst"), [("val_loss", np.inf), ("val_auc", -np.inf)])
-def test_an_undefined_score_is_no_gain_but_leaves_a_state(tmp_path, monitor, worst):
-    log = EvaluationLog(RunFolder(tmp_path), monitor, patience=2)
-    silent = Silent(**{monitor: None})
-    log.on_validation_epoch_end(silent, silent)
-    assert (log.stopping.best, log.stopping.waited, silent.should_stop) == (None, 1, False)
-    assert RunFolder(tmp_path).best_checkpoint(0).exists()
-    assert silent.stepped == [worst]
-    log.on_validation_epoch_end(silent, silent)
-    assert silent.should_stop
-
-
-def test_equal_is_no_gain(tmp_path):
-    log = EvaluationLog(RunFolder(tmp_path), "val_accuracy", patience=None)
-    for value, best, waited in [(0.5, 0.5, 0), (0.5, 0.5, 1), (0.4, 0.5, 2), (0.6, 0.6, 0)]:
-        silent = Silent(val_accuracy=value)
-        log.on_validation_epoch_end(silent, silent)
-        assert (log.stopping.best, log.stopping.waited) == (best, waited)
+@pytest.mark.parametrize("monitor", ["val_loss", "val_auc"])
+def test_an_undefined_score_is_no_gain_but_leaves_a_state(train_tiny, make_part, monitor):
+    """One class alone in validation has no AUC; a loss is always there."""
+    part = make_part(1, 12)
+    alone = ImagePart(part.images, np.zeros_like(part.targets))
+    section = {"monitor": monitor, "patience": 2, "epochs": 9, "lr": 1e-12}
+    _, run = train_tiny("a", changed={"val": alone}, **section)
+    history = read_history(run.history)
+    if monitor == "val_auc":
+        assert history["val_auc"].isna().all()
+        assert len(history) == 2  # patience alone: nothing was gained
+    assert len(list(run.checkpoints.glob("best-*"))) == 1
 
 
 def test_a_loss_that_is_not_finite_names_its_step(train_tiny, make_network):
@@ -154,9 +129,19 @@ def test_balanced_weights_are_scikit_learn_s():
     np.testing.assert_array_equal(class_weights(np.bincount(targets), "none"), np.ones(3))
 
 
-def test_the_schedule_knows_how_many_evaluations_there_are(train_tiny, on_entry):
-    tasks = []
-    for evaluations in (1, 2, 3):
-        with on_entry(ClassifierModule.__init__, lambda given: tasks.append(given["evaluations"])):
-            _, run = train_tiny(str(evaluations), epochs=2, evaluations_per_epoch=evaluations)
-        assert len(read_history(run.history)) == tasks[-1]
+@pytest.mark.parametrize("evaluations", [1, 2, 3])
+def test_the_schedule_ends_with_the_last_evaluation(train_tiny, evaluations):
+    section = {"schedule": {"name": "cosine", "min_lr": 0.0}, "lr": 0.1}
+    _, run = train_tiny("a", epochs=2, evaluations_per_epoch=evaluations, **section)
+    rates = read_history(run.history)["lr"]
+    number = np.arange(len(rates))
+    expected = 0.05 * (1 + np.cos(np.pi * number / (2 * evaluations)))
+    np.testing.assert_allclose(rates, expected)
+
+
+@pytest.mark.parametrize(("n_batches", "wanted"), [(55, 20), (40, 20), (7, 3), (3, 20), (1, 1)])
+def test_an_epoch_has_as_many_evaluations_as_the_recipe_says(n_batches, wanted):
+    found = sorted(evaluation_steps(n_batches, wanted))
+    assert len(found) == min(n_batches, wanted)
+    assert found[-1] == n_batches
+    assert np.ptp(np.diff([0, *found])) <= 1

@@ -11,11 +11,7 @@ from torch import nn
 
 from eosin.artifacts.predictions import read_history
 from eosin.core.errors import ArtifactError
-from eosin.runtime.door import import_companion
-from eosin.training.module import ClassifierModule
-from eosin.training.sampler import EpochBatches
-
-lightning = import_companion("lightning.pytorch")
+from eosin.training.pytorch import TorchLearner
 
 
 class Cut(Exception):  # noqa: N818 -- a power cut is no error
@@ -102,7 +98,7 @@ def cut_before_step(on_entry):
             if left[0] == 0:
                 raise Cut
 
-        with on_entry(ClassifierModule.training_step, fail):
+        with on_entry(TorchLearner.step, fail):
             yield
 
     return during
@@ -122,10 +118,10 @@ def assert_same_end(straight, resumed):
     )
     for key in first["state_dict"]:
         assert torch.equal(first["state_dict"][key], second["state_dict"][key])
-    moments = (state["optimizer_states"][0]["state"] for state in (first, second))
+    moments = (state["optimizer"]["state"] for state in (first, second))
     for one, two in zip(*(states.values() for states in moments), strict=True):
         assert all(torch.equal(one[key], two[key]) for key in one)
-    assert first["global_step"] == second["global_step"]
+    assert first["progress"]["step"] == second["progress"]["step"]
 
 
 @pytest.fixture
@@ -153,14 +149,14 @@ def test_a_training_cut_at_any_step_goes_on_in_mid_epoch(
     taken = []
 
     def note(given):
-        taken.append((given["self"].current_epoch, given["_step"]))
+        taken.append(given["number"])
 
-    with on_entry(ClassifierModule.training_step, note):
+    with on_entry(TorchLearner.step, note):
         resumed = go_on("cut", policy="p3", **section)
     assert_same_end(straight, resumed)
     # Nothing was trained twice: 3 epochs of 5 steps, of which cut - 1 were done.
     assert len(taken) == 15 - (cut - 1)
-    assert taken[0] == divmod(cut - 1, 5)
+    assert taken[0] == cut - 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -222,21 +218,9 @@ def test_the_best_state_that_a_checkpoint_names_outlives_a_better_one(
     with pytest.raises(Cut):
         train_tiny("cut", on_row=on_row, checkpoint_minutes=10, **section)
     run = train_tiny.folder("cut")
-    state = torch.load(run.last_checkpoint, weights_only=True)["callbacks"]["EvaluationLog"]
-    named = run.best_checkpoint(state["best_step"])
+    progress = torch.load(run.last_checkpoint, weights_only=True)["progress"]
+    named = run.best_checkpoint(progress["best_step"])
     assert named.exists()
-
-
-def test_the_order_goes_on_in_mid_epoch_and_later_epochs_are_whole():
-    whole, resumed = EpochBatches(33, 7, 5), EpochBatches(33, 7, 5)
-    resumed.resume(2, 3)
-    resumed.set_epoch(2)
-    whole.set_epoch(2)
-    assert list(resumed) == list(whole)[3:]
-    assert len(resumed) == len(whole) == 5
-    for batches in (whole, resumed):
-        batches.set_epoch(3)
-    assert list(resumed) == list(whole)
 
 
 def test_a_checkpoint_is_read_without_unpickling_and_a_damaged_one_is_refused(
@@ -246,7 +230,7 @@ def test_a_checkpoint_is_read_without_unpickling_and_a_damaged_one_is_refused(
         train_tiny("cut", **LONG)
     path = train_tiny.folder("cut").last_checkpoint
     state = torch.load(path, weights_only=True)
-    assert state["callbacks"]["LastCheckpoint"]["batch"] == 1
+    assert state["progress"]["batch"] == 1
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ArtifactError, match=r"last.ckpt is damaged") as caught:
         train_tiny("cut", **LONG)
@@ -263,7 +247,7 @@ def test_a_checkpoint_of_a_network_that_changed_since_is_refused(train_tiny, cut
 
 
 def test_inside_an_epoch_a_checkpoint_is_written_as_often_as_the_recipe_says(
-    train_tiny, monkeypatch
+    train_tiny, monkeypatch, on_entry
 ):
     clock = [0.0]
 
@@ -273,14 +257,8 @@ def test_inside_an_epoch_a_checkpoint_is_written_as_often_as_the_recipe_says(
 
     monkeypatch.setattr(time, "monotonic", tick)
     written = []  # after how many steps, of which an epoch has 16
-    save = lightning.Trainer.save_checkpoint
-
-    def note(trainer, path):
-        written.append(trainer.global_step)
-        save(trainer, path)
-
-    monkeypatch.setattr(lightning.Trainer, "save_checkpoint", note)
-    train_tiny("a", epochs=2, batch_size=2, checkpoint_minutes=0.6)
+    with on_entry(TorchLearner.save, lambda given: written.append(given["progress"]["step"])):
+        train_tiny("a", epochs=2, batch_size=2, checkpoint_minutes=0.6)
     assert written == [4, 8, 12, 16, 16 + 4, 16 + 8, 16 + 12, 2 * 16]
 
 

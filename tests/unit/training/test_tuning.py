@@ -9,8 +9,8 @@ from eosin.artifacts.predictions import read_history
 from eosin.recipe.schema import TrainSection
 from eosin.training.data import needs_features_only
 from eosin.training.features import fit_head
-from eosin.training.loop import fit
 from eosin.training.optimisers import make_optimizer
+from eosin.training.pytorch import fit
 from eosin.training.tuning import Tuning
 
 STAGES = {"stem": "0", "middle": "2", "head": "5"}

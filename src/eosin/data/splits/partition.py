@@ -219,7 +219,7 @@ def divide_images(
     if stratify:
         debt = np.zeros(len(wanted))
         for rows in by_class:
-            sizes = _round_shares(len(rows), wanted, minimum, debt)
+            sizes = round_shares(len(rows), wanted, minimum, debt)
             debt += wanted * len(rows) - sizes
             parts[rows] = np.repeat(np.arange(len(wanted)), sizes)
         return parts
@@ -229,12 +229,12 @@ def divide_images(
         parts[rows[: len(needed)]] = needed
     rest = np.concatenate([rows[len(needed) :] for rows in by_class])
     floor = minimum * len(by_class)
-    sizes = _round_shares(len(targets), wanted, floor, np.zeros(len(wanted))) - floor
+    sizes = round_shares(len(targets), wanted, floor, np.zeros(len(wanted))) - floor
     parts[rng.permutation(rest)] = np.repeat(np.arange(len(wanted)), sizes)
     return parts
 
 
-def _round_shares(
+def round_shares(
     total: int, shares: npt.NDArray[np.float64], minimum: int, debt: npt.NDArray[np.float64]
 ) -> IntArray:
     """Round ``shares`` of ``total`` to whole numbers that add up, each at least ``minimum``.
@@ -256,17 +256,11 @@ def _round_shares(
 
 @dataclass(frozen=True)
 class Units:
-    """Units that a split divides: groups, or single images.
+    """Units that a split divides: groups, or single images."""
 
-    Attributes:
-        by: ``group`` or ``image``.
-        of_row: The unit of each row, shape (N,).
-        counts: Images of each class in each unit, shape (U, C).
-    """
-
-    by: str
-    of_row: IntArray
-    counts: IntArray
+    by: str  # ``group`` or ``image``
+    of_row: IntArray  # the unit of each row, shape (N,)
+    counts: IntArray  # images of each class in each unit, shape (U, C)
 
     def divide(
         self,

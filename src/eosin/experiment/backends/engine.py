@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib.util import find_spec as find_module
 from typing import Any
 
@@ -24,8 +23,8 @@ from eosin.inference.engine import EngineNetwork
 from eosin.metrics import softmax
 from eosin.recipe.schema import Recipe, TrainSection
 from eosin.runtime.device_settings import DeviceSettings
-from eosin.training.data import FitInputs, Probe, read_peak_bytes
-from eosin.training.engine_loop import fit_engine, make_optimiser, to_channels_last
+from eosin.training.data import FitInputs
+from eosin.training.numpy_engine import fit, probe, to_channels_last
 
 __all__ = ["SPECS", "check", "find_spec", "measure", "place", "train", "write"]
 
@@ -45,7 +44,7 @@ SPECS.add(
     ),
 )
 #: Keys that only PyTorch supports, with the values that the engine accepts.
-_FOREIGN: dict[str, dict[str, tuple[Any, ...]]] = {
+FOREIGN_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
     "train": {
         "optimizer": ("adam", "sgd"),
         "weight_decay": (0.0,),
@@ -66,8 +65,8 @@ _FOREIGN: dict[str, dict[str, tuple[Any, ...]]] = {
         "stage": ((),),
     },
 }
-#: Images of the export's parity check, and steps of a timing probe.
-_PARITY_IMAGES, _STEPS, _WARM_UP = 64, 8, 2
+#: Images of the export's parity check.
+_PARITY_IMAGES = 64
 
 
 def find_spec(name: str) -> NetworkSpec:
@@ -81,7 +80,7 @@ def find_spec(name: str) -> NetworkSpec:
 
 def check(recipe: Recipe) -> None:
     """Refuse keys of the recipe that the engine does not support."""
-    for name, keys in _FOREIGN.items():
+    for name, keys in FOREIGN_KEYS.items():
         for key, known in keys.items():
             value = getattr(getattr(recipe, name), key)
             if value not in known:
@@ -114,7 +113,7 @@ def train(
 ) -> tuple[Network, list[TransferStage]]:
     """Train from random weights; the best state is also saved as ``checkpoints/best.npz``."""
     del start  # checked: it is nowhere
-    network = fit_engine(_build(recipe, inputs), recipe.train, inputs, run)
+    network = fit(_build(recipe, inputs), recipe.train, inputs, run)
     network.save(run.best_npz)
     return network, []
 
@@ -142,7 +141,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     preprocessing = origin.preprocessing
     some = images[:_PARITY_IMAGES]
     draft = draft_info(
-        folder, origin, params=network.count_params(), macs=_count_macs(network), parity={}
+        folder, origin, params=network.count_params(), macs=count_macs(network), parity={}
     )
     run = EngineNetwork(folder.weights, draft).run
     if find_module("torch") is not None and find_module("onnx") is not None:
@@ -161,7 +160,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     return draft.model_copy(update={"parity": parity})
 
 
-def _count_macs(network: Network) -> int:
+def count_macs(network: Network) -> int:
     """Return the multiply-accumulates of convolutions and dense layers for one image."""
     total = 0
     for name, layer in network.layers.items():
@@ -174,19 +173,6 @@ def _count_macs(network: Network) -> int:
 
 def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
     """Count weights and operations, and time a few training steps."""
-    network, optimiser = _build(recipe, inputs), make_optimiser(recipe.train)
-    size, times = recipe.train.batch_size, []
-    rows = np.arange(len(inputs.train))
-    for step in range(min(_STEPS, -(-len(rows) // size))):
-        begin = time.perf_counter()
-        chosen = rows[step * size : (step + 1) * size]
-        seen = to_channels_last(inputs.train.images[chosen], inputs.preprocessing)
-        network.step(seen, inputs.train.targets[chosen], optimiser)
-        times.append(time.perf_counter() - begin)
-    begin = time.perf_counter()
-    evaluated = inputs.val.images[:size]
-    network.predict(to_channels_last(evaluated, inputs.preprocessing))
-    evaluate_s = (time.perf_counter() - begin) / max(len(evaluated), 1)
-    kept = sorted(times[_WARM_UP:] or times)
-    probe = Probe(kept[len(kept) // 2], evaluate_s, read_peak_bytes())
-    return Measured(network.count_params(), _count_macs(network), probe)
+    network = _build(recipe, inputs)
+    params, macs = network.count_params(), count_macs(network)
+    return Measured(params, macs, probe(network, recipe.train, inputs))

@@ -1,4 +1,4 @@
-"""Training with PyTorch and Lightning: every network, any device, and its initial weights."""
+"""Training with PyTorch: every network, any device, and its initial weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.checkpoints import save_weights
 from eosin.training.data import FitInputs, needs_features_only
 from eosin.training.features import fit_head
-from eosin.training.loop import fit, probe_training
+from eosin.training.pytorch import fit, probe
 
 __all__ = ["check", "find_spec", "measure", "place", "train", "write"]
 
@@ -95,7 +95,7 @@ def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
         arguments=recipe.model.arguments,
     )
     params, macs = count_params(network), count_macs(network, input_px, channels)
-    return Measured(params, macs, probe_training(network, recipe.train, inputs))
+    return Measured(params, macs, probe(network, recipe.train, inputs))
 
 
 def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:

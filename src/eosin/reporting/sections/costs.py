@@ -12,10 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Criterion
+from eosin.artifacts.comparison import (
+    ComparedRun,
+    Comparison,
+    Cost,
+    Criterion,
+    cost_of,
+    find_fronts,
+)
 from eosin.core.text import count, duration, listing, quantity
 from eosin.core.types import FloatArray
-from eosin.evaluation.comparison import cost_of, find_fronts
 from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
 from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, Text, make_table
 from eosin.reporting.sections.compared import label, metric_table, networks_note, ranked
@@ -56,7 +62,7 @@ def section(comparison: Comparison) -> Section:
     return Section(
         "What the runs reach, and what they cost",
         metric_table(comparison),
-        _cost_table(comparison),
+        cost_table(comparison),
         Text(networks_note(comparison.runs), look="small"),
         Figures(*pareto_figures(comparison)),
         _fronts_words(comparison),
@@ -209,7 +215,7 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     return text
 
 
-def _cost_table(comparison: Comparison) -> Table | None:
+def cost_table(comparison: Comparison) -> Table | None:
     """Build the table of costs per run, of the deployed and of the evaluated model."""
     rows = []
     for run in ranked(comparison):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.facts import tells
 
 from eosin.artifacts.audit import AuditReport
 from eosin.core.types import Samples
@@ -85,9 +86,7 @@ class TestTable:
         assert ends(finding) == [("1.png", "1.png")]
         assert (finding.pairs[0].split_a, finding.pairs[0].split_b) == ("train", "test")
         assert finding.pairs[0].score == 1.0
-        assert finding.message == (
-            "1 image file stands in both train and test: 1.png (1 of 3 test images)"
-        )
+        assert tells(finding.message, 1, "train", "test", "1.png", "1 of 3 test")
 
     def test_same_path_in_two_spellings(self):
         rows = [{"split": "train", "path": "a/1.png"}, {"split": "test", "path": "b/../a/./1.png"}]
@@ -110,9 +109,7 @@ class TestTable:
         report = audit_samples(make_samples(rows))
         assert kinds(report) == [("same_group", "leak")] * 2
         by_split = {f.pairs[0].split_b: f for f in report.findings}
-        assert by_split["test"].message == (
-            "1 group stands in both train and test: p (2 of 2 test images)"
-        )
+        assert tells(by_split["test"].message, "1 group", "train", "test", "p", "2 of 2 test")
         assert ends(by_split["test"]) == [("1.png", "3.png")]
         assert ends(by_split["val"]) == [("2.png", "5.png")]
 
@@ -125,8 +122,8 @@ class TestTable:
         rows += rows_of("test/clean.png")
         rows[-1]["group"] = "clean"
         finding = only(audit_samples(make_samples(rows)))
-        assert finding.message == (
-            "12 groups stand in both train and test: g0, g1, g10, … (12 of 13 test images)"
+        assert tells(
+            finding.message, "12 groups", "train", "test", "g0, g1, g10, …", "12 of 13 test"
         )
         assert len(finding.pairs) == 12
 
@@ -157,19 +154,15 @@ class TestTable:
             rows[-1] |= dict.fromkeys(column, slide)
         finding = only(audit_samples(make_samples(rows)))
         assert finding.kind == "same_accession"
-        assert finding.message == (
-            "1 accession stands in both train and test: 22549 (1 of 1 test images)"
-        )
+        assert tells(finding.message, "1 accession", "train", "test", 22549, "1 of 1 test")
 
     def test_label_conflict_of_a_path(self):
         rows = rows_of("train/1.png", "train/1.png", "test/2.png")
         rows = [{**row, "label": label} for row, label in zip(rows, "aba", strict=True)]
         report = audit_samples(make_samples(rows))
         assert kinds(report) == [("label_conflict", "warning"), ("same_path", "note")]
-        assert report.findings[0].message == (
-            "1 image stands more than once in train under different labels: "
-            "1.png (a) = 1.png (b) (2 of 2 train images)"
-        )
+        message = report.findings[0].message
+        assert tells(message, "1 image", "train", "1.png (a", "1.png (b", "2 of 2 train")
 
     def test_twice_without_splits_is_a_note(self):
         report = audit_samples(
@@ -178,9 +171,7 @@ class TestTable:
         finding = only(report)
         assert (finding.kind, finding.severity) == ("same_path", "note")
         assert finding.pairs[0].split_a is None
-        assert finding.message == (
-            "1 image file stands more than once in the table: 1.png (2 of 3 images)"
-        )
+        assert tells(finding.message, 1, "1.png", "2 of 3 images")
         assert report.splits == {}
 
     def test_shared_groups_inside_a_split_are_no_finding(self):
@@ -306,10 +297,7 @@ class TestFiles:
         rows = rows_of("train/0.png", "test/copy.png", "test/1.png")
         finding = only(audited(rows, images))
         assert (finding.kind, finding.severity) == ("identical_bytes", "leak")
-        assert finding.message == (
-            "1 image stands in both train and test as exact copies under different names: "
-            "0.png = copy.png (1 of 2 test images)"
-        )
+        assert tells(finding.message, "1 image", "exact", "0.png = copy.png", "1 of 2 test")
 
     def test_identical_pixels_in_another_format(self, images):
         Image.open(images / "0.png").save(images / "again.bmp")
@@ -514,6 +502,4 @@ def test_slide_groups_of_breakhis_hide_shared_accessions():
         )
     finding = only(audited(rows, root))
     assert finding.kind == "same_accession"
-    assert finding.message == (
-        "2 accessions stand in both train and test: 19979, 29960 (32 of 32 test images)"
-    )
+    assert tells(finding.message, 2, "train", "test", 19979, 29960, "32 of 32 test")

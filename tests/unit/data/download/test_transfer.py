@@ -8,9 +8,8 @@ import pytest
 from tests.unit.data.download.serving import UNTOLD, noise, sha256
 
 from eosin.core.errors import DownloadError, OutputError
-from eosin.data.download.part import CutError, Origin, Part
 from eosin.data.download.source import RemoteFile
-from eosin.data.download.transfer import Transfer, _check_hops
+from eosin.data.download.transfer import CutError, Origin, Part, Transfer, check_redirects
 
 DATA = noise(300_000)
 
@@ -254,10 +253,10 @@ def test_a_redirect_to_an_address_without_encryption_is_refused(before, after):
     hops = [SimpleNamespace(url=f"{kind}://host/file") for kind in (before, after)]
     response = SimpleNamespace(history=hops[:1], url=hops[1].url)
     if after == "https":
-        _check_hops(response)
+        check_redirects(response)
         return
     with pytest.raises(DownloadError, match="which is not encrypted"):
-        _check_hops(response)
+        check_redirects(response)
 
 
 def test_a_redirect_is_followed_and_resumed(server, fetch):

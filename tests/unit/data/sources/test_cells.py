@@ -1,6 +1,7 @@
 """Cells from a table with plates and fields."""
 
 import pytest
+from tests.facts import tells
 
 from eosin.core.errors import DataError, RecipeError
 from eosin.data.sources.base import NOTES, collect_samples
@@ -42,7 +43,8 @@ def test_the_plate_is_the_group_and_further_columns_stay(draw):
 def test_a_field_is_one_of_its_plate(draw):
     table = collect_cells("cells", draw(), {"group": "field"})
     assert list(table["group"]) == ["p1/f1", "p2/f1", "p1/f2", "p3/f1"]
-    assert table.attrs[NOTES] == ["grouped by field: a plate can lie on both sides"]
+    (note,) = table.attrs[NOTES]
+    assert tells(note, "field", "plate")
 
 
 def test_another_column_and_another_table(draw):
@@ -64,9 +66,8 @@ def test_test_plates_make_the_split(draw):
 
 def test_few_plates_are_told(draw):
     table = collect_cells("cells", draw(ROWS[:2]), {})
-    assert table.attrs[NOTES] == [
-        'only 2 plates: the option group = "field" makes more groups, which share plates'
-    ]
+    (note,) = table.attrs[NOTES]
+    assert tells(note, "2 plates", 'group = "field')
 
 
 def test_rows_and_files_without_each_other_are_counted(draw):

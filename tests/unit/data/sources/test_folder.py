@@ -2,6 +2,7 @@
 
 import pytest
 from PIL import Image
+from tests.facts import tells
 
 from eosin.core.errors import DataError, ManifestError, UnknownNameError, UsageError
 from eosin.data.sources.base import DATA_VARIABLE, NOTES, collect_samples, find_root
@@ -105,10 +106,9 @@ def test_images_without_a_patient_or_a_class_are_told(tmp_path):
     for path in ("a/p1/x.png", "a/y.png", "b/p2/x.png", "loose.png"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
-    assert collect_folder(tmp_path, {}).attrs[NOTES] == [
-        "no patient folder for 1: each such image is its own group",
-        "1 image beside the class folders: left out",
-    ]
+    alone, beside = collect_folder(tmp_path, {}).attrs[NOTES]
+    assert tells(alone, "no patient", 1, "own group")
+    assert tells(beside, "1 image", "left out")
 
 
 def test_parts_beside_other_folders_are_no_classes_either(draw):

@@ -1,6 +1,7 @@
 """IDC from the names of its patches."""
 
 import pytest
+from tests.facts import tells
 
 from eosin.data.sources.base import NOTES
 from eosin.data.sources.idc import collect_idc
@@ -37,19 +38,22 @@ def test_the_archive_s_second_copy_is_left_out(tmp_path):
     root = touch(tmp_path, FIRST, SECOND, f"IDC_regular_ps50_idx5/{FIRST}")
     table = collect_idc(root, {})
     assert list(table["path"]) == [FIRST, SECOND]
-    assert table.attrs[NOTES] == ["1 image there a second time under the same name: left out"]
+    (note,) = table.attrs[NOTES]
+    assert tells(note, "1 image", "same name", "left out")
 
 
 def test_other_names_are_left_out_and_told(tmp_path):
     table = collect_idc(touch(tmp_path, FIRST, "10253/0/mask.png", "10253/0/x_class0.png"), {})
     assert len(table) == 1
-    assert table.attrs[NOTES] == ["2 images with other names: left out"]
+    (note,) = table.attrs[NOTES]
+    assert tells(note, 2, "names", "left out")
 
 
 def test_a_patch_in_the_other_class_s_folder_is_told(tmp_path):
     table = collect_idc(touch(tmp_path, FIRST.replace("/0/", "/1/")), {})
     assert list(table["label"]) == ["normal"]
-    assert table.attrs[NOTES] == ["1 image in the folder of the other class: the name is believed"]
+    (note,) = table.attrs[NOTES]
+    assert tells(note, "1 image", "other class", "name")
 
 
 @pytest.mark.data

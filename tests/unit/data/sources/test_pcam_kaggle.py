@@ -1,10 +1,11 @@
 """PatchCamelyon as the competition gave it out."""
 
 import pytest
+from tests.facts import tells
 
 from eosin.core.errors import DataError
 from eosin.data.sources.base import NOTES
-from eosin.data.sources.pcam_kaggle import collect_pcam_kaggle
+from eosin.data.sources.pcam import collect_pcam_kaggle
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def test_a_row_a_label(draw):
     assert list(table["path"]) == ["train/b.tif", "train/a.tif"]
     assert list(table["label"]) == ["tumour", "normal"]
     assert set(table["mpp"]) == {"0.972"}
-    assert table.attrs[NOTES] == ["no slides are known: each image is its own group"]
+    (note,) = table.attrs[NOTES]
+    assert tells(note, "slides", "own group")
 
 
 def test_labels_and_files_without_each_other_are_counted(draw):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from tests.facts import tells
 from tests.unit.images.cache.workshop import SETTINGS, SHAPE, pixels_of
 from typer.testing import CliRunner
 
@@ -121,7 +122,7 @@ def test_the_command_lists_stores(workshop, command):
     assert found.exit_code == 0
     first, second, total = found.stdout.splitlines()
     assert first == str(workshop.data)
-    assert second.startswith("  1 image, 4 × 6 × 3 uint8, decoder 1, 0.0 MiB, last used 20")
+    assert tells(second, "1 image", "4 × 6 × 3 uint8", "decoder 1", "0.0 MiB")
     assert total == f"1 store, 0.0 MiB in {workshop.stores}"
     (store,) = json.loads(command("--json").stdout)
     assert (store["root"], store["n_images"]) == (str(workshop.data), 1)
@@ -131,7 +132,7 @@ def test_the_command_lists_stores(workshop, command):
 def test_the_command_clears_stores(workshop, command):
     cleared = command("--clear")
     assert cleared.exit_code == 0
-    assert cleared.stdout == "removed 1 store, 0.0 MiB freed\n"
+    assert tells(cleared.stdout, 1, "0.0 MiB")
     assert command().stdout == f"0 stores, 0.0 MiB in {workshop.stores}\n"
     assert json.loads(command("--clear", "--json").stdout) == {
         "removed": [],

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from eosin.images.preprocess import make_preprocessing
-from eosin.training.callbacks import estimating
+from eosin.training.batch_norm import estimating
 from eosin.training.data import RECALIBRATED
 from eosin.training.loader import InputScaling
 

@@ -10,14 +10,16 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import HISTORY_COLUMNS, read_history
 from eosin.artifacts.weights import from_twin
 from eosin.augment import POLICIES
+from eosin.core.errors import ArtifactError
 from eosin.engine import light_cnn
 from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks.light_cnn import LightCNN
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.data import ImagePart
-from eosin.training.engine_loop import fit_engine, make_schedule, to_channels_last
-from eosin.training.loop import fit
+from eosin.training.numpy_engine import EngineLearner, make_schedule, to_channels_last
+from eosin.training.numpy_engine import fit as fit_engine
 from eosin.training.optimisers import make_scheduler
+from eosin.training.pytorch import fit
 
 PX = 51
 
@@ -128,3 +130,43 @@ def test_the_engine_augments_as_pytorch_does(inputs, tmp_path):
     _, drawn = train_both(inputs, tmp_path / "drawn")
     assert abs(ours["loss"] - drawn["loss"]).max() > 1e-3
     assert abs(ours["loss"] - theirs["loss"]).max() < 1e-3
+
+
+class Cut(Exception):  # noqa: N818 -- a power cut is no error
+    """The power fails."""
+
+
+@pytest.mark.parametrize("cut", [2, 3, 6])
+def test_a_resumed_training_ends_where_a_straight_one_does(inputs, tmp_path, on_entry, cut):
+    """Of three steps an epoch; a checkpoint after each."""
+    schedule = {"name": "step", "factor": 0.5, "every": 2}
+    section = TrainSection(
+        batch_size=16, epochs=3, lr=0.01, evaluations_per_epoch=2, schedule=schedule,
+        checkpoint_minutes=0, patience=4,
+    )  # fmt: skip
+    straight = fit_engine(light_cnn(2, PX), section, inputs, RunFolder(tmp_path / "straight"))
+    left = [cut]
+
+    def fail(_given):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Cut
+
+    run = RunFolder(tmp_path / "cut")
+    with on_entry(EngineLearner.step, fail), pytest.raises(Cut):
+        fit_engine(light_cnn(2, PX), section, inputs, run)
+    steps = []
+    with on_entry(EngineLearner.step, lambda given: steps.append(given["number"])):
+        resumed = fit_engine(light_cnn(2, PX, seed=9), section, inputs, run)
+    assert steps[0] == cut - 1, "nothing is trained twice"
+    assert all(np.array_equal(straight.state[name], resumed.state[name]) for name in straight.state)
+    assert run.history.read_bytes() == RunFolder(tmp_path / "straight").history.read_bytes()
+
+
+def test_a_damaged_checkpoint_is_refused(inputs, tmp_path):
+    run = RunFolder(tmp_path)
+    section = TrainSection(batch_size=16, epochs=1)
+    fit_engine(light_cnn(2, PX), section, inputs, run)
+    run.last_checkpoint.write_bytes(run.last_checkpoint.read_bytes()[:500])
+    with pytest.raises(ArtifactError, match=r"last\.ckpt is damaged"):
+        fit_engine(light_cnn(2, PX), section, inputs, run)

@@ -1,0 +1,282 @@
+"""Training with PyTorch: steps, evaluations and checkpoints of any network on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from eosin.artifacts.layout import RunFolder
+from eosin.core.errors import ArtifactError, OutputError, TrainingError
+from eosin.core.types import FloatArray, IntArray
+from eosin.networks.freezing import freeze, hold_still
+from eosin.recipe.schema import TrainSection
+from eosin.runtime.device import autocast, seed_torch
+from eosin.runtime.unpickling import read_checkpoint
+from eosin.training import loop
+from eosin.training.batch_norm import choose_images, estimate_statistics
+from eosin.training.checkpoints import load_weights, save_weights
+from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
+from eosin.training.history import Row, Tally, foreign_checkpoint
+from eosin.training.loader import Batch, InputScaling, augment, read_part
+from eosin.training.optimisers import make_optimizer, make_scheduler, mean_loss, step_scheduler
+from eosin.training.sampler import EpochBatches, evaluation_steps, make_batches
+
+#: Format of ``last.ckpt``.
+_FORMAT = 1
+
+
+def fit(
+    network: nn.Module,
+    section: TrainSection,
+    inputs: FitInputs,
+    run: RunFolder,
+    *,
+    on_row: Callable[[Row], None] | None = None,
+) -> nn.Module:
+    """Train a network, resuming from ``checkpoints/last.ckpt`` if it exists.
+
+    Args:
+        network: Fresh, seeded; maps (B, 3, H, W) to logits (B, K).
+        section: The recipe's training section.
+        inputs: Training inputs.
+        run: Destination of history and checkpoints.
+        on_row: Called with every history row.
+
+    Returns:
+        The same network in the state of its best evaluation, on the CPU, in evaluation mode.
+
+    Raises:
+        TrainingError: The loss is not finite, or memory ran out.
+        ArtifactError: The checkpoint is damaged.
+        KeyboardInterrupt: Ctrl-C; the last checkpoint can be resumed.
+    """
+    with _explain_torch(run):
+        loop.train(TorchLearner(network, section, inputs), section, inputs, run, on_row=on_row)
+    return network.cpu().eval()
+
+
+def probe(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
+    """Time a few training steps and evaluation batches; the network's weights are changed."""
+    n_images = loop.PROBE_STEPS * section.batch_size
+    some = replace(inputs, val=replace(inputs.val, targets=inputs.val.targets[:n_images]))
+    learner = TorchLearner(network, section, some)
+    is_cuda = learner.device == "cuda"
+    peak = torch.cuda.max_memory_allocated if is_cuda else read_peak_bytes
+    return replace(loop.probe(learner, section, some, peak), on_accelerator=is_cuda)
+
+
+class TorchLearner:
+    """A PyTorch network in training; a :class:`~eosin.training.loop.Learner`.
+
+    Args:
+        network: Maps (B, 3, H, W) to logits (B, K).
+        section: The recipe's training section.
+        inputs: Training inputs.
+        backend: Backend of ``torch.compile``; by default the recipe's choice.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        section: TrainSection,
+        inputs: FitInputs,
+        *,
+        backend: Any = None,
+    ) -> None:
+        settings = inputs.device_settings
+        if section.compile and settings.can_compile:
+            backend = "inductor"
+        self.device = settings.accelerator
+        # Images come with channels last; weights in the same layout are not turned at every step.
+        to_layout: Any = network.to(self.device).to
+        self.network: nn.Module = to_layout(memory_format=torch.channels_last)
+        self._section, self._inputs = section, inputs
+        # torch.compile's module would be saved under other names: only its call is kept.
+        compiled: Any = torch.compile(network, backend=backend) if backend else network
+        self._run = compiled.__call__
+        self._scaling = InputScaling(inputs.preprocessing).to(self.device)
+        self._memory = torch.empty(0, device=self.device)
+        weights = torch.tensor(inputs.class_weights(section), dtype=torch.float32)
+        self._class_weights = weights.to(self.device)
+        # P3 penalises weights, not biases or batch-norm's scale.
+        self._penalised = [
+            m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)
+        ]
+        self._choose_trainable(0)
+        self._optimizer = make_optimizer(network, section, inputs.tuning)
+        n_batches = len(make_batches(inputs.train.targets, section, inputs.seed))
+        n_evaluations = len(evaluation_steps(n_batches, section.evaluations_per_epoch))
+        self._scheduler = make_scheduler(
+            self._optimizer,
+            section.schedule,
+            evaluations=section.epochs * n_evaluations,
+            higher_better=section.monitor != "val_loss",
+        )
+        is_half = settings.precision == "16-mixed"
+        self._scaler = torch.amp.GradScaler(self.device, enabled=is_half)
+
+    @property
+    def lr(self) -> float:
+        """The head's learning rate."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose the trainable weights of an epoch."""
+        self._choose_trainable(epoch)
+        self._train()
+
+    def _choose_trainable(self, epoch: int) -> None:
+        self._cut = self._inputs.tuning.cut(self.network, epoch)
+        freeze(self.network, self._cut)
+
+    def _train(self) -> None:
+        self.network.train()
+        hold_still(self.network, self._cut)
+
+    def read(self, rows: list[int], epoch: int) -> Batch:
+        """Read a batch, move it to the device and augment it."""
+        images, targets, index = read_part(self._inputs.train, rows)
+        place = (self._inputs.seed, epoch)
+        images = augment(images.to(self.device), self._inputs.policy, place, index)
+        return images, targets.to(self.device), index
+
+    def step(self, batch: Batch, number: int) -> tuple[FloatArray, IntArray, float]:
+        """Train on a batch; dropout is a pure function of (seed, number)."""
+        images, targets, _ = batch
+        seed_torch(self._inputs.seed, "step", number)
+        with autocast(self._inputs.device_settings):
+            logits = self._run(self._scale(images, self._memory_of(images)))
+            loss = mean_loss(logits, targets, self._class_weights, self._section)
+            penalised = loss + self._penalty(len(images))
+        self._optimizer.zero_grad()
+        self._scaler.scale(penalised).backward()  # type: ignore[no-untyped-call]
+        if self._section.clip_gradient is not None:
+            self._scaler.unscale_(self._optimizer)
+            weights = [w for group in self._optimizer.param_groups for w in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self._section.clip_gradient)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return *_arrays(logits, targets), loss.item()
+
+    def _scale(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
+        if self._inputs.is_embedded:
+            return images
+        scaled: torch.Tensor = self._scaling(images, memory)
+        return scaled
+
+    def _memory_of(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the memory that each training batch is scaled into."""
+        if self._memory.numel() < images.numel():
+            self._memory = torch.empty(images.numel(), device=self.device)
+        return self._memory
+
+    def _penalty(self, batch_size: int) -> torch.Tensor | float:
+        if self._section.l2 == 0.0:
+            return 0.0
+        squares = torch.stack([weight.square().sum() for weight in self._penalised])
+        return self._section.l2 / (2 * batch_size) * squares.sum()
+
+    def evaluate(self) -> Tally:
+        """Compute losses and logits of the validation part, never augmented."""
+        tally = Tally()
+        self.network.eval()
+        with torch.inference_mode(), autocast(self._inputs.device_settings):
+            if self._section.batch_norm == "recalibrated":
+                part = choose_images(self._inputs.once, self._inputs.seed)
+                batches = (inputs for inputs, _ in self._read_in_order(part))
+                estimate_statistics(self.network, batches, self.network)
+            for inputs, targets in self._read_in_order(self._inputs.val):
+                logits = self._run(inputs)
+                loss = mean_loss(logits, targets, self._class_weights, self._section)
+                tally.add(*_arrays(logits, targets), loss.item())
+        self._train()
+        return tally
+
+    def _read_in_order(self, part: ImagePart) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for rows in EpochBatches(len(part), self._section.batch_size, None).of(0):
+            images, targets, _ = read_part(part, rows)
+            yield self._scale(images.to(self.device)), targets.to(self.device)
+
+    def step_schedule(self, monitored: float) -> None:
+        """Advance the learning-rate schedule by one evaluation."""
+        step_scheduler(self._scheduler, monitored)
+
+    def save_weights(self, path: Path) -> None:
+        """Write weights and buffers as safetensors."""
+        save_weights(path, self.network)
+
+    def load_weights(self, path: Path) -> None:
+        """Read what :meth:`save_weights` wrote."""
+        load_weights(path, self.network)
+
+    def save(self, path: Path, progress: dict[str, Any]) -> None:
+        """Write a checkpoint, which :func:`torch.load` reads with ``weights_only``."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        torch.save({"format": _FORMAT, **parts, "progress": _map_arrays(progress)}, path)
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Restore the state that :meth:`save` wrote; return the loop's."""
+        state = read_checkpoint(path, self.device)
+        if state.get("format") != _FORMAT:
+            raise foreign_checkpoint(path)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        progress: dict[str, Any] = _map_arrays(state["progress"])
+        return progress
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {
+            "state_dict": self.network,
+            "optimizer": self._optimizer,
+            "schedule": self._scheduler,
+            "scaler": self._scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def _arrays(logits: torch.Tensor, targets: torch.Tensor) -> tuple[FloatArray, IntArray]:
+    return logits.detach().float().cpu().numpy(), targets.cpu().numpy()
+
+
+def _map_arrays(value: Any) -> Any:
+    """Return a checkpoint's values with arrays as tensors, or with tensors as arrays."""
+    if isinstance(value, dict):
+        return {key: _map_arrays(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    return value.cpu().numpy() if isinstance(value, torch.Tensor) else value
+
+
+@contextmanager
+def _explain_torch(run: RunFolder) -> Iterator[None]:
+    """Raise Eosin's errors for those of torch that a user can act on."""
+    try:
+        yield
+    except MemoryError as error:
+        raise TrainingError("memory ran out", hint="Lower train.batch_size") from error
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        text = str(error)
+        if isinstance(error, UnpicklingError | EOFError) or "PytorchStreamReader" in text:
+            raise ArtifactError(
+                f"{run.last_checkpoint} is damaged", hint="Remove it to begin this training anew"
+            ) from error
+        if "loading state_dict" in text:
+            raise foreign_checkpoint(run.last_checkpoint) from error
+        # CUDA says the first, PyTorch's allocator on the CPU the second.
+        if "out of memory" in text or "can't allocate memory" in text:
+            raise TrainingError(
+                "the device's memory ran out", hint="Lower train.batch_size"
+            ) from error
+        if "PytorchStreamWriter" in text or "unexpected pos" in text:
+            raise OutputError(
+                "a checkpoint could not be written", hint="Is the disk full?"
+            ) from error
+        raise
