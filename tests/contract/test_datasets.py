@@ -17,8 +17,7 @@ import eosin
 from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.core.errors import EosinError
 from eosin.data.sources.base import collect_samples, declared_facts
-from eosin.data.sources.catalogue import DATASETS
-from eosin.data.verification import verify
+from eosin.data.sources.catalogue import DATASETS, verify
 from eosin.images.containers import read_item
 from eosin.images.decode import decode_image
 from eosin.images.planes import decode_planes

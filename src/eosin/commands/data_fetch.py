@@ -23,7 +23,6 @@ from eosin.core.files import check_writable, explain_os_errors, locked
 from eosin.core.places import expand_path, is_offline
 from eosin.data.download.archives import UnpackLimits
 from eosin.data.download.delivery import WORK, Manner, deliver, is_complete, now
-from eosin.data.download.part import Part
 from eosin.data.download.source import (
     FetchRecord,
     RemoteFile,
@@ -31,7 +30,7 @@ from eosin.data.download.source import (
     read_fetch_record,
     write_fetch_record,
 )
-from eosin.data.download.transfer import Patience, check_installed, check_space
+from eosin.data.download.transfer import Part, Patience, check_installed, check_space
 from eosin.data.sources.base import DATA_VARIABLE
 from eosin.data.sources.catalogue import SOURCES
 

@@ -12,8 +12,7 @@ from eosin.core.errors import DataError, RecipeError
 from eosin.core.files import check_writable
 from eosin.core.types import Samples
 from eosin.data.sources.base import collect_samples
-from eosin.data.sources.catalogue import DATASETS
-from eosin.data.verification import verify
+from eosin.data.sources.catalogue import DATASETS, verify
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class ManifestResult:
     Attributes:
         path: The table written.
         samples: Its samples; ``samples.frame`` is the table.
-        notes: Sentences on missing or unexpected images, see :mod:`eosin.data.verification`.
+        notes: Sentences on missing or unexpected images, see :mod:`eosin.data.sources.catalogue`.
     """
 
     path: Path

@@ -38,18 +38,13 @@ _LOOKED_AT_PX = 224
 
 @dataclass(frozen=True, eq=False)
 class StoredImages:
-    """Images of a store as network input; an :class:`~eosin.core.types.ImageSource`.
+    """Images of a store as network input; an :class:`~eosin.core.types.ImageSource`."""
 
-    Attributes:
-        store: Where they are stored.
-        rows: Row of each in the store, shape (N,); of magnification stacks (N, M), negative where
-            an image is missing.
-        preprocessing: With the fitted window, for fluorescence.
-    """
-
-    store: Store
+    store: Store  # where they are stored
+    #: Row of each in the store, shape (N,); of magnification stacks (N, M), negative where an
+    #: image is missing.
     rows: IntArray
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing  # with the fitted window, for fluorescence
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -24,29 +24,19 @@ _FILE_PER_IMAGE = 8
 
 @dataclass(frozen=True)
 class FileHash:
-    """Hashes of one image.
+    """Hashes of one image."""
 
-    Attributes:
-        content: SHA-256 of its file's bytes, be it the image's own or a container; None without a
-            file.
-        pixels: SHA-256 of its shape and decoded pixels; None if it does not decode.
-        reason: Why it does not decode.
-    """
-
+    #: SHA-256 of its file's bytes, be it the image's own or a container; None without a file.
     content: str | None
-    pixels: str | None
-    reason: str | None = None
+    pixels: str | None  # SHA-256 of its shape and decoded pixels; None if it does not decode
+    reason: str | None = None  # why it does not decode
 
 
 @dataclass(frozen=True)
 class FileHashes:
-    """Hashes by image reference.
+    """Hashes by image reference."""
 
-    Attributes:
-        files: From image reference to hashes.
-    """
-
-    files: dict[str, FileHash] = field(default_factory=dict)
+    files: dict[str, FileHash] = field(default_factory=dict)  # from image reference to hashes
 
     def of_file(self, path: str) -> FileHash | None:
         """Return the hashes of a reference; of an image inside a container, with the container's.

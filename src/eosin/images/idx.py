@@ -33,17 +33,11 @@ _SLACK = 1 << 20
 
 @dataclass(frozen=True)
 class Header:
-    """Header of an idx file.
+    """Header of an idx file."""
 
-    Attributes:
-        dtype: Type of the numbers.
-        shape: All dimensions; the first counts the items.
-        n_bytes: Length of the header itself.
-    """
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    n_bytes: int
+    dtype: np.dtype[Any]  # type of the numbers
+    shape: tuple[int, ...]  # all dimensions; the first counts the items
+    n_bytes: int  # length of the header itself
 
     @property
     def item_bytes(self) -> int:

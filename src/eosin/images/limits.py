@@ -59,17 +59,11 @@ _GIF, _JPEG, _PNG, _WEBP = b"GIF8", b"\xff\xd8", b"\x89PNG", b"RIFF"
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on one image.
+    """Limits on one image."""
 
-    Attributes:
-        max_pixels: Width × height.
-        max_channels: Channels of one image.
-        max_bytes: Memory that reading one image takes.
-    """
-
-    max_pixels: int = 50_000_000
-    max_channels: int = 32
-    max_bytes: int = 512 * 1024**2
+    max_pixels: int = 50_000_000  # width × height
+    max_channels: int = 32  # channels of one image
+    max_bytes: int = 512 * 1024**2  # memory that reading one image takes
 
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Raise ImageError for an image that is too large or empty."""

@@ -75,17 +75,11 @@ def write_skipped(path: Path, skipped: Skipped) -> None:
 
 @dataclass(frozen=True)
 class ImageList:
-    """Single images that paths stand for.
+    """Single images that paths stand for."""
 
-    Attributes:
-        cells: Image references.
-        skipped: Folders and containers that cannot be listed, each with its reason.
-        left_out: Numbers of files that were left out, by reason or ending.
-    """
-
-    cells: list[str]
-    skipped: Skipped
-    left_out: Counter[str]
+    cells: list[str]  # image references
+    skipped: Skipped  # folders and containers that cannot be listed, each with its reason
+    left_out: Counter[str]  # numbers of files that were left out, by reason or ending
 
 
 def list_images(paths: Iterable[Path]) -> ImageList:

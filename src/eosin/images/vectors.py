@@ -42,21 +42,13 @@ _MAX_HEADER = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Feature table in memory; an :class:`~eosin.core.types.ImageSource` of images of one pixel.
-
-    Attributes:
-        path: Its file.
-        sha256: Of its file.
-        columns: Names of the features.
-        rows: Row of each path, in the table's order.
-        values: float32, shape (N, D).
-    """
+    """Feature table in memory; an :class:`~eosin.core.types.ImageSource` of images of one pixel."""
 
     path: Path
-    sha256: str
-    columns: tuple[str, ...]
-    rows: dict[str, int]
-    values: FloatArray
+    sha256: str  # of its file
+    columns: tuple[str, ...]  # names of the features
+    rows: dict[str, int]  # row of each path, in the table's order
+    values: FloatArray  # float32, shape (N, D)
 
     dtype = "float32"
 

@@ -50,17 +50,11 @@ _WAITING = 1024
 
 @dataclass(frozen=True)
 class Features:
-    """Local features of an image.
+    """Local features of an image."""
 
-    Attributes:
-        points: Positions (x, y), float32, shape (F, 2).
-        vectors: Descriptors, uint8, shape (F, 128).
-        width: Width of the image, in pixels.
-    """
-
-    points: FloatArray
-    vectors: Image
-    width: int
+    points: FloatArray  # positions (x, y), float32, shape (F, 2)
+    vectors: Image  # descriptors, uint8, shape (F, 128)
+    width: int  # width of the image, in pixels
 
     def mirrored(self) -> Features:
         """Return the features of the mirror image.
@@ -77,31 +71,19 @@ class Features:
 
 @dataclass(frozen=True)
 class Fit:
-    """Alignment of one image with another.
+    """Alignment of one image with another."""
 
-    Attributes:
-        score: Correlation of the details where they overlap.
-        how: In words.
-        inliers: Matches that agree.
-    """
-
-    score: float
-    how: str
-    inliers: int
+    score: float  # correlation of the details where they overlap
+    how: str  # in words
+    inliers: int  # matches that agree
 
 
 class _Stack(NamedTuple):
-    """Strongest features of several images.
+    """Strongest features of several images."""
 
-    Attributes:
-        points: float32, shape (M, F, 2).
-        vectors: uint8, shape (M, F, 128).
-        is_empty: True beyond the features of an image, shape (M, F).
-    """
-
-    points: FloatArray
-    vectors: Image
-    is_empty: BoolArray
+    points: FloatArray  # float32, shape (M, F, 2)
+    vectors: Image  # uint8, shape (M, F, 128)
+    is_empty: BoolArray  # True beyond the features of an image, shape (M, F)
 
 
 class _Prepared:

@@ -44,32 +44,20 @@ _CONTENT = "So were images of the same tissue turned by any angle, enlarged or s
 
 @dataclass(frozen=True)
 class Match:
-    """A pair of near-duplicates.
+    """A pair of near-duplicates."""
 
-    Attributes:
-        a: Image reference of the first.
-        b: Image reference of the second.
-        score: Similarity, up to 1.
-        how: How the two differ, in words.
-    """
-
-    a: str
-    b: str
-    score: float
-    how: str
+    a: str  # image reference of the first
+    b: str  # image reference of the second
+    score: float  # similarity, up to 1
+    how: str  # how the two differ, in words
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Near-duplicates that a search found.
+    """Near-duplicates that a search found."""
 
-    Attributes:
-        matches: Pairs of images, the most similar first.
-        reach: What was searched for and what was not, in sentences.
-    """
-
-    matches: tuple[Match, ...] = ()
-    reach: tuple[str, ...] = ()
+    matches: tuple[Match, ...] = ()  # pairs of images, the most similar first
+    reach: tuple[str, ...] = ()  # what was searched for and what was not, in sentences
 
 
 def _no_thumbnails() -> Image:

@@ -112,19 +112,12 @@ def find_pairs(vectors: FloatArray, k: int, first: int | None = None) -> IntArra
 
 
 class Found(NamedTuple):
-    """A matching pair of rows.
+    """A matching pair of rows."""
 
-    Attributes:
-        a: The smaller row.
-        b: The larger row.
-        score: Similarity, up to 1.
-        how: How the two differ, in words.
-    """
-
-    a: int
-    b: int
-    score: float
-    how: str
+    a: int  # the smaller row
+    b: int  # the larger row
+    score: float  # similarity, up to 1
+    how: str  # how the two differ, in words
 
 
 def find_textured(pictures: Image) -> tuple[IntArray, FloatArray]:

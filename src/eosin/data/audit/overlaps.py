@@ -21,23 +21,14 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class Overlap:
-    """One key that two subsets share, or that one subset holds twice.
+    """One key that two subsets share, or that one subset holds twice."""
 
-    Attributes:
-        key: What is shared.
-        a: Example row in the first subset.
-        b: Example row in the second.
-        rows: All rows of the second subset with this key.
-        score: Similarity of the example, 1 if identical.
-        how: How the two rows of the example differ, in words.
-    """
-
-    key: str
-    a: int
-    b: int
-    rows: tuple[int, ...]
-    score: float = 1.0
-    how: str = ""
+    key: str  # what is shared
+    a: int  # example row in the first subset
+    b: int  # example row in the second
+    rows: tuple[int, ...]  # all rows of the second subset with this key
+    score: float = 1.0  # similarity of the example, 1 if identical
+    how: str = ""  # how the two rows of the example differ, in words
 
 
 def find_overlaps(
@@ -169,15 +160,10 @@ def _best(
 
 
 class Spellings(NamedTuple):
-    """Rows whose names have more than one spelling.
+    """Rows whose names have more than one spelling."""
 
-    Attributes:
-        entries: ``(row, key)``; all spellings of one name share the key.
-        apart: Per row of the table, shape (N,): equal where two spellings need no joining.
-    """
-
-    entries: list[tuple[int, str]]
-    apart: list[str]
+    entries: list[tuple[int, str]]  # ``(row, key)``; all spellings of one name share the key
+    apart: list[str]  # per row of the table, shape (N,): equal where two spellings need no joining
 
 
 def find_spellings(names: Sequence[str], groups: Sequence[str]) -> Spellings:

@@ -94,17 +94,11 @@ def measure_texture(pictures: Image) -> FloatArray:
 
 @dataclass(frozen=True)
 class Registration:
-    """Alignment of pairs of thumbnails.
+    """Alignment of pairs of thumbnails."""
 
-    Attributes:
-        view: Which of the eight views of the moved thumbnail fits, shape (P,).
-        scale: Relative size of the moved thumbnail's sides in the fixed one, shape (P, 2).
-        score: Correlation of the details, −1–1, shape (P,).
-    """
-
-    view: IntArray
-    scale: FloatArray
-    score: FloatArray
+    view: IntArray  # which of the eight views of the moved thumbnail fits, shape (P,)
+    scale: FloatArray  # relative size of the moved thumbnail's sides in the fixed one, shape (P, 2)
+    score: FloatArray  # correlation of the details, −1–1, shape (P,)
 
 
 def to_grid(pictures: npt.NDArray[np.generic]) -> FloatArray:

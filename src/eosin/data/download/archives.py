@@ -40,16 +40,11 @@ _HARMLESS_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class UnpackLimits:
-    """Limits of what an archive may unpack to.
+    """Limits of what an archive may unpack to."""
 
-    Attributes:
-        files: Members, folders among them.
-        bytes: All members together.
-        ratio: Unpacked bytes for each packed byte, checked from 64 MiB on. Images hardly pack.
-    """
-
-    files: int = 1_000_000
-    bytes: int = 200 * 10**9
+    files: int = 1_000_000  # members, folders among them
+    bytes: int = 200 * 10**9  # all members together
+    #: Unpacked bytes for each packed byte, checked from 64 MiB on. Images hardly pack.
     ratio: float = 100.0
 
 

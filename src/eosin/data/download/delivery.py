@@ -17,7 +17,6 @@ from eosin.core.errors import DownloadError
 from eosin.core.files import explain_os_errors, hash_file, sha256_file
 from eosin.core.progress import Advance, progress_bar
 from eosin.data.download.archives import UnpackLimits, stem_of, unpack
-from eosin.data.download.part import Part
 from eosin.data.download.source import (
     ON_FIRST_DOWNLOAD,
     FetchedFile,
@@ -26,7 +25,7 @@ from eosin.data.download.source import (
     Unpacked,
     write_fetch_record,
 )
-from eosin.data.download.transfer import Patience, Transfer
+from eosin.data.download.transfer import Part, Patience, Transfer
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,17 +37,11 @@ _MOVE_AWAY = "Move it away, or choose another folder with -o"
 
 @dataclass(frozen=True)
 class Manner:
-    """Settings of a download.
+    """Settings of a download."""
 
-    Attributes:
-        keep_archive: True to keep an archive once it is unpacked.
-        patience: Time-outs and retries.
-        limits: What an archive may unpack to.
-    """
-
-    keep_archive: bool = False
-    patience: Patience = field(default_factory=Patience)
-    limits: UnpackLimits = field(default_factory=UnpackLimits)
+    keep_archive: bool = False  # True to keep an archive once it is unpacked
+    patience: Patience = field(default_factory=Patience)  # time-outs and retries
+    limits: UnpackLimits = field(default_factory=UnpackLimits)  # what an archive may unpack to
 
 
 def now() -> str:

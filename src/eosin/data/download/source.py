@@ -19,23 +19,16 @@ ON_FIRST_DOWNLOAD = "recorded on first download"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """Downloadable file of a data set.
+    """Downloadable file of a data set."""
 
-    Attributes:
-        name: Its name in the folder of the data set.
-        urls: Addresses, mirrors after the original; http or https.
-        size: Its published size in bytes; None if unpublished.
-        checksum: Its published checksum as ``algorithm:hexadecimal``; None if unpublished.
-        unpack: True for an archive (zip, tar, tar.gz) or a compressed file (gz) to unpack.
-        unpacked_bytes: Its approximate size when unpacked; None if unknown.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    size: int | None = None
+    name: str  # its name in the folder of the data set
+    urls: tuple[str, ...]  # addresses, mirrors after the original; http or https
+    size: int | None = None  # its published size in bytes; None if unpublished
+    #: Its published checksum as ``algorithm:hexadecimal``; None if unpublished.
     checksum: str | None = None
+    #: True for an archive (zip, tar, tar.gz) or a compressed file (gz) to unpack.
     unpack: bool = False
-    unpacked_bytes: int | None = None
+    unpacked_bytes: int | None = None  # its approximate size when unpacked; None if unknown
 
     def __post_init__(self) -> None:
         if not self.urls or not all(url.startswith(("https://", "http://")) for url in self.urls):
@@ -46,31 +39,19 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Source:
-    """Source of a data set.
+    """Source of a data set."""
 
-    Attributes:
-        name: The registered name of the data set, if there is one.
-        title: Full name.
-        homepage: Where its authors describe it.
-        licence: Its terms, as its authors or the copy state them.
-        citation: Publication to cite.
-        unpacks_to: What lies in the folder afterwards.
-        files: Files to fetch; empty if it needs an account or another program.
-        preparation: Steps before the data set can be read; empty if there are none.
-        obstacle: Why it cannot be fetched, for a data set without files.
-        instruction: How to get it by hand, for a data set without files.
-    """
-
-    name: str
+    name: str  # the registered name of the data set, if there is one
     title: str
-    homepage: str
-    licence: str
+    homepage: str  # where its authors describe it
+    licence: str  # its terms, as its authors or the copy state them
     citation: str
-    unpacks_to: str
+    unpacks_to: str  # what lies in the folder afterwards
+    #: Files to fetch; empty if it needs an account or another program.
     files: tuple[RemoteFile, ...] = ()
-    preparation: str = ""
-    obstacle: str = ""
-    instruction: str = ""
+    preparation: str = ""  # steps before the data set can be read; empty if there are none
+    obstacle: str = ""  # why it cannot be fetched, for a data set without files
+    instruction: str = ""  # how to get it by hand, for a data set without files
 
     def __post_init__(self) -> None:
         if not self.files and not (self.obstacle and self.instruction):

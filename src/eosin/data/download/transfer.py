@@ -1,17 +1,20 @@
 """Transfer of one file over HTTP(S): resumed with Range and If-Range, retried with growing pauses.
 
-Attempts are counted here rather than by urllib3's ``Retry``: the attempts at a resumed transfer
-count together, whether connection, status or body failed, and each pause is logged.
+What came lies in ``NAME.part`` with its origin beside it, without which it cannot be matched with
+the file that the server has today, so it is discarded. Attempts are counted here rather than by
+urllib3's ``Retry``: the attempts at a resumed transfer count together, whether connection, status
+or body failed, and each pause is logged.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -19,10 +22,9 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from eosin.core.errors import DownloadError, MissingPartError, OutputError
-from eosin.core.files import explain_os_errors
+from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, OutputError
+from eosin.core.files import explain_os_errors, read_json, write_json
 from eosin.core.progress import progress_bar
-from eosin.data.download.part import PARTIAL, CutError, Part
 from eosin.data.download.source import RemoteFile
 
 _LOG = logging.getLogger(__name__)
@@ -30,48 +32,34 @@ _LOG = logging.getLogger(__name__)
 _CHUNK = 1 << 18
 #: Bytes after which earlier failures no longer count.
 _PROGRESS_BYTES = 1 << 20
+#: HTTP status "partial content".
+PARTIAL = 206
+_RANGE_REFUSED = 416
+# Worth another attempt: time-outs, too many requests, and server errors.
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Time-outs and retries.
+    """Time-outs and retries."""
 
-    Attributes:
-        attempts: Attempts in a row without a further mebibyte.
-        first_pause_s: The pause after the first failure; it doubles with each.
-        longest_pause_s: The longest pause.
-        connect_timeout_s: For the connection.
-        read_timeout_s: For the next bytes.
-        slowest_bytes_per_s: Slower than this over a whole read time-out counts as a stall.
-    """
-
-    attempts: int = 6
-    first_pause_s: float = 1.0
-    longest_pause_s: float = 60.0
-    connect_timeout_s: float = 20.0
-    read_timeout_s: float = 60.0
+    attempts: int = 6  # attempts in a row without a further mebibyte
+    first_pause_s: float = 1.0  # the pause after the first failure; it doubles with each
+    longest_pause_s: float = 60.0  # the longest pause
+    connect_timeout_s: float = 20.0  # for the connection
+    read_timeout_s: float = 60.0  # for the next bytes
+    #: Slower than this over a whole read time-out counts as a stall.
     slowest_bytes_per_s: float = 100.0
 
 
+@dataclass(frozen=True)
 class Transfer:
-    """Transfer of one file from one address into its part.
+    """Transfer of one file from one address into its part, whose bytes are not fetched again."""
 
-    Args:
-        file: The remote file.
-        part: Where its bytes go; bytes that are there already are not fetched again.
-        patience: Time-outs and retries.
-    """
-
-    def __init__(
-        self,
-        file: RemoteFile,
-        part: Part,
-        *,
-        patience: Patience,
-    ) -> None:
-        self.file = file
-        self.part = part
-        self.patience = patience
+    file: RemoteFile
+    part: Part
+    patience: Patience
 
     def run(self, url: str) -> None:
         """Fetch until the part is complete.
@@ -277,3 +265,116 @@ def _as_cuts(url: str) -> Iterator[None]:
         raise CutError("the server cannot be reached") from error
     except (broken.RequestException, urllib3.exceptions.HTTPError) as error:
         raise CutError("the connection broke") from error
+
+
+class CutError(Exception):
+    """Transfer error that another attempt may repair, after ``wait_s`` seconds."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Version of the remote file that a part belongs to."""
+
+    url: str  # the requested address
+    validator: str  # its strong ETag, else its date of last change; empty without either
+    length: int | None  # the whole file's length in bytes; None if unknown
+
+
+class Part:
+    """Partially downloaded file, which becomes ``target``."""
+
+    def __init__(self, target: Path) -> None:
+        self.path = target.with_name(f"{target.name}.part")
+        self._note = target.with_name(f"{target.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        """Number of bytes so far."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def origin(self) -> Origin | None:
+        """Return the origin of the bytes; None if unknown."""
+        try:
+            return Origin(**read_json(self._note))
+        except (ArtifactError, TypeError):
+            return None
+
+    def begin(self, origin: Origin) -> None:
+        """Start with no bytes from ``origin``."""
+        self.discard()
+        write_json(self._note, asdict(origin))
+        self.path.touch()
+
+    def discard(self) -> None:
+        """Remove the part and its origin."""
+        # The bytes first: an origin without bytes is harmless.
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+    def read_answer(self, response: Any, url: str) -> tuple[int, int | None]:
+        """Interpret the head of a response, and prepare the part for its body.
+
+        Args:
+            response: A response of requests whose body is not read yet.
+            url: The requested address; redirects may have led elsewhere.
+
+        Returns:
+            The position in the file of the response's first byte, and the whole file's length;
+            None if the server does not give it. Equal if the part is complete.
+
+        Raises:
+            CutError: The server cannot serve it now, or the file has changed.
+            DownloadError: The server will not serve it.
+        """
+        status, headers = response.status_code, response.headers
+        if status in _PASSING:
+            wait_s = float(_number(headers.get("Retry-After")) or 0)
+            raise CutError(f"the server answered {status} {response.reason}", wait_s)
+        if status in (PARTIAL, _RANGE_REFUSED):
+            found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+            start, length = (_number(found[1]), _number(found[3])) if found else (None, None)
+            if status == PARTIAL:
+                return self._check_rest(response, start, length)
+            if length is not None and length == self.size:
+                return length, length
+            raise self._give_up("the server has no such part of the file any more")
+        if not response.ok:
+            raise DownloadError(f"{response.url} answered {status} {response.reason}")
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == "text/html" and not self.path.name.endswith((".html.part", ".htm.part")):
+            raise DownloadError(f"{response.url} answered with a web page instead of the file")
+        length = _number(headers.get("Content-Length"))
+        self.begin(Origin(url, _validator(headers), length))
+        return 0, length
+
+    def _check_rest(
+        self, response: Any, start: int | None, length: int | None
+    ) -> tuple[int, int | None]:
+        origin = self.origin() or Origin("", "", None)
+        other = None not in (length, origin.length) and length != origin.length
+        if start != self.size or other:
+            raise self._give_up("the server sent another part than the one that was asked for")
+        # Not all servers heed If-Range, so the version is compared here, too.
+        header = "ETag" if origin.validator.startswith('"') else "Last-Modified"
+        if origin.validator and response.headers.get(header, origin.validator) != origin.validator:
+            raise self._give_up("the file has changed on the server")
+        return self.size, length if origin.length is None else origin.length
+
+    def _give_up(self, reason: str) -> CutError:
+        self.discard()
+        return CutError(reason)
+
+
+def _validator(headers: Any) -> str:
+    etag = str(headers.get("ETag", ""))
+    # A weak tag (W/"…") promises the same meaning, not the same bytes: useless for resuming.
+    return etag if etag.startswith('"') else str(headers.get("Last-Modified", ""))
+
+
+def _number(text: str | None) -> int | None:
+    # Python reads no number of more than 4,300 digits.
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None

@@ -6,14 +6,15 @@ overlap. Each simulated patient has a fingerprint independent of the class, so t
 flatters a model and a split by patient does not.
 """
 
-from eosin.data.phantom.options import (
+from eosin.data.phantom.patients import (
     FIELD_UM,
     LABELS,
     SUBTYPES,
+    Patient,
     PhantomOptions,
+    draw_patient,
     mpp,
 )
-from eosin.data.phantom.patients import Patient, draw_patient
 from eosin.data.phantom.simulation import (
     PhantomPatch,
     render_concentrations,

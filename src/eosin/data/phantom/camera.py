@@ -28,32 +28,20 @@ _SECTION_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Optics:
-    """Focus and noise of a patient's images.
+    """Focus and noise of a patient's images."""
 
-    Attributes:
-        blur: Standard deviation of the focus blur, in px of a 96 px image.
-        noise: Standard deviation of the noise at full light, in 0..1.
-    """
-
-    blur: float
-    noise: float
+    blur: float  # standard deviation of the focus blur, in px of a 96 px image
+    noise: float  # standard deviation of the noise at full light, in 0..1
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """Colour and sharpness of one site's scanner.
+    """Colour and sharpness of one site's scanner."""
 
-    Attributes:
-        gain: Factors on R, G, B.
-        gamma: Exponent on intensities; 1 for none.
-        saturation: Factor on the distance from grey; 1 for none.
-        extra_blur: Added to the blur, in px of a 96 px image.
-    """
-
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    gamma: float = 1.0
-    saturation: float = 1.0
-    extra_blur: float = 0.0
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)  # factors on R, G, B
+    gamma: float = 1.0  # exponent on intensities; 1 for none
+    saturation: float = 1.0  # factor on the distance from grey; 1 for none
+    extra_blur: float = 0.0  # added to the blur, in px of a 96 px image
 
     def apply(self, light: Float32) -> Float32:
         """Apply the scanner's colours to intensities (H, W, 3), in 0..1."""
@@ -113,19 +101,12 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float32:
 
 @dataclass(frozen=True)
 class Stain:
-    """Stain and background of one slide.
+    """Stain and background of one slide."""
 
-    Attributes:
-        haematoxylin: Unit vector of optical density, R, G, B.
-        eosin: Unit vector of optical density, R, G, B.
-        strength: Factors on the two stains' concentrations.
-        white: Background intensity, R, G, B, in 0..1.
-    """
-
-    haematoxylin: Triple
-    eosin: Triple
-    strength: tuple[float, float]
-    white: Triple
+    haematoxylin: Triple  # unit vector of optical density, R, G, B
+    eosin: Triple  # unit vector of optical density, R, G, B
+    strength: tuple[float, float]  # factors on the two stains' concentrations
+    white: Triple  # background intensity, R, G, B, in 0..1
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:

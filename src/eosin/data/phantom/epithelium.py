@@ -22,27 +22,17 @@ _FILE_CELLS = 9
 
 @dataclass(frozen=True)
 class Glands:
-    """Elliptic, bumpy discs with a hole; shapes (N,) unless stated otherwise.
+    """Elliptic, bumpy discs with a hole; shapes (N,) unless stated otherwise."""
 
-    Attributes:
-        x: Centre in µm.
-        y: Centre in µm.
-        radius: Mean outer radius in µm.
-        lumen: Radius of the lumen as a share of the outer one.
-        stretch: Square root of the ratio of the axes.
-        angle: Direction of the long axis in rad.
-        bumps: Complex amplitudes of the outline's harmonics 2, 3, …, shape (N, 3).
-        filling: Eosin in the lumen (secretion), mostly none.
-    """
-
-    x: Floats
-    y: Floats
-    radius: Floats
-    lumen: Floats
-    stretch: Floats
-    angle: Floats
+    x: Floats  # centre in µm
+    y: Floats  # centre in µm
+    radius: Floats  # mean outer radius in µm
+    lumen: Floats  # radius of the lumen as a share of the outer one
+    stretch: Floats  # square root of the ratio of the axes
+    angle: Floats  # direction of the long axis in rad
+    #: Complex amplitudes of the outline's harmonics 2, 3, …, shape (N, 3).
     bumps: npt.NDArray[np.complex128]
-    filling: Floats
+    filling: Floats  # eosin in the lumen (secretion), mostly none
 
     def __len__(self) -> int:
         return len(self.x)

@@ -26,15 +26,10 @@ _TILE_ACROSS_PX = 0.9
 
 @dataclass(frozen=True)
 class Grid:
-    """Square pixel grid of a field.
+    """Square pixel grid of a field."""
 
-    Attributes:
-        field_um: Side of the field.
-        size_px: Pixels per side.
-    """
-
-    field_um: float
-    size_px: int
+    field_um: float  # side of the field
+    size_px: int  # pixels per side
 
     @property
     def mpp(self) -> float:
@@ -54,15 +49,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class SmoothField:
-    """Smooth random function of the plane, with zero mean and unit variance.
+    """Smooth random function of the plane, with zero mean and unit variance."""
 
-    Attributes:
-        wave: Angular frequencies in rad per µm, shape (K, 2), as (x, y).
-        phase: Phases in rad, shape (K,).
-    """
-
-    wave: Floats
-    phase: Floats
+    wave: Floats  # angular frequencies in rad per µm, shape (K, 2), as (x, y)
+    phase: Floats  # phases in rad, shape (K,)
 
     @classmethod
     def draw(

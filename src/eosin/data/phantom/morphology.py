@@ -16,61 +16,33 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Morphology:
-    """Morphology of the tissue in one image.
+    """Morphology of the tissue in one image."""
 
-    Attributes:
-        glands: Glands per 100 µm × 100 µm inside a lobule.
-        gland_radius: Mean outer radius in µm.
-        lumen: Radius of the lumen as a share of the gland's.
-        elongation: Mean ratio of a gland's axes.
-        raggedness: Relative amplitude of the glands' outline.
-        disorder: Jitter of the glands' lattice as a share of its spacing.
-        layers: Mean number of nuclear layers around a lumen.
-        sheet: Share of the field covered by solid nests.
-        nest_um: Size of those nests.
-        files: Single files of tumour cells per 100 µm × 100 µm.
-        fronds: Share of the field covered by papillary fronds; the rest of them is empty.
-        mucin: Share of the field covered by pools of mucin.
-        clefts: Share of the field covered by leaf-like clefts.
-        nuclear_radius: Mean nuclear radius in µm.
-        pleomorphism: Standard deviation of the logarithm of the nuclear radius.
-        crowding: Distance between nuclear centres in nuclear diameters.
-        chromatin: Haematoxylin of a mean nucleus.
-        clumping: Relative amplitude of the chromatin texture.
-        nucleoli: Share of nuclei with a visible nucleolus.
-        mitoses: Share of nuclei in mitosis.
-        depolarised: Standard deviation of the nuclei's direction in rad.
-        irregular: Relative amplitude of the nuclear outline.
-        spindles: Stromal nuclei per 100 µm × 100 µm.
-        lymphocytes: Lymphocytes per 100 µm × 100 µm.
-        collagen: Eosin of the stroma.
-    """
-
-    glands: float
-    gland_radius: float
-    lumen: float
-    elongation: float
-    raggedness: float
-    disorder: float
-    layers: float
-    sheet: float
-    nest_um: float
-    files: float
-    fronds: float
-    mucin: float
-    clefts: float
-    nuclear_radius: float
-    pleomorphism: float
-    crowding: float
-    chromatin: float
-    clumping: float
-    nucleoli: float
-    mitoses: float
-    depolarised: float
-    irregular: float
-    spindles: float
-    lymphocytes: float
-    collagen: float
+    glands: float  # glands per 100 µm × 100 µm inside a lobule
+    gland_radius: float  # mean outer radius in µm
+    lumen: float  # radius of the lumen as a share of the gland's
+    elongation: float  # mean ratio of a gland's axes
+    raggedness: float  # relative amplitude of the glands' outline
+    disorder: float  # jitter of the glands' lattice as a share of its spacing
+    layers: float  # mean number of nuclear layers around a lumen
+    sheet: float  # share of the field covered by solid nests
+    nest_um: float  # size of those nests
+    files: float  # single files of tumour cells per 100 µm × 100 µm
+    fronds: float  # share of the field covered by papillary fronds; the rest of them is empty
+    mucin: float  # share of the field covered by pools of mucin
+    clefts: float  # share of the field covered by leaf-like clefts
+    nuclear_radius: float  # mean nuclear radius in µm
+    pleomorphism: float  # standard deviation of the logarithm of the nuclear radius
+    crowding: float  # distance between nuclear centres in nuclear diameters
+    chromatin: float  # haematoxylin of a mean nucleus
+    clumping: float  # relative amplitude of the chromatin texture
+    nucleoli: float  # share of nuclei with a visible nucleolus
+    mitoses: float  # share of nuclei in mitosis
+    depolarised: float  # standard deviation of the nuclei's direction in rad
+    irregular: float  # relative amplitude of the nuclear outline
+    spindles: float  # stromal nuclei per 100 µm × 100 µm
+    lymphocytes: float  # lymphocytes per 100 µm × 100 µm
+    collagen: float  # eosin of the stroma
 
 
 #: The two ends of the scale.

@@ -15,33 +15,20 @@ _CHROMATIN_PX_PER_UM = 2.0
 
 @dataclass(frozen=True)
 class Nuclei:
-    """Ellipses with chromatin; attributes have shape (N,) unless stated otherwise.
+    """Ellipses with chromatin; attributes have shape (N,) unless stated otherwise."""
 
-    Attributes:
-        x: Centre in µm from the left edge.
-        y: Centre in µm from the top edge.
-        long: Semi-axis along ``angle`` in µm.
-        short: Semi-axis across it in µm.
-        angle: Direction of ``long`` in rad.
-        density: Haematoxylin at the centre of the chromatin, about 1.
-        clumping: Relative amplitude of the chromatin texture.
-        vesicular: How much paler the centre is than the rim, 0..1.
-        nucleolus: Haematoxylin added by the nucleolus.
-        irregular: Relative amplitude of the outline's bumps.
-        chance: Shape (N, 3), in 0..1: size of the bumps, position of the chromatin texture and of
-            the nucleolus.
-    """
-
-    x: Floats
-    y: Floats
-    long: Floats
-    short: Floats
-    angle: Floats
-    density: Floats
-    clumping: Floats
-    vesicular: Floats
-    nucleolus: Floats
-    irregular: Floats
+    x: Floats  # centre in µm from the left edge
+    y: Floats  # centre in µm from the top edge
+    long: Floats  # semi-axis along ``angle`` in µm
+    short: Floats  # semi-axis across it in µm
+    angle: Floats  # direction of ``long`` in rad
+    density: Floats  # haematoxylin at the centre of the chromatin, about 1
+    clumping: Floats  # relative amplitude of the chromatin texture
+    vesicular: Floats  # how much paler the centre is than the rim, 0..1
+    nucleolus: Floats  # haematoxylin added by the nucleolus
+    irregular: Floats  # relative amplitude of the outline's bumps
+    #: Shape (N, 3), in 0..1: size of the bumps, position of the chromatin texture and of the
+    #: nucleolus.
     chance: Floats
 
     def __len__(self) -> int:

@@ -19,8 +19,7 @@ from eosin.core.seeding import generator
 from eosin.core.types import Image
 from eosin.data.phantom.camera import expose, transmit
 from eosin.data.phantom.fields import Float32, Grid
-from eosin.data.phantom.options import FIELD_UM, PhantomOptions, mpp
-from eosin.data.phantom.patients import Patient, draw_patient
+from eosin.data.phantom.patients import FIELD_UM, Patient, PhantomOptions, draw_patient, mpp
 from eosin.data.phantom.tissue import concentration_map
 
 _PNG_LEVEL = 1  # four times as fast as the default for a tenth more bytes
@@ -86,31 +85,18 @@ def _stream(
 
 @dataclass(frozen=True, eq=False)
 class PhantomPatch:
-    """Simulated image and its row of the manifest.
+    """Simulated image and its row of the manifest."""
 
-    Attributes:
-        image: Pixels, shape (size_px, size_px, 3).
-        path: Path that :func:`write_phantom` writes to, relative to the root, with ``/``.
-        label: ``benign`` or ``malignant``.
-        subtype: BreakHis subtype, or empty.
-        patient: Simulated patient, such as ``P0007``.
-        group: Unit that must not cross a split: the patient.
-        slide: Simulated section, such as ``P0007-A``.
-        magnification: Nominal magnification, such as ``200``.
-        mpp: Pixel spacing in µm, the same along both axes.
-        site: Simulated scanner, such as ``site-0``.
-    """
-
-    image: Image
-    path: str
-    label: str
-    subtype: str
-    patient: str
-    group: str
-    slide: str
-    magnification: str
-    mpp: float
-    site: str
+    image: Image  # pixels, shape (size_px, size_px, 3)
+    path: str  # path that :func:`write_phantom` writes to, relative to the root, with ``/``
+    label: str  # ``benign`` or ``malignant``
+    subtype: str  # BreakHis subtype, or empty
+    patient: str  # simulated patient, such as ``P0007``
+    group: str  # unit that must not cross a split: the patient
+    slide: str  # simulated section, such as ``P0007-A``
+    magnification: str  # nominal magnification, such as ``200``
+    mpp: float  # pixel spacing in µm, the same along both axes
+    site: str  # simulated scanner, such as ``site-0``
 
 
 def simulate(options: PhantomOptions) -> Iterator[PhantomPatch]:

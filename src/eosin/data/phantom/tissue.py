@@ -86,20 +86,12 @@ def draw_fibres(habit: Habit, grid: Grid, angle: float, rng: np.random.Generator
 
 @dataclass(frozen=True)
 class Canvas:
-    """Compartments of a field; every map has shape (S, S).
+    """Compartments of a field; every map has shape (S, S)."""
 
-    Attributes:
-        epithelium: Coverage by epithelium or tumour, 0..1.
-        empty: Coverage by lumens, gaps and fat, which do not stain, 0..1.
-        eosin: Eosin of what fills the empty space (secretion).
-        mucin: Coverage by pools of mucin, 0..1.
-        grid: Pixel grid.
-    """
-
-    epithelium: Float32
-    empty: Float32
-    eosin: Float32
-    mucin: Float32
+    epithelium: Float32  # coverage by epithelium or tumour, 0..1
+    empty: Float32  # coverage by lumens, gaps and fat, which do not stain, 0..1
+    eosin: Float32  # eosin of what fills the empty space (secretion)
+    mucin: Float32  # coverage by pools of mucin, 0..1
     grid: Grid
 
     def free(self, nuclei: Nuclei, highest_epithelium: float) -> Nuclei:

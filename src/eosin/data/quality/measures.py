@@ -39,35 +39,20 @@ _STRIP_VALUES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Quality measures of one image.
+    """Quality measures of one image."""
 
-    Attributes:
-        height: Pixels.
-        width: Pixels.
-        is_rgb: True for three 8-bit colours, False for fluorescence channels as stored.
-        has_colour: True if the colours differ anywhere.
-        pixels: Hash of shape and values, as in the leak audit.
-        extent: Largest difference of two values of one channel.
-        focus: Fine over coarse detail, ≥ 0; None where it is undefined.
-        at_bottom: Share of values that are 0, of all channels.
-        at_top: Share of values at the upper end; of fluorescence in the worst channel.
-        is_dark: True if values of 16 bits use less than a quarter of the range, and some of it.
-        tissue: Share of pixels that are tissue, 0–1; None for fluorescence.
-        ink: Share of pixels that have a pen's colour, 0–1; None for fluorescence.
-    """
-
-    height: int
-    width: int
-    is_rgb: bool
-    has_colour: bool
-    pixels: str
-    extent: int
-    focus: float | None
-    at_bottom: float
-    at_top: float
-    is_dark: bool
-    tissue: float | None
-    ink: float | None
+    height: int  # pixels
+    width: int  # pixels
+    is_rgb: bool  # True for three 8-bit colours, False for fluorescence channels as stored
+    has_colour: bool  # True if the colours differ anywhere
+    pixels: str  # hash of shape and values, as in the leak audit
+    extent: int  # largest difference of two values of one channel
+    focus: float | None  # fine over coarse detail, ≥ 0; None where it is undefined
+    at_bottom: float  # share of values that are 0, of all channels
+    at_top: float  # share of values at the upper end; of fluorescence in the worst channel
+    is_dark: bool  # True if values of 16 bits use less than a quarter of the range, and some of it
+    tissue: float | None  # share of pixels that are tissue, 0–1; None for fluorescence
+    ink: float | None  # share of pixels that have a pen's colour, 0–1; None for fluorescence
 
 
 def decode_stored(path: Path, index: int | None = None) -> tuple[Pixels, bool]:

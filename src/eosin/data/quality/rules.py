@@ -85,19 +85,14 @@ def explain_flag(flag: Flag, limits: Thresholds) -> str:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """Quality control of a set of images.
+    """Quality control of a set of images."""
 
-    Attributes:
-        table: A row an image: ``path``, ``kind`` (brightfield or fluorescence), ``height``,
-            ``width``, the measures, ``duplicate_of`` (the first image of the same pixels),
-            ``flags`` (between semicolons), and ``reason`` if it is unreadable.
-        limits: Thresholds of the flags.
-        notes: Sentences on what could not be evaluated.
-    """
-
+    #: A row an image: ``path``, ``kind`` (brightfield or fluorescence), ``height``, ``width``, the
+    #: measures, ``duplicate_of`` (the first image of the same pixels), ``flags`` (between
+    #: semicolons), and ``reason`` if it is unreadable.
     table: Any
-    limits: Thresholds
-    notes: tuple[str, ...] = ()
+    limits: Thresholds  # thresholds of the flags
+    notes: tuple[str, ...] = ()  # sentences on what could not be evaluated
 
     @property
     def unreadable(self) -> list[tuple[str, str]]:

@@ -31,52 +31,32 @@ _NEUTRAL = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|fold[ _-]?\d+|\d
 
 @dataclass(frozen=True)
 class Count:
-    """Published number of images of the complete data set.
-
-    Attributes:
-        images: The number.
-        label: Its class; empty for all.
-        part: Its part, see :attr:`DataSetFacts.parts`; empty for the whole.
-    """
+    """Published number of images of the complete data set."""
 
     images: int
-    label: str = ""
-    part: str = ""
+    label: str = ""  # its class; empty for all
+    part: str = ""  # its part, see :attr:`DataSetFacts.parts`; empty for the whole
 
 
 @dataclass(frozen=True)
 class DataSetFacts:
-    """Declared facts of a data set, for ``environment.json`` and the report.
-
-    Attributes:
-        name: Registered name.
-        title: Full name.
-        modality: ``brightfield`` or ``fluorescence``.
-        licence: Licence of the images.
-        citation: Publication to cite.
-        positive: The positive class of its binary task, if it has one.
-        simulated: True if the images are simulated.
-        classes: Its labels; empty if they are taken from the files.
-        counts: The published numbers of images; :mod:`eosin.data.verification` compares.
-        parts: The column with the published part of an image.
-        channels: What the channels show, in order; empty if unknown.
-        mpp: µm per pixel, if it is one value for all.
-        homepage: Where it is described.
-    """
+    """Declared facts of a data set, for ``environment.json`` and the report."""
 
     name: str
     title: str
     licence: str
     citation: str
-    modality: str = "brightfield"
-    positive: str | None = None
-    simulated: bool = False
-    classes: tuple[str, ...] = ()
+    modality: str = "brightfield"  # ``brightfield`` or ``fluorescence``
+    positive: str | None = None  # the positive class of its binary task, if it has one
+    simulated: bool = False  # True if the images are simulated
+    classes: tuple[str, ...] = ()  # its labels; empty if they are taken from the files
+    #: The published numbers of images; :mod:`eosin.data.sources.catalogue` compares.
     counts: tuple[Count, ...] = ()
-    parts: str = "split"
+    parts: str = "split"  # the column with the published part of an image
+    #: What the channels show, in order; empty if unknown.
     channels: tuple[str, ...] = ("R", "G", "B")
-    mpp: float | None = None
-    homepage: str | None = None
+    mpp: float | None = None  # µm per pixel, if it is one value for all
+    homepage: str | None = None  # where it is described
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts as JSON values."""

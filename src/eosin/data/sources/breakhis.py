@@ -64,25 +64,15 @@ _PUBLISHED = {"40": (625, 1370), "100": (644, 1437), "200": (623, 1390), "400": 
 
 @dataclass(frozen=True)
 class BreakHisName:
-    """Parts of a BreakHis file name; all text, so that ``001`` stays ``001``.
+    """Parts of a BreakHis file name; all text, so that ``001`` stays ``001``."""
 
-    Attributes:
-        class_letter: ``B`` (benign) or ``M`` (malignant).
-        subtype_code: ``A``, ``F``, ``PT``, ``TA``, ``DC``, ``LC``, ``MC`` or ``PC``.
-        year: Two digits.
-        slide: Year, number and section letters, e.g. ``14-22549AB``.
-        accession: The digits of the slide's number, e.g. ``22549``.
-        magnification: ``40``, ``100``, ``200`` or ``400``.
-        sequence: Running number of the field, e.g. ``001``.
-    """
-
-    class_letter: str
-    subtype_code: str
-    year: str
-    slide: str
-    accession: str
-    magnification: str
-    sequence: str
+    class_letter: str  # ``B`` (benign) or ``M`` (malignant)
+    subtype_code: str  # ``A``, ``F``, ``PT``, ``TA``, ``DC``, ``LC``, ``MC`` or ``PC``
+    year: str  # two digits
+    slide: str  # year, number and section letters, e.g. ``14-22549AB``.
+    accession: str  # the digits of the slide's number, e.g. ``22549``.
+    magnification: str  # ``40``, ``100``, ``200`` or ``400``
+    sequence: str  # running number of the field, e.g. ``001``.
 
 
 def parse_breakhis_name(filename: str) -> BreakHisName | None:

@@ -12,7 +12,7 @@ import pandas as pd
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.files import read_json, write_json
-from eosin.data.phantom.options import PhantomOptions
+from eosin.data.phantom.patients import PhantomOptions
 from eosin.data.phantom.simulation import write_phantom
 from eosin.data.sources.base import DataSetFacts, check_options, register
 

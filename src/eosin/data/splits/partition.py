@@ -256,17 +256,11 @@ def round_shares(
 
 @dataclass(frozen=True)
 class Units:
-    """Units that a split divides: groups, or single images.
+    """Units that a split divides: groups, or single images."""
 
-    Attributes:
-        by: ``group`` or ``image``.
-        of_row: The unit of each row, shape (N,).
-        counts: Images of each class in each unit, shape (U, C).
-    """
-
-    by: str
-    of_row: IntArray
-    counts: IntArray
+    by: str  # ``group`` or ``image``
+    of_row: IntArray  # the unit of each row, shape (N,)
+    counts: IntArray  # images of each class in each unit, shape (U, C)
 
     def divide(
         self,

@@ -23,20 +23,14 @@ _BY_IMAGE = (
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold of a cross-validation: the held-out part, and the rest divided for training.
+    """One fold of a cross-validation: the held-out part, and the rest divided for training."""
 
-    Attributes:
-        repeat: Index of the repeat.
-        fold: Index of the held-out part.
-        samples: All rows with ``split`` (``test``: the held-out part), ``repeat`` and ``fold``
-            (text, as in a manifest).
-        report: What was asked for and what the groups allowed.
-    """
-
-    repeat: int
-    fold: int
+    repeat: int  # index of the repeat
+    fold: int  # index of the held-out part
+    #: All rows with ``split`` (``test``: the held-out part), ``repeat`` and ``fold`` (text, as in
+    #: a manifest).
     samples: Samples
-    report: SplitReport
+    report: SplitReport  # what was asked for and what the groups allowed
 
 
 def report_split(

@@ -41,32 +41,21 @@ _REPEATED = ["file", "content", "reason"]
 
 @dataclass(frozen=True)
 class Item:
-    """One requested image.
+    """One requested image."""
 
-    Attributes:
-        cell: The image reference (``a.png`` or ``x.h5#12``); only for messages.
-        file: The file.
-        index: Index inside a container; None for a file of one image.
-    """
-
-    cell: str
+    cell: str  # the image reference (``a.png`` or ``x.h5#12``); only for messages
     file: Path
-    index: int | None = None
+    index: int | None = None  # index inside a container; None for a file of one image
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Format of the images in a store.
+    """Format of the images in a store."""
 
-    Attributes:
-        shape: H, W, C of every image.
-        dtype: Of its values.
-        reading: Everything else that changes the pixels: the decoder's version, the resize rule,
-            the channels, …; JSON values.
-    """
-
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int]  # H, W, C of every image
     dtype: Literal["uint8", "uint16"]
+    #: Everything else that changes the pixels: the decoder's version, the resize rule, the
+    #: channels, …; JSON values.
     reading: Mapping[str, Any]
 
     @property
@@ -82,50 +71,31 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class Entry:
-    """Result of one item.
+    """Result of one item."""
 
-    Attributes:
-        row: Its row in the store; None if it is unreadable.
-        reason: Why it is unreadable.
-        content: SHA-256 of its file's bytes; None if the file is absent or unreadable.
-        pixels: SHA-256 of the shape and the bytes of the decoded image before it is resized;
-            None if it does not decode.
-    """
-
-    row: int | None
-    reason: str | None
-    content: str | None
+    row: int | None  # its row in the store; None if it is unreadable
+    reason: str | None  # why it is unreadable
+    content: str | None  # SHA-256 of its file's bytes; None if the file is absent or unreadable
+    #: SHA-256 of the shape and the bytes of the decoded image before it is resized; None if it
+    #: does not decode.
     pixels: str | None
 
 
 class FileState(NamedTuple):
-    """State of a file when it was read.
+    """State of a file when it was read."""
 
-    Attributes:
-        size: Bytes.
-        mtime_ns: Modification time; ``NONE`` if it is not reliable.
-        content: SHA-256 of its bytes.
-    """
-
-    size: int
-    mtime_ns: int
-    content: str
+    size: int  # bytes
+    mtime_ns: int  # modification time; ``NONE`` if it is not reliable
+    content: str  # SHA-256 of its bytes
 
 
 class ImageState(NamedTuple):
-    """State of an image when it was read.
+    """State of an image when it was read."""
 
-    Attributes:
-        content: Of its file, at that time; empty if its bytes could not be read.
-        row: Its row; None if it is unreadable.
-        reason: Why it is unreadable.
-        pixels: SHA-256 of the decoded image.
-    """
-
-    content: str
-    row: int | None
-    reason: str | None
-    pixels: str | None
+    content: str  # of its file, at that time; empty if its bytes could not be read
+    row: int | None  # its row; None if it is unreadable
+    reason: str | None  # why it is unreadable
+    pixels: str | None  # SHA-256 of the decoded image
 
     def entry(self) -> Entry:
         """Return the result for the caller."""
@@ -134,19 +104,12 @@ class ImageState(NamedTuple):
 
 @dataclass
 class Index:
-    """Index of a store.
+    """Index of a store."""
 
-    Attributes:
-        token: Names the file of the rows.
-        n_rows: Rows that are on the disk; never falls, as readers may be using them.
-        files: State of each file.
-        images: State of each image.
-    """
-
-    token: str = field(default_factory=lambda: secrets.token_hex(4))
-    n_rows: int = 0
-    files: dict[str, FileState] = field(default_factory=dict)
-    images: dict[Key, ImageState] = field(default_factory=dict)
+    token: str = field(default_factory=lambda: secrets.token_hex(4))  # names the file of the rows
+    n_rows: int = 0  # rows that are on the disk; never falls, as readers may be using them
+    files: dict[str, FileState] = field(default_factory=dict)  # state of each file
+    images: dict[Key, ImageState] = field(default_factory=dict)  # state of each image
 
     def find(self, key: Key, content: str) -> ImageState | None:
         """Return an image's state if it was read from that content."""

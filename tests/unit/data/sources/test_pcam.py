@@ -8,8 +8,8 @@ import pytest
 
 from eosin.core.errors import DataError, RecipeError
 from eosin.data.sources.base import NOTES, collect_samples
+from eosin.data.sources.catalogue import verify
 from eosin.data.sources.pcam import collect_pcam
-from eosin.data.verification import verify
 from eosin.images.containers import read_item
 
 STEM = "camelyonpatch_level_2_split_"
