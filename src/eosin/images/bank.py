@@ -118,14 +118,10 @@ class ImageBank:
         return replace(self, store=store, preprocessing=preprocessing)
 
     def fit_window(self, samples: Samples, percentiles: tuple[float, float]) -> Preprocessing:
-        """Fit the window of fluorescence channels; brightfield needs none.
+        """Return the preprocessing with the window of fluorescence; brightfield needs none.
 
-        Args:
-            samples: The training subset.
-            percentiles: Of each channel's counts over all pixels, mapped to 0 and 255.
-
-        Returns:
-            The preprocessing with the window.
+        The ``percentiles`` of each channel's counts over all pixels of the training subset are
+        mapped to 0 and 255.
         """
         planes = self.preprocessing.planes
         if planes is None:
@@ -175,17 +171,9 @@ def load_bank(
 ) -> tuple[ImageBank, FileHashes]:
     """Read every image of a table that is not in the cache yet.
 
-    Args:
-        samples: The table.
-        preprocessing: Size, rule, and channels of fluorescence.
-        keep: True to keep decoded images for the next run.
-
-    Returns:
-        The images that could be read; hashes of all, with a reason for the others.
-
-    Raises:
-        UsageError: The preprocessing is one of features.
-        DataError: The folder's name is not UTF-8.
+    ``keep`` is True to keep decoded images for the next run. Returns the images that could be read,
+    and hashes of all, with a reason for the others. Raises UsageError for a preprocessing of
+    features, DataError if the folder's name is not UTF-8.
     """
     if isinstance(preprocessing, Embedding):
         raise UsageError(

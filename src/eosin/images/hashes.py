@@ -72,13 +72,9 @@ def hash_files(
 ) -> FileHashes:
     """Read, hash and decode every image of a table once.
 
-    Args:
-        samples: The table.
-        known: Hashes of an earlier call for the same root; these images are not read again.
-        look: Called with the reference and pixels of each decoded image, on one of several threads.
-
-    Returns:
-        The hashes of all images, the known ones included; a reason for unreadable ones.
+    Images that are ``known`` from an earlier call for the same root are not read again. ``look`` is
+    called with the reference and pixels of each decoded image, on one of several threads. Returns
+    the hashes of all images, the known ones included; a reason for unreadable ones.
     """
     files = dict(known.files) if known is not None else {}
     todo = [cell for cell in samples.image_cells if cell not in files]

@@ -85,12 +85,8 @@ class ImageList:
 def list_images(paths: Iterable[Path]) -> ImageList:
     """Expand files, folders and containers into single images.
 
-    Args:
-        paths: Folders are walked as for training (:mod:`eosin.images.references`); an h5 or idx
-            file stands for all its images, ``file#index`` for one of them.
-
-    Raises:
-        DataError: Nothing was found.
+    Folders are walked as for training; an h5 or idx file stands for all its images, ``file#index``
+    for one of them. Raises DataError if nothing was found.
     """
     given = list(paths)
     found = ImageList([], [], Counter())

@@ -106,14 +106,9 @@ def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
 
 
 def find_root(name: str, root: str | None) -> Path:
-    """Return the folder of a named data set.
+    """Return a data set's folder: the recipe's ``data.root``, else ``$EOSIN_DATA/<name>``.
 
-    Args:
-        name: The data set.
-        root: The recipe's ``data.root``; ``$NAME`` and ``~`` expand. Else ``$EOSIN_DATA/<name>``.
-
-    Raises:
-        DataError: Neither is given, or the folder does not exist.
+    ``$NAME`` and ``~`` expand. Raises DataError if neither is given, or the folder does not exist.
     """
     if root is not None:
         folder = expand_path(root)
@@ -148,15 +143,10 @@ def collect_samples(
     positive: str | None,
     columns: Columns | None = None,
 ) -> Samples:
-    """List the samples of a data set.
+    """List the samples of a registered data set below ``root``, with its own ``options``.
 
-    Args:
-        name: Registered name.
-        root: Its folder.
-        options: The data set's own options.
-        label: The column that holds the class.
-        positive: The positive class; the data set's own by default, if ``label`` is its own.
-        columns: Where the patient and the group are; the data set's own by default.
+    ``label`` is the column of the class; ``positive`` is by default the data set's own, if
+    ``label`` is; ``columns`` say where patient and group are, by default the data set's own.
     """
     from eosin.artifacts.manifest import make_samples
 
@@ -211,12 +201,9 @@ def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) -> Path:
-    """Return the file that an option names, relative to ``root`` unless it is absolute.
+    """Return the file that an option names, from ``root``; ``$NAME`` and ``~`` expand.
 
-    ``$NAME`` and ``~`` expand.
-
-    Raises:
-        RecipeError: The option is given, but there is no such file.
+    Raises RecipeError if the option is given, but there is no such file.
     """
     file = root / expand_path(take_text(options, key, default))
     if key in options and not file.is_file():
@@ -227,20 +214,11 @@ def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) ->
 def check_foreign_folders(
     name: str, root: Path, paths: Iterable[str], known: re.Pattern[str], classes: str
 ) -> None:
-    """Raise an error for folders that divide the images otherwise than the data set's own tree.
+    """Raise DataError for folders that divide the images otherwise than the data set's own tree.
 
-    A data set that takes class and patient from file names would ignore the classes in the
-    names of such folders.
-
-    Args:
-        name: The data set.
-        root: Its folder.
-        paths: Its images, relative to ``root``.
-        known: Names of folders in the data set's own tree.
-        classes: The classes of the data set.
-
-    Raises:
-        DataError: Two folders side by side have other names.
+    A data set that takes class and patient from file names would ignore the classes in the names of
+    such folders: two side by side that neither match ``known``, the folders of its own tree, nor
+    name a part or a magnification. ``paths`` start from ``root``.
     """
     beside: dict[str, set[str]] = defaultdict(set)
     for path in paths:
@@ -259,17 +237,10 @@ def check_foreign_folders(
 
 
 def read_text_table(path: Path, needed: Collection[str]) -> Any:
-    """Read a table of a data set as text.
+    """Read a table of a data set as text, see :func:`eosin.artifacts.tables.read_table`.
 
-    Args:
-        path: The file, see :func:`eosin.artifacts.tables.read_table`.
-        needed: Required columns; the names in them are cleaned, paths are left as written.
-
-    Returns:
-        A pandas table of text.
-
-    Raises:
-        DataError: It is absent, no table, empty, or lacks a column.
+    The names in the ``needed`` columns are cleaned, paths are left as written. Raises DataError if
+    it is absent, no table, empty, or lacks a column.
     """
     table = read_table(path)
     for column in needed:

@@ -93,17 +93,9 @@ def parse_breakhis_name(filename: str) -> BreakHisName | None:
 
 
 def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the images of a BreakHis tree at any image size.
+    """List the images of a BreakHis tree, or any part of it, at any image size.
 
-    Args:
-        root: A folder with ``BreaKHis_v1`` or any part of the tree below it.
-        options: None are known.
-
-    Returns:
-        A manifest table with subtype, magnification, slide and accession.
-
-    Raises:
-        DataError: No file below ``root`` has a BreakHis name, or folders name other classes.
+    Raises DataError if no file below ``root`` has a BreakHis name, or folders name other classes.
     """
     check_options("breakhis", options)
     rows, odd, moved = [], 0, 0

@@ -30,17 +30,9 @@ _KNOWN = {re.sub("[^a-z0-9]", "", name.lower()): name for name in CLASSES}
 
 
 def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the images of the three cell lines.
+    """List the images of the three cell lines; no group is known, so every image is its own.
 
-    Args:
-        root: The folder that holds one folder a cell line.
-        options: None are known.
-
-    Returns:
-        A manifest table; no group is known, so every image is its own.
-
-    Raises:
-        DataError: There is no folder of a cell line, or no image in one.
+    Raises DataError if there is no folder of a cell line, or no image in one.
     """
     check_options("oei", options)
     rows, odd = [], 0

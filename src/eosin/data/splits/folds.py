@@ -28,24 +28,14 @@ _ATTEMPTS = 25
 
 
 def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fold]:
-    """Draw ``k`` folds, ``repeats`` times; or hold out each site once.
+    """Draw ``k`` folds, ``repeats`` times; or hold out each site of the column ``site`` once.
 
-    The held-out parts of one repeat hold every row exactly once. From the rest of a fold a share
-    of ``section.val`` is drawn for validation, by the same unit (by group, where sites are held
-    out).
+    The held-out parts of one repeat hold every row exactly once. From the rest of a fold a share of
+    ``section.val`` is drawn for validation, by the same unit (by group, where sites are held out).
+    Folds are sorted by repeat and fold, or by the site's name.
 
-    Args:
-        samples: The table; with ``by`` of ``site``, sites are taken from its ``site`` column.
-        section: Protocol ``folds``; ``by`` names what is held out: groups, images or a site.
-        seed: The run's seed.
-
-    Returns:
-        k · repeats folds, sorted by repeat and fold; or one a site, sorted by its name.
-
-    Raises:
-        SplitError: A class has too few groups (images), or so few that repeats would be equal;
-            or the table's sites cannot be held out.
-        ValueError: The protocol is another.
+    Raises SplitError if a class has too few groups (images), or so few that repeats would be equal,
+    or the table's sites cannot be held out; ValueError for another protocol.
     """
     if section.protocol != "folds":
         raise ValueError(f"fold_samples draws folds, got the protocol {section.protocol!r}")

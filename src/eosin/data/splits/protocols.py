@@ -38,11 +38,8 @@ def report_split(
 ) -> SplitReport:
     """Compare the ``split`` column of ``samples`` with what was asked for.
 
-    Args:
-        samples: With a ``split`` column.
-        protocol: The protocol's name.
-        wanted: Wanted share of all images, 0–1, of each subset; None if there is none.
-        stratified: True if class shares were kept as well as possible.
+    ``wanted`` is the share of all images, 0–1, of each subset, None if there is none;
+    ``stratified`` is True if class shares were kept as well as possible.
     """
     splits = np.asarray(samples.frame["split"], dtype=object)
     parts = {
@@ -93,20 +90,12 @@ def pool_reports(folds: Sequence[Fold]) -> SplitReport:
 def split_samples(
     samples: Samples, section: SplitSection, seed: int
 ) -> tuple[Samples, SplitReport]:
-    """Divide samples into train, val and test.
+    """Divide samples into train, val and test by the protocol ``grouped``, ``image`` or ``column``.
 
-    Args:
-        samples: The table; groups are taken from its ``group`` column.
-        section: Protocol ``grouped``, ``image`` or ``column``; the unit that is divided.
-        seed: The run's seed; ``column`` needs it only to draw a validation subset.
-
-    Returns:
-        The samples in their order with a column ``split``, and what the groups allowed.
-
-    Raises:
-        SplitError: A class has too few groups (images) for every subset to hold it, or the table's
-            own ``split`` column cannot be used.
-        ValueError: The protocol is ``folds``.
+    ``column`` needs the seed only to draw a validation subset. Returns the samples in their order
+    with a column ``split``, and what the groups allowed. Raises SplitError if a class has too few
+    groups (images) for every subset to hold it, or the table's own ``split`` column cannot be used;
+    ValueError for the protocol ``folds``.
     """
     if section.protocol == "folds":
         raise ValueError("folds are drawn by fold_samples, not by split_samples")
@@ -164,15 +153,9 @@ def check_classes(
 ) -> None:
     """Check that each class has enough units for every subset to hold it.
 
-    Args:
-        samples: For names.
-        counts: Images of each class in each unit, shape (U, C).
-        by: The unit: ``group`` or ``image``.
-        folds: Number of folds; a single split by default.
-        parts: Subsets of a single split: train, val and test, or train and val of a column's train.
-
-    Raises:
-        SplitError: A class has too few; names it, what it has, what it needs, and the hint.
+    ``counts`` is the images of each class in each unit (a ``group`` or an ``image``), shape (U, C).
+    ``parts`` are the subsets of a single split: train, val and test, or train and val of a column's
+    train. Raises SplitError: names a class with too few, what it has, what it needs, and the hint.
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
     needed = parts if folds is None else max(folds, 4 if folds == 2 else 3)
@@ -204,15 +187,10 @@ def _hint(by: str, n_units: int, folds: int | None) -> str:
 
 
 def check_column(samples: Samples, *, draws_val: bool = False) -> None:
-    """Check that the table's own ``split`` column can be used.
+    """Check that the table's own ``split`` column can be used; with ``draws_val`` val may be absent.
 
-    Args:
-        samples: The table.
-        draws_val: True if a validation subset can be drawn from the training subset.
-
-    Raises:
-        SplitError: It is missing, has empty cells, lacks a subset, or its training subset lacks a
-            class.
+    Raises SplitError if it is missing, has empty cells, lacks a subset, or its training subset
+    lacks a class.
     """
     if "split" not in samples.frame:
         raise SplitError(
