@@ -187,7 +187,7 @@ def _hint(by: str, n_units: int, folds: int | None) -> str:
 
 
 def check_column(samples: Samples, *, draws_val: bool = False) -> None:
-    """Check that the table's own ``split`` column can be used; with ``draws_val`` val may be absent.
+    """Check that the table's own ``split`` column can be used; with ``draws_val`` without val.
 
     Raises SplitError if it is missing, has empty cells, lacks a subset, or its training subset
     lacks a class.
