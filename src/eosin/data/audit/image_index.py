@@ -150,8 +150,7 @@ def find_near_duplicates(
 def _apart(image_index: ImageIndex, pairs: IntArray, first: int | None) -> tuple[IntArray, bool]:
     """Return the pairs of images from different groups, and True if others were dropped.
 
-    A split by group keeps the images of one group together. Groups of two tables, which ``first``
-    separates, are unrelated.
+    Groups of two tables, which ``first`` separates, are unrelated.
     """
     if not image_index.groups or first is not None:
         return pairs, False

@@ -21,8 +21,6 @@ from eosin.data.audit.registration import (
 
 #: Rows and columns of a block: 4 MiB of distances, which fit the cache.
 _ROWS, _COLUMNS = 256, 4096
-
-
 #: Neighbours of each image that are compared.
 _NEIGHBOURS = 12
 #: Least correlation of the cells: a crop by 5 % of fine tissue leaves 0.57.
@@ -44,18 +42,10 @@ _CHUNK = 8192
 
 
 def find_neighbours(queries: FloatArray, among: FloatArray, k: int) -> IntArray:
-    """Return the nearest vectors of each query by Euclidean distance.
+    """Return the nearest vectors of each query by Euclidean distance; memory O(N), time O(M · N).
 
-    Memory is O(N), time O(M · N).
-
-    Args:
-        queries: float32, shape (M, D).
-        among: float32, shape (N, D).
-        k: Neighbours of each, at most N.
-
-    Returns:
-        Rows of ``among``, unordered, shape (M, min(k, N)); a query that is among them finds itself,
-        too.
+    From ``queries`` (M, D) and ``among`` (N, D), float32, to rows of ``among``, unordered, shape
+    (M, min(k, N)); a query that is among them finds itself, too.
     """
     k = min(k, len(among))
     centre = among.mean(axis=0) if len(among) else 0.0
@@ -90,15 +80,10 @@ def _search(block: FloatArray, among: FloatArray, halves: FloatArray, k: int) ->
 
 
 def find_pairs(vectors: FloatArray, k: int, first: int | None = None) -> IntArray:
-    """Return each vector with its nearest neighbours, each pair once, the smaller row first.
+    """Return vectors (N, D) with their k nearest neighbours, each pair once, the smaller row first.
 
-    Args:
-        vectors: float32, shape (N, D).
-        k: Neighbours of each.
-        first: If given, pair each of the others with its neighbours among the first so many.
-
-    Returns:
-        Rows, shape (P, 2), sorted.
+    With ``first``, each of the others is paired with its neighbours among the first so many.
+    Returns rows, shape (P, 2), sorted.
     """
     if first is None:
         found = find_neighbours(vectors, vectors, k + 1)
@@ -130,16 +115,11 @@ def find_textured(pictures: Image) -> tuple[IntArray, FloatArray]:
 def find_copies(
     pictures: Image, texture: FloatArray, first: int | None = None
 ) -> tuple[list[Found], IntArray]:
-    """Find pairs of thumbnails of one image.
+    """Find pairs of thumbnails, uint8 (N, 32, 32), of one image.
 
-    Args:
-        pictures: Thumbnails with texture, uint8, shape (N, 32, 32).
-        texture: Share of each that has texture, shape (N,).
-        first: If given, compare only the first so many with the others.
-
-    Returns:
-        The pairs; the uncertain ones, the likeliest first, shape (P, 2): none where all images are
-        similar.
+    ``texture`` is the share of each that has texture, shape (N,); with ``first``, only the first so
+    many are compared with the others. Returns the pairs; the uncertain ones, the likeliest first,
+    shape (P, 2): none where all images are similar.
     """
     nothing = np.zeros((0, 2), dtype=np.int64)
     if len(pictures) < 2:
@@ -191,12 +171,7 @@ def _halve(pictures: Image) -> Image:
 
 
 def find_limit(doubt: FloatArray, n_images: int) -> float:
-    """Return the largest distance of a copy: there must be a gap above it.
-
-    Args:
-        doubt: Distances of all aligned pairs.
-        n_images: Number of images in them.
-    """
+    """Return the largest ``doubt``, of all aligned pairs, of a copy: a gap must lie above it."""
     limit = _LARGEST_DOUBT
     while limit > _LEAST_DOUBT:
         n_sure = int((doubt <= limit).sum())

@@ -26,8 +26,6 @@ _FINE_PX, _COARSE_PX = 1.0, 3.0
 _PICTURES_AT_ONCE = 4096
 #: Image values that are converted to floats at once.
 _STRIP_VALUES = 4 << 20
-
-
 #: Names of the eight views of a thumbnail.
 VIEWS = (
     "",

@@ -28,20 +28,10 @@ _PNG_LEVEL = 1  # four times as fast as the default for a tenth more bytes
 def render_concentrations(
     patient: Patient, section: int, magnification: str, index: int, size_px: int
 ) -> Float32:
-    """Return the true stain concentrations behind :func:`render_patch`.
+    """Return the true stain concentrations behind :func:`render_patch`, haematoxylin and eosin.
 
-    Args:
-        patient: Simulated patient.
-        section: Slide of the patient, from 0.
-        magnification: One of the keys of ``FIELD_UM``.
-        index: Field, from 0.
-        size_px: Side of the image.
-
-    Returns:
-        Haematoxylin and eosin, shape (size_px, size_px, 2), 0 or more.
-
-    Raises:
-        DataError: An argument is outside its range.
+    ``section`` and ``index``, the field, count from 0; ``magnification`` is a key of ``FIELD_UM``.
+    Shape (size_px, size_px, 2), 0 or more. Raises DataError if an argument is outside its range.
     """
     mpp(magnification, size_px)  # raises if out of range
     if index < 0:
@@ -110,17 +100,10 @@ def simulate(options: PhantomOptions) -> Iterator[PhantomPatch]:
 def write_phantom(options: PhantomOptions, root: Path) -> pd.DataFrame:
     """Write the images as PNG under ``root``, each atomically.
 
-    Args:
-        options: Options of the phantom.
-        root: Folder for ``<label>/<patient>/<slide>-<magnification>-<index>.png``, made if missing.
-            Files of the same names are replaced.
-
-    Returns:
-        One row per image: path (relative to ``root``), label, patient, group, slide, magnification,
-            mpp; with several sites also site, with subtypes also subtype.
-
-    Raises:
-        OutputError: A file cannot be written.
+    Files of the same names are replaced. They lie in
+    ``<label>/<patient>/<slide>-<magnification>-<index>.png``. Returns one row per image: path
+    (relative to ``root``), label, patient, group, slide, magnification, mpp; with several sites
+    also site, with subtypes also subtype. Raises OutputError if a file cannot be written.
     """
     rows = []
     with progress_bar("Simulating patches") as advance:

@@ -20,8 +20,6 @@ _CLEFT_UM = 34.0
 _TEAR_UM = 9.0
 _FAT_RADIUS_UM = (14.0, 26.0)
 _MEMBRANE_UM = 1.5
-
-
 _SEVERITY_WOBBLE = 0.15  # from image to image of one patient
 _FROND_UM = 26.0
 _POOL_UM = 45.0

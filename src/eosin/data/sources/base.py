@@ -23,8 +23,6 @@ from eosin.images.references import describe_left_out
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
-
-
 #: Names of folders without a class: parts and magnifications.
 _NEUTRAL = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|fold[ _-]?\d+|\d+x?", re.IGNORECASE)
 

@@ -35,8 +35,6 @@ _NAME = re.compile(
     r"-(?P<magnification>\d+)-(?P<sequence>\d+)(?:\.[A-Za-z0-9]+)?",
     re.ASCII,
 )
-
-
 _CLASSES = {"B": "benign", "M": "malignant"}
 _SUBTYPES = {
     "A": "adenosis",
@@ -159,7 +157,6 @@ def _size(path: Path) -> tuple[int, int] | None:
 _HOMEPAGE = (
     "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
 )
-
 
 register(
     DataSetFacts(

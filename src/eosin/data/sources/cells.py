@@ -122,7 +122,6 @@ _FOLDER = "https://data.broadinstitute.org/bbbc/BBBC021"
 _PLATE = "BBBC021_v1_images_Week1_22123.zip"
 _TABLES = ("BBBC021_v1_image.csv", "BBBC021_v1_compound.csv", "BBBC021_v1_moa.csv")
 
-
 register(
     DataSetFacts(
         name="cells",

@@ -76,7 +76,6 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
 
 _HOMEPAGE = "http://www.andrewjanowczyk.com/use-case-6-invasive-ductal-carcinoma-idc-segmentation/"
 
-
 register(
     DataSetFacts(
         name="idc",

@@ -110,7 +110,6 @@ def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
 
 _HOMEPAGE = "https://github.com/tampapath/lung_colon_image_set"
 
-
 register(
     DataSetFacts(
         name="lc25000",

@@ -103,7 +103,6 @@ _PUBLISHED = {
     ),
 }
 
-
 register(
     DataSetFacts(
         name="mnist",

@@ -58,7 +58,6 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
 
 _HOMEPAGE = "https://doi.org/10.1371/journal.pone.0213626"
 
-
 register(
     DataSetFacts(
         name="oei",

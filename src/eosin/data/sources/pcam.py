@@ -328,7 +328,6 @@ def _notes(root: Path, table: Any) -> list[str]:
 
 _KAGGLE = "https://www.kaggle.com/c/histopathologic-cancer-detection"
 
-
 register(
     DataSetFacts(
         name="pcam_kaggle",
