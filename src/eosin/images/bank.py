@@ -196,12 +196,9 @@ def load_bank(
     hashes = {
         cell: FileHash(entry.content, entry.pixels, entry.reason) for cell, entry in found.items()
     }
-    bank = ImageBank(store, rows, _without_stain(preprocessing), samples, private)
+    unstained = preprocessing.model_copy(update={"stain": None})
+    bank = ImageBank(store, rows, unstained, samples, private)
     return bank.reading(preprocessing), FileHashes(hashes)
-
-
-def _without_stain(preprocessing: Preprocessing) -> Preprocessing:
-    return preprocessing.model_copy(update={"stain": None})
 
 
 def _settings(preprocessing: Preprocessing) -> StoreSettings:

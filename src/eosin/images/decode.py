@@ -253,19 +253,13 @@ def _check_layout(path: Path, image: PillowImage.Image) -> None:
             )
     elif image.format == "TIFF":
         tags = getattr(image, "tag_v2", {})
-        check_tiles(path, (image.height, image.width), _tile_shape(tags), _count_tiles(tags))
+        tile = int(tags.get(_TILE_LENGTH, 1)), int(tags.get(_TILE_WIDTH, 1))
+        n_tiles = max(len(tags.get(tag, ())) for tag in (_STRIP_OFFSETS, _TILE_OFFSETS))
+        check_tiles(path, (image.height, image.width), tile, n_tiles)
     elif image.format == "JPEG" and "progressive" in image.info:
         n_scans = read_file(path).count(_SCAN)
         if n_scans * n_pixels > _MAX_SCANNED_PX:
             raise ImageError(f"{path} stores its pixels in {n_scans} scans, which take too long")
-
-
-def _tile_shape(tags: Any) -> tuple[int, int]:
-    return int(tags.get(_TILE_LENGTH, 1)), int(tags.get(_TILE_WIDTH, 1))
-
-
-def _count_tiles(tags: Any) -> int:
-    return max(len(tags.get(tag, ())) for tag in (_STRIP_OFFSETS, _TILE_OFFSETS))
 
 
 def _check(path: Path, image: PillowImage.Image) -> None:

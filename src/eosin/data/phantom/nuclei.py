@@ -38,11 +38,6 @@ class Nuclei:
         """Return the nuclei that a mask (N,) or an index selects."""
         return Nuclei(*(getattr(self, field.name)[mask] for field in fields(self)))
 
-    @property
-    def area_um2(self) -> Floats:
-        """Areas in µm², shape (N,)."""
-        return np.pi * self.long * self.short
-
 
 def join(parts: list[Nuclei]) -> Nuclei:
     """Concatenate several populations, in their order."""

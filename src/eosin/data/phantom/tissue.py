@@ -9,10 +9,9 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from eosin.data.phantom import epithelium as cells
-from eosin.data.phantom import tissue as stroma
 from eosin.data.phantom.epithelium import Glands, draw_glands, paint_glands
 from eosin.data.phantom.fields import Float32, Floats, Grid, SmoothField, sample_fibres
-from eosin.data.phantom.morphology import TWEAKS, Morphology, interpolate, malignancy
+from eosin.data.phantom.morphology import Morphology, interpolate, malignancy, tweak
 from eosin.data.phantom.nuclei import Nuclei, join, stamp
 from eosin.data.phantom.patients import Habit, Patient
 
@@ -110,7 +109,7 @@ def draw_morphology(patient: Patient, rng: np.random.Generator) -> tuple[Morphol
     level = malignancy(patient.severity + _SEVERITY_WOBBLE * rng.standard_normal())
     tissue = interpolate(level)
     if patient.subtype:
-        tissue = TWEAKS[patient.subtype](tissue)
+        tissue = tweak(tissue, patient.subtype)
     habit = patient.habit
     chance = np.exp(np.array([0.05, 0.06, 0.30, 0.10, 0.20]) * rng.standard_normal(5))
     tissue = replace(
@@ -133,7 +132,7 @@ def concentration_map(patient: Patient, grid: Grid, rng: np.random.Generator) ->
     """
     tissue, level = draw_morphology(patient, rng)
     angle = float(rng.uniform(0, np.pi))
-    fibres = stroma.draw_fibres(patient.habit, grid, angle, rng)
+    fibres = draw_fibres(patient.habit, grid, angle, rng)
     unevenness = SmoothField.draw(rng, 60.0, waves=8).on(grid)
     thickness = np.exp(0.10 * unevenness + 0.05 * rng.standard_normal())
     canvas, lining = _grow(patient.habit, tissue, level, grid, rng)
@@ -153,15 +152,15 @@ def _grow(
     richness = habit.glandularity * float(np.exp(0.25 * rng.standard_normal()))
     glands = draw_glands(rng, tissue, grid.field_um, richness)
     epithelium, lumen, secretion = paint_glands(glands, grid)
-    gaps = stroma.draw_gaps(habit, tissue, grid, rng)
+    gaps = draw_gaps(habit, tissue, grid, rng)
     mucin = np.zeros_like(epithelium)
     if tissue.mucin > 0:
-        mucin = stroma.level_set(SmoothField.draw(rng, _POOL_UM), grid, tissue.mucin)
+        mucin = level_set(SmoothField.draw(rng, _POOL_UM), grid, tissue.mucin)
     places = cells.lattice_places(rng, tissue, grid.field_um)
     solid = np.zeros(len(places[0]), dtype=bool)
     if tissue.sheet > 0.01:
         nests = SmoothField.draw(rng, tissue.nest_um * 1.6)
-        epithelium = np.maximum(epithelium, stroma.level_set(nests, grid, tissue.sheet))
+        epithelium = np.maximum(epithelium, level_set(nests, grid, tissue.sheet))
         solid |= nests.at(*places) > ndtri(1 - tissue.sheet)
     if tissue.fronds > 0:
         fronds, between, inside = _fronds(tissue, grid, places, rng)
@@ -200,7 +199,7 @@ def _fronds(
     ridge = np.abs(field.on(grid))
     slope = np.float32(8.0 / grid.softness_um)
     frond = np.clip((np.float32(half) - ridge) * slope + np.float32(0.5), 0, 1)
-    # A thin fibrovascular core stays stroma.
+    # A thin fibrovascular core stays
     core = np.clip((ridge - np.float32(0.12)) * slope + np.float32(0.5), 0, 1)
     value = np.abs(field.at(*places))
     return frond * core, 1 - frond, (value < half * 0.95) & (value > 0.16)

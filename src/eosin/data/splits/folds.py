@@ -19,6 +19,7 @@ from eosin.data.splits.protocols import (
     check_classes,
     check_division,
     check_sites,
+    divide_rows,
     report_split,
 )
 from eosin.recipe.data import SplitSection
@@ -145,18 +146,9 @@ def _hold_out_sites(samples: Samples, section: SplitSection, seed: int) -> list[
     for number, site in enumerate(sorted(set(sites))):
         is_held_out = sites == site
         rest = replace(samples.where(~is_held_out), name=f"{samples.name} without site {site!r}")
-        units = find_units(rest, "group")
-        check_classes(rest, units.counts, units.by, parts=2)
-        inner = units.divide(
-            np.arange(len(units.counts)),
-            (1.0 - section.val, section.val),
-            generator(seed, "folds", "site", site),
-            stratify=section.stratify,
-        )
-        if inner is None:
-            raise check_division(rest, units.counts, "train and val each")
+        shares, rng = (1.0 - section.val, section.val), generator(seed, "folds", "site", site)
         parts: IntArray = np.full(len(samples), SPLITS.index("test"))
-        parts[~is_held_out] = inner[units.of_row]
+        parts[~is_held_out] = divide_rows(rest, "group", shares, rng, stratify=section.stratify)
         folds.append(_make_fold(samples, section, 0, number, parts, site=site))
     return folds
 

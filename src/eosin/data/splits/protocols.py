@@ -101,18 +101,10 @@ def split_samples(
         raise ValueError("folds are drawn by fold_samples, not by split_samples")
     if section.protocol == "column":
         return _use_column(samples, section, seed)
-    units = find_units(samples, section.unit)
-    check_classes(samples, units.counts, units.by)
     shares = (section.train, section.val, section.test)
-    parts = units.divide(
-        np.arange(len(units.counts)),
-        shares,
-        generator(seed, "split", section.protocol),
-        stratify=section.stratify,
-    )
-    if parts is None:
-        raise check_division(samples, units.counts, "train, val and test each")
-    divided = with_columns(samples, split=np.array(SPLITS, dtype=object)[parts][units.of_row])
+    rng = generator(seed, "split", section.protocol)
+    parts = divide_rows(samples, section.unit, shares, rng, stratify=section.stratify)
+    divided = with_columns(samples, split=np.array(SPLITS, dtype=object)[parts])
     wanted = dict(zip(SPLITS, shares, strict=True))
     return divided, report_split(divided, section.protocol, wanted, stratified=section.stratify)
 
@@ -126,21 +118,30 @@ def _use_column(samples: Samples, section: SplitSection, seed: int) -> tuple[Sam
     splits = np.array(samples.frame["split"], dtype=object)
     in_train = splits == "train"
     train = samples.where(in_train)
-    units = find_units(train, section.unit)
-    check_classes(train, units.counts, units.by, parts=2)
-    parts = units.divide(
-        np.arange(len(units.counts)),
-        (1.0 - section.val, section.val),
-        generator(seed, "split", "column"),
-        stratify=section.stratify,
-    )
-    if parts is None:
-        raise check_division(train, units.counts, "train and val each")
-    splits[in_train] = np.array(SPLITS[:2], dtype=object)[parts][units.of_row]
+    shares, rng = (1.0 - section.val, section.val), generator(seed, "split", "column")
+    parts = divide_rows(train, section.unit, shares, rng, stratify=section.stratify)
+    splits[in_train] = np.array(SPLITS, dtype=object)[parts]
     divided = with_columns(samples, split=splits)
     share = float(in_train.mean())
     wanted = {"train": (1.0 - section.val) * share, "val": section.val * share, "test": None}
     return divided, report_split(divided, "column", wanted, stratified=section.stratify)
+
+
+def divide_rows(
+    samples: Samples,
+    by: str,
+    shares: tuple[float, ...],
+    rng: np.random.Generator,
+    *,
+    stratify: bool,
+) -> IntArray:
+    """Return the subset of each row, an index into the first of ``SPLITS``; raises SplitError."""
+    units = find_units(samples, by)
+    check_classes(samples, units.counts, by, parts=len(shares))
+    parts = units.divide(np.arange(len(units.counts)), shares, rng, stratify=stratify)
+    if parts is None:
+        raise check_division(samples, units.counts, f"{listing(SPLITS[: len(shares)])} each")
+    return parts[units.of_row]
 
 
 def check_classes(
