@@ -65,5 +65,10 @@ def _describe(device: str) -> str:
 
 def seed_torch(seed: int, *keys: str | int) -> None:
     """Seed torch's global generators for one named use of the run's seed."""
-    # torch's generators take 64 bits, CUDA's included.
-    torch.manual_seed(derive_seed(seed, *keys))
+    derived = derive_seed(seed, *keys)
+    # torch.manual_seed asks every kind of device that there might be: half a millisecond a step.
+    torch.default_generator.manual_seed(derived)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(derived)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(derived)

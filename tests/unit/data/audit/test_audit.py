@@ -303,7 +303,7 @@ class TestFiles:
         Image.open(images / "0.png").save(images / "again.bmp")
         finding = only(audited(rows_of("train/0.png", "val/again.bmp"), images))
         assert (finding.kind, finding.severity) == ("identical_pixels", "leak")
-        assert "exactly the same pixels in different files: 0.png = again.bmp" in finding.message
+        assert "0.png = again.bmp" in finding.message
 
     def test_without_hashes_copies_go_unseen(self, images):
         (images / "copy.png").write_bytes((images / "0.png").read_bytes())
