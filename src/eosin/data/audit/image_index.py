@@ -20,8 +20,13 @@ from scipy.cluster.hierarchy import DisjointSet
 from eosin.core.progress import LEAST_LOGGED_S, progress_bar
 from eosin.core.text import approximate_time
 from eosin.core.types import FloatArray, Image, IntArray, Pixels
-from eosin.data.audit.near_duplicates import Found, find_copies, find_pairs, find_textured
-from eosin.data.audit.registration import SKETCH_PX
+from eosin.data.audit.near_duplicates import (
+    SKETCH_PX,
+    Found,
+    find_copies,
+    find_pairs,
+    find_textured,
+)
 
 if TYPE_CHECKING:
     from eosin.data.audit.geometry import Geometry
