@@ -92,11 +92,7 @@ def read_external(
     return replace(samples, frame=frame, class_names=info.class_names, positive=info.positive)
 
 
-def _map_labels(
-    samples: Samples,
-    info: ModelInfo,
-    labels: dict[str, str],
-) -> Samples:
+def _map_labels(samples: Samples, info: ModelInfo, labels: dict[str, str]) -> Samples:
     given = samples.frame["label"]
     known = sorted(set(given))
     _check_map(labels, known, info.class_names)

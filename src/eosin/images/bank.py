@@ -69,21 +69,14 @@ class StoredImages:
 
 @dataclass(frozen=True, eq=False)
 class ImageBank:
-    """Decoded and resized images, addressed by the manifest's path.
-
-    Attributes:
-        store: Where they are stored.
-        rows: Row of each image's path in the store.
-        preprocessing: How they were read; window and stain reference are fitted on a split's
-            training subset.
-        samples: All of them, with their slides and patients.
-        private: The folder of a store that is removed when the process ends.
-    """
+    """Decoded and resized images, addressed by the manifest's path."""
 
     store: Store
-    rows: dict[str, int]
+    rows: dict[str, int]  # of each image's path, in the store
+    #: How they were read; window and stain reference are fitted on a split's training subset.
     preprocessing: Preprocessing
-    samples: Samples
+    samples: Samples  # all of them, with their slides and patients
+    #: The folder of a store that is removed when the process ends.
     private: Any = field(default=None, repr=False)
 
     @property
@@ -164,10 +157,7 @@ def _percentile(counts: IntArray, percent: float) -> float:
 
 
 def load_bank(
-    samples: Samples,
-    preprocessing: Preprocessing,
-    *,
-    keep: bool = True,
+    samples: Samples, preprocessing: Preprocessing, *, keep: bool = True
 ) -> tuple[ImageBank, FileHashes]:
     """Read every image of a table that is not in the cache yet.
 

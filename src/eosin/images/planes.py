@@ -31,11 +31,7 @@ _PIXELS = re.compile(r"<(?:\w+:)?Pixels\b.*?</(?:\w+:)?Pixels>", re.DOTALL)
 _CHANNEL = re.compile(r"<(?:\w+:)?Channel\b([^>]*)>")
 _FILE_NAME = re.compile(r"""\bFileName=(["'])(.*?)\1""")
 _NAME = re.compile(r"""\bName=(["'])(.*?)\1""")
-_LAB = (
-    tifffile.PHOTOMETRIC.CIELAB,
-    tifffile.PHOTOMETRIC.ICCLAB,
-    tifffile.PHOTOMETRIC.ITULAB,
-)
+_LAB = (tifffile.PHOTOMETRIC.CIELAB, tifffile.PHOTOMETRIC.ICCLAB, tifffile.PHOTOMETRIC.ITULAB)
 #: Tifffile's axes that can be channels: channel, sample, sequence, unknown.
 _CHANNEL_AXES = frozenset("CSIQ")
 

@@ -41,25 +41,15 @@ _COLOURS = (
 
 
 def make_preprocessing(
-    style: Style,
-    input_px: int,
-    *,
-    channels: Sequence[str] = _RGB,
-    planes: Planes | None = None,
+    style: Style, input_px: int, *, channels: Sequence[str] = _RGB, planes: Planes | None = None
 ) -> Preprocessing:
-    """Build the preprocessing of a named style.
+    """Build the preprocessing of a named style, for inputs of ``input_px`` × ``input_px``.
 
-    Args:
-        style: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
-            mean and standard deviation; for fluorescence the average of its three channels) or
-            ``caffe`` (BGR minus ImageNet's means, as Keras' VGG16 and as P3 prepares the light
-            CNN's input; brightfield only).
-        input_px: Height and width of the network's input.
-        channels: Names of the input channels.
-        planes: Their positions in a fluorescence file; None for brightfield.
-
-    Raises:
-        ValueError: The style is ``caffe`` and the channels are not RGB.
+    Styles are ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
+    mean and standard deviation; for fluorescence the average of its three channels) and ``caffe``
+    (BGR minus ImageNet's means, as Keras' VGG16 and as P3 prepares the light CNN's input;
+    brightfield only, otherwise a ValueError). ``planes`` are the positions of the channels in a
+    fluorescence file; None for brightfield.
     """
     size = (input_px, input_px)
     if style == "caffe":
@@ -72,12 +62,7 @@ def make_preprocessing(
     if style == "imagenet" and planes is None:
         mean, std = _IMAGENET
     return Preprocessing(
-        input_px=size,
-        channels=tuple(channels),
-        planes=planes,
-        scale=1 / 255,
-        mean=mean,
-        std=std,
+        input_px=size, channels=tuple(channels), planes=planes, scale=1 / 255, mean=mean, std=std
     )
 
 

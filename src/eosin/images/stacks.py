@@ -123,7 +123,7 @@ def _check_stacks(samples: Samples, magnifications: Sequence[str]) -> None:
     ):
         raise ManifestError(
             f"{samples.name}: its rows are stacks of other magnifications than "
-            f"{', '.join(magnifications)}",
+            f"{', '.join(magnifications)}"
         )
 
 

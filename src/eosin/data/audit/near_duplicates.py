@@ -125,11 +125,11 @@ def find_pairs(vectors: FloatArray, k: int, first: int | None = None) -> IntArra
     return np.unique(pairs, axis=0)
 
 
-class Found(NamedTuple):
+class Link(NamedTuple):
     """A matching pair of rows."""
 
-    a: int  # the smaller row
-    b: int  # the larger row
+    a: int
+    b: int
     score: float  # similarity, up to 1
     how: str  # how the two differ, in words
 
@@ -143,7 +143,7 @@ def find_textured(pictures: Image) -> tuple[IntArray, FloatArray]:
 
 def find_copies(
     pictures: Image, texture: FloatArray, first: int | None = None
-) -> tuple[list[Found], IntArray]:
+) -> tuple[list[Link], IntArray]:
     """Find pairs of thumbnails, uint8 (N, 32, 32), of one image.
 
     ``texture`` is the share of each that has texture, shape (N,); with ``first``, only the first so
@@ -162,7 +162,7 @@ def find_copies(
     doubt = (1 - laid.score) / texture[pairs].min(axis=1)
     limit = find_limit(doubt, len(pictures))
     found = [
-        Found(int(pairs[row, 0]), int(pairs[row, 1]), float(laid.score[row]), _describe(laid, row))
+        Link(int(pairs[row, 0]), int(pairs[row, 1]), float(laid.score[row]), _describe(laid, row))
         for row in np.flatnonzero(doubt <= limit)
     ]
     again = np.flatnonzero((doubt > limit) & (doubt <= _AGAIN * limit))

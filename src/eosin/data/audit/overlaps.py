@@ -11,6 +11,7 @@ from typing import NamedTuple
 from scipy.cluster.hierarchy import DisjointSet
 
 from eosin.core.text import quantity, spelling_key
+from eosin.data.audit.near_duplicates import Link
 
 #: A pair of subsets; equal for what is shared inside one.
 PartPair = tuple[str | None, str | None]
@@ -83,15 +84,6 @@ def _example(
         if differ[row] != differ[first_b]:
             return row, first_b
     return None
-
-
-class Link(NamedTuple):
-    """Match between two rows; see :class:`~eosin.data.audit.image_index.Match`."""
-
-    a: int
-    b: int
-    score: float
-    how: str
 
 
 def group_near_duplicates(

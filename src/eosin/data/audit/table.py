@@ -14,8 +14,8 @@ from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
 from eosin.core.types import SPLITS, ImageReference, Samples, parts_of
 from eosin.data.audit.image_index import NearDuplicates
+from eosin.data.audit.near_duplicates import Link
 from eosin.data.audit.overlaps import (
-    Link,
     Overlap,
     PartPair,
     describe_spellings,

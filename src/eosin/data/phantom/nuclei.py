@@ -73,12 +73,7 @@ def stamp(nuclei: Nuclei, grid: Grid) -> tuple[Float32, Float32]:
     return cover.reshape(size_px, size_px), density.reshape(size_px, size_px)
 
 
-def _stamp_bucket(
-    nuclei: Nuclei,
-    half: int,
-    grid: Grid,
-    canvas: tuple[Float32, Float32],
-) -> None:
+def _stamp_bucket(nuclei: Nuclei, half: int, grid: Grid, canvas: tuple[Float32, Float32]) -> None:
     """Draw nuclei of similar size through windows of (2 · half + 1)² px."""
     size_px, mpp = grid.size_px, grid.mpp
     step = np.arange(-half, half + 1)

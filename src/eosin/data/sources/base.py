@@ -64,20 +64,14 @@ class DataSetFacts:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A registered data set.
-
-    Attributes:
-        facts: Its declared facts.
-        collect: From its root folder and its options to a manifest table (see
-            :mod:`eosin.artifacts.manifest`), paths relative to the root. Oddities that are no
-            errors are sentences under ``table.attrs[NOTES]``, with the files that the walk left
-            out.
-        needs_root: True if it reads a folder that the user has; the phantom makes its own.
-    """
+    """A registered data set."""
 
     facts: DataSetFacts
+    #: From its root folder and its options to a manifest table (see
+    #: :mod:`eosin.artifacts.manifest`), paths relative to the root. Oddities that are no errors
+    #: are sentences under ``table.attrs[NOTES]``, with the files that the walk left out.
     collect: Callable[[Path, Mapping[str, Any]], Any]
-    needs_root: bool = True
+    needs_root: bool = True  # False for the phantom, which makes its own folder
 
 
 DATASETS: Registry[DataSet] = Registry("data set")

@@ -152,10 +152,7 @@ def _are_patients(names: Sequence[str]) -> bool:
 
 register(
     DataSetFacts(
-        name="folder",
-        title="Images in one folder a class",
-        licence="unknown",
-        citation="none",
+        name="folder", title="Images in one folder a class", licence="unknown", citation="none"
     ),
     collect_folder,
 )

@@ -16,13 +16,7 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.data.download.source import Source
-from eosin.data.sources.base import (
-    NOTES,
-    DataSetFacts,
-    check_options,
-    note_counts,
-    register,
-)
+from eosin.data.sources.base import NOTES, DataSetFacts, check_options, note_counts, register
 from eosin.images.references import list_files
 
 CLASSES = ("MCF-10A", "MCF-7", "MDA-MB-231")

@@ -79,12 +79,7 @@ def _key(arrays: list[IntArray]) -> str:
 
 
 def _draw_repeat(
-    samples: Samples,
-    units: Units,
-    section: SplitSection,
-    seed: int,
-    repeat: int,
-    seen: set[str],
+    samples: Samples, units: Units, section: SplitSection, seed: int, repeat: int, seen: set[str]
 ) -> _Drawing:
     """Draw folds that no earlier repeat had; if groups leave none, other validation subsets."""
     fallback = None
@@ -163,10 +158,7 @@ def _make_fold(
     site: str | None = None,
 ) -> Fold:
     divided = with_columns(
-        samples,
-        split=np.array(SPLITS, dtype=object)[parts],
-        repeat=str(repeat),
-        fold=str(fold),
+        samples, split=np.array(SPLITS, dtype=object)[parts], repeat=str(repeat), fold=str(fold)
     )
     rest = 1.0 - float((parts == SPLITS.index("test")).mean())
     wanted = {

@@ -178,11 +178,7 @@ def _find_mended(
 
 
 def _read_missing(
-    writer: StoreWriter,
-    request: Request,
-    mended: Iterable[Key],
-    decode: Decode,
-    fit: Fit,
+    writer: StoreWriter, request: Request, mended: Iterable[Key], decode: Decode, fit: Fit
 ) -> dict[Key, Entry]:
     """Read missing images, except those that another process has read meanwhile."""
     found, todo = request.look_up(writer.index)

@@ -182,11 +182,7 @@ class StoreWriter:
     """
 
     def __init__(
-        self,
-        folder: StoreFolder,
-        settings: StoreSettings,
-        root: str,
-        flush_s: float | None = None,
+        self, folder: StoreFolder, settings: StoreSettings, root: str, flush_s: float | None = None
     ) -> None:
         self.folder = folder
         self.settings = settings
