@@ -141,13 +141,13 @@ def tiny_phantom(once, tiny_values):
 @pytest.fixture(scope="session")
 def tiny_run(once, tiny_values):
     """Return the run folder of a light CNN trained for two epochs; copy it before changing it."""
-    return _tiny(once, tiny_values) / "run"
+    return _tiny(once, tiny_values) / "tiny"
 
 
 def _tiny(once, tiny_values):
     def fill(folder):
         recipe = recipe_from_dict(tiny_values(folder / "phantom"))
-        eosin.train(recipe, output=folder / "run")
+        eosin.train(recipe, output=folder / "tiny")
 
     return once("tiny", fill)
 
@@ -158,7 +158,7 @@ def run_of(once):
 
     def train(kind):
         images = once("images", write_images)
-        name = kind.replace(" ", "-")
+        name = "run-" + kind.replace(" ", "-")
         return once(name, lambda folder: train_kind(kind, images, folder)) / "run"
 
     return train

@@ -8,8 +8,6 @@ import pytest
 TESTS = Path(__file__).parents[1]
 #: Of other packages, which have no public name for it.
 FOREIGN = frozenset({"_BatchNorm"})
-#: Goes with the module that it is a part of.
-PENDING = frozenset({"unit/training/test_module.py"})
 
 
 def is_private(name):
@@ -61,7 +59,6 @@ def test_no_test_uses_a_private_name():
     found = [
         f"{path.relative_to(TESTS)}:{line}: {text}"
         for path in sorted(TESTS.rglob("*.py"))
-        if path.relative_to(TESTS).as_posix() not in PENDING
         for line, text in find_private(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert found == []

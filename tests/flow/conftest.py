@@ -96,14 +96,14 @@ def model(tiny_run, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def folds_run(tmp_path_factory, tiny_values, tiny_phantom, tiny_run):
+def folds_run(once, tiny_values, tiny_phantom):
     """Return a run with two folds; copy it before changing it."""
     values = tiny_values(tiny_phantom)
     values["data"] = {**values["data"], "split": {"protocol": "folds", "k": 2, "val": 0.4}}
     # So large that the two patients of a class in the other fold suffice to fit abstention.
     values["evaluate"] = {**values["evaluate"], "alpha": 0.45}
-    output = tmp_path_factory.mktemp("runs") / "folds"
-    return eosin.train(recipe_from_dict(values), output=output).run
+    recipe = recipe_from_dict(values)
+    return once("folds", lambda folder: eosin.train(recipe, output=folder / "folds")) / "folds"
 
 
 @contextmanager

@@ -92,7 +92,8 @@ def test_a_run_on_features_is_a_run_like_any_other(embedding_run, table_folder):
     assert list((embedding_run / "samples").glob("example-*.jpg"))
     skipped = pd.read_csv(embedding_run / "skipped.csv")
     assert [path[-7:] for path in skipped["path"]] == ["0-0.png", "0-1.png"]
-    assert set(skipped["reason"]) == {"features.parquet has no row for it"}
+    (reason,) = set(skipped["reason"])
+    assert "features.parquet" in reason
 
 
 def test_the_run_judges_and_predicts(embedding_run, table_folder, command, tmp_path):

@@ -1,6 +1,7 @@
 """``evaluate``, ``predict`` and ``report`` on folders that do and do not fit."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -14,30 +15,47 @@ from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.predictions import read_predictions
 
 WITHOUT_TORCH = """
-import sys
-for name in ("torch", "torchvision", "timm", "onnx"):
-    sys.modules[name] = None
+import json, sys
+from importlib.machinery import PathFinder
+
+class Without:  # as if they were not installed
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in "torch torchvision timm onnx sklearn".split():
+            return None
+        return PathFinder.find_spec(name, path, target)
+
+sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
 from eosin.__main__ import call
-run, work = sys.argv[1:]
-statuses = [
-    call(["evaluate", run, "-o", f"{work}/judged"], debug=True),
-    call(["predict", run, f"{run}/samples", "-o", f"{work}/preds.csv"], debug=True),
-    call(["report", run], debug=True),
-    call(["data", "audit", f"{run}/manifest.csv"], debug=True),
-]
-assert statuses == [0] * 4, statuses
-sys.exit(call(["train", f"{run}/recipe.toml"], debug=False))
+for line in json.loads(sys.argv[1]):
+    print("status", call(line))
 """
 
 
-def test_a_hospital_without_pytorch(process, tiny_run, tmp_path):
+def test_a_hospital_without_pytorch(process, tiny_run, tiny_phantom, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     manifest = pd.read_csv(run / "manifest.csv", dtype=str, keep_default_na=False)
     manifest["path"] = [str((tiny_run / path).resolve()) for path in manifest["path"]]
     manifest.to_csv(run / "manifest.csv", index=False)
     list_run_files(RunFolder(run))
-    result = process(WITHOUT_TORCH, run, tmp_path)
-    assert result.status == 1
+    lines = (
+        (["evaluate", run, "-o", tmp_path / "judged"], "0", "metrics"),
+        (["predict", run, tiny_phantom / "benign"], "0", "prob_malignant"),
+        (["report", run], "0", "report.html"),
+        (["data", "audit", run / "manifest.csv"], "0", "60 images"),
+        (["data", "check", tiny_phantom], "0", "60 images, 0 unreadable"),
+        (["data", "list"], "0", "breakhis"),
+        (["doctor"], "1", "torch"),
+        (["train", run / "recipe.toml"], "1", ""),
+    )
+    result = process(
+        WITHOUT_TORCH, json.dumps([[str(word) for word in line] for line, *_ in lines])
+    )
+    assert "internal error" not in result.err
+    printed = re.split(r"^status (\d)\n", result.out, flags=re.MULTILINE)
+    assert [status for _, status, _ in lines] == printed[1::2], result.err
+    for (line, _, text), out in zip(lines, printed[::2], strict=False):
+        assert text in out, line
     assert tells(result.err.splitlines()[-1], "eosin", "PyTorch", "pip install 'eosin[train]'")
     assert (
         read_metrics(tmp_path / "judged" / "metrics.json")["test"]

@@ -259,6 +259,16 @@ def test_a_name_in_the_weights_keeps_the_copy_back(run, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+def test_two_protocols_leave_together(command, protocols, tmp_path):
+    people = set(read(protocols / "strict" / "manifest.csv")["patient"])
+    result = command("report", protocols, "--pseudonymise", "-o", tmp_path / "copy")
+    assert result.status == 0, result.err
+    pages = {name for name in files(tmp_path / "copy") if name.endswith("report.html")}
+    assert pages == {"report.html", "strict/report.html", "as-published/report.html"}
+    for patient in people:
+        assert holding(tmp_path / "copy", patient.encode()) == []
+
+
 def test_a_compared_run_may_be_called_like_a_patient(command, tiny_run, tmp_path):
     rows = read(tiny_run / "manifest.csv")
     # Of no image that is compared.

@@ -358,7 +358,7 @@ class TestColumn:
 
     def test_a_val_that_cannot_be_drawn_says_how_many_groups_are_needed(self):
         samples = self.column_table(["train", "test", "test", "train"])
-        with pytest.raises(SplitError, match="2 are needed: train and val must each hold one"):
+        with pytest.raises(SplitError, match="2 are needed"):
             split_samples(samples, COLUMN, 0)
 
     def test_missing_test(self):
@@ -366,7 +366,7 @@ class TestColumn:
             split_samples(self.column_table(["train", "val", "val"]), COLUMN, 0)
 
     def test_train_without_a_class(self):
-        with pytest.raises(SplitError, match="marked train hold no image of the class 'b'"):
+        with pytest.raises(SplitError, match="no image of the class 'b'"):
             split_samples(self.column_table(["train", "val", "test", "test"]), COLUMN, 0)
 
 
@@ -514,7 +514,7 @@ class TestSites:
         samples = self.table(["north", "south"])
         frame = samples.frame[(samples.frame["site"] == "north") | (samples.frame["label"] == "a")]
         only = replace(samples, frame=frame.reset_index(drop=True))
-        with pytest.raises(SplitError, match="table without site 'north': the class 'b' has 0"):
+        with pytest.raises(SplitError, match="site 'north': the class 'b' has 0"):
             fold_samples(only, self.SECTION, 0)
         third = self.table(["third"]).frame
         whole = replace(samples, frame=pd.concat([only.frame, third], ignore_index=True))

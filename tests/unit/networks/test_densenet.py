@@ -147,5 +147,5 @@ def test_the_dropout_is_p4_s_and_can_be_given(name):
     assert [m.p for m in network.head.modules() if isinstance(m, nn.Dropout)] == [0.25]
     network = build_network(name, num_classes=2, input_px=64, arguments={"head_dropout": 0.5})
     assert network.head[0].p == 0.5
-    with pytest.raises(RecipeError, match="head_dropout' must be at least 0 and below 1"):
+    with pytest.raises(RecipeError, match="head_dropout' must be at least 0"):
         build_network(name, num_classes=2, input_px=64, arguments={"head_dropout": 1.0})

@@ -348,7 +348,7 @@ def test_a_failed_download_is_one_line(monkeypatch, error):
 
 def test_a_network_of_which_nobody_has_weights_says_so():
     spec = NETWORKS.get("light_cnn")
-    with pytest.raises(RecipeError, match="there are no ImageNet weights for light_cnn"):
+    with pytest.raises(RecipeError, match="ImageNet weights for light_cnn"):
         load_pretrained(build(spec), spec, "imagenet")
 
 

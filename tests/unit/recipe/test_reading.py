@@ -4,6 +4,7 @@ import pytest
 import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.facts import tells
 
 from eosin.core.errors import RecipeError
 from eosin.recipe import read_recipe, recipe_from_dict
@@ -51,7 +52,7 @@ def test_an_unknown_key_is_refused_with_close_matches(recipe_file, values, refus
 def test_a_missing_key_is_named():
     with pytest.raises(RecipeError) as caught:
         recipe_from_dict({"name": "a", "model": {"name": "light_cnn"}})
-    assert str(caught.value) == "the recipe: the key 'data' is missing"
+    assert tells(str(caught.value), "the recipe", "'data'", "missing")
 
 
 def test_unreadable_files_are_refused(tmp_path):

@@ -17,7 +17,6 @@ from eosin.artifacts.audit import AuditReport
 from eosin.core.types import Samples
 from eosin.data.audit import (
     FileHash,
-    FileHashes,
     audit_samples,
     fingerprint,
     hash_files,
@@ -303,7 +302,7 @@ class TestFiles:
         Image.open(images / "0.png").save(images / "again.bmp")
         finding = only(audited(rows_of("train/0.png", "val/again.bmp"), images))
         assert (finding.kind, finding.severity) == ("identical_pixels", "leak")
-        assert "exactly the same pixels in different files: 0.png = again.bmp" in finding.message
+        assert "0.png = again.bmp" in finding.message
 
     def test_without_hashes_copies_go_unseen(self, images):
         (images / "copy.png").write_bytes((images / "0.png").read_bytes())
@@ -383,15 +382,6 @@ class TestFiles:
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
         content = hashlib.sha256((images / "0.png").read_bytes()).hexdigest()
         assert hashes.files == {"0.png": FileHash(content=content, pixels=digest)}
-
-    def test_known_files_are_not_read_again(self, images):
-        planted = FileHash(content="known", pixels="known")
-        hashes = hash_files(
-            make_samples(rows_of("train/0.png", "test/1.png", "test/1.png"), images),
-            known=FileHashes({"0.png": planted}),
-        )
-        assert hashes.files["0.png"] is planted
-        assert set(hashes.files) == {"0.png", "1.png"}
 
 
 class TestFingerprint:

@@ -53,14 +53,14 @@ def test_what_cannot_be_a_data_set_is_refused(draw, tmp_path):
         collect_folder(tmp_path, {})
     with pytest.raises(UsageError, match="folder has no such option"):
         collect_folder(tmp_path, {"x": 1})
-    with pytest.raises(ManifestError, match="at least two classes are needed, got only 'a'"):
+    with pytest.raises(ManifestError, match="got only 'a'"):
         collect_samples("folder", draw("a/x.png"), {}, label="label", positive=None)
 
 
 @pytest.mark.parametrize("below", ["benign", "benign/p1"])
 def test_parts_are_not_taken_for_classes(draw, below):
     root = draw(f"train/{below}/x.png", f"Test/{below}/y.png")
-    with pytest.raises(DataError, match="divided into Test, train: these are parts"):
+    with pytest.raises(DataError, match="Test, train"):
         collect_folder(root, {})
     draw("benign/z.png")
     assert set(collect_folder(root, {})["label"]) == {"Test", "benign", "train"}
@@ -93,7 +93,7 @@ def test_where_a_root_is_looked_for(tmp_path, monkeypatch):
 
 def test_a_root_that_is_not_known_says_how_to_give_it(tmp_path, monkeypatch):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
-    with pytest.raises(DataError, match="where the images of 'breakhis' lie is not known"):
+    with pytest.raises(DataError, match="'breakhis'"):
         find_root("breakhis", None)
     with pytest.raises(DataError, match="that environment variable is not set"):
         find_root("breakhis", f"${DATA_VARIABLE}/x")

@@ -10,9 +10,7 @@ def test_unknown_options_are_refused_with_close_matches():
     check_options("pcam", {"judge": "valid"}, ["judge"])
     with pytest.raises(UsageError, match="folder takes no options, got 'a'"):
         check_options("folder", {"a": 1})
-    with pytest.raises(
-        RecipeError, match=r"'data\.options\.juge': pcam has no such option"
-    ) as caught:
+    with pytest.raises(RecipeError, match=r"'data\.options\.juge'") as caught:
         check_options("pcam", {"juge": "valid"}, ["judge"])
     assert caught.value.hint == "Did you mean 'judge'?"
 

@@ -60,5 +60,5 @@ def test_odd_labels_are_refused(rows, reason, draw):
 
 
 def test_a_folder_without_the_images_is_refused(draw, tmp_path):
-    with pytest.raises(DataError, match=r"no train_labels.csv with a folder train beside it"):
+    with pytest.raises(DataError, match=r"no train_labels.csv"):
         collect_pcam_kaggle(draw(["a,0"], []), {})
