@@ -30,6 +30,8 @@ from eosin.training.sampler import EpochBatches, evaluation_steps, make_batches
 
 #: Format of ``last.ckpt``.
 _FORMAT = 1
+#: Messages of torch's writer where a disk is full, in the order in which a file grows.
+_UNWRITTEN = ("iostream error", "PytorchStreamWriter", "unexpected pos")
 
 
 def fit(
@@ -274,8 +276,9 @@ def _explain_torch() -> Iterator[None]:
             raise TrainingError(
                 "the device's memory ran out", hint="Lower train.batch_size"
             ) from error
-        if "PytorchStreamWriter" in text or "unexpected pos" in text:
+        if any(phrase in text for phrase in _UNWRITTEN):
             raise OutputError(
-                "a checkpoint could not be written", hint="Is the disk full?"
+                "a checkpoint could not be written",
+                hint="Free some space, or choose another folder with -o",
             ) from error
         raise
