@@ -6,6 +6,7 @@ Networks of a training; twins of the NumPy engine's; the leak audit's feature ex
 from __future__ import annotations
 
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,6 +33,10 @@ from eosin.training.checkpoints import load_weights
 OPSET = 20
 
 
+#: PyTorch's exporter keeps its state in the process, and refuses a second export meanwhile.
+_EXPORTING = threading.Lock()
+
+
 def write_onnx(
     network: nn.Module, path: Path, input_px: tuple[int, int], in_channels: int = 3
 ) -> None:
@@ -44,7 +49,7 @@ def write_onnx(
     with atomic_path(path) as temporary, warnings.catch_warnings(), torch.inference_mode():
         # check_parity covers the warnings on traced constants; the exporter is deprecated.
         warnings.simplefilter("ignore")
-        with _FixedSides():
+        with _EXPORTING, _FixedSides():
             # PyTorch's newer exporter (dynamo=True) has the same result in ten times the time:
             # DenseNet-121 12 s in place of 0.9, NASNet-Mobile 22 s in place of 2.5.
             torch.onnx.export(

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,22 @@ def test_a_file_that_cannot_be_written_is_explained(network, tmp_path, monkeypat
         write_onnx(network, tmp_path / "model.onnx", (8, 8))
     assert caught.value.hint.startswith("Free some space")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_trainings_beside_each_other_in_a_process_may_export_at_once(network, tmp_path):
+    class Pause(nn.Module):
+        def forward(self, images):
+            time.sleep(0.05)
+            return images
+
+    paths = [tmp_path / f"{name}.onnx" for name in "abc"]
+    with ThreadPoolExecutor(3) as pool:
+        list(
+            pool.map(
+                lambda path: write_onnx(nn.Sequential(Pause(), network).eval(), path, (8, 8)), paths
+            )
+        )
+    assert all(path.exists() for path in paths)
 
 
 def test_padding_that_depends_on_the_size_costs_no_operators(tmp_path):
