@@ -67,22 +67,12 @@ def read_external(
     label: str = "label",
     columns: Columns | None = None,
 ) -> Samples:
-    """Read the manifest of external images for a model.
+    """Read the manifest of external images, a file or a pandas table, for a model.
 
-    Args:
-        manifest: CSV or Parquet file, or a pandas table.
-        info: Content of ``model.json``.
-        labels: The model's class for each label of another name; an empty class leaves out its
-            rows.
-        label: Column of the labels.
-        columns: Columns of the image reference, the patient and the group.
-
-    Returns:
-        The samples under the split name ``external``, with the model's classes; magnification
-        stacks if the model takes them.
-
-    Raises:
-        EosinError: Labels, channels or scale do not fit the model.
+    ``labels`` is the model's class for each label of another name; an empty class leaves out its
+    rows. ``label`` and ``columns`` name the table's columns. Returns the samples under the split
+    name ``external``, with the model's classes; magnification stacks if the model takes them.
+    Raises EosinError if labels, channels or scale do not fit the model.
     """
     samples = read_manifest(
         manifest,
@@ -102,11 +92,7 @@ def read_external(
     return replace(samples, frame=frame, class_names=info.class_names, positive=info.positive)
 
 
-def _map_labels(
-    samples: Samples,
-    info: ModelInfo,
-    labels: dict[str, str],
-) -> Samples:
+def _map_labels(samples: Samples, info: ModelInfo, labels: dict[str, str]) -> Samples:
     given = samples.frame["label"]
     known = sorted(set(given))
     _check_map(labels, known, info.class_names)

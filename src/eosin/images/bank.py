@@ -69,21 +69,14 @@ class StoredImages:
 
 @dataclass(frozen=True, eq=False)
 class ImageBank:
-    """Decoded and resized images, addressed by the manifest's path.
-
-    Attributes:
-        store: Where they are stored.
-        rows: Row of each image's path in the store.
-        preprocessing: How they were read; window and stain reference are fitted on a split's
-            training subset.
-        samples: All of them, with their slides and patients.
-        private: The folder of a store that is removed when the process ends.
-    """
+    """Decoded and resized images, addressed by the manifest's path."""
 
     store: Store
-    rows: dict[str, int]
+    rows: dict[str, int]  # of each image's path, in the store
+    #: How they were read; window and stain reference are fitted on a split's training subset.
     preprocessing: Preprocessing
-    samples: Samples
+    samples: Samples  # all of them, with their slides and patients
+    #: The folder of a store that is removed when the process ends.
     private: Any = field(default=None, repr=False)
 
     @property
@@ -118,14 +111,10 @@ class ImageBank:
         return replace(self, store=store, preprocessing=preprocessing)
 
     def fit_window(self, samples: Samples, percentiles: tuple[float, float]) -> Preprocessing:
-        """Fit the window of fluorescence channels; brightfield needs none.
+        """Return the preprocessing with the window of fluorescence; brightfield needs none.
 
-        Args:
-            samples: The training subset.
-            percentiles: Of each channel's counts over all pixels, mapped to 0 and 255.
-
-        Returns:
-            The preprocessing with the window.
+        The ``percentiles`` of each channel's counts over all pixels of the training subset are
+        mapped to 0 and 255.
         """
         planes = self.preprocessing.planes
         if planes is None:
@@ -168,24 +157,13 @@ def _percentile(counts: IntArray, percent: float) -> float:
 
 
 def load_bank(
-    samples: Samples,
-    preprocessing: Preprocessing,
-    *,
-    keep: bool = True,
+    samples: Samples, preprocessing: Preprocessing, *, keep: bool = True
 ) -> tuple[ImageBank, FileHashes]:
     """Read every image of a table that is not in the cache yet.
 
-    Args:
-        samples: The table.
-        preprocessing: Size, rule, and channels of fluorescence.
-        keep: True to keep decoded images for the next run.
-
-    Returns:
-        The images that could be read; hashes of all, with a reason for the others.
-
-    Raises:
-        UsageError: The preprocessing is one of features.
-        DataError: The folder's name is not UTF-8.
+    ``keep`` is True to keep decoded images for the next run. Returns the images that could be read,
+    and hashes of all, with a reason for the others. Raises UsageError for a preprocessing of
+    features, DataError if the folder's name is not UTF-8.
     """
     if isinstance(preprocessing, Embedding):
         raise UsageError(
@@ -208,12 +186,9 @@ def load_bank(
     hashes = {
         cell: FileHash(entry.content, entry.pixels, entry.reason) for cell, entry in found.items()
     }
-    bank = ImageBank(store, rows, _without_stain(preprocessing), samples, private)
+    unstained = preprocessing.model_copy(update={"stain": None})
+    bank = ImageBank(store, rows, unstained, samples, private)
     return bank.reading(preprocessing), FileHashes(hashes)
-
-
-def _without_stain(preprocessing: Preprocessing) -> Preprocessing:
-    return preprocessing.model_copy(update={"stain": None})
 
 
 def _settings(preprocessing: Preprocessing) -> StoreSettings:

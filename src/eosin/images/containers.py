@@ -122,17 +122,10 @@ def count_items(path: Path) -> int:
 
 
 def read_item(path: Path, index: int) -> Pixels:
-    """Read one image of a container.
+    """Read the image ``index``, from 0, of an HDF5 or idx file.
 
-    Args:
-        path: An HDF5 or idx file.
-        index: Index of the image, from 0.
-
-    Returns:
-        uint8 or uint16, shape (H, W) or (H, W, C); a copy, contiguous.
-
-    Raises:
-        ImageError: The file is absent, damaged or holds no images, or not so many.
+    Returns uint8 or uint16, shape (H, W) or (H, W, C); a copy, contiguous. Raises ImageError if the
+    file is absent, damaged or holds no images, or not so many.
     """
     try:
         with _opened.lock:
@@ -152,16 +145,9 @@ def read_item(path: Path, index: int) -> Pixels:
 
 
 def read_labels(path: Path) -> IntArray:
-    """Read the labels of a container.
+    """Read the labels of an HDF5 or idx file, one an image: shape (N,), int64.
 
-    Args:
-        path: An HDF5 or idx file of labels, one an image.
-
-    Returns:
-        Shape (N,), int64.
-
-    Raises:
-        ImageError: It is absent, damaged, or holds something else.
+    Raises ImageError if it is absent, damaged, or holds something else.
     """
     with _opened.lock:
         _check_known(path)

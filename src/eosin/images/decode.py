@@ -64,18 +64,11 @@ _ONE_PLANE_EACH = 2
 
 
 def decode_image(path: Path, index: int | None = None) -> Image:
-    """Decode a file, or one image of a container.
+    """Decode a file, or the image ``index`` of a container, to RGB: uint8, shape (H, W, 3).
 
-    Args:
-        path: A PNG, JPEG, TIFF, BMP, WebP, GIF, PPM or JPEG 2000, or an h5 or idx file.
-        index: Index inside a container; None for a file of one image.
-
-    Returns:
-        The image, uint8, shape (H, W, 3), RGB, 0–255.
-
-    Raises:
-        ImageError: It is absent, no image, truncated, too large, has channels other than colours,
-            or 16 bits of which an unknown number is used.
+    A file is a PNG, JPEG, TIFF, BMP, WebP, GIF, PPM or JPEG 2000. Raises ImageError if it is
+    absent, no image, truncated, too large, has channels other than colours, or 16 bits of which an
+    unknown number is used.
     """
     if index is not None:
         return _item_to_rgb(path, read_item(path, index))
@@ -134,15 +127,9 @@ def _read_deep(path: Path, limits: Limits, page: int = 0) -> Image:
 
 
 def select_page(path: Path, image: PillowImage.Image, limits: Limits) -> None:
-    """Select the one page of a file that is not a smaller copy of another.
+    """Select the one page of an opened file that is not a smaller copy of another.
 
-    Args:
-        path: The file.
-        image: The same, opened with Pillow.
-        limits: Largest size of a page.
-
-    Raises:
-        ImageError: There are several, or none.
+    Raises ImageError if there are several, or none.
     """
     # A phone's JPEG holds previews behind its image.
     if image.format == "MPO" or not getattr(image, "is_animated", False):
@@ -266,19 +253,13 @@ def _check_layout(path: Path, image: PillowImage.Image) -> None:
             )
     elif image.format == "TIFF":
         tags = getattr(image, "tag_v2", {})
-        check_tiles(path, (image.height, image.width), _tile_shape(tags), _count_tiles(tags))
+        tile = int(tags.get(_TILE_LENGTH, 1)), int(tags.get(_TILE_WIDTH, 1))
+        n_tiles = max(len(tags.get(tag, ())) for tag in (_STRIP_OFFSETS, _TILE_OFFSETS))
+        check_tiles(path, (image.height, image.width), tile, n_tiles)
     elif image.format == "JPEG" and "progressive" in image.info:
         n_scans = read_file(path).count(_SCAN)
         if n_scans * n_pixels > _MAX_SCANNED_PX:
             raise ImageError(f"{path} stores its pixels in {n_scans} scans, which take too long")
-
-
-def _tile_shape(tags: Any) -> tuple[int, int]:
-    return int(tags.get(_TILE_LENGTH, 1)), int(tags.get(_TILE_WIDTH, 1))
-
-
-def _count_tiles(tags: Any) -> int:
-    return max(len(tags.get(tag, ())) for tag in (_STRIP_OFFSETS, _TILE_OFFSETS))
 
 
 def _check(path: Path, image: PillowImage.Image) -> None:

@@ -69,15 +69,10 @@ def _png_bits(path: Path) -> int | None:
 
 
 def reduce_to_eight_bits(path: Path, values: Pixels, stated: int | None = None) -> Image:
-    """Keep the upper eight of the bits that an image uses.
+    """Keep the upper eight of the bits that an image uses; uint8 is returned unchanged.
 
-    Args:
-        path: Its file, for the message.
-        values: uint8, which is returned unchanged, or uint16.
-        stated: The bits per channel that the file states, 8–16.
-
-    Raises:
-        ImageError: The depth is not stated, and less than a quarter of the range is used.
+    ``stated`` is the bits per channel that the file states, 8–16. Raises ImageError if the depth is
+    not stated, and less than a quarter of the range is used.
     """
     if values.dtype == np.uint8:
         return values
@@ -93,14 +88,9 @@ def reduce_to_eight_bits(path: Path, values: Pixels, stated: int | None = None) 
 
 
 def check_range(path: Path, largest: int) -> None:
-    """Check that 16-bit values would not be read as black.
+    """Check by their largest that 16-bit values would not be read as black; 0 is, at any depth.
 
-    Args:
-        path: Their file.
-        largest: The largest of them; 0 is black at any depth.
-
-    Raises:
-        ImageError: They use less than a quarter of the range.
+    Raises ImageError if they use less than a quarter of the range.
     """
     if 0 < largest <= QUARTER:
         raise ImageError(

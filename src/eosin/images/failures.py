@@ -38,13 +38,8 @@ def isolated(cell: object) -> Iterator[None]:
     """Convert any failure of the work on one image into an ImageError, which callers list.
 
     Lack of memory counts as the image's failure: a smaller one may still fit. The memory that
-    decoders reserve inside (:mod:`eosin.images.failures`) is released at the end.
-
-    Args:
-        cell: The image's file or reference, for the message.
-
-    Raises:
-        ImageError: In place of any exception but Eosin's own.
+    decoders reserve inside is released at the end. ``cell`` is the image's file or reference, for
+    the message; Eosin's own errors pass.
     """
     watch_memory()
     try:
@@ -108,12 +103,9 @@ def watch_memory() -> None:
 
 
 def reserve_memory(n_bytes: int) -> None:
-    """Wait until an image of so many bytes may be decoded.
+    """Wait until an image of so many bytes of decoded pixels may be decoded.
 
-    Does nothing outside :func:`watch_memory` and :func:`release_memory`.
-
-    Args:
-        n_bytes: Of the decoded pixels; of one image the largest call counts.
+    Of one image the largest call counts. Does nothing outside :func:`isolated`.
     """
     if not _held.depth or n_bytes <= _held.n_bytes:
         return

@@ -65,23 +65,15 @@ class FileHashes:
 
 
 def hash_files(
-    samples: Samples,
-    *,
-    known: FileHashes | None = None,
-    look: Callable[[str, Pixels], None] | None = None,
+    samples: Samples, *, look: Callable[[str, Pixels], None] | None = None
 ) -> FileHashes:
     """Read, hash and decode every image of a table once.
 
-    Args:
-        samples: The table.
-        known: Hashes of an earlier call for the same root; these images are not read again.
-        look: Called with the reference and pixels of each decoded image, on one of several threads.
-
-    Returns:
-        The hashes of all images, the known ones included; a reason for unreadable ones.
+    ``look`` is called with the reference and pixels of each decoded image, on one of several
+    threads. Unreadable images have a reason.
     """
-    files = dict(known.files) if known is not None else {}
-    todo = [cell for cell in samples.image_cells if cell not in files]
+    files: dict[str, FileHash] = {}
+    todo = samples.image_cells
     containers: dict[Path, str | None] = {}
     limits = read_limits()
 

@@ -42,13 +42,9 @@ _MOST_CHUNKS, _INDEX_BYTES = 100_000, 8
 class Hdf5Images:
     """Images of an HDF5 file, uint8 or uint16.
 
-    Args:
-        path: The file. The array ``x`` is read, else the only one of three or four dimensions.
-        block_bytes: Largest row of chunks that is unpacked into memory. A larger one is kept in
-            HDF5's own cache, slower to read from, but without a copy.
-
-    Raises:
-        ImageError: It cannot be read, or the array of images is ambiguous.
+    The array ``x`` is read, else the only one of three or four dimensions. A row of chunks of more
+    than ``block_bytes`` is kept in HDF5's own cache, slower to read from, but without a copy.
+    Raises ImageError if it cannot be read, or the array of images is ambiguous.
     """
 
     def __init__(self, path: Path, *, block_bytes: int = _BLOCK_BYTES) -> None:
@@ -137,16 +133,10 @@ class Hdf5Images:
 
 
 def read_hdf5_labels(path: Path) -> npt.NDArray[np.int64]:
-    """Read the labels of an HDF5 file.
+    """Read the labels of an HDF5 file, shape (N,).
 
-    Args:
-        path: The file. The array ``y`` is read, else the only one of whole numbers, one an image.
-
-    Returns:
-        Shape (N,).
-
-    Raises:
-        ImageError: It cannot be read, or the array of labels is ambiguous.
+    The array ``y`` is read, else the only one of whole numbers, one an image. Raises ImageError if
+    it cannot be read, or the array of labels is ambiguous.
     """
     with _open(path) as file, _explained(path, ": the labels are damaged"):
         data = _choose(path, file, _LABEL_KEY, _is_labels, "labels")

@@ -54,12 +54,7 @@ class IdxImages:
     """Images of an idx file, (N, H, W) or (N, H, W, C) of uint8.
 
     A gzipped file is inflated once and kept; of a plain one, each image is read from the file.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ImageError: It cannot be read, or holds no images.
+    Raises ImageError if it cannot be read, or holds no images.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,16 +92,9 @@ class IdxImages:
 
 
 def read_idx_labels(path: Path) -> npt.NDArray[np.int64]:
-    """Read the labels of an idx file.
+    """Read the labels of an idx file, plain or gzipped: shape (N,).
 
-    Args:
-        path: The file, plain or gzipped.
-
-    Returns:
-        Shape (N,).
-
-    Raises:
-        ImageError: It cannot be read, or does not hold one whole number an image.
+    Raises ImageError if it cannot be read, or does not hold one whole number an image.
     """
     header, body = _load(path, whole=True)
     if len(header.shape) != 1 or header.dtype.kind not in "iu":

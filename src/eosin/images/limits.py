@@ -161,13 +161,7 @@ def end_header(stream: BufferedReader) -> None:
 def open_bounded(path: Path, limits: Limits) -> BufferedReader:
     """Open an image file for a library to read.
 
-    Args:
-        path: The file.
-        limits: Largest size of an image.
-
-    Raises:
-        OSError: It cannot be opened, or is no file.
-        ImageError: It is too large.
+    Raises OSError if it cannot be opened, or is no file; ImageError if it is too large.
     """
     stream = open_file(path)
     try:

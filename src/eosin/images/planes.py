@@ -31,11 +31,7 @@ _PIXELS = re.compile(r"<(?:\w+:)?Pixels\b.*?</(?:\w+:)?Pixels>", re.DOTALL)
 _CHANNEL = re.compile(r"<(?:\w+:)?Channel\b([^>]*)>")
 _FILE_NAME = re.compile(r"""\bFileName=(["'])(.*?)\1""")
 _NAME = re.compile(r"""\bName=(["'])(.*?)\1""")
-_LAB = (
-    tifffile.PHOTOMETRIC.CIELAB,
-    tifffile.PHOTOMETRIC.ICCLAB,
-    tifffile.PHOTOMETRIC.ITULAB,
-)
+_LAB = (tifffile.PHOTOMETRIC.CIELAB, tifffile.PHOTOMETRIC.ICCLAB, tifffile.PHOTOMETRIC.ITULAB)
 #: Tifffile's axes that can be channels: channel, sample, sequence, unknown.
 _CHANNEL_AXES = frozenset("CSIQ")
 
@@ -46,19 +42,11 @@ def decode_planes(path: Path, index: int | None = None) -> Pixels:
 
 
 def decode_channels(path: Path, index: int | None = None) -> tuple[Pixels, tuple[str, ...]]:
-    """Decode every channel of a file, or of one image of a container.
+    """Decode every channel of a TIFF or other image, or of the image ``index`` of a container.
 
-    Args:
-        path: A TIFF, another image file, or an h5 or idx file.
-        index: Index inside a container; None for a file of one image.
-
-    Returns:
-        uint8 or uint16, shape (H, W, C), as stored; the names of the channels, if OME's metadata
-        give each of them one of its own.
-
-    Raises:
-        ImageError: It is absent, no image, truncated, too large, of another depth, or has time
-            points or focal planes.
+    Returns uint8 or uint16, shape (H, W, C), as stored; the names of the channels, if OME's
+    metadata give each of them one of its own. Raises ImageError if it is absent, no image,
+    truncated, too large, of another depth, or has time points or focal planes.
     """
     limits = read_limits()
     names: tuple[str, ...] = ()
@@ -188,13 +176,9 @@ def _channel_axis(values: Pixels, axes: str) -> int:
 def decode_any(path: Path, index: int | None = None) -> Pixels:
     """Decode an image of unknown kind: RGB if it is one, else its channels.
 
-    For checks and audits, which read files whose kind has not been declared.
-
-    Returns:
-        uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C).
-
-    Raises:
-        ImageError: It can be read as neither.
+    For checks and audits, which read files whose kind has not been declared. Returns uint8 RGB,
+    shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C); raises ImageError if it can be
+    read as neither.
     """
     try:
         return decode_image(path, index)

@@ -41,25 +41,15 @@ _COLOURS = (
 
 
 def make_preprocessing(
-    style: Style,
-    input_px: int,
-    *,
-    channels: Sequence[str] = _RGB,
-    planes: Planes | None = None,
+    style: Style, input_px: int, *, channels: Sequence[str] = _RGB, planes: Planes | None = None
 ) -> Preprocessing:
-    """Build the preprocessing of a named style.
+    """Build the preprocessing of a named style, for inputs of ``input_px`` × ``input_px``.
 
-    Args:
-        style: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
-            mean and standard deviation; for fluorescence the average of its three channels) or
-            ``caffe`` (BGR minus ImageNet's means, as Keras' VGG16 and as P3 prepares the light
-            CNN's input; brightfield only).
-        input_px: Height and width of the network's input.
-        channels: Names of the input channels.
-        planes: Their positions in a fluorescence file; None for brightfield.
-
-    Raises:
-        ValueError: The style is ``caffe`` and the channels are not RGB.
+    Styles are ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
+    mean and standard deviation; for fluorescence the average of its three channels) and ``caffe``
+    (BGR minus ImageNet's means, as Keras' VGG16 and as P3 prepares the light CNN's input;
+    brightfield only, otherwise a ValueError). ``planes`` are the positions of the channels in a
+    fluorescence file; None for brightfield.
     """
     size = (input_px, input_px)
     if style == "caffe":
@@ -72,29 +62,16 @@ def make_preprocessing(
     if style == "imagenet" and planes is None:
         mean, std = _IMAGENET
     return Preprocessing(
-        input_px=size,
-        channels=tuple(channels),
-        planes=planes,
-        scale=1 / 255,
-        mean=mean,
-        std=std,
+        input_px=size, channels=tuple(channels), planes=planes, scale=1 / 255, mean=mean, std=std
     )
 
 
 def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> Pixels:
-    """Decode the network's channels of a file.
+    """Decode the network's channels of a file, or of the image ``index`` of a container.
 
-    Args:
-        path: The file.
-        index: Index inside a container.
-        preprocessing: Brightfield or fluorescence, and the channels.
-
-    Returns:
-        uint8 RGB, shape (H, W, 3); for fluorescence the chosen channels as stored, uint8 or
-        uint16, shape (H, W, C).
-
-    Raises:
-        ImageError: It cannot be read, or has other channels or another depth than is needed.
+    Returns uint8 RGB, shape (H, W, 3); for fluorescence the chosen channels as stored, uint8 or
+    uint16, shape (H, W, C). Raises ImageError if it cannot be read, or has other channels or
+    another depth than is needed.
     """
     planes = preprocessing.planes
     if planes is None:
@@ -130,17 +107,9 @@ def _places_by_name(
 
 
 def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
-    """Resize a decoded image to the network's size.
+    """Resize a decoded image (H, W, C), uint8 or uint16, to the network's size.
 
-    Args:
-        image: uint8 or uint16, shape (H, W, C).
-        preprocessing: Size and rule.
-
-    Returns:
-        Same type, shape (*input_px, C).
-
-    Raises:
-        ImageError: The rule is ``none`` and the size differs.
+    Raises ImageError if the rule is ``none`` and the size differs.
     """
     height, width = preprocessing.input_px
     if image.shape[:2] == (height, width):
@@ -168,15 +137,7 @@ def _resize_plane(plane: Pixels, width: int, height: int) -> Pixels:
 def to_bytes(images: Pixels, preprocessing: Preprocessing) -> Image:
     """Window the counts of fluorescence channels to 8 bits; brightfield is returned unchanged.
 
-    Args:
-        images: uint8 or uint16, shape (…, C).
-        preprocessing: With the fitted window, for fluorescence.
-
-    Returns:
-        uint8, same shape.
-
-    Raises:
-        ValueError: The window is not fitted yet.
+    From uint8 or uint16 to uint8, shape (…, C). Raises ValueError if the window is not fitted yet.
     """
     planes = preprocessing.planes
     if planes is None:
@@ -201,13 +162,9 @@ def _window_tables(window: Window, bits: int) -> list[Image]:
 
 
 def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> Image:
-    """Read one file at the network's size, without stain normalisation.
+    """Read one file at the network's size, without stain normalisation: uint8, (*input_px, C).
 
-    Returns:
-        uint8, shape (*input_px, C).
-
-    Raises:
-        ImageError: It cannot be read, or does not fit.
+    Raises ImageError if it cannot be read, or does not fit.
     """
     found = resize_image(decode_for(path, index, preprocessing), preprocessing)
     return to_bytes(found, preprocessing)
@@ -218,14 +175,9 @@ def normalise_stain(
 ) -> Normalised:
     """Normalise the stain of resized images; without a reference they are returned unchanged.
 
-    Args:
-        images: uint8, shape (N, H, W, 3), of magnification stacks (N, H, W, 3 · M).
-        preprocessing: With the fitted reference.
-        sources: The stain of each image's slide or patient; by default each image's own.
-
-    Returns:
-        Images of the same shape, and for each the reason if it is unchanged; of a magnification
-        stack the reasons of all its unchanged images.
+    Images are uint8, shape (N, H, W, 3), of magnification stacks (N, H, W, 3 · M). ``sources`` is
+    the stain of each image's slide or patient; by default each image's own. Each unchanged image
+    comes with its reason; of a magnification stack those of all its unchanged images.
     """
     if preprocessing.stain is None:
         return Normalised(images, ("",) * len(images))
@@ -271,15 +223,10 @@ def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray,
 
 
 def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
-    """Convert resized images to the network's input.
+    """Convert resized images to the network's input, float32, shape (N, C, H, W).
 
-    Args:
-        images: uint8, shape (N, H, W, C); RGB, or the chosen channels. Of features float32, shape
-            (N, 1, 1, D).
-        preprocessing: Channels, scale, mean, deviation.
-
-    Returns:
-        float32, shape (N, C, H, W).
+    Images are uint8, shape (N, H, W, C), RGB or the chosen channels; features are float32, shape
+    (N, 1, 1, D).
     """
     order, factor, offset = channel_affine(preprocessing)
     planes = np.moveaxis(images[..., order], -1, 1).astype(np.float32)
@@ -291,14 +238,8 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
 def to_thumbnail(image: Image, preprocessing: Preprocessing) -> Image:
     """Convert an image for display: RGB as it is, fluorescence channels in their colours.
 
-    The images of a magnification stack lie beside each other, in two rows from four on.
-
-    Args:
-        image: uint8, shape (H, W, C), as :func:`read_image` returns it.
-        preprocessing: Brightfield or fluorescence.
-
-    Returns:
-        uint8, shape (H, W, 3); one channel is grey.
+    The images of a magnification stack lie beside each other, in two rows from four on; one channel
+    is grey. From uint8 (H, W, C), as :func:`read_image` returns it, to uint8 (H, W, 3).
     """
     if preprocessing.magnifications:
         return _lay_out(image)

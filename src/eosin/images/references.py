@@ -44,7 +44,6 @@ _PLURALS = {
     _HIDDEN_FOLDER: "hidden folders",
     _REPEATED: "links to folders listed already",
 }
-_REASONS = tuple(_PLURALS)
 
 
 def without(samples: Samples, skipped: Skipped) -> Samples:
@@ -85,12 +84,8 @@ class ImageList:
 def list_images(paths: Iterable[Path]) -> ImageList:
     """Expand files, folders and containers into single images.
 
-    Args:
-        paths: Folders are walked as for training (:mod:`eosin.images.references`); an h5 or idx
-            file stands for all its images, ``file#index`` for one of them.
-
-    Raises:
-        DataError: Nothing was found.
+    Folders are walked as for training; an h5 or idx file stands for all its images, ``file#index``
+    for one of them. Raises DataError if nothing was found.
     """
     given = list(paths)
     found = ImageList([], [], Counter())
@@ -138,17 +133,11 @@ def _expand(path: Path, found: ImageList) -> None:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below a folder, and what the walk left out.
+    """Files below a folder, and what the walk left out."""
 
-    Attributes:
-        files: Paths relative to the folder, with forward slashes, sorted.
-        unlisted: ``(folder, reason)`` of the folders that cannot be listed, as full paths.
-        left_out: Numbers of files left out, by reason, or by ending for files of other types.
-    """
-
-    files: list[str]
-    unlisted: list[tuple[str, str]]
-    left_out: Counter[str]
+    files: list[str]  # relative to the folder, with forward slashes, sorted
+    unlisted: list[tuple[str, str]]  # full path and reason of folders that cannot be listed
+    left_out: Counter[str]  # by reason, or by ending for files of other types
 
 
 def walk_folder(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listing:
@@ -202,8 +191,8 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
     Example:
         ``Left out: 3 hidden files, 1 hidden folder; other file types: 2 .heic, 1 .svs``
     """
-    reasons = [quantity(left_out[key], key, _PLURALS[key]) for key in _REASONS if left_out.get(key)]
-    endings = Counter({key: n for key, n in left_out.items() if key not in _REASONS})
+    reasons = [quantity(left_out[key], key, _PLURALS[key]) for key in _PLURALS if left_out.get(key)]
+    endings = Counter({key: n for key, n in left_out.items() if key not in _PLURALS})
     types = [f"{n:,} {key}" for key, n in sorted(endings.items(), key=lambda one: (-one[1], one))]
     if len(types) > _MOST_ENDINGS:
         rest = endings.total() - sum(sorted(endings.values(), reverse=True)[:_MOST_ENDINGS])

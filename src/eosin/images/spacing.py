@@ -97,14 +97,9 @@ def network_mpp(samples: Samples, preprocessing: Preprocessing) -> float | None:
 
 
 def check_scale(samples: Samples, info: ModelInfo) -> None:
-    """Check that images show tissue at the size that the model was trained on.
+    """Check that images show tissue at the size that the model was trained on, if both are known.
 
-    Args:
-        samples: Images; the check passes if their scale, or the model's, is unknown.
-        info: Content of ``model.json``.
-
-    Raises:
-        DataError: µm per pixel at the network's input differ by more than 10 per cent.
+    Raises DataError if µm per pixel at the network's input differ by more than 10 per cent.
     """
     if info.mpp is None:
         return

@@ -24,22 +24,13 @@ def stack_samples(samples: Samples, magnifications: Sequence[str]) -> Samples:
 
     A slide's i-th stack takes the i-th image of each magnification in the order of their paths, so
     that a slide has as many stacks as images of its most frequent magnification. Nothing is random,
-    and no image is in two stacks.
+    and no image is in two stacks. Images of other magnifications are left out; without
+    ``magnifications`` the rows must be single images. Values in which a slide's images differ, such
+    as ``mpp``, are empty; if no group is known (each image is its own) the slide is the group.
 
-    Args:
-        samples: One image a row, with ``slide`` and ``magnification``; or magnification stacks,
-            which are returned unchanged.
-        magnifications: Of a stack, in order; images of others are left out. None: the rows must be
-            single images.
-
-    Returns:
-        One stack a row. Values in which a slide's images differ, such as ``mpp``, are empty; if no
-        group is known (each image is its own) the slide is the group.
-
-    Raises:
-        ManifestError: A column or a slide's name is missing, no image has such a magnification, a
-            slide's images differ in label, patient, group, split or the like, or the rows are
-            other stacks.
+    Raises ManifestError if a column or a slide's name is missing, no image has such a
+    magnification, a slide's images differ in label, patient, group, split or the like, or the rows
+    are other stacks.
     """
     magnifications = [clean_magnification(one) for one in magnifications]
     if is_stacked(samples):
@@ -132,7 +123,7 @@ def _check_stacks(samples: Samples, magnifications: Sequence[str]) -> None:
     ):
         raise ManifestError(
             f"{samples.name}: its rows are stacks of other magnifications than "
-            f"{', '.join(magnifications)}",
+            f"{', '.join(magnifications)}"
         )
 
 
@@ -148,19 +139,11 @@ def stack_preprocessing(one: Preprocessing, magnifications: Sequence[str]) -> Pr
 
 
 def read_stack(cell: str, preprocessing: Preprocessing, read_one: Callable[[str], Image]) -> Image:
-    """Read the images of an image reference.
+    """Read the images of a reference: uint8, shape (H, W, 3 · M), black where one is missing.
 
-    Args:
-        cell: Of a magnification stack, with a path for each of the model's magnifications; or of a
-            single image.
-        preprocessing: Of the model.
-        read_one: From the reference of one image to its pixels, uint8, shape (H, W, 3).
-
-    Returns:
-        uint8, shape (H, W, 3 · M); black where an image is missing.
-
-    Raises:
-        ImageError: One of them cannot be read.
+    ``cell`` is that of a magnification stack, with a path for each of the model's magnifications,
+    or of a single image; ``read_one`` reads one, uint8, shape (H, W, 3). Raises ImageError if one
+    of them cannot be read.
     """
     if not preprocessing.magnifications:
         return read_one(cell)

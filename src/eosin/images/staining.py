@@ -25,17 +25,10 @@ _CHUNK = 32
 
 
 class NormalisedStore:
-    """Images of a store, normalised on first use.
+    """Images of a store, normalised on first use: uint8, ``shape`` N, H, W, C.
 
-    Args:
-        raw: The store.
-        reference: Stain reference.
-        units: For each row the rows from which its slide's or patient's stain is estimated, if any.
-        kept_bytes: Memory for normalised images; at least one is kept.
-
-    Attributes:
-        shape: N, H, W, C.
-        dtype: ``uint8``.
+    ``units`` gives for each row the rows from which its slide's or patient's stain is estimated, if
+    any; ``kept_bytes`` is the memory for normalised images, of which at least one is kept.
     """
 
     def __init__(
@@ -149,13 +142,9 @@ def check_uncut(samples: Samples, unit: str) -> None:
 def rows_of_units(samples: Samples, rows: dict[str, int], unit: str) -> dict[int, IntArray]:
     """Find the images from which the stain of a slide or patient is estimated.
 
-    Args:
-        samples: All images.
-        rows: Row of each image in a store; others could not be read.
-        unit: ``tile``, ``slide`` or ``patient``.
-
-    Returns:
-        For each row those of its unit; empty for tiles, and for images of no known unit.
+    ``rows`` is the row of each image in a store (others could not be read), ``unit`` is ``tile``,
+    ``slide`` or ``patient``. Returns for each row those of its unit; none for tiles, and for images
+    of no known unit.
     """
     if unit == "tile" or unit not in samples.frame:
         return {}

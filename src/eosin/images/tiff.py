@@ -87,11 +87,7 @@ def check_pages(path: Path) -> None:
 def check_tiles(path: Path, shape: tuple[int, int], tile: tuple[int, int], n_tiles: int) -> None:
     """Raise ImageError for tiles or strips out of proportion to the page: each is unpacked whole.
 
-    Args:
-        path: The file.
-        shape: Height and width of the page, pixels.
-        tile: Height and width of a tile, pixels.
-        n_tiles: Number of tiles.
+    ``shape`` of the page and ``tile`` are height and width in pixels.
     """
     if math.prod(tile) > max(_LARGE_TILE_PX, math.prod(shape)):
         raise ImageError(f"{path} is damaged: its tiles of {tile[1]} × {tile[0]} pixels exceed it")
@@ -187,19 +183,10 @@ def _read_number(stream: BufferedReader, code: str) -> int:
 
 
 def read_colours(path: Path, limits: Limits, page: int = 0) -> tuple[Pixels, int | None]:
-    """Read grey or RGB pixels of a TIFF with all their bits, upright.
+    """Read grey or RGB pixels of a TIFF's page with all their bits, upright.
 
-    Args:
-        path: The file.
-        limits: Largest size of the image.
-        page: Index of the page.
-
-    Returns:
-        uint8 or uint16, shape (H, W) or (H, W, 3), white being light; the bits per channel that
-        the file states.
-
-    Raises:
-        ImageError: It is damaged, too large, or has other pixels.
+    Returns uint8 or uint16, shape (H, W) or (H, W, 3), white being light, and the bits per channel
+    that the file states. Raises ImageError if it is damaged, too large, or has other pixels.
     """
     with opened_tiff(path) as file:
         found = file.pages[page].aspage()

@@ -72,16 +72,11 @@ class FeatureTable:
 def read_features(
     path: Path, *, columns: Sequence[str] | None = None, apart: Collection[str] = ()
 ) -> FeatureTable:
-    """Read a table of features.
+    """Read a table of features from a ``.parquet``, ``.csv`` or ``.npz`` file.
 
-    Args:
-        path: A ``.parquet``, ``.csv`` or ``.npz`` file.
-        columns: The wanted features, in this order; by default all.
-        apart: Columns that are no features, beside those of a manifest.
-
-    Raises:
-        DataError: It is absent or unreadable, lacks a column, holds a value that is no finite
-            number, or has two different rows for one path.
+    ``columns`` are the wanted features, in this order, by default all but the columns of a manifest
+    and those of ``apart``. Raises DataError if it is absent or unreadable, lacks a column, holds a
+    value that is no finite number, or has two different rows for one path.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -247,17 +242,11 @@ def _index(path: Path, cells: Sequence[str], values: FloatArray) -> dict[str, in
 
 
 def match_rows(table: FeatureTable, samples: Samples) -> dict[str, int]:
-    """Find the rows of a manifest's images.
+    """Find the rows of a manifest's images: the row of each image reference that has one.
 
     A row belongs to an image with the same path in the manifest, or with the same file: the row's
     path starts from the table's folder, or is the end of the file's. Manifests of one data set
-    start their paths from different folders.
-
-    Returns:
-        The row of each image reference that has one.
-
-    Raises:
-        DataError: A row would belong to two images.
+    start their paths from different folders. Raises DataError if a row would belong to two images.
     """
     folder, base = Path.cwd() / table.path.parent, Path.cwd() / samples.root
     placed = {_whole(folder, cell): row for cell, row in table.rows.items()}

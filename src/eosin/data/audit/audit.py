@@ -39,8 +39,6 @@ _HOW: dict[Kind, str] = {
     "alike_names": " in two spellings",
     "label_conflict": " under different labels",
 }
-
-
 _SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
 #: Names with a meaning only within one data set.
 _OWN_NAMES = ("patient", "group", "cluster", "accession")
@@ -65,18 +63,11 @@ def describe(
     n_touched: int,
     n_images: int,
 ) -> str:
-    """Return the message of a finding.
+    """Return the message of a finding of what subsets ``parts`` share.
 
-    Args:
-        kind: What is shared.
-        parts: The two subsets; equal for duplicates within one, None for the whole table.
-        names: A name of each shared thing.
-        n_touched: Affected images of the second subset.
-        n_images: Images of the second subset.
-
-    Returns:
-        For example "12 groups stand in both train and test: 22549, 29960, … (103 of 110 test
-        images)".
+    The two subsets are equal for duplicates within one, None for the whole table; ``names`` holds
+    one of each shared thing; of ``n_images`` of the second subset ``n_touched`` are affected. For
+    example "12 groups stand in both train and test: 22549, 29960, … (103 of 110 test images)".
     """
     one, many = _NOUNS[kind]
     things = f"1 {one} stands" if len(names) == 1 else f"{len(names)} {many} stand"
@@ -99,19 +90,14 @@ def audit_samples(
 ) -> AuditReport:
     """Audit a table for overlap between subsets and for duplicates.
 
-    Args:
-        samples: The table; of magnification stacks, one row an image. Its ``split`` column, else
-            its ``fold`` column, gives the subsets. Rows with an empty one are compared with none.
-        hashes: Hashes of its files (see :func:`~eosin.data.audit.hash_files`); without them copies
-            under other names are not searched for.
-        near_duplicates: Those among its images (see
-            :func:`~eosin.data.audit.find_near_duplicates`); without them none are reported.
-        named: Columns whose names are compared by spelling.
-        numbers: Row numbers in the user's file, if there is one: findings then name rows.
+    The column ``split``, else ``fold``, gives the subsets; rows with an empty one are compared with
+    none. Without ``hashes`` (see :func:`~eosin.data.audit.hash_files`) copies under other names are
+    not searched for, without ``near_duplicates`` (see
+    :func:`~eosin.data.audit.find_near_duplicates`) none are reported. ``named`` columns are
+    compared by spelling; with ``numbers``, those of rows in the user's file, findings name rows.
 
-    Returns:
-        The findings, leaks first; one for each kind and pair of subsets, with one example pair of
-        images for each shared thing.
+    Returns the findings, leaks first; one for each kind and pair of subsets, with one example pair
+    of images for each shared thing.
     """
     if numbers is not None:
         cells = zip(numbers, samples.frame["path"], strict=True)
@@ -191,17 +177,11 @@ def _sorted(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = None) -> AuditReport:
-    """Merge the audits of a run's folds.
+    """Merge the audits of a run's folds, each over the whole table.
 
-    Args:
-        reports: At least one, each over the whole table.
-        names: ``<repeat>-<fold>`` of each; ``0-0``, ``0-1``, … by default.
-
-    Returns:
-        All findings, each message once; the held-out part of each fold as splits.
-
-    Raises:
-        ValueError: There is no report, or not one name for each.
+    ``names`` are ``<repeat>-<fold>`` of each; ``0-0``, ``0-1``, … by default. Returns all findings,
+    each message once; the held-out part of each fold as splits. Raises ValueError if there is no
+    report, or not one name for each.
     """
     if not reports:
         raise ValueError("at least one audit is needed")
@@ -238,16 +218,10 @@ def audit_stage(
 ) -> list[Finding]:
     """Audit the train-test overlap between an earlier training stage and the evaluated images.
 
-    Args:
-        name: Name of the stage.
-        stage: All its samples, with its own validation and test subsets: they chose its weights.
-        evaluated: The evaluated images.
-        is_same_source: True if both come from one data set; names of groups match only within one.
-        near_duplicates: Matches of a stage's image, which comes first, and an evaluated one.
-        distinct: True if names that differ only in spelling are different names.
-
-    Returns:
-        The leaks only.
+    All samples of the stage count, with its own validation and test subsets: they chose its
+    weights. Names of groups match only within ``is_same_source``, one data set. A near-duplicate's
+    stage image comes first. With ``distinct``, names that differ only in spelling are different
+    names. Returns the leaks only.
     """
     target, hashes = evaluated
     part = f"stage {name}"
@@ -274,14 +248,9 @@ def audit_external(
 ) -> AuditReport:
     """Audit the train-test overlap of an external validation set with a model's training data.
 
-    Args:
-        trained: Images that the model was trained and selected on.
-        outside: The external images.
-        root: The folder that paths in the report are relative to.
-        distinct: True if names that differ only in spelling are different names.
-
-    Returns:
-        The leaks; warnings where only names of groups are shared.
+    ``trained`` are the images that the model was trained and selected on. Paths in the report start
+    from ``root``. With ``distinct``, names that differ only in spelling are different names.
+    Returns the leaks; warnings where only names of groups are shared.
     """
     tables: list[pd.DataFrame] = []
     files: dict[str, FileHash] = {}

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from eosin.core.types import BoolArray, FloatArray, Image, IntArray, Pixels
-from eosin.data.audit.registration import SKETCH_PX, find_detail, to_grey
+from eosin.data.audit.near_duplicates import SKETCH_PX, find_detail, to_grey
 
 #: Longest side for the detection of features, and their number.
 _SIDE_PX, _FEATURES = 224, 400

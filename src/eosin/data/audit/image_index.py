@@ -20,8 +20,13 @@ from scipy.cluster.hierarchy import DisjointSet
 from eosin.core.progress import LEAST_LOGGED_S, progress_bar
 from eosin.core.text import approximate_time
 from eosin.core.types import FloatArray, Image, IntArray, Pixels
-from eosin.data.audit.near_duplicates import Found, find_copies, find_pairs, find_textured
-from eosin.data.audit.registration import SKETCH_PX
+from eosin.data.audit.near_duplicates import (
+    SKETCH_PX,
+    Link,
+    find_copies,
+    find_pairs,
+    find_textured,
+)
 
 if TYPE_CHECKING:
     from eosin.data.audit.geometry import Geometry
@@ -66,23 +71,16 @@ def _no_thumbnails() -> Image:
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """Index of images, each with different pixels.
+    """Index of images, each with different pixels."""
 
-    Attributes:
-        cells: Image references.
-        pictures: Thumbnails, uint8, shape (N, 32, 32).
-        vectors: Embeddings, float32, shape (N, D); None if only copies are searched for.
-        read: Returns the image of a row; None if pairs cannot be verified by content.
-        notes: Sentences on what is not searched for.
-        groups: Group of each image: within a group only copies are compared. Empty if groups do not
-            matter.
-    """
-
-    cells: tuple[str, ...] = ()
-    pictures: Image = field(default_factory=_no_thumbnails)
+    cells: tuple[str, ...] = ()  # image references
+    pictures: Image = field(default_factory=_no_thumbnails)  # uint8, shape (N, 32, 32)
+    #: Embeddings, float32, shape (N, D); None if only copies are searched for.
     vectors: FloatArray | None = None
+    #: Returns the image of a row; None if pairs cannot be verified by content.
     read: Callable[[int], Pixels] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # sentences on what is not searched for
+    #: Of each image: within a group only copies are compared. Empty if groups do not matter.
     groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -108,10 +106,7 @@ class ImageIndex:
         )
 
 
-def find_near_duplicates(
-    image_index: ImageIndex,
-    first: int | None = None,
-) -> NearDuplicates:
+def find_near_duplicates(image_index: ImageIndex, first: int | None = None) -> NearDuplicates:
     """Find near-duplicates; with ``first``, only between the first so many and the other images."""
     rows, texture = find_textured(image_index.pictures)
     split = None if first is None else int(np.searchsorted(rows, first))
@@ -150,8 +145,7 @@ def find_near_duplicates(
 def _apart(image_index: ImageIndex, pairs: IntArray, first: int | None) -> tuple[IntArray, bool]:
     """Return the pairs of images from different groups, and True if others were dropped.
 
-    A split by group keeps the images of one group together. Groups of two tables, which ``first``
-    separates, are unrelated.
+    Groups of two tables, which ``first`` separates, are unrelated.
     """
     if not image_index.groups or first is not None:
         return pairs, False
@@ -175,11 +169,8 @@ def rank_pairs(vectors: FloatArray, first: int | None) -> IntArray:
 
 
 def _compare(
-    read: Callable[[int], Pixels],
-    doubtful: IntArray,
-    pairs: IntArray,
-    known: DisjointSet,
-) -> list[Found]:
+    read: Callable[[int], Pixels], doubtful: IntArray, pairs: IntArray, known: DisjointSet
+) -> list[Link]:
     """Screen candidate pairs; verify those that pass and all uncertain ones."""
     from eosin.data.audit.geometry import Geometry
 
@@ -188,16 +179,12 @@ def _compare(
     found = []
     for a, b in [*doubtful.tolist(), *_gather(passed).tolist()]:
         if not known.connected(a, b) and (fit := geometry.verify(a, b)) is not None:
-            found.append(Found(a, b, fit.score, fit.how))
+            found.append(Link(a, b, fit.score, fit.how))
             known.merge(a, b)
     return found
 
 
-def _screen(
-    geometry: Geometry,
-    pairs: IntArray,
-    known: DisjointSet,
-) -> IntArray:
+def _screen(geometry: Geometry, pairs: IntArray, known: DisjointSet) -> IntArray:
     """Return the pairs that may be near-duplicates, without those already known."""
     roots = np.array([known[row] for row in known])
     pairs = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]

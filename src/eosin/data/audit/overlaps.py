@@ -11,6 +11,7 @@ from typing import NamedTuple
 from scipy.cluster.hierarchy import DisjointSet
 
 from eosin.core.text import quantity, spelling_key
+from eosin.data.audit.near_duplicates import Link
 
 #: A pair of subsets; equal for what is shared inside one.
 PartPair = tuple[str | None, str | None]
@@ -39,18 +40,12 @@ def find_overlaps(
     apart: Sequence[Hashable] | None = None,
     inside: bool,
 ) -> dict[PartPair, list[Overlap]]:
-    """Find keys that are in two subsets, or twice in one.
+    """Find keys that are in two subsets or, with ``inside``, twice in one.
 
-    Args:
-        entries: Rows and their keys; a row may come with several keys, or with none.
-        parts: The subset of every row, shape (N,); None where a row has none.
-        order: All subsets in the order of the report.
-        apart: Only rows that differ in this value count as a pair, so that nothing is reported
-            twice. By default each row differs from all others.
-        inside: True if pairs inside one subset count, too.
-
-    Returns:
-        The overlaps of each pair of subsets, sorted by key.
+    A row comes with several keys, or with none; ``parts`` is the subset of every row, shape (N,),
+    None where a row has none. Only rows that differ in ``apart`` count as a pair, so that nothing
+    is reported twice; by default each row differs from all others. Returns the overlaps of each
+    pair of subsets in the given order, sorted by key.
     """
     by_key: dict[str, dict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row, key in entries:
@@ -91,15 +86,6 @@ def _example(
     return None
 
 
-class Link(NamedTuple):
-    """Match between two rows; see :class:`~eosin.data.audit.image_index.Match`."""
-
-    a: int
-    b: int
-    score: float
-    how: str
-
-
 def group_near_duplicates(
     links: Iterable[Link],
     parts: Sequence[str | None],
@@ -109,15 +95,9 @@ def group_near_duplicates(
 ) -> dict[PartPair, list[Overlap]]:
     """Find near-duplicates between two subsets, or within one.
 
-    Args:
-        links: Matches between rows.
-        parts: The subset of every row, shape (N,); None where a row has none.
-        order: All subsets in the order of the report.
-        differ: Returns True if a pair of rows is to be reported.
-
-    Returns:
-        The overlaps of each pair of subsets, the most similar first. Rows that are linked make one
-        overlap, with the most similar pair as its example.
+    ``parts`` is the subset of every row, shape (N,), None where a row has none; ``differ`` tells if
+    a pair of rows is to be reported. Returns the overlaps of each pair of subsets, the most similar
+    first. Rows that are linked make one overlap, with the most similar pair as its example.
     """
     found: dict[PartPair, list[Overlap]] = defaultdict(list)
     for rows, own in _group(sorted(links, key=lambda link: -link.score)):
@@ -200,11 +180,8 @@ def describe_spellings(
 ) -> list[Overlap]:
     """Return overlaps with both spellings as their key and their rows in words.
 
-    Args:
-        overlaps: Overlaps by spelling key.
-        names: A name per row.
-        entries: All rows of the search and their keys.
-        numbers: Row numbers in the user's file; without them images are counted.
+    ``overlaps`` are by spelling key; ``names`` has one a row, ``entries`` are all rows of the
+    search; without ``numbers``, those of rows in the user's file, images are counted.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, _ in entries:

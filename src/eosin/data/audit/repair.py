@@ -32,8 +32,6 @@ from eosin.images.stacks import single_images
 _LISTED = 8
 #: Columns whose names are reasons to join groups: two patients of one site are still two.
 _JOINING = ("patient", "group")
-
-
 #: The new column if the table uses ``group`` for something else.
 _OTHER_NAME = "repaired_group"
 
@@ -47,16 +45,10 @@ def join_groups(
 ) -> tuple[Samples, list[JoinedGroups]]:
     """Join groups of a table that belong together.
 
-    Args:
-        samples: The table.
-        hashes: Hashes of its files; without them exact copies under other names join nothing.
-        near_duplicates: Near-duplicates among its images.
-        named: Columns whose names are compared by spelling; except in ``group``, names in two
-            spellings get the first in order.
-
-    Returns:
-        The table with joined groups, which does not depend on the order of its rows; each joined
-        group, with one reason for each join.
+    Without ``hashes`` exact copies under other names join nothing. ``named`` columns are compared
+    by spelling; except in ``group``, names in two spellings get the first in order. Returns the
+    table with joined groups, which does not depend on the order of its rows; each joined group,
+    with one reason for each join.
     """
     joining = [column for column in named if column in _JOINING]
     table = AuditTable(single_images(samples), hashes, joining)
@@ -181,21 +173,12 @@ def describe_repair(joined: Sequence[JoinedGroups]) -> str:
 def write_repaired(
     path: Path, source: Any, before: Samples, after: Samples, columns: Columns, label: str
 ) -> str:
-    """Write a user's table with joined groups; other columns stay as they are.
+    """Write a user's table with joined groups; return the column that holds them.
 
-    An image that is its own group has an empty one. Paths start from the new table's folder, and
-    patients whose spelling the repair changed have the new one.
-
-    Args:
-        path: The new CSV or Parquet file.
-        source: The user's table, as :func:`eosin.artifacts.tables.read_table` returns it.
-        before: The samples read from it.
-        after: The same samples, repaired; the rows are in the same order.
-        columns: The columns of ``source`` with the image reference, the patient and the group.
-        label: Its column that holds the class.
-
-    Returns:
-        The column that holds the groups.
+    Other columns stay as they are. An image that is its own group has an empty one. Paths start
+    from the new table's folder, and patients whose spelling the repair changed have the new one.
+    ``after`` are the samples ``before``, read from ``source``, in the same order; ``columns`` and
+    ``label`` are those of ``source``.
     """
     table = source.copy()
     image, patient = clean_name(columns.path), clean_name(columns.patient)

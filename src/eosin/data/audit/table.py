@@ -14,8 +14,8 @@ from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
 from eosin.core.types import SPLITS, ImageReference, Samples, parts_of
 from eosin.data.audit.image_index import NearDuplicates
+from eosin.data.audit.near_duplicates import Link
 from eosin.data.audit.overlaps import (
-    Link,
     Overlap,
     PartPair,
     describe_spellings,
@@ -53,11 +53,8 @@ class Search:
 class AuditTable:
     """Columns of a table for the leak audit.
 
-    Args:
-        samples: The table.
-        hashes: Hashes of its files, if they were read.
-        named: Columns whose names are compared by spelling.
-        numbers: Row numbers in the user's file, shape (N,); None without a file.
+    Names in the ``named`` columns are compared by spelling; ``numbers`` are those of rows in the
+    user's file, shape (N,).
     """
 
     def __init__(

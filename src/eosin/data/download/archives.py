@@ -99,20 +99,11 @@ class Allowance:
 
 
 def unpack(archive: Path, work: Path, *, limits: UnpackLimits) -> Path:
-    """Unpack an archive into a new folder.
+    """Unpack a zip, tar, tar.gz (tgz) or gz file, recognised by its name, into a new folder.
 
-    Args:
-        archive: A zip, tar, tar.gz (tgz) or gz file, recognised by its name.
-        work: A folder to make; it is removed if unpacking fails.
-        limits: What the archive may unpack to.
-
-    Returns:
-        The one file or folder at the archive's top, inside ``work``; ``work`` itself if there are
-        several.
-
-    Raises:
-        DataError: The archive is damaged, dangerous, empty or of an unknown kind.
-        OutputError: It cannot be written.
+    ``work`` is made, and removed if unpacking fails. Returns the one file or folder at the
+    archive's top, inside ``work``; ``work`` itself if there are several. Raises DataError if the
+    archive is damaged, dangerous, empty or of an unknown kind, OutputError if it cannot be written.
     """
     allowance = Allowance(archive, limits)
     with explain_os_errors("unpack into", work):

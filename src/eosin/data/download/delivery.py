@@ -92,20 +92,10 @@ def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> boo
 
 
 def deliver(folder: Path, file: RemoteFile, record: FetchRecord, manner: Manner) -> FetchRecord:
-    """Download a file, unpack it if need be, and record it.
+    """Download a file into the data set's folder, unpack it if need be, and record it.
 
-    Args:
-        folder: The data set's folder.
-        file: The file.
-        record: The record so far.
-        manner: Settings of the download.
-
-    Returns:
-        The record with the file in it, as written.
-
-    Raises:
-        EosinError: It cannot be fetched, differs from what was published or recorded, or does not
-            unpack.
+    Returns the record with the file in it, as written. Raises EosinError if it cannot be fetched,
+    differs from what was published or recorded, or does not unpack.
     """
     entry, path, part = record.find(file.name), folder / file.name, Part(folder / file.name)
     is_there = is_fetched(folder, file, entry)

@@ -72,59 +72,34 @@ SOURCES: Registry[Source] = Registry("public data set")
 
 
 class Unpacked(Document):
-    """Unpacked content of an archive.
+    """Unpacked content of an archive."""
 
-    Attributes:
-        name: The file or folder in the data set's folder.
-        files: Number of files.
-        bytes: Total size.
-        sha256: Of the file; of a folder, over the sorted lines ``<sha256>  <path>``.
-    """
-
-    name: str
-    files: int
-    bytes: int
-    sha256: str
+    name: str  # the file or folder in the data set's folder
+    files: int  # number of files
+    bytes: int  # total size
+    sha256: str  # of the file; of a folder, over the sorted lines ``<sha256>  <path>``
 
 
 class FetchedFile(Document):
-    """Record of one file.
+    """Record of one file."""
 
-    Attributes:
-        name: Its name.
-        url: The address that served it.
-        bytes: Its size.
-        sha256: Computed after the download.
-        checksum: The published one that it was compared with, or a note that there is none.
-        fetched: Time, UTC.
-        unpacked: Content of the archive; null for a file that is not unpacked.
-    """
-
-    name: str
-    url: str
-    bytes: int
-    sha256: str
-    checksum: str
-    fetched: str
-    unpacked: Unpacked | None = None
+    name: str  # its name
+    url: str  # the address that served it
+    bytes: int  # its size
+    sha256: str  # computed after the download
+    checksum: str  # the published one that it was compared with, or a note that there is none
+    fetched: str  # time, UTC
+    unpacked: Unpacked | None = None  # content of the archive; null for a file that is not unpacked
 
 
 class FetchRecord(VersionedDocument):
-    """Record of a data set's download.
+    """Record of a data set's download."""
 
-    Attributes:
-        dataset: The data set's name.
-        licence: The terms as they were shown.
-        citation: Publication to cite.
-        licence_accepted: Time at which the terms were accepted, UTC.
-        files: The fetched files.
-    """
-
-    dataset: str
-    licence: str
-    citation: str
-    licence_accepted: str
-    files: tuple[FetchedFile, ...] = ()
+    dataset: str  # the data set's name
+    licence: str  # the terms as they were shown
+    citation: str  # publication to cite
+    licence_accepted: str  # time at which the terms were accepted, UTC
+    files: tuple[FetchedFile, ...] = ()  # the fetched files
 
     def find(self, name: str) -> FetchedFile | None:
         """Return the record of a file."""

@@ -64,10 +64,8 @@ class Transfer:
     def run(self, url: str) -> None:
         """Fetch until the part is complete.
 
-        Raises:
-            DownloadError: The server will not serve it, or fails repeatedly; the bytes so far are
-                kept.
-            OutputError: It does not fit or cannot be written.
+        Raises DownloadError if the server will not serve it, or fails repeatedly (the bytes so far
+        are kept); OutputError if it does not fit or cannot be written.
         """
         import requests
 
@@ -200,15 +198,10 @@ def check_installed() -> None:
 
 
 def check_space(folder: Path, needed: int, purpose: str) -> None:
-    """Check the free disk space before a download or an unpacking.
+    """Check the free disk space before a download or an unpacking into a folder that may not exist.
 
-    Args:
-        folder: Destination; need not exist.
-        needed: Bytes that it takes.
-        purpose: What takes them, for the message.
-
-    Raises:
-        OutputError: There is too little space.
+    ``purpose`` is what takes the ``needed`` bytes, for the message. Raises OutputError if there is
+    too little space.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
@@ -316,19 +309,12 @@ class Part:
         self._note.unlink(missing_ok=True)
 
     def read_answer(self, response: Any, url: str) -> tuple[int, int | None]:
-        """Interpret the head of a response, and prepare the part for its body.
+        """Interpret the head of a response of requests, and prepare the part for its body.
 
-        Args:
-            response: A response of requests whose body is not read yet.
-            url: The requested address; redirects may have led elsewhere.
-
-        Returns:
-            The position in the file of the response's first byte, and the whole file's length;
-            None if the server does not give it. Equal if the part is complete.
-
-        Raises:
-            CutError: The server cannot serve it now, or the file has changed.
-            DownloadError: The server will not serve it.
+        Redirects may have led from the requested ``url`` elsewhere. Returns the position in the
+        file of the response's first byte, and the whole file's length, None if the server does not
+        give it; equal if the part is complete. Raises CutError if the server cannot serve it now,
+        or the file has changed; DownloadError if it will not serve it.
         """
         status, headers = response.status_code, response.headers
         if status in _PASSING:

@@ -14,8 +14,6 @@ from eosin.data.phantom.fields import Float32, noise_pool
 
 _REFERENCE_PX = 96
 _LEAST_BLUR_PX = 0.25
-
-
 Triple = tuple[float, float, float]
 #: Rows haematoxylin and eosin, columns R, G, B.
 REFERENCE_VECTORS = np.array([[0.650, 0.704, 0.286], [0.072, 0.975, 0.205]])

@@ -13,8 +13,6 @@ from eosin.data.phantom.nuclei import Nuclei
 
 _HARMONICS = 4
 _LOBULE_UM = 40.0
-
-
 _MARGIN_UM = 6.0
 _FILE_STEP_DIAMETERS = 1.15
 _FILE_CELLS = 9

@@ -8,7 +8,6 @@ intermediate tissue exists and the classes overlap.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,63 +15,37 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Morphology:
-    """Morphology of the tissue in one image."""
+    """Morphology of the tissue in one image; by default the benign end."""
 
-    glands: float  # glands per 100 µm × 100 µm inside a lobule
-    gland_radius: float  # mean outer radius in µm
-    lumen: float  # radius of the lumen as a share of the gland's
-    elongation: float  # mean ratio of a gland's axes
-    raggedness: float  # relative amplitude of the glands' outline
-    disorder: float  # jitter of the glands' lattice as a share of its spacing
-    layers: float  # mean number of nuclear layers around a lumen
-    sheet: float  # share of the field covered by solid nests
-    nest_um: float  # size of those nests
-    files: float  # single files of tumour cells per 100 µm × 100 µm
-    fronds: float  # share of the field covered by papillary fronds; the rest of them is empty
-    mucin: float  # share of the field covered by pools of mucin
-    clefts: float  # share of the field covered by leaf-like clefts
-    nuclear_radius: float  # mean nuclear radius in µm
-    pleomorphism: float  # standard deviation of the logarithm of the nuclear radius
-    crowding: float  # distance between nuclear centres in nuclear diameters
-    chromatin: float  # haematoxylin of a mean nucleus
-    clumping: float  # relative amplitude of the chromatin texture
-    nucleoli: float  # share of nuclei with a visible nucleolus
-    mitoses: float  # share of nuclei in mitosis
-    depolarised: float  # standard deviation of the nuclei's direction in rad
-    irregular: float  # relative amplitude of the nuclear outline
-    spindles: float  # stromal nuclei per 100 µm × 100 µm
-    lymphocytes: float  # lymphocytes per 100 µm × 100 µm
-    collagen: float  # eosin of the stroma
+    glands: float = 6.0  # glands per 100 µm × 100 µm inside a lobule
+    gland_radius: float = 17.0  # mean outer radius in µm
+    lumen: float = 0.40  # radius of the lumen as a share of the gland's
+    elongation: float = 1.15  # mean ratio of a gland's axes
+    raggedness: float = 0.04  # relative amplitude of the glands' outline
+    disorder: float = 0.07  # jitter of the glands' lattice as a share of its spacing
+    layers: float = 1.1  # mean number of nuclear layers around a lumen
+    sheet: float = 0.0  # share of the field covered by solid nests
+    nest_um: float = 11.0  # size of those nests
+    files: float = 0.0  # single files of tumour cells per 100 µm × 100 µm
+    fronds: float = 0.0  # share of the field covered by papillary fronds; the rest of them is empty
+    mucin: float = 0.0  # share of the field covered by pools of mucin
+    clefts: float = 0.0  # share of the field covered by leaf-like clefts
+    nuclear_radius: float = 2.9  # mean nuclear radius in µm
+    pleomorphism: float = 0.10  # standard deviation of the logarithm of the nuclear radius
+    crowding: float = 1.30  # distance between nuclear centres in nuclear diameters
+    chromatin: float = 1.05  # haematoxylin of a mean nucleus
+    clumping: float = 0.15  # relative amplitude of the chromatin texture
+    nucleoli: float = 0.04  # share of nuclei with a visible nucleolus
+    mitoses: float = 0.001  # share of nuclei in mitosis
+    depolarised: float = 0.25  # standard deviation of the nuclei's direction in rad
+    irregular: float = 0.04  # relative amplitude of the nuclear outline
+    spindles: float = 22.0  # stromal nuclei per 100 µm × 100 µm
+    lymphocytes: float = 5.0  # lymphocytes per 100 µm × 100 µm
+    collagen: float = 0.62  # eosin of the stroma
 
 
 #: The two ends of the scale.
-BENIGN_END = Morphology(
-    glands=6.0,
-    gland_radius=17.0,
-    lumen=0.40,
-    elongation=1.15,
-    raggedness=0.04,
-    disorder=0.07,
-    layers=1.1,
-    sheet=0.0,
-    nest_um=11.0,
-    files=0.0,
-    fronds=0.0,
-    mucin=0.0,
-    clefts=0.0,
-    nuclear_radius=2.9,
-    pleomorphism=0.10,
-    crowding=1.30,
-    chromatin=1.05,
-    clumping=0.15,
-    nucleoli=0.04,
-    mitoses=0.001,
-    depolarised=0.25,
-    irregular=0.04,
-    spindles=22.0,
-    lymphocytes=5.0,
-    collagen=0.62,
-)
+BENIGN_END = Morphology()
 MALIGNANT_END = replace(
     BENIGN_END,
     glands=2.6,
@@ -104,91 +77,55 @@ def interpolate(malignancy: float) -> Morphology:
     return Morphology(**{name: low[name] + malignancy * (high[name] - low[name]) for name in low})
 
 
-def _adenosis(tissue: Morphology) -> Morphology:
-    """More acini than normal, small and close together."""
+#: Change of the morphology by each subtype: a factor, and what is then added.
+_TWEAKS: dict[str, dict[str, tuple[float, float]]] = {
+    # More acini than normal, small and close together.
+    "adenosis": {"glands": (1.9, 0), "gland_radius": (0.68, 0), "lumen": (0.75, 0)},
+    # Pale, expanded stroma that compresses the ducts into slits.
+    "fibroadenoma": {
+        "glands": (0.55, 0),
+        "elongation": (0, 3.2),
+        "raggedness": (0.5, 0),
+        "spindles": (1.3, 0),
+        "collagen": (0.72, 0),
+    },
+    # Leaf-like clefts in a cellular stroma.
+    "phyllodes_tumor": {
+        "glands": (0.4, 0), "elongation": (0, 2.4), "clefts": (0, 0.10), "spindles": (2.6, 0),
+    },
+    # Round, even tubules back to back with hardly any stroma.
+    "tubular_adenoma": {
+        "glands": (1.7, 0),
+        "gland_radius": (0.82, 0),
+        "elongation": (0, 1.05),
+        "disorder": (0.5, 0),
+        "spindles": (0.5, 0),
+    },
+    # Solid nests and ragged glands: the common kind.
+    "ductal_carcinoma": {"sheet": (1.1, 0)},
+    # Small, even cells in single file through the stroma.
+    "lobular_carcinoma": {
+        "glands": (0.3, 0),
+        "sheet": (0.25, 0),
+        "files": (6.0, 2.0),
+        "nuclear_radius": (0.85, 0),
+        "pleomorphism": (0.6, 0),
+    },
+    # Clusters of cells floating in pools of pale mucin.
+    "mucinous_carcinoma": {"glands": (0.3, 0), "sheet": (0.6, 0), "mucin": (0, 0.55)},
+    # Fronds of crowded cells around thin cores, with empty space between.
+    "papillary_carcinoma": {
+        "glands": (0.2, 0), "sheet": (0.15, 0), "fronds": (0, 0.55), "layers": (0, 2.0),
+    },
+}  # fmt: skip
+
+
+def tweak(tissue: Morphology, subtype: str) -> Morphology:
+    """Return the morphology of a subtype."""
+    changes = _TWEAKS[subtype].items()
     return replace(
-        tissue,
-        glands=tissue.glands * 1.9,
-        gland_radius=tissue.gland_radius * 0.68,
-        lumen=tissue.lumen * 0.75,
+        tissue, **{name: getattr(tissue, name) * f + more for name, (f, more) in changes}
     )
-
-
-def _fibroadenoma(tissue: Morphology) -> Morphology:
-    """Pale, expanded stroma that compresses the ducts into slits."""
-    return replace(
-        tissue,
-        glands=tissue.glands * 0.55,
-        elongation=3.2,
-        raggedness=tissue.raggedness * 0.5,
-        spindles=tissue.spindles * 1.3,
-        collagen=tissue.collagen * 0.72,
-    )
-
-
-def _phyllodes_tumor(tissue: Morphology) -> Morphology:
-    """Leaf-like clefts in a cellular stroma."""
-    return replace(
-        tissue,
-        glands=tissue.glands * 0.4,
-        elongation=2.4,
-        clefts=0.10,
-        spindles=tissue.spindles * 2.6,
-    )
-
-
-def _tubular_adenoma(tissue: Morphology) -> Morphology:
-    """Round, even tubules back to back with hardly any stroma."""
-    return replace(
-        tissue,
-        glands=tissue.glands * 1.7,
-        gland_radius=tissue.gland_radius * 0.82,
-        elongation=1.05,
-        disorder=tissue.disorder * 0.5,
-        spindles=tissue.spindles * 0.5,
-    )
-
-
-def _ductal_carcinoma(tissue: Morphology) -> Morphology:
-    """Solid nests and ragged glands: the common kind."""
-    return replace(tissue, sheet=tissue.sheet * 1.1)
-
-
-def _lobular_carcinoma(tissue: Morphology) -> Morphology:
-    """Small, even cells in single file through the stroma."""
-    return replace(
-        tissue,
-        glands=tissue.glands * 0.3,
-        sheet=tissue.sheet * 0.25,
-        files=tissue.files * 6.0 + 2.0,
-        nuclear_radius=tissue.nuclear_radius * 0.85,
-        pleomorphism=tissue.pleomorphism * 0.6,
-    )
-
-
-def _mucinous_carcinoma(tissue: Morphology) -> Morphology:
-    """Clusters of cells floating in pools of pale mucin."""
-    return replace(tissue, glands=tissue.glands * 0.3, sheet=tissue.sheet * 0.6, mucin=0.55)
-
-
-def _papillary_carcinoma(tissue: Morphology) -> Morphology:
-    """Fronds of crowded cells around thin cores, with empty space between."""
-    return replace(
-        tissue, glands=tissue.glands * 0.2, sheet=tissue.sheet * 0.15, fronds=0.55, layers=2.0
-    )
-
-
-#: Change of the morphology by each subtype.
-TWEAKS: dict[str, Callable[[Morphology], Morphology]] = {
-    "adenosis": _adenosis,
-    "fibroadenoma": _fibroadenoma,
-    "phyllodes_tumor": _phyllodes_tumor,
-    "tubular_adenoma": _tubular_adenoma,
-    "ductal_carcinoma": _ductal_carcinoma,
-    "lobular_carcinoma": _lobular_carcinoma,
-    "mucinous_carcinoma": _mucinous_carcinoma,
-    "papillary_carcinoma": _papillary_carcinoma,
-}
 
 
 def malignancy(severity: float) -> float:

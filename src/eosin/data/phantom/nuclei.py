@@ -38,11 +38,6 @@ class Nuclei:
         """Return the nuclei that a mask (N,) or an index selects."""
         return Nuclei(*(getattr(self, field.name)[mask] for field in fields(self)))
 
-    @property
-    def area_um2(self) -> Floats:
-        """Areas in µm², shape (N,)."""
-        return np.pi * self.long * self.short
-
 
 def join(parts: list[Nuclei]) -> Nuclei:
     """Concatenate several populations, in their order."""
@@ -78,12 +73,7 @@ def stamp(nuclei: Nuclei, grid: Grid) -> tuple[Float32, Float32]:
     return cover.reshape(size_px, size_px), density.reshape(size_px, size_px)
 
 
-def _stamp_bucket(
-    nuclei: Nuclei,
-    half: int,
-    grid: Grid,
-    canvas: tuple[Float32, Float32],
-) -> None:
+def _stamp_bucket(nuclei: Nuclei, half: int, grid: Grid, canvas: tuple[Float32, Float32]) -> None:
     """Draw nuclei of similar size through windows of (2 · half + 1)² px."""
     size_px, mpp = grid.size_px, grid.mpp
     step = np.arange(-half, half + 1)

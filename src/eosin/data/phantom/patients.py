@@ -204,36 +204,23 @@ def _section_stain(patient: Patient, section: int) -> Stain:
 class PhantomOptions:
     """Options of the phantom; equal options give the same images, bit for bit.
 
-    Args:
-        patients: Number of patients, at least 2.
-        images_per_patient: Total number of images of each patient, distributed in turn over the
-            magnifications, then over the sections.
-        size_px: Side of the square images, 16 to 2048.
-        malignant_fraction: Share of patients with the label ``malignant``, between 0 and 1.
-        sections: Slides of each patient, 1 to 26.
-        magnifications: Any of ``"40"``, ``"100"``, ``"200"``, ``"400"``.
-        subtypes: Give each patient one of the eight BreakHis subtypes.
-        sites: Number of scanners, over which the patients are spread evenly in each class.
-        contrast: Difference between benign and malignant; 0: none, 1: overlapping.
-        fingerprint: Strength of a patient's mark that is independent of the class (stain, white
-            point, focus, nuclear size, stroma); 0: none.
-        seed: Seed of everything, at least 0.
-
-    Raises:
-        DataError: A value is outside its range.
+    Raises DataError for a value outside its range.
     """
 
-    patients: int = 40
+    patients: int = 40  # at least 2
+    #: Of each patient, in total: in turn over the magnifications, then over the sections.
     images_per_patient: int = 36
-    size_px: int = 96
-    malignant_fraction: float = 0.5
-    sections: int = 2
-    magnifications: tuple[str, ...] = ("100", "200")
-    subtypes: bool = False
-    sites: int = 1
-    contrast: float = 1.0
+    size_px: int = 96  # side of the square images, 16 to 2048
+    malignant_fraction: float = 0.5  # share of patients ``malignant``, between 0 and 1
+    sections: int = 2  # slides of each patient, 1 to 26
+    magnifications: tuple[str, ...] = ("100", "200")  # any of 40, 100, 200, 400
+    subtypes: bool = False  # True to give each patient one of the eight BreakHis subtypes
+    sites: int = 1  # scanners, over which the patients are spread evenly in each class
+    contrast: float = 1.0  # between benign and malignant; 0: none, 1: overlapping
+    #: Strength of a patient's mark that is independent of the class (stain, white point, focus,
+    #: nuclear size, stroma); 0: none.
     fingerprint: float = 1.0
-    seed: int = 0
+    seed: int = 0  # of everything, at least 0
 
     def __post_init__(self) -> None:
         _check_count("patients", self.patients, 2, _LARGEST_COUNT)

@@ -56,15 +56,10 @@ class Measures:
 
 
 def decode_stored(path: Path, index: int | None = None) -> tuple[Pixels, bool]:
-    """Decode an image with all significant bits.
+    """Decode an image with all significant bits; grey ones of 16 keep all: the upper may be empty.
 
-    Grey images of 16 bits keep all of them: their upper eight may be empty.
-
-    Returns:
-        uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C); True if it is RGB.
-
-    Raises:
-        ImageError: It can be read as neither.
+    Returns uint8 RGB, shape (H, W, 3), or uint8 or uint16 channels, shape (H, W, C); True if it is
+    RGB. Raises ImageError if it can be read as neither.
     """
     try:
         image = decode_image(path, index)
@@ -132,14 +127,10 @@ def _strips(height: int, row_values: int) -> Iterator[tuple[int, int]]:
 
 
 def measure_focus(channels: Pixels) -> float | None:
-    """Return the focus of an image: fine over coarse detail.
+    """Return the focus of an image (C, H, W): fine over coarse detail.
 
-    Args:
-        channels: Shape (C, H, W).
-
-    Returns:
-        From 0 (flat) to about 20 (white noise), see the module; None where nothing varies, or for
-        fewer than 3 × 3 pixels.
+    From 0 (flat) to about 20 (white noise), see the module; None where nothing varies, or for fewer
+    than 3 × 3 pixels.
     """
     n_channels, height, width = channels.shape
     strips = list(_strips(height, n_channels * width))
@@ -221,14 +212,10 @@ def _top_of(highest: Pixels) -> int:
 def measure_samples(
     samples: Samples, *, cells: Sequence[str] | None = None
 ) -> dict[str, Measures | str]:
-    """Decode and measure every image once.
+    """Decode and measure every image of a table, or those of ``cells``, once.
 
-    Args:
-        samples: The table; of magnification stacks every image by itself.
-        cells: References of single images; those of the table by default.
-
-    Returns:
-        By image reference, in the table's order: its measures, or the reason why it is unreadable.
+    Images of a stack count by themselves. Returns by image reference, in the table's order, its
+    measures, or the reason why it is unreadable.
     """
     cells = samples.image_cells if cells is None else cells
 

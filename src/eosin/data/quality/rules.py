@@ -17,8 +17,6 @@ from eosin.data.quality.measures import Measures
 Flag = Literal["constant", "blank", "blurred", "saturated", "ink", "odd_size", "duplicate"]
 #: In the order of the report.
 FLAGS: tuple[Flag, ...] = get_args(Flag)
-
-
 _COLUMNS = (
     "path", "kind", "height", "width", "tissue", "focus", "focus_z", "saturation", "ink",
     "duplicate_of", "flags", "reason",
@@ -120,10 +118,8 @@ def flag_images(
 ) -> QualityReport:
     """Flag images by their measures and by what is usual among the others.
 
-    Args:
-        found: By path: measures, or the reason why it is unreadable.
-        magnifications: By path, if known; focus is compared within one.
-        limits: Thresholds of the flags.
+    ``found`` holds by path the measures, or the reason why it is unreadable; focus is compared
+    within one of the known ``magnifications``.
     """
     limits = limits or Thresholds()
     known = {path: one for path, one in found.items() if isinstance(one, Measures)}

@@ -23,8 +23,6 @@ from eosin.images.references import describe_left_out
 
 #: Environment variable that names the folder of all data sets.
 DATA_VARIABLE = "EOSIN_DATA"
-
-
 #: Names of folders without a class: parts and magnifications.
 _NEUTRAL = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|fold[ _-]?\d+|\d+x?", re.IGNORECASE)
 
@@ -66,20 +64,14 @@ class DataSetFacts:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A registered data set.
-
-    Attributes:
-        facts: Its declared facts.
-        collect: From its root folder and its options to a manifest table (see
-            :mod:`eosin.artifacts.manifest`), paths relative to the root. Oddities that are no
-            errors are sentences under ``table.attrs[NOTES]``, with the files that the walk left
-            out.
-        needs_root: True if it reads a folder that the user has; the phantom makes its own.
-    """
+    """A registered data set."""
 
     facts: DataSetFacts
+    #: From its root folder and its options to a manifest table (see
+    #: :mod:`eosin.artifacts.manifest`), paths relative to the root. Oddities that are no errors
+    #: are sentences under ``table.attrs[NOTES]``, with the files that the walk left out.
     collect: Callable[[Path, Mapping[str, Any]], Any]
-    needs_root: bool = True
+    needs_root: bool = True  # False for the phantom, which makes its own folder
 
 
 DATASETS: Registry[DataSet] = Registry("data set")
@@ -106,14 +98,9 @@ def declared_facts(name: str, options: Mapping[str, Any]) -> DataSetFacts:
 
 
 def find_root(name: str, root: str | None) -> Path:
-    """Return the folder of a named data set.
+    """Return a data set's folder: the recipe's ``data.root``, else ``$EOSIN_DATA/<name>``.
 
-    Args:
-        name: The data set.
-        root: The recipe's ``data.root``; ``$NAME`` and ``~`` expand. Else ``$EOSIN_DATA/<name>``.
-
-    Raises:
-        DataError: Neither is given, or the folder does not exist.
+    ``$NAME`` and ``~`` expand. Raises DataError if neither is given, or the folder does not exist.
     """
     if root is not None:
         folder = expand_path(root)
@@ -148,15 +135,10 @@ def collect_samples(
     positive: str | None,
     columns: Columns | None = None,
 ) -> Samples:
-    """List the samples of a data set.
+    """List the samples of a registered data set below ``root``, with its own ``options``.
 
-    Args:
-        name: Registered name.
-        root: Its folder.
-        options: The data set's own options.
-        label: The column that holds the class.
-        positive: The positive class; the data set's own by default, if ``label`` is its own.
-        columns: Where the patient and the group are; the data set's own by default.
+    ``label`` is the column of the class; ``positive`` is by default the data set's own, if
+    ``label`` is; ``columns`` say where patient and group are, by default the data set's own.
     """
     from eosin.artifacts.manifest import make_samples
 
@@ -211,12 +193,9 @@ def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) -> Path:
-    """Return the file that an option names, relative to ``root`` unless it is absolute.
+    """Return the file that an option names, from ``root``; ``$NAME`` and ``~`` expand.
 
-    ``$NAME`` and ``~`` expand.
-
-    Raises:
-        RecipeError: The option is given, but there is no such file.
+    Raises RecipeError if the option is given, but there is no such file.
     """
     file = root / expand_path(take_text(options, key, default))
     if key in options and not file.is_file():
@@ -227,20 +206,11 @@ def take_file(root: Path, options: Mapping[str, Any], key: str, default: str) ->
 def check_foreign_folders(
     name: str, root: Path, paths: Iterable[str], known: re.Pattern[str], classes: str
 ) -> None:
-    """Raise an error for folders that divide the images otherwise than the data set's own tree.
+    """Raise DataError for folders that divide the images otherwise than the data set's own tree.
 
-    A data set that takes class and patient from file names would ignore the classes in the
-    names of such folders.
-
-    Args:
-        name: The data set.
-        root: Its folder.
-        paths: Its images, relative to ``root``.
-        known: Names of folders in the data set's own tree.
-        classes: The classes of the data set.
-
-    Raises:
-        DataError: Two folders side by side have other names.
+    A data set that takes class and patient from file names would ignore the classes in the names of
+    such folders: two side by side that neither match ``known``, the folders of its own tree, nor
+    name a part or a magnification. ``paths`` start from ``root``.
     """
     beside: dict[str, set[str]] = defaultdict(set)
     for path in paths:
@@ -259,17 +229,10 @@ def check_foreign_folders(
 
 
 def read_text_table(path: Path, needed: Collection[str]) -> Any:
-    """Read a table of a data set as text.
+    """Read a table of a data set as text, see :func:`eosin.artifacts.tables.read_table`.
 
-    Args:
-        path: The file, see :func:`eosin.artifacts.tables.read_table`.
-        needed: Required columns; the names in them are cleaned, paths are left as written.
-
-    Returns:
-        A pandas table of text.
-
-    Raises:
-        DataError: It is absent, no table, empty, or lacks a column.
+    The names in the ``needed`` columns are cleaned, paths are left as written. Raises DataError if
+    it is absent, no table, empty, or lacks a column.
     """
     table = read_table(path)
     for column in needed:

@@ -35,8 +35,6 @@ _NAME = re.compile(
     r"-(?P<magnification>\d+)-(?P<sequence>\d+)(?:\.[A-Za-z0-9]+)?",
     re.ASCII,
 )
-
-
 _CLASSES = {"B": "benign", "M": "malignant"}
 _SUBTYPES = {
     "A": "adenosis",
@@ -93,17 +91,9 @@ def parse_breakhis_name(filename: str) -> BreakHisName | None:
 
 
 def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the images of a BreakHis tree at any image size.
+    """List the images of a BreakHis tree, or any part of it, at any image size.
 
-    Args:
-        root: A folder with ``BreaKHis_v1`` or any part of the tree below it.
-        options: None are known.
-
-    Returns:
-        A manifest table with subtype, magnification, slide and accession.
-
-    Raises:
-        DataError: No file below ``root`` has a BreakHis name, or folders name other classes.
+    Raises DataError if no file below ``root`` has a BreakHis name, or folders name other classes.
     """
     check_options("breakhis", options)
     rows, odd, moved = [], 0, 0
@@ -167,7 +157,6 @@ def _size(path: Path) -> tuple[int, int] | None:
 _HOMEPAGE = (
     "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
 )
-
 
 register(
     DataSetFacts(

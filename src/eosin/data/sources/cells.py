@@ -41,21 +41,14 @@ _TABLE = "cells.csv"
 
 
 def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
-    """List the cells of a table.
+    """List the cells of a table, for ``cells`` or ``mcf7``; every further column stays.
 
-    Args:
-        name: ``cells`` or ``mcf7``.
-        root: The folder that the table's paths start from.
-        options: ``table`` (``cells.csv``), ``label`` (the column of the class, ``class``),
-            ``group`` (``plate`` or ``field``), ``test_plates`` (plates that make up the split
-            ``test``, the others ``train``), ``channels`` (what each channel shows).
+    Options: ``table`` (``cells.csv``, from ``root``), ``label`` (the column of the class,
+    ``class``), ``group`` (``plate`` or ``field``), ``test_plates`` (plates that make up the split
+    ``test``, the others ``train``), ``channels`` (what each channel shows).
 
-    Returns:
-        A manifest table with every further column of the file.
-
-    Raises:
-        DataError: The table is absent, or lacks a column or a value.
-        RecipeError: An option is wrong.
+    Raises DataError if the table is absent, or lacks a column or a value; RecipeError for a wrong
+    option.
     """
     check_options(name, options, _OPTIONS)
     take_texts(options, "channels")
@@ -128,7 +121,6 @@ _HOMEPAGE = "https://bbbc.broadinstitute.org/BBBC021"
 _FOLDER = "https://data.broadinstitute.org/bbbc/BBBC021"
 _PLATE = "BBBC021_v1_images_Week1_22123.zip"
 _TABLES = ("BBBC021_v1_image.csv", "BBBC021_v1_compound.csv", "BBBC021_v1_moa.csv")
-
 
 register(
     DataSetFacts(

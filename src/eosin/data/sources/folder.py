@@ -48,17 +48,10 @@ _CLASS_WORDS = frozenset(
 
 
 def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the images of a class-per-folder tree.
+    """List the images of a class-per-folder tree; ``patient`` is the folder below the class.
 
-    Args:
-        root: The folder that holds one subfolder a class.
-        options: ``layout``: ``"class/patient"`` (default) or ``"patient/class"``.
-
-    Returns:
-        A manifest table; ``patient`` is the folder below the class, if there is one.
-
-    Raises:
-        DataError: There is no class folder, or no image, or the folders are parts or patients.
+    Option ``layout``: ``"class/patient"`` (default) or ``"patient/class"``. Raises DataError if
+    there is no class folder, or no image, or the folders are parts or patients.
     """
     check_options("folder", options, ["layout"])
     layout = take_choice(options, "layout", _LAYOUTS[0], _LAYOUTS)
@@ -159,10 +152,7 @@ def _are_patients(names: Sequence[str]) -> bool:
 
 register(
     DataSetFacts(
-        name="folder",
-        title="Images in one folder a class",
-        licence="unknown",
-        citation="none",
+        name="folder", title="Images in one folder a class", licence="unknown", citation="none"
     ),
     collect_folder,
 )

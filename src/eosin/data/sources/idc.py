@@ -35,17 +35,9 @@ _NAME = re.compile(r"(?P<patient>\d+)_idx\d+_x(?P<x>\d+)_y(?P<y>\d+)_class(?P<di
 
 
 def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the patches by their names.
+    """List the patches by their names: the group is the patient, ``x`` and ``y`` the position.
 
-    Args:
-        root: The folder that holds one folder a patient, or one above it.
-        options: None are known.
-
-    Returns:
-        A manifest table; the group is the patient, ``x`` and ``y`` the position in the slide.
-
-    Raises:
-        DataError: No file has a name of IDC, or folders name other classes.
+    Raises DataError if no file has a name of IDC, or folders name other classes.
     """
     check_options("idc", options)
     # The published archive holds every patient twice, once in a folder of its own name.
@@ -83,7 +75,6 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
 
 
 _HOMEPAGE = "http://www.andrewjanowczyk.com/use-case-6-invasive-ductal-carcinoma-idc-segmentation/"
-
 
 register(
     DataSetFacts(

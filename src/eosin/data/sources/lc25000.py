@@ -37,19 +37,11 @@ _SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 
 def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the images of LC25000.
+    """List the images of LC25000; ``group`` and ``cluster`` where the copies are known.
 
-    Args:
-        root: A folder with ``lung_colon_image_set`` or any part of the tree below it.
-        options: ``part``: ``"lung"``, ``"colon"`` or ``"all"`` (default: what is there);
-            ``clusters``: the table of copies, ``clusters.csv`` by default.
-
-    Returns:
-        A manifest table; ``group`` and ``cluster`` where the copies are known.
-
-    Raises:
-        DataError: No class folder is found, or the table contradicts itself.
-        RecipeError: An option is wrong.
+    Options: ``part`` is ``"lung"``, ``"colon"`` or ``"all"`` (default: what is there); ``clusters``
+    is the table of copies, ``clusters.csv`` by default. Raises DataError if no class folder is
+    found, or the table contradicts itself; RecipeError for a wrong option.
     """
     check_options("lc25000", options, ["clusters", "part"])
     part = take_choice(options, "part", "all", ("lung", "colon", "all"))
@@ -117,7 +109,6 @@ def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
 
 
 _HOMEPAGE = "https://github.com/tampapath/lung_colon_image_set"
-
 
 register(
     DataSetFacts(

@@ -23,17 +23,9 @@ _FOLDERS = ("", "raw", "MNIST/raw")
 
 
 def collect_mnist(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the digits.
+    """List the digits below ``root``, ``raw`` or ``MNIST/raw``; every one is its own group.
 
-    Args:
-        root: The folder with the idx files, or one above ``raw`` or ``MNIST/raw``.
-        options: None are known.
-
-    Returns:
-        A manifest table; every digit is its own group.
-
-    Raises:
-        DataError: No part has both files, or they do not fit each other.
+    Raises DataError if no part has both files, or they do not fit each other.
     """
     check_options("mnist", options)
     notes: list[str] = []
@@ -110,7 +102,6 @@ _PUBLISHED = {
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     ),
 }
-
 
 register(
     DataSetFacts(

@@ -16,13 +16,7 @@ import pandas as pd
 
 from eosin.core.errors import DataError
 from eosin.data.download.source import Source
-from eosin.data.sources.base import (
-    NOTES,
-    DataSetFacts,
-    check_options,
-    note_counts,
-    register,
-)
+from eosin.data.sources.base import NOTES, DataSetFacts, check_options, note_counts, register
 from eosin.images.references import list_files
 
 CLASSES = ("MCF-10A", "MCF-7", "MDA-MB-231")
@@ -30,17 +24,9 @@ _KNOWN = {re.sub("[^a-z0-9]", "", name.lower()): name for name in CLASSES}
 
 
 def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the images of the three cell lines.
+    """List the images of the three cell lines; no group is known, so every image is its own.
 
-    Args:
-        root: The folder that holds one folder a cell line.
-        options: None are known.
-
-    Returns:
-        A manifest table; no group is known, so every image is its own.
-
-    Raises:
-        DataError: There is no folder of a cell line, or no image in one.
+    Raises DataError if there is no folder of a cell line, or no image in one.
     """
     check_options("oei", options)
     rows, odd = [], 0
@@ -65,7 +51,6 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
 
 
 _HOMEPAGE = "https://doi.org/10.1371/journal.pone.0213626"
-
 
 register(
     DataSetFacts(

@@ -63,17 +63,10 @@ def find_official(root: Path) -> Path | None:
 
 
 def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:
-    """List the images of the official files.
+    """List the images of the official files in ``folder``; paths start from ``root``.
 
-    Args:
-        root: The folder that paths start from.
-        folder: Where the files lie.
-
-    Returns:
-        A table of path, label, part, slide, group, x, y; sentences on oddities.
-
-    Raises:
-        DataError: No part is whole, or images and labels do not match.
+    Returns path, label, part, slide, group, x, y, and sentences on oddities. Raises DataError if no
+    part is whole, or images and labels do not match.
     """
     notes: list[str] = []
     lead = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
@@ -157,19 +150,12 @@ def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -
 
 
 def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
-    """List PatchCamelyon's images, in any of its forms.
+    """List PatchCamelyon's images: HDF5 files, or class folders, maybe below part folders.
 
-    Args:
-        root: The folder with the HDF5 files, or with the part or class folders.
-        options: ``judge``: ``"test"`` (default) takes the official parts as they are; ``"valid"``
-            makes the valid part the split ``test`` and leaves the official test part out.
-
-    Returns:
-        A manifest table; ``part`` is the official part, ``slide`` is there if it is known.
-
-    Raises:
-        DataError: None of the forms is found.
-        RecipeError: An option is wrong.
+    Option ``judge``: ``"test"`` (default) takes the official parts as they are; ``"valid"`` makes
+    the valid part the split ``test`` and leaves the official test part out. ``part`` is the
+    official part, ``slide`` is there if it is known. Raises DataError if none of the forms is
+    found, RecipeError for a wrong option.
     """
     check_options("pcam", options, ["judge"])
     judge = take_choice(options, "judge", "test", ("test", "valid"))
@@ -296,17 +282,9 @@ register(
 
 
 def collect_pcam_kaggle(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the labelled images.
+    """List the labelled images, a row a label; one without a file stays, to be listed as skipped.
 
-    Args:
-        root: The folder with ``train_labels.csv`` and ``train``.
-        options: None are known.
-
-    Returns:
-        A manifest table, a row a label; a label without a file stays, to be listed as skipped.
-
-    Raises:
-        DataError: The table or the images are absent, or a label is invalid or listed twice.
+    Raises DataError if the table or the images are absent, or a label is invalid or listed twice.
     """
     check_options("pcam_kaggle", options)
     if not (root / _TABLE).is_file() or not (root / "train").is_dir():
@@ -349,7 +327,6 @@ def _notes(root: Path, table: Any) -> list[str]:
 
 
 _KAGGLE = "https://www.kaggle.com/c/histopathologic-cancer-detection"
-
 
 register(
     DataSetFacts(

@@ -37,15 +37,8 @@ def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
 def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     """Simulate the images below ``root``, or reuse what is there from the same options.
 
-    Args:
-        root: Folder of the images; made if need be.
-        options: Arguments of :class:`PhantomOptions`.
-
-    Returns:
-        A manifest table.
-
-    Raises:
-        DataError: The folder holds a phantom of other options.
+    The options are arguments of :class:`PhantomOptions`. Raises DataError if the folder holds a
+    phantom of other options.
     """
     asked = {"renderer": RENDERER_VERSION, **asdict(parse_options(options))}
     asked["magnifications"] = list(asked["magnifications"])

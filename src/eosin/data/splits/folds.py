@@ -19,6 +19,7 @@ from eosin.data.splits.protocols import (
     check_classes,
     check_division,
     check_sites,
+    divide_rows,
     report_split,
 )
 from eosin.recipe.data import SplitSection
@@ -28,24 +29,14 @@ _ATTEMPTS = 25
 
 
 def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fold]:
-    """Draw ``k`` folds, ``repeats`` times; or hold out each site once.
+    """Draw ``k`` folds, ``repeats`` times; or hold out each site of the column ``site`` once.
 
-    The held-out parts of one repeat hold every row exactly once. From the rest of a fold a share
-    of ``section.val`` is drawn for validation, by the same unit (by group, where sites are held
-    out).
+    The held-out parts of one repeat hold every row exactly once. From the rest of a fold a share of
+    ``section.val`` is drawn for validation, by the same unit (by group, where sites are held out).
+    Folds are sorted by repeat and fold, or by the site's name.
 
-    Args:
-        samples: The table; with ``by`` of ``site``, sites are taken from its ``site`` column.
-        section: Protocol ``folds``; ``by`` names what is held out: groups, images or a site.
-        seed: The run's seed.
-
-    Returns:
-        k · repeats folds, sorted by repeat and fold; or one a site, sorted by its name.
-
-    Raises:
-        SplitError: A class has too few groups (images), or so few that repeats would be equal;
-            or the table's sites cannot be held out.
-        ValueError: The protocol is another.
+    Raises SplitError if a class has too few groups (images), or so few that repeats would be equal,
+    or the table's sites cannot be held out; ValueError for another protocol.
     """
     if section.protocol != "folds":
         raise ValueError(f"fold_samples draws folds, got the protocol {section.protocol!r}")
@@ -88,12 +79,7 @@ def _key(arrays: list[IntArray]) -> str:
 
 
 def _draw_repeat(
-    samples: Samples,
-    units: Units,
-    section: SplitSection,
-    seed: int,
-    repeat: int,
-    seen: set[str],
+    samples: Samples, units: Units, section: SplitSection, seed: int, repeat: int, seen: set[str]
 ) -> _Drawing:
     """Draw folds that no earlier repeat had; if groups leave none, other validation subsets."""
     fallback = None
@@ -155,18 +141,9 @@ def _hold_out_sites(samples: Samples, section: SplitSection, seed: int) -> list[
     for number, site in enumerate(sorted(set(sites))):
         is_held_out = sites == site
         rest = replace(samples.where(~is_held_out), name=f"{samples.name} without site {site!r}")
-        units = find_units(rest, "group")
-        check_classes(rest, units.counts, units.by, parts=2)
-        inner = units.divide(
-            np.arange(len(units.counts)),
-            (1.0 - section.val, section.val),
-            generator(seed, "folds", "site", site),
-            stratify=section.stratify,
-        )
-        if inner is None:
-            raise check_division(rest, units.counts, "train and val each")
+        shares, rng = (1.0 - section.val, section.val), generator(seed, "folds", "site", site)
         parts: IntArray = np.full(len(samples), SPLITS.index("test"))
-        parts[~is_held_out] = inner[units.of_row]
+        parts[~is_held_out] = divide_rows(rest, "group", shares, rng, stratify=section.stratify)
         folds.append(_make_fold(samples, section, 0, number, parts, site=site))
     return folds
 
@@ -181,10 +158,7 @@ def _make_fold(
     site: str | None = None,
 ) -> Fold:
     divided = with_columns(
-        samples,
-        split=np.array(SPLITS, dtype=object)[parts],
-        repeat=str(repeat),
-        fold=str(fold),
+        samples, split=np.array(SPLITS, dtype=object)[parts], repeat=str(repeat), fold=str(fold)
     )
     rest = 1.0 - float((parts == SPLITS.index("test")).mean())
     wanted = {

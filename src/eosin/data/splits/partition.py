@@ -44,18 +44,12 @@ def divide_groups(
     minimum: int = 1,
     stratify: bool = True,
 ) -> IntArray | None:
-    """Assign groups to subsets.
+    """Assign groups to subsets; None if no division was found in which each holds every class.
 
-    Args:
-        counts: Images of each class in each group, shape (G, C), no empty group.
-        shares: Wanted share of the images of each subset, P numbers above 0 that add up to 1.
-        rng: Source of ties and starts.
-        minimum: Groups of each class that each subset must hold.
-        stratify: True to keep class shares, not only the total of images.
-
-    Returns:
-        The subset of each group, shape (G,), in 0…P-1; None if no division was found in which every
-        subset holds every class.
+    ``counts`` is the images of each class in each group, shape (G, C), no empty group; ``shares``
+    are P numbers above 0 that add up to 1; ``rng`` draws ties and starts; ``minimum`` is the groups
+    of each class that each subset must hold. Without ``stratify`` only the total of images is kept,
+    not class shares. Returns the subset of each group, 0…P-1, shape (G,).
     """
     starts = int(np.clip(_STARTED_GROUPS // len(counts), 1, _STARTS))
     best: _Division | None = None
@@ -199,17 +193,11 @@ def divide_images(
 ) -> IntArray:
     """Assign images to subsets, each class for itself (P3: "independently for each class").
 
-    Args:
-        counts: One row an image, 1 in its class's column, shape (N, C); each class has at least
-            ``minimum`` images for every subset.
-        shares: Wanted share of each subset, P numbers above 0 that add up to 1.
-        rng: For shuffling.
-        minimum: Images of each class that each subset must hold.
-        stratify: True to divide class by class, False for all images together.
-
-    Returns:
-        The subset of each image, shape (N,), in 0…P-1. Stratified, each class's count in each
-        subset is its wanted share rounded up or down (but never below ``minimum``).
+    ``counts`` has one row an image, 1 in its class's column, shape (N, C); each class has at least
+    ``minimum`` images for every subset. ``shares`` are P numbers above 0 that add up to 1. Without
+    ``stratify`` all images are divided together; with it, each class's count in each subset is its
+    wanted share rounded up or down (but never below ``minimum``). Returns the subset of each image,
+    0…P-1, shape (N,).
     """
     targets = counts.argmax(axis=1)
     wanted = np.asarray(shares, dtype=float)

@@ -38,11 +38,8 @@ def report_split(
 ) -> SplitReport:
     """Compare the ``split`` column of ``samples`` with what was asked for.
 
-    Args:
-        samples: With a ``split`` column.
-        protocol: The protocol's name.
-        wanted: Wanted share of all images, 0–1, of each subset; None if there is none.
-        stratified: True if class shares were kept as well as possible.
+    ``wanted`` is the share of all images, 0–1, of each subset, None if there is none;
+    ``stratified`` is True if class shares were kept as well as possible.
     """
     splits = np.asarray(samples.frame["split"], dtype=object)
     parts = {
@@ -93,37 +90,21 @@ def pool_reports(folds: Sequence[Fold]) -> SplitReport:
 def split_samples(
     samples: Samples, section: SplitSection, seed: int
 ) -> tuple[Samples, SplitReport]:
-    """Divide samples into train, val and test.
+    """Divide samples into train, val and test by the protocol ``grouped``, ``image`` or ``column``.
 
-    Args:
-        samples: The table; groups are taken from its ``group`` column.
-        section: Protocol ``grouped``, ``image`` or ``column``; the unit that is divided.
-        seed: The run's seed; ``column`` needs it only to draw a validation subset.
-
-    Returns:
-        The samples in their order with a column ``split``, and what the groups allowed.
-
-    Raises:
-        SplitError: A class has too few groups (images) for every subset to hold it, or the table's
-            own ``split`` column cannot be used.
-        ValueError: The protocol is ``folds``.
+    ``column`` needs the seed only to draw a validation subset. Returns the samples in their order
+    with a column ``split``, and what the groups allowed. Raises SplitError if a class has too few
+    groups (images) for every subset to hold it, or the table's own ``split`` column cannot be used;
+    ValueError for the protocol ``folds``.
     """
     if section.protocol == "folds":
         raise ValueError("folds are drawn by fold_samples, not by split_samples")
     if section.protocol == "column":
         return _use_column(samples, section, seed)
-    units = find_units(samples, section.unit)
-    check_classes(samples, units.counts, units.by)
     shares = (section.train, section.val, section.test)
-    parts = units.divide(
-        np.arange(len(units.counts)),
-        shares,
-        generator(seed, "split", section.protocol),
-        stratify=section.stratify,
-    )
-    if parts is None:
-        raise check_division(samples, units.counts, "train, val and test each")
-    divided = with_columns(samples, split=np.array(SPLITS, dtype=object)[parts][units.of_row])
+    rng = generator(seed, "split", section.protocol)
+    parts = divide_rows(samples, section.unit, shares, rng, stratify=section.stratify)
+    divided = with_columns(samples, split=np.array(SPLITS, dtype=object)[parts])
     wanted = dict(zip(SPLITS, shares, strict=True))
     return divided, report_split(divided, section.protocol, wanted, stratified=section.stratify)
 
@@ -137,21 +118,30 @@ def _use_column(samples: Samples, section: SplitSection, seed: int) -> tuple[Sam
     splits = np.array(samples.frame["split"], dtype=object)
     in_train = splits == "train"
     train = samples.where(in_train)
-    units = find_units(train, section.unit)
-    check_classes(train, units.counts, units.by, parts=2)
-    parts = units.divide(
-        np.arange(len(units.counts)),
-        (1.0 - section.val, section.val),
-        generator(seed, "split", "column"),
-        stratify=section.stratify,
-    )
-    if parts is None:
-        raise check_division(train, units.counts, "train and val each")
-    splits[in_train] = np.array(SPLITS[:2], dtype=object)[parts][units.of_row]
+    shares, rng = (1.0 - section.val, section.val), generator(seed, "split", "column")
+    parts = divide_rows(train, section.unit, shares, rng, stratify=section.stratify)
+    splits[in_train] = np.array(SPLITS, dtype=object)[parts]
     divided = with_columns(samples, split=splits)
     share = float(in_train.mean())
     wanted = {"train": (1.0 - section.val) * share, "val": section.val * share, "test": None}
     return divided, report_split(divided, "column", wanted, stratified=section.stratify)
+
+
+def divide_rows(
+    samples: Samples,
+    by: str,
+    shares: tuple[float, ...],
+    rng: np.random.Generator,
+    *,
+    stratify: bool,
+) -> IntArray:
+    """Return the subset of each row, an index into the first of ``SPLITS``; raises SplitError."""
+    units = find_units(samples, by)
+    check_classes(samples, units.counts, by, parts=len(shares))
+    parts = units.divide(np.arange(len(units.counts)), shares, rng, stratify=stratify)
+    if parts is None:
+        raise check_division(samples, units.counts, f"{listing(SPLITS[: len(shares)])} each")
+    return parts[units.of_row]
 
 
 def check_classes(
@@ -164,15 +154,9 @@ def check_classes(
 ) -> None:
     """Check that each class has enough units for every subset to hold it.
 
-    Args:
-        samples: For names.
-        counts: Images of each class in each unit, shape (U, C).
-        by: The unit: ``group`` or ``image``.
-        folds: Number of folds; a single split by default.
-        parts: Subsets of a single split: train, val and test, or train and val of a column's train.
-
-    Raises:
-        SplitError: A class has too few; names it, what it has, what it needs, and the hint.
+    ``counts`` is the images of each class in each unit (a ``group`` or an ``image``), shape (U, C).
+    ``parts`` are the subsets of a single split: train, val and test, or train and val of a column's
+    train. Raises SplitError: names a class with too few, what it has, what it needs, and the hint.
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
     needed = parts if folds is None else max(folds, 4 if folds == 2 else 3)
@@ -204,15 +188,10 @@ def _hint(by: str, n_units: int, folds: int | None) -> str:
 
 
 def check_column(samples: Samples, *, draws_val: bool = False) -> None:
-    """Check that the table's own ``split`` column can be used.
+    """Check that the table's own ``split`` column can be used; with ``draws_val`` without val.
 
-    Args:
-        samples: The table.
-        draws_val: True if a validation subset can be drawn from the training subset.
-
-    Raises:
-        SplitError: It is missing, has empty cells, lacks a subset, or its training subset lacks a
-            class.
+    Raises SplitError if it is missing, has empty cells, lacks a subset, or its training subset
+    lacks a class.
     """
     if "split" not in samples.frame:
         raise SplitError(

@@ -64,28 +64,20 @@ def fill_store(
     folder: Path | None = None,
     flush_s: float | None = None,
 ) -> tuple[ImageStore, list[Entry]]:
-    """Open the store of some images, after reading those that it lacks.
+    """Open the store of some images, at least one, after reading those that it lacks.
 
     A file is read again only if its size or modification time has changed, and decoded again only
     if its bytes have. Unreadable files are tried again every time: the limits may have been raised,
     or the cause may have been the machine.
 
-    Args:
-        items: N images, at least one.
-        settings: Format of an image in the store.
-        decode: From a file and an index inside it to an image; raises ``ImageError``. Called on
-            several threads.
-        fit: From a decoded image to one of the settings' shape and dtype; raises ``ImageError``.
-        folder: Folder of stores; ``images`` in the cache folder by default.
-        flush_s: Seconds between flushes to the disk, see
-            :class:`~eosin.images.cache.store.StoreWriter`.
+    ``decode`` makes an image from a file and an index inside it, on several threads; ``fit`` makes
+    one of the settings' shape and dtype of it; both raise ``ImageError``. ``folder`` is that of all
+    stores, by default ``images`` in the cache folder; for ``flush_s`` see
+    :class:`~eosin.images.cache.store.StoreWriter`.
 
-    Returns:
-        The open store, and the entry of each item, in their order.
-
-    Raises:
-        OutputError: The disk is full, or the cache cannot be written. What was read is kept.
-        ValueError: There are no items, or ``fit`` gave another shape or dtype.
+    Returns the open store, and the entry of each item, in their order. Raises OutputError for a
+    full disk or a cache that cannot be written (what was read is kept), ValueError if there are no
+    items or ``fit`` gave another shape or dtype.
     """
     if not items:
         raise ValueError("a store is filled with at least one image")
@@ -186,11 +178,7 @@ def _find_mended(
 
 
 def _read_missing(
-    writer: StoreWriter,
-    request: Request,
-    mended: Iterable[Key],
-    decode: Decode,
-    fit: Fit,
+    writer: StoreWriter, request: Request, mended: Iterable[Key], decode: Decode, fit: Fit
 ) -> dict[Key, Entry]:
     """Read missing images, except those that another process has read meanwhile."""
     found, todo = request.look_up(writer.index)

@@ -33,21 +33,13 @@ _DOOMED = ".cleared-"
 
 
 class StoreDocument(VersionedDocument):
-    """Description of a store, ``store.json``; its modification time is the store's last use.
+    """Description of a store, ``store.json``; its modification time is the store's last use."""
 
-    Attributes:
-        root: The folder that holds all its files.
-        shape: H, W, C of an image.
-        dtype: Of its values.
-        reading: Other settings that change the pixels.
-        created: UTC, ISO 8601.
-    """
-
-    root: str
-    shape: tuple[int, int, int]
-    dtype: str
-    reading: dict[str, Any]
-    created: str
+    root: str  # the folder that holds all its files
+    shape: tuple[int, int, int]  # H, W, C of an image
+    dtype: str  # of its values
+    reading: dict[str, Any]  # other settings that change the pixels
+    created: str  # UTC, ISO 8601
 
 
 @dataclass(frozen=True)

@@ -151,11 +151,7 @@ def write_index(path: Path, index: Index) -> None:
     table = pa.Table.from_arrays(arrays, schema=_SCHEMA.with_metadata(metadata))
     with atomic_path(path) as temporary:
         pq.write_table(
-            table,
-            temporary,
-            use_dictionary=_REPEATED,
-            compression="zstd",
-            write_page_checksum=True,
+            table, temporary, use_dictionary=_REPEATED, compression="zstd", write_page_checksum=True
         )
 
 

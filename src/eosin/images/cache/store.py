@@ -58,19 +58,8 @@ class ImageStore:
     """Images of a store when it was opened; rows added later are not seen.
 
     Threads may share one; a forked process may go on using it; pickled, it opens the file again.
-
-    Args:
-        folder: The store.
-        token: Names the file of the rows.
-        n_rows: Number of visible rows.
-        settings: Shape and dtype of an image.
-
-    Attributes:
-        shape: N, H, W, C.
-        dtype: ``uint8`` or ``uint16``.
-
-    Raises:
-        ArtifactError: The rows are not there.
+    ``token`` names the file of the rows, ``n_rows`` are visible. ``shape`` is N, H, W, C, ``dtype``
+    is ``uint8`` or ``uint16``. Raises ArtifactError if the rows are not there.
     """
 
     def __init__(
@@ -93,18 +82,10 @@ class ImageStore:
         return self.shape[0]
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Copy rows.
+        """Copy rows (B,), 0 … N − 1, in any order, repeats allowed: shape (B, H, W, C).
 
-        Args:
-            rows: Shape (B,), 0 … N − 1, in any order, repeats allowed.
-
-        Returns:
-            Shape (B, H, W, C), of the store's dtype.
-
-        Raises:
-            ArtifactError: The file is shorter than it was, or cannot be read.
-            IndexError: A row is out of range.
-            ValueError: The store is closed.
+        Raises ArtifactError if the file is shorter than it was or cannot be read, IndexError for a
+        row out of range, ValueError if the store is closed.
         """
         file = self._file
         if file is None:
@@ -194,26 +175,14 @@ def open_index(folder: StoreFolder, settings: StoreSettings) -> Index | None:
 class StoreWriter:
     """Writer that appends rows to a store; the caller holds its lock.
 
-    Args:
-        folder: The store.
-        settings: Shape and dtype of an image.
-        root: The folder of the files, for ``store.json``.
-        flush_s: Seconds between flushes; by default 20, or more if a flush would take over a
-            twentieth of the time.
-
-    Attributes:
-        index: The index; its ``n_rows`` counts the rows on the disk.
-
-    Raises:
-        OutputError: The store cannot be written.
+    ``root`` is the folder of the files, for ``store.json``; between flushes lie ``flush_s``
+    seconds, by default 20, or more if a flush would take over a twentieth of the time. The
+    ``n_rows`` of ``index`` counts the rows on the disk. Raises OutputError if the store cannot be
+    written.
     """
 
     def __init__(
-        self,
-        folder: StoreFolder,
-        settings: StoreSettings,
-        root: str,
-        flush_s: float | None = None,
+        self, folder: StoreFolder, settings: StoreSettings, root: str, flush_s: float | None = None
     ) -> None:
         self.folder = folder
         self.settings = settings

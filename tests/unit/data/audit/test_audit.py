@@ -17,7 +17,6 @@ from eosin.artifacts.audit import AuditReport
 from eosin.core.types import Samples
 from eosin.data.audit import (
     FileHash,
-    FileHashes,
     audit_samples,
     fingerprint,
     hash_files,
@@ -383,15 +382,6 @@ class TestFiles:
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
         content = hashlib.sha256((images / "0.png").read_bytes()).hexdigest()
         assert hashes.files == {"0.png": FileHash(content=content, pixels=digest)}
-
-    def test_known_files_are_not_read_again(self, images):
-        planted = FileHash(content="known", pixels="known")
-        hashes = hash_files(
-            make_samples(rows_of("train/0.png", "test/1.png", "test/1.png"), images),
-            known=FileHashes({"0.png": planted}),
-        )
-        assert hashes.files["0.png"] is planted
-        assert set(hashes.files) == {"0.png", "1.png"}
 
 
 class TestFingerprint:

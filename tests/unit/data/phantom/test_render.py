@@ -15,7 +15,7 @@ from eosin.data.phantom import (
     render_light,
     render_patch,
 )
-from eosin.data.phantom.tissue import draw_morphology
+from eosin.data.phantom.simulation import draw_morphology
 
 
 @pytest.mark.parametrize("magnification", FIELD_UM)
