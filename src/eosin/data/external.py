@@ -44,8 +44,7 @@ _CLASS = "CLASS"
 def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
     """Parse ``theirs=ours`` pairs; an empty ``ours`` leaves out the rows of that label.
 
-    Raises:
-        UsageError: A pair lacks ``=``, or a label is mapped twice.
+    Raises UsageError if a pair lacks ``=``, or a label is mapped twice.
     """
     labels: dict[str, str] = {}
     for pair in pairs:

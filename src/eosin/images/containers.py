@@ -106,8 +106,7 @@ _opened = OpenedFiles()
 def count_items(path: Path) -> int:
     """Count the images of an HDF5 or idx file, which is not kept open.
 
-    Raises:
-        ImageError: It is absent, damaged, or holds no images.
+    Raises ImageError if it is absent, damaged, or holds no images.
     """
     with _opened.lock:
         held = path in _opened

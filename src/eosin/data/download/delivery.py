@@ -70,8 +70,7 @@ def is_complete(folder: Path, file: RemoteFile, record: FetchRecord) -> bool:
 def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> bool:
     """Return True if a file or archive is there as recorded or as published.
 
-    Raises:
-        DownloadError: It is there and differs, or there is no checksum to compare it with.
+    Raises DownloadError if it differs, or there is no checksum to compare it with.
     """
     path = folder / file.name
     if not path.exists():

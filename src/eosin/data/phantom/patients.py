@@ -98,11 +98,7 @@ class Patient:
         return f"{self.id}-{chr(ord('A') + section)}"
 
     def section_stain(self, section: int) -> Stain:
-        """Return the true stain of one section, counted from 0.
-
-        Raises:
-            DataError: The section is out of range.
-        """
+        """Return the true stain of one section, from 0; raises DataError if it is out of range."""
         if not 0 <= section < 26:
             raise DataError(f"`section` must lie between 0 and 25, got {section}")
         return _section_stain(self, section)
@@ -111,10 +107,7 @@ class Patient:
 def draw_patient(options: PhantomOptions, number: int) -> Patient:
     """Draw one patient, independent of ``options.patients`` and the order of drawing.
 
-    ``number`` counts from 0 and may exceed ``options.patients``.
-
-    Raises:
-        DataError: The number is negative.
+    ``number`` counts from 0 and may exceed ``options.patients``; DataError if it is negative.
     """
     if number < 0:
         raise DataError(f"`number` must be at least 0, got {number}")
@@ -253,8 +246,7 @@ class PhantomOptions:
 def mpp(magnification: str, size_px: int) -> float:
     """Return the pixel spacing in µm of a patch of ``size_px`` at ``magnification``.
 
-    Raises:
-        DataError: The magnification is unknown, or the size is outside its range.
+    Raises DataError if the magnification is unknown, or the size is outside its range.
     """
     _check_magnifications((magnification,))
     _check_count("size_px", size_px, _SMALLEST_PX, _LARGEST_PX)
