@@ -167,7 +167,6 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _check_known(path: Path) -> None:
-    """Check the name and the type of a container before a library opens it."""
     if not is_container(path):
         raise ImageError(
             f"{path} is no file of many images",

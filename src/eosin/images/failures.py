@@ -69,8 +69,6 @@ def _describe(error: Exception) -> str:
 
 
 class _Budget:
-    """Bytes that are reserved by the threads of this process."""
-
     def __init__(self) -> None:
         self._used = 0
         self._changed = Condition()

@@ -203,8 +203,6 @@ def _is_hidden(name: str) -> bool:
 
 
 class _Walk:
-    """Files and left-out counts of a walk in progress."""
-
     def __init__(self, endings: tuple[str, ...]) -> None:
         self.files: list[str] = []
         self.unlisted: list[tuple[str, str]] = []

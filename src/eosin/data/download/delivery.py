@@ -126,7 +126,6 @@ def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Mann
 
 
 def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None) -> str:
-    """Compare a download with its checksum and return its SHA-256."""
     wanted = file.checksum or _wanted_sum(entry)
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
         digest = hash_file(part.path, "sha256", advance)

@@ -116,11 +116,12 @@ def draw_patient(options: PhantomOptions, number: int) -> Patient:
     fingerprint = options.fingerprint
     severity_rng = generator(options.seed, "phantom", "severity", number)
     side = 1.0 if label == MALIGNANT else -1.0
+    names = SUBTYPES[label] if options.subtypes else ("",)
     site = _dealt(options.seed, f"site of {label}", rank, options.sites)
     return Patient(
         number=number,
         label=label,
-        subtype=_subtype(options, label, rank),
+        subtype=names[_dealt(options.seed, f"subtype of {label}", rank, len(names))],
         site=site,
         severity=side * _SEVERITY_MEAN * options.contrast
         + _SEVERITY_SPREAD * float(severity_rng.standard_normal()),
@@ -159,13 +160,6 @@ def _dealt(seed: int, use: str, rank: int, kinds: int) -> int:
     """Deal ``kinds`` cards in shuffled rounds and return the one at ``rank``."""
     rounds, place = divmod(rank, kinds)
     return int(generator(seed, "phantom", use, rounds).permutation(kinds)[place])
-
-
-def _subtype(options: PhantomOptions, label: str, rank: int) -> str:
-    if not options.subtypes:
-        return ""
-    names = SUBTYPES[label]
-    return names[_dealt(options.seed, f"subtype of {label}", rank, len(names))]
 
 
 def _draw_habit(rng: np.random.Generator, amount: float) -> Habit:
