@@ -13,9 +13,8 @@ from typing import Any
 
 import typer
 
-from eosin.core.errors import EosinError
+from eosin.core.errors import EosinError, is_lack_of_memory
 from eosin.core.files import hint_of
-from eosin.core.memory import is_lack_of_memory
 from eosin.core.places import cache_folder
 from eosin.core.text import one_line, shorten
 

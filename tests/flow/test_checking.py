@@ -67,7 +67,10 @@ def test_table_and_gallery_are_written(command, folder, tmp_path):
     html = (tmp_path / "out" / "quality.html").read_text(encoding="utf-8")
     assert "4 images of 30" in html
     assert html.count("<img ") == 4
-    assert all(f'<h2 id="{flag}">' in html for flag in planted.values())
+    for flag in planted.values():
+        anchor = flag.replace("_", "-")
+        assert f'id="{anchor}"' in html
+        assert f'href="#{anchor}"' in html
     assert "patches &amp; &lt;b&gt;" in html
     assert "<b>" not in html
 

@@ -83,12 +83,12 @@ def test_the_mean_of_what_the_runs_said(joined, tiny_run, small_run):
     assert found.at_threshold["recall"].value == pytest.approx(recall)
 
 
-def test_members_of_two_sizes_in_one_file(joined, command, tmp_path):
+def test_members_of_two_sizes_in_one_file(joined, command, tiny_run, tmp_path):
     info = read_document(ModelFolder(joined.run / "model").info, ModelInfo)
     assert info.preprocessing.input_px == (64, 64)
     assert info.parity["max_member_gap"] == joined.gap <= RESIZED_TWICE
     assert [(one.run, one.input_px) for one in info.members] == [
-        ("tiny", (64, 64)), ("small", (52, 52)),
+        (tiny_run.name, (64, 64)), ("small", (52, 52)),
     ]  # fmt: skip
     assert info.params == sum(one.params for one in info.members)
     result = command("evaluate", joined.run, "-o", tmp_path / "again")
@@ -98,7 +98,7 @@ def test_members_of_two_sizes_in_one_file(joined, command, tmp_path):
     assert gap <= RESIZED_TWICE
 
 
-def test_it_is_a_run_and_a_model_as_any_other(joined, command, tiny_phantom, tmp_path):
+def test_it_is_a_run_and_a_model_as_any_other(joined, command, tiny_run, tiny_phantom, tmp_path):
     assert command("predict", joined.run, tiny_phantom / "benign").status == 0
     manifest = joined.run / "manifest.csv"
     result = command(
@@ -107,7 +107,7 @@ def test_it_is_a_run_and_a_model_as_any_other(joined, command, tiny_phantom, tmp
     assert result.status == 0
     page = (joined.run / "report.html").read_text(encoding="utf-8")
     assert "The members" in page
-    assert "eosin ensemble tiny small -o ANEW" in page
+    assert f"eosin ensemble {tiny_run.name} small -o ANEW" in page
     assert "the model never saw" in page
     (joined.run / "report.html").unlink()
     assert command("report", joined.run).status == 0
@@ -191,7 +191,7 @@ def test_what_is_no_second_run(command, joined, tiny_run, tmp_path):
     change(head, preprocessing={"channels": ["f0"], "table": "f.csv", "table_sha256": "0"})
     for others, status, said in (
         ((), 2, "at least two runs, got 1"),
-        ((tiny_run.parent / "." / "tiny",), 2, "is named twice"),
+        ((tiny_run.parent / "." / tiny_run.name,), 2, "is named twice"),
         ((shutil.copytree(tiny_run, tmp_path / "copy"),), 2, "are the same model"),
         ((tiny_run / "model",), 1, "Name the run folder"),
         ((joined.run,), 1, "is an ensemble of chosen runs itself"),

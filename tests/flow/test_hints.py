@@ -624,7 +624,7 @@ EXCUSED = {
     "wants key=value": "states what was wrong",
     "the recipe's items are": "states what was wrong",
     "already has a value": "states what was wrong",
-    "split.py: --set {}.{}": "states what was wrong",
+    "data.py: --set {}.{}": "states what was wrong",
     "which --offline or EOSIN_OFFLINE forbids": "states what was wrong",
     "`eosin train` made": "states where a folder came from",
     "weights.py: Free some space": "needs a full disk; -o is as in core/files.py",

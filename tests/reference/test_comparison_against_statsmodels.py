@@ -9,8 +9,15 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from eosin.metrics.comparison import delong, holm, mcnemar
-from eosin.metrics.ranges import BlockError, block_error, critical_ranges, homogeneous_letters
+from eosin.metrics.comparison import (
+    BlockError,
+    block_error,
+    critical_ranges,
+    delong,
+    holm,
+    homogeneous_letters,
+    mcnemar,
+)
 
 TOLERANCE = 1e-10
 #: Printed tables have three digits, and Duncan's own errs in the third (Harter 1960).

@@ -6,8 +6,7 @@ from PIL import Image
 from sklearn.decomposition import DictionaryLearning, sparse_encode
 
 from eosin.stain import Vahadane
-from eosin.stain.optical_density import to_density
-from eosin.stain.separation import haematoxylin_first
+from eosin.stain.separation import haematoxylin_first, to_density
 
 pytestmark = pytest.mark.data
 

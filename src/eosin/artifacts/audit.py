@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from eosin.artifacts.values import Count, DictOf, ListOf, Number, TupleOf
-from eosin.artifacts.versioned import Document, VersionedDocument
+from eosin.artifacts.versioned import (
+    Count,
+    DictOf,
+    Document,
+    ListOf,
+    Number,
+    TupleOf,
+    VersionedDocument,
+)
 
 Kind = Literal[
     "same_path",

@@ -8,17 +8,18 @@ from typing import Literal
 from pydantic import Field
 
 from eosin.artifacts.metrics import Metric, MetricBlock
-from eosin.artifacts.values import (
+from eosin.artifacts.versioned import (
     Count,
     DictOf,
+    Document,
     Flag,
     Integer,
     ListOf,
     NotNegative,
     Number,
     Probability,
+    VersionedDocument,
 )
-from eosin.artifacts.versioned import Document, VersionedDocument
 
 #: The costs that metrics are compared with, the keys of ``fronts``.
 COST_NAMES = ("params", "macs", "onnx_bytes", "latency", "training_seconds")

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_serializer, model_validator
 
 from eosin.artifacts.layout import FORMAT_VERSION
-from eosin.artifacts.values import (
+from eosin.artifacts.versioned import (
     Count,
     DictOf,
+    Document,
     Flag,
     ListOf,
     Name,
@@ -20,9 +21,10 @@ from eosin.artifacts.values import (
     Positive,
     Probability,
     Text,
+    check_fit,
     check_order,
+    check_version,
 )
-from eosin.artifacts.versioned import Document, check_fit, check_version
 from eosin.core.files import json_bytes, read_json, write_bytes
 from eosin.core.types import Estimate
 from eosin.metrics.catalogue import METRICS

@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
 from eosin.artifacts.stain import StainReference
-from eosin.artifacts.values import (
+from eosin.artifacts.versioned import (
     AtLeastOne,
     Count,
     DictOf,
+    Document,
     Flag,
     ListOf,
     Name,
@@ -23,8 +24,8 @@ from eosin.artifacts.values import (
     Side,
     Text,
     TupleOf,
+    VersionedDocument,
 )
-from eosin.artifacts.versioned import Document, VersionedDocument
 
 _RGB = ["B", "G", "R"]
 #: Larger values would overflow single precision.

@@ -18,8 +18,14 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import read_written, relocated, write_table
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.tables import row_number
-from eosin.artifacts.values import Count, ListOf, NotNegative, Positive, TupleOf
-from eosin.artifacts.versioned import VersionedDocument
+from eosin.artifacts.versioned import (
+    Count,
+    ListOf,
+    NotNegative,
+    Positive,
+    TupleOf,
+    VersionedDocument,
+)
 from eosin.core.files import open_file
 from eosin.core.types import BoolArray, FloatArray, Samples
 from eosin.metrics.catalogue import HISTORY, HISTORY_TRAIN

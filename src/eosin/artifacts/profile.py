@@ -9,8 +9,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eosin.artifacts.values import AtLeastOne, DictOf, NotNegative, Number, Probability, Text
-from eosin.artifacts.versioned import Document, VersionedDocument
+from eosin.artifacts.versioned import (
+    AtLeastOne,
+    DictOf,
+    Document,
+    NotNegative,
+    Number,
+    Probability,
+    Text,
+    VersionedDocument,
+)
 
 Verdict = Literal["as in training", "shifted", "far off", "not judged"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from eosin.artifacts.values import (
+from eosin.artifacts.versioned import (
     Count,
     DictOf,
+    Document,
     Flag,
     Integer,
     ListOf,
@@ -14,8 +15,8 @@ from eosin.artifacts.values import (
     Plain,
     Probability,
     Text,
+    VersionedDocument,
 )
-from eosin.artifacts.versioned import Document, VersionedDocument
 
 
 class Environment(VersionedDocument):

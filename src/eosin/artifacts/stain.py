@@ -7,16 +7,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from eosin.artifacts.values import (
+from eosin.artifacts.versioned import (
     AtLeastOne,
     Count,
     DictOf,
+    Document,
     ListOf,
     NotNegative,
     Number,
     Text,
+    VersionedDocument,
 )
-from eosin.artifacts.versioned import Document, VersionedDocument
 
 Triple = tuple[Number, Number, Number]
 #: Bound beyond any colour and within single precision.

@@ -23,7 +23,7 @@ from eosin.cli.options import (
     echo,
     report_skipped,
 )
-from eosin.core.memory import check_memory
+from eosin.core.errors import check_memory
 
 app = typer.Typer(
     name="eosin",

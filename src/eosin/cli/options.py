@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eosin.commands.skipped import format_skipped
+from eosin.core.errors import format_skipped
 from eosin.core.text import one_line
 
 Output = Annotated[

@@ -14,8 +14,7 @@ from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.tables import folder_of, name_of, read_table, row_number
 from eosin.artifacts.versioned import write_document
 from eosin.commands.data_check import read_thumbnail
-from eosin.commands.skipped import end_with
-from eosin.core.errors import OutputError, UsageError
+from eosin.core.errors import OutputError, UsageError, end_with
 from eosin.core.files import check_output, prepare_output
 from eosin.core.text import some
 from eosin.core.types import Image, Samples

@@ -19,8 +19,7 @@ from eosin.core.errors import (
     OutputError,
     UsageError,
 )
-from eosin.core.files import check_writable, explain_os_errors
-from eosin.core.locks import locked
+from eosin.core.files import check_writable, explain_os_errors, locked
 from eosin.core.places import expand_path, is_offline
 from eosin.data.download.archives import UnpackLimits
 from eosin.data.download.delivery import WORK, Manner, deliver, is_complete, now

@@ -21,8 +21,7 @@ from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.profile import Drift
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
-from eosin.commands.skipped import end_with
-from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches
+from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches, end_with
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
 from eosin.data.audit import FileHashes

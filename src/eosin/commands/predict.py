@@ -20,8 +20,7 @@ from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
 from eosin.artifacts.tables import folder_of, is_table
 from eosin.commands.predict_files import check_files, write_files
-from eosin.commands.skipped import end_with
-from eosin.core.errors import DataError, UsageError
+from eosin.core.errors import DataError, UsageError, end_with
 from eosin.core.files import sha256_file
 from eosin.core.progress import progress_bar
 from eosin.core.text import printable

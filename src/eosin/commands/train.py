@@ -12,13 +12,13 @@ from typing import Any
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
-from eosin.commands.skipped import end_with
 from eosin.core.errors import (
     InterruptedRunError,
     LeakError,
     OutputError,
     RecipeError,
     UsageError,
+    end_with,
 )
 from eosin.core.files import check_output, check_writable, clean_partial, prepare_output
 from eosin.experiment.crossval import fit_folds

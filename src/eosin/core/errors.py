@@ -18,15 +18,36 @@
     └── MissingPartError       an optional part is not installed
 
 The message states what was expected and what was found; the hint, what to do about it.
+A lack of memory is told from the many errors that it causes.
 """
 
 from __future__ import annotations
 
 import difflib
+import errno
+import mmap
+import os
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from eosin.core.text import printable
+from eosin.core.text import printable, quantity
+
+_Result = TypeVar("_Result")
+#: Address space that the libraries of the smallest command need, in bytes; and each thread of
+#: OpenBLAS, which starts one a core (64 at most) and ends the process where it cannot.
+_LIBRARIES, _PER_CORE, _MOST_CORES = 576 << 20, 16 << 20, 64
+#: Reserved as a test of whether an error came from a lack of memory.
+_PROBE = 64 << 20
+#: Messages of the dynamic linker and of other libraries' allocators.
+_PHRASES = (
+    "failed to map segment",
+    "annot allocate memory",
+    "an't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+)
 
 
 class EosinError(Exception):
@@ -126,3 +147,65 @@ def close_matches(name: str, known: Iterable[str]) -> str:
     if near:
         return "Did you mean " + " or ".join(repr(match) for match in near) + "?"
     return f"Known: {', '.join(names)}" if names else ""
+
+
+def check_memory() -> None:
+    """Check, before any large library is loaded, that there is memory for it; or ``MemoryError``.
+
+    With too little (``ulimit -v``), native code would end the process in its own words.
+    """
+    if not can_reserve(_LIBRARIES + _PER_CORE * min(os.cpu_count() or 1, _MOST_CORES)):
+        raise MemoryError
+
+
+def can_reserve(n_bytes: int) -> bool:
+    """Return True if so much address space can be reserved; none of it is used."""
+    try:
+        mmap.mmap(-1, n_bytes).close()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Return True if an error, or one that it followed from, comes from a lack of memory.
+
+    Imports fail in many ways where memory is short, and OpenBLAS interrupts the process (SIGINT):
+    any other error counts as such if no memory can be reserved.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        is_known = isinstance(seen, MemoryError) or getattr(seen, "errno", None) == errno.ENOMEM
+        if is_known or any(phrase in str(seen) for phrase in _PHRASES):
+            return True
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return not can_reserve(_PROBE)
+
+
+def end_with(
+    result: _Result, n_skipped: int, lists: Iterable[Path] = (), *, allowed: bool
+) -> _Result:
+    """Return the result of a command that has finished all that it could read.
+
+    Args:
+        result: What was made of the readable files.
+        n_skipped: Number of unreadable files.
+        lists: Files that list them.
+        allowed: The caller's ``allow_skipped``.
+
+    Raises:
+        SkippedFilesError: Files were skipped, which the caller does not allow.
+    """
+    if n_skipped and not allowed:
+        raise SkippedFilesError(
+            format_skipped(n_skipped, lists),
+            result=result,
+            hint="All else is done, see `result` of this error; allow_skipped=True returns it",
+        )
+    return result
+
+
+def format_skipped(n_skipped: int, lists: Iterable[Path | str]) -> str:
+    """Return one line with the number of unreadable files and where they are listed."""
+    where = " and ".join(map(str, lists))
+    return f"{quantity(n_skipped, 'file')} could not be read{f': see {where}' if where else ''}"

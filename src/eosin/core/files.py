@@ -330,3 +330,31 @@ def clean_partial(folder: Path, is_partial: Callable[[Path], bool] | None = None
         if is_partial is None or is_partial(path):
             with suppress(OSError):
                 path.unlink()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a lock file, which is removed at the end; yields True if no other process holds it.
+
+    The lock itself ends with the process, however it ends. Where no lock can be made, nothing is
+    held.
+
+    Args:
+        path: The lock file, in an existing folder.
+    """
+    from filelock import FileLock, Timeout  # slow to import
+
+    lock, is_free = FileLock(path), True
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        is_free = False
+    except (OSError, NotImplementedError):
+        pass
+    try:
+        yield is_free
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):  # Windows removes nothing that is open
+                path.unlink()
+            lock.release()

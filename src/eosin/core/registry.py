@@ -1,11 +1,15 @@
-"""Registry of named parts for recipes: data sets, networks, augmentation policies."""
+"""Registry of named parts for recipes: data sets, networks, augmentation policies.
+
+A network's entry does not depend on the library that builds it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
 
-from eosin.core.errors import UnknownNameError, close_matches
+from eosin.core.errors import RecipeError, UnknownNameError, close_matches
 
 T = TypeVar("T")
 
@@ -52,3 +56,70 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A registered network.
+
+    Attributes:
+        name: Registered name.
+        paper: Source, e.g. ``"P1"``, with a short reference.
+        build: ``build(num_classes=…, input_px=…, in_channels=…, **arguments)`` → a network from
+            images to logits (B, K).
+        input_px: The paper's input height and width.
+        min_input_px: The smallest input that leaves a pixel after all strides.
+        num_classes: The paper's number of classes, for which ``params`` is counted.
+        preprocessing: The paper's style of preprocessing.
+        arguments: Further arguments that a recipe may give, with their defaults.
+        stages: Name → path of the stage's first module, from input to output; a stage ends where
+            the next begins, in the order of definition. The last is ``head``, one module, whose
+            output is the network's.
+        hub: Name of the ImageNet weights on timm's hub; None if there are none.
+        added: Parts of the names of tensors that this network has in addition to the network
+            under ``hub``; weights without any of them still count as complete.
+        offline_weights: True if pretrained weights need no network access.
+        is_fixed: True if it takes images of ``input_px`` only.
+        licence: Of the weights under ``hub``; None if not stated.
+    """
+
+    name: str
+    paper: str
+    build: Callable[..., Any]
+    input_px: int
+    min_input_px: int
+    num_classes: int
+    preprocessing: Literal["unit", "centred", "caffe", "imagenet"]
+    arguments: Mapping[str, Any]
+    stages: Mapping[str, str]
+    hub: str | None = None
+    added: tuple[str, ...] = ()
+    offline_weights: bool = False
+    is_fixed: bool = False
+    licence: str | None = None
+
+
+def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, Any]) -> None:
+    """Check that the network accepts the arguments and the size; the error names the wrong one."""
+    for key in arguments:
+        if key not in spec.arguments:
+            raise RecipeError(
+                f"'model.arguments.{key}': {spec.name} takes no such argument",
+                hint=close_matches(key, spec.arguments),
+            )
+    if spec.is_fixed and input_px != spec.input_px:
+        raise RecipeError(
+            f"'model.input_px': {spec.name} takes {spec.input_px} pixels only, got {input_px}"
+        )
+    if input_px < spec.min_input_px:
+        raise RecipeError(
+            f"'model.input_px': {spec.name} needs at least {spec.min_input_px} pixels, "
+            f"got {input_px}"
+        )
+
+
+def check_rate(name: str, value: Any) -> None:
+    """Check that a dropout rate is at least 0 and below 1; raises ``RecipeError``."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 <= value < 1):
+        raise RecipeError(f"'model.arguments.{name}' must be at least 0 and below 1, got {value!r}")

@@ -28,14 +28,16 @@ from eosin.metrics import Predictions, ranking_scores, summarise
 from eosin.metrics.comparison import (
     FLIPS,
     Draws,
+    block_error,
+    critical_ranges,
     delong,
     difference,
     draw,
     flip_test,
     holm,
+    homogeneous_letters,
     mcnemar,
 )
-from eosin.metrics.ranges import block_error, critical_ranges, homogeneous_letters
 
 #: Factors that P2 varies and whose ranges it tests.
 Factor = Literal["model", "preprocessing"]

@@ -126,7 +126,7 @@ def make_embedder() -> Embedder:
         MissingPartError: PyTorch or the weights are not installed.
     """
     # Imported here: most runs search for copies only, and importing PyTorch takes seconds.
-    from eosin.experiment.onnx_export import export_feature_extractor
+    from eosin.exporting.onnx import export_feature_extractor
 
     networks: dict[tuple[int, int], OnnxNetwork] = {}
 

@@ -17,8 +17,7 @@ from eosin.artifacts.manifest import OPTIONAL, read_written, write_table
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, ManifestError, OutputError, RecipeError
-from eosin.core.files import clean_partial
-from eosin.core.locks import locked
+from eosin.core.files import clean_partial, locked
 from eosin.experiment.prepare import Prepared
 from eosin.recipe import Recipe, read_recipe
 from eosin.runs.finished import read_run_recipe

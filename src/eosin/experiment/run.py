@@ -21,7 +21,7 @@ from eosin.evaluation import (
     tune_threshold,
 )
 from eosin.evaluation.drift import write_profile
-from eosin.experiment.model_info import Origin
+from eosin.experiment.backends import Origin
 from eosin.experiment.split import Division
 from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
 from eosin.experiment.thumbnails import write_thumbnails

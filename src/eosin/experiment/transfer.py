@@ -10,7 +10,7 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output
 from eosin.data.audit import audit_stage, find_near_duplicates
 from eosin.data.sources.catalogue import DATASETS
-from eosin.experiment.model_info import Start
+from eosin.experiment.backends import Start
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import Prepared, log_repair, prepare
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
-from eosin.core.networks import check_arguments
 from eosin.core.places import expand_path
+from eosin.core.registry import check_arguments
 from eosin.core.types import Samples
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import find_backend

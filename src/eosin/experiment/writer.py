@@ -16,10 +16,10 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
 from eosin.core.files import read_file, write_text
-from eosin.core.networks import NetworkSpec
-from eosin.experiment.backends import Backend, find_backend
+from eosin.core.registry import NetworkSpec
+from eosin.core.types import DeviceSettings
+from eosin.experiment.backends import Backend, Start, find_backend
 from eosin.experiment.environment import describe
-from eosin.experiment.model_info import Start
 from eosin.experiment.prepare import Prepared
 from eosin.experiment.resume import record_data
 from eosin.experiment.split import Division
@@ -29,7 +29,6 @@ from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_card
-from eosin.runtime.device_settings import DeviceSettings
 
 
 @dataclass

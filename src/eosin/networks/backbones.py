@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 from eosin.core.errors import ArtifactError, RecipeError, UnknownNameError, close_matches
-from eosin.core.networks import NetworkSpec
 from eosin.core.places import expand_path
+from eosin.core.registry import NetworkSpec
 from eosin.networks.classifier import Classifier
 from eosin.networks.pretrained import HUB, fetch_file
 from eosin.networks.registry import FAMILIES

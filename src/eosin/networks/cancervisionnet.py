@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from eosin.core.networks import NetworkSpec, check_rate
+from eosin.core.registry import NetworkSpec, check_rate
 from eosin.networks.registry import NETWORKS
 
 _WIDTHS = (32, 64, 128)

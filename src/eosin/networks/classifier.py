@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from eosin.core.networks import NetworkSpec, check_rate
+from eosin.core.registry import NetworkSpec, check_rate
 from eosin.networks.registry import FAMILIES, NETWORKS
 from eosin.recipe.schema import EMBEDDING
 
@@ -69,13 +69,13 @@ def register_backbone(
         name: Its name.
         make_backbone: From the channels of the input to the backbone, whose vector has the length
             ``num_features``. Any input size gives the same layers, as it pools globally.
-        paper: As in :class:`~eosin.core.networks.NetworkSpec`.
+        paper: As in :class:`~eosin.core.registry.NetworkSpec`.
         stages: As there, as paths below the backbone and without the head.
         num_classes: As there.
         min_input_px: As there.
         preprocessing: As there.
         head_dropout: Default of the argument of this name.
-        hub: As in :class:`~eosin.core.networks.NetworkSpec`.
+        hub: As in :class:`~eosin.core.registry.NetworkSpec`.
         added: As there.
         offline_weights: As there.
     """

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from eosin.core.errors import RecipeError
-from eosin.core.networks import NetworkSpec
+from eosin.core.registry import NetworkSpec
 from eosin.networks.registry import NETWORKS
 
 _KERNEL = 3

@@ -18,8 +18,8 @@ from torch import nn
 
 from eosin.core.errors import ArtifactError, DownloadError, MissingPartError, RecipeError
 from eosin.core.files import open_file, sha256_file
-from eosin.core.networks import NetworkSpec
 from eosin.core.places import is_offline
+from eosin.core.registry import NetworkSpec
 from eosin.core.text import some
 from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors

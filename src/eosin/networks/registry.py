@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from eosin.core.networks import NetworkSpec, check_arguments
-from eosin.core.registry import Registry
+from eosin.core.registry import NetworkSpec, Registry, check_arguments
 from eosin.core.seeding import derive_seed
 
 NETWORKS: Registry[NetworkSpec] = Registry("model")

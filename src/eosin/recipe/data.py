@@ -2,12 +2,199 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from eosin.recipe.section import PositiveInt, Section
-from eosin.recipe.split import SplitSection as SplitSection
+from eosin.core.errors import RecipeError
+from eosin.recipe.section import PositiveInt, Section, Share
+
+SHARES = ("train", "val", "test")
+#: The keys that each protocol uses, besides ``protocol`` itself.
+_USED: dict[str, frozenset[str]] = {
+    "grouped": frozenset({"by", "stratify", *SHARES}),
+    "image": frozenset({"by", "stratify", *SHARES}),
+    "column": frozenset({"by", "stratify", "val"}),
+    "folds": frozenset({"by", "stratify", "val", "k", "repeats"}),
+}
+
+
+class SplitSection(Section):
+    """Split of the samples.
+
+    A key that the protocol does not use is an error. Two exceptions: a section with all keys was
+    written by an earlier version; and the shares are allowed with any protocol, for
+    ``--set data.split.protocol=image``.
+
+    Attributes:
+        protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
+            ``column``: the manifest's ``split``, and where it marks no ``val``, a grouped share
+            of ``train``; ``folds``: ``k`` grouped folds.
+        by: The unit that is divided: ``group``; ``site`` (in ``folds``), one fold a site, each
+            held out in turn; or ``image``, which declares the images independent, under every
+            protocol (``image`` implies it). Such a split is not strict: the audit reports copies
+            and known groups on both sides, but does not stop the run. Intervals stay clustered by
+            the groups that are known; where none is, each image is a group of its own.
+        stratify: Keep class shares as well as the groups allow.
+        train: Share of the images for training.
+        val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
+            taken from the training subset.
+        test: Share for evaluation.
+        k: Folds.
+        repeats: Number of random divisions into folds.
+    """
+
+    protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
+    by: Literal["group", "site", "image"] = "group"
+    stratify: bool = True
+    train: Share = 0.7
+    val: Share = 0.1
+    test: Share = 0.2
+    k: Annotated[int, Field(ge=2, le=50)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        unused = [key for key in _unused(given, self.protocol) if key not in SHARES]
+        if unused and not self.model_fields_set.issuperset(type(self).model_fields):
+            raise ValueError(f"{_refusal(unused[0], self.protocol)}: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        total = self.train + self.val + self.test
+        if self.protocol in {"grouped", "image"} and not _is_one(total):
+            raise ValueError(f"train + val + test must be 1, got {total:g}")
+        if self.protocol in {"grouped", "image"} and min(self.train, self.val, self.test) <= 0:
+            raise ValueError("train, val and test must each be above 0")
+        if self.protocol == "folds" and self.val <= 0:
+            raise ValueError("folds need an inner validation part: val must be above 0")
+        if self.by == "site" and self.protocol != "folds":
+            raise ValueError('`by = "site"` belongs to the protocol "folds"')
+        if self.by == "site" and self.repeats != 1:
+            raise ValueError("each site is held out once: `repeats` must be 1")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keys that the protocol does not use, which the reader would reject."""
+        dumped: dict[str, Any] = handler(self)
+        given = {name: dumped[name] for name in dumped if dumped[name] != _default(name)}
+        kept = _used_by(self.protocol)
+        if given.keys() & {"train", "test"} and _is_whole(dumped):
+            kept |= set(SHARES)
+        return {name: value for name, value in dumped.items() if name in kept}
+
+    @property
+    def is_strict(self) -> bool:
+        """True if a leak between the subsets is an error, not part of the published protocol."""
+        return self.protocol != "image" and self.by != "image"
+
+    @property
+    def unit(self) -> str:
+        """The unit that is divided: ``group``, ``site`` or ``image``."""
+        return "image" if self.protocol == "image" else self.by
+
+
+def restart_split(
+    old: Mapping[str, Any], new: Mapping[str, Any], where: str
+) -> tuple[dict[str, Any], str]:
+    """Return the keys of ``[data.split]`` that remain when others are set by override.
+
+    With another protocol the section is reset: keys that it does not use are dropped, and so are
+    shares that do not add up to 1.
+
+    Args:
+        old: The section as the recipe has it.
+        new: The keys that are set.
+        where: The section's key, for messages.
+
+    Returns:
+        The remaining keys of ``old``; a sentence that lists the dropped ones, empty where the
+        recipe had set none of them.
+
+    Raises:
+        RecipeError: A key is set that the protocol does not use.
+    """
+    before = old.get("protocol", _default("protocol"))
+    protocol = new.get("protocol", before)
+    if protocol not in _USED:
+        return dict(old), ""  # the schema rejects it by name
+    if unused := _unused(new, protocol):
+        raise RecipeError(
+            f"--set {where}.{_refusal(unused[0], protocol)}", hint=_way_out(unused, where)
+        )
+    is_new, shares = protocol != before, set(SHARES)
+    stale = set[str]()
+    if is_new or old.keys() >= SplitSection.model_fields.keys():
+        stale = old.keys() - _used_by(protocol)
+    if is_new:
+        stale |= {"protocol", "by"}  # the unit belongs to the protocol
+    if not shares <= _used_by(protocol):
+        stale |= {"train", "test"} if shares & new.keys() else set()
+    elif is_new and not _is_one(sum({**_DEFAULT_SHARES, **_shares(old), **_shares(new)}.values())):
+        stale |= shares
+    kept = {key: value for key, value in old.items() if key not in stale}
+    if not is_new:
+        return kept, ""
+    gone = stale - new.keys() - {"protocol"}
+    dropped = {key: old[key] for key in old if key in gone and old[key] != _default(key)}
+    return kept, _list_dropped(where, protocol, dropped)
+
+
+_DEFAULT_SHARES = {name: float(SplitSection.model_fields[name].default) for name in SHARES}
+
+
+def _list_dropped(where: str, protocol: str, dropped: Mapping[str, Any]) -> str:
+    if not dropped:
+        return ""
+    listed = ", ".join(f"{key} = {json.dumps(value)}" for key, value in dropped.items())
+    return f"{where} starts anew with the protocol {protocol!r}; dropped from the recipe: {listed}"
+
+
+def _used_by(protocol: str) -> set[str]:
+    return {"protocol", *_USED[protocol]}
+
+
+def _unused(given: Mapping[str, Any], protocol: str) -> list[str]:
+    """Return the keys that a protocol does not use; shares that add up to 1 are always allowed."""
+    spare = set(SHARES) if _is_whole(given) else set()
+    known = SplitSection.model_fields
+    return [key for key in known if key in given.keys() - _used_by(protocol) - spare]
+
+
+def _is_whole(given: Mapping[str, Any]) -> bool:
+    return given.keys() >= set(SHARES) and _is_one(sum(_shares(given).values()))
+
+
+def _shares(given: Mapping[str, Any]) -> dict[str, float]:
+    """Return the shares that are given as numbers."""
+    found = {name: given[name] for name in SHARES if name in given}
+    return {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
+
+
+def _is_one(total: float) -> bool:
+    return abs(total - 1.0) <= 1e-6
+
+
+def _default(key: str) -> Any:
+    field = SplitSection.model_fields.get(key)
+    return None if field is None else field.default
+
+
+def _refusal(key: str, protocol: str) -> str:
+    return f"{key}: the protocol {protocol!r} does not use it"
+
+
+def _way_out(unused: Collection[str], where: str) -> str:
+    uses = next((name for name, used in _USED.items() if used.issuperset(unused)), None)
+    if uses is None:
+        return "Leave it out"
+    return f"Leave it out, or choose a protocol that uses it: --set {where}.protocol={uses}"
+
 
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
 Column = Annotated[str, Field(min_length=1)]

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from eosin.core.errors import RecipeError
 from eosin.core.text import shorten
+from eosin.recipe.data import restart_split
 from eosin.recipe.schema import Recipe
-from eosin.recipe.split import restart_split
 
 _LOG = logging.getLogger(__name__)
 

@@ -62,6 +62,11 @@ def metric_text(metric: Metric | None) -> str:
     return f"{value} ({low}–{high})"
 
 
+def p_text(p: float | None) -> str:
+    """Format a p-value."""
+    return ABSENT if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
     """Format a share as a number of 100, e.g. ``"46 (20–67)"``."""
     if metric is None or metric.value is None:

@@ -219,7 +219,9 @@ class Page:
         found: dict[str, Section] = {}
         for section in filter(None, self.sections):
             anchor = re.sub(r"[\W_]+", "-", section.nav.lower()).strip("-")
-            found[f"{anchor}-{len(found)}" if anchor in found else anchor] = section
+            while anchor in found:
+                anchor += f"-{len(found)}"
+            found[anchor] = section
         return list(found.items())
 
 

@@ -6,7 +6,7 @@ import torch
 
 from eosin.core.errors import RecipeError
 from eosin.core.seeding import derive_seed
-from eosin.runtime.device_settings import DeviceSettings
+from eosin.core.types import DeviceSettings
 
 
 def choose_device_settings(device: str, precision: str, threads: int | None) -> DeviceSettings:

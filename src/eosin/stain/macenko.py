@@ -14,12 +14,12 @@ import numpy as np
 
 from eosin.core.types import FloatArray, Image
 from eosin.stain.base import METHODS, Transfer
-from eosin.stain.optical_density import to_grey
 from eosin.stain.separation import (
     Separation,
     SeparationNormaliser,
     find_percentile,
     haematoxylin_first,
+    to_grey,
 )
 
 #: Least variance of density across the main direction, that of rounding to bytes.

@@ -16,8 +16,7 @@ import numpy as np
 
 from eosin.core.types import FloatArray, Image
 from eosin.stain.base import METHODS, Transfer
-from eosin.stain.optical_density import to_grey
-from eosin.stain.separation import Separation, SeparationNormaliser, haematoxylin_first
+from eosin.stain.separation import Separation, SeparationNormaliser, haematoxylin_first, to_grey
 
 #: Haematoxylin and eosin as commonly measured; other starts between them converge to the same.
 _START = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])

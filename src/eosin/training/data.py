@@ -11,9 +11,8 @@ import numpy as np
 
 from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.augment import Policy
-from eosin.core.types import FloatArray, ImageSource, IntArray
+from eosin.core.types import DeviceSettings, FloatArray, ImageSource, IntArray
 from eosin.recipe.schema import TrainSection
-from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.tuning import Tuning
 
 #: Training images over which precise batch-norm statistics are estimated.

@@ -20,7 +20,7 @@ class Tuning:
     """Fine-tuning of initial weights.
 
     Attributes:
-        stages: Stages of the network's :class:`~eosin.core.networks.NetworkSpec`.
+        stages: Stages of the network's :class:`~eosin.core.registry.NetworkSpec`.
         freeze: Frozen part; see :func:`~eosin.networks.freezing.find_cut`.
         unfreeze_every: Epochs after which one more stage is trained, from the cut towards the
             input; ``None`` keeps the cut.

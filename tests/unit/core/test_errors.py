@@ -20,7 +20,7 @@ def test_only_wrong_usage_exits_with_two(kind):
 
 
 def test_the_tree_in_the_header_is_complete():
-    assert len(ALL) == 15
+    assert len(ALL) == 16
     for kind in ALL:
         assert kind.__name__ in errors.__doc__
 

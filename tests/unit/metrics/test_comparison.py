@@ -5,8 +5,18 @@ import pytest
 
 from eosin.core.errors import DataError
 from eosin.metrics import Predictions
-from eosin.metrics.comparison import delong, difference, draw, flip_test, holm, mcnemar
-from eosin.metrics.ranges import BlockError, block_error, critical_ranges, homogeneous_letters
+from eosin.metrics.comparison import (
+    BlockError,
+    block_error,
+    critical_ranges,
+    delong,
+    difference,
+    draw,
+    flip_test,
+    holm,
+    homogeneous_letters,
+    mcnemar,
+)
 
 
 def predictions(sharpness, *, groups=24, images=6, noise=0, shared=1.0):

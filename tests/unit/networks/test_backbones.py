@@ -10,7 +10,7 @@ from tests.facts import tells
 from torch import nn
 
 from eosin.core.errors import ArtifactError, DownloadError, RecipeError, UnknownNameError
-from eosin.core.networks import check_arguments
+from eosin.core.registry import check_arguments
 from eosin.exporting.onnx import MAX_PROBABILITY_GAP, check_parity, write_onnx
 from eosin.networks import backbones, build_network, count_params, find_spec
 from eosin.networks.backbones import nearest_style

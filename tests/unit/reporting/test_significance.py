@@ -11,9 +11,9 @@ from eosin.artifacts.comparison import (
     PairedMetric,
 )
 from eosin.artifacts.metrics import Metric
-from eosin.reporting.formatting import signed
+from eosin.reporting.formatting import p_text, signed
 from eosin.reporting.sections.costs import cost_table, pareto_figures
-from eosin.reporting.sections.differences import difference_text, outcome, p_text, turned
+from eosin.reporting.sections.differences import difference_text, outcome, turned
 from eosin.reporting.style import render_figure
 
 

@@ -8,8 +8,7 @@ from eosin.artifacts.stain import StainReference
 from eosin.core.errors import DataError, UnknownNameError
 from eosin.data.phantom import PhantomOptions, draw_patient, render_patch
 from eosin.stain import METHODS, Macenko, Vahadane, normaliser_of
-from eosin.stain.optical_density import to_density, to_grey
-from eosin.stain.separation import find_percentile
+from eosin.stain.separation import find_percentile, to_density, to_grey
 
 NAMES = sorted(METHODS)
 

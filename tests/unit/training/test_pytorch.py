@@ -9,10 +9,10 @@ from torch import nn
 
 from eosin.artifacts.predictions import read_history
 from eosin.augment import POLICIES
+from eosin.core.types import DeviceSettings
 from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import choose_device_settings
-from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.data import FitInputs, ImagePart
 from eosin.training.pytorch import TorchLearner
 

@@ -11,18 +11,15 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.weights import to_twin, write_arrays
 from eosin.core.errors import RecipeError, TrainingError
-from eosin.core.networks import NetworkSpec
-from eosin.core.registry import Registry
-from eosin.core.types import ImageSource
+from eosin.core.registry import NetworkSpec, Registry
+from eosin.core.types import DeviceSettings, ImageSource
 from eosin.engine import Network, light_cnn
-from eosin.experiment.backends import Measured
-from eosin.experiment.model_info import Origin, Start, draft_info
+from eosin.experiment.backends import Measured, Origin, Start, draft_info
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.engine import EngineNetwork
 from eosin.metrics import softmax
 from eosin.recipe.schema import Recipe, TrainSection
-from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.data import FitInputs
 from eosin.training.numpy_engine import fit, probe, to_channels_last
 
@@ -145,7 +142,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     )
     run = EngineNetwork(folder.weights, draft).run
     if find_module("torch") is not None and find_module("onnx") is not None:
-        from eosin.experiment.onnx_export import export_twin
+        from eosin.exporting.onnx import export_twin
 
         run = export_twin(folder, draft).run
     shown = softmax(run(to_input(some, preprocessing)))

@@ -10,10 +10,9 @@ from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
 from eosin.artifacts.versioned import read_document
-from eosin.core.networks import NetworkSpec
-from eosin.core.types import ImageSource
-from eosin.experiment.backends import Measured
-from eosin.experiment.model_info import RANDOM, Origin, Start, draft_info
+from eosin.core.registry import NetworkSpec
+from eosin.core.types import DeviceSettings, ImageSource
+from eosin.experiment.backends import RANDOM, Measured, Origin, Start, draft_info
 from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
@@ -22,7 +21,6 @@ from eosin.networks.pretrained import IMAGENET, Loaded, load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import Recipe, TrainSection
 from eosin.runtime.device import choose_device_settings
-from eosin.runtime.device_settings import DeviceSettings
 from eosin.training.checkpoints import save_weights
 from eosin.training.data import FitInputs, needs_features_only
 from eosin.training.features import fit_head

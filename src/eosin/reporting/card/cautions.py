@@ -70,11 +70,11 @@ def use(run: FinishedRun) -> Section:
 
 def cautions(run: FinishedRun) -> list[str]:
     """Return the cautions, the gravest first; empty if the model itself was evaluated strictly."""
-    texts = (not_strict(run), _unchecked(run), _leaks(run), _not_itself(run))
+    texts = (_not_strict(run), _unchecked(run), _leaks(run), _not_itself(run))
     return [text for text in texts if text]
 
 
-def not_strict(run: FinishedRun) -> str:
+def _not_strict(run: FinishedRun) -> str:
     """Explain why no strict figure is known; empty if one is."""
     found, n_evaluated = train_test_overlap(run), quantity(run.evaluated.n_groups, unit_name(run))
     shared = found.n_groups if found else 0
@@ -90,7 +90,7 @@ def not_strict(run: FinishedRun) -> str:
 
 
 def _unchecked(run: FinishedRun) -> str:
-    """Name what the audit could not check; empty where :func:`not_strict` covers it."""
+    """Name what the audit could not check; empty where :func:`_not_strict` covers it."""
     return f"{run.audit.unchecked}." if run.audit and run.audit.unchecked and has_units(run) else ""
 
 
@@ -102,13 +102,13 @@ def _is_by_image(run: FinishedRun) -> bool:
 
 
 def _leaks(run: FinishedRun) -> str:
-    shown = listing(leak_kinds(run))
+    shown = listing(_leak_kinds(run))
     found = f"The leak audit found shared material ({shown})"
     return f"{found}, and the training went on all the same." if shown else ""
 
 
-def leak_kinds(run: FinishedRun) -> list[str]:
-    """Return the kinds of leaks; shared groups are reported by :func:`not_strict`.
+def _leak_kinds(run: FinishedRun) -> list[str]:
+    """Return the kinds of leaks; shared groups are reported by :func:`_not_strict`.
 
     A patient whose groups are on two sides shares no group.
     """
@@ -212,11 +212,7 @@ def failure_points(run: FinishedRun) -> list[str]:
 
 
 def _worst(
-    run: FinishedRun,
-    what: str,
-    column: str,
-    blocks: dict[str, MetricBlock],
-    name: str = "accuracy",
+    run: FinishedRun, what: str, column: str, blocks: dict[str, MetricBlock], name: str = "accuracy"
 ) -> str:
     """Compare the worst subgroup with the best; empty unless there are two."""
     known = {
@@ -307,7 +303,7 @@ def _no_abstention(run: FinishedRun) -> str:
 
 
 def _found_leaks(run: FinishedRun) -> str:
-    found, shown = train_test_overlap(run), leak_kinds(run)
+    found, shown = train_test_overlap(run), _leak_kinds(run)
     if found and found.n_groups:
         shown = [f"{quantity(found.n_groups, 'group')} on both sides", *shown]
     return f"Leaks that the figures above include: {', '.join(shown)}." if shown else ""

@@ -18,16 +18,16 @@ _COMPARED = tuple(name for name in HEADLINE if name in OF_DECISIONS)
 
 def section(run: FinishedRun) -> Section:
     """Return the section of the page; empty if the rule is unknown."""
-    return _section(run, coverage_table(run), kept_table(run))
+    return _section(run, _coverage_table(run), _kept_table(run))
 
 
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card; empty if the rule is unknown."""
-    return _section(run, coverage_table(run))
+    return _section(run, _coverage_table(run))
 
 
 def _section(run: FinishedRun, *tables: Table | None) -> Section:
-    words = abstention_words(run)
+    words = _abstention_words(run)
     return Section("Abstention", " ".join(words), *(tables if words else ()))
 
 
@@ -69,7 +69,7 @@ def rule_of(run: FinishedRun) -> Abstention | None:
     return measured.rule if own is None and measured is not None else own
 
 
-def abstention_words(run: FinishedRun) -> list[str]:
+def _abstention_words(run: FinishedRun) -> list[str]:
     """Describe the abstention rule, or why the model never abstains; empty if unknown."""
     own, measured = rule_of(run), run.evaluated.abstention
     if own is None:
@@ -113,8 +113,7 @@ def _measured(run: FinishedRun, measured: AbstentionMetrics) -> str:
     return f"{text}: {n_images}, {why}." if why else f"{text}."
 
 
-def coverage_table(run: FinishedRun) -> Table | None:
-    """Build the table of nominal and measured coverage by class."""
+def _coverage_table(run: FinishedRun) -> Table | None:
     measured = run.evaluated.abstention
     if measured is None or measured.rule.reason is not None:
         return None
@@ -127,8 +126,7 @@ def coverage_table(run: FinishedRun) -> Table | None:
     return make_table(caption, ("Class", "Groups that calibrated", "Promised", "Measured"), rows)
 
 
-def kept_table(run: FinishedRun) -> Table | None:
-    """Build the table of metrics with and without abstained images."""
+def _kept_table(run: FinishedRun) -> Table | None:
     measured = run.evaluated.abstention
     if measured is None or measured.rule.reason is not None:
         return None

@@ -52,7 +52,7 @@ def _finding(run: FinishedRun, finding: Finding) -> Section:
     return Section(
         "",
         Text(finding.message, head=f"{kind}.", tag=tag),
-        Pairs(run_pairs(run, finding)),
+        Pairs(_run_pairs(run, finding)),
         Section(summary, _pairs_table(shown), fold="closed"),
         look=f"finding {finding.severity}",
     )
@@ -98,7 +98,7 @@ def audit_words(run: FinishedRun) -> str:
     return f"{flatters} {reach}".rstrip()
 
 
-def run_pairs(run: FinishedRun, finding: Finding) -> list[tuple[Tile, Tile, str]]:
+def _run_pairs(run: FinishedRun, finding: Finding) -> list[tuple[Tile, Tile, str]]:
     """Return the pairs of a finding whose thumbnails are in the run folder."""
     wanted = {(pair.a, pair.b) for pair in finding.pairs}
     by_number: dict[int | None, list[tuple[str, str]]] = defaultdict(list)
@@ -110,7 +110,7 @@ def run_pairs(run: FinishedRun, finding: Finding) -> list[tuple[Tile, Tile, str]
         if tuple(path for path, _ in sides) in wanted
         for path, file in sides
     }
-    return pair_tiles(finding, found)
+    return _pair_tiles(finding, found)
 
 
 def shown_paths(report: AuditReport) -> list[str]:
@@ -125,7 +125,7 @@ def shown_paths(report: AuditReport) -> list[str]:
     return list(dict.fromkeys(shown))
 
 
-def pair_tiles(
+def _pair_tiles(
     finding: Finding, pictures: Mapping[str, PillowImage.Image]
 ) -> list[tuple[Tile, Tile, str]]:
     """Return the pairs of a finding whose thumbnails, by path, both exist."""
@@ -143,10 +143,9 @@ def pair_tiles(
 
 
 def _tile(path: str, part: str | None, thumbnail: PillowImage.Image) -> Tile:
-    place = PurePosixPath(path)
-    name = shorten(place.name, _NAME_WIDTH)
-    words = f"Image {place.name}" + (f" of {part}" if part else "")
-    return make_tile(thumbnail.copy(), alt=words, title=name, lines=[part] if part else [])
+    name = PurePosixPath(path).name
+    words, lines = (f"Image {name} of {part}", [part]) if part else (f"Image {name}", [])
+    return make_tile(thumbnail.copy(), alt=words, title=shorten(name, _NAME_WIDTH), lines=lines)
 
 
 def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) -> Page:
@@ -191,7 +190,7 @@ def not_checked(report: AuditReport | None) -> Text:
 
 
 def _of_page(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> Section:
-    pairs = pair_tiles(finding, pictures)
+    pairs = _pair_tiles(finding, pictures)
     left = len(finding.pairs) - len(pairs)
     words = "further pair" if pairs else "example pair"
     rest = f"{quantity(left, words)} in audit.json." if left else ""

@@ -30,7 +30,7 @@ from eosin.reporting.style import COLOURS, HATCHES, INK, MUTED, drawing, render_
 from eosin.runs.finished import FinishedRun
 
 #: Fewest images of a bin: in a smaller one the accuracy is unreliable.
-FEW_IMAGES = 10
+_FEW_IMAGES = 10
 #: Height of the counts, below an accuracy of 0.
 _COUNTS = -0.06
 #: Counts from here on are written in thousands.
@@ -44,21 +44,21 @@ def section(run: FinishedRun, *, with_scores: bool) -> Section:
     """Return the section of the page, with the histogram of scores if no other section has it."""
     scores, metrics = scores_of(run), run.evaluated
     figures = Figures(
-        reliability_figure(scores, metrics) if scores else None,
+        _reliability_figure(scores, metrics) if scores else None,
         histogram_figure(scores, metrics) if scores and with_scores else None,
     )
     return Section(
         "Calibration",
-        calibration_words(run),
+        _calibration_words(run),
         figures,
-        calibration_table(run),
-        Section("The bins in numbers", bins_table(run), fold="closed"),
+        _calibration_table(run),
+        Section("The bins in numbers", _bins_table(run), fold="closed"),
     )
 
 
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card."""
-    words = calibration_words(run)
+    words = _calibration_words(run)
     own = [] if words else select(model_facts(run), "Temperature")
     return Section("Calibration", words, Facts(own))
 
@@ -66,7 +66,7 @@ def brief(run: FinishedRun) -> Section:
 def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
     stored = [f"temperature: {value}" for _, value in select(model_facts(run), "Temperature")]
-    return {"recalibration": calibration_words(run) or "".join(stored)}
+    return {"recalibration": _calibration_words(run) or "".join(stored)}
 
 
 def terminal_facts(split: SplitMetrics) -> list[Pair]:
@@ -81,8 +81,7 @@ def terminal_facts(split: SplitMetrics) -> list[Pair]:
     return [("calibration", shown)]
 
 
-def reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
-    """Draw accuracy against confidence, one point per bin, sized by its images."""
+def _reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
     bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
     text = metric_text(metrics.image.get("ece"))
     lowest = min(0.5, 1 / len(scores.class_names))
@@ -107,7 +106,7 @@ def reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
 
 
 def _draw_bins(axes: Axes, bins: ReliabilityBins, label: str) -> None:
-    held, few = bins.weight >= FEW_IMAGES, (bins.weight > 0) & (bins.weight < FEW_IMAGES)
+    held, few = bins.weight >= _FEW_IMAGES, (bins.weight > 0) & (bins.weight < _FEW_IMAGES)
     x, y, weight = (of[held] for of in (bins.confidence, bins.accuracy, bins.weight))
     axes.vlines(x, x, y, color=COLOURS[1], linewidth=1.2, alpha=0.7)
     axes.plot(x, y, color=COLOURS[0], linewidth=1.2, marker="o", markersize=4, label=label)
@@ -116,7 +115,7 @@ def _draw_bins(axes: Axes, bins: ReliabilityBins, label: str) -> None:
         axes.scatter(x, y, s=area, color=COLOURS[0], alpha=0.35, zorder=3)
     if few.any():
         style: dict[str, Any] = {"facecolor": "white", "edgecolor": COLOURS[0], "zorder": 3}
-        style["label"] = f"Fewer than {FEW_IMAGES} images"
+        style["label"] = f"Fewer than {_FEW_IMAGES} images"
         axes.scatter(bins.confidence[few], bins.accuracy[few], s=24, **style)
 
 
@@ -132,11 +131,11 @@ def _write_counts(axes: Axes, bins: ReliabilityBins) -> None:
 
 
 def _caution(bins: ReliabilityBins) -> str:
-    few = int(((bins.weight > 0) & (bins.weight < FEW_IMAGES)).sum())
+    few = int(((bins.weight > 0) & (bins.weight < _FEW_IMAGES)).sum())
     if not few:
         return ""
     which = "A hollow point says" if few == 1 else f"{few} hollow points say"
-    return f" {which} little: fewer than {FEW_IMAGES} images lie there."
+    return f" {which} little: fewer than {_FEW_IMAGES} images lie there."
 
 
 def _words(bins: ReliabilityBins) -> str:
@@ -153,8 +152,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
     if scores.positive is None:
         values = scores.probabilities.max(axis=1)
         series = {"Right": values[scores.right], "Wrong": values[~scores.right]}
-        x_label = what = "Probability of the predicted class"
-        by = "outcome"
+        x_label = "Probability of the predicted class"
+        what = f"{x_label}, by outcome"
     else:
         values = scores.probabilities[:, scores.positive]
         name = scores.class_names[scores.positive]
@@ -162,8 +161,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
             f"True class: {series_label(other)}": values[scores.targets == index]
             for index, other in enumerate(scores.class_names)
         }
-        x_label, what = (f"Probability of {n}" for n in (series_label(name, 24), name))
-        by = "true class"
+        x_label = f"Probability of {series_label(name, 24)}"
+        what = f"Probability of {name}, by true class"
     with drawing(4.6, 4.6) as (figure, axes):
         _draw_histogram(axes, series)
         top = axes.get_ylim()[1]
@@ -178,12 +177,8 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
             for label, part in series.items()
             if len(part)
         )
-        return render_figure(
-            figure,
-            "scores",
-            alt=f"Histogram. {x_label}. {middle}.{text}",
-            caption=f"{what}, by {by}.{text}",
-        )
+        alt = f"Histogram. {x_label}. {middle}.{text}"
+        return render_figure(figure, "scores", alt=alt, caption=f"{what}.{text}")
 
 
 def _draw_histogram(axes: Axes, series: Mapping[str, FloatArray]) -> None:
@@ -204,7 +199,7 @@ def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
     return f" The tuned threshold stands at {number(value)}."
 
 
-def calibration_words(run: FinishedRun) -> str:
+def _calibration_words(run: FinishedRun) -> str:
     """Describe the temperature and its effect; empty if the run does not record it."""
     calibration = run.evaluated.calibration
     if calibration is None:
@@ -228,8 +223,7 @@ def calibration_words(run: FinishedRun) -> str:
     return f"{shown} {without}: scaling made it {change}."
 
 
-def calibration_table(run: FinishedRun) -> Table | None:
-    """Build the table of calibration errors with and without the temperature."""
+def _calibration_table(run: FinishedRun) -> Table | None:
     calibration = run.evaluated.calibration
     if calibration is None or not calibration.uncalibrated:
         return None
@@ -238,8 +232,7 @@ def calibration_table(run: FinishedRun) -> Table | None:
     return headline_table("Calibration before and after temperature scaling.", blocks)
 
 
-def bins_table(run: FinishedRun) -> Table | None:
-    """Build the table of the reliability diagram's non-empty bins."""
+def _bins_table(run: FinishedRun) -> Table | None:
     calibration = run.evaluated.calibration
     rows = [
         (f"{one.low:.2f} – {one.high:.2f}", one.n, number(one.confidence), number(one.accuracy))

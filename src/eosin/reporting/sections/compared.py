@@ -15,7 +15,7 @@ _SHOWN = ("auc", "accuracy", "recall", "specificity", "f1")
 
 def section(comparison: Comparison) -> Section:
     """Return the section on how the runs were measured."""
-    return Section("How it was measured", Facts(facts(comparison)))
+    return Section("How it was measured", Facts(_facts(comparison)))
 
 
 def metric_table(comparison: Comparison) -> Table | None:
@@ -33,7 +33,7 @@ def metric_table(comparison: Comparison) -> Table | None:
     return make_table(caption, columns, rows, texts=(0, 1), look="many")
 
 
-def facts(comparison: Comparison) -> list[Pair]:
+def _facts(comparison: Comparison) -> list[Pair]:
     """Return the facts of the comparison as pairs of name and value."""
     each = unit(comparison)
     found = [
@@ -122,13 +122,11 @@ def cautions(comparison: Comparison) -> list[Pair]:
                 "of all.",
             )
         )
-    ranking = [run.image[comparison.metric] for run in comparison.runs]
-    reasons = {
-        ("Few groups." if one.low is not None else "No interval.", sentence(one.reason))
-        for one in ranking
-        if one.reason
-    }
-    found += sorted(reasons)
+    ranking = [one for run in comparison.runs if (one := run.image[comparison.metric]).reason]
+    heads = ("No interval." if one.low is None else "Few groups." for one in ranking)
+    found += sorted(
+        {(head, sentence(one.reason)) for head, one in zip(heads, ranking, strict=True)}
+    )
     if comparison.n_groups == comparison.n_images:
         found.append(
             (

@@ -65,7 +65,7 @@ def section(comparison: Comparison) -> Section:
         cost_table(comparison),
         Text(networks_note(comparison.runs), look="small"),
         Figures(*pareto_figures(comparison)),
-        fronts_words(comparison),
+        _fronts_words(comparison),
         nav="The runs",
     )
 
@@ -102,7 +102,6 @@ def pareto_figures(comparison: Comparison) -> list[RenderedFigure]:
 
 
 def _pareto_figure(comparison: Comparison, metric: str) -> RenderedFigure | None:
-    """Draw a metric against each cost that is known for two runs or more."""
     runs = [run for run in comparison.runs if run.image[metric].value is not None]
     panels = [
         panel for panel in _PANELS if sum(cost_of(run, panel[0]) is not None for run in runs) > 1
@@ -211,10 +210,8 @@ def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     if any(run.is_flattered for run in runs):
         text += " Hollow: evaluated on what its training saw, which counts for no front."
     if any(run.is_head for run in runs):
-        text += (
-            " Hollow, too: heads on features; their costs leave out what makes the features, and"
-            " they count for no front."
-        )
+        text += " Hollow, too: heads on features; their costs leave out what makes the features,"
+        text += " and they count for no front."
     return text
 
 
@@ -247,7 +244,7 @@ def _cost_cells(cost: Cost) -> list[str]:
     return [ABSENT if cost.params is None else count(cost.params), *millions, shown]
 
 
-def fronts_words(comparison: Comparison) -> str:
+def _fronts_words(comparison: Comparison) -> str:
     """Describe the Pareto front of each cost."""
     shown: dict[str, list[str]] = {}
     named = {cost: name for cost, _, _, name in _PANELS}

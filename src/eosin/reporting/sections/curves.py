@@ -24,7 +24,7 @@ from eosin.reporting.train_test_overlap import split_name, units
 from eosin.runs.finished import FinishedRun
 
 #: Resamples of groups behind a band: its ends are stable to a percent or two.
-RESAMPLES = 200
+_RESAMPLES = 200
 #: With more classes than this, only the hardest are named.
 _MOST_NAMED = 6
 _GRID = np.linspace(0.0, 1.0, 101)
@@ -39,7 +39,7 @@ def section(run: FinishedRun) -> Section:
     evaluated, scores = run.evaluated, scores_of(run)
     confusion = evaluated.confusion
     figures = Figures(
-        confusion_figure(confusion) if confusion.labels else None,
+        _confusion_figure(confusion) if confusion.labels else None,
         _figure(_ROC, scores, evaluated) if scores else None,
         _figure(_PR, scores, evaluated) if scores else None,
     )
@@ -108,7 +108,7 @@ def scores_of(run: FinishedRun) -> Scores | None:
     )
 
 
-def confusion_figure(confusion: Confusion) -> RenderedFigure:
+def _confusion_figure(confusion: Confusion) -> RenderedFigure:
     """Draw the confusion matrix: counts, shaded by the share of their true class."""
     matrix = np.array(confusion.matrix, dtype=np.int64)
     n = len(matrix)
@@ -205,7 +205,7 @@ def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> RenderedFigur
         _frame(axes, kind)
         caption = f"{kind.title} on the {_split_name(scores.split)}."
         if metrics.positive is not None:
-            caption += f" Shaded: pointwise 95 % band from {RESAMPLES} resamples of whole groups."
+            caption += f" Shaded: pointwise 95 % band from {_RESAMPLES} resamples of whole groups."
         return render_figure(figure, kind.name, alt=f"{kind.title}. {alt}", caption=caption)
 
 
@@ -307,7 +307,7 @@ def _at_grid(kind: _Kind, curve: Curve) -> FloatArray:
 def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArray]:
     values, positive = scores.ranking(index)
     drawn = []
-    for table in group_weights(int(scores.group_codes.max()) + 1, RESAMPLES, at_once=10):
+    for table in group_weights(int(scores.group_codes.max()) + 1, _RESAMPLES, at_once=10):
         for weights in table:
             rows = weights[scores.group_codes]
             if 0 < rows @ positive < rows.sum():
@@ -341,6 +341,6 @@ def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> RenderedFigur
             alt="ROC curves of both splits. "
             + "; ".join(f"{name}: AUC {text}" for name, *_, text in drawable)
             + ".",
-            caption=f"ROC curves under both splits. Shaded: pointwise 95 % bands from {RESAMPLES} "
+            caption=f"ROC curves under both splits. Shaded: pointwise 95 % bands from {_RESAMPLES} "
             "resamples of whole groups.",
         )

@@ -35,7 +35,8 @@ _MOST_NUMBERED = 40
 _MOST_CLASSES = 6
 #: Rows of a table of patients or files; the rest is in the run's files.
 MOST_ROWS = 200
-#: Facts for programs only.
+#: Best-known facts of a data set, and those for programs only.
+_FIRST = ("title", "name", "licence", "citation", "doi", "url")
 _UNTOLD = frozenset({"parts", "counts"})
 
 
@@ -45,12 +46,12 @@ def section(run: FinishedRun) -> Section:
     examples = tiles(run, "example")
     return Section(
         "Data",
-        Facts(availability(run), look="cards"),
-        Section("Unreadable files and why", skipped_table(run), fold="closed"),
-        Figures(distribution_figure(counts, label_order(run)) if counts else None),
-        label_table(run),
-        magnification_table(run),
-        stain_table(run),
+        Facts(_availability(run), look="cards"),
+        Section("Unreadable files and why", _skipped_table(run), fold="closed"),
+        Figures(_distribution_figure(counts, _label_order(run)) if counts else None),
+        _label_table(run),
+        _magnification_table(run),
+        _stain_table(run),
         Section(
             "Examples", Text(colour_words(run) if examples.items else "", look="small"), examples
         ),
@@ -63,22 +64,14 @@ def brief(run: FinishedRun) -> Section:
     """Return the section of the card, without patient names or paths."""
     wanted = ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint")
     counts = [(part.capitalize(), text) for part, text in _counts_in_words(run, ": ").items()]
-    return Section(
-        "Data",
-        "The images are simulated, not taken from patients." if run.simulated else "",
-        Facts(
-            [
-                *select(dataset_facts(run), *wanted),
-                *counts,
-                (f"Evaluated ({split_name(run)})", units(run)),
-            ]
-        ),
-    )
+    evaluated = (f"Evaluated ({split_name(run)})", units(run))
+    words = "The images are simulated, not taken from patients." if run.simulated else ""
+    return Section("Data", words, Facts([*select(dataset_facts(run), *wanted), *counts, evaluated]))
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
-    held, declared = availability(run), dataset_facts(run)
+    held, declared = _availability(run), dataset_facts(run)
     scale = f"{run.model.mpp:g} µm per pixel" if run.model and run.model.mpp else ""
     names, n_skipped = run.class_names, len(run.skipped)
     skipped = f"{quantity(n_skipped, 'unreadable image')} left out"
@@ -112,7 +105,7 @@ def _counts_in_words(run: FinishedRun, between: str) -> dict[str, str]:
     }
 
 
-def distribution_figure(
+def _distribution_figure(
     counts: dict[str, dict[str, int]], classes: tuple[str, ...]
 ) -> RenderedFigure:
     """Draw images (by subset, then class) as horizontal bars, one per subset of each class."""
@@ -161,14 +154,14 @@ def _in_words(counts: dict[str, dict[str, int]], classes: tuple[str, ...]) -> st
     )
 
 
-def sample_frame(run: FinishedRun) -> Any:
+def _sample_frame(run: FinishedRun) -> Any:
     """Return the manifest, else the predictions; ``None`` if the run has neither."""
     return run.manifest if run.manifest is not None else run.predictions
 
 
-def availability(run: FinishedRun) -> list[Pair]:
+def _availability(run: FinishedRun) -> list[Pair]:
     """Return the contents of the data as pairs of name and value."""
-    frame = sample_frame(run)
+    frame = _sample_frame(run)
     facts = []
     if frame is not None:
         patients = [name for name in frame["patient"].unique() if name]
@@ -216,7 +209,7 @@ def magnification_order(text: str) -> tuple[int, float, str]:
 
 def label_counts(run: FinishedRun) -> dict[str, dict[str, int]]:
     """Count images by subset and class; one subset ``all`` if the table has no split."""
-    frame = sample_frame(run)
+    frame = _sample_frame(run)
     if frame is None:
         return {}
     if run.manifest is None:
@@ -234,21 +227,20 @@ def _count(frame: Any) -> dict[str, int]:
     return {str(label): int(n) for label, n in frame["label"].value_counts().items()}
 
 
-def label_order(run: FinishedRun) -> tuple[str, ...]:
+def _label_order(run: FinishedRun) -> tuple[str, ...]:
     """Return the classes, those that only the table has last."""
-    frame = sample_frame(run)
+    frame = _sample_frame(run)
     found = sorted(set(frame["label"])) if frame is not None else []
     return (*run.class_names, *(name for name in found if name not in run.class_names))
 
 
-def label_table(run: FinishedRun) -> Table | None:
-    """Build the table of images and patients by class."""
-    counts, frame = label_counts(run), sample_frame(run)
+def _label_table(run: FinishedRun) -> Table | None:
+    counts, frame = label_counts(run), _sample_frame(run)
     if not counts:
         return None
     columns = [*(p.capitalize() for p in counts), *(["Total"] if len(counts) > 1 else [])]
     rows: list[list[str | int]] = []
-    for name in label_order(run):
+    for name in _label_order(run):
         values = [counts[part].get(name, 0) for part in counts]
         total = sum(values)
         row: list[str | int] = [name, *values, *([total] if len(counts) > 1 else [])]
@@ -257,13 +249,13 @@ def label_table(run: FinishedRun) -> Table | None:
     return make_table("Images of each class.", ["Class", *columns, "Share of all", "Groups"], rows)
 
 
-def magnification_table(run: FinishedRun) -> Table | None:
+def _magnification_table(run: FinishedRun) -> Table | None:
     """Build the table of images by magnification and class; of many classes, a row each."""
-    frame = sample_frame(run)
+    frame = _sample_frame(run)
     if frame is None or not _has_magnifications(frame):
         return None
     table: Any = pd.crosstab(frame["magnification"], frame["label"])
-    classes = [name for name in label_order(run) if name in table]
+    classes = [name for name in _label_order(run) if name in table]
     taken = {m: times(m) for m in magnifications(frame)}
     counts: list[list[int]]
     if len(classes) > _MOST_CLASSES:
@@ -279,26 +271,20 @@ def magnification_table(run: FinishedRun) -> Table | None:
     return make_table(caption, (*heads, "Total"), rows)
 
 
-def skipped_table(run: FinishedRun) -> Table | None:
-    """Build the table of unreadable files."""
+def _skipped_table(run: FinishedRun) -> Table | None:
     rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
     columns = ("File", "Reason")
     return make_table("Files that could not be read.", columns, rows, texts=(0, 1), look="paths")
 
 
-def stain_table(run: FinishedRun) -> Table | None:
+def _stain_table(run: FinishedRun) -> Table | None:
     """Build the table of images with failed stain normalisation; ``None`` if there are none."""
     if run.stain is None or not run.stain.unchanged:
         return None
-    rows = [
-        (
-            part_name(name),
-            part.n_images,
-            sum(part.unchanged.values()),
-            ", ".join(f"{reason} {n}" for reason, n in part.unchanged.items()) or "–",
-        )
-        for name, part in run.stain.parts.items()
-    ]
+    rows = []
+    for name, part in run.stain.parts.items():
+        why = ", ".join(f"{reason} {n}" for reason, n in part.unchanged.items()) or "–"
+        rows.append((part_name(name), part.n_images, sum(part.unchanged.values()), why))
     caption = "Images whose stain could not be normalised: the network sees them as they are."
     return make_table(caption, ("Part", "Images", "Unchanged", "Why"), rows, texts=(0, 3))
 
@@ -306,11 +292,9 @@ def stain_table(run: FinishedRun) -> Table | None:
 def dataset_facts(run: FinishedRun) -> list[Pair]:
     """Return the facts declared by the data set, best-known first."""
     dataset = run.dataset
-    first = [
-        key for key in ("title", "name", "licence", "citation", "doi", "url") if key in dataset
-    ]
-    rest = [key for key in dataset if key not in first and key not in _UNTOLD]
-    facts = [(_heading(key), _plain(dataset[key])) for key in (*first, *rest)]
+    order = dict.fromkeys((*_FIRST, *dataset))
+    known = [key for key in order if key in dataset and key not in _UNTOLD]
+    facts = [(_heading(key), _plain(dataset[key])) for key in known]
     facts.append(("Images as published", _published(dataset.get("counts") or [])))
     if run.environment:
         facts.append(("Fingerprint", run.environment.data_fingerprint))

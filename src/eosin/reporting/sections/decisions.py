@@ -46,7 +46,7 @@ _ROUNDING = 1e-12
 
 def section(run: FinishedRun) -> Section:
     """Return the section of the page, with the histogram of scores; empty without a threshold."""
-    words, title = threshold_words(run), "Threshold and decisions"
+    words, title = _threshold_words(run), "Threshold and decisions"
     if not words:
         return Section(title)
     scores = scores_of(run)
@@ -54,18 +54,18 @@ def section(run: FinishedRun) -> Section:
         histogram_figure(scores, run.evaluated) if scores else None,
         decision_curve_figure(run.evaluated),
     )
-    text, table = " ".join(words), decisions_table(run)
-    return Section(title, text, table, prevalence_words(run), figures, nav="Decisions")
+    text, table = " ".join(words), _decisions_table(run)
+    return Section(title, text, table, _prevalence_words(run), figures, nav="Decisions")
 
 
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card."""
-    words = [*threshold_words(run), prevalence_words(run)]
+    words = [*_threshold_words(run), _prevalence_words(run)]
     own = select(model_facts(run), "Threshold")
     if run.model and any(words) and run.model.threshold.value == run.evaluated.threshold.value:
         own = []
     facts = Facts([("This model's own", value) for _, value in own])
-    return Section("Threshold", " ".join(filter(None, words)), facts, decisions_table(run))
+    return Section("Threshold", " ".join(filter(None, words)), facts, _decisions_table(run))
 
 
 def terminal_facts(split: SplitMetrics) -> list[Pair]:
@@ -144,7 +144,7 @@ def _in_words(curve: list[NetBenefit]) -> str:
     )
 
 
-def threshold_words(run: FinishedRun) -> list[str]:
+def _threshold_words(run: FinishedRun) -> list[str]:
     """Describe the tuned threshold, its target and its performance; empty without one."""
     threshold, positive = run.evaluated.threshold, run.evaluated.positive
     if positive is None or (threshold.value is None and threshold.target_recall is None):
@@ -182,7 +182,7 @@ def _reached(run: FinishedRun) -> str:
     return f"{text}."
 
 
-def decisions_table(run: FinishedRun) -> Table | None:
+def _decisions_table(run: FinishedRun) -> Table | None:
     """Build the table of outcomes in 100 images; ``None`` if not measured."""
     evaluated = run.evaluated
     if evaluated.decisions is None or evaluated.positive is None:
@@ -206,7 +206,7 @@ def decisions_table(run: FinishedRun) -> Table | None:
     return make_table(caption, ("", "Images"), rows)
 
 
-def prevalence_words(run: FinishedRun) -> str:
+def _prevalence_words(run: FinishedRun) -> str:
     """Return the prevalence for which the predictive values hold."""
     decisions, positive = run.evaluated.decisions, run.evaluated.positive
     if decisions is None or positive is None:

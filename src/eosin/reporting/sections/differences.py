@@ -12,7 +12,7 @@ from eosin.artifacts.comparison import (
 )
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, listing, quantity
-from eosin.reporting.formatting import ABSENT, metric_label, metric_text, signed
+from eosin.reporting.formatting import ABSENT, metric_label, metric_text, p_text, signed
 from eosin.reporting.outline import Section, Table, Text, make_table
 from eosin.reporting.sections.compared import cautions, honest, label, ranked, unit, units
 
@@ -28,7 +28,7 @@ OUTCOMES: dict[Outcome, str] = {
 }
 #: Number of pairs above which the table is folded away.
 _MOST_PAIRS = 10
-INDEPENDENT = (
+_INDEPENDENT = (
     "McNemar's test (mid-p) and DeLong's take every image as independent of every other. Where a "
     "patient has several images they claim too much: they stand here for comparison with other "
     "work, and the words above follow the intervals and tests of whole groups. All p-values are "
@@ -40,16 +40,16 @@ def preface(comparison: Comparison) -> Section:
     """Return the section that explains the outcomes, after the cautions."""
     warnings = (Text(text, look="caution", head=head) for head, text in cautions(comparison))
     title = "What “within noise” means"
-    return Section(title, *warnings, *meaning(comparison), nav="Within noise")
+    return Section(title, *warnings, *_meaning(comparison), nav="Within noise")
 
 
 def section(comparison: Comparison) -> Section:
     """Return the section of all pairs."""
-    pairs: Table | Section | None = pair_table(comparison)
+    pairs: Table | Section | None = _pair_table(comparison)
     if len(comparison.pairs) > _MOST_PAIRS:
         pairs = Section("All pairs, test by test", pairs, fold="closed")
-    note = Text(INDEPENDENT, look="small")
-    return Section("Each two runs", matrix(comparison), pairs, note, nav="Pairs")
+    note = Text(_INDEPENDENT, look="small")
+    return Section("Each two runs", _matrix(comparison), pairs, note, nav="Pairs")
 
 
 def outcome(entry: PairedMetric) -> Outcome:
@@ -69,11 +69,6 @@ def difference_text(metric: Metric | None) -> str:
     if metric.low is None or metric.high is None:
         return signed(metric.value)
     return f"{signed(metric.value)} ({signed(metric.low)} to {signed(metric.high)})"
-
-
-def p_text(p: float | None) -> str:
-    """Format a p-value."""
-    return ABSENT if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def headline(comparison: Comparison) -> str:
@@ -135,7 +130,7 @@ def turned(pair: ComparedPair, metric: str, first: str) -> PairedMetric:
     return entry.model_copy(update={"difference": gap.model_copy(update=flipped)})
 
 
-def meaning(comparison: Comparison) -> list[str]:
+def _meaning(comparison: Comparison) -> list[str]:
     """Explain "within noise" and the assumptions of the tests."""
     each, pairs = unit(comparison), len(comparison.pairs)
     words = [
@@ -158,7 +153,7 @@ def meaning(comparison: Comparison) -> list[str]:
     return words
 
 
-def matrix(comparison: Comparison) -> Table | None:
+def _matrix(comparison: Comparison) -> Table | None:
     """Build the matrix of paired differences, row minus column, with corrected p-values."""
     runs = [run.name for run in ranked(comparison)]
     pairs = {frozenset((pair.one, pair.other)): pair for pair in comparison.pairs}
@@ -184,8 +179,7 @@ def matrix(comparison: Comparison) -> Table | None:
     return make_table(caption, ("", *runs), rows, texts=range(len(runs) + 1), look="many")
 
 
-def pair_table(comparison: Comparison) -> Table | None:
-    """Build the table of all tests, one row per pair."""
+def _pair_table(comparison: Comparison) -> Table | None:
     rows = []
     for pair in comparison.pairs:
         entry, accuracy = pair.metrics[comparison.metric], pair.metrics["accuracy"]

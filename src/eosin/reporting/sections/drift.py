@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
 from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
-from eosin.reporting.formatting import ABSENT, capitalised, share
+from eosin.reporting.formatting import capitalised, p_text, share
 from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, make_table
 from eosin.reporting.style import COLOURS, HATCHES, house_style, render_figure, series_label
 from eosin.runs.finished import FinishedRun
@@ -36,10 +36,10 @@ _NOTABLE_MIX = 0.1
 def section(run: FinishedRun) -> Section:
     """Return the section of the page; empty for a run's own images."""
     drift = run.drift
-    figure = drift_figure(drift) if drift is not None and drift.shifts else None
+    figure = _drift_figure(drift) if drift is not None and drift.shifts else None
     return Section(
         "Drift: outside against training images",
-        " ".join(drift_words(run)),
+        " ".join(_drift_words(run)),
         Figures(figure),
         drift_table(run),
         nav="Drift",
@@ -63,8 +63,7 @@ def format_drift(drift: Drift) -> list[str]:
     return lines
 
 
-def drift_figure(drift: Drift) -> RenderedFigure:
-    """Draw the distribution of each quantity over training and external images."""
+def _drift_figure(drift: Drift) -> RenderedFigure:
     n_rows = -(-len(drift.shifts) // _COLUMNS)
     with house_style():
         figure = Figure(figsize=(9.2, 0.5 + 1.75 * n_rows))
@@ -125,7 +124,7 @@ def _in_words(drift: Drift) -> str:
     )
 
 
-def drift_words(run: FinishedRun) -> list[str]:
+def _drift_words(run: FinishedRun) -> list[str]:
     """Describe the drift, one sentence each; empty for a run's own images."""
     drift = run.drift
     if drift is None:
@@ -171,28 +170,23 @@ def drift_table(run: FinishedRun) -> Table | None:
             _spread(one.outside),
             f"{one.distance:.2f}",
             share(one.beyond),
-            ABSENT
-            if one.chance is None
-            else "<0.001"
-            if one.chance < 0.001
-            else f"{one.chance:.3f}",
+            p_text(one.chance),
             one.verdict,
         )
         for name, one in shifts.items()
     ]
     first = next(iter(shifts.values()))
-    return make_table(
+    columns = ("Quantity", "Training", "Outside", "Distance", "Beyond", "Chance", "Verdict")
+    caption = (
         f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
         "standard deviation, each group with the same say. Distance: between equal quantiles, in "
         "standard deviations of training, or where that is more in the least spread that matters "
         "(of the size: 10 %). Another size is never more than shifted. Beyond: external images "
         "below the 1st or above the 99th percentile of training, where training has 2 %. Chance: "
         "how probable so large a difference is among as many further groups of the training's own "
-        "source.",
-        ("Quantity", "Training", "Outside", "Distance", "Beyond", "Chance", "Verdict"),
-        rows,
-        texts=(0, 6),
+        "source."
     )
+    return make_table(caption, columns, rows, texts=(0, 6))
 
 
 def _spread(part: Distribution) -> str:

@@ -78,7 +78,7 @@ def model_facts(run: FinishedRun) -> list[Pair]:
         ("Weights", _weights(model)),
         ("Input", _input(model)),
         ("Channel windows", _windows(model)),
-        ("Stain normalisation", stain_fact(model.preprocessing.stain)),
+        ("Stain normalisation", _stain_fact(model.preprocessing.stain)),
         ("Evaluated by", _TEST_TIME[model.test_time]),
         ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
@@ -172,7 +172,7 @@ def _link(stage: TransferStage) -> str:
     return f"{name} ({shown})" if shown else name
 
 
-def stain_fact(reference: StainReference | None) -> str:
+def _stain_fact(reference: StainReference | None) -> str:
     """Describe the target of stain normalisation in a sentence; empty without one."""
     if reference is None:
         return ""

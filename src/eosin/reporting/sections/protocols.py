@@ -60,14 +60,14 @@ def protocol(key: str, run: FinishedRun) -> Protocol:
 def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
     """Return the page of both splits; ``name`` is its title."""
     both = (strict, published)
-    words, figures = meaning(strict, published), Figures(chart(both), _roc(both))
+    words, figures = _meaning(strict, published), Figures(chart(both), _roc(both))
     links = [Cell(p.label, href=f"{p.key}/{p.run.folder.report.name}") for p in both]
-    leaks = (Section(p.label, leak_words(p), *audit.findings(p.run)) for p in both)
+    leaks = (Section(p.label, _leak_words(p), *audit.findings(p.run)) for p in both)
     return Page(
         kind="Eosin report · one model, two splits",
         name=name,
         tab=f"{name}: one model, two splits · Eosin report",
-        verdict=protocols_verdict(strict, published),
+        verdict=_protocols_verdict(strict, published),
         simulated=any(protocol.run.simulated for protocol in both),
         sections=(
             Section("What the difference means", *words, figures, nav="Meaning"),
@@ -146,7 +146,7 @@ def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric
     return None
 
 
-def protocols_verdict(strict: Protocol, published: Protocol) -> str:
+def _protocols_verdict(strict: Protocol, published: Protocol) -> str:
     """Return one sentence with both values."""
     found = _leading(strict, published)
     if found is None:
@@ -159,7 +159,7 @@ def protocols_verdict(strict: Protocol, published: Protocol) -> str:
     )
 
 
-def meaning(strict: Protocol, published: Protocol) -> list[str]:
+def _meaning(strict: Protocol, published: Protocol) -> list[str]:
     """Explain the difference in plain words."""
     found = _leading(strict, published)
     words = []
@@ -197,7 +197,7 @@ def _overlap(a: Metric, b: Metric) -> str:
     return "The two intervals do not overlap: chance alone is an unlikely explanation."
 
 
-def leak_words(protocol: Protocol) -> str:
+def _leak_words(protocol: Protocol) -> str:
     """Describe the train-test overlap of a run."""
     seen, run = protocol.seen, protocol.run
     if seen is None:

@@ -11,14 +11,13 @@ from eosin.reporting.sections.compared import unit
 
 def section(comparison: Comparison) -> Section:
     """Return the section of the page; empty without common repeats."""
-    tables = map(range_table, comparison.ranges)
+    tables = map(_range_table, comparison.ranges)
     return Section(
-        "Multiple-range tests", *ranges_words(comparison), *tables, nav="Multiple ranges"
+        "Multiple-range tests", *_ranges_words(comparison), *tables, nav="Multiple ranges"
     )
 
 
-def range_table(test: RangeTest) -> Table | None:
-    """Build the table of one multiple-range test."""
+def _range_table(test: RangeTest) -> Table | None:
     rows = [[row.name, f"{row.mean:.3f}", row.tukey, row.duncan] for row in test.rows]
     what = {"run": "Runs", "model": "Networks", "preprocessing": "Preprocessing"}[test.factor]
     name = metric_label(test.metric, short=True)
@@ -32,7 +31,7 @@ def range_table(test: RangeTest) -> Table | None:
     return make_table(caption, ("", f"Mean {name}", "Tukey", "Duncan"), rows, texts=(0, 2, 3))
 
 
-def ranges_words(comparison: Comparison) -> list[str]:
+def _ranges_words(comparison: Comparison) -> list[str]:
     """Describe what the multiple-range tests rest on, and the runs without common repeats."""
     if not comparison.ranges:
         return []

@@ -49,7 +49,7 @@ def section(run: FinishedRun) -> Section:
         caption=f"Metrics of the {overlap.split_name(run)} with their 95 % intervals.",
     )
     head, limits = overlap.caution(run) or ("", "")
-    tables = headline_tables(run)
+    tables = _headline_tables(run)
     return Section(
         "Result",
         Text(limits, look="caution", head=head),
@@ -77,7 +77,7 @@ def _remarks(run: FinishedRun, has_gaps: bool) -> str:
 
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card."""
-    return Section("Performance", *headline_tables(run))
+    return Section("Performance", *_headline_tables(run))
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
@@ -151,7 +151,7 @@ def format_members(members: Iterable[EnsembleMember]) -> list[str]:
     ]
 
 
-def headline_tables(run: FinishedRun) -> list[Table | None]:
+def _headline_tables(run: FinishedRun) -> list[Table | None]:
     """Build the metric tables of the evaluated split: by image, and by patient if known."""
     evaluated = run.evaluated
     blocks = {"Most probable class": evaluated.image}

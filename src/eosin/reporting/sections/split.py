@@ -12,7 +12,7 @@ from eosin.reporting.train_test_overlap import has_units, train_test_overlap, un
 from eosin.runs.finished import FinishedRun
 
 #: Group names per subset; the rest is in ``split.json``.
-MOST_GROUPS = 1000
+_MOST_GROUPS = 1000
 #: With more classes than this, the table has no column for each.
 _MOST_CLASSES = 6
 #: Most groups of a subset, and subsets, whose names are shown without being asked for.
@@ -31,7 +31,7 @@ def section(run: FinishedRun) -> Section:
     return Section(
         "Split",
         split_words(run).strip(),
-        split_table(run),
+        _split_table(run),
         *group_lists(run),
         balance_words(run),
         balance_table(run),
@@ -74,7 +74,7 @@ def _balance(run: FinishedRun) -> str:
     return f"{shares}. {done}".strip() if shares else ""
 
 
-def group_lists(run: FinishedRun, most: int = MOST_GROUPS) -> list[Section]:
+def group_lists(run: FinishedRun, most: int = _MOST_GROUPS) -> list[Section]:
     """Return each subset's number of groups and up to ``most`` names, folded.
 
     Empty if each image is its own group: that would list the images.
@@ -93,8 +93,7 @@ def group_lists(run: FinishedRun, most: int = MOST_GROUPS) -> list[Section]:
     return lists
 
 
-def split_table(run: FinishedRun) -> Table | None:
-    """Build the table of requested and actual shares."""
+def _split_table(run: FinishedRun) -> Table | None:
     report = run.split_report
     if report is None:
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from eosin.core.text import listing
 from eosin.metrics.catalogue import BY_CLASS, OF_ONE_CLASS, OF_PARTS
 from eosin.reporting.formatting import number, times
@@ -18,14 +16,14 @@ _MANY = 25
 
 def section(run: FinishedRun) -> Section:
     """Return the section of metrics by subgroup."""
-    tables = part_tables(run)
+    tables = _part_tables(run)
     names = listing(table.columns[0].lower() for table in tables)
     return Section(f"By {names}", *tables, nav="Parts")
 
 
 def mistakes(run: FinishedRun) -> Section:
     """Return the section of mistakes and patients."""
-    wrong, (table, n_left_out) = tiles(run, "mistake"), patients_table(run)
+    wrong, (table, n_left_out) = tiles(run, "mistake"), _patients_table(run)
     title = "Mistakes" if table is None else "Mistakes and patients" if wrong.items else "Patients"
     shown: Table | Section | None = table
     if table is not None and len(table.rows) > _MANY:
@@ -40,7 +38,7 @@ def mistakes(run: FinishedRun) -> Section:
     return Section(title, gallery, shown, Text(rest, look="small"), nav="Mistakes")
 
 
-def part_tables(run: FinishedRun) -> list[Table]:
+def _part_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables by class, magnification, site and subtype, where known."""
     evaluated = run.evaluated
     taken = sorted(
@@ -59,7 +57,7 @@ def part_tables(run: FinishedRun) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
+def _patients_table(run: FinishedRun) -> tuple[Table | None, int]:
     """Build the table of patients by recognition rate, the worst first, and count those left out.
 
     The table is ``None`` if patients are unknown.
@@ -68,12 +66,15 @@ def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
     if frame is None or not (frame["patient"] != "").any():
         return None, 0
     frame = frame[frame["patient"] != ""]
-    right = (frame["label"] == frame["predicted"]).rename("right")
-    groups = pd.concat([frame[["patient", "label"]], right], axis=1).groupby("patient")
-    summary = groups.agg(
-        labels=("label", lambda labels: ", ".join(sorted(set(labels)))),
-        n=("right", "size"),
-        right=("right", "sum"),
+    right = frame["label"] == frame["predicted"]
+    summary = (
+        frame.assign(right=right)
+        .groupby("patient")
+        .agg(
+            labels=("label", lambda labels: ", ".join(sorted(set(labels)))),
+            n=("right", "size"),
+            right=("right", "sum"),
+        )
     )
     summary["rate"] = summary["right"] / summary["n"]
     summary = summary.sort_values(["rate", "n"], ascending=[True, False], kind="stable")
@@ -81,13 +82,9 @@ def patients_table(run: FinishedRun) -> tuple[Table | None, int]:
         (str(row.Index), row.labels, int(row.n), int(row.right), number(float(row.rate)))
         for row in summary.head(MOST_ROWS).itertuples()
     ]
-    table = make_table(
-        "Patients by recognition rate (the share of a patient's images that are right),"
-        " the hardest first.",
-        ("Patient", "Class", "Images", "Right", "Rate"),
-        rows,
-        texts=(0, 1),
-    )
+    what = "(the share of a patient's images that are right), the hardest first"
+    columns = ("Patient", "Class", "Images", "Right", "Rate")
+    table = make_table(f"Patients by recognition rate {what}.", columns, rows, texts=(0, 1))
     return table, max(0, len(summary) - MOST_ROWS)
 
 

@@ -38,14 +38,14 @@ def section(run: FinishedRun) -> Section:
     histories = [fold.history for fold in run.folds if fold.history is not None]
     if run.history is not None:
         histories = [run.history]
-    return Section("Learning", Figures(*learning_figures(histories)), folds_table(run))
+    return Section("Learning", Figures(*_learning_figures(histories)), _folds_table(run))
 
 
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card: the training, or the runs that an ensemble averages."""
     made = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packages")
     transfer = select(model_facts(run), "Transfer")
-    facts = [*recipe_facts(run), *transfer, *select(environment_facts(run), *made)]
+    facts = [*_recipe_facts(run), *transfer, *select(environment_facts(run), *made)]
     return Section(
         "Training", split_words(run).strip(), balance_words(run), Facts(facts), members_table(run)
     )
@@ -53,14 +53,14 @@ def brief(run: FinishedRun) -> Section:
 
 def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
-    facts = recipe_facts(run)
+    facts = _recipe_facts(run)
     return {
         "training": joined(select(facts, "Optimizer", "Length", "Loss", "Regularised by")),
         "kept": joined(select(facts, "Kept")),
     }
 
 
-def recipe_facts(run: FinishedRun) -> list[Pair]:
+def _recipe_facts(run: FinishedRun) -> list[Pair]:
     """Return the choices of the recipe; none for an ensemble of runs."""
     if run.recipe is None:
         return []
@@ -79,8 +79,7 @@ def recipe_facts(run: FinishedRun) -> list[Pair]:
     return [(name, value) for name, value in facts if value]
 
 
-def folds_table(run: FinishedRun) -> Table | None:
-    """Build the table of folds: AUC, accuracy and sample sizes."""
+def _folds_table(run: FinishedRun) -> Table | None:
     rows: list[tuple[Cell | str | int, ...]] = []
     for fold in run.folds:
         if not fold.folder.metrics.exists():
@@ -95,7 +94,7 @@ def folds_table(run: FinishedRun) -> Table | None:
     return make_table("Each fold, evaluated on the groups it held out.", columns, rows)
 
 
-def learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
+def _learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
     """Draw loss, accuracy and learning rate by evaluation step.
 
     Tables of several folds are drawn thin, with their mean.
