@@ -36,6 +36,11 @@ def test_a_prediction_with_unreadable_files_raises_with_its_result(spoilt, image
     assert isinstance(caught.value, eosin.EosinError)
 
 
+def test_no_image_is_no_prediction(model):
+    with pytest.raises(eosin.EosinError, match="no image is named"):
+        eosin.predict(model, [])
+
+
 def test_a_training_with_unreadable_files_raises_with_its_run(
     spoilt, images, tiny_values, tmp_path
 ):

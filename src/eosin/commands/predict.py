@@ -101,11 +101,14 @@ def predict(
         SkippedFilesError: Files cannot be read; all is written, and its ``result`` holds the rest.
         ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
         DataError: No image can be read.
+        UsageError: No path is given.
         OutputError: A file of that name exists and is no earlier prediction.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     files = None if output is None else PredictionFiles(Path(output))
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    if not given:
+        raise UsageError("no image is named", hint="Name image files, folders or tables")
     if files is not None:
         check_files(files, inputs=given, overwrite=overwrite)
     folder = _find_model(Path(model))

@@ -100,7 +100,8 @@ class SkippedFilesError(DataError):
         result: What the function would have returned; all files are written.
     """
 
-    def __init__(self, message: str, *, result: Any, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, result: Any = None, hint: str | None = None) -> None:
+        # By default nothing, so that the error can be unpickled: another process may raise it.
         super().__init__(message, hint=hint)
         self.result = result
 

@@ -27,6 +27,16 @@ class Optimiser(ABC):
         for name, value in parameters.items():
             self._move(name, value, gradients[name])
 
+    def load_state(
+        self, state: Mapping[str, FloatArray], parameters: Mapping[str, FloatArray]
+    ) -> None:
+        """Restore ``state``; raises ``ValueError`` at an array that belongs to no parameter."""
+        for name, array in state.items():
+            value = parameters.get(name, parameters.get(name.rpartition(".")[0]))
+            if value is None or (array.shape, array.dtype) != (value.shape, value.dtype):
+                raise ValueError(f"{name!r} is no state of an optimiser of this network")
+        self.state = dict(state)
+
     def _remembered(self, name: str, like: FloatArray) -> FloatArray:
         return self.state.setdefault(name, np.zeros_like(like))
 

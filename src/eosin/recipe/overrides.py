@@ -75,11 +75,13 @@ def parse_overrides(
     all without a schema, is TOML; what is no TOML value is text. ``data.options={}`` empties the
     table, ``data.options.seed=1`` changes one key of it.
 
+    A single text may come without a list around it.
+
     Raises:
         RecipeError: A text has no ``=`` or no key.
     """
     tree: dict[str, Any] = {}
-    for text in overrides:
+    for text in [overrides] if isinstance(overrides, str) else overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RecipeError(

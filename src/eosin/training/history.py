@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import operator
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 
 from eosin.artifacts.layout import RunFolder
-from eosin.core.errors import ArtifactError, TrainingError
+from eosin.core.errors import ArtifactError, EosinError, TrainingError
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine import EarlyStopping
 from eosin.metrics import Predictions, measure_values, softmax
@@ -19,6 +25,20 @@ from eosin.metrics.catalogue import HISTORY
 
 #: A row of ``history.csv``: the value of each column, ``None`` for an undefined score.
 Row = dict[str, Any]
+#: NumPy and torch raise any of these at a damaged checkpoint.
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def score(
@@ -133,9 +153,9 @@ class Progress:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Restore the state."""
+        """Restore the state; raises almost anything at one that :meth:`state` did not return."""
         for name in ("epoch", "batch", "step", "best_step"):
-            setattr(self, name, state[name])
+            setattr(self, name, None if state[name] is None else operator.index(state[name]))
         self.rows = list(state["rows"])
         self.stopping.best, self.stopping.waited = state["best"], state["waited"]
         self.tally.load(state["tally"])
@@ -150,11 +170,19 @@ class BestWeights:
     Args:
         run: Destination.
         step: Steps that were done at the best evaluation, as a checkpoint names it.
+
+    Raises:
+        ArtifactError: The file that it names is gone.
     """
 
     def __init__(self, run: RunFolder, step: int | None) -> None:
         self._run = run
         self._step = step
+        if step is not None and not self.path.exists():
+            raise ArtifactError(
+                f"{self.path}, the best weights so far, is gone",
+                hint=f"Remove {run.last_checkpoint} to begin this training anew",
+            )
         self.forget_others()
 
     @property
@@ -175,6 +203,23 @@ class BestWeights:
         for path in self._run.checkpoints.glob("best-*.safetensors"):
             if path != self.path:
                 path.unlink(missing_ok=True)
+
+
+@contextmanager
+def explain_damage(path: Path) -> Iterator[None]:
+    """Raise one error for all that the reader of a damaged or hostile checkpoint raises."""
+    try:
+        yield
+    except EosinError:
+        raise
+    except OSError as error:
+        raise _damaged(path, f"cannot be read: {error.strerror or error}") from error
+    except _DAMAGE as error:
+        raise _damaged(path, "is damaged") from error
+
+
+def _damaged(path: Path, what: str) -> ArtifactError:
+    return ArtifactError(f"{path} {what}", hint="Remove it to begin this training anew")
 
 
 def foreign_checkpoint(path: Path) -> ArtifactError:

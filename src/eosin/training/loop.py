@@ -24,7 +24,7 @@ from eosin.engine import EarlyStopping
 from eosin.metrics.catalogue import HISTORY_TRAIN
 from eosin.recipe.schema import TrainSection
 from eosin.training.data import FitInputs, Probe
-from eosin.training.history import BestWeights, Progress, Row, Tally
+from eosin.training.history import BestWeights, Progress, Row, Tally, explain_damage
 from eosin.training.loggers import RowLogs
 from eosin.training.sampler import evaluation_steps, make_batches
 
@@ -131,7 +131,8 @@ def _resume(
     """Return the progress of the last checkpoint, or that of a training that begins."""
     progress = Progress(EarlyStopping(section.monitor, section.patience))
     if run.last_checkpoint.exists():
-        progress.load(learner.load(run.last_checkpoint))
+        with explain_damage(run.last_checkpoint):
+            progress.load(learner.load(run.last_checkpoint))
     if run.history.exists():
         # What a killed process wrote after its last checkpoint is going to be repeated.
         write_history(run.history, progress.rows)

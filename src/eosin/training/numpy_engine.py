@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from eosin.artifacts.model import Preprocessing
 from eosin.artifacts.weights import read_arrays, write_arrays
 from eosin.augment import augment_bytes
 from eosin.core.errors import ArtifactError
+from eosin.core.npz import read_npz
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, Image, IntArray
 from eosin.engine import SGD, Adam, Dropout, Network, Optimiser, Schedule, cross_entropy
@@ -166,18 +166,15 @@ class EngineLearner:
 
     def load(self, path: Path) -> dict[str, Any]:
         """Restore the state that :meth:`save` wrote; return the loop's."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                arrays = dict(stored)
-            plain = json.loads(str(arrays.pop("plain")))
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ArtifactError(
-                f"{path} is damaged", hint="Remove it to begin this training anew"
-            ) from error
+        arrays = read_npz(path)
+        plain = json.loads(str(arrays.pop("plain")))
         if plain.get("format") != _FORMAT:
             raise foreign_checkpoint(path)
-        self._network.load_state(_under("network/", arrays))
-        self._optimiser.state = _under("optimiser/", arrays)
+        try:
+            self._network.load_state(_under("network/", arrays))
+        except ArtifactError as error:
+            raise foreign_checkpoint(path) from error
+        self._optimiser.load_state(_under("optimiser/", arrays), self._network.parameters)
         self._optimiser.steps, self._evaluations = plain["steps"], plain["evaluations"]
         self._optimiser.lr = self._schedule.rate(self._section.lr, self._evaluations)
         progress: dict[str, Any] = plain["progress"]

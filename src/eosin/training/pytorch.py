@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from eosin.artifacts.layout import RunFolder
-from eosin.core.errors import ArtifactError, OutputError, TrainingError
+from eosin.core.errors import OutputError, TrainingError
 from eosin.core.types import FloatArray, IntArray
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
@@ -58,7 +57,7 @@ def fit(
         ArtifactError: The checkpoint is damaged.
         KeyboardInterrupt: Ctrl-C; the last checkpoint can be resumed.
     """
-    with _explain_torch(run):
+    with _explain_torch():
         loop.train(TorchLearner(network, section, inputs), section, inputs, run, on_row=on_row)
     return network.cpu().eval()
 
@@ -220,13 +219,20 @@ class TorchLearner:
     def save(self, path: Path, progress: dict[str, Any]) -> None:
         """Write a checkpoint, which :func:`torch.load` reads with ``weights_only``."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
+        parts["state_dict"] = self.network.state_dict()
         torch.save({"format": _FORMAT, **parts, "progress": _map_arrays(progress)}, path)
 
     def load(self, path: Path) -> dict[str, Any]:
         """Restore the state that :meth:`save` wrote; return the loop's."""
-        state = read_checkpoint(path, self.device)
+        state = read_checkpoint(path)
         if state.get("format") != _FORMAT:
             raise foreign_checkpoint(path)
+        try:
+            self.network.load_state_dict(state["state_dict"])
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            raise foreign_checkpoint(path) from error
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         progress: dict[str, Any] = _map_arrays(state["progress"])
@@ -234,7 +240,6 @@ class TorchLearner:
 
     def _parts(self) -> dict[str, Any]:
         parts = {
-            "state_dict": self.network,
             "optimizer": self._optimizer,
             "schedule": self._scheduler,
             "scaler": self._scaler,
@@ -256,20 +261,14 @@ def _map_arrays(value: Any) -> Any:
 
 
 @contextmanager
-def _explain_torch(run: RunFolder) -> Iterator[None]:
+def _explain_torch() -> Iterator[None]:
     """Raise Eosin's errors for those of torch that a user can act on."""
     try:
         yield
     except MemoryError as error:
         raise TrainingError("memory ran out", hint="Lower train.batch_size") from error
-    except (RuntimeError, UnpicklingError, EOFError) as error:
+    except RuntimeError as error:
         text = str(error)
-        if isinstance(error, UnpicklingError | EOFError) or "PytorchStreamReader" in text:
-            raise ArtifactError(
-                f"{run.last_checkpoint} is damaged", hint="Remove it to begin this training anew"
-            ) from error
-        if "loading state_dict" in text:
-            raise foreign_checkpoint(run.last_checkpoint) from error
         # CUDA says the first, PyTorch's allocator on the CPU the second.
         if "out of memory" in text or "can't allocate memory" in text:
             raise TrainingError(

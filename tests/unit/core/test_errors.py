@@ -1,5 +1,7 @@
 """Errors say what came and what to do, and leave with the contract's status."""
 
+import pickle
+
 import pytest
 
 from eosin.core import errors
@@ -30,6 +32,16 @@ def test_the_mend_follows_the_message():
     assert str(error) == "no such thing. Make one"
     assert (error.message, error.hint) == ("no such thing", "Make one")
     assert str(EosinError("no such thing")) == "no such thing"
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_an_error_of_another_process_arrives_whole(kind):
+    error = kind("no such thing", hint="Make one")
+    error.result = [1]
+    found = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
+    assert type(found) is kind
+    assert vars(found) == vars(error)
+    assert str(found) == str(error)
 
 
 @pytest.mark.parametrize(

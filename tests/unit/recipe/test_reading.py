@@ -141,6 +141,7 @@ def test_naming_one_source_drops_the_other(recipe_file):
 )
 def test_one_override(text, tree):
     assert parse_overrides([text]) == tree
+    assert parse_overrides(text) == tree
 
 
 def test_overrides_add_up_and_the_last_wins():

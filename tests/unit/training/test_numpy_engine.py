@@ -1,5 +1,8 @@
 """A training in the NumPy engine beside the same one in PyTorch."""
 
+import io
+import json
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -163,10 +166,65 @@ def test_a_resumed_training_ends_where_a_straight_one_does(inputs, tmp_path, on_
     assert run.history.read_bytes() == RunFolder(tmp_path / "straight").history.read_bytes()
 
 
-def test_a_damaged_checkpoint_is_refused(inputs, tmp_path):
+def declare(path, shape):
+    """Replace a checkpoint's arrays by one whose header declares a shape."""
+    header = io.BytesIO()
+    fields = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, fields)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("plain.npy", header.getvalue())
+
+
+def rewrite(path, arrays=None, **plain):
+    """Change arrays and plain values of a checkpoint."""
+    with np.load(path) as stored:
+        found = dict(stored)
+    found["plain"] = np.array(json.dumps(json.loads(str(found["plain"])) | plain))
+    save_arrays(path, **(found | (arrays or {})))
+
+
+def save_arrays(path, **arrays):
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def save_array(path, array):
+    with path.open("wb") as file:
+        np.save(file, array)
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:500]),
+    "one array": lambda path: save_array(path, np.zeros(3)),
+    "objects": lambda path: save_arrays(path, plain=np.array([{}], dtype=object)),
+    "a huge array": lambda path: declare(path, (10**12,)),
+    "a size beyond numbers": lambda path: declare(path, (10**30,)),
+    "a list": lambda path: rewrite(path, {"plain": np.array("[1]")}),
+    "no steps": lambda path: rewrite(path, {"plain": np.array('{"format": 1}')}),
+    "a word for evaluations": lambda path: rewrite(path, evaluations="three"),
+    "no progress": lambda path: rewrite(path, progress=None),
+    "a foreign moment": lambda path: rewrite(path, {"optimiser/none.m": np.zeros(1, "f4")}),
+    "a moment of another shape": lambda path: rewrite(
+        path, {"optimiser/conv2d1.weight.m": np.zeros(1, "f4")}
+    ),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_refused(inputs, tmp_path, damage):
     run = RunFolder(tmp_path)
     section = TrainSection(batch_size=16, epochs=1)
     fit_engine(light_cnn(2, PX), section, inputs, run)
-    run.last_checkpoint.write_bytes(run.last_checkpoint.read_bytes()[:500])
-    with pytest.raises(ArtifactError, match=r"last\.ckpt is damaged"):
+    damage(run.last_checkpoint)
+    with pytest.raises(ArtifactError, match=r"last\.ckpt (is damaged|cannot be read)") as caught:
         fit_engine(light_cnn(2, PX), section, inputs, run)
+    assert "Remove it" in caught.value.hint
+
+
+def test_a_checkpoint_of_another_network_is_refused(inputs, tmp_path):
+    run, section = RunFolder(tmp_path), TrainSection(batch_size=16, epochs=1)
+    fit_engine(light_cnn(2, PX), section, inputs, run)
+    with pytest.raises(ArtifactError, match="another version") as caught:
+        fit_engine(light_cnn(3, PX), section, replace(inputs, n_classes=3), run)
+    assert "remove it" in caught.value.hint

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from eosin.artifacts.predictions import read_history
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, TrainingError
 from eosin.training.pytorch import TorchLearner
 
 
@@ -235,6 +235,81 @@ def test_a_checkpoint_is_read_without_unpickling_and_a_damaged_one_is_refused(
     with pytest.raises(ArtifactError, match=r"last.ckpt is damaged") as caught:
         train_tiny("cut", **LONG)
     assert "Remove it" in caught.value.hint
+
+
+def rewrite(path, change):
+    state = torch.load(path, weights_only=True)
+    changed = change(state)
+    torch.save(state if changed is None else changed, path)
+
+
+def save_arrays(path, **arrays):
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    start = data.index(torch.load(path, weights_only=True)["state_dict"]["5.weight"].numpy())
+    data[start + 5] ^= 64
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "a flipped bit in a weight": flip,
+    "cut in the middle": lambda path: path.write_bytes(
+        path.read_bytes()[: len(path.read_bytes()) // 2]
+    ),
+    "arrays of NumPy": lambda path: save_arrays(path, plain=np.zeros(3)),
+    "a list": lambda path: rewrite(path, lambda state: [state]),
+    "no weights": lambda path: rewrite(path, lambda state: {"format": state["format"]}),
+    "no progress": lambda path: rewrite(path, lambda state: state.pop("progress") and None),
+    "an optimiser without weights": lambda path: rewrite(
+        path, lambda state: state["optimizer"].update(param_groups=[])
+    ),
+    "an epoch that is a word": lambda path: rewrite(
+        path, lambda state: state["progress"].update(epoch="two")
+    ),
+    "half a pickle": lambda path: path.write_bytes(b"\x80\x02K"),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_every_damage_of_a_checkpoint_is_one_error_with_a_way_out(train_tiny, cut_at, damage):
+    with pytest.raises(Cut):
+        train_tiny("cut", on_row=cut_at(3))
+    path = train_tiny.folder("cut").last_checkpoint
+    damage(path)
+    with pytest.raises(ArtifactError, match=r"last.ckpt (is damaged|cannot be read)") as caught:
+        train_tiny("cut")
+    assert "Remove it" in caught.value.hint
+
+
+def test_best_weights_that_are_gone_are_missed_before_anything_is_trained(train_tiny, cut_at):
+    with pytest.raises(Cut):
+        train_tiny("cut", on_row=cut_at(3))
+    run, rows = train_tiny.folder("cut"), []
+    for path in run.checkpoints.glob("best-*"):
+        path.unlink()
+    with pytest.raises(ArtifactError, match=r"is gone") as caught:
+        train_tiny("cut", on_row=rows.append)
+    assert rows == []
+    assert str(run.last_checkpoint) in caught.value.hint
+
+
+def test_a_checkpoint_that_needs_more_memory_than_is_free_is_not_called_damaged(
+    train_tiny, cut_at, monkeypatch
+):
+    with pytest.raises(Cut):
+        train_tiny("cut", on_row=cut_at(3))
+
+    def fail(*_given, **_named):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(TrainingError, match="memory ran out"):
+        train_tiny("cut")
 
 
 def test_a_checkpoint_of_a_network_that_changed_since_is_refused(train_tiny, cut_at):
