@@ -16,9 +16,8 @@ from typing import Any
 
 import torch
 
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, is_lack_of_memory
 from eosin.core.files import check_file, check_unpacked
-from eosin.core.memory import is_lack_of_memory
 
 #: Keys of the weights in a checkpoint with further state.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
