@@ -1,4 +1,4 @@
-"""Fluorescence images of cells: from a table with plates and fields, or in folders of cell lines.
+"""Fluorescence images of cells, from a table with the plate and field of each.
 
 Wells of one plate share a staining and a day at the microscope: a classifier that is evaluated on
 a plate of its training is too optimistic. So the plate is the group by default; a ``field``, one
@@ -6,23 +6,16 @@ look through the microscope, is the weaker choice where there are too few plates
 
 ``mcf7`` is such a table of BBBC021, "Human MCF7 cells - compound-profiling experiment": Caie et
 al., Mol. Cancer Ther. 9(6), 2010; Ljosa et al., Nat. Methods 9(7), 2012. ``cells`` is any other.
-
-``oei`` is breast cell lines by actin, one folder each of MCF-10A, MCF-7 and MDA-MB-231: Oei et
-al., "Convolutional neural network for cell classification using microscope images of intracellular
-actin networks", PLoS ONE 14(3):e0213626, 2019. The layout of the images is not published: a folder
-named after a cell line, in any spelling, is taken as its class.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from eosin.core.errors import DataError, RecipeError, close_matches
 from eosin.core.text import quantity
@@ -32,7 +25,6 @@ from eosin.data.sources.base import (
     NOTES,
     DataSetFacts,
     check_options,
-    note_counts,
     note_differences,
     read_text_table,
     register,
@@ -46,8 +38,6 @@ from eosin.images.references import list_files
 
 _OPTIONS = ("channels", "group", "label", "table", "test_plates")
 _TABLE = "cells.csv"
-_CELL_LINES = ("MCF-10A", "MCF-7", "MDA-MB-231")
-_KNOWN = {re.sub("[^a-z0-9]", "", name.lower()): name for name in _CELL_LINES}
 
 
 def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
@@ -170,66 +160,6 @@ register(
         files=(
             RemoteFile(name=_PLATE, urls=(f"{_FOLDER}/{_PLATE}",), unpack=True),
             *(RemoteFile(name=table, urls=(f"{_FOLDER}/{table}",)) for table in _TABLES),
-        ),
-    ),
-)
-
-
-def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
-    """List the images of the three cell lines; no group is known, so every image is its own.
-
-    Raises DataError if there is no folder of a cell line, or no image in one.
-    """
-    check_options("oei", options)
-    rows, odd = [], 0
-    found = list_files(root)
-    for path in found.files:
-        label = _KNOWN.get(re.sub("[^a-z0-9]", "", path.split("/")[0].lower()))
-        if label is None or "/" not in path:
-            odd += 1
-        else:
-            rows.append((path, label))
-    if not rows:
-        raise DataError(
-            f"{root} holds no images in folders named {', '.join(_CELL_LINES)}",
-            hint="Name the folder that holds one folder a cell line",
-        )
-    table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
-    table.attrs[NOTES] = [
-        "no plates or dishes are known: each image is its own group",
-        *note_counts([(odd, "outside the known class folders: left out")], found.left_out),
-    ]
-    return table
-
-
-_ARTICLE = "https://doi.org/10.1371/journal.pone.0213626"
-
-register(
-    DataSetFacts(
-        name="oei",
-        title="Actin networks of 3 breast cell lines",
-        licence="unknown",
-        citation="Oei et al., PLoS ONE 14(3):e0213626, 2019",
-        modality="fluorescence",
-        classes=_CELL_LINES,
-        channels=("actin",),
-        homepage=_ARTICLE,
-    ),
-    collect_oei,
-    Source(
-        name="oei",
-        title="Actin networks of MCF-10A, MCF-7 and MDA-MB-231 cells",
-        homepage=_ARTICLE,
-        licence="the one stated on its figshare page",
-        citation=(
-            "Oei et al., Convolutional neural network for cell classification using microscope "
-            "images of intracellular actin networks, PLoS ONE 14(3) e0213626, 2019"
-        ),
-        unpacks_to="fluorescence images of three cell lines",
-        obstacle="its address on figshare is not known to this version",
-        instruction=(
-            "Follow the figshare link in the data availability statement of "
-            "https://doi.org/10.1371/journal.pone.0213626"
         ),
     ),
 )

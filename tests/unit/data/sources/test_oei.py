@@ -1,7 +1,7 @@
 """Cell lines by the names of their folders."""
 
 from eosin.data.sources.base import NOTES
-from eosin.data.sources.cells import collect_oei
+from eosin.data.sources.oei import collect_oei
 
 
 def test_folders_are_known_in_any_spelling(tmp_path):
