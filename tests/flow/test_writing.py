@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -33,7 +34,10 @@ def whole(run):
 
 def same_result(run, other):
     assert read_metrics(run / "metrics.json") == read_metrics(other / "metrics.json")
-    assert (run / "predictions.csv").read_text() == (other / "predictions.csv").read_text()
+    own, theirs = (pd.read_csv(folder / "predictions.csv", dtype=str) for folder in (run, other))
+    for table, folder in ((own, run), (theirs, other)):
+        table["path"] = [str((folder / path).resolve()) for path in table["path"]]
+    pd.testing.assert_frame_equal(own, theirs)
 
 
 @pytest.mark.parametrize(
