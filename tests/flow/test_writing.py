@@ -74,6 +74,7 @@ def test_a_full_disk_stops_the_run_and_freed_space_lets_it_go_on(
     same_result(run, tiny_run)
 
 
+@pytest.mark.drawn  # figures take the room of 700 kB
 @pytest.mark.parametrize("left", [40, 700])
 def test_a_disk_that_is_really_full(command, recipe_file, tiny_run, small_disk, left):
     ballast = small_disk / "ballast"
