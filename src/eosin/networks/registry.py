@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from eosin.core.registry import NetworkSpec, Registry, check_arguments
 from eosin.core.seeding import derive_seed
+from eosin.runtime.device import DRAWING
 
 NETWORKS: Registry[NetworkSpec] = Registry("model")
 
@@ -53,7 +54,7 @@ def build_network(
     """
     spec = find_spec(name)
     check_arguments(spec, input_px, arguments)
-    with torch.random.fork_rng(devices=[]):
+    with DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         network: nn.Module = spec.build(
             num_classes=num_classes, input_px=input_px, in_channels=in_channels, **arguments

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 
 from eosin.core.errors import RecipeError
 from eosin.core.seeding import derive_seed
 from eosin.core.types import DeviceSettings
+
+#: Torch's generators belong to the process: a thread that seeds them holds this until it has drawn.
+DRAWING = threading.RLock()
 
 
 def choose_device_settings(device: str, precision: str, threads: int | None) -> DeviceSettings:

@@ -17,7 +17,7 @@ from eosin.core.errors import OutputError, TrainingError
 from eosin.core.types import FloatArray, IntArray
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
-from eosin.runtime.device import autocast, seed_torch
+from eosin.runtime.device import DRAWING, autocast, seed_torch
 from eosin.runtime.unpickling import read_checkpoint
 from eosin.training import loop
 from eosin.training.batch_norm import choose_images, estimate_statistics
@@ -30,6 +30,8 @@ from eosin.training.sampler import EpochBatches, evaluation_steps, make_batches
 
 #: Format of ``last.ckpt``.
 _FORMAT = 1
+#: Messages of torch's writer where a disk is full, in the order in which a file grows.
+_UNWRITTEN = ("iostream error", "PytorchStreamWriter", "unexpected pos")
 
 
 def fit(
@@ -150,8 +152,8 @@ class TorchLearner:
     def step(self, batch: Batch, number: int) -> tuple[FloatArray, IntArray, float]:
         """Train on a batch; dropout is a pure function of (seed, number)."""
         images, targets, _ = batch
-        seed_torch(self._inputs.seed, "step", number)
-        with autocast(self._inputs.device_settings):
+        with DRAWING, autocast(self._inputs.device_settings):
+            seed_torch(self._inputs.seed, "step", number)
             logits = self._run(self._scale(images, self._memory_of(images)))
             loss = mean_loss(logits, targets, self._class_weights, self._section)
             penalised = loss + self._penalty(len(images))
@@ -274,8 +276,9 @@ def _explain_torch() -> Iterator[None]:
             raise TrainingError(
                 "the device's memory ran out", hint="Lower train.batch_size"
             ) from error
-        if "PytorchStreamWriter" in text or "unexpected pos" in text:
+        if any(phrase in text for phrase in _UNWRITTEN):
             raise OutputError(
-                "a checkpoint could not be written", hint="Is the disk full?"
+                "a checkpoint could not be written",
+                hint="Free some space, or choose another folder with -o",
             ) from error
         raise

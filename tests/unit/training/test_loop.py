@@ -1,6 +1,8 @@
 """Evaluations, early stopping, best state, and failures in one line."""
 
+import importlib
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -111,6 +113,25 @@ def test_failures_of_the_machine_are_explained(train_tiny, error, kind, text):
 
     with pytest.raises(kind, match=text):
         train_tiny("a", on_row=fail)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no files")
+@pytest.mark.parametrize("missing", [1, 500, 5000, 9000])
+def test_a_checkpoint_without_space_says_what_to_do(train_tiny, missing):
+    resource = importlib.import_module("resource")
+    _, run = train_tiny("a", epochs=1)
+    size = run.last_checkpoint.stat().st_size - missing
+    assert size > max(path.stat().st_size for path in run.checkpoints.glob("best-*"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(OutputError) as caught:
+            train_tiny("b", epochs=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    assert caught.value.hint.startswith("Free some space")
 
 
 def test_after_ctrl_c_the_signal_works_again(train_tiny):

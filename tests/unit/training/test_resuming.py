@@ -1,6 +1,7 @@
 """Seeds, and a training that was cut off: on the CPU the weights are equal to the bit."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,6 +41,26 @@ def test_the_same_seed_gives_the_same_weights(train_tiny, same_weights):
     torch.rand(5)  # somebody else draws from the process's generator
     second, _ = train_tiny("b")
     assert same_weights(first, second)
+
+
+class Pause(nn.Module):
+    """Lets other threads run."""
+
+    def forward(self, images):
+        time.sleep(0.002)
+        return images
+
+
+def test_trainings_beside_each_other_in_a_process_draw_their_own_dropout(
+    train_tiny, make_network, same_weights
+):
+    def work(name):
+        return train_tiny(name, network=nn.Sequential(Pause(), networks[name]))[0]
+
+    networks = {name: make_network() for name in ("straight", "a", "b", "c")}
+    straight = work("straight")
+    with ThreadPoolExecutor(3) as pool:
+        assert all(same_weights(straight, other) for other in pool.map(work, "abc"))
 
 
 def test_another_seed_gives_others(train_tiny, same_weights):
