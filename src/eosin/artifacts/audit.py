@@ -42,9 +42,7 @@ class Pair(Document):
 
     Attributes:
         a: Path of the first, as the manifest has it.
-        b: Path of the second.
         split_a: The subset (or fold) of the first; null without splits.
-        split_b: The subset of the second.
         score: 1.0 for an exact match; the similarity otherwise.
         how: In words, what distinguishes two near-duplicates, such as ``mirrored``; of
             ``alike_names`` both spellings and their rows; of ``same_group`` that the two are one
@@ -81,9 +79,7 @@ class GroupLink(Document):
     Attributes:
         kind: The kind of finding that connects them.
         a: Path of an image of the first.
-        b: Path of an image of the second.
         group_a: Name of the first group before the repair.
-        group_b: Name of the second.
         how: Both spellings of ``alike_names``; what distinguishes two near-duplicates.
     """
 
@@ -99,7 +95,6 @@ class JoinedGroups(Document):
     """A group that a repair made of several.
 
     Attributes:
-        group: Its name.
         groups: Names of the groups that it was made of.
         links: One reason for each join: one fewer than groups.
     """
@@ -113,8 +108,6 @@ class AuditReport(VersionedDocument):
     """Schema of ``audit.json``.
 
     Attributes:
-        n_images: Number of images compared.
-        n_groups: Number of their groups.
         splits: The subsets.
         findings: Leaks first.
         reach: Sentences on which near-duplicates were searched for and which were not; empty where

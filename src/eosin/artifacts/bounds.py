@@ -192,12 +192,6 @@ def read_parquet(
 ) -> Any:
     """Read a Parquet table after counting its cells.
 
-    Args:
-        path: The file, for messages.
-        data: Its bytes.
-        columns: The columns to read; all by default.
-        own: True for a table that Eosin wrote.
-
     Raises:
         ManifestError: It is too large.
         OSError, ValueError, LookupError: It is damaged, or lacks a column.
@@ -209,7 +203,8 @@ def read_parquet(
     try:
         file = parquet.ParquetFile(pa.BufferReader(data))
         names = [field.name for field in file.schema_arrow]
-        text = [field.name for field in file.schema_arrow if _is_text(pa, field.type)]
+        is_text, is_bytes = pa.types.is_string, pa.types.is_binary
+        text = [f.name for f in file.schema_arrow if is_text(f.type) or is_bytes(f.type)]
         _check_parquet(
             path, file.metadata, names if columns is None else columns, max_cells(own=own)
         )
@@ -239,10 +234,6 @@ def _text_bytes(column: Any) -> int:
         for chunk in column.chunks
     )
     return sum(length or 0 for length in lengths)
-
-
-def _is_text(arrow: Any, kind: Any) -> bool:
-    return bool(arrow.types.is_string(kind) or arrow.types.is_binary(kind))
 
 
 def _check_parquet(path: Path, metadata: Any, columns: list[str], most: int) -> None:

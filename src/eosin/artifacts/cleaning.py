@@ -36,12 +36,6 @@ _MOST_SHOWN = 3
 def clean_cells(frame: Any, label: str, name: str, *, reads_split: bool = True) -> list[str]:
     """Clean, in place, every column that Eosin reads, except paths; return sentences on changes.
 
-    Args:
-        frame: The table; all cells are text.
-        label: The column that ``label`` was copied from.
-        name: Name of the table for messages.
-        reads_split: False leaves the column ``split`` unchecked.
-
     Raises:
         ManifestError: A cell of ``mpp`` is no number in its range, or ``split`` names no split.
     """

@@ -37,8 +37,6 @@ class Columns:
     """The columns of a user's table.
 
     Attributes:
-        path: The column of the image reference.
-        patient: The column of the patient.
         group: The column of the unit that must not cross a split.
         independent: True if the user declares images to be independent, whatever the columns are
             called.
@@ -65,13 +63,6 @@ class Columns:
 
 def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> list[str]:
     """Copy, in place, the user's columns to the column names that Eosin reads.
-
-    Args:
-        frame: The table.
-        columns: The user's columns; ``None`` takes those with the standard names and searches for
-            no others.
-        label: The column of the class.
-        name: Name of the table for messages.
 
     Returns:
         Sentences on columns with information on the images that are not used.

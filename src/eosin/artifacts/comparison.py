@@ -31,7 +31,6 @@ class Latency(Document):
     Attributes:
         median: Seconds.
         low: Lower end of the median's 95 % interval, seconds.
-        high: Upper end.
         rounds: Seconds of each round; a round times all models, one after the other.
         images: ``real`` images, or ``random`` pixels.
     """
@@ -47,10 +46,7 @@ class Cost(Document):
     """Costs of a model folder; null where not known.
 
     Attributes:
-        params: Learnable weights.
         macs: Multiply-accumulates for one image.
-        onnx_bytes: Size of ``model.onnx``.
-        safetensors_bytes: Size of ``model.safetensors``.
         latency: On this machine's processor.
     """
 
@@ -66,22 +62,16 @@ class ComparedRun(Document):
 
     Attributes:
         name: Name of its folder, with as many parents as make it unique.
-        model: The network's name.
         preprocessing: Stain normalisation and augmentation, in words.
         protocol: Protocol of the split; ``external`` for an external manifest.
-        split: The evaluated subset.
         seed: Of its training; null where not recorded.
-        n_judged: Number of evaluated images.
         n_seen_groups: Evaluated groups that its training saw as well; null where not known.
-        n_leaks: Leaks that its audit found.
-        simulated: True for simulated images.
         image: Metrics of the most probable class, on the images in common.
         at_threshold: Metrics of the decision at its tuned threshold; empty without one.
         networks: Number of evaluated networks: one, or one a fold.
         judged: Cost of one of those.
         deployed: Cost of its model folder, which joins the folds' networks.
         training_seconds: Wall time of its training and of earlier stages.
-        device: Device of the training.
         is_head: True for a head on features, whose costs exclude the feature extractor.
     """
 
@@ -153,9 +143,6 @@ class ComparedPair(Document):
     """A pair of runs.
 
     Attributes:
-        one: Name of the first.
-        other: Name of the second.
-        metrics: By name.
         mcnemar: On the most probable class.
         delong: On the probability of the positive class; null where there is none.
     """
@@ -188,11 +175,9 @@ class RangeTest(Document):
 
     Attributes:
         factor: ``run``, ``model`` or ``preprocessing``.
-        metric: The metric that is tested.
         blocks: Names of the folds, or seeds, in common.
         n_each: Values behind each mean.
         mean_square: Error variance of the two-way layout.
-        freedom: Its degrees of freedom.
         tukey: Critical range of Tukey's test.
         duncan: Critical ranges of Duncan's, of 2, 3 … neighbouring means.
         rows: From the highest mean down.
@@ -217,7 +202,6 @@ class Criterion(Document):
         of: ``argmax``, ``threshold``, ``judged`` (one network) or ``deployed``.
         value: The light model's value; null where not known.
         low: Lower end of its interval.
-        high: Upper end.
         limit: The required value.
         is_met: Null where the interval holds the limit, or where there is none.
     """
@@ -232,13 +216,7 @@ class Criterion(Document):
 
 
 class LightAgainstLarge(Document):
-    """P3's criteria, applied to the smallest and the largest run.
-
-    Attributes:
-        light: The smallest run.
-        large: The largest.
-        criteria: The criteria with their results.
-    """
+    """P3's criteria, applied to the smallest and the largest run."""
 
     light: str
     large: str
@@ -249,22 +227,16 @@ class Comparison(VersionedDocument):
     """Schema of ``comparison.json``.
 
     Attributes:
-        eosin: Version of Eosin.
         created: UTC time, ISO 8601.
         platform: Machine of the latency measurements.
         threads: Threads of the latency measurements.
         metric: The metric that runs are ranked by.
         asked: The requested metric, where it is undefined for a run; else empty.
-        metrics: All that are compared.
-        positive: The positive class of a binary task.
         n_images: Images in common.
         n_patients: Their patients; null where the patient of an image is not known.
         n_groups: Their groups, the units of bootstrap and exchange.
         n_repeated: Runs with predictions of an image from several repeats, which were averaged.
         matched_by_content: Images that have another path in another run.
-        resamples: Of the bootstrap.
-        flips: Of the exchange test.
-        seed: Of both.
         runs: In the order given.
         pairs: All pairs of runs, the better first.
         ranges: Empty without folds or seeds in common.

@@ -169,12 +169,7 @@ def replacing(folder: ModelFolder, *paths: Path) -> Iterator[None]:
 
 
 def replace_texts(folder: ModelFolder, texts: Mapping[Path, str]) -> None:
-    """Write texts into a model folder, as far as it has others; a ``model.json`` lists them anew.
-
-    Args:
-        folder: The model folder, with or without its ``model.json``.
-        texts: By file.
-    """
+    """Write texts into a model folder, as far as it has others; ``model.json`` lists them anew."""
     listed = read_json(folder.info).get(_KEY) if folder.info.exists() else None
     changed = {
         path: text
@@ -222,13 +217,7 @@ def list_run_files(run: RunFolder) -> None:
 def write_finished(
     run: RunFolder, environment: Environment, splits: dict[str, SplitMetrics]
 ) -> None:
-    """Write ``environment.json`` with the files' SHA-256, then ``metrics.json``: the run is done.
-
-    Args:
-        run: The run folder, all its other files written.
-        environment: But for the files.
-        splits: Measurements by split.
-    """
+    """Write ``environment.json`` with all SHA-256, then ``metrics.json``, which ends the run."""
     metrics = metrics_bytes(splits)
     files = {**_hash_files(run), run.metrics.name: hashlib.sha256(metrics).hexdigest()}
     write_document(run.environment, environment.model_copy(update={_KEY: files}))

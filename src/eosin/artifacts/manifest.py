@@ -46,7 +46,6 @@ def read_manifest(
     *,
     label: str = "label",
     positive: str | None = None,
-    name: str | None = None,
     allowed: tuple[str, ...] | None = None,
     allow_one_class: bool = False,
     columns: Columns | None = None,
@@ -59,7 +58,6 @@ def read_manifest(
         path: The table, see :func:`eosin.artifacts.tables.read_table`.
         label: The column of the class, e.g. ``subtype``.
         positive: The positive class of a binary task; must be a label.
-        name: Name of the samples; the file's stem by default.
         allowed: The labels that are allowed, in order; sorted from the table by default.
         allow_one_class: True accepts a table of a single class (to check or audit it).
         columns: The columns of image reference, patient and group; others with similar names are
@@ -79,7 +77,7 @@ def read_manifest(
             root=folder_of(path),
             label=label,
             positive=positive,
-            name=name or Path(name_of(path)).stem,
+            name=Path(name_of(path)).stem,
             class_names=allowed,
             allow_one_class=allow_one_class,
             columns=columns,
@@ -107,17 +105,7 @@ def make_samples(
 ) -> Samples:
     """Validate and clean a table of samples, and fill in optional columns.
 
-    Args:
-        frame: A pandas table, see the module's header.
-        root: The folder that relative paths start from.
-        label: The column of the class.
-        positive: The positive class, if the task has one.
-        name: Name of the samples.
-        class_names: The labels that are allowed, in order; sorted from the table by default.
-        allow_one_class: True accepts a single class.
-        columns: As for :func:`read_manifest`, like all that follow.
-        verbatim: True for a table that Eosin wrote.
-        reads_split: False leaves the column ``split`` unchecked.
+    Arguments as of :func:`read_manifest`, whose ``allowed`` are the ``class_names`` here.
 
     Raises:
         ManifestError: A column or a cell is missing or odd, or a label is unknown.
@@ -239,13 +227,12 @@ def _class_names(
     return tuple(found)
 
 
-def write_manifest(path: Path, samples: Samples, *, relative_to: Path | None = None) -> None:
+def write_manifest(path: Path, samples: Samples) -> None:
     """Write the samples atomically as CSV or Parquet (by suffix).
 
-    Paths are relative to ``relative_to``, by default the manifest's folder; on another drive they
-    are absolute.
+    Paths are relative to the manifest's folder; on another drive they are absolute.
     """
-    write_table(path, relocated(samples, relative_to or Path(path).parent).frame)
+    write_table(path, relocated(samples, Path(path).parent).frame)
 
 
 def relocated(samples: Samples, folder: Path) -> Samples:
@@ -310,14 +297,10 @@ def csv_text(frame: Any) -> str:
     is_broken = any(
         isinstance(cell, str) and "\r" in cell
         for name, cells in frame.items()
-        for cell in (name, *(() if _is_number(cells) else cells))
+        for cell in (name, *(() if pd.api.types.is_numeric_dtype(cells.dtype) else cells))
     )
     quoting = csv.QUOTE_NONNUMERIC if is_broken else csv.QUOTE_MINIMAL
     return str(frame.to_csv(index=False, lineterminator="\n", quoting=quoting))
-
-
-def _is_number(cells: Any) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(cells.dtype))
 
 
 def read_written(path: Path, *, columns: list[str] | None = None) -> Any:

@@ -38,7 +38,6 @@ class Metric(Document):
     Attributes:
         value: The point estimate on the split.
         low: Lower end of the bootstrap interval clustered by group.
-        high: Upper end.
         reason: Why value or interval is missing, or what limits the interval.
         n: Number of counted units where they are not images (patients, for example).
         wilson: Wilson's score interval of a share of independent units, such as patients.
@@ -249,19 +248,14 @@ class SplitMetrics(Document):
     """All metrics of one subset.
 
     Attributes:
-        n_images: Evaluated images.
         n_patients: Evaluated patients; null where the manifest knows none.
         n_groups: Units of the clustered bootstrap.
-        positive: The positive class of a binary task.
         image: Metrics of the arg-max prediction.
         at_threshold: Metrics of the decision at the tuned threshold.
         patient: ``recognition_rate`` (P4's P_arp) and the votes.
-        by_magnification: A block a magnification.
         by_class: A block a class (one against the rest).
-        by_site: A block a site.
         by_subtype: A block a subtype, where the samples have that column beside their label.
         confusion: Image counts of the arg-max prediction.
-        threshold: The tuned threshold.
         calibration: Of the probabilities; null in runs of before 0.2.
         decisions: At the tuned threshold; null without one.
         abstention: By conformal prediction; null where the model has no rule for it.

@@ -60,7 +60,6 @@ class Window(Document):
     Attributes:
         low: Count that becomes 0, a number a channel.
         high: Count that becomes 255, a number a channel; not below ``low``.
-        percentiles: The two percentiles.
     """
 
     low: TupleOf[Number]
@@ -122,7 +121,6 @@ class Preprocessing(Document):
         magnifications: Of a magnification stack, in order; the channels of its images are
             concatenated, a missing image is black. Empty for single images.
         resize: ``stretch`` ignores the aspect ratio; ``none`` accepts no other size.
-        interpolation: Resampling filter.
         stain: Stain reference for brightfield images, fitted on the training subset; null without
             normalisation.
         scale: Factor on the 8-bit values.
@@ -186,8 +184,6 @@ class Embedding(Preprocessing):
 
     Attributes:
         channels: Names of the table's columns, in order.
-        table: Name of the table's file.
-        table_sha256: Of the table.
     """
 
     input_px: tuple[Side, Side] = (1, 1)
@@ -224,7 +220,6 @@ class TransferStage(Document):
         matched: Number of the backbone's tensors that were loaded.
         missing: The backbone's tensors that were not loaded.
         unexpected: The source's tensors that the backbone lacks.
-        weights_sha256: Of the weights' file.
     """
 
     stage: Text
@@ -242,15 +237,11 @@ class EnsembleMember(Document):
     """A run of an ensemble.
 
     Attributes:
-        run: Name of the run folder.
         architecture: As in its ``model.json``; ``ensemble`` for one of folds.
         arguments: As in its ``model.json``.
         input_px: Height and width of its own input.
         temperature: Divisor of its logits, inside the ensemble's graph.
-        threshold: Its own decision threshold.
-        params: Its learnable weights.
         weights_sha256: Of its ``model.safetensors``.
-        transfer_chain: Provenance of its weights.
         metrics: Headline metrics on the images that the ensemble was evaluated on.
     """
 
@@ -280,7 +271,6 @@ class ModelInfo(VersionedDocument):
         arguments: Its arguments. For an ensemble of folds, ``members`` is the number of its
             networks; for one of chosen runs, a list of :class:`EnsembleMember`.
         class_names: Labels in the order of the outputs.
-        positive: The positive class of a binary task.
         preprocessing: From a decoded image, or a row of features, to the input.
         mpp: µm per pixel at the network's input; null where it is unknown or resizing is
             anisotropic.
@@ -293,19 +283,14 @@ class ModelInfo(VersionedDocument):
             of an image's eight flipped and rotated views, at temperature 1; four views where the
             input is not square.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
-        data_fingerprint: Fingerprint of the training data.
-        data_licence: Licence of the training data.
-        simulated: True for simulated training data.
         metrics: Headline metrics with intervals and the subset that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
             ``max_member_gap`` instead where members preprocess images otherwise than the ensemble,
             or average test-time views before they are calibrated.
-        params: Learnable weights.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
-        licence: Of the model.
         intended_use: Begins with :data:`RESEARCH_USE_ONLY`; states if the data are simulated.
     """
 

@@ -31,11 +31,6 @@ _Listing = dict[str, set[str]]
 def resolve_paths(frame: Any, root: Path, name: str) -> list[str]:
     """Replace, in place, the paths of a table by the names of the files.
 
-    Args:
-        frame: With the column ``path``.
-        root: The folder that relative paths start from.
-        name: Name of the table for messages.
-
     Returns:
         Sentences on what was changed.
 

@@ -56,8 +56,6 @@ class PredictionRecord(VersionedDocument):
 
     Attributes:
         table: Name of the table's file; null where none was written.
-        table_sha256: Of the table.
-        eosin: Version of Eosin.
         model: Name of the model folder, with that of its run.
         model_sha256: Of ``model.json``, which lists the SHA-256 of the model's other files.
         weights_sha256: As in ``model.json``.
@@ -65,7 +63,6 @@ class PredictionRecord(VersionedDocument):
             not change when ``model.json`` and cards are written again.
         engine: Name and version of the inference engine.
         class_names: Labels in the order of the probabilities.
-        positive: The positive class of a binary task.
         threshold: Decision threshold and its source.
         temperature: Divisor of the logits before the soft-max.
         temperature_source: Where it was fitted.

@@ -48,8 +48,6 @@ class Distribution(Document):
     """Distribution of one quantity over images, every group having the same weight.
 
     Attributes:
-        n_images: Number of images.
-        n_groups: Number of their groups.
         mean: Mean of the groups' means.
         spread: Standard deviation over images, each group weighing the same.
         group_spread: Standard deviation of the groups' means; null with one group.

@@ -23,17 +23,14 @@ class Environment(VersionedDocument):
     """Schema of ``environment.json``, the environment record of a run.
 
     Attributes:
-        eosin: Version of Eosin.
         created: UTC time, ISO 8601.
         command: The verb that made the run, without paths.
-        python: Version of Python.
         platform: Operating system and processor.
         packages: Version of each package that takes part in computation.
         device: Device of the training, e.g. ``"cpu (2 threads)"``.
         precision: e.g. ``"32-true"``.
         git: Commit of the working tree that the command ran in, null outside one. Uncommitted
             changes are not recorded; earlier versions noted them as ``+changes``.
-        seed: The recipe's seed.
         data_root: The folder that relative paths start from.
         data_fingerprint: SHA-256 over the manifest's paths, labels, groups and file hashes.
         dataset: Facts that the adapter declares: title, licence, citation, simulated.
@@ -65,10 +62,7 @@ class SplitPart(Document):
     Attributes:
         wanted: Requested share of the images.
         got: Share that the groups allowed.
-        n_images: Images in the subset.
-        n_groups: Groups in the subset.
         groups: Their names.
-        by_class: Images of each class.
         site: The site of the subset, where each is held out in turn.
     """
 
@@ -145,11 +139,8 @@ class SampleThumbnail(Document):
         role: ``example`` (data exploration), ``before`` (the same before stain normalisation),
             ``augmented`` (as the network saw it in training), ``mistake`` (confident and wrong) or
             ``pair`` (one of two near-duplicates of the leak audit).
-        path: The image's path in the manifest.
-        label: Its class.
         patient: Its patient, empty if unknown.
         magnification: Its magnification, empty if unknown.
-        split: Its split.
         predicted: For mistakes, the predicted class.
         probability: For mistakes, the probability of the predicted class.
         pair: For pairs, the number that both thumbnails share, from 0.

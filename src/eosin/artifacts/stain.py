@@ -33,7 +33,6 @@ class _Reference(Document):
     Attributes:
         unit: Unit whose stain is estimated: a tile, or all tiles of a slide or patient.
         fitted_on: The images of the fit, in words.
-        n_images: Number of images.
         n_units: Number of their units; the reference is the median over them.
     """
 
@@ -78,13 +77,7 @@ class SeparationReference(_Reference):
 
 
 class ColourReference(_Reference):
-    """Mean and standard deviation of colours in CIE L*a*b*.
-
-    Attributes:
-        method: Reinhard's.
-        lab_mean: Of L*, a*, b*.
-        lab_std: Likewise.
-    """
+    """Mean and standard deviation of colours in CIE L*a*b*."""
 
     method: Literal["reinhard"] = "reinhard"
     lab_mean: tuple[_Axis, _Axis, _Axis]
@@ -106,8 +99,6 @@ class UnchangedImage(Document):
 
     Attributes:
         path: As in the manifest; of a magnification stack the single image.
-        split: Its subset.
-        reason: Why its stain could not be normalised.
     """
 
     path: str
@@ -120,8 +111,6 @@ class StainRecord(VersionedDocument):
 
     Attributes:
         reference: The stain reference; of a run with folds the mean of the folds'.
-        parts: By subset.
-        unchanged: The images that were not normalised.
     """
 
     reference: StainReference

@@ -76,11 +76,7 @@ def write_arrays(
     arrays: Mapping[str, npt.NDArray[np.generic]],
     shown: Mapping[str, str] | None = None,
 ) -> None:
-    """Write named arrays atomically as safetensors; ``shown`` is metadata, e.g. the ``licence``.
-
-    Raises:
-        OutputError: They cannot be written.
-    """
+    """Write named arrays atomically as safetensors; ``shown`` is metadata, e.g. the ``licence``."""
     # A transposed view would be written in memory order.
     state = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_path(path) as temporary, explain_write_errors(path):

@@ -13,11 +13,11 @@ from eosin.artifacts.columns import Columns
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.tables import folder_of, name_of, read_table, row_number
 from eosin.artifacts.versioned import write_document
-from eosin.commands.data_check import read_thumbnail
+from eosin.commands.data_check import read_thumbnails
 from eosin.core.errors import OutputError, UsageError, end_with
 from eosin.core.files import check_output, prepare_output
 from eosin.core.text import some
-from eosin.core.types import Image, Samples
+from eosin.core.types import Samples
 from eosin.data.audit import (
     FileHashes,
     audit_samples,
@@ -135,7 +135,8 @@ def audit(
         report = _with_repair(report, joined, samples)
     report = _with_unread(report, hashes)
     name = name_of(manifest)
-    pictures = _pictures(samples, report) if output is not None else {}
+    shown = {cell: cell for cell in shown_paths(report)} if output is not None else {}
+    pictures = read_thumbnails(samples, shown)
     skipped = hashes.unreadable
     if pseudonymise:
         known = know_samples(samples)
@@ -189,9 +190,3 @@ def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
         return report
     shown = f"{skipped:,} of {n:,} images could not be read and were not compared by their pixels."
     return report.model_copy(update={"reach": (shown, *report.reach)})
-
-
-def _pictures(samples: Samples, report: AuditReport) -> dict[str, Image]:
-    """Read the thumbnails of the page again."""
-    found = {cell: read_thumbnail(samples, cell) for cell in shown_paths(report)}
-    return {cell: thumbnail for cell, thumbnail in found.items() if thumbnail is not None}

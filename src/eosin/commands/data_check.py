@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,10 @@ def check(
     found = {printable(cell): one for cell, one in {**found, **dict(listed.skipped)}.items()}
     report = flag_images(found, magnifications=_magnifications(samples))
     name = printable(name_of(path))
-    pictures = _pictures(samples, listed.cells, report) if output is not None else {}
+    pictures: dict[str, Image] = {}
+    if output is not None:
+        files = {printable(cell): cell for cell in listed.cells}
+        pictures = read_thumbnails(samples, {one: files[one] for one in shown_paths(report)})
     if left_out := describe_left_out(listed.left_out):
         report = replace(report, notes=(*report.notes, left_out))
     if pseudonymise:
@@ -109,19 +112,16 @@ def _magnifications(samples: Samples) -> dict[str, str]:
     }
 
 
-def _pictures(samples: Samples, cells: list[str], report: QualityReport) -> dict[str, Image]:
-    """Read the thumbnails of the page again: a pass over 100,000 images keeps none of them."""
-    files = {printable(cell): cell for cell in cells}
-    found = {name: read_thumbnail(samples, files[name]) for name in shown_paths(report)}
-    return {cell: thumbnail for cell, thumbnail in found.items() if thumbnail is not None}
+def read_thumbnails(samples: Samples, cells: Mapping[str, str]) -> dict[str, Image]:
+    """Read images by name, as far as they can still be read: uint8, (H, W, 3), sides under 768 px.
 
-
-def read_thumbnail(samples: Samples, cell: str) -> Image | None:
-    """Read the thumbnail of an image.
-
-    Returns:
-        uint8, shape (H, W, 3), sides under 768 px; None if it can no longer be read.
+    They are read again for a page: a pass over 100,000 images keeps none of them.
     """
+    found = {name: _read_thumbnail(samples, cell) for name, cell in cells.items()}
+    return {name: thumbnail for name, thumbnail in found.items() if thumbnail is not None}
+
+
+def _read_thumbnail(samples: Samples, cell: str) -> Image | None:
     try:
         with isolated(cell):
             image, is_rgb = decode_stored(*samples.locate(cell))
@@ -177,11 +177,7 @@ def quality_json(report: QualityReport) -> dict[str, Any]:
         "n_flagged": report.n_flagged,
         "flags": {flag: len(report.flagged(flag)) for flag in FLAGS},
         "images": [{**row, "flags": row["flags"].split(";")} for row in rows],
-        "unreadable": _as_objects(report.unreadable),
+        "unreadable": [{"path": path, "reason": why} for path, why in report.unreadable],
         "notes": list(report.notes),
         "limits": asdict(report.limits),
     }
-
-
-def _as_objects(skipped: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"path": path, "reason": reason} for path, reason in skipped]

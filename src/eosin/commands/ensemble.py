@@ -101,7 +101,8 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | str | None = None) ->
         splits = {shared.split: evaluate_predictions(evaluated, _EVALUATION, _SEED)}
         shown = [_describe(member, shared) for member in members]
     run = RunFolder(prepare_output(folder))
-    manifest = _manifest(shared)
+    # With folds every image was trained on by some network: there are no subsets.
+    manifest = shared.samples if shared.split == OUT_OF_FOLD else divide_shared(shared)
     write_manifest(run.manifest, manifest)
     write_document(run.audit, audit)
     # The ensemble's output is the logarithm of the mean probability.
@@ -185,11 +186,6 @@ def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
         transfer_chain=info.transfer_chain,
         metrics={name: alone[name] for name in HEADLINE},
     )
-
-
-def _manifest(shared: SharedImages) -> Samples:
-    # With folds every image was trained on by some network: there are no subsets.
-    return shared.samples if shared.split == OUT_OF_FOLD else divide_shared(shared)
 
 
 def _write_model(

@@ -206,11 +206,7 @@ def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
 
 
 def _find_model(run: RunFolder) -> Path:
-    """Return the model folder: the given folder itself, or the run's.
-
-    Raises:
-        ArtifactError: There is none, or not yet.
-    """
+    """Return the model folder: the given folder itself, or the run's."""
     if ModelFolder(run.root).info.exists():
         return run.root
     if ModelFolder(run.model).info.exists():

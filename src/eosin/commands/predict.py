@@ -1,4 +1,4 @@
-"""Command ``predict``: predictions for images, folders and tables, without torch."""
+"""Command ``predict``: predictions for images, folders and tables, without torch; its files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,30 @@ import numpy as np
 import pandas as pd
 
 from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
-from eosin.artifacts.manifest import csv_text, read_manifest
+from eosin.artifacts.manifest import csv_text, read_manifest, write_table
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
-from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
+from eosin.artifacts.predictions import (
+    NORMALISED,
+    PREFIX,
+    PredictionRecord,
+    is_prediction_table,
+    read_header,
+)
 from eosin.artifacts.tables import folder_of, is_table
-from eosin.commands.predict_files import check_files, write_files
-from eosin.core.errors import DataError, UsageError, end_with
-from eosin.core.files import sha256_file
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.core.errors import ArtifactError, DataError, OutputError, UsageError, end_with
+from eosin.core.files import check_writable, explain_os_errors, sha256_file
 from eosin.core.progress import progress_bar
 from eosin.core.text import printable
 from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.experiment.environment import version_of
-from eosin.images.references import ImageList, Skipped, describe_left_out, list_images
+from eosin.images.references import (
+    ImageList,
+    Skipped,
+    describe_left_out,
+    list_images,
+    write_skipped,
+)
 from eosin.images.spacing import check_scale
 from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
@@ -224,14 +236,7 @@ def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Ski
 
 
 def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str]]:
-    """List the images to predict: single images, or the magnification stacks of a table.
-
-    Returns:
-        The image references; the slide or patient of each if their stain is normalised as a whole.
-
-    Raises:
-        UsageError: The model needs a table, and a path is none.
-    """
+    """List the images or stacks, and each one's unit if its stain is normalised as a whole."""
     preprocessing = info.preprocessing
     stain = preprocessing.stain
     unit = None if stain is None or stain.unit == "tile" else stain.unit
@@ -252,13 +257,7 @@ def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str
 
 
 def _read_table(path: Path, info: ModelInfo, unit: str | None) -> Samples:
-    """Read a table of images that needs no column but the path.
-
-    ``unit`` is the column of the slide or patient whose stain is normalised as a whole.
-
-    Raises:
-        EosinError: A column is missing, or the images show tissue at another scale.
-    """
+    """Read a table of images that needs no column but the path, and the stain's ``unit``."""
     magnifications = info.preprocessing.magnifications
     # No classes are known: the slide, or the image, serves as label.
     label = "slide" if magnifications else "path"
@@ -312,3 +311,71 @@ def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> A
     table["decision"] = classifier.decide(probabilities)
     table["abstained"] = classifier.abstains(probabilities)
     return table
+
+
+def check_files(
+    files: PredictionFiles, *, inputs: Iterable[Path] = (), overwrite: bool = False
+) -> None:
+    """Check, before the prediction, that the files can be written and nothing would be lost.
+
+    Raises:
+        UsageError: The name does not end in ``.csv`` or ``.parquet``.
+        OutputError: A file exists, or the folder cannot be written.
+    """
+    table = files.table
+    if table.is_dir() or table.suffix not in {".csv", ".parquet"}:
+        raise UsageError(f"-o wants a .csv or .parquet file, got {table}")
+    check_writable(table.parent)
+    if any(path.exists() and path.resolve() == table.resolve() for path in inputs):
+        raise UsageError(f"{table} is the table to predict", hint="Name another file with -o")
+    if overwrite:
+        return
+    if table.exists() and not is_prediction_table(table):
+        raise _refuse(table, "is not an earlier table of predictions")
+    is_recorded = _is_record(files)
+    if files.record.exists() and not is_recorded:
+        raise _refuse(files.record, f"does not belong to {table.name}")
+    # The record may outlive its table, which was moved or removed.
+    is_older = table.exists() or is_recorded
+    if files.skipped.exists() and not (
+        is_older and read_header(files.skipped) == ["path", "reason"]
+    ):
+        raise _refuse(files.skipped, f"does not belong to {table.name}")
+
+
+def _refuse(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"{path} exists and {reason}, so it is not overwritten",
+        hint="Name another file with -o, or add --overwrite to replace it",
+    )
+
+
+def _is_record(files: PredictionFiles) -> bool:
+    try:
+        return read_document(files.record, PredictionRecord).table == files.table.name
+    except ArtifactError:
+        return False
+
+
+def write_files(
+    files: PredictionFiles, table: Any, skipped: Skipped, record: PredictionRecord
+) -> PredictionRecord:
+    """Write the table, the list of skipped files if there are any, and the record.
+
+    Returns:
+        The record, with the table's name and SHA-256.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    write_table(files.table, table)
+    if skipped:
+        write_skipped(files.skipped, skipped)
+    else:
+        # The list of an earlier table must not stand beside a complete one.
+        with explain_os_errors("remove", files.skipped):
+            files.skipped.unlink(missing_ok=True)
+    shown = {"table": files.table.name, "table_sha256": sha256_file(files.table)}
+    record = record.model_copy(update=shown)
+    write_document(files.record, record)
+    return record

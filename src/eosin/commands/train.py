@@ -211,14 +211,7 @@ def _choose_run(
     output: Path | str | None,
     resume: Path | str | None,
 ) -> tuple[RunFolder, Recipe]:
-    """Choose and check the run folder, before any image is read.
-
-    Raises:
-        UsageError: Both a new and an old folder are named.
-        ArtifactError: There is no run to resume.
-        RecipeError: The run was started from another recipe.
-        OutputError: The folder cannot hold the run.
-    """
+    """Choose and check the run folder, before any image is read."""
     if resume is None:
         resolved = _resolve(recipe, overrides, None)
         run = RunFolder(Path(output or default_output(resolved.name)))

@@ -188,12 +188,6 @@ def end_with(
 ) -> _Result:
     """Return the result of a command that has finished all that it could read.
 
-    Args:
-        result: What was made of the readable files.
-        n_skipped: Number of unreadable files.
-        lists: Files that list them.
-        allowed: The caller's ``allow_skipped``.
-
     Raises:
         SkippedFilesError: Files were skipped, which the caller does not allow.
     """

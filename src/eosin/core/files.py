@@ -119,11 +119,6 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
 def explain_os_errors(action: str, path: Path, *, hint: str | None = None) -> Iterator[None]:
     """Context manager that turns an ``OSError`` of an action, e.g. ``"write"``, into one line.
 
-    Args:
-        action: What was tried.
-        path: On what.
-        hint: The hint; by default what helps against most such errors.
-
     Raises:
         OutputError: In place of any ``OSError`` raised inside, with a hint.
     """
@@ -338,9 +333,6 @@ def locked(path: Path) -> Iterator[bool]:
 
     The lock itself ends with the process, however it ends. Where no lock can be made, nothing is
     held.
-
-    Args:
-        path: The lock file, in an existing folder.
     """
     from filelock import FileLock, Timeout  # slow to import
 

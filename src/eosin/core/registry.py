@@ -19,10 +19,6 @@ class Registry(Generic[T]):
 
     Args:
         kind: Kind of the entries, for messages: ``"model"``, ``"data set"``.
-
-    Attributes:
-        kind: As given.
-        entries: By name, in the order of registration.
     """
 
     def __init__(self, kind: str) -> None:
@@ -63,7 +59,6 @@ class NetworkSpec:
     """A registered network.
 
     Attributes:
-        name: Registered name.
         paper: Source, e.g. ``"P1"``, with a short reference.
         build: ``build(num_classes=…, input_px=…, in_channels=…, **arguments)`` → a network from
             images to logits (B, K).
@@ -71,7 +66,6 @@ class NetworkSpec:
         min_input_px: The smallest input that leaves a pixel after all strides.
         num_classes: The paper's number of classes, for which ``params`` is counted.
         preprocessing: The paper's style of preprocessing.
-        arguments: Further arguments that a recipe may give, with their defaults.
         stages: Name → path of the stage's first module, from input to output; a stage ends where
             the next begins, in the order of definition. The last is ``head``, one module, whose
             output is the network's.

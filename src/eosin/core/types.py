@@ -66,7 +66,6 @@ class Estimate:
     Attributes:
         value: The point estimate; ``None`` where it is undefined, never NaN.
         low: Lower end of the interval; ``None`` where there is none.
-        high: Upper end.
         reason: Why the value or the interval is missing, or what limits it.
         n: Number of counted units where they are not images (patients, for example).
         wilson: Wilson's interval of a share of independent units.

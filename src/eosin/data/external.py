@@ -44,8 +44,7 @@ _CLASS = "CLASS"
 def parse_labels(pairs: Iterable[str]) -> dict[str, str]:
     """Parse ``theirs=ours`` pairs; an empty ``ours`` leaves out the rows of that label.
 
-    Raises:
-        UsageError: A pair lacks ``=``, or a label is mapped twice.
+    Raises UsageError if a pair lacks ``=``, or a label is mapped twice.
     """
     labels: dict[str, str] = {}
     for pair in pairs:
@@ -98,8 +97,10 @@ def _map_labels(samples: Samples, info: ModelInfo, labels: dict[str, str]) -> Sa
     _check_map(labels, known, info.class_names)
     foreign = [one for one in known if one not in labels and one not in info.class_names]
     if foreign:
+        named = "labels" if len(foreign) > 1 else "label"
+        named += f" {some([*map(repr, foreign)], _MOST_NAMED, counted=True)}"
         raise ManifestError(
-            f"{samples.name}: the model does not know the {_named(foreign, 'label')} "
+            f"{samples.name}: the model does not know the {named} "
             f"(its classes: {', '.join(info.class_names)})",
             hint=_example(foreign, info.class_names),
         )
@@ -125,11 +126,6 @@ def _check_map(labels: Mapping[str, str], known: Sequence[str], classes: Sequenc
                 f"--map {theirs}={ours}: the model has no class {ours!r}",
                 hint=close_matches(ours, classes),
             )
-
-
-def _named(names: Sequence[str], one: str) -> str:
-    listed = some([*map(repr, names)], _MOST_NAMED, counted=True)
-    return f"{one}{'s' if len(names) > 1 else ''} {listed}"
 
 
 def _example(foreign: Sequence[str], classes: Sequence[str]) -> str:

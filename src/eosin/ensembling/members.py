@@ -16,10 +16,6 @@ from eosin.runs.matching import SharedImages, check_distinct, find_shared, name_
 def read_members(runs: Sequence[Path | str], output: Path) -> list[FinishedRun]:
     """Read runs that can be averaged.
 
-    Args:
-        runs: Finished run folders.
-        output: The folder that paths shall start from; it may not exist yet.
-
     Raises:
         UsageError: Fewer than two, or one of them twice.
         ArtifactError: One is no finished run, or differs in its images or its classes.

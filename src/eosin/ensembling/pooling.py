@@ -93,11 +93,7 @@ def _merge(
     infos: Sequence[ModelInfo],
     rescales: Sequence[Rescale | None],
 ) -> None:
-    """Merge the members' ONNX files into one; networks of the engine do without.
-
-    Raises:
-        ArtifactError: A member has none.
-    """
+    """Merge the members' ONNX files into one; networks of the engine do without."""
     absent = [place for place in places if not place.onnx.exists()]
     sizes = {info.preprocessing.input_px for info in infos}
     names = {architecture_of(info) for info in infos}

@@ -55,7 +55,6 @@ class ComparedModel:
     """Predictions of one finished run for the images in common.
 
     Attributes:
-        name: Its name.
         predictions: Rows in the same order and the same groups as those of all other runs.
         decided: Decided class at the tuned threshold, shape (N,); ``None`` without one.
     """
@@ -90,15 +89,7 @@ def compare_pairs(
     flips: int = FLIPS,
     seed: int = 0,
 ) -> list[ComparedPair]:
-    """Compare each pair of models; p-values are corrected over all pairs, each test by itself.
-
-    Args:
-        compared_models: At least two, with predictions of the same rows.
-        metrics: Names of the metrics to compare.
-        resamples: Number of resamples of the bootstrap.
-        flips: Number of exchanges of the permutation test.
-        seed: Seed of both.
-    """
+    """Compare each pair of models; p-values are corrected over all pairs, each test by itself."""
     draws = [
         draw(one.predictions, metrics, resamples=resamples, seed=seed) for one in compared_models
     ]

@@ -153,14 +153,7 @@ def shares_of(labels: Any, class_names: tuple[str, ...]) -> Mapping[str, float]:
 def write_profile(
     model: ModelFolder, bank: ImageBank, train: Samples, evaluated: Evaluated
 ) -> None:
-    """Write the reference profile of a model's images into its folder.
-
-    Args:
-        model: The model folder.
-        bank: The images, read as the model reads them.
-        train: The training images.
-        evaluated: Predictions for images that it was calibrated on: validation or out-of-fold.
-    """
+    """Write the reference profile of a model's images, and of predictions not trained on."""
     splits = evaluated.samples.frame.get("split")
     profile = measure_profile(bank, train, evaluated)
     on = None if splits is None else str(splits.iloc[0])
@@ -170,14 +163,7 @@ def write_profile(
 def profile_samples(
     model: ModelFolder, preprocessing: Preprocessing, samples: Samples, evaluated: Evaluated
 ) -> None:
-    """Write the reference profile of a model, reading its images anew.
-
-    Args:
-        model: The model folder.
-        preprocessing: The model's preprocessing.
-        samples: The training subset, or without one all images that it was trained on.
-        evaluated: Predictions for images that it was not trained on.
-    """
+    """Write the reference profile of a model, reading its images anew."""
     has_parts = "split" in samples.frame and (samples.frame["split"] == "train").any()
     some = choose_some(samples.part("train") if has_parts else samples)
     bank, hashes = load_bank(some, preprocessing)
@@ -247,10 +233,7 @@ def measure_images(
 
 
 def _measure_one(image: Image, channels: tuple[str, ...] | None) -> dict[str, float]:
-    """Measure an image (H, W, C), uint8, at the network's input; of a stack the mean of its images.
-
-    ``channels`` are ``None`` for brightfield.
-    """
+    """Measure an image (H, W, C), uint8, at the network's input; of a stack its images' mean."""
     if channels is not None:
         return measure_planes(image, channels)
     tiles = [tile for tile in np.split(image, image.shape[2] // 3, axis=2) if tile.any()]

@@ -53,7 +53,6 @@ class Evaluated:
         samples: N rows with labels, groups, patients.
         probabilities: Calibrated, shape (N, K).
         decided: Decided class index at the tuned threshold, shape (N,); the arg-max without one.
-        threshold: The tuned threshold and its source.
         uncalibrated: Probabilities at temperature 1, (N, K), if known.
         temperature: Divisor of the logits; ``None`` where each fold has its own.
         temperature_source: Subset on which it was fitted.
@@ -184,14 +183,7 @@ def describe_calibration(evaluated: Evaluated, draw: Draw) -> Calibration:
 def describe_decisions(
     evaluated: Evaluated, at_threshold: MetricBlock, prevalence: float | None, draw: Draw
 ) -> Decisions | None:
-    """Return what the decisions at the tuned threshold mean; ``None`` without one.
-
-    Args:
-        evaluated: At least one row.
-        at_threshold: The metrics of these decisions.
-        prevalence: Prevalence of the positive class for predictive values; by default the rows'.
-        draw: Resamples and seed.
-    """
+    """Return what the decisions at the tuned threshold mean; ``None`` without one."""
     positive = evaluated.positive
     if positive is None or evaluated.threshold.target_recall is None:
         return None

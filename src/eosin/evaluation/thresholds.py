@@ -85,13 +85,7 @@ def tune_threshold(
 
 
 def join_thresholds(thresholds: Sequence[Threshold], source: str, members: str) -> Threshold:
-    """Summarise the thresholds of several models; the joint value is left open.
-
-    Args:
-        thresholds: One per model, at least one.
-        source: Their source, to be recorded.
-        members: Noun for the models: ``folds``.
-    """
+    """Summarise the thresholds of several models; the joint value is left open."""
     known = [one for one in thresholds if one.value is not None]
     recalls = [one.target_recall for one in known if one.target_recall is not None]
     reasons = Counter(one.reason for one in thresholds if one.reason)

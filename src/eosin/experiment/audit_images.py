@@ -50,14 +50,7 @@ def make_image_index(
     *,
     content: bool,
 ) -> ImageIndex:
-    """Build the image index of decoded images.
-
-    Args:
-        bank: The images before stain normalisation.
-        hashes: Hashes of their pixels; equal images are indexed once.
-        samples: The table, with the images' groups.
-        content: True to search for images of the same tissue, too.
-    """
+    """Build the image index of decoded images; ``content``: also of images of the same tissue."""
     store = bank.store
     if isinstance(bank.preprocessing, Embedding) or not isinstance(store, ImageStore):
         return ImageIndex(notes=(_FEATURES_ALONE,))
@@ -206,13 +199,7 @@ class ImageIndexBuilder:
     def make_image_index(
         self, cells: Sequence[str], read: Callable[[int], Pixels], notes: tuple[str, ...]
     ) -> ImageIndex:
-        """Return the index of some of the images that were added.
-
-        Args:
-            cells: Their image references.
-            read: Returns the image at a position in ``cells``.
-            notes: Sentences on what is not searched for.
-        """
+        """Return the index of some of the images that were added."""
         if not cells:
             return ImageIndex(notes=notes)
         pictures = self._sketches.take(cells)

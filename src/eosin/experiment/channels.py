@@ -26,11 +26,6 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     For fluorescence, channel and bit counts are read from a few images; the intensity window is
     fitted on a split's training part later.
 
-    Args:
-        recipe: Network, size, style and channels.
-        samples: The table of the files.
-        facts: Modality and channel names of the data set.
-
     Raises:
         RecipeError: The files lack a channel, or fluorescence does not support the style.
         DataError: No file can be read.

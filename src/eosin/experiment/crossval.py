@@ -56,16 +56,7 @@ MEMBERS = "members_out_of_fold"
 def fit_folds(
     experiment: Experiment, division: Division, run: RunFolder
 ) -> dict[str, SplitMetrics]:
-    """Train every unfinished fold, then evaluate out of fold.
-
-    Args:
-        experiment: Recipe, images, device.
-        division: The folds, with their audits.
-        run: The run folder; each fold is in ``folds/<repeat>-<fold>``.
-
-    Returns:
-        The contents of ``metrics.json``: the split ``oof``.
-    """
+    """Train every unfinished fold and evaluate out of fold; returns the metrics of ``oof``."""
     write_inputs(run, division, experiment.prepared)
     for count, (key, fold) in enumerate(division.folds.items(), start=1):
         place = run.fold(*key)
@@ -123,11 +114,7 @@ def _headline(metrics: SplitMetrics) -> str:
 def _write_ensemble(
     experiment: Experiment, division: Division, run: RunFolder, abstention: Abstention | None
 ) -> tuple[Experiment, ModelInfo]:
-    """Write ``RUN/model`` of a run with folds, except ``model.json``.
-
-    Returns:
-        The experiment with images as the ensemble reads them; the contents of ``model.json``.
-    """
+    """Write ``RUN/model``, and return its images and ``model.json``, which is not yet written."""
     model = experiment.recipe.model
     some = some_of(next(iter(division.folds.values())).samples)
     places = [ModelFolder(run.fold(*key).model) for key in division.folds]

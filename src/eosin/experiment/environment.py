@@ -44,12 +44,7 @@ def package_versions() -> dict[str, str]:
 
 
 def describe(*, seconds: dict[str, float], **shown: Any) -> Environment:
-    """Collect the contents of ``environment.json``.
-
-    Args:
-        seconds: Wall time of each stage.
-        shown: What cannot be read from the machine: command, device, precision, seed, data.
-    """
+    """Collect the contents of ``environment.json``."""
     return Environment(
         eosin=version_of("eosin") or "unknown",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -72,9 +67,6 @@ def read_commit(folder: Path) -> str | None:
 
     Only files are read: running git could run programs named in the configuration of a
     repository that may be someone else's. Uncommitted changes therefore stay unknown.
-
-    Args:
-        folder: In the working tree, or its top.
 
     Returns:
         The first 12 hexadecimal digits; empty without a working tree or a commit.

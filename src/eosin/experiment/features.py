@@ -25,13 +25,7 @@ def load_features(
     columns: Sequence[str] | None = None,
     apart: Collection[str] = (),
 ) -> tuple[ImageBank, FileHashes]:
-    """Read precomputed features of a manifest's images.
-
-    Args:
-        samples: The manifest.
-        table: The file of features.
-        columns: Feature columns, in order; by default all.
-        apart: Columns that are not features.
+    """Read precomputed features of a manifest's images; columns ``apart`` are none.
 
     Returns:
         The features; for each image a hash of them as its content and, if present, of its file.

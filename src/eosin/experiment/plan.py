@@ -144,14 +144,7 @@ def _duration(seconds: float) -> str:
 
 
 def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trainings: int) -> Plan:
-    """Count images, weights and steps, and time a probe of the training.
-
-    Args:
-        experiment: Recipe, readable samples, decoded images, device.
-        samples: With a ``split`` column; for folds, the first.
-        split: Report of the split.
-        trainings: Number of networks to train.
-    """
+    """Count images, weights and steps, and time a probe of the training."""
     recipe, prepared = experiment.recipe, experiment.prepared
     experiment = fit_reading(experiment, samples)
     train, inputs = recipe.train, fit_inputs(experiment, samples)

@@ -66,13 +66,8 @@ class Prepared:
 
     Attributes:
         samples: Readable samples, without a split.
-        facts: Metadata of the data set.
-        skipped: Unreadable images.
-        hashes: Hashes of files and pixels, for the audit.
         fingerprint: Changes when paths, labels, groups or files change.
-        bank: The decoded images.
         notes: Notes for the audit of any split.
-        image_index: Index for the near-duplicate search.
         near_duplicates: Result of that search, whatever the split.
         named: Columns whose names the audit compares by spelling.
         joined: Groups that were joined because they belong together.
@@ -161,11 +156,7 @@ def resolve_root(section: DataSection, seed: int) -> Path:
 
 
 def resolve_manifest(path: str) -> Path:
-    """Return the absolute path of a recipe's table; ``$NAME`` and ``~`` expand.
-
-    Raises:
-        RecipeError: It is a pipe.
-    """
+    """Return the absolute path of a recipe's table, which must not be a pipe; ``~`` expands."""
     place = expand_path(path)
     if is_pipe(place):
         raise RecipeError(
@@ -177,10 +168,6 @@ def resolve_manifest(path: str) -> Path:
 
 def gather_samples(section: DataSection, seed: int) -> tuple[Samples, dict[str, Any]]:
     """List the recipe's samples and their data set's metadata.
-
-    Args:
-        section: With resolved paths.
-        seed: The recipe's seed; seeds a phantom.
 
     Raises:
         DataError: The folder or manifest is missing or does not fit.

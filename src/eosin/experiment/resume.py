@@ -35,11 +35,7 @@ _FINGERPRINTED = {"path", "label", "group", "content"}
 
 
 def find_run(folder: Path) -> RunFolder:
-    """Return the run in a folder.
-
-    Raises:
-        ArtifactError: It holds no run that can be resumed.
-    """
+    """Return the run in a folder; ``ArtifactError`` if it holds none that can be resumed."""
     run = RunFolder(folder)
     if not run.recipe.exists():
         raise ArtifactError(

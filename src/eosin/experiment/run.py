@@ -44,17 +44,7 @@ _LOG = logging.getLogger(__name__)
 def fit_split(
     experiment: Experiment, division: Division, run: RunFolder, *, label: str = ""
 ) -> dict[str, SplitMetrics]:
-    """Train on one split and evaluate its validation and test parts.
-
-    Args:
-        experiment: Recipe, images, device.
-        division: The split, with its audit.
-        run: The run folder, which may hold a checkpoint to resume from.
-        label: Prefix of log lines, e.g. ``"fold 2 of 5: "``.
-
-    Returns:
-        The contents of ``metrics.json``.
-    """
+    """Train on one split and evaluate its parts; returns the contents of ``metrics.json``."""
     recipe, watch, samples = experiment.recipe, experiment.watch, division.samples
     experiment = fit_reading(experiment, samples)
     write_inputs(run, division, experiment.prepared)
@@ -102,10 +92,6 @@ def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
 
 def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
     """Return a split's training inputs, with copies and balancing of the training part.
-
-    Args:
-        experiment: Recipe, images with their fitted window, device.
-        samples: With a ``split`` column.
 
     Raises:
         DataError: SMOTE is requested for a class with one training image.

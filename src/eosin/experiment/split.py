@@ -28,8 +28,6 @@ class Division:
 
     Attributes:
         samples: With a ``split`` column; for folds, the samples unchanged.
-        report: Requested and actual split.
-        audit: Findings of the leak audit.
         folds: The split of each, by repeat and fold; empty for a single split.
     """
 
@@ -50,11 +48,7 @@ class Division:
 
 
 def divide(recipe: Recipe, prepared: Prepared) -> Division:
-    """Split the samples and audit the split for leaks.
-
-    Raises:
-        SplitError: The groups do not allow the split.
-    """
+    """Split the samples and audit the split; ``SplitError`` if the groups do not allow it."""
     section, samples = recipe.data.split, prepared.samples
     if section.protocol != "folds":
         divided, report = split_samples(samples, section, recipe.seed)

@@ -45,13 +45,7 @@ _LEFT_OUT = shutil.ignore_patterns("*.ckpt", "best-*", "report.html", "logs", ".
 
 
 def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) -> str:
-    """Return a stage's fingerprint; equal fingerprints mean equal weights.
-
-    Args:
-        recipe: Recipe of the stage by itself, with its source.
-        prepared: Its images.
-        division: Their split.
-    """
+    """Return a stage's fingerprint; equal fingerprints mean equal weights."""
     source = Path(recipe.transfer.source)
     reference = recipe.stain.file
     table = division.samples.frame[["path", "label", "group", "split"]]
@@ -68,11 +62,6 @@ def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) ->
 
 def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
     """Copy an equal stage from the cache into a run.
-
-    Args:
-        fingerprint: From :func:`fingerprint_stage`.
-        place: Destination; must not exist.
-        recipe: Recipe of the stage, with this run's names.
 
     Returns:
         True if there was one.
@@ -104,12 +93,7 @@ def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:
 
 
 def keep_stage(fingerprint: str, place: RunFolder) -> None:
-    """Copy a finished stage into the cache; failures are ignored.
-
-    Args:
-        fingerprint: From :func:`fingerprint_stage`.
-        place: The stage's run folder.
-    """
+    """Copy a finished stage into the cache; failures are ignored."""
     folder = stages_folder()
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,12 +110,7 @@ def stages_folder() -> Path:
 
 @dataclass(frozen=True)
 class Kept:
-    """A finished stage in the cache.
-
-    Attributes:
-        folder: Its path.
-        n_bytes: Its size on disk.
-    """
+    """A finished stage in the cache."""
 
     folder: Path
     n_bytes: int

@@ -89,13 +89,7 @@ def _whole_units(tiles: dict[str, list[int]]) -> tuple[list[int], list[str]]:
 
 @dataclass(frozen=True)
 class Treated:
-    """Counts of images whose stain was normalised, and of those left unchanged.
-
-    Attributes:
-        reference: The stain reference.
-        totals: Images of each split.
-        unchanged: Images that normalisation returned unchanged.
-    """
+    """Counts of images whose stain was normalised, and of those left unchanged."""
 
     reference: StainReference
     totals: Counter[str]
@@ -132,13 +126,7 @@ def find_unchanged(store: Any, rows: IntArray, samples: Samples) -> list[Treated
 
 
 def write_stain(run: RunFolder, treated: Sequence[Treated], root: Path) -> None:
-    """Write ``stain.json``; nothing if stain was not normalised.
-
-    Args:
-        run: The run folder.
-        treated: Results for the images of one or several models.
-        root: The folder that their paths are relative to.
-    """
+    """Write ``stain.json``; nothing if stain was not normalised."""
     if not treated:
         return
     totals = sum((one.totals for one in treated), Counter[str]())
@@ -168,12 +156,6 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Sa
     """Write ``stain.json`` of an ensemble: evaluated images that a member left unchanged.
 
     Whether a stain can be estimated depends on the image and the method, not on the reference.
-
-    Args:
-        run: The ensemble's folder.
-        member: A member's run folder.
-        reference: The ensemble's; without one, nothing is written.
-        evaluated: The images that it was evaluated on, with a ``split`` column.
     """
     if reference is None or not member.stain.exists():
         return
@@ -193,13 +175,7 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Sa
 
 
 def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:
-    """Write ``stain.json`` of a run with folds, from what each fold held out.
-
-    Args:
-        run: The run folder.
-        places: Run folders of the folds.
-        name: Name of the held-out images as one split.
-    """
+    """Write ``stain.json`` of a run with folds, from what each fold held out."""
     treated = []
     for place in places:
         if not place.stain.exists():

@@ -34,14 +34,7 @@ _PAIRS_PER_FINDING, _PAIRS = 4, 16
 def write_thumbnails(
     run: RunFolder, division: Division, evaluated: Evaluated, experiment: Experiment
 ) -> None:
-    """Write ``samples/``.
-
-    Args:
-        run: The run folder.
-        division: Its samples with a ``split`` column; examples come from the training part.
-        evaluated: The test part, for the mistakes.
-        experiment: Decoded images, and the network's view of them.
-    """
+    """Write ``samples/``: examples of the training part, mistakes of the test part."""
     samples, bank, recipe = division.samples, experiment.bank, experiment.recipe
     train = samples.part("train")
     if isinstance(bank.preprocessing, Embedding):

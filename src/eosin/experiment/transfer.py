@@ -32,11 +32,7 @@ class Stage:
     """One stage of transfer.
 
     Attributes:
-        number: Number, from 1.
-        section: Its section of the recipe.
         recipe: The training by itself; its initial weights are set when it runs.
-        prepared: Its images.
-        division: Its split.
     """
 
     number: int
@@ -50,11 +46,6 @@ def prepare_stages(
     recipe: Recipe, prepared: Prepared, division: Division
 ) -> tuple[list[Stage], list[Finding]]:
     """Prepare every stage, and search the evaluated images for its images.
-
-    Args:
-        recipe: Resolved, with its stages.
-        prepared: The recipe's own images.
-        division: Their split.
 
     Returns:
         The stages; the leaks between one of them and a test part.
@@ -111,17 +102,7 @@ def plan_stage(stage: Stage) -> Plan:
 
 
 def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool) -> Start:
-    """Train every unfinished stage.
-
-    Args:
-        run: The whole run's folder; each stage is in ``stages/<n>-<name>``.
-        recipe: The whole recipe.
-        stages: In their order.
-        allow_leak: Continue if a stage's own split leaks.
-
-    Returns:
-        Initial weights of the recipe's own training.
-    """
+    """Train every unfinished stage; returns the initial weights of the recipe's own training."""
     start = Start(recipe.transfer.source)
     for stage in stages:
         place = run.stage(stage.number, stage.section.name)
@@ -136,10 +117,6 @@ def note_stage_places(run: RunFolder, recipe: Recipe) -> None:
 
     A stage's images are read only if the recipe names another path than the stage does: a
     finished run does not need them.
-
-    Args:
-        run: The whole run.
-        recipe: Its recipe, with the new paths.
 
     Raises:
         ArtifactError: Other images are at the new path.

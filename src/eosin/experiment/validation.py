@@ -62,10 +62,6 @@ def check_names(recipe: Recipe) -> None:
 def check_embedding(recipe: Recipe, table: Path) -> None:
     """Refuse, before any data is read, settings that have no meaning for features.
 
-    Args:
-        recipe: Recipe of a head on a table of features.
-        table: That table.
-
     Raises:
         RecipeError: The table is absent, or a key that concerns images is set.
     """
@@ -90,10 +86,6 @@ def _refuse(key: str, table: Path) -> None:
 
 def check_positive(samples: Samples, positive: str | None) -> None:
     """Refuse, before any image is read, a task whose positive class is undecided or meaningless.
-
-    Args:
-        samples: With their classes and, of two, the positive one if known.
-        positive: The recipe's own.
 
     Raises:
         RecipeError: Of two classes, none is positive; or of more, one is.
@@ -129,15 +121,7 @@ def check_stain(stain: StainSection) -> None:
 
 
 def check_modality(recipe: Recipe, modality: str) -> None:
-    """Refuse settings of another modality.
-
-    Args:
-        recipe: Stain normalisation and augmentation.
-        modality: ``brightfield`` or ``fluorescence``.
-
-    Raises:
-        RecipeError: Names the key.
-    """
+    """Refuse settings of another modality: ``RecipeError`` with the key."""
     if recipe.stain.is_on and modality != "brightfield":
         raise RecipeError(
             f"'stain.method': {recipe.stain.method!r} tells dyes apart that absorb light, but "
@@ -155,11 +139,7 @@ def check_modality(recipe: Recipe, modality: str) -> None:
 
 
 def check_standardising(recipe: Recipe) -> None:
-    """Refuse, before any data is read, to standardise features that change while training.
-
-    Raises:
-        RecipeError: Names what they need.
-    """
+    """Refuse, with ``RecipeError``, to standardise features that change while training."""
     if recipe.transfer.standardise and not _is_still(recipe):
         raise RecipeError("'transfer.standardise' needs features that stay the same", hint=_STILL)
 

@@ -33,11 +33,7 @@ from eosin.reporting import write_card
 
 @dataclass
 class Stopwatch:
-    """Wall time of each stage of a run.
-
-    Attributes:
-        seconds: By stage.
-    """
+    """Wall time of each stage of a run."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -61,13 +57,7 @@ class Experiment:
     """Recipe, data, device and backend of one ``train`` command.
 
     Attributes:
-        recipe: Resolved.
-        prepared: Readable samples.
         bank: Their decoded images; for one split, with the window fitted on its training part.
-        device_settings: Device and precision.
-        watch: Wall times.
-        backend: Training backend.
-        start: Source of the initial weights.
     """
 
     recipe: Recipe
@@ -116,13 +106,7 @@ def write_recipe(run: RunFolder, recipe: Recipe) -> None:
 
 
 def write_inputs(run: RunFolder, division: Division, prepared: Prepared) -> None:
-    """Write a training's inputs: manifest with split, its report and audit, skipped files.
-
-    Args:
-        run: The run folder.
-        division: Its samples with their split.
-        prepared: Their metadata and hashes.
-    """
+    """Write a training's inputs: manifest with split, its report and audit, skipped files."""
     write_manifest(run.manifest, division.samples)
     write_document(run.split, division.report)
     write_skipped(run.skipped, prepared.skipped)

@@ -48,12 +48,6 @@ def merge_onnx(
     The logits are the logarithm of the members' mean probability; for each member an image is
     rescaled, then resized (bilinear, antialiased).
 
-    Args:
-        members: Files of one operator set and one label set.
-        path: The output file.
-        input_px: Height and width of the ensemble's input.
-        in_channels: Channels of the input.
-
     Raises:
         TrainingError: The files are of several operator sets.
     """

@@ -84,16 +84,13 @@ class _FixedSides(TorchFunctionMode):
         return result
 
 
-def check_parity(
-    network: nn.Module, path: Path, inputs: FloatArray, temperature: float = 1.0
-) -> float:
+def check_parity(network: nn.Module, path: Path, inputs: FloatArray) -> float:
     """Return the largest difference of a probability between the exported file and the network.
 
     Args:
         network: On the CPU, in evaluation mode.
         path: The ONNX file.
         inputs: Preprocessed real images, float32, shape (N, C, H, W).
-        temperature: Divisor of the logits.
 
     Raises:
         TrainingError: It is above :data:`MAX_PROBABILITY_GAP`.
@@ -101,7 +98,7 @@ def check_parity(
     with torch.inference_mode():
         expected = network(torch.from_numpy(inputs)).numpy().astype(np.float64)
     got = OnnxNetwork(path).run(inputs).astype(np.float64)
-    gap = float(np.abs(softmax(expected, temperature) - softmax(got, temperature)).max())
+    gap = float(np.abs(softmax(expected) - softmax(got)).max())
     if not gap <= MAX_PROBABILITY_GAP:
         raise TrainingError(
             f"the exported network differs from the trained one by {gap:.2g} in probability "
@@ -112,15 +109,7 @@ def check_parity(
 
 
 def export_twin(folder: ModelFolder, info: ModelInfo) -> OnnxNetwork:
-    """Write ``model.onnx`` beside ``model.safetensors``.
-
-    Args:
-        folder: With the weights.
-        info: The model's metadata.
-
-    Returns:
-        The file, opened.
-    """
+    """Write ``model.onnx`` beside ``model.safetensors``, and open it."""
     preprocessing = info.preprocessing
     arguments = {key: value for key, value in info.arguments.items() if key != "input_px"}
     twin = build_network(
@@ -150,10 +139,6 @@ class _FeatureExtractor(nn.Module):
 
 def export_feature_extractor(blocks: int, input_px: tuple[int, int]) -> OnnxNetwork:
     """Return the ImageNet feature extractor, cut after a block, as ONNX.
-
-    Args:
-        blocks: Number of blocks to keep, of seven.
-        input_px: Height and width of its images.
 
     Raises:
         MissingPartError: The weights are not installed.

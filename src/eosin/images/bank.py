@@ -141,8 +141,7 @@ class ThumbnailFiles:
     def of(self, samples: Samples) -> list[Image]:
         """Return the images of a table's rows, uint8, each of shape (H, W, 3).
 
-        Raises:
-            ImageError: One is absent, or is no brightfield image.
+        Raises ImageError if one is absent, or is no brightfield image.
         """
         cells = samples.frame["path"]
         return [read_image(*samples.locate(cell), self.preprocessing) for cell in cells]

@@ -106,8 +106,7 @@ _opened = OpenedFiles()
 def count_items(path: Path) -> int:
     """Count the images of an HDF5 or idx file, which is not kept open.
 
-    Raises:
-        ImageError: It is absent, damaged, or holds no images.
+    Raises ImageError if it is absent, damaged, or holds no images.
     """
     with _opened.lock:
         held = path in _opened
@@ -168,7 +167,6 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _check_known(path: Path) -> None:
-    """Check the name and the type of a container before a library opens it."""
     if not is_container(path):
         raise ImageError(
             f"{path} is no file of many images",

@@ -1,13 +1,19 @@
 """Decoding of one brightfield image into 8-bit RGB.
 
 Alpha is composited over white, as a microscope's background; EXIF orientation is applied; grey,
-palette and CMYK become RGB; of the bits that a file of 16 uses the upper eight are kept
-(:mod:`eosin.images.depth`). Files with channels other than colours raise an error:
+palette and CMYK become RGB. Files with channels other than colours raise an error:
 :mod:`eosin.images.planes` reads those. :mod:`eosin.images.limits` limits the size.
+
+Of the bits that a file of 16 uses the upper eight are kept. Cameras of 10, 12 and 14 bits are saved
+as 16 bits, often without scaling. The depth is what the file states: TIFF's MaxSampleValue of
+2^n - 1, OME's SignificantBits, PNG's sBIT. Without a statement all 16 bits are assumed to be used;
+an image that then uses less than a quarter of the range raises an error, for it would be read as
+black.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +24,9 @@ from PIL import Image as PillowImage
 from PIL import ImageFile, ImageOps, UnidentifiedImageError
 
 from eosin.core.errors import EosinError, ImageError
-from eosin.core.files import read_file
+from eosin.core.files import open_file, read_file
 from eosin.core.types import Image, Pixels
 from eosin.images.containers import read_item
-from eosin.images.depth import check_range, reduce_to_eight_bits, stated_bits
 from eosin.images.failures import describe_foreign, reserve_memory, silence
 from eosin.images.limits import (
     MAX_PAGES,
@@ -31,7 +36,7 @@ from eosin.images.limits import (
     open_bounded,
     read_limits,
 )
-from eosin.images.tiff import check_tiles, is_tiff, read_colours
+from eosin.images.tiff import check_tiles, is_tiff, read_colours, stated_by_tags, usable_depth
 
 #: Increased whenever a change here changes decoded pixels: caches are keyed by it.
 DECODER_VERSION = 4
@@ -61,6 +66,11 @@ _MAX_PLAIN_PX = 1_000_000
 _MAX_TAGS = 100_000
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _ONE_PLANE_EACH = 2
+#: Largest value of a 14-bit camera: a quarter of the range of 16 bits.
+QUARTER = 2**14 - 1
+#: Bytes that hold a PNG's small chunks, which stand before its pixels.
+_HEAD_BYTES = 65_536
+_ROWS = 256
 
 
 def decode_image(path: Path, index: int | None = None) -> Image:
@@ -89,9 +99,9 @@ def _decode(path: Path, image: PillowImage.Image, limits: Limits) -> Image:
     tags = dict(getattr(image, "tag_v2", {}))
     if image.mode in _SIXTEEN_BIT_MODES:
         values = np.asarray(_turn_upright(image))
-        return _to_rgb_array(_grey_to_eight_bits(path, values, tags, stated_bits(path, image)))
+        return _to_rgb_array(_grey_to_eight_bits(path, values, tags, _stated_bits(path, image)))
     if _is_deep(image, tags):
-        stated = stated_bits(path, image)
+        stated = _stated_bits(path, image)
         # Of raw planes Pillow keeps the lower eight bits, which are noise.
         if image.format == "TIFF" and (_is_split(image, tags) or stated not in {None, 16}):
             return _read_deep(path, limits, page=image.tell())
@@ -175,8 +185,7 @@ def _list_pages(path: Path, image: PillowImage.Image) -> list[bool]:
 def may_be_deep_grey(path: Path) -> bool:
     """Return True if a file may be 16-bit grey: by Pillow, or if Pillow cannot open it.
 
-    Raises:
-        ImageError: It does not decode.
+    Raises ImageError if it does not decode.
     """
     limits = read_limits()
     try:
@@ -301,6 +310,59 @@ def _grey_to_eight_bits(
     grey = reduce_to_eight_bits(path, values, bits if bits < 16 else stated)
     # Pillow turns 8 bits around by itself, 16 bits not.
     return 255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
+
+
+def _stated_bits(path: Path, image: PillowImage.Image) -> int | None:
+    """Return the bits per channel that a file of 16, opened with Pillow, states; None without."""
+    if image.format == "PNG":
+        return usable_depth(_png_bits(path))
+    return stated_by_tags(getattr(image, "tag_v2", {}))
+
+
+def _png_bits(path: Path) -> int | None:
+    with open_file(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    place = 8
+    while place + 8 <= len(head):
+        length, kind = struct.unpack(">I4s", head[place : place + 8])
+        if kind == b"sBIT":
+            return max(head[place + 8 : place + 8 + length], default=None)
+        if kind == b"IDAT":
+            break
+        place += length + 12
+    return None
+
+
+def reduce_to_eight_bits(path: Path, values: Pixels, stated: int | None = None) -> Image:
+    """Keep the upper eight of the bits that an image uses; uint8 is returned unchanged.
+
+    ``stated`` is the bits per channel that the file states, 8–16. Raises ImageError if the depth is
+    not stated, and less than a quarter of the range is used.
+    """
+    if values.dtype == np.uint8:
+        return values
+    largest = int(values.max(initial=0))
+    if stated is None or largest.bit_length() > stated:
+        check_range(path, largest)
+        stated = 16
+    found = np.empty(values.shape, dtype=np.uint8)
+    # A few rows at a time: a 16-bit copy of a large image would waste memory.
+    for start in range(0, len(values), _ROWS):
+        found[start : start + _ROWS] = values[start : start + _ROWS] >> (stated - 8)
+    return found
+
+
+def check_range(path: Path, largest: int) -> None:
+    """Check by their largest that 16-bit values would not be read as black; 0 is, at any depth.
+
+    Raises ImageError if they use less than a quarter of the range.
+    """
+    if 0 < largest <= QUARTER:
+        raise ImageError(
+            f"{path} uses only {largest.bit_length()} of its 16 bits per channel and does not "
+            "state its bit depth; it would be read too dark",
+            hint="Save it with values scaled to 16 bits, or as 8 bits",
+        )
 
 
 def _to_rgb_array(values: Image) -> Image:

@@ -41,7 +41,7 @@ def isolated(cell: object) -> Iterator[None]:
     decoders reserve inside is released at the end. ``cell`` is the image's file or reference, for
     the message; Eosin's own errors pass.
     """
-    watch_memory()
+    _held.depth += 1
     try:
         yield
     except Exception as error:
@@ -69,8 +69,6 @@ def _describe(error: Exception) -> str:
 
 
 class _Budget:
-    """Bytes that are reserved by the threads of this process."""
-
     def __init__(self) -> None:
         self._used = 0
         self._changed = Condition()
@@ -95,11 +93,6 @@ class _Held(local):
 
 
 _budget, _held = _Budget(), _Held()
-
-
-def watch_memory() -> None:
-    """Begin the work on one image; :func:`release_memory` ends it."""
-    _held.depth += 1
 
 
 def reserve_memory(n_bytes: int) -> None:

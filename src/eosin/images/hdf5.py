@@ -166,7 +166,6 @@ def _explain(path: Path, error: Exception) -> str:
 
 @contextmanager
 def _explained(path: Path, what: str = " is damaged") -> Iterator[None]:
-    """Convert h5py's read errors into an ImageError."""
     try:
         yield
     except _ERRORS as error:

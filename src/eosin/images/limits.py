@@ -87,19 +87,12 @@ class Limits:
                 f"({CHANNELS_VARIABLE} sets this)"
             )
 
-    def check_bytes(self, path: Path, n_bytes: int) -> None:
-        """Raise ImageError if unpacking takes too much memory."""
+    def check_bytes(self, path: Path, n_bytes: int, *, packed: bool = True) -> None:
+        """Raise ImageError if unpacking takes too much memory, or a file is larger than that."""
         if n_bytes > self.max_bytes:
+            how = "unpacks to" if packed else "has"
             raise ImageError(
-                f"{path} unpacks to {n_bytes} bytes; at most {self.max_bytes} are read "
-                f"({BYTES_VARIABLE} sets this)"
-            )
-
-    def check_file(self, path: Path, n_bytes: int) -> None:
-        """Raise ImageError for a file that is larger than any image in it may be."""
-        if n_bytes > self.max_bytes:
-            raise ImageError(
-                f"{path} has {n_bytes} bytes; at most {self.max_bytes} are read "
+                f"{path} {how} {n_bytes} bytes; at most {self.max_bytes} are read "
                 f"({BYTES_VARIABLE} sets this)"
             )
 
@@ -133,13 +126,13 @@ class BoundedReader(BufferedReader):
         elif magic.startswith(_JPEG):
             self._most_mb = _OF_JPEG
         self._n_reads = self._n_bytes = 0
-        self._is_header = magic != _WEBP  # which is read as a whole before its pixels are decoded
+        self.is_header = magic != _WEBP  # which is read as a whole before its pixels are decoded
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next bytes; raises ImageError if the file exceeds a bound."""
         data = super().read(size)
         self._n_reads += 1
-        if self._is_header or (len(data) >= _LONG_READ and self._magic == _PNG):
+        if self.is_header or (len(data) >= _LONG_READ and self._magic == _PNG):
             self._n_bytes += len(data)
         if self._n_reads > self._most_reads:
             raise ImageError(f"{self._path} is damaged: it has more than {self._most_reads} blocks")
@@ -147,15 +140,11 @@ class BoundedReader(BufferedReader):
             raise ImageError(f"{self._path} holds more than {self._most_mb} MB beside its pixels")
         return data
 
-    def end_header(self) -> None:
-        """Count further reads as pixels."""
-        self._is_header = False
-
 
 def end_header(stream: BufferedReader) -> None:
     """Count further reads of a bounded file as pixels."""
     if isinstance(stream, BoundedReader):
-        stream.end_header()
+        stream.is_header = False
 
 
 def open_bounded(path: Path, limits: Limits) -> BufferedReader:
@@ -168,7 +157,7 @@ def open_bounded(path: Path, limits: Limits) -> BufferedReader:
         n_bytes = os.fstat(stream.fileno()).st_size
         if n_bytes < _SMALL_BYTES:
             return stream
-        limits.check_file(path, n_bytes)
+        limits.check_bytes(path, n_bytes, packed=False)
         magic = stream.peek(len(MAGIC_OF_TIFF[0]))[: len(MAGIC_OF_TIFF[0])]
         if magic not in MAGIC_OF_TIFF:  # of a TIFF a part is read
             reserve_memory(n_bytes)

@@ -110,7 +110,6 @@ def _check_parts(path: Path, ome: str | None) -> None:
 
 
 def _channel_names(ome: str | None) -> tuple[str, ...]:
-    """Return the names that OME's metadata give the channels of a file's first image."""
     pixels = _PIXELS.search(ome or "")
     if pixels is None:
         return ()

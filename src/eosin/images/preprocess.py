@@ -204,9 +204,8 @@ def normalise_stain(
 def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray, FloatArray]:
     """Reduce scale, mean and deviation to one factor and one offset a channel.
 
-    Returns:
-        For every input channel its index in the decoded image; factor and offset, float32, shape
-        (C,), or (1,) for all channels alike: the input is ``value * factor + offset``.
+    Returns for every input channel its index in the decoded image; factor and offset, float32,
+    shape (C,), or (1,) for all channels alike: the input is ``value * factor + offset``.
     """
     if preprocessing.planes is None and not isinstance(preprocessing, Embedding):
         # Of a magnification stack, three for each of its images.

@@ -47,11 +47,7 @@ _PLURALS = {
 
 
 def without(samples: Samples, skipped: Skipped) -> Samples:
-    """Return the samples that can be read: of a magnification stack, all its images.
-
-    Raises:
-        DataError: None can.
-    """
+    """Return the samples that can be read, all images of a stack; raises DataError if none can."""
     if not skipped:
         return samples
     unreadable = {path for path, _ in skipped}
@@ -158,8 +154,7 @@ def walk_folder(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listi
 def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listing:
     """Walk a folder tree whose files go into a manifest; see :func:`walk_folder`.
 
-    Raises:
-        DataError: A folder cannot be listed, or a name cannot stand in a manifest.
+    Raises DataError if a folder cannot be listed, or a name cannot stand in a manifest.
     """
     found = walk_folder(root, suffixes)
     if found.unlisted:
@@ -208,8 +203,6 @@ def _is_hidden(name: str) -> bool:
 
 
 class _Walk:
-    """Files and left-out counts of a walk in progress."""
-
     def __init__(self, endings: tuple[str, ...]) -> None:
         self.files: list[str] = []
         self.unlisted: list[tuple[str, str]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import lzma
 import math
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,11 +20,11 @@ import tifffile
 from eosin.core.errors import EosinError, ImageError
 from eosin.core.files import check_file, open_file
 from eosin.core.types import Pixels
-from eosin.images.depth import stated_by_tags
 from eosin.images.failures import reserve_memory, silence
 from eosin.images.limits import MAGIC_OF_TIFF, MAX_PAGES, Limits
 
-_PHOTOMETRIC, _ORIENTATION = 262, 274
+_PHOTOMETRIC, _DESCRIPTION, _ORIENTATION, _MAX_SAMPLE = 262, 270, 274, 281
+_SIGNIFICANT = re.compile(r'SignificantBits="(\d+)"')
 #: Most tiles of a page, and their most pixels if the page itself is smaller.
 _MAX_TILES, _LARGE_TILE_PX = 65_536, 4096 * 4096
 #: Most runs of a strip or tile with PackBits compression: some seconds' work.
@@ -64,9 +65,7 @@ def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
 def check_pages(path: Path) -> None:
     """Check that a TIFF's list of pages ends, before a library lists all of them.
 
-    Raises:
-        ImageError: There are more than a thousand, or they refer back to each other.
-        OSError: The file cannot be read.
+    Raises ImageError if there are more than a thousand, or they refer back to each other.
     """
     with open_file(path) as stream:
         order, is_big = _read_header(stream)
@@ -201,6 +200,24 @@ def read_colours(path: Path, limits: Limits, page: int = 0) -> tuple[Pixels, int
     if tags.get(_PHOTOMETRIC) == tifffile.PHOTOMETRIC.MINISWHITE:
         native = np.iinfo(native.dtype).max - native
     return _turn_upright(native, int(tags.get(_ORIENTATION, 1))), stated_by_tags(tags)
+
+
+def stated_by_tags(tags: Any) -> int | None:
+    """Return the bits per channel that a TIFF's tags, by number, state; None without a statement.
+
+    Many programs write the image's own maximum as MaxSampleValue, which is not the depth: only a
+    largest value of 2^n - 1 is taken as a statement.
+    """
+    largest = int(np.max(tags.get(_MAX_SAMPLE, 0)))
+    if largest & (largest + 1) == 0 and (bits := usable_depth(largest.bit_length())):
+        return bits
+    match = _SIGNIFICANT.search(str(tags.get(_DESCRIPTION, "")))
+    return usable_depth(int(match.group(1))) if match else None
+
+
+def usable_depth(bits: int | None) -> int | None:
+    """Return a number of bits that 16 can hold in part or whole, 8–16; else None."""
+    return bits if bits is not None and 8 <= bits <= 16 else None
 
 
 def _turn_upright(values: Pixels, orientation: int) -> Pixels:

@@ -33,10 +33,6 @@ class Classifier:
         threads: Threads of ONNX Runtime; its own choice by default.
         info: Replaces the folder's ``model.json``, for a model that is not calibrated yet.
 
-    Attributes:
-        info: Content of ``model.json``.
-        engine: Name and version of the runtime.
-
     Raises:
         ArtifactError: The folder is no model folder, a file in it differs from ``model.json``'s
             checksum, or its network does not load or has another shape.

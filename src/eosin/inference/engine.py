@@ -36,9 +36,6 @@ class EngineNetwork:
         path: The weights, of one network or of an ensemble.
         info: Content of ``model.json``.
 
-    Attributes:
-        engine: Its name.
-
     Raises:
         ArtifactError: The weights are absent, damaged or another network's.
     """

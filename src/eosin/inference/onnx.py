@@ -41,9 +41,6 @@ class OnnxNetwork:
         path: The ONNX file.
         threads: Threads inside an operator; ONNX Runtime's own choice by default.
 
-    Attributes:
-        engine: Name and version of the library.
-
     Raises:
         ArtifactError: The file is absent, does not load, or has parts that are not allowed.
     """

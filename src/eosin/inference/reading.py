@@ -25,10 +25,6 @@ def read_cells(
 ) -> tuple[list[str], Image, Skipped]:
     """Read images or magnification stacks at the network's size.
 
-    Args:
-        cells: Image references, absolute or relative to the working folder.
-        preprocessing: Of the model.
-
     Returns:
         The references that could be read; their images, uint8, shape (N, *input_px, C); the others,
         each with its reason.

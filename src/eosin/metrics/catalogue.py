@@ -91,9 +91,6 @@ class MetricDefinition:
         basis: What it is computed from.
         short: Name where space is short; the full one by default.
         per_class: Whether it exists for each class, one against the rest.
-        higher_is_better: Direction.
-        least: Smallest possible value.
-        most: Largest possible value.
         most_of_class: The same where the task has a positive class.
         support: Groups that it rests on.
         needs: What it is undefined without.

@@ -199,7 +199,6 @@ class McNemar:
 
     Attributes:
         only_one: Images that only the first model gets right.
-        only_other: Images that only the second gets right.
         exact: Two-sided exact p-value.
         mid: Two-sided mid-p-value, which is less cautious and keeps the level in practice
             (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 2013).
@@ -234,7 +233,6 @@ class DeLong:
     Attributes:
         value: The first area minus the second.
         low: Lower end of its 95 % interval.
-        high: Upper end.
         p: Two-sided p-value.
     """
 
@@ -258,9 +256,7 @@ def delong(one: FloatArray, other: FloatArray, positive: BoolArray) -> DeLong:
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) < 2:
         raise DataError(f"DeLong's test needs two rows of each class, got {m} and {n}")
-    found, missed = zip(
-        *(_device_settings(scores, positive) for scores in (one, other)), strict=True
-    )
+    found, missed = zip(*(_placements(scores, positive) for scores in (one, other)), strict=True)
     gap_found, gap_missed = found[0] - found[1], missed[0] - missed[1]
     value = float(gap_found.mean())
     spread = float(np.sqrt(gap_found.var(ddof=1) / m + gap_missed.var(ddof=1) / n))
@@ -270,7 +266,7 @@ def delong(one: FloatArray, other: FloatArray, positive: BoolArray) -> DeLong:
     return DeLong(value, value - reach, value + reach, 2 * float(norm.sf(abs(value) / spread)))
 
 
-def _device_settings(scores: FloatArray, positive: BoolArray) -> tuple[FloatArray, FloatArray]:
+def _placements(scores: FloatArray, positive: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Return each positive's share of lower negatives, and each negative's of higher positives.
 
     Ties count one half; the mean of either is the area.
@@ -283,12 +279,7 @@ def _device_settings(scores: FloatArray, positive: BoolArray) -> tuple[FloatArra
 
 @dataclass(frozen=True)
 class BlockError:
-    """Residual variance of a two-way layout of blocks and treatments.
-
-    Attributes:
-        mean_square: Variance of a single value.
-        freedom: Its degrees of freedom.
-    """
+    """Residual variance of a two-way layout of blocks and treatments."""
 
     mean_square: float
     freedom: int

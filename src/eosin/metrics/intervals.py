@@ -23,7 +23,7 @@ from scipy.special import expit, logit, stdtrit
 
 from eosin.core.errors import DataError
 from eosin.core.types import Estimate, FloatArray
-from eosin.metrics.catalogue import METRICS, PATIENT_METRICS, MetricDefinition
+from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
 from eosin.metrics.predictions import Predictions
 
 #: Fewer groups than this in a class that a metric needs: no interval.
@@ -46,10 +46,6 @@ def wilson(successes: int, n: int) -> Estimate:
     """Return a share with Wilson's score interval, for independent draws.
 
     Images of one patient are not independent: this is for counts of patients or of groups.
-
-    Args:
-        successes: Number of successes, from 0 to ``n``.
-        n: Number of draws.
 
     Raises:
         DataError: ``successes`` is out of range.
@@ -92,11 +88,6 @@ def support(predictions: Predictions, name: str, positive: int | None) -> Suppor
     Recall needs groups of its class alone, specificity those of the other classes alone. Accuracy,
     the Brier score and the calibration error are means over all rows: all groups count, and a class
     without a row limits nothing. The other metrics need each class and are limited by the smallest.
-
-    Args:
-        predictions: The predictions to evaluate.
-        name: The metric.
-        positive: Its class; ``None`` for all.
     """
     table, total = predictions.class_in_group, predictions.n_groups
     per_class = [
@@ -208,7 +199,7 @@ def _interval(
     # Resamples of G groups vary by (G - 1) / G of what new groups would.
     reach = float(stdtrit(n_groups - 1, 0.975) * np.sqrt(n_groups / (n_groups - 1)))
     spread = float(samples.std())
-    metric = _definition(name)
+    metric = METRICS.get(name) or PATIENT_METRICS[name]
     if not metric.is_logit:
         return max(metric.least, value - reach * spread), min(metric.most, value + reach * spread)
     width = metric.most - metric.least
@@ -220,10 +211,6 @@ def _interval(
         spread = max(spread, float(logit(high) - logit(low)) / 2)
     ends = metric.least + width * expit(logit(share) + reach * spread * np.array([-1.0, 1.0]))
     return float(ends[0]), min(rests_on.most, float(ends[1]))
-
-
-def _definition(name: str) -> MetricDefinition:
-    return METRICS.get(name) or PATIENT_METRICS[name]
 
 
 def _remark(name: str, rests_on: Support) -> str | None:

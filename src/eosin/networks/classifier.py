@@ -63,21 +63,11 @@ def register_backbone(
     added: tuple[str, ...] = (),
     offline_weights: bool = False,
 ) -> None:
-    """Register a network that is a backbone and a head.
+    """Register a network that is a backbone and a head; for the rest see ``NetworkSpec``.
 
-    Args:
-        name: Its name.
-        make_backbone: From the channels of the input to the backbone, whose vector has the length
-            ``num_features``. Any input size gives the same layers, as it pools globally.
-        paper: As in :class:`~eosin.core.registry.NetworkSpec`.
-        stages: As there, as paths below the backbone and without the head.
-        num_classes: As there.
-        min_input_px: As there.
-        preprocessing: As there.
-        head_dropout: Default of the argument of this name.
-        hub: As in :class:`~eosin.core.registry.NetworkSpec`.
-        added: As there.
-        offline_weights: As there.
+    ``make_backbone`` goes from the channels of the input to the backbone, whose vector has the
+    length ``num_features``. Any input size gives the same layers, as it pools globally. Stages are
+    paths below the backbone, without the head.
     """
 
     def build(

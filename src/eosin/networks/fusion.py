@@ -92,11 +92,7 @@ def _inside(path: str) -> str:
 
 
 def build_fusion(spec: NetworkSpec, in_channels: int = _COLOURS, **arguments: Any) -> Fusion:
-    """Build a network's fused form; ``in_channels`` is three a magnification.
-
-    Raises:
-        RecipeError: The channels are not those of whole RGB images.
-    """
+    """Build a network's fused form; ``RecipeError`` unless three channels a magnification."""
     n_branches, left = divmod(in_channels, _COLOURS)
     if left:
         raise RecipeError(

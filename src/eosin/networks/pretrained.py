@@ -48,7 +48,6 @@ class Weights:
         tensors: Name → tensor, in the source's order.
         source: Their origin, for people.
         licence: As named by the source; None if it names none.
-        sha256: Of the file.
         is_ordered: True if names are foreign, so that tensors are matched by their order.
     """
 
@@ -96,11 +95,7 @@ def find_package() -> Path | None:
 
 
 def read_file(path: Path) -> Weights:
-    """Read a safetensors file.
-
-    Raises:
-        ArtifactError: It is absent, damaged or of another kind.
-    """
+    """Read a safetensors file; ``ArtifactError`` if it is absent, damaged or of another kind."""
     if path.suffix != ".safetensors":
         raise ArtifactError(
             f"{path} is no .safetensors file",
@@ -181,9 +176,7 @@ class Loaded:
     """Provenance of loaded weights. The lists exclude the head, which is always initialised anew.
 
     Attributes:
-        source: Origin of the weights, for people.
         licence: As named by the source; None if it names none.
-        sha256: Of the file.
         matched: The backbone's tensors that were loaded.
         missing: The backbone's tensors that kept their values: the source has none of that name, or
             one of another shape.

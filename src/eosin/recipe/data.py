@@ -107,11 +107,6 @@ def restart_split(
     With another protocol the section is reset: keys that it does not use are dropped, and so are
     shares that do not add up to 1.
 
-    Args:
-        old: The section as the recipe has it.
-        new: The keys that are set.
-        where: The section's key, for messages.
-
     Returns:
         The remaining keys of ``old``; a sentence that lists the dropped ones, empty where the
         recipe had set none of them.

@@ -60,12 +60,6 @@ def find_ranges(
 
     A block is a fold, or where recipes were trained with several seeds, a fold of a seed.
 
-    Args:
-        shared: The runs and the images in common.
-        compared_models: Their predictions, for their classes.
-        shown: Facts of the runs; those evaluated on images of their training are left out.
-        metric: The tested metric; accuracy where a block does not define it.
-
     Returns:
         Empty where no two recipes have two blocks in common.
     """

@@ -314,11 +314,6 @@ _READ = (
 def read_run(root: Path, short_name: str = "", base: Path | None = None) -> FinishedRun:
     """Read and check a whole run folder.
 
-    Args:
-        root: The run folder.
-        short_name: See :class:`FinishedRun`.
-        base: Likewise.
-
     Raises:
         ArtifactError: The folder is missing, holds no ``metrics.json``, or a file of it is
             foreign, damaged or of a newer format.
@@ -337,11 +332,7 @@ def read_run(root: Path, short_name: str = "", base: Path | None = None) -> Fini
 
 
 def read_run_recipe(folder: RunFolder) -> Recipe:
-    """Read the resolved recipe of a run.
-
-    Raises:
-        ArtifactError: It is absent or damaged.
-    """
+    """Read the resolved recipe of a run; ``ArtifactError`` if it is absent or damaged."""
     try:
         text = read_file(folder.recipe).decode("utf-8-sig")
         recipe = read_recipe(folder.recipe)

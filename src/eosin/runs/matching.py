@@ -74,11 +74,6 @@ class SharedImages:
 def name_runs(runs: Sequence[Path | str], what: str, verb: str) -> list[tuple[Path, str]]:
     """Return at least two run folders, each with the shortest end of its path that is unique.
 
-    Args:
-        runs: The folders.
-        what: Noun for the result, for messages.
-        verb: Command that makes it.
-
     Raises:
         UsageError: Fewer than two, or one is named twice.
     """
@@ -99,9 +94,6 @@ def name_runs(runs: Sequence[Path | str], what: str, verb: str) -> list[tuple[Pa
 
 def read_comparable(runs: Sequence[Path | str]) -> list[FinishedRun]:
     """Read runs that can be compared.
-
-    Args:
-        runs: Folders of finished runs or of evaluations.
 
     Raises:
         UsageError: Fewer than two, or one of them twice.
@@ -151,16 +143,7 @@ def check_distinct(one: FinishedRun, other: FinishedRun) -> None:
 def find_shared(
     runs: Sequence[FinishedRun], label_hint: str, *, by_content: bool = False
 ) -> SharedImages:
-    """Match by path the images that the runs held out.
-
-    Args:
-        runs: At least two, with one base of their paths.
-        label_hint: Hint where an image has two labels.
-        by_content: Whether to match the remaining images by the content of their files.
-
-    Raises:
-        ArtifactError: An image has two labels.
-    """
+    """Match the images that the runs held out; ``ArtifactError`` if one has two labels."""
     rows, n_by_content = [run.rows for run in runs], 0
     if by_content:
         rows, n_by_content = _match_by_content(runs)

@@ -34,12 +34,6 @@ def audit_overlap(
 ) -> AuditReport | None:
     """Audit the overlap of external images with a run's training and the stages before it.
 
-    Args:
-        run: The run, or a model folder.
-        preprocessing: The model's preprocessing, so that the training's cache is used again.
-        outside: The external images.
-        root: The folder that paths of the report start from.
-
     Returns:
         The audit; ``None`` where the folder does not record the training images.
     """

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from eosin.artifacts.integrity import damaged, list_run_files
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import (
@@ -104,11 +102,6 @@ def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
 
     The files by which a move is noticed are written last, so that a killed process does not leave
     a run that looks updated.
-
-    Args:
-        run: The run.
-        recipe: The resolved recipe, with the new path.
-        samples: The images that it names: the same ones in the same order.
     """
     places = (*run.fold_runs(), run)
     is_same = read_recipe(run.recipe).model_dump() == recipe.model_dump()
@@ -164,8 +157,4 @@ def _move_table(path: Path, moved: Mapping[str, str]) -> None:
     table = read_written(path)
     if "path" not in table:
         raise damaged(path, "it lacks the column 'path'")
-    write_table(path, table.assign(path=_renamed(table["path"], moved)))
-
-
-def _renamed(cells: pd.Series, moved: Mapping[str, str]) -> list[str]:
-    return [moved.get(cell, cell) for cell in cells]
+    write_table(path, table.assign(path=[moved.get(cell, cell) for cell in table["path"]]))

@@ -6,7 +6,6 @@ import pytest
 
 from eosin.artifacts.manifest import make_samples, read_manifest, write_manifest, write_table
 from eosin.core.errors import ManifestError
-from eosin.core.types import Samples
 
 ROWS = "path,label,patient,magnification\na.png,benign,007,40\nb.png,malignant,,100\n"
 
@@ -138,12 +137,6 @@ def test_paths_are_written_relative_to_where_they_go(tmp_path):
         str(tmp_path / "data" / "b.h5"),
         "/abs/c.png",
     ]
-
-
-def test_paths_can_start_from_another_folder(tmp_path):
-    samples = Samples(pd.DataFrame({"path": ["a.png"]}), tmp_path / "data", ("x", "y"))
-    write_manifest(tmp_path / "m.csv", samples, relative_to=tmp_path / "data")
-    assert (tmp_path / "m.csv").read_text() == "path\na.png\n"
 
 
 def test_a_table_that_fails_leaves_nothing(tmp_path):

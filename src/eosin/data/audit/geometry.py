@@ -79,8 +79,6 @@ class Fit:
 
 
 class _Stack(NamedTuple):
-    """Strongest features of several images."""
-
     points: FloatArray  # float32, shape (M, F, 2)
     vectors: Image  # uint8, shape (M, F, 128)
     is_empty: BoolArray  # True beyond the features of an image, shape (M, F)
@@ -286,7 +284,6 @@ class Geometry:
 
 
 def _resize(grey: PillowImage.Image, side_px: int) -> Image:
-    """Return a grey image whose longest side is ``side_px``."""
     factor = side_px / max(grey.size)
     size = (max(1, round(grey.width * factor)), max(1, round(grey.height * factor)))
     return np.asarray(grey.resize(size, PillowImage.Resampling.BICUBIC))

@@ -222,7 +222,6 @@ def _time_pairs(geometry: Geometry, rows: IntArray) -> float:
 
 
 def _announce(n_images: int, n_pairs: int, seconds: float) -> None:
-    """Log the expected duration of a long comparison."""
     if seconds >= LEAST_LOGGED_S:
         _LOG.info(
             f"Comparing {n_pairs:,} pairs of {n_images:,} images by content: "

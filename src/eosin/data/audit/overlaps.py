@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
 
 from scipy.cluster.hierarchy import DisjointSet
 
@@ -139,15 +138,14 @@ def _best(
     return None if pair is None else Link(*pair, links[-1].score, _INDIRECT)
 
 
-class Spellings(NamedTuple):
-    """Rows whose names have more than one spelling."""
+def find_spellings(
+    names: Sequence[str], groups: Sequence[str]
+) -> tuple[list[tuple[int, str]], list[str]]:
+    """Find names that differ only in spelling; ``names`` (N,) are empty where unknown.
 
-    entries: list[tuple[int, str]]  # ``(row, key)``; all spellings of one name share the key
-    apart: list[str]  # per row of the table, shape (N,): equal where two spellings need no joining
-
-
-def find_spellings(names: Sequence[str], groups: Sequence[str]) -> Spellings:
-    """Find names that differ only in spelling; ``names`` (N,) are empty where unknown."""
+    Returns ``(row, key)``, where all spellings of one name share the key; and a text for each row,
+    equal where two spellings need no joining.
+    """
     keys = {name: spelling_key(name) for name in dict.fromkeys(names) if name}
     spelled: dict[str, set[str]] = defaultdict(set)
     for name, key in keys.items():
@@ -160,7 +158,7 @@ def find_spellings(names: Sequence[str], groups: Sequence[str]) -> Spellings:
     for own in by_key.values():
         for row, unit in zip(own, _connect_spellings(own, names, groups), strict=True):
             apart[row] = unit
-    return Spellings([(row, keys[names[row]]) for row in rows], apart)
+    return [(row, keys[names[row]]) for row in rows], apart
 
 
 def _connect_spellings(rows: list[int], names: Sequence[str], groups: Sequence[str]) -> list[str]:

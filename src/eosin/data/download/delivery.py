@@ -70,8 +70,7 @@ def is_complete(folder: Path, file: RemoteFile, record: FetchRecord) -> bool:
 def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> bool:
     """Return True if a file or archive is there as recorded or as published.
 
-    Raises:
-        DownloadError: It is there and differs, or there is no checksum to compare it with.
+    Raises DownloadError if it differs, or there is no checksum to compare it with.
     """
     path = folder / file.name
     if not path.exists():
@@ -127,7 +126,6 @@ def _fetch(part: Part, file: RemoteFile, entry: FetchedFile | None, manner: Mann
 
 
 def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None) -> str:
-    """Compare a download with its checksum and return its SHA-256."""
     wanted = file.checksum or _wanted_sum(entry)
     with progress_bar(f"Checking {file.name}", unit="bytes") as advance:
         digest = hash_file(part.path, "sha256", advance)

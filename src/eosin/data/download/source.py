@@ -112,11 +112,7 @@ class FetchRecord(VersionedDocument):
 
 
 def read_fetch_record(folder: Path, source: Source) -> FetchRecord | None:
-    """Read the record of a folder; None if there is none.
-
-    Raises:
-        ArtifactError: It cannot be read, or is another data set's.
-    """
+    """Read a folder's record, None without; raises ArtifactError if unreadable or another set's."""
     path = folder / FETCHED
     if not path.exists():
         return None

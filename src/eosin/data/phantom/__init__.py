@@ -10,13 +10,11 @@ from eosin.data.phantom.patients import (
     FIELD_UM,
     LABELS,
     SUBTYPES,
-    Patient,
     PhantomOptions,
     draw_patient,
     mpp,
 )
 from eosin.data.phantom.simulation import (
-    PhantomPatch,
     render_concentrations,
     render_light,
     render_patch,
@@ -28,9 +26,7 @@ __all__ = [
     "FIELD_UM",
     "LABELS",
     "SUBTYPES",
-    "Patient",
     "PhantomOptions",
-    "PhantomPatch",
     "draw_patient",
     "mpp",
     "render_concentrations",

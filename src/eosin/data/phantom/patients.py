@@ -98,11 +98,7 @@ class Patient:
         return f"{self.id}-{chr(ord('A') + section)}"
 
     def section_stain(self, section: int) -> Stain:
-        """Return the true stain of one section, counted from 0.
-
-        Raises:
-            DataError: The section is out of range.
-        """
+        """Return the true stain of one section, from 0; raises DataError if it is out of range."""
         if not 0 <= section < 26:
             raise DataError(f"`section` must lie between 0 and 25, got {section}")
         return _section_stain(self, section)
@@ -111,10 +107,7 @@ class Patient:
 def draw_patient(options: PhantomOptions, number: int) -> Patient:
     """Draw one patient, independent of ``options.patients`` and the order of drawing.
 
-    ``number`` counts from 0 and may exceed ``options.patients``.
-
-    Raises:
-        DataError: The number is negative.
+    ``number`` counts from 0 and may exceed ``options.patients``; DataError if it is negative.
     """
     if number < 0:
         raise DataError(f"`number` must be at least 0, got {number}")
@@ -123,11 +116,12 @@ def draw_patient(options: PhantomOptions, number: int) -> Patient:
     fingerprint = options.fingerprint
     severity_rng = generator(options.seed, "phantom", "severity", number)
     side = 1.0 if label == MALIGNANT else -1.0
+    names = SUBTYPES[label] if options.subtypes else ("",)
     site = _dealt(options.seed, f"site of {label}", rank, options.sites)
     return Patient(
         number=number,
         label=label,
-        subtype=_subtype(options, label, rank),
+        subtype=names[_dealt(options.seed, f"subtype of {label}", rank, len(names))],
         site=site,
         severity=side * _SEVERITY_MEAN * options.contrast
         + _SEVERITY_SPREAD * float(severity_rng.standard_normal()),
@@ -166,13 +160,6 @@ def _dealt(seed: int, use: str, rank: int, kinds: int) -> int:
     """Deal ``kinds`` cards in shuffled rounds and return the one at ``rank``."""
     rounds, place = divmod(rank, kinds)
     return int(generator(seed, "phantom", use, rounds).permutation(kinds)[place])
-
-
-def _subtype(options: PhantomOptions, label: str, rank: int) -> str:
-    if not options.subtypes:
-        return ""
-    names = SUBTYPES[label]
-    return names[_dealt(options.seed, f"subtype of {label}", rank, len(names))]
 
 
 def _draw_habit(rng: np.random.Generator, amount: float) -> Habit:
@@ -253,8 +240,7 @@ class PhantomOptions:
 def mpp(magnification: str, size_px: int) -> float:
     """Return the pixel spacing in µm of a patch of ``size_px`` at ``magnification``.
 
-    Raises:
-        DataError: The magnification is unknown, or the size is outside its range.
+    Raises DataError if the magnification is unknown, or the size is outside its range.
     """
     _check_magnifications((magnification,))
     _check_count("size_px", size_px, _SMALLEST_PX, _LARGEST_PX)

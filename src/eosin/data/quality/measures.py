@@ -21,8 +21,7 @@ from eosin.core.errors import ImageError
 from eosin.core.progress import progress_bar
 from eosin.core.threads import map_threads
 from eosin.core.types import BoolArray, FloatArray, Image, Pixels, Samples
-from eosin.images.decode import decode_image, may_be_deep_grey
-from eosin.images.depth import QUARTER
+from eosin.images.decode import QUARTER, decode_image, may_be_deep_grey
 from eosin.images.failures import isolated
 from eosin.images.hashes import hash_pixels
 from eosin.images.planes import decode_planes

@@ -141,11 +141,8 @@ def flag_images(
 def _note_depth(number: int) -> list[str]:
     if not number:
         return []
-    use = (
-        "1 image uses less than a quarter of its"
-        if number == 1
-        else (f"{number:,} images use less than a quarter of their")
-    )
+    uses, its = ("uses", "its") if number == 1 else ("use", "their")
+    use = f"{quantity(number, 'image')} {uses} less than a quarter of {its}"
     return [f"{use} 16 bits: brightfield models read that only where the file states its bit depth"]
 
 

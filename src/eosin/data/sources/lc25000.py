@@ -96,7 +96,6 @@ def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
 
 
 def _read_clusters(path: Path) -> dict[tuple[str, str], str]:
-    """Return the cluster of every class and file name."""
     table = read_text_table(path, ["path", "class", "cluster"])
     clusters: dict[tuple[str, str], str] = {}
     for cell, label, cluster in zip(table["path"], table["class"], table["cluster"], strict=True):

@@ -51,13 +51,9 @@ def collect_mnist(root: Path, options: Mapping[str, Any]) -> Any:
 
 def _find(root: Path, stem: str, kind: str) -> Path | None:
     """Return a file under one of its common names: plain or gzipped, dash or dot."""
-    for folder in _FOLDERS:
-        for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
-            for suffix in ("", ".gz"):
-                file = root / folder / (name + suffix)
-                if file.is_file():
-                    return file
-    return None
+    names = [f"{stem}{mark}{kind}{suffix}" for mark in "-." for suffix in ("", ".gz")]
+    files = (root / folder / name for folder in _FOLDERS for name in names)
+    return next(filter(Path.is_file, files), None)
 
 
 def _collect_part(root: Path, images: Path, labels: Path, split: str) -> Any:

@@ -77,9 +77,9 @@ def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:
         reason = notes[0] if notes else f"none of its {_STEM}*.h5 is a file of a known part"
         raise DataError(f"{folder} has no part with images and labels: {reason}")
     table = pd.concat(tables, ignore_index=True)
-    return (
-        table if (table["slide"] != "").any() else table.drop(columns=["slide", "x", "y"])
-    ), notes
+    if not (table["slide"] != "").any():
+        table = table.drop(columns=["slide", "x", "y"])
+    return table, notes
 
 
 def _is_whole(folder: Path, part: str, notes: list[str]) -> bool:
@@ -117,14 +117,8 @@ def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
 
 def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -> Any:
     """Read the slides of a part; None if the table is absent or of other images."""
-    path = next(
-        (
-            file
-            for suffix in ("csv", "csv.gz")
-            if (file := folder / f"{_STEM}{part}_meta.{suffix}").is_file()
-        ),
-        None,
-    )
+    files = (folder / f"{_STEM}{part}_meta.{suffix}" for suffix in ("csv", "csv.gz"))
+    path = next(filter(Path.is_file, files), None)
     own = "each image is its own group, and one slide can lie on both sides of a split"
     if path is None:
         notes.append(f"{part}: no slides are known ({_STEM}{part}_meta.csv is not there): {own}")

@@ -124,7 +124,6 @@ class _Division:
                 break
 
     def _move(self) -> bool:
-        """Make the best move of one group to another subset, if any gains."""
         rows = np.arange(len(self.parts))
         along = self.weights @ self.excess.T  # (G, P)
         size = np.square(self.weights).sum(axis=1)
@@ -141,7 +140,6 @@ class _Division:
         return True
 
     def _swap(self, rng: np.random.Generator) -> bool:
-        """Make the best swap of two groups, if any gains."""
         chosen: IntArray = np.arange(len(self.parts))
         if len(chosen) > _SWAP_GROUPS:
             chosen = np.sort(rng.choice(chosen, _SWAP_GROUPS, replace=False))

@@ -238,11 +238,9 @@ def _check_training_classes(samples: Samples, mask: np.typing.NDArray[np.bool_])
 
 
 def check_sites(samples: Samples) -> None:
-    """Check that each site of the table can be held out.
+    """Raise SplitError unless each site of the table can be held out.
 
-    Raises:
-        SplitError: There is no column ``site``, it has empty cells or a single value, or a group
-            is at two sites.
+    It cannot if there is no column ``site``, empty cells, a single value, or a group at two sites.
     """
     if "site" not in samples.frame:
         raise SplitError(

@@ -48,12 +48,7 @@ class Origin:
 
     Attributes:
         architecture: Registered name, or ``ensemble``.
-        arguments: Its arguments.
-        samples: Labels and positive class.
-        preprocessing: Conversion of a decoded image to the input.
         facts: Metadata of the data set.
-        fingerprint: Fingerprint of the training data.
-        chain: Transfer chain of the backbone.
         test_time: Test-time augmentation: views whose predictions are averaged.
     """
 
@@ -70,15 +65,7 @@ class Origin:
 def draft_info(
     folder: ModelFolder, origin: Origin, *, params: int, macs: int, parity: dict[str, float]
 ) -> ModelInfo:
-    """Return a draft of ``model.json``, not calibrated.
-
-    Args:
-        folder: Folder with the weights.
-        origin: Provenance of the model.
-        params: Learnable weights.
-        macs: Multiply-accumulates of one image.
-        parity: Differences of the exported from the trained network.
-    """
+    """Return a draft of ``model.json``, not calibrated."""
     return ModelInfo(
         architecture=origin.architecture,
         arguments=origin.arguments,
@@ -105,13 +92,7 @@ def draft_info(
 
 @dataclass(frozen=True)
 class Measured:
-    """Size and speed of a network in training.
-
-    Attributes:
-        params: Learnable weights.
-        macs: Multiply-accumulates of one image.
-        probe: Timing of a few training steps.
-    """
+    """Size and speed of a network in training."""
 
     params: int
     macs: int
@@ -122,25 +103,13 @@ class Backend(Protocol):
     """Interface of a training backend."""
 
     def find_spec(self, name: str) -> NetworkSpec:
-        """Look up a network.
-
-        Raises:
-            EosinError: There is none of this name.
-        """
+        """Look up a network; ``EosinError`` if there is none of this name."""
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse, before any data is read, settings that this backend does not support.
-
-        Raises:
-            RecipeError: Names the key.
-        """
+        """Refuse settings that this backend does not support: ``RecipeError`` with the key."""
 
     def place(self, section: TrainSection) -> DeviceSettings:
-        """Choose device and precision.
-
-        Raises:
-            RecipeError: The requested device is absent.
-        """
+        """Choose device and precision; ``RecipeError`` if the requested device is absent."""
 
     def train(
         self, recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder

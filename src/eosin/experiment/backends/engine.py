@@ -67,11 +67,7 @@ _PARITY_IMAGES = 64
 
 
 def find_spec(name: str) -> NetworkSpec:
-    """Look up a network of the engine.
-
-    Raises:
-        UnknownNameError: The engine has none of this name.
-    """
+    """Look up a network of the engine; ``UnknownNameError`` if it has none of this name."""
     return SPECS.get(name)
 
 

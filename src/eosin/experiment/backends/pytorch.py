@@ -45,11 +45,7 @@ def place(section: TrainSection) -> DeviceSettings:
 def train(
     recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
 ) -> tuple[nn.Module, list[TransferStage]]:
-    """Train the whole network, or its head on features that are computed once.
-
-    Returns:
-        The network on the CPU, in evaluation mode; its transfer chain.
-    """
+    """Train the network, or its head on features; returns it on the CPU, and its transfer chain."""
     network, chain = start_network(
         recipe,
         start,
@@ -97,11 +93,7 @@ def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
 
 
 def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:
-    """Refuse, before any data is read, to freeze what is not part of the network.
-
-    Raises:
-        RecipeError: Names the existing parts.
-    """
+    """Refuse to freeze what is not part of the network: ``RecipeError`` with the existing parts."""
     chosen = {recipe.transfer.freeze, *(stage.freeze for stage in recipe.transfer.stage)}
     chosen -= {NOTHING, BACKBONE, *(f"before:{stage}" for stage in spec.stages)}
     if not chosen:
@@ -120,13 +112,6 @@ def start_network(
     recipe: Recipe, start: Start, *, num_classes: int, input_px: int, in_channels: int
 ) -> tuple[nn.Module, list[TransferStage]]:
     """Build the recipe's network and load the initial weights of its backbone.
-
-    Args:
-        recipe: Network and seed.
-        start: Source of the initial weights.
-        num_classes: Outputs.
-        input_px: Height and width of the input.
-        in_channels: Channels of the input.
 
     Returns:
         The network; the transfer chain of its backbone.
@@ -150,11 +135,7 @@ def start_network(
 
 
 def _read_source(start: Start) -> ModelInfo | None:
-    """Return ``model.json`` of the model folder that holds the initial weights, if one does.
-
-    Raises:
-        ArtifactError: The weights are not those that the model was saved with.
-    """
+    """Return ``model.json`` of the model folder that holds the initial weights, if one does."""
     before = ModelFolder(Path(start.source).parent)
     if start.source != str(before.weights) or not before.info.exists():
         return None

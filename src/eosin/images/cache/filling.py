@@ -274,7 +274,7 @@ class Reader:
                 return _refused(key, f"{item.file} does not exist")
             try:
                 if item.index is None:  # else a terabyte is hashed before it is refused
-                    read_limits().check_file(item.file, before[0])
+                    read_limits().check_bytes(item.file, before[0], packed=False)
             except ImageError as error:
                 return _refused(key, str(error))
             hashed = self.hashed[key[0]] if key[0] in self.hashed else hash_file(key[0])

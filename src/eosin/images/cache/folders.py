@@ -139,9 +139,7 @@ def _make_lock(path: Path) -> FileLock:
 class Marker:
     """Shared lock of an open store; filelock has only exclusive ones.
 
-    Args:
-        path: The marker's file, made if possible; without one in a read-only folder, nothing is
-            locked.
+    Its file is made if possible; without one in a read-only folder, nothing is locked.
     """
 
     def __init__(self, path: Path) -> None:

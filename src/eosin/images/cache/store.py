@@ -107,7 +107,6 @@ class ImageStore:
         return out
 
     def _read(self, file: FileIO, target: memoryview, start: int) -> None:
-        """Fill ``target`` with the file's bytes from ``start`` on."""
         try:
             while target:
                 done = self._read_some(file, target, start)
