@@ -46,10 +46,11 @@ def write_onnx(
     """
     # Two images: a trace of one could fix what depends on the batch size.
     example = torch.zeros(2, in_channels, *input_px)
-    with atomic_path(path) as temporary, warnings.catch_warnings(), torch.inference_mode():
+    silent = warnings.catch_warnings()
+    with _EXPORTING, atomic_path(path) as temporary, silent, torch.inference_mode():
         # check_parity covers the warnings on traced constants; the exporter is deprecated.
         warnings.simplefilter("ignore")
-        with _EXPORTING, _FixedSides():
+        with _FixedSides():
             # PyTorch's newer exporter (dynamo=True) has the same result in ten times the time:
             # DenseNet-121 12 s in place of 0.9, NASNet-Mobile 22 s in place of 2.5.
             torch.onnx.export(
