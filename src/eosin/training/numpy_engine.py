@@ -15,7 +15,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Preprocessing
 from eosin.artifacts.weights import read_arrays, write_arrays
 from eosin.augment import augment_bytes
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.npz import read_npz
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, Image, IntArray
@@ -52,11 +52,14 @@ def fit(
         The same network in the state of its best evaluation.
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss is not finite, or memory ran out.
         ArtifactError: The checkpoint is damaged.
         KeyboardInterrupt: Ctrl-C; the last checkpoint can be resumed.
     """
-    loop.train(EngineLearner(network, section, inputs), section, inputs, run, on_row=on_row)
+    try:
+        loop.train(EngineLearner(network, section, inputs), section, inputs, run, on_row=on_row)
+    except MemoryError as error:
+        raise TrainingError("memory ran out", hint="Lower train.batch_size") from error
     return network
 
 

@@ -13,7 +13,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import HISTORY_COLUMNS, read_history
 from eosin.artifacts.weights import from_twin
 from eosin.augment import POLICIES
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, TrainingError
 from eosin.engine import light_cnn
 from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks.light_cnn import LightCNN
@@ -228,3 +228,14 @@ def test_a_checkpoint_of_another_network_is_refused(inputs, tmp_path):
     with pytest.raises(ArtifactError, match="another version") as caught:
         fit_engine(light_cnn(3, PX), section, replace(inputs, n_classes=3), run)
     assert "remove it" in caught.value.hint
+
+
+def test_a_lack_of_memory_while_a_batch_is_read_is_explained(inputs, tmp_path, monkeypatch):
+    def fail(*_given):
+        raise MemoryError("Unable to allocate 3 GiB")
+
+    monkeypatch.setattr(EngineLearner, "read", fail)
+    section = TrainSection(batch_size=16, epochs=1)
+    with pytest.raises(TrainingError, match="memory ran out") as caught:
+        fit_engine(light_cnn(2, PX), section, inputs, RunFolder(tmp_path))
+    assert "train.batch_size" in caught.value.hint
