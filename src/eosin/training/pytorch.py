@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from eosin.artifacts.layout import RunFolder
-from eosin.core.errors import OutputError, TrainingError
+from eosin.core.errors import TrainingError
 from eosin.core.types import FloatArray, IntArray
 from eosin.networks.freezing import freeze, hold_still
 from eosin.recipe.schema import TrainSection
@@ -30,8 +31,6 @@ from eosin.training.sampler import EpochBatches, evaluation_steps, make_batches
 
 #: Format of ``last.ckpt``.
 _FORMAT = 1
-#: Messages of torch's writer where a disk is full, in the order in which a file grows.
-_UNWRITTEN = ("iostream error", "PytorchStreamWriter", "unexpected pos")
 
 
 def fit(
@@ -222,7 +221,10 @@ class TorchLearner:
         """Write a checkpoint, which :func:`torch.load` reads with ``weights_only``."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         parts["state_dict"] = self.network.state_dict()
-        torch.save({"format": _FORMAT, **parts, "progress": _map_arrays(progress)}, path)
+        # In memory first: torch itself says of a full disk that its writer failed.
+        written = io.BytesIO()
+        torch.save({"format": _FORMAT, **parts, "progress": _map_arrays(progress)}, written)
+        path.write_bytes(written.getbuffer())
 
     def load(self, path: Path) -> dict[str, Any]:
         """Restore the state that :meth:`save` wrote; return the loop's."""
@@ -275,10 +277,5 @@ def _explain_torch() -> Iterator[None]:
         if "out of memory" in text or "can't allocate memory" in text:
             raise TrainingError(
                 "the device's memory ran out", hint="Lower train.batch_size"
-            ) from error
-        if any(phrase in text for phrase in _UNWRITTEN):
-            raise OutputError(
-                "a checkpoint could not be written",
-                hint="Free some space, or choose another folder with -o",
             ) from error
         raise

@@ -103,7 +103,6 @@ def test_a_loss_that_explodes_later_names_that_step(train_tiny):
             TrainingError,
             "memory ran out",
         ),
-        (RuntimeError("PytorchStreamWriter failed"), OutputError, "could not be written"),
         (RuntimeError("something else"), RuntimeError, "something else"),
     ],
 )
@@ -117,7 +116,7 @@ def test_failures_of_the_machine_are_explained(train_tiny, error, kind, text):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no files")
 @pytest.mark.parametrize("missing", [1, 500, 5000, 9000])
-def test_a_checkpoint_without_space_says_what_to_do(train_tiny, missing):
+def test_a_checkpoint_that_cannot_be_written_whole_says_why(train_tiny, missing):
     resource = importlib.import_module("resource")
     _, run = train_tiny("a", epochs=1)
     size = run.last_checkpoint.stat().st_size - missing
@@ -131,7 +130,7 @@ def test_a_checkpoint_without_space_says_what_to_do(train_tiny, missing):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    assert caught.value.hint.startswith("Free some space")
+    assert "last.ckpt: file too large" in str(caught.value)
 
 
 def test_after_ctrl_c_the_signal_works_again(train_tiny):
