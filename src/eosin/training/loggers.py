@@ -48,10 +48,13 @@ def check_loggers(names: Sequence[str]) -> None:
         UsageError: MLflow is set to use a server, but no socket may be opened.
     """
     for name in names:
-        if importlib.util.find_spec(name) is None:
+        # TensorBoard's files are written by PyTorch.
+        needed = [name, "torch"] if name == "tensorboard" else [name]
+        if absent := [one for one in needed if importlib.util.find_spec(one) is None]:
+            extra = "train" if absent == ["torch"] else "logging"
             raise MissingPartError(
-                f"'train.loggers' names {name}, which is not installed",
-                hint="pip install 'eosin[logging]'",
+                f"'train.loggers' names {name}, but {absent[0]} is not installed",
+                hint=f"pip install 'eosin[{extra}]'",
             )
     address = os.environ.get(MLFLOW_ADDRESS, "")
     if "mlflow" in names and is_offline() and address.startswith("http"):

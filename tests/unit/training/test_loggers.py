@@ -174,14 +174,23 @@ def test_a_store_that_cannot_be_written_is_one_line(train_tiny, tmp_path, monkey
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_a_missing_package_is_named(monkeypatch, name):
+@pytest.mark.parametrize(
+    ("name", "absent", "extra"),
+    [
+        ("tensorboard", "tensorboard", "logging"),
+        ("mlflow", "mlflow", "logging"),
+        ("tensorboard", "torch", "train"),
+    ],
+)
+def test_a_missing_package_is_named(monkeypatch, name, absent, extra):
     check_loggers(BOTH)
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda one: None if one == name else find(one))
-    with pytest.raises(MissingPartError, match=f"names {name}, which is not installed") as caught:
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda one: None if one == absent else find(one)
+    )
+    with pytest.raises(MissingPartError, match=f"names {name}, but {absent} is not") as caught:
         check_loggers(BOTH)
-    assert caught.value.hint == "pip install 'eosin[logging]'"
+    assert caught.value.hint == f"pip install 'eosin[{extra}]'"
     check_loggers([one for one in BOTH if one != name])
 
 
