@@ -1,5 +1,6 @@
 """`train --plan` beside what a training then does, needs and takes."""
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from eosin.experiment.prepare import prepare
 from eosin.experiment.run import fit_inputs
 from eosin.experiment.writer import Stopwatch, open_experiment
 from eosin.recipe import recipe_from_dict
+from eosin.reporting import write_report
 
 DISK = 0.25  # of what a run takes
 #: A busy machine may be this many times as fast or as slow a second later.
@@ -77,11 +79,25 @@ def size_of(folder):
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.fixture
+def drawn(tmp_path):
+    """Return a function from a shared run to a copy with its figures, which tests leave blank."""
+
+    def draw(run):
+        copy = shutil.copytree(run, tmp_path / "drawn")
+        for page in sorted(copy.rglob("report.html"), reverse=True):
+            write_report(page.parent)
+        return copy
+
+    return draw
+
+
+@pytest.mark.drawn
 @pytest.mark.parametrize("name", ["tiny_run", "folds_run"])
-def test_the_disk_is_that_of_the_run(name, request):
+def test_the_disk_is_that_of_the_run(name, request, drawn):
     run = request.getfixturevalue(name)
     found, _ = plan(run / "recipe.toml")
-    assert found.run_bytes == pytest.approx(size_of(run), rel=DISK)
+    assert found.run_bytes == pytest.approx(size_of(drawn(run)), rel=DISK)
     # 60 images of 64 px, three channels of a byte.
     assert found.cache_bytes == 60 * 64 * 64 * 3
 
@@ -99,7 +115,8 @@ def test_of_many_images_the_tables_count(tiny_values, tiny_phantom):
     assert 99 * 60 * 60 < gain < 99 * 60 * 400  # bytes an image: a line or two of text
 
 
-def test_the_lines_say_it_for_every_fold(command, folds_run):
+@pytest.mark.drawn
+def test_the_lines_say_it_for_every_fold(command, folds_run, drawn):
     result = command("train", folds_run / "recipe.toml", "--plan")
     assert result.status == 0
     lines = dict(line.split(maxsplit=1) for line in result.out.splitlines()[:10])
@@ -117,7 +134,7 @@ def test_the_lines_say_it_for_every_fold(command, folds_run):
     assert lines["training"].startswith(f"2 × at most {found.steps // 2} steps of ")
     history = [read_history(folds_run / "folds" / name / "history.csv") for name in ("0-0", "0-1")]
     assert found.steps == pytest.approx(sum(h["step"].max() for h in history), abs=4)
-    mebibytes = size_of(folds_run) / 2**20
+    mebibytes = size_of(drawn(folds_run)) / 2**20
     said = float(lines["disk"].split()[1])
     assert abs(said - mebibytes) < DISK * mebibytes + 1
 
