@@ -33,7 +33,14 @@ PROBE_STEPS, _WARM_UP = 8, 2
 
 
 class Learner(Protocol):
-    """A network in training with its optimiser and schedule, in one framework."""
+    """A network in training with its optimiser and schedule, in one framework.
+
+    Attributes:
+        reads_ahead: True if the next batch is read while a step is computed. On a CPU both would
+            wait for the same cores: the light CNN at 224 px lost a tenth of its speed.
+    """
+
+    reads_ahead: bool
 
     @property
     def lr(self) -> float:
@@ -43,7 +50,7 @@ class Learner(Protocol):
         """Choose the trainable weights of an epoch."""
 
     def read(self, rows: list[int], epoch: int) -> Any:
-        """Read and augment a batch; called in another thread than all else."""
+        """Read and augment a batch, in another thread than all else if ``reads_ahead``."""
 
     def step(self, batch: Any, number: int) -> tuple[FloatArray, IntArray, float]:
         """Train on a batch; ``number`` counts the steps of the training from 0.
@@ -160,7 +167,10 @@ class _Clock:
 
 
 def _read_ahead(learner: Learner, batches: Sequence[list[int]], epoch: int) -> Iterator[Any]:
-    """Yield an epoch's batches, each read while the step before it is computed."""
+    """Yield an epoch's batches, each read while the step before it is computed, or when due."""
+    if not learner.reads_ahead:
+        yield from (learner.read(rows, epoch) for rows in batches)
+        return
     with ThreadPoolExecutor(1, thread_name_prefix="eosin-batches") as reader:
         ahead: Future[Any] | None = None
         for rows in batches:

@@ -80,6 +80,7 @@ class EngineLearner:
     """
 
     def __init__(self, network: Network, section: TrainSection, inputs: FitInputs) -> None:
+        self.reads_ahead = False
         self._network, self._section, self._inputs = network, section, inputs
         self._optimiser = make_optimiser(section)
         self._class_weights = inputs.class_weights(section).astype(np.float32)

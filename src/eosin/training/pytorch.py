@@ -95,6 +95,7 @@ class TorchLearner:
         if section.compile and settings.can_compile:
             backend = "inductor"
         self.device = settings.accelerator
+        self.reads_ahead = self.device != "cpu"
         # Images come with channels last; weights in the same layout are not turned at every step.
         to_layout: Any = network.to(self.device).to
         self.network: nn.Module = to_layout(memory_format=torch.channels_last)

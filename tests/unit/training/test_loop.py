@@ -1,8 +1,11 @@
 """Evaluations, early stopping, best state, and failures in one line."""
 
+import gc
 import importlib
 import signal
 import sys
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +14,12 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import read_history
-from eosin.core.errors import OutputError, TrainingError
+from eosin.core.errors import ArtifactError, OutputError, TrainingError
+from eosin.recipe.schema import TrainSection
 from eosin.training.checkpoints import load_weights
 from eosin.training.data import ImagePart, class_weights
+from eosin.training.loop import train
+from eosin.training.pytorch import TorchLearner
 from eosin.training.sampler import evaluation_steps
 
 
@@ -165,3 +171,35 @@ def test_an_epoch_has_as_many_evaluations_as_the_recipe_says(n_batches, wanted):
     assert len(found) == min(n_batches, wanted)
     assert found[-1] == n_batches
     assert np.ptp(np.diff([0, *found])) <= 1
+
+
+def test_reading_ahead_changes_nothing(train_tiny, make_network, same_weights):
+    straight, run = train_tiny("straight", policy="p3", epochs=2)
+    section, ahead = TrainSection(epochs=2, batch_size=8, lr=0.01), train_tiny.folder("ahead")
+    network, inputs = make_network(), train_tiny.inputs("p3")
+    learner = TorchLearner(network, section, inputs)
+    assert not learner.reads_ahead, "on a CPU both would wait for the same cores"
+    learner.reads_ahead = True
+    train(learner, section, inputs, ahead)
+    assert same_weights(straight, network)
+    assert ahead.history.read_bytes() == run.history.read_bytes()
+
+
+def test_what_fails_in_the_thread_that_reads_ahead_ends_the_training(train_tiny, make_network):
+    inputs, before = train_tiny.inputs("none"), threading.active_count()
+
+    class Broken:
+        shape = inputs.train.images.shape
+
+        def __getitem__(self, rows):
+            raise ArtifactError("the images cannot be read")
+
+    broken = replace(inputs, train=ImagePart(Broken(), inputs.train.targets))
+    section = TrainSection(epochs=1, batch_size=8)
+    learner = TorchLearner(make_network(), section, broken)
+    learner.reads_ahead = True
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        train(learner, section, broken, train_tiny.folder("a"))
+    del learner
+    gc.collect()
+    assert threading.active_count() == before
