@@ -18,7 +18,7 @@
     └── MissingPartError       an optional part is not installed
 
 The message states what was expected and what was found; the hint, what to do about it.
-A lack of memory is told from the many errors that it causes.
+A lack of memory and damaged files raise many errors of other libraries; they are recognised here.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ import difflib
 import errno
 import mmap
 import os
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 from eosin.core.text import printable, quantity
@@ -166,6 +170,22 @@ def can_reserve(n_bytes: int) -> bool:
     except (OSError, MemoryError):
         return False
     return True
+
+
+#: NumPy, zip archives and torch's own reader of pickles raise any of these at a damaged file.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def is_lack_of_memory(error: BaseException) -> bool:

@@ -6,7 +6,6 @@ containers alone; all other weights in Eosin are safetensors or JSON.
 
 from __future__ import annotations
 
-import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -16,24 +15,11 @@ from typing import Any
 
 import torch
 
-from eosin.core.errors import ArtifactError, is_lack_of_memory
+from eosin.core.errors import DAMAGE, ArtifactError, is_lack_of_memory
 from eosin.core.files import check_file, check_unpacked
 
 #: Keys of the weights in a checkpoint with further state.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-#: Torch interprets pickles itself; a damaged one can raise any of these.
-_DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    struct.error,
-)
 
 
 def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -60,7 +46,7 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise ArtifactError(f"{path} needs more memory than is free") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from error
-    except _DAMAGE as error:
+    except (*DAMAGE, RuntimeError) as error:
         # Torch's own message may advise to disable weights_only.
         raise ArtifactError(
             f"{path} is damaged, or torch.save did not write it ({type(error).__name__})"

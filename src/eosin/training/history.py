@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 import operator
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 
 from eosin.artifacts.layout import RunFolder
-from eosin.core.errors import ArtifactError, EosinError, TrainingError
+from eosin.core.errors import DAMAGE, ArtifactError, EosinError, TrainingError
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine import EarlyStopping
 from eosin.metrics import Predictions, measure_values, softmax
@@ -25,20 +21,6 @@ from eosin.metrics.catalogue import HISTORY
 
 #: A row of ``history.csv``: the value of each column, ``None`` for an undefined score.
 Row = dict[str, Any]
-#: NumPy and torch raise any of these at a damaged checkpoint.
-_DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    UnpicklingError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def score(
@@ -214,7 +196,7 @@ def explain_damage(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise _damaged(path, f"cannot be read: {error.strerror or error}") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(path, "is damaged") from error
 
 

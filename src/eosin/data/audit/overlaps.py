@@ -94,8 +94,8 @@ def group_near_duplicates(
 ) -> dict[PartPair, list[Overlap]]:
     """Find near-duplicates between two subsets, or within one.
 
-    ``parts`` is the subset of every row, shape (N,), None where a row has none; ``differ`` tells if
-    a pair of rows is to be reported. Returns the overlaps of each pair of subsets, the most similar
+    ``parts`` is the subset of every row, shape (N,), None where a row has none; ``differ`` is
+    True for a pair of rows to report. Returns the overlaps of each pair of subsets, most similar
     first. Rows that are linked make one overlap, with the most similar pair as its example.
     """
     found: dict[PartPair, list[Overlap]] = defaultdict(list)

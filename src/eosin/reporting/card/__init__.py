@@ -1,1 +1,1 @@
-"""What the model card has alone: cautions, licences, known failures, reporting items."""
+"""Model card's own sections: intended use, cautions, licences, known failures, reporting items."""
