@@ -1,0 +1,1 @@
+"""A paper's tables and figures rebuilt, beside the printed ones."""
