@@ -227,7 +227,7 @@ def reproduce(
     ] = False,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Minutes, without verdicts; simulated images by default."),
+        typer.Option("--quick", help="Minutes, on simulated images by default; no verdicts."),
     ] = False,
     reduced: Annotated[
         bool, typer.Option("--reduced", help="Sizes for two cores without a GPU.")
@@ -241,11 +241,12 @@ def reproduce(
     from eosin.commands import reproduce as command
     from eosin.reproduction.page import terminal_lines
 
-    asked = {"data": data or (), "quick": quick, "reduced": reduced, "only": only or ()}
     if plan:
-        echo(command.plan(paper, **asked))
+        echo(command.plan(paper, data=data or (), quick=quick, reduced=reduced, only=only or ()))
         return
-    result = command.reproduce(paper, **asked, output=output)
+    result = command.reproduce(
+        paper, data=data or (), quick=quick, reduced=reduced, only=only or (), output=output
+    )
     echo(terminal_lines(result.values, result.outcomes, result.size))
     echo(f"report {result.page}")
     if result.failures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ from eosin.core.errors import (
 )
 from eosin.core.files import check_output, check_writable
 from eosin.core.places import expand_path
-from eosin.core.text import duration, listing, mebibytes
-from eosin.data.sources.catalogue import DATASETS
+from eosin.core.text import duration, listing, mebibytes, some
+from eosin.data.sources.catalogue import DATASETS, find_datasets
 from eosin.experiment.environment import default_output
 from eosin.experiment.prepare import resolve_recipe
 from eosin.experiment.resume import check_same_recipe
@@ -176,7 +176,7 @@ def _list_jobs(
     """Return the trainings that some items need; says what is missing, and what can be made."""
     wanted = list(dict.fromkeys(name for item in items for name in item.needs()))
     wanted += [d.experiment for d in paper.demands if d.experiment not in wanted]
-    places = find_places(data)
+    places = find_places(data, [name for one in paper.data for name in one.names])
     jobs = make_jobs(paper, wanted, places, size)
     missing = {name for job in jobs for name in job.missing}
     if not missing:
@@ -193,17 +193,18 @@ def _list_jobs(
     return jobs
 
 
-def find_places(data: Iterable[Path | str]) -> dict[str, Path]:
+def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str, Path]:
     """Return the folders of data sets, by registered name.
 
     Args:
         data: ``NAME=FOLDER`` each, or a folder below which data sets are recognised.
+        wanted: The data sets that are of use: several folders with one of them are an error.
 
     Raises:
-        DataError: A folder does not exist, or holds no known data set.
+        DataError: A folder does not exist, or several hold the same data set.
         UnknownNameError: No data set of that name.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     named: dict[str, Path] = {}
     for text in map(str, data):
         name, equals, folder = text.partition("=")
@@ -211,26 +212,24 @@ def find_places(data: Iterable[Path | str]) -> dict[str, Path]:
             DATASETS.get(name)
             named[name] = _check_folder(expand_path(folder))
         else:
-            found |= _recognise(_check_folder(expand_path(text)))
-    return found | named
+            for name, folders in find_datasets(_check_folder(expand_path(text))).items():
+                found.setdefault(name, []).extend(folders)
+    for name in sorted(found.keys() & set(wanted) - named.keys()):
+        folders = found[name]
+        if len(folders) > 1:
+            raise DataError(
+                f"{len(folders)} folders hold {name}: {some([str(one) for one in folders], 3)}",
+                hint=f"Choose one: --data {name}={shlex.quote(str(folders[0]))}",
+            )
+        _LOG.info(f"{name} was recognised in {folders[0]}")
+        named[name] = folders[0]
+    return named
 
 
 def _check_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"the folder {folder} does not exist", hint="Name another with --data")
     return folder.resolve()
-
-
-def _recognise(folder: Path) -> Mapping[str, Path]:
-    from eosin.data.sources.catalogue import find_datasets
-
-    found = find_datasets(folder)
-    if not found:
-        raise DataError(
-            f"no known data set was recognised in {folder}",
-            hint="Name it: --data NAME=FOLDER, with a name of `eosin data list`",
-        )
-    return found
 
 
 def _open_folder(root: Path, paper: Paper, items: Sequence[Item], size: Size) -> ReproductionFolder:

@@ -37,7 +37,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SIZES = {
     "full": "",
-    "reduced": "Reduced for two cores without a GPU: smaller images, fewer epochs, folds or rounds.",
+    "reduced": "Reduced for two cores without a GPU: smaller images, fewer epochs or rounds.",
     "quick": "A quick form that only shows that everything runs: its figures have no meaning, and "
     "there are no verdicts.",
 }

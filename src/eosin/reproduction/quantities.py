@@ -9,8 +9,8 @@ name                            what it is
 ``magnification:200/accuracy``  of one magnification
 ``patient/recognition_rate``    patient-level recognition rate (P4's P_arp)
 ``confusion:benign:malignant``  images of the first class that are predicted as the second
-``history:val_accuracy@best``   a column of ``history.csv`` at the ``best`` evaluation, the ``first``
-                                or ``last``; its ``max`` or ``min``; at the end of an epoch, ``15``;
+``history:val_accuracy@best``   a column of ``history.csv`` at the ``best``, ``first`` or ``last``
+                                evaluation; its ``max`` or ``min``; at the end of an epoch, ``15``;
                                 its mean over an epoch, ``mean:2``; from a step on, ``step:200``
 ``epochs``, ``best_epoch``      epochs trained; epoch of the best evaluation
 ``seconds``                     time of the training; ``seconds_to_best`` up to the best evaluation
