@@ -114,7 +114,16 @@ def _legend(size: Size) -> Iterable[str | Text]:
 def _experiments(outcomes: Outcomes) -> Iterable[Block | None]:
     yield make_table(
         "What was trained.",
-        ("Experiment", "Protocol", "Recipe", "Images", "Patients", "Epochs", "Time", "Run"),
+        (
+            "Experiment",
+            "Protocol",
+            "Recipe",
+            "Evaluated images",
+            "Patients",
+            "Epochs",
+            "Time",
+            "Run",
+        ),
         [_experiment_row(outcome) for outcome in outcomes.values()],
         texts=(0, 1, 2, 7),
     )
@@ -150,9 +159,8 @@ def _item(item: Item, values: Sequence[ReproducedValue], outcomes: Outcomes) -> 
     figures, tables = draw(item, outcomes)
     return Section(
         f"{_name(item)}: {item.title}",
-        Text(item.place, look="small"),
         Text(item.note),
-        Text(f"{item.status.capitalize()}.") if item.status else None,
+        Text(f"{item.status.capitalize()}; printed in {item.place}.") if item.status else None,
         _values_table(item, mine),
         Figures(*(_renamed(item, number, one) for number, one in enumerate(figures))),
         *tables,
@@ -181,15 +189,15 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
         )
         for cell, value in zip(item.cells, values, strict=True)
     ]
-    return make_table("", _COLUMNS, rows, texts=(0, 5))
+    return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5))
 
 
 def _number(value: float | None, shown: ReproducedValue, unit: str) -> str | None:
-    """Return a number in the unit of the printed value, with one decimal more than printed."""
+    """Return a number in the unit of the printed value, with as many decimals."""
     if value is None:
         return None
     decimals = len(shown.printed.partition(" ")[0].partition(".")[2])
-    return f"{value / UNITS[unit]:,.{decimals + (unit == '%')}f} {unit}".strip()
+    return f"{value / UNITS[unit]:,.{max(decimals, unit == '%')}f} {unit}".strip()
 
 
 def _text(metric: Metric | None, shown: ReproducedValue, unit: str, quantity: str) -> str | None:
@@ -210,7 +218,10 @@ def _demands(demands: Sequence[Demand], outcomes: Outcomes) -> Section:
         for d in demands
     ]
     table = make_table(
-        "", ("Requirement", "Place", "As published", "Strict"), rows, texts=(0, 1, 2, 3)
+        "What the paper demands of its model, met or not by ours.",
+        ("Requirement", "Place", "As published", "Strict"),
+        rows,
+        texts=range(4),
     )
     return Section("Requirements of the paper", table, nav="Requirements")
 
@@ -266,7 +277,11 @@ def _settings(paper: Paper) -> Section:
 def _contradictions(paper: Paper) -> Section:
     rows = [(one.place, one.text, one.resolution) for one in paper.contradictions]
     table = make_table(
-        "", ("Place", "Contradiction", "What is taken"), rows, texts=range(3), look="many"
+        "What contradicts what, and what is taken.",
+        ("Place", "Contradiction", "What is taken"),
+        rows,
+        texts=range(3),
+        look="many",
     )
     return Section("Contradictions within the paper", table, nav="Contradictions")
 

@@ -113,7 +113,8 @@ def _compare(cell: Cell, ours: Metric, differs: dict[str, str], *, unclear: bool
     if kind in EXACT:
         if kind in {"images", "batches"} and "data" in differs:
             return Verdict(NOT_COMPARABLE, "data")
-        is_equal = _is_equal(value, printed, cell.resolution)
+        is_whole = not cell.unit and "." not in cell.printed
+        is_equal = _is_equal(value, printed, 0.5 if is_whole else cell.resolution)
         return Verdict(EXACTLY) if is_equal else _difference(cell, value)
     if unclear:
         return Verdict(NOT_DESCRIBED, "the paper allows several readings")
