@@ -242,5 +242,5 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     }
     return {
         "params": params, "trainable": trainable, "frozen": params - trainable, "macs": macs,
-        **layers,
+        "flops": 2 * macs, **layers,
     }  # fmt: skip
