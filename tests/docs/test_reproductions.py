@@ -1,8 +1,8 @@
 """The reproductions' pages are those that their documents give."""
 
 import pytest
-
 from benchmarks.reproductions import documents, markdown
+
 from eosin.artifacts.reproduction import Reproduction
 from eosin.artifacts.versioned import read_document
 
