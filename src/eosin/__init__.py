@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from eosin.commands.models import models as models
     from eosin.commands.predict import predict as predict
     from eosin.commands.report import report as report
+    from eosin.commands.reproduce import reproduce as reproduce
     from eosin.commands.train import plan as plan
     from eosin.commands.train import train as train
     from eosin.core.errors import EosinError as EosinError
@@ -58,6 +59,7 @@ _EXPORTS = {
     "plan": "eosin.commands.train",
     "predict": "eosin.commands.predict",
     "report": "eosin.commands.report",
+    "reproduce": "eosin.commands.reproduce",
     "train": "eosin.commands.train",
 }
 
@@ -80,6 +82,7 @@ __all__ = [
     "plan",
     "predict",
     "report",
+    "reproduce",
     "train",
 ]
 

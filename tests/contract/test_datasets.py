@@ -17,7 +17,7 @@ import eosin
 from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.core.errors import EosinError
 from eosin.data.sources.base import collect_samples, declared_facts
-from eosin.data.sources.catalogue import DATASETS, verify
+from eosin.data.sources.catalogue import DATASETS, find_datasets, verify
 from eosin.images.containers import read_item
 from eosin.images.decode import decode_image
 from eosin.images.planes import decode_planes
@@ -392,3 +392,27 @@ def test_the_real_data(data_root, name, folder, rows, groups, labels, sentence):
     assert len(samples.class_names) == labels
     assert any(result.startswith(sentence) for result in verify(name, samples))
     assert read(samples, name, samples.frame["path"].iloc[-1]).size > 0
+
+
+#: Data sets whose files have names that others' have not: folders 0 and 1 may hold anything, and
+#: the table of `mcf7` here names cells that are not of BBBC021.
+RECOGNISED = sorted(
+    variant
+    for variant in set(VARIANTS) - {"pcam:classes", "mcf7"}
+    if DATASETS.get(variant.partition(":")[0]).layout
+)
+
+
+@pytest.mark.parametrize("variant", RECOGNISED)
+def test_it_is_recognised_by_its_files_below_a_folder_of_any_name(variant, tmp_path):
+    name, folder = variant.partition(":")[0], tmp_path / "downloads" / "set 7"
+    folder.mkdir(parents=True)
+    VARIANTS[variant](folder)
+    assert find_datasets(tmp_path)[name] == [folder]
+
+
+def test_two_folders_of_a_data_set_are_both_named(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        VARIANTS["idc"](tmp_path / name)
+    assert sorted(find_datasets(tmp_path)["idc"]) == [tmp_path / "a", tmp_path / "b"]

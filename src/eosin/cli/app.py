@@ -216,6 +216,44 @@ def compare(
 
 
 @app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="P1, P2, P3, P4 or P5.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Folder of data sets, or NAME=FOLDER (repeatable)."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Dry run: show what would be trained, time and disk.")
+    ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Minutes, on simulated images by default; no verdicts."),
+    ] = False,
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="Sizes for two cores without a GPU.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="A table or figure: table-2 (repeatable).")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Rebuild a paper's tables and figures beside the printed ones."""
+    from eosin.commands import reproduce as command
+    from eosin.reproduction.page import terminal_lines
+
+    if plan:
+        echo(command.plan(paper, data=data or (), quick=quick, reduced=reduced, only=only or ()))
+        return
+    result = command.reproduce(
+        paper, data=data or (), quick=quick, reduced=reduced, only=only or (), output=output
+    )
+    echo(terminal_lines(result.values, result.outcomes, result.size))
+    echo(f"report {result.page}")
+    if result.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     pseudonymise: Pseudonymise = False,

@@ -181,6 +181,8 @@ def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:
         if not place.stain.exists():
             return
         record = read_document(place.stain, StainRecord)
+        if "test" not in record.parts:
+            return  # test images are raw
         unchanged = [
             image.model_copy(update={"path": str(place.root / image.path), "split": name})
             for image in record.unchanged

@@ -183,6 +183,11 @@ class DataSetOfPaper(_Entry):
     images: int | None = None
     instead: tuple[Instead, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Registered names of the data set and of those that may take its place."""
+        return (self.dataset, *(one.dataset for one in self.instead))
+
 
 class Experiment(_Entry):
     """A training that the paper describes.

@@ -216,7 +216,10 @@ class DataSection(Section):
             brightfield by default.
         channel_names: Names of a fluorescence file's channels, in order; data sets declare theirs.
         channels: The channels for the network, by name or by position from 0; all by default.
-        percentiles: Of each channel's counts in the training images: mapped to 0 and 255.
+        window: Intensity window of fluorescence: ``percentile`` maps two percentiles of each
+            channel's counts to 0 and 255; ``none`` maps the whole range of the files' type (8-bit
+            values stay, 16-bit counts are divided by 257).
+        percentiles: Of each channel's counts in the training images, for ``percentile``.
         audit: Search of the leak audit: ``copies`` (the same image, even if flipped, rotated, saved
             anew or resized), or ``full`` (near-duplicates by their content, too).
         repair: Join groups, before the split is drawn, that the leak audit finds to belong
@@ -242,6 +245,7 @@ class DataSection(Section):
     modality: Literal["brightfield", "fluorescence"] | None = None
     channel_names: tuple[str, ...] = ()
     channels: tuple[str | Annotated[int, Field(ge=0)], ...] = ()
+    window: Literal["percentile", "none"] = "percentile"
     percentiles: tuple[Percentile, Percentile] = (0.1, 99.9)
     audit: Literal["copies", "full"] = "copies"
     repair: bool = False
@@ -253,6 +257,9 @@ class DataSection(Section):
     def _check_percentiles(self) -> Self:
         if self.percentiles[0] >= self.percentiles[1]:
             raise ValueError(f"`percentiles` must grow, got {list(self.percentiles)}")
+        usual = type(self).model_fields["percentiles"].default
+        if self.window == "none" and self.percentiles != usual:
+            raise ValueError('`percentiles` belong to `window = "percentile"`: leave them out')
         return self
 
     @model_validator(mode="after")

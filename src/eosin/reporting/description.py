@@ -110,5 +110,6 @@ def _preparation(recipe: Recipe) -> str:
     of = "no stain normalisation"
     if stain.is_on:
         of = f"stain normalised by {stain.method} for each {stain.unit}"
+        of += " of the training images alone" if stain.apply_to == "training" else ""
     policy = "no augmentation" if augment.policy == "none" else f"augmentation {augment.policy}"
     return f"{of}; {policy}"

@@ -9,8 +9,9 @@ name                            what it is
 ``magnification:200/accuracy``  of one magnification
 ``patient/recognition_rate``    patient-level recognition rate (P4's P_arp)
 ``confusion:benign:malignant``  images of the first class that are predicted as the second
-``history:val_accuracy@best``   a column of ``history.csv``: at the ``best`` evaluation, at the
-                                ``last``, its ``max`` or ``min``, or at the end of an epoch (``@15``)
+``history:val_accuracy@best``   a column of ``history.csv`` at the ``best``, ``first`` or ``last``
+                                evaluation; its ``max`` or ``min``; at the end of an epoch, ``15``;
+                                its mean over an epoch, ``mean:2``; from a step on, ``step:200``
 ``epochs``, ``best_epoch``      epochs trained; epoch of the best evaluation
 ``seconds``                     time of the training; ``seconds_to_best`` up to the best evaluation
 ``latency``                     seconds of one prediction on one thread
@@ -24,3 +25,221 @@ name                            what it is
 
 A prefix ``val/``, ``magnification:…/`` or ``class:…/`` also goes before ``confusion:``.
 """
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, SplitMetrics
+from eosin.exporting.costs import training_seconds
+from eosin.recipe import Recipe
+from eosin.runs.finished import FinishedRun
+
+#: Counts that must be equal to be right: no interval, no luck.
+EXACT = {"params", "trainable", "frozen", "macs", "layer", "images", "batches"}
+#: What depends on the machine.
+TIMED = {"seconds", "seconds_to_best", "latency"}
+_SIZES = {"train_images": "train", "val_images": "val", "test_images": "test"}
+_PLAIN = {*EXACT, *TIMED, *_SIZES, "epochs", "best_epoch", "file_bytes", "confusion", "history"}
+_SCOPES = {"val", "magnification", "class", "subtype", "patient", "at_threshold"}
+_HISTORY = re.compile(r"history:(\w+)@(best|first|last|max|min|(?:(?:mean|step):)?\d+)")
+
+
+def kind_of(quantity: str) -> str:
+    """Return a quantity's name, without scope and arguments: ``images`` of ``images:benign``."""
+    return quantity.rpartition("/")[2].partition(":")[0]
+
+
+def is_of_network(quantity: str) -> bool:
+    """Return True if a quantity is a count of the network, which needs no training."""
+    return kind_of(quantity) in {"params", "trainable", "frozen", "macs", "layer"}
+
+
+def is_known(quantity: str, metrics: set[str]) -> bool:
+    """Return True if a text has the form of a quantity; ``metrics`` are the catalogue's names."""
+    *scopes, last = quantity.split("/")
+    name, _, rest = last.partition(":")
+    if any(scope.partition(":")[0] not in _SCOPES for scope in scopes):
+        return False
+    if name == "history":
+        return _HISTORY.fullmatch(last) is not None
+    if name == "confusion":
+        return rest.count(":") == 1
+    return name in _PLAIN or (name in metrics and not rest)
+
+
+def measure(run: FinishedRun, quantity: str) -> Metric:
+    """Measure a quantity in a finished run; a null with its reason where the run lacks it."""
+    *scopes, last = quantity.split("/")
+    name, *arguments = last.split(":")
+    if name == "history":
+        return _history(run, quantity)
+    if name in _PLAIN - {"confusion"}:
+        return _plain(run, name, arguments)
+    split = run.metrics.get("val") if "val" in scopes else run.evaluated
+    if split is None:
+        return _none("the run has no validation metrics")
+    within = [scope.partition(":") for scope in scopes if scope != "val"]
+    if name == "confusion":
+        return _confusion_count(split, within, *arguments)
+    return _find_block(split, within).get(name) or _none(f"the run has no {quantity}")
+
+
+def _none(reason: str) -> Metric:
+    return Metric(value=None, reason=reason)
+
+
+def _value(value: float | None, reason: str = "not recorded in the run") -> Metric:
+    return _none(reason) if value is None else Metric(value=value)
+
+
+def _find_block(split: SplitMetrics, within: list[tuple[str, str, str]]) -> MetricBlock:
+    """Return the block of metrics of a scope; empty where the run has none."""
+    if not within:
+        return split.image
+    kind, _, name = within[0]
+    if kind in {"patient", "at_threshold"}:
+        return split.patient if kind == "patient" else split.at_threshold
+    blocks: Mapping[str, Any] = getattr(split, f"by_{kind}")
+    found = blocks.get(name, {})
+    return found if isinstance(found, dict) else found.metrics
+
+
+def _confusion_count(
+    split: SplitMetrics, within: list[tuple[str, str, str]], truth: str, predicted: str
+) -> Metric:
+    confusion: Confusion | None = split.confusion
+    if within:
+        blocks = getattr(split, f"by_{within[0][0]}_curves", {})
+        confusion = blocks[within[0][2]].confusion if within[0][2] in blocks else None
+    if confusion is None or not {truth, predicted} <= set(confusion.labels):
+        return _none("the run has no such counts")
+    row, column = (confusion.labels.index(label) for label in (truth, predicted))
+    return Metric(value=confusion.matrix[row][column])
+
+
+def _history(run: FinishedRun, quantity: str) -> Metric:
+    """Read a value of the history; of a run with folds, their mean."""
+    found = _HISTORY.fullmatch(quantity)
+    if found is None:
+        raise ValueError(f"{quantity!r} is no quantity of the history")
+    column, where = found.groups()
+    histories = [one.history for one in (run.folds or (run,)) if one.history is not None]
+    values = [_row_value(run, frame, column, where) for frame in histories if column in frame]
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return _value(sum(known) / len(known) if known else None)
+
+
+def _row_value(run: FinishedRun, frame: Any, column: str, where: str) -> float | None:
+    values = frame[column].astype(float)
+    if where in {"max", "min"}:
+        return float(values.max() if where == "max" else values.min())
+    if where in {"first", "last", "best"}:
+        rows = {"first": 0, "last": -1, "best": _best_row(run, frame)}
+        return float(values.iloc[rows[where]])
+    kind, _, number = where.rpartition(":")
+    if kind == "step":
+        later = values[frame["step"].astype(int) >= int(number)]
+        return float(later.iloc[0]) if len(later) else None
+    of_epoch = values[frame["epoch"].astype(int) == int(number) - 1]
+    if not len(of_epoch):
+        return None
+    return float(of_epoch.mean() if kind == "mean" else of_epoch.iloc[-1])
+
+
+def _best_row(run: FinishedRun, frame: Any) -> int:
+    """Return the row of the evaluation whose state was kept."""
+    monitor = run.recipe.train.monitor if run.recipe else "val_loss"
+    if monitor == "none" or monitor not in frame:
+        return len(frame) - 1
+    scores = frame[monitor].astype(float).fillna(math.inf if monitor == "val_loss" else -math.inf)
+    return int(scores.argmin() if monitor == "val_loss" else scores.argmax())
+
+
+def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
+    if name in _SIZES:
+        part = run.split_report.parts.get(_SIZES[name]) if run.split_report else None
+        return _value(part.n_images if part else None)
+    if name == "images":
+        return _value(_count_images(run, *arguments))
+    if name == "file_bytes":
+        weights = ModelFolder(run.folder.model).weights
+        return _value(weights.stat().st_size if weights.exists() else None)
+    if name == "seconds":
+        return _value(training_seconds(run))
+    return _value(_of_history(run, name))
+
+
+def _count_images(run: FinishedRun, label: str = "", magnification: str = "") -> int | None:
+    frame = run.manifest
+    if frame is None:
+        return None
+    if label:
+        frame = frame[frame["label"] == label]
+    if magnification:
+        frame = frame[frame["magnification"].astype(str) == magnification]
+    return int(frame["path"].nunique())
+
+
+def _of_history(run: FinishedRun, name: str) -> float | None:
+    """Return epochs, best epoch, seconds to it or batches an epoch; of folds, the mean."""
+    histories = [one.history for one in (run.folds or (run,)) if one.history is not None]
+    if not histories:
+        return None
+    values = [_of_one_history(run, frame, name) for frame in histories]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _of_one_history(run: FinishedRun, frame: Any, name: str) -> float | None:
+    epochs = frame["epoch"].astype(int) + 1
+    if name == "epochs":
+        return float(epochs.max())
+    best = _best_row(run, frame)
+    if name == "best_epoch":
+        return float(epochs.iloc[best])
+    if name == "seconds_to_best" and "seconds" in frame:
+        return float(frame["seconds"].astype(float).iloc[best])
+    if name == "batches":
+        first = frame[epochs == 1]["step"].astype(int)
+        return float(first.max())
+    return None
+
+
+def network_facts(recipe: Recipe) -> dict[str, float]:
+    """Return the counts of a recipe's network as the paper has it, without any training.
+
+    Returns:
+        ``params``, ``trainable``, ``frozen``, ``macs``, and ``layer:NAME`` for each layer.
+    """
+    import torch
+
+    from eosin.networks import build_network, count_params, find_spec
+    from eosin.networks.freezing import find_cut, freeze
+    from eosin.networks.registry import count_macs
+
+    spec = find_spec(recipe.model.name)
+    side = recipe.model.input_px or spec.input_px
+    with torch.device("meta"):
+        network = build_network(
+            spec.name,
+            num_classes=spec.num_classes,
+            input_px=side,
+            arguments=recipe.model.arguments,
+        )
+        macs = count_macs(network, side)
+    trainable = freeze(network, find_cut(network, spec.stages, recipe.transfer.freeze))
+    params = count_params(network)
+    layers = {
+        f"layer:{path}": float(sum(w.numel() for w in module.parameters(recurse=False)))
+        for path, module in network.named_modules()
+        if path and not list(module.children())
+    }
+    return {
+        "params": params, "trainable": trainable, "frozen": params - trainable, "macs": macs,
+        **layers,
+    }  # fmt: skip

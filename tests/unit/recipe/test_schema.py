@@ -135,6 +135,13 @@ def test_only_a_split_by_image_may_leak(split, is_strict):
     assert make(data={"dataset": "phantom", "split": split}).data.split.is_strict is is_strict
 
 
+def test_percentiles_belong_to_a_window_and_defaults_are_read_back():
+    with pytest.raises(RecipeError, match=r"`percentiles` belong to `window = \"percentile\"`"):
+        make(data={"dataset": "phantom", "window": "none", "percentiles": [1, 99]})
+    written = make(data={"dataset": "phantom", "window": "none"}).model_dump(exclude_none=True)
+    assert recipe_from_dict(written).data.window == "none"
+
+
 @pytest.mark.parametrize("data", [{}, {"dataset": "phantom", "manifest": "m.csv"}])
 def test_exactly_one_source_of_samples(data):
     with pytest.raises(RecipeError, match="exactly one of `dataset` and `manifest`"):

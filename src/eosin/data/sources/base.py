@@ -72,6 +72,9 @@ class DataSet:
     #: are sentences under ``table.attrs[NOTES]``, with the files that the walk left out.
     collect: Callable[[Path, Mapping[str, Any]], Any]
     needs_root: bool = True  # False for the phantom, which makes its own folder
+    #: The path of any of its files from a folder above; the group ``root`` is the data set's own
+    #: folder. None if nothing in the names distinguishes it.
+    layout: re.Pattern[str] | None = None
 
 
 DATASETS: Registry[DataSet] = Registry("data set")
@@ -83,9 +86,14 @@ def register(
     source: Source | None = None,
     *,
     needs_root: bool = True,
+    layout: str = "",
 ) -> None:
-    """Register a data set and its download source, if it has one; see :class:`DataSet`."""
-    DATASETS.add(facts.name, DataSet(facts, collect, needs_root))
+    """Register a data set and its download source, if it has one; see :class:`DataSet`.
+
+    ``layout`` is the pattern of a file below the data set's folder, without regard to case.
+    """
+    pattern = re.compile(rf"(?P<root>(?:.*?/)??){layout}", re.IGNORECASE) if layout else None
+    DATASETS.add(facts.name, DataSet(facts, collect, needs_root, pattern))
     if source is not None:
         SOURCES.add(facts.name, source)
 

@@ -196,4 +196,8 @@ register(
             ),
         ),
     ),
+    layout=(
+        r"(?:(?:BreaKHis_v\d+|histology_slides|breast|benign|malignant|SOB(?:_[^/]*)?|\d+X|"
+        rf"{'|'.join(_SUBTYPES.values())})/)*{_NAME.pattern}"
+    ),
 )

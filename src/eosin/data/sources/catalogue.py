@@ -5,8 +5,11 @@ Importing this module registers all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from importlib import import_module
+from itertools import islice
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
@@ -20,7 +23,45 @@ from eosin.data.sources.base import DATASETS, Count, DataSetFacts, count_images
 for _module in iter_modules(sources.__path__, f"{sources.__name__}."):
     import_module(_module.name)
 
-__all__ = ["DATASETS", "SOURCES", "verify"]
+__all__ = ["DATASETS", "SOURCES", "find_datasets", "verify"]
+
+#: Bounds of the search for data sets: levels of folders, entries read of each, files looked at.
+_DEEPEST, _MOST_ENTRIES, _MOST_FILES = 12, 5000, 50
+#: Few files of these kinds hold or describe a whole data set.
+_ALWAYS = (".csv", ".h5", ".gz")
+
+
+def find_datasets(root: Path) -> dict[str, list[Path]]:
+    """Find data sets below a folder by the names of their files, whatever their folders are called.
+
+    Only part of a large folder is read. Data sets whose files have no names of their own, such as
+    ``folder``, are not found.
+
+    Returns:
+        The folders of each data set that was found, by registered name.
+    """
+    layouts = {name: layout for name in DATASETS if (layout := DATASETS.get(name).layout)}
+    found: dict[str, dict[Path, None]] = {}
+    for path in _some_files(root, "", 0):
+        for name, layout in layouts.items():
+            if match := layout.fullmatch(path):
+                found.setdefault(name, {})[root / match["root"]] = None
+    return {name: list(folders) for name, folders in found.items()}
+
+
+def _some_files(folder: Path, prefix: str, depth: int) -> Iterator[str]:
+    """Yield paths of some files below a folder, relative to where the search began."""
+    try:
+        with os.scandir(folder) as entries:
+            some = list(islice(entries, _MOST_ENTRIES))
+    except OSError:
+        return  # a folder that cannot be read holds nothing for this user
+    files = [entry.name for entry in some if not entry.is_dir(follow_symlinks=False)]
+    telling = [name for name in files if name.lower().endswith(_ALWAYS)]
+    yield from (prefix + name for name in dict.fromkeys([*telling, *files[:_MOST_FILES]]))
+    if depth < _DEEPEST:
+        for name in sorted(entry.name for entry in some if entry.is_dir(follow_symlinks=False)):
+            yield from _some_files(folder / name, f"{prefix}{name}/", depth + 1)
 
 
 def verify(name: str, samples: Samples) -> list[str]:

@@ -162,4 +162,5 @@ register(
             *(RemoteFile(name=table, urls=(f"{_FOLDER}/{table}",)) for table in _TABLES),
         ),
     ),
+    layout=r"[^/]+/Week\d+_\d+_[^/]+\.tiff?",
 )

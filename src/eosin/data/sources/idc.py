@@ -108,4 +108,5 @@ register(
             ),
         ),
     ),
+    layout=rf"(?:IDC_regular[^/]*/)?(?:\d+/)?(?:[01]/)?{_NAME.pattern}",
 )

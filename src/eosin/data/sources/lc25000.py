@@ -138,4 +138,5 @@ register(
             "https://academictorrents.com/details/7a638ed187a6180fd6e464b3666a6ea0499af4af"
         ),
     ),
+    layout=rf"(?:lung_colon_image_set/)?(?:(?:lung|colon)_image_sets/)?(?:{'|'.join(CLASSES)})/[^/]+",
 )

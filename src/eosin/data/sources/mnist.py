@@ -130,4 +130,5 @@ register(
             for name, (size, digest) in _PUBLISHED.items()
         ),
     ),
+    layout=r"(?:MNIST/raw/|raw/)?(?:train|t10k)-(?:images|labels)[-.]idx\d-ubyte(?:\.gz)?",
 )

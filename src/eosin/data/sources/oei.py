@@ -80,4 +80,5 @@ register(
             "https://doi.org/10.1371/journal.pone.0213626"
         ),
     ),
+    layout=r"(?:MCF\W*10A|MCF\W*7|MDA\W*MB\W*231)/[^/]+\.(?:tiff?|png|jpe?g|bmp)",
 )

@@ -272,6 +272,7 @@ register(
         "slides",
         files=tuple(_list_remote_files()),
     ),
+    layout=rf"(?:{_STEM}(?:train|valid|test)_[xy]\.h5(?:\.gz)?|(?:train|valid|val|test)/[01]/[^/]+)",
 )
 
 
@@ -348,4 +349,5 @@ register(
             "https://www.kaggle.com/c/histopathologic-cancer-detection/data"
         ),
     ),
+    layout=r"train_labels\.csv",
 )

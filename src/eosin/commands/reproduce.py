@@ -1,0 +1,299 @@
+"""Command ``reproduce``: a paper's tables and figures rebuilt, beside the printed ones."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.reproduction import ReproducedValue, Reproduction, ReproductionFolder
+from eosin.artifacts.versioned import read_document, write_document
+from eosin.commands.ensemble import ensemble
+from eosin.commands.train import plan as plan_training
+from eosin.commands.train import train
+from eosin.core.errors import (
+    DataError,
+    EosinError,
+    InterruptedRunError,
+    OutputError,
+    UsageError,
+    close_matches,
+)
+from eosin.core.files import check_output, check_writable
+from eosin.core.places import expand_path
+from eosin.core.text import duration, listing, mebibytes, some
+from eosin.data.sources.catalogue import DATASETS, find_datasets
+from eosin.experiment.environment import default_output
+from eosin.experiment.prepare import resolve_recipe
+from eosin.experiment.resume import check_same_recipe
+from eosin.papers import Item, Paper, read_paper
+from eosin.reporting.rendering import write_figures, write_page
+from eosin.reproduction.jobs import Job, Size, make_jobs
+from eosin.reproduction.page import reproduction_page
+from eosin.reproduction.values import Outcome, evaluate_items
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReproductionResult:
+    """Result of ``reproduce``.
+
+    Attributes:
+        page: The page.
+        values: Every printed value beside ours.
+        outcomes: What became of each training.
+        size: How much was trained.
+    """
+
+    page: Path
+    values: list[ReproducedValue]
+    outcomes: dict[tuple[str, str], Outcome]
+    size: Size
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The trainings that failed, with the reason."""
+        return {o.job.label: o.failure for o in self.outcomes.values() if o.failure}
+
+
+def reproduce(
+    paper: str,
+    *,
+    data: Iterable[Path | str] = (),
+    quick: bool = False,
+    reduced: bool = False,
+    only: Iterable[str] = (),
+    output: Path | str | None = None,
+) -> ReproductionResult:
+    """Rebuild a paper's tables and figures under both protocols.
+
+    Every training is a run folder in ``output``. A reproduction that was stopped goes on with the
+    same command: finished trainings are used, the others resumed.
+
+    Args:
+        paper: ``P1`` to ``P5``.
+        data: Folders below which data sets are recognised by their content, or ``NAME=FOLDER``.
+        quick: Train for seconds, on simulated images where none are given; no verdicts.
+        reduced: Train at the sizes that two cores without a GPU allow.
+        only: Tables and figures, as ``table-2``; all by default.
+        output: Output folder; ``runs/<paper>-<UTC time>`` by default.
+
+    Raises:
+        EosinError: With its cause and hint in one line.
+    """
+    described, size = read_paper(paper), _size(quick, reduced)
+    items = _choose_items(described, only)
+    jobs = _list_jobs(described, items, data, size)
+    folder = _open_folder(
+        Path(output or default_output(described.id.lower())), described, items, size
+    )
+    for job in jobs:
+        _check_same(job, RunFolder(folder.root / job.folder))
+    outcomes = {}
+    for number, job in enumerate(jobs, start=1):
+        _LOG.info(f"--- {number} of {len(jobs)}: {job.label}")
+        with _resumable(folder):
+            outcomes[(job.experiment.name, job.protocol)] = _run(job, folder)
+    values = evaluate_items(described, items, outcomes, size)
+    document = read_document(folder.document, Reproduction).model_copy(
+        update={"runs": [one.describe() for one in outcomes.values()], "values": values}
+    )
+    page = reproduction_page(described, items, outcomes, values, size)
+    write_figures(folder.figures, page.sections)
+    write_page(folder.page, page)
+    write_document(folder.document, document)
+    return ReproductionResult(folder.page, values, outcomes, size)
+
+
+def plan(
+    paper: str,
+    *,
+    data: Iterable[Path | str] = (),
+    quick: bool = False,
+    reduced: bool = False,
+    only: Iterable[str] = (),
+) -> list[str]:
+    """Return the dry run of a reproduction as lines: trainings, time and disk, missing data.
+
+    Args:
+        paper: As for :func:`reproduce`, like the others.
+        data: Folders.
+        quick: Quick form.
+        reduced: Reduced form.
+        only: Tables and figures.
+    """
+    described, size = read_paper(paper), _size(quick, reduced)
+    items = _choose_items(described, only)
+    jobs = _list_jobs(described, items, data, size)
+    lines, seconds, n_bytes = [], 0.0, 0
+    for job in jobs:
+        if job.recipe is None:
+            why = f"needs {listing(job.missing)}" if job.missing else "a mean of the others"
+            lines.append(f"{job.label}: {why}")
+            continue
+        found, _ = plan_training(job.recipe, allow_leak=True)
+        plans = (found, *(stage for _, stage in found.stages))
+        own = sum(one.seconds for one in plans)
+        lines.append(
+            f"{job.label}: {found.n_images:,} images, {found.trainings} × "
+            f"{job.recipe.train.epochs} epochs, about {duration(own)}"
+        )
+        seconds += own
+        n_bytes += sum(one.run_bytes for one in plans)
+    lines.append(
+        f"time       about {duration(seconds)} at most; evaluation and reports come on top"
+    )
+    lines.append(f"disk       about {mebibytes(n_bytes)}")
+    return lines
+
+
+def _size(quick: bool, reduced: bool) -> Size:
+    if quick and reduced:
+        raise UsageError("--quick and --reduced exclude each other", hint="Leave one of them out")
+    return "quick" if quick else "reduced" if reduced else "full"
+
+
+def _choose_items(paper: Paper, only: Iterable[str]) -> list[Item]:
+    known = [item.id for item in paper.items]
+    wanted = list(only)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"{paper.id} has no item {name!r}: {', '.join(known)}",
+                hint=close_matches(name, known),
+            )
+    return [item for item in paper.items if not wanted or item.id in wanted]
+
+
+def _list_jobs(
+    paper: Paper, items: Sequence[Item], data: Iterable[Path | str], size: Size
+) -> list[Job]:
+    """Return the trainings that some items need; says what is missing, and what can be made."""
+    wanted = list(dict.fromkeys(name for item in items for name in item.needs()))
+    wanted += [d.experiment for d in paper.demands if d.experiment not in wanted]
+    places = find_places(data, [name for one in paper.data for name in one.names])
+    jobs = make_jobs(paper, wanted, places, size)
+    missing = {name for job in jobs for name in job.missing}
+    if not missing:
+        return jobs
+    lacking = {job.experiment.name for job in jobs if job.missing}
+    possible = [item.id for item in items if not lacking & set(item.needs())]
+    text = f"{paper.id} needs the data {listing(sorted(missing))}, which --data does not hold"
+    if len(lacking) == len({job.experiment.name for job in jobs}):
+        raise DataError(
+            text,
+            hint=f"Name the folder: --data {min(missing)}=FOLDER, or try the quick form: --quick",
+        )
+    _LOG.warning(f"{text}; without them these can be made: {listing(possible) or 'none'}")
+    return jobs
+
+
+def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str, Path]:
+    """Return the folders of data sets, by registered name.
+
+    Args:
+        data: ``NAME=FOLDER`` each, or a folder below which data sets are recognised.
+        wanted: The data sets that are of use: several folders with one of them are an error.
+
+    Raises:
+        DataError: A folder does not exist, or several hold the same data set.
+        UnknownNameError: No data set of that name.
+    """
+    found: dict[str, list[Path]] = {}
+    named: dict[str, Path] = {}
+    for text in map(str, data):
+        name, equals, folder = text.partition("=")
+        if equals and "/" not in name:
+            DATASETS.get(name)
+            named[name] = _check_folder(expand_path(folder))
+        else:
+            for name, folders in find_datasets(_check_folder(expand_path(text))).items():
+                found.setdefault(name, []).extend(folders)
+    for name in sorted(found.keys() & set(wanted) - named.keys()):
+        folders = found[name]
+        if len(folders) > 1:
+            raise DataError(
+                f"{len(folders)} folders hold {name}: {some([str(one) for one in folders], 3)}",
+                hint=f"Choose one: --data {name}={shlex.quote(str(folders[0]))}",
+            )
+        _LOG.info(f"{name} was recognised in {folders[0]}")
+        named[name] = folders[0]
+    return named
+
+
+def _check_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"the folder {folder} does not exist", hint="Name another with --data")
+    return folder.resolve()
+
+
+def _open_folder(root: Path, paper: Paper, items: Sequence[Item], size: Size) -> ReproductionFolder:
+    """Create the folder of a reproduction, or check that it is the same one that is resumed."""
+    folder = ReproductionFolder(root)
+    wanted = Reproduction(paper=paper.id, size=size, items=[item.id for item in items])
+    if folder.document.exists():
+        before = read_document(folder.document, Reproduction)
+        if (before.paper, before.size) != (paper.id, size):
+            raise OutputError(
+                f"{root} holds a {before.size} reproduction of {before.paper}, not a {size} one of "
+                f"{paper.id}",
+                hint="Choose another folder with -o",
+            )
+        check_writable(root)
+    else:
+        check_output(root)
+        root.mkdir(parents=True, exist_ok=True)
+    write_document(folder.document, wanted)
+    return folder
+
+
+def _check_same(job: Job, run: RunFolder) -> None:
+    """Refuse to mix trainings of another recipe into a reproduction, before any work is done."""
+    if job.recipe is not None and run.recipe.exists():
+        check_same_recipe(run, resolve_recipe(job.recipe))
+
+
+@contextmanager
+def _resumable(folder: ReproductionFolder) -> Iterator[None]:
+    """Tell how to go on if the user stops the work."""
+    try:
+        yield
+    except (KeyboardInterrupt, InterruptedRunError) as error:
+        raise InterruptedRunError(
+            f"interrupted; what was finished is kept in {folder.root}",
+            hint=f"Go on with the same command and -o {shlex.quote(str(folder.root))}",
+        ) from error
+
+
+def _run(job: Job, folder: ReproductionFolder) -> Outcome:
+    """Train a job, resume it, or take it if it is finished; a failure ends only this job."""
+    root = folder.root
+    if job.missing:
+        return Outcome(job, root, f"needs {listing(job.missing)}, which is not there")
+    try:
+        _train(job, RunFolder(root / job.folder), root)
+    except (InterruptedRunError, OutputError):
+        raise
+    except EosinError as error:
+        _LOG.warning(f"{job.label} failed: {error}")
+        return Outcome(job, root, str(error.message))
+    return Outcome(job, root)
+
+
+def _train(job: Job, run: RunFolder, root: Path) -> None:
+    if job.recipe is None:
+        if not run.metrics.exists():
+            parts = [root / name / job.protocol for name in job.experiment.members]
+            ensemble(parts, output=run.root)
+        return
+    if run.metrics.exists():
+        _LOG.info("done before")
+    elif run.recipe.exists():
+        train(job.recipe, resume=run.root, allow_skipped=True)
+    else:
+        train(job.recipe, output=run.root, allow_skipped=True)

@@ -1,0 +1,138 @@
+"""Values of a reproduction: each printed one beside ours, with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from eosin.artifacts.layout import AS_PUBLISHED, STRICT
+from eosin.artifacts.metrics import Metric
+from eosin.artifacts.reproduction import ReproducedRun, ReproducedValue
+from eosin.papers import Cell, Item, Paper
+from eosin.reproduction.jobs import Job, Size, full_recipe
+from eosin.reproduction.quantities import is_of_network, measure, network_facts
+from eosin.reproduction.verdicts import Verdict, compare_with_printed, recompute
+from eosin.runs.finished import FinishedRun
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A job and what became of it.
+
+    Attributes:
+        root: Folder of the reproduction.
+        failure: Why there is no run; empty if there is one.
+    """
+
+    job: Job
+    root: Path
+    failure: str = ""
+
+    @cached_property
+    def run(self) -> FinishedRun | None:
+        """The finished run; None without one."""
+        return None if self.failure else FinishedRun(self.root / self.job.folder)
+
+    @cached_property
+    def differs(self) -> dict[str, str]:
+        """What differs from the paper's experiment, the number of images included."""
+        found, wanted = dict(self.job.differs), self.job.experiment.images
+        if wanted is None or self.run is None:
+            return found
+        images = measure(self.run, "images").value
+        if images is not None and images != wanted:
+            text = f"{images:,.0f} images, the paper's {wanted:,}"
+            found["data"] = "; ".join(filter(None, (found.get("data", ""), text)))
+        return found
+
+    def describe(self) -> ReproducedRun:
+        """Return the entry of the document."""
+        return ReproducedRun(
+            experiment=self.job.experiment.name,
+            protocol=self.job.protocol,
+            folder="" if self.failure else self.job.folder.as_posix(),
+            failure=self.failure,
+            differs=self.differs,
+        )
+
+
+#: Outcomes by experiment and protocol.
+Outcomes = Mapping[tuple[str, str], Outcome]
+
+
+def evaluate_items(
+    paper: Paper, items: Sequence[Item], outcomes: Outcomes, size: Size
+) -> list[ReproducedValue]:
+    """Return the values of some tables and figures."""
+    facts: dict[str, dict[str, float]] = {}
+    return [
+        _evaluate(paper, item, cell, outcomes, size, facts) for item in items for cell in item.cells
+    ]
+
+
+def _evaluate(
+    paper: Paper,
+    item: Item,
+    cell: Cell,
+    outcomes: Outcomes,
+    size: Size,
+    facts: dict[str, dict[str, float]],
+) -> ReproducedValue:
+    recomputed = recompute(cell.recomputed) if cell.recomputed else None
+    published: Metric | None
+    strict: Metric | None
+    if is_of_network(cell.quantity):
+        published = strict = _of_network(paper, cell, facts)
+        verdict = compare_with_printed(cell, published, recomputed=recomputed)
+    else:
+        published, strict = (
+            _measure(outcomes.get((cell.experiment, protocol)), cell.quantity)
+            for protocol in (AS_PUBLISHED, STRICT)
+        )
+        verdict = _verdict(paper, cell, outcomes, published, recomputed)
+    if size == "quick":
+        verdict = Verdict("")
+    return ReproducedValue(
+        item=item.id,
+        row=cell.row,
+        column=cell.column,
+        printed=f"{cell.printed} {cell.unit}".strip(),
+        recomputed=recomputed,
+        as_published=published,
+        strict=strict,
+        verdict=verdict.verdict,
+        reason=verdict.reason,
+    )
+
+
+def _of_network(paper: Paper, cell: Cell, facts: dict[str, dict[str, float]]) -> Metric:
+    """Return a count of the paper's network, which needs no training."""
+    name = cell.experiment
+    if name not in facts:
+        facts[name] = network_facts(full_recipe(paper.experiment(name)))
+    value = facts[name].get(cell.quantity)
+    reason = None if value is not None else f"the network has no {cell.quantity}"
+    return Metric(value=value, reason=reason)
+
+
+def _measure(outcome: Outcome | None, quantity: str) -> Metric | None:
+    if outcome is None or outcome.run is None:
+        return None
+    return measure(outcome.run, quantity)
+
+
+def _verdict(
+    paper: Paper, cell: Cell, outcomes: Outcomes, ours: Metric | None, recomputed: float | None
+) -> Verdict:
+    outcome = outcomes.get((cell.experiment, AS_PUBLISHED))
+    is_unclear = bool(cell.experiment) and paper.experiment(cell.experiment).unclear
+    return compare_with_printed(
+        cell,
+        ours,
+        recomputed=recomputed,
+        differs=outcome.differs if outcome else {},
+        unclear=is_unclear,
+        failure=outcome.failure if outcome else "",
+    )
