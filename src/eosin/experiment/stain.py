@@ -174,9 +174,11 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Sa
     write_stain(run, [Treated(reference, totals, unchanged)], evaluated.root)
 
 
-def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:
-    """Write ``stain.json`` of a run with folds, from what each fold held out."""
-    treated = []
+def pool_stain(
+    run: RunFolder, places: Sequence[RunFolder], name: str, beside: Sequence[Treated] = ()
+) -> None:
+    """Write ``stain.json`` of a run with folds, from what each fold held out and a test part."""
+    treated = list(beside)
     for place in places:
         if not place.stain.exists():
             return

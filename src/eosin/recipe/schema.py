@@ -194,7 +194,8 @@ class TrainSection(Section):
         betas: Adam's decay rates.
         momentum: SGD's.
         weight_decay: Decoupled for ``adamw``; added to the gradient otherwise.
-        l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights.
+        l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights; part of
+            the training loss in ``history.csv``, not of ``val_loss``.
         balance: Class balancing of the training subset: ``none``; ``sampler`` (as many images an
             epoch, drawn equally from each class); ``oversample`` (all images, those of smaller
             classes repeated with different augmentation); ``smote`` (new features interpolated
