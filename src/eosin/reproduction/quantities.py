@@ -16,7 +16,8 @@ name                            what it is
 ``seconds``                     time of the training; ``seconds_to_best`` up to the best evaluation
 ``latency``                     seconds of one prediction on one thread
 ``file_bytes``                  size of the exported weights
-``params``                      learnable weights; also ``trainable``, ``frozen``, ``macs``
+``params``                      learnable weights; also ``trainable`` and ``frozen`` ones
+``macs``, ``flops``             multiply-accumulates of one image, and twice as many operations
 ``layer:conv1``                 learnable weights of one layer of the network's layer table
 ``images``                      images of the data set; ``images:benign``, ``images:benign:200``
 ``train_images``                images of the training part; also ``val_images``, ``test_images``
@@ -40,7 +41,7 @@ from eosin.recipe import Recipe
 from eosin.runs.finished import FinishedRun
 
 #: Counts that must be equal to be right: no interval, no luck.
-EXACT = {"params", "trainable", "frozen", "macs", "layer", "images", "batches"}
+EXACT = {"params", "trainable", "frozen", "macs", "flops", "layer", "images", "batches"}
 #: What depends on the machine.
 TIMED = {"seconds", "seconds_to_best", "latency"}
 _SIZES = {"train_images": "train", "val_images": "val", "test_images": "test"}
@@ -56,7 +57,7 @@ def kind_of(quantity: str) -> str:
 
 def is_of_network(quantity: str) -> bool:
     """Return True if a quantity is a count of the network, which needs no training."""
-    return kind_of(quantity) in {"params", "trainable", "frozen", "macs", "layer"}
+    return kind_of(quantity) in {"params", "trainable", "frozen", "macs", "flops", "layer"}
 
 
 def is_known(quantity: str, metrics: set[str]) -> bool:
@@ -241,5 +242,5 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     }
     return {
         "params": params, "trainable": trainable, "frozen": params - trainable, "macs": macs,
-        **layers,
+        "flops": 2 * macs, **layers,
     }  # fmt: skip

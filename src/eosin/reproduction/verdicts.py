@@ -33,7 +33,7 @@ DECIDING = ("data", "split", "epochs", "weights", "size", "settings")
 
 @dataclass(frozen=True)
 class Verdict:
-    """Verdict, with its reason where it has one."""
+    """Verdict, with its reason where it has one; empty where there is nothing to compare."""
 
     verdict: str
     reason: str = ""
@@ -97,13 +97,13 @@ def compare_with_printed(
     if recomputed is not None and cell.printed and not is_consistent(cell, recomputed):
         return Verdict(CONTRADICTED, cell.note)
     if not cell.experiment:
-        return Verdict(EXACTLY if recomputed is not None else NOT_DESCRIBED, cell.note)
+        return Verdict(EXACTLY if recomputed is not None else "", cell.note)
     if failure:
         return Verdict(NOT_POSSIBLE, failure)
     if ours is None or ours.value is None:
         return Verdict(NOT_POSSIBLE, (ours.reason if ours else None) or "nothing was measured")
     if cell.value is None:
-        return Verdict(NOT_DESCRIBED, "the paper prints no number")
+        return Verdict("", cell.note)
     return _compare(cell, ours, dict(differs or {}), unclear=unclear)
 
 
@@ -113,7 +113,8 @@ def _compare(cell: Cell, ours: Metric, differs: dict[str, str], *, unclear: bool
     if kind in EXACT:
         if kind in {"images", "batches"} and "data" in differs:
             return Verdict(NOT_COMPARABLE, "data")
-        is_equal = _is_equal(value, printed, cell.resolution)
+        is_whole = not cell.unit and "." not in cell.printed
+        is_equal = _is_equal(value, printed, 0.5 if is_whole else cell.resolution)
         return Verdict(EXACTLY) if is_equal else _difference(cell, value)
     if unclear:
         return Verdict(NOT_DESCRIBED, "the paper allows several readings")
