@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.layout import STRICT, RunFolder
 from eosin.artifacts.reproduction import ReproducedFigure, Reproduction, ReproductionFolder
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.ensemble import ensemble
@@ -123,7 +123,11 @@ def _describe(
         simulated=any(run.simulated for run in runs),
         runs=[outcome.describe() for outcome in outcomes.values()],
         values=evaluate_items(paper, items, outcomes, size),
-        demands=[check_demand(demand, outcomes) for demand in paper.demands],
+        demands=[
+            check_demand(demand, outcomes)
+            for demand in paper.demands
+            if (demand.experiment, STRICT) in outcomes
+        ],
     )
 
 
@@ -191,8 +195,7 @@ def _list_jobs(
     paper: Paper, items: Sequence[Item], data: Iterable[Path | str], size: Size
 ) -> list[Job]:
     """Return the trainings that some items need; says what is missing, and what can be made."""
-    wanted = list(dict.fromkeys(name for item in items for name in item.needs()))
-    wanted += [d.experiment for d in paper.demands if d.experiment not in wanted]
+    wanted = [name for item in items for name in item.needs()]
     places = find_places(data, [name for one in paper.data for name in one.names])
     jobs = make_jobs(paper, wanted, places, size)
     missing = {name for job in jobs for name in job.missing}

@@ -161,7 +161,14 @@ def test_a_recomputed_metric_is_in_the_catalogue(name):
 
 @pytest.mark.parametrize(
     "text",
-    ["accurracy", "history:losss@last", "history:loss@middle", "val/", "class:benign", "patient/auc"],
+    [
+        "accurracy",
+        "history:losss@last",
+        "history:loss@middle",
+        "val/",
+        "class:benign",
+        "patient/auc",
+    ],
 )
 def test_a_quantity_of_another_form_is_found(text):
     assert not is_quantity(text)

@@ -22,7 +22,15 @@ WRITTEN = [
     if Path(eosin.papers.__file__).with_name(f"{name.lower()}.toml").is_file()
 ]
 #: Sections whose keys are hyperparameters; `model.name` is the experiment itself.
-SECTIONS = ("data.split.", "stain.", "augment.", "model.", "transfer.source", "transfer.freeze", "train.")
+SECTIONS = (
+    "data.split.",
+    "stain.",
+    "augment.",
+    "model.",
+    "transfer.source",
+    "transfer.freeze",
+    "train.",
+)
 NO_SETTING = ("model.name",)
 #: How long and where a training runs, not what it is.
 MACHINE = ("train.device", "train.threads", "train.loggers", "train.checkpoint_minutes")
