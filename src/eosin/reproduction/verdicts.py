@@ -97,13 +97,13 @@ def compare_with_printed(
     if recomputed is not None and cell.printed and not is_consistent(cell, recomputed):
         return Verdict(CONTRADICTED, cell.note)
     if not cell.experiment:
-        return Verdict(EXACTLY if recomputed is not None else NOT_DESCRIBED, cell.note)
+        return Verdict(EXACTLY if recomputed is not None else "", cell.note)
     if failure:
         return Verdict(NOT_POSSIBLE, failure)
     if ours is None or ours.value is None:
         return Verdict(NOT_POSSIBLE, (ours.reason if ours else None) or "nothing was measured")
     if cell.value is None:
-        return Verdict(NOT_DESCRIBED, "the paper prints no number")
+        return Verdict("", "the paper prints no number")
     return _compare(cell, ours, dict(differs or {}), unclear=unclear)
 
 
