@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.versioned import (
+    Count,
     DictOf,
     Document,
+    Flag,
     ListOf,
     Name,
     Number,
@@ -47,16 +50,32 @@ class ReproducedRun(Document):
     Attributes:
         experiment: Name of the paper's experiment.
         protocol: ``as-published`` or ``strict``.
+        recipe: Shipped recipe; empty for a mean of others.
         folder: Run folder, relative to the reproduction; empty if there is none.
         failure: Why there is none.
         differs: What differs from the paper's experiment, by kind, with a sentence.
+        n_images: Evaluated images.
+        n_patients: Their patients; null if unknown.
+        epochs: Epochs trained; of folds, the mean.
+        input_px: Height and width of the network's input.
+        seconds: Time of the training.
+        seed: Seed.
+        git: Commit of Eosin.
     """
 
     experiment: Name
     protocol: Name
+    recipe: str = ""
     folder: str = ""
     failure: str = ""
     differs: DictOf[Text] = Field(default_factory=dict)
+    n_images: Count | None = None
+    n_patients: Count | None = None
+    epochs: Number | None = None
+    input_px: Count | None = None
+    seconds: Number | None = None
+    seed: Count | None = None
+    git: str | None = None
 
 
 class ReproducedValue(Document):
@@ -83,19 +102,38 @@ class ReproducedValue(Document):
     reason: str = ""
 
 
+class ReproducedDemand(Document):
+    """A requirement of the paper, and whether ours meets it; empty where nothing was measured."""
+
+    name: str
+    place: str
+    as_published: str = ""
+    strict: str = ""
+
+
+class ReproducedFigure(Document):
+    """A figure of an item: its file in ``figures/``, text alternative and caption."""
+
+    item: Name
+    file: Name
+    alt: str
+    caption: str
+
+
 class Reproduction(VersionedDocument):
-    """Schema of ``reproduction.json``.
+    """Schema of ``reproduction.json``; all but the first three are empty until all is trained.
 
     Attributes:
         paper: ``P1`` to ``P5``.
         size: ``full``, ``reduced`` or ``quick``.
-        items: Tables and figures that were asked for; empty for all.
-        runs: The runs; empty until all are finished.
-        values: The values; empty until all runs are finished.
+        items: Tables and figures that were asked for.
     """
 
     paper: Name
-    size: Name
+    size: Literal["full", "reduced", "quick"]
     items: ListOf[Name] = Field(default_factory=list)
+    simulated: Flag = False
     runs: ListOf[ReproducedRun] = Field(default_factory=list)
     values: ListOf[ReproducedValue] = Field(default_factory=list)
+    demands: ListOf[ReproducedDemand] = Field(default_factory=list)
+    figures: ListOf[ReproducedFigure] = Field(default_factory=list)

@@ -247,7 +247,7 @@ def reproduce(
     result = command.reproduce(
         paper, data=data or (), quick=quick, reduced=reduced, only=only or (), output=output
     )
-    echo(terminal_lines(result.values, result.outcomes, result.size))
+    echo(terminal_lines(result.reproduction))
     echo(f"report {result.page}")
     if result.failures:
         raise typer.Exit(1)

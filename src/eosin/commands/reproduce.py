@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.reproduction import ReproducedValue, Reproduction, ReproductionFolder
+from eosin.artifacts.reproduction import ReproducedFigure, Reproduction, ReproductionFolder
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.ensemble import ensemble
 from eosin.commands.train import plan as plan_training
@@ -32,9 +32,10 @@ from eosin.experiment.prepare import resolve_recipe
 from eosin.experiment.resume import check_same_recipe
 from eosin.papers import Item, Paper, read_paper
 from eosin.reporting.rendering import write_figures, write_page
+from eosin.reproduction.drawings import draw
 from eosin.reproduction.jobs import Job, Size, make_jobs
 from eosin.reproduction.page import reproduction_page
-from eosin.reproduction.values import Outcome, evaluate_items
+from eosin.reproduction.values import Outcome, check_demand, evaluate_items
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,20 +46,17 @@ class ReproductionResult:
 
     Attributes:
         page: The page.
-        values: Every printed value beside ours.
-        outcomes: What became of each training.
-        size: How much was trained.
+        reproduction: Every printed value beside ours, and what was trained.
     """
 
     page: Path
-    values: list[ReproducedValue]
-    outcomes: dict[tuple[str, str], Outcome]
-    size: Size
+    reproduction: Reproduction
 
     @property
     def failures(self) -> dict[str, str]:
         """The trainings that failed, with the reason."""
-        return {o.job.label: o.failure for o in self.outcomes.values() if o.failure}
+        runs = self.reproduction.runs
+        return {f"{one.experiment}, {one.protocol}": one.failure for one in runs if one.failure}
 
 
 def reproduce(
@@ -99,15 +97,34 @@ def reproduce(
         _LOG.info(f"--- {number} of {len(jobs)}: {job.label}")
         with _resumable(folder):
             outcomes[(job.experiment.name, job.protocol)] = _run(job, folder)
-    values = evaluate_items(described, items, outcomes, size)
-    document = read_document(folder.document, Reproduction).model_copy(
-        update={"runs": [one.describe() for one in outcomes.values()], "values": values}
-    )
-    page = reproduction_page(described, items, outcomes, values, size)
+    found = _describe(described, items, outcomes, size)
+    drawn = {item.id: draw(item, outcomes) for item in items}
+    figures = [
+        ReproducedFigure(item=item, file=one.name, alt=one.alt, caption=one.caption)
+        for item, (shown, _) in drawn.items()
+        for one in shown
+    ]
+    page = reproduction_page(described, found, drawn)
     write_figures(folder.figures, page.sections)
     write_page(folder.page, page)
-    write_document(folder.document, document)
-    return ReproductionResult(folder.page, values, outcomes, size)
+    write_document(folder.document, found.model_copy(update={"figures": figures}))
+    return ReproductionResult(folder.page, found)
+
+
+def _describe(
+    paper: Paper, items: Sequence[Item], outcomes: Mapping[tuple[str, str], Outcome], size: Size
+) -> Reproduction:
+    """Return the document of a finished reproduction, without its figures."""
+    runs = [outcome.run for outcome in outcomes.values() if outcome.run is not None]
+    return Reproduction(
+        paper=paper.id,
+        size=size,
+        items=[item.id for item in items],
+        simulated=any(run.simulated for run in runs),
+        runs=[outcome.describe() for outcome in outcomes.values()],
+        values=evaluate_items(paper, items, outcomes, size),
+        demands=[check_demand(demand, outcomes) for demand in paper.demands],
+    )
 
 
 def plan(

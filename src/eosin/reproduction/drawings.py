@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from eosin.papers import Item
 from eosin.reporting.outline import Block, RenderedFigure
@@ -24,4 +25,8 @@ def draw(item: Item, outcomes: Outcomes) -> tuple[list[RenderedFigure], list[Blo
             more, other = DRAWINGS[name](item, runs)
             figures += more
             blocks += other
-    return figures, blocks
+    named = [
+        replace(figure, name=f"{item.id.replace('.', '-')}-{number}-{figure.name}")
+        for number, figure in enumerate(figures, start=1)
+    ]
+    return named, blocks

@@ -33,6 +33,7 @@ class Job:
         recipe: The recipe as it is trained; None for a mean of ``members``, or without data.
         differs: What differs from the paper's experiment, by kind, with a sentence.
         missing: Data sets of which none is at hand; the job cannot be run then.
+        images: Images of the paper's data set, if known.
     """
 
     experiment: Experiment
@@ -40,6 +41,7 @@ class Job:
     recipe: Recipe | None
     differs: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    images: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -107,7 +109,9 @@ def _make_job(
     name = f"{paper.id.lower()}-{experiment.name}-{protocol}"
     recipe = recipe.model_copy(update={"name": name})
     differs = experiment.differs | differences(full, recipe) | _stand_ins(paper, recipe)
-    return Job(experiment, protocol, recipe, differs)
+    published = next((one.images for one in paper.data if one.dataset == full.data.dataset), None)
+    images = published if experiment.images is None else experiment.images
+    return Job(experiment, protocol, recipe, differs, images=images)
 
 
 def _overrides(experiment: Experiment, protocol: str) -> tuple[str, ...]:

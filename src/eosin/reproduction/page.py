@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
-from eosin.artifacts.layout import AS_PUBLISHED, STRICT
+from eosin.artifacts.layout import AS_PUBLISHED
 from eosin.artifacts.metrics import Metric
-from eosin.artifacts.reproduction import ReproducedValue
+from eosin.artifacts.reproduction import ReproducedRun, ReproducedValue, Reproduction
 from eosin.core.text import duration, quantity
-from eosin.papers import Demand, Item, Paper
+from eosin.papers import Item, Paper
 from eosin.papers.schema import UNITS
 from eosin.reporting.formatting import amount, metric_text
 from eosin.reporting.outline import (
@@ -19,16 +18,13 @@ from eosin.reporting.outline import (
     Facts,
     Figures,
     Page,
+    Points,
     RenderedFigure,
     Section,
     Table,
     Text,
     make_table,
 )
-from eosin.reproduction.drawings import draw
-from eosin.reproduction.jobs import Size
-from eosin.reproduction.quantities import kind_of, measure
-from eosin.reproduction.values import Outcome, Outcomes
 from eosin.reproduction.verdicts import EXACTLY, REPRODUCED, VERDICTS
 
 _COLUMNS = (
@@ -41,140 +37,121 @@ _SIZES = {
     "quick": "A quick form that only shows that everything runs: its figures have no meaning, and "
     "there are no verdicts.",
 }
+#: Figures and further blocks of each item, by its name.
+Drawn = Mapping[str, tuple[Sequence[RenderedFigure], Sequence[Block]]]
 
 
-def reproduction_page(
-    paper: Paper,
-    items: Sequence[Item],
-    outcomes: Outcomes,
-    values: Sequence[ReproducedValue],
-    size: Size,
-) -> Page:
-    """Return the page of a reproduction.
-
-    Args:
-        paper: The paper.
-        items: Tables and figures, in the paper's order.
-        outcomes: What became of each training.
-        values: The values of all items.
-        size: How much was trained.
-    """
+def reproduction_page(paper: Paper, found: Reproduction, drawn: Drawn) -> Page:
+    """Return the page of a reproduction; ``drawn`` are the figures of its items."""
+    items = [item for item in paper.items if item.id in found.items]
     return Page(
         kind=f"Eosin report · {paper.id} reproduced",
         name=f"{paper.id}: {paper.title}",
         tab=f"{paper.id} reproduced · Eosin report",
-        verdict=_summary(values, size),
+        verdict=summary(found),
         masthead=Section("", Text(f"{paper.reference}. {paper.summary}", look="about")),
-        simulated=any(o.run is not None and o.run.simulated for o in outcomes.values()),
+        simulated=found.simulated,
         sections=(
-            Section("How to read this page", *_legend(size), nav="Reading"),
-            Section("Experiments", *_experiments(outcomes)),
-            *(_item(item, values, outcomes) for item in items),
-            _demands(paper.demands, outcomes),
+            Section("How to read this page", *_legend(found), nav="Reading"),
+            Section("Experiments", *_experiments(paper, found.runs)),
+            *(_item(item, found.values, *drawn.get(item.id, ((), ()))) for item in items),
+            _demands(found),
             _settings(paper),
             _contradictions(paper),
-            Section(
-                "Named without a description",
-                "The paper names these parts and does not describe them, so that nobody can "
-                "implement them: " + "; ".join(paper.undescribed) + "."
-                if paper.undescribed
-                else None,
-                nav="Not described",
-            ),
+            _undescribed(paper),
         ),
         footer="Made by Eosin from the run folders alone.",
     )
 
 
-def _summary(values: Sequence[ReproducedValue], size: Size) -> str:
-    if size == "quick":
+def summary(found: Reproduction) -> str:
+    """Return the numbers of verdicts in a sentence."""
+    if found.size == "quick":
         return "Quick form: no verdicts."
-    counts = Counter(value.verdict for value in values)
+    counts = Counter(value.verdict for value in found.values)
     parts = [f"{counts[name]} {name}" for name in VERDICTS if counts[name]]
-    return f"Of {quantity(len(values), 'printed value')}: {', '.join(parts)}."
+    n_values = sum(counts[name] for name in VERDICTS)
+    return f"Of {quantity(n_values, 'printed value')}: {', '.join(parts)}."
 
 
-def _legend(size: Size) -> Iterable[str | Text]:
-    if _SIZES[size]:
-        yield Text(_SIZES[size], look="caution")
+def _legend(found: Reproduction) -> Iterable[str | Text]:
+    if _SIZES[found.size]:
+        yield Text(_SIZES[found.size], look="caution")
     yield (
-        "Each printed value stands beside the same figure recomputed from other numbers that the "
-        "paper prints, beside ours under the paper's own protocol, and beside ours under the "
-        "strict protocol, in which no patient is in both training and test. Brackets are 95 % "
-        "intervals, clustered by patient where patients are known."
+        "Each printed value is shown with the same figure recomputed from other numbers that the "
+        "paper prints, with ours under the paper's own protocol, and with ours under the strict "
+        "protocol, in which no patient is in both training and test. Brackets are 95 % intervals, "
+        "clustered by patient where patients are known."
     )
     yield (
-        f"“{REPRODUCED.capitalize()}” needs the paper's data, split, epochs and initial weights, a "
-        "printed value within our interval, and an interval of at most ±0.03. "
-        f"“{EXACTLY.capitalize()}” is said of counts and of figures that follow from the paper's "
+        f"“{REPRODUCED.capitalize()}” requires the paper's data, split, epochs and initial "
+        "weights, a printed value within our interval, and an interval of at most ±0.03. "
+        f"“{EXACTLY.capitalize()}” is used for counts and for figures that follow from the paper's "
         "own numbers. “Not comparable” lists what differs."
     )
 
 
-def _experiments(outcomes: Outcomes) -> Iterable[Block | None]:
+def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block | None]:
     yield make_table(
-        "What was trained.",
+        "Trained networks.",
         (
-            "Experiment",
-            "Protocol",
-            "Recipe",
-            "Evaluated images",
-            "Patients",
-            "Epochs",
-            "Time",
-            "Run",
+            "Experiment", "Protocol", "Recipe", "Evaluated images", "Patients", "Epochs",
+            "Input (px)", "Time", "Run",
         ),
-        [_experiment_row(outcome) for outcome in outcomes.values()],
-        texts=(0, 1, 2, 7),
-    )
+        [_run_row(paper, run) for run in runs],
+        texts=(0, 1, 2, 8),
+        look="many",
+    )  # fmt: skip
+    seeds = {run.seed for run in runs if run.seed is not None}
+    if seeds:
+        yield f"Seed: {', '.join(map(str, sorted(seeds)))}."
     differs = {
-        o.job.experiment.title: "; ".join(f"{k}: {text}" for k, text in o.differs.items())
-        for o in outcomes.values()
-        if o.job.protocol == AS_PUBLISHED and o.differs
+        paper.experiment(run.experiment).title: "; ".join(
+            f"{kind}: {text}" for kind, text in run.differs.items()
+        )
+        for run in runs
+        if run.protocol == AS_PUBLISHED and run.differs
     }
     yield Section("What differs from the paper's experiments", Facts(list(differs.items())))
 
 
-def _experiment_row(outcome: Outcome) -> tuple[str | int | Cell | None, ...]:
-    job, run = outcome.job, outcome.run
-    first = (job.experiment.title, job.protocol.replace("-", " "))
-    recipe = job.experiment.recipe or f"mean of {', '.join(job.experiment.members)}"
-    if run is None:
-        return (*first, recipe, None, None, None, None, outcome.failure)
-    split, seconds = run.evaluated, measure(run, "seconds").value
-    epochs = measure(run, "epochs").value
+def _run_row(paper: Paper, run: ReproducedRun) -> tuple[str | int | Cell | None, ...]:
+    experiment = paper.experiment(run.experiment)
+    link = Cell("report", href=f"{run.folder}/report.html") if run.folder else run.failure
     return (
-        *first,
-        recipe,
-        split.n_images,
-        split.n_patients,
-        None if epochs is None else amount(epochs, 0),
-        None if seconds is None else duration(seconds),
-        Cell("report", href=f"{job.folder.as_posix()}/{run.folder.report.name}"),
+        experiment.title,
+        run.protocol.replace("-", " "),
+        run.recipe or f"mean of {', '.join(experiment.members)}",
+        run.n_images,
+        run.n_patients,
+        None if run.epochs is None else amount(run.epochs, 0),
+        run.input_px,
+        None if run.seconds is None else duration(run.seconds),
+        link,
     )
 
 
-def _item(item: Item, values: Sequence[ReproducedValue], outcomes: Outcomes) -> Section:
-    mine = [value for value in values if value.item == item.id]
-    figures, tables = draw(item, outcomes)
-    return Section(
-        f"{_name(item)}: {item.title}",
-        Text(item.note),
-        Text(f"{item.status.capitalize()}; printed in {item.place}.") if item.status else None,
-        _values_table(item, mine),
-        Figures(*(_renamed(item, number, one) for number, one in enumerate(figures))),
-        *tables,
-        nav=_name(item),
-    )
-
-
-def _name(item: Item) -> str:
+def item_name(item: Item) -> str:
+    """Return the name of a table or figure: ``Table 3.1``."""
     kind, _, number = item.id.partition("-")
-    return f"{kind.capitalize()} {number}".strip()
+    return f"{kind.capitalize()} {number.replace('-', ', ')}".strip()
 
 
-def _renamed(item: Item, number: int, figure: RenderedFigure) -> RenderedFigure:
-    return replace(figure, name=f"{item.id.replace('.', '-')}-{number}-{figure.name}")
+def _item(
+    item: Item,
+    values: Sequence[ReproducedValue],
+    figures: Sequence[RenderedFigure],
+    blocks: Sequence[Block],
+) -> Section:
+    return Section(
+        f"{item_name(item)}: {item.title}",
+        Text(item.note),
+        Text(f"{item.status.capitalize()}; {item.place}.") if item.status else None,
+        _values_table(item, [value for value in values if value.item == item.id]),
+        Figures(*figures),
+        *blocks,
+        nav=item_name(item),
+    )
 
 
 def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None:
@@ -182,9 +159,9 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
         (
             " · ".join(filter(None, (value.row, value.column))),
             value.printed or None,
-            _number(value.recomputed, value, cell.unit),
-            _text(value.as_published, value, cell.unit, cell.quantity),
-            _text(value.strict, value, cell.unit, cell.quantity),
+            _number(value.recomputed, value.printed, cell.unit),
+            _measured(value.as_published, value.printed, cell.unit),
+            _measured(value.strict, value.printed, cell.unit),
             ": ".join(filter(None, (value.verdict, value.reason))),
         )
         for cell, value in zip(item.cells, values, strict=True)
@@ -192,19 +169,19 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
     return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5))
 
 
-def _number(value: float | None, shown: ReproducedValue, unit: str) -> str | None:
+def _number(value: float | None, printed: str, unit: str) -> str | None:
     """Return a number in the unit of the printed value, with as many decimals."""
     if value is None:
         return None
-    decimals = len(shown.printed.partition(" ")[0].partition(".")[2])
+    decimals = len(printed.partition(" ")[0].partition(".")[2])
     return f"{value / UNITS[unit]:,.{max(decimals, unit == '%')}f} {unit}".strip()
 
 
-def _text(metric: Metric | None, shown: ReproducedValue, unit: str, quantity: str) -> str | None:
+def _measured(metric: Metric | None, printed: str, unit: str) -> str | None:
     if metric is None or metric.value is None:
         return None
-    text = _number(metric.value, shown, unit)
-    if metric.low is None or metric.high is None or kind_of(quantity) == "history":
+    text = _number(metric.value, printed, unit)
+    if metric.low is None or metric.high is None:
         return text
     if unit != "%":
         return metric_text(metric)
@@ -212,10 +189,9 @@ def _text(metric: Metric | None, shown: ReproducedValue, unit: str, quantity: st
     return f"{text} ({low}–{high})"
 
 
-def _demands(demands: Sequence[Demand], outcomes: Outcomes) -> Section:
+def _demands(found: Reproduction) -> Section:
     rows = [
-        (d.name, d.place, *(_met(d, outcomes, protocol) for protocol in (AS_PUBLISHED, STRICT)))
-        for d in demands
+        (one.name, one.place, one.as_published or None, one.strict or None) for one in found.demands
     ]
     table = make_table(
         "What the paper demands of its model, met or not by ours.",
@@ -224,33 +200,6 @@ def _demands(demands: Sequence[Demand], outcomes: Outcomes) -> Section:
         texts=range(4),
     )
     return Section("Requirements of the paper", table, nav="Requirements")
-
-
-def _met(demand: Demand, outcomes: Outcomes, protocol: str) -> str | None:
-    """Return whether a requirement is met, with the measured value."""
-    values = [
-        _measured(outcomes, name, protocol, demand.quantity)
-        for name in (demand.experiment, *demand.against)
-    ]
-    if values[0] is None:
-        return None
-    mine, others = values[0], [value for value in values[1:] if value]
-    if demand.less_by is not None:
-        if not others:
-            return None
-        less = 1 - mine / min(others)
-        return f"{'met' if less >= demand.less_by else 'not met'}: {100 * less:.0f} % less"
-    is_met = (demand.above is None or mine > demand.above) and (
-        demand.below is None or mine < demand.below
-    )
-    return f"{'met' if is_met else 'not met'}: {mine:,.4g}"
-
-
-def _measured(outcomes: Outcomes, name: str, protocol: str, quantity: str) -> float | None:
-    outcome = outcomes.get((name, protocol))
-    if outcome is None or outcome.run is None:
-        return None
-    return measure(outcome.run, quantity).value
 
 
 def _settings(paper: Paper) -> Section:
@@ -286,14 +235,17 @@ def _contradictions(paper: Paper) -> Section:
     return Section("Contradictions within the paper", table, nav="Contradictions")
 
 
-def terminal_lines(
-    values: Sequence[ReproducedValue], outcomes: Mapping[tuple[str, str], Outcome], size: Size
-) -> list[str]:
+def _undescribed(paper: Paper) -> Section:
+    return Section(
+        "Not described",
+        Points([Cell(text) for text in paper.undescribed]),
+    )
+
+
+def terminal_lines(found: Reproduction) -> list[str]:
     """Return the result for the terminal: the summary, and what could not be trained."""
-    lines = [_summary(values, size)]
-    lines += [
-        f"not trained  {outcome.job.label}: {outcome.failure}"
-        for outcome in outcomes.values()
-        if outcome.failure
+    failed = [run for run in found.runs if run.failure]
+    return [
+        summary(found),
+        *(f"not trained  {run.experiment}, {run.protocol}: {run.failure}" for run in failed),
     ]
-    return lines

@@ -16,8 +16,9 @@ name                            what it is
 ``seconds``                     time of the training; ``seconds_to_best`` up to the best evaluation
 ``latency``                     seconds of one prediction on one thread
 ``file_bytes``                  size of the exported weights
-``params``                      learnable weights; also ``trainable``, ``frozen``, ``macs``
+``params``                      learnable weights; also ``trainable`` and ``frozen`` ones
 ``params:stored``               learnable weights and running statistics, as Keras counts
+``macs``, ``flops``             multiply-accumulates of one image, and twice as many operations
 ``layer:features.0``            learnable weights of one layer; ``layer:features.0:stored``
 ``recipe:train.lr``             a number of the recipe as published
 ``images``                      images of the data set; ``images:benign``, ``images:benign:200``
@@ -42,7 +43,10 @@ from eosin.recipe import Recipe
 from eosin.runs.finished import FinishedRun
 
 #: Counts that must be equal to be right: no interval, no luck.
-EXACT = {"params", "trainable", "frozen", "macs", "layer", "recipe", "images", "batches"}
+EXACT = {
+    *("params", "trainable", "frozen", "macs", "flops", "layer", "recipe"),
+    *("images", "batches"),
+}
 #: What depends on the machine.
 TIMED = {"seconds", "seconds_to_best", "latency"}
 _SIZES = {"train_images": "train", "val_images": "val", "test_images": "test"}
@@ -58,7 +62,7 @@ def kind_of(quantity: str) -> str:
 
 def is_of_network(quantity: str) -> bool:
     """Return True if a quantity is of the network or the recipe, which needs no training."""
-    return kind_of(quantity) in {"params", "trainable", "frozen", "macs", "layer", "recipe"}
+    return kind_of(quantity) in EXACT - {"images", "batches"}
 
 
 def is_known(quantity: str, metrics: set[str]) -> bool:
@@ -245,7 +249,7 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     }
     return {
         "params": params, "trainable": trainable, "frozen": params - trainable, "macs": macs,
-        "params:stored": params + sum(kept.values()),
+        "flops": 2 * macs, "params:stored": params + sum(kept.values()),
         **learnt,
         **{f"{name}:stored": learnt[name] + kept[name] for name in learnt},
         **_numbers("recipe", recipe.model_dump()),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
-from eosin.artifacts.reproduction import ReproducedRun, ReproducedValue
-from eosin.papers import Cell, Item, Paper
+from eosin.artifacts.reproduction import ReproducedDemand, ReproducedRun, ReproducedValue
+from eosin.papers import Cell, Demand, Item, Paper
 from eosin.reproduction.jobs import Job, Size, full_recipe
 from eosin.reproduction.quantities import is_of_network, measure, network_facts
 from eosin.reproduction.verdicts import Verdict, compare_with_printed, recompute
@@ -38,7 +38,7 @@ class Outcome:
     @cached_property
     def differs(self) -> dict[str, str]:
         """What differs from the paper's experiment, the number of images included."""
-        found, wanted = dict(self.job.differs), self.job.experiment.images
+        found, wanted = dict(self.job.differs), self.job.images
         if wanted is None or self.run is None:
             return found
         images = measure(self.run, "images").value
@@ -49,12 +49,28 @@ class Outcome:
 
     def describe(self) -> ReproducedRun:
         """Return the entry of the document."""
-        return ReproducedRun(
-            experiment=self.job.experiment.name,
-            protocol=self.job.protocol,
-            folder="" if self.failure else self.job.folder.as_posix(),
+        job, run = self.job, self.run
+        entry = ReproducedRun(
+            experiment=job.experiment.name,
+            protocol=job.protocol,
+            recipe=job.experiment.recipe,
             failure=self.failure,
             differs=self.differs,
+        )
+        if run is None:
+            return entry
+        environment, split = run.environment, run.evaluated
+        return entry.model_copy(
+            update={
+                "folder": job.folder.as_posix(),
+                "n_images": split.n_images,
+                "n_patients": split.n_patients,
+                "epochs": measure(run, "epochs").value,
+                "input_px": run.model.preprocessing.input_px[0] if run.model else None,
+                "seconds": measure(run, "seconds").value,
+                "seed": environment.seed if environment else None,
+                "git": environment.git if environment else None,
+            }
         )
 
 
@@ -136,3 +152,32 @@ def _verdict(
         unclear=is_unclear,
         failure=outcome.failure if outcome else "",
     )
+
+
+def check_demand(demand: Demand, outcomes: Outcomes) -> ReproducedDemand:
+    """Return whether a requirement of the paper is met under both protocols."""
+    return ReproducedDemand(
+        name=demand.name,
+        place=demand.place,
+        as_published=_met(demand, outcomes, AS_PUBLISHED),
+        strict=_met(demand, outcomes, STRICT),
+    )
+
+
+def _met(demand: Demand, outcomes: Outcomes, protocol: str) -> str:
+    mine, *others = (
+        _measure(outcomes.get((name, protocol)), demand.quantity)
+        for name in (demand.experiment, *demand.against)
+    )
+    if mine is None or mine.value is None:
+        return ""
+    if demand.less_by is None:
+        is_met = (demand.above is None or mine.value > demand.above) and (
+            demand.below is None or mine.value < demand.below
+        )
+        return f"{'met' if is_met else 'not met'}: {mine.value:,.4g}"
+    known = [other.value for other in others if other is not None and other.value]
+    if not known:
+        return ""
+    less = 1 - mine.value / min(known)
+    return f"{'met' if less >= demand.less_by else 'not met'}: {100 * less:.0f} % less"

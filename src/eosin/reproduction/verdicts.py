@@ -33,7 +33,7 @@ DECIDING = ("data", "split", "epochs", "weights", "size", "settings")
 
 @dataclass(frozen=True)
 class Verdict:
-    """Verdict, with its reason where it has one."""
+    """Verdict, with its reason where it has one; empty where there is nothing to compare."""
 
     verdict: str
     reason: str = ""
@@ -103,7 +103,7 @@ def compare_with_printed(
     if ours is None or ours.value is None:
         return Verdict(NOT_POSSIBLE, (ours.reason if ours else None) or "nothing was measured")
     if cell.value is None:
-        return Verdict("", "the paper prints no number")
+        return Verdict("", cell.note)
     return _compare(cell, ours, dict(differs or {}), unclear=unclear)
 
 
