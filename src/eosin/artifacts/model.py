@@ -26,6 +26,7 @@ from eosin.artifacts.versioned import (
     TupleOf,
     VersionedDocument,
 )
+from eosin.core.types import ResizeRule
 
 _RGB = ["B", "G", "R"]
 #: Larger values would overflow single precision.
@@ -54,17 +55,18 @@ _IntendedUse = Annotated[Text, Field(max_length=2000), AfterValidator(_check_use
 class Window(Document):
     """Scaling of fluorescence counts to 8-bit values.
 
-    Counts from ``low`` to ``high`` are spread over 0–255; others are clipped. Both are percentiles
-    of the pixels of training images alone.
+    Counts from ``low`` to ``high`` are spread over 0–255; others are clipped.
 
     Attributes:
         low: Count that becomes 0, a number a channel.
         high: Count that becomes 255, a number a channel; not below ``low``.
+        percentiles: Of the pixels of training images alone, which ``low`` and ``high`` are; null
+            where they are the range of the files' type.
     """
 
     low: TupleOf[Number]
     high: TupleOf[Number]
-    percentiles: tuple[_Percent, _Percent]
+    percentiles: tuple[_Percent, _Percent] | None
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -72,7 +74,7 @@ class Window(Document):
             raise ValueError("low and high should have a number a channel each")
         if any(high < low for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError(f"high should not be below low, got {self.high} and {self.low}")
-        if not self.percentiles[0] < self.percentiles[1]:
+        if self.percentiles and not self.percentiles[0] < self.percentiles[1]:
             raise ValueError(f"percentiles should ascend, got {self.percentiles}")
         return self
 
@@ -120,9 +122,12 @@ class Preprocessing(Document):
         planes: For fluorescence; null for brightfield.
         magnifications: Of a magnification stack, in order; the channels of its images are
             concatenated, a missing image is black. Empty for single images.
-        resize: ``stretch`` ignores the aspect ratio; ``none`` accepts no other size.
+        resize: ``stretch`` ignores the aspect ratio; ``centre_crop`` crops the edges to the
+            input's aspect ratio first; ``none`` accepts no other size.
         stain: Stain reference for brightfield images, fitted on the training subset; null without
             normalisation.
+        training_stain: Stain reference that only the training images were normalised to; null if
+            they were read as any other image.
         scale: Factor on the 8-bit values.
         mean: Subtracted after scaling, a number a channel.
         std: Divisor after that, a number a channel.
@@ -132,9 +137,10 @@ class Preprocessing(Document):
     channels: Annotated[TupleOf[Name], Field(min_length=1)]
     planes: Planes | None = None
     magnifications: TupleOf[Name] = ()
-    resize: Literal["stretch", "none"] = "stretch"
+    resize: ResizeRule = "stretch"
     interpolation: Literal["bilinear"] = "bilinear"
     stain: StainReference | None = None
+    training_stain: StainReference | None = None
     scale: Number
     mean: TupleOf[Number]
     std: TupleOf[Positive]
@@ -143,7 +149,7 @@ class Preprocessing(Document):
     def _check_channels(self) -> Self:
         if self.planes is None:
             self._check_colours()
-        elif self.stain is not None or self.magnifications:
+        elif self.stain or self.training_stain or self.magnifications:
             raise ValueError("fluorescence has neither stain nor magnifications")
         elif len(self.planes.chosen) != len(self.channels):
             raise ValueError(f"planes.chosen should have a place for each of {self.channels}")
@@ -158,6 +164,12 @@ class Preprocessing(Document):
         if len(self.channels) != 3 * n_images or colours != [_RGB] * n_images:
             each = " for each of its magnifications" if self.magnifications else ""
             raise ValueError(f"channels of brightfield should be R, G and B{each}")
+
+    @model_validator(mode="after")
+    def _check_stains(self) -> Self:
+        if self.stain is not None and self.training_stain is not None:
+            raise ValueError("training_stain should be null where stain is not")
+        return self
 
     @model_validator(mode="after")
     def _check_normalisation(self) -> Self:
@@ -187,7 +199,7 @@ class Embedding(Preprocessing):
     """
 
     input_px: tuple[Side, Side] = (1, 1)
-    resize: Literal["stretch", "none"] = "none"
+    resize: ResizeRule = "none"
     scale: Number = 1.0
     mean: TupleOf[Number] = (0.0,)
     std: TupleOf[Positive] = (1.0,)
@@ -196,7 +208,8 @@ class Embedding(Preprocessing):
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
-        if self.input_px != (1, 1) or self.planes or self.stain or self.magnifications:
+        of_images = (self.planes, self.stain, self.training_stain, self.magnifications)
+        if self.input_px != (1, 1) or any(of_images):
             raise ValueError("features should have input_px 1 × 1 and nothing of images")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels should have different names")

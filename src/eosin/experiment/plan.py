@@ -208,6 +208,8 @@ def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings
     once = manifest + _INPUT_BYTES * len(samples) + len(split.model_dump_json(indent=2))
     if trainings == 1:
         return once + evaluated
-    # Every fold has its own; each image is in one out-of-fold test part per repeat.
-    pooled = row * len(samples) * recipe.data.split.repeats
+    # Every fold has its own; each image is in one out-of-fold test part per repeat, or in the test
+    # part beside the folds, which each network and their mean predict.
+    beside = split.parts["test"].n_images if "test" in split.parts else 0
+    pooled = row * (len(samples) * recipe.data.split.repeats + beside * (trainings + 1))
     return once + trainings * (manifest + evaluated) + pooled

@@ -24,10 +24,10 @@ _STILL = (
 )
 #: Keys that concern images: refused unless at their defaults.
 _OF_IMAGES = {
-    "model": ("input_px", "preprocessing"),
-    "data": ("fuse", "channels", "channel_names"),
+    "model": ("input_px", "resize", "preprocessing"),
+    "data": ("fuse", "channels", "channel_names", "window"),
     "augment": ("test_time",),
-    "stain": ("method", "reference", "unit"),
+    "stain": ("method", "reference", "unit", "apply_to"),
     "transfer": ("source", "freeze", "unfreeze_every", "layer_decay", "stage"),
 }
 

@@ -165,7 +165,7 @@ class TorchLearner:
             nn.utils.clip_grad_norm_(weights, self._section.clip_gradient)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return *_arrays(logits, targets), loss.item()
+        return *_arrays(logits, targets), penalised.item()
 
     def _scale(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         if self._inputs.is_embedded:
