@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from matplotlib.axes import Axes
+
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
-from eosin.papers import Item
-from eosin.reporting.outline import Block, Figures, RenderedFigure, Section
+from eosin.papers import Cell, Item
+from eosin.reporting.outline import Block, RenderedFigure, Section
 from eosin.reporting.sections import data
 from eosin.reporting.style import COLOURS, INK, MARKERS, MUTED, drawing, render_figure
 from eosin.reporting.thumbnails import tiles
@@ -17,6 +19,8 @@ from eosin.reproduction.quantities import measure
 from eosin.reproduction.values import Outcome, Outcomes
 from eosin.runs.finished import FinishedRun
 
+#: Names of drawings that need a comparison of several runs.
+JOINT = {"curves_overlaid", "confusion", "roc", "curves", "range_test", "costs"}
 _PROTOCOLS = {AS_PUBLISHED: "As published", STRICT: "Strict"}
 
 
@@ -53,7 +57,11 @@ def draw(
     figures: list[RenderedFigure] = []
     blocks: list[Block] = []
     for name in item.draw:
-        for block in DRAWINGS[name](Drawing(item, finished, comparisons)) if finished else ():
+        for block in (
+            DRAWINGS[name](Drawing(item, finished, comparisons))
+            if finished and name in DRAWINGS
+            else ()
+        ):
             if isinstance(block, RenderedFigure):
                 figures.append(block)
             else:
