@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -132,7 +133,7 @@ def _plot_ours(
         y = place + 0.18 * (2 * order - 1)
         if metric.low is not None and metric.high is not None:
             axes.plot((100 * metric.low, 100 * metric.high), (y, y), color=COLOURS[order])
-        look = {"color": COLOURS[order], "marker": MARKERS[order], "linestyle": ""}
+        look: Any = {"color": COLOURS[order], "marker": MARKERS[order], "linestyle": ""}
         axes.plot(100 * metric.value, y, label=label, **look)
         label = None
 

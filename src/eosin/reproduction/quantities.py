@@ -34,11 +34,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, SplitMetrics
-from eosin.exporting.costs import training_seconds
+from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
 from eosin.runs.finished import FinishedRun
 
@@ -177,7 +179,20 @@ def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
         return _value(weights.stat().st_size if weights.exists() else None)
     if name == "seconds":
         return _value(training_seconds(run))
+    if name == "latency":
+        return _value(_latency(run.root), "the model cannot be timed")
     return _value(_of_history(run, name))
+
+
+@cache
+def _latency(root: Path) -> float | None:
+    """Measure the latency of a run's network; of folds, of one of them."""
+    run = FinishedRun(root)
+    folder = find_models(run).judged
+    if folder is None:
+        return None
+    found = measure_latencies({root: folder}, run.samples)
+    return found[root].median if root in found else None
 
 
 def _count_images(run: FinishedRun, label: str = "", magnification: str = "") -> int | None:
