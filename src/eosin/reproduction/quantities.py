@@ -17,8 +17,10 @@ name                            what it is
 ``latency``                     seconds of one prediction on one thread
 ``file_bytes``                  size of the exported weights
 ``params``                      learnable weights; also ``trainable`` and ``frozen`` ones
+``params:stored``               learnable weights and running statistics, as Keras counts
 ``macs``, ``flops``             multiply-accumulates of one image, and twice as many operations
-``layer:conv1``                 learnable weights of one layer of the network's layer table
+``layer:features.0``            learnable weights of one layer; ``layer:features.0:stored``
+``recipe:train.lr``             a number of the recipe as published
 ``images``                      images of the data set; ``images:benign``, ``images:benign:200``
 ``train_images``                images of the training part; also ``val_images``, ``test_images``
 ``batches``                     batches of an epoch
@@ -31,7 +33,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eosin.artifacts.layout import ModelFolder
@@ -41,7 +43,10 @@ from eosin.recipe import Recipe
 from eosin.runs.finished import FinishedRun
 
 #: Counts that must be equal to be right: no interval, no luck.
-EXACT = {"params", "trainable", "frozen", "macs", "flops", "layer", "images", "batches"}
+EXACT = {
+    *("params", "trainable", "frozen", "macs", "flops", "layer", "recipe"),
+    *("images", "batches"),
+}
 #: What depends on the machine.
 TIMED = {"seconds", "seconds_to_best", "latency"}
 _SIZES = {"train_images": "train", "val_images": "val", "test_images": "test"}
@@ -56,8 +61,8 @@ def kind_of(quantity: str) -> str:
 
 
 def is_of_network(quantity: str) -> bool:
-    """Return True if a quantity is a count of the network, which needs no training."""
-    return kind_of(quantity) in {"params", "trainable", "frozen", "macs", "flops", "layer"}
+    """Return True if a quantity is of the network or the recipe, which needs no training."""
+    return kind_of(quantity) in EXACT - {"images", "batches"}
 
 
 def is_known(quantity: str, metrics: set[str]) -> bool:
@@ -215,7 +220,8 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     """Return the counts of a recipe's network as the paper has it, without any training.
 
     Returns:
-        ``params``, ``trainable``, ``frozen``, ``macs``, and ``layer:NAME`` for each layer.
+        ``params``, ``trainable``, ``frozen``, ``macs``, ``layer:NAME`` for each layer, with
+        ``:stored`` those that include running statistics, and ``recipe:KEY`` for each number.
     """
     import torch
 
@@ -235,12 +241,30 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
         macs = count_macs(network, side)
     trainable = freeze(network, find_cut(network, spec.stages, recipe.transfer.freeze))
     params = count_params(network)
-    layers = {
-        f"layer:{path}": float(sum(w.numel() for w in module.parameters(recurse=False)))
-        for path, module in network.named_modules()
-        if path and not list(module.children())
+    layers = {path: module for path, module in network.named_modules() if path}
+    learnt = {f"layer:{path}": _count(layers[path].parameters(recurse=False)) for path in layers}
+    kept = {
+        f"layer:{path}": _count(w for w in layers[path].buffers(recurse=False) if w.ndim)
+        for path in layers
     }
     return {
         "params": params, "trainable": trainable, "frozen": params - trainable, "macs": macs,
-        "flops": 2 * macs, **layers,
+        "flops": 2 * macs, "params:stored": params + sum(kept.values()),
+        **learnt,
+        **{f"{name}:stored": learnt[name] + kept[name] for name in learnt},
+        **_numbers("recipe", recipe.model_dump()),
     }  # fmt: skip
+
+
+def _count(weights: Iterable[Any]) -> float:
+    return float(sum(one.numel() for one in weights))
+
+
+def _numbers(key: str, value: Any) -> dict[str, float]:
+    """Return the numbers of a tree by their keys: ``recipe:train.lr``."""
+    if isinstance(value, Mapping):
+        mark = "." if ":" in key else ":"
+        inner = [_numbers(f"{key}{mark}{name}", value[name]) for name in value]
+        return {name: number for found in inner for name, number in found.items()}
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {key: float(value)} if is_number else {}

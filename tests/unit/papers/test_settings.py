@@ -1,28 +1,29 @@
 """The settings table of each paper against the shipped recipes, in both directions.
 
-A recipe is compared as the paper has it: the shipped file with what the experiment sets, and what
-it sets as published. Where an experiment itself sets a key, it differs from its table on purpose.
+A recipe is compared as the paper has it, with what its experiment sets as published. Keys that an
+experiment sets under both protocols are its own: what is compared, not a setting.
 """
-
-from pathlib import Path
 
 import pytest
 
-import eosin.papers
 from eosin.papers import read_paper
 from eosin.papers.schema import PAPERS
-from eosin.recipe import read_recipe, recipe_from_dict
+from eosin.recipe import recipe_from_dict
 from eosin.recipe.data import SplitSection
 from eosin.recipe.overrides import load_toml, override
+from eosin.recipe.shipped import find_recipe
+from eosin.reproduction.jobs import full_recipe
 
-RECIPES = Path(__file__).resolve().parents[3] / "recipes"
-WRITTEN = [
-    name
-    for name in PAPERS
-    if Path(eosin.papers.__file__).with_name(f"{name.lower()}.toml").is_file()
-]
 #: Sections whose keys are hyperparameters; `model.name` is the experiment itself.
-SECTIONS = ("data.split.", "stain.", "augment.", "model.", "transfer.source", "transfer.freeze", "train.")
+SECTIONS = (
+    "data.split.",
+    "stain.",
+    "augment.",
+    "model.",
+    "transfer.source",
+    "transfer.freeze",
+    "train.",
+)
 NO_SETTING = ("model.name",)
 #: How long and where a training runs, not what it is.
 MACHINE = ("train.device", "train.threads", "train.loggers", "train.checkpoint_minutes")
@@ -31,7 +32,7 @@ _LEAST = {"name": "a", "data": {"dataset": "phantom"}, "model": {"name": "light_
 DEFAULT = recipe_from_dict(_LEAST).model_dump()
 DEFAULT["data"]["split"] = {name: one.default for name, one in SplitSection.model_fields.items()}
 
-each = pytest.mark.parametrize("name", WRITTEN)
+each = pytest.mark.parametrize("name", PAPERS)
 
 
 def flat(value, key=""):
@@ -53,20 +54,19 @@ def trained(paper):
     return [one for one in paper.experiments if one.recipe]
 
 
-def published(experiment):
-    path = RECIPES / f"{experiment.recipe}.toml"
-    return read_recipe(path, (*experiment.set, *experiment.as_published))
-
-
 def keys_away_from_default(experiment):
     """Keys of hyperparameters that a recipe gives a value other than the schema's default."""
     default = flat(DEFAULT)
-    text = load_toml((RECIPES / f"{experiment.recipe}.toml").read_text(encoding="utf-8"))
+    text = load_toml(find_recipe(experiment.recipe).read_text(encoding="utf-8"))
     for found in (text, override(text, (*experiment.set, *experiment.as_published))):
         for key, value in flat(found).items():
             is_one = key.startswith(SECTIONS) and key not in (*NO_SETTING, *MACHINE)
-            if is_one and plain(value) != plain(default.get(key)):
+            if is_one and not is_own(experiment, key) and plain(value) != plain(default.get(key)):
                 yield key
+
+
+def is_own(experiment, key):
+    return any(text.startswith(f"{key}=") for text in experiment.set)
 
 
 def value_at(recipe, key):
@@ -90,11 +90,11 @@ def test_a_setting_with_a_key_is_what_the_recipes_hold(name):
             one
             for one in trained(paper)
             if (not setting.recipes or one.recipe in setting.recipes)
-            and not any(text.startswith(f"{setting.key}=") for text in one.set)
+            and not is_own(one, setting.key)
         ]
         assert compared, f"{setting.name}: no experiment has it"
         for experiment in compared:
-            ours = value_at(published(experiment), setting.key)
+            ours = value_at(full_recipe(experiment), setting.key)
             assert ours == plain(setting.value), f"{setting.name} in {experiment.name}"
 
 

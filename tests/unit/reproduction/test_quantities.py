@@ -96,4 +96,14 @@ def test_a_network_is_counted_without_a_training():
     recipe = full_recipe(read_paper("P3").experiments[0])
     facts = network_facts(recipe)
     assert facts["params"] == facts["trainable"] == 319_106
-    assert sum(value for name, value in facts.items() if name.startswith("layer:")) == 319_106
+    layers = {name: value for name, value in facts.items() if name.startswith("layer:")}
+    assert sum(n for name, n in layers.items() if not name.endswith(":stored")) == 319_106
+    # A running mean and a running variance for each of 16 + 32 + 64 channels.
+    assert facts["params:stored"] == 319_106 + 2 * 112
+    assert facts["layer:features.2:stored"] == 2 * facts["layer:features.2"] == 64
+
+
+def test_numbers_of_the_recipe_as_published():
+    facts = network_facts(full_recipe(read_paper("P3").experiments[0]))
+    assert facts["recipe:train.l2"] == 0.1
+    assert facts["recipe:train.evaluations_per_epoch"] == 20

@@ -37,6 +37,10 @@ def test_f1_a_ratio_and_a_sum_follow_from_printed_numbers():
     assert recompute(Recomputed(sum=(2432, 9248))) == 11680
 
 
+def test_a_text_that_nothing_measures_has_no_verdict():
+    assert verdict(cell("ReLU", unit="", experiment="", quantity=""), None) == ""
+
+
 def test_two_forms_at_once_are_refused():
     with pytest.raises(ValueError, match="needed"):
         Recomputed(ratio=(1, 2), sum=(1,))
