@@ -38,7 +38,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.layout import TEST_BY_FOLD, ModelFolder
 from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, SplitMetrics
 from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
@@ -88,7 +88,9 @@ def measure(run: FinishedRun, quantity: str) -> Metric:
         return _history(run, quantity)
     if name in _PLAIN - {"confusion"}:
         return _plain(run, name, arguments)
-    split = run.metrics.get("val") if "val" in scopes else run.evaluated
+    # Of folds with a test part, papers print the mean over the networks, not their mean's.
+    printed = run.metrics.get(TEST_BY_FOLD, run.evaluated)
+    split = run.metrics.get("val") if "val" in scopes else printed
     if split is None:
         return _none("the run has no validation metrics")
     within = [scope.partition(":") for scope in scopes if scope != "val"]
