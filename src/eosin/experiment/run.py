@@ -8,7 +8,7 @@ from typing import Any
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import SplitMetrics
-from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
 from eosin.core.types import Samples
@@ -20,7 +20,7 @@ from eosin.evaluation import (
     tune_threshold,
 )
 from eosin.evaluation.drift import write_profile
-from eosin.experiment.backends import Origin
+from eosin.experiment.backends import InitialWeights, Origin
 from eosin.experiment.split import Division
 from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
 from eosin.experiment.thumbnails import write_thumbnails
@@ -53,10 +53,10 @@ def fit_split(
     with watch.stage("train"):
         inputs, device = fit_inputs(experiment, samples), experiment.device_settings.description
         _LOG.info(f"{label}training {experiment.spec.name} on {_count(inputs)}, {device}")
-        network, chain = experiment.backend.train(recipe, experiment.start, inputs, run)
+        network, initial = experiment.backend.train(recipe, experiment.start, inputs, run)
     _LOG.info(f"{label}exporting and evaluating")
     with watch.stage("export"):
-        origin = _origin(experiment, samples, chain)
+        origin = _origin(experiment, samples, initial)
         draft = experiment.backend.write(
             network, ModelFolder(run.model), origin, experiment.bank.of(val)
         )
@@ -139,7 +139,7 @@ def _positive(samples: Samples) -> int | None:
     return samples.class_names.index(str(samples.positive)) if binary else None
 
 
-def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]) -> Origin:
+def _origin(experiment: Experiment, samples: Samples, initial: InitialWeights) -> Origin:
     model, spec = experiment.recipe.model, experiment.spec
     preprocessing = experiment.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
@@ -150,7 +150,8 @@ def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]
         preprocessing=preprocessing,
         facts=experiment.prepared.facts,
         fingerprint=experiment.prepared.fingerprint,
-        chain=chain,
+        initial=initial,
+        frozen=experiment.recipe.transfer.freeze,
         test_time=experiment.recipe.augment.test_time,
     )
 

@@ -17,6 +17,8 @@ from eosin.recipe.section import PositiveInt, Section, Share
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 #: Prefix of the name of a head on precomputed features.
 EMBEDDING = "embedding"
+#: Source of initial weights that are a network's own, from its registry entry.
+IMAGENET = "imagenet"
 #: Default of the stain reference, in place of a file.
 TRAINING = "training"
 #: Pattern of a folder's name.
