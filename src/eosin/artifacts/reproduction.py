@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,10 @@ class ReproductionFolder:
     def figures(self) -> Path:
         """The page's figures as PNG."""
         return self.root / "figures"
+
+    def comparison(self, experiments: Iterable[str], protocol: str) -> Path:
+        """Return the folder of the comparison of several experiments' runs."""
+        return self.root / "comparisons" / f"{'-and-'.join(experiments)[:100]}-{protocol}"
 
 
 class ReproducedRun(Document):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import shlex
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.comparison import Comparison
+from eosin.artifacts.layout import STRICT, ComparisonFolder, RunFolder
 from eosin.artifacts.reproduction import ReproducedFigure, Reproduction, ReproductionFolder
 from eosin.artifacts.versioned import read_document, write_document
+from eosin.commands.compare import compare
 from eosin.commands.ensemble import ensemble
 from eosin.commands.train import plan as plan_training
 from eosin.commands.train import train
@@ -32,8 +35,8 @@ from eosin.experiment.prepare import resolve_recipe
 from eosin.experiment.resume import check_same_recipe
 from eosin.papers import Item, Paper, read_paper
 from eosin.reporting.rendering import write_figures, write_page
-from eosin.reproduction.drawings import draw
-from eosin.reproduction.jobs import Job, Size, make_jobs
+from eosin.reproduction.drawings import JOINT, draw
+from eosin.reproduction.jobs import PROTOCOLS, Job, Size, make_jobs
 from eosin.reproduction.page import reproduction_page
 from eosin.reproduction.values import Outcome, check_demand, evaluate_items
 
@@ -98,7 +101,7 @@ def reproduce(
         with _resumable(folder):
             outcomes[(job.experiment.name, job.protocol)] = _run(job, folder)
     found = _describe(described, items, outcomes, size)
-    drawn = {item.id: draw(item, outcomes) for item in items}
+    drawn = {item.id: draw(item, outcomes, _compare(item, outcomes, folder)) for item in items}
     figures = [
         ReproducedFigure(item=item, file=one.name, alt=one.alt, caption=one.caption)
         for item, (shown, _) in drawn.items()
@@ -123,8 +126,33 @@ def _describe(
         simulated=any(run.simulated for run in runs),
         runs=[outcome.describe() for outcome in outcomes.values()],
         values=evaluate_items(paper, items, outcomes, size),
-        demands=[check_demand(demand, outcomes) for demand in paper.demands],
+        demands=[
+            check_demand(demand, outcomes)
+            for demand in paper.demands
+            if (demand.experiment, STRICT) in outcomes
+        ],
     )
+
+
+def _compare(
+    item: Item, outcomes: Mapping[tuple[str, str], Outcome], folder: ReproductionFolder
+) -> dict[str, Comparison]:
+    """Compare the runs of an item that draws several together, under each protocol."""
+    if not JOINT & set(item.draw):
+        return {}
+    found = {}
+    for protocol in PROTOCOLS:
+        finished = [outcomes.get((name, protocol)) for name in item.needs()]
+        runs = [one.run for one in finished if one is not None and one.run is not None]
+        if len(runs) < 2:
+            continue
+        place = ComparisonFolder(folder.comparison(item.needs(), protocol))
+        newest = max(run.folder.metrics.stat().st_mtime_ns for run in runs)
+        if not place.page.exists() or place.page.stat().st_mtime_ns < newest:
+            shutil.rmtree(place.root, ignore_errors=True)
+            compare([run.root for run in runs], output=place.root)
+        found[protocol] = read_document(place.document, Comparison)
+    return found
 
 
 def plan(
@@ -191,8 +219,7 @@ def _list_jobs(
     paper: Paper, items: Sequence[Item], data: Iterable[Path | str], size: Size
 ) -> list[Job]:
     """Return the trainings that some items need; says what is missing, and what can be made."""
-    wanted = list(dict.fromkeys(name for item in items for name in item.needs()))
-    wanted += [d.experiment for d in paper.demands if d.experiment not in wanted]
+    wanted = [name for item in items for name in item.needs()]
     places = find_places(data, [name for one in paper.data for name in one.names])
     jobs = make_jobs(paper, wanted, places, size)
     missing = {name for job in jobs for name in job.missing}

@@ -1,32 +1,155 @@
-"""Drawings of a paper's figures, from the runs of a reproduction."""
+"""Drawings of a paper's tables and figures, from the runs of a reproduction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from eosin.papers import Item
-from eosin.reporting.outline import Block, RenderedFigure
+from matplotlib.axes import Axes
+
+from eosin.artifacts.comparison import Comparison
+from eosin.artifacts.layout import AS_PUBLISHED, STRICT
+from eosin.papers import Cell, Item
+from eosin.reporting.outline import Block, RenderedFigure, Section
+from eosin.reporting.sections import data
+from eosin.reporting.style import COLOURS, INK, MARKERS, MUTED, drawing, render_figure
+from eosin.reporting.thumbnails import tiles
+from eosin.reproduction.feature_maps import feature_map_figures
+from eosin.reproduction.quantities import measure
 from eosin.reproduction.values import Outcome, Outcomes
+from eosin.runs.finished import FinishedRun
 
-#: Function from an item and the runs of its experiments to figures and other blocks.
-Drawing = Callable[[Item, Sequence[Outcome]], tuple[list[RenderedFigure], list[Block]]]
+#: Names of drawings that need a comparison of several runs.
+JOINT = {"curves_overlaid", "confusion", "roc", "curves", "range_test", "costs"}
+_PROTOCOLS = {AS_PUBLISHED: "As published", STRICT: "Strict"}
 
-DRAWINGS: dict[str, Drawing] = {}
+
+@dataclass(frozen=True)
+class Drawing:
+    """What an item is drawn from.
+
+    Attributes:
+        item: The table or figure.
+        outcomes: The finished runs of its experiments.
+        comparisons: Of those runs, by protocol, where there are several.
+    """
+
+    item: Item
+    outcomes: Sequence[Outcome]
+    comparisons: Mapping[str, Comparison]
+
+    def titled(self) -> Iterable[tuple[str, FinishedRun]]:
+        """Yield each run with its title."""
+        for outcome in self.outcomes:
+            if outcome.run is not None:
+                yield outcome.job.label, outcome.run
 
 
-def draw(item: Item, outcomes: Outcomes) -> tuple[list[RenderedFigure], list[Block]]:
-    """Return the figures and tables that an item asks for."""
-    runs = [o for (name, _), o in outcomes.items() if name in item.experiments and not o.failure]
+def draw(
+    item: Item, outcomes: Outcomes, comparisons: Mapping[str, Comparison]
+) -> tuple[list[RenderedFigure], list[Block]]:
+    """Return the figures and further blocks that an item asks for."""
+    finished = [
+        outcome
+        for (name, _), outcome in outcomes.items()
+        if name in item.needs() and outcome.run is not None
+    ]
     figures: list[RenderedFigure] = []
     blocks: list[Block] = []
     for name in item.draw:
-        if name in DRAWINGS:
-            more, other = DRAWINGS[name](item, runs)
-            figures += more
-            blocks += other
+        for block in (
+            DRAWINGS[name](Drawing(item, finished, comparisons))
+            if finished and name in DRAWINGS
+            else ()
+        ):
+            if isinstance(block, RenderedFigure):
+                figures.append(block)
+            else:
+                blocks.append(block)
     named = [
         replace(figure, name=f"{item.id.replace('.', '-')}-{number}-{figure.name}")
         for number, figure in enumerate(figures, start=1)
     ]
     return named, blocks
+
+
+Drawn = Iterable[RenderedFigure | Block]
+
+
+def _thumbnails(role: str, title: str) -> Callable[[Drawing], Drawn]:
+    """Return a drawing of the thumbnails of one role, of one experiment as published."""
+
+    def draw_them(drawing_: Drawing) -> Drawn:
+        titled = list(drawing_.titled())
+        yield Section(title, tiles(titled[0][1], role))
+
+    return draw_them
+
+
+def _feature_maps(drawing_: Drawing) -> Drawn:
+    for _, run in drawing_.titled():
+        if figures := feature_map_figures(run):
+            return figures
+    return ()
+
+
+def _printed_bars(drawing_: Drawing) -> Drawn:
+    """Draw the printed values, and ours with their intervals where they were measured."""
+    cells = [cell for cell in drawing_.item.cells if cell.value is not None and cell.unit == "%"]
+    if not cells:
+        return
+    rows = {f"{cell.row} {cell.column}".strip(): cell for cell in cells}
+    with drawing(6.4, 0.42 * len(rows) + 1.2) as (figure, axes):
+        for place, cell in enumerate(rows.values()):
+            printed = 100 * (cell.value or 0.0)
+            label = "Printed" if place == 0 else None
+            axes.plot(printed, place, "|", color=INK, markersize=16, markeredgewidth=2, label=label)
+        for order, (protocol, title) in enumerate(_PROTOCOLS.items()):
+            _plot_ours(axes, drawing_, rows, protocol, title, order)
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel("per cent, with 95 % interval")
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_color(MUTED)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderpad=0)
+        alt = "; ".join(f"{name}: {cell.printed} %" for name, cell in rows.items())
+        yield render_figure(
+            figure, "printed", alt=f"Printed values: {alt}.", caption="Printed values and ours."
+        )
+
+
+def _plot_ours(
+    axes: Axes, drawing_: Drawing, rows: Mapping[str, Cell], protocol: str, title: str, order: int
+) -> None:
+    runs = {o.job.experiment.name: o.run for o in drawing_.outcomes if o.job.protocol == protocol}
+    label: str | None = f"{title}, ours"
+    for place, cell in enumerate(rows.values()):
+        run = runs.get(cell.experiment)
+        metric = measure(run, cell.quantity) if run is not None else None
+        if metric is None or metric.value is None:
+            continue
+        y = place + 0.18 * (2 * order - 1)
+        if metric.low is not None and metric.high is not None:
+            axes.plot((100 * metric.low, 100 * metric.high), (y, y), color=COLOURS[order])
+        look: Any = {"color": COLOURS[order], "marker": MARKERS[order], "linestyle": ""}
+        axes.plot(100 * metric.value, y, label=label, **look)
+        label = None
+
+
+def _label_distribution(drawing_: Drawing) -> Drawn:
+    titled = list(drawing_.titled())
+    yield data.section(titled[0][1])
+
+
+#: Drawing of each name that a paper's file may ask for.
+DRAWINGS: dict[str, Callable[[Drawing], Drawn]] = {
+    "samples": _thumbnails("example", "Images"),
+    "samples_by_magnification": _thumbnails("example", "Images"),
+    "augmented": _thumbnails("augmented", "Augmented training images"),
+    "stain": _thumbnails("before", "Before stain normalisation"),
+    "feature_maps": _feature_maps,
+    "printed_bars": _printed_bars,
+    "label_distribution": _label_distribution,
+}

@@ -34,11 +34,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.layout import TEST_BY_FOLD, ModelFolder
 from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, SplitMetrics
-from eosin.exporting.costs import training_seconds
+from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
 from eosin.runs.finished import FinishedRun
 
@@ -86,7 +88,9 @@ def measure(run: FinishedRun, quantity: str) -> Metric:
         return _history(run, quantity)
     if name in _PLAIN - {"confusion"}:
         return _plain(run, name, arguments)
-    split = run.metrics.get("val") if "val" in scopes else run.evaluated
+    # Of folds with a test part, papers print the mean over the networks, not their mean's.
+    printed = run.metrics.get(TEST_BY_FOLD, run.evaluated)
+    split = run.metrics.get("val") if "val" in scopes else printed
     if split is None:
         return _none("the run has no validation metrics")
     within = [scope.partition(":") for scope in scopes if scope != "val"]
@@ -177,7 +181,20 @@ def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
         return _value(weights.stat().st_size if weights.exists() else None)
     if name == "seconds":
         return _value(training_seconds(run))
+    if name == "latency":
+        return _value(_latency(run.root), "the model cannot be timed")
     return _value(_of_history(run, name))
+
+
+@cache
+def _latency(root: Path) -> float | None:
+    """Measure the latency of a run's network; of folds, of one of them."""
+    run = FinishedRun(root)
+    folder = find_models(run).judged
+    if folder is None:
+        return None
+    found = measure_latencies({root: folder}, run.samples)
+    return found[root].median if root in found else None
 
 
 def _count_images(run: FinishedRun, label: str = "", magnification: str = "") -> int | None:

@@ -1,0 +1,119 @@
+"""`eosin reproduce`: trainings of both protocols, the page beside the printed values, resuming."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from tests.facts import tells
+
+from eosin.artifacts.layout import RunFolder
+
+#: One experiment of the smallest network: its confusion matrix.
+ITEM = "figure-3.8"
+RUNS = ("lightcnn-numpy/as-published", "lightcnn-numpy/strict")
+
+
+@pytest.fixture(scope="module")
+def made(once):
+    """A finished quick reproduction of one figure, which tests must not change."""
+    import eosin
+
+    return once(
+        "reproduction", lambda folder: eosin.reproduce("P3", quick=True, only=[ITEM], output=folder)
+    )
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    shutil.copytree(made, tmp_path / "P3")
+    return tmp_path / "P3"
+
+
+def test_both_protocols_are_run_folders_and_the_page_names_the_paper_s_item(made):
+    for run in RUNS:
+        assert RunFolder(made / run).metrics.exists()
+        assert RunFolder(made / run).report.exists()
+    page = (made / "report.html").read_text(encoding="utf-8")
+    assert tells(page, "Figure 3.8", "as published", "strict", "Research use only")
+    document = json.loads((made / "reproduction.json").read_text(encoding="utf-8"))
+    assert (document["paper"], document["size"], document["items"]) == ("P3", "quick", [ITEM])
+    assert {value["verdict"] for value in document["values"]} <= {""}
+
+
+def test_as_published_divides_by_image_and_strict_by_patient(made):
+    published, strict = (pd.read_csv(made / run / "manifest.csv") for run in RUNS)
+    parts = published.groupby("patient")["split"].nunique()
+    assert parts.max() > 1
+    assert "fold" not in published
+    assert len(list((made / RUNS[1] / "folds").iterdir())) == 2
+    assert strict["patient"].nunique() == published["patient"].nunique()
+
+
+def test_finished_trainings_are_used_and_a_lost_one_is_made_again(command, copied):
+    kept = (copied / RUNS[0] / "metrics.json").stat().st_mtime_ns
+    lost = (copied / RUNS[1] / "metrics.json").read_text()
+    shutil.rmtree(copied / RUNS[1])
+    result = command("reproduce", "P3", "--quick", "--only", ITEM, "-o", copied)
+    assert result.status == 0, result.err
+    assert (copied / RUNS[0] / "metrics.json").stat().st_mtime_ns == kept
+    assert json.loads((copied / RUNS[1] / "metrics.json").read_text()) == json.loads(lost)
+
+
+def test_a_changed_recipe_is_named_before_any_training(command, copied):
+    recipe = copied / RUNS[1] / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("batch_size = 16", "batch_size = 8"))
+    shutil.rmtree(copied / RUNS[0])
+    result = command("reproduce", "P3", "--quick", "--only", ITEM, "-o", copied)
+    assert result.status == 2
+    assert "train.batch_size" in result.complaint
+    assert not (copied / RUNS[0]).exists()
+
+
+def test_a_folder_of_another_reproduction_is_refused(command, copied):
+    result = command("reproduce", "P4", "--quick", "--only", "table-5", "-o", copied)
+    assert result.status == 1
+    assert tells(result.complaint, "P3", "P4", "-o")
+
+
+def test_a_folder_of_something_else_is_refused(command, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    result = command("reproduce", "P3", "--quick", "--only", ITEM, "-o", tmp_path)
+    assert result.status == 1
+    assert "not empty" in result.complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["P6"], "P6"),
+        (["P3", "--only", "tabel-3.1"], "table-3.1"),
+        (["P3", "--quick", "--reduced"], "--reduced"),
+        (["P3", "--data", "brekhis=."], "breakhis"),
+    ],
+)
+def test_a_wrong_command_line_is_named(command, arguments, named):
+    result = command("reproduce", *arguments)
+    assert result.status == 2
+    assert named in result.complaint
+
+
+def test_missing_data_are_named_and_nothing_is_trained(command, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = command("reproduce", "P4", "--data", tmp_path / "empty", "-o", tmp_path / "out")
+    assert result.status == 1
+    assert tells(result.complaint, "breakhis", "lc25000", "--data", "--quick")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_there_is_named(command, tmp_path):
+    result = command("reproduce", "P3", "--data", tmp_path / "none", "-o", tmp_path / "out")
+    assert result.status == 1
+    assert str(tmp_path / "none") in result.complaint
+
+
+def test_the_dry_run_estimates_time_and_disk_and_writes_nothing(command, tmp_path):
+    result = command("reproduce", "P3", "--quick", "--plan", "--only", ITEM, "-o", tmp_path / "out")
+    assert result.status == 0, result.err
+    assert tells(result.out, "Light CNN, NumPy", "time", "disk")
+    assert not (tmp_path / "out").exists()
