@@ -259,6 +259,9 @@ def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
     for key in start:
         same = (start[key] == end[key]).all()
         assert same == key.startswith("features."), key
+    for model, parts in ((finished, "head."), (run, ("dense.", "head."))):
+        trained = sum(end[key].size for key in end if key.startswith(parts))
+        assert 0 < info(model)["trainable"] == trained < info(model)["params"]
 
 
 def test_a_source_that_was_damaged_is_no_start(finished, chain, tmp_path):

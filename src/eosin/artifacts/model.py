@@ -288,6 +288,8 @@ class ModelInfo(VersionedDocument):
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
             ``max_member_gap`` instead where members preprocess images otherwise than the ensemble,
             or average test-time views before they are calibrated.
+        trainable: Learnable weights that its training changed; all others were frozen. Null in
+            models of before 0.2.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
@@ -318,6 +320,7 @@ class ModelInfo(VersionedDocument):
     metrics: DictOf[MetricBlock] = Field(default_factory=dict)
     parity: DictOf[NotNegative | Count] = Field(default_factory=dict)
     params: Count
+    trainable: Count | None = None
     macs: Count | None = None
     weights_sha256: Text
     files: DictOf[Text] | None = None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from eosin.core.errors import RecipeError, close_matches
+from eosin.networks.registry import count_params
 
 #: Values of ``transfer.freeze`` besides the names of stages and the paths of modules.
 NOTHING = "none"
@@ -67,7 +68,7 @@ def freeze(network: nn.Module, cut: str | None) -> int:
         module.requires_grad_(False)
     for weight in _own_weights_before(network, cut):
         weight.requires_grad_(False)
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    return count_params(network, trained_only=True)
 
 
 def _own_weights_before(network: nn.Module, cut: str | None) -> list[nn.Parameter]:
