@@ -10,7 +10,7 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output
 from eosin.data.audit import audit_stage, find_near_duplicates
 from eosin.data.sources.catalogue import DATASETS
-from eosin.experiment.backends import RANDOM, Start
+from eosin.experiment.backends import RANDOM, Start, find_start
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import Prepared, log_repair, prepare
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
@@ -103,12 +103,12 @@ def plan_stage(stage: Stage) -> Plan:
 
 def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool) -> Start:
     """Train every unfinished stage; returns the initial weights of the recipe's own training."""
-    start = Start(recipe.transfer.source)
+    start = find_start(recipe.transfer.source)
     for stage in stages:
         place = run.stage(stage.number, stage.section.name)
         _run_stage(place, stage, start, allow_leak=allow_leak)
         weights = str(ModelFolder(place.model).weights)
-        start = Start(weights, stage.section.name, stage.section.freeze)
+        start = find_start(weights, stage.section.name, stage.section.freeze)
     return start
 
 
@@ -147,7 +147,7 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
         check_same_data(place, stage.prepared)
         note_place(place, _started_there(recipe, place), stage.prepared.samples)
         clean_partial(place.root)
-    fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division)
+    fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division, start.stain)
     if place.metrics.exists():
         _LOG.info(f"{label}done before")
     elif not place.root.exists() and take_stage(fingerprint, place, recipe):

@@ -18,7 +18,7 @@ from eosin.augment import POLICIES
 from eosin.core.files import read_file, write_text
 from eosin.core.registry import NetworkSpec
 from eosin.core.types import DeviceSettings
-from eosin.experiment.backends import Backend, Start, find_backend
+from eosin.experiment.backends import Backend, Start, find_backend, find_start
 from eosin.experiment.environment import describe
 from eosin.experiment.prepare import Prepared
 from eosin.experiment.resume import record_data
@@ -84,7 +84,7 @@ def open_experiment(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Exp
     """Choose the backend and its device."""
     backend = find_backend(recipe.model)
     device_settings = backend.place(recipe.train)
-    start = Start(recipe.transfer.source)
+    start = find_start(recipe.transfer.source)
     return Experiment(recipe, prepared, prepared.bank, device_settings, watch, backend, start)
 
 

@@ -30,8 +30,8 @@ class StainSection(Section):
 
     Attributes:
         method: ``none``, or a registered one: ``macenko``, ``reinhard``, ``vahadane``.
-        reference: The stain to normalise to: the ``training`` subset's typical stain, or an image
-            file, relative to the recipe.
+        reference: The stain to normalise to: the ``training`` subset's typical stain (of a chain's
+            first training), or an image file, relative to the recipe.
         unit: Unit whose stain is estimated: the ``tile``, or all tiles of its ``slide`` or
             ``patient`` together, for tiles too small for an estimate.
         apply_to: ``all`` images; or ``training`` images alone, so that validation images, test
