@@ -14,11 +14,14 @@ from eosin.artifacts.metrics import (
     AbstentionMetrics,
     Calibration,
     Confusion,
+    Curves,
     Decisions,
     Metric,
     MetricBlock,
     NetBenefit,
+    PartMetrics,
     ReliabilityBin,
+    RocCurve,
     SplitMetrics,
     Threshold,
 )
@@ -30,7 +33,10 @@ from eosin.metrics import (
     Predictions,
     count_patients,
     net_benefit,
+    ranking_scores,
+    recognition_rate,
     reliability_bins,
+    roc_curve,
     softmax,
     summarise,
     summarise_by_class,
@@ -43,6 +49,8 @@ from eosin.recipe.schema import EvaluateSection
 
 #: Source of the thresholds of out-of-fold predictions.
 _THRESHOLDS = "each fold's own, chosen on its inner validation part"
+#: Of a curve in ``metrics.json``: at most so many points, and decimals of a rate.
+_MOST_POINTS, _DECIMALS = 1000, 6
 
 
 @dataclass(frozen=True)
@@ -261,8 +269,7 @@ def evaluate_predictions(evaluated: Evaluated, section: EvaluateSection, seed: i
     samples = evaluated.samples
     by_argmax = evaluated.predictions(evaluated.predicted)
     at_threshold = to_block(summarise(evaluated.predictions(evaluated.decided), **draw))
-    patients = list(samples.frame["patient"])
-    names = samples.class_names
+    patients, names = list(samples.frame["patient"]), samples.class_names
     return SplitMetrics(
         n_images=int(samples.frame["path"].nunique()),
         n_patients=count_patients(patients),
@@ -271,13 +278,13 @@ def evaluate_predictions(evaluated: Evaluated, section: EvaluateSection, seed: i
         image=to_block(summarise(by_argmax, **draw)),
         at_threshold=at_threshold,
         patient=to_block(summarise_patients(by_argmax, patients, **draw)),
-        by_magnification=_by_column(evaluated, "magnification", draw),
+        by_magnification=_by_magnification(evaluated, draw),
         by_class={
             names[index]: to_block(block)
             for index, block in summarise_by_class(by_argmax, **draw).items()
         },
         by_site=_by_column(evaluated, "site", draw),
-        confusion=Confusion(labels=list(names), matrix=by_argmax.confusion.tolist()),
+        confusion=_confusion(by_argmax),
         threshold=evaluated.threshold,
         by_subtype=_by_subtype(evaluated, draw),
         calibration=describe_calibration(evaluated, draw),
@@ -296,16 +303,55 @@ def _by_subtype(evaluated: Evaluated, draw: Draw) -> dict[str, MetricBlock]:
 
 def _by_column(evaluated: Evaluated, column: str, draw: Draw) -> dict[str, MetricBlock]:
     """Measure the rows of each value of a column; empty where the column is absent or empty."""
+    return {
+        value: to_block(summarise(evaluated.predictions(evaluated.predicted, rows), **draw))
+        for value, rows in _rows_by(evaluated, column).items()
+    }
+
+
+def _by_magnification(evaluated: Evaluated, draw: Draw) -> dict[str, PartMetrics]:
+    """Measure the images at each magnification: metrics, recognition rate, counts and curves."""
+    patients = np.asarray(evaluated.samples.frame["patient"], dtype=object)
+    found = {}
+    for value, rows in _rows_by(evaluated, "magnification").items():
+        predictions = evaluated.predictions(evaluated.predicted, rows)
+        rate = recognition_rate(predictions, list(patients[rows]), **draw)
+        found[value] = PartMetrics(
+            metrics=to_block(summarise(predictions, **draw) | {"recognition_rate": rate}),
+            confusion=_confusion(predictions),
+            curves=Curves(roc=_roc_curves(predictions)),
+        )
+    return found
+
+
+def _rows_by(evaluated: Evaluated, column: str) -> dict[str, BoolArray]:
+    """Return the rows (N,) of each value of a column, the empty one left out."""
     if column not in evaluated.samples.frame:
         return {}
     cells = np.asarray(evaluated.samples.frame[column], dtype=str)
     values = sorted({cell for cell in cells if cell}, key=_numbers_first)
-    return {
-        value: to_block(
-            summarise(evaluated.predictions(evaluated.predicted, cells == value), **draw)
-        )
-        for value in values
-    }
+    return {value: cells == value for value in values}
+
+
+def _confusion(predictions: Predictions) -> Confusion:
+    labels = list(predictions.class_names or ())
+    return Confusion(labels=labels, matrix=predictions.confusion.tolist())
+
+
+def _roc_curves(predictions: Predictions) -> dict[str, RocCurve]:
+    """Return the ROC curve of each ranked class that has images and others beside it."""
+    curves, names = {}, predictions.class_names or ()
+    for index in predictions.ranked_classes:
+        positive = predictions.targets == index
+        if not 0 < positive.sum() < len(positive):
+            continue
+        scores = ranking_scores(predictions.probabilities, index)
+        curve = roc_curve(scores, positive, drop_intermediate=True)
+        # Evenly spaced points of a longer curve, both ends included.
+        places = np.linspace(0, len(curve.x) - 1, min(len(curve.x), _MOST_POINTS)).round()
+        x, y = (side[places.astype(int)].round(_DECIMALS).tolist() for side in (curve.x, curve.y))
+        curves[names[index]] = RocCurve(fpr=x, tpr=y)
+    return curves
 
 
 def _numbers_first(value: str) -> tuple[int, float, str]:

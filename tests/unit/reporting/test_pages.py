@@ -79,8 +79,9 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
     for fact in (
         metric_text(metrics.image["auc"]),
         metrics.image["auc"].reason,
-        *(metric_text(block["auc"]) for block in metrics.by_magnification.values()),
+        *(metric_text(part.metrics["auc"]) for part in metrics.by_magnification.values()),
         *(metric_text(block["auc"]) for block in metrics.by_site.values()),
+        *(metric_text(metrics.image[f"{m}_weighted"]) for m in ("precision", "recall", "f1")),
         *metrics.by_subtype,
         *(metric_text(block["accuracy"]) for block in metrics.by_subtype.values()),
         "Research use only.",

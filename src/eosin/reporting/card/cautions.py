@@ -194,7 +194,7 @@ def failure_points(run: FinishedRun) -> list[str]:
     found = (
         _worst(run, "class", "label", evaluated.by_class, "recall"),
         _worst(run, "subtype", "subtype", evaluated.by_subtype),
-        _worst(run, "magnification", "magnification", evaluated.by_magnification),
+        _worst(run, "magnification", "magnification", evaluated.metrics_by_magnification),
         _worst(run, "site", "site", evaluated.by_site),
         _sure_and_wrong(run),
         _lost_patients(run),

@@ -109,25 +109,33 @@ def scores_of(run: FinishedRun) -> Scores | None:
 
 
 def _confusion_figure(confusion: Confusion) -> RenderedFigure:
-    """Draw the confusion matrix: counts, shaded by the share of their true class."""
-    matrix = np.array(confusion.matrix, dtype=np.int64)
-    n = len(matrix)
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    side = min(9.2, max(4.6, 2.4 + 0.34 * n))
+    side = min(9.2, max(4.6, 2.4 + 0.34 * len(confusion.labels)))
     with drawing(side, side) as (figure, axes):
-        shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
-        axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
-        if n <= _MOST_NUMBERED:
-            _number_cells(axes, matrix, shares)
-        _name_axes(axes, confusion.labels)
+        draw_confusion(axes, confusion)
+        axes.set_title("Confusion matrix")
         return render_figure(
             figure,
             "confusion",
-            alt=_confusion_alt(confusion.labels, matrix, shares),
+            alt=f"Confusion matrix: {confusion_words(confusion)}.",
             caption="Images by true and predicted class (the most probable one)."
             " Shading: share of the true class.",
         )
+
+
+def draw_confusion(axes: Axes, confusion: Confusion) -> None:
+    """Draw a confusion matrix: counts, shaded by the share of their true class."""
+    matrix, shares = _counts_and_shares(confusion)
+    shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
+    axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
+    if len(matrix) <= _MOST_NUMBERED:
+        _number_cells(axes, matrix, shares)
+    _name_axes(axes, confusion.labels)
+
+
+def _counts_and_shares(confusion: Confusion) -> tuple[IntArray, FloatArray]:
+    matrix = np.array(confusion.matrix, dtype=np.int64)
+    totals = matrix.sum(axis=1, keepdims=True)
+    return matrix, np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
 
 
 def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
@@ -159,16 +167,18 @@ def _name_axes(axes: Axes, labels: list[str]) -> None:
     axes.grid(visible=True, which="minor", color="white", linewidth=2 if n <= 8 else 0.6)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(True)
-    axes.set(title="Confusion matrix", xlabel="Predicted class", ylabel="True class")
+    axes.set(xlabel="Predicted class", ylabel="True class")
 
 
-def _confusion_alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
+def confusion_words(confusion: Confusion) -> str:
+    """Return the share of each class that was recognised, for readers who do not see."""
+    matrix, shares = _counts_and_shares(confusion)
     rows = [
         f"of {quantity(int(matrix[row].sum()), 'image')} of {name}, {count(int(matrix[row, row]))} "
         f"({number(float(shares[row, row]))}) were recognised"
-        for row, name in enumerate(labels[:12])
+        for row, name in enumerate(confusion.labels[:12])
     ]
-    return f"Confusion matrix: {'; '.join(rows)}."
+    return "; ".join(rows)
 
 
 @dataclass(frozen=True)
@@ -229,14 +239,15 @@ def _draw_binary(axes: Axes, kind: _Kind, scores: Scores, metrics: SplitMetrics,
     text = metric_text(metrics.image.get(kind.metric))
     curve = kind.curve(values, positive)
     axes.plot(*_steps(kind, curve), color=COLOURS[0], label=f"{kind.short} {text}")
-    _reference(axes, kind, float(positive.mean()))
+    prevalence = float(positive.mean())
+    draw_chance(axes, (0.0, 1.0) if kind is _ROC else (prevalence, prevalence))
     point = _operating_point(axes, kind, metrics)
     share = f"{int(positive.sum())} of {len(positive)} images"
     return f"{kind.short} {text} for {scores.class_names[index]}, {share}.{point}"
 
 
-def _reference(axes: Axes, kind: _Kind, prevalence: float) -> None:
-    height = (0.0, 1.0) if kind is _ROC else (prevalence, prevalence)
+def draw_chance(axes: Axes, height: tuple[float, float] = (0.0, 1.0)) -> None:
+    """Draw what a random score reaches: by default the diagonal of a ROC curve."""
     axes.plot((0, 1), height, color=MUTED, linewidth=1, linestyle=":", label="Chance", zorder=1)
 
 
@@ -278,7 +289,7 @@ def _draw_classes(
         n_others = len(drawable) - len(named)
         axes.plot([], [], color="#b9b6c0", linewidth=0.9, label=f"{n_others} easier classes")
     if kind is _ROC:
-        _reference(axes, kind, 0.5)
+        draw_chance(axes)
     macro = metric_text(metrics.image.get(kind.metric))
     return f"Macro {kind.short} {macro}. One class against the rest: {'; '.join(words)}."
 
@@ -333,7 +344,7 @@ def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> RenderedFigur
             curve = roc_curve(*scores.ranking(index))
             style = {**look(order), "marker": ""}
             axes.plot(curve.x, curve.y, label=f"{name}\nAUC {text}", **style)
-        _reference(axes, _ROC, 0.5)
+        draw_chance(axes)
         _frame(axes, _ROC)
         return render_figure(
             figure,

@@ -1,0 +1,159 @@
+"""Figures by magnification: metrics, confusion matrices and ROC curves, a panel each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from eosin.artifacts.metrics import PartMetrics
+from eosin.reporting.formatting import metric_label, metric_text, times
+from eosin.reporting.outline import Figures, RenderedFigure
+from eosin.reporting.sections.curves import confusion_words, draw_chance, draw_confusion
+from eosin.reporting.sections.data import magnification_order
+from eosin.reporting.style import (
+    COLOURS,
+    HATCHES,
+    INK,
+    house_style,
+    look,
+    render_figure,
+    series_label,
+)
+from eosin.runs.finished import FinishedRun
+
+#: Metrics of the bars, those of P2's figure 6.
+_BARS = ("accuracy", "recall", "precision", "f1")
+#: With more panels, or more classes, nothing can be read in them.
+_MOST_PANELS, _MOST_CLASSES = 9, 8
+
+
+def by_magnification(run: FinishedRun) -> dict[str, PartMetrics]:
+    """Return what was measured at each magnification, by its name on the page, the lowest first."""
+    parts = run.evaluated.by_magnification
+    return {times(key): parts[key] for key in sorted(parts, key=magnification_order)}
+
+
+def figures(run: FinishedRun) -> Figures:
+    """Draw what differs between magnifications; of a single one the page has all figures."""
+    parts = by_magnification(run)
+    if not 1 < len(parts) <= _MOST_PANELS:
+        return Figures()
+    return Figures(_bars(parts), _confusions(parts), _rocs(parts))
+
+
+def _bars(parts: dict[str, PartMetrics]) -> RenderedFigure:
+    width = 0.8 / len(_BARS)
+    with house_style():
+        figure = Figure(figsize=(min(9.2, 1.6 + 1.15 * len(parts)), 3.6))
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for order, name in enumerate(_BARS):
+            metrics = [part.metrics.get(name) for part in parts.values()]
+            places = np.arange(len(parts)) + (order - (len(_BARS) - 1) / 2) * width
+            known = [
+                (float(place), metric.value, metric.low, metric.high)
+                for place, metric in zip(places, metrics, strict=True)
+                if metric is not None and metric.value is not None
+            ]
+            style: dict[str, Any] = {"color": COLOURS[order], "hatch": HATCHES[order]}
+            label = metric_label(name, short=True)
+            heights = [value for _, value, *_ in known]
+            axes.bar([x for x, *_ in known], heights, 0.9 * width, label=label, **style)
+            for x, _, low, high in known:
+                if low is not None and high is not None:
+                    axes.plot((x, x), (low, high), color=INK, linewidth=1.2)
+        axes.set_xticks(range(len(parts)), list(parts))
+        axes.set(ylim=(0, 1), xlabel="Magnification", ylabel="Value with 95 % interval")
+        axes.grid(visible=False, axis="x")
+        figure.legend(loc="outside upper left", ncols=len(_BARS), handlelength=1.4)
+        words = (
+            f"{key}: "
+            + ", ".join(
+                f"{metric_label(name, short=True)} {metric_text(part.metrics.get(name))}"
+                for name in _BARS
+            )
+            for key, part in parts.items()
+        )
+        return render_figure(
+            figure,
+            "magnification_metrics",
+            alt=f"Bars by magnification. {'; '.join(words)}.",
+            caption="Metrics at each magnification; lines: 95 % intervals.",
+        )
+
+
+@contextmanager
+def _panels(n: int, side_in: float) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Yield a figure with ``n`` panels in two columns, or three if there are many."""
+    n_columns = 2 if n <= 4 else 3
+    n_rows = -(-n // n_columns)
+    with house_style():
+        figure = Figure(figsize=(side_in * n_columns, side_in * n_rows + 0.3))
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(n_rows, n_columns, squeeze=False)
+        panels = list(grid.ravel())
+        for axes in panels[n:]:
+            axes.set_axis_off()
+        yield figure, panels[:n]
+        for place, axes in enumerate(panels[:n]):
+            # Only the outer panels name the axes.
+            if place % n_columns:
+                axes.set_ylabel("")
+            if place + n_columns < n:
+                axes.set_xlabel("")
+
+
+def _confusions(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
+    counted = {key: part.confusion for key, part in parts.items() if part.confusion is not None}
+    n_classes = max((len(one.labels) for one in counted.values()), default=0)
+    if len(counted) < len(parts) or not 1 < n_classes <= _MOST_CLASSES:
+        return None
+    with _panels(len(counted), 2.3 if n_classes <= 3 else 3.1) as (figure, panels):
+        for axes, (key, confusion) in zip(panels, counted.items(), strict=True):
+            draw_confusion(axes, confusion)
+            axes.set_title(key, pad=6)
+        words = (f"{key}: {confusion_words(one)}" for key, one in counted.items())
+        return render_figure(
+            figure,
+            "magnification_confusion",
+            alt=f"Confusion matrix at each magnification. {'. '.join(words)}.",
+            caption="Images by true and predicted class (the most probable one) at each"
+            " magnification. Shading: share of the true class.",
+        )
+
+
+def _rocs(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
+    curves = {key: part.curves.roc if part.curves else {} for key, part in parts.items()}
+    names = list(dict.fromkeys(name for found in curves.values() for name in found))
+    if not all(curves.values()) or len(names) > _MOST_CLASSES:
+        return None
+    with _panels(len(curves), 2.3) as (figure, panels):
+        for axes, (key, found) in zip(panels, curves.items(), strict=True):
+            for name, curve in found.items():
+                style = {**look(names.index(name)), "marker": ""}
+                axes.plot(curve.fpr, curve.tpr, label=series_label(name, 18), **style)
+            draw_chance(axes)
+            axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+            axes.set(xlabel="1 − specificity", ylabel="Recall (sensitivity)")
+            axes.set_title(key, pad=6)
+            axes.text(0.97, 0.05, _area(parts[key]), ha="right", fontsize=8)
+        if len(names) > 1:
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper left", ncols=3)
+        words = (f"{key}: {_area(part)}" for key, part in parts.items())
+        return render_figure(
+            figure,
+            "magnification_roc",
+            alt=f"ROC curve at each magnification. {'; '.join(words)}.",
+            caption="ROC curve at each magnification.",
+        )
+
+
+def _area(part: PartMetrics) -> str:
+    return f"AUC {metric_text(part.metrics.get('auc'))}"
