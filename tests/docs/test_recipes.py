@@ -4,14 +4,20 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import eosin
 from eosin.artifacts.layout import RunFolder
+from eosin.core.types import Samples
+from eosin.data.splits import split_samples
 from eosin.experiment.validation import check_names
 from eosin.networks import find_spec
 from eosin.recipe import read_recipe, recipe_from_dict, recipe_to_toml
 from eosin.runtime.door import import_companion
+from eosin.training.balance import describe_balance
+from eosin.training.sampler import evaluation_steps, make_batches
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
 QUICK_S = 10.0  # of processor time on an idle machine
@@ -134,3 +140,26 @@ def test_its_header_s_commands_name_it(path):
     commands = [line for line in path.read_text().splitlines() if line.startswith("#   eosin ")]
     assert commands
     assert all(f"recipes/{path.name}" in command for command in commands)
+
+
+@pytest.mark.parametrize("network", ["lightcnn", "vgg16", "resnet50"])
+def test_p3_s_epoch_is_the_published_one(network):
+    """1,610 of BreakHis' 2,013 images at 200X, each once: 51 batches of 32 (Table 2.5)."""
+    path = RECIPES[0].parent / f"p3-{network}-breakhis200.toml"
+    recipe = read_recipe(path, overrides=["data.split.protocol=image"])
+    labels = ["benign"] * 623 + ["malignant"] * 1390
+    names = [f"{number}.png" for number in range(len(labels))]
+    frame = pd.DataFrame({"path": names, "label": labels, "patient": "", "group": names})
+    samples = Samples(frame=frame, root=Path(), class_names=("benign", "malignant"), name="all")
+    divided, _ = split_samples(samples, recipe.data.split, recipe.seed)
+    targets = divided.part("train").targets
+    assert abs(len(targets) - 1610) <= 1
+    report = describe_balance(targets, samples.class_names, recipe.train, recipe.augment.copies)
+    shown = [one.shown for one in report.classes.values()]
+    assert shown == np.bincount(targets).tolist(), "no class is oversampled"
+    weights = [one.weight for one in report.classes.values()]
+    assert weights == pytest.approx([len(targets) / (2 * count) for count in shown])
+    if network == "lightcnn":
+        batches = make_batches(targets, recipe.train, recipe.seed)
+        assert len(batches) == 51
+        assert len(evaluation_steps(len(batches), recipe.train.evaluations_per_epoch)) == 20

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.facts import tells
 
 import eosin
 from eosin.core.errors import RecipeError
@@ -116,6 +117,53 @@ def test_judging_again_gives_the_same_numbers_and_counts(by_tile, tmp_path):
     assert counts == result(by_tile, "stain.json")["parts"]
 
 
+@pytest.fixture(scope="session")
+def raw_tests(train, tmp_path_factory):
+    """A run of two folds that normalises the stain of its training images alone; only read it."""
+    split = {"protocol": "folds", "k": 2, "val": 0.4}
+    stain = {"method": "macenko", "apply_to": "training"}
+    return train(tmp_path_factory.mktemp("runs") / "raw", stain, **split)
+
+
+def test_raw_test_images_stay_raw_in_training_evaluation_and_prediction(
+    raw_tests, by_tile, slides, tmp_path
+):
+    fold = raw_tests / "folds" / "0-0"
+    given, usual = (result(run / "folds" / "0-0")["preprocessing"] for run in (raw_tests, by_tile))
+    assert given["stain"] is None
+    assert given["training_stain"] == usual["stain"]
+    assert list(result(fold, "stain.json")["parts"]) == ["train"]
+    table = eosin.predict(fold, [slides]).table
+    assert "stain" not in table
+    table["file"] = table["path"].str.rpartition("/")[2]
+    known = pd.read_csv(fold / "predictions.csv", dtype={"patient": str})
+    known["file"] = known["path"].str.rpartition("/")[2]
+    both = known.merge(table, on="file")
+    assert len(both) == len(known)
+    assert {"val", "test"} <= set(known["split"])
+    assert (both["prob_benign_x"] - both["prob_benign_y"]).abs().max() < SAME
+    again = eosin.evaluate(raw_tests, split="oof", output=tmp_path / "again")
+    first, second = result(raw_tests, "metrics.json"), result(again.folder, "metrics.json")
+    assert second["oof"]["image"]["auc"]["value"] == first["oof"]["image"]["auc"]["value"]
+    assert not (again.folder / "stain.json").exists()
+
+
+def test_a_network_learns_from_the_normalised_training_images(raw_tests, by_tile):
+    # The training is that of a run that normalises all; its validation images differ.
+    histories = [pd.read_csv(run / "folds" / "0-0" / "history.csv") for run in (raw_tests, by_tile)]
+    assert list(histories[0]["loss"]) == list(histories[1]["loss"])
+    assert list(histories[0]["val_loss"]) != list(histories[1]["val_loss"])
+
+
+def test_the_page_and_the_ensemble_say_that_training_images_alone_are_normalised(raw_tests):
+    joined = result(raw_tests)["preprocessing"]
+    assert joined["stain"] is None
+    assert joined["training_stain"]["fitted_on"] == "the mean of 2 references"
+    for name in ("report.html", "model/card.md"):
+        text = (raw_tests / name).read_text(encoding="utf-8")
+        assert tells(text, "training images alone", "Macenko")
+
+
 def test_the_stain_of_patients_needs_a_table_that_tells_them(by_patient, slides, command):
     result = command("predict", by_patient, slides)
     assert result.status == 2
@@ -178,6 +226,7 @@ def test_an_ensemble_counts_what_its_members_left_as_it_was(by_tile, train, comm
         ({"method": "macenco"}, "macenko"),
         ({"method": "macenko", "reference": "absent.png"}, "'stain.reference'"),
         ({"unit": "slide"}, "need a `method`"),
+        ({"apply_to": "training"}, "need a `method`"),
         ({"method": "vahadane", "unit": "slide"}, "tells the slide of no image"),
     ],
 )

@@ -26,6 +26,7 @@ from eosin.artifacts.versioned import (
     TupleOf,
     VersionedDocument,
 )
+from eosin.core.types import ResizeRule
 
 _RGB = ["B", "G", "R"]
 #: Larger values would overflow single precision.
@@ -54,17 +55,18 @@ _IntendedUse = Annotated[Text, Field(max_length=2000), AfterValidator(_check_use
 class Window(Document):
     """Scaling of fluorescence counts to 8-bit values.
 
-    Counts from ``low`` to ``high`` are spread over 0–255; others are clipped. Both are percentiles
-    of the pixels of training images alone.
+    Counts from ``low`` to ``high`` are spread over 0–255; others are clipped.
 
     Attributes:
         low: Count that becomes 0, a number a channel.
         high: Count that becomes 255, a number a channel; not below ``low``.
+        percentiles: Of the pixels of training images alone, which ``low`` and ``high`` are; null
+            where they are the range of the files' type.
     """
 
     low: TupleOf[Number]
     high: TupleOf[Number]
-    percentiles: tuple[_Percent, _Percent]
+    percentiles: tuple[_Percent, _Percent] | None
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -72,7 +74,7 @@ class Window(Document):
             raise ValueError("low and high should have a number a channel each")
         if any(high < low for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError(f"high should not be below low, got {self.high} and {self.low}")
-        if not self.percentiles[0] < self.percentiles[1]:
+        if self.percentiles and not self.percentiles[0] < self.percentiles[1]:
             raise ValueError(f"percentiles should ascend, got {self.percentiles}")
         return self
 
@@ -120,9 +122,12 @@ class Preprocessing(Document):
         planes: For fluorescence; null for brightfield.
         magnifications: Of a magnification stack, in order; the channels of its images are
             concatenated, a missing image is black. Empty for single images.
-        resize: ``stretch`` ignores the aspect ratio; ``none`` accepts no other size.
+        resize: ``stretch`` ignores the aspect ratio; ``centre_crop`` crops the edges to the
+            input's aspect ratio first; ``none`` accepts no other size.
         stain: Stain reference for brightfield images, fitted on the training subset; null without
             normalisation.
+        training_stain: Stain reference that only the training images were normalised to; null if
+            they were read as any other image.
         scale: Factor on the 8-bit values.
         mean: Subtracted after scaling, a number a channel.
         std: Divisor after that, a number a channel.
@@ -132,9 +137,10 @@ class Preprocessing(Document):
     channels: Annotated[TupleOf[Name], Field(min_length=1)]
     planes: Planes | None = None
     magnifications: TupleOf[Name] = ()
-    resize: Literal["stretch", "none"] = "stretch"
+    resize: ResizeRule = "stretch"
     interpolation: Literal["bilinear"] = "bilinear"
     stain: StainReference | None = None
+    training_stain: StainReference | None = None
     scale: Number
     mean: TupleOf[Number]
     std: TupleOf[Positive]
@@ -143,7 +149,7 @@ class Preprocessing(Document):
     def _check_channels(self) -> Self:
         if self.planes is None:
             self._check_colours()
-        elif self.stain is not None or self.magnifications:
+        elif self.stain or self.training_stain or self.magnifications:
             raise ValueError("fluorescence has neither stain nor magnifications")
         elif len(self.planes.chosen) != len(self.channels):
             raise ValueError(f"planes.chosen should have a place for each of {self.channels}")
@@ -158,6 +164,12 @@ class Preprocessing(Document):
         if len(self.channels) != 3 * n_images or colours != [_RGB] * n_images:
             each = " for each of its magnifications" if self.magnifications else ""
             raise ValueError(f"channels of brightfield should be R, G and B{each}")
+
+    @model_validator(mode="after")
+    def _check_stains(self) -> Self:
+        if self.stain is not None and self.training_stain is not None:
+            raise ValueError("training_stain should be null where stain is not")
+        return self
 
     @model_validator(mode="after")
     def _check_normalisation(self) -> Self:
@@ -187,7 +199,7 @@ class Embedding(Preprocessing):
     """
 
     input_px: tuple[Side, Side] = (1, 1)
-    resize: Literal["stretch", "none"] = "none"
+    resize: ResizeRule = "none"
     scale: Number = 1.0
     mean: TupleOf[Number] = (0.0,)
     std: TupleOf[Positive] = (1.0,)
@@ -196,7 +208,8 @@ class Embedding(Preprocessing):
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
-        if self.input_px != (1, 1) or self.planes or self.stain or self.magnifications:
+        of_images = (self.planes, self.stain, self.training_stain, self.magnifications)
+        if self.input_px != (1, 1) or any(of_images):
             raise ValueError("features should have input_px 1 × 1 and nothing of images")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels should have different names")
@@ -216,7 +229,9 @@ class TransferStage(Document):
         source: Origin of the weights, for people.
         data_fingerprint: Fingerprint of a stage's training data; null for a source.
         licence: Of the source's weights or of the stage's data; null where none is stated.
-        frozen: The layers that the stage kept fixed; null for a source.
+        frozen: The layers that the stage kept fixed; null for a source that is not a model of
+            Eosin.
+        unfrozen: As in the stage's own ``model.json``; empty in models of before 0.2.
         matched: Number of the backbone's tensors that were loaded.
         missing: The backbone's tensors that were not loaded.
         unexpected: The source's tensors that the backbone lacks.
@@ -227,6 +242,7 @@ class TransferStage(Document):
     data_fingerprint: Text | None = None
     licence: Text | None = None
     frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     matched: Count
     missing: TupleOf[Text] = ()
     unexpected: TupleOf[Text] = ()
@@ -242,6 +258,7 @@ class EnsembleMember(Document):
         input_px: Height and width of its own input.
         temperature: Divisor of its logits, inside the ensemble's graph.
         weights_sha256: Of its ``model.safetensors``.
+        frozen: As in its ``model.json``, like ``unfrozen``.
         metrics: Headline metrics on the images that the ensemble was evaluated on.
     """
 
@@ -254,6 +271,8 @@ class EnsembleMember(Document):
     params: Count
     weights_sha256: Text
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     metrics: MetricBlock = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -283,6 +302,10 @@ class ModelInfo(VersionedDocument):
             of an image's eight flipped and rotated views, at temperature 1; four views where the
             input is not square.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
+        frozen: The layers that its own training kept fixed, as in the recipe; null in models of
+            before 0.2 and of chosen runs.
+        unfrozen: The weights before ``frozen``'s cut that stayed trainable, as neither the source
+            contains them nor an earlier training included them.
         metrics: Headline metrics with intervals and the subset that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
@@ -312,6 +335,8 @@ class ModelInfo(VersionedDocument):
     abstention: Abstention | None = None
     test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     data_fingerprint: Text
     data_licence: Text
     simulated: Flag

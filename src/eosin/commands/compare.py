@@ -216,6 +216,7 @@ def _preprocessing(recipe: Recipe | None) -> str:
     if recipe is None:
         return "unknown"
     stain = "stain as it is" if recipe.stain.method == "none" else recipe.stain.method
+    stain += " on training images" if recipe.stain.apply_to == "training" else ""
     policy = recipe.augment.policy
     changed = "no augmentation" if policy == "none" else f"augmented ({policy})"
     views = ", eight views averaged" if recipe.augment.test_time != "none" else ""

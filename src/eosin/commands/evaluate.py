@@ -175,7 +175,7 @@ def _evaluate(
         info = read_document(ModelFolder(model).info, ModelInfo)
         samples = external.read(info)
         parts = [(model, samples, EXTERNAL)]
-    elif run.has_folds:
+    elif run.has_folds or (run.folder.folds.is_dir() and split == OUT_OF_FOLD):
         parts = _fold_parts(run, split)
     else:
         parts = [(model, _own_split(run, split), split)]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from eosin.core.errors import RecipeError, UnknownNameError, close_matches
+from eosin.core.types import InputStyle
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ class NetworkSpec:
     input_px: int
     min_input_px: int
     num_classes: int
-    preprocessing: Literal["unit", "centred", "caffe", "imagenet"]
+    preprocessing: InputStyle
     arguments: Mapping[str, Any]
     stages: Mapping[str, str]
     hub: str | None = None

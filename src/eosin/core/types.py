@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,10 @@ BoolArray = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
 #: Stored values, uint8 or uint16.
 Pixels = npt.NDArray[np.unsignedinteger[Any]]
+#: From an image to a square input; :class:`eosin.recipe.schema.ModelSection` explains them.
+ResizeRule = Literal["stretch", "centre_crop", "none"]
+#: Styles of preprocessing; :func:`eosin.images.preprocess.make_preprocessing` explains them.
+InputStyle = Literal["unit", "centred", "caffe", "imagenet", "imagenet_twice"]
 
 
 #: The subsets of a single split, in the order of reports.

@@ -166,6 +166,12 @@ def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
     stains = [part.stain for part in parts if part.stain is not None]
     if stains:
         largest = largest.model_copy(update={"stain": join_references(stains)})
+    known = [part.training_stain for part in parts if part.training_stain is not None]
+    # Runs that were chosen may have been trained on images of other methods, or on raw ones.
+    if known:
+        alike = len(known) == len(parts) and len({(one.method, one.unit) for one in known}) == 1
+        shown = join_references(known) if alike else None
+        largest = largest.model_copy(update={"training_stain": shown})
     windows = [part.planes.window for part in parts if part.planes and part.planes.window]
     if largest.planes is None or not windows:
         return largest
@@ -186,7 +192,8 @@ def _reads_alike(own: Preprocessing, joined: Preprocessing) -> bool:
 
 def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
     """Return the affine map from the ensemble's normalisation to a member's; ``None`` if equal."""
-    if own.model_copy(update={"input_px": joined.input_px, "stain": joined.stain}) == joined:
+    shared = {"input_px", "stain", "training_stain"}  # not of the network's input
+    if own.model_dump(exclude=shared) == joined.model_dump(exclude=shared):
         return None
     places, own_factor, own_offset = channel_affine(own)
     joined_places, factor, offset = channel_affine(joined)

@@ -36,7 +36,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     input_px = section.input_px or spec.input_px
     if facts["modality"] != "fluorescence":
         _check_fluorescence_keys(recipe)
-        one = make_preprocessing(style, input_px)
+        one = make_preprocessing(style, input_px, resize=section.resize)
         return stack_preprocessing(one, recipe.data.magnifications if recipe.data.fuse else ())
     if recipe.data.fuse:
         raise RecipeError("'data.fuse' is for brightfield images, but these are fluorescence")
@@ -52,12 +52,12 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     chosen = _choose(recipe.data.channels, stored)
     planes = Planes(chosen=chosen, n_stored=len(stored), bits=bits)
     names = [stored[place] for place in chosen]
-    return make_preprocessing(style, input_px, channels=names, planes=planes)
+    return make_preprocessing(style, input_px, resize=section.resize, channels=names, planes=planes)
 
 
 def _check_fluorescence_keys(recipe: Recipe) -> None:
-    for key in ("channels", "channel_names"):
-        if getattr(recipe.data, key):
+    for key in ("channels", "channel_names", "window"):
+        if getattr(recipe.data, key) != type(recipe.data).model_fields[key].default:
             raise RecipeError(
                 f"'data.{key}' belongs to fluorescence, but these images are brightfield",
                 hint='Leave it out, or set data.modality = "fluorescence"',

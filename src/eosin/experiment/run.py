@@ -8,7 +8,7 @@ from typing import Any
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import SplitMetrics
-from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES
@@ -21,7 +21,7 @@ from eosin.evaluation import (
     tune_threshold,
 )
 from eosin.evaluation.drift import write_profile
-from eosin.experiment.backends import Origin
+from eosin.experiment.backends import InitialWeights, Origin
 from eosin.experiment.split import Division
 from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
 from eosin.experiment.thumbnails import write_thumbnails
@@ -54,10 +54,10 @@ def fit_split(
     with watch.stage("train"):
         inputs, device = fit_inputs(experiment, samples), experiment.device_settings.description
         _LOG.info(f"{label}training {experiment.spec.name} on {_count(inputs)}, {device}")
-        network, chain = experiment.backend.train(recipe, experiment.start, inputs, run)
+        network, initial = experiment.backend.train(recipe, experiment.start, inputs, run)
     _LOG.info(f"{label}exporting and evaluating")
     with watch.stage("export"):
-        origin = _origin(experiment, samples, chain)
+        origin = _origin(experiment, samples, initial)
         draft = experiment.backend.write(
             network, ModelFolder(run.model), origin, experiment.bank.of(val)
         )
@@ -71,8 +71,9 @@ def fit_split(
         }
         write_predictions(run, list(evaluated.values()), logits)
         write_profile(ModelFolder(run.model), experiment.bank, train, evaluated["val"])
-        rows = experiment.bank.of(samples).rows
-        write_stain(run, find_unchanged(experiment.bank.store, rows, samples), samples.root)
+        treated = train if recipe.stain.apply_to == "training" else samples
+        store, rows = experiment.bank.training.store, experiment.bank.of(treated).rows
+        write_stain(run, find_unchanged(store, rows, treated), samples.root)
         write_thumbnails(run, division, evaluated["test"], experiment)
     finish_run(run, describe_training(run, experiment), info, splits, splits)
     return splits
@@ -81,12 +82,14 @@ def fit_split(
 def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
     """Fit intensity window and stain reference on a split's training part alone."""
     train, recipe = samples.part("train"), experiment.recipe
-    bank = experiment.bank.reading(experiment.bank.fit_window(train, recipe.data.percentiles))
+    percentiles = recipe.data.percentiles if recipe.data.window == "percentile" else None
+    bank = experiment.bank.reading(experiment.bank.fit_window(train, percentiles))
     if recipe.stain.is_on:
         check_uncut(samples, recipe.stain.unit)
         images = bank.of(train)
         stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
-        bank = bank.reading(bank.preprocessing.model_copy(update={"stain": stain}))
+        key = "stain" if recipe.stain.apply_to == "all" else "training_stain"
+        bank = bank.reading(bank.preprocessing.model_copy(update={key: stain}))
     return replace(experiment, bank=bank)
 
 
@@ -97,10 +100,9 @@ def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
         DataError: SMOTE is requested for a class with one training image.
     """
     recipe = experiment.recipe
-    train, val = (
-        ImagePart(experiment.bank.of(part), part.targets)
-        for part in (samples.part("train"), samples.part("val"))
-    )
+    bank, train_part, val_part = experiment.bank, samples.part("train"), samples.part("val")
+    train = ImagePart(bank.training.of(train_part), train_part.targets)
+    val = ImagePart(bank.of(val_part), val_part.targets)
     if recipe.train.balance == "smote":
         check_neighbours(train.targets, samples.class_names)
     inputs = FitInputs(
@@ -138,7 +140,7 @@ def _positive(samples: Samples) -> int | None:
     return samples.class_names.index(str(samples.positive)) if binary else None
 
 
-def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]) -> Origin:
+def _origin(experiment: Experiment, samples: Samples, initial: InitialWeights) -> Origin:
     model, spec = experiment.recipe.model, experiment.spec
     preprocessing = experiment.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
@@ -149,7 +151,8 @@ def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]
         preprocessing=preprocessing,
         facts=experiment.prepared.facts,
         fingerprint=experiment.prepared.fingerprint,
-        chain=chain,
+        initial=initial,
+        frozen=experiment.recipe.transfer.freeze,
         test_time=experiment.recipe.augment.test_time,
     )
 

@@ -174,13 +174,17 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Sa
     write_stain(run, [Treated(reference, totals, unchanged)], evaluated.root)
 
 
-def pool_stain(run: RunFolder, places: Sequence[RunFolder], name: str) -> None:
-    """Write ``stain.json`` of a run with folds, from what each fold held out."""
-    treated = []
+def pool_stain(
+    run: RunFolder, places: Sequence[RunFolder], name: str, beside: Sequence[Treated] = ()
+) -> None:
+    """Write ``stain.json`` of a run with folds, from what each fold held out and a test part."""
+    treated = list(beside)
     for place in places:
         if not place.stain.exists():
             return
         record = read_document(place.stain, StainRecord)
+        if "test" not in record.parts:
+            return  # test images are raw
         unchanged = [
             image.model_copy(update={"path": str(place.root / image.path), "split": name})
             for image in record.unchanged

@@ -40,10 +40,11 @@ def write_thumbnails(
     if isinstance(bank.preprocessing, Embedding):
         pictures = _pictures_of_files(run, train, evaluated, recipe.seed)
     else:
-        pictures = _examples(run, train, bank, recipe.seed)
+        pictures = _examples(run, train, bank.training, recipe.seed)
         policy = POLICIES.get(recipe.augment.policy)
         if not policy.changes_nothing:
-            pictures += _augmented(run, train, bank, policy, experiment.copies or 1, recipe.seed)
+            copies = experiment.copies or 1
+            pictures += _augmented(run, train, bank.training, policy, copies, recipe.seed)
         pictures += mistakes(run, evaluated, bank)
         pictures += _pairs(run, samples, division.audit, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))

@@ -10,7 +10,7 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output
 from eosin.data.audit import audit_stage, find_near_duplicates
 from eosin.data.sources.catalogue import DATASETS
-from eosin.experiment.backends import Start
+from eosin.experiment.backends import RANDOM, Start
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import Prepared, log_repair, prepare
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
@@ -53,7 +53,7 @@ def prepare_stages(
     stages: list[Stage] = []
     leaks: list[Finding] = []
     for number, section in enumerate(recipe.transfer.stage, start=1):
-        one = stage_recipe(recipe, section)
+        one = stage_recipe(recipe, section, recipe.transfer.source if number == 1 else RANDOM)
         _LOG.info(f"Stage {section.name}:")
         mine = prepare(one)
         log_repair(mine)
@@ -79,7 +79,7 @@ def _may_share_groups(a: DataSection, b: DataSection) -> bool:
     return a.dataset == b.dataset and (a.root == b.root or not is_simulated)
 
 
-def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
+def stage_recipe(recipe: Recipe, section: TransferStage, source: str = RANDOM) -> Recipe:
     """Return the recipe of one stage by itself."""
     train = {"epochs": section.epochs, "lr": section.lr or recipe.train.lr}
     policy = section.augment or recipe.augment.policy
@@ -89,7 +89,7 @@ def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
             "description": f"Stage {section.name} of {recipe.name}",
             "data": section.data,
             "augment": recipe.augment.model_copy(update={"policy": policy}),
-            "transfer": TransferSection(freeze=section.freeze),
+            "transfer": TransferSection(source=source, freeze=section.freeze),
             "train": recipe.train.model_copy(update=train),
         }
     )

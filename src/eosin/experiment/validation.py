@@ -12,7 +12,7 @@ from eosin.core.types import Samples
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import find_backend
 from eosin.recipe import format_override
-from eosin.recipe.schema import Recipe, StainSection, TransferSection
+from eosin.recipe.schema import IMAGENET, Recipe, StainSection, TransferSection
 from eosin.recipe.section import Section
 from eosin.stain import METHODS
 from eosin.training.tuning import Tuning
@@ -24,10 +24,10 @@ _STILL = (
 )
 #: Keys that concern images: refused unless at their defaults.
 _OF_IMAGES = {
-    "model": ("input_px", "preprocessing"),
-    "data": ("fuse", "channels", "channel_names"),
+    "model": ("input_px", "resize", "preprocessing"),
+    "data": ("fuse", "channels", "channel_names", "window"),
     "augment": ("test_time",),
-    "stain": ("method", "reference", "unit"),
+    "stain": ("method", "reference", "unit", "apply_to"),
     "transfer": ("source", "freeze", "unfreeze_every", "layer_decay", "stage"),
 }
 
@@ -178,6 +178,8 @@ def check_balance(recipe: Recipe) -> None:
 def _is_still(recipe: Recipe) -> bool:
     """Return True if the head alone is trained, on the same features in every epoch."""
     transfer, policy = recipe.transfer, POLICIES.get(recipe.augment.policy)
-    tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every)
+    is_whole = transfer.source != IMAGENET or transfer.stage
+    added = () if is_whole else find_backend(recipe.model).find_spec(recipe.model.name).added
+    tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every, untrained=added)
     is_fixed = policy.changes_nothing or recipe.augment.copies or policy.fixed_copies
     return recipe.model.table is not None or (tuning.is_head_only and bool(is_fixed))

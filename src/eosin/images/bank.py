@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.model import Embedding, Preprocessing, Window
+from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import UsageError
 from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.images.cache import ImageStore, Item, StoreSettings, fill_store
@@ -110,15 +111,29 @@ class ImageBank:
                 store = NormalisedStore(store, stain, units)
         return replace(self, store=store, preprocessing=preprocessing)
 
-    def fit_window(self, samples: Samples, percentiles: tuple[float, float]) -> Preprocessing:
+    @cached_property
+    def training(self) -> ImageBank:
+        """The images as a training reads them, with the stain of training images alone, if any."""
+        stain = self.preprocessing.training_stain
+        if stain is None:
+            return self
+        shown = {"stain": stain, "training_stain": None}
+        return self.reading(self.preprocessing.model_copy(update=shown))
+
+    def fit_window(
+        self, samples: Samples, percentiles: tuple[float, float] | None
+    ) -> Preprocessing:
         """Return the preprocessing with the window of fluorescence; brightfield needs none.
 
         The ``percentiles`` of each channel's counts over all pixels of the training subset are
-        mapped to 0 and 255.
+        mapped to 0 and 255; without them the range of the files' type is.
         """
         planes = self.preprocessing.planes
         if planes is None:
             return self.preprocessing
+        if percentiles is None:
+            ends = ((end,) * len(planes.chosen) for end in (0.0, 2.0**planes.bits - 1))
+            return self._windowed(planes, Window(low=next(ends), high=next(ends), percentiles=None))
         rows = self.of(samples).rows
         counts = np.zeros((len(planes.chosen), 2**planes.bits), dtype=np.int64)
         row_bytes = math.prod(self.store.shape[1:]) * np.dtype(self.store.dtype).itemsize
@@ -128,7 +143,9 @@ class ImageBank:
             for channel, total in enumerate(counts):
                 total += np.bincount(values[..., channel].ravel(), minlength=len(total))
         low, high = (tuple(_percentile(total, q) for total in counts) for q in percentiles)
-        window = Window(low=low, high=high, percentiles=percentiles)
+        return self._windowed(planes, Window(low=low, high=high, percentiles=percentiles))
+
+    def _windowed(self, planes: Planes, window: Window) -> Preprocessing:
         fitted = planes.model_copy(update={"window": window})
         return self.preprocessing.model_copy(update={"planes": fitted})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -13,12 +12,11 @@ from PIL import Image as PillowImage
 from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
 from eosin.core.text import quantity
-from eosin.core.types import BoolArray, FloatArray, Image, Pixels
+from eosin.core.types import BoolArray, FloatArray, Image, InputStyle, Pixels, ResizeRule
 from eosin.images.decode import decode_image
 from eosin.images.planes import decode_channels
 from eosin.stain import Normalised, Source, normaliser_of
 
-Style = Literal["unit", "centred", "caffe", "imagenet"]
 _RGB = ("R", "G", "B")
 # Keras' `imagenet_utils.preprocess_input(mode="caffe")`: BGR means of ImageNet, no scaling.
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -27,6 +25,7 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 #: Mean and standard deviation, the same for each channel.
 _CENTRE_AND_SPREAD = {"unit": (0.0, 1.0), "centred": (0.5, 0.5), "imagenet": (0.449, 0.226)}
+_TWICE = "_twice"
 
 #: Display colours of channels: the usual dyes are blue for DNA, red, green; then distinguishable
 #: ones.
@@ -41,28 +40,49 @@ _COLOURS = (
 
 
 def make_preprocessing(
-    style: Style, input_px: int, *, channels: Sequence[str] = _RGB, planes: Planes | None = None
+    style: InputStyle,
+    input_px: int,
+    *,
+    resize: ResizeRule = "stretch",
+    channels: Sequence[str] = _RGB,
+    planes: Planes | None = None,
 ) -> Preprocessing:
     """Build the preprocessing of a named style, for inputs of ``input_px`` × ``input_px``.
 
     Styles are ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then ImageNet's
-    mean and standard deviation; for fluorescence the average of its three channels) and ``caffe``
+    mean and standard deviation; for fluorescence the average of its three channels), and ``caffe``
     (BGR minus ImageNet's means, as Keras' VGG16 and as P3 prepares the light CNN's input;
-    brightfield only, otherwise a ValueError). ``planes`` are the positions of the channels in a
-    fluorescence file; None for brightfield.
+    brightfield only, otherwise a ValueError). ``imagenet_twice`` divides by 255 a second time, as
+    Keras' EfficientNetV2-B0 does with values that were divided before (P5): it begins with
+    ``Rescaling(1 / 255)`` and ImageNet's normalisation, so that the input is almost constant.
+
+    ``resize`` is as in :class:`~eosin.artifacts.model.Preprocessing`; ``planes`` are the positions
+    of the channels in a fluorescence file; None for brightfield.
     """
     size = (input_px, input_px)
     if style == "caffe":
         if planes is not None:
             raise ValueError("these means are those of blue, green and red")
         return Preprocessing(
-            input_px=size, channels=("B", "G", "R"), scale=1.0, mean=_CAFFE_MEAN, std=(1.0,) * 3
+            input_px=size,
+            channels=("B", "G", "R"),
+            resize=resize,
+            scale=1.0,
+            mean=_CAFFE_MEAN,
+            std=(1.0,) * 3,
         )
-    mean, std = ((value,) * len(channels) for value in _CENTRE_AND_SPREAD[style])
-    if style == "imagenet" and planes is None:
+    once = style.removesuffix(_TWICE)
+    mean, std = ((value,) * len(channels) for value in _CENTRE_AND_SPREAD[once])
+    if once == "imagenet" and planes is None:
         mean, std = _IMAGENET
     return Preprocessing(
-        input_px=size, channels=tuple(channels), planes=planes, scale=1 / 255, mean=mean, std=std
+        input_px=size,
+        channels=tuple(channels),
+        planes=planes,
+        resize=resize,
+        scale=1 / 255 if style == once else 1 / 255**2,
+        mean=mean,
+        std=std,
     )
 
 
@@ -106,12 +126,31 @@ def _places_by_name(
     return known or None
 
 
-def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
-    """Resize a decoded image (H, W, C), uint8 or uint16, to the network's size.
+def field_of_view(sizes: FloatArray, preprocessing: Preprocessing) -> FloatArray:
+    """Return height and width in pixels of the part of an image that the network sees.
 
-    Raises ImageError if the rule is ``none`` and the size differs.
+    ``sizes`` are heights and widths, shape (…, 2): all of the image, or with ``centre_crop`` the
+    largest part of the input's aspect ratio. Unknown sizes, NaN, remain so.
+    """
+    if preprocessing.resize != "centre_crop":
+        return sizes
+    target = np.array(preprocessing.input_px)
+    whole: FloatArray = np.rint(target * (sizes / target).min(axis=-1, keepdims=True))
+    return np.maximum(whole, 1.0)
+
+
+def resize_image(image: Pixels, preprocessing: Preprocessing) -> Pixels:
+    """Crop and resize a decoded image (H, W, C), uint8 or uint16, to the network's size.
+
+    Of an odd number of cropped rows or columns, the one more is the last. Raises ImageError if the
+    rule is ``none`` and the size differs.
     """
     height, width = preprocessing.input_px
+    if preprocessing.resize == "centre_crop":
+        size = np.array(image.shape[:2], dtype=np.float64)
+        rows, columns = field_of_view(size, preprocessing).astype(int)
+        top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+        image = np.ascontiguousarray(image[top : top + rows, left : left + columns])
     if image.shape[:2] == (height, width):
         return image
     if preprocessing.resize == "none":

@@ -14,7 +14,7 @@ from eosin.core.types import FloatArray, Samples, parts_of
 from eosin.images.decode import opened_image
 from eosin.images.failures import isolated
 from eosin.images.limits import read_limits
-from eosin.images.preprocess import decode_for
+from eosin.images.preprocess import decode_for, field_of_view
 
 #: Largest difference of µm per pixel, as a share, at which images have one scale.
 TOLERANCE = 0.10
@@ -82,7 +82,8 @@ def _scale_at_input(samples: Samples, preprocessing: Preprocessing) -> FloatArra
     own = np.where(own > 0, own, np.nan)
     if np.isnan(own).all():
         return own
-    factors = measure_sizes(samples, preprocessing) / np.array(preprocessing.input_px)
+    seen = field_of_view(measure_sizes(samples, preprocessing), preprocessing)
+    factors = seen / np.array(preprocessing.input_px)
     is_even = np.abs(factors[:, 0] / factors[:, 1] - 1) <= _ISOTROPY
     return np.where(is_even, own * factors.mean(axis=1), np.nan)
 

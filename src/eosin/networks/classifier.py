@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -51,7 +52,7 @@ class Classifier(nn.Module):
 
 def register_backbone(
     name: str,
-    make_backbone: Callable[[int], Any],
+    make_backbone: Callable[..., Any],
     *,
     paper: str,
     stages: Mapping[str, str],
@@ -59,15 +60,16 @@ def register_backbone(
     min_input_px: int = 32,
     preprocessing: Literal["centred", "imagenet"] = "imagenet",
     head_dropout: float = 0.0,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
     hub: str | None = None,
     added: tuple[str, ...] = (),
     offline_weights: bool = False,
 ) -> None:
     """Register a network that is a backbone and a head; for the rest see ``NetworkSpec``.
 
-    ``make_backbone`` goes from the channels of the input to the backbone, whose vector has the
-    length ``num_features``. Any input size gives the same layers, as it pools globally. Stages are
-    paths below the backbone, without the head.
+    ``make_backbone`` goes from the channels of the input, and ``arguments`` by their names, to the
+    backbone, whose vector has the length ``num_features``. Any input size gives the same layers, as
+    it pools globally. Stages are paths below the backbone, without the head.
     """
 
     def build(
@@ -75,9 +77,10 @@ def register_backbone(
         input_px: int = 224,
         in_channels: int = 3,
         head_dropout: float = head_dropout,
+        **chosen: Any,
     ) -> Classifier:
         del input_px
-        backbone = make_backbone(in_channels)
+        backbone = make_backbone(in_channels, **{**arguments, **chosen})
         return Classifier(backbone, backbone.num_features, num_classes, head_dropout)
 
     spec = NetworkSpec(
@@ -88,7 +91,7 @@ def register_backbone(
         min_input_px=min_input_px,
         num_classes=num_classes,
         preprocessing=preprocessing,
-        arguments={"head_dropout": head_dropout},
+        arguments={"head_dropout": head_dropout, **arguments},
         stages={**{stage: f"backbone.{path}" for stage, path in stages.items()}, "head": "head"},
         hub=hub,
         added=added,

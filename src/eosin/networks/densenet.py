@@ -9,8 +9,10 @@ What differs, or where P4 is silent:
 
 - Depth 121, growth 32 and reduction 16 are our reading; P4 names none (its Table 4 prints 7.127
   and 8.234 "k" parameters, without its layers). A dense layer's 32 channels are squeezed into 2.
-- The position of the dropout of its Table 2, 0.25, is not given: before the dense layer of the
-  head, in both networks.
+- The position of the dropout of its Table 2, 0.25, is not given: here it is DenseNet's own (Huang
+  et al., section 4.2), in both networks, where torchvision and timm have it: once in every dense
+  layer, after the 3 × 3 convolution. The gate comes before it and squeezes all of the
+  convolution's output. The head has none.
 - In the text transitions pool by maximum; Huang et al. take the average, as do ImageNet's weights.
 - Gates are initialised nearly open (sigmoid(4) = 0.98). All of a DenseNet's weights exist here
   under timm's names; behind half-open gates its frozen batch-norm would see half of the activations
@@ -22,13 +24,13 @@ What differs, or where P4 is silent:
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from functools import partial
 
 import torch
 from torch import nn
 
+from eosin.core.registry import check_rate
 from eosin.networks.classifier import register_backbone
-from eosin.runtime.door import import_companion
 
 _GROWTH = 32
 _BOTTLENECK = 4 * _GROWTH
@@ -36,7 +38,7 @@ _STEM = 64
 _LAYERS = (6, 12, 24, 16)
 _REDUCTION = 16
 _OPEN = 4.0  # initial input of the gates' sigmoid
-_HEAD_DROPOUT = 0.25
+_DROP_RATE = 0.25
 
 
 class SqueezeExcitation(nn.Module):
@@ -68,9 +70,9 @@ class SqueezeExcitation(nn.Module):
 
 
 class DenseLayer(nn.Sequential):
-    """1 × 1 and 3 × 3 convolution, each behind batch-norm and ReLU, then the gates."""
+    """1 × 1 and 3 × 3 convolution, each behind batch-norm and ReLU, then the gates and dropout."""
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, drop_rate: float, *, has_gates: bool) -> None:
         super().__init__(
             OrderedDict(
                 norm1=nn.BatchNorm2d(in_channels),
@@ -79,18 +81,22 @@ class DenseLayer(nn.Sequential):
                 norm2=nn.BatchNorm2d(_BOTTLENECK),
                 relu2=nn.ReLU(inplace=True),
                 conv2=nn.Conv2d(_BOTTLENECK, _GROWTH, 3, padding=1, bias=False),
-                se=SqueezeExcitation(_GROWTH),
             )
         )
+        if has_gates:
+            self.add_module("se", SqueezeExcitation(_GROWTH))
+        self.add_module("dropout", nn.Dropout(drop_rate))
 
 
 class DenseBlock(nn.ModuleDict):
     """Dense layers, each on the block's input and the outputs of all earlier layers."""
 
-    def __init__(self, layers: int, in_channels: int) -> None:
+    def __init__(self, layers: int, in_channels: int, drop_rate: float, *, has_gates: bool) -> None:
         super().__init__(
             {
-                f"denselayer{index + 1}": DenseLayer(in_channels + index * _GROWTH)
+                f"denselayer{index + 1}": DenseLayer(
+                    in_channels + index * _GROWTH, drop_rate, has_gates=has_gates
+                )
                 for index in range(layers)
             }
         )
@@ -105,23 +111,36 @@ class DenseBlock(nn.ModuleDict):
 class Transition(nn.Sequential):
     """Half the channels, half the height and width, then the gates."""
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, *, has_gates: bool) -> None:
         super().__init__(
             OrderedDict(
                 norm=nn.BatchNorm2d(in_channels),
                 relu=nn.ReLU(inplace=True),
                 conv=nn.Conv2d(in_channels, in_channels // 2, 1, bias=False),
                 pool=nn.AvgPool2d(2),
-                se=SqueezeExcitation(in_channels // 2),
             )
         )
+        if has_gates:
+            self.add_module("se", SqueezeExcitation(in_channels // 2))
 
 
-class SEDenseNet(nn.Module):
-    """The backbone of SE-DenseNet-121, with pooled features."""
+class DenseNet(nn.Module):
+    """The backbone of DenseNet-121, with pooled features.
 
-    def __init__(self, in_channels: int = 3) -> None:
+    Args:
+        in_channels: Channels of the input.
+        drop_rate: Dropout rate of every dense layer's output.
+        has_gates: True for SE-DenseNet-121.
+
+    Raises:
+        RecipeError: The rate is not at least 0 and below 1.
+    """
+
+    def __init__(
+        self, in_channels: int = 3, drop_rate: float = _DROP_RATE, *, has_gates: bool = False
+    ) -> None:
         super().__init__()
+        check_rate("drop_rate", drop_rate)
         self.features = nn.Sequential(
             OrderedDict(
                 conv0=nn.Conv2d(in_channels, _STEM, 7, stride=2, padding=3, bias=False),
@@ -132,10 +151,12 @@ class SEDenseNet(nn.Module):
         )
         width = _STEM
         for number, layers in enumerate(_LAYERS, start=1):
-            self.features.add_module(f"denseblock{number}", DenseBlock(layers, width))
+            block = DenseBlock(layers, width, drop_rate, has_gates=has_gates)
+            self.features.add_module(f"denseblock{number}", block)
             width += layers * _GROWTH
             if number < len(_LAYERS):
-                self.features.add_module(f"transition{number}", Transition(width))
+                transition = Transition(width, has_gates=has_gates)
+                self.features.add_module(f"transition{number}", transition)
                 width //= 2
         self.features.add_module("norm5", nn.BatchNorm2d(width))
         self.num_features = width
@@ -149,25 +170,16 @@ class SEDenseNet(nn.Module):
         return features.mean(dim=(2, 3))  # (B, 1024)
 
 
-def _make_densenet(in_channels: int) -> Any:
-    return import_companion("timm").create_model(
-        "densenet121", pretrained=False, num_classes=0, in_chans=in_channels
-    )
-
-
-for _name, _make, _added in (
-    ("densenet121", _make_densenet, ()),
-    ("se_densenet121", SEDenseNet, (".se.",)),
-):
+for _name, _has_gates, _added in (("densenet121", False, ()), ("se_densenet121", True, (".se.",))):
     register_backbone(
         _name,
-        _make,
+        partial(DenseNet, has_gates=_has_gates),
         paper="P4",
         stages={
             "stem": "features.conv0",
             **{f"dense{n}": f"features.denseblock{n}" for n in range(1, len(_LAYERS) + 1)},
         },
-        head_dropout=_HEAD_DROPOUT,
+        arguments={"drop_rate": _DROP_RATE},
         hub="densenet121.tv_in1k",
         added=_added,
     )

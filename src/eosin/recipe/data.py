@@ -17,7 +17,7 @@ _USED: dict[str, frozenset[str]] = {
     "grouped": frozenset({"by", "stratify", *SHARES}),
     "image": frozenset({"by", "stratify", *SHARES}),
     "column": frozenset({"by", "stratify", "val"}),
-    "folds": frozenset({"by", "stratify", "val", "k", "repeats"}),
+    "folds": frozenset({"by", "stratify", "val", "test", "k", "repeats"}),
 }
 
 
@@ -41,7 +41,8 @@ class SplitSection(Section):
         train: Share of the images for training.
         val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
             taken from the training subset.
-        test: Share for evaluation.
+        test: Share for evaluation. In ``folds`` it is held out of every fold; none is by default,
+            nor where ``train`` is given, too: all three shares are those of another protocol.
         k: Folds.
         repeats: Number of random divisions into folds.
     """
@@ -84,9 +85,17 @@ class SplitSection(Section):
         dumped: dict[str, Any] = handler(self)
         given = {name: dumped[name] for name in dumped if dumped[name] != _default(name)}
         kept = _used_by(self.protocol)
-        if given.keys() & {"train", "test"} and _is_whole(dumped):
+        if self.protocol == "folds" and not self.test_share:
+            kept -= {"test"}
+        if not self.test_share and given.keys() & {"train", "test"} and _is_whole(dumped):
             kept |= set(SHARES)
         return {name: value for name, value in dumped.items() if name in kept}
+
+    @property
+    def test_share(self) -> float:
+        """Share of the images that is held out of every fold; 0 with another protocol."""
+        is_held_out = "test" in self.model_fields_set and "train" not in self.model_fields_set
+        return self.test if self.protocol == "folds" and is_held_out else 0.0
 
     @property
     def is_strict(self) -> bool:
@@ -125,11 +134,14 @@ def restart_split(
     is_new, shares = protocol != before, set(SHARES)
     stale = set[str]()
     if is_new or old.keys() >= SplitSection.model_fields.keys():
-        stale = old.keys() - _used_by(protocol)
+        spare = shares if not is_new and _is_whole(old) else set()
+        stale = old.keys() - _used_by(protocol) - spare
     if is_new:
         stale |= {"protocol", "by"}  # the unit belongs to the protocol
+    if protocol == "folds" and (is_new or "train" in stale):
+        stale.add("test")  # a share of another protocol
     if not shares <= _used_by(protocol):
-        stale |= {"train", "test"} if shares & new.keys() else set()
+        stale |= {"train", "test"} if shares & new.keys() and "train" in old else set()
     elif is_new and not _is_one(sum({**_DEFAULT_SHARES, **_shares(old), **_shares(new)}.values())):
         stale |= shares
     kept = {key: value for key, value in old.items() if key not in stale}
@@ -216,7 +228,10 @@ class DataSection(Section):
             brightfield by default.
         channel_names: Names of a fluorescence file's channels, in order; data sets declare theirs.
         channels: The channels for the network, by name or by position from 0; all by default.
-        percentiles: Of each channel's counts in the training images: mapped to 0 and 255.
+        window: Intensity window of fluorescence: ``percentile`` maps two percentiles of each
+            channel's counts to 0 and 255; ``none`` maps the whole range of the files' type (8-bit
+            values stay, 16-bit counts are divided by 257).
+        percentiles: Of each channel's counts in the training images, for ``percentile``.
         audit: Search of the leak audit: ``copies`` (the same image, even if flipped, rotated, saved
             anew or resized), or ``full`` (near-duplicates by their content, too).
         repair: Join groups, before the split is drawn, that the leak audit finds to belong
@@ -242,6 +257,7 @@ class DataSection(Section):
     modality: Literal["brightfield", "fluorescence"] | None = None
     channel_names: tuple[str, ...] = ()
     channels: tuple[str | Annotated[int, Field(ge=0)], ...] = ()
+    window: Literal["percentile", "none"] = "percentile"
     percentiles: tuple[Percentile, Percentile] = (0.1, 99.9)
     audit: Literal["copies", "full"] = "copies"
     repair: bool = False
@@ -253,6 +269,9 @@ class DataSection(Section):
     def _check_percentiles(self) -> Self:
         if self.percentiles[0] >= self.percentiles[1]:
             raise ValueError(f"`percentiles` must grow, got {list(self.percentiles)}")
+        usual = type(self).model_fields["percentiles"].default
+        if self.window == "none" and self.percentiles != usual:
+            raise ValueError('`percentiles` belong to `window = "percentile"`: leave them out')
         return self
 
     @model_validator(mode="after")

@@ -10,12 +10,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from eosin.core.types import InputStyle, ResizeRule
 from eosin.recipe.data import DataSection
 from eosin.recipe.section import PositiveInt, Section, Share
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 #: Prefix of the name of a head on precomputed features.
 EMBEDDING = "embedding"
+#: Source of initial weights that are a network's own, from its registry entry.
+IMAGENET = "imagenet"
 #: Default of the stain reference, in place of a file.
 TRAINING = "training"
 #: Pattern of a folder's name.
@@ -31,11 +34,14 @@ class StainSection(Section):
             file, relative to the recipe.
         unit: Unit whose stain is estimated: the ``tile``, or all tiles of its ``slide`` or
             ``patient`` together, for tiles too small for an estimate.
+        apply_to: ``all`` images; or ``training`` images alone, so that validation images, test
+            images and those of a prediction are raw.
     """
 
     method: str = "none"
     reference: Annotated[str, Field(min_length=1)] = TRAINING
     unit: Literal["tile", "slide", "patient"] = "tile"
+    apply_to: Literal["all", "training"] = "all"
 
     @property
     def is_on(self) -> bool:
@@ -49,8 +55,8 @@ class StainSection(Section):
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
-        if not self.is_on and (self.file or self.unit != "tile"):
-            raise ValueError('`reference` and `unit` need a `method` other than "none"')
+        if not self.is_on and (self.file or self.unit != "tile" or self.apply_to != "all"):
+            raise ValueError('`reference`, `unit` and `apply_to` need a `method` other than "none"')
         return self
 
 
@@ -78,9 +84,13 @@ class ModelSection(Section):
             relative to the recipe.
         input_px: Height and width of its input; the network's own by default.
         arguments: Further arguments of the network.
+        resize: From the image to the input: ``stretch`` ignores the aspect ratio; ``centre_crop``
+            crops rows or columns from the edges to a centred square first, which keeps µm per
+            pixel known; ``none`` refuses any other size.
         preprocessing: ``unit`` (values / 255), ``centred`` (to −1…1), ``imagenet`` (/ 255, then
-            ImageNet's mean and standard deviation) or ``caffe`` (BGR minus ImageNet's channel
-            means, as Keras' VGG16); the network's own by default.
+            ImageNet's mean and standard deviation), ``imagenet_twice`` (/ 255 twice, then the
+            same: P5's other reading) or ``caffe`` (BGR minus ImageNet's channel means, as Keras'
+            VGG16); the network's own by default.
         backend: Training library: ``pytorch``, or ``numpy``, the engine for P3's networks, which
             needs no PyTorch.
     """
@@ -89,7 +99,8 @@ class ModelSection(Section):
     backend: Literal["pytorch", "numpy"] = "pytorch"
     input_px: Annotated[int, Field(ge=8, le=4096)] | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
-    preprocessing: Literal["unit", "centred", "caffe", "imagenet"] | None = None
+    resize: ResizeRule = "stretch"
+    preprocessing: InputStyle | None = None
 
     @property
     def table(self) -> str | None:
@@ -185,7 +196,8 @@ class TrainSection(Section):
         betas: Adam's decay rates.
         momentum: SGD's.
         weight_decay: Decoupled for ``adamw``; added to the gradient otherwise.
-        l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights.
+        l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights; part of
+            the training loss in ``history.csv``, not of ``val_loss``.
         balance: Class balancing of the training subset: ``none``; ``sampler`` (as many images an
             epoch, drawn equally from each class); ``oversample`` (all images, those of smaller
             classes repeated with different augmentation); ``smote`` (new features interpolated

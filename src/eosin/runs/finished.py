@@ -252,8 +252,8 @@ class FinishedRun:
 
     @property
     def has_folds(self) -> bool:
-        """True if its predictions are out-of-fold."""
-        return self.folder.folds.is_dir()
+        """True if its predictions are out-of-fold: it has folds, and no test part beside them."""
+        return self.folder.folds.is_dir() and self.split == OUT_OF_FOLD
 
     @property
     def divisions(self) -> list[tuple[str, Samples]]:

@@ -7,6 +7,7 @@ a resumed training ends where an uninterrupted one does.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,8 @@ from eosin.training.data import FitInputs, Probe
 from eosin.training.history import BestWeights, Progress, Row, Tally, explain_damage
 from eosin.training.loggers import RowLogs
 from eosin.training.sampler import evaluation_steps, make_batches
+
+_LOG = logging.getLogger(__name__)
 
 #: Steps of a probe; the first ones allocate memory and choose kernels, and are not timed.
 PROBE_STEPS, _WARM_UP = 8, 2
@@ -56,11 +59,12 @@ class Learner(Protocol):
         """Train on a batch; ``number`` counts the steps of the training from 0.
 
         Returns:
-            Logits (B, K), class indices (B,), and the mean loss.
+            Logits (B, K), class indices (B,), and the minimised loss: the batch's mean, and the L2
+            penalty.
         """
 
     def evaluate(self) -> Tally:
-        """Compute losses and logits of the validation part, never augmented."""
+        """Compute losses (no L2 penalty) and logits of the validation part, never augmented."""
 
     def step_schedule(self, monitored: float) -> None:
         """Advance the learning-rate schedule by one evaluation."""
@@ -103,6 +107,12 @@ def train(
     progress, best = _resume(learner, section, run)
     batches = make_batches(inputs.train.targets, section, inputs.seed)
     evaluated = evaluation_steps(len(batches), section.evaluations_per_epoch)
+    if len(evaluated) < section.evaluations_per_epoch:
+        _LOG.warning(
+            "the recipe asks for %d evaluations per epoch, but an epoch has %d batches: "
+            "%d evaluations per epoch, one after each batch",
+            *(section.evaluations_per_epoch, len(batches), len(evaluated)),
+        )
 
     with progress_bar("Training") as advance, RowLogs(section.loggers, run) as logs:
         logs.open(progress.rows)

@@ -151,6 +151,13 @@ def test_a_model_knows_its_scale_where_all_images_share_one(table, size, mpp, ex
     assert len(read_external(manifest, info(mpp=0.1))) == 2
 
 
+@pytest.mark.parametrize(("resize", "expected"), [("stretch", None), ("centre_crop", 0.25)])
+def test_a_centre_crop_has_one_scale_where_a_stretch_has_none(table, resize, expected):
+    mine = info(resize=resize)
+    samples = read_external(table(["benign", "malignant"], size=(16, 24), mpp=0.5), mine)
+    assert network_mpp(samples, mine.preprocessing) == expected
+
+
 def test_labels_to_map_are_cleaned_as_those_of_a_table():
     assert parse_labels(["benign =benign", "Mu\u0308=tumour"]) == {
         "benign": "benign",

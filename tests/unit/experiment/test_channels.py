@@ -46,6 +46,20 @@ def test_all_channels_by_default_under_the_data_set_s_names(samples):
     assert made.mean == (0.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("modality", ["fluorescence", "brightfield"])
+def test_the_resize_rule_and_the_style_are_the_recipe_s(samples, modality):
+    model = {"resize": "centre_crop", "preprocessing": "imagenet_twice"}
+    made = resolve(samples, {**FACTS, "modality": modality}, model=model)
+    assert made.resize == "centre_crop"
+    assert made.scale == pytest.approx(1 / 255**2)
+    assert resolve(samples).resize == "stretch"
+
+
+def test_a_window_is_of_fluorescence_alone(samples):
+    with pytest.raises(RecipeError, match=r"data\.window"):
+        resolve(samples, {"modality": "brightfield"}, window="none")
+
+
 @pytest.mark.parametrize("channels", [("tubulin", "DNA"), (2, 0), ("tubulin", 0)])
 def test_channels_are_chosen_by_name_or_position(samples, channels):
     made = resolve(samples, channels=channels)

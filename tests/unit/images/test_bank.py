@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from eosin.artifacts.manifest import make_samples
-from eosin.artifacts.model import Planes
+from eosin.artifacts.model import Planes, Window
 from eosin.images.bank import load_bank
 from eosin.images.decode import decode_image
 from eosin.images.preprocess import make_preprocessing, read_image, resize_image
@@ -141,6 +141,25 @@ def test_the_window_comes_from_the_training_part_alone(cells, tmp_path):
     assert images.shape == (6, 6, 6, 2)
     np.testing.assert_array_equal(images[:][5], read_image(tmp_path / "5.tif", None, fitted))
     assert (images[:][4:] == 255).mean() > 0.9  # what the training part never showed is clipped
+
+
+def test_no_window_is_the_range_of_the_files_type(cells):
+    bank, _ = load_bank(cells, fluorescence())
+    fitted = bank.fit_window(cells.where(np.arange(6) < 4), None)
+    assert fitted.planes.window == Window(low=(0, 0), high=(65_535, 65_535), percentiles=None)
+    counts = bank.store.take(bank.of(cells).rows)
+    np.testing.assert_array_equal(bank.reading(fitted).of(cells)[:], np.rint(counts / 257))
+
+
+def test_a_crop_and_a_stretch_are_cached_apart(samples, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 20, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "b.png")
+    wide = samples.where(np.arange(4) == 2)
+    for rule in ("stretch", "centre_crop"):
+        preprocessing = make_preprocessing("unit", 8, resize=rule)
+        (image,) = load_bank(wide, preprocessing)[0].of(wide)[:]
+        np.testing.assert_array_equal(image, resize_image(pixels, preprocessing))
+    np.testing.assert_array_equal(image, pixels[:, 6:14])
 
 
 def test_brightfield_has_no_window(samples):

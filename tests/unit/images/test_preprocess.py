@@ -51,7 +51,19 @@ def test_caffe_is_blue_first_and_minus_imagenet_s_means(images):
         np.testing.assert_allclose(made[:, channel], expected, atol=SINGLE_PRECISION)
 
 
-@pytest.mark.parametrize("style", ["unit", "centred", "caffe"])
+def test_scaled_twice_is_almost_constant_and_scaled_once_is_not(images):
+    # Keras' EfficientNetV2-B0: Rescaling(1 / 255), then ImageNet's normalisation.
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    keras = ((images / 255 / 255 - mean) / std).transpose(0, 3, 1, 2)
+    twice = to_input(images, make_preprocessing("imagenet_twice", 8))
+    np.testing.assert_allclose(twice, keras, atol=SINGLE_PRECISION)
+    once = to_input(images, make_preprocessing("imagenet", 8))
+    spans = [made.max(axis=(0, 2, 3)) - made.min(axis=(0, 2, 3)) for made in (twice, once)]
+    assert (spans[0] < 0.02).all()
+    assert (spans[1] > 4).all()
+
+
+@pytest.mark.parametrize("style", ["unit", "centred", "caffe", "imagenet_twice"])
 def test_training_prepares_the_same_to_the_bit(images, style):
     preprocessing = make_preprocessing(style, 8)
     prepared = InputScaling(preprocessing)(torch.from_numpy(images)).numpy()
@@ -71,6 +83,27 @@ def test_resizing_is_bilinear_and_stretches():
     expected = Image.fromarray(image).resize((8, 8), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(resized, np.asarray(expected))
     assert len(np.unique(resized)) > 2  # between the two greys, unlike nearest neighbour
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_centre_crop_drops_the_edges_of_the_longer_side(turned):
+    rng = np.random.default_rng(RNG_SEED)
+    image = rng.integers(0, 256, (460, 700, 3), dtype=np.uint8)  # BreakHis
+    expected = Image.fromarray(image[:, 120:580]).resize((224, 224), Image.Resampling.BILINEAR)
+    image, expected = (a.transpose(1, 0, 2) if turned else a for a in (image, np.asarray(expected)))
+    made = resize_image(image, make_preprocessing("unit", 224, resize="centre_crop"))
+    np.testing.assert_allclose(made.astype(int), expected, atol=1)  # Pillow rounds each direction
+
+
+@pytest.mark.parametrize(
+    ("sides", "field"), [((5, 4), (4, 4)), ((4, 9), (4, 4)), ((1, 700), (1, 1)), ((8, 8), (8, 8))]
+)
+def test_the_centre_crop_of_any_size_is_a_square(sides, field):
+    image = np.arange(np.prod(sides) * 2, dtype=np.uint16).reshape(*sides, 2)
+    preprocessing = make_preprocessing("unit", field[0], resize="centre_crop")
+    top, left = ((side - own) // 2 for side, own in zip(sides, field, strict=True))
+    expected = image[top : top + field[0], left : left + field[1]]
+    np.testing.assert_array_equal(resize_image(image, preprocessing), expected)
 
 
 def test_a_model_that_does_not_resize_refuses_another_size(images):
@@ -94,6 +127,17 @@ def test_a_window_spreads_counts_over_bytes():
     assert made.dtype == np.uint8
     np.testing.assert_array_equal(made[0, :, 0], [0, 0, 128, 255, 255])
     np.testing.assert_array_equal(made[0, :, 1], [0, 85, 255, 255, 255])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_without_a_window_the_range_of_the_type_is_spread(bits):
+    top = 2**bits - 1
+    window = Window(low=(0.0,), high=(float(top),), percentiles=None)
+    planes = Planes(chosen=(0,), n_stored=1, bits=bits, window=window)
+    preprocessing = make_preprocessing("unit", 6, channels=("actin",), planes=planes)
+    counts = np.arange(top + 1, dtype=f"uint{bits}")[:, None]
+    expected = np.rint(counts / (1 if bits == 8 else 257))
+    np.testing.assert_array_equal(to_bytes(counts, preprocessing), expected)
 
 
 def test_a_window_of_one_count_makes_no_division_by_nothing():

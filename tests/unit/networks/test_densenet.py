@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from eosin.core.errors import RecipeError
 from eosin.networks import NETWORKS, build_network, count_params
-from eosin.networks.densenet import SqueezeExcitation
+from eosin.networks.densenet import DenseLayer, SqueezeExcitation
 from eosin.networks.freezing import find_cut, freeze
+from eosin.networks.pretrained import load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.runtime.door import import_companion
 
@@ -37,7 +39,8 @@ def test_a_gate_follows_every_dense_layer_and_every_transition(excited):
     assert len(gates) == 61
     for name in gates:
         parent = excited.get_submodule(name.removesuffix(".se"))
-        assert [child for child, _ in parent.named_children()][-1] == "se"
+        children = [child for child, _ in parent.named_children() if child != "dropout"]
+        assert children[-1] == "se"
 
 
 def test_the_gates_cost_what_reduction_16_says(plain, excited):
@@ -81,20 +84,36 @@ def test_the_stages_hold_what_the_table_says(plain, excited):
     freeze(excited, None)
 
 
+def test_imagenet_s_weights_leave_no_gate_frozen_at_random(plain, tmp_path):
+    save_file(plain.state_dict(), tmp_path / "imagenet.safetensors")
+    spec = NETWORKS.get("se_densenet121")
+    network = build_network(spec.name, num_classes=2, input_px=224, arguments={})
+    loaded = load_pretrained(network, spec, tmp_path / "imagenet.safetensors")
+    before = find_cut(network, spec.stages, "before:dense4")
+    trained = freeze(network, before, loaded.untrained)
+    gates = [weight for gate in gates_of(network).values() for weight in gate.parameters()]
+    assert all(weight.requires_grad for weight in gates)
+    assert not network.backbone.features.conv0.weight.requires_grad
+    freeze(network, before)
+    late = sum(weight.numel() for weight in gates if weight.requires_grad)
+    assert trained - freeze(network, before) == 53_356 - late
+
+
 def test_the_macs_are_densenet_s(plain):
     # The paper's table of complexity: 2.87 billion with its head of a thousand.
     assert count_macs(plain, 224) == 2_833_139_712
     assert count_macs(plain, 224) + 1_022 * 1_024 == pytest.approx(2.83e9, rel=0.01)
 
 
-def test_with_open_gates_it_is_timm_s_densenet(excited):
+@pytest.mark.parametrize("name", ["densenet121", "se_densenet121"])
+def test_with_open_gates_it_is_timm_s_densenet(name):
     other = import_companion("timm").create_model("densenet121", num_classes=0)
     for module in other.modules():  # statistics as of a trained network
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
     state = {f"backbone.{key}": value for key, value in other.state_dict().items()}
-    network = build_network("se_densenet121", num_classes=2, input_px=224, arguments={})
+    network = build_network(name, num_classes=2, input_px=224, arguments={})
     lacking, foreign = network.load_state_dict(state, strict=False)
     assert foreign == []
     assert {key for key in lacking if ".se." not in key} == {"head.1.weight", "head.1.bias"}
@@ -141,11 +160,39 @@ def test_no_gate_is_born_dead_and_all_begin_open():
     assert opened.mean().item() == pytest.approx(0.98, abs=0.01)
 
 
+def drawn_out(layer, features):
+    """Return the share of zeros in a dense layer's output, in training and in evaluation."""
+    return [
+        (layer.train(mode)(features.clone()) == 0).float().mean().item() for mode in (True, False)
+    ]
+
+
 @pytest.mark.parametrize("name", ["densenet121", "se_densenet121"])
-def test_the_dropout_is_p4_s_and_can_be_given(name):
-    network = build_network(name, num_classes=2, input_px=224, arguments={})
-    assert [m.p for m in network.head.modules() if isinstance(m, nn.Dropout)] == [0.25]
-    network = build_network(name, num_classes=2, input_px=64, arguments={"head_dropout": 0.5})
+def test_a_quarter_of_every_dense_layer_s_output_is_dropped(name):
+    network = build_network(name, num_classes=2, input_px=64, arguments={})
+    layers = [m for m in network.modules() if isinstance(m, DenseLayer)]
+    assert len(layers) == 58
+    torch.manual_seed(0)
+    for layer in (layers[0], layers[-1]):
+        features = torch.randn(4, layer.norm1.num_features, 16, 16)
+        assert drawn_out(layer, features) == pytest.approx([0.25, 0.0], abs=0.01)
+    assert not any(m.p for m in network.head.modules() if isinstance(m, nn.Dropout))
+
+
+def test_gates_see_what_is_not_dropped_yet(excited):
+    layer = next(m for m in excited.modules() if isinstance(m, DenseLayer))
+    squeezed = []
+    handle = layer.se.register_forward_pre_hook(lambda _m, given: squeezed.append(given[0]))
+    layer.train()(torch.randn(2, 64, 8, 8))
+    handle.remove()
+    assert (squeezed[0] != 0).all()
+
+
+@pytest.mark.parametrize("name", ["densenet121", "se_densenet121"])
+def test_the_rates_can_be_given(name):
+    given = {"drop_rate": 0.0, "head_dropout": 0.5}
+    network = build_network(name, num_classes=2, input_px=64, arguments=given)
+    assert {m.p for m in network.backbone.modules() if isinstance(m, nn.Dropout)} == {0.0}
     assert network.head[0].p == 0.5
-    with pytest.raises(RecipeError, match="head_dropout' must be at least 0"):
-        build_network(name, num_classes=2, input_px=64, arguments={"head_dropout": 1.0})
+    with pytest.raises(RecipeError, match="drop_rate' must be at least 0"):
+        build_network(name, num_classes=2, input_px=64, arguments={"drop_rate": 1.0})

@@ -2,12 +2,15 @@
 
 import io
 import json
+import logging
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.facts import tells
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import HISTORY_COLUMNS, read_history
@@ -17,6 +20,7 @@ from eosin.core.errors import ArtifactError, TrainingError
 from eosin.engine import light_cnn
 from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks.light_cnn import LightCNN
+from eosin.recipe import read_recipe
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.data import ImagePart
 from eosin.training.numpy_engine import EngineLearner, make_schedule, to_channels_last
@@ -24,7 +28,10 @@ from eosin.training.numpy_engine import fit as fit_engine
 from eosin.training.optimisers import make_scheduler
 from eosin.training.pytorch import fit
 
+RECIPES = Path(__file__).parents[3] / "recipes"
 PX = 51
+#: The layers under the penalty.
+KERNELS = ("conv2d1", "conv2d2", "conv2d3", "dense1", "dense2")
 
 
 def make_part(seed, count):
@@ -68,6 +75,50 @@ def test_the_histories_agree(inputs, tmp_path, section):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6)
     for name in ("loss", "val_loss"):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-3)
+
+
+def test_the_training_loss_includes_the_penalty_and_the_validation_loss_does_not(inputs, tmp_path):
+    """P3: cross-entropy + λ / (2 · batch) · Σ w²; by hand, at a rate that leaves the weights."""
+    inputs = replace(inputs, policy=POLICIES.get("none"))
+    fixed = {"batch_size": 40, "epochs": 1, "lr": 1e-30, "class_weights": "balanced"}
+    torch.manual_seed(0)
+    initial = light_cnn(2, PX)
+    initial.load_state(from_twin({n: v.numpy() for n, v in LightCNN(2, PX).state_dict().items()}))
+    weights = [initial.parameters[f"{layer}.weight"] for layer in KERNELS]
+    squares = sum(float(np.square(weight).sum()) for weight in weights)
+    images = to_channels_last(inputs.train.images, inputs.preprocessing)
+    logits = initial.forward(images, training=True).astype(float)
+    targets = inputs.train.targets
+    true = logits[np.arange(40), targets] - np.log(np.exp(logits).sum(axis=1))
+    counted = (40 / (2 * np.bincount(targets)))[targets]
+    by_hand = -(counted @ true) / counted.sum() + 0.1 / (2 * 40) * squares
+    plain = train_both(inputs, tmp_path / "plain", **fixed)
+    for history, without in zip(train_both(inputs, tmp_path, l2=0.1, **fixed), plain, strict=True):
+        assert history["loss"].tolist() == pytest.approx([by_hand], rel=1e-4)
+        assert history["val_loss"].tolist() == pytest.approx(without["val_loss"].tolist(), rel=1e-6)
+
+
+def test_p3_s_recipe_evaluates_schedules_and_stops_at_the_same_steps(inputs, tmp_path):
+    """P3's 51 batches per epoch, here of two images, at a rate that changes no decision."""
+    recipe = read_recipe(RECIPES / "p3-lightcnn-breakhis200.toml")
+    section = recipe.train.model_dump() | {"batch_size": 2, "lr": 1e-12, "patience": 25}
+    inputs = replace(inputs, train=make_part(0, 102), policy=POLICIES.get("none"))
+    theirs, ours = train_both(inputs, tmp_path, **section)
+    best = int(np.argmax(ours["val_accuracy"]))
+    assert len(ours) == best + 1 + 25
+    assert (ours["epoch"] == 0).sum() == 20
+    np.testing.assert_allclose(ours["lr"], [1e-12 * 0.5 ** (n // 5) for n in range(len(ours))])
+    for name in ("step", "epoch", "lr", "val_accuracy"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6)
+
+
+def test_an_epoch_of_too_few_batches_is_told_alike(inputs, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, logger="eosin"):
+        for history in train_both(inputs, tmp_path, evaluations_per_epoch=20):
+            assert list(history["step"]) == list(range(1, 10)), "one evaluation after each batch"
+    theirs, ours = (record.getMessage() for record in caplog.records)
+    assert ours == theirs
+    assert tells(ours, 20, "3 batches", "3 evaluations")
 
 
 def test_patience_stops_and_the_best_state_is_kept(inputs, tmp_path):

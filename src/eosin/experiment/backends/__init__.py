@@ -43,12 +43,29 @@ class Start:
 
 
 @dataclass(frozen=True)
+class InitialWeights:
+    """Provenance of a network's initial weights.
+
+    Attributes:
+        chain: Transfer chain of its backbone; empty if all are random.
+        untrained: The backbone's tensors that neither the source contains nor an earlier training
+            has included.
+        unfrozen: Those of them that the recipe's cut would freeze.
+    """
+
+    chain: list[TransferStage] = field(default_factory=list)
+    untrained: tuple[str, ...] = ()
+    unfrozen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Origin:
     """Provenance of a model: the part of ``model.json`` that the weights do not contain.
 
     Attributes:
         architecture: Registered name, or ``ensemble``.
         facts: Metadata of the data set.
+        frozen: Part that the training kept frozen.
         test_time: Test-time augmentation: views whose predictions are averaged.
     """
 
@@ -58,7 +75,8 @@ class Origin:
     preprocessing: Preprocessing
     facts: dict[str, Any]
     fingerprint: str
-    chain: list[TransferStage] = field(default_factory=list)
+    initial: InitialWeights = field(default_factory=InitialWeights)
+    frozen: str = "none"
     test_time: Literal["none", "dihedral"] = "none"
 
 
@@ -77,7 +95,9 @@ def draft_info(
         threshold=Threshold(value=None, source="none chosen yet", target_recall=None),
         temperature=1.0,
         test_time=origin.test_time,
-        transfer_chain=origin.chain,
+        transfer_chain=origin.initial.chain,
+        frozen=origin.frozen,
+        unfrozen=origin.initial.unfrozen,
         data_fingerprint=origin.fingerprint,
         data_licence=origin.facts["licence"],
         simulated=origin.facts["simulated"],
@@ -92,11 +112,16 @@ def draft_info(
 
 @dataclass(frozen=True)
 class Measured:
-    """Size and speed of a network in training."""
+    """Size and speed of a network in training.
+
+    Attributes:
+        is_head_only: True if a head is trained on features that are computed once.
+    """
 
     params: int
     macs: int
     probe: Probe
+    is_head_only: bool = False
 
 
 class Backend(Protocol):
@@ -113,11 +138,11 @@ class Backend(Protocol):
 
     def train(
         self, recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
-    ) -> tuple[Any, list[TransferStage]]:
+    ) -> tuple[Any, InitialWeights]:
         """Train on one split; only history and checkpoints are written.
 
         Returns:
-            The network in the state of its best evaluation; its backbone's transfer chain.
+            The network in the state of its best evaluation; the provenance of its initial weights.
         """
 
     def write(
@@ -135,7 +160,7 @@ class Backend(Protocol):
             TrainingError: The exported network's outputs differ from the trained one's.
         """
 
-    def measure(self, recipe: Recipe, inputs: FitInputs) -> Measured:
+    def measure(self, recipe: Recipe, start: Start, inputs: FitInputs) -> Measured:
         """Count weights and operations, and time a few training steps."""
 
 

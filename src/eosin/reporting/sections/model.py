@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.model import Embedding, ModelInfo, TransferStage
+from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.stain import SeparationReference, StainReference
 from eosin.core.text import listing, quantity
 from eosin.reporting.formatting import number, times
@@ -56,6 +58,7 @@ def answers(run: FinishedRun) -> dict[str, str]:
     mean, std = (", ".join(f"{v:g}" for v in values) for values in (given.mean, given.std))
     policy = f"; augmentation: {run.recipe.augment.policy}" if run.recipe else ""
     several = run.model.architecture == "ensemble"
+    scale = "" if given.scale == 1 else f"value × {given.scale:.3g}, "
     return {
         "preparation": joined(select(facts, "Input", "Stain normalisation", "Scale")),
         "input": joined(select(facts, "Input", "Channel windows")),
@@ -63,7 +66,7 @@ def answers(run: FinishedRun) -> dict[str, str]:
         "initial_weights": joined(select(facts, "Transfer")),
         "ensembling": joined(select(facts, "Weights")) if several else "one network",
         "specification": f"in full: {listing([folder.info.name, *files])}",
-        "transformation": f"less the mean {mean}, over {std}{policy}",
+        "transformation": f"{scale}less the mean {mean}, over {std}{policy}",
         "output": f"probability of each class; threshold {joined(select(facts, 'Threshold'))}",
     }
 
@@ -78,7 +81,7 @@ def model_facts(run: FinishedRun) -> list[Pair]:
         ("Weights", _weights(model)),
         ("Input", _input(model)),
         ("Channel windows", _windows(model)),
-        ("Stain normalisation", _stain_fact(model.preprocessing.stain)),
+        ("Stain normalisation", _stain_fact(model.preprocessing)),
         ("Evaluated by", _TEST_TIME[model.test_time]),
         ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
@@ -109,7 +112,9 @@ def _input(model: ModelInfo) -> str:
     given = model.preprocessing
     if isinstance(given, Embedding):
         return f"{quantity(len(given.channels), 'feature')} of {given.table}, computed elsewhere"
-    return f"{'×'.join(str(side) for side in given.input_px)} px, {_channels(model)}"
+    size = f"{'×'.join(str(side) for side in given.input_px)} px"
+    cropped = ", the centre of the image" if given.resize == "centre_crop" else ""
+    return f"{size}, {_channels(model)}{cropped}"
 
 
 def _channels(model: ModelInfo) -> str:
@@ -128,6 +133,8 @@ def _windows(model: ModelInfo) -> str:
     window = planes.window
     ends = zip(model.preprocessing.channels, window.low, window.high, strict=True)
     spans = ", ".join(f"{name} {low:,.0f}–{high:,.0f}" for name, low, high in ends)
+    if window.percentiles is None:
+        return f"{spans} counts (the whole range of the files' type)"
     low, high = (f"{p:g}" for p in window.percentiles)
     return f"{spans} counts (percentiles {low} and {high} of the training images)"
 
@@ -152,30 +159,54 @@ def _stored_threshold(model: ModelInfo) -> str:
 
 
 def _transfer(run: FinishedRun) -> str:
-    chain = run.model.transfer_chain if run.model else []
-    if not chain:
+    model = run.model
+    if model is None or not model.transfer_chain:
         return _FROM_SCRATCH
     if members := members_of(run):
-        return "; ".join(f"{one.run}: {_links(one.transfer_chain)}" for one in members)
-    frozen = run.recipe.transfer.freeze if run.recipe else "none"
-    return _links(chain, "this training" + ("" if frozen == "none" else f" (frozen: {frozen})"))
+        lasts = [_training("its training", one.frozen, one.unfrozen) for one in members]
+        return "; ".join(
+            f"{one.run}: {_links(one.transfer_chain, last)}"
+            for one, last in zip(members, lasts, strict=True)
+        )
+    frozen = run.recipe.transfer.freeze if run.recipe else None
+    last = _training("this training", model.frozen or frozen, model.unfrozen)
+    return _links(model.transfer_chain, last)
 
 
-def _links(chain: Sequence[TransferStage], last: str = "its training") -> str:
+def _links(chain: Sequence[TransferStage], last: str) -> str:
     return " → ".join([*map(_link, chain), last]) if chain else _FROM_SCRATCH
 
 
 def _link(stage: TransferStage) -> str:
     name = stage.source if stage.data_fingerprint is None else f"stage {stage.stage}"
-    frozen = None if stage.frozen in {None, "none"} else f"frozen: {stage.frozen}"
-    shown = "; ".join(text for text in (stage.licence, frozen) if text)
+    return _training(name, stage.frozen, stage.unfrozen, stage.licence)
+
+
+def _training(
+    name: str, frozen: str | None, unfrozen: Sequence[str], licence: str | None = None
+) -> str:
+    """Name a training, with its licence, what it froze, and what it trained before the cut."""
+    kept = None if frozen in {None, "none"} else f"frozen: {frozen}"
+    if kept and unfrozen:
+        # By pattern: layers of one kind differ in their numbers.
+        kinds = Counter(re.sub(r"\d+", "*", weight) for weight in unfrozen)
+        which = listing(f"{kind} ({count})" for kind, count in kinds.items())
+        kept += (
+            f", except {quantity(len(unfrozen), 'tensor')} that no earlier training had included"
+            f" and that stayed trainable: {which}"
+        )
+    shown = "; ".join(text for text in (licence, kept) if text)
     return f"{name} ({shown})" if shown else name
 
 
-def _stain_fact(reference: StainReference | None) -> str:
+def _stain_fact(given: Preprocessing) -> str:
     """Describe the target of stain normalisation in a sentence; empty without one."""
-    if reference is None:
-        return ""
+    if given.training_stain is not None:
+        return f"of training images alone, all others are raw. {_reference(given.training_stain)}"
+    return "" if given.stain is None else _reference(given.stain)
+
+
+def _reference(reference: StainReference) -> str:
     of = f"{_METHODS[reference.method]}: each {reference.unit}'s own stain is brought to that of "
     source = reference.fitted_on
     if source == "the training part":
