@@ -14,8 +14,8 @@ from eosin.reporting.description import data_words
 from eosin.reporting.formatting import metric_text, share, times
 from eosin.reporting.outline import Cell, Points, Section, make_table
 from eosin.reporting.sections import abstention, decisions
+from eosin.reporting.sections.data import sizes_by
 from eosin.reporting.sections.results import members_of
-from eosin.reporting.sections.subgroups import sizes_by
 from eosin.reporting.train_test_overlap import (
     caution,
     has_units,

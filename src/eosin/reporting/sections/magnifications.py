@@ -12,10 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from eosin.artifacts.metrics import PartMetrics
+from eosin.metrics.catalogue import OF_MAGNIFICATIONS
 from eosin.reporting.formatting import metric_label, metric_text, times
-from eosin.reporting.outline import Figures, RenderedFigure
+from eosin.reporting.outline import Figures, RenderedFigure, Table, make_table
 from eosin.reporting.sections.curves import confusion_words, draw_chance, draw_confusion
-from eosin.reporting.sections.data import magnification_order
+from eosin.reporting.sections.data import magnification_order, sizes_by
 from eosin.reporting.style import (
     COLOURS,
     HATCHES,
@@ -61,6 +62,8 @@ def _bars(parts: dict[str, PartMetrics]) -> RenderedFigure:
                 for place, metric in zip(places, metrics, strict=True)
                 if metric is not None and metric.value is not None
             ]
+            if not known:
+                continue
             style: dict[str, Any] = {"color": COLOURS[order], "hatch": HATCHES[order]}
             label = metric_label(name, short=True)
             heights = [value for _, value, *_ in known]
@@ -91,8 +94,7 @@ def _bars(parts: dict[str, PartMetrics]) -> RenderedFigure:
 @contextmanager
 def _panels(n: int, side_in: float) -> Iterator[tuple[Figure, list[Axes]]]:
     """Yield a figure with ``n`` panels in two columns, or three if there are many."""
-    n_columns = 2 if n <= 4 else 3
-    n_rows = -(-n // n_columns)
+    n_columns, n_rows = _columns(n), -(-n // _columns(n))
     with house_style():
         figure = Figure(figsize=(side_in * n_columns, side_in * n_rows + 0.3))
         FigureCanvasAgg(figure)
@@ -101,12 +103,21 @@ def _panels(n: int, side_in: float) -> Iterator[tuple[Figure, list[Axes]]]:
         for axes in panels[n:]:
             axes.set_axis_off()
         yield figure, panels[:n]
-        for place, axes in enumerate(panels[:n]):
-            # Only the outer panels name the axes.
-            if place % n_columns:
-                axes.set_ylabel("")
-            if place + n_columns < n:
-                axes.set_xlabel("")
+
+
+def _frame(axes: Axes, place: int, n: int, title: str) -> None:
+    """Give a panel of ``n`` its title; only the outer ones name their axes."""
+    axes.set_title(title, pad=6, fontsize=9)
+    if place % _columns(n):
+        axes.set_ylabel("")
+        axes.tick_params(labelleft=False)
+    if place + _columns(n) < n:
+        axes.set_xlabel("")
+        axes.tick_params(labelbottom=False)
+
+
+def _columns(n: int) -> int:
+    return 2 if n <= 4 else 3
 
 
 def _confusions(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
@@ -115,9 +126,9 @@ def _confusions(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
     if len(counted) < len(parts) or not 1 < n_classes <= _MOST_CLASSES:
         return None
     with _panels(len(counted), 2.3 if n_classes <= 3 else 3.1) as (figure, panels):
-        for axes, (key, confusion) in zip(panels, counted.items(), strict=True):
-            draw_confusion(axes, confusion)
-            axes.set_title(key, pad=6)
+        for place, (key, confusion) in enumerate(counted.items()):
+            draw_confusion(panels[place], confusion)
+            _frame(panels[place], place, len(panels), key)
         words = (f"{key}: {confusion_words(one)}" for key, one in counted.items())
         return render_figure(
             figure,
@@ -134,16 +145,17 @@ def _rocs(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
     if not all(curves.values()) or len(names) > _MOST_CLASSES:
         return None
     with _panels(len(curves), 2.3) as (figure, panels):
-        for axes, (key, found) in zip(panels, curves.items(), strict=True):
+        for place, (key, found) in enumerate(curves.items()):
+            axes = panels[place]
             for name, curve in found.items():
                 style = {**look(names.index(name)), "marker": ""}
                 axes.plot(curve.fpr, curve.tpr, label=series_label(name, 18), **style)
             draw_chance(axes)
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
             axes.set(xlabel="1 − specificity", ylabel="Recall (sensitivity)")
-            axes.set_title(key, pad=6)
-            axes.text(0.97, 0.05, _area(parts[key]), ha="right", fontsize=8)
-        if len(names) > 1:
+            _frame(axes, place, len(panels), f"{key}\n{_area(parts[key])}")
+        several = len(names) > 1
+        if several:
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside upper left", ncols=3)
         words = (f"{key}: {_area(part)}" for key, part in parts.items())
@@ -151,9 +163,27 @@ def _rocs(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
             figure,
             "magnification_roc",
             alt=f"ROC curve at each magnification. {'; '.join(words)}.",
-            caption="ROC curve at each magnification.",
+            caption=f"ROC curve at each magnification{', one class against the rest' * several}.",
         )
 
 
 def _area(part: PartMetrics) -> str:
     return f"AUC {metric_text(part.metrics.get('auc'))}"
+
+
+def table(run: FinishedRun) -> Table | None:
+    """Build the table of metrics, a column per magnification; none where it is the whole page's."""
+    parts, sizes = by_magnification(run), sizes_by(run, "magnification") or {}
+    if len(parts) == 1 and sum(sizes.get(key, 0) for key in parts) == sum(sizes.values()):
+        return None
+    blocks = [part.metrics for part in parts.values()]
+    names = [name for name in OF_MAGNIFICATIONS if any(name in block for block in blocks)]
+    rows = [
+        ("Images", *(sizes.get(key) for key in parts)),
+        *(
+            (metric_label(name, short=True), *(block.get(name) for block in blocks))
+            for name in names
+        ),
+    ]
+    heads = ("Magnification", *parts)
+    return make_table("By magnification.", heads, rows if parts else [], look="many")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from eosin.core.text import listing
-from eosin.metrics.catalogue import AVERAGES, BY_CLASS, OF_MAGNIFICATIONS, OF_ONE_CLASS, OF_PARTS
-from eosin.reporting.formatting import capitalised, number, times
+from eosin.metrics.catalogue import AVERAGES, BY_CLASS, OF_ONE_CLASS, OF_PARTS
+from eosin.reporting.formatting import number
 from eosin.reporting.outline import Section, Table, Text, block_table, make_table
 from eosin.reporting.sections import magnifications
-from eosin.reporting.sections.data import MOST_ROWS
+from eosin.reporting.sections.data import MOST_ROWS, sizes_by
 from eosin.reporting.thumbnails import tiles
 from eosin.runs.finished import FinishedRun
 
@@ -42,17 +42,18 @@ def mistakes(run: FinishedRun) -> Section:
 def _part_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables by class, magnification, site and subtype, where known."""
     evaluated = run.evaluated
-    parts = magnifications.by_magnification(run)
-    blocks = {key: part.metrics for key, part in parts.items()}
     others = (
         block_table(caption, first, found, wanted, sizes_by(run, column))
         for caption, first, column, found, wanted in (
-            ("By magnification.", "Magnification", "magnification", blocks, OF_MAGNIFICATIONS),
             ("By site.", "Site", "site", evaluated.by_site, OF_PARTS),
             ("By subtype.", "Subtype", "subtype", evaluated.by_subtype, OF_ONE_CLASS),
         )
     )
-    return [table for table in (_class_table(run), *others) if table is not None]
+    return [
+        table
+        for table in (_class_table(run), magnifications.table(run), *others)
+        if table is not None
+    ]
 
 
 def _class_table(run: FinishedRun) -> Table | None:
@@ -67,7 +68,7 @@ def _class_table(run: FinishedRun) -> Table | None:
         )
         n_images = sum(sizes.values()) if sizes else 0
         for kind, names in AVERAGES.items():
-            average = f"{capitalised(kind)} average"
+            average = f"{kind} avg"
             blocks.setdefault(average, {of: image[name] for of, name in names.items()})
             sizes = sizes and {average: n_images} | sizes
     return block_table(caption, "Class", blocks, BY_CLASS, sizes)
@@ -102,18 +103,3 @@ def _patients_table(run: FinishedRun) -> tuple[Table | None, int]:
     columns = ("Patient", "Class", "Images", "Right", "Rate")
     table = make_table(f"Patients by recognition rate {what}.", columns, rows, texts=(0, 1))
     return table, max(0, len(summary) - MOST_ROWS)
-
-
-def sizes_by(run: FinishedRun, column: str) -> dict[str, int] | None:
-    """Count evaluated images by a column of the predictions, else of the manifest, if it exists."""
-    frame, shown = run.predictions, run.manifest
-    if frame is None:
-        return None
-    if column in frame:
-        values = frame[column]
-    elif shown is not None and column in shown:
-        values = frame["path"].map(dict(zip(shown["path"], shown[column], strict=True)))
-    else:
-        return None
-    write = times if column == "magnification" else str
-    return {write(str(value)): int(n) for value, n in values.value_counts().items()}
