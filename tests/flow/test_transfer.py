@@ -387,6 +387,60 @@ def test_what_an_older_model_may_have_frozen_at_random_is_trained(finished, chai
     assert changed(weights(finished), weights(run)) == set(LACKING)
 
 
+def stain_of(folder):
+    """The numbers of a run's stain reference, and what it was fitted on."""
+    reference = info(folder)["preprocessing"]["stain"]
+    return reference["lab_mean"], reference["lab_std"], reference["n_images"]
+
+
+def test_all_trainings_of_a_chain_share_the_first_one_s_stain_reference(chain, tmp_path):
+    split = {"protocol": "folds", "k": 2, "val": 0.4}
+    values = {**chain(2, split), "stain": {"method": "reinhard"}}
+    run = eosin.train(recipe_from_dict(values), output=tmp_path / "run").run
+    one, two = (run / "stages" / name for name in ("1-one", "2-two"))
+    folds = [run / "folds" / name for name in ("0-0", "0-1")]
+    assert info(one)["preprocessing"]["stain"]["fitted_on"] == "the training part"
+    assert stain_of(one)[2] == 12  # half of its 24 images
+    for folder in (two, *folds, run):
+        assert stain_of(folder) == stain_of(one), folder
+        assert "first training" in info(folder)["preprocessing"]["stain"]["fitted_on"]
+    assert tells((run / "report.html").read_text(), "first training", "median of 12 images")
+    # A fold's recipe repeats it alone.
+    again = eosin.train(folds[0] / "recipe.toml", output=tmp_path / "again").run
+    assert stain_of(again) == stain_of(one)
+    assert (weights(again)["classifier.3.weight"] == weights(folds[0])["classifier.3.weight"]).all()
+
+
+def test_a_stage_under_another_reference_is_another_stage(chain, tmp_path, messages):
+    values = {**chain(1), "stain": {"method": "reinhard"}}
+    values["transfer"]["stage"][0]["lr"] = 0.003  # no other test's
+    first = eosin.train(recipe_from_dict(values), output=tmp_path / "first").run
+    values["transfer"]["source"] = str(first / "model" / "model.safetensors")
+    document = info(first)
+    runs = []
+    for name in ("same", "other"):
+        runs.append(eosin.train(recipe_from_dict(values), output=tmp_path / name).run)
+        document["preprocessing"]["stain"]["lab_mean"][0] -= 5.0
+        (first / "model" / "model.json").write_text(json.dumps(document))
+    assert sum("stage 1, one: training" in line for line in messages) == 3
+    same, other = (stain_of(run) for run in runs)
+    assert same == stain_of(runs[0] / "stages" / "1-one")
+    assert other[0][0] == pytest.approx(same[0][0] - 5.0)
+
+
+def test_another_method_or_a_file_has_a_reference_of_its_own(chain, tiny_phantom, tmp_path):
+    values = {**chain(0), "stain": {"method": "reinhard"}}
+    first = eosin.train(recipe_from_dict(values), output=tmp_path / "first").run
+    values["transfer"]["source"] = str(first / "model" / "model.safetensors")
+    image = next(tiny_phantom.rglob("*.png"))
+    for name, stain, fitted_on in (
+        ("method", {"method": "macenko"}, "the training part"),
+        ("file", {"method": "reinhard", "reference": str(image)}, image.name),
+    ):
+        run = eosin.train(recipe_from_dict({**values, "stain": stain}), output=tmp_path / name).run
+        assert info(run)["preprocessing"]["stain"]["fitted_on"] == fitted_on
+
+
 OFFLINE = """
 import sys
 from eosin.__main__ import call

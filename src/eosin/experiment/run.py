@@ -11,7 +11,6 @@ from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
-from eosin.augment import POLICIES
 from eosin.core.types import Samples
 from eosin.evaluation import (
     Evaluated,
@@ -23,7 +22,12 @@ from eosin.evaluation import (
 from eosin.evaluation.drift import write_profile
 from eosin.experiment.backends import InitialWeights, Origin
 from eosin.experiment.split import Division
-from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
+from eosin.experiment.stain import (
+    adopt_reference,
+    find_unchanged,
+    fit_reference,
+    write_stain,
+)
 from eosin.experiment.thumbnails import write_thumbnails
 from eosin.experiment.writer import (
     Experiment,
@@ -80,14 +84,19 @@ def fit_split(
 
 
 def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
-    """Fit intensity window and stain reference on a split's training part alone."""
+    """Fit intensity window and stain reference on a split's training part alone.
+
+    A training whose initial weights were trained under a stain reference keeps that one.
+    """
     train, recipe = samples.part("train"), experiment.recipe
     percentiles = recipe.data.percentiles if recipe.data.window == "percentile" else None
     bank = experiment.bank.reading(experiment.bank.fit_window(train, percentiles))
     if recipe.stain.is_on:
         check_uncut(samples, recipe.stain.unit)
         images = bank.of(train)
-        stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
+        stain = adopt_reference(recipe.stain, experiment.start.stain)
+        if stain is None:
+            stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
         key = "stain" if recipe.stain.apply_to == "all" else "training_stain"
         bank = bank.reading(bank.preprocessing.model_copy(update={key: stain}))
     return replace(experiment, bank=bank)
@@ -109,7 +118,7 @@ def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
         train=train,
         val=val,
         preprocessing=experiment.bank.preprocessing,
-        policy=POLICIES.get(recipe.augment.policy),
+        policy=experiment.policy,
         positive=_positive(samples),
         n_classes=len(samples.class_names),
         seed=recipe.seed,

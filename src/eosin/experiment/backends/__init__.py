@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec as find_module
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.stain import FITTED_ON, StainReference
+from eosin.artifacts.versioned import read_document
 from eosin.core.files import sha256_file
 from eosin.core.registry import NetworkSpec
 from eosin.core.types import DeviceSettings, ImageSource, Samples
@@ -35,11 +38,35 @@ class Start:
         source: ``none``, ``imagenet``, or a safetensors file.
         stage: The link's name in ``model.json``.
         frozen: Part that its training kept frozen; ``None`` if that was not Eosin's.
+        stain: Stain reference that it was trained under; all trainings of a chain share one.
     """
 
     source: str = RANDOM
     stage: str = SOURCE
     frozen: str | None = None
+    stain: StainReference | None = None
+
+
+def find_start(source: str, stage: str = SOURCE, frozen: str | None = None) -> Start:
+    """Describe a source of initial weights, with the stain reference of its model folder."""
+    info = read_source(source)
+    given = info.preprocessing if info else None
+    stain = (given.stain or given.training_stain) if given else None
+    if stain is not None and stain.fitted_on == FITTED_ON:
+        stain = stain.model_copy(update={"fitted_on": f"{FITTED_ON} of the chain's first training"})
+    return Start(source, stage, frozen, stain)
+
+
+def read_source(source: str) -> ModelInfo | None:
+    """Return ``model.json`` of the model folder that a source is in; ``None`` without one.
+
+    Raises:
+        ArtifactError: It is damaged.
+    """
+    folder = ModelFolder(Path(source).parent)
+    if source != str(folder.weights) or not folder.info.exists():
+        return None
+    return read_document(folder.info, ModelInfo)
 
 
 @dataclass(frozen=True)

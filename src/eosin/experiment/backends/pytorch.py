@@ -11,7 +11,6 @@ from torch import nn
 from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
-from eosin.artifacts.versioned import read_document
 from eosin.core.errors import RecipeError
 from eosin.core.registry import NetworkSpec
 from eosin.core.text import quantity
@@ -23,6 +22,7 @@ from eosin.experiment.backends import (
     Origin,
     Start,
     draft_info,
+    read_source,
 )
 from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
@@ -201,12 +201,10 @@ def _left_untrained(info: ModelInfo | None) -> set[str]:
 
 
 def _read_source(start: Start) -> ModelInfo | None:
-    """Return ``model.json`` of the model folder that holds the initial weights, if one does."""
-    before = ModelFolder(Path(start.source).parent)
-    if start.source != str(before.weights) or not before.info.exists():
-        return None
-    info = read_document(before.info, ModelInfo)
-    verify_files(before, info)
+    """Read ``model.json`` beside the initial weights, if any, and verify the files it lists."""
+    info = read_source(start.source)
+    if info is not None:
+        verify_files(ModelFolder(Path(start.source).parent), info)
     return info
 
 

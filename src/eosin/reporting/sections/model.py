@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing, TransferStage
-from eosin.artifacts.stain import SeparationReference, StainReference
+from eosin.artifacts.stain import FITTED_ON, SeparationReference, StainReference
 from eosin.core.text import listing, quantity
 from eosin.reporting.formatting import number, times
 from eosin.reporting.outline import Facts, Pair, Section, joined, select
@@ -209,7 +209,7 @@ def _stain_fact(given: Preprocessing) -> str:
 def _reference(reference: StainReference) -> str:
     of = f"{_METHODS[reference.method]}: each {reference.unit}'s own stain is brought to that of "
     source = reference.fitted_on
-    if source == "the training part":
+    if source.startswith(FITTED_ON):
         units = f" of {quantity(reference.n_units, reference.unit)}"
         several = "" if reference.unit == "tile" else units
         source += f" (median of {quantity(reference.n_images, 'image')}{several})"
