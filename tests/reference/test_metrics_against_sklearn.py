@@ -156,11 +156,6 @@ def test_curves(case):
     assert ours.x == pytest.approx(false, abs=TOLERANCE)
     assert ours.y == pytest.approx(true, abs=TOLERANCE)
 
-    false, true, cuts = reference.roc_curve(y, q[:, 1], sample_weight=w)
-    ours = metrics.roc_curve(q[:, 1], y == 1, w, drop_intermediate=True)
-    assert ours.x == pytest.approx(false, abs=TOLERANCE)
-    assert ours.y == pytest.approx(true, abs=TOLERANCE)
-
     precision, recall, cuts = reference.precision_recall_curve(y, q[:, 1], sample_weight=w)
     ours = metrics.precision_recall_curve(q[:, 1], y == 1, w)
     # scikit-learn goes up in threshold and adds a last point (recall 0, precision 1).

@@ -106,28 +106,28 @@ class Confusion(Document):
         return self
 
 
-class RocCurve(Document):
-    """ROC curve of a class against the rest, from no predicted positive to all.
+class RocPoints(Document):
+    """ROC curve of a class against the rest, without points on a straight line.
 
     Attributes:
-        fpr: False-positive rates, 1 - specificity.
-        tpr: True-positive rates, the recall; as many.
+        x: 1 - specificity.
+        y: Recall.
     """
 
-    fpr: ListOf[Probability]
-    tpr: ListOf[Probability]
+    x: ListOf[Probability]
+    y: ListOf[Probability]
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
-        if len(self.fpr) != len(self.tpr):
-            raise ValueError(f"{len(self.fpr)} rates in fpr need as many in tpr")
+        if len(self.x) != len(self.y):
+            raise ValueError(f"x and y should be as many, got {len(self.x)} and {len(self.y)}")
         return self
 
 
 class Curves(Document):
     """Curves by class: of the positive class, or of all without one."""
 
-    roc: DictOf[RocCurve]
+    roc: DictOf[RocPoints]
 
 
 class PartMetrics(Document):

@@ -21,7 +21,7 @@ from eosin.artifacts.metrics import (
     NetBenefit,
     PartMetrics,
     ReliabilityBin,
-    RocCurve,
+    RocPoints,
     SplitMetrics,
     Threshold,
 )
@@ -50,8 +50,6 @@ from eosin.recipe.schema import EvaluateSection
 
 #: Source of the thresholds of out-of-fold predictions.
 _THRESHOLDS = "each fold's own, chosen on its inner validation part"
-#: Of a curve in ``metrics.json``: at most so many points, and decimals of a rate.
-_MOST_POINTS, _DECIMALS = 1000, 6
 
 
 @dataclass(frozen=True)
@@ -320,7 +318,13 @@ def _by_magnification(evaluated: Evaluated, draw: Draw) -> dict[str, PartMetrics
         found[value] = PartMetrics(
             metrics=to_block(summarise(predictions, **draw) | {"recognition_rate": rate}),
             confusion=_confusion(predictions),
-            curves=Curves(roc=_roc_curves(predictions)),
+            curves=Curves(
+                roc={
+                    evaluated.samples.class_names[index]: points
+                    for index in predictions.ranked_classes
+                    if (points := roc_points(predictions, index)) is not None
+                }
+            ),
         )
     return found
 
@@ -339,20 +343,17 @@ def _confusion(predictions: Predictions) -> Confusion:
     return Confusion(labels=labels, matrix=predictions.confusion.tolist())
 
 
-def _roc_curves(predictions: Predictions) -> dict[str, RocCurve]:
-    """Return the ROC curve of each ranked class that has images and others beside it."""
-    curves, names = {}, predictions.class_names or ()
-    for index in predictions.ranked_classes:
-        positive = predictions.targets == index
-        if not 0 < positive.sum() < len(positive):
-            continue
-        scores = ranking_scores(predictions.probabilities, index)
-        curve = roc_curve(scores, positive, drop_intermediate=True)
-        # Evenly spaced points of a longer curve, both ends included.
-        places = np.linspace(0, len(curve.x) - 1, min(len(curve.x), _MOST_POINTS)).round()
-        x, y = (side[places.astype(int)].round(_DECIMALS).tolist() for side in (curve.x, curve.y))
-        curves[names[index]] = RocCurve(fpr=x, tpr=y)
-    return curves
+def roc_points(predictions: Predictions, index: int | None) -> RocPoints | None:
+    """Return the ROC curve of a class to draw; ``None`` without it or without other classes."""
+    positive = predictions.targets == index
+    if index is None or positive.all() or not positive.any():
+        return None
+    curve = roc_curve(ranking_scores(predictions.probabilities, index), positive)
+    points = np.unique(np.round(np.column_stack([curve.x, curve.y]), 4), axis=0)
+    across, up = np.diff(points, axis=0).T
+    turns = np.flatnonzero(np.abs(across[:-1] * up[1:] - up[:-1] * across[1:]) > 1e-12) + 1
+    x, y = points[[0, *turns, len(points) - 1]].T
+    return RocPoints(x=x.tolist(), y=y.tolist())
 
 
 def _numbers_first(value: str) -> tuple[int, float, str]:

@@ -126,29 +126,18 @@ class Curve:
     y: FloatArray
 
 
-def roc_curve(
-    scores: FloatArray,
-    positive: BoolArray,
-    weights: FloatArray | None = None,
-    *,
-    drop_intermediate: bool = False,
-) -> Curve:
+def roc_curve(scores: FloatArray, positive: BoolArray, weights: FloatArray | None = None) -> Curve:
     """Return the points of the ROC curve: x is 1 - specificity, y is recall.
 
     Args:
         scores: One score per row, shape (N,).
         positive: Which rows are of the positive class, (N,).
         weights: Weight of each row, (N,); rows without weight give no point.
-        drop_intermediate: Leave out points within a straight line, as scikit-learn does.
 
     Raises:
         DataError: Shapes differ, a score is not finite or a weight is negative.
     """
     thresholds, hits, false = _steps(scores, positive, weights)
-    if drop_intermediate and len(hits) > 2:
-        turns = (np.diff(false, 2) != 0) | (np.diff(hits, 2) != 0)
-        kept = np.concatenate([[True], turns, [True]])
-        thresholds, hits, false = thresholds[kept], hits[kept], false[kept]
     hits, false = np.append(0.0, hits), np.append(0.0, false)
     return Curve(
         np.append(np.inf, thresholds),

@@ -92,7 +92,7 @@ def test_a_magnification_has_its_recognition_rate_counts_and_curves(samples, tmp
     assert low.metrics["recognition_rate"].n == 3
     assert low.confusion.matrix == [[1, 1], [0, 1]]
     # The malignant 0.8 stands above both benign images.
-    assert (low.curves.roc["malignant"].fpr, low.curves.roc["malignant"].tpr) == (
+    assert (low.curves.roc["malignant"].x, low.curves.roc["malignant"].y) == (
         [0.0, 0.0, 1.0],
         [0.0, 1.0, 1.0],
     )

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from eosin.artifacts.metrics import PartMetrics
 from eosin.metrics.catalogue import OF_MAGNIFICATIONS
 from eosin.reporting.formatting import metric_label, metric_text, times
 from eosin.reporting.outline import Figures, RenderedFigure, Table, make_table
-from eosin.reporting.sections.curves import confusion_words, draw_chance, draw_confusion
+from eosin.reporting.sections.confusion import confusion_figure
+from eosin.reporting.sections.curves import draw_chance
 from eosin.reporting.sections.data import magnification_order, sizes_by
 from eosin.reporting.style import (
     COLOURS,
@@ -23,6 +23,7 @@ from eosin.reporting.style import (
     INK,
     house_style,
     look,
+    make_figure,
     render_figure,
     series_label,
 )
@@ -51,8 +52,7 @@ def figures(run: FinishedRun) -> Figures:
 def _bars(parts: dict[str, PartMetrics]) -> RenderedFigure:
     width = 0.8 / len(_BARS)
     with house_style():
-        figure = Figure(figsize=(min(9.2, 1.6 + 1.15 * len(parts)), 3.6))
-        FigureCanvasAgg(figure)
+        figure = make_figure(min(9.2, 1.6 + 1.15 * len(parts)), 3.6)
         axes = figure.add_subplot()
         for order, name in enumerate(_BARS):
             metrics = [part.metrics.get(name) for part in parts.values()]
@@ -96,8 +96,7 @@ def _panels(n: int, side_in: float) -> Iterator[tuple[Figure, list[Axes]]]:
     """Yield a figure with ``n`` panels in two columns, or three if there are many."""
     n_columns, n_rows = _columns(n), -(-n // _columns(n))
     with house_style():
-        figure = Figure(figsize=(side_in * n_columns, side_in * n_rows + 0.3))
-        FigureCanvasAgg(figure)
+        figure = make_figure(side_in * n_columns, side_in * n_rows + 0.3)
         grid = figure.subplots(n_rows, n_columns, squeeze=False)
         panels = list(grid.ravel())
         for axes in panels[n:]:
@@ -125,18 +124,7 @@ def _confusions(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
     n_classes = max((len(one.labels) for one in counted.values()), default=0)
     if len(counted) < len(parts) or not 1 < n_classes <= _MOST_CLASSES:
         return None
-    with _panels(len(counted), 2.3 if n_classes <= 3 else 3.1) as (figure, panels):
-        for place, (key, confusion) in enumerate(counted.items()):
-            draw_confusion(panels[place], confusion)
-            _frame(panels[place], place, len(panels), key)
-        words = (f"{key}: {confusion_words(one)}" for key, one in counted.items())
-        return render_figure(
-            figure,
-            "magnification_confusion",
-            alt=f"Confusion matrix at each magnification. {'. '.join(words)}.",
-            caption="Images by true and predicted class (the most probable one) at each"
-            " magnification. Shading: share of the true class.",
-        )
+    return confusion_figure(counted, "magnification_confusion")
 
 
 def _rocs(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
@@ -149,7 +137,7 @@ def _rocs(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
             axes = panels[place]
             for name, curve in found.items():
                 style = {**look(names.index(name)), "marker": ""}
-                axes.plot(curve.fpr, curve.tpr, label=series_label(name, 18), **style)
+                axes.plot(curve.x, curve.y, label=series_label(name, 18), **style)
             draw_chance(axes)
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
             axes.set(xlabel="1 − specificity", ylabel="Recall (sensitivity)")
