@@ -11,7 +11,6 @@ from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
-from eosin.augment import POLICIES
 from eosin.core.types import Samples
 from eosin.evaluation import (
     Evaluated,
@@ -119,7 +118,7 @@ def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
         train=train,
         val=val,
         preprocessing=experiment.bank.preprocessing,
-        policy=POLICIES.get(recipe.augment.policy),
+        policy=experiment.policy,
         positive=_positive(samples),
         n_classes=len(samples.class_names),
         seed=recipe.seed,

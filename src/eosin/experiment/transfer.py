@@ -88,7 +88,10 @@ def stage_recipe(recipe: Recipe, section: TransferStage, source: str = RANDOM) -
             "name": f"{recipe.name[:60]}-{section.name}"[:80],
             "description": f"Stage {section.name} of {recipe.name}",
             "data": section.data,
-            "augment": recipe.augment.model_copy(update={"policy": policy}),
+            # Copies before the split are those of the recipe's own images.
+            "augment": recipe.augment.model_copy(
+                update={"policy": policy, "copies_before_split": False}
+            ),
             "transfer": TransferSection(source=source, freeze=section.freeze),
             "train": recipe.train.model_copy(update=train),
         }

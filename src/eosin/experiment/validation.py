@@ -11,6 +11,7 @@ from eosin.core.registry import check_arguments
 from eosin.core.types import Samples
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import find_backend
+from eosin.experiment.copies import count_copies
 from eosin.recipe import format_override
 from eosin.recipe.schema import IMAGENET, Recipe, StainSection, TransferSection
 from eosin.recipe.section import Section
@@ -153,7 +154,8 @@ def check_balance(recipe: Recipe) -> None:
     """
     for stage in recipe.transfer.stage:
         policy = stage.augment or recipe.augment.policy
-        augment = recipe.augment.model_copy(update={"policy": policy})
+        changes = {"policy": policy, "copies_before_split": False}
+        augment = recipe.augment.model_copy(update=changes)
         one = {"augment": augment, "transfer": TransferSection(freeze=stage.freeze)}
         check_balance(recipe.model_copy(update=one))
     if recipe.train.balance == "smote" and not _is_still(recipe):
@@ -166,6 +168,20 @@ def check_balance(recipe: Recipe) -> None:
             f"'augment.copies' is {copies}, but the policy {name!r} changes nothing: the copies "
             "would be the image itself",
             hint="Choose an augment.policy, or leave it out",
+        )
+    if recipe.augment.copies_before_split and not count_copies(recipe.augment):
+        still = POLICIES.get(name).changes_nothing
+        raise RecipeError(
+            f"'augment.copies_before_split' needs fixed copies, but the policy {name!r} makes none",
+            hint="Choose another: --set augment.policy=p4"
+            if still
+            else "Set their number: --set augment.copies=5",
+        )
+    if recipe.augment.copies_before_split and recipe.data.split.is_strict:
+        raise RecipeError(
+            "'augment.copies_before_split' puts copies of one image on both sides of the split, "
+            "which a strict split does not allow",
+            hint="Leave it out, or divide by image, as published: --set data.split.by=image",
         )
     own = POLICIES.get(name).fixed_copies
     if copies is not None and own not in {0, copies}:

@@ -17,6 +17,7 @@ from torch import nn
 
 from eosin.core.errors import RecipeError, close_matches
 from eosin.networks.branches import Branches, named_paths
+from eosin.networks.registry import count_params
 
 #: Values of ``transfer.freeze`` besides the names of stages and the paths of modules.
 NOTHING = "none"
@@ -78,7 +79,7 @@ def freeze(network: nn.Module, cut: str | None, untrained: Collection[str] = ())
     frozen = weights_before(network, cut).difference(untrained)
     for name, weight in network.named_parameters():
         weight.requires_grad_(name not in frozen)
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    return count_params(network, trained_only=True)
 
 
 def weights_before(network: nn.Module, cut: str | None) -> set[str]:

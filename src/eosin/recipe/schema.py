@@ -67,12 +67,16 @@ class AugmentSection(Section):
         policy: Registered policy, for training images alone.
         copies: Show each training image as so many fixed augmented copies; by default every epoch
             augments anew.
+        copies_before_split: Make these copies of every image, not of training images alone, and
+            divide the copies, as P4 and P5 published: copies of one image are then in more than one
+            subset. Only for a split by image.
         test_time: ``none``, or ``dihedral``: the prediction is the mean over the image's eight
             flipped and rotated views.
     """
 
     policy: str = "none"
     copies: Annotated[int, Field(ge=1, le=64)] | None = None
+    copies_before_split: bool = False
     test_time: Literal["none", "dihedral"] = "none"
 
 

@@ -75,7 +75,7 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
     result = read_run(run)
     metrics = result.evaluated
     patient = metrics.patient["majority_vote_accuracy"]
-    first = result.role("mistake")[0]
+    first, right = (result.role(role)[0] for role in ("mistake", "correct"))
     for fact in (
         metric_text(metrics.image["auc"]),
         metrics.image["auc"].reason,
@@ -95,6 +95,7 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
         metric_text(patient),
         "{:.3f}–{:.3f}".format(*patient.wilson),
         f"called {first.predicted} at {first.probability:.3f}",
+        f"probability {right.probability:.3f}",
         result.dataset["licence"],
         "eosin train recipe.toml",
     ):

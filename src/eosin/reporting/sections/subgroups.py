@@ -1,4 +1,4 @@
-"""Subgroups: metrics by class, magnification, site, subtype and patient; the worst mistakes."""
+"""Subgroups: metrics by class, magnification, site, subtype and patient; single images."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def section(run: FinishedRun) -> Section:
     return Section(f"By {names}", *tables, nav="Parts")
 
 
-def mistakes(run: FinishedRun) -> Section:
-    """Return the section of mistakes and patients."""
-    wrong, (table, n_left_out) = tiles(run, "mistake"), _patients_table(run)
-    title = "Mistakes" if table is None else "Mistakes and patients" if wrong.items else "Patients"
+def single_images(run: FinishedRun) -> Section:
+    """Return the section of single images, wrong and right, and of patients."""
+    table, n_left_out = _patients_table(run)
+    title = "Single images" if table is None else "Single images and patients"
     shown: Table | Section | None = table
     if table is not None and len(table.rows) > _MANY:
         summary = f"{len(table.rows)} patients by recognition rate"
@@ -34,8 +34,11 @@ def mistakes(run: FinishedRun) -> Section:
         if n_left_out
         else ""
     )
-    gallery = Section("Wrong and sure of it", wrong)
-    return Section(title, gallery, shown, Text(rest, look="small"), nav="Mistakes")
+    galleries = (
+        Section("Most confident mistakes", tiles(run, "mistake")),
+        Section("Most confident right predictions, of all classes", tiles(run, "correct")),
+    )
+    return Section(title, *galleries, shown, Text(rest, look="small"), nav="Images")
 
 
 def _part_tables(run: FinishedRun) -> list[Table]:
