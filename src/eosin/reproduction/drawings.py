@@ -12,7 +12,7 @@ from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.papers import Cell, Item
 from eosin.reporting.outline import Block, RenderedFigure, Section
-from eosin.reporting.sections import data, ranges
+from eosin.reporting.sections import data, magnifications, ranges
 from eosin.reporting.sections.confusion import confusion_figure
 from eosin.reporting.sections.curves import banded_roc, overlaid_roc
 from eosin.reporting.sections.learning import learning_figures
@@ -177,6 +177,18 @@ def _roc(drawing_: Drawing) -> Drawn:
             yield _captioned(figure, title)
 
 
+def _by_magnification(name: str) -> Callable[[Drawing], Drawn]:
+    """Return a drawing of one of a run's figures by magnification, by its name."""
+
+    def draw_it(drawing_: Drawing) -> Drawn:
+        for title, run in drawing_.titled():
+            for figure in magnifications.figures(run).items:
+                if figure.name == name:
+                    yield _captioned(figure, title)
+
+    return draw_it
+
+
 def _captioned(figure: RenderedFigure, title: str) -> RenderedFigure:
     """Return a figure whose caption and text alternative begin with the protocol."""
     slug = title.lower().replace(" ", "-")
@@ -214,6 +226,9 @@ DRAWINGS: dict[str, Callable[[Drawing], Drawn]] = {
     "curves_overlaid": _curves,
     "confusion": _confusion,
     "roc": _roc,
+    "bars_by_magnification": _by_magnification("magnification_metrics"),
+    "confusion_by_magnification": _by_magnification("magnification_confusion"),
+    "roc_by_magnification": _by_magnification("magnification_roc"),
     "right_and_wrong": _right_and_wrong,
     "range_test": _range_test,
     "feature_maps": _feature_maps,
