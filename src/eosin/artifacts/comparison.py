@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from eosin.artifacts.metrics import Confusion, Metric, MetricBlock
+from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, RocPoints
 from eosin.artifacts.versioned import (
     AtLeastOne,
     Count,
@@ -92,18 +92,6 @@ class LearningCurve(Document):
         """Return a column's value at the kept state, or at the end; ``None`` if not known."""
         values = self.values.get(column)
         return values[self.kept if at_kept else -1] if values else None
-
-
-class RocPoints(Document):
-    """ROC curve of the positive class, without points on a straight line.
-
-    Attributes:
-        x: 1 - specificity.
-        y: Recall.
-    """
-
-    x: ListOf[Probability]
-    y: ListOf[Probability]
 
 
 class ComparedRun(Document):

@@ -30,6 +30,7 @@ from eosin.evaluation.comparison import (
     light_against_large,
     measure_alone,
 )
+from eosin.evaluation.evaluate import roc_points
 from eosin.experiment.environment import default_output, version_of
 from eosin.exporting.costs import (
     THREADS,
@@ -52,7 +53,6 @@ from eosin.runs.comparison import (
     find_ranges,
     learning_curves,
     make_compared_models,
-    roc_points,
 )
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
@@ -210,7 +210,7 @@ def _describe(
         confusion=Confusion(
             labels=list(run.class_names), matrix=compared_model.predictions.confusion.tolist()
         ),
-        roc=roc_points(compared_model.predictions),
+        roc=roc_points(compared_model.predictions, compared_model.predictions.positive),
     )
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.comparison import ComparedRun, LearningCurve, RangeTest, RocPoints
+from eosin.artifacts.comparison import ComparedRun, LearningCurve, RangeTest
 from eosin.artifacts.predictions import PREFIX
 from eosin.engine import EarlyStopping
 from eosin.evaluation.comparison import ComparedModel, Factor, range_tests
-from eosin.metrics import Predictions, measure_values, ranking_scores, roc_curve
+from eosin.metrics import Predictions, measure_values
 from eosin.metrics.predictions import encode
 from eosin.recipe.schema import TrainSection
 from eosin.runs.finished import FinishedRun
@@ -162,17 +162,3 @@ def _learning_curve(history: Any, section: TrainSection) -> LearningCurve:
         for name, column in columns.items()
     }
     return LearningCurve(evaluations_per_epoch=in_first, kept=kept, values=values)
-
-
-def roc_points(predictions: Predictions) -> RocPoints | None:
-    """Return the ROC curve to draw; ``None`` without a positive class or without the other one."""
-    index = predictions.positive
-    positive = predictions.targets == index
-    if index is None or positive.all() or not positive.any():
-        return None
-    curve = roc_curve(ranking_scores(predictions.probabilities, index), positive)
-    points = np.unique(np.round(np.column_stack([curve.x, curve.y]), 4), axis=0)
-    across, up = np.diff(points, axis=0).T
-    turns = np.flatnonzero(np.abs(across[:-1] * up[1:] - up[:-1] * across[1:]) > 1e-12) + 1
-    x, y = points[[0, *turns, len(points) - 1]].T
-    return RocPoints(x=x.tolist(), y=y.tolist())

@@ -30,7 +30,7 @@ _MOST_NUMBERED = 12
 _MOST_TICKS = 40
 
 
-def confusion_figure(matrices: Mapping[str, Confusion]) -> RenderedFigure:
+def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion") -> RenderedFigure:
     """Draw confusion matrices by title: counts, shaded by the share of their true class."""
     n_classes = max(len(one.labels) for one in matrices.values())
     side = min(9.2, max(4.6 if len(matrices) == 1 else 3.0, 2.4 + 0.34 * n_classes))
@@ -44,7 +44,7 @@ def confusion_figure(matrices: Mapping[str, Confusion]) -> RenderedFigure:
             axes.set_title(title)
         return render_figure(
             figure,
-            "confusion",
+            name,
             alt=" ".join(f"{title}: {_confusion_alt(one)}" for title, one in matrices.items()),
             caption="Images by true and predicted class (the most probable one)."
             " Shading: share of the true class.",

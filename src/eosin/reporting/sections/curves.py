@@ -172,14 +172,15 @@ def _draw_binary(axes: Axes, kind: _Kind, scores: Scores, metrics: SplitMetrics,
     text = metric_text(metrics.image.get(kind.metric))
     curve = kind.curve(values, positive)
     axes.plot(*_steps(kind, curve), color=COLOURS[0], label=f"{kind.short} {text}")
-    _reference(axes, kind, float(positive.mean()))
+    prevalence = float(positive.mean())
+    draw_chance(axes, (0.0, 1.0) if kind is _ROC else (prevalence, prevalence))
     point = _operating_point(axes, kind, metrics)
     share = f"{int(positive.sum())} of {len(positive)} images"
     return f"{kind.short} {text} for {scores.class_names[index]}, {share}.{point}"
 
 
-def _reference(axes: Axes, kind: _Kind, prevalence: float) -> None:
-    height = (0.0, 1.0) if kind is _ROC else (prevalence, prevalence)
+def draw_chance(axes: Axes, height: tuple[float, float] = (0.0, 1.0)) -> None:
+    """Draw what a random score reaches: by default the diagonal of a ROC curve."""
     axes.plot((0, 1), height, color=MUTED, linewidth=1, linestyle=":", label="Chance", zorder=1)
 
 
@@ -221,7 +222,7 @@ def _draw_classes(
         n_others = len(drawable) - len(named)
         axes.plot([], [], color=FAINT, linewidth=0.9, label=f"{n_others} easier classes")
     if kind is _ROC:
-        _reference(axes, kind, 0.5)
+        draw_chance(axes)
     macro = metric_text(metrics.image.get(kind.metric))
     return f"Macro {kind.short} {macro}. One class against the rest: {'; '.join(words)}."
 
@@ -293,7 +294,7 @@ def overlaid_roc(lines: Sequence[RocLine], name: str, caption: str) -> RenderedF
                 axes.fill_between(_GRID, *line.band, **shade)
             label = f"{series_label(line.name)}\nAUC {metric_text(line.auc)}"
             axes.plot(line.x, line.y, label=label, **style)
-        _reference(axes, _ROC, 0.5)
+        draw_chance(axes)
         _frame(axes, _ROC)
         areas = "; ".join(f"{line.name}: AUC {metric_text(line.auc)}" for line in lines)
         if any(line.band is not None for line in lines):

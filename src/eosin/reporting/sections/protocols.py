@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, quantity
-from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
+from eosin.metrics.catalogue import COMPARED, LEADING, MAIN_METRICS
 from eosin.reporting.formatting import (
     capitalised,
     metric_label,
@@ -119,7 +119,7 @@ def _sizes(one: Protocol) -> dict[str, str | int | None]:
 
 def _metric_table(both: Sequence[Protocol]) -> Table | None:
     rows = []
-    for name in METRIC_NAMES:
+    for name in MAIN_METRICS:
         strict, published = (protocol.run.evaluated.image.get(name) for protocol in both)
         if strict is not None or published is not None:
             rows.append((metric_label(name), strict, published, _gap(strict, published)))
