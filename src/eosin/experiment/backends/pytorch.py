@@ -7,8 +7,9 @@ from pathlib import Path
 from torch import nn
 
 from eosin.artifacts.integrity import verify_files
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.model import ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.versioned import read_document
 from eosin.core.registry import NetworkSpec
 from eosin.core.types import DeviceSettings, ImageSource
@@ -17,6 +18,7 @@ from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
+from eosin.networks.layers import list_layers as list_torch_layers
 from eosin.networks.pretrained import IMAGENET, Loaded, load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import Recipe, TrainSection
@@ -26,7 +28,7 @@ from eosin.training.data import FitInputs, needs_features_only
 from eosin.training.features import fit_head
 from eosin.training.pytorch import fit, probe
 
-__all__ = ["check", "find_spec", "measure", "place", "train", "write"]
+__all__ = ["check", "find_spec", "list_layers", "measure", "place", "train", "write"]
 
 #: Real images of the parity check.
 _PARITY_IMAGES = 64
@@ -55,6 +57,11 @@ def train(
     )
     run_training = fit_head if needs_features_only(inputs) else fit
     return run_training(network, recipe.train, inputs, run), chain
+
+
+def list_layers(network: nn.Module, preprocessing: Preprocessing) -> LayerTable:
+    """List the network's layers and, of their weights, those that were trained."""
+    return list_torch_layers(network, preprocessing.input_px[0], len(preprocessing.channels))
 
 
 def write(

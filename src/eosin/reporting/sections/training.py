@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from eosin.core.text import listing, quantity
+from eosin.core.text import count, listing, quantity
 from eosin.reporting.formatting import metric_text, number, part_name
 from eosin.reporting.outline import (
     Cell,
     Facts,
     Figures,
+    Fold,
     Pair,
     RenderedFigure,
     Section,
@@ -30,6 +31,16 @@ from eosin.reporting.sections.split import balance_words, split_words
 from eosin.reporting.style import COLOURS, drawing, render_figure
 from eosin.runs.finished import FinishedRun
 
+#: Epochs up to which their table is open.
+_MOST_EPOCHS = 20
+#: Columns of the table by epoch: those of P1's Table 1.
+_BY_EPOCH = {
+    "accuracy": "Training accuracy",
+    "loss": "Training loss",
+    "val_accuracy": "Validation accuracy",
+    "val_loss": "Validation loss",
+    "lr": "Learning rate",
+}
 _TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
 
 
@@ -38,7 +49,8 @@ def section(run: FinishedRun) -> Section:
     histories = [fold.history for fold in run.folds if fold.history is not None]
     if run.history is not None:
         histories = [run.history]
-    return Section("Learning", Figures(*_learning_figures(histories)), _folds_table(run))
+    by_epoch = Section("Training by epoch", _history_table(run.history), fold=_fold(run.history))
+    return Section("Learning", Figures(*_learning_figures(histories)), by_epoch, _folds_table(run))
 
 
 def brief(run: FinishedRun) -> Section:
@@ -77,6 +89,35 @@ def _recipe_facts(run: FinishedRun) -> list[Pair]:
         ("Augmentation", augment.policy),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _fold(history: Any) -> Fold:
+    long = history is not None and history["epoch"].nunique() > _MOST_EPOCHS
+    return "closed" if long else "open"
+
+
+def _history_table(history: Any) -> Table | None:
+    """Build the table of a training by epoch, with the last evaluation of each."""
+    if history is None:
+        return None
+    last = history.groupby("epoch").tail(1)
+    names = [name for name in _BY_EPOCH if _has(last, name)]
+    rows = [
+        (count(int(row["epoch"]) + 1), *(_value(name, row[name]) for name in names))
+        for _, row in last.iterrows()
+    ]
+    several = "The last evaluation of each epoch. " if len(last) < len(history) else ""
+    caption = (
+        f"{several}Training figures are those of the batches since the evaluation before. "
+        "history.csv counts epochs from 0."
+    )
+    return make_table(caption, ("Epoch", *(_BY_EPOCH[name] for name in names)), rows)
+
+
+def _value(name: str, value: float) -> str | None:
+    if np.isnan(value):
+        return None
+    return f"{value:.3g}" if name == "lr" else f"{value:.4f}"
 
 
 def _folds_table(run: FinishedRun) -> Table | None:
