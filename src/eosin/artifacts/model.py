@@ -147,6 +147,8 @@ class Preprocessing(Document):
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
+        if self.stain and self.training_stain:
+            raise ValueError("training_stain should be null where stain is not")
         if self.planes is None:
             self._check_colours()
         elif self.stain or self.training_stain or self.magnifications:
@@ -164,12 +166,6 @@ class Preprocessing(Document):
         if len(self.channels) != 3 * n_images or colours != [_RGB] * n_images:
             each = " for each of its magnifications" if self.magnifications else ""
             raise ValueError(f"channels of brightfield should be R, G and B{each}")
-
-    @model_validator(mode="after")
-    def _check_stains(self) -> Self:
-        if self.stain is not None and self.training_stain is not None:
-            raise ValueError("training_stain should be null where stain is not")
-        return self
 
     @model_validator(mode="after")
     def _check_normalisation(self) -> Self:
@@ -229,7 +225,9 @@ class TransferStage(Document):
         source: Origin of the weights, for people.
         data_fingerprint: Fingerprint of a stage's training data; null for a source.
         licence: Of the source's weights or of the stage's data; null where none is stated.
-        frozen: The layers that the stage kept fixed; null for a source.
+        frozen: The layers that the stage kept fixed; null for a source that is not a model of
+            Eosin.
+        unfrozen: As in the stage's own ``model.json``; empty in models of before 0.2.
         matched: Number of the backbone's tensors that were loaded.
         missing: The backbone's tensors that were not loaded.
         unexpected: The source's tensors that the backbone lacks.
@@ -240,6 +238,7 @@ class TransferStage(Document):
     data_fingerprint: Text | None = None
     licence: Text | None = None
     frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     matched: Count
     missing: TupleOf[Text] = ()
     unexpected: TupleOf[Text] = ()
@@ -255,6 +254,7 @@ class EnsembleMember(Document):
         input_px: Height and width of its own input.
         temperature: Divisor of its logits, inside the ensemble's graph.
         weights_sha256: Of its ``model.safetensors``.
+        frozen: As in its ``model.json``, like ``unfrozen``.
         metrics: Headline metrics on the images that the ensemble was evaluated on.
     """
 
@@ -267,6 +267,8 @@ class EnsembleMember(Document):
     params: Count
     weights_sha256: Text
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     metrics: MetricBlock = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -296,6 +298,10 @@ class ModelInfo(VersionedDocument):
             of an image's eight flipped and rotated views, at temperature 1; four views where the
             input is not square.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
+        frozen: The layers that its own training kept fixed, as in the recipe; null in models of
+            before 0.2 and of chosen runs.
+        unfrozen: The weights before ``frozen``'s cut that stayed trainable, as neither the source
+            contains them nor an earlier training included them.
         metrics: Headline metrics with intervals and the subset that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
@@ -325,6 +331,8 @@ class ModelInfo(VersionedDocument):
     abstention: Abstention | None = None
     test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     data_fingerprint: Text
     data_licence: Text
     simulated: Flag

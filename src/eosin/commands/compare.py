@@ -230,9 +230,11 @@ def _protocol(run: FinishedRun) -> str:
     if run.recipe is None:
         return "unknown"
     split = run.recipe.data.split
+    first = ", copied before the split" if run.recipe.augment.copies_before_split else ""
     if split.protocol == "folds":
-        return f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
-    return "as the manifest says" if split.protocol == "column" else f"by {split.unit}"
+        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
+        return f"{folds}{' beside a test part' if split.test_share else ''}{first}"
+    return f"{'as the manifest says' if split.protocol == 'column' else f'by {split.unit}'}{first}"
 
 
 def _table(comparison: Comparison) -> Any:

@@ -184,6 +184,8 @@ def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
         params=info.params,
         weights_sha256=info.weights_sha256,
         transfer_chain=info.transfer_chain,
+        frozen=info.frozen,
+        unfrozen=info.unfrozen,
         metrics={name: alone[name] for name in HEADLINE},
     )
 

@@ -22,6 +22,7 @@ from eosin.artifacts.metrics import (
     SplitMetrics,
     Threshold,
 )
+from eosin.artifacts.predictions import count_images
 from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray, Samples
 from eosin.evaluation.thresholds import cross_calibrate, join_thresholds
 from eosin.inference.classifier import Classifier, conformal_sets, decide
@@ -264,7 +265,7 @@ def evaluate_predictions(evaluated: Evaluated, section: EvaluateSection, seed: i
     patients = list(samples.frame["patient"])
     names = samples.class_names
     return SplitMetrics(
-        n_images=int(samples.frame["path"].nunique()),
+        n_images=count_images(samples.frame),
         n_patients=count_patients(patients),
         n_groups=by_argmax.n_groups,
         positive=samples.positive,

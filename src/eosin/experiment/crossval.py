@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
-from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
+from eosin.artifacts.layout import OUT_OF_FOLD, TEST_BY_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
@@ -32,7 +31,7 @@ from eosin.evaluation import (
 from eosin.evaluation.drift import write_profile
 from eosin.experiment.run import fit_split
 from eosin.experiment.split import Division
-from eosin.experiment.stain import pool_stain
+from eosin.experiment.stain import Treated, find_unchanged, pool_stain
 from eosin.experiment.thumbnails import write_thumbnails
 from eosin.experiment.writer import (
     Experiment,
@@ -56,7 +55,12 @@ MEMBERS = "members_out_of_fold"
 def fit_folds(
     experiment: Experiment, division: Division, run: RunFolder
 ) -> dict[str, SplitMetrics]:
-    """Train every unfinished fold and evaluate out of fold; returns the metrics of ``oof``."""
+    """Train every unfinished fold and evaluate out of fold.
+
+    Returns:
+        The metrics of ``oof``. Where a test part lies beside the folds, also those of the ensemble
+        on it, ``test``, and of each fold's network on it, ``test_by_fold``.
+    """
     write_inputs(run, division, experiment.prepared)
     for count, (key, fold) in enumerate(division.folds.items(), start=1):
         place = run.fold(*key)
@@ -144,44 +148,67 @@ def _write_ensemble(
 
 def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
     _LOG.info("Pooling the held-out predictions")
+    recipe, test, treated = experiment.recipe, division.beside_folds, list[Treated]()
     with experiment.watch.stage("judge"):
-        evaluated, logits = evaluate_out_of_fold(experiment, division, run)
-        pooled = evaluate_predictions(evaluated, experiment.recipe.evaluate, experiment.recipe.seed)
-        rule = calibrate_abstention(
-            evaluated.samples, evaluated.probabilities, experiment.recipe.evaluate
-        )
+        evaluated, tables = evaluate_folds(experiment, division, run)
+        known = evaluated[OUT_OF_FOLD]
+        rule = calibrate_abstention(known.samples, known.probabilities, recipe.evaluate)
     with experiment.watch.stage("export"):
         experiment, info = _write_ensemble(experiment, division, run, rule)
-    write_predictions(run, [evaluated], [logits])
-    # Every image was in the training part of some fold.
-    write_profile(ModelFolder(run.model), experiment.bank, evaluated.samples, evaluated)
-    pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD)
+    with experiment.watch.stage("judge"):
+        if test is not None:
+            # All is chosen by now; the ensemble belongs to no repeat and no fold.
+            test = replace(test, frame=test.frame.assign(repeat="", fold=""))
+            classifier = Classifier(run.model, info=info)
+            images = experiment.bank.of(test)
+            logits = classifier.logits(images)
+            evaluated["test"] = evaluated_by(classifier, test, logits)
+            tables.append(logits_table(test, logits))
+            treated = find_unchanged(experiment.bank.store, images.rows, test)
+        splits = {
+            name: evaluate_predictions(part, recipe.evaluate, recipe.seed)
+            for name, part in evaluated.items()
+        }
+    write_predictions(run, list(evaluated.values()), tables)
+    # Every image of the folds was in the training part of some fold.
+    write_profile(ModelFolder(run.model), experiment.bank, known.samples, known)
+    pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD, treated)
     first = next(iter(division.folds.values()))
-    write_thumbnails(run, replace(division, samples=first.samples), evaluated, experiment)
-    splits = {OUT_OF_FOLD: pooled}
-    finish_run(run, describe_training(run, experiment), info, splits, {MEMBERS: pooled})
+    shown = evaluated.get("test", known)
+    write_thumbnails(run, replace(division, samples=first.samples), shown, experiment)
+    measured = {MEMBERS: splits[OUT_OF_FOLD]}
+    if test is not None:
+        measured = {"test": splits["test"], **measured}
+    finish_run(run, describe_training(run, experiment), info, splits, measured)
     return splits
 
 
-def evaluate_out_of_fold(
+def evaluate_folds(
     experiment: Experiment, division: Division, run: RunFolder
-) -> tuple[Evaluated, Any]:
-    """Evaluate each fold's model on the part that the fold held out.
+) -> tuple[dict[str, Evaluated], list[pd.DataFrame]]:
+    """Evaluate each fold's model on the part that the fold held out, and on a test part beside it.
 
     Returns:
-        Out-of-fold predictions, decided at each fold's own threshold; their raw logits.
+        Predictions by split, ``oof`` and if there is a test part ``test_by_fold``, decided at each
+        fold's own threshold; their raw logits.
     """
-    parts, tables = [], []
+    parts: dict[str, list[Evaluated]] = {OUT_OF_FOLD: [], TEST_BY_FOLD: []}
+    tables: dict[str, list[pd.DataFrame]] = {OUT_OF_FOLD: [], TEST_BY_FOLD: []}
+    test = division.beside_folds
     for key, fold in division.folds.items():
         classifier = Classifier(run.fold(*key).model)
-        held_out = fold.samples.part("test")
         # A fold's own intensity window or stain reference, if any.
         bank = experiment.bank.reading(classifier.info.preprocessing)
-        logits = classifier.logits(bank.of(held_out))
-        parts.append(evaluated_by(classifier, held_out, logits))
-        tables.append(logits_table(held_out, logits))
-    evaluated = pool_folds(parts, experiment.recipe.evaluate)
-    frame = evaluated.samples.frame.assign(split=OUT_OF_FOLD)
-    pooled_table = pd.concat(tables, ignore_index=True)
-    pooled_table["split"] = OUT_OF_FOLD
-    return replace(evaluated, samples=replace(evaluated.samples, frame=frame)), pooled_table
+        for name, part in ((OUT_OF_FOLD, fold.samples.part("test")), (TEST_BY_FOLD, test)):
+            if part is not None:
+                own = {"split": name, "repeat": str(key[0]), "fold": str(key[1])}
+                samples = replace(part, frame=part.frame.assign(**own))
+                logits = classifier.logits(bank.of(samples))
+                parts[name].append(evaluated_by(classifier, samples, logits))
+                tables[name].append(logits_table(samples, logits))
+    evaluated = {OUT_OF_FOLD: pool_folds(parts[OUT_OF_FOLD], experiment.recipe.evaluate)}
+    if test is not None:
+        # No rule of abstention: it would be calibrated on test images.
+        no_rule = experiment.recipe.evaluate.model_copy(update={"abstain": False})
+        evaluated[TEST_BY_FOLD] = pool_folds(parts[TEST_BY_FOLD], no_rule)
+    return evaluated, [*tables[OUT_OF_FOLD], *tables[TEST_BY_FOLD]]

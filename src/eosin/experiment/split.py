@@ -12,7 +12,7 @@ from eosin.artifacts.run import SplitReport
 from eosin.core.errors import LeakError
 from eosin.core.types import Samples
 from eosin.data.audit import merge_audits
-from eosin.data.splits import fold_samples, pool_reports, split_samples
+from eosin.data.splits import fold_samples, hold_out_test, pool_reports, split_samples
 from eosin.experiment.prepare import Prepared
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import Recipe
@@ -27,7 +27,8 @@ class Division:
     """Samples divided as the recipe asks: one split, or folds.
 
     Attributes:
-        samples: With a ``split`` column; for folds, the samples unchanged.
+        samples: With a ``split`` column; for folds without one, or with ``test`` for the part that
+            no fold holds and ``train`` for the others.
         folds: The split of each, by repeat and fold; empty for a single split.
     """
 
@@ -41,6 +42,12 @@ class Division:
         """The images to evaluate: the test part, or with folds all."""
         return self.samples if self.folds else self.samples.part("test")
 
+    @property
+    def beside_folds(self) -> Samples | None:
+        """The test part that no fold holds; ``None`` without folds or without one."""
+        has_one = self.folds and "split" in self.samples.frame
+        return self.samples.part("test") if has_one else None
+
     def with_leaks(self, leaks: Sequence[Finding]) -> Division:
         """Return the division with more findings in its audit and in those of its folds."""
         folds = {key: fold.with_leaks(leaks) for key, fold in self.folds.items()}
@@ -53,14 +60,22 @@ def divide(recipe: Recipe, prepared: Prepared) -> Division:
     if section.protocol != "folds":
         divided, report = split_samples(samples, section, recipe.seed)
         return Division(divided, report, prepared.audit(divided))
-    folds = tuple(fold_samples(samples, section, recipe.seed))
+    # A table's own split is not used.
+    samples = replace(samples, frame=samples.frame.drop(columns="split", errors="ignore"))
+    test, rest = None, samples
+    if section.test_share:
+        test, rest = hold_out_test(samples, section, recipe.seed)
+    folds = tuple(fold_samples(rest, section, recipe.seed))
     each = {
         (fold.repeat, fold.fold): Division(fold.samples, fold.report, prepared.audit(fold.samples))
         for fold in folds
     }
     names = [f"{repeat}-{fold}" for repeat, fold in each]
-    audit = merge_audits([fold.audit for fold in each.values()], names)
-    return Division(samples, pool_reports(folds), audit, each)
+    audits = [fold.audit for fold in each.values()]
+    if test is not None:
+        names, audits = [*names, "test"], [*audits, prepared.audit(test)]
+    report = pool_reports(folds, test, section.test_share)
+    return Division(samples if test is None else test, report, merge_audits(audits, names), each)
 
 
 def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:

@@ -12,7 +12,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.run import SamplesIndex, SampleThumbnail
 from eosin.artifacts.versioned import write_document
-from eosin.augment import POLICIES, Policy, augment_bytes
+from eosin.augment import Policy, augment_bytes
 from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
@@ -41,7 +41,7 @@ def write_thumbnails(
         pictures = _pictures_of_files(run, train, evaluated, recipe.seed)
     else:
         pictures = _examples(run, train, bank.training, recipe.seed)
-        policy = POLICIES.get(recipe.augment.policy)
+        policy = experiment.policy
         if not policy.changes_nothing:
             copies = experiment.copies or 1
             pictures += _augmented(run, train, bank.training, policy, copies, recipe.seed)

@@ -3,11 +3,15 @@
 The order of definition is the order from input to output: a cut at a module freezes all that is
 defined before it. That holds for every network of the registry, and a cut may be inside a block, as
 P5's is.
+
+*Untrained* tensors are those that neither the initial weights' source contains nor an earlier
+training has included, such as the gates of a squeeze-and-excitation beside ImageNet's weights. No
+cut freezes them: what is random would stay random.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import nn
 
@@ -60,14 +64,26 @@ def frozen_modules(network: nn.Module, cut: str | None) -> list[nn.Module]:
     return frozen
 
 
-def freeze(network: nn.Module, cut: str | None) -> int:
-    """Freeze the weights before the cut, unfreeze all others and return the number of these."""
-    network.requires_grad_(True)
-    for module in frozen_modules(network, cut):
-        module.requires_grad_(False)
-    for weight in _own_weights_before(network, cut):
-        weight.requires_grad_(False)
+def freeze(network: nn.Module, cut: str | None, untrained: Collection[str] = ()) -> int:
+    """Freeze the weights before the cut, unfreeze all others and return the number of these.
+
+    Args:
+        network: The network.
+        cut: Path of the first module that is trained; None freezes nothing.
+        untrained: Tensors that stay trainable wherever they are.
+    """
+    frozen = weights_before(network, cut).difference(untrained)
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(name not in frozen)
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+
+
+def weights_before(network: nn.Module, cut: str | None) -> set[str]:
+    """Return the names of the weights that are defined before the cut."""
+    before = {id(weight) for weight in _own_weights_before(network, cut)}
+    for module in frozen_modules(network, cut):
+        before.update(id(weight) for weight in module.parameters())
+    return {name for name, weight in network.named_parameters() if id(weight) in before}
 
 
 def _own_weights_before(network: nn.Module, cut: str | None) -> list[nn.Parameter]:
@@ -79,10 +95,14 @@ def _own_weights_before(network: nn.Module, cut: str | None) -> list[nn.Paramete
     return [weight for parent in parents for weight in parent.parameters(recurse=False)]
 
 
-def hold_still(network: nn.Module, cut: str | None) -> None:
+def hold_still(network: nn.Module, cut: str | None, untrained: Collection[str] = ()) -> None:
     """Put the frozen part into evaluation mode, which fixes batch-norm statistics and dropout.
 
+    A layer with untrained tensors stays in training mode: new batch-norm learns its statistics.
     To be called after every ``network.train()``.
     """
     for module in frozen_modules(network, cut):
         module.eval()
+    for name in untrained:
+        # Itself alone: what is inside it may be frozen.
+        network.get_submodule(name.rpartition(".")[0]).training = True

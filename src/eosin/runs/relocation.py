@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from eosin.artifacts.integrity import damaged, list_run_files
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import (
@@ -20,7 +22,7 @@ from eosin.artifacts.run import Environment, SamplesIndex
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import ArtifactError
 from eosin.core.files import write_text
-from eosin.core.types import Samples
+from eosin.core.types import BoolArray, Samples
 from eosin.recipe import Recipe, read_recipe, recipe_to_toml
 
 #: Number of images to check; a few deleted ones do not mean that all are elsewhere.
@@ -42,6 +44,8 @@ def find_images(run: RunFolder, samples: Samples) -> Samples:
     if not whole.inputs.exists() or known is None:
         return samples
     paths = read_written(whole.inputs, columns=["path"])["path"].astype(object)
+    if whole != run:
+        paths = paths[_in_folds(whole, len(paths))]
     if len(paths) != len(samples):
         return samples
     root = Path(read_document(known.environment, Environment).data_root)
@@ -103,22 +107,30 @@ def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
     The files by which a move is noticed are written last, so that a killed process does not leave
     a run that looks updated.
     """
-    places = (*run.fold_runs(), run)
+    rest = samples.where(_in_folds(run, len(samples)))
+    places = {**dict.fromkeys(run.fold_runs(), rest), run: samples}
     is_same = read_recipe(run.recipe).model_dump() == recipe.model_dump()
-    if is_same and all(_is_noted(place, samples) for place in places):
+    if is_same and all(_is_noted(place, own) for place, own in places.items()):
         return
-    for place in places:
+    for place, own in places.items():
         if place.environment.exists():
             environment = read_document(place.environment, Environment)
             # Listed again at the end: a killed process leaves files that are not listed.
             changes = {"data_root": str(samples.root), "files": None}
             write_document(place.environment, environment.model_copy(update=changes))
         if place.manifest.exists():
-            _move_paths(place, samples)
+            _move_paths(place, own)
     write_text(run.recipe, recipe_to_toml(recipe))
     for place in places:
         if place.environment.exists() and place.metrics.exists():
             list_run_files(place)
+
+
+def _in_folds(run: RunFolder, n_images: int) -> BoolArray:
+    """Return which of a run's images its folds hold, (N,): all but a test part beside them."""
+    if not (run.manifest.exists() and read_recipe(run.recipe).data.split.test_share):
+        return np.ones(n_images, dtype=bool)
+    return np.asarray(_read_noted(run).frame["split"] != "test")
 
 
 def _read_noted(run: RunFolder) -> Samples:

@@ -59,11 +59,12 @@ class Learner(Protocol):
         """Train on a batch; ``number`` counts the steps of the training from 0.
 
         Returns:
-            Logits (B, K), class indices (B,), and the mean loss.
+            Logits (B, K), class indices (B,), and the minimised loss: the batch's mean, and the L2
+            penalty.
         """
 
     def evaluate(self) -> Tally:
-        """Compute losses and logits of the validation part, never augmented."""
+        """Compute losses (no L2 penalty) and logits of the validation part, never augmented."""
 
     def step_schedule(self, monitored: float) -> None:
         """Advance the learning-rate schedule by one evaluation."""

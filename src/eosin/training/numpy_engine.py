@@ -116,17 +116,14 @@ class EngineLearner:
         for layer in self._network.layers.values():
             if isinstance(layer, Dropout):
                 layer.random = random
-        _, logits = self._network.step(
+        loss, logits = self._network.step(
             images,
             targets,
             self._optimiser,
             class_weights=self._class_weights,
             l2=self._section.l2,
         )
-        return logits, targets, self._loss(logits, targets)
-
-    def _loss(self, logits: FloatArray, targets: IntArray) -> float:
-        return cross_entropy(logits, targets, self._class_weights)[0]
+        return logits, targets, loss
 
     def evaluate(self) -> Tally:
         """Compute losses and logits of the validation part, never augmented."""
@@ -134,7 +131,7 @@ class EngineLearner:
         for rows in EpochBatches(len(part), self._section.batch_size, None).of(0):
             images = to_channels_last(part.images[np.asarray(rows)], self._inputs.preprocessing)
             logits, targets = self._network.forward(images), part.targets[rows]
-            tally.add(logits, targets, self._loss(logits, targets))
+            tally.add(logits, targets, cross_entropy(logits, targets, self._class_weights)[0])
         return tally
 
     def step_schedule(self, monitored: float) -> None:

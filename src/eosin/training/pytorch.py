@@ -136,11 +136,11 @@ class TorchLearner:
 
     def _choose_trainable(self, epoch: int) -> None:
         self._cut = self._inputs.tuning.cut(self.network, epoch)
-        freeze(self.network, self._cut)
+        freeze(self.network, self._cut, self._inputs.tuning.untrained)
 
     def _train(self) -> None:
         self.network.train()
-        hold_still(self.network, self._cut)
+        hold_still(self.network, self._cut, self._inputs.tuning.untrained)
 
     def read(self, rows: list[int], epoch: int) -> Batch:
         """Read a batch, move it to the device and augment it."""
@@ -165,7 +165,7 @@ class TorchLearner:
             nn.utils.clip_grad_norm_(weights, self._section.clip_gradient)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return *_arrays(logits, targets), loss.item()
+        return *_arrays(logits, targets), penalised.item()
 
     def _scale(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         if self._inputs.is_embedded:

@@ -26,6 +26,8 @@ class Tuning:
             input; ``None`` keeps the cut.
         layer_decay: Factor on the learning rate from each stage to the one before.
         standardise: True if a head that is trained alone takes standardised features.
+        untrained: Tensors of the backbone that no training has included, which no cut freezes; see
+            :mod:`eosin.networks.freezing`.
     """
 
     stages: Mapping[str, str] = field(default_factory=dict)
@@ -33,11 +35,13 @@ class Tuning:
     unfreeze_every: int | None = None
     layer_decay: float = 1.0
     standardise: bool = False
+    untrained: tuple[str, ...] = ()
 
     @property
     def is_head_only(self) -> bool:
         """True if only the head is ever trained."""
-        return self.freeze in ("backbone", "before:head") and self.unfreeze_every is None
+        is_cut = self.freeze in ("backbone", "before:head") and self.unfreeze_every is None
+        return is_cut and not self.untrained
 
     def cut(self, network: nn.Module, epoch: int) -> str | None:
         """Return the path of the first module that is trained in an epoch; ``None`` for all.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from eosin.core.errors import SplitError
 from eosin.core.types import SPLITS, Samples
 from eosin.data.sources.breakhis import parse_breakhis_name
-from eosin.data.splits import fold_samples, pool_reports, split_samples
+from eosin.data.splits import fold_samples, hold_out_test, pool_reports, split_samples
 from eosin.data.splits.partition import divide_groups, round_shares
 from eosin.recipe.data import SplitSection
 
@@ -404,6 +404,30 @@ class TestFolds:
         if stratify:
             sizes = [fold.report.parts["test"].by_class["a"] for fold in folds]
             assert max(sizes) - min(sizes) <= 1
+
+    @pytest.mark.parametrize("by", ["group", "image"])
+    def test_leave_a_test_part_aside(self, by):
+        samples = make_table(pure_groups({"a": [5, 9, 3] * 6, "b": [8, 2, 7] * 6}))
+        section = folds_of(3, repeats=2, by=by, test=0.3)
+        divided, rest = hold_out_test(samples, section, 0)
+        assert list(divided.frame["path"]) == list(samples.frame["path"])
+        assert list(rest.frame["path"]) == list(divided.part("train").frame["path"])
+        if by == "group":
+            assert parts_by_group(divided).map(len).eq(1).all()
+        folds = fold_samples(rest, section, 0)
+        assert {tuple(fold.samples.frame["path"]) for fold in folds} == {tuple(rest.frame["path"])}
+        report = pool_reports(folds, divided, section.test_share)
+        assert report.parts["test"].n_images == len(samples) - len(rest)
+        assert report.deviation < 0.02
+        # The same images whatever is repeated, and whatever the folds are.
+        again, _ = hold_out_test(samples, folds_of(5, by=by, test=0.3), 0)
+        assert list(again.frame["split"]) == list(divided.frame["split"])
+
+    def test_a_test_part_needs_a_group_of_each_class(self):
+        samples = make_table(pure_groups({"a": [5], "b": [3] * 9}))
+        with pytest.raises(SplitError, match="'a' has 1 group, but 2") as caught:
+            hold_out_test(samples, folds_of(3, test=0.3), 0)
+        assert "test part" in caught.value.message
 
     def test_know_no_row_order(self):
         samples = make_table(pure_groups({"a": [5, 9, 3] * 4, "b": [8, 2, 7] * 4}))

@@ -170,6 +170,12 @@ WHOLE = {"protocol": "folds", "k": 4, "train": 0.6, "val": 0.1, "test": 0.3}
         ({"val": 0.3, "train": 0.5, "test": 0.2}, ["protocol=folds"], {"val": 0.3, "k": 5}),
         ({"protocol": "folds", "by": "site"}, ["protocol=column"], {"by": "group"}),
         ({}, ["protocol=folds", "k=3"], {"k": 3}),
+        # A test part beside the folds is asked for by `test` alone.
+        ({}, ["protocol=folds", "test=0.2"], {"test_share": 0.2}),
+        (WHOLE, ["val=0.1", "test=0.3"], {"test_share": 0.3, "k": 4}),
+        (WHOLE, ["by=image"], {"test_share": 0.0, "test": 0.3}),
+        ({**FOLDS, "test": 0.15}, ["val=0.2"], {"test_share": 0.15, "val": 0.2}),
+        ({"train": 0.5, "val": 0.3, "test": 0.2}, ["protocol=folds"], {"test_share": 0.0}),
     ],
 )
 def test_another_protocol_starts_the_section_anew(recipe_file, split, overrides, wanted):

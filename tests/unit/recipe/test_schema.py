@@ -109,11 +109,33 @@ def test_shares_do_not_count_where_the_table_or_the_folds_divide():
         assert make(data={"dataset": "phantom", "split": section}).data.split.train == 0.3
 
 
+@pytest.mark.parametrize(
+    ("split", "share"),
+    [
+        ({}, 0.0),
+        ({"test": 0.2}, 0.2),
+        ({"test": 0.0}, 0.0),
+        # With the default of `train` these add up to 1.
+        ({"val": 0.2, "test": 0.1}, 0.1),
+        ({"train": 0.6, "val": 0.1, "test": 0.3}, 0.0),
+    ],
+)
+def test_folds_hold_out_a_test_part_where_test_is_given_alone(split, share):
+    section = {"protocol": "folds", **split}
+    recipe = make(data={"dataset": "phantom", "split": section})
+    assert recipe.data.split.test_share == share
+    again = recipe_from_dict(recipe.model_dump())
+    assert again.data.split.test_share == share
+    assert again.model_dump() == recipe.model_dump()
+
+
 def test_a_section_that_names_every_key_is_read_as_an_earlier_version_wrote_it():
     section = {"protocol": "column", "by": "group", "stratify": True, "train": 0.6, "val": 0.2}
     section |= {"test": 0.3, "k": 2, "repeats": 3}
     recipe = make(data={"dataset": "phantom", "split": section})
     assert recipe.data.split.val == 0.2
+    folds = make(data={"dataset": "phantom", "split": section | {"protocol": "folds"}})
+    assert folds.data.split.test_share == 0.0
     # What it does not use is not written again.
     assert set(recipe.model_dump()["data"]["split"]) == {"protocol", "by", "stratify", "val"}
 

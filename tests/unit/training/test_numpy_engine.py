@@ -30,6 +30,8 @@ from eosin.training.pytorch import fit
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 PX = 51
+#: The layers under the penalty.
+KERNELS = ("conv2d1", "conv2d2", "conv2d3", "dense1", "dense2")
 
 
 def make_part(seed, count):
@@ -73,6 +75,27 @@ def test_the_histories_agree(inputs, tmp_path, section):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6)
     for name in ("loss", "val_loss"):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-3)
+
+
+def test_the_training_loss_includes_the_penalty_and_the_validation_loss_does_not(inputs, tmp_path):
+    """P3: cross-entropy + λ / (2 · batch) · Σ w²; by hand, at a rate that leaves the weights."""
+    inputs = replace(inputs, policy=POLICIES.get("none"))
+    fixed = {"batch_size": 40, "epochs": 1, "lr": 1e-30, "class_weights": "balanced"}
+    torch.manual_seed(0)
+    initial = light_cnn(2, PX)
+    initial.load_state(from_twin({n: v.numpy() for n, v in LightCNN(2, PX).state_dict().items()}))
+    weights = [initial.parameters[f"{layer}.weight"] for layer in KERNELS]
+    squares = sum(float(np.square(weight).sum()) for weight in weights)
+    images = to_channels_last(inputs.train.images, inputs.preprocessing)
+    logits = initial.forward(images, training=True).astype(float)
+    targets = inputs.train.targets
+    true = logits[np.arange(40), targets] - np.log(np.exp(logits).sum(axis=1))
+    counted = (40 / (2 * np.bincount(targets)))[targets]
+    by_hand = -(counted @ true) / counted.sum() + 0.1 / (2 * 40) * squares
+    plain = train_both(inputs, tmp_path / "plain", **fixed)
+    for history, without in zip(train_both(inputs, tmp_path, l2=0.1, **fixed), plain, strict=True):
+        assert history["loss"].tolist() == pytest.approx([by_hand], rel=1e-4)
+        assert history["val_loss"].tolist() == pytest.approx(without["val_loss"].tolist(), rel=1e-6)
 
 
 def test_p3_s_recipe_evaluates_schedules_and_stops_at_the_same_steps(inputs, tmp_path):

@@ -94,15 +94,6 @@ def test_the_penalty_of_p3(make_learner):
         torch.testing.assert_close(penalised - plain, pull)
 
 
-def test_the_reported_loss_is_without_the_penalty(make_learner):
-    losses = []
-    for l2 in (0.0, 100.0):
-        torch.manual_seed(0)
-        network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-        losses.append(step(make_learner(network, [0, 1, 1], value=50, l2=l2), 3))
-    assert losses[0] == losses[1]
-
-
 def test_scores_by_hand(make_learner):
     logits = [[2.0, 0.0], [0.0, 2.0], [0.0, 1.0], [1.0, 0.0]]
     scores = make_learner(Fixed(logits), [0], [0, 1, 0, 1]).evaluate().scores(1)

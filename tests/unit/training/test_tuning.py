@@ -66,6 +66,16 @@ def test_frozen_weights_and_statistics_stay(train_tiny, make_staged):
         assert torch.equal(value, before[key]) == key.startswith(("0.", "1.")), key
 
 
+def test_what_no_training_has_included_is_trained_before_the_cut(train_tiny, make_staged):
+    before = make_staged().state_dict()
+    untrained = ("0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var")
+    tuning = Tuning(STAGES, "backbone", untrained=untrained, layer_decay=0.5)
+    trained, _ = train_tiny("a", network=make_staged(), changed={"tuning": tuning})
+    for key, value in trained.state_dict().items():
+        kept = key in {"0.weight", "2.weight", "2.bias"}
+        assert torch.equal(value, before[key]) == kept, key
+
+
 def test_thawed_weights_move_from_their_epoch_on(train_tiny, make_staged):
     before = make_staged().state_dict()
     trained, _ = train_tiny(
@@ -121,6 +131,7 @@ def head_inputs(train_tiny):
         ("none", {"freeze": "before:middle"}, False),
         ("none", {}, False),
         ("none", {"freeze": "backbone", "unfreeze_every": 1}, False),
+        ("none", {"freeze": "backbone", "untrained": ("0.bias",)}, False),
     ],
 )
 def test_features_are_kept_only_where_they_cannot_change(head_inputs, policy, tuning, expected):

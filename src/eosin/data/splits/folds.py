@@ -28,6 +28,25 @@ from eosin.recipe.data import SplitSection
 _ATTEMPTS = 25
 
 
+def hold_out_test(samples: Samples, section: SplitSection, seed: int) -> tuple[Samples, Samples]:
+    """Draw the test part that no fold holds, once for all repeats, by the section's unit.
+
+    By group, too, where sites are held out: from each site's.
+
+    Returns:
+        All samples, with ``split`` ``test`` or ``train``; those of ``train``, for the folds.
+
+    Raises:
+        SplitError: A class has too few groups (images) for both.
+    """
+    shares, rng = (1.0 - section.test_share, section.test_share), generator(seed, "folds", "test")
+    by, names = "image" if section.by == "image" else "group", ("the folds", "the test part")
+    parts = divide_rows(samples, by, shares, rng, stratify=section.stratify, names=names)
+    divided = with_columns(samples, split=np.where(parts == 0, "train", "test").astype(object))
+    rest = replace(divided.part("train"), name=f"{samples.name} without its test part")
+    return divided, rest
+
+
 def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fold]:
     """Draw ``k`` folds, ``repeats`` times; or hold out each site of the column ``site`` once.
 

@@ -71,14 +71,26 @@ def _deviation(parts: Mapping[str, SplitPart]) -> float:
     return max(gaps, default=0.0)
 
 
-def pool_reports(folds: Sequence[Fold]) -> SplitReport:
-    """Report the held-out parts of all folds (at least one), one entry ``<repeat>-<fold>`` each."""
+def pool_reports(
+    folds: Sequence[Fold], test: Samples | None = None, test_share: float = 0.0
+) -> SplitReport:
+    """Report the held-out parts of all folds (at least one), one entry ``<repeat>-<fold>`` each.
+
+    ``test`` are all samples, with the part that no fold holds as their ``test``: ``test_share``
+    (0–1) of them was asked for. Shares are of all samples.
+    """
     k = 1 + max(fold.fold for fold in folds)
     parts = {}
+    n_images = len(folds[0].samples if test is None else test)
     for fold in folds:
         part = fold.report.parts["test"]
-        wanted = None if part.wanted is None else 1.0 / k
-        parts[f"{fold.repeat}-{fold.fold}"] = part.model_copy(update={"wanted": wanted})
+        shares = {
+            "wanted": None if part.wanted is None else (1.0 - test_share) / k,
+            "got": part.n_images / n_images,
+        }
+        parts[f"{fold.repeat}-{fold.fold}"] = part.model_copy(update=shares)
+    if test is not None:
+        parts["test"] = report_part(test, np.asarray(test.frame["split"] == "test"), test_share)
     return SplitReport(
         protocol="folds",
         stratified=folds[0].report.stratified,
@@ -134,13 +146,18 @@ def divide_rows(
     rng: np.random.Generator,
     *,
     stratify: bool,
+    names: Sequence[str] | None = None,
 ) -> IntArray:
-    """Return the subset of each row, an index into the first of ``SPLITS``; raises SplitError."""
+    """Return the subset of each row, an index into the first of ``SPLITS``; raises SplitError.
+
+    ``names`` are those of the subsets in its message, by default the first of ``SPLITS``.
+    """
     units = find_units(samples, by)
-    check_classes(samples, units.counts, by, parts=len(shares))
+    names = SPLITS[: len(shares)] if names is None else names
+    check_classes(samples, units.counts, by, parts=names)
     parts = units.divide(np.arange(len(units.counts)), shares, rng, stratify=stratify)
     if parts is None:
-        raise check_division(samples, units.counts, f"{listing(SPLITS[: len(shares)])} each")
+        raise check_division(samples, units.counts, f"{listing(names)} each")
     return parts[units.of_row]
 
 
@@ -150,16 +167,17 @@ def check_classes(
     by: str,
     *,
     folds: int | None = None,
-    parts: int = len(SPLITS),
+    parts: Sequence[str] = SPLITS,
 ) -> None:
     """Check that each class has enough units for every subset to hold it.
 
     ``counts`` is the images of each class in each unit (a ``group`` or an ``image``), shape (U, C).
     ``parts`` are the subsets of a single split: train, val and test, or train and val of a column's
-    train. Raises SplitError: names a class with too few, what it has, what it needs, and the hint.
+    train, or the folds and a test part beside them. Raises SplitError: names a class with too few,
+    what it has, what it needs, and the hint.
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
-    needed = parts if folds is None else max(folds, 4 if folds == 2 else 3)
+    needed = len(parts) if folds is None else max(folds, 4 if folds == 2 else 3)
     found = (counts > 0).sum(axis=0)
     for name, n_units in zip(samples.class_names, found.tolist(), strict=True):
         if n_units < needed:
@@ -170,9 +188,9 @@ def check_classes(
             )
 
 
-def _why(folds: int | None, parts: int) -> str:
+def _why(folds: int | None, parts: Sequence[str]) -> str:
     if folds is None:
-        return f"{listing(SPLITS[:parts])} must each hold one"
+        return f"{listing(parts)} must each hold one"
     return f"each of the {folds} folds must hold one, and leave one each to train and val"
 
 

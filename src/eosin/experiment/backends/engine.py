@@ -9,13 +9,13 @@ import numpy as np
 
 from eosin.artifacts.layers import LayerRow, LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.model import ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.weights import to_twin, write_arrays
 from eosin.core.errors import RecipeError, TrainingError
 from eosin.core.registry import NetworkSpec, Registry
 from eosin.core.types import DeviceSettings, ImageSource
 from eosin.engine import Network, light_cnn
-from eosin.experiment.backends import Measured, Origin, Start, draft_info
+from eosin.experiment.backends import InitialWeights, Measured, Origin, Start, draft_info
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.engine import EngineNetwork
@@ -104,12 +104,12 @@ def place(section: TrainSection) -> DeviceSettings:
 
 def train(
     recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
-) -> tuple[Network, list[TransferStage]]:
+) -> tuple[Network, InitialWeights]:
     """Train from random weights; the best state is also saved as ``checkpoints/best.npz``."""
     del start  # checked: it is nowhere
     network = fit(_build(recipe, inputs), recipe.train, inputs, run)
     network.save(run.best_npz)
-    return network, []
+    return network, InitialWeights()
 
 
 def _build(recipe: Recipe, inputs: FitInputs) -> Network:
@@ -191,8 +191,9 @@ def count_macs(network: Network) -> int:
     return total
 
 
-def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
+def measure(recipe: Recipe, start: Start, inputs: FitInputs) -> Measured:
     """Count weights and operations, and time a few training steps."""
+    del start  # checked: it is nowhere
     network = _build(recipe, inputs)
     params, macs = network.count_params(), count_macs(network)
     return Measured(params, macs, probe(network, recipe.train, inputs))

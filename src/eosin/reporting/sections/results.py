@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from eosin.artifacts.layout import OUT_OF_FOLD
+from eosin.artifacts.layout import OUT_OF_FOLD, TEST_BY_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
 from eosin.core.text import listing, quantity
@@ -172,7 +172,8 @@ def _other_tables(run: FinishedRun) -> list[Table | None]:
         blocks = {"Most probable class": split.image}
         if threshold_text(run):
             blocks["At the tuned threshold"] = split.at_threshold
-        caption = f"Split “{name}”: {split.n_images:,} images in {split.n_groups:,} groups."
+        by = " (each fold's network alone)" if name == TEST_BY_FOLD else ""
+        caption = f"Split “{name}”{by}: {split.n_images:,} images in {split.n_groups:,} groups."
         tables += [headline_table(caption, blocks)] if name != run.split else []
     return tables
 

@@ -133,6 +133,12 @@ def split_words(run: FinishedRun) -> str:
         "folds": "Every image is evaluated once a repeat, in the fold that was held out"
         " (protocol “folds”)",
     }
+    if run.folder.folds.is_dir() and "test" in report.parts:
+        ways["folds"] = (
+            "A test part was held out of all folds: the mean of the folds' networks was evaluated"
+            " on it once. Every other image is evaluated once a repeat, in the fold that was held"
+            " out (protocol “folds”)"
+        )
     text = ways.get(report.protocol, f"Protocol “{report.protocol}”")
     text += ", class shares kept as well as the groups allow. " if report.stratified else ". "
     parts = report.parts.values()
