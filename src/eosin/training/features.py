@@ -48,7 +48,7 @@ def fit_head(
         RecipeError: Standardising features needs a head that begins with one dense layer.
     """
     path = inputs.tuning.stages["head"]
-    freeze(network, path)
+    freeze(network, inputs.tuning.cut(network, 0))
     head = network.get_submodule(path)
     dense = _first_dense(head) if inputs.tuning.standardise else None
     shown = embedded_part(inputs)
