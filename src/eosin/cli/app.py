@@ -248,6 +248,9 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     paths: Annotated[list[Path], typer.Argument(help="Images, folders, tables (column path).")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    format: Annotated[  # noqa: A002 - named as the option
+        str | None, typer.Option("--format", help="csv, parquet or kaggle (id,label).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
@@ -257,8 +260,8 @@ def predict(
     from eosin.commands.predict import predict as run_model
 
     result = run_model(
-        model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise,
-        allow_skipped=True,
+        model, paths, output=output, format=format, overwrite=overwrite,
+        pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
     printed, notes, where = format_result(result)
     echo(printed.split("\n"))

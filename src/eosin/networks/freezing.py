@@ -11,11 +11,12 @@ cut freezes them: what is random would stay random.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from torch import nn
 
 from eosin.core.errors import RecipeError, close_matches
+from eosin.networks.branches import Branches, named_paths
 from eosin.networks.registry import count_params
 
 #: Values of ``transfer.freeze`` besides the names of stages and the paths of modules.
@@ -40,7 +41,7 @@ def find_cut(network: nn.Module, stages: Mapping[str, str], freeze: str) -> str 
     if freeze == BACKBONE:
         return stages["head"]
     name = freeze.removeprefix("before:")
-    paths = [path for path, _ in network.named_modules() if path]
+    paths = [path for path, _ in named_paths(network) if path]
     if name == freeze or (name not in stages and name not in paths):
         known = [NOTHING, BACKBONE, *(f"before:{stage}" for stage in stages)]
         raise RecipeError(
@@ -52,17 +53,19 @@ def find_cut(network: nn.Module, stages: Mapping[str, str], freeze: str) -> str 
 
 def frozen_modules(network: nn.Module, cut: str | None) -> list[nn.Module]:
     """Return the modules wholly defined before the cut, each once, without their parents."""
-    if cut is None:
-        return []
-    frozen: list[nn.Module] = []
-    node, steps = network, cut.split(".")
-    for step in steps:
-        for name, child in node.named_children():
-            if name == step:
-                node = child
-                break
-            frozen.append(child)
-    return frozen
+    return [] if cut is None else list(_modules_before(network, cut.split(".")))
+
+
+def _modules_before(node: nn.Module, steps: list[str]) -> Iterator[nn.Module]:
+    if isinstance(node, Branches):
+        for branch in node:
+            yield from _modules_before(branch, steps)
+        return
+    for name, child in node.named_children() if steps else ():
+        if name == steps[0]:
+            yield from _modules_before(child, steps[1:])
+            return
+        yield child
 
 
 def freeze(network: nn.Module, cut: str | None, untrained: Collection[str] = ()) -> int:
@@ -92,7 +95,8 @@ def _own_weights_before(network: nn.Module, cut: str | None) -> list[nn.Paramete
     if cut is None:
         return []
     steps = cut.split(".")
-    parents = [network.get_submodule(".".join(steps[:depth])) for depth in range(len(steps))]
+    above = {".".join(steps[:depth]) for depth in range(len(steps))}
+    parents = [module for path, module in named_paths(network) if path in above]
     return [weight for parent in parents for weight in parent.parameters(recurse=False)]
 
 
