@@ -261,6 +261,9 @@ def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
     for key in start:
         same = (start[key] == end[key]).all()
         assert same == key.startswith("features."), key
+    for model, part in ((finished, "classifier.3"), (run, "classifier")):
+        trained = sum(end[key].size for key in end if key.startswith(part))
+        assert 0 < info(model)["trainable"] == trained < info(model)["params"]
 
 
 def test_a_source_that_was_damaged_is_no_start(finished, chain, tmp_path):

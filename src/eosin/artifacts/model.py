@@ -26,6 +26,7 @@ from eosin.artifacts.versioned import (
     TupleOf,
     VersionedDocument,
 )
+from eosin.core.text import shorten
 from eosin.core.types import ResizeRule
 
 _RGB = ["B", "G", "R"]
@@ -299,8 +300,7 @@ class ModelInfo(VersionedDocument):
         temperature_source: Where it was fitted; empty in models of before 0.2.
         abstention: Rule of abstention; null where the model never abstains.
         test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
-            of an image's eight flipped and rotated views, at temperature 1; four views where the
-            input is not square.
+            of an image's eight flipped and rotated views (four if not square), at temperature 1.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
         frozen: The layers that its own training kept fixed, as in the recipe; null in models of
             before 0.2 and of chosen runs.
@@ -311,6 +311,7 @@ class ModelInfo(VersionedDocument):
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
             ``max_member_gap`` instead where members preprocess images otherwise than the ensemble,
             or average test-time views before they are calibrated.
+        trainable: Number of weights that were not frozen; null in models of before 0.2.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
@@ -343,6 +344,7 @@ class ModelInfo(VersionedDocument):
     metrics: DictOf[MetricBlock] = Field(default_factory=dict)
     parity: DictOf[NotNegative | Count] = Field(default_factory=dict)
     params: Count
+    trainable: Count | None = None
     macs: Count | None = None
     weights_sha256: Text
     files: DictOf[Text] | None = None
@@ -352,19 +354,18 @@ class ModelInfo(VersionedDocument):
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
         names = self.class_names
+        listed = shorten(", ".join(names), 200)
         if len(set(names)) != len(names):
-            raise ValueError(f"class_names should be different, got {_listed(names)}")
+            raise ValueError(f"class_names should be different, got {listed}")
         if self.positive is not None and self.positive not in names:
-            raise ValueError(
-                f"positive should be one of {_listed(names)}, got {self.positive[:80]!r}"
-            )
+            raise ValueError(f"positive should be one of {listed}, got {self.positive[:80]!r}")
         if self.threshold.value is not None and (self.positive is None or len(names) != 2):
             raise ValueError("threshold.value needs a positive class, one of two")
         rule = self.abstention
         if rule is not None and not {*rule.n_groups} <= {*names}:
-            raise ValueError(f"abstention.n_groups should be of {_listed(names)}")
+            raise ValueError(f"abstention.n_groups should be of {listed}")
         if rule is not None and rule.quantiles is not None and {*rule.quantiles} != {*names}:
-            raise ValueError(f"abstention.quantiles should be those of {_listed(names)}")
+            raise ValueError(f"abstention.quantiles should be those of {listed}")
         return self
 
     @model_validator(mode="after")
@@ -396,8 +397,3 @@ def _check_folds(arguments: dict[str, Any]) -> None:
     count, network = arguments.get("members"), arguments.get("architecture")
     if type(count) is not int or count < 1 or not isinstance(network, str):
         raise ValueError("an ensemble's arguments should have architecture and members, 1 or more")
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    text = ", ".join(names)
-    return text if len(text) <= 200 else f"{text[:200]}…"

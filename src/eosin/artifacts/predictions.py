@@ -38,10 +38,12 @@ PREFIX = "prob_"
 _MAX_GAP = 1e-3
 #: Bytes that the first row of a table must end in.
 _MAX_HEADER = 1 << 20
+#: ``seconds``: wall time of the training so far, over all its processes; absent before 0.2.
 HISTORY_COLUMNS = (
     *("step", "epoch", "lr"),
     *("loss", *HISTORY_TRAIN),
     *(f"val_{name}" for name in ("loss", *HISTORY)),
+    "seconds",
 )
 
 

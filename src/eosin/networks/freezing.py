@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from torch import nn
 
 from eosin.core.errors import RecipeError, close_matches
+from eosin.networks.registry import count_params
 
 #: Values of ``transfer.freeze`` besides the names of stages and the paths of modules.
 NOTHING = "none"
@@ -75,7 +76,7 @@ def freeze(network: nn.Module, cut: str | None, untrained: Collection[str] = ())
     frozen = weights_before(network, cut).difference(untrained)
     for name, weight in network.named_parameters():
         weight.requires_grad_(name not in frozen)
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    return count_params(network, trained_only=True)
 
 
 def weights_before(network: nn.Module, cut: str | None) -> set[str]:

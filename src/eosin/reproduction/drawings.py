@@ -12,16 +12,20 @@ from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.papers import Cell, Item
 from eosin.reporting.outline import Block, RenderedFigure, Section
-from eosin.reporting.sections import data
+from eosin.reporting.sections import data, magnifications, ranges
+from eosin.reporting.sections.confusion import confusion_figure
+from eosin.reporting.sections.curves import banded_roc, overlaid_roc
+from eosin.reporting.sections.learning import learning_figures
 from eosin.reporting.style import COLOURS, INK, MARKERS, MUTED, drawing, render_figure
 from eosin.reporting.thumbnails import tiles
 from eosin.reproduction.feature_maps import feature_map_figures
 from eosin.reproduction.quantities import measure
 from eosin.reproduction.values import Outcome, Outcomes
+from eosin.runs.comparison import learning_curves
 from eosin.runs.finished import FinishedRun
 
 #: Names of drawings that need a comparison of several runs.
-JOINT = {"curves_overlaid", "confusion", "roc", "curves", "range_test", "costs"}
+JOINT = {"range_test"}
 _PROTOCOLS = {AS_PUBLISHED: "As published", STRICT: "Strict"}
 
 
@@ -138,6 +142,75 @@ def _plot_ours(
         label = None
 
 
+def _by_protocol(drawing_: Drawing) -> Iterable[tuple[str, dict[str, FinishedRun]]]:
+    """Yield the runs of each protocol by the titles of their experiments."""
+    for protocol, title in _PROTOCOLS.items():
+        runs = {
+            o.job.experiment.title: o.run
+            for o in drawing_.outcomes
+            if o.job.protocol == protocol and o.run is not None
+        }
+        if runs:
+            yield title, runs
+
+
+def _curves(drawing_: Drawing) -> Drawn:
+    """Draw learning curves: of one experiment, or of several over each other."""
+    for title, runs in _by_protocol(drawing_):
+        curves = {name: learning_curves(run) for name, run in runs.items()}
+        known = {name: found for name, found in curves.items() if found}
+        for figure in learning_figures(known, ("accuracy", "loss")) if known else ():
+            yield _captioned(figure, title)
+
+
+def _confusion(drawing_: Drawing) -> Drawn:
+    for title, runs in _by_protocol(drawing_):
+        matrices = {name: run.evaluated.confusion for name, run in runs.items()}
+        yield _captioned(confusion_figure(matrices), title)
+
+
+def _roc(drawing_: Drawing) -> Drawn:
+    for title, runs in _by_protocol(drawing_):
+        lines = [line for name, run in runs.items() if (line := banded_roc(name, run))]
+        figure = overlaid_roc(lines, "roc", "ROC curves of the evaluated images.")
+        if figure is not None:
+            yield _captioned(figure, title)
+
+
+def _by_magnification(name: str) -> Callable[[Drawing], Drawn]:
+    """Return a drawing of one of a run's figures by magnification, by its name."""
+
+    def draw_it(drawing_: Drawing) -> Drawn:
+        for title, run in drawing_.titled():
+            for figure in magnifications.figures(run).items:
+                if figure.name == name:
+                    yield _captioned(figure, title)
+
+    return draw_it
+
+
+def _captioned(figure: RenderedFigure, title: str) -> RenderedFigure:
+    """Return a figure whose caption and text alternative begin with the protocol."""
+    slug = title.lower().replace(" ", "-")
+    return replace(
+        figure,
+        name=f"{figure.name}-{slug}",
+        alt=f"{title}. {figure.alt}",
+        caption=f"{title}. {figure.caption}",
+    )
+
+
+def _right_and_wrong(drawing_: Drawing) -> Drawn:
+    for title, run in drawing_.titled():
+        yield Section(f"{title}: correct predictions", tiles(run, "correct"))
+        yield Section(f"{title}: wrong predictions", tiles(run, "mistake"))
+
+
+def _range_test(drawing_: Drawing) -> Drawn:
+    for protocol, comparison in drawing_.comparisons.items():
+        yield Section(_PROTOCOLS[protocol], *ranges.section(comparison).content)
+
+
 def _label_distribution(drawing_: Drawing) -> Drawn:
     titled = list(drawing_.titled())
     yield data.section(titled[0][1])
@@ -149,6 +222,15 @@ DRAWINGS: dict[str, Callable[[Drawing], Drawn]] = {
     "samples_by_magnification": _thumbnails("example", "Images"),
     "augmented": _thumbnails("augmented", "Augmented training images"),
     "stain": _thumbnails("before", "Before stain normalisation"),
+    "curves": _curves,
+    "curves_overlaid": _curves,
+    "confusion": _confusion,
+    "roc": _roc,
+    "bars_by_magnification": _by_magnification("magnification_metrics"),
+    "confusion_by_magnification": _by_magnification("magnification_confusion"),
+    "roc_by_magnification": _by_magnification("magnification_roc"),
+    "right_and_wrong": _right_and_wrong,
+    "range_test": _range_test,
     "feature_maps": _feature_maps,
     "printed_bars": _printed_bars,
     "label_distribution": _label_distribution,

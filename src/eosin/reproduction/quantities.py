@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.layout import TEST_BY_FOLD, ModelFolder
-from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, SplitMetrics
+from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, PartMetrics, SplitMetrics
 from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
 from eosin.runs.finished import FinishedRun
@@ -114,9 +114,9 @@ def _find_block(split: SplitMetrics, within: list[tuple[str, str, str]]) -> Metr
     kind, _, name = within[0]
     if kind in {"patient", "at_threshold"}:
         return split.patient if kind == "patient" else split.at_threshold
-    blocks: Mapping[str, Any] = getattr(split, f"by_{kind}")
+    blocks: Mapping[str, MetricBlock | PartMetrics] = getattr(split, f"by_{kind}")
     found = blocks.get(name, {})
-    return found if isinstance(found, dict) else found.metrics
+    return found.metrics if isinstance(found, PartMetrics) else found
 
 
 def _confusion_count(
@@ -124,8 +124,8 @@ def _confusion_count(
 ) -> Metric:
     confusion: Confusion | None = split.confusion
     if within:
-        blocks = getattr(split, f"by_{within[0][0]}_curves", {})
-        confusion = blocks[within[0][2]].confusion if within[0][2] in blocks else None
+        part = getattr(split, f"by_{within[0][0]}").get(within[0][2])
+        confusion = part.confusion if isinstance(part, PartMetrics) else None
     if confusion is None or not {truth, predicted} <= set(confusion.labels):
         return _none("the run has no such counts")
     row, column = (confusion.labels.index(label) for label in (truth, predicted))

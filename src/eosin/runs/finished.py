@@ -170,6 +170,10 @@ class FinishedRun:
     @cached_property
     def predictions(self) -> Any:
         """Predictions of :attr:`split`, a pandas table."""
+        return self.predictions_of(self.split)
+
+    def predictions_of(self, split: str) -> Any:
+        """Return the predictions of a split, a pandas table; ``None`` if there are none."""
         path = self.folder.predictions
         if not path.exists():
             return None
@@ -183,7 +187,7 @@ class FinishedRun:
         # Without a group an image is its own group, as in the manifest.
         frame["group"] = frame["group"].where(frame["group"] != "", frame["path"])
         if "split" in frame:
-            frame = frame[frame["split"] == self.split].reset_index(drop=True)
+            frame = frame[frame["split"] == split].reset_index(drop=True)
         return frame if len(frame) else None
 
     @cached_property

@@ -241,6 +241,8 @@ class TorchLearner:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         progress: dict[str, Any] = _map_arrays(state["progress"])
+        # Of the last epoch that was trained: this may have been the last of all.
+        self._choose_trainable(max(0, progress["epoch"] - 1))
         return progress
 
     def _parts(self) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from tests.facts import same_history
 from torch import nn
 
 from eosin.artifacts.predictions import read_history
+from eosin.networks.registry import count_params
 from eosin.recipe.schema import TrainSection
 from eosin.training.data import needs_features_only
 from eosin.training.features import fit_head
@@ -92,6 +94,14 @@ def test_thawed_weights_move_from_their_epoch_on(train_tiny, make_staged):
     assert not moved & {"0.weight", "1.running_mean"}
 
 
+def test_what_was_trained_is_counted_after_the_end_too(train_tiny, make_staged):
+    changed = {"tuning": Tuning(STAGES, "backbone", unfreeze_every=1)}
+    trained, _ = train_tiny("a", network=make_staged(), changed=changed, epochs=2)
+    again, _ = train_tiny("a", network=make_staged(9), changed=changed, epochs=2)
+    counts = [count_params(network, trained_only=True) for network in (trained, again)]
+    assert counts == [count_params(trained) - count_params(trained[:2])] * 2
+
+
 def test_a_resumed_thawing_ends_where_a_straight_one_does(train_tiny, make_staged, same_weights):
     class Cut(Exception):  # noqa: N818 -- a power cut is no error
         pass
@@ -109,7 +119,7 @@ def test_a_resumed_thawing_ends_where_a_straight_one_does(train_tiny, make_stage
         train_tiny("cut", network=make_staged(), changed=changed, on_row=cut)
     resumed, other = train_tiny("cut", network=make_staged(9), changed=changed)
     assert same_weights(straight, resumed)
-    assert run.history.read_bytes() == other.history.read_bytes()
+    assert same_history(run.history, other.history)
 
 
 @pytest.fixture

@@ -108,7 +108,13 @@ class Origin:
 
 
 def draft_info(
-    folder: ModelFolder, origin: Origin, *, params: int, macs: int, parity: dict[str, float]
+    folder: ModelFolder,
+    origin: Origin,
+    *,
+    params: int,
+    trainable: int,
+    macs: int,
+    parity: dict[str, float],
 ) -> ModelInfo:
     """Return a draft of ``model.json``, not calibrated."""
     return ModelInfo(
@@ -130,6 +136,7 @@ def draft_info(
         simulated=origin.facts["simulated"],
         parity=parity,
         params=params,
+        trainable=trainable,
         macs=macs,
         weights_sha256=sha256_file(folder.weights),
         licence="the user's to choose; the training data's licence applies as well",

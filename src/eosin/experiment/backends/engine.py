@@ -133,9 +133,8 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     write_arrays(folder.weights, to_twin(network.state))
     preprocessing = origin.preprocessing
     some = images[:_PARITY_IMAGES]
-    draft = draft_info(
-        folder, origin, params=network.count_params(), macs=count_macs(network), parity={}
-    )
+    params, macs = network.count_params(), count_macs(network)
+    draft = draft_info(folder, origin, params=params, trainable=params, macs=macs, parity={})
     run = EngineNetwork(folder.weights, draft).run
     if find_module("torch") is not None and find_module("onnx") is not None:
         from eosin.exporting.onnx import export_twin

@@ -113,6 +113,7 @@ def write(
         folder,
         origin,
         params=count_params(network),
+        trainable=count_params(network, trained_only=True),
         macs=count_macs(network, input_px[0], channels),
         parity={"max_probability_gap": gap, "n_images": len(checked)},
     )
