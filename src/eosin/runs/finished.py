@@ -11,6 +11,7 @@ import numpy as np
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.integrity import check_run_files, damaged, hinting
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, read_written, relocated
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
@@ -195,6 +196,12 @@ class FinishedRun:
         """The learning history, a pandas table."""
         frame = read_history(self.folder.history) if self.folder.history.exists() else ()
         return frame if len(frame) else None
+
+    @cached_property
+    def layers(self) -> LayerTable | None:
+        """The layers of the network, or of each fold's network."""
+        own = _optional(self.folder.layers, LayerTable)
+        return own or next((fold.layers for fold in self.folds), None)
 
     @cached_property
     def pictures(self) -> tuple[SampleThumbnail, ...]:
