@@ -16,6 +16,8 @@ from eosin.reporting.sections import data, magnifications, ranges
 from eosin.reporting.sections.confusion import confusion_figure
 from eosin.reporting.sections.curves import banded_roc, overlaid_roc
 from eosin.reporting.sections.learning import learning_figures
+from eosin.reporting.sections.model import layers_table
+from eosin.reporting.sections.training import history_table
 from eosin.reporting.style import COLOURS, INK, MARKERS, MUTED, drawing, render_figure
 from eosin.reporting.thumbnails import tiles
 from eosin.reproduction.feature_maps import feature_map_figures
@@ -206,6 +208,16 @@ def _right_and_wrong(drawing_: Drawing) -> Drawn:
         yield Section(f"{title}: wrong predictions", tiles(run, "mistake"))
 
 
+def _layer_table(drawing_: Drawing) -> Drawn:
+    _, run = next(iter(drawing_.titled()))
+    yield layers_table(run) or "This run has no table of layers."
+
+
+def _history_table(drawing_: Drawing) -> Drawn:
+    _, run = next(iter(drawing_.titled()))
+    yield history_table(run) or "This run has no history."
+
+
 def _range_test(drawing_: Drawing) -> Drawn:
     for protocol, comparison in drawing_.comparisons.items():
         yield Section(_PROTOCOLS[protocol], *ranges.section(comparison).content)
@@ -230,6 +242,8 @@ DRAWINGS: dict[str, Callable[[Drawing], Drawn]] = {
     "confusion_by_magnification": _by_magnification("magnification_confusion"),
     "roc_by_magnification": _by_magnification("magnification_roc"),
     "right_and_wrong": _right_and_wrong,
+    "layer_table": _layer_table,
+    "history_table": _history_table,
     "range_test": _range_test,
     "feature_maps": _feature_maps,
     "printed_bars": _printed_bars,

@@ -167,7 +167,12 @@ def _quick(full: Recipe, spec: NetworkSpec) -> list[str]:
     folds = ["data.split.k=2", "data.split.repeats=1"] if protocol == "folds" else []
     shares = ["data.split.train=0.5", "data.split.val=0.25", "data.split.test=0.25"]
     side = spec.input_px if spec.is_fixed else max(spec.min_input_px, _QUICK_PX)
-    stages = [f"transfer.stage.{number}.epochs=1" for number in range(len(full.transfer.stage))]
+    # Without ImageNet's weights nothing is worth freezing.
+    stages = [
+        f"transfer.stage.{number}.{text}"
+        for number in range(len(full.transfer.stage))
+        for text in ("epochs=1", "freeze=none")
+    ]
     return [
         *stages,
         f"data.split.protocol={protocol}",
@@ -175,6 +180,7 @@ def _quick(full: Recipe, spec: NetworkSpec) -> list[str]:
         "data.limit=8",
         f"model.input_px={side}",
         "transfer.source=none",
+        "transfer.freeze=none",
         "train.epochs=1",
         "train.batch_size=16",
         "evaluate.resamples=200",

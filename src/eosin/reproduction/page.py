@@ -174,7 +174,7 @@ def _number(value: float | None, printed: str, unit: str) -> str | None:
     if value is None:
         return None
     decimals = len(printed.partition(" ")[0].partition(".")[2])
-    return f"{value / UNITS[unit]:,.{max(decimals, unit == '%')}f} {unit}".strip()
+    return f"{value / UNITS[unit]:,.{max(decimals, int(unit == '%'))}f} {unit}".strip()
 
 
 def _measured(metric: Metric | None, printed: str, unit: str) -> str | None:

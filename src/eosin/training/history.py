@@ -58,6 +58,11 @@ class Tally:
         self._logits.append(logits)
         self._targets.append(targets)
 
+    @property
+    def is_finite(self) -> bool:
+        """True if no logit is NaN or infinite."""
+        return all(np.isfinite(logits).all() for logits in self._logits)
+
     def scores(self, positive: int | None) -> dict[str, float | None]:
         """Return the scores; ``None`` for an undefined one, empty if nothing was added.
 
@@ -125,11 +130,19 @@ class Progress:
         """
         self.step, self.batch = self.step + 1, self.batch + 1
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} in epoch {self.epoch + 1}, step {self.step}",
-                hint="Lower train.lr, or set train.clip_gradient",
-            )
+            raise self._diverged("the loss", str(loss))
         self.tally.add(logits, targets, loss)
+
+    def check_outputs(self, validated: Tally) -> None:
+        """Raise TrainingError unless the outputs on the validation images are finite."""
+        if not validated.is_finite:
+            raise self._diverged("the output on a validation image", "NaN or infinite")
+
+    def _diverged(self, what: str, value: str) -> TrainingError:
+        return TrainingError(
+            f"{what} became {value} in epoch {self.epoch + 1}, step {self.step}",
+            hint="Lower train.lr, or set train.clip_gradient",
+        )
 
     def end_epoch(self) -> None:
         """Go to the next epoch; batches after the last evaluation belong to no history row."""

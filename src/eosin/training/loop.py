@@ -198,7 +198,9 @@ def _measure(learner: Learner, progress: Progress, positive: int | None) -> Row:
     trained, progress.tally = progress.tally.scores(positive), Tally()
     row: Row = {"step": progress.step, "epoch": progress.epoch, "lr": learner.lr}
     row |= {name: trained.get(name) for name in ("loss", *HISTORY_TRAIN)}
-    row |= {f"val_{name}": value for name, value in learner.evaluate().scores(positive).items()}
+    validated = learner.evaluate()
+    progress.check_outputs(validated)
+    row |= {f"val_{name}": value for name, value in validated.scores(positive).items()}
     row["seconds"] = round(progress.count_seconds(), 3)
     progress.rows.append({name: row.get(name) for name in HISTORY_COLUMNS})
     return progress.rows[-1]

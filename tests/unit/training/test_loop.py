@@ -100,6 +100,20 @@ def test_a_loss_that_explodes_later_names_that_step(train_tiny):
         train_tiny("a", lr=1e38, optimizer="sgd")
 
 
+class Overflowing(torch.nn.Module):
+    """NaN in evaluation mode, as batch norm gives whose running statistics do not fit."""
+
+    def forward(self, logits):
+        return logits if self.training else logits * float("nan")
+
+
+def test_outputs_that_are_not_finite_in_evaluation_name_their_step(train_tiny, make_network):
+    network = torch.nn.Sequential(make_network(), Overflowing())
+    with pytest.raises(TrainingError, match="epoch 1, step 4") as caught:
+        train_tiny("a", network=network)
+    assert "train.lr" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [

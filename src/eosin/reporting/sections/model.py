@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.stain import FITTED_ON, SeparationReference, StainReference
@@ -39,7 +38,7 @@ _ELSEWHERE = {
 
 def section(run: FinishedRun) -> Section:
     """Return the sub-section of the page."""
-    layers = Section("Layers of the network", _layers_table(run.layers), fold="closed")
+    layers = Section("Layers of the network", layers_table(run), fold="closed")
     return Section("Model", Facts(model_facts(run)), layers)
 
 
@@ -61,8 +60,9 @@ def brief(run: FinishedRun) -> Section:
     return Section("What it is", Facts([*own, *extra, *hashed, *files]))
 
 
-def _layers_table(table: LayerTable | None) -> Table | None:
-    """Build the table of layers, or of blocks of layers if there are many."""
+def layers_table(run: FinishedRun) -> Table | None:
+    """Build the table of layers, or of blocks of layers if there are many; ``None`` without one."""
+    table = run.layers
     if table is None:
         return None
     total, rows = table.total, table.short()

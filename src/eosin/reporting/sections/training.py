@@ -45,7 +45,7 @@ def section(run: FinishedRun) -> Section:
     curves = learning_curves(run)
     figures = Figures(*learning_figures({"": curves}))
     facts = Facts(learning_facts(curves))
-    by_epoch = Section("Training by epoch", _history_table(run.history), fold=_fold(run.history))
+    by_epoch = Section("Training by epoch", history_table(run), fold=_fold(run.history))
     return Section("Learning", figures, facts, by_epoch, _folds_table(run))
 
 
@@ -92,8 +92,9 @@ def _fold(history: Any) -> Fold:
     return "closed" if long else "open"
 
 
-def _history_table(history: Any) -> Table | None:
+def history_table(run: FinishedRun) -> Table | None:
     """Build the table of a training by epoch, with the last evaluation of each."""
+    history = run.history
     if history is None:
         return None
     last = history.groupby("epoch").tail(1)
