@@ -16,7 +16,7 @@ class ModelLine:
         name: Registered name.
         paper: Source.
         input_px: Input height and width of the paper.
-        params: Trainable parameters with the paper's number of classes.
+        params: Trainable parameters with the paper's number of classes and channels.
         macs: Multiply-accumulates per image.
         offline_weights: True if pretrained weights are available without a network connection.
     """
@@ -50,9 +50,13 @@ def models() -> list[ModelLine]:
         # Shapes suffice for counting: no weight is drawn, no image computed.
         with torch.device("meta"):
             network = build_network(
-                name, num_classes=spec.num_classes, input_px=spec.input_px, arguments={}
+                name,
+                num_classes=spec.num_classes,
+                input_px=spec.input_px,
+                in_channels=spec.in_channels,
+                arguments={},
             )
-            macs = count_macs(network, spec.input_px)
+            macs = count_macs(network, spec.input_px, spec.in_channels)
         lines.append(
             ModelLine(
                 name=name,
