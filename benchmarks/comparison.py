@@ -28,7 +28,6 @@ from eosin.core.files import write_bytes, write_text
 from eosin.reporting.outline import RenderedFigure
 from eosin.reporting.pages import comparison_page
 from eosin.reporting.rendering import section_to_markdown
-from eosin.reporting.sections.costs import pareto_figures
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = DOCS / "results" / "comparisons"
@@ -61,10 +60,11 @@ def render() -> str:
 
 
 def draw() -> dict[Path, bytes]:
-    """Return the Pareto plots by where they belong."""
+    """Return the figures by where they belong."""
     figures = {}
     for entry in read_pages()["comparison"]:
-        for figure in pareto_figures(_read(entry["name"])):
+        page = comparison_page(_read(entry["name"]), entry["name"])
+        for figure in chain.from_iterable(section.figures() for section in page.sections):
             figures[DOCS / _figure(entry["name"], figure)] = _small(figure.png)
     return figures
 

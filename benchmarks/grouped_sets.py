@@ -16,7 +16,8 @@ import numpy as np
 
 from eosin.core.seeding import generator
 from eosin.core.types import Estimate, FloatArray, IntArray
-from eosin.metrics import METRIC_NAMES, Predictions
+from eosin.metrics import Predictions
+from eosin.metrics.catalogue import DISTINCT
 from eosin.metrics.intervals import MIN_GROUPS, estimate, estimate_difference, support
 from eosin.metrics.measurement import Measurement
 from eosin.metrics.summary import Patients
@@ -88,34 +89,43 @@ class Simulated:
     Attributes:
         models: What both models say of the images.
         votes: What the first says of the patients, by votes and by mean; empty where a patient
-            has two classes or images are drawn one by one.
+            has two classes or images are drawn one by one, or only some metrics are asked for.
+        names: The metrics asked for.
     """
 
     models: tuple[Predictions, Predictions]
     votes: tuple[Predictions, ...]
+    names: tuple[str, ...] = DISTINCT
 
     @classmethod
     def draw(
-        cls, scenario: Scenario, n_groups: int, random: np.random.Generator, *, naive: bool = False
+        cls,
+        scenario: Scenario,
+        n_groups: int,
+        random: np.random.Generator,
+        *,
+        naive: bool = False,
+        names: tuple[str, ...] = DISTINCT,
     ) -> Simulated:
         """Simulate a set; ``naive`` makes each image a group of its own."""
         first, second, targets, groups = scenario.draw(n_groups, random)
         drawn = np.arange(len(groups)) if naive else groups
         one, other = (predict(score, targets, drawn) for score in (first, second))
         patients = Patients.gather(one, groups)
-        votes = () if naive or scenario.mixed else patients.decisions(one)
-        return cls((one, other), votes)
+        has_votes = names == DISTINCT and not (naive or scenario.mixed)
+        return cls((one, other), patients.decisions(one) if has_votes else (), names)
 
     def measurement(self) -> Callable[[FloatArray], dict[str, FloatArray]]:
         """Return a function from weights of groups (R, G) to every metric, (R,) each."""
-        one, other = (Measurement(given, METRIC_NAMES, (1,)) for given in self.models)
+        one, other = (Measurement(given, self.names, (1,)) for given in self.models)
         by_vote = [Measurement(given, ("accuracy", "auc"), (1,)) for given in self.votes]
         patients = Patients.gather(self.models[0], self.models[0].group_codes)
 
         def measure(weights: FloatArray) -> dict[str, FloatArray]:
             found = {name: _column(column) for name, column in one(weights).items()}
             found |= {f"other {name}": _column(column) for name, column in other(weights).items()}
-            found[RATE] = weights @ patients.right / weights.sum(axis=1)
+            if self.names == DISTINCT:
+                found[RATE] = weights @ patients.right / weights.sum(axis=1)
             votes = [given(weights) for given in by_vote]
             found |= {name: given["accuracy"] for name, given in zip(VOTES, votes, strict=False)}
             return found | ({AREA: _column(votes[1]["auc"])} if votes else {})
@@ -134,7 +144,7 @@ class Simulated:
             kind = means.get(name, name)
             rests_on = support(one, kind, 1)
             found[name] = estimate(float(points[name][0]), samples[name], kind, rests_on)
-        for name in METRIC_NAMES:
+        for name in self.names:
             both = (name, f"other {name}")
             values = float(points[both[0]][0]), float(points[both[1]][0])
             drawn = samples[both[0]], samples[both[1]]
@@ -147,11 +157,14 @@ def _column(measured: FloatArray) -> FloatArray:
     return measured if measured.ndim == 1 else measured[:, 1]
 
 
-def find_truth(scenario: Scenario, seed: int) -> dict[str, float]:
+def find_truth(
+    scenario: Scenario, seed: int, names: tuple[str, ...] = DISTINCT
+) -> dict[str, float]:
     """Return the metrics of a population, differences included."""
-    simulated = Simulated.draw(scenario, POPULATION, generator(seed, "coverage", "truth"))
+    random = generator(seed, "coverage", "truth")
+    simulated = Simulated.draw(scenario, POPULATION, random, names=names)
     found = simulated.measurement()(np.ones((1, POPULATION)))
     truth = {name: float(value[0]) for name, value in found.items()}
-    for name in METRIC_NAMES:
+    for name in names:
         truth[f"{name}_difference"] = truth[name] - truth.pop(f"other {name}")
     return truth

@@ -5,8 +5,9 @@ truth is the coverage. Beside it stand the coverage of the resamples' plain perc
 Wilson's interval where patients are counted, and that of the same intervals where images are
 drawn one by one.
 
-``python -m benchmarks.interval_coverage`` writes the table that the metrics quote;
-``python -m benchmarks.coverage_page`` puts it into ``docs/statistics.md``.
+``python -m benchmarks.interval_coverage`` writes the table that the metrics quote, in hours; with
+``--metrics NAME…`` it simulates these alone, in the same sets, and keeps the rows of the others.
+``python -m benchmarks.coverage_page`` puts the table into ``docs/statistics.md``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,21 @@ from typing import Any
 import numpy as np
 
 import eosin.metrics
-from benchmarks.grouped_sets import IMAGES, SCENARIOS, VOTES, Scenario, Simulated, find_truth
-from eosin.core.files import write_json
+from benchmarks.grouped_sets import (
+    AREA,
+    IMAGES,
+    RATE,
+    SCENARIOS,
+    VOTES,
+    Scenario,
+    Simulated,
+    find_truth,
+)
+from eosin.core.files import read_json, write_json
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray
 from eosin.metrics import bootstrap, wilson
+from eosin.metrics.catalogue import DISTINCT
 
 SIZES = (10, 12, 16, 20, 29, 40, 60, 100, 200)
 #: At which the other scenarios are simulated, and images drawn one by one.
@@ -43,6 +54,7 @@ def covers(
     seed: int = 0,
     resamples: int = 2000,
     naive: bool = False,
+    names: tuple[str, ...] = DISTINCT,
 ) -> dict[str, tuple[float, float, float]]:
     """Simulate one set.
 
@@ -51,7 +63,7 @@ def covers(
         same of the resamples' percentiles and of Wilson's interval.
     """
     random = generator(seed, "coverage", scenario.description, n_groups, number)
-    simulated = Simulated.draw(scenario, n_groups, random, naive=naive)
+    simulated = Simulated.draw(scenario, n_groups, random, naive=naive, names=names)
     measure, one = simulated.measurement(), simulated.models[0]
     points = measure(np.ones((1, one.n_groups)))
     samples = bootstrap(measure, one.n_groups, len(one), resamples=resamples, seed=seed + number)
@@ -92,6 +104,7 @@ def measure_size(
     """Return the coverage of each metric at one number of groups of a scenario."""
     truth = args.truth[name]
     options = {"seed": args.seed, "resamples": args.resamples, "naive": naive}
+    options["names"] = args.metrics
     one = partial(covers, SCENARIOS[name], n_groups, truth, **options)
     # A thousand units are slow to draw, and how far too narrow they are soon shows.
     simulations = args.simulations // 5 if naive else args.simulations
@@ -106,9 +119,9 @@ def measure_size(
             if len(given):
                 row[kind] = round(float(given.mean()), 4)
         rows[metric] = row
-    accuracy, area = rows["accuracy"]["coverage"], rows["auc"]["coverage"]
     how = "images" if naive else "groups"
-    print(f"{name:6} {n_groups:4} {how}: accuracy {accuracy}, auc {area}", flush=True)
+    shown = [f"{metric} {rows[metric]['coverage']}" for metric in args.metrics[:3]]
+    print(f"{name:6} {n_groups:4} {how}: {', '.join(shown)}", flush=True)
     return rows
 
 
@@ -118,10 +131,14 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--metrics", nargs="+", choices=DISTINCT, default=DISTINCT)
     default = Path(eosin.metrics.__file__).with_name("coverage.json")
     parser.add_argument("-o", "--output", type=Path, default=default)
     args = parser.parse_args()
-    args.truth = {name: find_truth(scenario, args.seed) for name, scenario in SCENARIOS.items()}
+    args.metrics = tuple(args.metrics)
+    args.truth = {
+        name: find_truth(scenario, args.seed, args.metrics) for name, scenario in SCENARIOS.items()
+    }
     clustered: dict[str, dict[str, list[dict[str, Any]]]] = {}
     naive = {}
     with ProcessPoolExecutor(args.workers) as pool:
@@ -134,7 +151,27 @@ def main() -> None:
             naive[name] = measure_size(pool, name, NAIVE_SIZE, args, naive=True)
     # The first scenario is what the metrics quote.
     table = {"clustered": clustered.pop(MAIN), "other_scenarios": clustered, "image_level": naive}
-    write_json(args.output, describe(args) | table)
+    found = describe(args) | table
+    if args.metrics != DISTINCT:
+        found = _add(read_json(args.output), found)
+    write_json(args.output, found)
+
+
+def _add(kept: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Add the rows of some metrics to a table of the same simulations, in a whole run's order."""
+    for key in ("simulations", "resamples", "seed"):
+        if kept[key] != new[key]:
+            raise SystemExit(f"the kept rows are of {key} {kept[key]}, these of {new[key]}")
+    for key in ("truth", "other_scenarios", "image_level"):
+        kept[key] = {name: _joined(kept[key][name], rows) for name, rows in new[key].items()}
+    return kept | {"clustered": _joined(kept["clustered"], new["clustered"])}
+
+
+def _joined(kept: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    differences = [f"{name}_difference" for name in DISTINCT]
+    joined = kept | new
+    order = [*DISTINCT, RATE, *VOTES, AREA, *differences]
+    return {name: joined[name] for name in order if name in joined}
 
 
 def describe(args: argparse.Namespace) -> dict[str, Any]:

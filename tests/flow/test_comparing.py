@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,6 +10,7 @@ import eosin
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.predictions import read_history
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.exporting.costs import read_cost
 from eosin.reporting import write_comparison_page
@@ -36,6 +38,24 @@ def test_costs_are_those_of_the_model_folders(compared, tiny_run, folds_run):
     assert compared.comparison.light_large.light == tiny.name
 
 
+def test_curves_and_matrices_are_those_of_the_common_images(compared, tiny_run):
+    tiny, folds = compared.comparison.runs
+    assert [len(run.learning) for run in (tiny, folds)] == [1, 2]
+    for run in (tiny, folds):
+        matrix = np.array(run.confusion.matrix)
+        assert matrix.sum() == compared.comparison.n_images
+        assert np.trace(matrix) / matrix.sum() == pytest.approx(run.image["accuracy"].value)
+        area = np.trapezoid(run.roc.y, run.roc.x)
+        assert area == pytest.approx(run.image["auc"].value, abs=1e-3)
+        # Every fold's time to its best epoch lies within the time of all.
+        assert 0 < sum(curve.value("seconds") for curve in run.learning) <= run.training_seconds
+        assert run.judged.trainable == run.judged.params
+    history = read_history(tiny_run / "history.csv")
+    assert tiny.learning[0].epochs == [1, 2]
+    losses = tiny.learning[0].values["val_loss"]
+    assert losses == pytest.approx(list(history["val_loss"]), rel=1e-5)
+
+
 def test_macs_of_an_older_model_are_counted(model):
     folder = ModelFolder(model)
     info = read_document(folder.info, ModelInfo)
@@ -50,8 +70,8 @@ def test_the_page_is_made_from_the_document_alone(compared, tmp_path):
     page = write_comparison_page(again).read_text(encoding="utf-8")
     assert page == compared.page.read_text(encoding="utf-8")
     assert 'src="http' not in page
-    # The ranking metric, accuracy, recall.
-    assert page.count("<img") == 3
+    # Costs by three metrics, confusion, ROC, accuracy and loss by epoch.
+    assert page.count("<img") == 7
     assert page.count(", weights ") == 3 * len(compared.comparison.runs)
     assert "Within noise" in page
     assert compared.comparison == read_document(again / "comparison.json", Comparison)

@@ -105,6 +105,25 @@ def test_every_image_of_a_slide_is_in_one_bundle_and_is_judged(fused, slides):
     assert f"{evaluated['n_images']} stacks of" in page
 
 
+def test_separate_branches_are_trained_exported_and_predict(values, fused, flat, command, tmp_path):
+    recipe = values("fusion:light_cnn", magnifications=ALL, fuse=True)
+    recipe["model"]["arguments"] = {"branches": "separate"}
+    run = eosin.train(recipe_from_dict(recipe), output=tmp_path / "run").run
+    model, shared = read(run / "model" / "model.json"), read(fused / "model" / "model.json")
+    head = 128 * 2 + 2
+    assert model["params"] == 4 * (shared["params"] - head) + head
+    assert (model["arguments"]["branches"], shared["arguments"]["branches"]) == (
+        "separate",
+        "shared",
+    )
+    assert model["parity"]["max_probability_gap"] <= 1e-4
+    done = command("predict", run / "model", flat, "-o", tmp_path / "p.csv")
+    assert done.status == 0, done.err
+    found = pd.read_csv(tmp_path / "p.csv")
+    found = found.assign(path=found["path"].map(names)).sort_values("path")
+    np.testing.assert_allclose(found[PROBABILITIES].to_numpy(), result(run), atol=1e-6)
+
+
 def test_predict_makes_the_same_bundles_of_a_table(fused, flat, command, tmp_path):
     done = command("predict", fused / "model", flat, "-o", tmp_path / "p.csv")
     assert done.status == 0, done.err

@@ -392,6 +392,20 @@ SCENARIOS = [
         "divide by image", lambda w: w.plan(f"data.manifest={w.table(change=one_patient_each)}")
     ),
     Scenario("Use {}: k = {}", other_folds, only=0),
+    Scenario(
+        "Choose another: --set augment.policy=p4",
+        lambda w: w.plan("augment.copies_before_split=true", "data.split.protocol=image"),
+    ),
+    Scenario(
+        "Set their number: --set augment.copies",
+        lambda w: w.plan(
+            "augment.copies_before_split=true", "augment.policy=p5", "data.split.protocol=image"
+        ),
+    ),
+    Scenario(
+        "Leave it out, or divide by image, as published",
+        lambda w: w.plan("augment.copies_before_split=true", "augment.policy=p4"),
+    ),
     Scenario("let Eosin divide", lambda w: w.plan("data.split.protocol=column")),
     Scenario(
         "Add it, or divide by patient",

@@ -8,12 +8,14 @@ import shutil
 import pandas as pd
 import pytest
 import tomli_w
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
+from tests.facts import tells
 
 import eosin
-from eosin.core.errors import ArtifactError, LeakError
+from eosin.core.errors import ArtifactError, LeakError, RecipeError
 from eosin.core.files import sha256_file
 from eosin.data.sources.phantom import collect_phantom
+from eosin.networks import build_network
 from eosin.recipe import read_recipe, recipe_from_dict
 
 OTHER = {"patients": 8, "images_per_patient": 3, "size_px": 64}
@@ -259,6 +261,9 @@ def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
     for key in start:
         same = (start[key] == end[key]).all()
         assert same == key.startswith("features."), key
+    for model, part in ((finished, "classifier.3"), (run, "classifier")):
+        trained = sum(end[key].size for key in end if key.startswith(part))
+        assert 0 < info(model)["trainable"] == trained < info(model)["params"]
 
 
 def test_a_source_that_was_damaged_is_no_start(finished, chain, tmp_path):
@@ -304,6 +309,139 @@ def test_a_model_does_not_tell_where_its_source_lay(finished, chain, tmp_path):
     assert link["source"] == "start.safetensors"
     assert "earlier stages" not in (run / "environment.json").read_text()
     assert str(tmp_path) not in (run / "model" / "model.json").read_text()
+
+
+LACKING = ["features.0.weight", "features.0.bias"]
+
+
+@pytest.fixture
+def partial(finished, tmp_path):
+    """Weights of the light CNN without its first convolution."""
+    kept = {key: value for key, value in weights(finished).items() if key not in LACKING}
+    save_file(kept, tmp_path / "partial.safetensors")
+    return tmp_path / "partial.safetensors"
+
+
+def changed(before, after):
+    """Names of the backbone's tensors that a training changed."""
+    return {
+        k for k in before if not k.startswith("classifier.3.") and (before[k] != after[k]).any()
+    }
+
+
+def test_what_the_source_lacks_is_trained_once_whatever_is_frozen(chain, partial, tmp_path):
+    values = chain(2, source=str(partial), freeze="backbone")
+    for stage in values["transfer"]["stage"]:
+        stage["freeze"] = "before:dense"
+    run = eosin.train(recipe_from_dict(values), output=tmp_path / "run").run
+    one, two = (run / "stages" / name for name in ("1-one", "2-two"))
+    fresh = build_network("light_cnn", num_classes=2, input_px=64, arguments={}).state_dict()
+    start = {**{key: value.numpy() for key, value in fresh.items()}, **load_file(partial)}
+    dense = {"classifier.1.weight", "classifier.1.bias"}
+    assert changed(start, weights(one)) == {*LACKING, *dense}
+    assert changed(weights(one), weights(two)) == dense
+    assert changed(weights(two), weights(run)) == set()
+    assert [info(folder)["unfrozen"] for folder in (one, two, run)] == [LACKING, [], []]
+    source, first, second = info(run)["transfer_chain"]
+    assert source["missing"] == LACKING
+    assert (first["frozen"], first["unfrozen"]) == ("before:dense", LACKING)
+    assert (second["frozen"], second["unfrozen"]) == ("before:dense", [])
+    assert info(run)["frozen"] == "backbone"
+    for page in (run / "report.html", run / "model" / "card.html", one / "report.html"):
+        text = page.read_text(encoding="utf-8")
+        assert tells(text, "frozen: before:dense", "2 tensors", "features.*.weight (1)"), page
+    assert "→ this training (frozen: before:dense)" in (two / "report.html").read_text()
+
+
+def test_a_head_alone_is_not_trained_where_the_source_lacks_something(chain, partial, tmp_path):
+    values = chain(0, source=str(partial), freeze="backbone")
+    run = eosin.train(recipe_from_dict(values), output=tmp_path / "run").run
+    fresh = build_network("light_cnn", num_classes=2, input_px=64, arguments={}).state_dict()
+    start = {**{key: value.numpy() for key, value in fresh.items()}, **load_file(partial)}
+    assert changed(start, weights(run)) == set(LACKING)
+    again = chain(0, source=str(run / "model" / "model.safetensors"), freeze="backbone")
+    last = eosin.train(recipe_from_dict(again), output=tmp_path / "again").run
+    assert changed(weights(run), weights(last)) == set()
+    values["transfer"]["standardise"] = True
+    values["augment"] = {"policy": "none"}
+    with pytest.raises(RecipeError, match=r"'transfer\.standardise' .* 2 tensors"):
+        eosin.train(recipe_from_dict(values), output=tmp_path / "standardised")
+
+
+def test_a_plan_knows_what_imagenet_s_weights_lack(chain):
+    values = chain(0, source="imagenet", freeze="backbone")
+    values |= {"model": {"name": "se_densenet121", "input_px": 32}, "augment": {"policy": "none"}}
+    planned, _ = eosin.plan(recipe_from_dict(values))
+    assert not planned.is_head_only
+    values["transfer"]["standardise"] = True
+    with pytest.raises(RecipeError, match=r"'transfer\.standardise'"):
+        eosin.plan(recipe_from_dict(values))
+
+
+def test_what_an_older_model_may_have_frozen_at_random_is_trained(finished, chain, tmp_path):
+    model = shutil.copytree(finished / "model", tmp_path / "model")
+    document = json.loads((model / "model.json").read_text())
+    for key in ("frozen", "unfrozen"):  # as written before 0.2
+        del document[key]
+    document["transfer_chain"][0]["missing"] = LACKING
+    (model / "model.json").write_text(json.dumps(document))
+    values = chain(0, source=str(model / "model.safetensors"), freeze="backbone")
+    run = eosin.train(recipe_from_dict(values), output=tmp_path / "run").run
+    assert changed(weights(finished), weights(run)) == set(LACKING)
+
+
+def stain_of(folder):
+    """The numbers of a run's stain reference, and what it was fitted on."""
+    reference = info(folder)["preprocessing"]["stain"]
+    return reference["lab_mean"], reference["lab_std"], reference["n_images"]
+
+
+def test_all_trainings_of_a_chain_share_the_first_one_s_stain_reference(chain, tmp_path):
+    split = {"protocol": "folds", "k": 2, "val": 0.4}
+    values = {**chain(2, split), "stain": {"method": "reinhard"}}
+    run = eosin.train(recipe_from_dict(values), output=tmp_path / "run").run
+    one, two = (run / "stages" / name for name in ("1-one", "2-two"))
+    folds = [run / "folds" / name for name in ("0-0", "0-1")]
+    assert info(one)["preprocessing"]["stain"]["fitted_on"] == "the training part"
+    assert stain_of(one)[2] == 12  # half of its 24 images
+    for folder in (two, *folds, run):
+        assert stain_of(folder) == stain_of(one), folder
+        assert "first training" in info(folder)["preprocessing"]["stain"]["fitted_on"]
+    assert tells((run / "report.html").read_text(), "first training", "median of 12 images")
+    # A fold's recipe repeats it alone.
+    again = eosin.train(folds[0] / "recipe.toml", output=tmp_path / "again").run
+    assert stain_of(again) == stain_of(one)
+    assert (weights(again)["classifier.3.weight"] == weights(folds[0])["classifier.3.weight"]).all()
+
+
+def test_a_stage_under_another_reference_is_another_stage(chain, tmp_path, messages):
+    values = {**chain(1), "stain": {"method": "reinhard"}}
+    values["transfer"]["stage"][0]["lr"] = 0.003  # no other test's
+    first = eosin.train(recipe_from_dict(values), output=tmp_path / "first").run
+    values["transfer"]["source"] = str(first / "model" / "model.safetensors")
+    document = info(first)
+    runs = []
+    for name in ("same", "other"):
+        runs.append(eosin.train(recipe_from_dict(values), output=tmp_path / name).run)
+        document["preprocessing"]["stain"]["lab_mean"][0] -= 5.0
+        (first / "model" / "model.json").write_text(json.dumps(document))
+    assert sum("stage 1, one: training" in line for line in messages) == 3
+    same, other = (stain_of(run) for run in runs)
+    assert same == stain_of(runs[0] / "stages" / "1-one")
+    assert other[0][0] == pytest.approx(same[0][0] - 5.0)
+
+
+def test_another_method_or_a_file_has_a_reference_of_its_own(chain, tiny_phantom, tmp_path):
+    values = {**chain(0), "stain": {"method": "reinhard"}}
+    first = eosin.train(recipe_from_dict(values), output=tmp_path / "first").run
+    values["transfer"]["source"] = str(first / "model" / "model.safetensors")
+    image = next(tiny_phantom.rglob("*.png"))
+    for name, stain, fitted_on in (
+        ("method", {"method": "macenko"}, "the training part"),
+        ("file", {"method": "reinhard", "reference": str(image)}, image.name),
+    ):
+        run = eosin.train(recipe_from_dict({**values, "stain": stain}), output=tmp_path / name).run
+        assert info(run)["preprocessing"]["stain"]["fitted_on"] == fitted_on
 
 
 OFFLINE = """

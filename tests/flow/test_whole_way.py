@@ -35,7 +35,7 @@ from eosin.training.checkpoints import load_weights
 
 HISTORY = [
     "step", "epoch", "lr", "loss", "accuracy", "precision",
-    "val_loss", "val_accuracy", "val_precision", "val_recall", "val_auc",
+    "val_loss", "val_accuracy", "val_precision", "val_recall", "val_auc", "seconds",
 ]  # fmt: skip
 PREDICTIONS = [
     "path", "label", "patient", "group", "magnification", "split",

@@ -39,6 +39,20 @@ def close(expected):
     return pytest.approx(float(expected), abs=TOLERANCE, rel=TOLERANCE)
 
 
+def averages(y, p, w):
+    """Precision, recall and F1, averaged over the classes in scikit-learn's three ways."""
+    scores = ("precision", "recall", "f1")
+    found = {
+        kind: reference.precision_recall_fscore_support(y, p, average=kind, sample_weight=w)[:3]
+        for kind in ("micro", "macro", "weighted")
+    }
+    return {
+        f"{score}_{kind}": close(value)
+        for kind, values in found.items()
+        for score, value in zip(scores, values, strict=True)
+    }
+
+
 def measured(y, q, p, w, positive=None):
     """Every metric as a run computes it, of rows weighed by w; beside it another weighting."""
     given = metrics.Predictions(q, y, p, np.arange(len(y)), positive)
@@ -64,6 +78,7 @@ def test_binary_task(case):
         "mcc": close(reference.matthews_corrcoef(y, p, **weighed)),
         "brier": close(reference.brier_score_loss(y, q[:, 1], **weighed)),
         "ece": close(calibration_error(y, q, w)),
+        **averages(y, p, w),
     }
 
 
@@ -93,6 +108,7 @@ def test_mean_over_classes(case):
             reference.brier_score_loss(y, q, scale_by_half=False, labels=[0, 1, 2, 3], **weighed)
         ),
         "ece": close(calibration_error(y, q, w)),
+        **averages(y, p, w),
     }
 
 

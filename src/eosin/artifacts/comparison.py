@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from eosin.artifacts.metrics import Metric, MetricBlock
+from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, RocPoints
 from eosin.artifacts.versioned import (
+    AtLeastOne,
     Count,
     DictOf,
     Document,
@@ -46,15 +47,51 @@ class Cost(Document):
     """Costs of a model folder; null where not known.
 
     Attributes:
+        trainable: Weights that its training changed; all others were frozen.
         macs: Multiply-accumulates for one image.
         latency: On this machine's processor.
     """
 
     params: Count | None = None
+    trainable: Count | None = None
     macs: Count | None = None
     onnx_bytes: Count | None = None
     safetensors_bytes: Count | None = None
     latency: Latency | None = None
+
+
+class LearningCurve(Document):
+    """Learning curve of one training: a run's, or a fold's.
+
+    Attributes:
+        evaluations_per_epoch: Evenly spread, the last at the epoch's end.
+        kept: Index of the evaluation whose state was kept.
+        values: By column of ``history.csv``, a value an evaluation; null where undefined.
+    """
+
+    evaluations_per_epoch: AtLeastOne
+    kept: Count
+    values: DictOf[ListOf[Number | None]]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        lengths = {len(column) for column in self.values.values()}
+        if lengths != {len(self)} or self.kept >= len(self):
+            raise ValueError("values should be columns of one length, with a row for kept")
+        return self
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values()), ()))
+
+    @property
+    def epochs(self) -> list[float]:
+        """Epochs that were done at each evaluation, whatever the batch size."""
+        return [(row + 1) / self.evaluations_per_epoch for row in range(len(self))]
+
+    def value(self, column: str, *, at_kept: bool = True) -> float | None:
+        """Return a column's value at the kept state, or at the end; ``None`` if not known."""
+        values = self.values.get(column)
+        return values[self.kept if at_kept else -1] if values else None
 
 
 class ComparedRun(Document):
@@ -73,6 +110,9 @@ class ComparedRun(Document):
         deployed: Cost of its model folder, which joins the folds' networks.
         training_seconds: Wall time of its training and of earlier stages.
         is_head: True for a head on features, whose costs exclude the feature extractor.
+        learning: A curve per network; empty where no history is known.
+        confusion: Of the most probable class, on the images in common.
+        roc: On the images in common; null without a positive class.
     """
 
     name: str
@@ -93,6 +133,9 @@ class ComparedRun(Document):
     training_seconds: NotNegative | None
     device: str | None
     is_head: Flag = False
+    learning: ListOf[LearningCurve] = Field(default_factory=list)
+    confusion: Confusion | None = None
+    roc: RocPoints | None = None
 
     @property
     def is_flattered(self) -> bool:

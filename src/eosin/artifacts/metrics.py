@@ -6,7 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from eosin.artifacts.layout import FORMAT_VERSION
 from eosin.artifacts.versioned import (
@@ -98,6 +104,57 @@ class Confusion(Document):
         if [len(row) for row in self.matrix] != [n] * n:
             raise ValueError(f"matrix should have {n} rows of {n} counts, one a label")
         return self
+
+
+class RocPoints(Document):
+    """ROC curve of a class against the rest, without points on a straight line.
+
+    Attributes:
+        x: 1 - specificity.
+        y: Recall.
+    """
+
+    x: ListOf[Probability]
+    y: ListOf[Probability]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"x and y should be as many, got {len(self.x)} and {len(self.y)}")
+        return self
+
+
+class Curves(Document):
+    """Curves by class: of the positive class, or of all without one."""
+
+    roc: DictOf[RocPoints]
+
+
+class PartMetrics(Document):
+    """Metrics of a part of the images; in the file they stand beside ``confusion`` and ``curves``.
+
+    Attributes:
+        metrics: Metrics of the arg-max prediction, and the ``recognition_rate`` of patients.
+        confusion: Image counts of the arg-max prediction; null in runs of before 0.2.
+        curves: ROC curves; null in runs of before 0.2.
+    """
+
+    metrics: MetricBlock
+    confusion: Confusion | None = None
+    curves: Curves | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "metrics" in data:
+            return data
+        own = {name: data[name] for name in ("confusion", "curves") if name in data}
+        return {"metrics": {name: data[name] for name in data if name not in own}, **own}
+
+    @model_serializer(mode="wrap")
+    def _flatten(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        entry = write(self)
+        return {**entry.pop("metrics"), **{k: v for k, v in entry.items() if v is not None}}
 
 
 class Threshold(Document):
@@ -253,6 +310,7 @@ class SplitMetrics(Document):
         image: Metrics of the arg-max prediction.
         at_threshold: Metrics of the decision at the tuned threshold.
         patient: ``recognition_rate`` (P4's P_arp) and the votes.
+        by_magnification: The same of each magnification, with its counts and curves.
         by_class: A block a class (one against the rest).
         by_subtype: A block a subtype, where the samples have that column beside their label.
         confusion: Image counts of the arg-max prediction.
@@ -268,7 +326,7 @@ class SplitMetrics(Document):
     image: MetricBlock
     at_threshold: MetricBlock
     patient: MetricBlock
-    by_magnification: DictOf[MetricBlock]
+    by_magnification: DictOf[PartMetrics]
     by_class: DictOf[MetricBlock]
     by_site: DictOf[MetricBlock]
     confusion: Confusion
@@ -277,6 +335,11 @@ class SplitMetrics(Document):
     calibration: Calibration | None = None
     decisions: Decisions | None = None
     abstention: AbstentionMetrics | None = None
+
+    @property
+    def metrics_by_magnification(self) -> dict[str, MetricBlock]:
+        """The metrics alone of each magnification."""
+        return {value: part.metrics for value, part in self.by_magnification.items()}
 
 
 def write_metrics(path: Path, splits: dict[str, SplitMetrics]) -> None:

@@ -26,6 +26,7 @@ from eosin.artifacts.versioned import (
     TupleOf,
     VersionedDocument,
 )
+from eosin.core.text import shorten
 from eosin.core.types import ResizeRule
 
 _RGB = ["B", "G", "R"]
@@ -229,7 +230,9 @@ class TransferStage(Document):
         source: Origin of the weights, for people.
         data_fingerprint: Fingerprint of a stage's training data; null for a source.
         licence: Of the source's weights or of the stage's data; null where none is stated.
-        frozen: The layers that the stage kept fixed; null for a source.
+        frozen: The layers that the stage kept fixed; null for a source that is not a model of
+            Eosin.
+        unfrozen: As in the stage's own ``model.json``; empty in models of before 0.2.
         matched: Number of the backbone's tensors that were loaded.
         missing: The backbone's tensors that were not loaded.
         unexpected: The source's tensors that the backbone lacks.
@@ -240,6 +243,7 @@ class TransferStage(Document):
     data_fingerprint: Text | None = None
     licence: Text | None = None
     frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     matched: Count
     missing: TupleOf[Text] = ()
     unexpected: TupleOf[Text] = ()
@@ -255,6 +259,7 @@ class EnsembleMember(Document):
         input_px: Height and width of its own input.
         temperature: Divisor of its logits, inside the ensemble's graph.
         weights_sha256: Of its ``model.safetensors``.
+        frozen: As in its ``model.json``, like ``unfrozen``.
         metrics: Headline metrics on the images that the ensemble was evaluated on.
     """
 
@@ -267,6 +272,8 @@ class EnsembleMember(Document):
     params: Count
     weights_sha256: Text
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     metrics: MetricBlock = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -293,14 +300,18 @@ class ModelInfo(VersionedDocument):
         temperature_source: Where it was fitted; empty in models of before 0.2.
         abstention: Rule of abstention; null where the model never abstains.
         test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
-            of an image's eight flipped and rotated views, at temperature 1; four views where the
-            input is not square.
+            of an image's eight flipped and rotated views (four if not square), at temperature 1.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
+        frozen: The layers that its own training kept fixed, as in the recipe; null in models of
+            before 0.2 and of chosen runs.
+        unfrozen: The weights before ``frozen``'s cut that stayed trainable, as neither the source
+            contains them nor an earlier training included them.
         metrics: Headline metrics with intervals and the subset that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
             ``max_member_gap`` instead where members preprocess images otherwise than the ensemble,
             or average test-time views before they are calibrated.
+        trainable: Number of weights that were not frozen; null in models of before 0.2.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
@@ -325,12 +336,15 @@ class ModelInfo(VersionedDocument):
     abstention: Abstention | None = None
     test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    frozen: Text | None = None
+    unfrozen: TupleOf[Text] = ()
     data_fingerprint: Text
     data_licence: Text
     simulated: Flag
     metrics: DictOf[MetricBlock] = Field(default_factory=dict)
     parity: DictOf[NotNegative | Count] = Field(default_factory=dict)
     params: Count
+    trainable: Count | None = None
     macs: Count | None = None
     weights_sha256: Text
     files: DictOf[Text] | None = None
@@ -340,19 +354,18 @@ class ModelInfo(VersionedDocument):
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
         names = self.class_names
+        listed = shorten(", ".join(names), 200)
         if len(set(names)) != len(names):
-            raise ValueError(f"class_names should be different, got {_listed(names)}")
+            raise ValueError(f"class_names should be different, got {listed}")
         if self.positive is not None and self.positive not in names:
-            raise ValueError(
-                f"positive should be one of {_listed(names)}, got {self.positive[:80]!r}"
-            )
+            raise ValueError(f"positive should be one of {listed}, got {self.positive[:80]!r}")
         if self.threshold.value is not None and (self.positive is None or len(names) != 2):
             raise ValueError("threshold.value needs a positive class, one of two")
         rule = self.abstention
         if rule is not None and not {*rule.n_groups} <= {*names}:
-            raise ValueError(f"abstention.n_groups should be of {_listed(names)}")
+            raise ValueError(f"abstention.n_groups should be of {listed}")
         if rule is not None and rule.quantiles is not None and {*rule.quantiles} != {*names}:
-            raise ValueError(f"abstention.quantiles should be those of {_listed(names)}")
+            raise ValueError(f"abstention.quantiles should be those of {listed}")
         return self
 
     @model_validator(mode="after")
@@ -384,8 +397,3 @@ def _check_folds(arguments: dict[str, Any]) -> None:
     count, network = arguments.get("members"), arguments.get("architecture")
     if type(count) is not int or count < 1 or not isinstance(network, str):
         raise ValueError("an ensemble's arguments should have architecture and members, 1 or more")
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    text = ", ".join(names)
-    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -27,20 +27,23 @@ from eosin.artifacts.versioned import (
     VersionedDocument,
 )
 from eosin.core.files import open_file
-from eosin.core.types import BoolArray, FloatArray, Samples
+from eosin.core.types import COPY, BoolArray, FloatArray, Samples
 from eosin.metrics.catalogue import HISTORY, HISTORY_TRAIN
 
-#: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds.
-LEADING = ("path", "label", "patient", "group", "magnification", "split", "repeat", "fold")
+#: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds, ``copy`` only
+#: where copies of images were divided.
+LEADING = ("path", "label", "patient", "group", "magnification", "split", "repeat", "fold", COPY)
 PREFIX = "prob_"
 #: Tolerance of a row's sum of probabilities around 1; single precision stays within it.
 _MAX_GAP = 1e-3
 #: Bytes that the first row of a table must end in.
 _MAX_HEADER = 1 << 20
+#: ``seconds``: wall time of the training so far, over all its processes; absent before 0.2.
 HISTORY_COLUMNS = (
     *("step", "epoch", "lr"),
     *("loss", *HISTORY_TRAIN),
     *(f"val_{name}" for name in ("loss", *HISTORY)),
+    "seconds",
 )
 
 
@@ -93,6 +96,14 @@ class PredictionRecord(VersionedDocument):
     started: str
     seconds: NotNegative
     inputs: ListOf[str] | None
+
+
+def count_images(frame: Any) -> int:
+    """Return the number of images of a table, which may have several predictions of each.
+
+    Copies of an image that were divided are images of their own.
+    """
+    return len(frame[[name for name in ("path", COPY) if name in frame]].drop_duplicates())
 
 
 def is_prediction_table(path: Path) -> bool:
@@ -232,7 +243,7 @@ def _numbers(path: Path, frame: Any, name: str) -> list[float]:
 
 def logits_table(samples: Samples, logits: FloatArray) -> Any:
     """Return raw logits, shape (N, K), as a table with their paths and subsets."""
-    keep = [c for c in ("path", "split", "repeat", "fold") if c in samples.frame]
+    keep = [c for c in ("path", "split", "repeat", "fold", COPY) if c in samples.frame]
     table = samples.frame[keep].copy()
     for index, name in enumerate(samples.class_names):
         table[f"logit_{name}"] = np.asarray(logits)[:, index]

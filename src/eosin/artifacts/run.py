@@ -137,17 +137,18 @@ class SampleThumbnail(Document):
     Attributes:
         file: File name inside ``samples/``.
         role: ``example`` (data exploration), ``before`` (the same before stain normalisation),
-            ``augmented`` (as the network saw it in training), ``mistake`` (confident and wrong) or
-            ``pair`` (one of two near-duplicates of the leak audit).
+            ``augmented`` (as the network saw it in training), ``mistake`` (confident and wrong),
+            ``correct`` (confident and right) or ``pair`` (one of two near-duplicates of the
+            leak audit).
         patient: Its patient, empty if unknown.
         magnification: Its magnification, empty if unknown.
-        predicted: For mistakes, the predicted class.
-        probability: For mistakes, the probability of the predicted class.
+        predicted: For mistakes and right predictions, the predicted class.
+        probability: For these, the probability of the predicted class.
         pair: For pairs, the number that both thumbnails share, from 0.
     """
 
     file: str
-    role: Literal["example", "before", "augmented", "mistake", "pair"]
+    role: Literal["example", "before", "augmented", "mistake", "correct", "pair"]
     path: str
     label: str
     patient: str = ""

@@ -19,6 +19,9 @@ from eosin.artifacts.versioned import (
     VersionedDocument,
 )
 
+#: The images that a reference is fitted on by default.
+FITTED_ON = "the training part"
+
 Triple = tuple[Number, Number, Number]
 #: Bound beyond any colour and within single precision.
 _Axis = Annotated[float, Field(strict=True, ge=-1e3, le=1e3)]

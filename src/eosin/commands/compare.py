@@ -16,6 +16,7 @@ import pandas as pd
 from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency, find_fronts
 from eosin.artifacts.layout import ComparisonFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
+from eosin.artifacts.metrics import Confusion
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.artifacts.versioned import write_document
@@ -29,6 +30,7 @@ from eosin.evaluation.comparison import (
     light_against_large,
     measure_alone,
 )
+from eosin.evaluation.evaluate import roc_points
 from eosin.experiment.environment import default_output, version_of
 from eosin.exporting.costs import (
     THREADS,
@@ -47,7 +49,11 @@ from eosin.privacy.release import know, list_files
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting import write_comparison_page
 from eosin.reporting.train_test_overlap import train_test_overlap
-from eosin.runs.comparison import find_ranges, make_compared_models
+from eosin.runs.comparison import (
+    find_ranges,
+    learning_curves,
+    make_compared_models,
+)
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
 
@@ -200,6 +206,11 @@ def _describe(
         training_seconds=training_seconds(run),
         device=None if run.environment is None else run.environment.device,
         is_head=run.model is not None and isinstance(run.model.preprocessing, Embedding),
+        learning=learning_curves(run),
+        confusion=Confusion(
+            labels=list(run.class_names), matrix=compared_model.predictions.confusion.tolist()
+        ),
+        roc=roc_points(compared_model.predictions, compared_model.predictions.positive),
     )
 
 
@@ -230,9 +241,11 @@ def _protocol(run: FinishedRun) -> str:
     if run.recipe is None:
         return "unknown"
     split = run.recipe.data.split
+    first = ", copied before the split" if run.recipe.augment.copies_before_split else ""
     if split.protocol == "folds":
-        return f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
-    return "as the manifest says" if split.protocol == "column" else f"by {split.unit}"
+        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
+        return f"{folds}{' beside a test part' if split.test_share else ''}{first}"
+    return f"{'as the manifest says' if split.protocol == 'column' else f'by {split.unit}'}{first}"
 
 
 def _table(comparison: Comparison) -> Any:

@@ -38,7 +38,7 @@ from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
 from eosin.experiment.stain import carry_stain
-from eosin.experiment.thumbnails import find_mistakes, mistakes
+from eosin.experiment.thumbnails import find_predicted, save_predicted
 from eosin.experiment.writer import Stopwatch, finish_run
 from eosin.images.bank import load_bank
 from eosin.images.references import without
@@ -114,7 +114,7 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | str | None = None) ->
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, evaluated)
     if gap > NOTABLE_GAP:
         _LOG.info(format_gap(gap, len(some_of(shared.samples))))
-    _write_mistakes(run, evaluated, members[0].info.preprocessing)
+    _write_predicted(run, evaluated, members[0].info.preprocessing)
     carry_stain(run, members[0].folder, info.preprocessing.stain, evaluated.samples)
     measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}
     finish_run(run, _environment(members, watch), info, splits, measured)
@@ -184,6 +184,8 @@ def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
         params=info.params,
         weights_sha256=info.weights_sha256,
         transfer_chain=info.transfer_chain,
+        frozen=info.frozen,
+        unfrozen=info.unfrozen,
         metrics={name: alone[name] for name in HEADLINE},
     )
 
@@ -230,21 +232,23 @@ def _fingerprint(infos: Sequence[ModelInfo]) -> str:
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
-def _write_mistakes(run: RunFolder, evaluated: Evaluated, preprocessing: Preprocessing) -> None:
-    chosen = np.isin(np.arange(len(evaluated.samples)), find_mistakes(evaluated))
+def _write_predicted(run: RunFolder, evaluated: Evaluated, preprocessing: Preprocessing) -> None:
+    chosen = np.isin(
+        np.arange(len(evaluated.samples)), np.concatenate(list(find_predicted(evaluated).values()))
+    )
     if not chosen.any():
         return
     samples = evaluated.samples.where(chosen)
     bank, hashes = load_bank(samples, preprocessing)
     readable = without(samples, hashes.unreadable)
     chosen = evaluated.samples.frame["path"].isin(readable.frame["path"]).to_numpy()
-    wrong = replace(
+    shown = replace(
         evaluated,
         samples=evaluated.samples.where(chosen),
         probabilities=evaluated.probabilities[chosen],
         decided=evaluated.decided[chosen],
     )
-    write_document(run.samples_index, SamplesIndex(pictures=mistakes(run, wrong, bank)))
+    write_document(run.samples_index, SamplesIndex(pictures=save_predicted(run, shown, bank)))
 
 
 def _environment(members: Sequence[FinishedRun], watch: Stopwatch) -> Environment:

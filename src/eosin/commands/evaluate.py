@@ -28,6 +28,7 @@ from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_external
 from eosin.evaluation import Evaluated, evaluate_predictions, evaluated_by, pool_folds
 from eosin.evaluation.drift import find_drift
+from eosin.experiment.copies import bank_of_copies
 from eosin.experiment.environment import default_output
 from eosin.experiment.features import load_features
 from eosin.experiment.stain import Treated, find_unchanged, write_stain
@@ -35,7 +36,7 @@ from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import without, write_skipped
 from eosin.images.staining import check_units
 from eosin.inference.classifier import Classifier
-from eosin.recipe.schema import EvaluateSection
+from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting import write_report
 from eosin.runs.finished import FinishedRun
 from eosin.runs.overlap import audit_overlap
@@ -181,7 +182,8 @@ def _evaluate(
         parts = [(model, _own_split(run, split), split)]
     if features is None and recipe is not None and recipe.model.table is not None:
         features = Path(recipe.model.table)
-    found = [_evaluate_part(*part, features) for part in parts]
+    copied = recipe is not None and external.manifest is None and recipe.augment.copies_before_split
+    found = [_evaluate_part(*part, features, recipe if copied else None) for part in parts]
     evaluated = found[0].evaluated
     if len(found) > 1:
         evaluated = pool_folds([part.evaluated for part in found], section)
@@ -255,9 +257,14 @@ def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]
     return parts
 
 
-def _evaluate_part(model: Path, samples: Samples, split: str, features: Path | None) -> _Part:
+def _evaluate_part(
+    model: Path, samples: Samples, split: str, features: Path | None, copied: Recipe | None
+) -> _Part:
+    """Evaluate a model on a table, whose rows may be the copies of a recipe's images."""
     classifier = Classifier(model)
     bank, hashes = _load(samples, classifier.info.preprocessing, features)
+    if copied is not None:
+        bank = bank_of_copies(bank, hashes, copied.augment, copied.seed)
     readable = without(samples, hashes.unreadable)
     images = bank.of(readable)
     logits = classifier.logits(images)

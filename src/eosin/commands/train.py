@@ -21,6 +21,7 @@ from eosin.core.errors import (
     end_with,
 )
 from eosin.core.files import check_output, check_writable, clean_partial, prepare_output
+from eosin.experiment.backends import Start
 from eosin.experiment.crossval import fit_folds
 from eosin.experiment.environment import default_output
 from eosin.experiment.plan import Plan, make_plan
@@ -171,6 +172,8 @@ def plan(
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division)
     experiment = open_experiment(resolved, prepared, Stopwatch())
+    if stages:
+        experiment = replace(experiment, start=Start(stage=stages[-1].section.name))
     samples = next(iter(division.folds.values()), division).samples
     found = make_plan(experiment, samples, division.report, max(1, len(division.folds)))
     before = tuple((stage.section.name, plan_stage(stage)) for stage in stages)

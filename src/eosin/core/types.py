@@ -88,6 +88,10 @@ def is_container(name: str | Path) -> bool:
     return str(name).lower().endswith(tuple(CONTAINER_SUFFIXES))
 
 
+#: Column of the number of an augmented copy, from 1, where copies of images are divided.
+COPY = "copy"
+
+
 @dataclass(frozen=True)
 class ImageReference:
     """One image: a file, or one of the images of a container, ``file#index``.

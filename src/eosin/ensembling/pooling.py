@@ -67,6 +67,7 @@ def write_mean(
             "temperature": 1.0,
             "temperature_source": OWN_TEMPERATURES,
             "params": sum(info.params for info in infos),
+            "trainable": _sum_known([info.trainable for info in infos]),
             "macs": _sum_known([info.macs for info in infos]),
             "weights_sha256": sha256_file(folder.weights),
             "metrics": {},

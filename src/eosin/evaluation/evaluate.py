@@ -14,14 +14,18 @@ from eosin.artifacts.metrics import (
     AbstentionMetrics,
     Calibration,
     Confusion,
+    Curves,
     Decisions,
     Metric,
     MetricBlock,
     NetBenefit,
+    PartMetrics,
     ReliabilityBin,
+    RocPoints,
     SplitMetrics,
     Threshold,
 )
+from eosin.artifacts.predictions import count_images
 from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray, Samples
 from eosin.evaluation.thresholds import cross_calibrate, join_thresholds
 from eosin.inference.classifier import Classifier, conformal_sets, decide
@@ -30,7 +34,10 @@ from eosin.metrics import (
     Predictions,
     count_patients,
     net_benefit,
+    ranking_scores,
+    recognition_rate,
     reliability_bins,
+    roc_curve,
     softmax,
     summarise,
     summarise_by_class,
@@ -261,23 +268,22 @@ def evaluate_predictions(evaluated: Evaluated, section: EvaluateSection, seed: i
     samples = evaluated.samples
     by_argmax = evaluated.predictions(evaluated.predicted)
     at_threshold = to_block(summarise(evaluated.predictions(evaluated.decided), **draw))
-    patients = list(samples.frame["patient"])
-    names = samples.class_names
+    patients, names = list(samples.frame["patient"]), samples.class_names
     return SplitMetrics(
-        n_images=int(samples.frame["path"].nunique()),
+        n_images=count_images(samples.frame),
         n_patients=count_patients(patients),
         n_groups=by_argmax.n_groups,
         positive=samples.positive,
         image=to_block(summarise(by_argmax, **draw)),
         at_threshold=at_threshold,
         patient=to_block(summarise_patients(by_argmax, patients, **draw)),
-        by_magnification=_by_column(evaluated, "magnification", draw),
+        by_magnification=_by_magnification(evaluated, draw),
         by_class={
             names[index]: to_block(block)
             for index, block in summarise_by_class(by_argmax, **draw).items()
         },
         by_site=_by_column(evaluated, "site", draw),
-        confusion=Confusion(labels=list(names), matrix=by_argmax.confusion.tolist()),
+        confusion=_confusion(by_argmax),
         threshold=evaluated.threshold,
         by_subtype=_by_subtype(evaluated, draw),
         calibration=describe_calibration(evaluated, draw),
@@ -296,16 +302,58 @@ def _by_subtype(evaluated: Evaluated, draw: Draw) -> dict[str, MetricBlock]:
 
 def _by_column(evaluated: Evaluated, column: str, draw: Draw) -> dict[str, MetricBlock]:
     """Measure the rows of each value of a column; empty where the column is absent or empty."""
+    return {
+        value: to_block(summarise(evaluated.predictions(evaluated.predicted, rows), **draw))
+        for value, rows in _rows_by(evaluated, column).items()
+    }
+
+
+def _by_magnification(evaluated: Evaluated, draw: Draw) -> dict[str, PartMetrics]:
+    """Measure the images at each magnification: metrics, recognition rate, counts and curves."""
+    patients = np.asarray(evaluated.samples.frame["patient"], dtype=object)
+    found = {}
+    for value, rows in _rows_by(evaluated, "magnification").items():
+        predictions = evaluated.predictions(evaluated.predicted, rows)
+        rate = recognition_rate(predictions, list(patients[rows]), **draw)
+        found[value] = PartMetrics(
+            metrics=to_block(summarise(predictions, **draw) | {"recognition_rate": rate}),
+            confusion=_confusion(predictions),
+            curves=Curves(
+                roc={
+                    evaluated.samples.class_names[index]: points
+                    for index in predictions.ranked_classes
+                    if (points := roc_points(predictions, index)) is not None
+                }
+            ),
+        )
+    return found
+
+
+def _rows_by(evaluated: Evaluated, column: str) -> dict[str, BoolArray]:
+    """Return the rows (N,) of each value of a column, the empty one left out."""
     if column not in evaluated.samples.frame:
         return {}
     cells = np.asarray(evaluated.samples.frame[column], dtype=str)
     values = sorted({cell for cell in cells if cell}, key=_numbers_first)
-    return {
-        value: to_block(
-            summarise(evaluated.predictions(evaluated.predicted, cells == value), **draw)
-        )
-        for value in values
-    }
+    return {value: cells == value for value in values}
+
+
+def _confusion(predictions: Predictions) -> Confusion:
+    labels = list(predictions.class_names or ())
+    return Confusion(labels=labels, matrix=predictions.confusion.tolist())
+
+
+def roc_points(predictions: Predictions, index: int | None) -> RocPoints | None:
+    """Return the ROC curve of a class to draw; ``None`` without it or without other classes."""
+    positive = predictions.targets == index
+    if index is None or positive.all() or not positive.any():
+        return None
+    curve = roc_curve(ranking_scores(predictions.probabilities, index), positive)
+    points = np.unique(np.round(np.column_stack([curve.x, curve.y]), 4), axis=0)
+    across, up = np.diff(points, axis=0).T
+    turns = np.flatnonzero(np.abs(across[:-1] * up[1:] - up[:-1] * across[1:]) > 1e-12) + 1
+    x, y = points[[0, *turns, len(points) - 1]].T
+    return RocPoints(x=x.tolist(), y=y.tolist())
 
 
 def _numbers_first(value: str) -> tuple[int, float, str]:

@@ -16,7 +16,7 @@ from eosin.experiment.run import fit_inputs, fit_reading
 from eosin.experiment.writer import Experiment
 from eosin.images.staining import KEPT_BYTES
 from eosin.recipe.schema import Recipe
-from eosin.training.data import RECALIBRATED, Probe, embedded_part, needs_features_only
+from eosin.training.data import RECALIBRATED, Probe, embedded_part
 from eosin.training.sampler import evaluation_steps, make_batches
 
 _MEBIBYTE = 2**20
@@ -148,7 +148,7 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
     recipe, prepared = experiment.recipe, experiment.prepared
     experiment = fit_reading(experiment, samples)
     train, inputs = recipe.train, fit_inputs(experiment, samples)
-    measured = experiment.backend.measure(recipe, inputs)
+    measured = experiment.backend.measure(recipe, experiment.start, inputs)
     params, probe = measured.params, measured.probe
     per_epoch = len(make_batches(inputs.train.targets, train, recipe.seed))
     steps = trainings * train.epochs * per_epoch
@@ -157,7 +157,7 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
     recalibrated = min(RECALIBRATED, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
     judging = evaluations * (len(inputs.val) + recalibrated) * probe.evaluate_image_s
     seconds = steps * probe.step_s + judging
-    if is_head_only := needs_features_only(inputs):
+    if measured.is_head_only:
         n_embedded = len(embedded_part(inputs)) + len(inputs.val)
         seconds = trainings * n_embedded * probe.evaluate_image_s
     names, targets = prepared.samples.class_names, prepared.samples.targets
@@ -180,9 +180,9 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
         seconds=seconds,
         probe=probe,
         cache_bytes=experiment.bank.n_bytes,
-        run_bytes=_run_bytes(params, recipe, trainings, is_head_only=is_head_only)
+        run_bytes=_run_bytes(params, recipe, trainings, is_head_only=measured.is_head_only)
         + _table_bytes(recipe, samples, split, trainings),
-        is_head_only=is_head_only,
+        is_head_only=measured.is_head_only,
         kept_bytes=min(experiment.bank.n_bytes, KEPT_BYTES) if recipe.stain.is_on else 0,
     )
 

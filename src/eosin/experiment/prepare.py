@@ -43,6 +43,7 @@ from eosin.data.sources.catalogue import DATASETS
 from eosin.data.sources.phantom import OPTIONS_FILE
 from eosin.experiment.audit_images import make_image_index
 from eosin.experiment.channels import resolve_preprocessing
+from eosin.experiment.copies import bank_of_copies, copy_samples, count_copies
 from eosin.experiment.features import load_features, note_absent
 from eosin.experiment.validation import (
     check_modality,
@@ -296,12 +297,16 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         )
         if not joined:
             _LOG.info("Repair: no two groups belong together")
+    data = fingerprint(readable, hashes)
+    if recipe.augment.copies_before_split:
+        readable = copy_samples(readable, count_copies(recipe.augment))
+        bank = bank_of_copies(bank, hashes, recipe.augment, recipe.seed)
     return Prepared(
         samples=readable,
         facts=facts,
         skipped=hashes.unreadable,
         hashes=hashes,
-        fingerprint=fingerprint(readable, hashes),
+        fingerprint=data,
         bank=bank,
         notes=notes,
         image_index=image_index,

@@ -8,10 +8,9 @@ from typing import Any
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import SplitMetrics
-from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
-from eosin.augment import POLICIES
 from eosin.core.types import Samples
 from eosin.evaluation import (
     Evaluated,
@@ -21,9 +20,14 @@ from eosin.evaluation import (
     tune_threshold,
 )
 from eosin.evaluation.drift import write_profile
-from eosin.experiment.backends import Origin
+from eosin.experiment.backends import InitialWeights, Origin
 from eosin.experiment.split import Division
-from eosin.experiment.stain import find_unchanged, fit_reference, write_stain
+from eosin.experiment.stain import (
+    adopt_reference,
+    find_unchanged,
+    fit_reference,
+    write_stain,
+)
 from eosin.experiment.thumbnails import write_thumbnails
 from eosin.experiment.writer import (
     Experiment,
@@ -54,10 +58,10 @@ def fit_split(
     with watch.stage("train"):
         inputs, device = fit_inputs(experiment, samples), experiment.device_settings.description
         _LOG.info(f"{label}training {experiment.spec.name} on {_count(inputs)}, {device}")
-        network, chain = experiment.backend.train(recipe, experiment.start, inputs, run)
+        network, initial = experiment.backend.train(recipe, experiment.start, inputs, run)
     _LOG.info(f"{label}exporting and evaluating")
     with watch.stage("export"):
-        origin = _origin(experiment, samples, chain)
+        origin = _origin(experiment, samples, initial)
         draft = experiment.backend.write(
             network, ModelFolder(run.model), origin, experiment.bank.of(val)
         )
@@ -80,14 +84,19 @@ def fit_split(
 
 
 def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
-    """Fit intensity window and stain reference on a split's training part alone."""
+    """Fit intensity window and stain reference on a split's training part alone.
+
+    A training whose initial weights were trained under a stain reference keeps that one.
+    """
     train, recipe = samples.part("train"), experiment.recipe
     percentiles = recipe.data.percentiles if recipe.data.window == "percentile" else None
     bank = experiment.bank.reading(experiment.bank.fit_window(train, percentiles))
     if recipe.stain.is_on:
         check_uncut(samples, recipe.stain.unit)
         images = bank.of(train)
-        stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
+        stain = adopt_reference(recipe.stain, experiment.start.stain)
+        if stain is None:
+            stain = fit_reference(recipe.stain, bank.store, images.rows, train, recipe.seed)
         key = "stain" if recipe.stain.apply_to == "all" else "training_stain"
         bank = bank.reading(bank.preprocessing.model_copy(update={key: stain}))
     return replace(experiment, bank=bank)
@@ -109,7 +118,7 @@ def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
         train=train,
         val=val,
         preprocessing=experiment.bank.preprocessing,
-        policy=POLICIES.get(recipe.augment.policy),
+        policy=experiment.policy,
         positive=_positive(samples),
         n_classes=len(samples.class_names),
         seed=recipe.seed,
@@ -140,7 +149,7 @@ def _positive(samples: Samples) -> int | None:
     return samples.class_names.index(str(samples.positive)) if binary else None
 
 
-def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]) -> Origin:
+def _origin(experiment: Experiment, samples: Samples, initial: InitialWeights) -> Origin:
     model, spec = experiment.recipe.model, experiment.spec
     preprocessing = experiment.bank.preprocessing
     arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
@@ -151,7 +160,8 @@ def _origin(experiment: Experiment, samples: Samples, chain: list[TransferStage]
         preprocessing=preprocessing,
         facts=experiment.prepared.facts,
         fingerprint=experiment.prepared.fingerprint,
-        chain=chain,
+        initial=initial,
+        frozen=experiment.recipe.transfer.freeze,
         test_time=experiment.recipe.augment.test_time,
     )
 

@@ -19,6 +19,7 @@ from typing import Any
 from eosin.artifacts.integrity import check_run_files, list_run_files, verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.stain import StainReference
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError, OutputError
 from eosin.core.files import sha256_file, write_text
@@ -44,8 +45,17 @@ _UNFINISHED = ".copying-"
 _LEFT_OUT = shutil.ignore_patterns("*.ckpt", "best-*", "report.html", "logs", ".*.tmp*")
 
 
-def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) -> str:
-    """Return a stage's fingerprint; equal fingerprints mean equal weights."""
+def fingerprint_stage(
+    recipe: Recipe, prepared: Prepared, division: Division, stain: StainReference | None = None
+) -> str:
+    """Return a stage's fingerprint; equal fingerprints mean equal weights.
+
+    Args:
+        recipe: The stage by itself, with its initial weights.
+        prepared: Its images.
+        division: Their split.
+        stain: Stain reference that the initial weights were trained under.
+    """
     source = Path(recipe.transfer.source)
     reference = recipe.stain.file
     table = division.samples.frame[["path", "label", "group", "split"]]
@@ -54,10 +64,14 @@ def fingerprint_stage(recipe: Recipe, prepared: Prepared, division: Division) ->
         "images": prepared.fingerprint,
         "split": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
         "source": sha256_file(source) if source.is_file() else recipe.transfer.source,
-        "stain": sha256_file(Path(reference)) if reference else None,
+        "stain": sha256_file(Path(reference)) if reference else _numbers_of(stain),
         "packages": {"eosin": version_of("eosin"), **package_versions()},
     }
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+def _numbers_of(stain: StainReference | None) -> dict[str, Any] | None:
+    return None if stain is None else stain.model_dump(mode="json")
 
 
 def take_stage(fingerprint: str, place: RunFolder, recipe: Recipe) -> bool:

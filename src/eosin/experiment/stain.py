@@ -13,7 +13,13 @@ import pandas as pd
 
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import relocated
-from eosin.artifacts.stain import StainPart, StainRecord, StainReference, UnchangedImage
+from eosin.artifacts.stain import (
+    FITTED_ON,
+    StainPart,
+    StainRecord,
+    StainReference,
+    UnchangedImage,
+)
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.core.errors import DataError
 from eosin.core.seeding import generator
@@ -58,8 +64,18 @@ def fit_reference(
                 f"no stain reference can be fitted on the training part: {error.message}",
                 hint="Name an image as stain.reference, or leave stain.method out",
             ) from error
-        shown["fitted_on"] = "the training part"
+        shown["fitted_on"] = FITTED_ON
     return normaliser.reference_.model_copy(update=shown)
+
+
+def adopt_reference(section: StainSection, earlier: StainReference | None) -> StainReference | None:
+    """Return the reference that the initial weights were trained under, if it is to be kept.
+
+    ``None`` if they had none, or one of another method, or if the recipe names a file.
+    """
+    if earlier is None or section.file is not None or earlier.method != section.method:
+        return None
+    return earlier.model_copy(update={"unit": section.unit})
 
 
 def _tiles_of(rows: IntArray, names: list[str], seed: int) -> dict[str, list[int]]:

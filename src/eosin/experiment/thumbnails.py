@@ -1,10 +1,11 @@
-"""Thumbnails of a report: examples, augmented copies, confident mistakes."""
+"""Thumbnails of a report: examples, augmented copies, mistakes and right predictions."""
 
 from __future__ import annotations
 
 import io
 
 import numpy as np
+import pandas as pd
 from PIL import Image as PillowImage
 
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport
@@ -12,7 +13,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.run import SamplesIndex, SampleThumbnail
 from eosin.artifacts.versioned import write_document
-from eosin.augment import POLICIES, Policy, augment_bytes
+from eosin.augment import Policy, augment_bytes
 from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
@@ -26,7 +27,7 @@ from eosin.images.preprocess import to_thumbnail
 _SIDE_PX = 160
 _EXAMPLES_PER_CLASS = 6
 _AUGMENTED = 8
-_MISTAKES = 12
+_MISTAKES, _CORRECT = 12, 12
 #: Near-duplicate pairs shown: of one finding, and in all.
 _PAIRS_PER_FINDING, _PAIRS = 4, 16
 
@@ -34,18 +35,18 @@ _PAIRS_PER_FINDING, _PAIRS = 4, 16
 def write_thumbnails(
     run: RunFolder, division: Division, evaluated: Evaluated, experiment: Experiment
 ) -> None:
-    """Write ``samples/``: examples of the training part, mistakes of the test part."""
+    """Write ``samples/``: examples of the training part, predictions of the test part."""
     samples, bank, recipe = division.samples, experiment.bank, experiment.recipe
     train = samples.part("train")
     if isinstance(bank.preprocessing, Embedding):
         pictures = _pictures_of_files(run, train, evaluated, recipe.seed)
     else:
         pictures = _examples(run, train, bank.training, recipe.seed)
-        policy = POLICIES.get(recipe.augment.policy)
+        policy = experiment.policy
         if not policy.changes_nothing:
             copies = experiment.copies or 1
             pictures += _augmented(run, train, bank.training, policy, copies, recipe.seed)
-        pictures += mistakes(run, evaluated, bank)
+        pictures += save_predicted(run, evaluated, bank)
         pictures += _pairs(run, samples, division.audit, bank)
     write_document(run.samples_index, SamplesIndex(pictures=pictures))
 
@@ -56,7 +57,7 @@ def _pictures_of_files(
     """Save thumbnails of images of which only features were needed; none if a file is absent."""
     files = ThumbnailFiles()
     try:
-        return _examples(run, train, files, seed) + mistakes(run, evaluated, files)
+        return _examples(run, train, files, seed) + save_predicted(run, evaluated, files)
     except ImageError:
         return []
 
@@ -119,21 +120,22 @@ def _augmented(
     ]
 
 
-def mistakes(
+def save_predicted(
     run: RunFolder, evaluated: Evaluated, bank: ImageBank | ThumbnailFiles
 ) -> list[SampleThumbnail]:
-    """Save the most confident mistakes of the model."""
+    """Save the most confident mistakes and right predictions of the model."""
     confidence = evaluated.probabilities.max(axis=1)
     saved = []
-    for n, row in enumerate(find_mistakes(evaluated)):
-        one = evaluated.samples.where(np.arange(len(evaluated.samples)) == row)
-        thumbnail = _describe(one, 0, "mistake").model_copy(
-            update={
-                "predicted": one.class_names[evaluated.predicted[row]],
-                "probability": float(confidence[row]),
-            }
-        )
-        saved.append(_save(run, bank, f"mistake-{n:02d}.jpg", bank.of(one)[:][0], thumbnail))
+    for role, rows in find_predicted(evaluated).items():
+        for n, row in enumerate(rows):
+            one = evaluated.samples.where(np.arange(len(evaluated.samples)) == row)
+            thumbnail = _describe(one, 0, role).model_copy(
+                update={
+                    "predicted": one.class_names[evaluated.predicted[row]],
+                    "probability": float(confidence[row]),
+                }
+            )
+            saved.append(_save(run, bank, f"{role}-{n:02d}.jpg", bank.of(one)[:][0], thumbnail))
     return saved
 
 
@@ -159,11 +161,20 @@ def _pairs(
     return saved
 
 
-def find_mistakes(evaluated: Evaluated) -> IntArray:
-    """Return the rows of the most confident mistakes, the most confident first."""
-    confidence = evaluated.probabilities.max(axis=1)
-    wrong = np.flatnonzero(evaluated.predicted != evaluated.samples.targets)
-    return wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+def find_predicted(evaluated: Evaluated) -> dict[str, IntArray]:
+    """Return the rows of the most confident predictions, by role: ``mistake``, ``correct``.
+
+    The right ones come from all classes in turn, since a network is surest of its easiest class.
+    """
+    confidence, targets = evaluated.probabilities.max(axis=1), evaluated.samples.targets
+    order = np.argsort(-confidence, kind="stable")
+    is_right = evaluated.predicted[order] == targets[order]
+    right = pd.Series(targets[order[is_right]])
+    in_turn = np.argsort(right.groupby(right).cumcount(), kind="stable")
+    return {
+        "mistake": order[~is_right][:_MISTAKES],
+        "correct": order[is_right][in_turn][:_CORRECT],
+    }
 
 
 def _describe(samples: Samples, row: int, role: str) -> SampleThumbnail:

@@ -10,7 +10,7 @@ from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output
 from eosin.data.audit import audit_stage, find_near_duplicates
 from eosin.data.sources.catalogue import DATASETS
-from eosin.experiment.backends import Start
+from eosin.experiment.backends import RANDOM, Start, find_start
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import Prepared, log_repair, prepare
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
@@ -53,7 +53,7 @@ def prepare_stages(
     stages: list[Stage] = []
     leaks: list[Finding] = []
     for number, section in enumerate(recipe.transfer.stage, start=1):
-        one = stage_recipe(recipe, section)
+        one = stage_recipe(recipe, section, recipe.transfer.source if number == 1 else RANDOM)
         _LOG.info(f"Stage {section.name}:")
         mine = prepare(one)
         log_repair(mine)
@@ -79,7 +79,7 @@ def _may_share_groups(a: DataSection, b: DataSection) -> bool:
     return a.dataset == b.dataset and (a.root == b.root or not is_simulated)
 
 
-def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
+def stage_recipe(recipe: Recipe, section: TransferStage, source: str = RANDOM) -> Recipe:
     """Return the recipe of one stage by itself."""
     train = {"epochs": section.epochs, "lr": section.lr or recipe.train.lr}
     policy = section.augment or recipe.augment.policy
@@ -88,8 +88,11 @@ def stage_recipe(recipe: Recipe, section: TransferStage) -> Recipe:
             "name": f"{recipe.name[:60]}-{section.name}"[:80],
             "description": f"Stage {section.name} of {recipe.name}",
             "data": section.data,
-            "augment": recipe.augment.model_copy(update={"policy": policy}),
-            "transfer": TransferSection(freeze=section.freeze),
+            # Copies before the split are those of the recipe's own images.
+            "augment": recipe.augment.model_copy(
+                update={"policy": policy, "copies_before_split": False}
+            ),
+            "transfer": TransferSection(source=source, freeze=section.freeze),
             "train": recipe.train.model_copy(update=train),
         }
     )
@@ -103,12 +106,12 @@ def plan_stage(stage: Stage) -> Plan:
 
 def run_stages(run: RunFolder, recipe: Recipe, stages: list[Stage], *, allow_leak: bool) -> Start:
     """Train every unfinished stage; returns the initial weights of the recipe's own training."""
-    start = Start(recipe.transfer.source)
+    start = find_start(recipe.transfer.source)
     for stage in stages:
         place = run.stage(stage.number, stage.section.name)
         _run_stage(place, stage, start, allow_leak=allow_leak)
         weights = str(ModelFolder(place.model).weights)
-        start = Start(weights, stage.section.name, stage.section.freeze)
+        start = find_start(weights, stage.section.name, stage.section.freeze)
     return start
 
 
@@ -147,7 +150,7 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
         check_same_data(place, stage.prepared)
         note_place(place, _started_there(recipe, place), stage.prepared.samples)
         clean_partial(place.root)
-    fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division)
+    fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division, start.stain)
     if place.metrics.exists():
         _LOG.info(f"{label}done before")
     elif not place.root.exists() and take_stage(fingerprint, place, recipe):

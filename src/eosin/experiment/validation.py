@@ -11,8 +11,9 @@ from eosin.core.registry import check_arguments
 from eosin.core.types import Samples
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import find_backend
+from eosin.experiment.copies import count_copies
 from eosin.recipe import format_override
-from eosin.recipe.schema import Recipe, StainSection, TransferSection
+from eosin.recipe.schema import IMAGENET, Recipe, StainSection, TransferSection
 from eosin.recipe.section import Section
 from eosin.stain import METHODS
 from eosin.training.tuning import Tuning
@@ -153,7 +154,8 @@ def check_balance(recipe: Recipe) -> None:
     """
     for stage in recipe.transfer.stage:
         policy = stage.augment or recipe.augment.policy
-        augment = recipe.augment.model_copy(update={"policy": policy})
+        changes = {"policy": policy, "copies_before_split": False}
+        augment = recipe.augment.model_copy(update=changes)
         one = {"augment": augment, "transfer": TransferSection(freeze=stage.freeze)}
         check_balance(recipe.model_copy(update=one))
     if recipe.train.balance == "smote" and not _is_still(recipe):
@@ -167,6 +169,20 @@ def check_balance(recipe: Recipe) -> None:
             "would be the image itself",
             hint="Choose an augment.policy, or leave it out",
         )
+    if recipe.augment.copies_before_split and not count_copies(recipe.augment):
+        still = POLICIES.get(name).changes_nothing
+        raise RecipeError(
+            f"'augment.copies_before_split' needs fixed copies, but the policy {name!r} makes none",
+            hint="Choose another: --set augment.policy=p4"
+            if still
+            else "Set their number: --set augment.copies=5",
+        )
+    if recipe.augment.copies_before_split and recipe.data.split.is_strict:
+        raise RecipeError(
+            "'augment.copies_before_split' puts copies of one image on both sides of the split, "
+            "which a strict split does not allow",
+            hint="Leave it out, or divide by image, as published: --set data.split.by=image",
+        )
     own = POLICIES.get(name).fixed_copies
     if copies is not None and own not in {0, copies}:
         raise RecipeError(
@@ -178,6 +194,8 @@ def check_balance(recipe: Recipe) -> None:
 def _is_still(recipe: Recipe) -> bool:
     """Return True if the head alone is trained, on the same features in every epoch."""
     transfer, policy = recipe.transfer, POLICIES.get(recipe.augment.policy)
-    tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every)
+    is_whole = transfer.source != IMAGENET or transfer.stage
+    added = () if is_whole else find_backend(recipe.model).find_spec(recipe.model.name).added
+    tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every, untrained=added)
     is_fixed = policy.changes_nothing or recipe.augment.copies or policy.fixed_copies
     return recipe.model.table is not None or (tuning.is_head_only and bool(is_fixed))

@@ -14,11 +14,12 @@ from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import write_document
-from eosin.augment import POLICIES
+from eosin.augment import POLICIES, Policy
 from eosin.core.files import read_file, write_text
 from eosin.core.registry import NetworkSpec
 from eosin.core.types import DeviceSettings
-from eosin.experiment.backends import Backend, Start, find_backend
+from eosin.experiment.backends import Backend, Start, find_backend, find_start
+from eosin.experiment.copies import count_copies
 from eosin.experiment.environment import describe
 from eosin.experiment.prepare import Prepared
 from eosin.experiment.resume import record_data
@@ -75,16 +76,25 @@ class Experiment:
 
     @property
     def copies(self) -> int | None:
-        """Fixed copies of each training image; ``None`` if every epoch draws anew."""
+        """Fixed copies of each training image; ``None`` if every epoch draws anew.
+
+        Copies that were made before the split are images of the training.
+        """
         augment = self.recipe.augment
-        return augment.copies or POLICIES.get(augment.policy).fixed_copies or None
+        return None if augment.copies_before_split else count_copies(augment) or None
+
+    @property
+    def policy(self) -> Policy:
+        """Augmentation of the training part; none of copies that were made before the split."""
+        augment = self.recipe.augment
+        return POLICIES.get("none" if augment.copies_before_split else augment.policy)
 
 
 def open_experiment(recipe: Recipe, prepared: Prepared, watch: Stopwatch) -> Experiment:
     """Choose the backend and its device."""
     backend = find_backend(recipe.model)
     device_settings = backend.place(recipe.train)
-    start = Start(recipe.transfer.source)
+    start = find_start(recipe.transfer.source)
     return Experiment(recipe, prepared, prepared.bank, device_settings, watch, backend, start)
 
 

@@ -61,6 +61,7 @@ def read_cost(folder: ModelFolder | None, latency: Latency | None) -> Cost:
     info = read_document(folder.info, ModelInfo)
     return Cost(
         params=info.params,
+        trainable=info.trainable,
         macs=info.macs if info.macs is not None else _count_macs(info),
         onnx_bytes=_size(folder.onnx),
         safetensors_bytes=_size(folder.weights),
@@ -102,18 +103,18 @@ def _count_macs(info: ModelInfo) -> int | None:
 
 def training_seconds(run: FinishedRun) -> float | None:
     """Return the wall time of a run's training, with its folds and transfer stages."""
-    if run.environment is None:
-        return None
-    own = run.environment.seconds.get("train")
-    if own is None and run.folds:
-        # A run that was resumed after its last fold.
-        own = sum(map(_trained, run.folds))
     stages = [FinishedRun(stage.root) for stage in run.folder.stage_runs()]
-    return None if own is None else own + sum(map(_trained, stages))
+    own = [_trained(part) for part in run.folds or [run]]
+    known = [seconds for seconds in own if seconds is not None]
+    return sum(known) + sum(_trained(stage) or 0.0 for stage in stages) if known else None
 
 
-def _trained(run: FinishedRun) -> float:
-    return 0.0 if run.environment is None else run.environment.seconds.get("train", 0.0)
+def _trained(run: FinishedRun) -> float | None:
+    """Return the wall time of one training; the environment knows the last process alone."""
+    recorded = None if run.environment is None else run.environment.seconds.get("train")
+    if run.history is None or "seconds" not in run.history:
+        return recorded
+    return float(run.history["seconds"].fillna(0.0).clip(lower=recorded or 0.0).max())
 
 
 def measure_latencies(folders: Mapping[Path, ModelFolder], samples: Samples) -> dict[Path, Latency]:

@@ -11,7 +11,13 @@ from eosin.metrics.intervals import coverage_table, wilson
 from eosin.metrics.measurement import bootstrap, group_weights, measure_values
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Curve, precision_recall_curve, ranking_scores, roc_curve
-from eosin.metrics.summary import count_patients, summarise, summarise_by_class, summarise_patients
+from eosin.metrics.summary import (
+    count_patients,
+    recognition_rate,
+    summarise,
+    summarise_by_class,
+    summarise_patients,
+)
 from eosin.metrics.thresholds import (
     CURVE_THRESHOLDS,
     choose_threshold,
@@ -41,6 +47,7 @@ __all__ = [
     "precision_recall_curve",
     "prediction_sets",
     "ranking_scores",
+    "recognition_rate",
     "reliability_bins",
     "roc_curve",
     "softmax",

@@ -5,14 +5,18 @@ a :class:`Tally`, so that it serves the data and thousands of resamples.
 
 In a binary task with a positive class, a metric that exists per class is that of this class;
 otherwise it is the macro average (each class against the rest). A metric without a denominator is
-NaN, as is a macro average over a class that has none; scikit-learn returns zero there, which reads
-as a measured failure. Everywhere else the numbers agree with scikit-learn's, ties included.
+NaN, as is an average over a class that has none; scikit-learn returns zero there, which reads as a
+measured failure. Everywhere else the numbers agree with scikit-learn's, ties included.
+
+Averages over all classes have names of their own, whether or not a class is positive: micro (of the
+summed counts), macro (each class alike) and weighted (each class by its images).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -57,13 +61,34 @@ class Tally:
         """Number of rows, shape (R, 1)."""
         return np.asarray(self.actual.sum(axis=-1, keepdims=True))
 
+    @cached_property
+    def precision(self) -> FloatArray:
+        """Precision of each class, (R, C)."""
+        return divide(self.hits, self.predicted)
+
+    @cached_property
+    def recall(self) -> FloatArray:
+        """Recall of each class, (R, C)."""
+        return divide(self.hits, self.actual)
+
+    @cached_property
+    def f1(self) -> FloatArray:
+        """F1 of each class, (R, C); undefined only where it neither occurs nor is predicted."""
+        return divide(2 * self.hits, self.predicted + self.actual)
+
 
 def _accuracy(tally: Tally) -> FloatArray:
     return divide(tally.hits.sum(axis=-1), tally.actual.sum(axis=-1))
 
 
-def _recall(tally: Tally) -> FloatArray:
-    return divide(tally.hits, tally.actual)
+def _balanced_accuracy(tally: Tally) -> FloatArray:
+    return np.asarray(tally.recall.mean(axis=-1))
+
+
+def _weighted(tally: Tally, measured: FloatArray) -> FloatArray:
+    """Return the mean of a metric (R, C) over the classes with images, by their images."""
+    weighed = np.where(tally.actual > 0, tally.actual * measured, 0.0)
+    return divide(weighed.sum(axis=-1), tally.actual.sum(axis=-1))
 
 
 def _specificity(tally: Tally) -> FloatArray:
@@ -96,6 +121,7 @@ class MetricDefinition:
         needs: What it is undefined without.
         is_logit: Whether its intervals are symmetric on the logit scale of its range, or plainly.
         remark: What limits every interval of it.
+        same_as: The metric that it equals in every task, under another name.
     """
 
     name: str
@@ -112,9 +138,10 @@ class MetricDefinition:
     needs: tuple[Need, ...] = ("images",)
     is_logit: bool = True
     remark: str = ""
+    same_as: str = ""
 
 
-_ROWS = (
+_MAIN_ROWS = (
     MetricDefinition(
         "accuracy",
         "Accuracy",
@@ -126,7 +153,7 @@ _ROWS = (
     MetricDefinition(
         "balanced_accuracy",
         "Balanced accuracy",
-        lambda tally: np.asarray(_recall(tally).mean(axis=-1)),
+        _balanced_accuracy,
         per_class=False,
     ),
     MetricDefinition(
@@ -146,7 +173,7 @@ _ROWS = (
     MetricDefinition(
         "recall",
         "Recall (sensitivity)",
-        _recall,
+        lambda tally: tally.recall,
         short="Recall",
         support="class",
     ),
@@ -160,15 +187,14 @@ _ROWS = (
     MetricDefinition(
         "precision",
         "Precision (positive predictive value)",
-        lambda tally: divide(tally.hits, tally.predicted),
+        lambda tally: tally.precision,
         short="Precision",
         needs=("predicted",),
     ),
     MetricDefinition(
         "f1",
         "F1 score",
-        # Undefined only for a class that neither occurs nor is predicted.
-        lambda tally: divide(2 * tally.hits, tally.predicted + tally.actual),
+        lambda tally: tally.f1,
         short="F1",
     ),
     MetricDefinition(
@@ -209,9 +235,57 @@ _ROWS = (
     ),
 )
 
+_MAIN = {row.name: row for row in _MAIN_ROWS}
+#: Names of the averages over all classes, by kind and metric, in the order of scikit-learn's
+#: ``classification_report``.
+AVERAGES = {
+    kind: {name: f"{name}_{kind}" for name in ("precision", "recall", "f1")}
+    for kind in ("micro", "macro", "weighted")
+}
+#: Every image has one class and one prediction: these averages are other metrics.
+_SAME = {
+    **dict.fromkeys(("precision_micro", "recall_micro", "f1_micro"), "accuracy"),
+    "recall_macro": "balanced_accuracy",
+    "recall_weighted": "accuracy",
+}
+#: All others; a class without images weighs nothing.
+_FORMULAS: dict[str, Callable[[Tally], FloatArray]] = {
+    "precision_macro": lambda tally: np.asarray(tally.precision.mean(axis=-1)),
+    "f1_macro": lambda tally: np.asarray(tally.f1.mean(axis=-1)),
+    "precision_weighted": lambda tally: _weighted(tally, tally.precision),
+    "f1_weighted": lambda tally: _weighted(tally, tally.f1),
+}
+
+
+def _average(kind: str, of: MetricDefinition) -> MetricDefinition:
+    """Return the row of an average of a metric over all classes."""
+    name = AVERAGES[kind][of.name]
+    same_as = _SAME.get(name, "")
+    if same_as:
+        row = replace(_MAIN[same_as], same_as=same_as)
+    elif kind == "macro":
+        row = replace(of, formula=_FORMULAS[name])
+    else:
+        needs = of.needs if of.name == "precision" else ()
+        row = replace(of, formula=_FORMULAS[name], support="all", needs=needs)
+    short = of.short if of.name == "f1" else of.name
+    label = f"{kind.capitalize()} average of {short} over all classes"
+    short = f"{kind.capitalize()} {short}"
+    return replace(row, name=name, label=label, short=short, per_class=False)
+
+
+_ROWS = (
+    *_MAIN_ROWS,
+    *(_average(kind, _MAIN[of]) for kind, names in AVERAGES.items() for of in names),
+)
+
 #: Every metric of a set of predictions by name, in the order of files and tables.
 METRICS = {row.name: row for row in _ROWS}
 METRIC_NAMES = tuple(METRICS)
+#: Those of tables and charts of all metrics: the averages have a table of their own.
+MAIN_METRICS = tuple(_MAIN)
+#: Those that differ from each other.
+DISTINCT = tuple(name for name, row in METRICS.items() if not row.same_as)
 
 #: Metrics of patients; each is measured as the metric of images that it is derived from.
 PATIENT_METRICS = {
@@ -268,6 +342,16 @@ LEADING = ("auc", "balanced_accuracy", "accuracy")
 BY_CLASS = ("precision", "recall", "f1", "specificity", "auc")
 #: Metrics of a part of the images, such as a magnification.
 OF_PARTS = ("accuracy", "auc", "recall", "specificity", "f1")
+#: Metrics of a magnification: P_img, P_arp (P4) and those that P2 gives.
+OF_MAGNIFICATIONS = (
+    "accuracy",
+    "recognition_rate",
+    "auc",
+    "recall",
+    "precision",
+    "specificity",
+    "f1",
+)
 #: Metrics of images that are all of one class, such as a subtype.
 OF_ONE_CLASS = ("accuracy",)
 #: Metrics of the validation part in ``history.csv``, and those of the training batches.

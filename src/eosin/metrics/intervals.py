@@ -244,13 +244,16 @@ def measured_coverage(metric: str, n_groups: int) -> dict[str, Any]:
 
     Args:
         metric: Its name; of a difference ``<name>_difference``. A metric that was not simulated
-            has the coverage of accuracy.
+            has the coverage of the one that it equals, or of accuracy.
         n_groups: Number of groups; below the smallest simulated number, that one is used.
 
     Returns:
         ``n_groups`` and ``coverage`` as simulated.
     """
     simulated = coverage_table()["clustered"]
+    plain = metric.removesuffix("_difference")
+    if plain in METRICS and METRICS[plain].same_as:
+        metric = METRICS[plain].same_as + metric[len(plain) :]
     rows: list[dict[str, Any]] = simulated.get(metric, simulated["accuracy"])
     lower = [row for row in rows if row["n_groups"] <= n_groups]
     return max(lower, key=_size) if lower else min(rows, key=_size)

@@ -40,7 +40,7 @@ class Measurement:
     def __init__(
         self, predictions: Predictions, names: Sequence[str], ranked_classes: Sequence[int]
     ) -> None:
-        self._names = tuple(names)
+        self._formulas = {name: METRICS[name].formula for name in names}
         self._n_classes = predictions.n_classes
         self._sums = _group_sums(predictions)
         self._rankings: dict[int, tuple[Ranking, IntArray]] = {}
@@ -66,7 +66,9 @@ class Measurement:
         )
         squared_error, gaps = sums[:, 3 * n_classes], sums[:, 3 * n_classes + 1 :]
         tally = Tally(hits, predicted, actual, squared_error, gaps, *self._rank(weights))
-        return {name: METRICS[name].formula(tally) for name in self._names}
+        # Names may share a formula: the micro averages are the accuracy.
+        found = {formula: formula(tally) for formula in set(self._formulas.values())}
+        return {name: found[formula] for name, formula in self._formulas.items()}
 
     def _rank(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         area = np.full((len(weights), self._n_classes), np.nan)

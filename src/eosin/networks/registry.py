@@ -62,9 +62,10 @@ def build_network(
         return network
 
 
-def count_params(network: nn.Module) -> int:
-    """Return the number of learnable weights, without buffers such as running means."""
-    return sum(parameter.numel() for parameter in network.parameters())
+def count_params(network: nn.Module, *, trained_only: bool = False) -> int:
+    """Return the number of learnable weights, without buffers; of those not frozen, if asked."""
+    chosen = (w for w in network.parameters() if w.requires_grad or not trained_only)
+    return sum(weight.numel() for weight in chosen)
 
 
 def count_macs(network: nn.Module, input_px: int, in_channels: int = 3) -> int:

@@ -17,6 +17,8 @@ from eosin.recipe.section import PositiveInt, Section, Share
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 #: Prefix of the name of a head on precomputed features.
 EMBEDDING = "embedding"
+#: Source of initial weights that are a network's own, from its registry entry.
+IMAGENET = "imagenet"
 #: Default of the stain reference, in place of a file.
 TRAINING = "training"
 #: Pattern of a folder's name.
@@ -28,8 +30,8 @@ class StainSection(Section):
 
     Attributes:
         method: ``none``, or a registered one: ``macenko``, ``reinhard``, ``vahadane``.
-        reference: The stain to normalise to: the ``training`` subset's typical stain, or an image
-            file, relative to the recipe.
+        reference: The stain to normalise to: the ``training`` subset's typical stain (of a chain's
+            first training), or an image file, relative to the recipe.
         unit: Unit whose stain is estimated: the ``tile``, or all tiles of its ``slide`` or
             ``patient`` together, for tiles too small for an estimate.
         apply_to: ``all`` images; or ``training`` images alone, so that validation images, test
@@ -65,12 +67,16 @@ class AugmentSection(Section):
         policy: Registered policy, for training images alone.
         copies: Show each training image as so many fixed augmented copies; by default every epoch
             augments anew.
+        copies_before_split: Make these copies of every image, not of training images alone, and
+            divide the copies, as P4 and P5 published: copies of one image are then in more than one
+            subset. Only for a split by image.
         test_time: ``none``, or ``dihedral``: the prediction is the mean over the image's eight
             flipped and rotated views.
     """
 
     policy: str = "none"
     copies: Annotated[int, Field(ge=1, le=64)] | None = None
+    copies_before_split: bool = False
     test_time: Literal["none", "dihedral"] = "none"
 
 

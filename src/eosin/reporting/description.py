@@ -115,4 +115,6 @@ def _preparation(recipe: Recipe) -> str:
         of = f"stain normalised by {stain.method} for each {stain.unit}"
         of += " of the training images alone" if stain.apply_to == "training" else ""
     policy = "no augmentation" if augment.policy == "none" else f"augmentation {augment.policy}"
+    if augment.copies_before_split:
+        policy = f"each image replaced by fixed copies ({augment.policy}) before the split"
     return f"{of}; {policy}"

@@ -27,7 +27,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "++")
-INK, MUTED, GRID = "#1c1b22", "#5b5966", "#e4e2e8"
+INK, MUTED, FAINT, GRID = "#1c1b22", "#5b5966", "#b9b6c0", "#e4e2e8"
 
 #: Logical pixels per inch: a figure of 4.6 inches is 460 px wide on the page.
 CSS_DPI = 100
@@ -108,9 +108,15 @@ def house_style() -> Iterator[None]:
 def drawing(width_in: float, height_in: float) -> Iterator[tuple[Figure, Axes]]:
     """Yield a figure with one panel, unknown to pyplot, and its panel, in Eosin's style."""
     with house_style():
-        figure = Figure(figsize=(width_in, height_in))
-        FigureCanvasAgg(figure)
+        figure = make_figure(width_in, height_in)
         yield figure, figure.add_subplot()
+
+
+def make_figure(width_in: float, height_in: float) -> Figure:
+    """Return an empty figure that is unknown to pyplot; its style is that of the moment."""
+    figure = Figure(figsize=(width_in, height_in))
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def render_figure(figure: Figure, name: str, *, alt: str, caption: str) -> RenderedFigure:

@@ -86,12 +86,11 @@ def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:
         (thumbnail.patient, f"patient {thumbnail.patient}"),
         (thumbnail.magnification, times(thumbnail.magnification)),
     )
+    sure = "" if thumbnail.probability is None else number(thumbnail.probability)
     if thumbnail.role != "mistake":
-        return thumbnail.label, list(where)
+        return thumbnail.label, [*_present((sure, f"probability {sure}")), *where]
     called = f"called {thumbnail.predicted}" if thumbnail.predicted else "called wrongly"
-    if thumbnail.probability is not None:
-        called += f" at {number(thumbnail.probability)}"
-    return f"Is {thumbnail.label}", [called, *where]
+    return f"Is {thumbnail.label}", [f"{called} at {sure}" if sure else called, *where]
 
 
 def _alt(thumbnail: SampleThumbnail) -> str:
@@ -100,9 +99,10 @@ def _alt(thumbnail: SampleThumbnail) -> str:
         "before": "Microscopy image before stain normalisation",
         "augmented": "Augmented microscopy image",
         "mistake": "Misjudged microscopy image",
+        "correct": "Correctly classified microscopy image",
     }
     words = [f"{kinds[thumbnail.role]} of class {thumbnail.label}"]
-    if thumbnail.role == "mistake" and thumbnail.predicted:
+    if thumbnail.role in {"mistake", "correct"} and thumbnail.predicted:
         sure = f" with probability {number(thumbnail.probability)}" if thumbnail.probability else ""
         words.append(f"predicted {thumbnail.predicted}{sure}")
     words += _present(

@@ -141,6 +141,9 @@ def units(run: FinishedRun) -> str:
     evaluated = run.evaluated
     is_fused = run.model is not None and bool(run.model.preprocessing.magnifications)
     images = quantity(evaluated.n_images, "stack" if is_fused else "image")
+    if run.recipe is not None and run.recipe.augment.copies_before_split:
+        # Not of new images: other copies of the same may have been trained on.
+        images = quantity(evaluated.n_images, "augmented copy", "augmented copies")
     if evaluated.n_patients is not None:
         return f"{images} of {quantity(evaluated.n_patients, 'patient')}"
     return f"{images} of {quantity(evaluated.n_groups, 'group')}" if has_units(run) else images

@@ -1,4 +1,4 @@
-"""Metrics of finished runs on the images that all held out: per run, and by block."""
+"""Finished runs on the images that all held out: metrics per run and by block, learning curves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from eosin.artifacts.comparison import ComparedRun, RangeTest
+from eosin.artifacts.comparison import ComparedRun, LearningCurve, RangeTest
 from eosin.artifacts.predictions import PREFIX
+from eosin.engine import EarlyStopping
 from eosin.evaluation.comparison import ComparedModel, Factor, range_tests
 from eosin.metrics import Predictions, measure_values
 from eosin.metrics.predictions import encode
+from eosin.recipe.schema import TrainSection
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages, mean_predictions
 
@@ -137,3 +139,26 @@ def _values(blocks: dict[str, Any], like: ComparedModel, metric: str) -> Any:
         )
         found.append(measure_values(alone, [metric])[metric])
     return np.array(found)
+
+
+def learning_curves(run: FinishedRun) -> list[LearningCurve]:
+    """Return the learning curve of a run, or one a fold; empty where no history is known."""
+    section = TrainSection() if run.recipe is None else run.recipe.train
+    histories = [run.history] if run.history is not None else [fold.history for fold in run.folds]
+    return [_learning_curve(table, section) for table in histories if table is not None]
+
+
+def _learning_curve(history: Any, section: TrainSection) -> LearningCurve:
+    kept, stopping = 0, EarlyStopping(section.monitor, section.patience)
+    for row, score in enumerate(history.get(section.monitor, [None] * len(history))):
+        kept = row if stopping.update(score) else kept
+    in_first = int((history["epoch"] == history["epoch"].iloc[0]).sum())
+    if in_first == len(history) and stopping.is_over:
+        # Stopped within the first epoch.
+        in_first = max(in_first, section.evaluations_per_epoch)
+    columns = history.drop(columns=["step", "epoch"])
+    values = {
+        str(name): [None if np.isnan(value) else float(f"{value:.6g}") for value in column]
+        for name, column in columns.items()
+    }
+    return LearningCurve(evaluations_per_epoch=in_first, kept=kept, values=values)

@@ -15,7 +15,7 @@ from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, read_written, relocated
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
-from eosin.artifacts.predictions import PREFIX, read_history, read_predictions
+from eosin.artifacts.predictions import PREFIX, count_images, read_history, read_predictions
 from eosin.artifacts.profile import Drift
 from eosin.artifacts.run import (
     BalanceReport,
@@ -364,8 +364,8 @@ def _optional(path: Path, kind: type[D]) -> D | None:
 def _check_counts(run: FinishedRun) -> None:
     """Check the tables' numbers of rows, which differ in a file cut off between two rows."""
     evaluated, folder = run.evaluated, run.folder
-    if run.predictions is not None and run.predictions["path"].nunique() != evaluated.n_images:
-        found = run.predictions["path"].nunique()
+    found = evaluated.n_images if run.predictions is None else count_images(run.predictions)
+    if found != evaluated.n_images:
         raise damaged(
             folder.predictions,
             f"it has {found:,} images of {run.split!r}, "

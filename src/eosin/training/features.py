@@ -12,6 +12,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.core.errors import RecipeError
 from eosin.core.progress import progress_bar
 from eosin.core.types import FloatArray
+from eosin.networks.freezing import freeze
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import autocast
 from eosin.training.balance import add_synthetic
@@ -47,6 +48,7 @@ def fit_head(
         RecipeError: Standardising features needs a head that begins with one dense layer.
     """
     path = inputs.tuning.stages["head"]
+    freeze(network, inputs.tuning.cut(network, 0))
     head = network.get_submodule(path)
     dense = _first_dense(head) if inputs.tuning.standardise else None
     shown = embedded_part(inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ class Progress:
         best_step: Steps that were done at the best evaluation.
         rows: The history.
         tally: Batches since the last evaluation.
+        seconds: Wall time until :meth:`state` or a history row was last made, over all processes.
     """
 
     stopping: EarlyStopping
@@ -105,6 +107,14 @@ class Progress:
     best_step: int | None = None
     rows: list[Row] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+    _since: float = field(default_factory=time.monotonic)
+
+    def count_seconds(self) -> float:
+        """Add the time since the last call, or since the start, and return the sum."""
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        return self.seconds
 
     def add_step(self, logits: FloatArray, targets: IntArray, loss: float) -> None:
         """Count one step: logits (B, K), classes (B,), and the mean loss.
@@ -132,6 +142,7 @@ class Progress:
             "best": self.stopping.best,
             "waited": self.stopping.waited,
             "tally": self.tally.state(),
+            "seconds": self.count_seconds(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -141,6 +152,8 @@ class Progress:
         self.rows = list(state["rows"])
         self.stopping.best, self.stopping.waited = state["best"], state["waited"]
         self.tally.load(state["tally"])
+        # Absent in a checkpoint of an earlier version.
+        self.seconds = float(state.get("seconds", 0.0))
 
 
 class BestWeights:

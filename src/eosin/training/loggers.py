@@ -129,8 +129,12 @@ class RowLogs:
 
 
 def _measured(row: Row) -> dict[str, float]:
-    """Return a row's measurements, without its step and missing values."""
-    return {key: value for key, value in row.items() if key != "step" and value is not None}
+    """Return a row's measurements, without its step and missing values.
+
+    The loggers have times of their own.
+    """
+    left_out = ("step", "seconds")
+    return {key: value for key, value in row.items() if key not in left_out and value is not None}
 
 
 class _TensorBoardLog:

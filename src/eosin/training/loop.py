@@ -197,6 +197,7 @@ def _measure(learner: Learner, progress: Progress, positive: int | None) -> Row:
     row: Row = {"step": progress.step, "epoch": progress.epoch, "lr": learner.lr}
     row |= {name: trained.get(name) for name in ("loss", *HISTORY_TRAIN)}
     row |= {f"val_{name}": value for name, value in learner.evaluate().scores(positive).items()}
+    row["seconds"] = round(progress.count_seconds(), 3)
     progress.rows.append({name: row.get(name) for name in HISTORY_COLUMNS})
     return progress.rows[-1]
 

@@ -136,11 +136,11 @@ class TorchLearner:
 
     def _choose_trainable(self, epoch: int) -> None:
         self._cut = self._inputs.tuning.cut(self.network, epoch)
-        freeze(self.network, self._cut)
+        freeze(self.network, self._cut, self._inputs.tuning.untrained)
 
     def _train(self) -> None:
         self.network.train()
-        hold_still(self.network, self._cut)
+        hold_still(self.network, self._cut, self._inputs.tuning.untrained)
 
     def read(self, rows: list[int], epoch: int) -> Batch:
         """Read a batch, move it to the device and augment it."""
@@ -241,6 +241,8 @@ class TorchLearner:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         progress: dict[str, Any] = _map_arrays(state["progress"])
+        # Of the last epoch that was trained: this may have been the last of all.
+        self._choose_trainable(max(0, progress["epoch"] - 1))
         return progress
 
     def _parts(self) -> dict[str, Any]:

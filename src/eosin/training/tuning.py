@@ -26,6 +26,8 @@ class Tuning:
             input; ``None`` keeps the cut.
         layer_decay: Factor on the learning rate from each stage to the one before.
         standardise: True if a head that is trained alone takes standardised features.
+        untrained: Tensors of the backbone that no training has included, which no cut freezes; see
+            :mod:`eosin.networks.freezing`.
     """
 
     stages: Mapping[str, str] = field(default_factory=dict)
@@ -33,17 +35,20 @@ class Tuning:
     unfreeze_every: int | None = None
     layer_decay: float = 1.0
     standardise: bool = False
+    untrained: tuple[str, ...] = ()
 
     @property
     def is_head_only(self) -> bool:
         """True if only the head is ever trained."""
-        return self.freeze in ("backbone", "before:head") and self.unfreeze_every is None
+        is_cut = self.freeze in ("backbone", "before:head") and self.unfreeze_every is None
+        return is_cut and not self.untrained
 
     def cut(self, network: nn.Module, epoch: int) -> str | None:
         """Return the path of the first module that is trained in an epoch; ``None`` for all.
 
         A pure function of the epoch, so that a resumed training continues unchanged.
         """
+        from eosin.networks.branches import named_paths
         from eosin.networks.freezing import find_cut
 
         first = find_cut(network, self.stages, self.freeze)
@@ -52,7 +57,7 @@ class Tuning:
         thawed = epoch // self.unfreeze_every
         if thawed == 0:
             return first
-        order = {path: place for place, (path, _) in enumerate(network.named_modules())}
+        order = {path: place for place, (path, _) in enumerate(named_paths(network))}
         earlier = [path for path in self.stages.values() if order[path] < order[first]]
         # The last stage to be unfrozen is the network's first: nothing is frozen.
         return earlier[-thawed] if thawed < len(earlier) else None
@@ -77,10 +82,13 @@ class Tuning:
 
     def _by_stage(self, network: nn.Module) -> list[list[nn.Parameter]]:
         """Group the weights by the stage that last began before them, from input to output."""
-        starts = set(self.stages.values())
+        from eosin.networks.branches import named_paths
+
+        starts, last = set(self.stages.values()), ""
         groups: list[list[nn.Parameter]] = [[]]
-        for path, module in network.named_modules():
-            if path in starts and groups[-1]:
+        for path, module in named_paths(network):
+            if path in starts and path != last and groups[-1]:
                 groups.append([])
             groups[-1] += module.parameters(recurse=False)
+            last = path
         return groups

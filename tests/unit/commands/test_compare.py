@@ -240,6 +240,25 @@ def test_another_metric_than_was_asked_for_is_said(write_run, compare):
     assert [head for head in result if "groups" in head] == ["Few groups."]
 
 
+@pytest.mark.parametrize("metric", ["precision_weighted", "f1_macro"])
+def test_an_average_over_the_classes_ranks_runs(write_run, tmp_path, metric):
+    found = eosin.compare(
+        [write_run("a", 1.0), write_run("b", 3.0)], output=tmp_path / "o", metric=metric
+    )
+    (pair,) = found.comparison.pairs
+    values = {run.name: run.image[metric] for run in found.comparison.runs}
+    assert values["b"].value > values["a"].value
+    assert pair.one == "b"
+    difference = pair.metrics[metric].difference
+    assert difference.value == pytest.approx(values["b"].value - values["a"].value)
+    assert difference.low < difference.value < difference.high
+    kind, name = ("weighted", "precision") if metric.startswith("precision") else ("macro", "F1")
+    assert tells(headline(found.comparison), "b", f"{kind} {name}", "a", f"+{difference.value:.3f}")
+    page = found.page.read_text(encoding="utf-8")
+    assert f"{kind.capitalize()} {name}" in page
+    assert f"{values['a'].value:.3f}" in page
+
+
 def test_few_groups_are_told_from_too_few_and_heads_from_networks(write_run, compare):
     found = compare(write_run("a", rows=slice(24)), write_run("b", rows=slice(24), noise=1))
     result = dict(cautions(found))

@@ -1,5 +1,7 @@
 """What is measured on a split: who is evaluated, by which decision, in which block."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.metrics import Threshold, read_metrics, write_metrics
 from eosin.evaluation import Evaluated, evaluate_predictions, tune_threshold
 from eosin.metrics import METRIC_NAMES
+from eosin.metrics.catalogue import MAIN_METRICS
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting.outline import headline_table
 
@@ -58,7 +61,7 @@ def test_a_file_of_before_a_metric_was_added_is_read(samples, tmp_path):
     assert read.image == old
     assert read.at_threshold == found.at_threshold
     names = [row[0].text for row in headline_table("", {"a": read.image}).rows]
-    assert len(names) == len(METRIC_NAMES) - 1
+    assert len(names) == len(MAIN_METRICS) - 1
 
 
 def test_everything_the_contract_names_is_there(samples):
@@ -77,8 +80,48 @@ def test_magnifications_in_numeric_order_without_the_unknown(samples):
     found = evaluate_predictions(evaluated(samples), SECTION, 0)
     assert list(found.by_magnification) == ["40", "100"]
     # 40: 0.6 (benign, wrong), 0.3 (benign), 0.8 (malignant).
-    assert found.by_magnification["40"]["accuracy"].value == pytest.approx(2 / 3)
-    assert found.by_magnification["100"]["accuracy"].value == 0.75
+    assert found.by_magnification["40"].metrics["accuracy"].value == pytest.approx(2 / 3)
+    assert found.by_magnification["100"].metrics["accuracy"].value == 0.75
+
+
+def test_a_magnification_has_its_recognition_rate_counts_and_curves(samples, tmp_path):
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
+    low = found.by_magnification["40"]
+    # Patients at 40: a 0/1, b 1/1, c 1/1.
+    assert low.metrics["recognition_rate"].value == pytest.approx(2 / 3)
+    assert low.metrics["recognition_rate"].n == 3
+    assert low.confusion.matrix == [[1, 1], [0, 1]]
+    # The malignant 0.8 stands above both benign images.
+    assert (low.curves.roc["malignant"].x, low.curves.roc["malignant"].y) == (
+        [0.0, 0.0, 1.0],
+        [0.0, 1.0, 1.0],
+    )
+    write_metrics(tmp_path / "metrics.json", {"test": found})
+    # In the file they stand beside the metrics.
+    entry = json.loads((tmp_path / "metrics.json").read_text())["test"]["by_magnification"]["40"]
+    assert set(entry) == {*METRIC_NAMES, "recognition_rate", "confusion", "curves"}
+    assert entry["accuracy"]["value"] == pytest.approx(2 / 3)
+    assert read_metrics(tmp_path / "metrics.json")["test"] == found
+
+
+def test_a_magnification_of_before_it_had_counts_is_read(samples, tmp_path):
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
+    write_metrics(tmp_path / "metrics.json", {"test": found})
+    document = json.loads((tmp_path / "metrics.json").read_text())
+    for entry in document["test"]["by_magnification"].values():
+        for name in ("recognition_rate", "confusion", "curves"):
+            del entry[name]
+    (tmp_path / "metrics.json").write_text(json.dumps(document))
+    read = read_metrics(tmp_path / "metrics.json")["test"].by_magnification["40"]
+    assert read.metrics["accuracy"] == found.by_magnification["40"].metrics["accuracy"]
+    assert (read.confusion, read.curves) == (None, None)
+
+
+def test_a_magnification_of_one_class_has_no_curve(samples):
+    samples.frame["magnification"] = ["40"] * 4 + ["100"] * 4
+    found = evaluate_predictions(evaluated(samples), SECTION, 0)
+    assert found.by_magnification["40"].curves.roc == {}
+    assert found.by_magnification["40"].confusion.matrix == [[3, 1], [0, 0]]
 
 
 def test_sites_are_judged_where_there_are_any(samples):

@@ -22,6 +22,7 @@ from eosin.metrics import (
     summarise,
     wilson,
 )
+from eosin.metrics.catalogue import DISTINCT
 from eosin.metrics.intervals import estimate_difference, measured_coverage, support
 from eosin.metrics.measurement import Measurement
 
@@ -265,7 +266,7 @@ def test_the_table_of_coverage_holds_what_is_promised():
     table = metrics.coverage_table()
     assert table["simulations"] >= 1000
     assert "benchmarks.interval_coverage" in table["command"]
-    result = [*METRIC_NAMES, "recognition_rate", *(f"{name}_difference" for name in METRIC_NAMES)]
+    result = [*DISTINCT, "recognition_rate", *(f"{name}_difference" for name in DISTINCT)]
     # What a coverage of 93 to 97 % may come out as.
     low, high = (binom.ppf(q, table["simulations"], p) for q, p in ((0.005, 0.93), (0.995, 0.97)))
     scenarios = {"single": table["clustered"]} | table["other_scenarios"]
@@ -290,6 +291,10 @@ def test_coverage_is_looked_up_at_the_nearest_lower_size():
     assert measured_coverage("accuracy", 3)["n_groups"] == 10
     assert measured_coverage("recall", 5)["n_groups"] == 5
     assert measured_coverage("never simulated", 40) == measured_coverage("accuracy", 40)
+    # Under another name it is the same metric.
+    assert measured_coverage("recall_macro", 20) == measured_coverage("balanced_accuracy", 20)
+    differences = [measured_coverage(f"{name}_difference", 20) for name in ("f1_micro", "accuracy")]
+    assert differences[0] == differences[1] != measured_coverage("accuracy", 20)
 
 
 def test_too_little_coverage_is_said_however_many_groups_there_are():

@@ -1,5 +1,7 @@
 """Summaries: values, reasons, classes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.facts import tells
@@ -66,9 +68,57 @@ def test_hand_worked_numbers():
             "mcc": (3 * 5 - 1 * 1) / (4 * 6 * 4 * 6) ** 0.5,
             "brier": (8 * 0.04 + 2 * 0.64) / 10,
             "ece": 0.0,
+            # Both classes have one error and as many predictions as images.
+            **dict.fromkeys(["precision_micro", "recall_micro", "f1_micro"], 0.8),
+            **dict.fromkeys(["precision_macro", "recall_macro", "f1_macro"], (3 / 4 + 5 / 6) / 2),
+            **dict.fromkeys(["precision_weighted", "recall_weighted", "f1_weighted"], 0.8),
         },
         abs=1e-12,
     )
+
+
+def from_counts(confusion):
+    """Predictions with these counts, truth in rows."""
+    cells = [(row, column) for row, counts in enumerate(confusion) for column in range(len(counts))]
+    counts = np.ravel(confusion)
+    targets, predicted = (np.repeat(side, counts) for side in zip(*cells, strict=True))
+    return given(targets, predicted, None, len(confusion))
+
+
+def test_weighted_averages_are_those_that_p5_prints():
+    # One error in 54 images; only about nine images of either class of it give these four numbers.
+    ours = quick(from_counts([[8, 1, 0], [0, 9, 0], [0, 0, 36]]))
+    names = ("accuracy", "precision_weighted", "recall_weighted", "f1_weighted")
+    assert [round(100 * ours[name].value, 2) for name in names] == [98.15, 98.33, 98.15, 98.14]
+    assert ours["precision_macro"].value == pytest.approx((1 + 9 / 10 + 1) / 3)
+    assert ours["recall_macro"].value == pytest.approx((8 / 9 + 1 + 1) / 3)
+    assert ours["f1_macro"].value == pytest.approx((16 / 17 + 18 / 19 + 1) / 3)
+    assert ours["precision_micro"].value == ours["f1_micro"].value == ours["accuracy"].value
+
+
+def test_averages_speak_of_all_classes_in_a_binary_task_too():
+    # P1's confusion matrix: 94.56 % right, precision 7407 / 7684 and 7723 / 8316.
+    p1 = from_counts([[7407, 593], [277, 7723]])
+    ours = quick(replace(p1, positive=1))
+    assert ours["precision"].value == pytest.approx(7723 / 8316)
+    assert ours["precision_macro"].value == pytest.approx((7407 / 7684 + 7723 / 8316) / 2)
+    assert ours["recall_weighted"].value == ours["recall_micro"].value == pytest.approx(0.945625)
+    # Classes of one size weigh alike.
+    assert ours["f1_weighted"].value == pytest.approx(ours["f1_macro"].value)
+
+
+def test_a_class_without_images_weighs_nothing_and_one_that_is_never_predicted_has_no_precision():
+    names = ("a", "b", "c")
+    ours = quick(given([0, 0, 1, 1], [0, 2, 1, 1], None, 3, names))
+    # a: precision 1, F1 2/3; b: both 1; c has no image.
+    assert ours["precision_weighted"].value == pytest.approx(1.0)
+    assert ours["f1_weighted"].value == pytest.approx((2 * 2 / 3 + 2 * 1) / 4)
+    assert ours["precision_macro"].value == pytest.approx(2 / 3)
+    assert tells(ours["recall_macro"].reason, "c")
+    ours = quick(given([0, 0, 1, 1], [0, 0, 0, 0], None, 3, names))
+    assert ours["precision_weighted"].value is None
+    assert tells(ours["precision_weighted"].reason, "b")
+    assert ours["recall_weighted"].value == ours["precision_micro"].value == 0.5
 
 
 def test_all_predicted_negative():

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from eosin.core.errors import RecipeError
 from eosin.networks import NETWORKS, build_network, count_params
 from eosin.networks.densenet import DenseLayer, SqueezeExcitation
 from eosin.networks.freezing import find_cut, freeze
+from eosin.networks.pretrained import load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.runtime.door import import_companion
 
@@ -80,6 +82,21 @@ def test_the_stages_hold_what_the_table_says(plain, excited):
         is_trained = "block3" in name or "block4" in name or "transition3" in name
         assert all(weight.requires_grad == is_trained for weight in gate.parameters()), name
     freeze(excited, None)
+
+
+def test_imagenet_s_weights_leave_no_gate_frozen_at_random(plain, tmp_path):
+    save_file(plain.state_dict(), tmp_path / "imagenet.safetensors")
+    spec = NETWORKS.get("se_densenet121")
+    network = build_network(spec.name, num_classes=2, input_px=224, arguments={})
+    loaded = load_pretrained(network, spec, tmp_path / "imagenet.safetensors")
+    before = find_cut(network, spec.stages, "before:dense4")
+    trained = freeze(network, before, loaded.untrained)
+    gates = [weight for gate in gates_of(network).values() for weight in gate.parameters()]
+    assert all(weight.requires_grad for weight in gates)
+    assert not network.backbone.features.conv0.weight.requires_grad
+    freeze(network, before)
+    late = sum(weight.numel() for weight in gates if weight.requires_grad)
+    assert trained - freeze(network, before) == 53_356 - late
 
 
 def test_the_macs_are_densenet_s(plain):

@@ -58,6 +58,17 @@ def test_weights_that_a_parent_of_the_cut_holds_itself_are_frozen():
     assert freeze(network, None) == ALL + 3
 
 
+@pytest.mark.parametrize("choice", ["backbone", "before:blocks.2.norm"])
+def test_no_cut_freezes_what_no_training_has_included(choice):
+    network, untrained = Network(), ("blocks.0.first.bias", "blocks.0.norm.weight")
+    cut = find_cut(network, STAGES, choice)
+    assert freeze(network, cut, untrained) == freeze(Network(), cut) + 2 + 2
+    trained = {name for name, weight in network.named_parameters() if weight.requires_grad}
+    assert set(untrained) <= trained
+    assert "blocks.0.first.weight" not in trained
+    assert freeze(network, cut) == freeze(Network(), cut)  # once it has been included
+
+
 def test_another_cut_takes_the_place_of_the_first():
     network = Network()
     freeze(network, "head")
@@ -88,6 +99,19 @@ def test_frozen_batch_norm_keeps_its_statistics():
     network(torch.rand(8, 2) + 5)
     assert not network[0].running_mean.any()
     assert network[2].running_mean.any()
+
+
+def test_new_batch_norm_before_the_cut_learns_its_statistics():
+    network = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    new = [f"2.{name}" for name in network[2].state_dict() if name != "num_batches_tracked"]
+    freeze(network, "3", new)
+    network.train()
+    hold_still(network, "3", new)
+    network(torch.rand(8, 2) + 5)
+    assert not network[0].running_mean.any()
+    assert not network[1].training
+    assert network[2].running_mean.any()
+    assert network[2].weight.requires_grad
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))

@@ -2,19 +2,27 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from eosin.core.errors import RecipeError, UnknownNameError
-from eosin.networks import build_network, find_spec
-from eosin.networks.freezing import find_cut
+from eosin.exporting.onnx import check_parity, write_onnx
+from eosin.networks import build_network, count_params, find_spec
+from eosin.networks.freezing import find_cut, freeze, hold_still
 from eosin.networks.pretrained import load_pretrained
 from eosin.networks.registry import count_macs
+from eosin.training.tuning import Tuning
 
 PX = 64
 
 
-def build(name="light_cnn", n_branches=3, px=PX):
+def build(name="light_cnn", n_branches=3, px=PX, seed=0, **arguments):
     return build_network(
-        f"fusion:{name}", num_classes=2, input_px=px, in_channels=3 * n_branches, arguments={}
+        f"fusion:{name}",
+        num_classes=2,
+        input_px=px,
+        in_channels=3 * n_branches,
+        arguments=arguments,
+        seed=seed,
     )
 
 
@@ -112,6 +120,122 @@ def test_its_cost_is_that_of_all_branches():
         one, three = (build(n_branches=n) for n in (1, 3))
         costs = [count_macs(one, PX, 3), count_macs(three, PX, 9)]
     assert costs[1] == 3 * costs[0] - 2 * 128 * 2  # the head evaluates once
+
+
+def test_separate_branches_see_a_magnification_each():
+    network = build(branches="separate").eval()
+    images = stacks((0, 2), (1,), (0, 1, 2))
+    each = images.unflatten(1, (3, 3))
+    with torch.inference_mode():
+        vectors = torch.stack([b(each[:, i]) for i, b in enumerate(network.backbone)], dim=1)
+        means = [vectors[0, [0, 2]].mean(0), vectors[1, 1], vectors[2].mean(0)]
+        torch.testing.assert_close(network(images), network.head(torch.stack(means)))
+        turned = each[:, [2, 0, 1]].flatten(1, 2)
+        assert not torch.allclose(network(turned), network(images))
+
+
+def test_separate_branches_have_weights_of_their_own():
+    one, shared, separate = build(n_branches=1), build(), build(branches="separate")
+    head = count_params(one.head)
+    assert count_params(shared) == count_params(one)
+    assert count_params(separate) == 3 * (count_params(one) - head) + head
+    first, second, _ = (branch.features[0].weight for branch in separate.backbone)
+    assert not torch.equal(first, second)
+    with torch.device("meta"):
+        costs = [count_macs(build(branches=kind), PX, 9) for kind in ("shared", "separate")]
+    assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "light_cnn"])
+def test_pretrained_weights_fill_every_branch(name, tmp_path):
+    spec = find_spec(f"fusion:{name}")
+    network = build(name, branches="separate")
+    source = "imagenet"
+    if name == "light_cnn":
+        source = tmp_path / "weights.safetensors"
+        plain = build_network(name, num_classes=2, input_px=PX, arguments={}, seed=4)
+        save_file(plain.state_dict(), source)
+    loaded = load_pretrained(network, spec, source)
+    assert loaded.missing == ()
+    states = [branch.state_dict() for branch in network.backbone]
+    assert len(loaded.matched) == 3 * len(states[0])
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+    torch.testing.assert_close(states[0], states[2], rtol=0, atol=0)
+    with pytest.raises(AssertionError):  # not as at random
+        torch.testing.assert_close(
+            states[0], build(name, branches="separate").backbone[0].state_dict()
+        )
+
+
+def test_its_own_weights_and_shared_ones_are_initial_weights_of_separate_branches(tmp_path):
+    spec, path = find_spec("fusion:light_cnn"), tmp_path / "weights.safetensors"
+    for source in (build(seed=4, branches="separate"), build(seed=5)):
+        save_file(source.state_dict(), path)
+        network = build(branches="separate")
+        assert load_pretrained(network, spec, path).missing == ()
+        is_shared = not isinstance(source.backbone, torch.nn.ModuleList)
+        for place, branch in enumerate(network.backbone):
+            expected = source.backbone if is_shared else source.backbone[place]
+            torch.testing.assert_close(branch.state_dict(), expected.state_dict(), rtol=0, atol=0)
+
+
+def test_a_cut_goes_through_every_branch():
+    spec = find_spec("fusion:light_cnn")
+    plain, network = build(n_branches=1), build(branches="separate")
+    head = count_params(plain.head)
+    for stage in spec.stages:
+        cut = find_cut(network, spec.stages, f"before:{stage}")
+        assert freeze(network, cut) == 3 * (freeze(plain, cut) - head) + head
+    hold_still(network.train(), find_cut(network, spec.stages, "before:conv2"))
+    for branch in network.backbone:
+        assert [layer.training for layer in branch.features[:4]] == [False, False, False, True]
+
+
+def test_separate_branches_thaw_together_and_at_one_rate():
+    spec = find_spec("fusion:light_cnn")
+    tuning = Tuning(spec.stages, "backbone", unfreeze_every=1, layer_decay=0.5)
+    plain, network = build(n_branches=1), build(branches="separate")
+    assert [tuning.cut(network, e) for e in range(6)] == [tuning.cut(plain, e) for e in range(6)]
+    sizes = [
+        [(sum(weight.numel() for weight in weights), rate) for weights, rate in tuning.rates(one)]
+        for one in (plain, network)
+    ]
+    expected = [(n if rate == 1.0 else 3 * n, rate) for n, rate in sizes[0]]
+    assert sizes[1] == expected
+
+
+def test_a_branch_learns_the_statistics_of_its_magnification_alone():
+    images = stacks((0,), (0, 1), (1, 2), (0, 2)).unflatten(1, (3, 3))
+    missing = (images.amax(dim=(3, 4)) == images.amin(dim=(3, 4))).all(dim=2)
+    images = (
+        images
+        + torch.tensor([0.0, 10.0, 20.0])[:, None, None, None] * ~missing[..., None, None, None]
+    )
+    network = build(branches="separate").train()
+    network(images.flatten(1, 2))
+    alone = build(branches="separate").train()
+    for place, branch in enumerate(alone.backbone):
+        rows = {0: [0, 1, 0, 3], 1: [1, 1, 2, 2], 2: [2, 3, 2, 3]}[place]
+        branch(images[rows, place])
+    found, expected = (
+        {key: value for key, value in one.state_dict().items() if "running" in key}
+        for one in (network, alone)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_separate_branches_are_exported_as_they_are(tmp_path):
+    network = build(branches="separate")
+    network(stacks((0, 1, 2), (1,)))
+    network.eval()
+    write_onnx(network, tmp_path / "model.onnx", (PX, PX), 9)
+    for images in (stacks((0, 2)), stacks((1,), (0, 1, 2), (2,))):
+        assert check_parity(network, tmp_path / "model.onnx", images.numpy()) <= 1e-4
+
+
+def test_other_branches_are_refused():
+    with pytest.raises(RecipeError, match=r"branches' must be 'shared' or 'separate', got 'own'"):
+        build(branches="own")
 
 
 def test_other_channels_than_whole_images_are_refused():

@@ -39,9 +39,16 @@ def test_reads_everything(run_of):
     assert set(gathered.predictions["split"]) == {"test"}
     assert gathered.skipped == ()
     index = json.loads((gathered.root / "samples/index.json").read_text())["pictures"]
-    mistakes = [one["file"] for one in index if one["role"] == "mistake"]
-    assert mistakes
-    assert [one.file for one in gathered.role("mistake")] == mistakes
+    for role in ("mistake", "correct"):
+        files = [one["file"] for one in index if one["role"] == role]
+        assert files
+        assert [one.file for one in gathered.role(role)] == files
+    assert all(one.predicted != one.label for one in gathered.role("mistake"))
+    right = gathered.role("correct")
+    assert all(one.predicted == one.label for one in right)
+    # Classes take turns, each from its most confident prediction on.
+    assert right[0].label != right[1].label
+    assert right[0].probability >= right[2].probability
     assert gathered.simulated
 
 

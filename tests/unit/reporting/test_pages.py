@@ -7,6 +7,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.facts import tells
 from tests.tiny_runs import HOSTILE, edit, relist
 
 from eosin.artifacts.manifest import write_table
@@ -75,12 +76,13 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
     result = read_run(run)
     metrics = result.evaluated
     patient = metrics.patient["majority_vote_accuracy"]
-    first = result.role("mistake")[0]
+    first, right = (result.role(role)[0] for role in ("mistake", "correct"))
     for fact in (
         metric_text(metrics.image["auc"]),
         metrics.image["auc"].reason,
-        *(metric_text(block["auc"]) for block in metrics.by_magnification.values()),
+        *(metric_text(part.metrics["auc"]) for part in metrics.by_magnification.values()),
         *(metric_text(block["auc"]) for block in metrics.by_site.values()),
+        *(metric_text(metrics.image[f"{m}_weighted"]) for m in ("precision", "recall", "f1")),
         *metrics.by_subtype,
         *(metric_text(block["accuracy"]) for block in metrics.by_subtype.values()),
         "Research use only.",
@@ -95,6 +97,7 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
         metric_text(patient),
         "{:.3f}–{:.3f}".format(*patient.wilson),
         f"called {first.predicted} at {first.probability:.3f}",
+        f"probability {right.probability:.3f}",
         result.dataset["licence"],
         "eosin train recipe.toml",
     ):
@@ -106,6 +109,38 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
     assert names >= {"reliability", "scores", "decision_curve"}
     assert names >= {"learning_loss", "learning_accuracy", "learning_lr"}
     assert (run / "report.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.drawn
+def test_of_several_magnifications_each_has_its_panel_and_of_one_nothing_is_drawn_twice(
+    drawn, copy_of
+):
+    names = {"magnification_metrics", "magnification_confusion", "magnification_roc"}
+    run, page = drawn
+    assert names <= {path.stem for path in (run / "figures").glob("*.png")}
+    parts = read_run(run).evaluated.by_magnification
+    texts = [image["alt"] for image in page.all("img")]
+    for metric in ("accuracy", "recall", "precision", "f1", "auc"):
+        shown = [x for key in parts for x in (f"{key}×", metric_text(parts[key].metrics[metric]))]
+        assert any(tells(text, *shown) for text in texts), metric
+    for part in parts.values():
+        assert metric_text(part.metrics["recognition_rate"]) in page.text
+
+    # A run of before 0.2 has the metrics alone.
+    def strip(metrics):
+        for part in metrics["test"]["by_magnification"].values():
+            del part["curves"], part["confusion"], part["recognition_rate"]
+
+    def keep_one(metrics):
+        metrics["test"]["by_magnification"].popitem()
+        assert len(metrics["test"]["by_magnification"]) == 1
+
+    run = copy_of("grouped")
+    for change, expected in ((strip, {"magnification_metrics"}), (keep_one, set())):
+        edit(run, "metrics.json", change)
+        shutil.rmtree(run / "figures", ignore_errors=True)
+        page_of(run)
+        assert {path.stem for path in (run / "figures").glob("*.png")} & names == expected
 
 
 @pytest.mark.drawn

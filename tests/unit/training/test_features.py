@@ -80,6 +80,7 @@ def test_a_head_so_trained_is_scikit_learn_s_on_the_features_as_they_were(
     # A soft-max has two vectors of weights where the other has one: half the penalty each.
     peer = LogisticRegression(C=2 / (penalty * count), tol=1e-8)
     peer.fit(scaler.transform(vectors), inputs.train.targets)
+    assert all(weight.requires_grad for weight in network.head.parameters())
     with torch.inference_mode():
         logits = network(torch.from_numpy(vectors)[:, :, None, None]).numpy()
     wanted = peer.decision_function(scaler.transform(vectors))

@@ -59,7 +59,7 @@ def assert_logged(run, *, tolerance=SINGLE):
     history = read_history(run.history)
     for read in (read_tensorboard, read_mlflow):
         logged = read(run)
-        assert set(logged) == set(HISTORY_COLUMNS) - {"step"}
+        assert set(logged) == set(HISTORY_COLUMNS) - {"step", "seconds"}
         for name, points in logged.items():
             known = history[history[name].notna()]
             assert [step for step, _ in points] == list(known["step"]), (read, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.facts import same_history
 from torch import nn
 
 from eosin.artifacts.predictions import read_history
@@ -96,14 +97,31 @@ def test_a_resumed_training_ends_where_a_straight_one_does(
         train_tiny("cut", on_row=cut_at(cut), **section)
     resumed, resumed_run = train_tiny("cut", network=make_network(99), **section)
     assert same_weights(straight, resumed)
-    history, resumed_history = read_history(run.history), read_history(resumed_run.history)
-    assert len(history) == 4 * evaluations
-    np.testing.assert_array_equal(history, resumed_history)
+    assert len(read_history(run.history)) == 4 * evaluations
+    assert same_history(run.history, resumed_run.history)
     last, resumed_last = (
         torch.load(folder.last_checkpoint, weights_only=True)["state_dict"]
         for folder in (run, resumed_run)
     )
     assert all(torch.equal(last[key], resumed_last[key]) for key in last)
+
+
+def test_the_seconds_of_all_processes_add_up(train_tiny, cut_at):
+    slow, cut = [], cut_at(3)
+
+    def wait(row):
+        slow.append(time.sleep(0.3) if not slow else None)
+        cut(row)
+
+    start = time.monotonic()
+    with pytest.raises(Cut):
+        train_tiny("cut", on_row=wait)
+    time.sleep(0.2)
+    _, run = train_tiny("cut")
+    worked = time.monotonic() - start - 0.2
+    seconds = read_history(run.history)["seconds"]
+    assert (seconds.diff().iloc[1:] >= 0).all()
+    assert seconds[0] + 0.3 <= seconds[1] <= seconds.iloc[-1] <= worked
 
 
 @pytest.fixture
@@ -133,7 +151,7 @@ def assert_same_end(straight, resumed):
     assert len(names[0]) == 2
     for name in names[0][:1]:
         assert (run.checkpoints / name).read_bytes() == (other.checkpoints / name).read_bytes()
-    assert run.history.read_bytes() == other.history.read_bytes()
+    assert same_history(run.history, other.history)
     first, second = (
         torch.load(folder.last_checkpoint, weights_only=True) for folder in (run, other)
     )

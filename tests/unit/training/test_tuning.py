@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from tests.facts import same_history
 from torch import nn
 
 from eosin.artifacts.predictions import read_history
+from eosin.networks.registry import count_params
 from eosin.recipe.schema import TrainSection
 from eosin.training.data import needs_features_only
 from eosin.training.features import fit_head
@@ -66,6 +68,16 @@ def test_frozen_weights_and_statistics_stay(train_tiny, make_staged):
         assert torch.equal(value, before[key]) == key.startswith(("0.", "1.")), key
 
 
+def test_what_no_training_has_included_is_trained_before_the_cut(train_tiny, make_staged):
+    before = make_staged().state_dict()
+    untrained = ("0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var")
+    tuning = Tuning(STAGES, "backbone", untrained=untrained, layer_decay=0.5)
+    trained, _ = train_tiny("a", network=make_staged(), changed={"tuning": tuning})
+    for key, value in trained.state_dict().items():
+        kept = key in {"0.weight", "2.weight", "2.bias"}
+        assert torch.equal(value, before[key]) == kept, key
+
+
 def test_thawed_weights_move_from_their_epoch_on(train_tiny, make_staged):
     before = make_staged().state_dict()
     trained, _ = train_tiny(
@@ -80,6 +92,14 @@ def test_thawed_weights_move_from_their_epoch_on(train_tiny, make_staged):
     }
     assert {"5.weight", "2.weight"} <= moved
     assert not moved & {"0.weight", "1.running_mean"}
+
+
+def test_what_was_trained_is_counted_after_the_end_too(train_tiny, make_staged):
+    changed = {"tuning": Tuning(STAGES, "backbone", unfreeze_every=1)}
+    trained, _ = train_tiny("a", network=make_staged(), changed=changed, epochs=2)
+    again, _ = train_tiny("a", network=make_staged(9), changed=changed, epochs=2)
+    counts = [count_params(network, trained_only=True) for network in (trained, again)]
+    assert counts == [count_params(trained) - count_params(trained[:2])] * 2
 
 
 def test_a_resumed_thawing_ends_where_a_straight_one_does(train_tiny, make_staged, same_weights):
@@ -99,7 +119,7 @@ def test_a_resumed_thawing_ends_where_a_straight_one_does(train_tiny, make_stage
         train_tiny("cut", network=make_staged(), changed=changed, on_row=cut)
     resumed, other = train_tiny("cut", network=make_staged(9), changed=changed)
     assert same_weights(straight, resumed)
-    assert run.history.read_bytes() == other.history.read_bytes()
+    assert same_history(run.history, other.history)
 
 
 @pytest.fixture
@@ -121,6 +141,7 @@ def head_inputs(train_tiny):
         ("none", {"freeze": "before:middle"}, False),
         ("none", {}, False),
         ("none", {"freeze": "backbone", "unfreeze_every": 1}, False),
+        ("none", {"freeze": "backbone", "untrained": ("0.bias",)}, False),
     ],
 )
 def test_features_are_kept_only_where_they_cannot_change(head_inputs, policy, tuning, expected):

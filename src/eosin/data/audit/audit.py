@@ -10,7 +10,7 @@ import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, SplitSize
 from eosin.artifacts.manifest import relocated
-from eosin.core.text import some
+from eosin.core.text import percent, some
 from eosin.core.types import Samples, parts_of
 from eosin.data.audit.image_index import NearDuplicates
 from eosin.data.audit.overlaps import Overlap, PartPair, find_overlaps
@@ -62,13 +62,21 @@ def describe(
     names: Sequence[str],
     n_touched: int,
     n_images: int,
+    *,
+    has_copies: bool = False,
 ) -> str:
     """Return the message of a finding of what subsets ``parts`` share.
 
     The two subsets are equal for duplicates within one, None for the whole table; ``names`` holds
     one of each shared thing; of ``n_images`` of the second subset ``n_touched`` are affected. For
     example "12 groups stand in both train and test: 22549, 29960, … (103 of 110 test images)".
+    With ``has_copies``, rows with the path of one image are copies of it that were divided.
     """
+    if has_copies and kind == "same_path":
+        return (
+            f"{n_touched} of {n_images} {parts[1]} images are copies of an image in {parts[0]} "
+            f"({percent(n_touched / n_images, 0)}): {some(names, _NAMED)}"
+        )
     one, many = _NOUNS[kind]
     things = f"1 {one} stands" if len(names) == 1 else f"{len(names)} {many} stand"
     first, second = parts
@@ -151,7 +159,8 @@ def _make_finding(
         severity = "warning"
     touched = {row for overlap in overlaps for row in overlap.rows}
     names = [table.name_of(kind, overlap) for overlap in overlaps]
-    message = describe(kind, parts, names, len(touched), table.parts.count(parts[1]))
+    n_images = table.parts.count(parts[1])
+    message = describe(kind, parts, names, len(touched), n_images, has_copies=table.has_copies)
     pairs = [
         Pair(
             a=table.paths[overlap.a],

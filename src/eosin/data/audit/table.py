@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
-from eosin.core.types import SPLITS, ImageReference, Samples, parts_of
+from eosin.core.types import COPY, SPLITS, ImageReference, Samples, parts_of
 from eosin.data.audit.image_index import NearDuplicates
 from eosin.data.audit.near_duplicates import Link
 from eosin.data.audit.overlaps import (
@@ -86,6 +86,11 @@ class AuditTable:
         return [None] * len(self.paths)
 
     @property
+    def has_copies(self) -> bool:
+        """True if rows are augmented copies of the image at their path."""
+        return COPY in self._frame
+
+    @property
     def n_unknown_patients(self) -> int:
         """Number of images without a known patient."""
         if "patient" not in self._frame:
@@ -111,7 +116,8 @@ class AuditTable:
 
     def searches(self) -> Iterator[Search]:
         """Yield every kind to search for, in the order of the report."""
-        yield Search("same_path", enumerate(self.files), inside=True)
+        # Several copies of an image in one subset are meant.
+        yield Search("same_path", enumerate(self.files), inside=not self.has_copies)
         yield Search("same_group", self._find_groups(), apart=self._group_apart())
         yield Search("same_accession", self._accessions())
         yield Search("same_cluster", self._column("cluster"))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from eosin.core.types import IntArray, Samples
+from eosin.core.types import COPY, IntArray, Samples
 
 Floats = npt.NDArray[np.float64]
 
@@ -269,9 +269,8 @@ def find_units(samples: Samples, by: str) -> Units:
     if by == "group":
         of_row = np.unique(samples.groups.astype(str), return_inverse=True)[1]
     else:
-        names = list(
-            zip(*(samples.frame[name] for name in ("path", "label", "group")), strict=True)
-        )
+        columns = [name for name in ("path", "label", "group", COPY) if name in samples.frame]
+        names = list(zip(*(samples.frame[name] for name in columns), strict=True))
         of_row = np.empty(len(names), dtype=np.int64)
         of_row[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     counts = np.zeros((int(of_row.max()) + 1, len(samples.class_names)), dtype=np.int64)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec as find_module
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.stain import FITTED_ON, StainReference
+from eosin.artifacts.versioned import read_document
 from eosin.core.files import sha256_file
 from eosin.core.registry import NetworkSpec
 from eosin.core.types import DeviceSettings, ImageSource, Samples
@@ -35,11 +38,51 @@ class Start:
         source: ``none``, ``imagenet``, or a safetensors file.
         stage: The link's name in ``model.json``.
         frozen: Part that its training kept frozen; ``None`` if that was not Eosin's.
+        stain: Stain reference that it was trained under; all trainings of a chain share one.
     """
 
     source: str = RANDOM
     stage: str = SOURCE
     frozen: str | None = None
+    stain: StainReference | None = None
+
+
+def find_start(source: str, stage: str = SOURCE, frozen: str | None = None) -> Start:
+    """Describe a source of initial weights, with the stain reference of its model folder."""
+    info = read_source(source)
+    given = info.preprocessing if info else None
+    stain = (given.stain or given.training_stain) if given else None
+    if stain is not None and stain.fitted_on == FITTED_ON:
+        stain = stain.model_copy(update={"fitted_on": f"{FITTED_ON} of the chain's first training"})
+    return Start(source, stage, frozen, stain)
+
+
+def read_source(source: str) -> ModelInfo | None:
+    """Return ``model.json`` of the model folder that a source is in; ``None`` without one.
+
+    Raises:
+        ArtifactError: It is damaged.
+    """
+    folder = ModelFolder(Path(source).parent)
+    if source != str(folder.weights) or not folder.info.exists():
+        return None
+    return read_document(folder.info, ModelInfo)
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Provenance of a network's initial weights.
+
+    Attributes:
+        chain: Transfer chain of its backbone; empty if all are random.
+        untrained: The backbone's tensors that neither the source contains nor an earlier training
+            has included.
+        unfrozen: Those of them that the recipe's cut would freeze.
+    """
+
+    chain: list[TransferStage] = field(default_factory=list)
+    untrained: tuple[str, ...] = ()
+    unfrozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +92,7 @@ class Origin:
     Attributes:
         architecture: Registered name, or ``ensemble``.
         facts: Metadata of the data set.
+        frozen: Part that the training kept frozen.
         test_time: Test-time augmentation: views whose predictions are averaged.
     """
 
@@ -58,12 +102,19 @@ class Origin:
     preprocessing: Preprocessing
     facts: dict[str, Any]
     fingerprint: str
-    chain: list[TransferStage] = field(default_factory=list)
+    initial: InitialWeights = field(default_factory=InitialWeights)
+    frozen: str = "none"
     test_time: Literal["none", "dihedral"] = "none"
 
 
 def draft_info(
-    folder: ModelFolder, origin: Origin, *, params: int, macs: int, parity: dict[str, float]
+    folder: ModelFolder,
+    origin: Origin,
+    *,
+    params: int,
+    trainable: int,
+    macs: int,
+    parity: dict[str, float],
 ) -> ModelInfo:
     """Return a draft of ``model.json``, not calibrated."""
     return ModelInfo(
@@ -77,12 +128,15 @@ def draft_info(
         threshold=Threshold(value=None, source="none chosen yet", target_recall=None),
         temperature=1.0,
         test_time=origin.test_time,
-        transfer_chain=origin.chain,
+        transfer_chain=origin.initial.chain,
+        frozen=origin.frozen,
+        unfrozen=origin.initial.unfrozen,
         data_fingerprint=origin.fingerprint,
         data_licence=origin.facts["licence"],
         simulated=origin.facts["simulated"],
         parity=parity,
         params=params,
+        trainable=trainable,
         macs=macs,
         weights_sha256=sha256_file(folder.weights),
         licence="the user's to choose; the training data's licence applies as well",
@@ -92,11 +146,16 @@ def draft_info(
 
 @dataclass(frozen=True)
 class Measured:
-    """Size and speed of a network in training."""
+    """Size and speed of a network in training.
+
+    Attributes:
+        is_head_only: True if a head is trained on features that are computed once.
+    """
 
     params: int
     macs: int
     probe: Probe
+    is_head_only: bool = False
 
 
 class Backend(Protocol):
@@ -113,11 +172,11 @@ class Backend(Protocol):
 
     def train(
         self, recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
-    ) -> tuple[Any, list[TransferStage]]:
+    ) -> tuple[Any, InitialWeights]:
         """Train on one split; only history and checkpoints are written.
 
         Returns:
-            The network in the state of its best evaluation; its backbone's transfer chain.
+            The network in the state of its best evaluation; the provenance of its initial weights.
         """
 
     def write(
@@ -135,7 +194,7 @@ class Backend(Protocol):
             TrainingError: The exported network's outputs differ from the trained one's.
         """
 
-    def measure(self, recipe: Recipe, inputs: FitInputs) -> Measured:
+    def measure(self, recipe: Recipe, start: Start, inputs: FitInputs) -> Measured:
         """Count weights and operations, and time a few training steps."""
 
 

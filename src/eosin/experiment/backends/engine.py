@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.weights import to_twin, write_arrays
 from eosin.core.errors import RecipeError, TrainingError
 from eosin.core.registry import NetworkSpec, Registry
 from eosin.core.types import DeviceSettings, ImageSource
 from eosin.engine import ARCHITECTURES, Network
-from eosin.experiment.backends import Measured, Origin, Start, draft_info
+from eosin.experiment.backends import InitialWeights, Measured, Origin, Start, draft_info
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.engine import EngineNetwork
@@ -118,12 +118,12 @@ def place(section: TrainSection) -> DeviceSettings:
 
 def train(
     recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
-) -> tuple[Network, list[TransferStage]]:
+) -> tuple[Network, InitialWeights]:
     """Train from random weights; the best state is also saved as ``checkpoints/best.npz``."""
     del start  # checked: it is nowhere
     network = fit(_build(recipe, inputs), recipe.train, inputs, run)
     network.save(run.best_npz)
-    return network, []
+    return network, InitialWeights()
 
 
 def _build(recipe: Recipe, inputs: FitInputs) -> Network:
@@ -149,9 +149,8 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     write_arrays(folder.weights, to_twin(network.state))
     preprocessing = origin.preprocessing
     some = images[:_PARITY_IMAGES]
-    draft = draft_info(
-        folder, origin, params=network.count_params(), macs=count_macs(network), parity={}
-    )
+    params, macs = network.count_params(), count_macs(network)
+    draft = draft_info(folder, origin, params=params, trainable=params, macs=macs, parity={})
     run = EngineNetwork(folder.weights, draft).run
     if find_module("torch") is not None and find_module("onnx") is not None:
         from eosin.exporting.onnx import export_twin
@@ -180,8 +179,9 @@ def count_macs(network: Network) -> int:
     return total
 
 
-def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
+def measure(recipe: Recipe, start: Start, inputs: FitInputs) -> Measured:
     """Count weights and operations, and time a few training steps."""
+    del start  # checked: it is nowhere
     network = _build(recipe, inputs)
     params, macs = network.count_params(), count_macs(network)
     return Measured(params, macs, probe(network, recipe.train, inputs))

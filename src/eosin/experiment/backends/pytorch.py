@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -9,17 +11,26 @@ from torch import nn
 from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.model import ModelInfo, TransferStage
-from eosin.artifacts.versioned import read_document
+from eosin.core.errors import RecipeError
 from eosin.core.registry import NetworkSpec
+from eosin.core.text import quantity
 from eosin.core.types import DeviceSettings, ImageSource
-from eosin.experiment.backends import RANDOM, Measured, Origin, Start, draft_info
+from eosin.experiment.backends import (
+    RANDOM,
+    InitialWeights,
+    Measured,
+    Origin,
+    Start,
+    draft_info,
+    read_source,
+)
 from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
-from eosin.networks.freezing import BACKBONE, NOTHING, find_cut
-from eosin.networks.pretrained import IMAGENET, Loaded, load_pretrained
+from eosin.networks.freezing import BACKBONE, NOTHING, find_cut, weights_before
+from eosin.networks.pretrained import Loaded, load_pretrained
 from eosin.networks.registry import count_macs
-from eosin.recipe.schema import Recipe, TrainSection
+from eosin.recipe.schema import IMAGENET, Recipe, TrainSection
 from eosin.runtime.device import choose_device_settings
 from eosin.training.checkpoints import save_weights
 from eosin.training.data import FitInputs, needs_features_only
@@ -27,6 +38,8 @@ from eosin.training.features import fit_head
 from eosin.training.pytorch import fit, probe
 
 __all__ = ["check", "find_spec", "measure", "place", "train", "write"]
+
+_LOG = logging.getLogger(__name__)
 
 #: Real images of the parity check.
 _PARITY_IMAGES = 64
@@ -44,17 +57,44 @@ def place(section: TrainSection) -> DeviceSettings:
 
 def train(
     recipe: Recipe, start: Start, inputs: FitInputs, run: RunFolder
-) -> tuple[nn.Module, list[TransferStage]]:
-    """Train the network, or its head on features; returns it on the CPU, and its transfer chain."""
-    network, chain = start_network(
+) -> tuple[nn.Module, InitialWeights]:
+    """Train the network, or its head on features.
+
+    Returns:
+        The network, on the CPU; the provenance of its initial weights.
+
+    Raises:
+        RecipeError: The features must stay the same, but the initial weights lack some tensors.
+    """
+    network, initial = start_network(
         recipe,
         start,
         num_classes=inputs.n_classes,
         input_px=inputs.preprocessing.input_px[0],
         in_channels=len(inputs.preprocessing.channels),
     )
+    inputs = _keep_trainable(inputs, initial.untrained)
+    if initial.unfrozen:
+        n_tensors = quantity(len(initial.unfrozen), "tensor")
+        _LOG.info(f"{n_tensors} before the cut stay trainable: no training has included them yet")
+        _check_still(recipe, n_tensors)
     run_training = fit_head if needs_features_only(inputs) else fit
-    return run_training(network, recipe.train, inputs, run), chain
+    return run_training(network, recipe.train, inputs, run), initial
+
+
+def _keep_trainable(inputs: FitInputs, untrained: tuple[str, ...]) -> FitInputs:
+    return replace(inputs, tuning=replace(inputs.tuning, untrained=untrained))
+
+
+def _check_still(recipe: Recipe, n_tensors: str) -> None:
+    """Refuse settings that need a frozen backbone where some of it has to be trained."""
+    key = "transfer.standardise" if recipe.transfer.standardise else "train.balance"
+    if recipe.transfer.standardise or recipe.train.balance == "smote":
+        raise RecipeError(
+            f"'{key}' needs features that stay the same, but {n_tensors} of the backbone must be "
+            "trained first: the initial weights do not contain them",
+            hint="Leave it out, or put a [[transfer.stage]] before",
+        )
 
 
 def write(
@@ -73,12 +113,13 @@ def write(
         folder,
         origin,
         params=count_params(network),
+        trainable=count_params(network, trained_only=True),
         macs=count_macs(network, input_px[0], channels),
         parity={"max_probability_gap": gap, "n_images": len(checked)},
     )
 
 
-def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
+def measure(recipe: Recipe, start: Start, inputs: FitInputs) -> Measured:
     """Count weights and operations, and time a few training steps."""
     input_px, channels = inputs.preprocessing.input_px[0], len(inputs.preprocessing.channels)
     network = build_network(
@@ -88,8 +129,14 @@ def measure(recipe: Recipe, inputs: FitInputs) -> Measured:
         in_channels=channels,
         arguments=recipe.model.arguments,
     )
+    # The weights are not read, as that may need a download; what ImageNet's lack is known.
+    added = find_spec(recipe.model.name).added if start.source == IMAGENET else ()
+    names = (name for name, _ in network.named_parameters())
+    lacking = tuple(name for name in names if any(part in name for part in added))
+    inputs = _keep_trainable(inputs, lacking)
     params, macs = count_params(network), count_macs(network, input_px, channels)
-    return Measured(params, macs, probe(network, recipe.train, inputs))
+    measured = probe(network, recipe.train, inputs)
+    return Measured(params, macs, measured, is_head_only=needs_features_only(inputs))
 
 
 def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:
@@ -110,11 +157,11 @@ def check_freezing(recipe: Recipe, spec: NetworkSpec) -> None:
 
 def start_network(
     recipe: Recipe, start: Start, *, num_classes: int, input_px: int, in_channels: int
-) -> tuple[nn.Module, list[TransferStage]]:
+) -> tuple[nn.Module, InitialWeights]:
     """Build the recipe's network and load the initial weights of its backbone.
 
     Returns:
-        The network; the transfer chain of its backbone.
+        The network; the provenance of its initial weights.
 
     Raises:
         EosinError: The weights are absent, or belong to another network.
@@ -128,19 +175,37 @@ def start_network(
         seed=recipe.seed,
     )
     if start.source == RANDOM:
-        return network, []
-    before = _read_source(start)
-    loaded = load_pretrained(network, find_spec(recipe.model.name), start.source)
-    return network, _chain(start, before, loaded)
+        return network, InitialWeights()
+    spec, before = find_spec(recipe.model.name), _read_source(start)
+    loaded = load_pretrained(network, spec, start.source)
+    untrained = {*loaded.untrained, *_left_untrained(before)}
+    cut = find_cut(network, spec.stages, recipe.transfer.freeze)
+    frozen = weights_before(network, cut)
+    return network, InitialWeights(
+        chain=_chain(start, before, loaded),
+        untrained=tuple(name for name in network.state_dict() if name in untrained),
+        unfrozen=tuple(
+            name for name, _ in network.named_parameters() if name in untrained & frozen
+        ),
+    )
+
+
+def _left_untrained(info: ModelInfo | None) -> set[str]:
+    """Return the tensors of an earlier model that its chain may have frozen at random.
+
+    Since 0.2 none is. Before, a cut froze whatever was before it, and a model did not record its
+    cut: all that a link of its chain lacked is trained once more.
+    """
+    if info is None or info.frozen is not None:
+        return set()
+    return {name for link in info.transfer_chain for name in link.missing}
 
 
 def _read_source(start: Start) -> ModelInfo | None:
-    """Return ``model.json`` of the model folder that holds the initial weights, if one does."""
-    before = ModelFolder(Path(start.source).parent)
-    if start.source != str(before.weights) or not before.info.exists():
-        return None
-    info = read_document(before.info, ModelInfo)
-    verify_files(before, info)
+    """Read ``model.json`` beside the initial weights, if any, and verify the files it lists."""
+    info = read_source(start.source)
+    if info is not None:
+        verify_files(ModelFolder(Path(start.source).parent), info)
     return info
 
 
@@ -153,7 +218,8 @@ def _chain(start: Start, info: ModelInfo | None, loaded: Loaded) -> list[Transfe
         source=shown if info is None else info.architecture,
         data_fingerprint=info.data_fingerprint if info else None,
         licence=info.data_licence if info else loaded.licence,
-        frozen=start.frozen,
+        frozen=start.frozen if info is None or info.frozen is None else info.frozen,
+        unfrozen=info.unfrozen if info else (),
         matched=len(loaded.matched),
         missing=loaded.missing,
         unexpected=loaded.unexpected,

@@ -14,8 +14,8 @@ from eosin.reporting.description import data_words
 from eosin.reporting.formatting import metric_text, share, times
 from eosin.reporting.outline import Cell, Points, Section, make_table
 from eosin.reporting.sections import abstention, decisions
+from eosin.reporting.sections.data import sizes_by
 from eosin.reporting.sections.results import members_of
-from eosin.reporting.sections.subgroups import sizes_by
 from eosin.reporting.train_test_overlap import (
     caution,
     has_units,
@@ -194,7 +194,7 @@ def failure_points(run: FinishedRun) -> list[str]:
     found = (
         _worst(run, "class", "label", evaluated.by_class, "recall"),
         _worst(run, "subtype", "subtype", evaluated.by_subtype),
-        _worst(run, "magnification", "magnification", evaluated.by_magnification),
+        _worst(run, "magnification", "magnification", evaluated.metrics_by_magnification),
         _worst(run, "site", "site", evaluated.by_site),
         _sure_and_wrong(run),
         _lost_patients(run),

@@ -87,7 +87,7 @@ def unit(comparison: Comparison) -> str:
 def label(comparison: Comparison) -> str:
     """Return the name of the ranking metric in a sentence."""
     text = metric_label(comparison.metric, short=True)
-    text = text if text.isupper() or text == "F1" else text.lower()
+    text = text if text.isupper() else text.lower().replace("f1", "F1")
     return f"macro {text}" if comparison.positive is None and text == "AUC" else text
 
 

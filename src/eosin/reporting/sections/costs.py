@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -20,12 +18,20 @@ from eosin.artifacts.comparison import (
     cost_of,
     find_fronts,
 )
-from eosin.core.text import count, duration, listing, quantity
+from eosin.core.text import count, listing, quantity
 from eosin.core.types import FloatArray
 from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
 from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, Text, make_table
 from eosin.reporting.sections.compared import label, metric_table, networks_note, ranked
-from eosin.reporting.style import MARKERS, MUTED, house_style, look, render_figure, series_label
+from eosin.reporting.style import (
+    MARKERS,
+    MUTED,
+    house_style,
+    look,
+    make_figure,
+    render_figure,
+    series_label,
+)
 
 #: Costs: name, axis label, the factor to its unit, and the name in a sentence.
 _PANELS = (
@@ -59,13 +65,15 @@ _OF = {
 
 def section(comparison: Comparison) -> Section:
     """Return the section of metrics and costs."""
+    figures = pareto_figures(comparison)
     return Section(
         "What the runs reach, and what they cost",
         metric_table(comparison),
         cost_table(comparison),
         Text(networks_note(comparison.runs), look="small"),
-        Figures(*pareto_figures(comparison)),
+        Figures(*figures[:1]),
         _fronts_words(comparison),
+        Section("The same for other metrics", Figures(*figures[1:]), fold="closed"),
         nav="The runs",
     )
 
@@ -111,8 +119,7 @@ def _pareto_figure(comparison: Comparison, metric: str) -> RenderedFigure | None
     n_rows, n_columns = -(-len(panels) // 2), min(2, len(panels))
     with house_style():
         legend_in = 0.2 + 0.22 * -(-len(runs) // 3)
-        figure = Figure(figsize=(4.6 * n_columns, 3.1 * n_rows + legend_in))
-        FigureCanvasAgg(figure)
+        figure = make_figure(4.6 * n_columns, 3.1 * n_rows + legend_in)
         for place, (cost, title, factor, _) in enumerate(panels):
             axes = figure.add_subplot(n_rows, n_columns, place + 1)
             _draw(axes, metric, runs, cost, factor)
@@ -219,19 +226,18 @@ def cost_table(comparison: Comparison) -> Table | None:
     """Build the table of costs per run, of the deployed and of the evaluated model."""
     rows = []
     for run in ranked(comparison):
-        time = ABSENT if run.training_seconds is None else duration(run.training_seconds)
         what = run.model if run.networks == 1 else f"{run.networks} × {run.model}, as deployed"
-        rows.append([run.name, what, *_cost_cells(run.deployed), time])
+        rows.append([run.name, what, *_cost_cells(run.deployed)])
         if run.networks > 1:
-            one = [run.name, "one of them, as evaluated", *_cost_cells(run.judged)]
-            rows.append([*one, ABSENT])
+            rows.append([run.name, "one of them, as evaluated", *_cost_cells(run.judged)])
     caption = (
         f"What the models take. Milliseconds for one image on "
         f"{quantity(comparison.threads, 'thread')} of the processor, from decoded pixels to "
-        "probabilities: the median of the rounds with its 95 % interval."
+        "probabilities: the median of the rounds with its 95 % interval. One MAC, a "
+        "multiplication with its addition, is two operations: papers print either as FLOPs."
     )
     columns = ("Run", "Network", "Weights", "M MACs", "ONNX, MB", "safetensors, MB", "Image, ms")
-    return make_table(caption, (*columns, "Training"), rows, texts=(0, 1), look="many")
+    return make_table(caption, columns, rows, texts=(0, 1), look="many")
 
 
 def _cost_cells(cost: Cost) -> list[str]:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
+from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import OUT_OF_FOLD
-from eosin.artifacts.metrics import Confusion, SplitMetrics
+from eosin.artifacts.metrics import Metric, SplitMetrics
 from eosin.artifacts.predictions import PREFIX
-from eosin.core.text import count, percent, quantity
 from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics import Curve, group_weights, precision_recall_curve, ranking_scores, roc_curve
 from eosin.metrics.predictions import encode
 from eosin.reporting.formatting import metric_text, number
 from eosin.reporting.outline import Figures, RenderedFigure, Section
-from eosin.reporting.style import COLOURS, INK, MUTED, drawing, look, render_figure, series_label
+from eosin.reporting.sections.compared import ranked
+from eosin.reporting.sections.compared import units as units_in_common
+from eosin.reporting.sections.confusion import confusion_figure
+from eosin.reporting.style import (
+    COLOURS,
+    FAINT,
+    MUTED,
+    drawing,
+    look,
+    render_figure,
+    series_label,
+)
 from eosin.reporting.train_test_overlap import split_name, units
 from eosin.runs.finished import FinishedRun
 
@@ -28,10 +38,6 @@ _RESAMPLES = 200
 #: With more classes than this, only the hardest are named.
 _MOST_NAMED = 6
 _GRID = np.linspace(0.0, 1.0, 101)
-#: With more classes than this, the matrix carries no numbers.
-_MOST_NUMBERED = 12
-#: With more classes than this, the axes name only some.
-_MOST_TICKS = 40
 
 
 def section(run: FinishedRun) -> Section:
@@ -39,7 +45,7 @@ def section(run: FinishedRun) -> Section:
     evaluated, scores = run.evaluated, scores_of(run)
     confusion = evaluated.confusion
     figures = Figures(
-        _confusion_figure(confusion) if confusion.labels else None,
+        confusion_figure({"Confusion matrix": confusion}) if confusion.labels else None,
         _figure(_ROC, scores, evaluated) if scores else None,
         _figure(_PR, scores, evaluated) if scores else None,
     )
@@ -108,69 +114,6 @@ def scores_of(run: FinishedRun) -> Scores | None:
     )
 
 
-def _confusion_figure(confusion: Confusion) -> RenderedFigure:
-    """Draw the confusion matrix: counts, shaded by the share of their true class."""
-    matrix = np.array(confusion.matrix, dtype=np.int64)
-    n = len(matrix)
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    side = min(9.2, max(4.6, 2.4 + 0.34 * n))
-    with drawing(side, side) as (figure, axes):
-        shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
-        axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
-        if n <= _MOST_NUMBERED:
-            _number_cells(axes, matrix, shares)
-        _name_axes(axes, confusion.labels)
-        return render_figure(
-            figure,
-            "confusion",
-            alt=_confusion_alt(confusion.labels, matrix, shares),
-            caption="Images by true and predicted class (the most probable one)."
-            " Shading: share of the true class.",
-        )
-
-
-def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
-    n = len(matrix)
-    for row, column in np.ndindex(*matrix.shape):
-        colour = "white" if shares[row, column] > 0.55 else INK
-        text = count(int(matrix[row, column]))
-        if n <= 4:
-            text += "\n" + percent(float(shares[row, column]), 0)
-        size = 12 if n <= 4 else 9.5 if n <= 8 else 8
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
-
-
-def _name_axes(axes: Axes, labels: list[str]) -> None:
-    n = len(labels)
-    ticks = list(range(0, n, -(-n // _MOST_TICKS)))
-    names = [series_label(labels[tick], 20 if n <= 4 else 16) for tick in ticks]
-    size = 9 if n <= 16 else 7
-    longest = max(len(name) for name in names)
-    slanted = longest > 12 or (n > 3 and longest > 3)
-    axes.set_xticks(ticks, names, fontsize=size, rotation=45 if slanted else 0)
-    if slanted:
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, names, fontsize=size)
-    axes.grid(visible=False)
-    axes.set_xticks(np.arange(n - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(n - 1) + 0.5, minor=True)
-    axes.grid(visible=True, which="minor", color="white", linewidth=2 if n <= 8 else 0.6)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(True)
-    axes.set(title="Confusion matrix", xlabel="Predicted class", ylabel="True class")
-
-
-def _confusion_alt(labels: list[str], matrix: IntArray, shares: FloatArray) -> str:
-    rows = [
-        f"of {quantity(int(matrix[row].sum()), 'image')} of {name}, {count(int(matrix[row, row]))} "
-        f"({number(float(shares[row, row]))}) were recognised"
-        for row, name in enumerate(labels[:12])
-    ]
-    return f"Confusion matrix: {'; '.join(rows)}."
-
-
 @dataclass(frozen=True)
 class _Kind:
     name: str
@@ -229,14 +172,15 @@ def _draw_binary(axes: Axes, kind: _Kind, scores: Scores, metrics: SplitMetrics,
     text = metric_text(metrics.image.get(kind.metric))
     curve = kind.curve(values, positive)
     axes.plot(*_steps(kind, curve), color=COLOURS[0], label=f"{kind.short} {text}")
-    _reference(axes, kind, float(positive.mean()))
+    prevalence = float(positive.mean())
+    draw_chance(axes, (0.0, 1.0) if kind is _ROC else (prevalence, prevalence))
     point = _operating_point(axes, kind, metrics)
     share = f"{int(positive.sum())} of {len(positive)} images"
     return f"{kind.short} {text} for {scores.class_names[index]}, {share}.{point}"
 
 
-def _reference(axes: Axes, kind: _Kind, prevalence: float) -> None:
-    height = (0.0, 1.0) if kind is _ROC else (prevalence, prevalence)
+def draw_chance(axes: Axes, height: tuple[float, float] = (0.0, 1.0)) -> None:
+    """Draw what a random score reaches: by default the diagonal of a ROC curve."""
     axes.plot((0, 1), height, color=MUTED, linewidth=1, linestyle=":", label="Chance", zorder=1)
 
 
@@ -266,7 +210,7 @@ def _draw_classes(
     for index in drawable:
         x, y = _steps(kind, kind.curve(*scores.ranking(index)))
         if index not in named:
-            axes.plot(x, y, color="#b9b6c0", linewidth=0.9, zorder=1)
+            axes.plot(x, y, color=FAINT, linewidth=0.9, zorder=1)
             continue
         name = scores.class_names[index]
         metric = metrics.by_class.get(name, {}).get(kind.metric)
@@ -276,9 +220,9 @@ def _draw_classes(
         words.append(f"{name}{text}")
     if len(named) < len(drawable):
         n_others = len(drawable) - len(named)
-        axes.plot([], [], color="#b9b6c0", linewidth=0.9, label=f"{n_others} easier classes")
+        axes.plot([], [], color=FAINT, linewidth=0.9, label=f"{n_others} easier classes")
     if kind is _ROC:
-        _reference(axes, kind, 0.5)
+        draw_chance(axes)
     macro = metric_text(metrics.image.get(kind.metric))
     return f"Macro {kind.short} {macro}. One class against the rest: {'; '.join(words)}."
 
@@ -317,30 +261,61 @@ def _band(kind: _Kind, scores: Scores, index: int) -> tuple[FloatArray, FloatArr
     return tuple(np.quantile(drawn, (0.025, 0.975), axis=0))
 
 
-def overlaid_roc(named: list[tuple[str, Scores, SplitMetrics]]) -> RenderedFigure | None:
-    """Draw the ROC curves of several runs (name, scores, metrics) over each other."""
-    drawable = [
-        (name, scores, scores.positive, metric_text(metrics.image.get("auc")))
-        for name, scores, metrics in named
-        if scores.positive is not None and scores.is_mixed(scores.positive)
-    ]
-    if not drawable:
+@dataclass(frozen=True, eq=False)
+class RocLine:
+    """ROC curve among others: points, area, and the ends of its band on a grid, if any."""
+
+    name: str
+    x: FloatArray
+    y: FloatArray
+    auc: Metric | None
+    band: tuple[FloatArray, FloatArray] | None = None
+
+
+def banded_roc(name: str, run: FinishedRun) -> RocLine | None:
+    """Return a run's ROC curve with its band; ``None`` without two classes to rank."""
+    scores = scores_of(run)
+    if scores is None or scores.positive is None or not scores.is_mixed(scores.positive):
+        return None
+    curve = roc_curve(*scores.ranking(scores.positive))
+    auc = run.evaluated.image.get("auc")
+    return RocLine(name, curve.x, curve.y, auc, _band(_ROC, scores, scores.positive))
+
+
+def overlaid_roc(lines: Sequence[RocLine], name: str, caption: str) -> RenderedFigure | None:
+    """Draw the ROC curves of several runs over each other."""
+    if not lines:
         return None
     with drawing(4.6, 4.6) as (figure, axes):
-        for order, (name, scores, index, text) in enumerate(drawable):
-            band = _band(_ROC, scores, index)
-            axes.fill_between(_GRID, *band, color=COLOURS[order], alpha=0.15, linewidth=0)
-            curve = roc_curve(*scores.ranking(index))
+        for order, line in enumerate(lines):
             style = {**look(order), "marker": ""}
-            axes.plot(curve.x, curve.y, label=f"{name}\nAUC {text}", **style)
-        _reference(axes, _ROC, 0.5)
+            if line.band is not None:
+                shade: Any = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
+                axes.fill_between(_GRID, *line.band, **shade)
+            label = f"{series_label(line.name)}\nAUC {metric_text(line.auc)}"
+            axes.plot(line.x, line.y, label=label, **style)
+        draw_chance(axes)
         _frame(axes, _ROC)
-        return render_figure(
-            figure,
-            "protocols_roc",
-            alt="ROC curves of both splits. "
-            + "; ".join(f"{name}: AUC {text}" for name, *_, text in drawable)
-            + ".",
-            caption=f"ROC curves under both splits. Shaded: pointwise 95 % bands from {_RESAMPLES} "
-            "resamples of whole groups.",
-        )
+        areas = "; ".join(f"{line.name}: AUC {metric_text(line.auc)}" for line in lines)
+        if any(line.band is not None for line in lines):
+            caption += f" Shaded: pointwise 95 % bands from {_RESAMPLES} resamples of whole groups."
+        return render_figure(figure, name, alt=f"ROC curves. {areas}.", caption=caption)
+
+
+def compared_section(comparison: Comparison) -> Section:
+    """Return the section of a comparison: matrices side by side, ROC curves in one panel."""
+    runs = ranked(comparison)
+    matrices = {run.name: run.confusion for run in runs if run.confusion is not None}
+    lines = [
+        RocLine(run.name, np.array(run.roc.x), np.array(run.roc.y), run.image.get("auc"))
+        for run in runs
+        if run.roc is not None
+    ]
+    return Section(
+        "Confusion and curves",
+        Figures(
+            confusion_figure(matrices) if matrices else None,
+            overlaid_roc(lines, "roc", f"ROC curves of {units_in_common(comparison)}."),
+        ),
+        nav="Curves",
+    )

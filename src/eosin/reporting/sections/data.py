@@ -322,3 +322,18 @@ def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_plain(item) for item in value)
     return "" if value is None else str(value)
+
+
+def sizes_by(run: FinishedRun, column: str) -> dict[str, int] | None:
+    """Count evaluated images by a column of the predictions, else of the manifest, if it exists."""
+    frame, shown = run.predictions, run.manifest
+    if frame is None:
+        return None
+    if column in frame:
+        values = frame[column]
+    elif shown is not None and column in shown:
+        values = frame["path"].map(dict(zip(shown["path"], shown[column], strict=True)))
+    else:
+        return None
+    write = times if column == "magnification" else str
+    return {write(str(value)): int(n) for value, n in values.value_counts().items()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing, TransferStage
-from eosin.artifacts.stain import SeparationReference, StainReference
+from eosin.artifacts.stain import FITTED_ON, SeparationReference, StainReference
 from eosin.core.text import listing, quantity
 from eosin.reporting.formatting import number, times
 from eosin.reporting.outline import Facts, Pair, Section, joined, select
@@ -157,23 +159,43 @@ def _stored_threshold(model: ModelInfo) -> str:
 
 
 def _transfer(run: FinishedRun) -> str:
-    chain = run.model.transfer_chain if run.model else []
-    if not chain:
+    model = run.model
+    if model is None or not model.transfer_chain:
         return _FROM_SCRATCH
     if members := members_of(run):
-        return "; ".join(f"{one.run}: {_links(one.transfer_chain)}" for one in members)
-    frozen = run.recipe.transfer.freeze if run.recipe else "none"
-    return _links(chain, "this training" + ("" if frozen == "none" else f" (frozen: {frozen})"))
+        lasts = [_training("its training", one.frozen, one.unfrozen) for one in members]
+        return "; ".join(
+            f"{one.run}: {_links(one.transfer_chain, last)}"
+            for one, last in zip(members, lasts, strict=True)
+        )
+    frozen = run.recipe.transfer.freeze if run.recipe else None
+    last = _training("this training", model.frozen or frozen, model.unfrozen)
+    return _links(model.transfer_chain, last)
 
 
-def _links(chain: Sequence[TransferStage], last: str = "its training") -> str:
+def _links(chain: Sequence[TransferStage], last: str) -> str:
     return " → ".join([*map(_link, chain), last]) if chain else _FROM_SCRATCH
 
 
 def _link(stage: TransferStage) -> str:
     name = stage.source if stage.data_fingerprint is None else f"stage {stage.stage}"
-    frozen = None if stage.frozen in {None, "none"} else f"frozen: {stage.frozen}"
-    shown = "; ".join(text for text in (stage.licence, frozen) if text)
+    return _training(name, stage.frozen, stage.unfrozen, stage.licence)
+
+
+def _training(
+    name: str, frozen: str | None, unfrozen: Sequence[str], licence: str | None = None
+) -> str:
+    """Name a training, with its licence, what it froze, and what it trained before the cut."""
+    kept = None if frozen in {None, "none"} else f"frozen: {frozen}"
+    if kept and unfrozen:
+        # By pattern: layers of one kind differ in their numbers.
+        kinds = Counter(re.sub(r"\d+", "*", weight) for weight in unfrozen)
+        which = listing(f"{kind} ({count})" for kind, count in kinds.items())
+        kept += (
+            f", except {quantity(len(unfrozen), 'tensor')} that no earlier training had included"
+            f" and that stayed trainable: {which}"
+        )
+    shown = "; ".join(text for text in (licence, kept) if text)
     return f"{name} ({shown})" if shown else name
 
 
@@ -187,7 +209,7 @@ def _stain_fact(given: Preprocessing) -> str:
 def _reference(reference: StainReference) -> str:
     of = f"{_METHODS[reference.method]}: each {reference.unit}'s own stain is brought to that of "
     source = reference.fitted_on
-    if source == "the training part":
+    if source.startswith(FITTED_ON):
         units = f" of {quantity(reference.n_units, reference.unit)}"
         several = "" if reference.unit == "tile" else units
         source += f" (median of {quantity(reference.n_images, 'image')}{several})"

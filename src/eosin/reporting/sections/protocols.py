@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, quantity
-from eosin.metrics.catalogue import COMPARED, LEADING, METRIC_NAMES
+from eosin.metrics.catalogue import COMPARED, LEADING, MAIN_METRICS
 from eosin.reporting.formatting import (
     capitalised,
     metric_label,
@@ -28,7 +28,7 @@ from eosin.reporting.outline import (
     make_table,
 )
 from eosin.reporting.sections import audit
-from eosin.reporting.sections.curves import overlaid_roc, scores_of
+from eosin.reporting.sections.curves import banded_roc, overlaid_roc
 from eosin.reporting.sections.results import Series, interval_figure
 from eosin.reporting.train_test_overlap import (
     TrainTestOverlap,
@@ -91,13 +91,9 @@ def chart(both: Sequence[Protocol], title: str = "") -> RenderedFigure | None:
 
 
 def _roc(both: Sequence[Protocol]) -> RenderedFigure | None:
-    return overlaid_roc(
-        [
-            (protocol.label, scores, protocol.run.evaluated)
-            for protocol in both
-            if (scores := scores_of(protocol.run)) is not None
-        ]
-    )
+    lines = [banded_roc(protocol.label, protocol.run) for protocol in both]
+    drawn = [line for line in lines if line is not None]
+    return overlaid_roc(drawn, "protocols_roc", "ROC curves under both splits.")
 
 
 def _size_table(both: Sequence[Protocol]) -> Table | None:
@@ -123,7 +119,7 @@ def _sizes(one: Protocol) -> dict[str, str | int | None]:
 
 def _metric_table(both: Sequence[Protocol]) -> Table | None:
     rows = []
-    for name in METRIC_NAMES:
+    for name in MAIN_METRICS:
         strict, published = (protocol.run.evaluated.image.get(name) for protocol in both)
         if strict is not None or published is not None:
             rows.append((metric_label(name), strict, published, _gap(strict, published)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from eosin.artifacts.metrics import Metric, MetricBlock, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
 from eosin.core.text import listing, quantity
 from eosin.data.external import EXTERNAL
-from eosin.metrics.catalogue import HEADLINE, LOWER_IS_BETTER, METRICS
+from eosin.metrics.catalogue import HEADLINE, LOWER_IS_BETTER, MAIN_METRICS, METRICS
 from eosin.reporting import train_test_overlap as overlap
 from eosin.reporting.formatting import metric_label, metric_text, number
 from eosin.reporting.outline import (
@@ -83,13 +83,15 @@ def brief(run: FinishedRun) -> Section:
 def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
     evaluated, lead = run.evaluated, overlap.leading_metric(run.evaluated.image)
-    blocks = {
+    blocks: dict[str, Mapping[str, object]] = {
         "magnification": evaluated.by_magnification,
         "site": evaluated.by_site,
         "subtype": evaluated.by_subtype,
     }
     names = [
-        metric_label(key, short=True) for key, m in evaluated.image.items() if m.value is not None
+        metric_label(key, short=True)
+        for key, metric in evaluated.image.items()
+        if metric.value is not None and key in MAIN_METRICS
     ]
     groups, n_sites = quantity(evaluated.n_groups, overlap.unit_name(run)), len(evaluated.by_site)
     resampled = f"95 % bootstrap intervals from resampling {groups}"
@@ -249,12 +251,13 @@ def interval_figure(
 ) -> RenderedFigure | None:
     """Draw a dot with its 95 % interval for each metric, one series below the other.
 
-    ``only`` selects and orders the metrics; ``title`` is for a figure that stands alone.
+    ``only`` selects and orders the metrics, by default all but averages over classes; ``title``
+    is for a figure that stands alone.
     """
     measured = {
         key for entry in series for key, metric in entry.metrics.items() if metric.value is not None
     }
-    names = [key for key in (only or series[0].metrics) if key in measured]
+    names = [key for key in (only or MAIN_METRICS) if key in measured]
     if not names:
         return None
     height = 0.34 * len(names) * max(1.0, 0.72 * len(series)) + 0.9

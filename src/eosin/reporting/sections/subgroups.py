@@ -1,12 +1,13 @@
-"""Subgroups: metrics by class, magnification, site, subtype and patient; the worst mistakes."""
+"""Subgroups: metrics by class, magnification, site, subtype and patient; single images."""
 
 from __future__ import annotations
 
 from eosin.core.text import listing
-from eosin.metrics.catalogue import BY_CLASS, OF_ONE_CLASS, OF_PARTS
-from eosin.reporting.formatting import number, times
+from eosin.metrics.catalogue import AVERAGES, BY_CLASS, OF_ONE_CLASS, OF_PARTS
+from eosin.reporting.formatting import number
 from eosin.reporting.outline import Section, Table, Text, block_table, make_table
-from eosin.reporting.sections.data import MOST_ROWS, magnification_order
+from eosin.reporting.sections import magnifications
+from eosin.reporting.sections.data import MOST_ROWS, sizes_by
 from eosin.reporting.thumbnails import tiles
 from eosin.runs.finished import FinishedRun
 
@@ -18,13 +19,13 @@ def section(run: FinishedRun) -> Section:
     """Return the section of metrics by subgroup."""
     tables = _part_tables(run)
     names = listing(table.columns[0].lower() for table in tables)
-    return Section(f"By {names}", *tables, nav="Parts")
+    return Section(f"By {names}", *tables, magnifications.figures(run), nav="Parts")
 
 
-def mistakes(run: FinishedRun) -> Section:
-    """Return the section of mistakes and patients."""
-    wrong, (table, n_left_out) = tiles(run, "mistake"), _patients_table(run)
-    title = "Mistakes" if table is None else "Mistakes and patients" if wrong.items else "Patients"
+def single_images(run: FinishedRun) -> Section:
+    """Return the section of single images, wrong and right, and of patients."""
+    table, n_left_out = _patients_table(run)
+    title = "Single images" if table is None else "Single images and patients"
     shown: Table | Section | None = table
     if table is not None and len(table.rows) > _MANY:
         summary = f"{len(table.rows)} patients by recognition rate"
@@ -34,27 +35,46 @@ def mistakes(run: FinishedRun) -> Section:
         if n_left_out
         else ""
     )
-    gallery = Section("Wrong and sure of it", wrong)
-    return Section(title, gallery, shown, Text(rest, look="small"), nav="Mistakes")
+    galleries = (
+        Section("Most confident mistakes", tiles(run, "mistake")),
+        Section("Most confident right predictions, of all classes", tiles(run, "correct")),
+    )
+    return Section(title, *galleries, shown, Text(rest, look="small"), nav="Images")
 
 
 def _part_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables by class, magnification, site and subtype, where known."""
     evaluated = run.evaluated
-    taken = sorted(
-        evaluated.by_magnification.items(), key=lambda pair: magnification_order(pair[0])
-    )
-    by_magnification = {times(key): block for key, block in taken}
-    tables = [
-        block_table(caption, first, blocks, wanted, sizes_by(run, column))
-        for caption, first, column, blocks, wanted in (
-            ("Each class against the rest.", "Class", "label", evaluated.by_class, BY_CLASS),
-            ("By magnification.", "Magnification", "magnification", by_magnification, OF_PARTS),
+    others = (
+        block_table(caption, first, found, wanted, sizes_by(run, column))
+        for caption, first, column, found, wanted in (
             ("By site.", "Site", "site", evaluated.by_site, OF_PARTS),
             ("By subtype.", "Subtype", "subtype", evaluated.by_subtype, OF_ONE_CLASS),
         )
+    )
+    return [
+        table
+        for table in (_class_table(run), magnifications.table(run), *others)
+        if table is not None
     ]
-    return [table for table in tables if table is not None]
+
+
+def _class_table(run: FinishedRun) -> Table | None:
+    """Build the table by class, with the averages over the classes as its last rows."""
+    blocks, sizes = dict(run.evaluated.by_class), sizes_by(run, "label")
+    caption, image = "Each class against the rest.", run.evaluated.image
+    # Runs of before 0.2 have no averages.
+    if blocks and all(name in image for names in AVERAGES.values() for name in names.values()):
+        caption = (
+            "Each class against the rest, and averages over the classes: micro of the summed "
+            "counts, macro with each class alike, weighted by the images of each class."
+        )
+        n_images = sum(sizes.values()) if sizes else 0
+        for kind, names in AVERAGES.items():
+            average = f"{kind} avg"
+            blocks.setdefault(average, {of: image[name] for of, name in names.items()})
+            sizes = sizes and {average: n_images} | sizes
+    return block_table(caption, "Class", blocks, BY_CLASS, sizes)
 
 
 def _patients_table(run: FinishedRun) -> tuple[Table | None, int]:
@@ -86,18 +106,3 @@ def _patients_table(run: FinishedRun) -> tuple[Table | None, int]:
     columns = ("Patient", "Class", "Images", "Right", "Rate")
     table = make_table(f"Patients by recognition rate {what}.", columns, rows, texts=(0, 1))
     return table, max(0, len(summary) - MOST_ROWS)
-
-
-def sizes_by(run: FinishedRun, column: str) -> dict[str, int] | None:
-    """Count evaluated images by a column of the predictions, else of the manifest, if it exists."""
-    frame, shown = run.predictions, run.manifest
-    if frame is None:
-        return None
-    if column in frame:
-        values = frame[column]
-    elif shown is not None and column in shown:
-        values = frame["path"].map(dict(zip(shown["path"], shown[column], strict=True)))
-    else:
-        return None
-    write = times if column == "magnification" else str
-    return {write(str(value)): int(n) for value, n in values.value_counts().items()}

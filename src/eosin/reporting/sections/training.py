@@ -1,44 +1,34 @@
-"""Training: learning curves, folds, and the choices of the recipe."""
+"""Training of one run: its learning curves, folds, and the choices of the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
 from eosin.core.text import listing, quantity
-from eosin.reporting.formatting import metric_text, number, part_name
+from eosin.reporting.formatting import metric_text, part_name
 from eosin.reporting.outline import (
     Cell,
     Facts,
     Figures,
     Pair,
-    RenderedFigure,
     Section,
     Table,
     joined,
     make_table,
     select,
 )
+from eosin.reporting.sections.learning import learning_facts, learning_figures
 from eosin.reporting.sections.model import model_facts
 from eosin.reporting.sections.provenance import environment_facts
 from eosin.reporting.sections.results import members_table
 from eosin.reporting.sections.split import balance_words, split_words
-from eosin.reporting.style import COLOURS, drawing, render_figure
+from eosin.runs.comparison import learning_curves
 from eosin.runs.finished import FinishedRun
-
-_TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
 
 
 def section(run: FinishedRun) -> Section:
     """Return the section of the page."""
-    histories = [fold.history for fold in run.folds if fold.history is not None]
-    if run.history is not None:
-        histories = [run.history]
-    return Section("Learning", Figures(*_learning_figures(histories)), _folds_table(run))
+    curves = learning_curves(run)
+    figures = Figures(*learning_figures({"": curves}))
+    return Section("Learning", figures, Facts(learning_facts(curves)), _folds_table(run))
 
 
 def brief(run: FinishedRun) -> Section:
@@ -92,93 +82,3 @@ def _folds_table(run: FinishedRun) -> Table | None:
         rows.append((first, evaluated.n_images, evaluated.n_groups, *metrics))
     columns = ("Fold", "Images", "Groups", "AUC", "Accuracy")
     return make_table("Each fold, evaluated on the groups it held out.", columns, rows)
-
-
-def _learning_figures(histories: Sequence[Any]) -> list[RenderedFigure]:
-    """Draw loss, accuracy and learning rate by evaluation step.
-
-    Tables of several folds are drawn thin, with their mean.
-    """
-    figures = []
-    for name in _TITLES:
-        columns = [name] if name == "lr" else [name, f"val_{name}"]
-        present = [c for c in columns if any(_has(history, c) for history in histories)]
-        figures += [_panel(histories, name, present)] if present else []
-    return figures
-
-
-def _has(history: Any, column: str) -> bool:
-    return column in history and bool(history[column].notna().any())
-
-
-def _panel(histories: Sequence[Any], name: str, columns: list[str]) -> RenderedFigure:
-    with drawing(4.6, 3.4) as (figure, axes):
-        for index, column in enumerate(columns):
-            _draw(axes, histories, column, index)
-        axes.set(title=_TITLES[name], xlabel="Training step")
-        axes.margins(x=0.03)
-        if name == "accuracy":
-            axes.set_ylim(top=1.02)
-            axes.set_yticks([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= 1])
-        elif name == "loss":
-            axes.set_ylim(bottom=0)
-        else:
-            _rate_axis(axes, histories)
-        if len(columns) > 1 or len(histories) > 1:
-            axes.legend(loc="best")
-        alt, caption = _alt(histories, name, columns), "Learning rate at each evaluation."
-        if name != "lr":
-            where = "on the training and the validation part at each evaluation"
-            caption = f"{_TITLES[name]} {where}."
-        return render_figure(figure, f"learning_{name}", alt=alt, caption=caption)
-
-
-def _draw(axes: Axes, histories: Sequence[Any], column: str, index: int) -> None:
-    validation = column.startswith("val_")
-    colour = COLOURS[1] if validation else COLOURS[0]
-    label = "Learning rate" if column == "lr" else "Validation" if validation else "Training"
-    style: dict[str, Any] = {"color": colour, "linestyle": "--" if validation else "-"}
-    if column == "lr":
-        style["drawstyle"] = "steps-post"
-    rows = [history[["step", column]].dropna() for history in histories if _has(history, column)]
-    is_short = max(map(len, rows)) <= 60
-    mark = ("s" if validation else "o") if is_short else ""
-    marked: dict[str, Any] = {**style, "marker": mark, "markersize": 3.5}
-    if len(histories) == 1:
-        axes.plot(rows[0]["step"], rows[0][column], label=label, **marked)
-        return
-    for row in rows:
-        axes.plot(row["step"], row[column], linewidth=0.7, alpha=0.45, **style)
-    # Folds stop at different steps: the mean ends with the first.
-    n = min(map(len, rows))
-    mean = [
-        np.mean([row[name].to_numpy()[:n] for row in rows], axis=0) for name in ("step", column)
-    ]
-    label += f", mean of {quantity(len(rows), 'fold')}"
-    axes.plot(*mean, linewidth=2.2, label=label, zorder=3 + index, **marked)
-
-
-def _rate_axis(axes: Axes, histories: Sequence[Any]) -> None:
-    rates = np.concatenate([history["lr"].dropna().to_numpy() for history in histories])
-    if rates.min() > 0 and rates.max() / rates.min() > 5:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        # matplotlib's own labels are formulas, which this style does not parse.
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_ylim(bottom=0, top=1.15 * rates.max() if rates.max() > 0 else 1)
-    axes.tick_params(axis="y", which="minor", length=0)
-
-
-def _alt(histories: Sequence[Any], name: str, columns: list[str]) -> str:
-    ends = []
-    for column in columns:
-        last = [h[column].dropna().iloc[-1] for h in histories if _has(h, column)]
-        first = [h[column].dropna().iloc[0] for h in histories if _has(h, column)]
-        part = "validation" if column.startswith("val_") else "training"
-        write = "{:.2g}".format if column == "lr" else number
-        span = f"from {write(float(np.mean(first)))} to {write(float(np.mean(last)))}"
-        ends.append(span if column == "lr" else f"{part} {span}")
-    folds = f" (mean of {len(histories)} folds)" if len(histories) > 1 else ""
-    return f"Line chart of {_TITLES[name].lower()} by training step{folds}: {', '.join(ends)}."
