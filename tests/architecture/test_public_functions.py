@@ -12,7 +12,7 @@ import eosin
 from eosin.cli.app import app
 
 # Options that a function has no argument for: how a result is printed, and a function of its own.
-ONLY_COMMANDS = {"help", "json", "plan"}
+ONLY_COMMANDS = {"all", "help", "json", "plan"}
 # Arguments that cannot be called as their option, because Python has a function of that name.
 RENAMED = {
     "train": {"set": "overrides"},

@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from eosin.artifacts.layers import MOST_ROWS
 from eosin.core.errors import RecipeError
 from eosin.exporting.onnx import MAX_PROBABILITY_GAP, check_parity, write_onnx
 from eosin.networks import NETWORKS, build_network, count_params
+from eosin.networks.layers import list_layers
 from eosin.training.checkpoints import load_weights, save_weights
 
 #: Learnable weights at the paper's input and classes; a network that is not here fails.
@@ -94,6 +96,19 @@ def test_the_params_are_the_paper_s(name):
     assert count_params(network) == PARAMS[name]
     assert spec.paper
     assert spec.min_input_px <= spec.input_px
+
+
+def test_the_layers_add_up_and_end_in_the_classes(name):
+    spec = NETWORKS.get(name)
+    with torch.device("meta"):
+        network = build(name, px=spec.input_px)
+        table = list_layers(network, spec.input_px)
+    assert table.total.params == table.total.trainable == count_params(network)
+    assert table.layers[-1].output_shape == (CLASSES,)
+    assert all(row.output_shape for row in table.layers)
+    short = table.short()
+    assert 4 < len(short) <= MOST_ROWS
+    assert sum(row.buffers for row in short) == table.total.buffers
 
 
 def test_images_become_logits_and_a_finite_loss(name, batch):

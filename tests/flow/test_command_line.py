@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from tests.facts import tells
 
 import eosin.__main__ as entry
 
@@ -99,6 +100,22 @@ def test_help_is_not_cut_short_and_names_no_type_of_python(command):
         assert result
         assert "..." not in result
         assert "list[" not in result
+
+
+def test_a_named_network_is_printed_with_its_layers(command):
+    result = command("models", "ernet50")
+    assert result.status == 0
+    assert tells(result.out, "ernet50", "P2", "23,537,474", "backbone.conv1", "64 × 112 × 112")
+    assert tells(result.out, "in all", "23,537,474", "53,120", "--all")
+    rows = command("models", "ernet50", "--all").out.splitlines()
+    (listed,) = json.loads(command("models", "ernet50", "--json").out)
+    layers = listed["layer_table"]["layers"]
+    assert len(rows) - len(layers) == 5  # two heads, the facts, a blank line, the sum
+    assert sum(row["params"] for row in layers) == listed["params"] == 23_537_474
+    assert sum(row["buffers"] for row in layers) == listed["buffers"] == 53_120
+    wrong = command("models", "ernet500")
+    assert wrong.status == 2
+    assert "Did you mean 'ernet50'" in wrong.complaint
 
 
 def test_lists_are_printed(command):

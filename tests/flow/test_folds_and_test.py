@@ -1,5 +1,6 @@
 """A test part beside the folds: seen by no fold, predicted by each network and by their mean."""
 
+import re
 import shutil
 
 import numpy as np
@@ -82,7 +83,12 @@ def test_each_network_and_their_mean_predict_the_test_part(run, predicted):
 
 
 def test_the_run_is_about_its_test_part(run):
-    assert tells(run.report.read_text(encoding="utf-8"), "3-fold", "30", "test_by_fold")
+    page = run.report.read_text(encoding="utf-8")
+    assert tells(page, "3-fold", "30", "test_by_fold")
+    single = read_predictions(run.predictions).query("split == 'test_by_fold'")
+    rounds = (single["predicted"] == single["label"]).groupby(single["repeat"]).mean()
+    table = re.search(r"networks on the test images.*?</table>", page, re.DOTALL)[0]
+    assert tells(table, "1", 3, f"{rounds['0']:.3f}", "2", 3, f"{rounds['1']:.3f}", "All", 6)
     found = read_run(run.root)
     assert found.split == "test"
     # Compared and joined as a single model: its threshold, and what its training knew.

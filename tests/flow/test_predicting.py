@@ -4,9 +4,12 @@ import json
 import shlex
 import shutil
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
+from tests.facts import tells
 
 from eosin.artifacts.predictions import PredictionRecord
 from eosin.artifacts.versioned import read_document
@@ -57,6 +60,75 @@ def test_under_pseudonyms_no_path_is_recorded(command, model, two, tmp_path):
     assert json.loads(text)["inputs"] is None
     assert str(tmp_path) not in text
     assert two[0].stem not in text
+
+
+@pytest.fixture
+def unlabelled(images, tmp_path):
+    """A folder of TIFF files without labels, as Kaggle's ``test/`` of PatchCamelyon."""
+    folder = tmp_path / "test"
+    folder.mkdir()
+    for number, path in enumerate(sorted(images.rglob("*.png"))[:12]):
+        with Image.open(path) as image:
+            image.save(folder / f"{number:040x}.tif")
+    return folder
+
+
+def test_a_submission_has_an_id_and_a_probability_of_the_positive_class(
+    command, model, unlabelled, tmp_path
+):
+    output, plain = tmp_path / "submission.csv", tmp_path / "plain.csv"
+    line = ("predict", model, unlabelled, "--format", "kaggle", "-o", output)
+    assert command(*line).status == 0
+    assert command("predict", model, unlabelled, "-o", plain).status == 0
+    table, full = pd.read_csv(output), pd.read_csv(plain)
+    assert list(table.columns) == ["id", "label"]
+    assert list(table["id"]) == [Path(path).stem for path in full["path"]]
+    positive = json.loads((model / "model.json").read_text())["positive"]
+    assert list(table["label"]) == list(full[f"prob_{positive}"])
+    record = read_document(output.with_name("submission.json"), PredictionRecord)
+    assert (record.table_sha256, record.n_images) == (sha256_file(output), 12)
+    # A submission is replaced by the next one, a foreign table of these columns is not.
+    assert command(*line).status == 0
+    output.with_name("submission.json").unlink()
+    assert command(*line).status == 1
+    # Without a file it is printed.
+    assert command("predict", model, unlabelled, "--format", "kaggle").out == output.read_text()
+
+
+def test_an_unreadable_image_is_left_out_of_a_submission_and_listed(
+    command, model, unlabelled, cut, tmp_path
+):
+    broken = sorted(unlabelled.iterdir())[0]
+    cut(broken)
+    output = tmp_path / "s.csv"
+    assert command("predict", model, unlabelled, "--format", "kaggle", "-o", output).status == 1
+    assert len(pd.read_csv(output)) == 11
+    assert list(pd.read_csv(tmp_path / "s.skipped.csv")["path"]) == [str(broken)]
+
+
+def test_what_makes_no_submission_is_refused_by_its_name(
+    command, model, run_of, unlabelled, tmp_path
+):
+    submit = ("--format", "kaggle", "-o", tmp_path / "s.csv")
+    three = command("predict", run_of("three classes") / "model", unlabelled, *submit)
+    assert three.status == 2
+    assert tells(three.complaint, "two classes", "a_1")
+    twin = tmp_path / "again" / sorted(unlabelled.iterdir())[0].name
+    twin.parent.mkdir()
+    shutil.copy(unlabelled / twin.name, twin)
+    result = command("predict", model, unlabelled, twin, *submit)
+    assert result.status == 1
+    assert tells(result.complaint, twin.stem, str(unlabelled / twin.name), str(twin))
+    for wrong in (
+        ("--format", "kagle"),
+        (*submit, "--pseudonymise"),
+        ("--format", "kaggle", "-o", tmp_path / "s.parquet"),
+        ("--format", "parquet"),
+    ):
+        result = command("predict", model, unlabelled, *wrong)
+        assert result.status == 2, wrong
+        assert "\n" not in result.complaint.strip()
+    assert not list(tmp_path.glob("s.*"))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

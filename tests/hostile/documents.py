@@ -560,6 +560,7 @@ RUN_FILES = (
     "balance.json",
     "environment.json",
     "history.csv",
+    "layers.json",
     "logits.parquet",
     "manifest.csv",
     "metrics.json",

@@ -62,6 +62,11 @@ class RunFolder:
         return self.root / "history.csv"
 
     @property
+    def layers(self) -> Path:
+        """Table of the network's layers."""
+        return self.root / "layers.json"
+
+    @property
     def model(self) -> Path:
         """The model folder (see :class:`ModelFolder`)."""
         return self.root / "model"
@@ -102,7 +107,7 @@ class RunFolder:
         pictures = sorted(self.samples.glob("*.*")) if self.samples.is_dir() else []
         return (
             *(self.recipe, self.manifest, self.split, self.audit, self.balance, self.stain),
-            *(self.history, self.predictions, self.logits, self.metrics, self.skipped),
+            *(self.history, self.layers, self.predictions, self.logits, self.metrics, self.skipped),
             *(path for path in pictures if path.is_file() and not path.name.startswith(".")),
         )
 

@@ -148,6 +148,8 @@ class Preprocessing(Document):
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
+        if self.stain and self.training_stain:
+            raise ValueError("training_stain should be null where stain is not")
         if self.planes is None:
             self._check_colours()
         elif self.stain or self.training_stain or self.magnifications:
@@ -165,12 +167,6 @@ class Preprocessing(Document):
         if len(self.channels) != 3 * n_images or colours != [_RGB] * n_images:
             each = " for each of its magnifications" if self.magnifications else ""
             raise ValueError(f"channels of brightfield should be R, G and B{each}")
-
-    @model_validator(mode="after")
-    def _check_stains(self) -> Self:
-        if self.stain is not None and self.training_stain is not None:
-            raise ValueError("training_stain should be null where stain is not")
-        return self
 
     @model_validator(mode="after")
     def _check_normalisation(self) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -73,18 +72,33 @@ def doctor() -> None:
 
 
 @app.command()
-def models(as_json: AsJson = False) -> None:
-    """List every registered model with its size."""
-    from eosin.commands.models import models as list_models
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="A network whose layers are listed, e.g. ernet18.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List every layer, not blocks of a deep network.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the registered networks, or the layers of one."""
+    from pydantic import TypeAdapter
 
-    found = list_models()
+    from eosin.commands.models import ModelLine
+    from eosin.commands.models import models as list_models
+    from eosin.reporting.terminal import format_layers
+
+    found = list_models(name)
     if as_json:
-        echo(json.dumps([asdict(line) for line in found]))
+        lines = TypeAdapter(list[ModelLine]).dump_python(found, mode="json", exclude_none=True)
+        echo(json.dumps(lines))
         return
     echo(f"{'name':<20}{'paper':<16}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
     for m in found:
         size = f"{m.name:<20}{m.paper:<16}{m.input_px:>6}{m.params:>13,}{m.macs / 1e6:>9,.1f}"
         echo(f"{size}  {'yes' if m.offline_weights else 'no'}")
+    for table in filter(None, (line.layer_table for line in found)):
+        echo(["", *format_layers(table, every=every)])
 
 
 @app.command()
@@ -234,6 +248,9 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     paths: Annotated[list[Path], typer.Argument(help="Images, folders, tables (column path).")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    format: Annotated[  # noqa: A002 - named as the option
+        str | None, typer.Option("--format", help="csv, parquet or kaggle (id,label).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
@@ -243,8 +260,8 @@ def predict(
     from eosin.commands.predict import predict as run_model
 
     result = run_model(
-        model, paths, output=output, overwrite=overwrite, pseudonymise=pseudonymise,
-        allow_skipped=True,
+        model, paths, output=output, format=format, overwrite=overwrite,
+        pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
     printed, notes, where = format_result(result)
     echo(printed.split("\n"))

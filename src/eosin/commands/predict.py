@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eosin.artifacts import outputs
 from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
 from eosin.artifacts.manifest import csv_text, read_manifest, write_table
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
@@ -21,13 +22,15 @@ from eosin.artifacts.predictions import (
     NORMALISED,
     PREFIX,
     PredictionRecord,
-    is_prediction_table,
-    read_header,
 )
 from eosin.artifacts.tables import folder_of, is_table
-from eosin.artifacts.versioned import read_document, write_document
-from eosin.core.errors import ArtifactError, DataError, OutputError, UsageError, end_with
-from eosin.core.files import check_writable, explain_os_errors, sha256_file
+from eosin.artifacts.versioned import write_document
+from eosin.core.errors import (
+    DataError,
+    UsageError,
+    end_with,
+)
+from eosin.core.files import explain_os_errors, sha256_file
 from eosin.core.progress import progress_bar
 from eosin.core.text import printable
 from eosin.core.types import FloatArray, Samples, change_parts
@@ -65,6 +68,7 @@ class PredictionResult:
         record: Model, engine, threshold, counts and time.
         files: Files written; None without an output.
         left_out: One line on the files of folders that were left out; empty if there were none.
+        is_submission: Whether a Kaggle submission of the table is written or printed.
     """
 
     table: Any
@@ -73,6 +77,7 @@ class PredictionResult:
     record: PredictionRecord
     files: PredictionFiles | None = None
     left_out: str = ""
+    is_submission: bool = False
 
 
 def predict(
@@ -80,6 +85,7 @@ def predict(
     paths: Path | str | Iterable[Path | str],
     *,
     output: Path | str | None = None,
+    format: str | None = None,  # noqa: A002 - named as the option
     overwrite: bool = False,
     pseudonymise: bool = False,
     allow_skipped: bool = False,
@@ -93,6 +99,8 @@ def predict(
             with ``slide`` and ``magnification``; for a head on features, tables of features.
         output: Table to write, ``NAME.csv`` or ``NAME.parquet``; beside it ``NAME.json`` records
             how it was made, and ``NAME.skipped.csv`` lists unreadable files.
+        format: ``csv``, ``parquet``, or ``kaggle``: a CSV ``id,label`` with the images' names and
+            the positive class's probabilities. By default as the file's ending says.
         overwrite: Replace files of these names even if they are no earlier predictions.
         pseudonymise: Replace paths by pseudonyms.
         allow_skipped: Return the result although files cannot be read.
@@ -100,8 +108,8 @@ def predict(
     Raises:
         SkippedFilesError: Files cannot be read; all is written, and its ``result`` holds the rest.
         ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
-        DataError: No image can be read.
-        UsageError: No path is given.
+        DataError: No image can be read, or images of a Kaggle submission share a name.
+        UsageError: No path is given, or the format does not fit the model or the file.
         OutputError: A file of that name exists and is no earlier prediction.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -110,10 +118,14 @@ def predict(
     if not given:
         raise UsageError("no image is named", hint="Name image files, folders or tables")
     if files is not None:
-        check_files(files, inputs=given, overwrite=overwrite)
+        outputs.check_files(files, inputs=given, overwrite=overwrite)
+    outputs.check_format(format, files, pseudonymise=pseudonymise)
+    is_submission = format == "kaggle"
     folder = _find_model(Path(model))
     classifier = Classifier(folder)
-    table, skipped, left_out = _predict_all(classifier, given)
+    if is_submission:
+        outputs.check_model(classifier.info)
+    table, skipped, left_out = _predict_all(classifier, given, is_submission)
     record = _describe(ModelFolder(folder), classifier, table, skipped).model_copy(
         update={
             "started": started.isoformat(timespec="seconds"),
@@ -126,8 +138,10 @@ def predict(
         table, skipped = hide_table(table, known), hide_skipped(skipped, known)
         record = hide_document(record.model_copy(update={"inputs": None}), known)
     if files is not None:
-        record = write_files(files, table, skipped, record)
-    result = PredictionResult(table, skipped, classifier.info.intended_use, record, files, left_out)
+        written = outputs.make_submission(table, record.positive or "") if is_submission else table
+        record = write_files(files, written, skipped, record)
+    use = classifier.info.intended_use
+    result = PredictionResult(table, skipped, use, record, files, left_out, is_submission)
     lists = () if files is None else (files.skipped,)
     return end_with(result, len(skipped), lists, allowed=allow_skipped)
 
@@ -148,7 +162,10 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
         f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}"
         for path, reason in result.skipped
     ]
-    return csv_text(result.table).rstrip(), notes, Path("the lines above")
+    table = result.table
+    if result.is_submission:
+        table = outputs.make_submission(table, result.record.positive or "")
+    return csv_text(table).rstrip(), notes, Path("the lines above")
 
 
 def _find_model(place: Path) -> Path:
@@ -190,10 +207,18 @@ def _describe(
     )
 
 
-def _predict_all(classifier: Classifier, paths: list[Path]) -> tuple[Any, Skipped, str]:
+def _predict_all(
+    classifier: Classifier, paths: list[Path], is_submission: bool
+) -> tuple[Any, Skipped, str]:
     if isinstance(classifier.info.preprocessing, Embedding):
-        return _predict_features(classifier, paths), [], ""
-    return _predict_images(classifier, paths)
+        table = _predict_features(classifier, paths)
+        if is_submission:
+            outputs.check_ids(table["path"])
+        return table, [], ""
+    listed, units = _list_cells(paths, classifier.info)
+    if is_submission:
+        outputs.check_ids(listed.cells)
+    return _predict_images(classifier, paths, listed, units)
 
 
 def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
@@ -212,9 +237,10 @@ def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
     return pd.concat(tables, ignore_index=True)
 
 
-def _predict_images(classifier: Classifier, paths: list[Path]) -> tuple[Any, Skipped, str]:
+def _predict_images(
+    classifier: Classifier, paths: list[Path], listed: ImageList, units: list[str]
+) -> tuple[Any, Skipped, str]:
     preprocessing = classifier.info.preprocessing
-    listed, units = _list_cells(paths, classifier.info)
     files, skipped = listed.cells, listed.skipped
     sources = stains_of_units(files, units, preprocessing) if units else {}
     tables = []
@@ -311,50 +337,6 @@ def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> A
     table["decision"] = classifier.decide(probabilities)
     table["abstained"] = classifier.abstains(probabilities)
     return table
-
-
-def check_files(
-    files: PredictionFiles, *, inputs: Iterable[Path] = (), overwrite: bool = False
-) -> None:
-    """Check, before the prediction, that the files can be written and nothing would be lost.
-
-    Raises:
-        UsageError: The name does not end in ``.csv`` or ``.parquet``.
-        OutputError: A file exists, or the folder cannot be written.
-    """
-    table = files.table
-    if table.is_dir() or table.suffix not in {".csv", ".parquet"}:
-        raise UsageError(f"-o wants a .csv or .parquet file, got {table}")
-    check_writable(table.parent)
-    if any(path.exists() and path.resolve() == table.resolve() for path in inputs):
-        raise UsageError(f"{table} is the table to predict", hint="Name another file with -o")
-    if overwrite:
-        return
-    if table.exists() and not is_prediction_table(table):
-        raise _refuse(table, "is not an earlier table of predictions")
-    is_recorded = _is_record(files)
-    if files.record.exists() and not is_recorded:
-        raise _refuse(files.record, f"does not belong to {table.name}")
-    # The record may outlive its table, which was moved or removed.
-    is_older = table.exists() or is_recorded
-    if files.skipped.exists() and not (
-        is_older and read_header(files.skipped) == ["path", "reason"]
-    ):
-        raise _refuse(files.skipped, f"does not belong to {table.name}")
-
-
-def _refuse(path: Path, reason: str) -> OutputError:
-    return OutputError(
-        f"{path} exists and {reason}, so it is not overwritten",
-        hint="Name another file with -o, or add --overwrite to replace it",
-    )
-
-
-def _is_record(files: PredictionFiles) -> bool:
-    try:
-        return read_document(files.record, PredictionRecord).table == files.table.name
-    except ArtifactError:
-        return False
 
 
 def write_files(

@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,10 @@ def describe(*, seconds: dict[str, float], **shown: Any) -> Environment:
 
 
 def default_output(name: str) -> Path:
-    """Return ``runs/<name>-<UTC time>``."""
-    return Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    """Return ``runs/<name>-<UTC time>``, with a number behind it if that was taken this second."""
+    first = Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    others = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    return next(path for path in chain([first], others) if not path.exists())
 
 
 def read_commit(folder: Path) -> str | None:

@@ -61,6 +61,8 @@ def fit_split(
         network, initial = experiment.backend.train(recipe, experiment.start, inputs, run)
     _LOG.info(f"{label}exporting and evaluating")
     with watch.stage("export"):
+        layers = experiment.backend.list_layers(network, experiment.bank.preprocessing)
+        write_document(run.layers, layers)
         origin = _origin(experiment, samples, initial)
         draft = experiment.backend.write(
             network, ModelFolder(run.model), origin, experiment.bank.of(val)

@@ -68,6 +68,13 @@ def count_params(network: nn.Module, *, trained_only: bool = False) -> int:
     return sum(weight.numel() for weight in chosen)
 
 
+def count_buffers(network: nn.Module, *, recurse: bool = True) -> int:
+    """Return the number of values that are not learnt, such as running means and variances."""
+    # Batch-norm's whole number counts batches: it is no statistic.
+    found = (b for b in network.buffers(recurse=recurse) if b.is_floating_point())
+    return sum(buffer.numel() for buffer in found)
+
+
 def count_macs(network: nn.Module, input_px: int, in_channels: int = 3) -> int:
     """Return the multiply-accumulates of convolutions and dense layers for one image."""
     was_training = network.training

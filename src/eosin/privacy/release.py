@@ -14,6 +14,7 @@ from PIL import Image
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.integrity import check_run_files, list_again, list_run_files, verify_files
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_written, write_table
 from eosin.artifacts.metrics import read_metrics, write_metrics
@@ -40,6 +41,7 @@ _DOCUMENTS: dict[str, type[VersionedDocument]] = {
     **{"environment.json": Environment, "split.json": SplitReport, "audit.json": AuditReport},
     **{"stain.json": StainRecord, "balance.json": BalanceReport, "drift.json": Drift},
     **{"index.json": SamplesIndex, "model.json": ModelInfo, "profile.json": Profile},
+    "layers.json": LayerTable,
 }
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 #: Pages are made again from the copy; folders that hold what is of no use elsewhere stay.

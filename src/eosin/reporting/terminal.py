@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.predictions import NORMALISED, PredictionRecord
-from eosin.core.text import duration, quantity
+from eosin.core.text import count, duration, quantity
 from eosin.core.types import SPLITS, Samples
 
 _MOST_CLASSES = 8
@@ -20,9 +21,30 @@ def format_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
         (d["name"], d["title"], d["licence"], d["modality"], str(len(d["classes"]) or "–"))
         for d in datasets
     ]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    return _aligned(rows)
+
+
+def format_layers(table: LayerTable, *, every: bool) -> list[str]:
+    """Return the layers of a network, one line each; of a long one its blocks, unless ``every``."""
+    layers = table.layers if every else table.short()
+    rows = [
+        (row.name, row.kind, row.shape_text, count(row.params), count(row.buffers))
+        for row in [*layers, table.total.model_copy(update={"name": "in all"})]
+    ]
+    lines = _aligned([("layer", "kind", "output", "params", "buffers"), *rows], right=2)
+    if len(layers) < len(table.layers):
+        lines.append(f"A block stands for its layers; --all lists all {count(len(table.layers))}.")
+    return lines
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: int = 0) -> list[str]:
+    """Return rows in columns as wide as needed, the last ``right`` ones aligned right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = ["<"] * (len(widths) - right) + [">"] * right
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
         for row in rows
     ]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.integrity import check_run_files, damaged, hinting
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import read_manifest, read_written, relocated
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
@@ -170,6 +171,10 @@ class FinishedRun:
     @cached_property
     def predictions(self) -> Any:
         """Predictions of :attr:`split`, a pandas table."""
+        return self.predictions_of(self.split)
+
+    def predictions_of(self, split: str) -> Any:
+        """Return the predictions of a split, a pandas table; ``None`` if there are none."""
         path = self.folder.predictions
         if not path.exists():
             return None
@@ -183,7 +188,7 @@ class FinishedRun:
         # Without a group an image is its own group, as in the manifest.
         frame["group"] = frame["group"].where(frame["group"] != "", frame["path"])
         if "split" in frame:
-            frame = frame[frame["split"] == self.split].reset_index(drop=True)
+            frame = frame[frame["split"] == split].reset_index(drop=True)
         return frame if len(frame) else None
 
     @cached_property
@@ -191,6 +196,12 @@ class FinishedRun:
         """The learning history, a pandas table."""
         frame = read_history(self.folder.history) if self.folder.history.exists() else ()
         return frame if len(frame) else None
+
+    @cached_property
+    def layers(self) -> LayerTable | None:
+        """The layers of the network, or of each fold's network."""
+        own = _optional(self.folder.layers, LayerTable)
+        return own or next((fold.layers for fold in self.folds), None)
 
     @cached_property
     def pictures(self) -> tuple[SampleThumbnail, ...]:

@@ -35,6 +35,7 @@ class FitInputs:
         tuning: Which weights are trained when, and how fast.
         is_embedded: True if the parts hold features of a frozen backbone, not images.
         plain: The training part's images once each, if they differ from ``train``.
+        since: Time of the monotonic clock when the work on features began, if there was any.
     """
 
     train: ImagePart
@@ -48,6 +49,7 @@ class FitInputs:
     tuning: Tuning = field(default_factory=Tuning)
     is_embedded: bool = False
     plain: ImagePart | None = None
+    since: float | None = None
 
     @property
     def once(self) -> ImagePart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,6 +49,7 @@ def fit_head(
         RecipeError: Standardising features needs a head that begins with one dense layer.
     """
     path = inputs.tuning.stages["head"]
+    since = time.monotonic()
     freeze(network, inputs.tuning.cut(network, 0))
     head = network.get_submodule(path)
     dense = _first_dense(head) if inputs.tuning.standardise else None
@@ -71,6 +73,7 @@ def fit_head(
         val=ImagePart(val, inputs.val.targets),
         tuning=Tuning(),
         is_embedded=True,
+        since=since,
         plain=plain,
     )
     fit(head, section, embedded, run)

@@ -97,7 +97,8 @@ class Progress:
         best_step: Steps that were done at the best evaluation.
         rows: The history.
         tally: Batches since the last evaluation.
-        seconds: Wall time until :meth:`state` or a history row was last made, over all processes.
+        seconds: Wall time until :attr:`since`, over all processes.
+        since: Time of the monotonic clock when the wall time was last counted.
     """
 
     stopping: EarlyStopping
@@ -108,12 +109,12 @@ class Progress:
     rows: list[Row] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     seconds: float = 0.0
-    _since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=time.monotonic)
 
     def count_seconds(self) -> float:
-        """Add the time since the last call, or since the start, and return the sum."""
+        """Add the time since the last call and return the sum."""
         now = time.monotonic()
-        self.seconds, self._since = self.seconds + now - self._since, now
+        self.seconds, self.since = self.seconds + now - self.since, now
         return self.seconds
 
     def add_step(self, logits: FloatArray, targets: IntArray, loss: float) -> None:

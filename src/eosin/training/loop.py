@@ -105,6 +105,8 @@ def train(
         KeyboardInterrupt: Ctrl-C; the last checkpoint can be resumed.
     """
     progress, best = _resume(learner, section, run)
+    if inputs.since is not None:
+        progress.since = inputs.since
     batches = make_batches(inputs.train.targets, section, inputs.seed)
     evaluated = evaluation_steps(len(batches), section.evaluations_per_epoch)
     if len(evaluated) < section.evaluations_per_epoch:

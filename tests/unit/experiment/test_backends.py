@@ -7,6 +7,7 @@ import pytest
 from eosin.engine import ARCHITECTURES
 from eosin.experiment.backends import engine, find_backend
 from eosin.networks import NETWORKS, build_network, count_params
+from eosin.networks.layers import list_layers
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import ModelSection
 
@@ -34,6 +35,24 @@ def test_weights_and_operations_are_counted_alike(name, px, classes, channels):
     theirs = build_network(name, **given)
     assert ours.count_params() == count_params(theirs)
     assert engine.count_macs(ours) == count_macs(theirs, px, channels)
+
+
+@pytest.mark.parametrize(
+    ("name", "px", "classes", "channels", "params"),
+    [("light_cnn", 224, 2, 3, 319_106), ("mnist_cnn", 28, 10, 1, 3_554)],
+)
+def test_layers_are_listed_alike(name, px, classes, channels, params):
+    given = {"num_classes": classes, "input_px": px, "in_channels": channels, "arguments": {}}
+    tables = [
+        engine.list_layers(ARCHITECTURES[name](classes, px, channels)),
+        list_layers(build_network(name, **given), px, channels),
+    ]
+    ours, theirs = (
+        [(row.output_shape, row.params, row.trainable, row.buffers) for row in table.layers]
+        for table in tables
+    )
+    assert ours == theirs
+    assert tables[0].total.params == params
 
 
 def test_the_backend_is_the_recipe_s():

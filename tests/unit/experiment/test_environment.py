@@ -1,4 +1,4 @@
-"""The commit that a run notes: read from the repository's files, without running git."""
+"""What a run notes of its surroundings: the commit, read without running git, and a new folder."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from eosin.experiment.environment import read_commit
+from eosin.experiment.environment import default_output, read_commit
 
 PROGRAM = '[core]\n\tfsmonitor = "touch {0}"\n\tpager = "touch {0}"\n\thooksPath = {1}\n'
 
@@ -134,3 +134,13 @@ def test_what_is_no_file_is_not_read(tmp_path, place, kind):
 def test_a_git_file_may_name_anything(tmp_path, named):
     (tmp_path / ".git").write_bytes(b"gitdir: " + named)
     assert read_commit(tmp_path) is None
+
+
+def test_two_outputs_of_one_second_differ(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = set()
+    for _ in range(20):
+        folder = default_output("evaluate")
+        folder.mkdir(parents=True)
+        made.add(folder.name)
+    assert len(made) == 20

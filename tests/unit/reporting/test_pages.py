@@ -208,6 +208,58 @@ def test_many_classes(copy_of, kind):
     assert any("against the rest" in image["alt"] for image in page.all("img"))
 
 
+def test_the_training_by_epoch_is_a_table_of_last_evaluations(run):
+    history = pd.read_csv(run / "history.csv").iloc[:4].assign(epoch=[0, 0, 1, 1])
+    history.loc[3, ["accuracy", "loss", "val_accuracy", "val_loss", "lr"]] = [
+        *(0.8125, 0.4321, 0.7, 0.5),
+        1e-4,
+    ]
+    history.loc[1, "val_accuracy"] = None
+    history.to_csv(run / "history.csv", index=False)
+    relist(run)
+    words = page_of(run).text
+    heads = ["Epoch", "Training accuracy", "Training loss", "Validation accuracy"]
+    first = [f"{history.loc[1, name]:.4f}" for name in ("accuracy", "loss")]
+    assert tells(words, *heads, "Validation loss", "Learning rate", "1", *first, "–")
+    assert "2 0.8125 0.4321 0.7000 0.5000 0.0001" in words
+
+
+def test_a_long_training_is_folded_away(run):
+    row = pd.read_csv(run / "history.csv").iloc[:1]
+    long = pd.concat([row.assign(step=i + 1, epoch=i) for i in range(30)])
+    n_open = []
+    for rows in (long.iloc[:5], long):
+        rows.to_csv(run / "history.csv", index=False)
+        relist(run)
+        page = page_of(run)
+        assert "Training by epoch" in page.text
+        n_open.append(sum("open" in fold for fold in page.all("details")))
+    assert n_open[0] == n_open[1] + 1
+
+
+def test_the_layers_are_a_table_and_of_folds_those_of_a_fold(copy_of):
+    for kind in ("grouped", "folds"):
+        words = page_of(copy_of(kind, kind)).text
+        assert tells(words, "Layers of the network", "features.0", "Conv2d", "16 × 16 × 16", "448")
+        assert tells(words, "In all", "224")
+
+
+def test_frozen_weights_are_told_and_a_run_without_layers_has_no_table(run):
+    def freeze(table):
+        table["layers"][0]["trainable"] = 0
+
+    heads = ("Layer", "Kind", "Output", "Parameters", "Trained", "Buffers")
+    assert not tells(page_of(run).text, *heads)
+    edit(run, "layers.json", freeze)
+    words = page_of(run).text
+    assert tells(words, *heads, "448", "0", "0")
+    params = sum(row["params"] for row in json.loads((run / "layers.json").read_text())["layers"])
+    assert tells(words, "In all", f"{params:,}", f"{params - 448:,}", "224")
+    (run / "layers.json").unlink()
+    relist(run)
+    assert "Layers of the network" not in page_of(run).text
+
+
 def test_only_metrics(run, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()

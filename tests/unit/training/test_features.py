@@ -1,5 +1,6 @@
 """Heads on features: standardised over the training part, folded back, and without a choice."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from eosin.artifacts.model import Embedding
+from eosin.artifacts.predictions import read_history
 from eosin.core.errors import RecipeError
 from eosin.networks import build_network, find_spec
 from eosin.networks.classifier import Classifier
@@ -17,7 +19,7 @@ from eosin.recipe import recipe_from_dict
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.unpickling import read_pickled_tensors
 from eosin.training.data import ImagePart, needs_features_only
-from eosin.training.features import Standardisation, fit_head
+from eosin.training.features import Standardisation, embed, fit_head
 from eosin.training.tuning import Tuning
 
 N_FEATURES = 6
@@ -108,6 +110,13 @@ def test_only_a_head_that_begins_with_a_dense_layer_takes_standardised_features(
     network.head = nn.Sequential(nn.ReLU(), nn.Linear(N_FEATURES, 2))
     with pytest.raises(RecipeError, match=r"'transfer\.standardise'.*dense layer"):
         fit_head(network, TrainSection(epochs=1), inputs, train_tiny.folder("a"))
+
+
+def test_the_time_of_a_head_includes_that_of_its_features(inputs, make_head, train_tiny, on_entry):
+    run = train_tiny.folder("a")
+    with on_entry(embed, lambda _given: time.sleep(0.1)):
+        fit_head(make_head(), TrainSection(epochs=1), inputs, run)
+    assert read_history(run.history)["seconds"][0] >= 0.2  # of the training and validation part
 
 
 @pytest.mark.parametrize("changed", [{"patience": 2}, {"schedule": {"name": "plateau"}}])

@@ -157,6 +157,9 @@ def test_a_head_on_kept_features_is_trained_as_one_on_images(head_inputs, make_s
     whole = fit(make_staged(), section, inputs, other)
     for key, value in kept.state_dict().items():
         torch.testing.assert_close(value, whole.state_dict()[key], rtol=1e-4, atol=1e-6)
+    trained = [[w.requires_grad for w in network.parameters()] for network in (kept, whole)]
+    assert trained[0] == trained[1]
+    assert 0 < sum(trained[0]) < len(trained[0])
     histories = [read_history(folder.history)["val_loss"] for folder in (run, other)]
     np.testing.assert_allclose(*histories, rtol=1e-5)
 

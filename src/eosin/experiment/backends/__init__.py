@@ -10,6 +10,7 @@ from importlib.util import find_spec as find_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
@@ -178,6 +179,9 @@ class Backend(Protocol):
         Returns:
             The network in the state of its best evaluation; the provenance of its initial weights.
         """
+
+    def list_layers(self, network: Any, preprocessing: Preprocessing) -> LayerTable:
+        """List the layers of a network, as :meth:`train` returns it, for an input."""
 
     def write(
         self, network: Any, folder: ModelFolder, origin: Origin, images: ImageSource

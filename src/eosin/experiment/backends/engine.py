@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from eosin.artifacts.layers import LayerRow, LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.weights import to_twin, write_arrays
 from eosin.core.errors import RecipeError, TrainingError
 from eosin.core.registry import NetworkSpec, Registry
@@ -23,7 +24,7 @@ from eosin.recipe.schema import Recipe, TrainSection
 from eosin.training.data import FitInputs
 from eosin.training.numpy_engine import fit, probe, to_channels_last
 
-__all__ = ["SPECS", "check", "find_spec", "measure", "place", "train", "write"]
+__all__ = ["SPECS", "check", "find_spec", "list_layers", "measure", "place", "train", "write"]
 
 SPECS: Registry[NetworkSpec] = Registry("model of the NumPy engine")
 SPECS.add(
@@ -135,6 +136,32 @@ def _build(recipe: Recipe, inputs: FitInputs) -> Network:
         **recipe.model.arguments,
     )
     return network
+
+
+def list_layers(network: Network, preprocessing: Preprocessing | None = None) -> LayerTable:
+    """List the network's layers, channels first, as PyTorch has them."""
+    del preprocessing  # the network knows its input
+    rows = []
+    for name, layer in network.layers.items():
+        params, buffers = (
+            sum(array.size for array in arrays.values())
+            for arrays in (layer.parameters, layer.buffers)
+        )
+        rows.append(
+            LayerRow(
+                name=name,
+                kind=type(layer).__name__,
+                output_shape=_channels_first(network.shapes[name]),
+                params=params,
+                trainable=params,
+                buffers=buffers,
+            )
+        )
+    return LayerTable(input_shape=_channels_first(network.shape), layers=rows)
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[-1], *shape[:-1])
 
 
 def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSource) -> ModelInfo:

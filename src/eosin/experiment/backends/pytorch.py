@@ -9,8 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from eosin.artifacts.integrity import verify_files
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.model import ModelInfo, TransferStage
+from eosin.artifacts.model import ModelInfo, Preprocessing, TransferStage
 from eosin.core.errors import RecipeError
 from eosin.core.registry import NetworkSpec
 from eosin.core.text import quantity
@@ -28,6 +29,7 @@ from eosin.exporting.onnx import check_parity, write_onnx
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut, weights_before
+from eosin.networks.layers import list_layers as list_torch_layers
 from eosin.networks.pretrained import Loaded, load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import IMAGENET, Recipe, TrainSection
@@ -37,7 +39,7 @@ from eosin.training.data import FitInputs, needs_features_only
 from eosin.training.features import fit_head
 from eosin.training.pytorch import fit, probe
 
-__all__ = ["check", "find_spec", "measure", "place", "train", "write"]
+__all__ = ["check", "find_spec", "list_layers", "measure", "place", "train", "write"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,6 +97,11 @@ def _check_still(recipe: Recipe, n_tensors: str) -> None:
             "trained first: the initial weights do not contain them",
             hint="Leave it out, or put a [[transfer.stage]] before",
         )
+
+
+def list_layers(network: nn.Module, preprocessing: Preprocessing) -> LayerTable:
+    """List the network's layers and, of their weights, those that were trained."""
+    return list_torch_layers(network, preprocessing.input_px[0], len(preprocessing.channels))
 
 
 def write(

@@ -34,8 +34,8 @@ def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion")
     """Draw confusion matrices by title: counts, shaded by the share of their true class."""
     n_classes = max(len(one.labels) for one in matrices.values())
     side = min(9.2, max(4.6 if len(matrices) == 1 else 3.0, 2.4 + 0.34 * n_classes))
-    n_columns = min(len(matrices), max(1, int(_PAGE_IN // side)))
-    n_rows = -(-len(matrices) // n_columns)
+    n_rows = -(-len(matrices) // max(1, int(_PAGE_IN // side)))
+    n_columns = -(-len(matrices) // n_rows)
     with house_style():
         figure = make_figure(side * n_columns, side * n_rows)
         for place, (title, confusion) in enumerate(matrices.items(), start=1):

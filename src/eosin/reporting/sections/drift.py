@@ -6,15 +6,20 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
 from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
 from eosin.reporting.formatting import capitalised, p_text, share
 from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, make_table
-from eosin.reporting.style import COLOURS, HATCHES, house_style, render_figure, series_label
+from eosin.reporting.style import (
+    COLOURS,
+    HATCHES,
+    house_style,
+    make_figure,
+    render_figure,
+    series_label,
+)
 from eosin.runs.finished import FinishedRun
 
 _COLUMNS, _BINS = 4, 24
@@ -66,8 +71,7 @@ def format_drift(drift: Drift) -> list[str]:
 def _drift_figure(drift: Drift) -> RenderedFigure:
     n_rows = -(-len(drift.shifts) // _COLUMNS)
     with house_style():
-        figure = Figure(figsize=(9.2, 0.5 + 1.75 * n_rows))
-        FigureCanvasAgg(figure)
+        figure = make_figure(9.2, 0.5 + 1.75 * n_rows)
         panels = figure.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
         for axes, (name, shift) in zip(panels, drift.shifts.items(), strict=False):
             _draw(axes, shift)

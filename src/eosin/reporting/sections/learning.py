@@ -32,8 +32,8 @@ _COLUMNS = (
 _MOST_MARKED = 15
 #: With more evaluations than this, they are not marked.
 _MOST_DOTS = 30
-#: Ratio of the values of several runs above which their axis is logarithmic.
-_WIDE = 50
+#: Ratios of losses, and of learning rates, above which their axis is logarithmic.
+_WIDE = {"loss": 100, "lr": 5}
 
 
 def compared_section(comparison: Comparison) -> Section:
@@ -101,7 +101,7 @@ def _panel(
             axes.set_yticks([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= 1])
         else:
             values = np.concatenate([y for c in columns for _, y in _lines(curves, c)])
-            _positive_axis(axes, values, 5 if name == "lr" else _WIDE if len(runs) > 1 else np.inf)
+            _positive_axis(axes, values, _WIDE[name])
         _legend(figure, axes, list(runs), columns)
         caption = _caption(runs, name)
         return render_figure(figure, f"learning_{name}", alt=_alt(runs, name), caption=caption)
@@ -138,10 +138,14 @@ def _draw(
 
 def _mark_epochs(axes: Axes, curves: Sequence[LearningCurve]) -> None:
     """Mark the end of each epoch where some training has several evaluations in one."""
-    n_epochs = max(curve.epochs[-1] for curve in curves)
-    if max(curve.evaluations_per_epoch for curve in curves) > 1 and n_epochs <= _MOST_MARKED:
-        for epoch in range(1, int(n_epochs) + 1):
+    if _are_marked(curves):
+        for epoch in range(1, int(max(curve.epochs[-1] for curve in curves)) + 1):
             axes.axvline(epoch, color=FAINT, linewidth=0.9, zorder=1)
+
+
+def _are_marked(curves: Sequence[LearningCurve]) -> bool:
+    has_several = any(curve.evaluations_per_epoch > 1 for curve in curves)
+    return has_several and max(curve.epochs[-1] for curve in curves) <= _MOST_MARKED
 
 
 def _legend(figure: Figure, axes: Axes, names: list[str], columns: list[str]) -> None:
@@ -187,8 +191,9 @@ def _caption(runs: Mapping[str, Sequence[LearningCurve]], name: str) -> str:
     windows = {_window(curve, name) for curve in curves} - {1}
     if windows:
         text += f" Running mean of {' or '.join(map(str, sorted(windows)))} evaluations"
-        text += ", each of them thin; " if len(curves) == 1 else "; "
-        text += "vertical lines mark the ends of epochs."
+        text += ", each of them thin." if len(curves) == 1 else "."
+    if _are_marked(curves):
+        text += " Vertical lines mark the ends of epochs."
     if len(curves) > len(runs):
         text += " Mean of the folds, until the first of them stops"
         text += ", each of them thin." if len(runs) == 1 else "."

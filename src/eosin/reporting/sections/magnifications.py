@@ -93,7 +93,7 @@ def _bars(parts: dict[str, PartMetrics]) -> RenderedFigure:
 
 @contextmanager
 def _panels(n: int, side_in: float) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Yield a figure with ``n`` panels in two columns, or three if there are many."""
+    """Yield a figure with ``n`` panels in one row, or in rows of three."""
     n_columns, n_rows = _columns(n), -(-n // _columns(n))
     with house_style():
         figure = make_figure(side_in * n_columns, side_in * n_rows + 0.3)
@@ -116,7 +116,7 @@ def _frame(axes: Axes, place: int, n: int, title: str) -> None:
 
 
 def _columns(n: int) -> int:
-    return 2 if n <= 4 else 3
+    return n if n <= 4 else 3
 
 
 def _confusions(parts: dict[str, PartMetrics]) -> RenderedFigure | None:

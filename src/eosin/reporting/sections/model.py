@@ -6,12 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.stain import FITTED_ON, SeparationReference, StainReference
-from eosin.core.text import listing, quantity
+from eosin.core.text import count, listing, quantity
 from eosin.reporting.formatting import number, times
-from eosin.reporting.outline import Facts, Pair, Section, joined, select
+from eosin.reporting.outline import (
+    Cell,
+    Facts,
+    Pair,
+    Section,
+    Table,
+    joined,
+    make_table,
+    select,
+)
 from eosin.reporting.sections.results import member_network, members_of
 from eosin.runs.finished import FinishedRun
 
@@ -19,6 +29,7 @@ from eosin.runs.finished import FinishedRun
 _TEST_TIME = {"none": "", "dihedral": "the mean over eight mirrored and turned views of an image"}
 _FROM_SCRATCH = "none: trained from scratch"
 _METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"}
+_COUNTED = {"params": "Parameters", "trainable": "Trained", "buffers": "Buffers"}
 #: Facts that the card leaves to other sections.
 _ELSEWHERE = {
     "Threshold", "Temperature", "Transfer", "Training data licence", "Model licence",
@@ -28,7 +39,8 @@ _ELSEWHERE = {
 
 def section(run: FinishedRun) -> Section:
     """Return the sub-section of the page."""
-    return Section("Model", Facts(model_facts(run)))
+    layers = Section("Layers of the network", _layers_table(run.layers), fold="closed")
+    return Section("Model", Facts(model_facts(run)), layers)
 
 
 def brief(run: FinishedRun) -> Section:
@@ -47,6 +59,26 @@ def brief(run: FinishedRun) -> Section:
     own = [fact for fact in facts if fact[0] not in _ELSEWHERE]
     hashed = select(facts, "SHA-256 of the weights")
     return Section("What it is", Facts([*own, *extra, *hashed, *files]))
+
+
+def _layers_table(table: LayerTable | None) -> Table | None:
+    """Build the table of layers, or of blocks of layers if there are many."""
+    if table is None:
+        return None
+    total, rows = table.total, table.short()
+    frozen = total.trainable < total.params
+    counted = ("params", "trainable", "buffers") if frozen else ("params", "buffers")
+    shown: list[tuple[Cell | str | int, ...]] = [
+        (row.name, row.kind, row.shape_text, *(getattr(row, name) for name in counted))
+        for row in [*rows, total.model_copy(update={"name": "In all"})]
+    ]
+    sides = " × ".join(map(count, table.input_shape))
+    caption = f"Layers, with output shapes (channels first) for an input of {sides}."
+    if len(rows) < len(table.layers):
+        n_layers = quantity(len(table.layers), "layer")
+        caption += f" A block stands for its layers; layers.json lists all {n_layers}."
+    heads = ("Layer", "Kind", "Output", *(_COUNTED[name] for name in counted))
+    return make_table(caption, heads, shown, texts=(0, 1), look="many")
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
@@ -113,7 +145,7 @@ def _input(model: ModelInfo) -> str:
     if isinstance(given, Embedding):
         return f"{quantity(len(given.channels), 'feature')} of {given.table}, computed elsewhere"
     size = f"{'×'.join(str(side) for side in given.input_px)} px"
-    cropped = ", the centre of the image" if given.resize == "centre_crop" else ""
+    cropped = ", cropped to the centre" if given.resize == "centre_crop" else ""
     return f"{size}, {_channels(model)}{cropped}"
 
 

@@ -55,6 +55,7 @@ def section(run: FinishedRun) -> Section:
         Text(limits, look="caution", head=head),
         Figures(chart),
         members_table(run),
+        _rounds_table(run),
         *tables,
         Text(_remarks(run, any(table and table.has_gaps for table in tables)), look="small"),
         Section("The same for the other splits of this run", *_other_tables(run), fold="closed"),
@@ -178,6 +179,23 @@ def _other_tables(run: FinishedRun) -> list[Table | None]:
         caption = f"Split “{name}”{by}: {split.n_images:,} images in {split.n_groups:,} groups."
         tables += [headline_table(caption, blocks)] if name != run.split else []
     return tables
+
+
+def _rounds_table(run: FinishedRun) -> Table | None:
+    """Build the table of single networks on a test part beside the folds; ``None`` without one."""
+    frame = run.predictions_of(TEST_BY_FOLD) if TEST_BY_FOLD in run.metrics else None
+    if frame is None:
+        return None
+    right = frame["predicted"] == frame["label"]
+    networks = right.groupby([frame["repeat"], frame["fold"]]).mean()
+    rounds = [(int(repeat) + 1, own) for repeat, own in networks.groupby(level="repeat")]
+    shown = [(str(repeat), own) for repeat, own in sorted(rounds)]
+    shown += [("All", networks)] if len(shown) > 1 else []
+    return make_table(
+        "Accuracy of the folds' networks on the test images, each network alone.",
+        ("Repeat", "Networks", "Mean", "Lowest", "Highest"),
+        [(name, len(own), *map(number, (own.mean(), own.min(), own.max()))) for name, own in shown],
+    )
 
 
 def _votes_table(run: FinishedRun) -> Table | None:

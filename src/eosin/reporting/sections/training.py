@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from eosin.core.text import listing, quantity
+from typing import Any
+
+import numpy as np
+
+from eosin.core.text import count, listing, quantity
 from eosin.reporting.formatting import metric_text, part_name
 from eosin.reporting.outline import (
     Cell,
     Facts,
     Figures,
+    Fold,
     Pair,
     Section,
     Table,
@@ -23,12 +28,25 @@ from eosin.reporting.sections.split import balance_words, split_words
 from eosin.runs.comparison import learning_curves
 from eosin.runs.finished import FinishedRun
 
+#: Epochs up to which their table is open.
+_MOST_EPOCHS = 20
+#: Columns of the table by epoch: those of P1's Table 1.
+_BY_EPOCH = {
+    "accuracy": "Training accuracy",
+    "loss": "Training loss",
+    "val_accuracy": "Validation accuracy",
+    "val_loss": "Validation loss",
+    "lr": "Learning rate",
+}
+
 
 def section(run: FinishedRun) -> Section:
     """Return the section of the page."""
     curves = learning_curves(run)
     figures = Figures(*learning_figures({"": curves}))
-    return Section("Learning", figures, Facts(learning_facts(curves)), _folds_table(run))
+    facts = Facts(learning_facts(curves))
+    by_epoch = Section("Training by epoch", _history_table(run.history), fold=_fold(run.history))
+    return Section("Learning", figures, facts, by_epoch, _folds_table(run))
 
 
 def brief(run: FinishedRun) -> Section:
@@ -67,6 +85,35 @@ def _recipe_facts(run: FinishedRun) -> list[Pair]:
         ("Augmentation", augment.policy),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _fold(history: Any) -> Fold:
+    long = history is not None and history["epoch"].nunique() > _MOST_EPOCHS
+    return "closed" if long else "open"
+
+
+def _history_table(history: Any) -> Table | None:
+    """Build the table of a training by epoch, with the last evaluation of each."""
+    if history is None:
+        return None
+    last = history.groupby("epoch").tail(1)
+    names = [name for name in _BY_EPOCH if name in last and last[name].notna().any()]
+    rows = [
+        (count(int(row["epoch"]) + 1), *(_value(name, row[name]) for name in names))
+        for _, row in last.iterrows()
+    ]
+    several = "The last evaluation of each epoch. " if len(last) < len(history) else ""
+    caption = (
+        f"{several}Training figures are those of the batches since the evaluation before. "
+        "history.csv counts epochs from 0."
+    )
+    return make_table(caption, ("Epoch", *(_BY_EPOCH[name] for name in names)), rows)
+
+
+def _value(name: str, value: float) -> str | None:
+    if np.isnan(value):
+        return None
+    return f"{value:.3g}" if name == "lr" else f"{value:.4f}"
 
 
 def _folds_table(run: FinishedRun) -> Table | None:
