@@ -1,4 +1,4 @@
-"""Eleven metrics with intervals: 2,000 resamples of 100,000 predictions against a limit of 3 s.
+"""All metrics with intervals: 2,000 resamples of 100,000 predictions against a limit of 3 s.
 
 ``python -m benchmarks.bootstrap --json`` prints, last, one line of JSON.
 """

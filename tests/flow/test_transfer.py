@@ -251,8 +251,8 @@ def test_a_source_that_is_not_there_is_named(chain, tmp_path, command):
 
 
 def test_a_model_of_one_s_own_is_a_source(finished, chain, tmp_path):
-    source = finished / "model" / "model.safetensors"
-    recipe = recipe_from_dict(chain(0, source=str(source), freeze="before:dense"))
+    source = f"{finished}/./model/model.safetensors"
+    recipe = recipe_from_dict(chain(0, source=source, freeze="before:dense"))
     run = eosin.train(recipe, output=tmp_path / "run").run
     (one, two, last) = info(run)["transfer_chain"]
     assert (one["stage"], two["stage"], last["stage"]) == ("one", "two", "source")

@@ -65,7 +65,7 @@ def read_source(source: str) -> ModelInfo | None:
         ArtifactError: It is damaged.
     """
     folder = ModelFolder(Path(source).parent)
-    if source != str(folder.weights) or not folder.info.exists():
+    if Path(source) != folder.weights or not folder.info.exists():
         return None
     return read_document(folder.info, ModelInfo)
 
