@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.engine_drawing import keep_figure, new_panels
 from benchmarks.tables import write_table
 from eosin.core.types import FloatArray, IntArray
-from eosin.engine import SGD, Adam, Network, Optimiser, Plan, digit_cnn, evaluate, shuffled
+from eosin.engine import SGD, Adam, Network, Optimiser, Plan, evaluate, mnist_cnn, shuffled
 from eosin.engine.training import Row
 from eosin.images.idx import IdxImages, read_idx_labels
 from eosin.metrics import wilson
@@ -81,7 +81,7 @@ class Trained:
 
 def train(optimiser: Optimiser, train_part: Digits, val: Digits) -> Trained:
     """Train P3's network for one epoch."""
-    network, hits = digit_cnn(seed=SEED), list[float]()
+    network, hits = mnist_cnn(seed=SEED), list[float]()
     plan = Plan(
         epochs=1,
         steps=-(-len(train_part.targets) // BATCH),

@@ -28,7 +28,7 @@ QUICK_S = 10.0  # of processor time on an idle machine
 BUSY = 4.0
 #: Their quick forms keep the folds: two trainings and an ensemble. A deep network is built, trained
 #: and exported once instead (`grouped`); that folds hold for any network is not a recipe's matter.
-SMALL = {"cancervisionnet", "light_cnn"}
+SMALL = {"cancervisionnet", "light_cnn", "mnist_cnn"}
 #: Over 40 million weights: 15 s beside other work.
 HEAVY = {"ernet101"}
 
@@ -61,6 +61,9 @@ def quick_form(path, root):
         # The phantom comes without a split of its own.
         f"data.split.protocol={'grouped' if protocol == 'column' else protocol}",
         "data.dataset=phantom",
+        # The phantom is brightfield.
+        *(["data.modality=brightfield", "data.channel_names=[]"] if recipe.data.modality else []),
+        "data.window=percentile",
         f"data.root={root}",
         f"data.options={{{options}, size_px = 32}}",
         *positive,

@@ -1,10 +1,12 @@
 """``model.backend = "numpy"``: the same recipe, run folder and verbs, with and without PyTorch."""
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+import eosin
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.model import ModelInfo
@@ -12,6 +14,8 @@ from eosin.artifacts.predictions import read_history, read_predictions
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.inference.classifier import Classifier
+from eosin.inference.engine import EngineNetwork
+from eosin.inference.onnx import OnnxNetwork
 
 WITHOUT_TORCH = """
 import sys
@@ -61,6 +65,21 @@ def test_a_split_without_pytorch(process, command, recipe_file, tmp_path):
     made, kept = load_file(tmp_path / "best.safetensors"), load_file(model.weights)
     assert made.keys() == kept.keys()
     assert all(np.array_equal(made[name], kept[name]) for name in kept)
+
+
+def test_a_leaky_network_is_exported_and_predicts_in_both(recipe_file, tmp_path):
+    arguments = {"arguments": {"activation": "leaky_relu"}}
+    recipe = recipe_file(model={**NUMPY["model"], **arguments}, train={"epochs": 1})
+    folder = ModelFolder(RunFolder(eosin.train(recipe, output=tmp_path / "run").run).model)
+    exported = onnx.load(folder.onnx).graph.node
+    slopes = [node.attribute[0].f for node in exported if node.op_type == "LeakyRelu"]
+    assert slopes == pytest.approx([0.01] * 3)
+    info = read_document(folder.info, ModelInfo)
+    images = np.random.default_rng(0).normal(0, 50, (5, 3, 51, 51)).astype(np.float32)
+    found, expected = EngineNetwork(folder.weights, info), OnnxNetwork(folder.onnx)
+    np.testing.assert_allclose(found.run(images), expected.run(images), rtol=1e-4, atol=1e-4)
+    plain = info.model_copy(update={"arguments": {"input_px": 51}})
+    assert not np.allclose(EngineNetwork(folder.weights, plain).run(images), expected.run(images))
 
 
 def test_folds_with_and_without_pytorch(process, command, recipe_file, tmp_path):

@@ -587,6 +587,8 @@ ELSEWHERE = {
     "core/files.py: Free some space": "flow/test_writing.py::test_other_verbs_on_a_full_disk",
     "The folder is read-only": "flow/test_writing.py::"
     "test_a_read_only_folder_is_refused_before_the_work",
+    "--all lists all {}": "flow/test_command_line.py::"
+    "test_a_named_network_is_printed_with_its_layers",
     "data cache --clear": "unit/images/cache/test_listing.py::test_the_command_clears_stores",
     "with --features TABLE": "flow/test_embedding.py::"
     "test_an_outside_manifest_needs_features_of_its_own",

@@ -8,7 +8,7 @@ outputs first.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,17 +24,21 @@ from eosin.core.types import FloatArray
 #: By name.
 Arrays = dict[str, npt.NDArray[np.generic]]
 
-#: From the engine's layers to the modules of the PyTorch twin.
-TWIN = {
-    "conv2d1": "features.0",
-    "batchnorm1": "features.2",
-    "conv2d2": "features.3",
-    "batchnorm2": "features.5",
-    "conv2d3": "features.7",
-    "batchnorm3": "features.9",
-    "dense1": "classifier.1",
-    "dense2": "classifier.3",
-}
+#: From the engine's layers to the modules of the PyTorch twin: of P3's network for MNIST, then of
+#: its light CNN.
+TWINS = (
+    {"conv2d1": "features.0", "conv2d2": "features.2", "dense1": "classifier.1"},
+    {
+        "conv2d1": "features.0",
+        "batchnorm1": "features.2",
+        "conv2d2": "features.3",
+        "batchnorm2": "features.5",
+        "conv2d3": "features.7",
+        "batchnorm3": "features.9",
+        "dense1": "classifier.1",
+        "dense2": "classifier.3",
+    },
+)
 _PARTS = {"mean": "running_mean", "variance": "running_var"}
 #: Buffers that only PyTorch has.
 _COUNT = "num_batches_tracked"
@@ -101,13 +105,14 @@ def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
     Raises:
         ArtifactError: A layer has no twin.
     """
-    side, channels = _last_maps(state)
+    modules = _pick_twin([name.partition(".")[0] for name in state], TWINS)
+    side, channels = _last_maps(state, modules)
     arrays: Arrays = {}
     for name, value in state.items():
         layer, _, part = name.partition(".")
-        if layer not in TWIN:
+        if layer not in modules:
             raise ArtifactError(
-                f"the layer {layer!r} has no twin in PyTorch", hint="Only P3's light CNN has one"
+                f"the layer {layer!r} has no twin in PyTorch", hint="Only P3's networks have one"
             )
         if value.ndim == 4:
             value = value.transpose(3, 2, 0, 1)
@@ -117,15 +122,16 @@ def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
                 maps = value.reshape(side, side, channels, -1).transpose(2, 0, 1, 3)
                 value = maps.reshape(value.shape)
             value = value.T
-        arrays[f"{TWIN[layer]}.{_PARTS.get(part, part)}"] = value
+        arrays[f"{modules[layer]}.{_PARTS.get(part, part)}"] = value
         if part == "variance":
-            arrays[f"{TWIN[layer]}.{_COUNT}"] = np.array(0, np.int64)
+            arrays[f"{modules[layer]}.{_COUNT}"] = np.array(0, np.int64)
     return arrays
 
 
 def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatArray]:
     """Convert the weights of the PyTorch twin; raises ``ArtifactError`` at a foreign name."""
-    layers = {module: layer for layer, module in TWIN.items()}
+    turned = [{module: layer for layer, module in twin.items()} for twin in TWINS]
+    layers = _pick_twin([name.rpartition(".")[0] for name in arrays], turned)
     parts = {twin: own for own, twin in _PARTS.items()}
     state: dict[str, FloatArray] = {}
     for name, found in arrays.items():
@@ -133,14 +139,14 @@ def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatA
         if part == _COUNT:
             continue
         if module not in layers:
-            raise ArtifactError(f"{name!r} is no part of P3's light CNN")
+            raise ArtifactError(f"{name!r} is no part of P3's networks")
         value: FloatArray = np.asarray(found, dtype=np.float32)
         if value.ndim == 4:
             value = value.transpose(2, 3, 1, 0)
         elif value.ndim == 2:
             value = value.T
         state[f"{layers[module]}.{parts.get(part, part)}"] = value
-    side, channels = _last_maps(state)
+    side, channels = _last_maps(state, layers.values())
     rows = state["dense1.weight"]
     if rows.shape[:1] != (channels * side * side,):
         raise ArtifactError(f"weights: 'dense1.weight' has the shape {rows.shape}")
@@ -148,14 +154,20 @@ def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatA
     return state | {"dense1.weight": maps.reshape(rows.shape)}
 
 
-def _last_maps(state: Mapping[str, FloatArray]) -> tuple[int, int]:
+def _pick_twin(found: Collection[str], twins: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return the first of the twins that has all parts of a file, else the last, the largest."""
+    return next((twin for twin in twins if set(found) <= twin.keys()), twins[-1])
+
+
+def _last_maps(state: Mapping[str, FloatArray], layers: Collection[str]) -> tuple[int, int]:
     """Return side and channels of the maps that the first dense layer flattens."""
+    bias = f"{max(layer for layer in layers if layer.startswith('conv2d'))}.bias"
     try:
-        channels, inputs = state["conv2d3.bias"].size, len(state["dense1.weight"])
+        channels, inputs = state[bias].size, len(state["dense1.weight"])
     except KeyError as error:
         raise ArtifactError(f"weights: {error.args[0]!r} is missing") from None
     except TypeError:
         raise ArtifactError("weights: 'dense1.weight' is a single number") from None
     if channels == 0:
-        raise ArtifactError("weights: 'conv2d3.bias' is empty")
+        raise ArtifactError(f"weights: {bias!r} is empty")
     return math.isqrt(inputs // channels), channels

@@ -33,8 +33,8 @@ def convert(
     """Convert a ``.pth``, ``.pt`` or ``.ckpt`` file to safetensors, without running its code.
 
     Args:
-        file: State dict, or checkpoint that holds one; or the ``.npz`` of the NumPy engine's light
-            CNN, which becomes the weights of its PyTorch twin.
+        file: State dict, or checkpoint that holds one; or the ``.npz`` of a network of the
+            NumPy engine, which becomes the weights of its PyTorch twin.
         output: File to write; by default ``file`` with the ending ``.safetensors``.
         licence: Licence of the weights, stored with them and with every model initialised from
             them.

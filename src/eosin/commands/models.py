@@ -18,7 +18,7 @@ class ModelLine:
         name: Registered name.
         paper: Source.
         input_px: Input height and width of the paper.
-        params: Trainable parameters with the paper's number of classes.
+        params: Trainable parameters with the paper's number of classes and channels.
         macs: Multiply-accumulates per image.
         offline_weights: True if pretrained weights are available without a network connection.
         buffers: Values that are not learnt: batch-norm's running means and variances.
@@ -76,13 +76,18 @@ def _describe(spec: NetworkSpec, *, with_layers: bool) -> ModelLine:
     from eosin.networks.layers import list_layers
     from eosin.networks.registry import count_buffers, count_macs
 
+    px, channels = spec.input_px, spec.in_channels
     # Shapes suffice for counting: no weight is drawn, no image computed.
     with torch.device("meta"):
         network = build_network(
-            spec.name, num_classes=spec.num_classes, input_px=spec.input_px, arguments={}
+            spec.name,
+            num_classes=spec.num_classes,
+            input_px=px,
+            in_channels=channels,
+            arguments={},
         )
-        macs = count_macs(network, spec.input_px)
-        table = list_layers(network, spec.input_px) if with_layers else None
+        macs = count_macs(network, px, channels)
+        table = list_layers(network, px, channels) if with_layers else None
     return _line(spec, macs, count_params(network), count_buffers(network), table)
 
 

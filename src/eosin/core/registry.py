@@ -70,6 +70,7 @@ class NetworkSpec:
         stages: Name → path of the stage's first module, from input to output; a stage ends where
             the next begins, in the order of definition. The last is ``head``, one module, whose
             output is the network's.
+        in_channels: The paper's number of input channels, for which ``params`` is counted.
         hub: Name of the ImageNet weights on timm's hub; None if there are none.
         added: Parts of the names of tensors that this network has in addition to the network
             under ``hub``; weights without any of them still count as complete.
@@ -87,6 +88,7 @@ class NetworkSpec:
     preprocessing: InputStyle
     arguments: Mapping[str, Any]
     stages: Mapping[str, str]
+    in_channels: int = 3
     hub: str | None = None
     added: tuple[str, ...] = ()
     offline_weights: bool = False
@@ -111,6 +113,13 @@ def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, An
             f"'model.input_px': {spec.name} needs at least {spec.min_input_px} pixels, "
             f"got {input_px}"
         )
+
+
+def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Check that an argument of a network is one of the known; raises ``RecipeError``."""
+    if value not in known:
+        shown = ", ".join(map(repr, known))
+        raise RecipeError(f"'model.arguments.{name}' must be one of {shown}, got {value!r}")
 
 
 def check_rate(name: str, value: Any) -> None:

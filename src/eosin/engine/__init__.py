@@ -5,7 +5,7 @@ Read in this order: :mod:`~eosin.engine.layers`, :mod:`~eosin.engine.convolution
 :mod:`~eosin.engine.optimisers`, :mod:`~eosin.engine.training`, :mod:`~eosin.engine.network`.
 """
 
-from eosin.engine.architectures import digit_cnn, light_cnn
+from eosin.engine.architectures import ARCHITECTURES, light_cnn, mnist_cnn
 from eosin.engine.convolution import Conv2d
 from eosin.engine.layers import Dense, Dropout, Flatten, Layer, LeakyReLU, ReLU
 from eosin.engine.losses import cross_entropy, softmax
@@ -16,6 +16,7 @@ from eosin.engine.pooling import MaxPool2d
 from eosin.engine.training import EarlyStopping, Plan, Schedule, shuffled
 
 __all__ = [
+    "ARCHITECTURES",
     "SGD",
     "Adam",
     "BatchNorm",
@@ -33,9 +34,9 @@ __all__ = [
     "ReLU",
     "Schedule",
     "cross_entropy",
-    "digit_cnn",
     "evaluate",
     "light_cnn",
+    "mnist_cnn",
     "shuffled",
     "softmax",
 ]

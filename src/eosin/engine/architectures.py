@@ -1,6 +1,6 @@
 """P3's two networks.
 
-Source: P3, sections 2.3.2 and 2.3.3; gaps of the thesis are filled as in
+Source: P3, sections 2.2.2 and 2.3.3; gaps of the thesis are filled as in
 :mod:`eosin.networks.light_cnn`.
 """
 
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from eosin.core.errors import RecipeError
+from eosin.core.registry import check_choice
 from eosin.engine.convolution import Conv2d
-from eosin.engine.layers import Dense, Flatten, ReLU
+from eosin.engine.layers import Dense, Flatten, LeakyReLU, ReLU
 from eosin.engine.network import Network
 from eosin.engine.normalisation import BatchNorm
 from eosin.engine.pooling import MaxPool2d
+
+_ACTIVATIONS = {"relu": ReLU, "leaky_relu": LeakyReLU}
 
 
 def light_cnn(
@@ -21,26 +23,29 @@ def light_cnn(
     input_px: int = 224,
     in_channels: int = 3,
     *,
+    activation: str = "relu",
     hidden_activation: str = "none",
     seed: int = 0,
     dtype: type[np.floating] = np.float32,
 ) -> Network:
-    """Return the BreakHis network: 319,106 parameters at two classes and 224 pixels."""
-    if hidden_activation not in ("none", "relu"):
-        raise RecipeError(
-            "'model.arguments.hidden_activation' must be 'none' or 'relu', "
-            f"got {hidden_activation!r}"
-        )
+    """Return the BreakHis network: 319,106 parameters at two classes and 224 pixels.
+
+    ``activation`` follows each convolution: ``relu``, or ``leaky_relu`` of slope 0.01 (P3's future
+    work). ``hidden_activation`` follows the hidden dense layer: ``none`` or ``relu``.
+    """
+    check_choice("activation", activation, tuple(_ACTIVATIONS))
+    check_choice("hidden_activation", hidden_activation, ("none", "relu"))
+    active = _ACTIVATIONS[activation]
     layers = [
         Conv2d(16, 3, stride=4),  # (56, 56, 16)
-        ReLU(),
+        active(),
         BatchNorm(),
         Conv2d(32, 3, stride=2),  # (27, 27, 32)
-        ReLU(),
+        active(),
         BatchNorm(),
         MaxPool2d(2),  # (13, 13, 32)
         Conv2d(64, 3, stride=2),  # (6, 6, 64)
-        ReLU(),
+        active(),
         BatchNorm(),
         Flatten(),  # (2304,)
         Dense(128),
@@ -50,10 +55,15 @@ def light_cnn(
     return Network(layers, (input_px, input_px, in_channels), seed=seed, dtype=dtype)
 
 
-def digit_cnn(
-    num_classes: int = 10, *, seed: int = 0, dtype: type[np.floating] = np.float32
+def mnist_cnn(
+    num_classes: int = 10,
+    input_px: int = 28,
+    in_channels: int = 1,
+    *,
+    seed: int = 0,
+    dtype: type[np.floating] = np.float32,
 ) -> Network:
-    """Return the MNIST network: two convolutions of 8 kernels, stride 2, and a dense layer."""
+    """Return the MNIST network: 3,554 parameters at ten classes and 28 grey pixels."""
     layers = [
         Conv2d(8, 3, stride=2),  # (13, 13, 8)
         ReLU(),
@@ -62,4 +72,8 @@ def digit_cnn(
         Flatten(),  # (288,)
         Dense(num_classes),
     ]
-    return Network(layers, (28, 28, 1), seed=seed, dtype=dtype)
+    return Network(layers, (input_px, input_px, in_channels), seed=seed, dtype=dtype)
+
+
+#: By their registered names.
+ARCHITECTURES = {"light_cnn": light_cnn, "mnist_cnn": mnist_cnn}

@@ -143,7 +143,8 @@ def gather(images: FloatArray, kernel: int, stride: int) -> FloatArray:
     images = np.ascontiguousarray(images)
     batch, height, width, channels = images.shape
     rows, columns = ((side - kernel) // stride + 1 for side in (height, width))
-    b, h, w, c = images.strides
+    # The step of an axis of length one, such as a grey image's channel, may be anything.
+    (b, h, w, _), c = images.strides, images.itemsize
     # A kernel's row of k pixels is k · C contiguous numbers: the copy's inner loop.
     shape = (batch, rows, columns, kernel, kernel * channels)
     windows = as_strided(images, shape, (b, h * stride, w * stride, h, c), writeable=False)

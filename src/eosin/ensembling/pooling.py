@@ -15,11 +15,12 @@ from eosin.artifacts.weights import Arrays, read_arrays, write_arrays
 from eosin.core.errors import ArtifactError, TrainingError
 from eosin.core.files import sha256_file
 from eosin.core.types import ImageSource, Samples
+from eosin.engine import ARCHITECTURES
 from eosin.evaluation.thresholds import join_thresholds
 from eosin.images.preprocess import channel_affine
 from eosin.images.staining import join_references
 from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
-from eosin.inference.engine import ENGINE, Rescale, architecture_of
+from eosin.inference.engine import Rescale, architecture_of
 
 #: Difference of a probability above which a model that resizes twice causes a warning.
 NOTABLE_GAP = 0.01
@@ -98,7 +99,7 @@ def _merge(
     absent = [place for place in places if not place.onnx.exists()]
     sizes = {info.preprocessing.input_px for info in infos}
     names = {architecture_of(info) for info in infos}
-    if absent and len(sizes) == len(names) == 1 and names <= ENGINE.keys():
+    if absent and len(sizes) == len(names) == 1 and names <= ARCHITECTURES.keys():
         folder.onnx.unlink(missing_ok=True)
         return
     if absent:

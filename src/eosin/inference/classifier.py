@@ -14,8 +14,9 @@ from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
 from eosin.core.progress import progress_bar
 from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
+from eosin.engine import ARCHITECTURES
 from eosin.images.preprocess import to_input
-from eosin.inference.engine import ENGINE, EngineNetwork, architecture_of
+from eosin.inference.engine import EngineNetwork, architecture_of
 from eosin.inference.onnx import OnnxNetwork
 from eosin.metrics.calibration import softmax
 from eosin.metrics.conformal import abstains, prediction_sets
@@ -122,7 +123,7 @@ def _open_network(
     paths: ModelFolder, info: ModelInfo, threads: int | None
 ) -> OnnxNetwork | EngineNetwork:
     """Open the ONNX file; without one, P3's network in the NumPy engine."""
-    if not paths.onnx.exists() and architecture_of(info) in ENGINE:
+    if not paths.onnx.exists() and architecture_of(info) in ARCHITECTURES:
         return EngineNetwork(paths.weights, info)
     network = OnnxNetwork(paths.onnx, threads=threads)
     network.check_shape(info)

@@ -13,13 +13,11 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.weights import from_twin, read_arrays
 from eosin.core.errors import ArtifactError, RecipeError
 from eosin.core.types import FloatArray, IntArray
-from eosin.engine import Network, light_cnn
+from eosin.engine import ARCHITECTURES, Network
 
 #: From images (B, C, H, W) to logits (B, K).
 Run = Callable[[FloatArray], FloatArray]
-#: The network of the engine: P3's.
-ENGINE = {"light_cnn": light_cnn}
-_ARGUMENTS = ("hidden_activation",)
+_ARGUMENTS = ("activation", "hidden_activation")
 _MEMBER = "members.{}."
 _RESCALE = "rescales.{}."
 
@@ -81,7 +79,7 @@ def _build(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Ne
         )
     shown = {key: info.arguments[key] for key in _ARGUMENTS if key in info.arguments}
     try:
-        network = ENGINE[architecture_of(info)](
+        network = ARCHITECTURES[architecture_of(info)](
             num_classes=len(info.class_names),
             in_channels=len(info.preprocessing.channels),
             input_px=side,

@@ -7,6 +7,7 @@ from eosin.networks import (
     ernet,
     fusion,
     light_cnn,
+    mnist_cnn,
     nasnet,
     standard,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "find_spec",
     "fusion",
     "light_cnn",
+    "mnist_cnn",
     "nasnet",
     "standard",
 ]

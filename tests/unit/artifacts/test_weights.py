@@ -6,35 +6,45 @@ import torch
 
 from eosin.artifacts.weights import from_twin, read_arrays, to_twin, write_arrays
 from eosin.core.errors import ArtifactError
-from eosin.engine import digit_cnn, light_cnn
+from eosin.engine import ARCHITECTURES, BatchNorm, Conv2d, Network
 from eosin.networks import build_network
 from eosin.training.checkpoints import load_weights, save_weights
 
 PX = 83  # the last maps are 2 × 2: rows and columns could be exchanged, channels too
 
 
-def make_pair(path, **arguments):
+CASES = [
+    ("light_cnn", {}),
+    ("light_cnn", {"activation": "leaky_relu"}),
+    ("light_cnn", {"hidden_activation": "relu"}),
+    ("mnist_cnn", {}),
+]
+each = pytest.mark.parametrize(("name", "arguments"), CASES)
+
+
+def make_pair(path, name, arguments):
     """A network of the engine, its running statistics moved, and its twin by way of the file."""
-    network = light_cnn(3, PX, in_channels=2, seed=4, **arguments)
+    network = ARCHITECTURES[name](3, PX, in_channels=2, seed=4, **arguments)
     images = np.random.default_rng(0).random((4, PX, PX, 2), dtype=np.float32)
     network.forward(images, training=True)
     write_arrays(path, to_twin(network.state))
     given = {"num_classes": 3, "input_px": PX, "in_channels": 2, "arguments": arguments}
-    twin = build_network("light_cnn", **given)
+    twin = build_network(name, **given)
     load_weights(path, twin)
     return network, twin.eval(), images
 
 
-@pytest.mark.parametrize("hidden", ["none", "relu"])
-def test_the_twin_says_the_same(tmp_path, hidden):
-    network, twin, images = make_pair(tmp_path / "w.safetensors", hidden_activation=hidden)
+@each
+def test_the_twin_says_the_same(tmp_path, name, arguments):
+    network, twin, images = make_pair(tmp_path / "w.safetensors", name, arguments)
     with torch.inference_mode():
         said = twin(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
     np.testing.assert_allclose(network.forward(images), said, rtol=1e-4, atol=1e-4)
 
 
-def test_there_and_back(tmp_path):
-    network, twin, _ = make_pair(tmp_path / "w.safetensors")
+@each
+def test_there_and_back(tmp_path, name, arguments):
+    network, twin, _ = make_pair(tmp_path / "w.safetensors", name, arguments)
     save_weights(tmp_path / "back.safetensors", twin)
     state = from_twin(read_arrays(tmp_path / "back.safetensors"))
     assert state.keys() == network.state.keys()
@@ -43,7 +53,7 @@ def test_there_and_back(tmp_path):
 
 def test_others_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match=r"'conv2d3\.bias' is missing"):
-        to_twin(digit_cnn().state)
+        to_twin(Network([Conv2d(2, 1), Conv2d(2, 1), BatchNorm()], (3, 3, 1)).state)
     with pytest.raises(ArtifactError, match=r"'layer1\.0\.weight' is no part"):
         from_twin({"layer1.0.weight": np.zeros((2, 2))})
     (tmp_path / "bad.safetensors").write_bytes(b"nothing of the kind")

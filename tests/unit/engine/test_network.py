@@ -13,8 +13,8 @@ from eosin.engine import (
     LeakyReLU,
     MaxPool2d,
     Network,
-    digit_cnn,
     light_cnn,
+    mnist_cnn,
     softmax,
 )
 
@@ -38,7 +38,11 @@ def test_the_papers_networks_have_their_sizes():
     assert network.shapes["conv2d1"] == (56, 56, 16)
     assert network.shapes["maxpool2d1"] == (13, 13, 32)
     assert network.shapes["flatten1"] == (2304,)
-    assert digit_cnn().shapes["flatten1"] == (288,)
+    small_network = mnist_cnn()
+    # 3·3·1·8 + 8, 3·3·8·8 + 8, 288·10 + 10
+    assert small_network.count_params() == 80 + 584 + 2890 == 3554
+    assert small_network.shapes["conv2d1"] == (13, 13, 8)
+    assert small_network.shapes["flatten1"] == (288,)
 
 
 def test_he_draws_have_their_variance():
@@ -53,6 +57,13 @@ def test_probabilities_do_not_depend_on_the_batch(images):
     assert np.abs(network.predict(images, batch_size=2) - alone).max() < 1e-6
     assert np.abs(alone.sum(axis=1) - 1).max() < 1e-6
     assert network.predict(images[:0]).shape == (0, 2)
+
+
+def test_a_grey_image_may_come_with_its_channel_first():
+    """NumPy gives a turned axis of length one any step, though the memory is the same."""
+    network = mnist_cnn()
+    turned = np.random.default_rng(0).random((3, 1, 28, 28), np.float32).transpose(0, 2, 3, 1)
+    assert np.array_equal(network.forward(turned), network.forward(turned.copy()))
 
 
 def test_feature_maps_are_what_the_layers_give(images):
@@ -155,5 +166,6 @@ def test_what_does_not_fit_is_refused(images):
         Network([Dense(2)], (6, 6, 1))
     with pytest.raises(RecipeError, match="does not fit into 2 × 9 px"):
         Network([Conv2d(1, 3)], (2, 9, 1))
-    with pytest.raises(RecipeError, match="'none' or 'relu', got 'gelu'"):
-        light_cnn(hidden_activation="gelu")
+    for name in ("activation", "hidden_activation"):
+        with pytest.raises(RecipeError, match=rf"{name}' must be .*'relu'.*, got 'gelu'"):
+            light_cnn(**{name: "gelu"})

@@ -33,9 +33,12 @@ def test_the_dropout_rates_arrive():
     assert rates == [0.1, 0.1, 0.1, 0.0]
 
 
-def test_the_hidden_activation_is_a_choice_of_two():
-    with pytest.raises(RecipeError, match="must be 'none' or 'relu', got 'tanh'"):
-        build(hidden_activation="tanh")
+def test_the_activations_are_choices():
+    for name in ("activation", "hidden_activation"):
+        with pytest.raises(RecipeError, match=rf"{name}' must be .*'relu'.*, got 'tanh'"):
+            build(**{name: "tanh"})
+    leaky = [m for m in build(activation="leaky_relu").modules() if isinstance(m, nn.LeakyReLU)]
+    assert [m.negative_slope for m in leaky] == [0.01] * 3
     assert not any(isinstance(m, nn.ReLU) for m in build().classifier)
     assert any(isinstance(m, nn.ReLU) for m in build(hidden_activation="relu").classifier)
 

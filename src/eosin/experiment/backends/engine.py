@@ -1,4 +1,4 @@
-"""Training with the NumPy engine: P3's network, on the CPU, without PyTorch."""
+"""Training with the NumPy engine: P3's networks, on the CPU, without PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eosin.artifacts.weights import to_twin, write_arrays
 from eosin.core.errors import RecipeError, TrainingError
 from eosin.core.registry import NetworkSpec, Registry
 from eosin.core.types import DeviceSettings, ImageSource
-from eosin.engine import Network, light_cnn
+from eosin.engine import ARCHITECTURES, Network
 from eosin.experiment.backends import InitialWeights, Measured, Origin, Start, draft_info
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
@@ -32,13 +32,28 @@ SPECS.add(
     NetworkSpec(
         name="light_cnn",
         paper="P3",
-        build=light_cnn,
+        build=ARCHITECTURES["light_cnn"],
         input_px=224,
         min_input_px=51,
         num_classes=2,
         preprocessing="caffe",
-        arguments={"hidden_activation": "none"},
+        arguments={"activation": "relu", "hidden_activation": "none"},
         stages={},
+    ),
+)
+SPECS.add(
+    "mnist_cnn",
+    NetworkSpec(
+        name="mnist_cnn",
+        paper="P3",
+        build=ARCHITECTURES["mnist_cnn"],
+        input_px=28,
+        min_input_px=7,
+        num_classes=10,
+        preprocessing="unit",
+        arguments={},
+        stages={},
+        in_channels=1,
     ),
 )
 #: Keys that only PyTorch supports, with the values that the engine accepts.
@@ -113,13 +128,14 @@ def train(
 
 
 def _build(recipe: Recipe, inputs: FitInputs) -> Network:
-    return light_cnn(
+    network: Network = find_spec(recipe.model.name).build(
         num_classes=inputs.n_classes,
         input_px=inputs.preprocessing.input_px[0],
         in_channels=len(inputs.preprocessing.channels),
         seed=recipe.seed,
         **recipe.model.arguments,
     )
+    return network
 
 
 def list_layers(network: Network, preprocessing: Preprocessing | None = None) -> LayerTable:
