@@ -7,6 +7,7 @@ from eosin.experiment.validation import check_names
 from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
 from eosin.papers import read_paper
 from eosin.papers.schema import PAPERS
+from eosin.reproduction.drawings import DRAWINGS
 from eosin.reproduction.jobs import full_recipe, make_jobs
 from eosin.reproduction.quantities import is_known, is_of_network, network_facts
 from eosin.reproduction.verdicts import recompute
@@ -101,6 +102,13 @@ def test_networks_and_recipes_have_the_counts_that_cells_ask_for(name):
         facts = network_facts(full_recipe(paper.experiment(experiment)))
         asked = {cell.quantity for cell in cells if cell.experiment == experiment}
         assert asked <= set(facts), experiment
+
+
+@each
+def test_what_is_drawn_can_be_drawn_and_has_runs(name):
+    for item in read_paper(name).items:
+        assert set(item.draw) <= set(DRAWINGS), item.id
+        assert item.needs() or not item.draw, item.id
 
 
 @each
