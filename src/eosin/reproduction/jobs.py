@@ -158,6 +158,9 @@ def _phantom(key: str, magnifications: Iterable[str]) -> list[str]:
     return [
         f"{key}.dataset={_PHANTOM}",
         f"{key}.options={{{options}, magnifications = [{listed}]}}",
+        # The phantom is brightfield in colour, whatever the paper's images are.
+        *(f"{key}.{text}" for text in ("modality=brightfield", "channel_names=[]", "channels=[]")),
+        f"{key}.window=percentile",
     ]
 
 

@@ -81,6 +81,16 @@ def test_the_quick_form_needs_no_data():
     assert not found.missing
 
 
+def test_the_quick_form_of_a_recipe_on_grey_images_reads_colour():
+    digits = Experiment(name="digits", title="Digits", recipe="p3-mnist")
+    data = (DataSetOfPaper(dataset="mnist", title="MNIST"),)
+    of_digits = paper().model_copy(update={"experiments": (digits,), "data": data})
+    assert full_recipe(digits).data.channel_names
+    for job in make_jobs(of_digits, ["digits"], {}, "quick"):
+        assert job.recipe.data.modality == "brightfield"
+        assert not job.recipe.data.channel_names
+
+
 @pytest.mark.parametrize(
     ("section", "values", "kind"),
     [
