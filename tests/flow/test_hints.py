@@ -29,7 +29,7 @@ from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
-VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|report|train"
+VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|report|reproduce|train"
 #: What somebody would type.
 TYPED = re.compile(
     rf"(?<![-\w])(--[a-z]+\b|--\{{\}}|-o\b|eosin (?:{VERBS})\b|pip install\b|export [A-Z{{])"
@@ -627,10 +627,23 @@ ELSEWHERE = {
     "decisions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
 }
 
+ELSEWHERE |= {
+    f"reproduce.py: {hint}": f"flow/test_reproducing.py::{test}"
+    for hint, test in {
+        "Name the folder: --data": "test_missing_data_are_named_and_nothing_is_trained",
+        "Name another with --data": "test_a_folder_that_is_not_there_is_named",
+        "Choose one: --data": "test_two_folders_of_a_data_set_are_named_and_one_can_be_chosen",
+        "Go on with the same command": "test_a_stopped_reproduction_goes_on_with_the_same_command",
+    }.items()
+}
+
 #: Texts that offer nothing to type, or what a test cannot type, and why.
 EXCUSED = {
     "exclude each other: a": "states what was wrong",
     "--repair needs a name": "states what was wrong",
+    "which --data does not hold": "states what was wrong",
+    "--quick and --reduced": "states what was wrong",
+    "reproduce.py: Choose another folder": "-o is as in core/files.py",
     "the other columns are of external data": "states what was wrong",
     "takes THEIRS=OURS, got": "states what was wrong",
     "--map leaves no row": "states what was wrong",

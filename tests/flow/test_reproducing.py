@@ -8,6 +8,7 @@ import pytest
 from tests.facts import tells
 
 from eosin.artifacts.layout import RunFolder
+from eosin.training.loop import train
 
 #: One experiment of the smallest network: its confusion matrix.
 ITEM = "figure-3.8"
@@ -104,6 +105,8 @@ def test_missing_data_are_named_and_nothing_is_trained(command, tmp_path):
     assert result.status == 1
     assert tells(result.complaint, "breakhis", "lc25000", "--data", "--quick")
     assert not (tmp_path / "out").exists()
+    named = command("reproduce", "P4", "--data", f"breakhis={tmp_path / 'empty'}", "--plan")
+    assert "breakhis" not in named.complaint.partition("needs the data")[2]
 
 
 def test_a_folder_that_is_not_there_is_named(command, tmp_path):
@@ -117,3 +120,31 @@ def test_the_dry_run_estimates_time_and_disk_and_writes_nothing(command, tmp_pat
     assert result.status == 0, result.err
     assert tells(result.out, "Light CNN, NumPy", "time", "disk")
     assert not (tmp_path / "out").exists()
+
+
+def test_two_folders_of_a_data_set_are_named_and_one_can_be_chosen(command, tmp_path):
+    name = "SOB_B_A-14-22549AB-200-001.png"
+    for folder in ("first", "second"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        (tmp_path / "data" / folder / name).touch()
+    arguments = ["reproduce", "P3", "--only", ITEM, "--plan"]
+    result = command(*arguments, "--data", tmp_path / "data")
+    assert result.status == 1
+    assert tells(result.complaint, "breakhis", "first", "second", "--data")
+    chosen = result.complaint.partition("--data ")[2].strip()
+    again = command(*arguments, "--data", tmp_path / "data", "--data", chosen)
+    assert "folders hold" not in again.err
+
+
+def test_a_stopped_reproduction_goes_on_with_the_same_command(
+    command, copied, made, stop_at, tmp_path
+):
+    shutil.rmtree(copied / RUNS[1])
+    arguments = ["reproduce", "P3", "--quick", "--only", ITEM, "-o", copied]
+    with stop_at(train):
+        result = command(*arguments)
+    assert result.status == 1
+    assert tells(result.complaint, "interrupted", "-o", copied)
+    assert command(*arguments).status == 0
+    documents = [json.loads((root / "reproduction.json").read_text()) for root in (copied, made)]
+    assert documents[0]["values"] == documents[1]["values"]
