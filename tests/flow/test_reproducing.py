@@ -88,7 +88,7 @@ def test_a_folder_of_something_else_is_refused(command, tmp_path):
     ("arguments", "named"),
     [
         (["P6"], "P6"),
-        (["P3", "--only", "tabel-3.1"], "table-3.1"),
+        (["P3", "--only", "table3.1"], "table-3.1"),
         (["P3", "--quick", "--reduced"], "--reduced"),
         (["P3", "--data", "brekhis=."], "breakhis"),
     ],
