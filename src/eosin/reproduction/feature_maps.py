@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import PREFIX
 from eosin.artifacts.weights import from_twin, read_arrays
+from eosin.core.errors import DataError
 from eosin.core.types import FloatArray, Image
 from eosin.engine import Network, light_cnn
 from eosin.images.preprocess import read_image, to_thumbnail
@@ -55,7 +56,10 @@ def feature_map_figures(run: FinishedRun) -> list[RenderedFigure]:
     for one in run.folds or (run,):
         rows = _choose(one)
         if rows is not None:
-            return [_draw(name, _look_at(one, row)) for name, row in rows.items()]
+            try:
+                return [_draw(name, _look_at(one, row)) for name, row in rows.items()]
+            except DataError:
+                return []
     return []
 
 
@@ -63,7 +67,7 @@ def _choose(run: FinishedRun) -> dict[str, Any] | None:
     """Return the most confident wrong prediction, and the most confident right one of its class."""
     if run.model is None or run.model.architecture != "light_cnn" or run.predictions is None:
         return None
-    frame = run.predictions.sort_values("path")
+    frame = run.rows.sort_values("path")
     frame["confidence"] = frame.filter(regex=f"^{PREFIX}").max(axis=1)
     wrong = frame[frame["predicted"] != frame["label"]]
     if wrong.empty:
