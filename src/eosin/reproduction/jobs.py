@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -34,6 +34,8 @@ class Job:
         differs: What differs from the paper's experiment, by kind, with a sentence.
         missing: Data sets of which none is at hand; the job cannot be run then.
         images: Images of the paper's data set, if known.
+        is_repeated: True if both protocols are one recipe, as on data with the authors' own split:
+            it is trained once.
     """
 
     experiment: Experiment
@@ -42,11 +44,12 @@ class Job:
     differs: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     images: int | None = None
+    is_repeated: bool = False
 
     @property
     def folder(self) -> Path:
         """Run folder, relative to the folder of the reproduction."""
-        return Path(self.experiment.name, self.protocol)
+        return Path(self.experiment.name, AS_PUBLISHED if self.is_repeated else self.protocol)
 
     @property
     def label(self) -> str:
@@ -73,11 +76,17 @@ def make_jobs(
     names = _with_members(paper, wanted)
     experiments = [one for one in paper.experiments if one.name in names]
     experiments.sort(key=lambda one: bool(one.members))
-    return [
-        _make_job(paper, experiment, protocol, data, size)
-        for experiment in experiments
-        for protocol in PROTOCOLS
-    ]
+    jobs = []
+    for experiment in experiments:
+        published, strict = (_make_job(paper, experiment, p, data, size) for p in PROTOCOLS)
+        if published.recipe is not None and _nameless(published) == _nameless(strict):
+            strict = replace(strict, recipe=published.recipe, is_repeated=True)
+        jobs += [published, strict]
+    return jobs
+
+
+def _nameless(job: Job) -> Recipe | None:
+    return job.recipe and job.recipe.model_copy(update={"name": ""})
 
 
 def _with_members(paper: Paper, wanted: Iterable[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eosin.papers import DataSetOfPaper, Experiment, Instead, Item, Paper, Setting
+from eosin.papers import DataSetOfPaper, Experiment, Instead, Item, Paper, Setting, read_paper
 from eosin.reproduction.jobs import differences, full_recipe, make_jobs
 
 EXPERIMENT = Experiment(
@@ -67,6 +67,12 @@ def test_another_data_set_takes_the_place_of_the_paper_s_and_is_named(tmp_path):
     assert "PCam stands in" in found.differs["data"]
     at_hand = jobs({"pcam": tmp_path, "breakhis": tmp_path}, instead=(stand_in,))
     assert at_hand["light-cnn/strict"].recipe.data.dataset == "breakhis"
+
+
+def test_an_experiment_whose_protocols_are_one_is_trained_once(tmp_path):
+    found = make_jobs(read_paper("P3"), ["mnist-adam"], {"mnist": tmp_path}, "full")
+    assert len(found) == 2
+    assert len({job.folder for job in found}) == 1
 
 
 def test_missing_data_are_named_and_a_mean_needs_its_members_data():
