@@ -195,6 +195,8 @@ def _quick(full: Recipe, spec: NetworkSpec) -> list[str]:
         "transfer.freeze=none",
         "train.epochs=1",
         "train.batch_size=16",
+        # A deep network on so few small images may diverge at the paper's learning rate.
+        "train.clip_gradient=1",
         "evaluate.resamples=200",
     ]
 
