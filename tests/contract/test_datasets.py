@@ -411,6 +411,15 @@ def test_it_is_recognised_by_its_files_below_a_folder_of_any_name(variant, tmp_p
     assert find_datasets(tmp_path)[name] == [folder]
 
 
+def test_it_is_recognised_behind_a_link_and_a_link_back_ends(tmp_path):
+    (tmp_path / "store").mkdir()
+    VARIANTS["idc"](tmp_path / "store")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "back").symlink_to(tmp_path / "data")
+    assert find_datasets(tmp_path / "data")["idc"] == [tmp_path / "data" / "mine"]
+
+
 def test_two_folders_of_a_data_set_are_both_named(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

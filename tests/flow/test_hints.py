@@ -631,6 +631,8 @@ ELSEWHERE |= {
     f"reproduce.py: {hint}": f"flow/test_reproducing.py::{test}"
     for hint, test in {
         "Name the folder: --data": "test_missing_data_are_named_and_nothing_is_trained",
+        "Name one: --data FOLDER": "test_an_empty_folder_name_is_not_the_current_folder",
+        "Name the folder of other data": "test_missing_data_are_named_and_nothing_is_trained",
         "Name another with --data": "test_a_folder_that_is_not_there_is_named",
         "Choose one: --data": "test_two_folders_of_a_data_set_are_named_and_one_can_be_chosen",
         "Go on with the same command": "test_a_stopped_reproduction_goes_on_with_the_same_command",

@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from tests.facts import tells
 
 from eosin.artifacts.layout import RunFolder
@@ -29,6 +31,11 @@ def made(once):
 def copied(made, tmp_path):
     shutil.copytree(made, tmp_path / "P3")
     return tmp_path / "P3"
+
+
+def write_image(path, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
 
 
 def test_both_protocols_are_run_folders_and_the_page_names_the_paper_s_item(made):
@@ -109,13 +116,55 @@ def test_missing_data_are_named_and_nothing_is_trained(command, tmp_path):
     assert tells(result.complaint, "breakhis", "lc25000", "--data", "--quick")
     assert not (tmp_path / "out").exists()
     named = command("reproduce", "P4", "--data", f"breakhis={tmp_path / 'empty'}", "--plan")
-    assert "breakhis" not in named.complaint.partition("needs the data")[2]
+    assert named.status == 1
+    assert tells(named.complaint, "empty", "--data")
 
 
 def test_a_folder_that_is_not_there_is_named(command, tmp_path):
     result = command("reproduce", "P3", "--data", tmp_path / "none", "-o", tmp_path / "out")
     assert result.status == 1
     assert str(tmp_path / "none") in result.complaint
+
+
+@pytest.mark.parametrize("form", ["", "breakhis="])
+def test_an_empty_folder_name_is_not_the_current_folder(command, form):
+    result = command("reproduce", "P3", "--data", form, "--plan")
+    assert result.status == 2
+    assert tells(result.complaint, "--data", "folder")
+
+
+def test_data_that_cannot_be_divided_end_neither_the_dry_run_nor_the_other_trainings(
+    command, tmp_path
+):
+    (tmp_path / "data").mkdir()
+    write_image(tmp_path / "data" / "SOB_B_A-14-22549AB-200-001.png")
+    arguments = ["reproduce", "P3", "--quick", "--data", tmp_path / "data"]
+    wanted = ["--only", ITEM, "--only", "table-2.2"]
+    planned = command(*arguments, *wanted, "--plan")
+    assert planned.status == 0, planned.err
+    assert tells(planned.out, "Light CNN, NumPy", "would fail", "MNIST", "time")
+    result = command(*arguments, "--only", ITEM, "-o", tmp_path / "out")
+    assert result.status == 1
+    assert tells(result.out, "not trained", "report")
+    assert "--set" not in result.err
+
+
+def test_unreadable_images_are_told_and_differ_from_the_paper_s(command, tmp_path):
+    (tmp_path / "data").mkdir()
+    for number in range(32):
+        kind, patient = ("B_A", "M_DC")[number % 2], 10000 + number // 2
+        write_image(
+            tmp_path / "data" / f"SOB_{kind}-14-{patient + 100 * (number % 2)}-200-001.png", number
+        )
+    (tmp_path / "data" / "SOB_B_A-14-10000-200-002.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    result = command(
+        *("reproduce", "P3", "--quick", "--data", tmp_path / "data", "--only", ITEM, "-o", out)
+    )
+    assert result.status == 0, result.err
+    assert tells(result.err, "1 file could not be read", out / RUNS[0] / "skipped.csv")
+    document = json.loads((out / "reproduction.json").read_text(encoding="utf-8"))
+    assert "could not be read" in document["runs"][0]["differs"]["data"]
 
 
 def test_the_dry_run_estimates_time_and_disk_and_writes_nothing(command, tmp_path):

@@ -25,6 +25,7 @@ from eosin.core.errors import (
     OutputError,
     UsageError,
     close_matches,
+    format_skipped,
 )
 from eosin.core.files import check_output, check_writable
 from eosin.core.places import expand_path
@@ -176,13 +177,26 @@ def plan(
     described, size = read_paper(paper), _size(quick, reduced)
     items = _choose_items(described, only)
     jobs = _list_jobs(described, items, data, size)
-    lines, seconds, n_bytes = [], 0.0, 0
+    lines, seconds, n_bytes, failures = [], 0.0, 0, 0
     for job in jobs:
         if job.recipe is None:
             why = f"needs {listing(job.missing)}" if job.missing else "a mean of the others"
             lines.append(f"{job.label}: {why}")
             continue
-        found, _ = plan_training(job.recipe, allow_leak=True)
+        if job.is_repeated:
+            lines.append(f"{job.label}: the same training as published")
+            continue
+        try:
+            found, _ = plan_training(job.recipe, allow_leak=True)
+        except EosinError as error:
+            lines.append(f"{job.label}: would fail: {error.message}")
+            failures += 1
+            if failures == sum(one.recipe is not None and not one.is_repeated for one in jobs):
+                raise DataError(
+                    f"nothing can be trained on these data: {error.message}",
+                    hint="Name the folder of other data: --data NAME=FOLDER",
+                ) from error
+            continue
         plans = (found, *(stage for _, stage in found.stages))
         own = sum(one.seconds for one in plans)
         lines.append(
@@ -255,9 +269,9 @@ def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str
         name, equals, folder = text.partition("=")
         if equals and "/" not in name:
             DATASETS.get(name)
-            named[name] = _check_folder(expand_path(folder))
+            named[name] = _check_folder(folder)
         else:
-            for name, folders in find_datasets(_check_folder(expand_path(text))).items():
+            for name, folders in find_datasets(_check_folder(text)).items():
                 found.setdefault(name, []).extend(folders)
     for name in sorted(found.keys() & set(wanted) - named.keys()):
         folders = found[name]
@@ -271,9 +285,14 @@ def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str
     return named
 
 
-def _check_folder(folder: Path) -> Path:
+def _check_folder(text: str) -> Path:
+    """Return the absolute path of a folder; an empty text is none, not the current folder."""
+    if not text.strip():
+        raise UsageError("the name of a folder of data is empty", hint="Name one: --data FOLDER")
+    folder = expand_path(text)
     if not folder.is_dir():
-        raise DataError(f"the folder {folder} does not exist", hint="Name another with --data")
+        why = "is not a folder" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {why}", hint="Name another with --data")
     return folder.resolve()
 
 
@@ -323,9 +342,13 @@ def _run(job: Job, folder: ReproductionFolder) -> Outcome:
     except (InterruptedRunError, OutputError):
         raise
     except EosinError as error:
-        _LOG.warning(f"{job.label} failed: {error}")
+        # Its hint may name options of a training, which a reproduction does not have.
+        _LOG.warning(f"{job.label} failed: {error.message}")
         return Outcome(job, root, str(error.message))
-    return Outcome(job, root)
+    outcome = Outcome(job, root)
+    if outcome.run is not None and (n_skipped := len(outcome.run.skipped)):
+        _LOG.warning(format_skipped(n_skipped, [outcome.run.folder.skipped]))
+    return outcome
 
 
 def _train(job: Job, run: RunFolder, root: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.reproduction import ReproducedDemand, ReproducedRun, ReproducedValue
+from eosin.core.text import quantity
 from eosin.papers import Cell, Demand, Item, Paper
 from eosin.reproduction.jobs import Job, Size, full_recipe
 from eosin.reproduction.quantities import is_of_network, measure, network_facts
@@ -37,14 +38,18 @@ class Outcome:
 
     @cached_property
     def differs(self) -> dict[str, str]:
-        """What differs from the paper's experiment, the number of images included."""
+        """What differs from the paper's experiment, the images that were used included."""
         found, wanted = dict(self.job.differs), self.job.images
-        if wanted is None or self.run is None:
+        if self.run is None:
             return found
+        texts = [found.get("data", "")]
+        if n_skipped := len(self.run.skipped):
+            texts.append(f"{quantity(n_skipped, 'image')} could not be read")
         images = measure(self.run, "images").value
-        if images is not None and images != wanted:
-            text = f"{images:,.0f} images, the paper's {wanted:,}"
-            found["data"] = "; ".join(filter(None, (found.get("data", ""), text)))
+        if None not in (images, wanted) and images != wanted:
+            texts.append(f"{images:,.0f} images, the paper's {wanted:,}")
+        if any(texts):
+            found["data"] = "; ".join(filter(None, texts))
         return found
 
     def describe(self) -> ReproducedRun:

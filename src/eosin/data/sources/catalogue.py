@@ -34,34 +34,41 @@ _ALWAYS = (".csv", ".h5", ".gz")
 def find_datasets(root: Path) -> dict[str, list[Path]]:
     """Find data sets below a folder by the names of their files, whatever their folders are called.
 
-    Only part of a large folder is read. Data sets whose files have no names of their own, such as
-    ``folder``, are not found.
+    Only part of a large folder is read; links to folders are followed. Data sets whose files have
+    no names of their own, such as ``folder``, are not found.
 
     Returns:
         The folders of each data set that was found, by registered name.
     """
     layouts = {name: layout for name in DATASETS if (layout := DATASETS.get(name).layout)}
     found: dict[str, dict[Path, None]] = {}
-    for path in _some_files(root, "", 0):
+    for path in _some_files(root, "", frozenset()):
         for name, layout in layouts.items():
             if match := layout.fullmatch(path):
                 found.setdefault(name, {})[root / match["root"]] = None
     return {name: list(folders) for name, folders in found.items()}
 
 
-def _some_files(folder: Path, prefix: str, depth: int) -> Iterator[str]:
-    """Yield paths of some files below a folder, relative to where the search began."""
+def _some_files(folder: Path, prefix: str, above: frozenset[Path]) -> Iterator[str]:
+    """Yield paths of some files below a folder, relative to where the search began.
+
+    ``above`` are the folders that lead here: a link back to one of them is not followed.
+    """
     try:
+        real = folder.resolve()
         with os.scandir(folder) as entries:
             some = list(islice(entries, _MOST_ENTRIES))
+        folders = {entry.name for entry in some if entry.is_dir()}
     except OSError:
         return  # a folder that cannot be read holds nothing for this user
-    files = [entry.name for entry in some if not entry.is_dir(follow_symlinks=False)]
+    if real in above:
+        return
+    files = [entry.name for entry in some if entry.name not in folders]
     telling = [name for name in files if name.lower().endswith(_ALWAYS)]
     yield from (prefix + name for name in dict.fromkeys([*telling, *files[:_MOST_FILES]]))
-    if depth < _DEEPEST:
-        for name in sorted(entry.name for entry in some if entry.is_dir(follow_symlinks=False)):
-            yield from _some_files(folder / name, f"{prefix}{name}/", depth + 1)
+    if len(above) < _DEEPEST:
+        for name in sorted(folders):
+            yield from _some_files(folder / name, f"{prefix}{name}/", above | {real})
 
 
 def verify(name: str, samples: Samples) -> list[str]:
