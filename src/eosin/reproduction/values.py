@@ -10,9 +10,10 @@ from pathlib import Path
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.reproduction import ReproducedDemand, ReproducedRun, ReproducedValue
+from eosin.core.text import duration, percent
 from eosin.papers import Cell, Demand, Item, Paper
 from eosin.reproduction.jobs import Job, Size, full_recipe
-from eosin.reproduction.quantities import is_of_network, measure, network_facts
+from eosin.reproduction.quantities import TIMED, is_of_network, kind_of, measure, network_facts
 from eosin.reproduction.verdicts import Verdict, compare_with_printed, recompute
 from eosin.runs.finished import FinishedRun
 
@@ -175,9 +176,18 @@ def _met(demand: Demand, outcomes: Outcomes, protocol: str) -> str:
         is_met = (demand.above is None or mine.value > demand.above) and (
             demand.below is None or mine.value < demand.below
         )
-        return f"{'met' if is_met else 'not met'}: {mine.value:,.4g}"
+        return f"{'met' if is_met else 'not met'}: {_in_words(mine.value, demand.quantity)}"
     known = [other.value for other in others if other is not None and other.value]
     if not known:
         return ""
     less = 1 - mine.value / min(known)
     return f"{'met' if less >= demand.less_by else 'not met'}: {100 * less:.0f} % less"
+
+
+def _in_words(value: float, quantity: str) -> str:
+    kind = kind_of(quantity)
+    if kind == "file_bytes":
+        return f"{value / 1e6:.2f} MB"
+    if kind in TIMED:
+        return f"{1e3 * value:.2f} ms" if value < 0.1 else duration(value)
+    return percent(value, 1)
