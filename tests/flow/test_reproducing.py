@@ -40,6 +40,7 @@ def test_both_protocols_are_run_folders_and_the_page_names_the_paper_s_item(made
     document = json.loads((made / "reproduction.json").read_text(encoding="utf-8"))
     assert (document["paper"], document["size"], document["items"]) == ("P3", "quick", [ITEM])
     assert {value["verdict"] for value in document["values"]} <= {""}
+    assert document["demands"] == []
 
 
 def test_as_published_divides_by_image_and_strict_by_patient(made):
@@ -65,8 +66,10 @@ def test_a_changed_recipe_is_named_before_any_training(command, copied):
     recipe = copied / RUNS[1] / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("batch_size = 16", "batch_size = 8"))
     shutil.rmtree(copied / RUNS[0])
+    finished = (copied / "reproduction.json").read_text()
     result = command("reproduce", "P3", "--quick", "--only", ITEM, "-o", copied)
     assert result.status == 2
+    assert (copied / "reproduction.json").read_text() == finished
     assert "train.batch_size" in result.complaint
     assert not (copied / RUNS[0]).exists()
 

@@ -90,11 +90,12 @@ def reproduce(
     described, size = read_paper(paper), _size(quick, reduced)
     items = _choose_items(described, only)
     jobs = _list_jobs(described, items, data, size)
-    folder = _open_folder(
-        Path(output or default_output(described.id.lower())), described, items, size
-    )
+    folder = _open_folder(Path(output or default_output(described.id.lower())), described, size)
     for job in jobs:
         _check_same(job, RunFolder(folder.root / job.folder))
+    # Only now: a refused command leaves a finished document as it is.
+    wanted = Reproduction(paper=described.id, size=size, items=[item.id for item in items])
+    write_document(folder.document, wanted)
     outcomes = {}
     for number, job in enumerate(jobs, start=1):
         _LOG.info(f"--- {number} of {len(jobs)}: {job.label}")
@@ -129,7 +130,7 @@ def _describe(
         demands=[
             check_demand(demand, outcomes)
             for demand in paper.demands
-            if (demand.experiment, STRICT) in outcomes
+            if (demand.experiment, STRICT) in outcomes and size != "quick"
         ],
     )
 
@@ -276,10 +277,9 @@ def _check_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _open_folder(root: Path, paper: Paper, items: Sequence[Item], size: Size) -> ReproductionFolder:
+def _open_folder(root: Path, paper: Paper, size: Size) -> ReproductionFolder:
     """Create the folder of a reproduction, or check that it is the same one that is resumed."""
     folder = ReproductionFolder(root)
-    wanted = Reproduction(paper=paper.id, size=size, items=[item.id for item in items])
     if folder.document.exists():
         before = read_document(folder.document, Reproduction)
         if (before.paper, before.size) != (paper.id, size):
@@ -292,7 +292,6 @@ def _open_folder(root: Path, paper: Paper, items: Sequence[Item], size: Size) ->
     else:
         check_output(root)
         root.mkdir(parents=True, exist_ok=True)
-    write_document(folder.document, wanted)
     return folder
 
 

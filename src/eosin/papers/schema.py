@@ -157,7 +157,6 @@ class Instead(_Entry):
         as_published: Further overrides as published.
         strict: Further overrides under the strict protocol.
         note: What differs from the paper's data.
-        stand_in: True if it is not the paper's task: figures are never comparable.
     """
 
     dataset: str
@@ -165,7 +164,6 @@ class Instead(_Entry):
     as_published: Overrides = ()
     strict: Overrides = ()
     note: str
-    stand_in: bool = False
 
 
 class DataSetOfPaper(_Entry):

@@ -69,7 +69,8 @@ def summary(found: Reproduction) -> str:
     if found.size == "quick":
         return "Quick form: no verdicts."
     counts = Counter(value.verdict for value in found.values)
-    parts = [f"{counts[name]} {name}" for name in VERDICTS if counts[name]]
+    said = {EXACTLY: f"{EXACTLY} (counts and settings)"}
+    parts = [f"{counts[name]} {said.get(name, name)}" for name in VERDICTS if counts[name]]
     n_values = sum(counts[name] for name in VERDICTS)
     return f"Of {quantity(n_values, 'printed value')}: {', '.join(parts)}."
 
@@ -86,8 +87,13 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
     yield (
         f"“{REPRODUCED.capitalize()}” requires the paper's data, split, epochs and initial "
         "weights, a printed value within our interval, and an interval of at most ±0.03. "
-        f"“{EXACTLY.capitalize()}” is used for counts and for figures that follow from the paper's "
-        "own numbers. “Not comparable” lists what differs."
+        f"“{EXACTLY.capitalize()}” is used for counts and settings, which no training decides. "
+        "“Not comparable” lists what differs."
+    )
+    yield (
+        f"“{REPRODUCED.capitalize()}” means that the paper's number was found again, not that it "
+        "estimates the performance on new patients: under a paper's own protocol, images of one "
+        "patient may be in both training and test. The strict column is that estimate."
     )
 
 
@@ -194,7 +200,8 @@ def _demands(found: Reproduction) -> Section:
         (one.name, one.place, one.as_published or None, one.strict or None) for one in found.demands
     ]
     table = make_table(
-        "What the paper demands of its model, met or not by ours.",
+        "What the paper demands of its model, met or not by ours; within noise where the 95 % "
+        "interval contains the limit.",
         ("Requirement", "Place", "As published", "Strict"),
         rows,
         texts=range(4),

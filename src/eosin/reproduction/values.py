@@ -14,7 +14,7 @@ from eosin.core.text import duration, percent
 from eosin.papers import Cell, Demand, Item, Paper
 from eosin.reproduction.jobs import Job, Size, full_recipe
 from eosin.reproduction.quantities import TIMED, is_of_network, kind_of, measure, network_facts
-from eosin.reproduction.verdicts import Verdict, compare_with_printed, recompute
+from eosin.reproduction.verdicts import Verdict, compare_with_printed, named, recompute
 from eosin.runs.finished import FinishedRun
 
 
@@ -157,12 +157,21 @@ def _verdict(
 
 def check_demand(demand: Demand, outcomes: Outcomes) -> ReproducedDemand:
     """Return whether a requirement of the paper is met under both protocols."""
-    return ReproducedDemand(
-        name=demand.name,
-        place=demand.place,
-        as_published=_met(demand, outcomes, AS_PUBLISHED),
-        strict=_met(demand, outcomes, STRICT),
+    published, strict = (
+        "; ".join(filter(None, (_met(demand, outcomes, one), _changed(demand, outcomes, one))))
+        for one in (AS_PUBLISHED, STRICT)
     )
+    return ReproducedDemand(
+        name=demand.name, place=demand.place, as_published=published, strict=strict
+    )
+
+
+def _changed(demand: Demand, outcomes: Outcomes, protocol: str) -> str:
+    """Name what differs from the paper's experiments, of all that a requirement compares."""
+    names = (demand.experiment, *demand.against)
+    found = [one for name in names if (one := outcomes.get((name, protocol))) is not None]
+    kinds = named(dict.fromkeys(kind for one in found if one.run for kind in one.differs))
+    return f"differs from the paper: {', '.join(kinds)}" if kinds else ""
 
 
 def _met(demand: Demand, outcomes: Outcomes, protocol: str) -> str:
@@ -173,15 +182,24 @@ def _met(demand: Demand, outcomes: Outcomes, protocol: str) -> str:
     if mine is None or mine.value is None:
         return ""
     if demand.less_by is None:
-        is_met = (demand.above is None or mine.value > demand.above) and (
-            demand.below is None or mine.value < demand.below
-        )
-        return f"{'met' if is_met else 'not met'}: {_in_words(mine.value, demand.quantity)}"
+        answer = "met" if _is_met(demand, mine.value) else "not met"
+        shown = _in_words(mine.value, demand.quantity)
+        if mine.low is None or mine.high is None:
+            return f"{answer}: {shown}"
+        if _is_met(demand, mine.low) != _is_met(demand, mine.high):
+            answer += ", within noise"
+        return f"{answer}: {shown} ({100 * mine.low:.1f}–{100 * mine.high:.1f})"
     known = [other.value for other in others if other is not None and other.value]
     if not known:
         return ""
     less = 1 - mine.value / min(known)
     return f"{'met' if less >= demand.less_by else 'not met'}: {100 * less:.0f} % less"
+
+
+def _is_met(demand: Demand, value: float) -> bool:
+    return (demand.above is None or value > demand.above) and (
+        demand.below is None or value < demand.below
+    )
 
 
 def _in_words(value: float, quantity: str) -> str:

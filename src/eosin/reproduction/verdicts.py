@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ VERDICTS = (
 )  # fmt: skip
 #: Largest half-width of an interval that allows a verdict.
 MOST_HALF_WIDTH = 0.03
+#: Differences that change a count of the data.
+_COUNTED = {"images": ("data",), "batches": ("data", "split", "settings")}
 #: Kinds of differences that forbid a verdict, in the order in which they are named.
 DECIDING = ("data", "split", "epochs", "weights", "size", "settings")
 
@@ -97,7 +99,8 @@ def compare_with_printed(
     if recomputed is not None and cell.printed and not is_consistent(cell, recomputed):
         return Verdict(CONTRADICTED, cell.note)
     if not cell.experiment:
-        return Verdict(EXACTLY if recomputed is not None else "", cell.note)
+        # The paper agrees with itself: nothing of ours is compared.
+        return Verdict("", cell.note)
     if failure:
         return Verdict(NOT_POSSIBLE, failure)
     if ours is None or ours.value is None:
@@ -111,29 +114,32 @@ def _compare(cell: Cell, ours: Metric, differs: dict[str, str], *, unclear: bool
     kind, printed = kind_of(cell.quantity), cell.value or 0.0
     value = ours.value or 0.0
     if kind in EXACT:
-        if kind in {"images", "batches"} and "data" in differs:
-            return Verdict(NOT_COMPARABLE, "data")
+        if changed := [one for one in _COUNTED.get(kind, ()) if one in differs]:
+            return Verdict(NOT_COMPARABLE, ", ".join(changed))
         is_whole = not cell.unit and "." not in cell.printed
         is_equal = _is_equal(value, printed, 0.5 if is_whole else cell.resolution)
         return Verdict(EXACTLY) if is_equal else _difference(cell, value)
     if unclear:
         return Verdict(NOT_DESCRIBED, "the paper allows several readings")
     if kind in TIMED:
-        return Verdict(NOT_COMPARABLE, ", ".join(["machine", *_named(differs)]))
-    if named := _named(differs):
-        return Verdict(NOT_COMPARABLE, ", ".join(named))
+        return Verdict(NOT_COMPARABLE, ", ".join(["machine", *named(differs)]))
+    if kinds := named(differs):
+        return Verdict(NOT_COMPARABLE, ", ".join(kinds))
     if kind == "file_bytes":
-        return _difference(cell, value)
+        is_equal = _is_equal(value, printed, cell.resolution)
+        return Verdict(EXACTLY) if is_equal else _difference(cell, value)
     if ours.low is None or ours.high is None:
         return Verdict(UNCERTAIN, "no interval")
     if (ours.high - ours.low) / 2 > MOST_HALF_WIDTH:
         return Verdict(UNCERTAIN, f"interval of ±{(ours.high - ours.low) / 2:.3f}")
     if ours.low - cell.resolution / 2 <= printed <= ours.high + cell.resolution / 2:
-        return Verdict(REPRODUCED)
+        # Of few groups the reason is the measured coverage of the interval.
+        return Verdict(REPRODUCED, ours.reason or "")
     return _difference(cell, value)
 
 
-def _named(differs: Mapping[str, str]) -> list[str]:
+def named(differs: Collection[str]) -> list[str]:
+    """Return the kinds of differences that forbid a verdict, in order."""
     return [kind for kind in DECIDING if kind in differs]
 
 

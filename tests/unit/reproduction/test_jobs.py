@@ -47,6 +47,11 @@ def test_each_experiment_has_a_training_under_both_protocols_and_members_come_fi
     assert found["mean/strict"].recipe is None
 
 
+def test_a_mean_is_compared_on_the_number_of_images_of_its_members(tmp_path):
+    found = make_jobs(read_paper("P1"), ["kassani"], {"pcam_kaggle": tmp_path}, "full")
+    assert {job.images for job in found if job.recipe is None} == {220_025}
+
+
 def test_at_full_size_on_the_paper_s_data_nothing_differs(tmp_path):
     assert jobs({"breakhis": tmp_path})["light-cnn/as-published"].differs == {}
 

@@ -72,11 +72,10 @@ def test_what_contradicts_the_paper_s_own_counts_is_called_so():
     assert verdict(printed, ours(0.954), recomputed=0.945625) == "contradicted within the paper"
 
 
-def test_rounded_and_truncated_values_are_consistent():
+def test_a_paper_that_agrees_with_itself_earns_us_no_verdict():
     for printed in ("94.56", "94.6", "94.5"):
-        assert verdict(cell(printed, experiment="", quantity=""), None, recomputed=0.945625) == (
-            "exact"
-        )
+        alone = cell(printed, experiment="", quantity="")
+        assert verdict(alone, None, recomputed=0.945625) == ""
 
 
 def test_counts_are_exact_or_not_whatever_differs():
@@ -91,6 +90,24 @@ def test_numbers_of_images_are_compared_on_the_paper_s_data_only():
     images = cell("2013", unit="", quantity="images")
     assert verdict(images, Metric(value=550), differs={"data": "why"}) == "not comparable"
     assert verdict(images, Metric(value=2013)) == "exact"
+
+
+@pytest.mark.parametrize("kind", ["data", "split", "settings"])
+def test_batches_are_compared_where_data_split_and_settings_are_the_paper_s(kind):
+    batches = cell("51", unit="", quantity="batches")
+    assert verdict(batches, Metric(value=51)) == "exact"
+    assert verdict(batches, Metric(value=26), differs={kind: "why"}) == "not comparable"
+
+
+def test_a_file_of_the_printed_size_does_not_differ():
+    size = cell("2,475", unit="KB", quantity="file_bytes")
+    assert verdict(size, Metric(value=2_475_300)) == "exact"
+    assert verdict(size, Metric(value=1_284_000)) == "differs"
+
+
+def test_the_coverage_of_an_interval_stands_beside_the_verdict():
+    few = Metric(value=0.85, low=0.83, high=0.87, reason="12 groups: covers 90 %")
+    assert compare_with_printed(cell(), few).reason == few.reason
 
 
 def test_times_are_never_compared():
