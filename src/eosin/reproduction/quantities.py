@@ -15,7 +15,7 @@ name                            what it is
 ``epochs``, ``best_epoch``      epochs trained; epoch of the best evaluation
 ``seconds``                     time of the training; ``seconds_to_best`` up to the best evaluation
 ``latency``                     seconds of one prediction on one thread
-``file_bytes``                  size of the exported weights
+``file_bytes``                  size of the exported weights; of folds, of one of their networks
 ``params``                      learnable weights; also ``trainable`` and ``frozen`` ones
 ``params:stored``               learnable weights and running statistics, as Keras counts
 ``macs``, ``flops``             multiply-accumulates of one image, and twice as many operations
@@ -38,7 +38,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eosin.artifacts.layout import TEST_BY_FOLD, ModelFolder
+from eosin.artifacts.layout import TEST_BY_FOLD
 from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, PartMetrics, SplitMetrics
 from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
@@ -177,8 +177,8 @@ def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
     if name == "images":
         return _value(_count_images(run, *arguments))
     if name == "file_bytes":
-        weights = ModelFolder(run.folder.model).weights
-        return _value(weights.stat().st_size if weights.exists() else None)
+        folder = find_models(run).judged
+        return _value(folder.weights.stat().st_size if folder else None)
     if name == "seconds":
         return _value(training_seconds(run))
     if name == "latency":
