@@ -168,11 +168,17 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
             _number(value.recomputed, value.printed, cell.unit),
             _measured(value.as_published, value.printed, cell.unit),
             _measured(value.strict, value.printed, cell.unit),
-            ": ".join(filter(None, (value.verdict, value.reason))),
+            _verdict_text(value, cell.note),
         )
         for cell, value in zip(item.cells, values, strict=True)
     ]
     return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5))
+
+
+def _verdict_text(value: ReproducedValue, note: str) -> str:
+    """Return verdict and reason, and the note on the printed value where it is not the reason."""
+    found = ": ".join(filter(None, (value.verdict, value.reason)))
+    return " · ".join(filter(None, (found, "" if note == value.reason else note)))
 
 
 def _number(value: float | None, printed: str, unit: str) -> str | None:
