@@ -3,7 +3,7 @@
 from tests.facts import tells
 
 from eosin.artifacts.metrics import Metric
-from eosin.artifacts.reproduction import ReproducedValue, Reproduction
+from eosin.artifacts.reproduction import ReproducedRun, ReproducedValue, Reproduction
 from eosin.papers import read_paper
 from eosin.reporting.rendering import section_to_markdown
 from eosin.reproduction.page import reproduction_page, summary
@@ -43,3 +43,14 @@ def test_a_note_that_is_the_reason_is_shown_once():
 def test_the_summary_counts_verdicts_and_says_what_exact_is():
     assert tells(summary(found("exact")), "1", "exact", "counts")
     assert tells(summary(found("reproduced")), "1", "reproduced")
+
+
+def test_without_patients_no_column_is_said_to_estimate_new_ones():
+    def cautions(n_patients):
+        run = ReproducedRun(
+            experiment="cancervisionnet", protocol="strict", folder="a", n_patients=n_patients
+        )
+        return page(found("differs").model_copy(update={"runs": [run]}))
+
+    assert tells(cautions(None), "no patients", "no column")
+    assert not tells(cautions(12), "no column")
