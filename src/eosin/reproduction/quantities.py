@@ -18,6 +18,7 @@ name                            what it is
 ``file_bytes``                  size of the exported weights; of folds, of one of their networks
 ``params``                      learnable weights; also ``trainable`` and ``frozen`` ones
 ``params:stored``               learnable weights and running statistics, as Keras counts
+``params:1000``                 learnable weights with the 1,000 classes of ImageNet
 ``macs``, ``flops``             multiply-accumulates of one image, and twice as many operations
 ``layer:features.0``            learnable weights of one layer; ``layer:features.0:stored``
 ``recipe:train.lr``             a number of the recipe as published
@@ -51,6 +52,7 @@ EXACT = {
 }
 #: What depends on the machine.
 TIMED = {"seconds", "seconds_to_best", "latency"}
+_IMAGENET_CLASSES = 1000
 _SIZES = {"train_images": "train", "val_images": "val", "test_images": "test"}
 _PLAIN = {*EXACT, *TIMED, *_SIZES, "epochs", "best_epoch", "file_bytes", "confusion", "history"}
 _SCOPES = {"val", "magnification", "class", "subtype", "patient", "at_threshold"}
@@ -237,7 +239,8 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     """Return the counts of a recipe's network as the paper has it, without any training.
 
     Returns:
-        ``params``, ``trainable``, ``frozen``, ``macs``, ``layer:NAME`` for each layer, with
+        ``params`` (also ``:stored`` and ``:1000``), ``trainable``, ``frozen``, ``macs``,
+        ``flops``, ``layer:NAME`` for each layer, with
         ``:stored`` those that include running statistics, and ``recipe:KEY`` for each number.
     """
     import torch
@@ -249,11 +252,9 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     spec = find_spec(recipe.model.name)
     side = recipe.model.input_px or spec.input_px
     with torch.device("meta"):
-        network = build_network(
-            spec.name,
-            num_classes=spec.num_classes,
-            input_px=side,
-            arguments=recipe.model.arguments,
+        network, of_imagenet = (
+            build_network(spec.name, num_classes=n, input_px=side, arguments=recipe.model.arguments)
+            for n in (spec.num_classes, _IMAGENET_CLASSES)
         )
         macs = count_macs(network, side)
     trainable = freeze(network, find_cut(network, spec.stages, recipe.transfer.freeze))
@@ -267,6 +268,7 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     return {
         "params": params, "trainable": trainable, "frozen": params - trainable, "macs": macs,
         "flops": 2 * macs, "params:stored": params + sum(kept.values()),
+        f"params:{_IMAGENET_CLASSES}": count_params(of_imagenet),
         **learnt,
         **{f"{name}:stored": learnt[name] + kept[name] for name in learnt},
         **_numbers("recipe", recipe.model_dump()),

@@ -100,6 +100,8 @@ def test_a_network_is_counted_without_a_training():
     assert sum(n for name, n in layers.items() if not name.endswith(":stored")) == 319_106
     # A running mean and a running variance for each of 16 + 32 + 64 channels.
     assert facts["params:stored"] == 319_106 + 2 * 112
+    # The last layer has 128 inputs; 1,000 classes in place of 2.
+    assert facts["params:1000"] == 319_106 + 998 * (128 + 1)
     assert facts["layer:features.2:stored"] == 2 * facts["layer:features.2"] == 64
 
 
