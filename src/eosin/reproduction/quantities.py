@@ -43,6 +43,8 @@ from eosin.artifacts.layout import TEST_BY_FOLD
 from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, PartMetrics, SplitMetrics
 from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
+from eosin.recipe.schema import TrainSection
+from eosin.runs.comparison import kept_row
 from eosin.runs.finished import FinishedRun
 
 #: Counts that must be equal to be right: no interval, no luck.
@@ -164,12 +166,7 @@ def _row_value(run: FinishedRun, frame: Any, column: str, where: str) -> float |
 
 
 def _best_row(run: FinishedRun, frame: Any) -> int:
-    """Return the row of the evaluation whose state was kept."""
-    monitor = run.recipe.train.monitor if run.recipe else "val_loss"
-    if monitor == "none" or monitor not in frame:
-        return len(frame) - 1
-    scores = frame[monitor].astype(float).fillna(math.inf if monitor == "val_loss" else -math.inf)
-    return int(scores.argmin() if monitor == "val_loss" else scores.argmax())
+    return kept_row(frame, run.recipe.train if run.recipe else TrainSection())
 
 
 def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
