@@ -146,6 +146,8 @@ def named(differs: Collection[str]) -> list[str]:
 def _difference(cell: Cell, ours: float) -> Verdict:
     printed = cell.value or 0.0
     if cell.unit == "%":
-        return Verdict(DIFFERS, f"by {100 * (ours - printed):+.1f} points")
-    share = f" ({ours / printed - 1:+.0%})" if printed else ""
-    return Verdict(DIFFERS, f"by {ours - printed:+,.4g}{share}")
+        text = f"by {100 * (ours - printed):+.1f} points"
+    else:
+        share = f" ({ours / printed - 1:+.1%})" if printed else ""
+        text = f"by {ours - printed:+,.4g}{share}"
+    return Verdict(DIFFERS, "; ".join(filter(None, (text, cell.note))))
