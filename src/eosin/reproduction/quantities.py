@@ -227,8 +227,11 @@ def _of_one_history(run: FinishedRun, frame: Any, name: str) -> float | None:
     if name == "seconds_to_best" and "seconds" in frame:
         return float(frame["seconds"].astype(float).iloc[best])
     if name == "batches":
-        first = frame[epochs == 1]["step"].astype(int)
-        return float(first.max())
+        patience = run.recipe.train.patience if run.recipe else None
+        is_cut = patience is not None and len(frame) - 1 - best >= patience
+        if epochs.max() == 1 and is_cut:
+            return None  # stopped within the first epoch
+        return float(frame[epochs == 1]["step"].astype(int).max())
     return None
 
 

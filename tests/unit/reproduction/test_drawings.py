@@ -21,7 +21,7 @@ class Run:
 
 def test_stain_normalisation_is_shown_before_and_after():
     run = Run([])
-    outcome = SimpleNamespace(run=run, job=SimpleNamespace(label="a network, as published"))
+    outcome = SimpleNamespace(run=run, job=SimpleNamespace(label="a network", is_repeated=False))
     item = Item(id="figure-3", title="a", place="b", draw=("stain",), experiments=("net",))
     _, blocks = draw(item, {("net", "as-published"): outcome}, {})
     assert [type(block) for block in blocks] == [Section, Section]
