@@ -83,12 +83,13 @@ def draw(
 Drawn = Iterable[RenderedFigure | Block]
 
 
-def _thumbnails(role: str, title: str) -> Callable[[Drawing], Drawn]:
-    """Return a drawing of the thumbnails of one role, of one experiment as published."""
+def _thumbnails(**titles: str) -> Callable[[Drawing], Drawn]:
+    """Return a drawing of the thumbnails of some roles, of one experiment as published."""
 
     def draw_them(drawing_: Drawing) -> Drawn:
-        titled = list(drawing_.titled())
-        yield Section(title, tiles(titled[0][1], role))
+        _, run = next(iter(drawing_.titled()))
+        for role, title in titles.items():
+            yield Section(title, tiles(run, role))
 
     return draw_them
 
@@ -234,10 +235,10 @@ def _label_distribution(drawing_: Drawing) -> Drawn:
 
 #: Drawing of each name that a paper's file may ask for.
 DRAWINGS: dict[str, Callable[[Drawing], Drawn]] = {
-    "samples": _thumbnails("example", "Images"),
-    "samples_by_magnification": _thumbnails("example", "Images"),
-    "augmented": _thumbnails("augmented", "Augmented training images"),
-    "stain": _thumbnails("before", "Before stain normalisation"),
+    "samples": _thumbnails(example="Images"),
+    "samples_by_magnification": _thumbnails(example="Images"),
+    "augmented": _thumbnails(augmented="Augmented training images"),
+    "stain": _thumbnails(before="Before stain normalisation", example="After stain normalisation"),
     "curves": _curves("accuracy", "loss"),
     "accuracy_curves": _curves("accuracy"),
     "loss_curves": _curves("loss"),

@@ -43,6 +43,8 @@ from eosin.artifacts.layout import TEST_BY_FOLD
 from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, PartMetrics, SplitMetrics
 from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
+from eosin.recipe.schema import TrainSection
+from eosin.runs.comparison import kept_row
 from eosin.runs.finished import FinishedRun
 
 #: Counts that must be equal to be right: no interval, no luck.
@@ -164,12 +166,7 @@ def _row_value(run: FinishedRun, frame: Any, column: str, where: str) -> float |
 
 
 def _best_row(run: FinishedRun, frame: Any) -> int:
-    """Return the row of the evaluation whose state was kept."""
-    monitor = run.recipe.train.monitor if run.recipe else "val_loss"
-    if monitor == "none" or monitor not in frame:
-        return len(frame) - 1
-    scores = frame[monitor].astype(float).fillna(math.inf if monitor == "val_loss" else -math.inf)
-    return int(scores.argmin() if monitor == "val_loss" else scores.argmax())
+    return kept_row(frame, run.recipe.train if run.recipe else TrainSection())
 
 
 def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
@@ -230,8 +227,11 @@ def _of_one_history(run: FinishedRun, frame: Any, name: str) -> float | None:
     if name == "seconds_to_best" and "seconds" in frame:
         return float(frame["seconds"].astype(float).iloc[best])
     if name == "batches":
-        first = frame[epochs == 1]["step"].astype(int)
-        return float(first.max())
+        patience = run.recipe.train.patience if run.recipe else None
+        is_cut = patience is not None and len(frame) - 1 - best >= patience
+        if epochs.max() == 1 and is_cut:
+            return None  # stopped within the first epoch
+        return float(frame[epochs == 1]["step"].astype(int).max())
     return None
 
 
