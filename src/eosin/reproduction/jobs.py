@@ -216,7 +216,10 @@ def _stand_ins(paper: Paper, recipe: Recipe) -> dict[str, str]:
 _STAGE = re.compile(r"transfer\.stage\.\d+\.")
 #: Kind of a difference → beginnings of the recipe's keys, of an earlier training's own keys.
 _KINDS = {
-    "data": ("data.dataset", "data.manifest", "data.limit", "data.magnifications", "data.label"),
+    "data": (
+        *("data.dataset", "data.options", "data.manifest", "data.limit"),
+        *("data.magnifications", "data.label"),
+    ),
     "split": ("data.split",),
     "epochs": ("train.epochs", "epochs"),
     "weights": ("transfer.source",),
@@ -224,7 +227,7 @@ _KINDS = {
 }
 #: Keys that change no result: names, places and measurements.
 _NEUTRAL = (
-    *("name", "description", "data.root", "data.options", "data.cache", "evaluate."),
+    *("name", "description", "data.root", "data.cache", "evaluate."),
     *("train.device", "train.threads", "train.loggers", "train.checkpoint_minutes"),
 )
 
