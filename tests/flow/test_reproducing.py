@@ -130,7 +130,7 @@ def test_a_folder_that_is_not_there_is_named(command, tmp_path):
 def test_an_empty_folder_name_is_not_the_current_folder(command, form):
     result = command("reproduce", "P3", "--data", form, "--plan")
     assert result.status == 2
-    assert tells(result.complaint, "--data", "folder")
+    assert "--data" in result.complaint
 
 
 def test_data_that_cannot_be_divided_end_neither_the_dry_run_nor_the_other_trainings(

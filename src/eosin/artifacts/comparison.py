@@ -237,35 +237,6 @@ class RangeTest(Document):
     rows: ListOf[RangeRow]
 
 
-class Criterion(Document):
-    """One criterion for a light model (P3), and its result.
-
-    Attributes:
-        name: ``recall``, ``f1``, ``bytes``, ``seconds``, ``smaller`` or ``faster``.
-        of: ``argmax``, ``threshold``, ``judged`` (one network) or ``deployed``.
-        value: The light model's value; null where not known.
-        low: Lower end of its interval.
-        limit: The required value.
-        is_met: Null where the interval holds the limit, or where there is none.
-    """
-
-    name: Literal["recall", "f1", "bytes", "seconds", "smaller", "faster"]
-    of: Literal["argmax", "threshold", "judged", "deployed"]
-    value: Number | None
-    low: Number | None = None
-    high: Number | None = None
-    limit: Number
-    is_met: Flag | None
-
-
-class LightAgainstLarge(Document):
-    """P3's criteria, applied to the smallest and the largest run."""
-
-    light: str
-    large: str
-    criteria: ListOf[Criterion]
-
-
 class Comparison(VersionedDocument):
     """Schema of ``comparison.json``.
 
@@ -283,7 +254,6 @@ class Comparison(VersionedDocument):
         runs: In the order given.
         pairs: All pairs of runs, the better first.
         ranges: Empty without folds or seeds in common.
-        light_large: Null where all runs are of one size, or the size is not known.
         fronts: By cost, the Pareto front of runs; without optimistic ones and heads on features.
     """
 
@@ -306,7 +276,6 @@ class Comparison(VersionedDocument):
     runs: ListOf[ComparedRun]
     pairs: ListOf[ComparedPair]
     ranges: ListOf[RangeTest] = Field(default_factory=list)
-    light_large: LightAgainstLarge | None = None
     fronts: DictOf[ListOf[str]] = Field(default_factory=dict)
 
     def run(self, name: str) -> ComparedRun:

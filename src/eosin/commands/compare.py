@@ -27,7 +27,6 @@ from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
     ComparedModel,
     compare_pairs,
-    light_against_large,
     measure_alone,
 )
 from eosin.evaluation.evaluate import roc_points
@@ -148,7 +147,6 @@ def compare(
         runs=shown,
         pairs=pairs,
         ranges=find_ranges(shared, compared_models, shown, metric),
-        light_large=light_against_large(shown, metric),
         fronts=find_fronts(shown, metric),
     )
     if pseudonymise:

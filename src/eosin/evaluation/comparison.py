@@ -1,4 +1,4 @@
-"""Comparison of several models on the same images: metrics, paired and range tests, size limits."""
+"""Comparison of several models on the same images: metrics, paired and range tests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from scipy.stats import binom
 
 from eosin.artifacts.comparison import (
     ComparedPair,
-    ComparedRun,
-    Cost,
-    Criterion,
     IndependentTest,
-    LightAgainstLarge,
     PairedMetric,
     RangeRow,
     RangeTest,
@@ -41,13 +37,6 @@ from eosin.metrics.comparison import (
 
 #: Factors that P2 varies and whose ranges it tests.
 Factor = Literal["model", "preprocessing"]
-
-
-#: Limits of P3: at least, at most (bytes of 1,000,000 a megabyte; seconds), and shares saved.
-_AT_LEAST = {"recall": 0.90, "f1": 0.85}
-_MOST_BYTES, _MOST_SECONDS = 3e6, 0.5
-_SMALLER, _FASTER = 0.80, 0.50
-_Of = Literal["judged", "deployed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,84 +205,6 @@ def range_tests(
     return [test("run", names), *by_factor]
 
 
-def light_against_large(runs: Sequence[ComparedRun], metric: str) -> LightAgainstLarge | None:
-    """Check P3's limits for the run of the fewest parameters against that of the most.
-
-    Between runs of one size ``metric`` decides, of which more is better. Runs evaluated on images
-    of their training, and heads on features, are left out; ``None`` if no two sizes remain.
-    """
-    known = [run for run in runs if run.deployed.params and run.is_weighed]
-    if not known:
-        return None
-    best = sorted(known, key=lambda run: -(run.image[metric].value or 0.0))
-    light = min(best, key=lambda run: run.deployed.params or 0)
-    large = max(best, key=lambda run: run.deployed.params or 0)
-    if light.deployed.params == large.deployed.params:
-        return None
-    criteria = [
-        _reached(name, of, block[name], limit)
-        for name, limit in _AT_LEAST.items()
-        for of, block in (("argmax", light.image), ("threshold", light.at_threshold))
-        if name in block
-    ]
-    ways: tuple[_Of, ...] = ("judged", "deployed") if light.networks > 1 else ("deployed",)
-    for of in ways:
-        criteria += _spent(of, getattr(light, of), getattr(large, of))
-    return LightAgainstLarge(light=light.name, large=large.name, criteria=criteria)
-
-
-def _reached(name: str, of: str, metric: Metric, limit: float) -> Criterion:
-    is_met = None
-    if metric.low is not None and metric.high is not None:
-        is_met = True if metric.low >= limit else False if metric.high < limit else None
-    return Criterion.model_validate(
-        {"name": name, "of": of, "limit": limit, "is_met": is_met}
-        | {"value": metric.value, "low": metric.low, "high": metric.high}
-    )
-
-
-def _spent(of: _Of, light: Cost, large: Cost) -> list[Criterion]:
-    size, time = light.onnx_bytes, light.latency
-    saved = 1 - size / large.onnx_bytes if size and large.onnx_bytes else None
-    rows = [
-        Criterion(
-            name="bytes",
-            of=of,
-            value=size,
-            limit=_MOST_BYTES,
-            is_met=None if size is None else size < _MOST_BYTES,
-        ),
-        Criterion(
-            name="seconds",
-            of=of,
-            value=time and time.median,
-            low=time and time.low,
-            high=time and time.high,
-            limit=_MOST_SECONDS,
-            is_met=time and _below(time.low, time.high, _MOST_SECONDS),
-        ),
-        Criterion(
-            name="smaller",
-            of=of,
-            value=saved,
-            limit=_SMALLER,
-            is_met=None if saved is None else saved >= _SMALLER,
-        ),
-    ]
-    if time is None or large.latency is None:
-        return [*rows, Criterion(name="faster", of=of, value=None, limit=_FASTER, is_met=None)]
-    # Interleaved rounds: whatever slows the machine for a while slows both.
-    shares = 1 - np.array(time.rounds) / np.array(large.latency.rounds)
-    low, middle, high = median_interval(shares)
-    is_met = True if low >= _FASTER else False if high < _FASTER else None
-    return [
-        *rows,
-        Criterion(
-            name="faster", of=of, value=middle, low=low, high=high, limit=_FASTER, is_met=is_met
-        ),
-    ]
-
-
 def median_interval(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:
     """Return the lower end, the median and the upper end of the median's 95 % interval.
 
@@ -303,7 +214,3 @@ def median_interval(values: Sequence[float] | FloatArray) -> tuple[float, float,
     ranked = np.sort(np.asarray(values, dtype=np.float64))
     tail = max(1, int(binom.ppf(0.025, len(ranked), 0.5)))
     return float(ranked[tail - 1]), float(np.median(ranked)), float(ranked[-tail])
-
-
-def _below(low: float, high: float, limit: float) -> bool | None:
-    return True if high < limit else False if low >= limit else None

@@ -173,7 +173,6 @@ def comparison_page(comparison: Comparison, name: str) -> Page:
             learning.compared_section(comparison),
             differences.section(comparison),
             ranges.section(comparison),
-            costs.light(comparison),
             compared.section(comparison),
         ),
         footer="Made by Eosin from comparison.json alone.",

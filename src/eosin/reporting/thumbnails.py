@@ -98,7 +98,7 @@ def _alt(thumbnail: SampleThumbnail) -> str:
         "example": "Microscopy image",
         "before": "Microscopy image before stain normalisation",
         "augmented": "Augmented microscopy image",
-        "mistake": "Misjudged microscopy image",
+        "mistake": "Misclassified microscopy image",
         "correct": "Correctly classified microscopy image",
     }
     words = [f"{kinds[thumbnail.role]} of class {thumbnail.label}"]

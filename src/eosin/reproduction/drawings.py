@@ -46,9 +46,9 @@ class Drawing:
     comparisons: Mapping[str, Comparison]
 
     def titled(self) -> Iterable[tuple[str, FinishedRun]]:
-        """Yield each run with its title."""
+        """Yield each run with its title, one for both protocols once."""
         for outcome in self.outcomes:
-            if outcome.run is not None:
+            if outcome.run is not None and not outcome.job.is_repeated:
                 yield outcome.job.label, outcome.run
 
 
@@ -83,12 +83,13 @@ def draw(
 Drawn = Iterable[RenderedFigure | Block]
 
 
-def _thumbnails(role: str, title: str) -> Callable[[Drawing], Drawn]:
-    """Return a drawing of the thumbnails of one role, of one experiment as published."""
+def _thumbnails(**titles: str) -> Callable[[Drawing], Drawn]:
+    """Return a drawing of the thumbnails of some roles, of one experiment as published."""
 
     def draw_them(drawing_: Drawing) -> Drawn:
-        titled = list(drawing_.titled())
-        yield Section(title, tiles(titled[0][1], role))
+        _, run = next(iter(drawing_.titled()))
+        for role, title in titles.items():
+            yield Section(title, tiles(run, role))
 
     return draw_them
 
@@ -150,19 +151,23 @@ def _by_protocol(drawing_: Drawing) -> Iterable[tuple[str, dict[str, FinishedRun
         runs = {
             o.job.experiment.title: o.run
             for o in drawing_.outcomes
-            if o.job.protocol == protocol and o.run is not None
+            if o.job.protocol == protocol and o.run is not None and not o.job.is_repeated
         }
         if runs:
             yield title, runs
 
 
-def _curves(drawing_: Drawing) -> Drawn:
-    """Draw learning curves: of one experiment, or of several over each other."""
-    for title, runs in _by_protocol(drawing_):
-        curves = {name: learning_curves(run) for name, run in runs.items()}
-        known = {name: found for name, found in curves.items() if found}
-        for figure in learning_figures(known, ("accuracy", "loss")) if known else ():
-            yield _captioned(figure, title)
+def _curves(*names: str) -> Callable[[Drawing], Drawn]:
+    """Return a drawing of learning curves: of one experiment, or of several over each other."""
+
+    def draw_them(drawing_: Drawing) -> Drawn:
+        for title, runs in _by_protocol(drawing_):
+            curves = {name: learning_curves(run) for name, run in runs.items()}
+            known = {name: found for name, found in curves.items() if found}
+            for figure in learning_figures(known, names) if known else ():
+                yield _captioned(figure, title)
+
+    return draw_them
 
 
 def _confusion(drawing_: Drawing) -> Drawn:
@@ -230,12 +235,13 @@ def _label_distribution(drawing_: Drawing) -> Drawn:
 
 #: Drawing of each name that a paper's file may ask for.
 DRAWINGS: dict[str, Callable[[Drawing], Drawn]] = {
-    "samples": _thumbnails("example", "Images"),
-    "samples_by_magnification": _thumbnails("example", "Images"),
-    "augmented": _thumbnails("augmented", "Augmented training images"),
-    "stain": _thumbnails("before", "Before stain normalisation"),
-    "curves": _curves,
-    "curves_overlaid": _curves,
+    "samples": _thumbnails(example="Images"),
+    "samples_by_magnification": _thumbnails(example="Images"),
+    "augmented": _thumbnails(augmented="Augmented training images"),
+    "stain": _thumbnails(before="Before stain normalisation", example="After stain normalisation"),
+    "curves": _curves("accuracy", "loss"),
+    "accuracy_curves": _curves("accuracy"),
+    "loss_curves": _curves("loss"),
     "confusion": _confusion,
     "roc": _roc,
     "bars_by_magnification": _by_magnification("magnification_metrics"),

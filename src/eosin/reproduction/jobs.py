@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -211,17 +212,22 @@ def _stand_ins(paper: Paper, recipe: Recipe) -> dict[str, str]:
     return {"data": "; ".join(notes)} if notes else {}
 
 
-#: Kind of a difference → beginnings of the recipe's keys.
+#: Beginning of the keys of an earlier training of a chain.
+_STAGE = re.compile(r"transfer\.stage\.\d+\.")
+#: Kind of a difference → beginnings of the recipe's keys, of an earlier training's own keys.
 _KINDS = {
-    "data": ("data.dataset", "data.manifest", "data.limit", "data.magnifications", "data.label"),
+    "data": (
+        *("data.dataset", "data.options", "data.manifest", "data.limit"),
+        *("data.magnifications", "data.label"),
+    ),
     "split": ("data.split",),
-    "epochs": ("train.epochs", "transfer.stage"),
+    "epochs": ("train.epochs", "epochs"),
     "weights": ("transfer.source",),
     "size": ("model.input_px",),
 }
 #: Keys that change no result: names, places and measurements.
 _NEUTRAL = (
-    *("name", "description", "data.root", "data.options", "data.cache", "evaluate."),
+    *("name", "description", "data.root", "data.cache", "evaluate."),
     *("train.device", "train.threads", "train.loggers", "train.checkpoint_minutes"),
 )
 
@@ -231,9 +237,10 @@ def differences(full: Recipe, recipe: Recipe) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     before, after = _flat(full.model_dump()), _flat(recipe.model_dump())
     for key in {**before, **after}:
-        if key.startswith(_NEUTRAL) or before.get(key) == after.get(key):
+        own = _STAGE.sub("", key)
+        if own.startswith(_NEUTRAL) or before.get(key) == after.get(key):
             continue
-        kind = next((name for name, keys in _KINDS.items() if key.startswith(keys)), "settings")
+        kind = next((name for name, keys in _KINDS.items() if own.startswith(keys)), "settings")
         text = f"{key} = {_shown(after.get(key))}, the paper's {_shown(before.get(key))}"
         found.setdefault(kind, []).append(text)
     return {kind: "; ".join(texts) for kind, texts in found.items()}

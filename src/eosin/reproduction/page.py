@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from eosin.artifacts.layout import AS_PUBLISHED
+from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.reproduction import ReproducedRun, ReproducedValue, Reproduction
 from eosin.core.text import duration, quantity
@@ -81,8 +81,8 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
     yield (
         "Each printed value is shown with the same figure recomputed from other numbers that the "
         "paper prints, with ours under the paper's own protocol, and with ours under the strict "
-        "protocol, in which no patient is in both training and test. Brackets are 95 % intervals, "
-        "clustered by patient where patients are known."
+        "protocol, in which no known patient is in both training and test. Brackets are 95 % "
+        "intervals, clustered by patient where patients are known."
     )
     yield (
         f"“{REPRODUCED.capitalize()}” requires the paper's data, split, epochs and initial "
@@ -93,8 +93,15 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
     yield (
         f"“{REPRODUCED.capitalize()}” means that the paper's number was found again, not that it "
         "estimates the performance on new patients: under a paper's own protocol, images of one "
-        "patient may be in both training and test. The strict column is that estimate."
+        "patient may be in both training and test. The strict column is that estimate where the "
+        "table of experiments gives patients."
     )
+    strict = [run for run in found.runs if run.protocol == STRICT and run.folder]
+    if strict and all(run.n_patients is None for run in strict):
+        yield Text(
+            "These images name no patients: no column estimates the performance on new patients.",
+            look="caution",
+        )
 
 
 def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block | None]:
@@ -168,11 +175,17 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
             _number(value.recomputed, value.printed, cell.unit),
             _measured(value.as_published, value.printed, cell.unit),
             _measured(value.strict, value.printed, cell.unit),
-            ": ".join(filter(None, (value.verdict, value.reason))),
+            _verdict_text(value, cell.note),
         )
         for cell, value in zip(item.cells, values, strict=True)
     ]
     return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5))
+
+
+def _verdict_text(value: ReproducedValue, note: str) -> str:
+    """Return verdict and reason, and the note on the printed value where it is not the reason."""
+    found = ": ".join(filter(None, (value.verdict, value.reason)))
+    return " · ".join(filter(None, (found, "" if note == value.reason else note)))
 
 
 def _number(value: float | None, printed: str, unit: str) -> str | None:

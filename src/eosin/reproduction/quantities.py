@@ -15,9 +15,10 @@ name                            what it is
 ``epochs``, ``best_epoch``      epochs trained; epoch of the best evaluation
 ``seconds``                     time of the training; ``seconds_to_best`` up to the best evaluation
 ``latency``                     seconds of one prediction on one thread
-``file_bytes``                  size of the exported weights
+``file_bytes``                  size of the exported weights; of folds, of one of their networks
 ``params``                      learnable weights; also ``trainable`` and ``frozen`` ones
 ``params:stored``               learnable weights and running statistics, as Keras counts
+``params:1000``                 learnable weights with the 1,000 classes of ImageNet
 ``macs``, ``flops``             multiply-accumulates of one image, and twice as many operations
 ``layer:features.0``            learnable weights of one layer; ``layer:features.0:stored``
 ``recipe:train.lr``             a number of the recipe as published
@@ -38,10 +39,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eosin.artifacts.layout import TEST_BY_FOLD, ModelFolder
+from eosin.artifacts.layout import TEST_BY_FOLD
 from eosin.artifacts.metrics import Confusion, Metric, MetricBlock, PartMetrics, SplitMetrics
 from eosin.exporting.costs import find_models, measure_latencies, training_seconds
 from eosin.recipe import Recipe
+from eosin.recipe.schema import TrainSection
+from eosin.runs.comparison import kept_row
 from eosin.runs.finished import FinishedRun
 
 #: Counts that must be equal to be right: no interval, no luck.
@@ -51,6 +54,7 @@ EXACT = {
 }
 #: What depends on the machine.
 TIMED = {"seconds", "seconds_to_best", "latency"}
+_IMAGENET_CLASSES = 1000
 _SIZES = {"train_images": "train", "val_images": "val", "test_images": "test"}
 _PLAIN = {*EXACT, *TIMED, *_SIZES, "epochs", "best_epoch", "file_bytes", "confusion", "history"}
 _SCOPES = {"val", "magnification", "class", "subtype", "patient", "at_threshold"}
@@ -162,12 +166,7 @@ def _row_value(run: FinishedRun, frame: Any, column: str, where: str) -> float |
 
 
 def _best_row(run: FinishedRun, frame: Any) -> int:
-    """Return the row of the evaluation whose state was kept."""
-    monitor = run.recipe.train.monitor if run.recipe else "val_loss"
-    if monitor == "none" or monitor not in frame:
-        return len(frame) - 1
-    scores = frame[monitor].astype(float).fillna(math.inf if monitor == "val_loss" else -math.inf)
-    return int(scores.argmin() if monitor == "val_loss" else scores.argmax())
+    return kept_row(frame, run.recipe.train if run.recipe else TrainSection())
 
 
 def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
@@ -177,8 +176,8 @@ def _plain(run: FinishedRun, name: str, arguments: list[str]) -> Metric:
     if name == "images":
         return _value(_count_images(run, *arguments))
     if name == "file_bytes":
-        weights = ModelFolder(run.folder.model).weights
-        return _value(weights.stat().st_size if weights.exists() else None)
+        folder = find_models(run).judged
+        return _value(folder.weights.stat().st_size if folder else None)
     if name == "seconds":
         return _value(training_seconds(run))
     if name == "latency":
@@ -228,8 +227,11 @@ def _of_one_history(run: FinishedRun, frame: Any, name: str) -> float | None:
     if name == "seconds_to_best" and "seconds" in frame:
         return float(frame["seconds"].astype(float).iloc[best])
     if name == "batches":
-        first = frame[epochs == 1]["step"].astype(int)
-        return float(first.max())
+        patience = run.recipe.train.patience if run.recipe else None
+        is_cut = patience is not None and len(frame) - 1 - best >= patience
+        if epochs.max() == 1 and is_cut:
+            return None  # stopped within the first epoch
+        return float(frame[epochs == 1]["step"].astype(int).max())
     return None
 
 
@@ -237,7 +239,8 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     """Return the counts of a recipe's network as the paper has it, without any training.
 
     Returns:
-        ``params``, ``trainable``, ``frozen``, ``macs``, ``layer:NAME`` for each layer, with
+        ``params`` (also ``:stored`` and ``:1000``), ``trainable``, ``frozen``, ``macs``,
+        ``flops``, ``layer:NAME`` for each layer, with
         ``:stored`` those that include running statistics, and ``recipe:KEY`` for each number.
     """
     import torch
@@ -249,11 +252,9 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     spec = find_spec(recipe.model.name)
     side = recipe.model.input_px or spec.input_px
     with torch.device("meta"):
-        network = build_network(
-            spec.name,
-            num_classes=spec.num_classes,
-            input_px=side,
-            arguments=recipe.model.arguments,
+        network, of_imagenet = (
+            build_network(spec.name, num_classes=n, input_px=side, arguments=recipe.model.arguments)
+            for n in (spec.num_classes, _IMAGENET_CLASSES)
         )
         macs = count_macs(network, side)
     trainable = freeze(network, find_cut(network, spec.stages, recipe.transfer.freeze))
@@ -267,6 +268,7 @@ def network_facts(recipe: Recipe) -> dict[str, float]:
     return {
         "params": params, "trainable": trainable, "frozen": params - trainable, "macs": macs,
         "flops": 2 * macs, "params:stored": params + sum(kept.values()),
+        f"params:{_IMAGENET_CLASSES}": count_params(of_imagenet),
         **learnt,
         **{f"{name}:stored": learnt[name] + kept[name] for name in learnt},
         **_numbers("recipe", recipe.model_dump()),

@@ -10,10 +10,10 @@ from pathlib import Path
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.reproduction import ReproducedDemand, ReproducedRun, ReproducedValue
-from eosin.core.text import quantity
+from eosin.core.text import duration, percent, quantity
 from eosin.papers import Cell, Demand, Item, Paper
 from eosin.reproduction.jobs import Job, Size, full_recipe
-from eosin.reproduction.quantities import is_of_network, measure, network_facts
+from eosin.reproduction.quantities import TIMED, is_of_network, kind_of, measure, network_facts
 from eosin.reproduction.verdicts import Verdict, compare_with_printed, named, recompute
 from eosin.runs.finished import FinishedRun
 
@@ -187,11 +187,12 @@ def _met(demand: Demand, outcomes: Outcomes, protocol: str) -> str:
         return ""
     if demand.less_by is None:
         answer = "met" if _is_met(demand, mine.value) else "not met"
+        shown = _in_words(mine.value, demand.quantity)
         if mine.low is None or mine.high is None:
-            return f"{answer}: {mine.value:,.4g}"
+            return f"{answer}: {shown}"
         if _is_met(demand, mine.low) != _is_met(demand, mine.high):
             answer += ", within noise"
-        return f"{answer}: {mine.value:,.4g} ({mine.low:.3g}–{mine.high:.3g})"
+        return f"{answer}: {shown} ({100 * mine.low:.1f}–{100 * mine.high:.1f})"
     known = [other.value for other in others if other is not None and other.value]
     if not known:
         return ""
@@ -203,3 +204,12 @@ def _is_met(demand: Demand, value: float) -> bool:
     return (demand.above is None or value > demand.above) and (
         demand.below is None or value < demand.below
     )
+
+
+def _in_words(value: float, quantity: str) -> str:
+    kind = kind_of(quantity)
+    if kind == "file_bytes":
+        return f"{value / 1e6:.2f} MB"
+    if kind in TIMED:
+        return f"{1e3 * value:.2f} ms" if value < 0.1 else duration(value)
+    return percent(value, 1)

@@ -119,12 +119,12 @@ def _compare(cell: Cell, ours: Metric, differs: dict[str, str], *, unclear: bool
         is_whole = not cell.unit and "." not in cell.printed
         is_equal = _is_equal(value, printed, 0.5 if is_whole else cell.resolution)
         return Verdict(EXACTLY) if is_equal else _difference(cell, value)
+    kinds = ", ".join([*(["machine"] if kind in TIMED else []), *named(differs)])
     if unclear:
-        return Verdict(NOT_DESCRIBED, "the paper allows several readings")
-    if kind in TIMED:
-        return Verdict(NOT_COMPARABLE, ", ".join(["machine", *named(differs)]))
-    if kinds := named(differs):
-        return Verdict(NOT_COMPARABLE, ", ".join(kinds))
+        also = f"; ours differs in {kinds}, too" if kinds else ""
+        return Verdict(NOT_DESCRIBED, f"the paper allows several readings{also}")
+    if kinds:
+        return Verdict(NOT_COMPARABLE, kinds)
     if kind == "file_bytes":
         is_equal = _is_equal(value, printed, cell.resolution)
         return Verdict(EXACTLY) if is_equal else _difference(cell, value)
@@ -146,6 +146,8 @@ def named(differs: Collection[str]) -> list[str]:
 def _difference(cell: Cell, ours: float) -> Verdict:
     printed = cell.value or 0.0
     if cell.unit == "%":
-        return Verdict(DIFFERS, f"by {100 * (ours - printed):+.1f} points")
-    share = f" ({ours / printed - 1:+.0%})" if printed else ""
-    return Verdict(DIFFERS, f"by {ours - printed:+,.4g}{share}")
+        text = f"by {100 * (ours - printed):+.1f} points"
+    else:
+        share = f" ({ours / printed - 1:+.1%})" if printed else ""
+        text = f"by {ours - printed:+,.4g}{share}"
+    return Verdict(DIFFERS, "; ".join(filter(None, (text, cell.note))))

@@ -148,10 +148,21 @@ def learning_curves(run: FinishedRun) -> list[LearningCurve]:
     return [_learning_curve(table, section) for table in histories if table is not None]
 
 
-def _learning_curve(history: Any, section: TrainSection) -> LearningCurve:
-    kept, stopping = 0, EarlyStopping(section.monitor, section.patience)
+def kept_row(history: Any, section: TrainSection) -> int:
+    """Return the row of a history whose weights the training kept."""
+    return _kept_row(history, section, EarlyStopping(section.monitor, section.patience))
+
+
+def _kept_row(history: Any, section: TrainSection, stopping: EarlyStopping) -> int:
+    kept = 0
     for row, score in enumerate(history.get(section.monitor, [None] * len(history))):
         kept = row if stopping.update(score) else kept
+    return kept
+
+
+def _learning_curve(history: Any, section: TrainSection) -> LearningCurve:
+    stopping = EarlyStopping(section.monitor, section.patience)
+    kept = _kept_row(history, section, stopping)
     in_first = int((history["epoch"] == history["epoch"].iloc[0]).sum())
     if in_first == len(history) and stopping.is_over:
         # Stopped within the first epoch.

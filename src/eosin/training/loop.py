@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +33,9 @@ from eosin.training.sampler import evaluation_steps, make_batches
 _LOG = logging.getLogger(__name__)
 
 #: Steps of a probe; the first ones allocate memory and choose kernels, and are not timed.
-PROBE_STEPS, _WARM_UP = 8, 2
+_PROBE_STEPS, _WARM_UP = 8, 2
+#: Seconds after which a probe makes no further step, however few there were.
+_PROBE_S = 10.0
 
 
 class Learner(Protocol):
@@ -230,11 +233,19 @@ def probe(
     """
     learner.begin_epoch(0)
     times, batches = [], make_batches(inputs.train.targets, section, inputs.seed).of(0)
-    for number, rows in enumerate(batches[:PROBE_STEPS]):
+    for number, rows in enumerate(batches[:_PROBE_STEPS]):
         start = time.perf_counter()
         learner.step(learner.read(rows, 0), number)
         times.append(time.perf_counter() - start)
+        if sum(times) > _PROBE_S:
+            break
     start = time.perf_counter()
     learner.evaluate()
     evaluate_s = (time.perf_counter() - start) / max(len(inputs.val), 1)
-    return Probe(float(np.median(times[_WARM_UP:] or times)), evaluate_s, peak())
+    return Probe(float(np.median(times[_WARM_UP:] or times[-1:])), evaluate_s, peak())
+
+
+def probe_inputs(section: TrainSection, inputs: FitInputs) -> tuple[TrainSection, FitInputs]:
+    """Return what a probe trains on: one batch to evaluate, whose statistics are not estimated."""
+    val = replace(inputs.val, targets=inputs.val.targets[: section.batch_size])
+    return section.model_copy(update={"batch_norm": "running"}), replace(inputs, val=val)

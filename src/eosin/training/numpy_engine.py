@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,8 +65,7 @@ def fit(
 
 def probe(network: Network, section: TrainSection, inputs: FitInputs) -> Probe:
     """Time a few training steps and evaluated images; the network's weights are changed."""
-    val = replace(inputs.val, targets=inputs.val.targets[: section.batch_size])
-    some = replace(inputs, val=val)
+    section, some = loop.probe_inputs(section, inputs)
     return loop.probe(EngineLearner(network, section, some), section, some, read_peak_bytes)
 
 

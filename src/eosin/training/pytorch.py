@@ -64,9 +64,8 @@ def fit(
 
 
 def probe(network: nn.Module, section: TrainSection, inputs: FitInputs) -> Probe:
-    """Time a few training steps and evaluation batches; the network's weights are changed."""
-    n_images = loop.PROBE_STEPS * section.batch_size
-    some = replace(inputs, val=replace(inputs.val, targets=inputs.val.targets[:n_images]))
+    """Time a few training steps and an evaluated batch; the network's weights are changed."""
+    section, some = loop.probe_inputs(section, inputs)
     learner = TorchLearner(network, section, some)
     is_cuda = learner.device == "cuda"
     peak = torch.cuda.max_memory_allocated if is_cuda else read_peak_bytes

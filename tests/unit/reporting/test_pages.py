@@ -304,7 +304,7 @@ def test_removed_picture_is_left_out_and_a_damaged_one_named(run):
     (run / "samples" / shown[0].file).unlink()
     relist(run)
     page = page_of(run)
-    assert sum("Misjudged" in image["alt"] for image in page.all("img")) == len(shown) - 1
+    assert sum("Misclassified" in image["alt"] for image in page.all("img")) == len(shown) - 1
     damaged = run / "samples" / shown[1].file
     Image.new("1", (30_000, 30_000)).save(damaged)
     relist(run)

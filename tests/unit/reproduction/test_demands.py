@@ -36,13 +36,13 @@ def recall(value, low, high):
 
 
 def test_a_limit_outside_the_interval_is_met_or_not(strict):
-    assert tells(strict({"light": recall(0.95, 0.92, 0.97)}, above=0.9), "met", "0.95", "0.92")
+    assert tells(strict({"light": recall(0.95, 0.92, 0.97)}, above=0.9), "met", "95.0 %", "92.0")
     assert strict({"light": recall(0.85, 0.82, 0.88)}, above=0.9).startswith("not met")
 
 
 def test_a_limit_inside_the_interval_is_within_noise(strict):
     found = strict({"light": recall(0.906, 0.84, 0.94)}, above=0.9)
-    assert tells(found, "met", "within noise", "0.906", "0.84", "0.94")
+    assert tells(found, "met", "within noise", "90.6 %", "84.0", "94.0")
     missed = strict({"light": recall(0.88, 0.84, 0.94)}, above=0.9)
     assert tells(missed, "not met", "within noise")
 

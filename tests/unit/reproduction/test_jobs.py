@@ -56,6 +56,17 @@ def test_at_full_size_on_the_paper_s_data_nothing_differs(tmp_path):
     assert jobs({"breakhis": tmp_path})["light-cnn/as-published"].differs == {}
 
 
+def test_an_earlier_stage_differs_by_its_own_kinds_and_its_folder_by_none(tmp_path):
+    folders = {"breakhis": tmp_path, "lc25000": tmp_path}
+    found = make_jobs(read_paper("P4"), ["se-densenet121-transfer"], folders, "full")
+    # ImageNet's weights of another library are what the paper's file says itself.
+    assert {kind for job in found for kind in job.differs} == {"weights"}
+    reduced = make_jobs(read_paper("P4"), ["se-densenet121-transfer"], folders, "reduced")[0]
+    assert "transfer.stage.0.data.limit" in reduced.differs["data"]
+    assert "transfer.stage.0.epochs" in reduced.differs["epochs"]
+    assert "transfer.stage.0.freeze" in reduced.differs["settings"]
+
+
 def test_a_reduced_training_differs_by_what_is_reduced(tmp_path):
     found = jobs({"breakhis": tmp_path}, "reduced")["light-cnn/as-published"]
     assert found.recipe.train.epochs == 2

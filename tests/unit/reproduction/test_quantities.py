@@ -1,6 +1,7 @@
 """Quantities of a run: read from its files, worked by hand beside them."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -100,6 +101,8 @@ def test_a_network_is_counted_without_a_training():
     assert sum(n for name, n in layers.items() if not name.endswith(":stored")) == 319_106
     # A running mean and a running variance for each of 16 + 32 + 64 channels.
     assert facts["params:stored"] == 319_106 + 2 * 112
+    # The last layer has 128 inputs; 1,000 classes in place of 2.
+    assert facts["params:1000"] == 319_106 + 998 * (128 + 1)
     assert facts["layer:features.2:stored"] == 2 * facts["layer:features.2"] == 64
 
 
@@ -107,3 +110,13 @@ def test_numbers_of_the_recipe_as_published():
     facts = network_facts(full_recipe(read_paper("P3").experiments[0]))
     assert facts["recipe:train.l2"] == 0.1
     assert facts["recipe:train.evaluations_per_epoch"] == 20
+
+
+@pytest.mark.parametrize(("scores", "batches"), [([0.7] * 11, None), ([0.1, 0.2, 0.3], 3)])
+def test_batches_of_an_epoch_that_early_stopping_cut_are_unknown(scores, batches):
+    # P3's patience is 10 evaluations: after the first of eleven none is better.
+    steps = range(1, len(scores) + 1)
+    history = pd.DataFrame({"step": steps, "epoch": 0, "val_accuracy": scores})
+    recipe = full_recipe(read_paper("P3").experiments[0])
+    run = SimpleNamespace(history=history, folds=(), recipe=recipe)
+    assert measure(run, "batches").value == batches

@@ -117,6 +117,9 @@ def test_times_are_never_compared():
 
 def test_several_readings_get_no_verdict():
     assert verdict(cell(), ours(0.842), unclear=True) == "not described"
+    reduced = compare_with_printed(cell(), ours(0.842), unclear=True, differs={"epochs": "few"})
+    assert reduced.verdict == "not described"
+    assert "epochs" in reduced.reason
 
 
 def test_a_failed_training_says_why():

@@ -156,8 +156,8 @@ def _seen(comparison: Comparison, run: ComparedRun) -> tuple[str, str]:
 def _head(run: ComparedRun) -> tuple[str, str]:
     return (
         f"{run.name} is a head on features.",
-        "Its costs are of the head alone; what makes its features is not counted. It counts "
-        "neither for the front nor for the question of light against large.",
+        "Its costs are of the head alone; what makes its features is not counted. It does not "
+        "count for the front.",
     )
 
 

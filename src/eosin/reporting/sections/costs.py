@@ -14,7 +14,6 @@ from eosin.artifacts.comparison import (
     ComparedRun,
     Comparison,
     Cost,
-    Criterion,
     cost_of,
     find_fronts,
 )
@@ -47,20 +46,6 @@ _WIDE = 4.0
 _MANY_DECADES = 3
 #: Points nearer than this share of the axis are drawn side by side.
 _NEAR = 0.03
-_QUESTIONS = {
-    "recall": "Recall of at least 0.90",
-    "f1": "F1 of at least 0.85",
-    "bytes": "A file below 3 MB",
-    "seconds": "An image in less than 500 ms",
-    "smaller": "At least 80 % smaller than {large}",
-    "faster": "At least 50 % faster than {large}",
-}
-_OF = {
-    "argmax": "most probable class",
-    "threshold": "at the tuned threshold",
-    "judged": "one network, as evaluated",
-    "deployed": "as deployed",
-}
 
 
 def section(comparison: Comparison) -> Section:
@@ -76,30 +61,6 @@ def section(comparison: Comparison) -> Section:
         Section("The same for other metrics", Figures(*figures[1:]), fold="closed"),
         nav="The runs",
     )
-
-
-def light(comparison: Comparison) -> Section:
-    """Return the section of P3's question; empty without a light and a large run."""
-    asked, title = comparison.light_large, "Light against large"
-    if asked is None:
-        return Section(title)
-    words = (
-        f"A light model is worth having if it misses little and costs little. {asked.light} has "
-        f"the fewest weights of these runs, {asked.large} the most. Not decided: the interval "
-        "holds the limit. A megabyte is 1,000,000 bytes."
-    )
-    rows = [
-        (
-            _QUESTIONS[one.name].format(large=asked.large),
-            _OF[one.of],
-            _value(one),
-            "not decided" if one.is_met is None else "yes" if one.is_met else "no",
-        )
-        for one in asked.criteria
-    ]
-    caption = f"What is asked of a light model, and what {asked.light} answers."
-    columns = ("Asked", "Of", asked.light, "Answer")
-    return Section(title, words, make_table(caption, columns, rows, texts=(0, 1, 3)))
 
 
 def pareto_figures(comparison: Comparison) -> list[RenderedFigure]:
@@ -264,19 +225,3 @@ def _fronts_words(comparison: Comparison) -> str:
         f"{'; '.join(parts)}. The front goes by the values alone; what lies within noise of it "
         "may belong to it as well."
     )
-
-
-def _value(one: Criterion) -> str:
-    if one.value is None:
-        return ABSENT
-    factor, form, unit_name = {
-        "bytes": (1e-6, ",.2f", "\u00a0MB"),
-        "seconds": (1e3, ",.1f", "\u00a0ms"),
-        "smaller": (100.0, ".1f", "\u00a0%"),
-        "faster": (100.0, ".1f", "\u00a0%"),
-    }.get(one.name, (1.0, ".3f", ""))
-    value, low, high = (
-        "" if each is None else f"{factor * each:{form}}".replace("-", "−")
-        for each in (one.value, one.low, one.high)
-    )
-    return f"{value}{unit_name} ({low} to {high})" if low else f"{value}{unit_name}"
