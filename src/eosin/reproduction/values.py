@@ -119,7 +119,7 @@ def _evaluate(
         item=item.id,
         row=cell.row,
         column=cell.column,
-        printed=f"{cell.printed} {cell.unit}".strip(),
+        printed=f"{cell.printed} {cell.unit}".strip() if cell.printed else "",
         recomputed=recomputed,
         as_published=published,
         strict=strict,

@@ -6,9 +6,9 @@ import pytest
 from tests.facts import tells
 
 from eosin.artifacts.metrics import Metric
-from eosin.papers import Demand
+from eosin.papers import Demand, read_paper
 from eosin.reproduction import values
-from eosin.reproduction.values import check_demand
+from eosin.reproduction.values import check_demand, evaluate_items
 
 
 @dataclass
@@ -52,3 +52,10 @@ def test_what_differs_is_named_of_all_that_are_compared(strict):
     large = Finished(Metric(value=10.0), {"size": "64 px"})
     found = strict({"light": light, "large": large}, against=("large",), less_by=0.5)
     assert tells(found, "met", "90 %", "epochs", "size")
+
+
+def test_a_value_that_the_paper_does_not_print_has_no_unit_alone():
+    paper = read_paper("P2")
+    item = next(one for one in paper.items if any(not c.printed and c.unit for c in one.cells))
+    for found in evaluate_items(paper, [item], {}, "quick"):
+        assert found.printed == "" or found.printed[0].isdigit()
