@@ -50,6 +50,12 @@ def test_both_protocols_are_run_folders_and_the_page_names_the_paper_s_item(made
     assert document["demands"] == []
 
 
+def test_finished_trainings_keep_no_checkpoints_of_their_networks(made):
+    kept = {path.name for path in made.rglob("checkpoints/*")}
+    assert "inputs.parquet" in kept
+    assert not {name for name in kept if name.endswith((".ckpt", ".safetensors"))}
+
+
 def test_as_published_divides_by_image_and_strict_by_patient(made):
     published, strict = (pd.read_csv(made / run / "manifest.csv") for run in RUNS)
     parts = published.groupby("patient")["split"].nunique()

@@ -359,7 +359,12 @@ def _train(job: Job, run: RunFolder, root: Path) -> None:
         return
     if run.metrics.exists():
         _LOG.info("done before")
-    elif run.recipe.exists():
+        return
+    if run.recipe.exists():
         train(job.recipe, resume=run.root, allow_skipped=True)
     else:
         train(job.recipe, output=run.root, allow_skipped=True)
+    # A finished run is never resumed: 25 networks with their optimisers' states fill a disk.
+    for kind in ("last.ckpt", "best-*.safetensors"):
+        for checkpoint in run.root.rglob(f"checkpoints/{kind}"):
+            checkpoint.unlink()
