@@ -164,11 +164,11 @@ def test_unreadable_images_are_told_and_differ_from_the_paper_s(command, tmp_pat
         )
     (tmp_path / "data" / "SOB_B_A-14-10000-200-002.png").write_bytes(b"no image")
     out = tmp_path / "out"
-    result = command(
-        *("reproduce", "P3", "--quick", "--data", tmp_path / "data", "--only", ITEM, "-o", out)
-    )
-    assert result.status == 0, result.err
-    assert tells(result.err, "1 file could not be read", out / RUNS[0] / "skipped.csv")
+    arguments = ["reproduce", "P3", "--quick", "--data", tmp_path / "data", "--only", ITEM]
+    result = command(*arguments, "-o", out)
+    assert result.status == 1, result.err
+    assert tells(result.err, "could not be read", out / RUNS[0] / "skipped.csv")
+    assert command(*arguments, "-o", out, "--allow-skipped").status == 0
     document = json.loads((out / "reproduction.json").read_text(encoding="utf-8"))
     assert "could not be read" in document["runs"][0]["differs"]["data"]
 

@@ -250,6 +250,7 @@ def reproduce(
         list[str] | None, typer.Option("--only", help="A table or figure: table-2 (repeatable).")
     ] = None,
     output: Output = None,
+    allow_skipped: AllowSkipped = False,
 ) -> None:
     """Rebuild a paper's tables and figures beside the printed ones."""
     from eosin.commands import reproduce as command
@@ -259,10 +260,12 @@ def reproduce(
         echo(command.plan(paper, data=data or (), quick=quick, reduced=reduced, only=only or ()))
         return
     result = command.reproduce(
-        paper, data=data or (), quick=quick, reduced=reduced, only=only or (), output=output
-    )
+        paper, data=data or (), quick=quick, reduced=reduced, only=only or (), output=output,
+        allow_skipped=True,
+    )  # fmt: skip
     echo(terminal_lines(result.reproduction))
     echo(f"report {result.page}")
+    report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
     if result.failures:
         raise typer.Exit(1)
 

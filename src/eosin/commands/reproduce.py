@@ -25,7 +25,7 @@ from eosin.core.errors import (
     OutputError,
     UsageError,
     close_matches,
-    format_skipped,
+    end_with,
 )
 from eosin.core.files import check_output, check_writable
 from eosin.core.places import expand_path
@@ -51,10 +51,14 @@ class ReproductionResult:
     Attributes:
         page: The page.
         reproduction: Every printed value beside ours, and what was trained.
+        n_skipped: Unreadable images of all trainings together.
+        skipped: Files that list them.
     """
 
     page: Path
     reproduction: Reproduction
+    n_skipped: int = 0
+    skipped: tuple[Path, ...] = ()
 
     @property
     def failures(self) -> dict[str, str]:
@@ -71,6 +75,7 @@ def reproduce(
     reduced: bool = False,
     only: Iterable[str] = (),
     output: Path | str | None = None,
+    allow_skipped: bool = False,
 ) -> ReproductionResult:
     """Rebuild a paper's tables and figures under both protocols.
 
@@ -84,8 +89,10 @@ def reproduce(
         reduced: Train at the sizes that two cores without a GPU allow.
         only: Tables and figures, as ``table-2``; all by default.
         output: Output folder; ``runs/<paper>-<UTC time>`` by default.
+        allow_skipped: Return the result although images cannot be read.
 
     Raises:
+        SkippedFilesError: Images cannot be read; all is finished, and its ``result`` holds it.
         EosinError: With its cause and hint in one line.
     """
     described, size = read_paper(paper), _size(quick, reduced)
@@ -113,7 +120,14 @@ def reproduce(
     write_figures(folder.figures, page.sections)
     write_page(folder.page, page)
     write_document(folder.document, found.model_copy(update={"figures": figures}))
-    return ReproductionResult(folder.page, found)
+    unread = {
+        one.run.folder.skipped: len(one.run.skipped)
+        for one in outcomes.values()
+        if one.run is not None and one.run.skipped
+    }
+    n_skipped, lists = sum(unread.values()), tuple(unread)
+    result = ReproductionResult(folder.page, found, n_skipped, lists)
+    return end_with(result, n_skipped, lists, allowed=allow_skipped)
 
 
 def _describe(
@@ -345,10 +359,7 @@ def _run(job: Job, folder: ReproductionFolder) -> Outcome:
         # Its hint may name options of a training, which a reproduction does not have.
         _LOG.warning(f"{job.label} failed: {error.message}")
         return Outcome(job, root, str(error.message))
-    outcome = Outcome(job, root)
-    if outcome.run is not None and (n_skipped := len(outcome.run.skipped)):
-        _LOG.warning(format_skipped(n_skipped, [outcome.run.folder.skipped]))
-    return outcome
+    return Outcome(job, root)
 
 
 def _train(job: Job, run: RunFolder, root: Path) -> None:
