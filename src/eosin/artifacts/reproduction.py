@@ -22,6 +22,9 @@ from eosin.artifacts.versioned import (
     VersionedDocument,
 )
 
+#: What is said first of data that are not the paper's task.
+STAND_IN = "stand-in, not the paper's task"
+
 
 @dataclass(frozen=True)
 class ReproductionFolder:

@@ -157,6 +157,7 @@ class Instead(_Entry):
         as_published: Further overrides as published.
         strict: Further overrides under the strict protocol.
         note: What differs from the paper's data.
+        stand_in: True if it is not the paper's task.
     """
 
     dataset: str
@@ -164,6 +165,7 @@ class Instead(_Entry):
     as_published: Overrides = ()
     strict: Overrides = ()
     note: str
+    stand_in: bool = False
 
 
 class DataSetOfPaper(_Entry):

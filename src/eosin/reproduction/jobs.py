@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
+from eosin.artifacts.reproduction import STAND_IN
 from eosin.core.registry import NetworkSpec
 from eosin.networks import find_spec
 from eosin.papers import Experiment, Instead, Paper
@@ -208,7 +209,8 @@ def _quick(full: Recipe, spec: NetworkSpec) -> list[str]:
 def _stand_ins(paper: Paper, recipe: Recipe) -> dict[str, str]:
     """Return what is said of data that took the place of the paper's."""
     used = {recipe.data.dataset, *(stage.data.dataset for stage in recipe.transfer.stage)}
-    notes = [o.note for one in paper.data for o in one.instead if o.dataset in used]
+    taken = [o for one in paper.data for o in one.instead if o.dataset in used]
+    notes = [f"{STAND_IN}: {o.note}" if o.stand_in else o.note for o in taken]
     return {"data": "; ".join(notes)} if notes else {}
 
 

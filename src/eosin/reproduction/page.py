@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
-from eosin.artifacts.reproduction import ReproducedRun, ReproducedValue, Reproduction
+from eosin.artifacts.reproduction import STAND_IN, ReproducedRun, ReproducedValue, Reproduction
 from eosin.core.text import duration, quantity
 from eosin.papers import Item, Paper
 from eosin.papers.schema import UNITS
@@ -78,6 +78,12 @@ def summary(found: Reproduction) -> str:
 def _legend(found: Reproduction) -> Iterable[str | Text]:
     if _SIZES[found.size]:
         yield Text(_SIZES[found.size], look="caution")
+    if any(run.differs.get("data", "").startswith(STAND_IN) for run in found.runs):
+        yield Text(
+            "The paper's data could not be had. Other images stand in for them, of another task: "
+            "no figure of ours is one of the paper's task.",
+            look="caution",
+        )
     yield (
         "Each printed value is shown with the same figure recomputed from other numbers that the "
         "paper prints, with ours under the paper's own protocol, and with ours under the strict "

@@ -32,6 +32,12 @@ def jobs(data, size="full", instead=()):
     return {job.folder.as_posix(): job for job in make_jobs(paper(*instead), ["mean"], data, size)}
 
 
+def test_a_stand_in_is_marked_as_one(tmp_path):
+    other = Instead(dataset="pcam", note="Other images", stand_in=True)
+    found = jobs({"pcam": tmp_path}, instead=(other,))["light-cnn/as-published"]
+    assert found.differs["data"].startswith("stand-in")
+
+
 def test_each_experiment_has_a_training_under_both_protocols_and_members_come_first(tmp_path):
     found = jobs({"breakhis": tmp_path})
     assert list(found) == [
