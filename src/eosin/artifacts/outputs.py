@@ -1,4 +1,4 @@
-"""What ``predict`` writes: formats, Kaggle submissions, and which files it may replace."""
+"""Output files of ``predict``: formats, Kaggle submissions, and which files may be replaced."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class ReproductionFolder:
 
     @property
     def document(self) -> Path:
-        """What was asked for, and the values."""
+        """Document of the reproduction: paper, size, runs, values."""
         return self.root / "reproduction.json"
 
     @property

@@ -336,7 +336,7 @@ def _check_same(job: Job, run: RunFolder) -> None:
 
 @contextmanager
 def _resumable(folder: ReproductionFolder) -> Iterator[None]:
-    """Tell how to go on if the user stops the work."""
+    """Raise InterruptedRunError with the way to resume if the user stops the work."""
     try:
         yield
     except (KeyboardInterrupt, InterruptedRunError) as error:

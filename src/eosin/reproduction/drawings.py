@@ -33,7 +33,7 @@ _PROTOCOLS = {AS_PUBLISHED: "As published", STRICT: "Strict"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """What an item is drawn from.
+    """Inputs of a drawing: an item, its runs and their comparisons.
 
     Attributes:
         item: The table or figure.

@@ -38,7 +38,7 @@ class Outcome:
 
     @cached_property
     def differs(self) -> dict[str, str]:
-        """What differs from the paper's experiment, the images that were used included."""
+        """Differences from the paper's experiment by kind, the number of images included."""
         found, wanted = dict(self.job.differs), self.job.images
         if self.run is None:
             return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -41,7 +42,8 @@ def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion")
         for place, (title, confusion) in enumerate(matrices.items(), start=1):
             axes = figure.add_subplot(n_rows, n_columns, place)
             _draw_confusion(axes, confusion)
-            axes.set_title(title)
+            # A long title would run over the edge of the figure.
+            axes.set_title(textwrap.fill(title, 20))
         return render_figure(
             figure,
             name,

@@ -201,7 +201,7 @@ def _caption(runs: Mapping[str, Sequence[LearningCurve]], name: str) -> str:
 
 
 def _alt(runs: Mapping[str, Sequence[LearningCurve]], name: str) -> str:
-    told = []
+    described = []
     for run, curves in runs.items():
         write: Callable[[float], str] = "{:.2g}".format if name == "lr" else number
         ends = []
@@ -212,8 +212,8 @@ def _alt(runs: Mapping[str, Sequence[LearningCurve]], name: str) -> str:
                 part = "validation " if column != name else "" if name == "lr" else "training "
                 ends.append(f"{part}from {first} to {last}")
         folds = f" (mean of {len(curves)} folds)" if len(curves) > 1 else ""
-        told.append(f"{run}{folds}{': ' if run or folds else ''}{', '.join(ends)}".strip())
-    return f"Line chart of {_TITLES[name].lower()} by epoch. {'; '.join(told)}."
+        described.append(f"{run}{folds}{': ' if run or folds else ''}{', '.join(ends)}".strip())
+    return f"Line chart of {_TITLES[name].lower()} by epoch. {'; '.join(described)}."
 
 
 def learning_facts(curves: Sequence[LearningCurve]) -> list[Pair]:
