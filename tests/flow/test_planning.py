@@ -102,6 +102,16 @@ def test_the_disk_is_that_of_the_run(name, request, drawn):
     assert found.cache_bytes == 60 * 64 * 64 * 3
 
 
+def test_finished_trainings_keep_no_checkpoints_of_their_networks(folds_run):
+    kept = {path.name for path in folds_run.rglob("checkpoints/*")}
+    assert kept == {"inputs.parquet"}
+
+
+def test_folds_need_the_checkpoints_of_one_training_at_a_time(tiny_run, folds_run):
+    one, folds = (plan(run / "recipe.toml")[0] for run in (tiny_run, folds_run))
+    assert folds.checkpoint_bytes == one.checkpoint_bytes > 4 * one.params
+
+
 def test_of_many_images_the_tables_count(tiny_values, tiny_phantom):
     values = tiny_values(tiny_phantom)
     recipe = recipe_from_dict(values)

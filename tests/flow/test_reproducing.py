@@ -50,12 +50,6 @@ def test_both_protocols_are_run_folders_and_the_page_names_the_paper_s_item(made
     assert document["demands"] == []
 
 
-def test_finished_trainings_keep_no_checkpoints_of_their_networks(made):
-    kept = {path.name for path in made.rglob("checkpoints/*")}
-    assert "inputs.parquet" in kept
-    assert not {name for name in kept if name.endswith((".ckpt", ".safetensors"))}
-
-
 def test_as_published_divides_by_image_and_strict_by_patient(made):
     published, strict = (pd.read_csv(made / run / "manifest.csv") for run in RUNS)
     parts = published.groupby("patient")["split"].nunique()
@@ -174,9 +168,11 @@ def test_unreadable_images_are_told_and_differ_from_the_paper_s(command, tmp_pat
 
 
 def test_the_dry_run_estimates_time_and_disk_and_writes_nothing(command, tmp_path):
-    result = command("reproduce", "P3", "--quick", "--plan", "--only", ITEM, "-o", tmp_path / "out")
+    arguments = ["reproduce", "P3", "--quick", "--plan", "--only", ITEM.upper()]
+    result = command(*arguments, "--data", f"lc25000={tmp_path}", "-o", tmp_path / "out")
     assert result.status == 0, result.err
-    assert tells(result.out, "Light CNN, NumPy", "time", "disk")
+    assert tells(result.out, "Light CNN, NumPy", "time", "disk", "more in training")
+    assert tells(result.err, "lc25000", "not used", "breakhis")
     assert not (tmp_path / "out").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,6 +150,12 @@ class RunFolder:
     def best_checkpoint(self, step: int) -> Path:
         """Return the path of the weights of the best evaluation, made after ``step`` steps."""
         return self.checkpoints / f"best-{step}.safetensors"
+
+    def remove_checkpoints(self) -> None:
+        """Remove what only resuming needs: the training state and PyTorch's best weights."""
+        for path in [self.last_checkpoint, *self.checkpoints.glob("best-*.safetensors")]:
+            with suppress(OSError):  # such as FileNotFoundError: they only take space
+                path.unlink()
 
     @property
     def inputs(self) -> Path:

@@ -191,7 +191,7 @@ def plan(
     described, size = read_paper(paper), _size(quick, reduced)
     items = _choose_items(described, only)
     jobs = _list_jobs(described, items, data, size)
-    lines, seconds, n_bytes, failures = [], 0.0, 0, 0
+    lines, seconds, n_bytes, checkpoint_bytes, failures = [], 0.0, 0, 0, 0
     for job in jobs:
         if job.recipe is None:
             why = f"needs {listing(job.missing)}" if job.missing else "a mean of the others"
@@ -219,10 +219,13 @@ def plan(
         )
         seconds += own
         n_bytes += sum(one.run_bytes for one in plans)
+        checkpoint_bytes = max(checkpoint_bytes, *(one.checkpoint_bytes for one in plans))
     lines.append(
         f"time       about {duration(seconds)} at most; evaluation and reports come on top"
     )
-    lines.append(f"disk       about {mebibytes(n_bytes)}")
+    lines.append(
+        f"disk       about {mebibytes(n_bytes)}, and {mebibytes(checkpoint_bytes)} more in training"
+    )
     return lines
 
 
@@ -234,12 +237,11 @@ def _size(quick: bool, reduced: bool) -> Size:
 
 def _choose_items(paper: Paper, only: Iterable[str]) -> list[Item]:
     known = [item.id for item in paper.items]
-    wanted = list(only)
+    wanted = [name.lower() for name in only]
     for name in wanted:
         if name not in known:
             raise UsageError(
-                f"{paper.id} has no item {name!r}: {', '.join(known)}",
-                hint=close_matches(name, known),
+                f"{paper.id} has no table or figure {name!r}", hint=close_matches(name, known)
             )
     return [item for item in paper.items if not wanted or item.id in wanted]
 
@@ -249,7 +251,8 @@ def _list_jobs(
 ) -> list[Job]:
     """Return the trainings that some items need; says what is missing, and what can be made."""
     wanted = [name for item in items for name in item.needs()]
-    places = find_places(data, [name for one in paper.data for name in one.names])
+    useful = list(dict.fromkeys(name for one in paper.data for name in one.names))
+    places = find_places(data, useful)
     jobs = make_jobs(paper, wanted, places, size)
     missing = {name for job in jobs for name in job.missing}
     if not missing:
@@ -284,6 +287,8 @@ def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str
         if equals and "/" not in name:
             DATASETS.get(name)
             named[name] = _check_folder(folder)
+            if name not in wanted:
+                _LOG.warning(f"{name} is not used: the paper needs {listing(wanted)}")
         else:
             for name, folders in find_datasets(_check_folder(text)).items():
                 found.setdefault(name, []).extend(folders)
@@ -375,7 +380,3 @@ def _train(job: Job, run: RunFolder, root: Path) -> None:
         train(job.recipe, resume=run.root, allow_skipped=True)
     else:
         train(job.recipe, output=run.root, allow_skipped=True)
-    # A finished run is never resumed: 25 networks with their optimisers' states fill a disk.
-    for kind in ("last.ckpt", "best-*.safetensors"):
-        for checkpoint in run.root.rglob(f"checkpoints/{kind}"):
-            checkpoint.unlink()

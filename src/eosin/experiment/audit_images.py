@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec as find_module
 from threading import Lock
 from typing import Any
@@ -15,8 +15,15 @@ from PIL import Image as PillowImage
 
 from eosin.artifacts.model import Embedding
 from eosin.core.progress import progress_bar
-from eosin.core.types import FloatArray, Image, Pixels, Samples, parts_of
-from eosin.data.audit import FileHashes, ImageIndex, sketch, to_grey
+from eosin.core.types import FloatArray, Image, IntArray, Pixels, Samples, parts_of
+from eosin.data.audit import (
+    FileHashes,
+    ImageIndex,
+    NearDuplicates,
+    find_near_duplicates,
+    sketch,
+    to_grey,
+)
 from eosin.images.bank import ImageBank
 from eosin.images.cache import ImageStore
 from eosin.images.planes import decode_any
@@ -43,20 +50,67 @@ _PARTS = {
 }
 
 
-def make_image_index(
-    bank: ImageBank,
-    hashes: FileHashes,
-    samples: Samples,
-    *,
-    content: bool,
-) -> ImageIndex:
-    """Build the image index of decoded images; ``content``: also of images of the same tissue."""
+@dataclass(frozen=True)
+class _Search:
+    """Images to search for near-duplicates; equal searches have equal results."""
+
+    cells: tuple[str, ...]  # reference of each distinct image
+    pixels: tuple[str, ...]  # SHA-256 of its pixels
+    groups: tuple[str, ...]  # its group
+    content: bool  # True to look for images of the same tissue, too
+    preprocessing: str  # how the images were resized, as JSON
+    lack: str  # packages that are not installed, as a hint
+
+
+#: The latest search and its result, but for the way to read images.
+_LATEST: dict[_Search, tuple[ImageIndex, NearDuplicates]] = {}
+
+
+def search_images(
+    bank: ImageBank, hashes: FileHashes, samples: Samples, *, content: bool
+) -> tuple[ImageIndex, NearDuplicates]:
+    """Index decoded images and search them for near-duplicates.
+
+    The latest search is kept: a reproduction trains several times on one data set.
+
+    Args:
+        bank: The images.
+        hashes: Their hashes.
+        samples: Their table.
+        content: True to look for images of the same tissue, too.
+    """
     store = bank.store
     if isinstance(bank.preprocessing, Embedding) or not isinstance(store, ImageStore):
-        return ImageIndex(notes=(_FEATURES_ALONE,))
+        index = ImageIndex(notes=(_FEATURES_ALONE,))
+        return index, find_near_duplicates(index)
     cells = _distinct(hashes, bank.rows)
     rows = np.array([bank.rows[cell] for cell in cells], dtype=np.int64)
-    lack = find_lack()
+
+    def read(some: IntArray) -> Pixels:
+        images: Pixels = store.take(rows[some])
+        return images
+
+    pixels = tuple(str(hashes.files[cell].pixels) for cell in cells)
+    groups, shown = _find_groups(cells, samples), bank.preprocessing.model_dump_json()
+    search = _Search(tuple(cells), pixels, groups, content, shown, find_lack())
+    known = _LATEST.get(search)
+    if known is None:
+        index = _make_image_index(search, read)
+        found = find_near_duplicates(index)
+        _LATEST.clear()
+        _LATEST[search] = replace(index, read=None), found
+        return index, found
+    index, found = known
+    return replace(index, read=_reader(read)), found
+
+
+def _reader(read: Callable[[IntArray], Pixels]) -> Callable[[int], Pixels] | None:
+    """Return a reader of one image, with which pairs are verified; None if OpenCV is absent."""
+    return (lambda row: read(np.array([row]))[0]) if find_module("cv2") is not None else None
+
+
+def _make_image_index(search: _Search, read: Callable[[IntArray], Pixels]) -> ImageIndex:
+    cells, content, lack = search.cells, search.content, search.lack
     builder = ImageIndexBuilder(make_embedder() if content and not lack else None)
     if content:
         _LOG.info(
@@ -64,20 +118,14 @@ def make_image_index(
         )
     estimate = "Looking for copies of {total} images"
     with progress_bar("Looking for copies", estimate=estimate) as advance:
-        for start in range(0, len(rows), _BATCH):
-            some = slice(start, start + _BATCH)
-            for cell, image in zip(cells[some], store.take(rows[some]), strict=True):
-                builder.add(cell, image)
-            advance(min(start + _BATCH, len(rows)), len(rows))
-
-    def read(row: int) -> Pixels:
-        image: Pixels = store.take(rows[row : row + 1])[0]
-        return image
-
-    image_index = builder.make_image_index(
-        cells, read, _format_reach(lack) if lack or not content else ()
-    )
-    return replace(image_index, groups=_find_groups(cells, samples))
+        for start in range(0, len(cells), _BATCH):
+            some = np.arange(start, min(start + _BATCH, len(cells)))
+            for row, image in zip(some, read(some), strict=True):
+                builder.add(cells[row], image)
+            advance(len(some) + start, len(cells))
+    notes = _format_reach(lack) if lack or not content else ()
+    image_index = builder.make_image_index(cells, _reader(read), notes)
+    return replace(image_index, groups=search.groups)
 
 
 def _find_groups(cells: Sequence[str], samples: Samples) -> tuple[str, ...]:
@@ -197,17 +245,16 @@ class ImageIndexBuilder:
         self._pending = []
 
     def make_image_index(
-        self, cells: Sequence[str], read: Callable[[int], Pixels], notes: tuple[str, ...]
+        self, cells: Sequence[str], read: Callable[[int], Pixels] | None, notes: tuple[str, ...]
     ) -> ImageIndex:
         """Return the index of some of the images that were added."""
         if not cells:
             return ImageIndex(notes=notes)
         pictures = self._sketches.take(cells)
-        reader = read if find_module("cv2") is not None else None
         if self._embedder is None:
-            return ImageIndex(tuple(cells), pictures, None, reader, notes)
+            return ImageIndex(tuple(cells), pictures, None, read, notes)
         self._embed()
-        return ImageIndex(tuple(cells), pictures, self._vectors.take(cells), reader, notes)
+        return ImageIndex(tuple(cells), pictures, self._vectors.take(cells), read, notes)
 
 
 def _to_input(image: Pixels, side_px: int) -> Image:
@@ -224,11 +271,11 @@ def gather_image_index(
     """Return the index of a table's images, which a pass over its files has given to a builder."""
     cells = _distinct(hashes, samples.image_cells)
 
-    def read(row: int) -> Pixels:
-        return decode_any(*samples.locate(cells[row]))
+    def read(rows: IntArray) -> Pixels:
+        return decode_any(*samples.locate(cells[int(rows[0])]))[np.newaxis]
 
     lack = find_lack()
     image_index = builder.make_image_index(
-        cells, read, _format_reach(lack) if lack or not content else ()
+        cells, _reader(read), _format_reach(lack) if lack or not content else ()
     )
     return replace(image_index, groups=_find_groups(cells, samples))

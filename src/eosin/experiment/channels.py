@@ -8,6 +8,7 @@ from typing import Any
 
 from eosin.artifacts.model import Planes, Preprocessing
 from eosin.core.errors import DataError, ImageError, RecipeError, close_matches
+from eosin.core.text import quantity
 from eosin.core.types import Samples
 from eosin.experiment.backends import find_backend
 from eosin.images.failures import isolated
@@ -100,7 +101,9 @@ def _stored_names(
     """Return a name for each channel: from the recipe, the data set, the files, or its position."""
     if given and len(given) != count:
         raise RecipeError(
-            f"'data.channel_names' names {len(given)} channels, but the files have {count}"
+            f"'data.channel_names' has {quantity(len(given), 'name')}, but the images have "
+            f"{quantity(count, 'channel')}",
+            hint=f"Name each of the {count}, or leave the key out",
         )
     for names in (known, named):
         if len(names) == count:

@@ -53,7 +53,8 @@ class Plan:
         probe: Measurements of the probe.
         cache_bytes: Size of the decoded images in the cache.
         kept_bytes: Memory of images whose stain is normalised.
-        run_bytes: Size of the run folder.
+        run_bytes: Size of the finished run folder.
+        checkpoint_bytes: Size of the checkpoints, one training's at a time, until it is finished.
         is_head_only: True if a head is trained on features that are computed once.
         stages: Trainings on other data that come first, by name.
     """
@@ -76,6 +77,7 @@ class Plan:
     probe: Probe
     cache_bytes: int
     run_bytes: int
+    checkpoint_bytes: int = 0
     is_head_only: bool = False
     kept_bytes: int = 0
     stages: tuple[tuple[str, Plan], ...] = ()
@@ -103,7 +105,8 @@ class Plan:
             f"time       about {_duration(self._sum('seconds'))} at most, by a probe of a few "
             "steps on this machine as busy as it is now; evaluating and the report come on top",
             f"memory     {self._memory()}",
-            f"disk       about {mebibytes(self._sum('run_bytes'))} for the run, "
+            f"disk       about {mebibytes(self._sum('run_bytes'))} for the run and "
+            f"{mebibytes(self.checkpoint_bytes)} more while it trains, "
             f"{mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
         ]
 
@@ -180,22 +183,24 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
         seconds=seconds,
         probe=probe,
         cache_bytes=experiment.bank.n_bytes,
-        run_bytes=_run_bytes(params, recipe, trainings, is_head_only=measured.is_head_only)
-        + _table_bytes(recipe, samples, split, trainings),
+        run_bytes=_run_bytes(params, trainings) + _table_bytes(recipe, samples, split, trainings),
+        checkpoint_bytes=0 if measured.is_head_only else _checkpoint_bytes(params, recipe),
         is_head_only=measured.is_head_only,
         kept_bytes=min(experiment.bank.n_bytes, KEPT_BYTES) if recipe.stain.is_on else 0,
     )
 
 
-def _run_bytes(params: int, recipe: Recipe, trainings: int, *, is_head_only: bool) -> int:
-    """Add up weights, ONNX, best state, and the last checkpoint with the optimiser's moments."""
+def _run_bytes(params: int, trainings: int) -> int:
+    """Add up weights, ONNX and pages of every training; folds end in an ensemble of them all."""
+    folders = 2 * trainings if trainings > 1 else 1
+    pages = trainings + 1 if trainings > 1 else 1
+    return 4 * params * 2 * folders + _PAGES_BYTES * pages
+
+
+def _checkpoint_bytes(params: int, recipe: Recipe) -> int:
+    """Add up the best weights and the last checkpoint with the optimiser's moments."""
     moments = 1 if recipe.train.optimizer == "sgd" else 2
-    # The states of a head are small beside the network's.
-    states = 0 if is_head_only else 1 + 1 + moments
-    one = 4 * params * (2 + states) + _PAGES_BYTES
-    # Folds end in an ensemble: all weights again, twice.
-    ensemble = 4 * params * 2 * trainings + _PAGES_BYTES if trainings > 1 else 0
-    return one * trainings + ensemble
+    return 4 * params * (1 + 1 + moments)
 
 
 def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings: int) -> int:

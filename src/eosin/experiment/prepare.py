@@ -28,7 +28,6 @@ from eosin.data.audit import (
     NearDuplicates,
     audit_samples,
     describe_repair,
-    find_near_duplicates,
     fingerprint,
     join_groups,
     list_joined,
@@ -41,7 +40,7 @@ from eosin.data.sources.base import (
 )
 from eosin.data.sources.catalogue import DATASETS
 from eosin.data.sources.phantom import OPTIONS_FILE
-from eosin.experiment.audit_images import make_image_index
+from eosin.experiment.audit_images import search_images
 from eosin.experiment.channels import resolve_preprocessing
 from eosin.experiment.copies import bank_of_copies, copy_samples, count_copies
 from eosin.experiment.features import load_features, note_absent
@@ -288,8 +287,8 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         notes = note_absent(hashes)
         _LOG.info(f"Each has {len(bank.preprocessing.channels):,} features in {table.name}")
     readable = without(samples, hashes.unreadable)
-    image_index = make_image_index(bank, hashes, samples, content=recipe.data.audit == "full")
-    near_duplicates, named = find_near_duplicates(image_index), _find_named(recipe.data)
+    content, named = recipe.data.audit == "full", _find_named(recipe.data)
+    image_index, near_duplicates = search_images(bank, hashes, samples, content=content)
     joined: list[JoinedGroups] = []
     if recipe.data.repair:
         readable, joined = join_groups(

@@ -40,9 +40,8 @@ _UNSEEN: Any = {
 }
 #: Prefix of folders that are being copied.
 _UNFINISHED = ".copying-"
-#: Checkpoints are three times the model's size and useless once it is finished; the report is
-#: rewritten, with the names of the run that it then belongs to.
-_LEFT_OUT = shutil.ignore_patterns("*.ckpt", "best-*", "report.html", "logs", ".*.tmp*")
+#: The report is rewritten, with the names of the run that it then belongs to.
+_LEFT_OUT = shutil.ignore_patterns("report.html", "logs", ".*.tmp*")
 
 
 def fingerprint_stage(

@@ -133,7 +133,8 @@ def finish_run(
     """Complete the model folder and mark the run as finished.
 
     Each file is written once: the card from the contents of the others, then ``model.json``,
-    ``environment.json`` and, last, ``metrics.json``.
+    ``environment.json`` and, last, ``metrics.json``. Then the checkpoints, of up to four times the
+    model's size, are removed: a finished run is not resumed.
 
     Args:
         run: The run folder, all its other files written.
@@ -150,6 +151,7 @@ def finish_run(
     write_card(run.root, pending)
     write_model(ModelFolder(run.model), info)
     write_finished(run, environment, splits)
+    run.remove_checkpoints()
 
 
 def describe_training(run: RunFolder, experiment: Experiment) -> Environment:

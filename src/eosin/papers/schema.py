@@ -356,8 +356,6 @@ def read_paper(name: str) -> Paper:
         UsageError: There is no such paper.
     """
     if name.upper() not in PAPERS:
-        raise UsageError(
-            f"no paper is called {name!r}: {', '.join(PAPERS)}", hint=close_matches(name, PAPERS)
-        )
+        raise UsageError(f"unknown paper {name!r}", hint=close_matches(name, PAPERS))
     text = files("eosin.papers").joinpath(f"{name.lower()}.toml").read_text(encoding="utf-8")
     return Paper.model_validate(tomllib.loads(text))

@@ -73,7 +73,7 @@ def test_names_of_the_recipe_and_no_names(samples):
     assert resolve(samples, unnamed).channels == ("0", "1", "2")
     named = {**unnamed, "channels": ["a", "b", "c"]}
     assert resolve(samples, named, channel_names=("a", "b", "c")).channels == ("a", "b", "c")
-    with pytest.raises(RecipeError, match="names 2 channels, but the files have 3"):
+    with pytest.raises(RecipeError, match=r"2 names.*3 channels"):
         resolve(samples, named, channel_names=("a", "b"))
 
 
